@@ -1,0 +1,30 @@
+// prompt: whatever you want to ask, with a picture or a JSON schema if you like.
+import { z } from "zod";
+import { defineHandler } from "../worker/job/handler.ts";
+
+const INSTRUCTIONS = "Do what the input asks. Answer in the input's language.";
+
+export default defineHandler({
+  kind: "prompt",
+  summary: "Runs a free prompt; with a JSON schema the answer is a value that fits it.",
+  input: z.strictObject({
+    prompt: z.string().min(1).max(200_000).describe("What you ask."),
+    system: z.string().max(20_000).optional().describe("Instructions of your own, as the system message."),
+    image: z.string().min(1).optional().describe("A picture: s3://bucket/key, https://… or a data: URI."),
+    schema: z.record(z.string(), z.unknown()).optional().describe("A JSON schema the answer has to fit."),
+    maxTokens: z.int().min(1).max(32_768).default(1_024).describe("The longest answer, in tokens."),
+  }),
+  output: z.union([z.strictObject({ text: z.string() }), z.strictObject({ value: z.unknown() })]),
+  inputs: ({ image }) => ({ image: image === undefined ? undefined : { from: image, as: "image" as const } }),
+
+  async run({ prompt, system, schema, maxTokens }, { model, inputs }) {
+    const question = {
+      instructions: system ?? INSTRUCTIONS,
+      content: prompt,
+      maxTokens,
+      image: inputs.image,
+    };
+    if (schema) return { value: await model.ask({ ...question, jsonSchema: schema }) };
+    return { text: await model.ask(question) };
+  },
+});

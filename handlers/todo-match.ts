@@ -1,0 +1,100 @@
+// todo.match: which todo does a sentence mean, or is it a new one?
+import { z } from "zod";
+import { defineHandler } from "../worker/job/handler.ts";
+
+const Todo = z.strictObject({
+  id: z.union([z.string(), z.number()]).transform(String).describe("The todo's id in your service."),
+  title: z.string().min(1).max(500).describe("What is to be done."),
+  category: z.string().max(100).optional().describe("A word that sorts it: shopping, home, …"),
+});
+type Todo = z.output<typeof Todo>;
+
+const MATCH = `You keep a list of todos. You are given the numbered todos and, after "Text:", a sentence that somebody wrote.
+Decide which todo the sentence means, whatever its wording or language: it may report progress, ask about it, or repeat it in other words.
+Answer with the number of that todo and nothing else. If the sentence means none of them, answer: new`;
+
+const TITLE = `Somebody wrote the sentence after "Text:". Write the title of a new todo for it: a few words that say what is to be done, in the sentence's language. Answer with the title and nothing else.`;
+
+const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
+
+/** What the model is shown to match a sentence: one numbered line a todo, then the sentence. */
+export function matchContent(text: string, todos: readonly Pick<Todo, "title" | "category">[]): string {
+  const lines = todos.map(({ title, category }, index) => {
+    return `${index + 1}: ${oneLine(title)}${category ? ` (${oneLine(category)})` : ""}`;
+  });
+  return `Todos:\n${lines.join("\n")}\nText: ${oneLine(text)}`;
+}
+
+/** What the model is shown to name a new todo. */
+export function titleContent(text: string): string {
+  return `Text: ${oneLine(text)}\nTitle:`;
+}
+
+export default defineHandler({
+  kind: "todo.match",
+  summary: "Matches a sentence in any wording to a todo, or proposes a new one.",
+  input: z
+    .strictObject({
+      text: z.string().trim().min(1).max(2_000).describe("The sentence."),
+      todos: z.array(Todo).max(500).optional().describe("The todos to choose from."),
+      todosUrl: z
+        .url()
+        .optional()
+        .describe("Where GET answers the todos as JSON: an array of {id, title, category?}."),
+    })
+    .refine(({ todos, todosUrl }) => (todos === undefined) !== (todosUrl === undefined), {
+      message: "give either todos or todosUrl",
+      path: ["todos"],
+    }),
+  output: z.strictObject({
+    action: z.enum(["update", "create", "uncertain"]),
+    todoId: z
+      .string()
+      .optional()
+      .describe("The todo that is meant, for update; the likeliest one, for uncertain."),
+    title: z.string().describe("The todo's title; for create, a title for the new one."),
+    probability: z.number().min(0).max(1).describe("Of this action."),
+  }),
+
+  async run({ text, todos, todosUrl }, { model, rest }) {
+    const list =
+      todos ??
+      z
+        .array(z.looseObject(Todo.shape))
+        .max(500)
+        .parse(await rest.get(todosUrl!));
+    const newTitle = async () =>
+      oneLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
+      oneLine(text);
+    if (list.length === 0) return { action: "create" as const, title: await newTitle(), probability: 1 };
+
+    const options = [...list.map((_, index) => String(index + 1)), "new"];
+    const { choice, best, probabilities } = await model.decide({
+      instructions: MATCH,
+      content: matchContent(text, list),
+      options,
+    });
+    const probability = probabilities[best] ?? 0;
+    const meant = list[Number(best) - 1];
+    if (choice === "uncertain")
+      return {
+        action: "uncertain" as const,
+        ...(meant && { todoId: meant.id }),
+        title: meant?.title ?? oneLine(text),
+        probability,
+      };
+    if (!meant) return { action: "create" as const, title: await newTitle(), probability };
+    return { action: "update" as const, todoId: meant.id, title: meant.title, probability };
+  },
+
+  request({ action, todoId, title }, base, { text }) {
+    if (action === "create") return { method: "POST", url: base, body: { title, note: text } };
+    if (action === "update")
+      return {
+        method: "PATCH",
+        url: `${base.replace(/\/$/, "")}/${encodeURIComponent(todoId!)}`,
+        body: { note: text },
+      };
+    return null;
+  },
+});
