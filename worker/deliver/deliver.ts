@@ -1,0 +1,26 @@
+// Where results go. One function a kind of destination; this file only chooses and says what all of them must do.
+import type { Destination, Job } from "../job/envelope.ts";
+import type { Result } from "../job/result.ts";
+
+export type Delivery = {
+  job: Job;
+  /** Already cut to what a delivery carries. */
+  result: Result;
+  /** `todo.match` needs it to form its REST call. */
+  input: unknown;
+  destination: Destination;
+  signal?: AbortSignal;
+};
+
+/**
+ * Hands one result to one destination. Resolves when the destination has it. Throws `delivery_failed` when trying
+ * again may help (`detail.retryAfterMs` when the destination said how long) and `delivery_rejected`,
+ * `address_refused` or `no_request` when it cannot.
+ */
+export type Deliver = (delivery: Delivery) => Promise<void>;
+
+/** A destination's stable name, for idempotency keys, logs and the delivery record. */
+export function nameOf(destination: Destination): string {
+  const [kind, address] = Object.entries(destination)[0]!;
+  return `${kind}:${address}`;
+}

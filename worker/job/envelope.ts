@@ -1,0 +1,155 @@
+// The job as a message body, in each of its accepted wrappings. Pure: text in, a job or a coded error out.
+import { z } from "zod";
+import { KamadoError, shapeOf } from "../errors.ts";
+import { applyRules, type ObjectRule } from "./object-rules.ts";
+
+/** A job's id names its result object and its log lines, so it is kept to characters that are safe in both. */
+export const JobId = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/,
+    "1 to 128 letters, digits and . _ : - , a letter or digit first",
+  );
+
+export const Destination = z
+  .union([
+    z.strictObject({ sns: z.string().startsWith("arn:").describe("A topic's ARN.") }),
+    z.strictObject({ callback: z.url().describe("Where the signed result is POSTed.") }),
+    z.strictObject({ rest: z.url().describe("A REST collection the result is carried out on.") }),
+    z.strictObject({ sqs: z.url().describe("A queue's URL.") }),
+  ])
+  .describe("Where a result goes.");
+export type Destination = z.output<typeof Destination>;
+
+export const Policy = z.strictObject({
+  expiresAt: z.iso
+    .datetime({ offset: true })
+    .optional()
+    .describe("After this the job is not started any more."),
+  timeoutSeconds: z.number().positive().max(39_600).optional().describe("The longest run; 600 by default."),
+  priority: z.int().min(0).max(9).optional().describe("0 to 9, higher first; 5 by default."),
+  model: z.string().max(200).optional().describe("The model to run on; the engine's own by default."),
+});
+
+export const Job = z.strictObject({
+  id: JobId,
+  kind: z.string().min(1).max(100),
+  input: z.unknown(),
+  deliver: z.array(Destination).max(10).default([]),
+  policy: Policy.default({}),
+});
+export type Job = z.output<typeof Job>;
+
+/** What a message body turns out to be. */
+export type Parsed =
+  | { is: "job"; job: Job }
+  /** The body is elsewhere (an extended-client pointer): fetch it and parse again. */
+  | { is: "pointer"; bucket: string; key: string }
+  /** One message, several jobs (an S3 event with several records). */
+  | { is: "several"; jobs: Job[] }
+  /** Nothing to do: the test event that S3 sends when a notification is set up. */
+  | { is: "nothing"; reason: string }
+  | { is: "malformed"; error: KamadoError };
+
+export type ParseContext = { messageId: string; rules: readonly ObjectRule[] };
+
+/** Reads a message body. Never throws: a body that is no job comes back as `malformed` with the reason. */
+export function parseBody(body: string, context: ParseContext): Parsed {
+  try {
+    return unwrap(parseJson(body), context, 0);
+  } catch (thrown) {
+    if (thrown instanceof KamadoError) return { is: "malformed", error: thrown };
+    throw thrown;
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new KamadoError("malformed_json", `The body is not JSON: ${shapeOf(text)}.`);
+  }
+}
+
+type Fields = Record<string, unknown>;
+const isObject = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+// An SNS notification may hold any other wrapping, and that is as deep as wrappings go; deeper is an attack.
+const MAX_DEPTH = 3;
+
+function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
+  if (depth > MAX_DEPTH) throw new KamadoError("invalid_envelope", "The job is wrapped too deep.");
+  const pointer = asPointer(value);
+  if (pointer) return pointer;
+  if (!isObject(value))
+    throw new KamadoError("invalid_envelope", `A job is a JSON object; the body is ${shapeOf(value)}.`);
+  if (value.Type === "Notification" && typeof value.Message === "string")
+    return unwrap(parseJson(value.Message), context, depth + 1);
+  if (value.Event === "s3:TestEvent") return { is: "nothing", reason: "S3 test event" };
+  if (Array.isArray(value.Records)) return fromObjectEvent(value.Records, context);
+  if (typeof value.specversion === "string") return { is: "job", job: check(fromCloudEvent(value), context) };
+  return { is: "job", job: check(value, context) };
+}
+
+// https://github.com/awslabs/amazon-sqs-java-extended-client-lib: a two-element array, the class name and {s3BucketName, s3Key}.
+function asPointer(value: unknown): Parsed | null {
+  if (!Array.isArray(value) || value.length !== 2 || typeof value[0] !== "string" || !isObject(value[1]))
+    return null;
+  const { s3BucketName: bucket, s3Key: key } = value[1];
+  return typeof bucket === "string" && typeof key === "string" ? { is: "pointer", bucket, key } : null;
+}
+
+// CloudEvents 1.0, structured JSON: `type` is the kind, `data` the input; our own fields ride as extension attributes.
+function fromCloudEvent(event: Fields): Fields {
+  if (event.specversion !== "1.0")
+    throw new KamadoError("invalid_envelope", "specversion: only CloudEvents 1.0 is understood.");
+  const data =
+    event.data ??
+    (typeof event.data_base64 === "string"
+      ? parseJson(Buffer.from(event.data_base64, "base64").toString())
+      : undefined);
+  const { deliver, policy } = event;
+  return {
+    id: event.id,
+    kind: event.type,
+    input: data,
+    ...(deliver !== undefined && { deliver }),
+    ...(policy !== undefined && { policy }),
+  };
+}
+
+function fromObjectEvent(records: readonly unknown[], context: ParseContext): Parsed {
+  const jobs = records.map((record, index) => {
+    const id = records.length === 1 ? context.messageId : `${context.messageId}.${index}`;
+    return check({ id, ...applyRules(record, context.rules) }, context);
+  });
+  const [only] = jobs;
+  if (!only) return { is: "nothing", reason: "an event without records" };
+  return jobs.length === 1 ? { is: "job", job: only } : { is: "several", jobs };
+}
+
+function check(fields: Fields, { messageId }: ParseContext): Job {
+  const parsed = Job.safeParse({ ...fields, id: fields.id ?? messageId });
+  if (parsed.success) return parsed.data;
+  throw new KamadoError("invalid_envelope", describeIssues(parsed.error, fields));
+}
+
+/** Each problem with its field and the shape of what stands there: `policy.priority: expected int, got a string of 4 characters`. */
+export function describeIssues(error: z.ZodError, value: unknown): string {
+  return error.issues
+    .slice(0, 5)
+    .map(
+      ({ path, message }) =>
+        `${path.length > 0 ? path.join(".") : "the value"}: ${message} (got ${shapeOf(at(value, path))})`,
+    )
+    .join("; ");
+}
+
+function at(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (inner, key) =>
+      typeof inner === "object" && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : undefined,
+    value,
+  );
+}

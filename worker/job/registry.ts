@@ -1,0 +1,62 @@
+// The kinds this worker knows: one file a kind in handlers/, found by scanning the folder at boot.
+import { readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { KamadoError } from "../errors.ts";
+import type { Handler } from "./handler.ts";
+
+export type Registry = ReadonlyMap<string, Handler>;
+
+/** `todo-match.ts` holds the kind `todo.match`. */
+export const kindOfFile = (file: string) =>
+  basename(file)
+    .replace(/\.[jt]s$/, "")
+    .replaceAll("-", ".");
+
+/** Loads every handler in `folder`. Refuses, by name, a file without a handler and a kind that does not match its file. */
+export async function loadRegistry(folder: string): Promise<Registry> {
+  const files = (await readdir(folder))
+    .filter((name) => /\.[jt]s$/.test(name) && !name.endsWith(".d.ts"))
+    .toSorted();
+  const handlers = new Map<string, Handler>();
+  for (const file of files) {
+    const handler = await loadHandler(join(folder, file));
+    if (handlers.has(handler.kind))
+      throw new KamadoError("config_invalid", `${file}: the kind ${handler.kind} exists twice in handlers/.`);
+    handlers.set(handler.kind, handler);
+  }
+  return handlers;
+}
+
+async function loadHandler(path: string): Promise<Handler> {
+  const file = basename(path);
+  const { default: handler } = (await import(pathToFileURL(path).href)) as { default?: Partial<Handler> };
+  if (
+    typeof handler?.run !== "function" ||
+    !handler.input ||
+    !handler.output ||
+    typeof handler.kind !== "string"
+  ) {
+    throw new KamadoError(
+      "config_invalid",
+      `${file}: export a handler by default: export default defineHandler({ … }).`,
+    );
+  }
+  if (handler.kind !== kindOfFile(file)) {
+    throw new KamadoError(
+      "config_invalid",
+      `${file}: holds the kind "${handler.kind}"; the file's name says "${kindOfFile(file)}".`,
+    );
+  }
+  return handler as Handler;
+}
+
+/** The handler of a kind. Throws `unknown_kind`, which lists the kinds there are. */
+export function handlerOf(registry: Registry, kind: string): Handler {
+  const handler = registry.get(kind);
+  if (handler) return handler;
+  throw new KamadoError(
+    "unknown_kind",
+    `kind: there is no "${kind}"; this worker knows ${[...registry.keys()].join(", ")}.`,
+  );
+}

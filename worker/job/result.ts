@@ -1,0 +1,54 @@
+// The result of a job: what is stored at results/<id>.json and what a delivery carries.
+import { z } from "zod";
+import type { KamadoError } from "../errors.ts";
+import { JobId } from "./envelope.ts";
+
+/** Results whose JSON is longer than this are delivered as a pointer to the stored object. Bytes. */
+export const INLINE_LIMIT = 128 * 1024;
+
+export const Receipt = z.strictObject({
+  model: z.string().nullable().describe("The model that answered; null when none was asked."),
+  engine: z.string().nullable().describe("What ran it."),
+  promptTokens: z.int(),
+  cachedTokens: z.int().describe("Of promptTokens, how many needed no work."),
+  completionTokens: z.int(),
+  queuedMs: z.number().describe("From sent to received."),
+  inferenceMs: z.number().describe("From the first question to the last answer."),
+  attempts: z.int().describe("How many times the job was received."),
+  repairs: z.int().describe("Answers that had to be asked for a second time."),
+  worker: z.string(),
+});
+export type Receipt = z.output<typeof Receipt>;
+
+export const Result = z.strictObject({
+  id: JobId,
+  kind: z.string(),
+  status: z.enum(["succeeded", "failed", "expired", "canceled"]),
+  output: z.unknown().optional(),
+  outputRef: z
+    .string()
+    .optional()
+    .describe("s3:// address of the whole result, when it is too long to carry."),
+  error: z.strictObject({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
+  receipt: Receipt,
+});
+export type Result = z.output<typeof Result>;
+
+export function succeeded(id: string, kind: string, output: unknown, receipt: Receipt): Result {
+  return { id, kind, status: "succeeded", output, receipt };
+}
+
+export function failed(id: string, kind: string, error: KamadoError, receipt: Receipt): Result {
+  const status = error.code === "expired" ? "expired" : error.code === "canceled" ? "canceled" : "failed";
+  return { id, kind, status, error: { code: error.code, message: error.message, hint: error.hint }, receipt };
+}
+
+/** The key of a job's stored result. */
+export const resultKey = (id: string) => `results/${id}.json`;
+
+/** The result as a delivery carries it: whole when short, else with `outputRef` instead of `output`. */
+export function forDelivery(result: Result, storedAt: string): Result {
+  if (Buffer.byteLength(JSON.stringify(result)) <= INLINE_LIMIT) return result;
+  const { output: _, ...rest } = result;
+  return { ...rest, outputRef: storedAt };
+}

@@ -1,0 +1,41 @@
+// The queue as the worker sees it: a handful of calls with SQS's own meaning. Adapters: sqs.ts, and a fake in test/.
+
+export type Message = {
+  /** Stable over redeliveries. */
+  id: string;
+  body: string;
+  /** The handle of this one receipt; a later receipt has another. */
+  receipt: string;
+  /** When it was sent, epoch ms; null where the queue does not say. */
+  sentAt: number | null;
+  /** How often it has been received, this time included; 1 where the queue does not say. */
+  receiveCount: number;
+  /** The message group of a FIFO queue. */
+  group: string | null;
+};
+
+/** What became of one entry of a batch: `lost` means that the receipt is no longer ours, for good. */
+export type EntryResult = "ok" | "lost" | "failed";
+
+export interface Queue {
+  readonly url: string;
+  /** Long poll. Resolves with 0 to `max` (1..10) messages. Throws `queue_unavailable` with `detail.health`. */
+  receive(options: { max: number; waitSeconds: number; visibilitySeconds: number }): Promise<Message[]>;
+  /** Hides each message for so many seconds from now; 0 gives it back at once. One result an entry, in order; never throws. */
+  extend(entries: readonly { receipt: string; seconds: number }[]): Promise<EntryResult[]>;
+  /** Deletes. One result an entry, in order; never throws. */
+  remove(receipts: readonly string[]): Promise<EntryResult[]>;
+  /** Sends one message and resolves with its id. Throws `queue_unavailable`, or `body_too_large` past 1 MiB. */
+  send(
+    body: string,
+    options?: {
+      delaySeconds?: number;
+      attributes?: Record<string, string>;
+      group?: string;
+      deduplicationId?: string;
+    },
+  ): Promise<string>;
+}
+
+/** Why a queue cannot be reached; each is a health state of its own, because each is put right elsewhere. */
+export type QueueHealth = "ok" | "credentials" | "missing_queue" | "network" | "throttled" | "unknown";
