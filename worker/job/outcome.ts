@@ -1,16 +1,21 @@
 // How one run of a job ended. A closed union: every end has a name, and a shutdown is not a failure.
 import type { KamadoError } from "../errors.ts";
 import type { Job } from "./envelope.ts";
-import type { Result } from "./result.ts";
+import type { Receipt, Result } from "./result.ts";
 
 export type Outcome =
-  /** The work is done; the result may be new or one that was stored by an earlier run. */
-  | { is: "succeeded"; job: Job; result: Result }
-  /** Trying again cannot help. With a job there is a failed result to deliver; without one the message is dead-lettered. */
-  | { is: "rejected"; error: KamadoError; job?: Job; result?: Result }
-  /** Trying again later may help. */
-  | { is: "retry"; error: KamadoError; afterMs?: number }
-  /** Cut short by a stop or a lost lease; nothing is known about the job itself. */
-  | { is: "interrupted"; why: "stopping" | "lease_lost" }
+  /** The work is done; `stored` when an earlier run did it and the result is already in the bucket. */
+  | { is: "succeeded"; job: Job; result: Result; stored: boolean }
+  /**
+   * Trying again cannot help. With a job (`about`) there is a failed result to deliver, kept in the bucket unless the
+   * place is taken; without one the message is dead-lettered with its reason.
+   */
+  | { is: "rejected"; error: KamadoError; about?: { job: Job; result: Result }; keep?: boolean }
+  /** Trying again later may help; `about` is what a failed result would say if this was the last try. */
+  | { is: "retry"; error: KamadoError; afterMs?: number; about?: { job: Job; receipt: Receipt } }
+  /** Cut short by a stop or a lost lease, or a second message of a job that runs here now; nothing is known about the job itself. */
+  | { is: "interrupted"; why: "stopping" | "lease_lost" | "already_running" }
   /** It waited too long and was not started. */
-  | { is: "expired"; job: Job; result: Result };
+  | { is: "expired"; job: Job; result: Result; stored: boolean }
+  /** A message that asks for nothing (a test event), or whose jobs went into messages of their own. */
+  | { is: "ignored"; reason: string };

@@ -1,0 +1,17 @@
+// Time as the worker sees it. Everything that waits or measures takes a Clock, so that tests can own it.
+import { setTimeout as sleep } from "node:timers/promises";
+
+export type Clock = {
+  /** Monotonic milliseconds; may stand still while the machine sleeps. */
+  now(): number;
+  /** Epoch milliseconds; goes on while the machine sleeps, and can be set. */
+  wall(): number;
+  /** Resolves after so many milliseconds, or at once when the signal fires. Never throws. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+};
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}).catch(() => {}),
+};

@@ -1,0 +1,187 @@
+// The only reader of process.env: names, defaults and checks of everything that can be set. Frozen, then passed down.
+import { readFileSync } from "node:fs";
+import { homedir, hostname } from "node:os";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { KamadoError, shapeOf } from "./errors.ts";
+import { type Secret, secret } from "./secrets.ts";
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+const list = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((one) => one.trim())
+    .filter(Boolean),
+);
+
+const Environment = z.object({
+  KAMADO_QUEUE_URL: z.url().optional(),
+  KAMADO_DEAD_QUEUE_URL: z.url().optional(),
+  KAMADO_DELIVERIES_QUEUE_URL: z.url().optional(),
+  KAMADO_DEAD_DELIVERIES_QUEUE_URL: z.url().optional(),
+  KAMADO_BUCKET: z.string().default("kamado"),
+  KAMADO_BUCKETS: list.default([]),
+  KAMADO_TOPIC_ARN: z.string().startsWith("arn:").optional(),
+  KAMADO_ENGINE_URL: z.url().optional(),
+  KAMADO_ENGINE_TOKEN: z.string().optional(),
+  KAMADO_MODEL: z.string().optional(),
+  KAMADO_MMPROJ: z.string().optional(),
+  KAMADO_BACKEND: z.enum(["auto", "node-llama-cpp", "llama-node", "scripted"]).default("auto"),
+  KAMADO_SCRIPT: z.string().optional(),
+  KAMADO_CONTEXT_SIZE: count(256, 1_048_576).optional(),
+  KAMADO_SLOTS: count(1, 256).default(8),
+  KAMADO_PREFETCH: count(0, 256).optional(),
+  KAMADO_DATA_DIR: z.string().default(join(homedir(), ".kamado")),
+  KAMADO_WEB_PORT: port.default(4780),
+  KAMADO_ENGINE_PORT: port.default(4781),
+  KAMADO_LOCAL_PORT: port.default(4566),
+  KAMADO_DESTINATIONS_FILE: z.string().optional(),
+  KAMADO_RULES_FILE: z.string().optional(),
+  KAMADO_VISIBILITY_SECONDS: count(3, 43_200).default(120),
+  KAMADO_POLL_SECONDS: count(0, 20).default(10),
+  KAMADO_DRAIN_SECONDS: count(0, 3_600).default(30),
+  KAMADO_TIMEOUT_SECONDS: count(1, 39_600).default(600),
+  KAMADO_MAX_ATTEMPTS: count(1, 100).default(5),
+  KAMADO_WORKER_NAME: z.string().default(hostname()),
+  KAMADO_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+  AWS_ENDPOINT_URL: z.url().optional(),
+  AWS_REGION: z.string().optional(),
+  AWS_DEFAULT_REGION: z.string().optional(),
+});
+type Environment = z.output<typeof Environment>;
+export type Variables = Record<string, string | undefined>;
+
+export type Config = Readonly<{
+  aws: { endpoint: string | undefined; region: string };
+  /** Undefined: the embedded AWS serves the queue. */
+  queueUrl: string | undefined;
+  deadQueueUrl: string | undefined;
+  deliveriesQueueUrl: string | undefined;
+  deadDeliveriesQueueUrl: string | undefined;
+  bucket: string;
+  /** Buckets inputs may come from; the result bucket is always among them. */
+  buckets: readonly string[];
+  /** Where a result goes when its job names no destination. */
+  topicArn: string | undefined;
+  engine: {
+    /** A server that is already there; undefined: the worker starts its own. */
+    url: string | undefined;
+    token: Secret | undefined;
+    model: string;
+    mmproj: string | undefined;
+    backend: Environment["KAMADO_BACKEND"];
+    script: string | undefined;
+    contextSize: number | undefined;
+    port: number;
+    /** Whether `model` is the toy that comes with Kamado. */
+    isDemo: boolean;
+  };
+  slots: number;
+  prefetch: number;
+  visibilitySeconds: number;
+  pollSeconds: number;
+  drainSeconds: number;
+  timeoutSeconds: number;
+  maxAttempts: number;
+  dataDir: string;
+  webPort: number;
+  localPort: number;
+  destinationsFile: string | undefined;
+  rulesFile: string | undefined;
+  workerName: string;
+  logLevel: Environment["KAMADO_LOG_LEVEL"];
+}>;
+
+/** Where Kamado's own files are. */
+export const HOME = resolve(import.meta.dirname, "..");
+const DEMO_MODEL = join(HOME, "models/demo/kamado-demo.gguf");
+const DEMO_MMPROJ = join(HOME, "models/demo/kamado-demo-mmproj.gguf");
+
+/**
+ * Reads the configuration. `flags` (from the command line) go before the environment; `NAME_FILE` stands for `NAME`
+ * with the value in a file. Throws `config_invalid`, which names the variable.
+ */
+export function loadConfig(flags: Variables = {}, environment: Variables = process.env): Config {
+  const given = withFiles({ ...environment, ...defined(flags) });
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success) throw new KamadoError("config_invalid", describe(parsed.error, given));
+  return deepFreeze(build(parsed.data));
+}
+
+function build(env: Environment): Config {
+  const isDemo = env.KAMADO_MODEL === undefined && env.KAMADO_ENGINE_URL === undefined;
+  const beside = (suffix: string) =>
+    env.KAMADO_QUEUE_URL === undefined ? undefined : `${env.KAMADO_QUEUE_URL}${suffix}`;
+  return {
+    aws: { endpoint: env.AWS_ENDPOINT_URL, region: env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? "us-east-1" },
+    queueUrl: env.KAMADO_QUEUE_URL,
+    deadQueueUrl: env.KAMADO_DEAD_QUEUE_URL ?? beside("-dead"),
+    deliveriesQueueUrl: env.KAMADO_DELIVERIES_QUEUE_URL,
+    deadDeliveriesQueueUrl:
+      env.KAMADO_DEAD_DELIVERIES_QUEUE_URL ??
+      (env.KAMADO_DELIVERIES_QUEUE_URL && `${env.KAMADO_DELIVERIES_QUEUE_URL}-dead`),
+    bucket: env.KAMADO_BUCKET,
+    buckets: [...new Set([env.KAMADO_BUCKET, ...env.KAMADO_BUCKETS])],
+    topicArn: env.KAMADO_TOPIC_ARN,
+    engine: {
+      url: env.KAMADO_ENGINE_URL?.replace(/\/(v1\/?)?$/, ""),
+      token: env.KAMADO_ENGINE_TOKEN === undefined ? undefined : secret(env.KAMADO_ENGINE_TOKEN),
+      model: env.KAMADO_MODEL ?? DEMO_MODEL,
+      mmproj: env.KAMADO_MMPROJ ?? (isDemo ? DEMO_MMPROJ : undefined),
+      backend: env.KAMADO_BACKEND,
+      script: env.KAMADO_SCRIPT,
+      contextSize: env.KAMADO_CONTEXT_SIZE,
+      port: env.KAMADO_ENGINE_PORT,
+      isDemo,
+    },
+    slots: env.KAMADO_SLOTS,
+    prefetch: env.KAMADO_PREFETCH ?? env.KAMADO_SLOTS,
+    visibilitySeconds: env.KAMADO_VISIBILITY_SECONDS,
+    pollSeconds: env.KAMADO_POLL_SECONDS,
+    drainSeconds: env.KAMADO_DRAIN_SECONDS,
+    timeoutSeconds: env.KAMADO_TIMEOUT_SECONDS,
+    maxAttempts: env.KAMADO_MAX_ATTEMPTS,
+    dataDir: env.KAMADO_DATA_DIR.replace(/^~(?=\/|$)/, homedir()),
+    webPort: env.KAMADO_WEB_PORT,
+    localPort: env.KAMADO_LOCAL_PORT,
+    destinationsFile: env.KAMADO_DESTINATIONS_FILE,
+    rulesFile: env.KAMADO_RULES_FILE,
+    workerName: env.KAMADO_WORKER_NAME,
+    logLevel: env.KAMADO_LOG_LEVEL,
+  };
+}
+
+const defined = (variables: Variables) =>
+  Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined));
+
+/** Empty variables count as unset; `KAMADO_X_FILE` gives `KAMADO_X` its value from a file. */
+function withFiles(variables: Variables): Variables {
+  const given: Variables = Object.fromEntries(
+    Object.entries(variables).filter(([, value]) => value !== undefined && value !== ""),
+  );
+  for (const name of Object.keys(Environment.shape)) {
+    const file = given[`${name}_FILE`];
+    if (file === undefined || `${name}_FILE` in Environment.shape || given[name] !== undefined) continue;
+    try {
+      given[name] = readFileSync(file, "utf8").trim();
+    } catch {
+      throw new KamadoError("config_invalid", `${name}_FILE: the file it names cannot be read.`);
+    }
+  }
+  return given;
+}
+
+function describe(error: z.ZodError, given: Variables): string {
+  return error.issues
+    .map(({ path, message }) => `${path.join(".")}: ${message} (got ${shapeOf(given[String(path[0])])})`)
+    .join("; ");
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) deepFreeze(inner);
+  }
+  return value;
+}

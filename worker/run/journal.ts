@@ -1,0 +1,47 @@
+// What is told about jobs while they move: one log line a station, and the same to whoever watches (a terminal, a page).
+import type { Logger } from "pino";
+
+export type Station =
+  | "received"
+  | "running"
+  | "progress"
+  | "stored"
+  | "delivered"
+  | "delivery_failed"
+  | "ended";
+
+export type Event = {
+  at: number;
+  station: Station;
+  /** The job's id; the message's as long as the body has not been read. */
+  job: string;
+  kind?: string;
+  /** Of `ended`: succeeded, rejected, retry, interrupted, expired. */
+  outcome?: string;
+  /** Of `progress`: 0..1. */
+  done?: number;
+  [detail: string]: unknown;
+};
+
+export type Listener = (event: Event) => void;
+
+export class Journal {
+  readonly #log: Logger;
+  readonly #listeners = new Set<Listener>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  tell(station: Station, event: Omit<Event, "at" | "station">, message: string): void {
+    const level = event.error ? "warn" : station === "progress" ? "debug" : "info";
+    this.#log[level]({ station, ...event }, message);
+    for (const listener of this.#listeners) listener({ at: Date.now(), station, ...event } as Event);
+  }
+
+  /** Calls `listener` for everything from now on; the function returned ends it. */
+  watch(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}

@@ -1,0 +1,57 @@
+// The parse station: from a message body to a job, following a pointer into the bucket when the body is one.
+import type { Blobs } from "../blobs/blobs.ts";
+import { KamadoError } from "../errors.ts";
+import { type Job, type Parsed, parseBody } from "../job/envelope.ts";
+import type { ObjectRule } from "../job/object-rules.ts";
+import type { Message } from "../queue/queue.ts";
+
+/** Bodies behind a pointer may be this long. Bytes. */
+const POINTED_BODY_LIMIT = 16 * 1024 * 1024;
+
+export type ReadJob = (message: Message, signal: AbortSignal) => Promise<Exclude<Parsed, { is: "pointer" }>>;
+
+export function createReadJob(options: {
+  blobs: Blobs;
+  buckets: readonly string[];
+  rules: readonly ObjectRule[];
+}): ReadJob {
+  const { blobs, buckets, rules } = options;
+
+  const follow = async (bucket: string, key: string, signal: AbortSignal): Promise<string> => {
+    if (!buckets.includes(bucket))
+      throw new KamadoError(
+        "object_forbidden",
+        `The pointer names the bucket ${bucket}, which is not allowed.`,
+      );
+    const { bytes } = await blobs.get({ bucket, key }, { maxBytes: POINTED_BODY_LIMIT, signal });
+    return new TextDecoder().decode(bytes);
+  };
+
+  return async (message, signal) => {
+    const context = { messageId: message.id, rules };
+    const parsed = parseBody(message.body, context);
+    if (parsed.is !== "pointer") return parsed;
+    try {
+      const inner = parseBody(await follow(parsed.bucket, parsed.key, signal), context);
+      if (inner.is !== "pointer") return inner;
+      throw new KamadoError("pointer_unreadable", "The pointer leads to another pointer.");
+    } catch (thrown) {
+      if (!(thrown instanceof KamadoError) || thrown.retry) throw thrown;
+      return {
+        is: "malformed",
+        error: new KamadoError("pointer_unreadable", thrown.message, { cause: thrown }),
+      };
+    }
+  };
+}
+
+/** The priority a waiting message asks for; what cannot be read yet has the middle one. */
+export function priorityOf(message: Message, rules: readonly ObjectRule[]): number {
+  const parsed = parseBody(message.body, { messageId: message.id, rules });
+  return parsed.is === "job" ? (parsed.job.policy.priority ?? DEFAULT_PRIORITY) : DEFAULT_PRIORITY;
+}
+export const DEFAULT_PRIORITY = 5;
+
+/** The destinations of a job: its own, else those every result goes to. */
+export const destinationsOf = (job: Job, fallback: Job["deliver"]) =>
+  job.deliver.length > 0 ? job.deliver : fallback;

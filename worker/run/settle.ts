@@ -1,0 +1,77 @@
+// What happens after a run: pure, from an outcome to a plan. Carrying it out belongs to run-job.ts.
+import { KamadoError } from "../errors.ts";
+import type { Job } from "../job/envelope.ts";
+import type { Outcome } from "../job/outcome.ts";
+import { failed, type Result } from "../job/result.ts";
+import { backoffMs } from "./backoff.ts";
+
+/** In this order: store, deliver, dead-letter, and the message last. */
+export type Plan = {
+  /** Put at results/<id>.json before anything else. */
+  store: Result | null;
+  deliver: { job: Job; result: Result } | null;
+  /** Why a copy of the message goes to the dead-letter queue. */
+  deadLetter: KamadoError | null;
+  message: Ending;
+};
+export type Ending = "delete" | "leave" | { releaseAfterSeconds: number };
+
+export type SettleOptions = { receiveCount: number; maxAttempts: number; random?: () => number };
+
+/** A second message of a running job comes back when its first one may have stored the result. */
+const INTERRUPTED = {
+  stopping: { releaseAfterSeconds: 0 },
+  already_running: { releaseAfterSeconds: 10 },
+  lease_lost: "leave",
+} as const satisfies Record<Extract<Outcome, { is: "interrupted" }>["why"], Ending>;
+
+const nothing = { store: null, deliver: null, deadLetter: null };
+
+export function settle(outcome: Outcome, options: SettleOptions): Plan {
+  switch (outcome.is) {
+    case "succeeded":
+    case "expired":
+      return {
+        ...nothing,
+        store: outcome.stored ? null : outcome.result,
+        deliver: outcome,
+        message: "delete",
+      };
+    case "rejected":
+      if (!outcome.about) return { ...nothing, deadLetter: outcome.error, message: "delete" };
+      return {
+        ...nothing,
+        store: outcome.keep ? outcome.about.result : null,
+        deliver: outcome.about,
+        message: "delete",
+      };
+    case "retry":
+      return options.receiveCount < options.maxAttempts ? again(outcome, options) : giveUp(outcome, options);
+    case "ignored":
+      return { ...nothing, message: "delete" };
+    case "interrupted":
+      return { ...nothing, message: INTERRUPTED[outcome.why] };
+  }
+}
+
+/** Retries of a job: 5 s, 10 s, 20 s, … up to 15 minutes, or what the other side asked for. */
+export const RETRY_BACKOFF = { baseMs: 5_000, maxMs: 900_000 };
+
+function again(
+  { afterMs }: Extract<Outcome, { is: "retry" }>,
+  { receiveCount, random }: SettleOptions,
+): Plan {
+  const ms = Math.max(afterMs ?? 0, backoffMs(receiveCount, { ...RETRY_BACKOFF, ...(random && { random }) }));
+  return { ...nothing, message: { releaseAfterSeconds: Math.ceil(Math.min(ms, 43_000_000) / 1_000) } };
+}
+
+function giveUp({ error, about }: Extract<Outcome, { is: "retry" }>, { receiveCount }: SettleOptions): Plan {
+  const last = new KamadoError(
+    "attempts_exhausted",
+    `${receiveCount} attempts; the last: ${error.code}: ${error.message}`,
+    { cause: error },
+  );
+  if (!about) return { ...nothing, deadLetter: last, message: "delete" };
+  const result = failed(about.job.id, about.job.kind, last, about.receipt);
+  return { store: result, deliver: { job: about.job, result }, deadLetter: last, message: "delete" };
+}
