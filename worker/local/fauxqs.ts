@@ -1,0 +1,64 @@
+// The one place that knows the inside of fauxqs. Its public start function listens on every interface, so the
+// server is put together here from its parts, which the package does not export: hence the exact version.
+import { findPackageJSON } from "node:module";
+import { pathToFileURL } from "node:url";
+import { buildApp } from "fauxqs";
+
+/** The version whose inside this file was written against. A test compares it with the one installed. */
+export const FAUXQS_VERSION = "2.4.1";
+
+type BuildOptions = NonNullable<Parameters<typeof buildApp>[0]>;
+type Stores = NonNullable<BuildOptions["stores"]>;
+export type FauxqsApp = ReturnType<typeof buildApp>;
+export type Fauxqs = { app: FauxqsApp; stores: Stores; closeStore(): void };
+
+type SqsQueue = ReturnType<Stores["sqsStore"]["createQueue"]>;
+type Persistence = NonNullable<SqsQueue["persistence"]> & {
+  load(...stores: [Stores["sqsStore"], Stores["snsStore"], Stores["s3Store"]]): void;
+  close(): void;
+};
+
+/** A server that does not listen yet; with `dataDir` it holds what an earlier one stored there. */
+export async function buildFauxqs(region: string, dataDir?: string): Promise<Fauxqs> {
+  const { SqsStore } = await inside<{ SqsStore: new () => Stores["sqsStore"] }>("sqs/sqsStore.js");
+  const { SnsStore } = await inside<{ SnsStore: new () => Stores["snsStore"] }>("sns/snsStore.js");
+  const { S3Store } = await inside<{ S3Store: new () => Stores["s3Store"] }>("s3/s3Store.js");
+  const stores: Stores = { sqsStore: new SqsStore(), snsStore: new SnsStore(), s3Store: new S3Store() };
+  const persistence = dataDir === undefined ? null : await persist(stores, dataDir);
+  const app = buildApp({ logger: false, stores, defaultRegion: region });
+  // Without a host of its own it answers with the host it was asked at, which the asker can reach.
+  (stores.sqsStore as { host: string | undefined }).host = undefined;
+  return { app, stores, closeStore: () => persistence?.close() };
+}
+
+/** Lets stored queues answer with the address of now; a queue keeps the one it was made at, its port included. */
+export function readdress({ stores: { sqsStore } }: Fauxqs, endpoint: string): void {
+  const { queues: byUrl } = sqsStore as unknown as { queues: Map<string, SqsQueue> };
+  for (const queue of [...byUrl.values()]) {
+    byUrl.delete(queue.url);
+    const url = new URL(new URL(queue.url).pathname, endpoint).href;
+    byUrl.set(url, Object.assign(queue, { url }));
+  }
+}
+
+/**
+ * Everything goes to SQLite, objects too. Its file store would make `A.json` and `a.json` one file on a Mac, lets a key
+ * with `..` out of its folder, and cannot start again after a kill in the middle of a write.
+ */
+async function persist(stores: Stores, dataDir: string): Promise<Persistence> {
+  const { PersistenceManager } = await inside<{ PersistenceManager: new (folder: string) => Persistence }>(
+    "persistence.js",
+  );
+  const persistence = new PersistenceManager(dataDir);
+  const { sqsStore, snsStore, s3Store } = stores;
+  // Loaded before it is attached: attached, loading a queue would write it anew and thereby delete its messages.
+  persistence.load(sqsStore, snsStore, s3Store);
+  const attach = (part: object) => Object.assign(part, { persistence });
+  for (const part of [sqsStore, snsStore, s3Store, ...sqsStore.allQueues()]) attach(part);
+  return persistence;
+}
+
+async function inside<T>(path: string): Promise<T> {
+  const manifest = findPackageJSON("fauxqs", import.meta.url);
+  return (await import(new URL(`dist/${path}`, pathToFileURL(manifest!)).href)) as T;
+}

@@ -1,0 +1,61 @@
+// The names and attributes of everything Kamado needs in AWS. One list for the embedded AWS and LocalStack;
+// infra/template.yaml says the same to CloudFormation.
+
+export const REGION = "us-east-1";
+/** The account every emulator pretends to be. */
+export const ACCOUNT = "000000000000";
+
+export const BUCKET = "kamado";
+export const TOPIC = "kamado-results";
+
+/** A queue's attributes but for its redrive policy, which needs the other queue's ARN. */
+export type QueueDefinition = {
+  name: string;
+  attributes: Record<string, string>;
+  dead?: { name: string; maxReceiveCount: number };
+};
+
+const FOURTEEN_DAYS = String(14 * 24 * 3600);
+
+/** Dead-letter queues come first: a redrive policy can only name a queue that exists. */
+export const QUEUES = [
+  { name: "kamado-jobs-dead", attributes: { MessageRetentionPeriod: FOURTEEN_DAYS } },
+  { name: "kamado-deliveries-dead", attributes: { MessageRetentionPeriod: FOURTEEN_DAYS } },
+  {
+    name: "kamado-jobs",
+    // The lease is renewed while a job runs, so this is only how long the jobs of a worker that died stay hidden.
+    attributes: {
+      VisibilityTimeout: "120",
+      MessageRetentionPeriod: FOURTEEN_DAYS,
+      ReceiveMessageWaitTimeSeconds: "20",
+    },
+    // Receives by a worker that is stopping count as well, so this is higher than the attempts a job gets.
+    dead: { name: "kamado-jobs-dead", maxReceiveCount: 10 },
+  },
+  {
+    name: "kamado-deliveries",
+    attributes: {
+      VisibilityTimeout: "120",
+      MessageRetentionPeriod: FOURTEEN_DAYS,
+      ReceiveMessageWaitTimeSeconds: "20",
+    },
+    // The outbox gives up by its own schedule; this only stops a delivery that kills whoever takes it up.
+    dead: { name: "kamado-deliveries-dead", maxReceiveCount: 100 },
+  },
+] as const satisfies QueueDefinition[];
+
+export type QueueName = (typeof QUEUES)[number]["name"];
+
+export const queueUrl = (endpoint: string, name: QueueName) => `${endpoint}/${ACCOUNT}/${name}`;
+export const queueArn = (name: string) => `arn:aws:sqs:${REGION}:${ACCOUNT}:${name}`;
+export const topicArn = () => `arn:aws:sns:${REGION}:${ACCOUNT}:${TOPIC}`;
+
+/** The attributes a queue is created with, its redrive policy included. */
+export function attributesOf({ attributes, dead }: QueueDefinition): Record<string, string> {
+  if (!dead) return attributes;
+  const { name, maxReceiveCount } = dead;
+  return {
+    ...attributes,
+    RedrivePolicy: JSON.stringify({ deadLetterTargetArn: queueArn(name), maxReceiveCount }),
+  };
+}

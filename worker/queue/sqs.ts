@@ -1,0 +1,163 @@
+// The queue over SQS: batches cut to SQS's limits, one result an entry, errors turned into health states.
+// How often to call, and what to do about a result, belongs to run/.
+import {
+  ChangeMessageVisibilityBatchCommand,
+  DeleteMessageBatchCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  type SQSClient,
+  type Message as SqsMessage,
+} from "@aws-sdk/client-sqs";
+import { healthOf, namesOf } from "../aws-errors.ts";
+import { KamadoError } from "../errors.ts";
+import type { EntryResult, Message, Queue } from "./queue.ts";
+
+/** SQS takes this many entries in a batch call, and gives this many messages in one answer. */
+export const BATCH_LIMIT = 10;
+/** Body and attributes together. */
+export const BODY_LIMIT = 1024 * 1024;
+const MAX_VISIBILITY = 43_200;
+
+/**
+ * How long a call may take, in ms. A renewal that hangs for half a minute would lose the lease it renews, so short
+ * calls get little; a long poll gets its wait and the same again.
+ */
+export type SqsTimeouts = { call: number };
+
+export function sqsQueue(client: SQSClient, url: string, timeouts: SqsTimeouts = { call: 8_000 }): Queue {
+  const short = { requestTimeout: timeouts.call };
+  return {
+    url,
+
+    async receive({ max, waitSeconds, visibilitySeconds }) {
+      const command = new ReceiveMessageCommand({
+        QueueUrl: url,
+        MaxNumberOfMessages: Math.min(Math.max(1, max), BATCH_LIMIT),
+        WaitTimeSeconds: waitSeconds,
+        VisibilityTimeout: visibilitySeconds,
+        // Asked for under both names: moto and other old servers know only the second.
+        MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
+        AttributeNames: ["All"],
+      });
+      const requestTimeout = waitSeconds * 1000 + timeouts.call;
+      const { Messages } = await client
+        .send(command, { requestTimeout })
+        .catch((error) => unavailable(error, url));
+      return (Messages ?? []).map(toMessage);
+    },
+
+    extend(entries) {
+      const requests = entries.map(({ receipt, seconds }) => ({
+        ReceiptHandle: receipt,
+        VisibilityTimeout: Math.min(Math.max(0, Math.ceil(seconds)), MAX_VISIBILITY),
+      }));
+      return inBatches(requests, (Entries) =>
+        client.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries }), short),
+      );
+    },
+
+    remove(receipts) {
+      const requests = receipts.map((ReceiptHandle) => ({ ReceiptHandle }));
+      return inBatches(requests, (Entries) =>
+        client.send(new DeleteMessageBatchCommand({ QueueUrl: url, Entries }), short),
+      );
+    },
+
+    async send(body, { delaySeconds, attributes = {}, group, deduplicationId } = {}) {
+      checkSize(body, attributes);
+      const command = new SendMessageCommand({
+        QueueUrl: url,
+        MessageBody: body,
+        MessageAttributes: Object.fromEntries(
+          Object.entries(attributes).map(([key, value]) => [key, { DataType: "String", StringValue: value }]),
+        ),
+        ...(delaySeconds !== undefined && { DelaySeconds: delaySeconds }),
+        ...(group !== undefined && { MessageGroupId: group }),
+        ...(deduplicationId !== undefined && { MessageDeduplicationId: deduplicationId }),
+      });
+      const { MessageId } = await client.send(command, short).catch((error) => unavailable(error, url));
+      return MessageId ?? "";
+    },
+  };
+}
+
+function toMessage({ MessageId, Body, ReceiptHandle, Attributes = {} }: SqsMessage): Message {
+  return {
+    id: MessageId ?? "",
+    body: Body ?? "",
+    receipt: ReceiptHandle ?? "",
+    sentAt: Attributes.SentTimestamp === undefined ? null : Number(Attributes.SentTimestamp),
+    receiveCount: Number(Attributes.ApproximateReceiveCount ?? 1) || 1,
+    group: Attributes.MessageGroupId ?? null,
+  };
+}
+
+type BatchAnswer = {
+  Successful?: { Id?: string | undefined }[] | undefined;
+  Failed?: { Id?: string | undefined; Code?: string | undefined; Message?: string | undefined }[] | undefined;
+};
+
+/** Sends `requests` ten at a time, at once, and puts each entry's result back into its place. */
+async function inBatches<R>(
+  requests: readonly R[],
+  send: (entries: (R & { Id: string })[]) => Promise<BatchAnswer>,
+): Promise<EntryResult[]> {
+  const results: EntryResult[] = requests.map(() => "failed");
+  const numbered = requests.map((request, index) => ({ ...request, Id: String(index) }));
+  const batches = Array.from({ length: Math.ceil(numbered.length / BATCH_LIMIT) }, (_, index) =>
+    numbered.slice(index * BATCH_LIMIT, (index + 1) * BATCH_LIMIT),
+  );
+  const run = async (entries: (R & { Id: string })[]) => {
+    // A call that fails says nothing about its entries: they stay `failed`, to be tried again.
+    const answer = await send(entries).catch((): BatchAnswer => ({}));
+    for (const { Id } of answer.Successful ?? []) results[Number(Id)] = "ok";
+    for (const { Id, Code, Message } of answer.Failed ?? [])
+      results[Number(Id)] = isLost(Code, Message) ? "lost" : "failed";
+  };
+  await Promise.all(batches.map(run));
+  return results;
+}
+
+/**
+ * Whether a batch entry failed because its receipt is no longer ours. AWS says so in four ways, one of them
+ * InvalidParameterValue, which it also uses for a visibility past 12 hours: there the lease still holds.
+ */
+export function isLost(code: string | undefined, message: string | undefined): boolean {
+  if (/ReceiptHandleIsInvalid|MessageNotInflight/.test(code ?? "")) return true;
+  return /parameter ReceiptHandle is invalid|receipt handle (is invalid|has expired)|not a valid receipt handle|does not exist or is not available|not in ?flight/i.test(
+    message ?? "",
+  );
+}
+
+function checkSize(body: string, attributes: Record<string, string>): void {
+  const ofAttributes = Object.entries(attributes).map(([key, value]) =>
+    Buffer.byteLength(`${key}String${value}`),
+  );
+  const size = ofAttributes.reduce((sum, one) => sum + one, Buffer.byteLength(body));
+  if (size > BODY_LIMIT)
+    throw new KamadoError("body_too_large", `The message has ${size} bytes; a queue takes ${BODY_LIMIT}.`);
+}
+
+const SAY = {
+  missing_queue: "there is no such queue",
+  credentials: "the credentials are refused",
+  network: "there is no answer",
+  throttled: "there are too many calls",
+  unknown: "the call failed",
+};
+
+function unavailable(error: unknown, url: string): never {
+  // The limit above is AWS's; a queue or an emulator may have a lower one of its own.
+  const message = error instanceof Error ? error.message : String(error);
+  if (/must be shorter than|longer than \d+ bytes/i.test(message))
+    throw new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
+  const health = healthOf(error);
+  throw new KamadoError(
+    "queue_unavailable",
+    `${url}: ${SAY[health]} (${namesOf(error)[0] ?? "error"}: ${message})`,
+    {
+      cause: error,
+      detail: { health },
+    },
+  );
+}
