@@ -1,7 +1,8 @@
 // The last call of a message's life: deleted, or given back. Gathered into batches; what fails is tried again until
 // the lease ends.
-import type { Logger } from "pino";
+
 import type { Clock } from "../clock.ts";
+import type { Log } from "../log.ts";
 import type { EntryResult, Queue } from "../queue/queue.ts";
 import type { Lease, Leases } from "./lease.ts";
 
@@ -15,13 +16,13 @@ export class Acks {
   readonly #queue: Queue;
   readonly #leases: Leases;
   readonly #clock: Clock;
-  readonly #log: Logger;
+  readonly #log: Log;
   #waiting: Ack[] = [];
   #timer: Promise<void> | undefined;
   #hurry = new AbortController();
   readonly #open = new Set<Promise<void>>();
 
-  constructor(options: { queue: Queue; leases: Leases; clock: Clock; log: Logger }) {
+  constructor(options: { queue: Queue; leases: Leases; clock: Clock; log: Log }) {
     this.#queue = options.queue;
     this.#leases = options.leases;
     this.#clock = options.clock;

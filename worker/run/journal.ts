@@ -1,5 +1,5 @@
 // What is told about jobs while they move: one log line a station, and the same to whoever watches (a terminal, a page).
-import type { Logger } from "pino";
+import type { Log } from "../log.ts";
 
 export type Station =
   | "received"
@@ -26,10 +26,10 @@ export type Event = {
 export type Listener = (event: Event) => void;
 
 export class Journal {
-  readonly #log: Logger;
+  readonly #log: Log;
   readonly #listeners = new Set<Listener>();
 
-  constructor(log: Logger) {
+  constructor(log: Log) {
     this.#log = log;
   }
 

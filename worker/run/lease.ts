@@ -1,8 +1,9 @@
 // Leases: which messages are ours, and until when. One loop renews them all; what cannot be renewed is lost, and a
 // lost lease aborts its job. Deleting and giving back belong to acks.ts.
-import type { Logger } from "pino";
+
 import type { Clock } from "../clock.ts";
 import { KamadoError } from "../errors.ts";
+import type { Log } from "../log.ts";
 import type { Message, Queue } from "../queue/queue.ts";
 
 /** SQS ends every receipt 12 hours after the receive, renewed or not. A minute is kept for the last effects. */
@@ -69,12 +70,12 @@ export class Leases {
   readonly clock: Clock;
   readonly visibilityMs: number;
   readonly #queue: Queue;
-  readonly #log: Logger;
+  readonly #log: Log;
   readonly #held = new Set<Lease>();
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
 
-  constructor(options: { queue: Queue; visibilitySeconds: number; clock: Clock; log: Logger }) {
+  constructor(options: { queue: Queue; visibilitySeconds: number; clock: Clock; log: Log }) {
     this.#queue = options.queue;
     this.clock = options.clock;
     this.#log = options.log;

@@ -1,8 +1,9 @@
 // The loop of a worker: pulls by free slots, keeps a few messages waiting, runs them, drains on stop. What a message
 // means and what happens to it is not known here.
-import type { Logger } from "pino";
+
 import type { Clock } from "../clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import type { Log } from "../log.ts";
 import type { Message, Queue, QueueHealth } from "../queue/queue.ts";
 import type { Acks } from "./acks.ts";
 import { howManyToPull, nextToRun } from "./admission.ts";
@@ -23,7 +24,7 @@ export type PullerOptions = {
   /** Resolves when work can be done (the engine answers); pulling waits for it. */
   ready(signal: AbortSignal): Promise<void>;
   clock: Clock;
-  log: Logger;
+  log: Log;
 };
 
 type Waiting = { lease: Lease; priority: number; group: string | null };

@@ -1,0 +1,184 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { parseBody } from "../../worker/job/envelope.ts";
+import type { ObjectRule } from "../../worker/job/object-rules.ts";
+
+const MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274";
+const rules: ObjectRule[] = [
+  { prefix: "in/", kind: "prompt", input: { prompt: "?" } },
+  {
+    prefix: "in/doors/",
+    suffix: ".jpg",
+    kind: "image.check",
+    input: { image: "$object", question: "Is it locked?" },
+    policy: { priority: 7 },
+  },
+];
+const parse = (body: unknown) =>
+  parseBody(typeof body === "string" ? body : JSON.stringify(body), { messageId: MESSAGE_ID, rules });
+const jobOf = (body: unknown) => {
+  const parsed = parse(body);
+  if (parsed.is !== "job") throw new Error(`expected a job, got ${JSON.stringify(parsed)}`);
+  return parsed.job;
+};
+const errorOf = (body: unknown) => {
+  const parsed = parse(body);
+  if (parsed.is !== "malformed") throw new Error(`expected malformed, got ${JSON.stringify(parsed)}`);
+  return parsed.error;
+};
+
+const plain = { kind: "prompt", input: { prompt: "Hello" } };
+
+describe("a job may be sent", () => {
+  test("as it is; without an id the message's own is taken", () => {
+    expect(jobOf(plain)).toEqual({ id: MESSAGE_ID, ...plain, deliver: [], policy: {} });
+    expect(jobOf({ ...plain, id: "door-7" }).id).toBe("door-7");
+  });
+
+  test("inside an SNS notification", () => {
+    expect(
+      jobOf({
+        Type: "Notification",
+        MessageId: "m",
+        TopicArn: "arn:aws:sns:x",
+        Message: JSON.stringify(plain),
+      }).input,
+    ).toEqual(plain.input);
+  });
+
+  test("as a structured CloudEvent", () => {
+    const job = jobOf({
+      specversion: "1.0",
+      type: "prompt",
+      source: "/cron",
+      id: "e-1",
+      data: { prompt: "Hello" },
+      policy: { priority: 9 },
+    });
+    expect(job).toMatchObject({
+      id: "e-1",
+      kind: "prompt",
+      input: { prompt: "Hello" },
+      policy: { priority: 9 },
+    });
+  });
+
+  test("as a CloudEvent with binary data", () => {
+    const data_base64 = Buffer.from('{"prompt":"Hello"}').toString("base64");
+    expect(jobOf({ specversion: "1.0", type: "prompt", source: "/", id: "e-2", data_base64 }).input).toEqual({
+      prompt: "Hello",
+    });
+  });
+
+  test("as an S3 event: the rule with the longest prefix makes the job", () => {
+    const record = {
+      eventSource: "aws:s3",
+      s3: { bucket: { name: "kamado" }, object: { key: "in/doors/front+door%C3%BC.jpg" } },
+    };
+    expect(jobOf({ Records: [record] })).toMatchObject({
+      id: MESSAGE_ID,
+      kind: "image.check",
+      input: { image: "s3://kamado/in/doors/front doorü.jpg" },
+      policy: { priority: 7 },
+    });
+  });
+
+  test("as an S3 event inside an SNS notification", () => {
+    const Message = JSON.stringify({
+      Records: [{ s3: { bucket: { name: "kamado" }, object: { key: "in/x.txt" } } }],
+    });
+    expect(jobOf({ Type: "Notification", Message }).kind).toBe("prompt");
+  });
+
+  test("as several records, each of which becomes a job with an id of its own", () => {
+    const record = (key: string) => ({ s3: { bucket: { name: "kamado" }, object: { key } } });
+    const parsed = parse({ Records: [record("in/a"), record("in/b")] });
+    expect(parsed.is === "several" && parsed.jobs.map(({ id }) => id)).toEqual([
+      `${MESSAGE_ID}.0`,
+      `${MESSAGE_ID}.1`,
+    ]);
+  });
+
+  test("behind an extended-client pointer", () => {
+    const pointer = [
+      "software.amazon.payloadoffloading.PayloadS3Pointer",
+      { s3BucketName: "kamado", s3Key: "in/big.json" },
+    ];
+    expect(parse(pointer)).toEqual({ is: "pointer", bucket: "kamado", key: "in/big.json" });
+  });
+});
+
+test("the test event S3 sends when a notification is set up asks for nothing", () => {
+  expect(parse({ Service: "Amazon S3", Event: "s3:TestEvent", Bucket: "kamado" })).toMatchObject({
+    is: "nothing",
+  });
+});
+
+describe("what is no job is refused with a code and the field", () => {
+  test.each([
+    ["text", "not json", "malformed_json", "not JSON"],
+    ["a list", "[1,2,3]", "invalid_envelope", "an array of 3"],
+    ["no kind", { input: {} }, "invalid_envelope", "kind"],
+    ["an id that is no file name", { ...plain, id: "../../etc" }, "invalid_envelope", "id: "],
+    ["an unknown field", { ...plain, prioritaet: 3 }, "invalid_envelope", "prioritaet"],
+    [
+      "a destination of two kinds",
+      { ...plain, deliver: [{ sns: "arn:x", callback: "https://x.y" }] },
+      "invalid_envelope",
+      "deliver.0",
+    ],
+    [
+      "a date that is none",
+      { ...plain, policy: { expiresAt: "tomorrow" } },
+      "invalid_envelope",
+      "policy.expiresAt",
+    ],
+    [
+      "an object without a rule",
+      { Records: [{ s3: { bucket: { name: "b" }, object: { key: "out/x" } } }] },
+      "no_rule_for_object",
+      "out/x",
+    ],
+    [
+      "another CloudEvents version",
+      { specversion: "0.3", type: "prompt" },
+      "invalid_envelope",
+      "specversion",
+    ],
+  ])("%s", (_, body, code, words) => {
+    const error = errorOf(body);
+    expect(error.code).toBe(code);
+    expect(error.message).toContain(words);
+  });
+
+  test("the value itself is not repeated, only its shape", () => {
+    expect(errorOf({ ...plain, policy: { priority: "hunter2 is my password" } }).message).not.toContain(
+      "hunter2",
+    );
+  });
+
+  test("wrapped without end", () => {
+    const nest = (depth: number): string =>
+      depth === 0
+        ? JSON.stringify(plain)
+        : JSON.stringify({ Type: "Notification", Message: nest(depth - 1) });
+    expect(jobOf(nest(2)).kind).toBe("prompt");
+    expect(errorOf(nest(6)).code).toBe("invalid_envelope");
+  });
+});
+
+test("whatever the body is, parsing answers and never throws", () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.json(),
+        fc.jsonValue().map((value) => JSON.stringify({ Records: [value], kind: value, s3: value })),
+      ),
+      (body) => {
+        expect(["job", "pointer", "several", "nothing", "malformed"]).toContain(parse(body).is);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
