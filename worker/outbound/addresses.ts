@@ -1,0 +1,92 @@
+// Which network addresses may be reached. Pure: an address in, a ruling out. The registry behind the tables is IANA's
+// "special-purpose addresses" for IPv4 and IPv6, and what cloud providers serve their metadata on.
+import { BlockList, isIP } from "node:net";
+
+export type Ruling =
+  | "public"
+  /** At home: reachable for destinations with `allowPrivate`. */
+  | "private"
+  /** Never reachable, whatever is allowed. */
+  | "link-local"
+  | "metadata"
+  | "reserved";
+
+type Family = "ipv4" | "ipv6";
+
+// 100.64/10 is also Tailscale's; 198.18/15 is what some Mac proxies answer every name with.
+const PRIVATE = list(
+  ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "100.64.0.0/10", "198.18.0.0/15"],
+  ["::1/128", "fc00::/7"],
+);
+const LINK_LOCAL = list(["169.254.0.0/16"], ["fe80::/10"]);
+// Metadata services outside the link-local range: Alibaba, Oracle, Azure, and AWS over IPv6.
+const METADATA = list(
+  ["100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"],
+  ["fd00:ec2::/32", "fd20:ce::254/128"],
+);
+const RESERVED = list(
+  [
+    "0.0.0.0/8",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+  ],
+  // Teredo and other protocol assignments, documentation, 6to4, more documentation.
+  ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"],
+);
+const UNICAST_V6 = list([], ["2000::/3"]);
+const MAPPED = list([], ["::ffff:0:0/96"]);
+const NAT64 = list([], ["64:ff9b::/96"]);
+
+/** The ruling on a literal address. What is no address at all is `reserved`. */
+export function ruleOn(address: string): Ruling {
+  const plain = address.replace(/%.*$/, "");
+  const version = isIP(plain);
+  if (version === 4) return ruleOnV4(plain);
+  return version === 6 ? ruleOnV6(plain) : "reserved";
+}
+
+/** Whether an address may be connected to. `allowPrivate` opens the home network, never link-local or metadata. */
+export function isReachable(ruling: Ruling, allowPrivate: boolean): boolean {
+  return ruling === "public" || (ruling === "private" && allowPrivate);
+}
+
+const ruleOnV4 = (address: string): Ruling => named(address, "ipv4") ?? "public";
+
+function ruleOnV6(address: string): Ruling {
+  if (MAPPED.check(address, "ipv6")) return ruleOnV4(embeddedV4(address));
+  // A network without IPv4 reaches all of it through this prefix, but nothing private stands behind it legitimately.
+  if (NAT64.check(address, "ipv6")) return ruleOnV4(embeddedV4(address)) === "public" ? "public" : "reserved";
+  return named(address, "ipv6") ?? (UNICAST_V6.check(address, "ipv6") ? "public" : "reserved");
+}
+
+function named(address: string, family: Family): Ruling | null {
+  if (METADATA.check(address, family)) return "metadata";
+  if (LINK_LOCAL.check(address, family)) return "link-local";
+  if (PRIVATE.check(address, family)) return "private";
+  return RESERVED.check(address, family) ? "reserved" : null;
+}
+
+/** The IPv4 address in the last 32 bits of an IPv6 one. The URL parser writes those as two groups, whatever was typed. */
+function embeddedV4(address: string): string {
+  const canonical = new URL(`http://[${address}]/`).hostname.slice(1, -1);
+  const groups = canonical.replace(/^.*::/, "0:0:").split(":").slice(-2);
+  return groups
+    .flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255])
+    .join(".");
+}
+
+function list(v4: readonly string[], v6: readonly string[]): BlockList {
+  const blocks = new BlockList();
+  const add = (family: Family) => (subnet: string) => {
+    const [network, prefix] = subnet.split("/");
+    blocks.addSubnet(network!, Number(prefix), family);
+  };
+  v4.forEach(add("ipv4"));
+  v6.forEach(add("ipv6"));
+  return blocks;
+}

@@ -1,0 +1,104 @@
+// The destinations the owner knows: the file KAMADO_DESTINATIONS_FILE names, checked and frozen, and which of its entries
+// an address belongs to. What is not in it may still be written to, over https, unsigned and outside the home network.
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { z } from "zod";
+import { KamadoError } from "../errors.ts";
+import { describeIssues } from "../job/envelope.ts";
+import { type Secret, secret } from "../secrets.ts";
+import { DestinationsFile, type FileEntry, SigningSecret } from "./destinations-file.ts";
+
+export type KnownDestination = Readonly<{
+  match: string;
+  /** What deliveries are signed with: the current secret first, then the ones being rotated out. */
+  secrets: readonly Secret[];
+  headers: Readonly<Record<string, Secret>>;
+  allowPrivate: boolean;
+  maxPerSecond: number | undefined;
+  maxConcurrent: number | undefined;
+}>;
+export type Destinations = readonly KnownDestination[];
+
+/** Reads the file; without one there are none. Throws `config_invalid`, which names the file and the field. */
+export function loadDestinations(path: string | undefined): Destinations {
+  if (path === undefined) return [];
+  const fail = (problem: string) =>
+    new KamadoError("config_invalid", `KAMADO_DESTINATIONS_FILE (${path}): ${problem}`);
+  const json = parse(readText(path, fail), fail);
+  const entries = DestinationsFile.safeParse(json);
+  if (!entries.success) throw fail(describeIssues(entries.error, json));
+  return Object.freeze(entries.data.map((entry, index) => build(entry, inFile(path, `${index}`, fail))));
+}
+
+type Fail = (problem: string) => KamadoError;
+/** A value that stands in the file itself or in one of its own; `field` is for the message. */
+type Read = (value: string | { file: string }, field: string, schema?: z.ZodType<string>) => Secret;
+
+function inFile(path: string, entry: string, fail: Fail): Read {
+  return (value, field, schema) => {
+    if (typeof value === "string") return secret(value);
+    const text = readText(resolve(dirname(path), value.file), (problem) =>
+      fail(`${entry}.${field}: ${problem}`),
+    ).trim();
+    const checked = schema?.safeParse(text);
+    if (checked?.success === false)
+      throw fail(`${entry}.${field}: ${checked.error.issues[0]!.message}, in ${value.file}`);
+    return secret(text);
+  };
+}
+
+function build(entry: FileEntry, read: Read): KnownDestination {
+  const current = entry.secret ?? (entry.secretFile === undefined ? undefined : { file: entry.secretFile });
+  const secrets = [...(current === undefined ? [] : [current]), ...entry.previousSecrets];
+  const headers = Object.entries(entry.headers).map(([name, value]) => [
+    name.toLowerCase(),
+    read(value, `headers.${name}`),
+  ]);
+  return Object.freeze({
+    match: new URL(entry.match).href,
+    secrets: secrets.map((one, index) =>
+      read(one, index === 0 && current ? "secretFile" : "previousSecrets", SigningSecret),
+    ),
+    headers: Object.fromEntries(headers),
+    allowPrivate: entry.allowPrivate,
+    maxPerSecond: entry.maxPerSecond,
+    maxConcurrent: entry.maxConcurrent,
+  });
+}
+
+function readText(path: string, fail: Fail): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (thrown) {
+    throw fail(`${path} cannot be read (${(thrown as NodeJS.ErrnoException).code}).`);
+  }
+}
+
+function parse(text: string, fail: Fail): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw fail("it is not JSON.");
+  }
+}
+
+/** The entry an address belongs to: the one with the longest match. */
+export function destinationFor(destinations: Destinations, url: URL | string): KnownDestination | undefined {
+  return destinations
+    .filter(({ match }) => isUnder(match, url))
+    .toSorted((a, b) => b.match.length - a.match.length)[0];
+}
+
+/** Whether `url` has the origin of `base` and stands at or below its path, also after a server has unescaped the path. */
+export function isUnder(base: string | URL, url: string | URL): boolean {
+  if (!URL.canParse(String(base)) || !URL.canParse(String(url))) return false;
+  const [{ origin, pathname: prefix }, { origin: asked, pathname: path }] = [new URL(base), new URL(url)];
+  if (origin === "null" || origin !== asked || climbs(path)) return false;
+  return path === prefix || `${path}/`.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`);
+}
+
+/** The URL parser resolves `..` but leaves `..%2f` alone; a server behind it may not. */
+function climbs(path: string): boolean {
+  const unescaped = path.replaceAll(/%(25)*2e/gi, ".").replaceAll(/%(25)*(2f|5c)/gi, "/");
+  return unescaped.split("/").some((segment) => /^\.\.?(;|$)/.test(segment));
+}
