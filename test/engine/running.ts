@@ -1,0 +1,59 @@
+// Runs an engine inside the test's own process: a real port, the real HTTP side, any backend.
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { serve } from "@hono/node-server";
+import OpenAI from "openai";
+import { pino } from "pino";
+import type { Backend } from "../../worker/engine/backend.ts";
+import { openScripted } from "../../worker/engine/backends/scripted.ts";
+import { Core } from "../../worker/engine/core.ts";
+import { createApp } from "../../worker/engine/http/app.ts";
+
+export type Running = { url: string; core: Core; client: OpenAI; close(): Promise<void> };
+type Options = { slots?: number; maxQueue?: number; stallMs?: number; token?: string };
+
+export async function running(open: () => Promise<Backend>, options: Options = {}): Promise<Running> {
+  const { slots = 4, maxQueue = 64, stallMs = 300_000, token } = options;
+  const core = new Core({ slots, maxQueue, stallMs });
+  const app = createApp({ core, log: pino({ level: "silent" }), token });
+  const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await core.load(open).catch(() => {});
+  const close = async () => {
+    server.close();
+    if ("closeAllConnections" in server) server.closeAllConnections();
+    await core.close();
+  };
+  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: token ?? "none", maxRetries: 0 });
+  return { url, core, client, close };
+}
+
+export function scripted(script: Record<string, unknown> = {}, options: Options = {}): Promise<Running> {
+  const { slots = 4 } = options;
+  return running(() => openScripted({ script: JSON.stringify(script), slots }), options);
+}
+
+/** POSTs a body as it stands, for what no client would send. */
+export async function post(url: string, body: string, headers: Record<string, string> = {}) {
+  const response = await fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body,
+  });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, body: text === "" ? null : JSON.parse(text) };
+}
+
+export const user = (content: string) => [{ role: "user" as const, content }];
+
+/** Waits for something to become true, without saying how long it may take. */
+export async function until(true_: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await true_())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+export async function collect<T>(stream: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const one of stream) all.push(one);
+  return all;
+}

@@ -1,0 +1,102 @@
+// One run of the engine process: its flags, what it says on stdout, its log on stderr, and how to end it.
+// Whether it should run again is the supervisor's business.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+export type EngineFlags = {
+  model?: string | undefined;
+  mmproj?: string | undefined;
+  backend?: string | undefined;
+  /** for the scripted backend: a file, or the JSON itself */
+  script?: string | undefined;
+  host?: string | undefined;
+  /** [4781]; 0 takes a free one, and restarts keep it */
+  port?: number | undefined;
+  slots?: number | undefined;
+  contextSize?: number | undefined;
+  maxQueue?: number | undefined;
+  stallSeconds?: number | undefined;
+  tokenFile?: string | undefined;
+  logLevel?: string | undefined;
+};
+
+export type EngineEvent =
+  | { event: "listening"; url: string }
+  | { event: "ready" }
+  | { event: "failed"; reason: string };
+
+export type Watcher = {
+  onEvent(event: EngineEvent): void;
+  /** A line of its log. */
+  onLog(line: string): void;
+  /** `lastWords` are the end of what it wrote to stderr. */
+  onExit(how: string, lastWords: string): void;
+};
+
+const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
+const LAST_LINES = 5;
+
+/** `contextSize` -> `--context-size`. */
+export function argumentsOf(flags: EngineFlags): string[] {
+  return Object.entries(flags)
+    .filter(([, value]) => value !== undefined)
+    .flatMap(([name, value]) => [
+      `--${name.replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`,
+      String(value),
+    ]);
+}
+
+export class EngineChild {
+  readonly #process: ChildProcess;
+  readonly #exited: Promise<unknown>;
+
+  constructor(flags: EngineFlags, watcher: Watcher) {
+    // The channel is there only so that the engine notices when this process dies.
+    this.#process = spawn(process.execPath, [MAIN, ...argumentsOf(flags)], {
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    });
+    this.#exited = once(this.#process, "close").catch(() => {});
+    const lastLines: string[] = [];
+    createInterface(this.#process.stdout!).on("line", (line) => {
+      const event = eventOf(line);
+      if (event) watcher.onEvent(event);
+      else watcher.onLog(line);
+    });
+    createInterface(this.#process.stderr!).on("line", (line) => {
+      lastLines.push(line);
+      if (lastLines.length > LAST_LINES) lastLines.shift();
+      watcher.onLog(line);
+    });
+    this.#process.once("error", (error) => watcher.onExit(error.message, ""));
+    this.#process.once("close", (code, signal) => {
+      watcher.onExit(signal === null ? `exit code ${code}` : signal, lastLines.join("\n"));
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  kill(): void {
+    this.#process.kill("SIGKILL");
+  }
+
+  /** Lets it finish what runs; after `patienceMs` it is killed. */
+  async stop(patienceMs: number): Promise<void> {
+    this.#process.kill("SIGTERM");
+    const timer = setTimeout(() => this.kill(), patienceMs);
+    await this.#exited;
+    clearTimeout(timer);
+  }
+}
+
+function eventOf(line: string): EngineEvent | undefined {
+  if (!line.startsWith('{"event":')) return undefined;
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}

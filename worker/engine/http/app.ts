@@ -1,0 +1,73 @@
+// The engine's HTTP API: which address does what.
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { Logger } from "pino";
+import { KamadoError } from "../../errors.ts";
+import type { Core } from "../core.ts";
+import { answer } from "./answer.ts";
+import { type Asked, parseChat } from "./chat-request.ts";
+import { parseCompletion } from "./completion-request.ts";
+import { authorized, bodyOf, demandAuthorized, MAX_BODY_BYTES, tooLarge } from "./door.ts";
+import { openAiError } from "./errors.ts";
+import { chatDialect, type Dialect, plainDialect } from "./reply.ts";
+
+export type AppOptions = { core: Core; log: Logger; token?: string | undefined };
+
+export function createApp({ core, log, token }: AppOptions): Hono {
+  const app = new Hono();
+  const report = (thrown: unknown) => {
+    const told = openAiError(thrown);
+    if (told.status === 500) log.error({ err: thrown }, "a request failed");
+    return told;
+  };
+  const reply = (c: Context, asked: Asked, dialect: Dialect) => {
+    checkModel(core, asked.model);
+    return answer(c, asked, { core, dialect, report: (thrown) => report(thrown).body });
+  };
+
+  app.onError((thrown, c) => {
+    // Nobody reads the answer to a client that has gone; it is no failure of ours either.
+    if (c.req.raw.signal.aborted) return c.body(null, 499 as ContentfulStatusCode);
+    const { status, body, headers } = report(thrown);
+    return c.json(body, status as ContentfulStatusCode, headers);
+  });
+  app.notFound((c) => c.json(unknownAddress(c.req.method, c.req.path), 404));
+
+  app.get("/health", (c) => {
+    const health = core.health();
+    const able = health.state === "READY" || health.state === "BUSY";
+    return c.json(authorized(c, token) ? health : { state: health.state }, able ? 200 : 503);
+  });
+  app.use("/v1/*", async (c, next) => {
+    demandAuthorized(c, token);
+    await next();
+  });
+  app.use("/v1/*", bodyLimit({ maxSize: MAX_BODY_BYTES, onError: () => tooLarge() }));
+  app.get("/v1/models", (c) => c.json({ object: "list", data: modelsOf(core) }));
+  app.post("/v1/chat/completions", async (c) => reply(c, await parseChat(await bodyOf(c)), chatDialect));
+  app.post("/v1/completions", async (c) => reply(c, parseCompletion(await bodyOf(c)), plainDialect));
+  return app;
+}
+
+function checkModel(core: Core, wanted: string | undefined): void {
+  const served = core.info?.model;
+  if (served === undefined || wanted === served) return;
+  if (wanted === undefined || wanted === "" || wanted === "default") return;
+  const [has, asks] = [JSON.stringify(served), JSON.stringify(wanted)];
+  throw new KamadoError("model_not_loaded", `This engine serves ${has}, not ${asks}.`, {
+    detail: { param: "model" },
+  });
+}
+
+function modelsOf({ info }: Core): unknown[] {
+  if (!info) return [];
+  const { model, contextSize, images, backend } = info;
+  const ours = { context_length: contextSize, images, backend };
+  return [{ id: model, object: "model", created: 0, owned_by: "kamado", ...ours }];
+}
+
+function unknownAddress(method: string, path: string) {
+  const message = `There is no ${method} ${path}.`;
+  return { error: { message, type: "invalid_request_error", code: "unknown_url", param: null } };
+}

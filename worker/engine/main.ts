@@ -1,0 +1,69 @@
+// The engine process: flags -> HTTP -> model -> signals. Speaks one JSON line for each event on stdout and logs to stderr.
+// It listens before it loads, so that /health can tell what is going on.
+import { serve } from "@hono/node-server";
+import { type Logger, pino } from "pino";
+import { KamadoError } from "../errors.ts";
+import { Core } from "./core.ts";
+import { type Flags, parseFlags } from "./flags.ts";
+import { createApp } from "./http/app.ts";
+import { openBackend } from "./open-backend.ts";
+
+/** How long running requests may go on after SIGTERM. */
+const DRAIN_MS = 10_000;
+
+const say = (event: string, more: Record<string, unknown> = {}) =>
+  process.stdout.write(`${JSON.stringify({ event, ...more })}\n`);
+
+function flagsOrExit(): Flags {
+  try {
+    return parseFlags(process.argv.slice(2));
+  } catch (thrown) {
+    if (!(thrown instanceof KamadoError)) throw thrown;
+    process.stderr.write(`${thrown.message}\n`);
+    process.exit(2);
+  }
+}
+
+const flags = flagsOrExit();
+const log = pino(
+  { level: flags.logLevel, base: { part: "engine" } },
+  pino.destination({ fd: 2, sync: true }),
+);
+const core = new Core({ ...flags, stallMs: flags.stallSeconds * 1_000 });
+const app = createApp({ core, log, token: flags.token });
+
+const server = serve({ fetch: app.fetch, hostname: flags.host, port: flags.port }, ({ port }) => {
+  say("listening", { url: `http://${flags.host.includes(":") ? `[${flags.host}]` : flags.host}:${port}` });
+  void load(log);
+});
+server.on("error", (error) => {
+  process.stderr.write(`Cannot listen on ${flags.host}:${flags.port}: ${error.message}\n`);
+  process.exit(1);
+});
+
+async function load(log: Logger): Promise<void> {
+  try {
+    await core.load(() => openBackend(flags, log));
+    log.info({ ...core.info }, "ready");
+    say("ready", { ...core.info });
+  } catch (thrown) {
+    log.error({ err: thrown }, "the model could not be loaded");
+    say("failed", { reason: core.health().reason });
+  }
+}
+
+let stopping = false;
+async function stop(why: string): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  log.info({ why }, "stopping");
+  server.close();
+  await core.drain(AbortSignal.timeout(DRAIN_MS));
+  await Promise.race([core.close(), new Promise((resolve) => setTimeout(resolve, 2_000))]);
+  process.exit(0);
+}
+process.on("SIGTERM", () => void stop("SIGTERM"));
+// Ctrl-C reaches parent and child alike; the parent still needs the engine for what it finishes.
+process.on("SIGINT", () => void (process.connected || stop("SIGINT")));
+// The channel to the parent closes when the parent dies, however it dies: nobody is left to stop this process then.
+process.on("disconnect", () => process.exit(0));

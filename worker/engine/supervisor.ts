@@ -1,0 +1,215 @@
+// Keeps one engine process running for the worker: starts it, watches its health, starts it again on the same port when it
+// ends or hangs, and gives up loudly when it never became ready.
+import { setTimeout as sleep } from "node:timers/promises";
+import { KamadoError } from "../errors.ts";
+import { EngineChild, type EngineEvent, type EngineFlags } from "./child.ts";
+import type { Health, State } from "./core.ts";
+
+export type EngineState = State | "STOPPED";
+export type SuperviseOptions = EngineFlags & {
+  /** Lines of the engine's log, JSON as pino writes it, and what native libraries say. */
+  onLog?: (line: string) => void;
+  timing?: Partial<Timing>;
+};
+export type Timing = {
+  healthEveryMs: number;
+  /** Without a good health answer for so long a ready engine counts as hung. */
+  hungAfterMs: number;
+  /** A model that takes longer to load counts as failed. */
+  loadMs: number;
+  firstDelayMs: number;
+  maxDelayMs: number;
+  /** Starts without ever becoming ready until it is given up. */
+  attempts: number;
+  /** How long running requests may go on when it is stopped. */
+  stopMs: number;
+};
+const TIMING: Timing = {
+  healthEveryMs: 1_000,
+  hungAfterMs: 20_000,
+  loadMs: 900_000,
+  firstDelayMs: 500,
+  maxDelayMs: 30_000,
+  attempts: 5,
+  stopMs: 15_000,
+};
+
+export interface Engine {
+  /** Empty until it listens for the first time, then always the same. */
+  readonly url: string;
+  readonly state: EngineState;
+  /** Why it is not well, in the engine's own words. */
+  readonly reason: string | undefined;
+  readonly restarts: number;
+  readonly pid: number | undefined;
+  /** Resolves when it can serve; rejects when it was given up or stopped. */
+  ready(): Promise<void>;
+  /** Called with each new state; returns how to stop listening. */
+  onChange(listener: (state: EngineState) => void): () => void;
+  stop(): Promise<void>;
+}
+
+export function startEngine({ onLog = () => {}, timing, ...flags }: SuperviseOptions): Engine {
+  return new Supervisor(flags, onLog, { ...TIMING, ...timing });
+}
+
+/** Exponential, with jitter so that many workers do not start in step. `random` is 0..1. */
+export function restartDelayMs(
+  failures: number,
+  { firstDelayMs, maxDelayMs }: Pick<Timing, "firstDelayMs" | "maxDelayMs">,
+  random: number,
+): number {
+  return Math.round(Math.min(maxDelayMs, firstDelayMs * 2 ** (failures - 1)) * (0.5 + random / 2));
+}
+
+class Supervisor implements Engine {
+  url = "";
+  state: EngineState = "STARTING";
+  reason: string | undefined;
+  restarts = 0;
+  readonly #flags: EngineFlags;
+  readonly #onLog: (line: string) => void;
+  readonly #timing: Timing;
+  readonly #listeners = new Set<(state: EngineState) => void>();
+  readonly #cut = new AbortController();
+  #child: EngineChild | undefined;
+  #failures = 0;
+  #readySince: number | undefined;
+  #everReady = false;
+  #toldWhy: string | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(flags: EngineFlags, onLog: (line: string) => void, timing: Timing) {
+    this.#flags = { ...flags };
+    this.#onLog = onLog;
+    this.#timing = timing;
+    this.#start();
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  ready(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (state: EngineState) => {
+        if (state === "READY" || state === "BUSY") resolve();
+        else if (state === "SETUP_FAILED" || state === "STOPPED") reject(this.#gone());
+        else return;
+        forget();
+      };
+      const forget = this.onChange(settle);
+      settle(this.state);
+    });
+  }
+
+  onChange(listener: (state: EngineState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    this.#cut.abort();
+    await this.#child?.stop(this.#timing.stopMs);
+    this.#become("STOPPED");
+  }
+
+  #start(): void {
+    let settled = false;
+    const child = new EngineChild(this.#flags, {
+      onLog: this.#onLog,
+      onEvent: (event) => this.#hear(event),
+      onExit: (how, lastWords) => {
+        if (settled) return;
+        settled = true;
+        over.abort();
+        this.#child = undefined;
+        void this.#ended(how, lastWords);
+      },
+    });
+    const over = new AbortController();
+    this.#child = child;
+    void this.#watch(child, AbortSignal.any([over.signal, this.#cut.signal]));
+  }
+
+  #hear(event: EngineEvent): void {
+    if (event.event === "listening") {
+      this.url ||= event.url;
+      this.#flags.port = Number(new URL(this.url).port);
+    } else if (event.event === "ready") {
+      this.#everReady = true;
+      this.#readySince = performance.now();
+      this.reason = undefined;
+      this.#become("READY");
+    } else {
+      this.#toldWhy = event.reason;
+      this.#child?.kill();
+    }
+  }
+
+  async #ended(how: string, lastWords: string): Promise<void> {
+    if (this.#cut.signal.aborted) return;
+    // A run that lasted counts as a fresh start; one that dies young does not, or it would be loaded over and over.
+    const lasted = performance.now() - (this.#readySince ?? Infinity) > this.#timing.maxDelayMs;
+    this.#failures = lasted ? 1 : this.#failures + 1;
+    this.reason = this.#toldWhy ?? [how, lastWords].filter(Boolean).join(": ");
+    this.#toldWhy = this.#readySince = undefined;
+    this.#onLog(`The engine ended (${this.reason}).`);
+    if (!this.#everReady && this.#failures >= this.#timing.attempts) return this.#become("SETUP_FAILED");
+    this.#become("STARTING");
+    const delay = restartDelayMs(this.#failures, this.#timing, Math.random());
+    await sleep(delay, undefined, { signal: this.#cut.signal }).catch(() => {});
+    if (this.#cut.signal.aborted) return;
+    this.restarts++;
+    this.#start();
+  }
+
+  /** Asks for health until the run is over, and kills what does not answer well. */
+  async #watch(child: EngineChild, over: AbortSignal): Promise<void> {
+    let goodAt = performance.now();
+    while (await pause(this.#timing.healthEveryMs, over)) {
+      const loading = this.state === "STARTING";
+      const health = loading ? undefined : await this.#health(over);
+      if (over.aborted) return;
+      if (health !== undefined) this.#become(health.state);
+      const good = health !== undefined && health.state !== "UNHEALTHY";
+      if (good) goodAt = performance.now();
+      // A model may load for long, and some block the process meanwhile: nobody asks then.
+      const since = Math.max(goodAt, this.#readySince ?? 0);
+      if (performance.now() - since < (loading ? this.#timing.loadMs : this.#timing.hungAfterMs)) continue;
+      this.#onLog(`The engine does not answer; it is killed (pid ${child.pid}).`);
+      return child.kill();
+    }
+  }
+
+  async #health(over: AbortSignal): Promise<Health | undefined> {
+    const signal = AbortSignal.any([over, AbortSignal.timeout(this.#timing.hungAfterMs)]);
+    try {
+      return (await (await fetch(`${this.url}/health`, { signal })).json()) as Health;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #become(state: EngineState): void {
+    if (this.state === state || this.state === "STOPPED") return;
+    this.state = state;
+    for (const listener of this.#listeners) listener(state);
+  }
+
+  #gone(): KamadoError {
+    const why = this.state === "STOPPED" ? "it was stopped" : this.reason;
+    return new KamadoError("engine_unavailable", `The engine does not run: ${why}.`);
+  }
+}
+
+/** False when the signal fired meanwhile. */
+async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
+  return !signal.aborted;
+}
