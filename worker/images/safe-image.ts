@@ -4,9 +4,9 @@ import { createHash } from "node:crypto";
 import sharp, { type Sharp } from "sharp";
 import { KamadoError } from "../errors.ts";
 import type { SafeImage } from "../job/handler.ts";
+import { Turns } from "../turns.ts";
 import { isTruncated, type PictureFormat, sniff } from "./format.ts";
 import { decodeHeic } from "./heic.ts";
-import { Turns } from "./turns.ts";
 
 export type ImageLimits = { maxBytes?: number; maxPixels?: number; maxEdge?: number };
 export const IMAGE_LIMITS = { maxBytes: 20_000_000, maxPixels: 50_000_000, maxEdge: 896 } as const;

@@ -1,0 +1,248 @@
+// The engine over HTTP: what a user reads when it is away, busy, or refuses.
+import { describe, expect, test } from "vitest";
+import { KamadoError } from "../../worker/errors.ts";
+import { EngineClient, type EngineOptions } from "../../worker/model/engine-client.ts";
+import { engineServer, type Reply, says } from "./engine-server.ts";
+
+const never = new AbortController().signal;
+const QUESTION = { messages: [{ role: "user" as const, content: "hello" }], max_tokens: 8, temperature: 0 };
+
+async function withEngine<T>(
+  reply: Reply,
+  work: (client: EngineClient, server: Awaited<ReturnType<typeof engineServer>>) => Promise<T>,
+  options: Partial<EngineOptions> = {},
+): Promise<T> {
+  await using server = await engineServer(() => reply);
+  const client = new EngineClient({ url: server.url, ...options });
+  try {
+    return await work(client, server);
+  } finally {
+    await client.close();
+  }
+}
+
+async function failure(work: Promise<unknown>): Promise<KamadoError> {
+  const thrown = await work.catch((error: unknown) => error);
+  if (thrown instanceof KamadoError) return thrown;
+  throw new Error("it did not fail with a code", { cause: thrown });
+}
+
+describe("an answer", () => {
+  test("comes with what it cost, and whether it was cut off", async () => {
+    await withEngine(says("hi", { finish: "length" }), async (client) => {
+      expect(await client.chat(QUESTION, never)).toEqual({
+        text: "hi",
+        cutOff: true,
+        tokens: null,
+        model: "kitchen-1b",
+        promptTokens: 100,
+        cachedTokens: 60,
+        completionTokens: 7,
+      });
+    });
+  });
+
+  test("without content or usage is an empty one, not a crash", async () => {
+    const bare = { body: { choices: [{ message: { role: "assistant", content: null } }] } };
+    await withEngine(bare, async (client) => {
+      expect(await client.chat(QUESTION, never)).toMatchObject({ text: "", promptTokens: 0, model: null });
+    });
+  });
+
+  test("llama-server tells what it had cached in its timings", async () => {
+    const body = { choices: [{ message: { content: "hi" } }], timings: { cache_n: 42 } };
+    await withEngine({ body }, async (client) => {
+      expect((await client.chat(QUESTION, never)).cachedTokens).toBe(42);
+    });
+  });
+
+  test("the address may end in /v1 or stand below a path; a token goes along, fields that are no standard do not", async () => {
+    await using server = await engineServer(() => says("hi"));
+    for (const [suffix, path] of [
+      ["", "/v1/chat/completions"],
+      ["/v1/", "/v1/chat/completions"],
+      ["/engines/a/v1", "/engines/a/v1/chat/completions"],
+    ]) {
+      const client = new EngineClient({ url: server.url + suffix, token: "s3cret" });
+      await client.chat(QUESTION, never);
+      await client.close();
+      expect(server.seen.at(-1)!.path).toBe(path);
+    }
+    const { headers, body } = server.seen[0]!;
+    expect(headers.authorization).toBe("Bearer s3cret");
+    expect(Object.keys(body).toSorted()).toEqual(["max_tokens", "messages", "stream", "temperature"]);
+  });
+
+  test("fields the operator adds are sent", async () => {
+    const extra = { chat_template_kwargs: { enable_thinking: false } };
+    await withEngine(
+      says("hi"),
+      async (client, server) => {
+        await client.chat(QUESTION, never);
+        expect(server.seen[0]!.body.chat_template_kwargs).toEqual({ enable_thinking: false });
+      },
+      { extra },
+    );
+  });
+});
+
+describe("a refusal keeps the engine's words and gets the code that says what to do", () => {
+  const cases: [string, Reply, string][] = [
+    ["a full line", { status: 429, body: { error: { message: "busy" } } }, "engine_busy"],
+    ["a crash", { status: 500, body: "<h1>Internal Server Error</h1>" }, "engine_unavailable"],
+    [
+      "llama-server while it loads",
+      { status: 503, body: { error: { code: 503, message: "Loading model", type: "unavailable_error" } } },
+      "engine_unavailable",
+    ],
+    [
+      "llama-server, too long",
+      {
+        status: 400,
+        body: {
+          error: {
+            code: 400,
+            message:
+              "request (600 tokens) exceeds the available context size (512 tokens), try increasing it",
+            type: "exceed_context_size_error",
+            n_prompt_tokens: 600,
+            n_ctx: 512,
+          },
+        },
+      },
+      "context_length_exceeded",
+    ],
+    [
+      "OpenAI, too long",
+      { status: 400, body: { error: { message: "Too long.", code: "context_length_exceeded" } } },
+      "context_length_exceeded",
+    ],
+    [
+      "vLLM, too long",
+      {
+        status: 400,
+        body: {
+          object: "error",
+          message:
+            "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens in the messages.",
+          type: "BadRequestError",
+          code: 400,
+        },
+      },
+      "context_length_exceeded",
+    ],
+    [
+      "vLLM, longer than the model",
+      {
+        status: 400,
+        body: {
+          error: {
+            message: "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+          },
+        },
+      },
+      "context_length_exceeded",
+    ],
+    [
+      "vLLM, unknown model",
+      {
+        status: 404,
+        body: { error: { message: "The model `x` does not exist.", type: "NotFoundError", code: 404 } },
+      },
+      "model_not_loaded",
+    ],
+    [
+      "Ollama, unknown model",
+      { status: 404, body: { error: { message: 'model "x" not found, try pulling it first' } } },
+      "model_not_loaded",
+    ],
+    [
+      "LM Studio, unknown model",
+      { status: 400, body: { error: { message: "No models loaded.", code: "model_not_found" } } },
+      "model_not_loaded",
+    ],
+    ["no such path", { status: 404, body: "404 page not found" }, "engine_rejected"],
+    ["no token", { status: 401, body: { error: "Invalid API Key" } }, "engine_rejected"],
+    [
+      "llama-server, no projector",
+      {
+        status: 500,
+        body: { error: { message: "image input is not supported - hint: provide the mmproj" } },
+      },
+      "engine_rejected",
+    ],
+    ["something else", { status: 400, body: { error: { message: "n > 1" } } }, "engine_rejected"],
+    ["no chat completion", { body: { hello: "there" } }, "engine_unavailable"],
+    ["no JSON", { body: "hello" }, "engine_unavailable"],
+  ];
+  test.for(cases)("%s", async ([, reply, code]) => {
+    const error = await withEngine(reply, (client) => failure(client.chat(QUESTION, never)));
+    expect(error.code).toBe(code);
+  });
+
+  test("and is shortened to a line", async () => {
+    const reply = { status: 400, body: { error: { message: `bad\n${"x".repeat(10_000)}` } } };
+    const { message } = await withEngine(reply, (client) => failure(client.chat(QUESTION, never)));
+    expect(message).toMatch(/^The engine answered 400: bad x+…$/);
+    expect(message.length).toBeLessThan(350);
+  });
+
+  test.for([
+    [{ "retry-after": "3" }, 3_000],
+    [{ "retry-after-ms": "250", "retry-after": "9" }, 250],
+    [{}, undefined],
+  ] as const)("a busy engine says when to come back: %j", async ([headers, expected]) => {
+    const reply = { status: 429, headers, body: { error: { message: "busy" } } };
+    const { detail } = await withEngine(reply, (client) => failure(client.chat(QUESTION, never)));
+    expect(detail?.retryAfterMs).toBe(expected);
+  });
+});
+
+describe("an engine that is not there", () => {
+  test("nobody listens, the connection breaks, or no answer comes: the job can be tried again", async () => {
+    const reset = await withEngine("reset", (client) => failure(client.chat(QUESTION, never)));
+    const silent = await withEngine("hang", (client) => failure(client.chat(QUESTION, never)), {
+      timeoutMs: 50,
+    });
+    const gone = new EngineClient({ url: "http://127.0.0.1:1" });
+    const refused = await failure(gone.chat(QUESTION, never));
+    await gone.close();
+    expect([reset.code, silent.code, refused.code]).toEqual(Array(3).fill("engine_unavailable"));
+    expect(refused.message).toContain("127.0.0.1:1");
+    expect(refused.message).toContain("ECONNREFUSED");
+  });
+
+  test("a job that is cut hangs up, so that its slot is free, and reports the cut's own reason", async () => {
+    await withEngine("hang", async (client, server) => {
+      const cut = new AbortController();
+      const asked = failure(client.chat(QUESTION, cut.signal));
+      while (server.seen.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      cut.abort(new KamadoError("timed_out", "The job ran too long."));
+      expect((await asked).code).toBe("timed_out");
+      await server.dropped;
+    });
+  });
+});
+
+describe("what the engine says about itself", () => {
+  test("its first model and its name", async () => {
+    await withEngine(says("hi"), async (client) => {
+      expect(await client.identify(never)).toEqual({ model: "kitchen-1b", engine: "kamado" });
+    });
+  });
+
+  test.for([
+    [{ body: { status: "ok" } }, { is: "ready" }],
+    [{ status: 503, body: { error: { message: "Loading model" } } }, { is: "loading" }],
+    // LM Studio and Ollama have no /health; that they list their models is sign enough.
+    [{ status: 404, body: "not found" }, { is: "ready" }],
+  ] as [Reply, object][])("health %#", async ([reply, expected]) => {
+    await withEngine(reply, async (client) => expect(await client.health()).toEqual(expected));
+  });
+
+  test("an engine that is away is down, and the reason is told", async () => {
+    const client = new EngineClient({ url: "http://127.0.0.1:1" });
+    expect(await client.health()).toEqual({ is: "down", reason: expect.stringContaining("ECONNREFUSED") });
+    await client.close();
+  });
+});

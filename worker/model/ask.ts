@@ -1,0 +1,89 @@
+// One question, one answer: as text, or as a value that fits a schema. The engine constrains where it can; every value
+// is checked here, and one that does not fit is asked for once more, with the reason.
+import type { z } from "zod";
+import { KamadoError } from "../errors.ts";
+import type { Ask } from "../job/handler.ts";
+import type { ChatAnswer } from "./engine-answer.ts";
+import { type Fit, foreignShape, type JsonSchema, type Shape, zodShape } from "./fit.ts";
+import type { Chat } from "./model.ts";
+import { type Message, messagesOf } from "./prompt.ts";
+import { readJson, withoutThoughts } from "./read-json.ts";
+import type { Meter } from "./usage.ts";
+
+export type AnyAsk = Ask & { schema?: z.ZodType; jsonSchema?: JsonSchema };
+
+const MAX_TOKENS = 1_024;
+const MAX_RAW = 4_000;
+
+export function ask(chat: Chat, meter: Meter, question: AnyAsk): Promise<unknown> {
+  if (question.schema) return askValue(chat, meter, question, zodShape(question.schema));
+  if (question.jsonSchema) return askValue(chat, meter, question, foreignShape(question.jsonSchema));
+  return askText(chat, question);
+}
+
+const limitsOf = ({ maxTokens = MAX_TOKENS, temperature = 0 }: Ask) => ({
+  max_tokens: maxTokens,
+  temperature,
+});
+
+async function askText(chat: Chat, question: Ask): Promise<string> {
+  const answer = await chat({ messages: messagesOf(question), ...limitsOf(question) });
+  const text = withoutThoughts(answer.text);
+  if (text === "" && answer.cutOff) throw invalid("it was cut off before it came to an answer", answer.text);
+  return text;
+}
+
+async function askValue(chat: Chat, meter: Meter, question: Ask, shape: Shape): Promise<unknown> {
+  const request = { messages: messagesOf(question), ...limitsOf(question) };
+  const first = await constrained(chat, request, shape);
+  const read = fitOf(first, shape);
+  if (read.fits) return read.value;
+  meter.repaired();
+  const messages = [...request.messages, ...repairMessages(first.text, read.reason, shape)];
+  const second = await constrained(chat, { ...request, messages }, shape);
+  const again = fitOf(second, shape);
+  if (again.fits) return again.value;
+  throw invalid(again.reason, second.text);
+}
+
+type Request = Parameters<Chat>[0];
+
+/** Constrained by the engine; by words alone when it refuses the schema, for not every server knows every keyword. */
+async function constrained(chat: Chat, request: Request, { schema }: Shape): Promise<ChatAnswer> {
+  const json_schema = { name: "answer", strict: true, schema };
+  try {
+    return await chat({ ...request, response_format: { type: "json_schema", json_schema } });
+  } catch (thrown) {
+    if (!refusesSchema(thrown)) throw thrown;
+    const [system, ...rest] = request.messages as [Message, ...Message[]];
+    const told = { ...system, content: `${system.content}\n${fitting(schema)}` };
+    return chat({ ...request, messages: [told, ...rest] });
+  }
+}
+
+const refusesSchema = (thrown: unknown) =>
+  thrown instanceof KamadoError &&
+  thrown.code === "engine_rejected" &&
+  /response_format|json_schema|schema|grammar|guided|structured/i.test(thrown.message);
+
+const fitting = (schema: JsonSchema) =>
+  `Answer with JSON and nothing else. It has to fit this JSON schema: ${JSON.stringify(schema)}`;
+
+function fitOf(answer: ChatAnswer, shape: Shape): Fit {
+  const read = readJson(answer.text);
+  const fit: Fit = read.is === "json" ? shape.check(read.value) : { fits: false, reason: read.reason };
+  if (fit.fits || !answer.cutOff) return fit;
+  return { fits: false, reason: "The answer was cut off at its token limit; a shorter one is needed." };
+}
+
+function repairMessages(bad: string, reason: string, { schema }: Shape): Message[] {
+  return [
+    { role: "assistant", content: bad.slice(0, MAX_RAW) || "(nothing)" },
+    { role: "user", content: `That answer cannot be used. ${reason}\n${fitting(schema)}` },
+  ];
+}
+
+const invalid = (reason: string, raw: string) =>
+  new KamadoError("answer_invalid", `The model's answer cannot be used: ${reason}`, {
+    detail: { raw: raw.slice(0, MAX_RAW) },
+  });

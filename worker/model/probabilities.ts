@@ -1,0 +1,98 @@
+// How probable each option is, read from the tokens of a greedy answer and the alternatives beside them. Pure.
+import type { ReadToken, TokenLogprob } from "./engine-answer.ts";
+
+export type Reading<T extends string> = {
+  /** Among the options; they add up to 1. Even when too little of the mass is on options at all. */
+  probabilities: Record<T, number>;
+  /** How much of the model's whole mass is on the options, 0..1. */
+  covered: number;
+};
+
+/** Below this the model was about to say something else, and what is left over for the options is noise. */
+export const MIN_COVERED = 0.05;
+
+/**
+ * Walks the path the model took. At every position each alternative is read on from the path so far: one that can
+ * only become one option gives it its mass; the taken token is followed until it is decided. Mass that stays open
+ * between several options is shared evenly among them. `ended` says that the model stopped by itself.
+ */
+export function readProbabilities<T extends string>(
+  tokens: readonly ReadToken[],
+  options: readonly T[],
+  { ended = true }: { ended?: boolean } = {},
+): Reading<T> {
+  const mass = new Map<T, number>(options.map((option) => [option, 0]));
+  const give = (to: readonly T[], amount: number) => {
+    for (const option of to) mass.set(option, mass.get(option)! + amount / to.length);
+  };
+  const meanings = new Meanings(options);
+  let path = "";
+  let onPath = 1;
+  let open: T[] = [];
+  for (const token of tokens) {
+    for (const other of othersThan(token)) {
+      const found = meanings.of(path + bytesOf(other), isEnd(other));
+      // Only white space or a quote so far: that says nothing about any option, and sharing it would blur all of them.
+      if (!found.blank) give(found.options, onPath * Math.exp(other.logprob ?? -Infinity));
+    }
+    path += bytesOf(token);
+    onPath *= Math.exp(Math.min(0, token.logprob ?? 0));
+    const found = meanings.of(path, isEnd(token));
+    open = found.options;
+    if (open.length < 2) break;
+  }
+  // Nothing follows "1": then it is 1 and not the beginning of 10.
+  if (ended && open.length > 1) open = meanings.of(path, true).options;
+  const blank = meanings.of(path, false).blank;
+  if (!blank) give(open, onPath);
+  return normalised(mass, options);
+}
+
+function normalised<T extends string>(mass: ReadonlyMap<T, number>, options: readonly T[]): Reading<T> {
+  const covered = [...mass.values()].reduce((sum, one) => sum + one, 0);
+  const share = (option: T) => (covered < MIN_COVERED ? 1 / options.length : mass.get(option)! / covered);
+  const probabilities = Object.fromEntries(options.map((option) => [option, share(option)]));
+  return { probabilities: probabilities as Record<T, number>, covered: Math.min(1, covered) };
+}
+
+const othersThan = (token: ReadToken) => (token.top_logprobs ?? []).filter((other) => !isSame(other, token));
+const isSame = (one: TokenLogprob, other: TokenLogprob) =>
+  one.token === other.token && bytesOf(one) === bytesOf(other);
+const isEnd = ({ token }: TokenLogprob) => token === "";
+
+// Tokens are compared as bytes, one character a byte, because a token may end in the middle of a letter.
+const toBytes = (text: string) => Buffer.from(text, "utf8").toString("latin1");
+const bytesOf = ({ token, bytes }: TokenLogprob) => (bytes ? String.fromCharCode(...bytes) : toBytes(token));
+
+/** What a beginning of an answer may mean. White space, an opening quote and the first letter's case do not count. */
+class Meanings<T extends string> {
+  readonly #options: { option: T; bytes: string }[];
+  readonly #fold: (bytes: string) => string;
+
+  constructor(options: readonly T[]) {
+    const folded = new Set(options.map((option) => foldFirst(toBytes(option))));
+    this.#fold = folded.size === options.length ? foldFirst : (bytes) => bytes;
+    this.#options = options.map((option) => ({ option, bytes: this.#fold(toBytes(option)) }));
+  }
+
+  of(beginning: string, ended: boolean): { options: T[]; blank: boolean } {
+    const text = this.#fold(beginning.replace(LEADING, ""));
+    const options = this.#options
+      .filter(({ bytes }) => (!ended && bytes.startsWith(text)) || completes(text, bytes))
+      .map(({ option }) => option);
+    return { options: text === "" && ended ? [] : options, blank: text === "" };
+  }
+}
+
+// White space, quotes and the marks that tokenizers write for a space and a line end, as bytes.
+const LEADING = new RegExp(
+  `^(?:[ \\t\\r\\n"'\`]|${["“", "‘", "「", "『", "▁", "Ġ", "Ċ"].map(toBytes).join("|")})+`,
+);
+const foldFirst = (bytes: string) => bytes.replace(/^[A-Z]/, (letter) => letter.toLowerCase());
+
+/** Whether `text` is the whole option, with nothing after it that makes it another word: "yes." but not "yesterday". */
+function completes(text: string, option: string): boolean {
+  if (!text.startsWith(option)) return false;
+  const next = Buffer.from(text.slice(option.length), "latin1").toString("utf8").slice(0, 1);
+  return !/[\p{L}\p{N}]/u.test(next) || /[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]/u.test(next);
+}
