@@ -26,10 +26,13 @@ export type Workshop = {
   workerName: string;
 };
 
+/** What a run needs to know of how its job came. */
+export type Arrival = Pick<Lease, "message" | "receivedWall" | "signal">;
+
 /** Runs a job. Never throws: whatever happens is an outcome. */
 export async function perform(
   job: Job,
-  lease: Lease,
+  lease: Arrival,
   cut: AbortSignal,
   workshop: Workshop,
 ): Promise<Outcome> {
@@ -127,7 +130,7 @@ const hasExpired = (job: Job, clock: Clock) =>
   job.policy.expiresAt !== undefined && Date.parse(job.policy.expiresAt) <= clock.wall();
 
 function arrival(
-  { message, receivedWall }: Lease,
+  { message, receivedWall }: Arrival,
   { workerName }: Workshop,
 ): Pick<Receipt, "queuedMs" | "attempts" | "worker"> {
   const queuedMs = message.sentAt === null ? 0 : Math.max(0, receivedWall - message.sentAt);

@@ -1,0 +1,190 @@
+// `npm run demo`: everything in one process tree on free ports. Real queue, real model, real HTTP; nothing is kept.
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type AwsClients, makeAwsClients } from "../../worker/aws.ts";
+import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { localCloud } from "../../worker/cli/cloud.ts";
+import { paint } from "../../worker/cli/terminal.ts";
+import { loadConfig, type Variables } from "../../worker/config.ts";
+import type { Destination } from "../../worker/job/envelope.ts";
+import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
+import { createLog } from "../../worker/log.ts";
+import { createWorker, openEngine } from "../../worker/main.ts";
+import { sqsQueue } from "../../worker/queue/sqs.ts";
+import { createResults } from "../../worker/run/results.ts";
+import { startTodoService } from "../todo-service/service.ts";
+import { Progress } from "./progress.ts";
+import { type Inbox, startWebhookReceiver, subscribe } from "./receivers.ts";
+import { isPerfect, lastLine, type Row, resultTable, tallyOf } from "./report.ts";
+import { type DemoJob, scenario, TODOS } from "./scenario.ts";
+
+/** The longest all jobs together may take. */
+const DEADLINE_MS = 150_000;
+/** A subscriber polls; what was published a moment ago may still be on its way to it. */
+const ARRIVAL_MS = 5_000;
+const SECRET = `whsec_${Buffer.from("the demo's own signing key").toString("base64")}`;
+
+type Todo = { title: string; notes: { text: string }[] };
+
+/** Runs the demo. Resolves with whether every job was right, delivered and none lost. */
+export async function demo(flags: Variables, options: { json: boolean }): Promise<boolean> {
+  await using house = await open(flags, options.json);
+  const { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen } = house;
+  const places = {
+    todosUrl: `${todo.url}/todos`,
+    webhookUrl: webhook.url,
+    topicArn: local.resources.topicArn,
+    bucket: config.bucket,
+  };
+  const { jobs, uploads } = await scenario(places);
+  const blobs = s3Blobs(clients.s3);
+  for (const title of TODOS) await post(places.todosUrl, { title });
+  for (const { key, bytes } of uploads)
+    await blobs.put({ bucket: config.bucket, key }, bytes, { contentType: "image/png" });
+
+  const out = options.json ? process.stderr : process.stdout;
+  const say = (text: string) => out.write(`${text}\n`);
+  say(intro(config.engine.isDemo, jobs.length, uploads.length));
+  const progress = new Progress(jobs, worker.journal, out);
+  await engine.ready();
+  worker.start();
+  const queue = sqsQueue(clients.sqs, local.resources.jobsQueueUrl);
+  for (const { id, kind, input, deliver } of jobs) {
+    await queue.send(JSON.stringify({ id, kind, input, deliver }));
+    progress.sent(id);
+  }
+  await Promise.race([progress.allEnded, sleep(DEADLINE_MS, undefined, { ref: false })]);
+  progress.stop();
+
+  const results = createResults({ blobs, bucket: config.bucket });
+  const arrived = async (job: DemoJob) => {
+    const todos = (await (await fetch(places.todosUrl)).json()) as Todo[];
+    return job.deliver.every((destination) =>
+      isThere(job, destination, { webhook: webhook.inbox, topic: everything.inbox, todos }),
+    );
+  };
+  await until(async () => (await Promise.all(jobs.map(arrived))).every(Boolean), ARRIVAL_MS);
+  const rows: Row[] = await Promise.all(
+    jobs.map(async (job) => ({
+      job,
+      result: await results.find(job.id),
+      trace: progress.traces.get(job.id),
+      arrived: await arrived(job),
+    })),
+  );
+  const tally = tallyOf(rows);
+  say(`\n${resultTable(rows)}\n`);
+  say(
+    arrivals(
+      webhook.inbox,
+      everything.inbox,
+      doorsOpen.inbox,
+      (await (await fetch(places.todosUrl)).json()) as Todo[],
+    ),
+  );
+  if (options.json)
+    process.stdout.write(`${JSON.stringify({ ...tally, results: rows.map(({ result }) => result) })}\n`);
+  else
+    process.stdout.write(
+      `${paint(isPerfect(tally) ? ["bold", "green"] : ["bold", "red"], lastLine(tally))}\n`,
+    );
+  return isPerfect(tally);
+}
+
+/** Starts everything; disposing stops it in the reverse order. */
+async function open(flags: Variables, quiet: boolean) {
+  await using stack = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), "kamado-demo-"));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const local = await startLocalAws({ port: 0 });
+  stack.defer(() => local.stop());
+  const todo = await startTodoService({ port: 0 });
+  stack.defer(() => todo.stop());
+  const webhook = await startWebhookReceiver(SECRET);
+  stack.defer(() => webhook.stop());
+  const clients = makeAwsClients(local);
+  stack.defer(() => clients.destroy());
+  const { everything, doorsOpen } = await subscribers(clients, local);
+  stack.defer(async () => void (await Promise.all([everything.stop(), doorsOpen.stop()])));
+
+  const destinations = [
+    { match: `${todo.url}/`, allowPrivate: true },
+    { match: webhook.url, allowPrivate: true, secret: SECRET },
+  ];
+  const destinationsFile = join(folder, "destinations.json");
+  await writeFile(destinationsFile, JSON.stringify(destinations));
+  const config = loadConfig({
+    KAMADO_ENGINE_PORT: "0",
+    KAMADO_QUEUE_URL: local.resources.jobsQueueUrl,
+    KAMADO_DESTINATIONS_FILE: destinationsFile,
+    KAMADO_POLL_SECONDS: "1",
+    KAMADO_WORKER_NAME: "demo",
+    ...flags,
+  });
+  const log = createLog({
+    level: flags.KAMADO_LOG_LEVEL ? config.logLevel : quiet ? "silent" : "error",
+    pretty: true,
+    destination: process.stderr,
+  });
+  const engine = await openEngine(config, log);
+  stack.defer(() => engine.stop());
+  const worker = await createWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
+  stack.defer(() => worker.stop());
+  const opened = stack.move();
+  const house = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };
+  return Object.assign(house, { [Symbol.asyncDispose]: () => opened.disposeAsync() });
+}
+
+/** One subscriber takes everything; the other only what concerns it, by the attributes a result is published with. */
+async function subscribers(clients: AwsClients, { resources }: LocalAws) {
+  const everything = await subscribe(clients, resources.topicArn, "demo-everything");
+  const doorsOpen = await subscribe(clients, resources.topicArn, "demo-doors-open", {
+    kind: ["image.check"],
+    answer: ["n"],
+  });
+  return { everything, doorsOpen };
+}
+
+function isThere(
+  job: DemoJob,
+  destination: Destination,
+  at: { webhook: Inbox; topic: Inbox; todos: Todo[] },
+): boolean {
+  if ("callback" in destination) return at.webhook.results.has(job.id);
+  if ("sns" in destination) return at.topic.results.has(job.id);
+  const { text } = job.input as { text: string };
+  return at.todos.some(({ notes }) => notes.some((note) => note.text === text));
+}
+
+async function until(condition: () => Promise<boolean>, ms: number): Promise<void> {
+  const end = performance.now() + ms;
+  while (!(await condition()) && performance.now() < end) await sleep(100);
+}
+
+async function post(url: string, body: object): Promise<void> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
+}
+
+function intro(isDemoModel: boolean, jobs: number, pictures: number): string {
+  const model = isDemoModel
+    ? "The model is a toy of 1.5 M parameters, trained for this demo so that it runs offline; it knows nothing else.\n  For real work point KAMADO_MODEL and KAMADO_MMPROJ at a GGUF pair."
+    : "The model is your own; the expected answers below are what the demo model gives.";
+  return `\n${paint(["bold", "yellow"], "Kamado demo")}: ${pictures} pictures go into the bucket, ${jobs} jobs onto the queue.\n  ${paint("dim", model)}\n`;
+}
+
+function arrivals(webhook: Inbox, topic: Inbox, doorsOpen: Inbox, todos: readonly Todo[]): string {
+  const changed = todos.filter(({ notes }) => notes.length > 0);
+  const lines = [
+    `webhook receiver  ${webhook.results.size} results, every signature verified${webhook.refused > 0 ? `, ${webhook.refused} refused` : ""}`,
+    `topic subscriber  ${topic.results.size} results; ${doorsOpen.results.size} passed the filter answer = n: ${[...doorsOpen.results.keys()].join(", ")}`,
+    `Todo service      ${changed.map(({ title, notes }) => `"${title}" ← ${notes.map(({ text }) => text).join("; ")}`).join("\n                  ")}`,
+  ];
+  return `${lines.join("\n")}\n`;
+}

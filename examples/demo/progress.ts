@@ -1,0 +1,67 @@
+// The demo while it runs: one moving line a job on a terminal, one line an ending when piped.
+import { LiveBlock, paint } from "../../worker/cli/terminal.ts";
+import type { Event, Journal } from "../../worker/run/journal.ts";
+import type { DemoJob } from "./scenario.ts";
+
+export type Trace = { sentAt: number; state: string; deliveredMs: number | null };
+
+const MARKS: Record<string, string> = {
+  queued: "·",
+  received: "▸",
+  progress: "▸",
+  stored: "◆",
+  delivered: "◆",
+  ended: "✔",
+  delivery_failed: "✖",
+};
+
+export class Progress {
+  readonly traces = new Map<string, Trace>();
+  readonly #jobs: readonly DemoJob[];
+  readonly #block: LiveBlock;
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #unwatch: () => void;
+
+  constructor(jobs: readonly DemoJob[], journal: Journal, stream: NodeJS.WriteStream) {
+    this.#jobs = jobs;
+    this.#block = new LiveBlock(stream);
+    this.#unwatch = journal.watch((event) => this.#onEvent(event));
+  }
+
+  sent(id: string): void {
+    this.traces.set(id, { sentAt: Date.now(), state: "queued", deliveredMs: null });
+    this.#draw();
+  }
+
+  /** Resolves when every job has ended. */
+  get allEnded(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  stop(): void {
+    this.#unwatch();
+    this.#block.draw([]);
+  }
+
+  #onEvent({ job, station, at, outcome }: Event): void {
+    const trace = this.traces.get(job);
+    if (!trace) return;
+    if (station === "delivered") trace.deliveredMs = at - trace.sentAt;
+    trace.state = station === "ended" && outcome !== "succeeded" ? `ended: ${outcome}` : station;
+    if (station === "ended" && !this.#block.isLive) this.#block.log(`  ${job}: ${outcome}`);
+    this.#draw();
+    const ended = [...this.traces.values()].filter(({ state }) => state.startsWith("ended")).length;
+    if (ended === this.#jobs.length) this.#ended.resolve();
+  }
+
+  #draw(): void {
+    this.#block.draw(
+      this.#jobs.map(({ id, kind, asked }) => {
+        const state = this.traces.get(id)?.state ?? "";
+        const mark = MARKS[state] ?? (state.startsWith("ended") ? "✖" : " ");
+        const line = `  ${mark} ${id.padEnd(10)} ${kind.padEnd(16)} ${asked.slice(0, 44).padEnd(46)}`;
+        return state === "ended" ? paint("green", line) : paint("dim", line);
+      }),
+    );
+  }
+}

@@ -1,0 +1,49 @@
+// Which AWS a command talks to: the one the configuration names, or a `kamado serve` on this machine.
+import type { Config } from "../config.ts";
+import { KamadoError } from "../errors.ts";
+import type { LocalAws } from "../local/local-aws.ts";
+import { queueUrl, topicArn } from "../local/resources.ts";
+import type { Cloud } from "../main.ts";
+
+/** The configured cloud. Throws `config_invalid` without a queue. */
+export function cloudOf(config: Config): Cloud {
+  if (config.queueUrl === undefined)
+    throw new KamadoError(
+      "config_invalid",
+      "KAMADO_QUEUE_URL: name the queue to work on, or use `kamado serve`, which brings its own.",
+    );
+  return {
+    aws: {
+      region: config.aws.region,
+      ...(config.aws.endpoint !== undefined && { endpoint: config.aws.endpoint }),
+    },
+    queueUrl: config.queueUrl,
+    deadQueueUrl: config.deadQueueUrl,
+    deadDeliveriesQueueUrl: config.deadDeliveriesQueueUrl,
+    topicArn: config.topicArn,
+  };
+}
+
+/** The configured cloud, else the embedded one of a `kamado serve` that runs on this machine. */
+export function cloudOrLocal(config: Config): Cloud {
+  if (config.queueUrl !== undefined) return cloudOf(config);
+  const endpoint = `http://127.0.0.1:${config.localPort}`;
+  return {
+    aws: { endpoint, region: "us-east-1", credentials: { accessKeyId: "test", secretAccessKey: "test" } },
+    queueUrl: queueUrl(endpoint, "kamado-jobs"),
+    deadQueueUrl: queueUrl(endpoint, "kamado-jobs-dead"),
+    deadDeliveriesQueueUrl: queueUrl(endpoint, "kamado-deliveries-dead"),
+    topicArn: topicArn(),
+  };
+}
+
+/** The cloud that was started here. */
+export function localCloud({ endpoint, region, credentials, resources }: LocalAws): Cloud {
+  return {
+    aws: { endpoint, region, credentials },
+    queueUrl: resources.jobsQueueUrl,
+    deadQueueUrl: resources.deadQueueUrl,
+    deadDeliveriesQueueUrl: resources.deadDeliveriesQueueUrl,
+    topicArn: resources.topicArn,
+  };
+}

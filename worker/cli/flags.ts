@@ -1,0 +1,37 @@
+// Flags that several commands share, and how they become configuration: a flag goes before its variable.
+import type { Command } from "commander";
+import type { Variables } from "../config.ts";
+
+export type Flags = Record<string, string | boolean | string[] | undefined>;
+export const flagsOf = (command: Command): Flags => command.optsWithGlobals();
+
+export function modelFlags(command: Command): Command {
+  return command
+    .option("--model <file>", "the model, a GGUF file (KAMADO_MODEL)")
+    .option("--mmproj <file>", "its projector, for pictures (KAMADO_MMPROJ)")
+    .option("--engine-url <url>", "an OpenAI-compatible server to use instead (KAMADO_ENGINE_URL)")
+    .option("--slots <n>", "how many jobs run at once (KAMADO_SLOTS)")
+    .option("--data-dir <folder>", "where Kamado keeps its things (KAMADO_DATA_DIR)")
+    .option("--log-level <level>", "trace, debug, info, warn, error or silent (KAMADO_LOG_LEVEL)");
+}
+
+const NAMES: Record<string, string> = {
+  model: "KAMADO_MODEL",
+  mmproj: "KAMADO_MMPROJ",
+  engineUrl: "KAMADO_ENGINE_URL",
+  slots: "KAMADO_SLOTS",
+  dataDir: "KAMADO_DATA_DIR",
+  logLevel: "KAMADO_LOG_LEVEL",
+  port: "KAMADO_ENGINE_PORT",
+  contextSize: "KAMADO_CONTEXT_SIZE",
+  backend: "KAMADO_BACKEND",
+  script: "KAMADO_SCRIPT",
+};
+
+export function toVariables(flags: Flags): Variables {
+  return Object.fromEntries(
+    Object.entries(flags).flatMap(([flag, value]) =>
+      flag in NAMES && typeof value === "string" ? [[NAMES[flag]!, value]] : [],
+    ),
+  );
+}

@@ -1,0 +1,53 @@
+// The input of a job from a file or standard input; strings that begin with file: stand for files beside it.
+import { readFile } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { text } from "node:stream/consumers";
+import { KamadoError, shapeOf } from "../errors.ts";
+
+/** `-` is standard input. Throws `invalid_input`. */
+export async function readInput(path: string): Promise<{ value: unknown; folder: string }> {
+  const source = path === "-" ? await text(process.stdin) : await readText(path);
+  try {
+    return { value: JSON.parse(source), folder: path === "-" ? process.cwd() : dirname(resolve(path)) };
+  } catch {
+    throw new KamadoError(
+      "invalid_input",
+      `--input ${path}: not JSON, but ${shapeOf(source)}. A job's input is a JSON object.`,
+    );
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (thrown) {
+    throw new KamadoError("invalid_input", `--input ${path}: the file cannot be read.`, { cause: thrown });
+  }
+}
+
+export type InputFile = { name: string; bytes: Uint8Array };
+
+/** The value with every "file:PATH" replaced by what `place` makes of the file (a data: URI, an s3:// address). */
+export async function replaceFiles(
+  value: unknown,
+  folder: string,
+  place: (file: InputFile) => Promise<string>,
+): Promise<unknown> {
+  if (typeof value === "string") {
+    if (!value.startsWith("file:")) return value;
+    const path = resolve(folder, value.slice("file:".length).replace(/^\/\//, ""));
+    const bytes = await readFile(path).catch((cause) => {
+      throw new KamadoError("invalid_input", `The input names ${value}, which cannot be read.`, { cause });
+    });
+    return place({ name: basename(path), bytes });
+  }
+  if (Array.isArray(value)) return Promise.all(value.map((one) => replaceFiles(one, folder, place)));
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(
+    async ([key, one]) => [key, await replaceFiles(one, folder, place)] as const,
+  );
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+export const asDataUri = async ({ bytes }: InputFile) =>
+  `data:application/octet-stream;base64,${Buffer.from(bytes).toString("base64")}`;

@@ -1,0 +1,87 @@
+// What a person sees: colours and moving lines on a terminal, plain lines when piped. Decides nothing else.
+import { stripVTControlCharacters, styleText } from "node:util";
+
+type Style = Parameters<typeof styleText>[0];
+
+/** Styled where the stream shows it; `NO_COLOR` and pipes are honoured. */
+export const paint = (style: Style, text: string, stream: NodeJS.WriteStream = process.stdout) =>
+  styleText(style, text, { stream });
+
+export type Column = { title: string; align?: "right"; max?: number };
+
+/** Rows under their titles, columns as wide as what stands in them. Wide characters count double. */
+export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const cut = rows.map((row) => row.map((cell, index) => shorten(cell, columns[index]?.max ?? 60)));
+  const widths = columns.map(({ title }, index) =>
+    Math.max(widthOf(title), ...cut.map((row) => widthOf(row[index] ?? ""))),
+  );
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, index) => pad(cell, widths[index]!, columns[index]?.align))
+      .join("  ")
+      .trimEnd();
+  return [paint("dim", line(columns.map(({ title }) => title))), ...cut.map(line)].join("\n");
+}
+
+function pad(text: string, width: number, align: Column["align"]): string {
+  const space = " ".repeat(Math.max(0, width - widthOf(text)));
+  return align === "right" ? space + text : text + space;
+}
+
+export function shorten(text: string, max: number): string {
+  if (widthOf(text) <= max) return text;
+  let short = text;
+  while (widthOf(short) > max - 1) short = short.slice(0, -1);
+  return `${short}…`;
+}
+
+/** Columns a text takes: none for styles, two for East Asian wide characters. */
+export function widthOf(text: string): number {
+  const plain = stripVTControlCharacters(text);
+  return [...plain].reduce(
+    (width, character) =>
+      width +
+      (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6]/.test(
+        character,
+      )
+        ? 2
+        : 1),
+    0,
+  );
+}
+
+/** A block of lines that is drawn over itself on a terminal. When piped, only `log` prints. */
+export class LiveBlock {
+  readonly #stream: NodeJS.WriteStream;
+  #height = 0;
+
+  constructor(stream: NodeJS.WriteStream = process.stdout) {
+    this.#stream = stream;
+  }
+
+  get isLive(): boolean {
+    return this.#stream.isTTY === true;
+  }
+
+  draw(lines: readonly string[]): void {
+    if (!this.isLive) return;
+    const width = this.#stream.columns || 100;
+    this.#erase();
+    for (const line of lines) this.#stream.write(`${shorten(line, width - 1)}\n`);
+    this.#height = lines.length;
+  }
+
+  /** A line that stays, above the block. */
+  log(line: string): void {
+    this.#erase();
+    this.#stream.write(`${line}\n`);
+  }
+
+  #erase(): void {
+    if (this.#height > 0) this.#stream.write(`\u001b[${this.#height}A\u001b[0J`);
+    this.#height = 0;
+  }
+}
+
+/** Exit codes that scripts can use. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3 } as const;

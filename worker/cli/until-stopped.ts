@@ -1,0 +1,15 @@
+// SIGTERM and SIGINT for the commands that stay: the first one stops in order, the second does not wait.
+
+/** Resolves at the first signal. `onSecond` is called at the second. */
+export function untilStopped(onSecond: () => void): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let first = true;
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (!first) return onSecond();
+      first = false;
+      resolve(signal);
+    };
+    process.on("SIGTERM", onSignal);
+    process.on("SIGINT", onSignal);
+  });
+}

@@ -1,0 +1,271 @@
+// The composition root: config -> adapters -> worker -> web. Nothing else wires parts together; signals and printing
+// belong to the commands.
+import { readFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
+import { z } from "zod";
+import { type AwsConfig, makeAwsClients } from "./aws.ts";
+import { s3Blobs } from "./blobs/s3.ts";
+import { systemClock } from "./clock.ts";
+import { type Config, HOME } from "./config.ts";
+import { createDeliver } from "./deliver/by-kind.ts";
+import { snsTopic } from "./deliver/topic.ts";
+import { startEngine } from "./engine/supervisor.ts";
+import { KamadoError } from "./errors.ts";
+import { ObjectRule } from "./job/object-rules.ts";
+import { loadRegistry, type Registry } from "./job/registry.ts";
+import type { Log } from "./log.ts";
+import { EngineClient } from "./model/engine-client.ts";
+import { loadDestinations } from "./outbound/destinations.ts";
+import { createOutbound, type Outbound } from "./outbound/outbound.ts";
+import { sqsQueue } from "./queue/sqs.ts";
+import { Acks } from "./run/acks.ts";
+import { Claims } from "./run/claims.ts";
+import { createDeadLetters } from "./run/dead-letters.ts";
+import { EngineGate } from "./run/engine-gate.ts";
+import { type Event, Journal } from "./run/journal.ts";
+import { Leases } from "./run/lease.ts";
+import { Puller } from "./run/puller.ts";
+import { createReadJob, priorityOf } from "./run/read-job.ts";
+import { createResults } from "./run/results.ts";
+import { runJob } from "./run/run-job.ts";
+import { createWorkshop } from "./run/workshop.ts";
+import type { State } from "./web/state.ts";
+
+/** Where the parts of AWS are: from the configuration, or the embedded one's own. */
+export type Cloud = {
+  aws: AwsConfig;
+  queueUrl: string;
+  deadQueueUrl: string | undefined;
+  deadDeliveriesQueueUrl: string | undefined;
+  topicArn: string | undefined;
+};
+
+export type Worker = {
+  readonly journal: Journal;
+  state(): State;
+  start(): void;
+  /** Stops pulling, gives back what has not started, waits for the rest up to the drain deadline, then cuts it. */
+  stop(): Promise<void>;
+  /** Ends the wait of a stop. */
+  cut(): void;
+};
+
+/** Handlers that come with Kamado. */
+export const HANDLERS = join(HOME, "handlers");
+
+export async function createWorker(
+  config: Config,
+  cloud: Cloud,
+  engine: { url: string },
+  log: Log,
+): Promise<Worker> {
+  const clock = systemClock;
+  const clients = makeAwsClients(cloud.aws);
+  const queueAt = (url: string) => sqsQueue(clients.sqs, url);
+  const queue = queueAt(cloud.queueUrl);
+  const blobs = s3Blobs(clients.s3);
+  const registry = await loadRegistry(HANDLERS);
+  const rules = loadRules(config.rulesFile);
+  const destinations = loadDestinations(config.destinationsFile);
+  const outbound = createOutbound({ destinations });
+  const client = engineClient(config, engine.url);
+
+  const journal = new Journal(log);
+  const gate = new EngineGate({ probe: async () => (await client.health()).is === "ready", clock, log });
+  const leases = new Leases({ queue, visibilitySeconds: config.visibilitySeconds, clock, log });
+  const acks = new Acks({ queue, leases, clock, log });
+  const workshop = createWorkshop({ config, registry, blobs, outbound, client, journal, clock });
+  const house = {
+    readJob: createReadJob({ blobs, buckets: config.buckets, rules }),
+    results: createResults({ blobs, bucket: config.bucket }),
+    workshop,
+    deliver: createDeliver({
+      outbound,
+      topic: snsTopic(clients.sns),
+      queueFor: queueAt,
+      registry,
+      log,
+      destinations,
+      awsEndpoint: cloud.aws.endpoint,
+    }),
+    fallback: cloud.topicArn === undefined ? [] : [{ sns: cloud.topicArn }],
+    deadLetters: createDeadLetters({
+      messages: cloud.deadQueueUrl === undefined ? null : queueAt(cloud.deadQueueUrl),
+      deliveries: cloud.deadDeliveriesQueueUrl === undefined ? null : queueAt(cloud.deadDeliveriesQueueUrl),
+      worker: config.workerName,
+      log: (entry, text) => log.warn({ ...entry }, text),
+    }),
+    enqueue: async (jobs: readonly unknown[]) => {
+      for (const job of jobs) await queue.send(JSON.stringify(job));
+    },
+    acks,
+    claims: new Claims(),
+    journal,
+    clock,
+    maxAttempts: config.maxAttempts,
+  };
+  const puller = new Puller({
+    queue,
+    leases,
+    acks,
+    slots: config.slots,
+    prefetch: config.prefetch,
+    visibilitySeconds: config.visibilitySeconds,
+    pollSeconds: config.pollSeconds,
+    work: (lease, cut) => runJob(lease, cut, house),
+    priorityOf: (message) => priorityOf(message, rules),
+    ready: (signal) => gate.ready(signal),
+    clock,
+    log,
+  });
+  const latest = watchLatest(journal, gate);
+  let stopped: Promise<void> | undefined;
+
+  return {
+    journal,
+    start: () => puller.start(),
+    cut: () => puller.cut(),
+    stop: () =>
+      (stopped ??= puller.stop(config.drainSeconds * 1_000).then(async () => {
+        await outbound.close();
+        await client.close();
+        clients.destroy();
+      })),
+    state: () => ({
+      status: statusOf({
+        stopping: stopped !== undefined,
+        engine: gate.isOpen,
+        queue: puller.health,
+        running: puller.running,
+      }),
+      queue: { url: cloud.queueUrl, health: puller.health },
+      engine: {
+        url: engine.url,
+        model: latest.model ?? config.engine.model.replace(/^.*\//, ""),
+        answers: gate.isOpen,
+        isDemo: config.engine.isDemo,
+      },
+      bucket: config.bucket,
+      topic: cloud.topicArn ?? null,
+      running: puller.running,
+      waiting: puller.waiting,
+      slots: config.slots,
+      jobs: latest.jobs,
+    }),
+  };
+}
+
+function statusOf(now: {
+  stopping: boolean;
+  engine: boolean;
+  queue: string;
+  running: number;
+}): State["status"] {
+  if (now.stopping) return "DRAINING";
+  if (now.queue !== "ok") return "UNHEALTHY";
+  if (!now.engine) return "STARTING";
+  return now.running > 0 ? "BUSY" : "READY";
+}
+
+/** The last jobs that ended; a job the engine failed makes the gate look again. */
+function watchLatest(journal: Journal, gate: EngineGate): { jobs: State["jobs"]; model: string | null } {
+  const latest: { jobs: State["jobs"]; model: string | null } = { jobs: [], model: null };
+  journal.watch((event: Event) => {
+    if (event.error === "engine_unavailable") gate.suspect();
+    if (event.station !== "ended") return;
+    const {
+      job,
+      kind = "?",
+      outcome = "?",
+      at,
+      error,
+      receipt,
+    } = event as Event & { error?: string; receipt?: { model: string | null } };
+    latest.model = receipt?.model ?? latest.model;
+    latest.jobs = [{ id: job, kind, outcome, at, ...(error && { error }) }, ...latest.jobs].slice(0, 50);
+  });
+  return latest;
+}
+
+function engineClient(config: Config, url: string): EngineClient {
+  return new EngineClient({ url, token: config.engine.token?.reveal(), timeoutMs: 30 * 60_000 });
+}
+
+function loadRules(path: string | undefined): ObjectRule[] {
+  if (path === undefined) return [];
+  try {
+    return z.array(ObjectRule).parse(JSON.parse(readFileSync(path, "utf8")));
+  } catch (thrown) {
+    throw new KamadoError("config_invalid", `KAMADO_RULES_FILE: ${(thrown as Error).message}`, {
+      cause: thrown,
+    });
+  }
+}
+
+/** `ready` resolves when an engine of our own can serve; one that was there before is asked by the gate. */
+export type OpenEngine = { url: string; ready(): Promise<void>; stop(): Promise<void> };
+
+/** The engine that is there, or a supervised one of our own. Its address is known at once; it may still be loading. */
+export async function openEngine(config: Config, log: Log): Promise<OpenEngine> {
+  const { url, model, mmproj, backend, script, contextSize } = config.engine;
+  if (url !== undefined) return { url, ready: async () => {}, stop: async () => {} };
+  const port = config.engine.port === 0 ? await freePort() : config.engine.port;
+  const onLog = (line: string) => log.debug({ station: "engine" }, line);
+  const engine = startEngine({
+    model,
+    mmproj,
+    backend,
+    script,
+    contextSize,
+    port,
+    slots: config.slots,
+    onLog,
+  });
+  engine.onChange((state) => {
+    if (state === "SETUP_FAILED")
+      log.error({ station: "engine" }, `the engine cannot be started: ${engine.reason}`);
+    else log.info({ station: "engine", state, restarts: engine.restarts }, `engine ${state}`);
+  });
+  return { url: `http://127.0.0.1:${port}`, ready: () => engine.ready(), stop: () => engine.stop() };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** One job without a queue: for `kamado run`. */
+export async function createSoloWorkshop(config: Config, engineUrl: string, log: Log) {
+  const clients = makeAwsClients({
+    region: config.aws.region,
+    ...(config.aws.endpoint !== undefined && { endpoint: config.aws.endpoint }),
+  });
+  const outbound: Outbound = createOutbound({ destinations: loadDestinations(config.destinationsFile) });
+  const client = engineClient(config, engineUrl);
+  const registry: Registry = await loadRegistry(HANDLERS);
+  const journal = new Journal(log);
+  const workshop = createWorkshop({
+    config,
+    registry,
+    blobs: s3Blobs(clients.s3),
+    outbound,
+    client,
+    journal,
+    clock: systemClock,
+  });
+  return {
+    workshop,
+    client,
+    async stop() {
+      await outbound.close();
+      await client.close();
+      clients.destroy();
+    },
+  };
+}

@@ -1,0 +1,36 @@
+// One small page: what the worker is doing now. No script beyond reloading itself.
+import { html } from "hono/html";
+import type { State } from "./state.ts";
+
+const STYLE = `
+  :root { color-scheme: light dark; --ember: #d9480f; --line: color-mix(in srgb, currentColor 18%, transparent); }
+  body { font: 16px/1.5 ui-sans-serif, system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; }
+  h1 { font-size: 1.3rem; } h1 b { color: var(--ember); }
+  dl { display: grid; grid-template-columns: 7rem 1fr; gap: .25rem 1rem; } dt { opacity: .65; } dd { margin: 0; overflow-wrap: anywhere; }
+  table { width: 100%; border-collapse: collapse; } th { text-align: left; font-weight: 500; opacity: .65; }
+  td, th { padding: .3rem .5rem .3rem 0; border-bottom: 1px solid var(--line); } code { font-size: .9em; }
+  .note { border-left: 3px solid var(--ember); padding-left: .75rem; }`;
+
+const time = (at: number) => new Date(at).toISOString().slice(11, 19);
+
+export function statePage(state: State) {
+  const { status, queue, engine, bucket, topic, running, waiting, slots, jobs } = state;
+  return html`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="refresh" content="3"><title>Kamado: ${status}</title><style>${STYLE}</style></head>
+<body>
+<h1><b>Kamado</b> is ${status}</h1>
+${engine.isDemo ? html`<p class="note">The toy demo model is loaded. Point <code>KAMADO_MODEL</code> and <code>KAMADO_MMPROJ</code> at a real GGUF pair.</p>` : ""}
+<dl>
+<dt>slots</dt><dd>${running} of ${slots} busy, ${waiting} waiting</dd>
+<dt>engine</dt><dd>${engine.model}, ${engine.answers ? "answers" : "does not answer"} <code>${engine.url}</code></dd>
+<dt>queue</dt><dd>${queue.health} <code>${queue.url}</code></dd>
+<dt>bucket</dt><dd><code>${bucket}</code></dd>
+<dt>topic</dt><dd><code>${topic ?? "none"}</code></dd>
+</dl>
+<table><thead><tr><th>ended</th><th>job</th><th>kind</th><th>outcome</th></tr></thead><tbody>
+${jobs.map((job) => html`<tr><td>${time(job.at)}</td><td><code>${job.id}</code></td><td>${job.kind}</td><td>${job.outcome}${job.error ? ` (${job.error})` : ""}</td></tr>`)}
+</tbody></table>
+${jobs.length === 0 ? html`<p>No job has come yet.</p>` : ""}
+</body></html>`;
+}

@@ -1,0 +1,16 @@
+// What is known about the worker at one moment: for its page, its health, its commands.
+
+/** What the page shows; made anew for every request. */
+export type State = {
+  /** STARTING, READY, BUSY, DRAINING or UNHEALTHY. */
+  status: "STARTING" | "READY" | "BUSY" | "DRAINING" | "UNHEALTHY";
+  queue: { url: string; health: string };
+  engine: { url: string; model: string; answers: boolean; isDemo: boolean };
+  bucket: string;
+  topic: string | null;
+  running: number;
+  waiting: number;
+  slots: number;
+  /** The latest first. */
+  jobs: { id: string; kind: string; outcome: string; at: number; error?: string }[];
+};
