@@ -7,10 +7,10 @@ import { NodeHttpHandler, type NodeHttpHandlerOptions } from "@smithy/node-http-
 
 export type AwsConfig = {
   /** Anything that is not AWS itself: the embedded one, LocalStack, moto, MinIO. Absent means AWS. */
-  endpoint?: string;
-  region?: string;
+  endpoint?: string | undefined;
+  region?: string | undefined;
   /** Absent means the SDK's own chain: environment, profile, SSO, instance role. */
-  credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
+  credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
 };
 
 export type AwsTimeouts = {

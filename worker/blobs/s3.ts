@@ -24,7 +24,14 @@ export function s3Blobs(client: S3Client): Blobs {
       signal?.throwIfAborted();
       try {
         const { bucket: Bucket, key: Key } = address;
-        const command = new PutObjectCommand({ Bucket, Key, Body: body, ContentType: contentType });
+        // Bytes, because the SDK takes an empty string for a stream of unknown length.
+        const bytes = typeof body === "string" ? Buffer.from(body) : body;
+        const command = new PutObjectCommand({
+          Bucket,
+          Key,
+          Body: bytes,
+          ContentType: contentType,
+        });
         await client.send(command, withSignal(signal));
       } catch (thrown) {
         const error = meaning(thrown, address, signal);

@@ -1,6 +1,7 @@
 // The one place that knows the inside of fauxqs. Its public start function listens on every interface, so the
 // server is put together here from its parts, which the package does not export: hence the exact version.
 import { findPackageJSON } from "node:module";
+import type { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { buildApp } from "fauxqs";
 
@@ -23,6 +24,7 @@ export async function buildFauxqs(region: string, dataDir?: string): Promise<Fau
   const { SqsStore } = await inside<{ SqsStore: new () => Stores["sqsStore"] }>("sqs/sqsStore.js");
   const { SnsStore } = await inside<{ SnsStore: new () => Stores["snsStore"] }>("sns/snsStore.js");
   const { S3Store } = await inside<{ S3Store: new () => Stores["s3Store"] }>("s3/s3Store.js");
+  await allowEveryCharacter();
   const stores: Stores = { sqsStore: new SqsStore(), snsStore: new SnsStore(), s3Store: new S3Store() };
   const persistence = dataDir === undefined ? null : await persist(stores, dataDir);
   const app = buildApp({ logger: false, stores, defaultRegion: region });
@@ -50,12 +52,32 @@ async function persist(stores: Stores, dataDir: string): Promise<Persistence> {
     "persistence.js",
   );
   const persistence = new PersistenceManager(dataDir);
+  letMessagesBeGivenBack(persistence);
   const { sqsStore, snsStore, s3Store } = stores;
   // Loaded before it is attached: attached, loading a queue would write it anew and thereby delete its messages.
   persistence.load(sqsStore, snsStore, s3Store);
   const attach = (part: object) => Object.assign(part, { persistence });
   for (const part of [sqsStore, snsStore, s3Store, ...sqsStore.allQueues()]) attach(part);
   return persistence;
+}
+
+// fauxqs's own statement also empties the receive count, which the table forbids: giving a message back would fail
+// and the message be gone until the next start.
+function letMessagesBeGivenBack(persistence: Persistence): void {
+  const ready =
+    "UPDATE sqs_messages SET receipt_handle = NULL, visibility_deadline = NULL WHERE message_id = ?";
+  const { db } = persistence as unknown as { db: DatabaseSync };
+  const statement = db.prepare(ready);
+  persistence.updateMessageReady = (messageId) => void statement.run(messageId);
+}
+
+// fauxqs checks bodies by UTF-16 unit, and so refuses everything past U+FFFF, emoji among it. AWS takes these.
+async function allowEveryCharacter(): Promise<void> {
+  const { INVALID_MESSAGE_BODY_CHAR } = await inside<{ INVALID_MESSAGE_BODY_CHAR: RegExp }>(
+    "sqs/sqsTypes.js",
+  );
+  const allowed = /^[\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]*$/u;
+  INVALID_MESSAGE_BODY_CHAR.test = (body) => !allowed.test(body);
 }
 
 async function inside<T>(path: string): Promise<T> {

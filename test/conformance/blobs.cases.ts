@@ -1,0 +1,86 @@
+// What every object store promises the worker. One suite for the fake, the embedded AWS and any other.
+import { expect } from "vitest";
+import type { Blobs } from "../../worker/blobs/blobs.ts";
+import { KamadoError } from "../../worker/errors.ts";
+import type { Promises } from "./suite.ts";
+
+export type BlobsHarness = {
+  blobs: Blobs;
+  /** A bucket that exists and is the suite's own. */
+  bucket: string;
+};
+
+const MANY = { maxBytes: 1_000_000 };
+const TEXT = { contentType: "text/plain" };
+
+export const blobsCases = {
+  async "an object comes back byte for byte, with its type"({ blobs, bucket }) {
+    const bytes = Uint8Array.from({ length: 70_000 }, (_, index) => index % 256);
+    const address = { bucket, key: "in/photo.jpg" };
+    await blobs.put(address, bytes, { contentType: "image/jpeg" });
+    const found = await blobs.get(address, MANY);
+    expect(Buffer.from(found.bytes).equals(bytes)).toBe(true);
+    expect(found.contentType).toBe("image/jpeg");
+  },
+
+  async "a text is stored as UTF-8"({ blobs, bucket }) {
+    const address = { bucket, key: "results/text.json" };
+    await blobs.put(address, '{"t":"牛乳"}', { contentType: "application/json" });
+    expect(Buffer.from((await blobs.get(address, MANY)).bytes).toString()).toBe('{"t":"牛乳"}');
+  },
+
+  async "an empty object is an object"({ blobs, bucket }) {
+    const address = { bucket, key: "in/empty" };
+    await blobs.put(address, "", TEXT);
+    expect((await blobs.get(address, MANY)).bytes.length).toBe(0);
+    expect(await blobs.exists(address)).toBe(true);
+  },
+
+  async "writing again replaces"({ blobs, bucket }) {
+    const address = { bucket, key: "results/again.json" };
+    await blobs.put(address, "a longer first one", TEXT);
+    await blobs.put(address, "second", TEXT);
+    expect(Buffer.from((await blobs.get(address, MANY)).bytes).toString()).toBe("second");
+  },
+
+  async "any key works: spaces, signs, other scripts, dots"({ blobs, bucket }) {
+    for (const key of ["in/a b+c&d=e?.txt", "in/写真 (1).jpg", "in/a..b/%41.txt", "in/#1"]) {
+      await blobs.put({ bucket, key }, key, TEXT);
+      expect(Buffer.from((await blobs.get({ bucket, key }, MANY)).bytes).toString()).toBe(key);
+    }
+  },
+
+  async "keys that differ by case only are two objects"({ blobs, bucket }) {
+    for (const key of ["results/Job.json", "results/job.json"]) await blobs.put({ bucket, key }, key, TEXT);
+    const { bytes } = await blobs.get({ bucket, key: "results/Job.json" }, MANY);
+    expect(Buffer.from(bytes).toString()).toBe("results/Job.json");
+  },
+
+  async "an object of exactly the limit is read, one byte more is refused"({ blobs, bucket }) {
+    const address = { bucket, key: "in/limit" };
+    await blobs.put(address, "x".repeat(100), TEXT);
+    expect((await blobs.get(address, { maxBytes: 100 })).bytes.length).toBe(100);
+    await expect(blobs.get(address, { maxBytes: 99 })).rejects.toMatchObject({ code: "input_too_large" });
+  },
+
+  async "what is not there is told apart"({ blobs, bucket }) {
+    const address = { bucket, key: "in/missing" };
+    await expect(blobs.get(address, MANY)).rejects.toMatchObject({ code: "object_not_found" });
+    expect(await blobs.exists(address)).toBe(false);
+  },
+
+  async "a missing bucket is the job's mistake when read, and the house's when written"({ blobs }) {
+    const address = { bucket: "no-such-bucket-here", key: "x" };
+    await expect(blobs.get(address, MANY)).rejects.toMatchObject({ code: "object_not_found" });
+    await expect(blobs.put(address, "x", TEXT)).rejects.toMatchObject({ code: "storage_unavailable" });
+  },
+
+  async "a call whose signal has fired rejects with the signal's reason"({ blobs, bucket }) {
+    const reason = new KamadoError("stopping", "The worker stops.");
+    const signal = AbortSignal.abort(reason);
+    const address = { bucket, key: "in/never" };
+    await expect(blobs.get(address, { ...MANY, signal })).rejects.toBe(reason);
+    await expect(blobs.put(address, "x", { ...TEXT, signal })).rejects.toBe(reason);
+    expect(await blobs.exists(address)).toBe(false);
+  },
+} satisfies Promises<BlobsHarness>;

@@ -1,0 +1,247 @@
+// What every queue promises the worker, in its user's words. One suite for the fake, the embedded AWS and any other.
+import { expect } from "vitest";
+import type { Message, Queue } from "../../worker/queue/queue.ts";
+import type { Promises } from "./suite.ts";
+
+export type QueueHarness = {
+  /** A new, empty queue; with `maxReceiveCount` messages go to `dead` after so many receives. */
+  create(options?: { fifo?: boolean; maxReceiveCount?: number }): Promise<{ queue: Queue; dead: Queue }>;
+  /** A queue that does not exist. */
+  missing(): Queue;
+  /** Lets so much of the queue's time pass while the work runs; a real queue's time passes by itself. */
+  during<T>(work: Promise<T>, seconds: number): Promise<T>;
+};
+
+const NONE: Message[] = [];
+const take = (queue: Queue, { max = 10, wait = 0, visibility = 60 } = {}) =>
+  queue.receive({ max, waitSeconds: wait, visibilitySeconds: visibility });
+const wait = ({ during }: QueueHarness, queue: Queue, seconds: number, visibility = 60) =>
+  during(take(queue, { wait: seconds, visibility }), seconds);
+const bodies = (messages: readonly Message[]) => messages.map(({ body }) => body);
+
+/** Receives until so many messages have come: a real queue may give fewer than it has. */
+async function gather(harness: QueueHarness, queue: Queue, count: number): Promise<Message[]> {
+  const all: Message[] = [];
+  while (all.length < count) {
+    const more = await wait(harness, queue, 2);
+    if (more.length === 0) break;
+    all.push(...more);
+  }
+  return all;
+}
+
+export const queueCases = {
+  async "a message arrives as it was sent, with its id and a count of one"({ create }) {
+    const { queue } = await create();
+    const body = JSON.stringify({ text: '牛乳を買う 🥛 <input> "quotes"\n' });
+    const id = await queue.send(body, { attributes: { source: "test" } });
+    const [message] = await take(queue, { wait: 1 });
+    expect(message).toMatchObject({ id, body, receiveCount: 1, group: null });
+    expect(message!.sentAt).toBeTypeOf("number");
+  },
+
+  async "a message that is not deleted comes back when its visibility ends, and is counted"(harness) {
+    const { queue } = await harness.create();
+    const id = await queue.send("again");
+    const [first] = await take(queue, { visibility: 1 });
+    expect(await take(queue)).toEqual(NONE);
+    const [second] = await wait(harness, queue, 5);
+    expect(second).toMatchObject({ id, receiveCount: 2 });
+    expect(second!.receipt).not.toBe(first!.receipt);
+  },
+
+  async "extending a lease hides the message for longer"(harness) {
+    const { queue } = await harness.create();
+    await queue.send("long work");
+    const [message] = await take(queue, { visibility: 1 });
+    expect(await queue.extend([{ receipt: message!.receipt, seconds: 30 }])).toEqual(["ok"]);
+    expect(await wait(harness, queue, 2)).toEqual(NONE);
+  },
+
+  async "giving a message back makes it visible at once"({ create }) {
+    const { queue } = await create();
+    const id = await queue.send("not now");
+    const [message] = await take(queue);
+    expect(await queue.extend([{ receipt: message!.receipt, seconds: 0 }])).toEqual(["ok"]);
+    expect(await take(queue, { wait: 1 })).toMatchObject([{ id, receiveCount: 2 }]);
+  },
+
+  async "a deleted message never comes back"(harness) {
+    const { queue } = await harness.create();
+    await queue.send("done");
+    const [message] = await take(queue, { visibility: 1 });
+    expect(await queue.remove([message!.receipt])).toEqual(["ok"]);
+    expect(await wait(harness, queue, 2)).toEqual(NONE);
+  },
+
+  async "a lease that went to somebody else is reported as lost"(harness) {
+    const { queue } = await harness.create();
+    await queue.send("slow");
+    const [mine] = await take(queue, { visibility: 1 });
+    const [theirs] = await wait(harness, queue, 5);
+    expect(await queue.extend([{ receipt: mine!.receipt, seconds: 30 }])).toEqual(["lost"]);
+    expect(await queue.extend([{ receipt: theirs!.receipt, seconds: 30 }])).toEqual(["ok"]);
+  },
+
+  async "the lease of a deleted message is reported as lost"({ create }) {
+    const { queue } = await create();
+    await queue.send("gone");
+    const [message] = await take(queue);
+    await queue.remove([message!.receipt]);
+    expect(await queue.extend([{ receipt: message!.receipt, seconds: 30 }])).toEqual(["lost"]);
+  },
+
+  async "deleting twice is no error"({ create }) {
+    const { queue } = await create();
+    await queue.send("twice");
+    const [message] = await take(queue);
+    expect(await queue.remove([message!.receipt])).toEqual(["ok"]);
+    expect(await queue.remove([message!.receipt])).toEqual(["ok"]);
+  },
+
+  async "a receipt that never was one cannot be extended: lost"({ create }) {
+    const { queue } = await create();
+    expect(await queue.extend([{ receipt: "garbage", seconds: 30 }])).toEqual(["lost"]);
+  },
+
+  async "a receipt that never was one cannot delete: lost"({ create }) {
+    const { queue } = await create();
+    expect(await queue.remove(["garbage"])).toEqual(["lost"]);
+  },
+
+  async "one bad entry of a batch fails alone"(harness) {
+    const { queue } = await harness.create();
+    for (const body of ["a", "b"]) await queue.send(body);
+    const [one, two] = await gather(harness, queue, 2);
+    const receipts = [one!.receipt, "garbage", two!.receipt];
+    expect(await queue.extend(receipts.map((receipt) => ({ receipt, seconds: 30 })))).toEqual([
+      "ok",
+      "lost",
+      "ok",
+    ]);
+  },
+
+  async "more than ten entries are cut into batches and answered in order"(harness) {
+    const { queue } = await harness.create();
+    await Promise.all(Array.from({ length: 23 }, (_, index) => queue.send(`m${index}`)));
+    const receipts = (await gather(harness, queue, 23)).map(({ receipt }) => receipt);
+    const entries = receipts.with(11, "garbage").map((receipt) => ({ receipt, seconds: 30 }));
+    expect(await queue.extend(entries)).toEqual(entries.map((_, index) => (index === 11 ? "lost" : "ok")));
+    expect(await queue.remove(receipts)).toEqual(receipts.map(() => "ok"));
+    expect(await take(queue)).toEqual(NONE);
+  },
+
+  async "no entries need no call"({ create }) {
+    const { queue } = await create();
+    expect(await queue.extend([])).toEqual([]);
+    expect(await queue.remove([])).toEqual([]);
+  },
+
+  async "a receive never gives more than it was asked for"(harness) {
+    const { queue } = await harness.create();
+    await Promise.all(["a", "b", "c"].map((body) => queue.send(body)));
+    expect((await take(queue, { max: 2 })).length).toBeLessThanOrEqual(2);
+  },
+
+  async "a delayed message waits for its time"(harness) {
+    const { queue } = await harness.create();
+    await queue.send("later", { delaySeconds: 1 });
+    expect(await take(queue)).toEqual(NONE);
+    expect(bodies(await wait(harness, queue, 5))).toEqual(["later"]);
+  },
+
+  async "a long poll wakes when a message is sent"({ create }) {
+    const { queue } = await create();
+    const poll = take(queue, { wait: 20 });
+    await queue.send("wake up");
+    expect(bodies(await poll)).toEqual(["wake up"]);
+  },
+
+  async "a long poll wakes when a message is given back"(harness) {
+    const { queue } = await harness.create();
+    await queue.send("returned");
+    const [message] = await take(queue);
+    const poll = take(queue, { wait: 20 });
+    await queue.extend([{ receipt: message!.receipt, seconds: 0 }]);
+    expect(bodies(await poll)).toEqual(["returned"]);
+  },
+
+  async "an empty long poll ends with nothing"(harness) {
+    const { queue } = await harness.create();
+    expect(await wait(harness, queue, 1)).toEqual(NONE);
+  },
+
+  async "a FIFO group is handed out in order, one lease at a time"({ create }) {
+    const { queue } = await create({ fifo: true });
+    for (const body of ["a1", "a2"]) await queue.send(body, { group: "a", deduplicationId: body });
+    const [first] = await take(queue, { max: 1, wait: 1 });
+    expect(first).toMatchObject({ body: "a1", group: "a" });
+    expect(await take(queue)).toEqual(NONE);
+    await queue.remove([first!.receipt]);
+    expect(bodies(await take(queue, { wait: 1 }))).toEqual(["a2"]);
+  },
+
+  async "a FIFO message that is given back comes before those behind it"({ create }) {
+    const { queue } = await create({ fifo: true });
+    for (const body of ["a1", "a2"]) await queue.send(body, { group: "a", deduplicationId: body });
+    const [first] = await take(queue, { max: 1, wait: 1 });
+    await queue.extend([{ receipt: first!.receipt, seconds: 0 }]);
+    expect(bodies(await take(queue, { max: 1, wait: 1 }))).toEqual(["a1"]);
+  },
+
+  async "FIFO groups do not wait for each other"({ create }) {
+    const { queue } = await create({ fifo: true });
+    for (const group of ["a", "b"]) await queue.send(group, { group, deduplicationId: group });
+    const first = await take(queue, { max: 1, wait: 1 });
+    const second = await take(queue, { max: 1, wait: 1 });
+    expect(bodies([...first, ...second]).toSorted()).toEqual(["a", "b"]);
+  },
+
+  async "a FIFO message sent twice is kept once"({ create }) {
+    const { queue } = await create({ fifo: true });
+    const send = () => queue.send("once", { group: "a", deduplicationId: "same" });
+    expect(await send()).toBe(await send());
+    const [message] = await take(queue, { wait: 1 });
+    await queue.remove([message!.receipt]);
+    expect(await take(queue)).toEqual(NONE);
+  },
+
+  async "a message received too often goes to the dead letters"(harness) {
+    const { queue, dead } = await harness.create({ maxReceiveCount: 2 });
+    await queue.send("poison");
+    for (const _ of [1, 2]) {
+      const [message] = await take(queue, { wait: 1 });
+      await queue.extend([{ receipt: message!.receipt, seconds: 0 }]);
+    }
+    expect(await take(queue)).toEqual(NONE);
+    expect(bodies(await wait(harness, dead, 2))).toEqual(["poison"]);
+  },
+
+  async "a queue that does not exist is told apart"({ missing }) {
+    const error = { code: "queue_unavailable", detail: { health: "missing_queue" } };
+    await expect(take(missing())).rejects.toMatchObject(error);
+    await expect(missing().send("x")).rejects.toMatchObject(error);
+  },
+
+  async "leases and deletes never throw; what could not be said stays failed"({ missing }) {
+    expect(await missing().extend([{ receipt: "r", seconds: 1 }])).toEqual(["failed"]);
+    expect(await missing().remove(["r", "s"])).toEqual(["failed", "failed"]);
+  },
+
+  async "a body of 1 MiB is carried"({ create }) {
+    const { queue } = await create();
+    await queue.send("x".repeat(1024 * 1024));
+    const [message] = await take(queue, { wait: 1 });
+    expect(message!.body.length).toBe(1024 * 1024);
+  },
+
+  async "a body past 1 MiB is refused by name, bytes counted and not characters"({ create }) {
+    const { queue } = await create();
+    const tooLong = { code: "body_too_large" };
+    await expect(queue.send("x".repeat(1024 * 1024 + 1))).rejects.toMatchObject(tooLong);
+    await expect(queue.send("犬".repeat(400_000))).rejects.toMatchObject(tooLong);
+    await expect(queue.send("x".repeat(1024 * 1024), { attributes: { a: "b" } })).rejects.toMatchObject(
+      tooLong,
+    );
+  },
+} satisfies Promises<QueueHarness>;

@@ -1,0 +1,212 @@
+// A queue in memory with SQS's meaning, on a clock of the test's choosing; its calls can be made to fail, to be lost
+// on the way back, or to take long. It passes the same suite as the real ones.
+import { type Clock, systemClock } from "../../worker/clock.ts";
+import { KamadoError } from "../../worker/errors.ts";
+import type { EntryResult, Message, Queue, QueueHealth } from "../../worker/queue/queue.ts";
+
+export type Call = "receive" | "extend" | "remove" | "send";
+
+/** What goes wrong with one call. */
+export type Fault =
+  /** Nothing happens, and the caller is told. */
+  | { is: "fail"; health?: QueueHealth }
+  /** It happens, but the answer is lost: the caller is told that it failed. */
+  | { is: "drop" }
+  /** It happens after so long. */
+  | { is: "delay"; ms: number }
+  /** Of a batch, these entries fail, by their place. */
+  | { is: "entries"; fail: readonly number[] };
+
+type Stored = Omit<Message, "receipt" | "sentAt"> & {
+  sentAt: number;
+  receipt: string | null;
+  /** Hidden until then, on the clock's `now`. */
+  hiddenUntil: number;
+};
+
+export type FakeQueueOptions = {
+  clock?: Clock;
+  /** A FIFO queue: one message of a group at a time, in order, duplicates dropped. */
+  fifo?: boolean;
+  /** Where messages go that were received more often than this. */
+  dead?: { queue: FakeQueue; maxReceiveCount: number };
+};
+
+const BODY_LIMIT = 1024 * 1024;
+
+export class FakeQueue implements Queue {
+  readonly url: string;
+  readonly #clock: Clock;
+  readonly #options: FakeQueueOptions;
+  readonly #faults: { call: Call; fault: Fault }[] = [];
+  readonly #deduplicated = new Map<string, string>();
+  #messages: Stored[] = [];
+  #wake = Promise.withResolvers<void>();
+  #serial = 0;
+  /** How often each call was made. */
+  readonly calls: Record<Call, number> = { receive: 0, extend: 0, remove: 0, send: 0 };
+  /** A queue that does not exist, when a test says so. */
+  missing = false;
+
+  constructor(url: string, options: FakeQueueOptions = {}) {
+    this.url = url;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  /** The next call of this kind goes wrong so; several faults wait in line. */
+  next(call: Call, fault: Fault): this {
+    this.#faults.push({ call, fault });
+    return this;
+  }
+
+  /** Every message that is not deleted, hidden ones too. */
+  get messages(): readonly Readonly<Stored>[] {
+    return this.#messages;
+  }
+
+  /** Takes a message from whoever holds it, as if its visibility had run out. */
+  takeAway(id: string): void {
+    for (const message of this.#messages.filter((one) => one.id === id)) this.#hide(message, 0);
+  }
+
+  receive(options: { max: number; waitSeconds: number; visibilitySeconds: number }): Promise<Message[]> {
+    return this.#throwing("receive", async () => {
+      const end = this.#clock.now() + options.waitSeconds * 1_000;
+      for (;;) {
+        const found = this.#visible().slice(0, Math.min(options.max, 10));
+        const left = end - this.#clock.now();
+        if (found.length > 0 || left <= 0)
+          return found.map((one) => this.#lease(one, options.visibilitySeconds));
+        await this.#somethingMayHaveChanged(left);
+      }
+    });
+  }
+
+  extend(entries: readonly { receipt: string; seconds: number }[]): Promise<EntryResult[]> {
+    return this.#perEntry("extend", entries, ({ receipt, seconds }) => {
+      const message = this.#held(receipt);
+      if (message) this.#hide(message, seconds);
+      return message ? "ok" : "lost";
+    });
+  }
+
+  remove(receipts: readonly string[]): Promise<EntryResult[]> {
+    return this.#perEntry("remove", receipts, (receipt) => {
+      const message = this.#held(receipt);
+      this.#messages = this.#messages.filter((one) => one !== message);
+      this.#notify();
+      // A receipt that was ours once deletes nothing and is no error, as in SQS.
+      return message || receipt.startsWith(this.url) ? "ok" : "lost";
+    });
+  }
+
+  send(
+    body: string,
+    options: {
+      delaySeconds?: number;
+      attributes?: Record<string, string>;
+      group?: string;
+      deduplicationId?: string;
+    } = {},
+  ): Promise<string> {
+    return this.#throwing("send", async () => {
+      const size = Buffer.byteLength(
+        body +
+          Object.entries(options.attributes ?? {})
+            .flat()
+            .join(""),
+      );
+      if (size > BODY_LIMIT) throw new KamadoError("body_too_large", `The message has ${size} bytes.`);
+      const known = this.#options.fifo ? this.#deduplicated.get(options.deduplicationId ?? body) : undefined;
+      if (known) return known;
+      const id = `m${++this.#serial}`;
+      if (this.#options.fifo) this.#deduplicated.set(options.deduplicationId ?? body, id);
+      this.#add({ id, body, group: options.group ?? null, receiveCount: 0 }, options.delaySeconds ?? 0);
+      return id;
+    });
+  }
+
+  #add(message: Pick<Stored, "id" | "body" | "group" | "receiveCount">, delaySeconds: number): void {
+    const hiddenUntil = this.#clock.now() + delaySeconds * 1_000;
+    this.#messages.push({ ...message, sentAt: this.#clock.wall(), receipt: null, hiddenUntil });
+    this.#notify();
+  }
+
+  /** What may be received now: not hidden, first of its group, and not received too often. */
+  #visible(): Stored[] {
+    const now = this.#clock.now();
+    const { dead, fifo } = this.#options;
+    for (const one of this.#messages)
+      if (dead && one.hiddenUntil <= now && one.receiveCount >= dead.maxReceiveCount) {
+        this.#messages = this.#messages.filter((other) => other !== one);
+        dead.queue.#add(one, 0);
+      }
+    const first = new Map(this.#messages.toReversed().map((one) => [one.group, one]));
+    return this.#messages.filter((one) => one.hiddenUntil <= now && (!fifo || first.get(one.group) === one));
+  }
+
+  #lease(message: Stored, seconds: number): Message {
+    message.receipt = `${this.url}#${++this.#serial}`;
+    message.receiveCount += 1;
+    message.hiddenUntil = this.#clock.now() + seconds * 1_000;
+    const { id, body, receipt, sentAt, receiveCount, group } = message;
+    return { id, body, receipt, sentAt, receiveCount, group };
+  }
+
+  #held(receipt: string): Stored | undefined {
+    return this.#messages.find((one) => one.receipt === receipt && one.hiddenUntil > this.#clock.now());
+  }
+
+  #hide(message: Stored, seconds: number): void {
+    message.hiddenUntil = this.#clock.now() + seconds * 1_000;
+    if (seconds === 0) message.receipt = null;
+    this.#notify();
+  }
+
+  #notify(): void {
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers();
+  }
+
+  /** Until a call changed the queue, a hidden message came back, or `ms` are over. */
+  async #somethingMayHaveChanged(ms: number): Promise<void> {
+    const now = this.#clock.now();
+    const due = this.#messages.map(({ hiddenUntil }) => hiddenUntil - now).filter((left) => left > 0);
+    const over = new AbortController();
+    await Promise.race([this.#wake.promise, this.#clock.sleep(Math.min(ms, ...due), over.signal)]);
+    over.abort();
+  }
+
+  async #throwing<T>(call: Call, act: () => Promise<T>): Promise<T> {
+    const fault = await this.#begin(call);
+    if (this.missing) throw unavailable("missing_queue");
+    if (fault?.is === "fail") throw unavailable(fault.health ?? "network");
+    const answer = await act();
+    if (fault?.is === "drop") throw unavailable("network");
+    return answer;
+  }
+
+  async #perEntry<E>(
+    call: Call,
+    entries: readonly E[],
+    act: (entry: E) => EntryResult,
+  ): Promise<EntryResult[]> {
+    const fault = await this.#begin(call);
+    const bad = (index: number) => fault?.is === "entries" && fault.fail.includes(index);
+    if (this.missing || fault?.is === "fail") return entries.map(() => "failed");
+    const results = entries.map((entry, index) => (bad(index) ? "failed" : act(entry)));
+    return fault?.is === "drop" ? entries.map(() => "failed") : results;
+  }
+
+  async #begin(call: Call): Promise<Fault | undefined> {
+    this.calls[call] += 1;
+    const index = this.#faults.findIndex((one) => one.call === call);
+    const fault = index < 0 ? undefined : this.#faults.splice(index, 1)[0]!.fault;
+    if (fault?.is === "delay") await this.#clock.sleep(fault.ms);
+    return fault;
+  }
+}
+
+const unavailable = (health: QueueHealth) =>
+  new KamadoError("queue_unavailable", `the fake queue is told to fail: ${health}`, { detail: { health } });

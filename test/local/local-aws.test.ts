@@ -1,0 +1,236 @@
+// What the embedded AWS promises beyond the queue's and the store's own suites: where it listens, what it keeps.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { request } from "node:http";
+import { findPackageJSON } from "node:module";
+import { connect } from "node:net";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import { PublishCommand, SubscribeCommand } from "@aws-sdk/client-sns";
+import { GetQueueAttributesCommand, GetQueueUrlCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { makeAwsClients } from "../../worker/aws.ts";
+import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { FAUXQS_VERSION } from "../../worker/local/fauxqs.ts";
+import { strangerBy } from "../../worker/local/guards.ts";
+import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
+import { queueArn } from "../../worker/local/resources.ts";
+import { sqsQueue } from "../../worker/queue/sqs.ts";
+
+async function start(options: { port?: number; dataDir?: string } = {}): Promise<LocalAws> {
+  const aws = await startLocalAws({ port: 0, ...options });
+  onTestFinished(() => aws.stop());
+  return aws;
+}
+
+function folder(): string {
+  const path = mkdtempSync(join(tmpdir(), "kamado-local-"));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+function clientsOf(aws: Pick<LocalAws, "endpoint" | "region" | "credentials">) {
+  const clients = makeAwsClients(aws);
+  onTestFinished(() => clients.destroy());
+  return clients;
+}
+
+const jobsOf = (aws: LocalAws) => sqsQueue(clientsOf(aws).sqs, aws.resources.jobsQueueUrl);
+const portOf = ({ endpoint }: LocalAws) => Number(new URL(endpoint).port);
+const TEXT = { contentType: "text/plain" };
+
+test("the emulator is the version whose inside worker/local/fauxqs.ts knows", () => {
+  const manifest = JSON.parse(readFileSync(findPackageJSON("fauxqs", import.meta.url)!, "utf8"));
+  const advice = `fauxqs changed: compare worker/local/fauxqs.ts and guards.ts with its app.js, persistence.js and sqs/sqsStore.js, then set FAUXQS_VERSION`;
+  expect(manifest.version, advice).toBe(FAUXQS_VERSION);
+});
+
+describe("what is there after a start", () => {
+  test("jobs and deliveries with their dead letters, the bucket and the topic", async () => {
+    const aws = await start();
+    const { sqs, s3, sns } = clientsOf(aws);
+    const attributesOf = async (QueueUrl: string) =>
+      (await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["All"] }))).Attributes!;
+    const jobs = await attributesOf(aws.resources.jobsQueueUrl);
+    expect(jobs).toMatchObject({ QueueArn: queueArn("kamado-jobs"), VisibilityTimeout: "120" });
+    expect(JSON.parse(jobs.RedrivePolicy!)).toEqual({
+      deadLetterTargetArn: (await attributesOf(aws.resources.deadQueueUrl)).QueueArn,
+      maxReceiveCount: 10,
+    });
+    const deliveries = await attributesOf(aws.resources.deliveriesQueueUrl);
+    expect(JSON.parse(deliveries.RedrivePolicy!).deadLetterTargetArn).toBe(
+      (await attributesOf(aws.resources.deadDeliveriesQueueUrl)).QueueArn,
+    );
+    const blobs = s3Blobs(s3);
+    await blobs.put({ bucket: aws.resources.bucket, key: "in/x" }, "x", TEXT);
+    const subscribe = {
+      TopicArn: aws.resources.topicArn,
+      Protocol: "sqs",
+      Endpoint: queueArn("kamado-jobs-dead"),
+    };
+    await sns.send(new SubscribeCommand({ ...subscribe, Attributes: { RawMessageDelivery: "true" } }));
+    await sns.send(new PublishCommand({ TopicArn: aws.resources.topicArn, Message: "a result 🐶" }));
+    const inbox = sqsQueue(sqs, aws.resources.deadQueueUrl);
+    const [message] = await inbox.receive({ max: 1, waitSeconds: 5, visibilitySeconds: 5 });
+    expect(message!.body).toBe("a result 🐶");
+  });
+
+  test("a client set to another region finds the same queue", async () => {
+    const aws = await start();
+    await jobsOf(aws).send("here");
+    const { sqs } = clientsOf({ ...aws, region: "ap-northeast-1" });
+    const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: "kamado-jobs" }));
+    expect(QueueUrl).toBe(aws.resources.jobsQueueUrl);
+    expect((await sqs.send(new ReceiveMessageCommand({ QueueUrl }))).Messages).toHaveLength(1);
+  });
+});
+
+describe("who can reach it", () => {
+  const outside = Object.values(networkInterfaces())
+    .flat()
+    .find((one) => one && !one.internal && one.family === "IPv4");
+
+  test.skipIf(!outside)("only this machine: nobody answers at its address in the network", async () => {
+    const aws = await start();
+    const socket = connect(portOf(aws), outside!.address);
+    const [error] = await once(socket, "error");
+    expect(error).toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  test.each([
+    ["the SDK", { host: "127.0.0.1:4566" }, null],
+    ["a bucket's own name", { host: "kamado.localhost:4566" }, null],
+    ["a container on this machine", { host: "host.containers.internal:4566" }, null],
+    ["a page served from this machine", { host: "localhost:4566", origin: "http://localhost:4780" }, null],
+    ["a page from elsewhere", { host: "127.0.0.1:4566", origin: "https://evil.example" }, "page"],
+    ["a page without an origin", { host: "127.0.0.1:4566", origin: "null" }, "page"],
+    ["a page after DNS rebinding", { host: "evil.example:4566" }, "Host"],
+    ["a name that only begins like ours", { host: "localhost.evil.example" }, "Host"],
+    ["nobody", {}, "Host"],
+  ])("%s", (_, headers, refused) => {
+    if (refused === null) expect(strangerBy(headers)).toBeNull();
+    else expect(strangerBy(headers)).toContain(refused);
+  });
+
+  test("a form that a page elsewhere sends is refused", async () => {
+    const aws = await start();
+    const body = new URLSearchParams({ Action: "ListTopics" });
+    expect((await fetch(aws.endpoint, { method: "POST", body })).status).toBe(200);
+    const headers = { origin: "https://evil.example" };
+    expect((await fetch(aws.endpoint, { method: "POST", body, headers })).status).toBe(403);
+  });
+
+  test("from a container, objects are found under their own names", async () => {
+    const aws = await start();
+    await s3Blobs(clientsOf(aws).s3).put({ bucket: "kamado", key: "in/x" }, "hello", TEXT);
+    const headers = { host: `host.containers.internal:${portOf(aws)}` };
+    const asked = request(`${aws.endpoint}/kamado/in/x`, { headers }).end();
+    const [response] = await once(asked, "response");
+    expect((await response.toArray()).join("")).toBe("hello");
+  });
+});
+
+test("a poller that went away swallows nothing", async () => {
+  const aws = await start();
+  const { sqs } = clientsOf(aws);
+  const gone = new AbortController();
+  const QueueUrl = aws.resources.jobsQueueUrl;
+  const poll = sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 20 }), {
+    abortSignal: gone.signal,
+  });
+  const queue = jobsOf(aws);
+  // A round trip on another connection lets the poll arrive; another one lets its end arrive.
+  await queue.extend([{ receipt: "x", seconds: 1 }]);
+  gone.abort();
+  await expect(poll).rejects.toThrow();
+  await queue.extend([{ receipt: "x", seconds: 1 }]);
+  await queue.send("for who is left");
+  const [message] = await queue.receive({ max: 1, waitSeconds: 5, visibilitySeconds: 5 });
+  expect(message!.body).toBe("for who is left");
+});
+
+describe("what is kept in a folder", () => {
+  test("survives a restart, on another port too", async () => {
+    const dataDir = folder();
+    const first = await startLocalAws({ port: 0, dataDir });
+    const { s3 } = clientsOf(first);
+    const queue = jobsOf(first);
+    await queue.send("held");
+    const [held] = await queue.receive({ max: 1, waitSeconds: 1, visibilitySeconds: 60 });
+    await queue.send("ready");
+    await s3Blobs(s3).put({ bucket: "kamado", key: "in/x" }, "hello", TEXT);
+    await first.stop();
+
+    const second = await start({ dataDir });
+    const { sqs, s3: s3Again } = clientsOf(second);
+    const again = jobsOf(second);
+    expect(await again.receive({ max: 10, waitSeconds: 1, visibilitySeconds: 60 })).toMatchObject([
+      { body: "ready" },
+    ]);
+    expect(await again.extend([{ receipt: held!.receipt, seconds: 0 }])).toEqual(["ok"]);
+    const [back] = await again.receive({ max: 10, waitSeconds: 1, visibilitySeconds: 60 });
+    expect(back).toMatchObject({ id: held!.id, receiveCount: 2 });
+    const { bytes } = await s3Blobs(s3Again).get({ bucket: "kamado", key: "in/x" }, { maxBytes: 100 });
+    expect(Buffer.from(bytes).toString()).toBe("hello");
+    const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: "kamado-jobs" }));
+    expect(QueueUrl).toBe(second.resources.jobsQueueUrl);
+  });
+
+  test("survives a kill", async () => {
+    const dataDir = folder();
+    const child = spawn(process.execPath, [join(import.meta.dirname, "child.ts"), dataDir], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    const [line] = await once(child.stdout!, "data");
+    const endpoint = String(line).trim();
+    const remote = { endpoint, region: "us-east-1", credentials: { accessKeyId: "a", secretAccessKey: "b" } };
+    const { sqs, s3 } = clientsOf(remote);
+    const queue = sqsQueue(sqs, `${endpoint}/000000000000/kamado-jobs`);
+    const ids = await Promise.all(Array.from({ length: 12 }, (_, index) => queue.send(`job ${index}`)));
+    await s3Blobs(s3).put({ bucket: "kamado", key: "in/x" }, "hello", TEXT);
+    const [done] = await queue.receive({ max: 1, waitSeconds: 1, visibilitySeconds: 60 });
+    expect(await queue.remove([done!.receipt])).toEqual(["ok"]);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+
+    const after = await start({ dataDir });
+    const again = jobsOf(after);
+    const batch = () => again.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 60 });
+    const left = [...(await batch()), ...(await batch())].map(({ id }) => id);
+    expect(left.toSorted()).toEqual(ids.filter((id) => id !== done!.id).toSorted());
+    expect(await s3Blobs(clientsOf(after).s3).exists({ bucket: "kamado", key: "in/x" })).toBe(true);
+  });
+
+  test("belongs to one at a time", async () => {
+    const dataDir = folder();
+    const first = await start({ dataDir });
+    const error = { code: "config_invalid", message: expect.stringContaining(dataDir) };
+    await expect(startLocalAws({ port: 0, dataDir })).rejects.toMatchObject(error);
+    await first.stop();
+    await start({ dataDir });
+  });
+});
+
+describe("starting and stopping", () => {
+  test("a port that is taken is named, with what to do, and the folder is left free", async () => {
+    const dataDir = folder();
+    const first = await start();
+    const second = startLocalAws({ port: portOf(first), dataDir });
+    const message = expect.stringMatching(/KAMADO_LOCAL_PORT.*Stop what listens.*set KAMADO_LOCAL_PORT/);
+    await expect(second).rejects.toMatchObject({ code: "config_invalid", message });
+    await start({ dataDir });
+  });
+
+  test("a stop ends open polls, frees the port, and may be asked for twice", async () => {
+    const first = await start();
+    const queue = jobsOf(first);
+    const poll = queue.receive({ max: 1, waitSeconds: 20, visibilitySeconds: 5 });
+    poll.catch(() => {});
+    await queue.extend([{ receipt: "x", seconds: 1 }]);
+    await Promise.all([first.stop(), first.stop()]);
+    await poll.catch(() => {});
+    await start({ port: portOf(first) });
+  });
+});

@@ -1,0 +1,141 @@
+// What the SQS adapter makes of answers that no emulator gives: refusals, silence, half-failed batches.
+import { createHash } from "node:crypto";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { type AwsConfig, makeAwsClients } from "../../worker/aws.ts";
+import { isLost, sqsQueue } from "../../worker/queue/sqs.ts";
+import { blackHole, sqsServer } from "../fakes/aws-server.ts";
+
+const SHORT = { connectionTimeout: 200, requestTimeout: 200, socketTimeout: 200 };
+const KEYS = { region: "us-east-1", credentials: { accessKeyId: "a", secretAccessKey: "b" } };
+
+function queueAt(endpoint: string, config: AwsConfig = KEYS) {
+  const clients = makeAwsClients({ endpoint, ...config }, SHORT);
+  onTestFinished(() => clients.destroy());
+  return sqsQueue(clients.sqs, `${endpoint}/000000000000/q`, { call: 200 });
+}
+
+const receive = (queue: ReturnType<typeof queueAt>) =>
+  queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 30 });
+
+const message = (body: string, rest: object = {}) => ({
+  MessageId: "id",
+  ReceiptHandle: "r",
+  Body: body,
+  MD5OfBody: createHash("md5").update(body).digest("hex"),
+  ...rest,
+});
+
+describe("why a queue cannot be reached is told apart", () => {
+  test.each([
+    ["InvalidClientTokenId", 403, "credentials"],
+    ["ExpiredTokenException", 400, "credentials"],
+    ["AccessDeniedException", 400, "credentials"],
+    ["SignatureDoesNotMatch", 403, "credentials"],
+    ["SomethingNewAboutKeys", 403, "credentials"],
+    ["QueueDoesNotExist", 400, "missing_queue"],
+    ["AWS.SimpleQueueService.NonExistentQueue", 400, "missing_queue"],
+    ["ThrottlingException", 400, "throttled"],
+    ["RequestThrottled", 400, "throttled"],
+    ["TooManyRequests", 429, "throttled"],
+    ["InternalFailure", 500, "unknown"],
+  ])("%s (%i) is %s", async (type, status, health) => {
+    await using server = await sqsServer(() => [
+      status,
+      { __type: `com.amazonaws.sqs#${type}`, message: "no" },
+    ]);
+    const error = { code: "queue_unavailable", detail: { health } };
+    await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject(error);
+  });
+
+  test("nobody listens: network", async () => {
+    const server = await blackHole();
+    await server[Symbol.asyncDispose]();
+    const error = { code: "queue_unavailable", detail: { health: "network" } };
+    await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject(error);
+  });
+
+  test("somebody listens and never answers: network, and no call hangs", async () => {
+    await using server = await blackHole();
+    const queue = queueAt(server.endpoint);
+    const error = { code: "queue_unavailable", detail: { health: "network" } };
+    await expect(receive(queue)).rejects.toMatchObject(error);
+    await expect(queue.send("x")).rejects.toMatchObject(error);
+    expect(await queue.extend([{ receipt: "r", seconds: 1 }])).toEqual(["failed"]);
+    expect(await queue.remove(["r"])).toEqual(["failed"]);
+  });
+
+  test("a queue's own smaller limit is a body that is too large", async () => {
+    const text = "One or more parameters are invalid. Reason: Message must be shorter than 262144 bytes.";
+    await using server = await sqsServer(() => [400, { __type: "InvalidParameterValue", message: text }]);
+    await expect(queueAt(server.endpoint).send("x")).rejects.toMatchObject({ code: "body_too_large" });
+  });
+});
+
+describe("what a server leaves out does no harm", () => {
+  test("a message without attributes counts as received once, its time unknown", async () => {
+    await using server = await sqsServer(() => [200, { Messages: [message("hi")] }]);
+    expect(await receive(queueAt(server.endpoint))).toEqual([
+      { id: "id", body: "hi", receipt: "r", sentAt: null, receiveCount: 1, group: null },
+    ]);
+  });
+
+  test("attributes are asked for under both of their names", async () => {
+    const asked: Record<string, unknown>[] = [];
+    await using server = await sqsServer((_, input) => {
+      asked.push(input);
+      return [200, {}];
+    });
+    await receive(queueAt(server.endpoint));
+    expect(asked[0]!.MessageSystemAttributeNames).toContain("ApproximateReceiveCount");
+    expect(asked[0]!.AttributeNames).toEqual(["All"]);
+  });
+
+  test("an entry the answer does not mention has failed", async () => {
+    await using server = await sqsServer(() => [200, { Successful: [{ Id: "1" }] }]);
+    expect(await queueAt(server.endpoint).remove(["a", "b", "c"])).toEqual(["failed", "ok", "failed"]);
+  });
+
+  test("a batch that fails as a whole fails alone", async () => {
+    await using server = await sqsServer((_, input) => {
+      const ids = (input.Entries as { Id: string }[]).map(({ Id }) => ({ Id }));
+      return ids[0]!.Id === "10" ? [400, { __type: "Broken" }] : [200, { Successful: ids }];
+    });
+    const results = await queueAt(server.endpoint).remove(
+      Array.from({ length: 25 }, (_, index) => `r${index}`),
+    );
+    expect(results).toEqual(results.map((_, index) => (index >= 10 && index < 20 ? "failed" : "ok")));
+  });
+});
+
+test("a frozen config is taken as it is", async () => {
+  await using server = await sqsServer(() => [200, {}]);
+  const config = Object.freeze({ ...KEYS, credentials: Object.freeze({ ...KEYS.credentials }) });
+  expect(await receive(queueAt(server.endpoint, config))).toEqual([]);
+});
+
+// The texts are AWS's own, and the emulators'.
+describe("a lost lease is told from a failed call", () => {
+  test.each([
+    ["ReceiptHandleIsInvalid", 'The input receipt handle "x" is not a valid receipt handle.', true],
+    ["MessageNotInflight", undefined, true],
+    ["AWS.SimpleQueueService.MessageNotInflight", "", true],
+    [
+      "InvalidParameterValue",
+      "Value x for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.",
+      true,
+    ],
+    [
+      "InvalidParameterValue",
+      "Value x for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
+      true,
+    ],
+    [
+      "InvalidParameterValue",
+      "Value 43200 for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].",
+      false,
+    ],
+    ["InternalError", "We encountered an internal error. Please try again.", false],
+    ["RequestThrottled", undefined, false],
+    [undefined, undefined, false],
+  ])("%s: %s", (code, text, lost) => expect(isLost(code, text)).toBe(lost));
+});
