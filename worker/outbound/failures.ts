@@ -57,17 +57,3 @@ export function throwForStatus({ status, headers, url }: Answer, now: number): v
 
 /** Whether an error status says "not now" rather than "no". */
 export const isPassing = (status: number): boolean => status >= 500 || [408, 425, 429].includes(status);
-
-/** The promise's value, or the signal's reason if that comes first: undici heeds a signal only once it is connected. */
-export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  promise.catch(() => {});
-  if (signal.aborted) throw signal.reason;
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}

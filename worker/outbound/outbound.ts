@@ -6,8 +6,9 @@ import { type Answer, readAnswer, redirectOf } from "./answer.ts";
 import { unpack } from "./body.ts";
 import { createAgent, type Resolve, systemResolve } from "./connect.ts";
 import { type Destinations, destinationFor, type KnownDestination } from "./destinations.ts";
-import { fetchFailure, throwForStatus, untilAborted } from "./failures.ts";
+import { fetchFailure, throwForStatus } from "./failures.ts";
 import { checkUrl, parseUrl } from "./refusals.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 export type Send = {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -104,6 +105,7 @@ export function createOutbound(options: OutboundOptions = {}): Outbound {
       body: asked.body ?? null,
       signal,
     });
+    // undici itself heeds a signal only once it is connected.
     const response = await untilAborted(responding, signal);
     return readAnswer(response, url, {
       maxBytes: asked.maxBytes ?? MAX_BYTES,
