@@ -19,8 +19,14 @@ export type Delivery = {
  */
 export type Deliver = (delivery: Delivery) => Promise<void>;
 
-/** A destination's stable name, for idempotency keys, logs and the delivery record. */
+/** A destination's stable name, for idempotency keys and the delivery record. Not for logs: an address may hold a token. */
 export function nameOf(destination: Destination): string {
   const [kind, address] = Object.entries(destination)[0]!;
   return `${kind}:${address}`;
+}
+
+/** A destination for people and logs: an HTTP one by its origin only. */
+export function labelOf(destination: Destination): string {
+  const [kind, address] = Object.entries(destination)[0]!;
+  return `${kind}:${kind === "callback" || kind === "rest" ? new URL(address).origin : address}`;
 }

@@ -1,0 +1,144 @@
+import { Webhook } from "standardwebhooks";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { createCallback } from "../../worker/deliver/callback.ts";
+import { createOutbound, type Outbound } from "../../worker/outbound/outbound.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { known } from "../fakes/known.ts";
+import { type Receiver, type Respond, startReceiver, status } from "../fakes/receiver.ts";
+import { delivery, errorOf, FAILED, type Given } from "./deliveries.ts";
+
+const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
+const OLDER = `whsec_${Buffer.alloc(24, 8).toString("base64")}`;
+
+let receiver: Receiver;
+let outbound: Outbound;
+const clock = new FakeClock();
+beforeEach(async () => {
+  receiver = await startReceiver();
+  clock.epoch = Date.now();
+});
+afterEach(async () => {
+  await receiver.close();
+  await outbound.close();
+});
+
+function call({ given = {}, secrets = [SECRET] }: { given?: Given; secrets?: string[] } = {}): Promise<void> {
+  const destinations = [known(receiver.url, { secrets })];
+  outbound = createOutbound({ destinations });
+  const url = `${receiver.url}/hook`;
+  return createCallback({ outbound, destinations, clock })(delivery({ callback: url }, given), url);
+}
+
+test("the receiver gets the result as a signed event that it can verify", async () => {
+  await call({ secrets: [SECRET, OLDER] });
+  const [{ method, path, headers, body }] = receiver.received as [Receiver["received"][0]];
+  expect([method, path, headers["content-type"]]).toEqual(["POST", "/hook", "application/json"]);
+  for (const secret of [SECRET, OLDER])
+    expect(new Webhook(secret).verify(body, headers)).toMatchObject({
+      type: "job.succeeded",
+      timestamp: new Date(clock.epoch).toISOString(),
+      data: { id: "01J.a:b", kind: "image.check", output: { answer: "y" } },
+    });
+});
+
+test("a failure is told as well, under its own type", async () => {
+  await call({ given: { result: FAILED } });
+  const { type, data } = JSON.parse(receiver.received[0]!.body);
+  expect([type, data.error.code]).toEqual(["job.failed", "timed_out"]);
+});
+
+test("every try has the same id and a signature of its own time", async () => {
+  await call();
+  clock.epoch += 60_000;
+  await call();
+  await call({ given: { result: FAILED } });
+  const [first, second, other] = receiver.received.map(({ headers }) => headers);
+  expect(second!["webhook-id"]).toBe(first!["webhook-id"]);
+  expect(second!["webhook-timestamp"]).not.toBe(first!["webhook-timestamp"]);
+  expect(second!["webhook-signature"]).not.toBe(first!["webhook-signature"]);
+  expect(other!["webhook-id"]).not.toBe(first!["webhook-id"]);
+});
+
+test("without a secret it goes unsigned, with its id and time", async () => {
+  await call({ secrets: [] });
+  expect(receiver.received[0]!.headers).toMatchObject({
+    "webhook-id": expect.any(String),
+    "webhook-timestamp": expect.any(String),
+  });
+  expect(receiver.received[0]!.headers).not.toHaveProperty("webhook-signature");
+});
+
+const inAMinute = () => new Date(Math.floor(clock.epoch / 1_000) * 1_000 + 60_000).toUTCString();
+
+test.each<[string, Respond, string, number | undefined]>([
+  ["500", status(500), "delivery_failed", undefined],
+  ["400", status(400), "delivery_failed", undefined],
+  ["404", status(404), "delivery_failed", undefined],
+  ["302", status(302, { location: "/elsewhere" }), "delivery_failed", undefined],
+  ["429 with seconds", status(429, { "retry-after": "90" }), "delivery_failed", 90_000],
+  ["503 with an absurd wait", status(503, { "retry-after": "99999999" }), "delivery_failed", 43_200_000],
+  ["429", status(429), "delivery_failed", 5_000],
+  ["502", status(502), "delivery_failed", 5_000],
+  ["504", status(504), "delivery_failed", 5_000],
+  ["410", status(410), "delivery_rejected", undefined],
+  ["a closed socket", (_, __, request) => void request.socket.destroy(), "delivery_failed", undefined],
+])("a receiver that answers %s", async (_, respond, code, retryAfterMs) => {
+  receiver.respond(respond);
+  const error = await errorOf(call());
+  expect(error).toMatchObject({ code, detail: { host: "127.0.0.1" } });
+  expect(error.detail!.retryAfterMs).toBe(retryAfterMs);
+  expect(receiver.received).toHaveLength(1);
+});
+
+test("Retry-After as a date is honoured", async () => {
+  receiver.respond((received, response, request) =>
+    status(503, { "retry-after": inAMinute() })(received, response, request),
+  );
+  const { detail } = await errorOf(call());
+  expect(detail!.retryAfterMs).toBeGreaterThan(58_000);
+  expect(detail!.retryAfterMs).toBeLessThanOrEqual(60_000);
+});
+
+test("what a refusing receiver says is kept for the log, in bounds", async () => {
+  receiver.respond((_, response) => void response.writeHead(400).end(`no such hook ${"x".repeat(100_000)}`));
+  const { message, detail } = await errorOf(call());
+  expect(message).toBe("127.0.0.1 answered 400.");
+  expect(detail!.said).toMatch(/^no such hook x{287}$/);
+});
+
+test.each<[string, Respond]>([
+  [
+    "an endless",
+    (_, response) => {
+      const more = () => void (response.write(Buffer.alloc(64 * 1024)) && setImmediate(more));
+      response.on("drain", more);
+      more();
+    },
+  ],
+  ["a huge", (_, response) => void response.end(Buffer.alloc(5_000_000))],
+  [
+    "a cut",
+    (_, response) => {
+      response.writeHead(200, { "content-length": "100" }).write("x");
+      setImmediate(() => response.destroy());
+    },
+  ],
+])("a 200 with %s body has taken the result", async (_, respond) => {
+  receiver.respond(respond);
+  await call();
+});
+
+test("a receiver that hangs is left when the lease is lost", async () => {
+  const lease = new AbortController();
+  receiver.respond(() => lease.abort(new Error("the lease is lost")));
+  await expect(call({ given: { signal: lease.signal } })).rejects.toThrow("the lease is lost");
+});
+
+test("an address in the home network that is not listed is refused", async () => {
+  outbound = createOutbound();
+  const url = "https://192.168.1.20/hook";
+  const error = await errorOf(
+    createCallback({ outbound, destinations: [], clock })(delivery({ callback: url }), url),
+  );
+  expect(error).toMatchObject({ code: "address_refused", retry: false });
+});

@@ -1,0 +1,73 @@
+import { describe, expect, test } from "vitest";
+import { attributesOf } from "../../worker/deliver/attributes.ts";
+import { createSns } from "../../worker/deliver/sns.ts";
+import { snsTopic } from "../../worker/deliver/topic.ts";
+import { FakeTopic } from "../fakes/topic.ts";
+import { delivery, errorOf, FAILED } from "./deliveries.ts";
+
+const ARN = "arn:aws:sns:us-east-1:000000000000:kamado-results";
+
+function fake(arn = ARN) {
+  const topic = new FakeTopic();
+  topic.create(arn);
+  return { sns: createSns(topic), box: topic.subscribe(arn) };
+}
+
+test("the result is the message, what to filter on its attributes", async () => {
+  const { sns, box } = fake();
+  const one = delivery({ sns: ARN });
+  await sns(one, ARN);
+  expect(JSON.parse(box[0]!.message)).toEqual(one.result);
+  expect(box[0]!.attributes).toEqual({ kind: "image.check", status: "succeeded", answer: "y" });
+});
+
+test.each([
+  [{ answer: "uncertain" }, "uncertain"],
+  [{ answer: "はい" }, "はい"],
+  [{ answer: "Paris is the capital of France." }, undefined],
+  [{ answer: "x".repeat(65) }, undefined],
+  [{ answer: "" }, undefined],
+  [{ answer: 1 }, undefined],
+  ["y", undefined],
+  [null, undefined],
+  [undefined, undefined],
+])("of the output %j the answer to filter on is %s", (output, answer) => {
+  const { result } = delivery({ sns: ARN }, { result: { output } });
+  expect(attributesOf(result).answer).toBe(answer);
+});
+
+test("a failure is published with its status and no answer", async () => {
+  const { sns, box } = fake();
+  await sns(delivery({ sns: ARN }, { result: FAILED }), ARN);
+  expect(box[0]!.attributes).toEqual({ kind: "image.check", status: "failed" });
+});
+
+test("on a FIFO topic a result that is delivered twice arrives once", async () => {
+  const { sns, box } = fake(`${ARN}.fifo`);
+  const one = delivery({ sns: `${ARN}.fifo` });
+  await sns(one, `${ARN}.fifo`);
+  await sns(one, `${ARN}.fifo`);
+  expect(box).toHaveLength(1);
+});
+
+describe("an error of SNS", () => {
+  const failing = (name: string) =>
+    snsTopic({ send: () => Promise.reject(Object.assign(new Error("said AWS"), { name })) } as never);
+
+  test.each([
+    ["NotFoundException", "delivery_rejected"],
+    ["NotFound", "delivery_rejected"],
+    ["InvalidParameterException", "delivery_rejected"],
+    ["InvalidParameter", "delivery_rejected"],
+    ["AuthorizationErrorException", "delivery_failed"],
+    ["ExpiredTokenException", "delivery_failed"],
+    ["CredentialsProviderError", "delivery_failed"],
+    ["ThrottledException", "delivery_failed"],
+    ["InternalErrorException", "delivery_failed"],
+    ["ECONNREFUSED", "delivery_failed"],
+    ["TimeoutError", "delivery_failed"],
+  ])("named %s is %s", async (name, code) => {
+    const error = await errorOf(failing(name).publish(ARN, "x", {}));
+    expect(error).toMatchObject({ code, message: `${ARN}: said AWS` });
+  });
+});

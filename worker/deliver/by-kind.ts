@@ -1,0 +1,53 @@
+// Puts the four kinds of delivery together behind the one port, each in its destination's line.
+import { type Clock, systemClock } from "../clock.ts";
+import type { Registry } from "../job/registry.ts";
+import type { Log } from "../log.ts";
+import type { Destinations } from "../outbound/destinations.ts";
+import type { Outbound } from "../outbound/outbound.ts";
+import type { Queue } from "../queue/queue.ts";
+import { createCallback } from "./callback.ts";
+import type { Deliver, Delivery } from "./deliver.ts";
+import { Pace } from "./pace.ts";
+import { createRest } from "./rest.ts";
+import { createSns } from "./sns.ts";
+import { createSqs } from "./sqs.ts";
+import type { Topic } from "./topic.ts";
+
+export type DeliverOptions = {
+  outbound: Outbound;
+  topic: Topic;
+  queueFor: (url: string) => Pick<Queue, "send">;
+  registry: Registry;
+  log: Log;
+  /** The same that `outbound` has. */
+  destinations?: Destinations;
+  /** Where the queues are when they are not AWS's own. */
+  awsEndpoint?: string | undefined;
+  clock?: Pick<Clock, "now" | "wall">;
+};
+
+export function createDeliver(options: DeliverOptions): Deliver {
+  const {
+    outbound,
+    topic,
+    queueFor,
+    registry,
+    log,
+    destinations = [],
+    awsEndpoint,
+    clock = systemClock,
+  } = options;
+  const callback = createCallback({ outbound, destinations, clock });
+  const rest = createRest({ outbound, registry, log, clock });
+  const sns = createSns(topic);
+  const sqs = createSqs({ queueFor, destinations, endpoint: awsEndpoint });
+  const pace = new Pace({ destinations, clock });
+
+  function hand(delivery: Delivery): Promise<void> {
+    const { destination: to } = delivery;
+    if ("callback" in to) return callback(delivery, to.callback);
+    if ("rest" in to) return rest(delivery, to.rest);
+    return "sns" in to ? sns(delivery, to.sns) : sqs(delivery, to.sqs);
+  }
+  return (delivery) => pace.run(delivery.destination, delivery.signal, () => hand(delivery));
+}

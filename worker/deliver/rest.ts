@@ -1,0 +1,61 @@
+// Delivers to a REST destination: carries the result out with the call its handler forms, under an idempotency key.
+import type { Clock } from "../clock.ts";
+import { KamadoError } from "../errors.ts";
+import type { Handler, RestRequest } from "../job/handler.ts";
+import { handlerOf, type Registry } from "../job/registry.ts";
+import type { Log } from "../log.ts";
+import { isUnder } from "../outbound/destinations.ts";
+import type { Outbound } from "../outbound/outbound.ts";
+import type { Delivery } from "./deliver.ts";
+import { deliveryId } from "./delivery-id.ts";
+import { judgeRest, sendDelivery } from "./http-answer.ts";
+
+export type RestOptions = { outbound: Outbound; registry: Registry; log: Log; clock: Pick<Clock, "wall"> };
+
+export function createRest({ outbound, registry, log, clock }: RestOptions) {
+  return async (delivery: Delivery, base: string): Promise<void> => {
+    const { job, result, destination, signal } = delivery;
+    const nothing = (why: string) =>
+      log.info({ job: job.id, station: "deliver", kind: job.kind }, `no REST call: ${why}`);
+    // A failure is told by the other kinds of destination; a REST service has nothing to do about it.
+    if (result.status !== "succeeded") return nothing(`the job ${result.status}`);
+    const call = formCall(handlerOf(registry, job.kind), delivery, base);
+    if (!call) return nothing("there is nothing to do");
+    const body = call.body === undefined ? undefined : JSON.stringify(call.body);
+    const request = {
+      method: call.method,
+      url: call.url,
+      headers: {
+        "idempotency-key": deliveryId(job.id, destination),
+        ...(body !== undefined && { "content-type": "application/json" }),
+      },
+      ...(body !== undefined && { body }),
+      ...(signal && { signal }),
+    };
+    await sendDelivery(outbound, request, judgeRest, clock.wall());
+  };
+}
+
+/** The handler's call, kept at or below `base`: what a model wrote must not lead it elsewhere in the same house. */
+function formCall(handler: Handler, { result, input }: Delivery, base: string): RestRequest | null {
+  if (!handler.request)
+    throw new KamadoError("no_request", `${handler.kind} cannot be carried out as a REST call.`);
+  if (result.outputRef !== undefined)
+    throw new KamadoError("delivery_rejected", `The output of ${handler.kind} is too long for a REST call.`);
+  const call = callOf(handler, result.output, input, base);
+  if (call && !isUnder(base, call.url))
+    throw new KamadoError("address_refused", `The REST call of ${handler.kind} leaves its destination.`, {
+      detail: { kind: handler.kind },
+    });
+  return call;
+}
+
+function callOf(handler: Handler, output: unknown, input: unknown, base: string): RestRequest | null {
+  // The job carries its input as it was sent; `request` expects it as `run` had it.
+  const parsed = handler.input.safeParse(input);
+  try {
+    return handler.request!(output, base, parsed.success ? parsed.data : input);
+  } catch (cause) {
+    throw new KamadoError("delivery_rejected", `${handler.kind} could not form its REST call.`, { cause });
+  }
+}
