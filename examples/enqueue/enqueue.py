@@ -1,0 +1,43 @@
+"""Uploads a picture and asks a question about it; the answer goes to the topic. Needs boto3.
+
+    QUEUE_URL=… TOPIC_ARN=… BUCKET=… python examples/enqueue/enqueue.py door.jpg "Is the door locked?"
+
+The three are outputs of infra/template.yaml's stack. For the embedded AWS (`npm start`) set what follows instead; the
+keys can be anything, and QUEUE_URL, TOPIC_ARN and BUCKET have the right defaults:
+
+    export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1
+    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+"""
+
+import json
+import os
+import sys
+import uuid
+from pathlib import Path
+
+import boto3
+
+QUEUE_URL = os.environ.get("QUEUE_URL", "http://127.0.0.1:4566/000000000000/kamado-jobs")
+TOPIC_ARN = os.environ.get("TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:kamado-results")
+BUCKET = os.environ.get("BUCKET", "kamado")
+
+
+def ask(picture: Path, question: str) -> str:
+    """Sends the job and returns its id: the result is also stored at s3://BUCKET/results/<id>.json."""
+    job_id = str(uuid.uuid4())
+    key = f"in/{job_id}{picture.suffix}"
+    boto3.client("s3").upload_file(str(picture), BUCKET, key)
+    job = {
+        "id": job_id,
+        "kind": "image.check",
+        "input": {"image": f"s3://{BUCKET}/{key}", "question": question},
+        "deliver": [{"sns": TOPIC_ARN}],
+    }
+    boto3.client("sqs").send_message(QueueUrl=QUEUE_URL, MessageBody=json.dumps(job))
+    return job_id
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: enqueue.py PICTURE QUESTION")
+    print(ask(Path(sys.argv[1]), sys.argv[2]))
