@@ -23,6 +23,13 @@ export const blobsCases = {
     expect(found.contentType).toBe("image/jpeg");
   },
 
+  async "a photo of a good camera is carried in one piece"({ blobs, bucket }) {
+    const address = { bucket, key: "in/big.jpg" };
+    const size = 12 * 1024 * 1024;
+    await blobs.put(address, Buffer.alloc(size, 7), { contentType: "image/jpeg" });
+    expect((await blobs.get(address, { maxBytes: size })).bytes.length).toBe(size);
+  },
+
   async "a text is stored as UTF-8"({ blobs, bucket }) {
     const address = { bucket, key: "results/text.json" };
     await blobs.put(address, '{"t":"牛乳"}', { contentType: "application/json" });

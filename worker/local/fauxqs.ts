@@ -28,6 +28,7 @@ export async function buildFauxqs(region: string, dataDir?: string): Promise<Fau
   const stores: Stores = { sqsStore: new SqsStore(), snsStore: new SnsStore(), s3Store: new S3Store() };
   const persistence = dataDir === undefined ? null : await persist(stores, dataDir);
   const app = buildApp({ logger: false, stores, defaultRegion: region });
+  takeBigObjects(app);
   // Without a host of its own it answers with the host it was asked at, which the asker can reach.
   (stores.sqsStore as { host: string | undefined }).host = undefined;
   return { app, stores, closeStore: () => persistence?.close() };
@@ -69,6 +70,17 @@ function letMessagesBeGivenBack(persistence: Persistence): void {
   const { db } = persistence as unknown as { db: DatabaseSync };
   const statement = db.prepare(ready);
   persistence.updateMessageReady = (messageId) => void statement.run(messageId);
+}
+
+/** The longest object that can be put in one request; the emulator holds each in memory as it arrives. Bytes. */
+const MAX_OBJECT = 256 * 1024 * 1024;
+
+// fauxqs takes 11 MiB at once, which is less than one photo of a good camera.
+function takeBigObjects(app: FauxqsApp): void {
+  app.removeContentTypeParser("*");
+  app.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: MAX_OBJECT }, (_request, body, done) =>
+    done(null, body),
+  );
 }
 
 // fauxqs checks bodies by UTF-16 unit, and so refuses everything past U+FFFF, emoji among it. AWS takes these.
