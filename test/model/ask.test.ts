@@ -150,7 +150,7 @@ describe("a JSON schema from outside", () => {
     "one that %s is refused before anything is asked",
     async ([, bad]) => {
       const { model, seen } = await modelOn([says("{}")]);
-      const error = await failure(Promise.resolve().then(() => model.ask({ ...QUESTION, jsonSchema: bad })));
+      const error = await failure(model.ask({ ...QUESTION, jsonSchema: bad }));
       expect([error.code, seen.length]).toEqual(["invalid_input", 0]);
       expect(error.message).toMatch(/^schema: it /);
     },

@@ -3,9 +3,9 @@
 import type { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import type { Ask } from "../job/handler.ts";
+import type { Chat } from "./chat.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
 import { type Fit, foreignShape, type JsonSchema, type Shape, zodShape } from "./fit.ts";
-import type { Chat } from "./model.ts";
 import { type Message, messagesOf } from "./prompt.ts";
 import { readJson, withoutThoughts } from "./read-json.ts";
 import type { Meter } from "./usage.ts";

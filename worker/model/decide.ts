@@ -1,9 +1,9 @@
 // A choice among options, with its probability read from the model's own distribution: one short request.
 import { KamadoError } from "../errors.ts";
 import type { Choice, Question } from "../job/handler.ts";
+import type { Chat } from "./chat.ts";
 import type { ReadToken } from "./engine-answer.ts";
 import type { ChatRequest } from "./engine-client.ts";
-import type { Chat } from "./model.ts";
 import { MIN_COVERED, type Reading, readProbabilities } from "./probabilities.ts";
 import { messagesOf } from "./prompt.ts";
 

@@ -1,63 +1,16 @@
 // The `Model` a handler is given: one a job, so that its meter tells the truth and its signal cuts all of its work.
-import { setTimeout as sleep } from "node:timers/promises";
-import { KamadoError } from "../errors.ts";
 import type { Choice, Model } from "../job/handler.ts";
-import { Turns } from "../turns.ts";
 import { type AnyAsk, ask } from "./ask.ts";
+import { type ChatOptions, createChat } from "./chat.ts";
 import { type Decide, decide } from "./decide.ts";
-import type { ChatAnswer } from "./engine-answer.ts";
-import type { ChatRequest, EngineClient } from "./engine-client.ts";
-import type { Meter } from "./usage.ts";
 
-export type ModelOptions = {
-  client: EngineClient;
-  meter: Meter;
-  signal: AbortSignal;
-  /** The model to ask for; the engine's first by default. */
-  model?: string | undefined;
-  /** How many questions of this job the engine sees at once. [16] */
-  atOnce?: number;
-};
+export type ModelOptions = ChatOptions;
 
-/** One request, whatever model and meter are behind it. */
-export type Chat = (request: Omit<ChatRequest, "model">) => Promise<ChatAnswer>;
-
-const BUSY_TRIES = 4;
-const BUSY_WAIT_MS = 1_000;
-const MAX_BUSY_WAIT_MS = 10_000;
-
-export function createModel({ client, meter, signal, model, atOnce = 16 }: ModelOptions): Model {
-  // A handler may ask a thousand things at once; the engine's line is short and belongs to all jobs.
-  const turns = new Turns(atOnce);
-  const chat: Chat = (request) =>
-    turns.take(() =>
-      waitingForRoom(signal, async () => {
-        meter.asked();
-        const identity = await client.identify(signal);
-        const name = model ?? identity.model;
-        const answer = await client.chat({ ...request, ...(name !== null && { model: name }) }, signal);
-        meter.answered(answer, identity.engine, name);
-        return answer;
-      }),
-    );
+export function createModel(options: ModelOptions): Model {
+  const chat = createChat(options);
   return {
-    ask: (question: AnyAsk) => ask(chat, meter, question) as Promise<never>,
+    // Which of ask's forms it is shows in the question; the caller's form says what comes back.
+    ask: async (question: AnyAsk) => (await ask(chat, options.meter, question)) as never,
     decide: <const T extends string>(question: Decide<T>): Promise<Choice<T>> => decide(chat, question),
   };
-}
-
-/** A full line empties by itself: giving the whole job back for it would throw its other answers away. */
-async function waitingForRoom<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await work();
-    } catch (thrown) {
-      if (!(thrown instanceof KamadoError) || thrown.code !== "engine_busy" || attempt === BUSY_TRIES)
-        throw thrown;
-      const told = Number(thrown.detail?.retryAfterMs ?? BUSY_WAIT_MS * attempt);
-      await sleep(Math.min(told, MAX_BUSY_WAIT_MS), undefined, { signal }).catch(() =>
-        signal.throwIfAborted(),
-      );
-    }
-  }
 }
