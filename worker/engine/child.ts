@@ -16,6 +16,7 @@ export type EngineFlags = {
   port?: number | undefined;
   slots?: number | undefined;
   contextSize?: number | undefined;
+  threads?: number | undefined;
   maxQueue?: number | undefined;
   stallSeconds?: number | undefined;
   tokenFile?: string | undefined;

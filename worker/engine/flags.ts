@@ -14,6 +14,8 @@ export type Flags = {
   port: number;
   slots: number;
   contextSize?: number;
+  /** of the CPU; the library chooses without it */
+  threads?: number;
   maxQueue: number;
   stallSeconds: number;
   token?: string;
@@ -29,6 +31,7 @@ const OPTIONS = {
   port: { type: "string", default: "4781" },
   slots: { type: "string", default: "8" },
   "context-size": { type: "string" },
+  threads: { type: "string" },
   "max-queue": { type: "string", default: "64" },
   "stall-seconds": { type: "string", default: "300" },
   "token-file": { type: "string" },
@@ -54,6 +57,7 @@ export function parseFlags(argv: readonly string[]): Flags {
   if (values.script !== undefined) flags.script = values.script;
   if (values["context-size"] !== undefined)
     flags.contextSize = whole("context-size", values["context-size"], 16, 10_000_000);
+  if (values.threads !== undefined) flags.threads = whole("threads", values.threads, 1, 1_024);
   if (values["token-file"] !== undefined) flags.token = secret(values["token-file"]);
   if (flags.backend !== "scripted" && flags.model === undefined) throw bad("model", "is needed");
   if (!isLoopback(flags.host) && flags.token === undefined)

@@ -4,7 +4,12 @@ import type { Backend } from "./backend.ts";
 import type { Flags } from "./flags.ts";
 
 export async function openBackend(flags: Flags, log: Logger): Promise<Backend> {
-  const { backend, model, mmproj, slots, contextSize, script } = flags;
+  const { backend, slots, contextSize, threads, script } = flags;
   if (backend === "scripted") return (await import("./backends/scripted.ts")).openScripted({ script, slots });
-  throw new Error(`not yet: ${model} ${mmproj} ${contextSize} ${log.level}`);
+  const model = flags.model!;
+  if (backend === "node-llama-cpp") {
+    const { openNodeLlamaCpp } = await import("./backends/node-llama-cpp/open.ts");
+    return openNodeLlamaCpp({ model, slots, contextSize, threads }, log);
+  }
+  throw new Error("not yet");
 }

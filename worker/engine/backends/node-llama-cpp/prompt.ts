@@ -1,0 +1,102 @@
+// From a conversation to tokens, by the model's own chat template. What came from outside never becomes a special token.
+import { Template } from "@huggingface/jinja";
+import type { LlamaModel, Token } from "node-llama-cpp";
+import type { Message, Prompt } from "../../backend.ts";
+import { invalid } from "../../refuse.ts";
+import { looksSpecial, Marks, specialPattern } from "../../special-text.ts";
+
+// What most models without a template were trained on, or understand.
+const CHATML =
+  "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}{{ '<|im_start|>assistant\\n' }}";
+// gpt-oss thinks in a channel of its own unless the answer's channel is already open.
+const HARMONY_ANSWER = "<|channel|>final<|message|>";
+
+type Rendered = { role: string; content: string }[];
+
+export class Prompts {
+  readonly #model: LlamaModel;
+  readonly #template: Template;
+  readonly #suffix: string;
+  readonly #specials: RegExp | undefined;
+
+  constructor(model: LlamaModel) {
+    const source = model.fileInfo.metadata.tokenizer?.chat_template ?? CHATML;
+    this.#model = model;
+    this.#template = new Template(source);
+    this.#suffix = source.includes("<|channel|>") ? HARMONY_ANSWER : "";
+    this.#specials = specialPattern(spellings(model));
+  }
+
+  tokenize(prompt: Prompt): Token[] {
+    const marks = new Marks(this.#specials);
+    const text =
+      "text" in prompt
+        ? marks.mark(prompt.text)
+        : this.#render(
+            prompt.messages.map((message) => ({ role: message.role, content: marks.mark(textOf(message)) })),
+          );
+    const tokens = marks.split(text).flatMap(({ text, fromOutside }) => {
+      return fromOutside ? this.#plain(text) : this.#model.tokenize(text, !("text" in prompt));
+    });
+    const { bos, shouldPrependBosToken } = this.#model.tokens;
+    if (shouldPrependBosToken && bos !== null && tokens[0] !== bos) tokens.unshift(bos);
+    return tokens;
+  }
+
+  /** Some tokens are found even where special ones are not looked for, but never across a cut. */
+  #plain(text: string): Token[] {
+    return [...this.#model.tokenize(text.slice(0, 1)), ...this.#model.tokenize(text.slice(1))];
+  }
+
+  #render(messages: Rendered): string {
+    const { bosString, eosString } = this.#model.tokens;
+    const render = (messages: Rendered) =>
+      this.#template.render({
+        messages,
+        add_generation_prompt: true,
+        bos_token: bosString ?? "",
+        eos_token: eosString ?? "",
+        // One-shot jobs want the answer, not the way to it.
+        enable_thinking: false,
+        reasoning_effort: "low",
+      }) + this.#suffix;
+    try {
+      return render(messages);
+    } catch (first) {
+      try {
+        return render(systemFolded(messages));
+      } catch {
+        throw invalid("messages", "messages: the model's chat template refuses this conversation.", first);
+      }
+    }
+  }
+}
+
+/** Some templates know no system role: its text then begins the first user message. */
+function systemFolded(messages: Rendered): Rendered {
+  const system = messages.filter(({ role }) => role === "system").map(({ content }) => content);
+  const rest = messages.filter(({ role }) => role !== "system");
+  const first = rest.findIndex(({ role }) => role === "user");
+  return rest.map((message, index) => {
+    if (index !== first) return message;
+    return { ...message, content: [...system, message.content].join("\n\n") };
+  });
+}
+
+function textOf({ parts }: Message): string {
+  return parts
+    .map((part) => {
+      if (part.type === "text") return part.text;
+      throw invalid("messages", "messages: this model reads no pictures.");
+    })
+    .join("\n");
+}
+
+function* spellings(model: LlamaModel): Generator<string> {
+  for (const token of model.iterateAllTokens()) {
+    const { control, unknown, userDefined } = model.getTokenAttributes(token);
+    if (!control && !unknown && !userDefined) continue;
+    const text = model.detokenize([token], true);
+    if (control || unknown || looksSpecial(text)) yield text;
+  }
+}

@@ -1,0 +1,103 @@
+// One sequence of the model's context and the job that has it: what it still holds, what is to be evaluated, what it says.
+// A slot never runs by itself; the lockstep loop moves all of them together.
+import type { LlamaContextSequence, SequenceEvaluateOptions, Token } from "node-llama-cpp";
+import type { FreeSlot } from "./schedule.ts";
+
+/** The next token as the library chose it, and on request the whole distribution, most probable first. */
+export type Heard = { token: Token; probabilities?: Map<Token, number> };
+
+export type Job = {
+  prompt: readonly Token[];
+  options: SequenceEvaluateOptions;
+  probabilities: boolean;
+  /** Takes what the model says next; answers the token to go on with, or `undefined` when the job is done. */
+  hear(heard: Heard): Token | undefined;
+  signal: AbortSignal;
+  /** `cachedTokens` of the prompt were still there. */
+  done(cachedTokens: number): void;
+  failed(reason: unknown): void;
+};
+
+type Talk = AsyncGenerator<Heard, void, undefined | Token | Token[]>;
+
+export class Slot implements FreeSlot {
+  kept: readonly Token[] = [];
+  usedAt = 0;
+  job: Job | undefined;
+  #cachedTokens = 0;
+  #todo: Token[] = [];
+  #talk: Talk | undefined;
+  readonly #sequence: LlamaContextSequence;
+
+  constructor(sequence: LlamaContextSequence) {
+    this.#sequence = sequence;
+  }
+
+  get todo(): number {
+    return this.#todo.length;
+  }
+
+  /** Keeps what the prompt shares with what is there, and forgets the rest. */
+  async take(job: Job, now: number): Promise<void> {
+    this.job = job;
+    this.usedAt = now;
+    // At least one token must be evaluated, or nothing would be predicted.
+    await this.#keep(job.prompt.slice(0, -1));
+    this.#cachedTokens = this.#sequence.nextTokenIndex;
+    this.#todo = job.prompt.slice(this.#cachedTokens);
+  }
+
+  async #keep(prefix: Token[]): Promise<void> {
+    const { firstDifferentIndex } = this.#sequence.compareContextTokens(prefix);
+    // A model with a state that cannot be cut would evaluate the prefix again, outside of the step.
+    if (this.#sequence.needsCheckpoints && firstDifferentIndex < this.#sequence.nextTokenIndex)
+      await this.#sequence.clearHistory();
+    else await this.#sequence.adaptStateToTokens(prefix, false);
+  }
+
+  /** Evaluates `count` tokens and, when nothing is left of the prompt, hears the next one. Called only inside a step. */
+  async advance(count: number): Promise<void> {
+    const tokens = this.#todo.splice(0, count);
+    try {
+      if (this.#todo.length > 0) await this.#sequence.evaluateWithoutGeneratingNewTokens(tokens);
+      else await this.#hearNext(tokens);
+    } catch (thrown) {
+      await this.fail(thrown);
+    }
+  }
+
+  async #hearNext(tokens: Token[]): Promise<void> {
+    const job = this.job!;
+    this.#talk ??= this.#sequence.evaluateWithMetadata(
+      tokens,
+      { probabilities: job.probabilities },
+      { ...job.options, yieldEogToken: true },
+    ) as Talk;
+    const { value } = await this.#talk.next(tokens);
+    if (!value) throw new Error("the model has nothing more to say");
+    const next = job.hear(value);
+    if (next !== undefined) this.#todo = [next];
+    else await this.#leave((job) => job.done(this.#cachedTokens));
+  }
+
+  /** Gives the slot back with everything it evaluated. */
+  async cancel(): Promise<void> {
+    await this.#leave((job) => job.failed(job.signal.reason));
+  }
+
+  /** Gives the slot back empty: after an error nobody knows what it holds. */
+  async fail(reason: unknown): Promise<void> {
+    await this.#sequence.clearHistory().catch(() => {});
+    await this.#leave((job) => job.failed(reason));
+  }
+
+  async #leave(tell: (job: Job) => void): Promise<void> {
+    const job = this.job!;
+    await this.#talk?.return();
+    this.#talk = undefined;
+    this.job = undefined;
+    this.#todo = [];
+    this.kept = this.#sequence.contextTokens;
+    tell(job);
+  }
+}

@@ -1,0 +1,97 @@
+// One answer as it is made: from the model's tokens to text and probabilities, until it ends by itself, by the client's wish or
+// for want of room.
+import type { LlamaModel, Token } from "node-llama-cpp";
+import type { Emit, Generation, Logprob, Outcome, Token as Piece } from "../../backend.ts";
+import type { GrammarState } from "./grammar.ts";
+import { type Candidate, drawToken, randomStream } from "./sample.ts";
+import type { Heard } from "./slot.ts";
+
+// Characters of up to four bytes may come in as many tokens.
+const MAX_PENDING = 4;
+const REPLACEMENT = "\ufffd";
+/** How far back a repetition counts. */
+export const PENALTY_WINDOW = 64;
+
+export type TalkOptions = {
+  model: LlamaModel;
+  prompt: readonly Token[];
+  generation: Generation;
+  room: number;
+  grammar: GrammarState | undefined;
+  emit: Emit;
+};
+
+export class Talk {
+  finish: Outcome["finish"] = "stop";
+  completionTokens = 0;
+  readonly said: Token[] = [];
+  #pending: Token[] = [];
+  readonly #options: TalkOptions;
+  readonly #random: () => number;
+
+  constructor(options: TalkOptions) {
+    this.#options = options;
+    this.#random = randomStream(options.generation.sampling.seed);
+  }
+
+  /** See Job.hear. */
+  hear(heard: Heard): Token | undefined {
+    const { model, emit, room } = this.#options;
+    const candidates = candidatesOf(heard);
+    const token = candidates ? this.#draw(candidates) : heard.token;
+    this.completionTokens++;
+    if (model.isEogToken(token)) return this.#end("stop");
+    this.said.push(token);
+    const go = emit({ text: this.#textOf(token), ...this.#probabilities(token, candidates) });
+    if (!go) return this.#end("stop", false);
+    return this.completionTokens < room ? token : this.#end("length");
+  }
+
+  #draw(candidates: readonly Candidate[]): Token {
+    const { generation, grammar } = this.#options;
+    const recent = new Set(this.said.slice(-PENALTY_WINDOW));
+    const allowed = grammar ? grammar.allowed(candidates) : candidates;
+    const token = drawToken(allowed, generation.sampling, recent, this.#random) as Token;
+    grammar?.accept(token);
+    return token;
+  }
+
+  #end(finish: Outcome["finish"], flush = true): undefined {
+    this.finish = finish;
+    if (flush && this.#pending.length > 0) this.#options.emit({ text: this.#detokenize(this.#pending, 0) });
+  }
+
+  /** The text that is complete with this token; a character whose bytes are not all there waits. */
+  #textOf(token: Token): string {
+    this.#pending.push(token);
+    const text = this.#detokenize(this.#pending, this.#pending.length);
+    if (text.endsWith(REPLACEMENT) && this.#pending.length < MAX_PENDING) return "";
+    this.#pending = [];
+    return text;
+  }
+
+  /** Tokens read differently at a text's beginning: the ones before them say that this is none. */
+  #detokenize(tokens: readonly Token[], alreadySaid: number): string {
+    const { model, prompt } = this.#options;
+    const before = [...prompt.slice(-MAX_PENDING), ...this.said.slice(0, this.said.length - alreadySaid)];
+    return model.detokenize(tokens, false, before.slice(-MAX_PENDING));
+  }
+
+  #probabilities(token: Token, candidates: readonly Candidate[] | undefined): Omit<Piece, "text"> {
+    if (candidates === undefined) return {};
+    const own = candidates.find((candidate) => candidate.token === token)?.probability ?? 0;
+    const top: Logprob[] = candidates.slice(0, this.#options.generation.topLogprobs).map((candidate) => {
+      const text = this.#options.model.detokenize(
+        [candidate.token as Token],
+        true,
+        this.#options.prompt.slice(-1),
+      );
+      return { text, logprob: Math.log(candidate.probability) };
+    });
+    return { logprob: Math.log(own), top };
+  }
+}
+
+function candidatesOf({ probabilities }: Heard): Candidate[] | undefined {
+  return probabilities && Array.from(probabilities, ([token, probability]) => ({ token, probability }));
+}

@@ -1,0 +1,105 @@
+// Builds a GBNF grammar for JSON rule by rule: the alphabet that json-grammar.ts writes schemas in. Pure.
+
+/** A rule's name, or anything else that may stand in a rule. */
+export type Rule = string;
+type Member = { rule: Rule; required: boolean };
+
+// One space where a pretty printer may put white space and nowhere else: neither endless white space nor endless digits.
+const BASICS: Record<string, string> = {
+  ws: '" "?',
+  comma: '"," ws',
+  char: String.raw`[^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt/] | "u" [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F])`,
+  string: String.raw`"\"" char* "\""`,
+  integer: '"-"? ("0" | [1-9] [0-9]{0,15})',
+  number: 'integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})?',
+  boolean: '"true" | "false"',
+  null: '"null"',
+  object: '"{" ws (string ":" ws value (comma string ":" ws value)*)? ws "}"',
+  array: '"[" ws (value (comma value)*)? ws "]"',
+  value: "object | array | string | number | boolean | null",
+};
+
+export class Rules {
+  readonly #rules = new Map<string, string>();
+
+  get size(): number {
+    return this.#rules.size;
+  }
+
+  text(root: string): string {
+    const all = [["root", root], ...Object.entries(BASICS), ...this.#rules];
+    return all.map(([name, body]) => `${name} ::= ${body}\n`).join("");
+  }
+
+  add(body: string): Rule {
+    const name = this.reserve();
+    this.fill(name, body);
+    return name;
+  }
+
+  /** A name for a rule that is written later: how rules refer to themselves. */
+  reserve(): Rule {
+    const name = `r${this.#rules.size}`;
+    this.#rules.set(name, "");
+    return name;
+  }
+
+  fill(name: Rule, body: string): void {
+    this.#rules.set(name, body);
+  }
+
+  anyValue(): Rule {
+    return "value";
+  }
+
+  simple(type: string): Rule {
+    return type;
+  }
+
+  literal(value: unknown): Rule {
+    return quote(JSON.stringify(value));
+  }
+
+  string(min: number, max: number | undefined): Rule {
+    if (min === 0 && max === undefined) return "string";
+    return this.add(String.raw`"\"" char{${min},${max ?? ""}} "\""`);
+  }
+
+  member(key: string, value: Rule): Rule {
+    return this.add(`${quote(JSON.stringify(key))} ":" ws ${value}`);
+  }
+
+  /** Members in their order; `rest` is what further members' values look like, if there may be any. */
+  object(members: readonly Member[], rest: Rule | undefined): Rule {
+    const further = rest === undefined ? "" : `string ":" ws ${rest}`;
+    // What may follow from here, once when nothing was written yet and once when a comma is due. Built from the end.
+    let begin = further === "" ? '""' : this.add(`(${further} (comma ${further})*)?`);
+    let goOn = further === "" ? '""' : this.add(`(comma ${further})*`);
+    for (const { rule, required } of members.toReversed()) {
+      begin = this.add(required ? `${rule} ${goOn}` : `${rule} ${goOn} | ${begin}`);
+      goOn = this.add(required ? `comma ${rule} ${goOn}` : `(comma ${rule})? ${goOn}`);
+    }
+    return this.add(`"{" ws ${begin} ws "}"`);
+  }
+
+  /** `heads` are the items at fixed places, `item` all further ones. */
+  array(heads: readonly Rule[], item: Rule | undefined, min: number, max: number | undefined): Rule {
+    const least = Math.max(0, min - heads.length);
+    const most = max === undefined ? undefined : Math.max(0, max - heads.length);
+    const parts: string[] = heads.flatMap((head, index) => (index === 0 ? [head] : ["comma", head]));
+    if (item !== undefined && most !== 0) {
+      const one = this.add(item);
+      if (heads.length > 0) parts.push(`(comma ${one}){${least},${most ?? ""}}`);
+      else {
+        const others = `${one} (comma ${one}){${Math.max(0, least - 1)},${most === undefined ? "" : most - 1}}`;
+        parts.push(least === 0 ? `(${others})?` : others);
+      }
+    }
+    return this.add(`"[" ws ${parts.join(" ")} ws "]"`);
+  }
+}
+
+/** A GBNF string that matches exactly `json`, in which JSON has already escaped all control characters. */
+function quote(json: string): string {
+  return `"${json.replaceAll(/["\\]/g, "\\$&")}"`;
+}
