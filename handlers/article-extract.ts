@@ -5,6 +5,11 @@ import { chunkText, findSentence } from "../worker/job/text.ts";
 
 const CHUNK_CHARACTERS = 2_000;
 const MAX_CHARACTERS = 400_000;
+const ANSWER_TOKENS = 400;
+const FACT_TOKENS = 150;
+
+// An object in the bucket does not say what it is; its first letters do.
+const PAGE = /^\s*<(?:!doctype|!--|\?xml|(?:html|head|body|article|main|section|div|p)\b)/i;
 
 // One instruction for questions and facts, so that both share the chunk as their prefix.
 const INSTRUCTIONS = `You read a part of an article. The text stands after "Article:"; what you must do stands in the last line.
@@ -29,29 +34,36 @@ export function factsContent(part: string, count: number): string {
 type Extracted = { question: string; answer: string | null; evidence: string | null };
 type Fact = { fact: string; evidence: string };
 
+type Grounded = { answer: string; evidence: string };
+
 /** An answer counts only with a sentence of the text under it: the one quoted, else the one the answer stands in. */
-function ground(
-  part: string,
-  answer: string | null,
-  evidence: string | null,
-): { answer: string; evidence: string } | null {
+function groundAnswer(part: string, { answer, evidence }: z.output<typeof Answer>): Grounded | null {
   const said = oneLine(answer ?? "");
   if (said === "") return null;
   const sentence = findSentence(part, evidence ?? "") ?? findSentence(part, said);
   return sentence === null ? null : { answer: said, evidence: sentence };
 }
 
+/** The facts whose quoted sentence stands in the text; a fact is in words of its own, so nothing else can vouch for it. */
+function groundFacts(part: string, { facts }: z.output<typeof Facts>): Fact[] {
+  return facts.flatMap(({ fact, evidence }) => {
+    const sentence = findSentence(part, evidence);
+    return sentence === null || fact.trim() === "" ? [] : [{ fact: oneLine(fact), evidence: sentence }];
+  });
+}
+
 /** The answer most parts agree on; of equals the earliest. */
-function merge(question: string, found: readonly ({ answer: string; evidence: string } | null)[]): Extracted {
+function merge(question: string, found: readonly (Grounded | null)[]): Extracted {
   const answers = found.filter((one) => one !== null);
-  const votes = (one: { answer: string }) =>
-    answers.filter((other) => other.answer.toLowerCase() === one.answer.toLowerCase()).length;
-  const best = answers.reduce<(typeof answers)[number] | undefined>(
+  const votes = (one: Grounded) => answers.filter((other) => isSame(other.answer, one.answer)).length;
+  const best = answers.reduce<Grounded | undefined>(
     (top, one) => (top && votes(top) >= votes(one) ? top : one),
     undefined,
   );
   return { question, answer: best?.answer ?? null, evidence: best?.evidence ?? null };
 }
+
+const isSame = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();
 
 /** The first fact of every part, then the second of every part, …; each fact once. */
 function interleave(parts: readonly (readonly Fact[])[], max: number): Fact[] {
@@ -60,7 +72,7 @@ function interleave(parts: readonly (readonly Fact[])[], max: number): Fact[] {
     parts.flatMap((facts) => facts[turn] ?? []),
   ).flat();
   return inTurn
-    .filter(({ fact }, index) => inTurn.findIndex((other) => other.fact === fact) === index)
+    .filter(({ fact }, index) => inTurn.findIndex((other) => isSame(other.fact, fact)) === index)
     .slice(0, max);
 }
 
@@ -75,12 +87,16 @@ export default defineHandler({
         .min(1)
         .max(5_000_000)
         .optional()
-        .describe("The article as a page; its body is found by itself."),
+        .describe(
+          "The article as a page; its body is found by itself, and its first 400,000 characters are read.",
+        ),
       s3: z
         .string()
         .startsWith("s3://")
         .optional()
-        .describe("The article as an object in the bucket: plain text or HTML."),
+        .describe(
+          "The article as an object in the bucket: plain text or HTML; its first 400,000 characters are read.",
+        ),
       questions: z
         .array(z.string().trim().min(1).max(1_000))
         .max(50)
@@ -107,45 +123,42 @@ export default defineHandler({
 
   async run({ text, html, questions, maxFacts, language }, { model, pages, inputs, progress }) {
     const source = text ?? html ?? inputs.article ?? "";
-    const isPage = html !== undefined || /^\s*<(!doctype|html|body|article|main|div|p)\b/i.test(source);
+    const isPage = html !== undefined || (text === undefined && PAGE.test(source));
     const article = isPage ? (await pages.article(source)).text : source;
-    const parts = chunkText(article, CHUNK_CHARACTERS);
-    const instructions = language
-      ? `${INSTRUCTIONS}\nWrite "answer" and "fact" in ${language}.`
-      : `${INSTRUCTIONS}\nWrite in the article's language.`;
+    const parts = chunkText(article.slice(0, MAX_CHARACTERS), CHUNK_CHARACTERS);
+    const instructions = `${INSTRUCTIONS}\n${
+      language ? `Write "answer" and "fact" in ${language}.` : "Write in the article's language."
+    }`;
 
+    const total = parts.length * (questions.length + (maxFacts > 0 ? 1 : 0));
     let done = 0;
-    const step = async <T>(work: Promise<T>): Promise<T> => {
-      const value = await work;
-      progress(++done / (parts.length * (questions.length + (maxFacts > 0 ? 1 : 0))), `part ${parts.length}`);
+    const counted = async <T>(asking: Promise<T>): Promise<T> => {
+      const value = await asking;
+      done += 1;
+      progress(done / total, `${done} of ${total} questions to the model`);
       return value;
     };
-    const answer = async (part: string, question: string) => {
-      const said = await step(
-        model.ask({ instructions, content: questionContent(part, question), schema: Answer, maxTokens: 400 }),
+    const answer = async (part: string, question: string): Promise<Grounded | null> => {
+      const content = questionContent(part, question);
+      return groundAnswer(
+        part,
+        await counted(model.ask({ instructions, content, schema: Answer, maxTokens: ANSWER_TOKENS })),
       );
-      return ground(part, said.answer, said.evidence);
     };
     const list = async (part: string): Promise<Fact[]> => {
-      const { facts } = await step(
-        model.ask({
-          instructions,
-          content: factsContent(part, maxFacts),
-          schema: Facts,
-          maxTokens: 150 * maxFacts + 50,
-        }),
-      );
-      return facts.flatMap(({ fact, evidence }) => {
-        const grounded = ground(part, fact, evidence);
-        return grounded ? [{ fact: grounded.answer, evidence: grounded.evidence }] : [];
-      });
+      const content = factsContent(part, maxFacts);
+      const maxTokens = FACT_TOKENS * (maxFacts + 1);
+      return groundFacts(part, await counted(model.ask({ instructions, content, schema: Facts, maxTokens })));
     };
 
     const byPart = await Promise.all(
-      parts.map(async (part) => ({
-        answers: await Promise.all(questions.map((question) => answer(part, question))),
-        facts: maxFacts > 0 ? await list(part) : [],
-      })),
+      parts.map(async (part) => {
+        const [facts, ...answers] = await Promise.all([
+          maxFacts > 0 ? list(part) : [],
+          ...questions.map((question) => answer(part, question)),
+        ]);
+        return { facts, answers };
+      }),
     );
     return {
       answers: questions.map((question, index) =>

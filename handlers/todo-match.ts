@@ -2,12 +2,32 @@
 import { z } from "zod";
 import { defineHandler } from "../worker/job/handler.ts";
 
+const Id = z
+  .union([z.string(), z.number()])
+  .transform(String)
+  // It becomes the last part of a path, where these would mean the collection or what is above it.
+  .refine((id) => !["", ".", ".."].includes(id), "an id of your service")
+  .describe("The todo's id in your service.");
+
 const Todo = z.strictObject({
-  id: z.union([z.string(), z.number()]).transform(String).describe("The todo's id in your service."),
+  id: Id,
   title: z.string().min(1).max(500).describe("What is to be done."),
   category: z.string().max(100).optional().describe("A word that sorts it: shopping, home, …"),
 });
 type Todo = z.output<typeof Todo>;
+
+/** Todos as services list them: with fields of their own, and null for what is not there. */
+const Listed = z
+  .array(
+    z
+      .object({ id: Id, title: z.string().min(1), category: z.string().nullish() })
+      .transform(({ id, title, category }) => ({
+        id,
+        title: title.slice(0, 500),
+        category: category?.slice(0, 100),
+      })),
+  )
+  .max(500);
 
 const MATCH = `You keep a list of todos. You are given the numbered todos and, after "Text:", a sentence that somebody wrote.
 Decide which todo the sentence means, whatever its wording or language: it may report progress, ask about it, or repeat it in other words.
@@ -28,6 +48,19 @@ export function matchContent(text: string, todos: readonly Pick<Todo, "title" | 
 /** What the model is shown to name a new todo. */
 export function titleContent(text: string): string {
   return `Text: ${oneLine(text)}\nTitle:`;
+}
+
+/** A title the model wrote: its first line, without the quotes models like to put around one. */
+const firstLine = (answer: string) =>
+  oneLine(answer.trim().split("\n")[0] ?? "")
+    .replace(/^["“「『](.*)["”」』]$/, "$1")
+    .trim();
+
+/** The address of one todo of a collection, whose own address may end in a slash or a query. */
+function below(collection: string, id: string): string {
+  const url = new URL(collection);
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/${encodeURIComponent(id)}`;
+  return url.href;
 }
 
 export default defineHandler({
@@ -57,14 +90,9 @@ export default defineHandler({
   }),
 
   async run({ text, todos, todosUrl }, { model, rest }) {
-    const list =
-      todos ??
-      z
-        .array(z.looseObject(Todo.shape))
-        .max(500)
-        .parse(await rest.get(todosUrl!));
+    const list = todos ?? Listed.parse(await rest.get(todosUrl!));
     const newTitle = async () =>
-      oneLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
+      firstLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
       oneLine(text);
     if (list.length === 0) return { action: "create" as const, title: await newTitle(), probability: 1 };
 
@@ -89,12 +117,7 @@ export default defineHandler({
 
   request({ action, todoId, title }, base, { text }) {
     if (action === "create") return { method: "POST", url: base, body: { title, note: text } };
-    if (action === "update")
-      return {
-        method: "PATCH",
-        url: `${base.replace(/\/$/, "")}/${encodeURIComponent(todoId!)}`,
-        body: { note: text },
-      };
+    if (action === "update") return { method: "PATCH", url: below(base, todoId!), body: { note: text } };
     return null;
   },
 });

@@ -1,12 +1,36 @@
 // Plain text for models: sentences, chunks that end on a sentence, and finding a quoted sentence again. English and Japanese.
 
+const segmenter = new Intl.Segmenter("en", { granularity: "sentence" });
+
 /** Sentences of a text with what stands between them trimmed. Splits after . ! ? and their Japanese forms, and on line ends. */
 export function sentences(text: string): string[] {
-  const segmenter = new Intl.Segmenter("en", { granularity: "sentence" });
   return text
     .split(/\n+/)
-    .flatMap((line) => [...segmenter.segment(line)].map(({ segment }) => segment.trim()))
+    .flatMap((line) => glued([...segmenter.segment(line)].flatMap(({ segment }) => beforeDigits(segment))))
+    .map((sentence) => sentence.trim())
     .filter((sentence) => sentence !== "");
+}
+
+// Unicode's rules see no end before a digit ("about it. 7 people came") and one after every "Dr.". The digit comes first
+// in the pattern: it is rare, so what stands before it is seldom looked at.
+const beforeDigits = (segment: string) => segment.split(/(?=\d)(?<=[.!?]["'”’)\]]{0,3} )/);
+const ABBREVIATED = /(?:^|[\s("'“‘])(?:Mrs?|Ms|Dr|Prof|St|Mt|Gen|Col|Capt|Lt|Sgt|Rev|Gov|Sen|vs|[A-Z])\.\s*$/;
+const BEFORE_NUMBER =
+  /(?:^|[\s("'“‘])(?:nos?|figs?|vols?|pp?|ch|sec|art|approx|ca|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.\s*$/i;
+
+function glued(segments: readonly string[]): string[] {
+  const whole: string[] = [];
+  for (const segment of segments) {
+    const before = whole.at(-1);
+    if (before === undefined) whole.push(segment);
+    else if (
+      ABBREVIATED.test(before.slice(-12)) ||
+      (/^\d/.test(segment) && BEFORE_NUMBER.test(before.slice(-12)))
+    )
+      whole[whole.length - 1] = before + segment;
+    else whole.push(segment);
+  }
+  return whole;
 }
 
 /**
@@ -32,7 +56,7 @@ function cutLong(sentence: string, size: number): string[] {
   while (rest.length > size) {
     const space = rest.lastIndexOf(" ", size);
     let at = space > size / 2 ? space : size;
-    if (isLowSurrogate(rest, at)) at -= 1;
+    if (at > 1 && isLowSurrogate(rest, at)) at -= 1;
     pieces.push(rest.slice(0, at).trim());
     rest = rest.slice(at).trim();
   }
@@ -41,23 +65,37 @@ function cutLong(sentence: string, size: number): string[] {
 
 const isLowSurrogate = (text: string, at: number) => (text.charCodeAt(at) & 0xfc00) === 0xdc00;
 
-const letters = (text: string) =>
-  text
-    .normalize("NFKC")
-    .toLowerCase()
-    .replaceAll(/[\s\p{P}]+/gu, "");
+// A number with its decimals, a letter of a script that puts no spaces between words, or a word of any other.
+const UNSPACED = String.raw`\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Hang}\p{scx=Thai}\p{scx=Khmr}\p{scx=Laoo}\p{scx=Mymr}`;
+const WORD = new RegExp(
+  String.raw`\p{N}+(?:\.\p{N}+)*|(?=[${UNSPACED}])[\p{L}\p{M}]\p{M}*|(?:(?![${UNSPACED}])[\p{L}\p{M}])+`,
+  "gu",
+);
+const THOUSANDS = /(?<=\d)[,'’](?=\d{3}(?!\d))/g;
+
+/** The words of a text between spaces, so that whole words can be looked for: " the 7 loaves ". */
+function words(text: string): string {
+  const plain = text.normalize("NFKC").toLowerCase().replaceAll(THOUSANDS, "");
+  const found = plain.match(WORD);
+  return found ? ` ${found.join(" ")} ` : "";
+}
+
+const MAX_QUOTED_SENTENCES = 5;
 
 /**
- * The sentence of `text` that holds `quote`, as it stands there; `null` when none does. Case, white space and
- * punctuation do not count, so that a quote a model retyped is found.
+ * The sentence of `text` that holds `quote`, or the few neighbours it runs over, as they stand there; `null` when none
+ * do. Whole words count: 7 is not in 1977. Case, white space and punctuation do not, so that a quote a model retyped is found.
  */
 export function findSentence(text: string, quote: string): string | null {
-  const wanted = letters(quote);
+  const wanted = words(quote);
   if (wanted === "") return null;
   const all = sentences(text);
-  const holding = all.find((sentence) => letters(sentence).includes(wanted));
-  if (holding !== undefined) return holding;
-  // A quote may run over several sentences: then all of them, if it is made of them.
-  const covered = all.filter((sentence) => wanted.includes(letters(sentence)) && letters(sentence) !== "");
-  return covered.length > 0 && letters(covered.join("")) === wanted ? covered.join(" ") : null;
+  const worded = all.map(words);
+  for (let count = 1; count <= Math.min(MAX_QUOTED_SENTENCES, all.length); count += 1) {
+    const at = all.findIndex((_, from) => joined(worded.slice(from, from + count)).includes(wanted));
+    if (at >= 0) return all.slice(at, at + count).join(" ");
+  }
+  return null;
 }
+
+const joined = (worded: readonly string[]) => worded.join("").replaceAll("  ", " ");

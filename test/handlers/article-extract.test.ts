@@ -1,0 +1,183 @@
+// article.extract: answers and facts out of an article, each with the sentence that says so.
+import { describe, expect, test } from "vitest";
+import articleExtract, { factsContent, questionContent } from "../../handlers/article-extract.ts";
+import { run, type Script } from "./kitchen.ts";
+
+const TEXT = "The bakery opened in 1977. It sells 40 loaves a day. Its owner is Dr. Sato.";
+
+/** Answers every question with `answer`, every wish for facts with `facts`. */
+const says = (answer: object, facts: object[] = []): Script => ({
+  ask: ({ content }) => (/\nFacts: \d+$/.test(content) ? { facts } : answer),
+});
+const ask = async (answer: { answer: string | null; evidence: string | null }, text = TEXT) => {
+  const { output } = await run(articleExtract, { text, questions: ["How many?"], maxFacts: 0 }, says(answer));
+  return output.answers[0]!;
+};
+const nothing = { question: "How many?", answer: null, evidence: null };
+
+describe("an answer", () => {
+  test("comes with the sentence that was quoted, as it stands in the text", async () => {
+    expect(await ask({ answer: " 40", evidence: "it sells 40 loaves a day" })).toEqual({
+      question: "How many?",
+      answer: "40",
+      evidence: "It sells 40 loaves a day.",
+    });
+  });
+
+  test("whose quote is made up is kept only if it stands in the text itself", async () => {
+    expect(await ask({ answer: "40 loaves", evidence: "They bake forty." })).toMatchObject({
+      evidence: "It sells 40 loaves a day.",
+    });
+    expect(await ask({ answer: "forty", evidence: "They bake forty." })).toEqual(nothing);
+  });
+
+  test("a number is not found inside another: 7 is not in 1977", async () => {
+    expect(await ask({ answer: "7", evidence: null })).toEqual(nothing);
+  });
+
+  test("that the model does not have is null, whatever it quotes", async () => {
+    expect(await ask({ answer: null, evidence: "It sells 40 loaves a day." })).toEqual(nothing);
+    expect(await ask({ answer: "  ", evidence: "It sells 40 loaves a day." })).toEqual(nothing);
+  });
+
+  test("in Japanese", async () => {
+    const text = "この店は1977年に開いた。パンを毎日四十個売る。";
+    expect(await ask({ answer: "四十個", evidence: "パンを毎日 四十個 売る" }, text)).toEqual({
+      question: "How many?",
+      answer: "四十個",
+      evidence: "パンを毎日四十個売る。",
+    });
+    expect(await ask({ answer: "7", evidence: null }, text)).toEqual(nothing);
+  });
+});
+
+describe("facts", () => {
+  const list = async (facts: object[], maxFacts = 3, text = TEXT) => {
+    const { output } = await run(articleExtract, { text, maxFacts }, says({}, facts));
+    return output.facts;
+  };
+  const forty = { evidence: "It sells 40 loaves a day.", fact: " 40 loaves a day" };
+
+  test("whose sentence is not in the text are dropped", async () => {
+    const made = [
+      forty,
+      { evidence: "It has ten ovens.", fact: "ten ovens" },
+      { evidence: "", fact: "40 loaves" },
+    ];
+    expect(await list(made)).toEqual([{ fact: "40 loaves a day", evidence: "It sells 40 loaves a day." }]);
+  });
+
+  test("that say nothing are dropped, and each is listed once", async () => {
+    const twice = [forty, { ...forty, fact: "40 Loaves a day" }, { ...forty, fact: " " }];
+    expect(await list(twice)).toHaveLength(1);
+  });
+
+  test("of a long text come from all of its parts in turn, at most as many as were asked for", async () => {
+    const parts = ["one", "two", "three"].map((word) => `The ${word} bakery sells bread. `.repeat(80));
+    const { output, asked } = await run(
+      articleExtract,
+      { text: parts.join(""), maxFacts: 2 },
+      {
+        ask: ({ content }) => {
+          const word = /The (\w+) bakery/.exec(content)![1];
+          const evidence = `The ${word} bakery sells bread.`;
+          return { facts: [1, 2].map((index) => ({ evidence, fact: `${word} ${index}` })) };
+        },
+      },
+    );
+    expect(asked.length).toBeGreaterThan(2);
+    expect(output.facts.map(({ fact }) => fact)).toEqual(["one 1", expect.stringMatching(/ 1$/)]);
+  });
+});
+
+describe("a long article", () => {
+  const LONG = `${"Nothing is said here. ".repeat(120)}It sells 40 loaves. ${"Nothing is said here. ".repeat(120)}`;
+
+  test("is asked about in parts; the part that knows is heard", async () => {
+    const { output, asked, progress } = await run(
+      articleExtract,
+      { text: LONG, questions: ["How many?", "Who?"], maxFacts: 1 },
+      {
+        ask: ({ content }) => {
+          if (content.endsWith("Facts: 1")) return { facts: [] };
+          const knows = content.includes("40 loaves") && content.endsWith("How many?");
+          return knows ? { answer: "40", evidence: "It sells 40 loaves." } : { answer: null, evidence: null };
+        },
+      },
+    );
+    expect(output.answers.map(({ answer }) => answer)).toEqual(["40", null]);
+    expect(progress).toEqual(asked.map((_, index) => (index + 1) / asked.length));
+  });
+
+  test("where parts disagree, most of them win, and of equals the first", async () => {
+    const answers = async (said: string[]) => {
+      const text = said.map((one) => `It says ${one}. ${"Nothing is said here. ".repeat(95)}`).join("");
+      const { output } = await run(
+        articleExtract,
+        { text, questions: ["What?"], maxFacts: 0 },
+        {
+          ask({ content }) {
+            const [evidence = null, answer = null] = /It says (\w+)\./.exec(content) ?? [];
+            return { answer, evidence };
+          },
+        },
+      );
+      return output.answers[0]!.answer;
+    };
+    expect(await answers(["one", "two", "Two"])).toBe("two");
+    expect(await answers(["one", "two"])).toBe("one");
+  });
+});
+
+describe("where the article stands", () => {
+  const contentOf = async (input: object, script: Script = {}) => {
+    const { asked } = await run(
+      articleExtract,
+      { questions: ["?"], maxFacts: 0, ...input },
+      { ...says({ answer: null, evidence: null }), ...script },
+    );
+    return asked[0]?.content;
+  };
+  const s3 = "s3://home/in/a";
+
+  test("a page is read for its article, a text is not", async () => {
+    expect(await contentOf({ html: "<p>Hello.</p>" })).toBe("Article: Hello.\nQ: ?");
+    expect(await contentOf({ text: "<p>Hello.</p>" })).toBe("Article: <p>Hello.</p>\nQ: ?");
+  });
+
+  test.for([
+    ["<!DOCTYPE html><p>Hello.</p>", "Hello."],
+    ["<!-- saved --><html>Hello.</html>", "Hello."],
+    ["< 3 eggs", "< 3 eggs"],
+    ["Hello.", "Hello."],
+  ])("an object in the bucket is what it looks like: %j", async ([article, seen]) => {
+    expect(await contentOf({ s3 }, { inputs: { article } })).toBe(`Article: ${seen}\nQ: ?`);
+  });
+
+  test("an article without words has no answers, and the model is not asked", async () => {
+    const { output, asked } = await run(articleExtract, { html: "<p> </p>", questions: ["?"] });
+    expect([output, asked]).toEqual([
+      { answers: [{ question: "?", answer: null, evidence: null }], facts: [] },
+      [],
+    ]);
+  });
+});
+
+describe("what the model is shown", () => {
+  test("begins with the part, which its questions share", () => {
+    expect(questionContent("A\nb.", " Who\n?")).toBe("Article: A b.\nQ: Who ?");
+    expect(factsContent("A\nb.", 3)).toBe("Article: A b.\nFacts: 3");
+  });
+
+  test("and the language that was asked for", async () => {
+    const { asked } = await run(articleExtract, { text: TEXT, language: "Japanese" }, says({}));
+    expect(asked[0]!.instructions).toContain("in Japanese");
+  });
+});
+
+test.for([{}, { text: "a", html: "<p>" }, { s3: "https://example.com" }, { text: "a", questions: [" "] }])(
+  "input that cannot be meant is refused: %j",
+  (bad) => {
+    expect(articleExtract.input.safeParse(bad).success).toBe(false);
+  },
+);

@@ -1,0 +1,34 @@
+// prompt: whatever you want to ask.
+import { expect, test } from "vitest";
+import prompt from "../../handlers/prompt.ts";
+import { run } from "./kitchen.ts";
+
+test("answers with text", async () => {
+  const { output, asked } = await run(prompt, { prompt: "Say hi." }, { ask: () => "hi" });
+  expect(output).toEqual({ text: "hi" });
+  expect(asked[0]).toMatchObject({ content: "Say hi.", maxTokens: 1_024 });
+  expect(asked[0]!.image).toBeUndefined();
+});
+
+test("with a schema, answers with a value", async () => {
+  const schema = { type: "object", properties: { eggs: { type: "integer" } } };
+  const { output, asked } = await run(
+    prompt,
+    { prompt: "How many?", schema, maxTokens: 50 },
+    {
+      ask: () => ({ eggs: 2 }),
+    },
+  );
+  expect(output).toEqual({ value: { eggs: 2 } });
+  expect(asked[0]).toMatchObject({ jsonSchema: schema, maxTokens: 50 });
+});
+
+test("instructions of your own take the place of ours; a picture goes along", async () => {
+  const image = { dataUri: "data:image/png;base64,AA==", width: 8, height: 8, sha256: "00" };
+  const input = { prompt: "What is it?", system: "Answer in Latin.", image: "s3://home/a.png" };
+  const { asked } = await run(prompt, input, { ask: () => "ovum", inputs: { image } });
+  expect(asked[0]).toMatchObject({ instructions: "Answer in Latin.", image });
+  expect(prompt.inputs!(prompt.input.parse(input))).toEqual({
+    image: { from: "s3://home/a.png", as: "image" },
+  });
+});

@@ -1,0 +1,147 @@
+// todo.match: which todo a sentence means.
+import { describe, expect, test } from "vitest";
+import todoMatch, { matchContent, titleContent } from "../../handlers/todo-match.ts";
+import { run } from "./kitchen.ts";
+
+const todos = [
+  { id: 7, title: "Buy eggs", category: "shopping" },
+  { id: "b/2", title: "Fix the\n gate" },
+];
+
+describe("a sentence", () => {
+  test("that means a todo updates it", async () => {
+    const { output, asked } = await run(
+      todoMatch,
+      { text: "We are out of  eggs!", todos },
+      {
+        decide: () => ({ "1": 0.9, "2": 0.04, new: 0.06 }),
+      },
+    );
+    expect(output).toEqual({ action: "update", todoId: "7", title: "Buy eggs", probability: 0.9 });
+    expect(asked).toHaveLength(1);
+    expect(asked[0]!.options).toEqual(["1", "2", "new"]);
+  });
+
+  test("that means none of them becomes a new todo, with a title of its own", async () => {
+    const { output, asked } = await run(
+      todoMatch,
+      { text: "The lamp is broken", todos },
+      {
+        decide: () => ({ "1": 0.1, "2": 0.1, new: 0.8 }),
+        ask: () => '"Repair the lamp"\nI hope that helps!',
+      },
+    );
+    expect(output).toEqual({ action: "create", title: "Repair the lamp", probability: 0.8 });
+    expect(asked[1]!.content).toBe("Text: The lamp is broken\nTitle:");
+  });
+
+  test("that may mean one or the other is uncertain, and the likelier one is named", async () => {
+    const { output } = await run(
+      todoMatch,
+      { text: "The eggs at the gate", todos },
+      {
+        decide: () => ({ "1": 0.45, "2": 0.5, new: 0.05 }),
+      },
+    );
+    expect(output).toEqual({ action: "uncertain", todoId: "b/2", title: "Fix the\n gate", probability: 0.5 });
+  });
+
+  test("that may be new is uncertain without a todo", async () => {
+    const { output } = await run(
+      todoMatch,
+      { text: "Hm", todos },
+      {
+        decide: () => ({ "1": 0.3, "2": 0.2, new: 0.5 }),
+      },
+    );
+    expect(output).toEqual({ action: "uncertain", title: "Hm", probability: 0.5 });
+  });
+
+  test("is a new todo where there are none, without asking which", async () => {
+    const { output, asked } = await run(
+      todoMatch,
+      { text: "Buy milk", todos: [] },
+      { ask: () => "Buy milk" },
+    );
+    expect(output).toEqual({ action: "create", title: "Buy milk", probability: 1 });
+    expect(asked).toHaveLength(1);
+  });
+
+  test("is its own title when the model has none", async () => {
+    const { output } = await run(todoMatch, { text: "Buy milk", todos: [] }, { ask: () => " \n " });
+    expect(output.title).toBe("Buy milk");
+  });
+});
+
+describe("a service's own list", () => {
+  const from = (list: unknown) =>
+    run(
+      todoMatch,
+      { text: "eggs", todosUrl: "https://todo.home/todos" },
+      {
+        rest: () => list,
+        decide: () => ({ "1": 1 }),
+      },
+    );
+
+  test("is read with its other fields, its nulls and its long titles", async () => {
+    const { output, asked } = await from([
+      { id: 1, title: "Buy eggs", category: null, done: false, owner: { name: "K" } },
+      { id: 2, title: "x".repeat(900) },
+    ]);
+    expect(output).toMatchObject({ action: "update", todoId: "1" });
+    expect(asked[0]!.content).toContain("1: Buy eggs\n2: xxx");
+  });
+
+  test("that is none fails", async () => {
+    await expect(from({ error: "no" })).rejects.toThrow();
+  });
+});
+
+describe("what the model is shown", () => {
+  test("keeps one line a todo, whatever the todos say", () => {
+    expect(
+      matchContent("Done\nwith eggs", [{ title: "Buy eggs", category: "shopping" }, { title: "A\n2: B" }]),
+    ).toBe("Todos:\n1: Buy eggs (shopping)\n2: A 2: B\nText: Done with eggs");
+    expect(titleContent("a\n b")).toBe("Text: a b\nTitle:");
+  });
+});
+
+describe("the REST call", () => {
+  const input = todoMatch.input.parse({ text: "out of eggs", todos });
+  const call = (output: object, base = "https://todo.home/todos") =>
+    todoMatch.request!(todoMatch.output.parse({ title: "Buy eggs", probability: 1, ...output }), base, input);
+
+  test("patches the todo that is meant, at its own address", () => {
+    const body = { note: "out of eggs" };
+    expect(call({ action: "update", todoId: "b/2" })).toEqual({
+      method: "PATCH",
+      url: "https://todo.home/todos/b%2F2",
+      body,
+    });
+    expect(call({ action: "update", todoId: "7" }, "https://todo.home/todos/?list=1")?.url).toBe(
+      "https://todo.home/todos/7?list=1",
+    );
+  });
+
+  test("posts a new one, and does nothing when it is uncertain", () => {
+    expect(call({ action: "create" })).toEqual({
+      method: "POST",
+      url: "https://todo.home/todos",
+      body: { title: "Buy eggs", note: "out of eggs" },
+    });
+    expect(call({ action: "uncertain" })).toBeNull();
+  });
+});
+
+test.for([
+  [{ text: "eggs" }, "give either todos or todosUrl"],
+  [{ text: "eggs", todos: [], todosUrl: "https://todo.home" }, "give either todos or todosUrl"],
+  [{ text: "  ", todos: [] }, "text"],
+  [{ text: "eggs", todos: [{ id: "..", title: "up" }] }, "an id of your service"],
+  [{ text: "eggs", todos: [{ id: "", title: "all" }] }, "an id of your service"],
+] as const)("input that cannot be meant is refused: %j", ([input, words]) => {
+  const parsed = todoMatch.input.safeParse(input);
+  expect(parsed.success).toBe(false);
+  expect(JSON.stringify(parsed.error?.issues)).toContain(words);
+});
