@@ -1,6 +1,6 @@
 // article.extract: answers to questions and quantified facts out of an article, each with the sentence that says so.
 import { z } from "zod";
-import { defineHandler } from "../worker/job/handler.ts";
+import { defineHandler, refuse } from "../worker/job/handler.ts";
 import { chunkText, findSentence } from "../worker/job/text.ts";
 
 const CHUNK_CHARACTERS = 2_000;
@@ -125,7 +125,13 @@ export default defineHandler({
     const source = text ?? html ?? inputs.article ?? "";
     const isPage = html !== undefined || (text === undefined && PAGE.test(source));
     const article = isPage ? (await pages.article(source)).text : source;
-    const parts = chunkText(article.slice(0, MAX_CHARACTERS), CHUNK_CHARACTERS);
+    if (article.length > MAX_CHARACTERS) {
+      refuse(
+        "input_too_large",
+        `The article has ${article.length} characters; the limit is ${MAX_CHARACTERS}.`,
+      );
+    }
+    const parts = chunkText(article, CHUNK_CHARACTERS);
     const instructions = `${INSTRUCTIONS}\n${
       language ? `Write "answer" and "fact" in ${language}.` : "Write in the article's language."
     }`;

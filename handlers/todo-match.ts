@@ -1,6 +1,6 @@
 // todo.match: which todo does a sentence mean, or is it a new one?
 import { z } from "zod";
-import { defineHandler } from "../worker/job/handler.ts";
+import { defineHandler, refuse } from "../worker/job/handler.ts";
 
 const Id = z
   .union([z.string(), z.number()])
@@ -63,6 +63,17 @@ function below(collection: string, id: string): string {
   return url.href;
 }
 
+/** What a service answers is as little trusted as what a sender writes. */
+function readList(answer: unknown): Todo[] {
+  const list = Listed.safeParse(answer);
+  if (list.success) return list.data;
+  const [issue] = list.error.issues;
+  return refuse(
+    "invalid_input",
+    `todosUrl: it answers no list of todos (${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}).`,
+  );
+}
+
 export default defineHandler({
   kind: "todo.match",
   summary: "Matches a sentence in any wording to a todo, or proposes a new one.",
@@ -90,7 +101,7 @@ export default defineHandler({
   }),
 
   async run({ text, todos, todosUrl }, { model, rest }) {
-    const list = todos ?? Listed.parse(await rest.get(todosUrl!));
+    const list = todos ?? readList(await rest.get(todosUrl!));
     const newTitle = async () =>
       firstLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
       oneLine(text);

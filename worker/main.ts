@@ -211,16 +211,16 @@ export async function openEngine(config: Config, log: Log): Promise<OpenEngine> 
   const { url, model, mmproj, backend, script, contextSize } = config.engine;
   if (url !== undefined) return { url, ready: async () => {}, stop: async () => {} };
   const port = config.engine.port === 0 ? await freePort() : config.engine.port;
-  const onLog = (line: string) => log.debug({ station: "engine" }, line);
+  const files = backend === "scripted" ? {} : { model, mmproj };
   const engine = startEngine({
-    model,
-    mmproj,
+    ...files,
     backend,
     script,
     contextSize,
     port,
     slots: config.slots,
-    onLog,
+    logLevel: config.logLevel,
+    onLog: (line) => passOn(line, log),
   });
   engine.onChange((state) => {
     if (state === "SETUP_FAILED")
@@ -228,6 +228,22 @@ export async function openEngine(config: Config, log: Log): Promise<OpenEngine> 
     else log.info({ station: "engine", state, restarts: engine.restarts }, `engine ${state}`);
   });
   return { url: `http://127.0.0.1:${port}`, ready: () => engine.ready(), stop: () => engine.stop() };
+}
+
+/** A line of the engine's own log keeps its level (pino's numbers); what its supervisor says is a warning. */
+function passOn(line: string, log: Log): void {
+  const { level, msg } = logLine(line);
+  const known = level >= 50 ? "error" : level >= 40 ? "warn" : level >= 30 ? "info" : "debug";
+  log[known]({ station: "engine" }, msg);
+}
+
+function logLine(line: string): { level: number; msg: string } {
+  try {
+    const { level = 20, msg = line } = JSON.parse(line) as { level?: number; msg?: string };
+    return { level, msg };
+  } catch {
+    return { level: 40, msg: line };
+  }
 }
 
 function freePort(): Promise<number> {

@@ -9,14 +9,25 @@ const ROOT = resolve(import.meta.dirname, "../..");
 /** Which rooms a room may look into, besides itself. Files right under worker/ are rooms of their own. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   job: ["errors"],
-  images: ["job", "errors", "turns"],
+  images: ["job", "errors", "turns", "one-thread"],
   queue: ["errors", "aws-errors", "job"],
   blobs: ["errors", "aws-errors", "job"],
-  outbound: ["errors", "secrets", "job", "turns"],
-  deliver: ["job", "queue", "outbound", "clock", "errors", "aws-errors", "log", "secrets", "turns"],
-  model: ["job", "errors", "turns"],
-  pages: ["job", "errors", "turns"],
-  engine: ["job", "images", "errors", "turns"],
+  outbound: ["errors", "secrets", "job", "turns", "one-thread"],
+  deliver: [
+    "job",
+    "queue",
+    "outbound",
+    "clock",
+    "errors",
+    "aws-errors",
+    "log",
+    "secrets",
+    "turns",
+    "one-thread",
+  ],
+  model: ["job", "errors", "turns", "one-thread"],
+  pages: ["job", "errors", "turns", "one-thread"],
+  engine: ["job", "images", "errors", "turns", "one-thread"],
   local: ["errors", "aws", "aws-errors"],
   run: [
     "job",
@@ -74,6 +85,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   errors: [],
   secrets: [],
   turns: ["errors"],
+  "one-thread": ["errors"],
 };
 
 const files = (folder: string) =>

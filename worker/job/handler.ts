@@ -1,6 +1,7 @@
 // What a handler is and what it is given. Handlers import only zod and this folder; everything behind these
 // interfaces (the engine, S3, the network) belongs to the worker.
 import type { z } from "zod";
+import { KamadoError } from "../errors.ts";
 
 /** A picture that has been decoded in bounds, turned upright, made small and re-encoded. Safe to show an engine. */
 export type SafeImage = {
@@ -76,6 +77,11 @@ export type Context<R extends InputRefs = Record<string, never>> = {
   /** Fires when the lease is lost, the time is up, the job is canceled or the worker stops. */
   signal: AbortSignal;
 };
+
+/** Ends the job for good, with a coded error for its sender: what it was given cannot be worked with. */
+export function refuse(code: "invalid_input" | "input_too_large", message: string): never {
+  throw new KamadoError(code, message);
+}
 
 /** A REST call that carries out a result. `base` is the `rest` destination of the job. */
 export type RestRequest = {

@@ -38,19 +38,21 @@ export async function perform(
 ): Promise<Outcome> {
   const seconds = job.policy.timeoutSeconds ?? workshop.timeoutSeconds;
   const late = new AbortController();
-  const inTime = new AbortController();
-  void workshop.clock.sleep(seconds * 1_000, inTime.signal).then(() => {
-    if (!inTime.signal.aborted)
+  const ended = new AbortController();
+  void workshop.clock.sleep(seconds * 1_000, ended.signal).then(() => {
+    if (!ended.signal.aborted)
       late.abort(new KamadoError("timed_out", `It ran longer than ${seconds} seconds.`));
   });
   const signal = AbortSignal.any([lease.signal, cut, late.signal]);
-  const { model, used } = workshop.modelFor({ model: job.policy.model, signal });
+  // When the handler ends, by one failed question of many, the others must not go on keeping the engine busy.
+  const working = AbortSignal.any([signal, ended.signal]);
+  const { model, used } = workshop.modelFor({ model: job.policy.model, signal: working });
   const receipt = (): Receipt => ({ ...used(), ...arrival(lease, workshop) });
 
   try {
     if (hasExpired(job, workshop.clock))
       throw new KamadoError("expired", `It was to be started before ${job.policy.expiresAt}.`);
-    const output = await unlessAborted(runHandler(job, model, signal, workshop), signal);
+    const output = await unlessAborted(runHandler(job, model, working, workshop), signal);
     return { is: "succeeded", job, result: succeeded(job.id, job.kind, output, receipt()), stored: false };
   } catch (thrown) {
     return afterError(
@@ -59,7 +61,7 @@ export async function perform(
       receipt(),
     );
   } finally {
-    inTime.abort();
+    ended.abort();
   }
 }
 

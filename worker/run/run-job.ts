@@ -1,7 +1,7 @@
 // The whole life of a job, as verbs, in order. Every station is a file of its own.
 import type { Clock } from "../clock.ts";
 import type { Deliver } from "../deliver/deliver.ts";
-import { nameOf } from "../deliver/deliver.ts";
+import { labelOf } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Destination, Job } from "../job/envelope.ts";
 import type { Outcome } from "../job/outcome.ts";
@@ -131,7 +131,7 @@ async function deliverAll(
 ): Promise<void> {
   const carried = forDelivery(result, house.results.address(job.id));
   const tries = destinationsOf(job, house.fallback).map(async (destination) => {
-    const to = nameOf(destination);
+    const to = labelOf(destination);
     try {
       await house.deliver({ job, result: carried, input: job.input, destination, signal: cut });
       house.journal.tell(

@@ -1,0 +1,250 @@
+// `kamado serve` as a person or another program meets it: a process, its addresses, any SQS client, signals.
+// Needs nothing but the embedded AWS; the engine answers from its script.
+import { once } from "node:events";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { SNSClient, SubscribeCommand } from "@aws-sdk/client-sns";
+import {
+  CreateQueueCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SQSClient,
+} from "@aws-sdk/client-sqs";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Result } from "../../worker/job/result.ts";
+import { kamado, SCRIPTED } from "./process.ts";
+
+type Addresses = { endpoint: string; queue: string; bucket: string; topic: string; web: string };
+
+async function serve(variables: Record<string, string> = {}) {
+  const child = kamado(["serve", "--in-memory", "--json"], { ...SCRIPTED, ...variables });
+  let errors = "";
+  child.stderr!.setEncoding("utf8").on("data", (text) => (errors += text));
+  const exited = once(child, "exit");
+  const line = await Promise.race([
+    once(createInterface(child.stdout!), "line"),
+    exited.then(() => Promise.reject(new Error(errors))),
+  ]);
+  const addresses = JSON.parse(String(line[0])) as Addresses;
+  const aws = {
+    endpoint: addresses.endpoint,
+    region: "us-east-1",
+    credentials: { accessKeyId: "any", secretAccessKey: "thing" },
+  };
+  return {
+    child,
+    addresses,
+    exited,
+    errors: () => errors,
+    sqs: new SQSClient(aws),
+    s3: new S3Client({ ...aws, forcePathStyle: true }),
+    sns: new SNSClient(aws),
+  };
+}
+type Served = Awaited<ReturnType<typeof serve>>;
+
+async function subscriber({ sqs, sns, addresses }: Served) {
+  const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: "listens" }));
+  const { Attributes } = await sqs.send(
+    new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] }),
+  );
+  await sns.send(
+    new SubscribeCommand({
+      TopicArn: addresses.topic,
+      Protocol: "sqs",
+      Endpoint: Attributes!.QueueArn!,
+      Attributes: { RawMessageDelivery: "true" },
+    }),
+  );
+  const results = new Map<string, Result>();
+  return async (id: string): Promise<Result> => {
+    for (const end = Date.now() + 25_000; Date.now() < end && !results.has(id); ) {
+      const { Messages = [] } = await sqs.send(
+        new ReceiveMessageCommand({
+          QueueUrl,
+          MaxNumberOfMessages: 10,
+          WaitTimeSeconds: 2,
+          VisibilityTimeout: 600,
+        }),
+      );
+      for (const { Body } of Messages) {
+        const result = JSON.parse(Body!) as Result;
+        results.set(result.id, result);
+      }
+    }
+    const found = results.get(id);
+    if (!found) throw new Error(`no result of ${id} came over the topic`);
+    return found;
+  };
+}
+
+describe("a served Kamado", () => {
+  let served: Served;
+  let resultOf: (id: string) => Promise<Result>;
+  const send = (body: unknown) =>
+    served.sqs.send(
+      new SendMessageCommand({
+        QueueUrl: served.addresses.queue,
+        MessageBody: typeof body === "string" ? body : JSON.stringify(body),
+      }),
+    );
+  const put = (Key: string, Body: Uint8Array | string) =>
+    served.s3.send(new PutObjectCommand({ Bucket: served.addresses.bucket, Key, Body }));
+
+  beforeAll(async () => {
+    served = await serve();
+    resultOf = await subscriber(served);
+  });
+  afterAll(async () => {
+    served.child.kill("SIGTERM");
+    await served.exited;
+  });
+
+  test("says where it is", () => {
+    expect(served.addresses).toMatchObject({
+      endpoint: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+      queue: expect.stringMatching(/kamado-jobs$/),
+      bucket: "kamado",
+      topic: expect.stringMatching(/kamado-results$/),
+      web: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+    });
+  });
+
+  test("takes a job from any SQS client, stores its result and publishes it to the topic", async () => {
+    await send({ id: "hello", kind: "prompt", input: { prompt: "Say something" } });
+    const result = await resultOf("hello");
+    expect(result).toMatchObject({
+      id: "hello",
+      kind: "prompt",
+      status: "succeeded",
+      output: { text: expect.any(String) },
+      receipt: { attempts: 1, completionTokens: expect.any(Number) },
+    });
+    const stored = await served.s3.send(
+      new GetObjectCommand({ Bucket: "kamado", Key: "results/hello.json" }),
+    );
+    expect(JSON.parse(await stored.Body!.transformToString())).toEqual(result);
+  });
+
+  test.each([
+    ["an unknown kind", { kind: "todo.mtach", input: {} }, "unknown_kind", "todo.match"],
+    [
+      "bad input",
+      { kind: "image.check", input: { image: "s3://kamado/x.png", question: "" } },
+      "invalid_input",
+      "question",
+    ],
+    [
+      "an object that is missing",
+      { kind: "image.check", input: { image: "s3://kamado/in/none.png", question: "?" } },
+      "object_not_found",
+      "in/none.png",
+    ],
+    [
+      "a bucket that is not allowed",
+      { kind: "image.check", input: { image: "s3://other-bucket/in/none.png", question: "?" } },
+      "object_forbidden",
+      "other-bucket",
+    ],
+    [
+      "a picture of 50 MB",
+      { kind: "image.check", input: { image: "s3://kamado/in/huge.jpg", question: "?" } },
+      "input_too_large",
+      "",
+    ],
+    [
+      "a text file named .jpg",
+      { kind: "image.check", input: { image: "s3://kamado/in/letter.jpg", question: "?" } },
+      "image_undecodable",
+      "text",
+    ],
+    [
+      "a picture at an address in the house",
+      { kind: "image.check", input: { image: "http://169.254.169.254/latest/meta-data", question: "?" } },
+      "address_refused",
+      "",
+    ],
+    [
+      "an article that is too long",
+      { kind: "article.extract", input: { s3: "s3://kamado/in/novel.txt" } },
+      "input_too_large",
+      "",
+    ],
+  ])(
+    "answers %s with a failed result, and goes on",
+    async (name, job, code, words) => {
+      await put("in/huge.jpg", new Uint8Array(50_000_000));
+      await put("in/letter.jpg", "Dear Sir or Madam,\nthis is a letter.\n");
+      await put("in/novel.txt", "It was a dark night. ".repeat(300_000));
+      const id = name.replaceAll(/[^a-z0-9]+/gi, "-");
+      await send({ id, ...job });
+      const { status, error } = await resultOf(id);
+      expect({ status, code: error?.code }).toEqual({ status: "failed", code });
+      expect(error?.message).toContain(words);
+      expect(error?.hint).toBeTruthy();
+    },
+    60_000,
+  );
+
+  test("puts a body that is no JSON aside with its reason", async () => {
+    await send('{"kind": "prompt", ');
+    const dead = served.addresses.queue.replace("kamado-jobs", "kamado-jobs-dead");
+    const { Messages = [] } = await served.sqs.send(
+      new ReceiveMessageCommand({ QueueUrl: dead, WaitTimeSeconds: 10, MessageAttributeNames: ["All"] }),
+    );
+    expect(Messages[0]).toMatchObject({
+      Body: '{"kind": "prompt", ',
+      MessageAttributes: { "kamado-code": { StringValue: "malformed_json" } },
+    });
+  });
+
+  test("shows its state to people and machines, on loopback", async () => {
+    const health = await fetch(`${served.addresses.web}/health`);
+    expect({ status: health.status, body: await health.json() }).toMatchObject({
+      status: 200,
+      body: { queue: "ok", engine: true },
+    });
+    const page = await (await fetch(served.addresses.web)).text();
+    expect(page).toContain("Kamado");
+    expect(page).toContain("hello");
+  });
+
+  test("does the same job that `kamado enqueue --wait` sends, with the file it names", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "kamado-enqueue-"));
+    await sharp({ create: { width: 40, height: 40, channels: 3, background: "#fff" } })
+      .png()
+      .toFile(join(folder, "door.png"));
+    const port = new URL(served.addresses.endpoint).port;
+    const child = kamado(
+      ["enqueue", "image.check", "--input", "-", "--id", "door-1", "--wait", "20", "--json"],
+      { KAMADO_LOCAL_PORT: port },
+    );
+    child.stdin!.end(JSON.stringify({ image: `file:${join(folder, "door.png")}`, question: "Is it white?" }));
+    const [line] = await once(createInterface(child.stdout!), "line");
+    const [code] = child.exitCode === null ? await once(child, "exit") : [child.exitCode];
+    expect(JSON.parse(String(line))).toMatchObject({
+      id: "door-1",
+      status: "succeeded",
+      output: { answer: expect.stringMatching(/^(y|n|uncertain)$/) },
+    });
+    expect(code).toBe(0);
+  });
+});
+
+test("a port that is taken is said clearly, with what to do", async () => {
+  const first = await serve();
+  const port = new URL(first.addresses.endpoint).port;
+  const second = kamado(["serve", "--in-memory", "--json"], { ...SCRIPTED, KAMADO_LOCAL_PORT: port });
+  let errors = "";
+  second.stderr!.setEncoding("utf8").on("data", (text) => (errors += text));
+  const [code] = await once(second, "exit");
+  expect(code).toBe(2);
+  expect(errors).toContain("KAMADO_LOCAL_PORT");
+  first.child.kill("SIGTERM");
+  await first.exited;
+});
