@@ -115,6 +115,7 @@ export async function createWorker(
     pollSeconds: config.pollSeconds,
     work: (lease, cut) => runJob(lease, cut, house),
     priorityOf: (message) => priorityOf(message, rules),
+    isReady: () => gate.isOpen,
     ready: (signal) => gate.ready(signal),
     clock,
     log,

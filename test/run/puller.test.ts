@@ -37,6 +37,23 @@ test("nothing is pulled before the engine can be asked", async () => {
   expect(rig.runs).toHaveLength(1);
 });
 
+test("a message that came while the engine went away waits for it, still ours, and loses no attempt", async () => {
+  const engine = Promise.withResolvers<void>();
+  let up = true;
+  const rig = createRig({ isReady: () => up, ready: () => (up ? Promise.resolve() : engine.promise) });
+  rig.puller.start();
+  await rig.clock.advance(SECOND);
+  up = false;
+  await rig.send("a");
+  await rig.clock.advance(120 * SECOND);
+  expect(rig.runs).toEqual([]);
+  up = true;
+  engine.resolve();
+  await rig.clock.advance(100);
+  expect(rig.runs).toHaveLength(1);
+  expect(rig.queue.messages[0]?.receiveCount).toBe(1);
+});
+
 describe("a queue that cannot be reached", () => {
   test("is asked ever more rarely, its state says why, and work goes on when it answers", async () => {
     const rig = createRig();

@@ -42,6 +42,7 @@ export type RigOptions = {
   visibilitySeconds?: number;
   maxAttempts?: number;
   fifo?: boolean;
+  isReady?: () => boolean;
   ready?: (signal: AbortSignal) => Promise<void>;
   /** Shared between two workers of one test. */
   shared?: { clock: FakeClock; queue: FakeQueue; blobs: FakeBlobs; dead: FakeQueue };
@@ -124,6 +125,7 @@ export function createRig(options: RigOptions = {}) {
     pollSeconds: 10,
     work: (lease, cut) => runJob(lease, cut, house),
     priorityOf: (message) => priorityOf(message, []),
+    isReady: options.isReady ?? (() => true),
     ready: options.ready ?? (async () => {}),
     clock,
     log: silentLog,

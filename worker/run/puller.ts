@@ -21,7 +21,9 @@ export type PullerOptions = {
   /** Runs one message to its end; `cut` fires when a stop does not wait any longer. Resolves with false when its group's later messages must go back. */
   work(lease: Lease, cut: AbortSignal): Promise<boolean>;
   priorityOf(message: Message): number;
-  /** Resolves when work can be done (the engine answers); pulling waits for it. */
+  /** Whether work can be done: the engine answers. */
+  isReady(): boolean;
+  /** Resolves when it can; pulling and starting wait for it. */
   ready(signal: AbortSignal): Promise<void>;
   clock: Clock;
   log: Log;
@@ -41,6 +43,8 @@ export class Puller {
   #room = Promise.withResolvers<void>();
   #loop: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
+  /** Set while messages wait for the engine. */
+  #standingBy: Promise<void> | undefined;
   health: QueueHealth = "ok";
 
   constructor(options: PullerOptions) {
@@ -134,6 +138,14 @@ export class Puller {
   }
 
   #startWaiting(): void {
+    if (this.#waiting.length > 0 && !this.#options.isReady()) {
+      const { signal } = this.#stopPulling;
+      this.#standingBy ??= this.#options.ready(signal).then(() => {
+        this.#standingBy = undefined;
+        if (!signal.aborted) this.#startWaiting();
+      });
+      return;
+    }
     while (this.#running.size < this.#options.slots) {
       const index = nextToRun(this.#waiting, this.#groups);
       if (index < 0) return;

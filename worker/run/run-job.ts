@@ -37,7 +37,6 @@ export type House = {
 /** Runs one message to its end. Never throws. Resolves with false when the message went back and its group must wait for it. */
 export async function runJob(lease: Lease, cut: AbortSignal, house: House): Promise<boolean> {
   const { message } = lease;
-  house.journal.tell("received", { job: message.id, attempt: message.receiveCount }, "received");
   const claim = house.claims.open();
   const outcome = await attempt(lease, cut, claim, house);
   const plan = settle(outcome, { receiveCount: message.receiveCount, maxAttempts: house.maxAttempts });
@@ -54,6 +53,7 @@ async function attempt(lease: Lease, cut: AbortSignal, claim: Claim, house: Hous
   try {
     if (!(await lease.confirm())) return { is: "interrupted", why: "lease_lost" };
     const read = await house.readJob(lease.message, signal);
+    tellReceived(read, lease, house);
     if (read.is === "malformed") return { is: "rejected", error: read.error };
     if (read.is === "nothing") return { is: "ignored", reason: read.reason };
     if (read.is === "several") {
@@ -161,6 +161,11 @@ function finish(lease: Lease, ending: Ending, { acks }: House): void {
   else void acks.release(lease, ending.releaseAfterSeconds);
 }
 
+function tellReceived(read: Awaited<ReturnType<ReadJob>>, { message }: Lease, { journal }: House): void {
+  const about = read.is === "job" ? { job: read.job.id, kind: read.job.kind } : { job: message.id };
+  journal.tell("received", { ...about, message: message.id, attempt: message.receiveCount }, "received");
+}
+
 function tellEnd(outcome: Outcome, ending: Ending, lease: Lease, { journal }: House): void {
   const job = "job" in outcome ? outcome.job : "about" in outcome ? outcome.about?.job : undefined;
   const result =
@@ -179,7 +184,7 @@ function tellEnd(outcome: Outcome, ending: Ending, lease: Lease, { journal }: Ho
     {
       job: job?.id ?? lease.message.id,
       outcome: outcome.is,
-      message: ending === "delete" || ending === "leave" ? ending : `back in ${ending.releaseAfterSeconds} s`,
+      then: ending === "delete" || ending === "leave" ? ending : `back in ${ending.releaseAfterSeconds} s`,
       ...(job && { kind: job.kind }),
       ...(code && { error: code }),
       ...(result && { receipt: result.receipt }),
