@@ -38,12 +38,6 @@ test("a flag goes before the environment, an empty variable counts as none", () 
   });
 });
 
-test("the dead-letter queue is expected beside the queue", () => {
-  expect(load({ KAMADO_QUEUE_URL: "https://sqs.eu-west-1.amazonaws.com/1/kamado-jobs" }).deadQueueUrl).toBe(
-    "https://sqs.eu-west-1.amazonaws.com/1/kamado-jobs-dead",
-  );
-});
-
 test("an engine's address is taken with or without /v1", () => {
   expect(load({ KAMADO_ENGINE_URL: "http://127.0.0.1:8080/v1/" }).engine.url).toBe("http://127.0.0.1:8080");
 });

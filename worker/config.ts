@@ -111,12 +111,10 @@ export function loadConfig(flags: Variables = {}, environment: Variables = proce
 
 function build(env: Environment): Config {
   const isDemo = env.KAMADO_MODEL === undefined && env.KAMADO_ENGINE_URL === undefined;
-  const beside = (suffix: string) =>
-    env.KAMADO_QUEUE_URL === undefined ? undefined : `${env.KAMADO_QUEUE_URL}${suffix}`;
   return {
     aws: { endpoint: env.AWS_ENDPOINT_URL, region: env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? "us-east-1" },
     queueUrl: env.KAMADO_QUEUE_URL,
-    deadQueueUrl: env.KAMADO_DEAD_QUEUE_URL ?? beside("-dead"),
+    deadQueueUrl: env.KAMADO_DEAD_QUEUE_URL,
     deliveriesQueueUrl: env.KAMADO_DELIVERIES_QUEUE_URL,
     deadDeliveriesQueueUrl:
       env.KAMADO_DEAD_DELIVERIES_QUEUE_URL ??

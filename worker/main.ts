@@ -1,18 +1,12 @@
 // The composition root: config -> adapters -> worker -> web. Nothing else wires parts together; signals and printing
 // belong to the commands.
-import { readFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { z } from "zod";
 import { type AwsConfig, makeAwsClients } from "./aws.ts";
 import { s3Blobs } from "./blobs/s3.ts";
 import { systemClock } from "./clock.ts";
 import { type Config, HOME } from "./config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/topic.ts";
-import { startEngine } from "./engine/supervisor.ts";
-import { KamadoError } from "./errors.ts";
-import { ObjectRule } from "./job/object-rules.ts";
 import { loadRegistry, type Registry } from "./job/registry.ts";
 import type { Log } from "./log.ts";
 import { EngineClient } from "./model/engine-client.ts";
@@ -23,21 +17,23 @@ import { Acks } from "./run/acks.ts";
 import { Claims } from "./run/claims.ts";
 import { createDeadLetters } from "./run/dead-letters.ts";
 import { EngineGate } from "./run/engine-gate.ts";
-import { type Event, Journal } from "./run/journal.ts";
+import { Journal } from "./run/journal.ts";
 import { Leases } from "./run/lease.ts";
 import { Puller } from "./run/puller.ts";
 import { createReadJob, priorityOf } from "./run/read-job.ts";
 import { createResults } from "./run/results.ts";
+import { loadRules } from "./run/rules-file.ts";
 import { runJob } from "./run/run-job.ts";
 import { createWorkshop } from "./run/workshop.ts";
+import { statusOf, watchLatestJobs } from "./web/latest-jobs.ts";
 import type { State } from "./web/state.ts";
 
 /** Where the parts of AWS are: from the configuration, or the embedded one's own. */
 export type Cloud = {
   aws: AwsConfig;
   queueUrl: string;
-  deadQueueUrl: string | undefined;
-  deadDeliveriesQueueUrl: string | undefined;
+  deadQueueUrl: string;
+  deadDeliveriesQueueUrl: string;
   topicArn: string | undefined;
 };
 
@@ -91,8 +87,8 @@ export async function createWorker(
     }),
     fallback: cloud.topicArn === undefined ? [] : [{ sns: cloud.topicArn }],
     deadLetters: createDeadLetters({
-      messages: cloud.deadQueueUrl === undefined ? null : queueAt(cloud.deadQueueUrl),
-      deliveries: cloud.deadDeliveriesQueueUrl === undefined ? null : queueAt(cloud.deadDeliveriesQueueUrl),
+      messages: queueAt(cloud.deadQueueUrl),
+      deliveries: queueAt(cloud.deadDeliveriesQueueUrl),
       worker: config.workerName,
       log: (entry, text) => log.warn({ ...entry }, text),
     }),
@@ -120,7 +116,10 @@ export async function createWorker(
     clock,
     log,
   });
-  const latest = watchLatest(journal, gate);
+  const latest = watchLatestJobs(journal);
+  journal.watch(({ error }) => {
+    if (error === "engine_unavailable") gate.suspect();
+  });
   let stopped: Promise<void> | undefined;
 
   return {
@@ -157,104 +156,8 @@ export async function createWorker(
   };
 }
 
-function statusOf(now: {
-  stopping: boolean;
-  engine: boolean;
-  queue: string;
-  running: number;
-}): State["status"] {
-  if (now.stopping) return "DRAINING";
-  if (now.queue !== "ok") return "UNHEALTHY";
-  if (!now.engine) return "STARTING";
-  return now.running > 0 ? "BUSY" : "READY";
-}
-
-/** The last jobs that ended; a job the engine failed makes the gate look again. */
-function watchLatest(journal: Journal, gate: EngineGate): { jobs: State["jobs"]; model: string | null } {
-  const latest: { jobs: State["jobs"]; model: string | null } = { jobs: [], model: null };
-  journal.watch((event: Event) => {
-    if (event.error === "engine_unavailable") gate.suspect();
-    if (event.station !== "ended") return;
-    const {
-      job,
-      kind = "?",
-      outcome = "?",
-      at,
-      error,
-      receipt,
-    } = event as Event & { error?: string; receipt?: { model: string | null } };
-    latest.model = receipt?.model ?? latest.model;
-    latest.jobs = [{ id: job, kind, outcome, at, ...(error && { error }) }, ...latest.jobs].slice(0, 50);
-  });
-  return latest;
-}
-
 function engineClient(config: Config, url: string): EngineClient {
   return new EngineClient({ url, token: config.engine.token?.reveal(), timeoutMs: 30 * 60_000 });
-}
-
-function loadRules(path: string | undefined): ObjectRule[] {
-  if (path === undefined) return [];
-  try {
-    return z.array(ObjectRule).parse(JSON.parse(readFileSync(path, "utf8")));
-  } catch (thrown) {
-    throw new KamadoError("config_invalid", `KAMADO_RULES_FILE: ${(thrown as Error).message}`, {
-      cause: thrown,
-    });
-  }
-}
-
-/** `ready` resolves when an engine of our own can serve; one that was there before is asked by the gate. */
-export type OpenEngine = { url: string; ready(): Promise<void>; stop(): Promise<void> };
-
-/** The engine that is there, or a supervised one of our own. Its address is known at once; it may still be loading. */
-export async function openEngine(config: Config, log: Log): Promise<OpenEngine> {
-  const { url, model, mmproj, backend, script, contextSize } = config.engine;
-  if (url !== undefined) return { url, ready: async () => {}, stop: async () => {} };
-  const port = config.engine.port === 0 ? await freePort() : config.engine.port;
-  const files = backend === "scripted" ? {} : { model, mmproj };
-  const engine = startEngine({
-    ...files,
-    backend,
-    script,
-    contextSize,
-    port,
-    slots: config.slots,
-    logLevel: config.logLevel,
-    onLog: (line) => passOn(line, log),
-  });
-  engine.onChange((state) => {
-    if (state === "SETUP_FAILED")
-      log.error({ station: "engine" }, `the engine cannot be started: ${engine.reason}`);
-    else log.info({ station: "engine", state, restarts: engine.restarts }, `engine ${state}`);
-  });
-  return { url: `http://127.0.0.1:${port}`, ready: () => engine.ready(), stop: () => engine.stop() };
-}
-
-/** A line of the engine's own log keeps its level (pino's numbers); what its supervisor says is a warning. */
-function passOn(line: string, log: Log): void {
-  const { level, msg } = logLine(line);
-  const known = level >= 50 ? "error" : level >= 40 ? "warn" : level >= 30 ? "info" : "debug";
-  log[known]({ station: "engine" }, msg);
-}
-
-function logLine(line: string): { level: number; msg: string } {
-  try {
-    const { level = 20, msg = line } = JSON.parse(line) as { level?: number; msg?: string };
-    return { level, msg };
-  } catch {
-    return { level: 40, msg: line };
-  }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** One job without a queue: for `kamado run`. */

@@ -12,14 +12,16 @@ export function cloudOf(config: Config): Cloud {
       "config_invalid",
       "KAMADO_QUEUE_URL: name the queue to work on, or use `kamado serve`, which brings its own.",
     );
+  const deadQueueUrl = config.deadQueueUrl ?? `${config.queueUrl}-dead`;
   return {
     aws: {
       region: config.aws.region,
       ...(config.aws.endpoint !== undefined && { endpoint: config.aws.endpoint }),
     },
     queueUrl: config.queueUrl,
-    deadQueueUrl: config.deadQueueUrl,
-    deadDeliveriesQueueUrl: config.deadDeliveriesQueueUrl,
+    deadQueueUrl,
+    // Refused deliveries have a place of their own when there is one; lost they are never.
+    deadDeliveriesQueueUrl: config.deadDeliveriesQueueUrl ?? deadQueueUrl,
     topicArn: config.topicArn,
   };
 }

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { loadConfig } from "../config.ts";
 import { createLog } from "../log.ts";
-import { openEngine } from "../main.ts";
+import { openEngine } from "../open-engine.ts";
 import { flagsOf, modelFlags, toVariables } from "./flags.ts";
 import { paint } from "./terminal.ts";
 import { untilStopped } from "./until-stopped.ts";

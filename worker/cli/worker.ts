@@ -2,7 +2,8 @@
 import { Command } from "commander";
 import { loadConfig } from "../config.ts";
 import { createLog } from "../log.ts";
-import { createWorker, openEngine } from "../main.ts";
+import { createWorker } from "../main.ts";
+import { openEngine } from "../open-engine.ts";
 import { startWeb } from "../web/server.ts";
 import { cloudOf } from "./cloud.ts";
 import { flagsOf, modelFlags, toVariables } from "./flags.ts";

@@ -10,27 +10,20 @@ export type DeadLetters = {
   delivery(delivery: { job: Job; destination: Destination }, error: KamadoError): Promise<void>;
 };
 
-/** Without a queue to put things into, the log keeps them; the worker says so once at start. */
 export function createDeadLetters(options: {
-  messages: Queue | null;
-  deliveries: Queue | null;
+  messages: Queue;
+  deliveries: Queue;
   worker: string;
   log(entry: object, text: string): void;
 }): DeadLetters {
   const { messages, deliveries, worker, log } = options;
-  const put = async (
-    queue: Queue | null,
-    body: string,
-    error: KamadoError,
-    about: object,
-    group: string | null,
-  ) => {
+  const put = async (queue: Queue, body: string, error: KamadoError, about: object, group: string | null) => {
     const attributes = {
       "kamado-code": error.code,
       "kamado-reason": attributeText(error.message),
       "kamado-worker": worker,
     };
-    if (queue) await queue.send(body, { attributes, ...(group !== null && { group }) });
+    await queue.send(body, { attributes, ...(group !== null && { group }) });
     log({ station: "dead-letter", error: error.code, ...about }, error.message);
   };
   return {

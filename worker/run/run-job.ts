@@ -184,7 +184,7 @@ function tellEnd(outcome: Outcome, ending: Ending, lease: Lease, { journal }: Ho
     {
       job: job?.id ?? lease.message.id,
       outcome: outcome.is,
-      then: ending === "delete" || ending === "leave" ? ending : `back in ${ending.releaseAfterSeconds} s`,
+      ending: ending === "delete" || ending === "leave" ? ending : `back in ${ending.releaseAfterSeconds} s`,
       ...(job && { kind: job.kind }),
       ...(code && { error: code }),
       ...(result && { receipt: result.receipt }),
