@@ -7,7 +7,6 @@ export default defineConfig({
     pool: "forks",
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // Prints the reason beside every test that is skipped.
-    reporters: process.env.CI ? ["default"] : ["default"],
+    reporters: ["default", "./test/reporter.ts"],
   },
 });

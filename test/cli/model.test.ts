@@ -1,0 +1,63 @@
+// The commands with the demo model through real llama.cpp: what a newcomer sees.
+import { once } from "node:events";
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import sharp from "sharp";
+import { expect, test } from "vitest";
+import { drawLock } from "../../models/demo/data/locks.ts";
+import { HELD_OUT } from "../../models/demo/data/random.ts";
+import { kamado } from "./process.ts";
+
+async function run(args: string[], input = ""): Promise<{ code: number; out: string; err: string }> {
+  const child = kamado(args, {});
+  child.stdin!.end(input);
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout!),
+    text(child.stderr!),
+    once(child, "exit"),
+  ]);
+  return { code, out, err };
+}
+
+test("npm run demo: every job right, delivered, none lost", async () => {
+  const { code, out, err } = await run(["demo"]);
+  expect(out + err).toMatch(/^demo: (\d+) jobs, \1 right, \1 delivered, 0 lost$/m);
+  expect(code).toBe(0);
+}, 120_000);
+
+test("run image.check says y or n, and the answer turns when the bar turns", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "kamado-run-"));
+  const answers = [];
+  for (const orientation of ["horizontal", "vertical"] as const) {
+    const { rgb, width, height } = drawLock({ seed: HELD_OUT + 77, orientation, present: true, width: 200 });
+    await sharp(rgb, { raw: { width, height, channels: 3 } })
+      .png()
+      .toFile(join(folder, `${orientation}.png`));
+    const file = join(folder, "input.json");
+    await writeFile(
+      file,
+      JSON.stringify({ image: `file:${orientation}.png`, question: "Is the door locked?" }),
+    );
+    const { code, out, err } = await run(["run", "image.check", "--input", file, "--json"]);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    answers.push(JSON.parse(out).output.answer);
+  }
+  expect(answers).toEqual(["y", "n"]);
+}, 120_000);
+
+test("run reads standard input, and a failed job is said and has its own exit code", async () => {
+  const { code, out } = await run(
+    ["run", "image.check", "--input", "-", "--json"],
+    '{"image": "data:text/plain;base64,aGVsbG8=", "question": "?"}',
+  );
+  expect(code).toBe(1);
+  expect(JSON.parse(out)).toMatchObject({ status: "failed", error: { code: "image_undecodable" } });
+}, 60_000);
+
+test("input that is no JSON is a usage error", async () => {
+  const { code, err } = await run(["run", "prompt", "--input", "-"], "hello");
+  expect(code).toBe(2);
+  expect(err).toContain("not JSON");
+});
