@@ -25,6 +25,8 @@ export type Generation = {
   /** Without it the answer may fill the context. */
   maxTokens: number | undefined;
   sampling: Sampling;
+  /** The answer ends before any of these. The text is cut by the caller; a backend that knows them need not be told to stop. */
+  stop: string[];
   /** The answer must fit it. */
   schema: JsonSchema | undefined;
   /** How many alternatives to report beside each token; without it no probabilities are computed. */

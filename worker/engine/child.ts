@@ -38,6 +38,15 @@ export type Watcher = {
 
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
 const LAST_LINES = 5;
+// Native libraries print whole prompts. Of what is not our own log only lines of these kinds are kept, which say why it ended.
+const LAST_WORDS = [
+  /^--[a-z-]+: /,
+  /^Cannot listen /,
+  /^([A-Z]\w*)?Error\b/,
+  /GGML_ASSERT|GGML_ABORT/,
+  /^(terminate called|libc\+\+abi|\s*what\(\):)/,
+  /^(ggml|llama|clip|error|failed)\w*: .*(error|fail|unable|cannot|not found|out of memory)/i,
+];
 
 /** `contextSize` -> `--context-size`. */
 export function argumentsOf(flags: EngineFlags): string[] {
@@ -63,9 +72,10 @@ export class EngineChild {
     createInterface(this.#process.stdout!).on("line", (line) => {
       const event = eventOf(line);
       if (event) watcher.onEvent(event);
-      else watcher.onLog(line);
     });
     createInterface(this.#process.stderr!).on("line", (line) => {
+      if (line.startsWith("{")) return watcher.onLog(line);
+      if (!LAST_WORDS.some((kind) => kind.test(line))) return;
       lastLines.push(line);
       if (lastLines.length > LAST_LINES) lastLines.shift();
       watcher.onLog(line);

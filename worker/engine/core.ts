@@ -17,7 +17,7 @@ export type Health = {
 export type CoreOptions = { slots: number; maxQueue: number; stallMs: number };
 
 /** A request that has its place in the line and was found good. `leave` must be called, whatever happens. */
-export type Admitted = { prepared: Prepared; place: Place };
+export type Admitted = { generation: Generation; prepared: Prepared; place: Place };
 /** What goes to the client: text, and the probabilities of the tokens it was made from. */
 export type Piece = { text: string; tokens: Token[] };
 
@@ -64,7 +64,7 @@ export class Core {
     const backend = this.#ready();
     const place = this.line.enter();
     try {
-      return { prepared: await backend.prepare(generation), place };
+      return { generation, prepared: await backend.prepare(generation), place };
     } catch (thrown) {
       place.leave();
       throw thrown;
@@ -73,16 +73,15 @@ export class Core {
 
   /** Waits for the turn, runs, and hands out pieces as they come. Leaves the line in every case. */
   async run(
-    { prepared, place }: Admitted,
-    { stop, json }: { stop: readonly string[]; json: boolean },
+    { generation, prepared, place }: Admitted,
     onPiece: (piece: Piece) => void,
     signal: AbortSignal,
   ): Promise<Outcome> {
     try {
       await place.turn(signal);
       this.#progressAt = performance.now();
-      const scanner = new StopScanner(stop);
-      const end = json ? new JsonEnd() : undefined;
+      const scanner = new StopScanner(generation.stop);
+      const end = generation.schema !== undefined ? new JsonEnd() : undefined;
       const outcome = await prepared.run((token) => {
         this.#progressAt = performance.now();
         const text = scanner.push(end ? end.push(token.text) : token.text);

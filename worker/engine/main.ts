@@ -1,5 +1,6 @@
 // The engine process: flags -> HTTP -> model -> signals. Speaks one JSON line for each event on stdout and logs to stderr.
 // It listens before it loads, so that /health can tell what is going on.
+import { writeSync } from "node:fs";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import { KamadoError } from "../errors.ts";
@@ -7,12 +8,10 @@ import { Core } from "./core.ts";
 import { type Flags, parseFlags } from "./flags.ts";
 import { createApp } from "./http/app.ts";
 import { openBackend } from "./open-backend.ts";
+import { quiet } from "./quiet.ts";
 
 /** How long running requests may go on after SIGTERM. */
 const DRAIN_MS = 10_000;
-
-const say = (event: string, more: Record<string, unknown> = {}) =>
-  process.stdout.write(`${JSON.stringify({ event, ...more })}\n`);
 
 function flagsOrExit(): Flags {
   try {
@@ -25,9 +24,13 @@ function flagsOrExit(): Flags {
 }
 
 const flags = flagsOrExit();
+// A supervisor drops what native libraries print; without one they must not reach the terminal or a log: it is whole prompts.
+const { out, err } = process.connected || flags.backend !== "llama-node" ? { out: 1, err: 2 } : quiet();
+const say = (event: string, more: Record<string, unknown> = {}) =>
+  writeSync(out, `${JSON.stringify({ event, ...more })}\n`);
 const log = pino(
   { level: flags.logLevel, base: { part: "engine" } },
-  pino.destination({ fd: 2, sync: true }),
+  pino.destination({ fd: err, sync: true }),
 );
 const core = new Core({ ...flags, stallMs: flags.stallSeconds * 1_000 });
 const app = createApp({ core, log, token: flags.token });
@@ -36,10 +39,13 @@ const server = serve({ fetch: app.fetch, hostname: flags.host, port: flags.port 
   say("listening", { url: `http://${flags.host.includes(":") ? `[${flags.host}]` : flags.host}:${port}` });
   void load(log);
 });
-server.on("error", (error) => {
-  process.stderr.write(`Cannot listen on ${flags.host}:${flags.port}: ${error.message}\n`);
+server.on("error", (error) => fatal(`Cannot listen on ${flags.host}:${flags.port}: ${error.message}`));
+process.on("uncaughtException", (error) => fatal(error.stack ?? error.message));
+
+function fatal(message: string): never {
+  writeSync(err, `${message}\n`);
   process.exit(1);
-});
+}
 
 async function load(log: Logger): Promise<void> {
   try {

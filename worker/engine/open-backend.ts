@@ -11,5 +11,6 @@ export async function openBackend(flags: Flags, log: Logger): Promise<Backend> {
     const { openNodeLlamaCpp } = await import("./backends/node-llama-cpp/open.ts");
     return openNodeLlamaCpp({ model, slots, contextSize, threads }, log);
   }
-  throw new Error("not yet");
+  const { openLlamaNode } = await import("./backends/llama-node/open.ts");
+  return openLlamaNode({ model, mmproj: flags.mmproj, slots, contextSize, threads });
 }

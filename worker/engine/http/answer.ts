@@ -25,7 +25,7 @@ export async function answer(c: Context, asked: Asked, answering: Answering): Pr
   if (asked.wishes.stream)
     return streamSSE(c, (stream) => streamAnswer(stream, { c, asked, admitted, head }, answering));
   const pieces: Piece[] = [];
-  const outcome = await core.run(admitted, howOf(asked), (piece) => pieces.push(piece), c.req.raw.signal);
+  const outcome = await core.run(admitted, (piece) => pieces.push(piece), c.req.raw.signal);
   return c.json(dialect.whole(head, pieces, outcome));
 }
 
@@ -43,7 +43,7 @@ async function streamAnswer(
   const onPiece = (piece: Piece) => void (worthSending(piece) && send(dialect.chunk(head, piece)));
   try {
     if (dialect.first) await send(dialect.first(head));
-    const outcome = await core.run(admitted, howOf(asked), onPiece, signal);
+    const outcome = await core.run(admitted, onPiece, signal);
     await send(dialect.last(head, outcome));
     if (asked.wishes.includeUsage) await send(dialect.usage(head, outcome));
     await stream.writeSSE({ data: "[DONE]" });
@@ -53,10 +53,5 @@ async function streamAnswer(
     admitted.place.leave();
   }
 }
-
-const howOf = ({ generation, wishes }: Asked) => ({
-  stop: wishes.stop,
-  json: generation.schema !== undefined,
-});
 
 const worthSending = ({ text, tokens }: Piece) => text !== "" || tokens[0]?.logprob !== undefined;

@@ -4,7 +4,7 @@ import { KamadoError } from "../../errors.ts";
 import { safeImage } from "../../images/safe-image.ts";
 import type { Generation, JsonSchema, Message, Part } from "../backend.ts";
 import { invalid } from "../refuse.ts";
-import { commonFields, parseFields, samplingOf, type Wishes, wishesOf } from "./fields.ts";
+import { commonFields, parseFields, samplingOf, stopOf, type Wishes, wishesOf } from "./fields.ts";
 
 const MAX_IMAGES = 16;
 
@@ -50,6 +50,7 @@ export async function parseChat(body: unknown): Promise<Asked> {
     prompt: { messages: await messagesOf(fields.messages) },
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? undefined,
     sampling: samplingOf(fields),
+    stop: stopOf(fields),
     schema: schemaOf(fields.response_format),
     topLogprobs: topLogprobsOf(fields),
   };

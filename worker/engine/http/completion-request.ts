@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Generation } from "../backend.ts";
 import type { Asked } from "./chat-request.ts";
-import { commonFields, parseFields, samplingOf, wishesOf } from "./fields.ts";
+import { commonFields, parseFields, samplingOf, stopOf, wishesOf } from "./fields.ts";
 
 const CompletionBody = z.looseObject({
   ...commonFields,
@@ -24,6 +24,7 @@ export function parseCompletion(body: unknown): Asked {
     prompt: { text: fields.prompt },
     maxTokens: fields.max_tokens ?? DEFAULT_MAX_TOKENS,
     sampling: samplingOf(fields),
+    stop: stopOf(fields),
     schema: undefined,
     topLogprobs: fields.logprobs ?? undefined,
   };

@@ -27,14 +27,15 @@ export const commonFields = {
 type Common = z.output<z.ZodObject<typeof commonFields>>;
 
 /** What both endpoints say about one request besides its prompt. */
-export type Wishes = { stream: boolean; includeUsage: boolean; stop: string[] };
+export type Wishes = { stream: boolean; includeUsage: boolean };
 
-export function wishesOf({ stream, stream_options, stop }: Common): Wishes {
-  return {
-    stream: stream ?? false,
-    includeUsage: stream_options?.include_usage ?? false,
-    stop: typeof stop === "string" ? [stop] : (stop ?? []),
-  };
+export function wishesOf({ stream, stream_options }: Common): Wishes {
+  return { stream: stream ?? false, includeUsage: stream_options?.include_usage ?? false };
+}
+
+export function stopOf({ stop }: Common): string[] {
+  const list = typeof stop === "string" ? [stop] : (stop ?? []);
+  return list.filter((text) => text !== "");
 }
 
 /** OpenAI's defaults: temperature 1, nothing cut off. Without a seed every answer is drawn anew. */

@@ -9,7 +9,7 @@ import {
 import type { JsonSchema } from "../../backend.ts";
 import { jsonGrammar } from "../../json-grammar.ts";
 import { invalid } from "../../refuse.ts";
-import type { Candidate } from "./sample.ts";
+import type { Candidate } from "../../sample.ts";
 
 const MAX_KEPT = 64;
 // Enough to find what a grammar allows; a token that is less likely than so many others is hardly ever drawn.

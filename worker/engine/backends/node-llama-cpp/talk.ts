@@ -2,8 +2,8 @@
 // for want of room.
 import type { LlamaModel, Token } from "node-llama-cpp";
 import type { Emit, Generation, Logprob, Outcome, Token as Piece } from "../../backend.ts";
+import { type Candidate, drawToken, randomStream } from "../../sample.ts";
 import type { GrammarState } from "./grammar.ts";
-import { type Candidate, drawToken, randomStream } from "./sample.ts";
 import type { Heard } from "./slot.ts";
 
 // Characters of up to four bytes may come in as many tokens.

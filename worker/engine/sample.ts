@@ -1,6 +1,6 @@
 // Draws a token from the model's own distribution, for requests that ask for probabilities: the library would change the
 // distribution it reports while it samples. Pure.
-import type { Sampling } from "../../backend.ts";
+import type { Sampling } from "./backend.ts";
 
 /** A token's id and its probability at temperature 1, most probable first. */
 export type Candidate = { token: number; probability: number };

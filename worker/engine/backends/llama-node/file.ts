@@ -1,0 +1,63 @@
+// What must be known about a model's files before native code opens them: that they are GGUF, and their tokenizer's marks.
+import { basename } from "node:path";
+import { readGgufFileInfo } from "node-llama-cpp";
+import { looksSpecial, specialPattern } from "../../special-text.ts";
+
+const UNKNOWN = 2;
+const CONTROL = 3;
+const USER_DEFINED = 4;
+/** Where a picture goes in a prompt; the second is what the library once used and still understands. */
+export const MEDIA = "<__media__>";
+const OLD_MEDIA = "<__image__>";
+
+// llama.cpp takes tokens of these names for an answer's end, whatever the file says.
+const ENDS = [
+  "<|eot_id|>",
+  "<|im_end|>",
+  "<|end|>",
+  "<end_of_turn>",
+  "<|endoftext|>",
+  "<|eom_id|>",
+  "<|return|>",
+  "</s>",
+];
+
+export type ModelFile = {
+  name: string;
+  trainContextSize: number;
+  specials: RegExp | undefined;
+  /** tokens that end an answer */
+  ends: ReadonlySet<number>;
+};
+
+/** Throws for what is no model. */
+export async function readModelFile(path: string): Promise<ModelFile> {
+  const { metadata, architectureMetadata } = await readGgufFileInfo(path, {
+    sourceType: "filesystem",
+    logWarnings: false,
+  });
+  const tokenizer = metadata.tokenizer?.ggml;
+  const { tokens = [], token_type: types = [] } = tokenizer ?? {};
+  const special = tokens.filter((token, index) => {
+    const type = Number(types[index]);
+    return type === CONTROL || type === UNKNOWN || (type === USER_DEFINED && looksSpecial(token));
+  });
+  return {
+    name: metadata.general?.name || basename(path, ".gguf"),
+    trainContextSize: Number(architectureMetadata?.context_length ?? 0) || 4_096,
+    specials: specialPattern([...special, MEDIA, OLD_MEDIA]),
+    ends: new Set(
+      [tokenizer?.eos_token_id, tokenizer?.eot_token_id, ...ENDS.map((end) => tokens.indexOf(end))]
+        .filter((token) => token !== undefined && token !== -1)
+        .map(Number),
+    ),
+  };
+}
+
+/** Throws for what is no projector. */
+export async function checkProjector(path: string): Promise<void> {
+  const { metadata } = await readGgufFileInfo(path, { sourceType: "filesystem", logWarnings: false });
+  const { architecture } = metadata.general ?? {};
+  if (String(architecture) !== "clip")
+    throw new Error(`The projector's file is for ${architecture}, not a projector.`);
+}
