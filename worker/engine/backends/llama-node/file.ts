@@ -26,6 +26,8 @@ export type ModelFile = {
   name: string;
   trainContextSize: number;
   specials: RegExp | undefined;
+  /** What must stand at a prompt's very beginning, if anything. */
+  begin: string;
   /** tokens that end an answer */
   ends: ReadonlySet<number>;
 };
@@ -46,12 +48,20 @@ export async function readModelFile(path: string): Promise<ModelFile> {
     name: metadata.general?.name || basename(path, ".gguf"),
     trainContextSize: Number(architectureMetadata?.context_length ?? 0) || 4_096,
     specials: specialPattern([...special, MEDIA, OLD_MEDIA]),
+    begin: beginOf(tokenizer, tokens),
     ends: new Set(
       [tokenizer?.eos_token_id, tokenizer?.eot_token_id, ...ENDS.map((end) => tokens.indexOf(end))]
         .filter((token) => token !== undefined && token !== -1)
         .map(Number),
     ),
   };
+}
+
+type Tokenizer = { model?: string; add_bos_token?: boolean; bos_token_id?: number } | undefined;
+
+function beginOf(tokenizer: Tokenizer, tokens: readonly string[]): string {
+  const { model, add_bos_token: adds = model === "llama", bos_token_id: bos } = tokenizer ?? {};
+  return adds && bos !== undefined ? (tokens[bos] ?? "") : "";
 }
 
 /** Throws for what is no projector. */

@@ -56,11 +56,11 @@ class LlamaNodeBackend implements Backend {
   readonly #ends: ReadonlySet<number>;
   #closed: Promise<void> | undefined;
 
-  constructor(info: BackendInfo, context: NativeContext, { specials, ends }: ModelFile) {
+  constructor(info: BackendInfo, context: NativeContext, file: ModelFile) {
     this.info = info;
     this.#context = context;
-    this.#prompts = new NativePrompts(context, specials);
-    this.#ends = ends;
+    this.#prompts = new NativePrompts(context, file);
+    this.#ends = file.ends;
   }
 
   async prepare(generation: Generation): Promise<Prepared> {

@@ -2,7 +2,7 @@
 import type { Message, Part, Prompt } from "../../backend.ts";
 import { invalid } from "../../refuse.ts";
 import { breakUp } from "../../special-text.ts";
-import { MEDIA } from "./file.ts";
+import { MEDIA, type ModelFile } from "./file.ts";
 import type { ChatMessage, NativeContext } from "./native.ts";
 
 export type NativePrompt = { text: string; images: string[]; stop: string[]; tokens: number };
@@ -10,11 +10,13 @@ export type NativePrompt = { text: string; images: string[]; stop: string[]; tok
 export class NativePrompts {
   readonly #context: NativeContext;
   readonly #specials: RegExp | undefined;
+  readonly #begin: string;
   readonly #imageTokens = new Map<string, number>();
 
-  constructor(context: NativeContext, specials: RegExp | undefined) {
+  constructor(context: NativeContext, { specials, begin }: Pick<ModelFile, "specials" | "begin">) {
     this.#context = context;
     this.#specials = specials;
+    this.#begin = begin;
   }
 
   async make(prompt: Prompt): Promise<NativePrompt> {
@@ -25,9 +27,12 @@ export class NativePrompts {
     // A mark without a picture, or a picture without its mark, would end the process.
     if (text.split(MEDIA).length - 1 !== images.length)
       throw invalid("messages", "messages: the model's chat template has no place for these pictures.");
-    let tokens = (await this.#context.tokenize(text.replaceAll(MEDIA, ""))).tokens.length;
+    // The library puts the beginning itself before a prompt with pictures, and forgets it before one without.
+    const whole = text.startsWith(this.#begin) ? text : this.#begin + text;
+    let tokens = (await this.#context.tokenize(whole.replaceAll(MEDIA, ""))).tokens.length;
     for (const image of images) tokens += await this.#tokensOf(image);
-    return { text, stop, tokens, images: images.map(({ dataUri }) => dataUri) };
+    const uris = images.map(({ dataUri }) => dataUri);
+    return { text: images.length === 0 ? whole : text, stop, tokens, images: uris };
   }
 
   /** Broken up where it spells a special token, and well-formed: half a character would not survive native code. */
@@ -71,11 +76,11 @@ export class NativePrompts {
     const size = `${width}x${height}`;
     const known = this.#imageTokens.get(size);
     if (known !== undefined) return known;
-    const [empty, alone] = [
-      await this.#context.tokenize(""),
+    const [begin, alone] = [
+      await this.#context.tokenize(this.#begin),
       await this.#context.tokenize(MEDIA, { media_paths: [dataUri] }),
     ];
-    const tokens = alone.tokens.length - empty.tokens.length;
+    const tokens = alone.tokens.length - begin.tokens.length;
     this.#imageTokens.set(size, tokens);
     return tokens;
   }
