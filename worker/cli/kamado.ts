@@ -1,27 +1,36 @@
-// The command line: one file a command; this one only gathers them and turns errors into words and exit codes.
+// The command line: one file a command; this one finds the one that is called and turns errors into words and exit codes.
 import { Command } from "commander";
 import { toKamadoError } from "../errors.ts";
-import { demoCommand } from "./demo.ts";
-import { engineCommand } from "./engine.ts";
-import { enqueueCommand } from "./enqueue.ts";
-import { runCommand } from "./run.ts";
-import { serveCommand } from "./serve.ts";
 import { EXIT, paint } from "./terminal.ts";
-import { workerCommand } from "./worker.ts";
 
-const program = new Command("kamado")
-  .description("A Mac mini at home as a Lambda for local LLM jobs.")
-  .showHelpAfterError("(kamado --help lists the commands)")
-  .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
-for (const command of [serveCommand, workerCommand, engineCommand, runCommand, enqueueCommand, demoCommand])
-  program.addCommand(command());
+// Only the command that is called is loaded: a worker need not carry the embedded AWS in its memory.
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  serve: async () => (await import("./serve.ts")).serveCommand(),
+  worker: async () => (await import("./worker.ts")).workerCommand(),
+  engine: async () => (await import("./engine.ts")).engineCommand(),
+  run: async () => (await import("./run.ts")).runCommand(),
+  enqueue: async () => (await import("./enqueue.ts")).enqueueCommand(),
+  demo: async () => (await import("./demo.ts")).demoCommand(),
+};
+
+async function main(name: string | undefined): Promise<void> {
+  const program = new Command("kamado")
+    .description("A Mac mini at home as a Lambda for local LLM jobs.")
+    .showHelpAfterError("(kamado --help lists the commands)")
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
+  const called = name !== undefined && COMMANDS[name] ? [COMMANDS[name]] : Object.values(COMMANDS);
+  for (const load of called) program.addCommand((await load()).copyInheritedSettings(program));
+  await program.parseAsync();
+}
 
 try {
-  await program.parseAsync();
+  await main(process.argv[2]);
 } catch (thrown) {
   const error = toKamadoError(thrown, "handler_failed");
   process.stderr.write(`${paint("red", `kamado: ${error.code}`, process.stderr)}: ${error.message}\n`);
-  if (error !== thrown && thrown instanceof Error) process.stderr.write(`${thrown.stack}\n`);
-  else process.stderr.write(`${error.hint}\n`);
+  // What has no code of its own is a fault of ours: then its place matters.
+  process.stderr.write(
+    `${error === thrown ? error.hint : error.cause instanceof Error ? error.cause.stack : ""}\n`,
+  );
   process.exit(error.status < 500 || error.code === "config_invalid" ? EXIT.usage : EXIT.unavailable);
 }
