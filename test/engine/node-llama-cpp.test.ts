@@ -119,6 +119,13 @@ describe("a schema is followed", { timeout: 120_000 }, () => {
     {
       allOf: [{ properties: { a: { const: 1 } } }, { properties: { b: { const: 2 } }, required: ["a", "b"] }],
     },
+    {
+      type: "object",
+      propertyNames: { enum: ["a", "b"] },
+      additionalProperties: { type: "boolean" },
+      required: ["a"],
+    },
+    { type: "object", additionalProperties: { type: "integer" } },
     { type: "array", prefixItems: [{ const: 1 }, { type: "null" }], items: false },
   ])("%j", async (schema) => {
     const validate = new Ajv2020({ strict: false }).compile(schema);

@@ -66,15 +66,18 @@ export class Rules {
   }
 
   member(key: string, value: Rule): Rule {
-    return this.add(`${quote(JSON.stringify(key))} ":" ws ${value}`);
+    return this.pair(this.literal(key), value);
   }
 
-  /** Members in their order; `rest` is what further members' values look like, if there may be any. */
+  pair(key: Rule, value: Rule): Rule {
+    return this.add(`${key} ":" ws ${value}`);
+  }
+
+  /** Members in their order; `rest` is what a further member looks like, if there may be any. */
   object(members: readonly Member[], rest: Rule | undefined): Rule {
-    const further = rest === undefined ? "" : `string ":" ws ${rest}`;
     // What may follow from here, once when nothing was written yet and once when a comma is due. Built from the end.
-    let begin = further === "" ? '""' : this.add(`(${further} (comma ${further})*)?`);
-    let goOn = further === "" ? '""' : this.add(`(comma ${further})*`);
+    let begin = rest === undefined ? '""' : this.add(`(${rest} (comma ${rest})*)?`);
+    let goOn = rest === undefined ? '""' : this.add(`(comma ${rest})*`);
     for (const { rule, required } of members.toReversed()) {
       begin = this.add(required ? `${rule} ${goOn}` : `${rule} ${goOn} | ${begin}`);
       goOn = this.add(required ? `comma ${rule} ${goOn}` : `(comma ${rule})? ${goOn}`);

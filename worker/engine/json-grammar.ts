@@ -11,6 +11,7 @@ import { invalid } from "./refuse.ts";
 const PARAM = "response_format.json_schema.schema";
 const MAX_DEPTH = 48;
 const MAX_RULES = 4_000;
+const MAX_LENGTH = 256 * 1_024;
 // The library expands repetitions, so long ones are left open.
 const MAX_REPEAT = 256;
 const UNSUPPORTED = [
@@ -19,7 +20,6 @@ const UNSUPPORTED = [
   "then",
   "else",
   "patternProperties",
-  "propertyNames",
   "dependentSchemas",
   "dependentRequired",
   "$dynamicRef",
@@ -34,7 +34,9 @@ type Schema = Record<string, unknown>;
 export function jsonGrammar(schema: JsonSchema): string {
   const converter = new Converter(schema);
   const root = converter.convert(schema, "#", 0);
-  return converter.rules.text(`" "? ${root}`);
+  const grammar = converter.rules.text(`" "? ${root}`);
+  if (grammar.length > MAX_LENGTH) throw refuse("#", "is too large");
+  return grammar;
 }
 
 class Converter {
@@ -124,20 +126,26 @@ class Converter {
     const { properties = {}, required = [], additionalProperties: more } = schema;
     if (!isObject(properties)) throw refuse(`${at}/properties`, "is not an object");
     if (!Array.isArray(required)) throw refuse(`${at}/required`, "is not a list");
+    const other = isObject(more) ? more : true;
     const keys = [...new Set([...Object.keys(properties), ...(required as string[])])];
     const members = keys.map((key) => ({
       rule: this.rules.member(
         key,
-        this.convert(properties[key] ?? true, `${at}/properties/${key}`, depth + 1),
+        this.convert(properties[key] ?? other, `${at}/properties/${key}`, depth + 1),
       ),
       required: required.includes(key),
     }));
     // Without properties anything goes; with them the object is closed unless the schema says what else may come.
     const open = isObject(more) || (keys.length === 0 && more !== false);
-    const rest = open
-      ? this.convert(isObject(more) ? more : true, `${at}/additionalProperties`, depth + 1)
-      : undefined;
+    const value = open ? this.convert(other, `${at}/additionalProperties`, depth + 1) : undefined;
+    const rest = value && this.rules.pair(this.#key(schema.propertyNames, at), value);
     return this.rules.object(members, rest);
+  }
+
+  /** What a member that is not listed may be called. */
+  #key(names: unknown, at: string): Rule {
+    if (!isObject(names) || !("enum" in names)) return "string";
+    return this.#oneOf(list(names.enum, `${at}/propertyNames/enum`).map((name) => this.rules.literal(name)));
   }
 
   #array(schema: Schema, at: string, depth: number): Rule {
@@ -177,7 +185,7 @@ class Converter {
       throw refuse(`${at}/$ref`, "must point into the schema: #/…");
     let found: unknown = this.#root;
     for (const step of ref.split("/").slice(1)) {
-      const key = decodeURIComponent(step).replaceAll("~1", "/").replaceAll("~0", "~");
+      const key = step.replaceAll("~1", "/").replaceAll("~0", "~");
       found = isObject(found) || Array.isArray(found) ? (found as Schema)[key] : undefined;
     }
     if (found === undefined) throw refuse(`${at}/$ref`, `points nowhere: ${ref}`);
