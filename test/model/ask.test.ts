@@ -184,7 +184,17 @@ describe("a decision", () => {
     const { choice, best, probabilities } = await model.decide(choose);
     expect([choice, best, seen.length]).toEqual(["y", "y", 1]);
     expect(probabilities.y).toBeCloseTo(7 / 9, 10);
-    expect(seen[0]!.body).toMatchObject({ logprobs: true, top_logprobs: 20, temperature: 0, max_tokens: 2 });
+    expect(seen[0]!.body).toMatchObject({ logprobs: true, top_logprobs: 20, temperature: 0, max_tokens: 1 });
+  });
+
+  test("by a model that begins with a space looks at what comes after it", async () => {
+    const { model, seen } = await modelOn((_, count) =>
+      count === 1
+        ? says(" ", { finish: "length", logprobs: logprobs({ " ": 0.99, y: 0.01 }) })
+        : says(" n", { logprobs: logprobs({ " ": 0.99, y: 0.01 }, { n: 0.9, y: 0.1 }) }),
+    );
+    expect((await model.decide(choose)).choice).toBe("n");
+    expect(seen.map(({ body }) => body.max_tokens)).toEqual([1, 2]);
   });
 
   test("below the threshold it is uncertain", async () => {

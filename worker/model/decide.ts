@@ -18,19 +18,37 @@ export async function decide<T extends string>(chat: Chat, question: Decide<T>):
   const { options, threshold = THRESHOLD } = question;
   if (options.length === 0 || new Set(options).size !== options.length || options.includes("" as T))
     throw new TypeError("decide: options must be there, distinct and not empty.");
-  const request = {
-    messages: messagesOf(question),
-    // One more than the longest option can take: a space may come first.
-    max_tokens: Math.min(MAX_TOKENS, 1 + Math.max(...options.map((option) => Buffer.byteLength(option)))),
-  };
-  const reading = (await fromLogprobs(chat, request, options)) ?? (await sample(chat, request, options));
+  const messages = messagesOf(question);
+  const reading =
+    (await fromLogprobs(chat, messages, options)) ??
+    (await sample(chat, { messages, max_tokens: tokensFor(options) }, options));
   return choose(reading, options, threshold);
 }
+
+/** One more than the longest option can take: a space may come first. */
+const tokensFor = (options: readonly string[]) =>
+  Math.min(MAX_TOKENS, 1 + Math.max(...options.map((option) => Buffer.byteLength(option))));
+
+/** Options that begin differently are told apart by the first token: one forward pass, nothing is generated. */
+const firstTokenDecides = (options: readonly string[]) =>
+  new Set(options.map((option) => option.charAt(0).toLowerCase())).size === options.length;
 
 type Request = Pick<ChatRequest, "messages" | "max_tokens">;
 
 /** Null when the engine gives no probabilities. */
 async function fromLogprobs<T extends string>(
+  chat: Chat,
+  messages: Request["messages"],
+  options: readonly T[],
+): Promise<Reading<T> | null> {
+  const longest = tokensFor(options);
+  const first = await look(chat, { messages, max_tokens: firstTokenDecides(options) ? 1 : longest }, options);
+  // Where the model begins with a space or a quote, what it means comes after it.
+  if (!first || first.covered >= MIN_COVERED || !firstTokenDecides(options)) return first;
+  return look(chat, { messages, max_tokens: longest }, options);
+}
+
+async function look<T extends string>(
   chat: Chat,
   request: Request,
   options: readonly T[],
