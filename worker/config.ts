@@ -110,7 +110,8 @@ export function loadConfig(flags: Variables = {}, environment: Variables = proce
 }
 
 function build(env: Environment): Config {
-  const isDemo = env.KAMADO_MODEL === undefined && env.KAMADO_ENGINE_URL === undefined;
+  const isScripted = env.KAMADO_BACKEND === "scripted";
+  const isDemo = !isScripted && env.KAMADO_MODEL === undefined && env.KAMADO_ENGINE_URL === undefined;
   return {
     aws: { endpoint: env.AWS_ENDPOINT_URL, region: env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? "us-east-1" },
     queueUrl: env.KAMADO_QUEUE_URL,
@@ -125,7 +126,7 @@ function build(env: Environment): Config {
     engine: {
       url: env.KAMADO_ENGINE_URL?.replace(/\/(v1\/?)?$/, ""),
       token: env.KAMADO_ENGINE_TOKEN === undefined ? undefined : secret(env.KAMADO_ENGINE_TOKEN),
-      model: env.KAMADO_MODEL ?? DEMO_MODEL,
+      model: env.KAMADO_MODEL ?? (isScripted ? "scripted" : DEMO_MODEL),
       mmproj: env.KAMADO_MMPROJ ?? (isDemo ? DEMO_MMPROJ : undefined),
       backend: env.KAMADO_BACKEND,
       script: env.KAMADO_SCRIPT,
