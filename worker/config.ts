@@ -95,6 +95,8 @@ export type Config = Readonly<{
 
 /** Where Kamado's own files are. */
 export const HOME = resolve(import.meta.dirname, "..");
+/** The kinds that come with Kamado. */
+export const HANDLERS = join(HOME, "handlers");
 const DEMO_MODEL = join(HOME, "models/demo/kamado-demo.gguf");
 const DEMO_MMPROJ = join(HOME, "models/demo/kamado-demo-mmproj.gguf");
 

@@ -1,17 +1,16 @@
 // The composition root: config -> adapters -> worker -> web. Nothing else wires parts together; signals and printing
 // belong to the commands.
-import { join } from "node:path";
 import { type AwsConfig, makeAwsClients } from "./aws.ts";
 import { s3Blobs } from "./blobs/s3.ts";
 import { systemClock } from "./clock.ts";
-import { type Config, HOME } from "./config.ts";
+import { type Config, HANDLERS } from "./config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/topic.ts";
-import { loadRegistry, type Registry } from "./job/registry.ts";
+import { loadRegistry } from "./job/registry.ts";
 import type { Log } from "./log.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { loadDestinations } from "./outbound/destinations.ts";
-import { createOutbound, type Outbound } from "./outbound/outbound.ts";
+import { createOutbound } from "./outbound/outbound.ts";
 import { sqsQueue } from "./queue/sqs.ts";
 import { Acks } from "./run/acks.ts";
 import { Claims } from "./run/claims.ts";
@@ -47,9 +46,6 @@ export type Worker = {
   cut(): void;
 };
 
-/** Handlers that come with Kamado. */
-export const HANDLERS = join(HOME, "handlers");
-
 export async function createWorker(
   config: Config,
   cloud: Cloud,
@@ -65,7 +61,7 @@ export async function createWorker(
   const rules = loadRules(config.rulesFile);
   const destinations = loadDestinations(config.destinationsFile);
   const outbound = createOutbound({ destinations });
-  const client = engineClient(config, engine.url);
+  const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
 
   const journal = new Journal(log);
   const gate = new EngineGate({ probe: async () => (await client.health()).is === "ready", clock, log });
@@ -153,39 +149,5 @@ export async function createWorker(
       slots: config.slots,
       jobs: latest.jobs,
     }),
-  };
-}
-
-function engineClient(config: Config, url: string): EngineClient {
-  return new EngineClient({ url, token: config.engine.token?.reveal(), timeoutMs: 30 * 60_000 });
-}
-
-/** One job without a queue: for `kamado run`. */
-export async function createSoloWorkshop(config: Config, engineUrl: string, log: Log) {
-  const clients = makeAwsClients({
-    region: config.aws.region,
-    ...(config.aws.endpoint !== undefined && { endpoint: config.aws.endpoint }),
-  });
-  const outbound: Outbound = createOutbound({ destinations: loadDestinations(config.destinationsFile) });
-  const client = engineClient(config, engineUrl);
-  const registry: Registry = await loadRegistry(HANDLERS);
-  const journal = new Journal(log);
-  const workshop = createWorkshop({
-    config,
-    registry,
-    blobs: s3Blobs(clients.s3),
-    outbound,
-    client,
-    journal,
-    clock: systemClock,
-  });
-  return {
-    workshop,
-    client,
-    async stop() {
-      await outbound.close();
-      await client.close();
-      clients.destroy();
-    },
   };
 }
