@@ -115,14 +115,13 @@ describe("a model with a projector", { timeout: 120_000 }, () => {
 
   test("frees the slot of a client that goes away", async () => {
     const gone = new AbortController();
-    const lost = client.chat.completions
-      .create({ model: "default", messages: user("long"), max_tokens: 200 }, { signal: gone.signal })
-      .catch(() => "gone");
-    const busy = async () => (await (await fetch(`${engine.url}/health`)).json()).slots.busy;
-    await until(async () => (await busy()) === 1);
-    gone.abort();
-    await lost;
-    await until(async () => (await busy()) === 0);
+    const stream = await client.chat.completions.create(
+      { model: "default", messages: user("long"), max_tokens: 200, stream: true },
+      { signal: gone.signal },
+    );
+    for await (const _ of stream) gone.abort();
+    await until(async () => (await (await fetch(`${engine.url}/health`)).json()).slots.busy === 0);
+    expect(textOf(await ask(user("next"), { max_tokens: 2 }))).toBeTypeOf("string");
   });
 });
 

@@ -91,7 +91,7 @@ describe("a supervised engine", () => {
   }, 60_000);
 
   test("finishes what runs when it is stopped", async () => {
-    const one = start({ rules: [{ answer: "a b c d e f", tokenMs: 50 }] });
+    const one = start({ rules: [{ answer: "a b c d e f", tokenMs: 300 }] });
     await one.ready();
     const answer = ask(one.url, "count");
     await until(async () => (await (await fetch(`${one.url}/health`)).json()).slots.busy === 1);
