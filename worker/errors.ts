@@ -34,6 +34,7 @@ export const ERRORS = {
   engine_rejected: fail(400, "The engine refused the request; its words are in the message."),
   context_length_exceeded: fail(400, "Send less text, or run a model with a larger context."),
   answer_invalid: fail(422, "The model's answer did not fit the schema twice; try a larger model."),
+  unauthorized: fail(401, "Send the token as a bearer token."),
   model_not_loaded: fail(404, "Ask for a model the engine serves; see /v1/models."),
   // the handler
   handler_failed: later(500, "An unexpected error inside the handler; its log line has the stack."),

@@ -19,6 +19,8 @@ export async function openEngine(config: Config, log: Log): Promise<OpenEngine> 
     script,
     contextSize,
     port,
+    // More threads than work: on a busy machine they wait for each other longer than the toy thinks.
+    ...(config.engine.isDemo && { threads: 1 }),
     slots: config.slots,
     logLevel: config.logLevel,
     onLog: (line) => passOn(line, log),

@@ -9,6 +9,8 @@ export function kamado(args: string[], variables: Record<string, string>): Child
     cwd: ROOT,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...variables },
     stdio: ["pipe", "pipe", "pipe"],
+    // A group of its own, as a terminal gives one, so that a test can signal all of it.
+    detached: true,
   });
 }
 

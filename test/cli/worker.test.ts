@@ -91,6 +91,17 @@ describe("SIGTERM in the middle of work", () => {
   }, 60_000);
 });
 
+test("Ctrl-C reaches every process of the group; the engine still finishes what runs", async () => {
+  const first = startWorker({ KAMADO_SCRIPT: '{"waitMs": 1500}' });
+  // Two questions one after the other: which todo, and, as it is new, its title.
+  const input = { text: "buy tea", todos: [{ id: 1, title: "pay the rent" }] };
+  await queue.send(JSON.stringify({ id: "a", kind: "todo.match", input }));
+  await expect.poll(() => first.log(), LONG).toContain('"station":"received"');
+  process.kill(-first.child.pid!, "SIGINT");
+  expect((await first.exited)[0]).toBe(0);
+  expect(await done(["a"])).toEqual(["a"]);
+}, 60_000);
+
 test("SIGKILL loses nothing: the jobs come back when their visibility ends, and no engine stays behind", async () => {
   const first = startWorker({ KAMADO_VISIBILITY_SECONDS: "3", KAMADO_SCRIPT: '{"rules": [{"do": "hang"}]}' });
   for (const id of ["a", "b"]) await send(id);

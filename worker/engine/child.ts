@@ -66,6 +66,8 @@ export class EngineChild {
     // The channel is there only so that the engine notices when this process dies.
     this.#process = spawn(process.execPath, [MAIN, ...argumentsOf(flags)], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
+      // Ctrl-C goes to a terminal's whole group; the engine is stopped by the worker, after its jobs.
+      detached: true,
     });
     this.#exited = once(this.#process, "close").catch(() => {});
     const lastLines: string[] = [];

@@ -20,7 +20,7 @@ export function demandAuthorized(c: Context, token: string | undefined): void {
     token === undefined
       ? "This engine is not served under that host name."
       : "The token is missing or wrong.";
-  throw new KamadoError("address_refused", why);
+  throw new KamadoError("unauthorized", why);
 }
 
 /** Constant time, whatever the lengths. */

@@ -14,7 +14,7 @@ const SHAPES: Partial<Record<ErrorCode, Shape>> = {
   // For an OpenAI client every bad field is a 400, a picture too.
   image_undecodable: { status: 400, type: INVALID },
   image_too_large: { status: 400, type: INVALID },
-  address_refused: { status: 401, type: "authentication_error", code: "invalid_api_key" },
+  unauthorized: { status: 401, type: "authentication_error", code: "invalid_api_key" },
   engine_busy: { type: "rate_limit_error" },
   engine_unavailable: { type: "service_unavailable_error" },
   stopping: { type: "service_unavailable_error" },
