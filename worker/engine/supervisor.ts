@@ -5,6 +5,9 @@ import { KamadoError } from "../errors.ts";
 import { EngineChild, type EngineEvent, type EngineFlags } from "./child.ts";
 import type { Health, State } from "./core.ts";
 
+/** What the engine process exits with when it cannot read its flags. */
+const BAD_FLAGS = 2;
+
 export type EngineState = State | "STOPPED";
 export type SuperviseOptions = EngineFlags & {
   /** Lines of the engine's log, JSON as pino writes it, and what native libraries say. */
@@ -157,10 +160,13 @@ class Supervisor implements Engine {
     // A run that lasted counts as a fresh start; one that dies young does not, or it would be loaded over and over.
     const lasted = performance.now() - (this.#readySince ?? Infinity) > this.#timing.maxDelayMs;
     this.#failures = lasted ? 1 : this.#failures + 1;
-    this.reason = this.#toldWhy ?? [how, lastWords].filter(Boolean).join(": ");
+    // Flags that are wrong stay wrong: no further try.
+    const isMisled = how === `exit code ${BAD_FLAGS}`;
+    this.reason = this.#toldWhy ?? [isMisled ? "" : how, lastWords].filter(Boolean).join(": ");
     this.#toldWhy = this.#readySince = undefined;
     this.#onLog(`The engine ended (${this.reason}).`);
-    if (!this.#everReady && this.#failures >= this.#timing.attempts) return this.#become("SETUP_FAILED");
+    if (!this.#everReady && (isMisled || this.#failures >= this.#timing.attempts))
+      return this.#become("SETUP_FAILED");
     this.#become("STARTING");
     const delay = restartDelayMs(this.#failures, this.#timing, Math.random());
     await sleep(delay, undefined, { signal: this.#cut.signal }).catch(() => {});
@@ -204,7 +210,7 @@ class Supervisor implements Engine {
 
   #gone(): KamadoError {
     const why = this.state === "STOPPED" ? "it was stopped" : this.reason;
-    return new KamadoError("engine_unavailable", `The engine does not run: ${why}.`);
+    return new KamadoError("engine_unavailable", `The engine does not run: ${why}`);
   }
 }
 
