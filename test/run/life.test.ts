@@ -10,9 +10,7 @@ describe("a job that works", () => {
     const rig = createRig();
     await rig.send("a");
     rig.puller.start();
-    await rig.clock.advance(10);
-    rig.run("a").finish();
-    await rig.clock.advance(1_000);
+    await rig.complete("a");
     expect(rig.stored("a")).toMatchObject({
       id: "a",
       kind: "work",
@@ -56,9 +54,7 @@ describe("a job that works", () => {
       ]),
     );
     rig.puller.start();
-    await rig.clock.advance(10);
-    rig.run("big").finish();
-    await rig.clock.advance(1_000);
+    await rig.complete("big");
     expect(rig.stored("big")?.status).toBe("succeeded");
   });
 
@@ -66,9 +62,7 @@ describe("a job that works", () => {
     const rig = createRig();
     await rig.send("a");
     rig.puller.start();
-    await rig.clock.advance(10);
-    rig.run("a").finish({ done: "x".repeat(200_000) });
-    await rig.clock.advance(1_000);
+    await rig.complete("a", { done: "x".repeat(200_000) });
     expect(rig.deliveries[0]?.result).toMatchObject({ outputRef: "s3://kamado/results/a.json" });
     expect(rig.deliveries[0]?.result).not.toHaveProperty("output");
   });
@@ -79,9 +73,7 @@ describe("a job that was done before", () => {
     const rig = createRig();
     await rig.send("a");
     rig.puller.start();
-    await rig.clock.advance(10);
-    rig.run("a").finish();
-    await rig.clock.advance(1_000);
+    await rig.complete("a");
     await rig.send("a");
     await rig.clock.advance(1_000);
     expect(rig.runs).toHaveLength(1);
@@ -107,9 +99,7 @@ describe("a job that was done before", () => {
     const rig = createRig();
     await rig.send("a");
     rig.puller.start();
-    await rig.clock.advance(10);
-    rig.run("a").finish();
-    await rig.clock.advance(1_000);
+    await rig.complete("a");
     await rig.queue.send(JSON.stringify({ id: "a", kind: "prompt", input: {} }));
     await rig.clock.advance(1_000);
     expect(rig.deliveries.at(-1)?.result.error?.code).toBe("duplicate_id");
@@ -131,9 +121,7 @@ describe("a job that cannot work costs only itself", () => {
     await rig.queue.send(JSON.stringify(job));
     await rig.send("next");
     rig.puller.start();
-    await rig.clock.advance(10);
-    rig.run("next").finish();
-    await rig.clock.advance(1_000);
+    await rig.complete("next");
     expect(rig.stored("x")?.error?.code).toBe(code);
     expect(rig.deliveries.find(({ job: { id } }) => id === "x")?.result.error?.code).toBe(code);
     expect(rig.stored("next")?.status).toBe("succeeded");
@@ -176,9 +164,7 @@ describe("a job that cannot work costs only itself", () => {
     const rig = createRig();
     await rig.send("a");
     rig.puller.start();
-    await rig.clock.advance(10);
-    rig.run("a").finish({ done: 3 });
-    await rig.clock.advance(1_000);
+    await rig.complete("a", { done: 3 });
     expect(rig.stored("a")?.error).toMatchObject({
       code: "output_invalid",
       message: expect.stringContaining("output.done"),
@@ -239,9 +225,7 @@ describe("what may pass by is tried again", () => {
     });
     await rig.send("a");
     rig.puller.start();
-    await rig.clock.advance(10);
-    rig.run("a").finish();
-    await rig.clock.advance(1_000);
+    await rig.complete("a");
     expect(rig.queue.messages).toHaveLength(1);
     down = false;
     await rig.clock.advance(MINUTE);
@@ -260,9 +244,7 @@ describe("what may pass by is tried again", () => {
       deliver: [{ callback: "https://example.org/gone" }, { sqs: "https://example.org/q" }],
     });
     rig.puller.start();
-    await rig.clock.advance(10);
-    rig.run("a").finish();
-    await rig.clock.advance(1_000);
+    await rig.complete("a");
     expect(rig.deliveries.map(({ destination }) => destination)).toEqual([{ sqs: "https://example.org/q" }]);
     expect(JSON.parse(rig.deadDeliveries.messages[0]!.body)).toMatchObject({
       job: { id: "a" },
