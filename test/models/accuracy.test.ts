@@ -1,0 +1,89 @@
+// The demo model does what its card says: held-out cases through the real handlers and the real engine.
+import sharp from "sharp";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import articleExtract from "../../handlers/article-extract.ts";
+import imageCheck from "../../handlers/image-check.ts";
+import todoMatch from "../../handlers/todo-match.ts";
+import { articleCase } from "../../models/demo/data/articles.ts";
+import { pictureCase } from "../../models/demo/data/lock-questions.ts";
+import { HELD_OUT } from "../../models/demo/data/random.ts";
+import { todoCase } from "../../models/demo/data/todos.ts";
+import { loadConfig } from "../../worker/config.ts";
+import { safeImage } from "../../worker/images/safe-image.ts";
+import { silentLog } from "../../worker/log.ts";
+import { EngineClient } from "../../worker/model/engine-client.ts";
+import { createModel } from "../../worker/model/model.ts";
+import { Meter } from "../../worker/model/usage.ts";
+import { type OpenEngine, openEngine } from "../../worker/open-engine.ts";
+
+const CASES = 100;
+let engine: OpenEngine;
+let client: EngineClient;
+
+beforeAll(async () => {
+  engine = await openEngine(loadConfig({ KAMADO_ENGINE_PORT: "0" }, {}), silentLog);
+  await engine.ready();
+  client = new EngineClient({ url: engine.url });
+});
+afterAll(async () => {
+  await client?.close();
+  await engine?.stop();
+});
+
+const context = () => ({
+  model: createModel({ client, meter: new Meter(), signal: new AbortController().signal }),
+  pages: { article: async () => ({ title: null, text: "" }) },
+  rest: { get: async () => null },
+  progress: () => {},
+  signal: new AbortController().signal,
+});
+
+/** The share of held-out cases that come out right; a few at once, as in life. */
+async function share(isRight: (seed: number) => Promise<boolean>): Promise<number> {
+  let next = 0;
+  let right = 0;
+  const lane = async () => {
+    while (next < CASES) right += Number(await isRight(HELD_OUT + next++));
+  };
+  await Promise.all(Array.from({ length: 8 }, lane));
+  return right / CASES;
+}
+
+test("todo.match finds the todo, or that it is new, in at least 95 of 100 sentences", async () => {
+  const accuracy = await share(async (seed) => {
+    const { text, todos, expected } = todoCase(seed);
+    const { action, todoId } = await todoMatch.run({ text, todos }, { ...context(), inputs: {} });
+    return expected === "new"
+      ? action === "create"
+      : action === "update" && todoId === todos[Number(expected) - 1]!.id;
+  });
+  expect(accuracy).toBeGreaterThanOrEqual(0.95);
+}, 120_000);
+
+test("article.extract answers at least 97 of 100 questions, the open ones with null", async () => {
+  const accuracy = await share(async (seed) => {
+    const { text, question, expected } = articleCase(seed);
+    const input = { text, questions: [question], maxFacts: 0 };
+    const { answers } = await articleExtract.run(input, { ...context(), inputs: { article: undefined } });
+    return answers[0]?.answer === expected.answer;
+  });
+  expect(accuracy).toBeGreaterThanOrEqual(0.97);
+}, 120_000);
+
+test("image.check sees how the bar stands in at least 90 of 100 pictures", async () => {
+  const accuracy = await share(async (seed) => {
+    const { picture, question, expected } = pictureCase(seed);
+    const { width, height, rgb } = picture;
+    const image = await safeImage(
+      await sharp(rgb, { raw: { width, height, channels: 3 } })
+        .png()
+        .toBuffer(),
+    );
+    const { answer } = await imageCheck.run(
+      { image: "", question, threshold: 0.5 },
+      { ...context(), inputs: { image } },
+    );
+    return answer === expected;
+  });
+  expect(accuracy).toBeGreaterThanOrEqual(0.9);
+}, 120_000);
