@@ -13,8 +13,13 @@ export type Field = {
 const MONTHS = "January February March April May June July August September October November December".split(
   " ",
 );
+/** Without three equal digits in a row: how many of them to copy is more than so small a model can keep track of. */
+function numeral(draw: () => number): string {
+  const digits = String(draw());
+  return /(.)\1\1/.test(digits) ? numeral(draw) : digits;
+}
 const count = (r: Random) =>
-  String(r.pick([r.int(2, 9), r.int(10, 99), r.int(100, 999), r.int(10, 99) * 100]));
+  numeral(() => r.pick([r.int(2, 9), r.int(10, 99), r.int(100, 999), r.int(10, 99) * 100]));
 const money = (r: Random) => `${count(r)} ${r.pick(["euros", "dollars", "yen"])}`;
 const duration = (r: Random) => `${r.int(2, 59)} ${r.pick(["minutes", "hours", "days", "weeks"])}`;
 const CAUSES = [
@@ -222,7 +227,7 @@ const TOLD: readonly Field[] = [
   },
   {
     label: "how old",
-    value: (r) => `${r.int(2, 400)} years`,
+    value: (r) => `${numeral(() => r.int(2, 400))} years`,
     sentences: [
       "the building is {v} old.",
       "the hall has stood for {v}.",

@@ -91,7 +91,7 @@ export function lockSession(seed: number, meta: LockMeta): Session {
 export function textSession(seed: number): Session {
   const r = random(seed, "session");
   const kind = r.next();
-  if (kind < 0.48) return { kind: "todo", turns: todoSession(r) };
-  if (kind < 0.57) return { kind: "title", turns: titleSession(r) };
+  if (kind < 0.46) return { kind: "todo", turns: todoSession(r) };
+  if (kind < 0.6) return { kind: "title", turns: titleSession(r) };
   return { kind: "article", turns: articleSession(r) };
 }

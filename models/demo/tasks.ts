@@ -1,0 +1,159 @@
+// The tasks the demo model is measured by: for every held-out seed what is asked, how, and whether an answer is right.
+import sharp from "sharp";
+import { z } from "zod";
+import { factsContent, questionContent } from "../../handlers/article-extract.ts";
+import { checkContent } from "../../handlers/image-check.ts";
+import { matchContent, titleContent } from "../../handlers/todo-match.ts";
+import type { SafeImage } from "../../worker/job/handler.ts";
+import type { Wish } from "./answer.ts";
+import { type ArticleCase, articleCase, factsCase } from "./data/articles.ts";
+import { pictureCase } from "./data/lock-questions.ts";
+import type { LockPicture } from "./data/locks.ts";
+import { drawLock } from "./data/locks.ts";
+import { HELD_OUT } from "./data/random.ts";
+import { titleCase, todoCase } from "./data/todos.ts";
+
+export type Asked = {
+  content: string;
+  picture?: LockPicture;
+  wish?: Wish;
+  expected: string;
+  isRight(answer: string): boolean;
+};
+/** A case for each seed from HELD_OUT on; null for a seed that has none. */
+export type Task = { name: string; target?: number; of(seed: number): Asked | null };
+
+// As the handler asks for them.
+const ANSWER = z.toJSONSchema(
+  z.strictObject({ evidence: z.string().nullable(), answer: z.string().nullable() }),
+);
+const FACTS = z.toJSONSchema(
+  z.strictObject({ facts: z.array(z.strictObject({ evidence: z.string(), fact: z.string() })) }),
+);
+
+/** JSON with its strings trimmed, as handlers take them; null when it is none. */
+function read(text: string): unknown {
+  try {
+    return JSON.parse(text, (_, value) => (typeof value === "string" ? value.trim() : value));
+  } catch {
+    return null;
+  }
+}
+const same = (one: unknown, other: unknown) => JSON.stringify(one) === JSON.stringify(other);
+
+const todo: Task = {
+  name: "todo match",
+  target: 0.95,
+  of(seed) {
+    const { text, todos, expected } = todoCase(seed);
+    const options = [...todos.map((_, index) => String(index + 1)), "new"];
+    return {
+      content: matchContent(text, todos),
+      wish: { options },
+      expected,
+      isRight: (answer) => answer === expected,
+    };
+  },
+};
+
+const title: Task = {
+  name: "todo title",
+  of(seed) {
+    const { text, expected } = titleCase(seed);
+    return { content: titleContent(text), expected, isRight: (answer) => answer.trim() === expected };
+  },
+};
+
+function question(name: string, wants: (found: ArticleCase) => boolean, part: "answer" | "evidence"): Task {
+  return {
+    name,
+    ...(part === "answer" && { target: 0.97 }),
+    of(seed) {
+      const found = articleCase(seed);
+      if (!wants(found)) return null;
+      return {
+        content: questionContent(found.text, found.question),
+        wish: { schema: ANSWER },
+        expected: JSON.stringify(found.expected),
+        isRight: (answer) =>
+          (read(answer) as ArticleCase["expected"] | null)?.[part] === found.expected[part],
+      };
+    },
+  };
+}
+
+const facts: Task = {
+  name: "article facts, all of them",
+  of(seed) {
+    const { text, count, expected } = factsCase(seed);
+    return {
+      content: factsContent(text, count),
+      wish: { schema: FACTS },
+      expected: JSON.stringify(expected),
+      isRight: (answer) => same(read(answer), expected),
+    };
+  },
+};
+
+const picture: Task = {
+  name: "picture, locked or not",
+  target: 0.9,
+  of(seed) {
+    const found = pictureCase(seed);
+    return {
+      content: checkContent(found.question),
+      picture: found.picture,
+      wish: { options: ["y", "n"] },
+      expected: found.expected,
+      isRight: (answer) => answer === found.expected,
+    };
+  },
+};
+
+/** Larger than any it was trained on, as a camera gives them. */
+const largePicture: Task = {
+  name: "picture, 640 x 480",
+  of(seed) {
+    const orientation = seed % 2 === 0 ? ("horizontal" as const) : ("vertical" as const);
+    const expected = orientation === "horizontal" ? "y" : "n";
+    return {
+      content: checkContent("Is the door locked?"),
+      picture: drawLock({ seed: seed + 500_000, orientation, present: true, width: 640, height: 480 }),
+      wish: { options: ["y", "n"] },
+      expected,
+      isRight: (answer) => answer === expected,
+    };
+  },
+};
+
+const isAnswered = ({ expected }: ArticleCase) => expected.answer !== null;
+
+export const TASKS: readonly Task[] = [
+  todo,
+  title,
+  question("article question", () => true, "answer"),
+  question("article question, answered in the text", isAnswered, "answer"),
+  question("article question, left open by the text", (found) => !isAnswered(found), "answer"),
+  question("article evidence", () => true, "evidence"),
+  facts,
+  picture,
+  largePicture,
+];
+
+/** The first `count` held-out cases of a task. */
+export function* casesOf(task: Task, count: number): Generator<Asked> {
+  for (let seed = HELD_OUT, given = 0; given < count; seed++) {
+    const asked = task.of(seed);
+    if (!asked) continue;
+    given += 1;
+    yield asked;
+  }
+}
+
+/** The picture as the worker shows it to an engine: small ones as PNG. */
+export async function toSafeImage({ rgb, width, height }: LockPicture): Promise<SafeImage> {
+  const png = await sharp(rgb, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+  return { dataUri: `data:image/png;base64,${png.toString("base64")}`, width, height, sha256: "" };
+}
