@@ -43,7 +43,7 @@ async function share(isRight: (seed: number) => Promise<boolean>): Promise<numbe
   let next = 0;
   let right = 0;
   const lane = async () => {
-    while (next < CASES) right += Number(await isRight(HELD_OUT + next++));
+    while (next < CASES) if (await isRight(HELD_OUT + next++)) right++;
   };
   await Promise.all(Array.from({ length: 8 }, lane));
   return right / CASES;
