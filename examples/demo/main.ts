@@ -175,7 +175,7 @@ async function post(url: string, body: object): Promise<void> {
 
 function intro(isDemoModel: boolean, jobs: number, pictures: number): string {
   const model = isDemoModel
-    ? "The model is a toy of 1.5 M parameters, trained for this demo so that it runs offline; it knows nothing else.\n  For real work point KAMADO_MODEL and KAMADO_MMPROJ at a GGUF pair."
+    ? "The model is a toy of 1.7 M parameters, trained for this demo so that it runs offline; it knows nothing else.\n  For real work point KAMADO_MODEL and KAMADO_MMPROJ at a GGUF pair."
     : "The model is your own; the expected answers below are what the demo model gives.";
   return `\n${paint(["bold", "yellow"], "Kamado demo")}: ${pictures} pictures go into the bucket, ${jobs} jobs onto the queue.\n  ${paint("dim", model)}\n`;
 }

@@ -1,7 +1,4 @@
-// One question to the demo model: by llama.node in a process of its own, or over an engine's HTTP API. Both answer alike.
-import { fork } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+// One question to the demo model over an engine's HTTP API, as the worker would ask it.
 import type { Message } from "../../worker/model/prompt.ts";
 
 export type Wish = {
@@ -10,41 +7,10 @@ export type Wish = {
   /** The answer is the likeliest of these; every option of the demo model is one token. */
   options?: readonly string[];
 };
-export type Respondent = {
-  answer(messages: Message[], wish?: Wish): Promise<string>;
-  close(): Promise<void>;
-};
+export type Answer = (messages: Message[], wish?: Wish) => Promise<string>;
 
-export const MAX_TOKENS = 400;
+const MAX_TOKENS = 400;
 const TOP = 20;
-
-export type ChildRequest = { messages: Message[]; wish: Wish };
-export type ChildReply = { answer: string } | { error: string };
-
-/** llama.node writes its log to both outputs and cannot be told not to; a child's outputs can be closed. */
-export function overLlamaNode(model: string, projector: string): Respondent {
-  const child = fork(fileURLToPath(new URL("llama-node-child.ts", import.meta.url)), [model, projector], {
-    stdio: ["ignore", "ignore", "ignore", "ipc"],
-    serialization: "advanced",
-  });
-  const gone = once(child, "exit").then(([code]) => {
-    throw new Error(`llama.node's process ended with ${code}`);
-  });
-  gone.catch(() => {});
-  return {
-    async answer(messages, wish = {}) {
-      const replied = once(child, "message");
-      child.send({ messages, wish } satisfies ChildRequest);
-      const [reply] = (await Promise.race([replied, gone])) as [ChildReply];
-      if ("error" in reply) throw new Error(reply.error);
-      return reply.answer;
-    },
-    async close() {
-      child.disconnect();
-      await gone.catch(() => {});
-    },
-  };
-}
 
 type Completion = {
   choices: {
@@ -53,29 +19,26 @@ type Completion = {
   }[];
 };
 
-export function overHttp(url: string): Respondent {
+export function overHttp(url: string): Answer {
   const endpoint = `${url.replace(/\/+$/, "").replace(/\/v1$/, "")}/v1/chat/completions`;
-  return {
-    async answer(messages, { schema, options } = {}) {
-      const body = {
-        messages,
-        temperature: 0,
-        max_tokens: options ? 1 : MAX_TOKENS,
-        ...(options && { logprobs: true, top_logprobs: TOP }),
-        ...(schema && {
-          response_format: { type: "json_schema", json_schema: { name: "answer", strict: true, schema } },
-        }),
-      };
-      const response = await fetch(endpoint, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(body),
-      });
-      if (!response.ok) throw new Error(`${endpoint}: ${response.status} ${await response.text()}`);
-      const { message, logprobs } = ((await response.json()) as Completion).choices[0]!;
-      return options ? likeliest(logprobs?.content[0]?.top_logprobs ?? [], options) : message.content;
-    },
-    close: async () => {},
+  return async (messages, { schema, options } = {}) => {
+    const body = {
+      messages,
+      temperature: 0,
+      max_tokens: options ? 1 : MAX_TOKENS,
+      ...(options && { logprobs: true, top_logprobs: TOP }),
+      ...(schema && {
+        response_format: { type: "json_schema", json_schema: { name: "answer", strict: true, schema } },
+      }),
+    };
+    const response = await fetch(endpoint, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error(`${endpoint}: ${response.status} ${await response.text()}`);
+    const { message, logprobs } = ((await response.json()) as Completion).choices[0]!;
+    return options ? likeliest(logprobs?.content[0]?.top_logprobs ?? [], options) : message.content;
   };
 }
 

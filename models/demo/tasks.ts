@@ -64,10 +64,12 @@ const title: Task = {
   },
 };
 
-function question(name: string, wants: (found: ArticleCase) => boolean, part: "answer" | "evidence"): Task {
+type Wants = (found: ArticleCase) => boolean;
+
+function question(name: string, wants: Wants, part: "answer" | "evidence", target?: number): Task {
   return {
     name,
-    ...(part === "answer" && { target: 0.97 }),
+    ...(target !== undefined && { target }),
     of(seed) {
       const found = articleCase(seed);
       if (!wants(found)) return null;
@@ -131,7 +133,7 @@ const isAnswered = ({ expected }: ArticleCase) => expected.answer !== null;
 export const TASKS: readonly Task[] = [
   todo,
   title,
-  question("article question", () => true, "answer"),
+  question("article question", () => true, "answer", 0.97),
   question("article question, answered in the text", isAnswered, "answer"),
   question("article question, left open by the text", (found) => !isAnswered(found), "answer"),
   question("article evidence", () => true, "evidence"),

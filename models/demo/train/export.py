@@ -1,6 +1,6 @@
 """Writes the trained model as two GGUF files, the text model and the vision projector.
 
-    python3 export.py --run DIR --out DIR [--type f16]
+    python3 export.py --run DIR --out DIR [--type q8_0]
 """
 
 import argparse
@@ -125,7 +125,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", required=True, help="where train.py left tokenizer and checkpoint")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--type", choices=("f16", "q8_0"), default="f16")
+    parser.add_argument("--type", choices=("f16", "q8_0"), default="q8_0")
     options = parser.parse_args()
     state = torch.load(f"{options.run}/checkpoint.pt", map_location="cpu")
     text, vision = (
