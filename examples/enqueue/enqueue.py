@@ -2,7 +2,7 @@
 
     QUEUE_URL=… TOPIC_ARN=… BUCKET=… python examples/enqueue/enqueue.py door.jpg "Is the door locked?"
 
-The three are outputs of infra/template.yaml's stack. For the embedded AWS (`npm start`) set what follows instead; the
+The three name your queue, topic and bucket. For the embedded AWS (`npm start`) set what follows instead; the
 keys can be anything, and QUEUE_URL, TOPIC_ARN and BUCKET have the right defaults:
 
     export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1

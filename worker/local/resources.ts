@@ -1,5 +1,5 @@
-// The names and attributes of everything Kamado needs in AWS. One list for the embedded AWS and LocalStack;
-// infra/template.yaml says the same to CloudFormation.
+// The names and attributes of everything Kamado needs in AWS. One list for the embedded AWS and for
+// every emulator.
 
 export const REGION = "us-east-1";
 /** The account every emulator pretends to be. */
