@@ -15,6 +15,7 @@ import { sqsQueue } from "./queue/sqs.ts";
 import { Acks } from "./run/acks.ts";
 import { Claims } from "./run/claims.ts";
 import { createDeadLetters } from "./run/dead-letters.ts";
+import { createDeliverAll } from "./run/deliver-all.ts";
 import { EngineGate } from "./run/engine-gate.ts";
 import { Journal } from "./run/journal.ts";
 import { Leases } from "./run/lease.ts";
@@ -68,33 +69,35 @@ export async function createWorker(
   const leases = new Leases({ queue, visibilitySeconds: config.visibilitySeconds, clock, log });
   const acks = new Acks({ queue, leases, clock, log });
   const workshop = createWorkshop({ config, registry, blobs, outbound, client, journal, clock });
+  const results = createResults({ blobs, bucket: config.bucket });
+  const deadLetters = createDeadLetters({
+    messages: queueAt(cloud.deadQueueUrl),
+    deliveries: queueAt(cloud.deadDeliveriesQueueUrl),
+    worker: config.workerName,
+    log: (entry, text) => log.warn({ ...entry }, text),
+  });
+  const deliver = createDeliver({
+    outbound,
+    topic: snsTopic(clients.sns),
+    queueFor: queueAt,
+    registry,
+    log,
+    destinations,
+    awsEndpoint: cloud.aws.endpoint,
+  });
+  const fallback = cloud.topicArn === undefined ? [] : [{ sns: cloud.topicArn }];
   const house = {
     readJob: createReadJob({ blobs, buckets: config.buckets, rules }),
-    results: createResults({ blobs, bucket: config.bucket }),
+    results,
     workshop,
-    deliver: createDeliver({
-      outbound,
-      topic: snsTopic(clients.sns),
-      queueFor: queueAt,
-      registry,
-      log,
-      destinations,
-      awsEndpoint: cloud.aws.endpoint,
-    }),
-    fallback: cloud.topicArn === undefined ? [] : [{ sns: cloud.topicArn }],
-    deadLetters: createDeadLetters({
-      messages: queueAt(cloud.deadQueueUrl),
-      deliveries: queueAt(cloud.deadDeliveriesQueueUrl),
-      worker: config.workerName,
-      log: (entry, text) => log.warn({ ...entry }, text),
-    }),
+    deliverAll: createDeliverAll({ deliver, fallback, results, deadLetters, journal }),
+    deadLetters,
     enqueue: async (jobs: readonly unknown[]) => {
       for (const job of jobs) await queue.send(JSON.stringify(job));
     },
     acks,
     claims: new Claims(),
     journal,
-    clock,
     maxAttempts: config.maxAttempts,
   };
   const puller = new Puller({

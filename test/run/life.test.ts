@@ -234,6 +234,29 @@ describe("what may pass by is tried again", () => {
     expect(rig.queue.messages).toEqual([]);
   });
 
+  test("of several destinations only the one that failed is tried again", async () => {
+    let down = true;
+    const rig = createRig({
+      deliver: async ({ destination }) => {
+        if ("callback" in destination && down) throw new KamadoError("delivery_failed", "503");
+        if ("sqs" in destination) throw new KamadoError("delivery_rejected", "no such queue");
+      },
+    });
+    const deliver = [
+      { sns: "arn:aws:sns:x" },
+      { callback: "https://example.org/hook" },
+      { sqs: "https://example.org/q" },
+    ];
+    await rig.send("a", { deliver });
+    rig.puller.start();
+    await rig.complete("a");
+    down = false;
+    await rig.clock.advance(MINUTE);
+    expect(rig.deliveries.map(({ destination }) => Object.keys(destination)[0])).toEqual(["sns", "callback"]);
+    expect(rig.deadDeliveries.messages).toHaveLength(1);
+    expect(rig.queue.messages).toEqual([]);
+  });
+
   test("a destination that refuses for good gets a dead letter of its own; the others get the result", async () => {
     const rig = createRig({
       deliver: async ({ destination }) => {

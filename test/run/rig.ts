@@ -9,6 +9,7 @@ import { Meter } from "../../worker/model/usage.ts";
 import { Acks } from "../../worker/run/acks.ts";
 import { Claims } from "../../worker/run/claims.ts";
 import { createDeadLetters } from "../../worker/run/dead-letters.ts";
+import { createDeliverAll } from "../../worker/run/deliver-all.ts";
 import { type Event, Journal } from "../../worker/run/journal.ts";
 import { Leases } from "../../worker/run/lease.ts";
 import { Puller } from "../../worker/run/puller.ts";
@@ -72,9 +73,21 @@ export function createRig(options: RigOptions = {}) {
   journal.watch((event) => events.push(event));
   const leases = new Leases({ queue, visibilitySeconds, clock, log: silentLog });
   const acks = new Acks({ queue, leases, clock, log: silentLog });
+  const results = createResults({ blobs, bucket: "kamado" });
+  const deadLetters = createDeadLetters({
+    messages: dead,
+    deliveries: deadDeliveries,
+    worker: "rig",
+    log: () => {},
+  });
+  const deliver = async (delivery: Delivery) => {
+    await options.deliver?.(delivery);
+    deliveries.push(delivery);
+  };
+  const fallback = [{ sns: "arn:aws:sns:us-east-1:000000000000:kamado-results" }];
   const house = {
     readJob: createReadJob({ blobs, buckets: ["kamado"], rules: [] }),
-    results: createResults({ blobs, bucket: "kamado" }),
+    results,
     workshop: {
       registry: new Map([["work", work as unknown as Handler]]),
       inputs: async () => ({}),
@@ -86,24 +99,14 @@ export function createRig(options: RigOptions = {}) {
       timeoutSeconds: 600,
       workerName: "rig",
     },
-    deliver: async (delivery: Delivery) => {
-      await options.deliver?.(delivery);
-      deliveries.push(delivery);
-    },
-    fallback: [{ sns: "arn:aws:sns:us-east-1:000000000000:kamado-results" }],
-    deadLetters: createDeadLetters({
-      messages: dead,
-      deliveries: deadDeliveries,
-      worker: "rig",
-      log: () => {},
-    }),
+    deliverAll: createDeliverAll({ deliver, fallback, results, deadLetters, journal }),
+    deadLetters,
     enqueue: async (jobs: readonly unknown[]) => {
       for (const job of jobs) await queue.send(JSON.stringify(job));
     },
     acks,
     claims: new Claims(),
     journal,
-    clock,
     maxAttempts,
   };
   const puller = new Puller({

@@ -1,7 +1,7 @@
 // The parse station: from a message body to a job, following a pointer into the bucket when the body is one.
 import type { Blobs } from "../blobs/blobs.ts";
 import { KamadoError } from "../errors.ts";
-import { type Job, type Parsed, parseBody } from "../job/envelope.ts";
+import { type Parsed, parseBody } from "../job/envelope.ts";
 import type { ObjectRule } from "../job/object-rules.ts";
 import type { Message } from "../queue/queue.ts";
 
@@ -51,7 +51,3 @@ export function priorityOf(message: Message, rules: readonly ObjectRule[]): numb
   return parsed.is === "job" ? (parsed.job.policy.priority ?? DEFAULT_PRIORITY) : DEFAULT_PRIORITY;
 }
 export const DEFAULT_PRIORITY = 5;
-
-/** The destinations of a job: its own, else those every result goes to. */
-export const destinationsOf = (job: Job, fallback: Job["deliver"]) =>
-  job.deliver.length > 0 ? job.deliver : fallback;

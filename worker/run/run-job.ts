@@ -1,19 +1,17 @@
 // The whole life of a job, as verbs, in order. Every station is a file of its own.
-import type { Clock } from "../clock.ts";
-import type { Deliver } from "../deliver/deliver.ts";
-import { labelOf } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
-import type { Destination, Job } from "../job/envelope.ts";
+import type { Job } from "../job/envelope.ts";
 import type { Outcome } from "../job/outcome.ts";
-import { failed, forDelivery, type Result } from "../job/result.ts";
+import { failed, type Result } from "../job/result.ts";
 import type { Acks } from "./acks.ts";
 import { backoffMs } from "./backoff.ts";
 import type { Claim, Claims } from "./claims.ts";
 import type { DeadLetters } from "./dead-letters.ts";
+import type { DeliverAll } from "./deliver-all.ts";
 import type { Journal } from "./journal.ts";
 import type { Lease } from "./lease.ts";
 import { perform, type Workshop } from "./perform.ts";
-import { destinationsOf, type ReadJob } from "./read-job.ts";
+import type { ReadJob } from "./read-job.ts";
 import type { Results } from "./results.ts";
 import { type Ending, type Plan, RETRY_BACKOFF, settle } from "./settle.ts";
 
@@ -21,16 +19,13 @@ export type House = {
   readJob: ReadJob;
   results: Results;
   workshop: Workshop;
-  deliver: Deliver;
-  /** Where a result goes when its job names no destination. */
-  fallback: Destination[];
+  deliverAll: DeliverAll;
   deadLetters: DeadLetters;
   /** Sends jobs of their own messages: one a record of an event that held several. */
   enqueue(jobs: readonly Job[]): Promise<void>;
   acks: Acks;
   claims: Claims;
   journal: Journal;
-  clock: Clock;
   maxAttempts: number;
 };
 
@@ -91,7 +86,7 @@ async function alreadyDone(job: Job, lease: Lease, { results }: House): Promise<
 async function carryOut(plan: Plan, lease: Lease, cut: AbortSignal, house: House): Promise<Ending> {
   try {
     if (plan.store && (await lease.confirm())) await store(plan.store, house);
-    if (plan.deliver && (await lease.confirm())) await deliverAll(plan.deliver, cut, house);
+    if (plan.deliver && (await lease.confirm())) await house.deliverAll(plan.deliver, lease.message, cut);
     if (plan.deadLetter && (await lease.confirm()))
       await house.deadLetters.message(lease.message, plan.deadLetter);
     return (await lease.confirm()) ? plan.message : "leave";
@@ -121,37 +116,6 @@ async function store(result: Result, { results, journal }: House): Promise<void>
     { job: result.id, kind: result.kind, status: result.status },
     `result stored at ${results.address(result.id)}`,
   );
-}
-
-/** Every destination gets its try; the first failure that may pass is thrown when all have had theirs. */
-async function deliverAll(
-  { job, result }: { job: Job; result: Result },
-  cut: AbortSignal,
-  house: House,
-): Promise<void> {
-  const carried = forDelivery(result, house.results.address(job.id));
-  const tries = destinationsOf(job, house.fallback).map(async (destination) => {
-    const to = labelOf(destination);
-    try {
-      await house.deliver({ job, result: carried, input: job.input, destination, signal: cut });
-      house.journal.tell(
-        "delivered",
-        { job: job.id, kind: job.kind, to, status: result.status },
-        `delivered to ${to}`,
-      );
-    } catch (thrown) {
-      const error = toKamadoError(thrown, "delivery_failed");
-      if (error.retry) throw error;
-      await house.deadLetters.delivery({ job, destination }, error);
-      house.journal.tell(
-        "delivery_failed",
-        { job: job.id, kind: job.kind, to, error: error.code },
-        error.message,
-      );
-    }
-  });
-  const failure = (await Promise.allSettled(tries)).find((one) => one.status === "rejected");
-  if (failure) throw failure.reason;
 }
 
 /** The message goes last. The call is gathered with others; the slot is free meanwhile. */
