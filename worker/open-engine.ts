@@ -1,7 +1,9 @@
 // The engine a command works with: one that is there already, or a supervised one of our own.
 import { type AddressInfo, createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "./config.ts";
 import { startEngine } from "./engine/supervisor.ts";
+import { KamadoError } from "./errors.ts";
 import type { Log } from "./log.ts";
 
 /** `ready` resolves when an engine of our own can serve; one that was there before is asked by the gate. */
@@ -11,7 +13,7 @@ export type OpenEngine = { url: string; ready(): Promise<void>; stop(): Promise<
 export async function openEngine(config: Config, log: Log): Promise<OpenEngine> {
   const { url, model, mmproj, backend, script, contextSize } = config.engine;
   if (url !== undefined) return { url, ready: async () => {}, stop: async () => {} };
-  const port = config.engine.port === 0 ? await freePort() : config.engine.port;
+  const port = await freePort(config.engine.port);
   const files = backend === "scripted" ? {} : { model, mmproj };
   const engine = startEngine({
     ...files,
@@ -49,12 +51,28 @@ function logLine(line: string): { level: number; msg: string } {
   }
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
+/** An engine whose worker was killed a moment ago needs so long to notice. */
+const PORT_WAIT_MS = 3_000;
+
+/** The port itself when nobody listens there, any free one for 0. Throws `config_invalid`. */
+async function freePort(wanted: number): Promise<number> {
+  for (const end = performance.now() + PORT_WAIT_MS; ; await sleep(100)) {
+    try {
+      return await listenOnce(wanted);
+    } catch (cause) {
+      if (performance.now() < end) continue;
+      const why = `KAMADO_ENGINE_PORT: port ${wanted} cannot be used (${(cause as NodeJS.ErrnoException).code}); stop what listens there or set another.`;
+      throw new KamadoError("config_invalid", why, { cause });
+    }
+  }
+}
+
+function listenOnce(wanted: number): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const server = createServer().once("error", reject);
+  server.listen(wanted, "127.0.0.1", () => {
+    const { port } = server.address() as AddressInfo;
+    server.close(() => resolve(port));
   });
+  return promise;
 }

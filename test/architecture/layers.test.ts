@@ -90,7 +90,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "outbound",
     "run",
   ],
-  "open-engine": ["config", "engine", "log"],
+  "open-engine": ["config", "engine", "errors", "log"],
   config: ["errors", "secrets"],
   log: ["log-lines", "log-redaction", "secrets"],
   "log-lines": [],

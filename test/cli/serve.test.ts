@@ -2,9 +2,11 @@
 // Needs nothing but the embedded AWS; the engine answers from its script.
 import { once } from "node:events";
 import { mkdtemp } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
 import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { SNSClient, SubscribeCommand } from "@aws-sdk/client-sns";
 import {
@@ -236,15 +238,16 @@ describe("a served Kamado", () => {
   });
 });
 
-test("a port that is taken is said clearly, with what to do", async () => {
-  const first = await serve();
-  const port = new URL(first.addresses.endpoint).port;
-  const second = kamado(["serve", "--in-memory", "--json"], { ...SCRIPTED, KAMADO_LOCAL_PORT: port });
-  let errors = "";
-  second.stderr!.setEncoding("utf8").on("data", (text) => (errors += text));
-  const [code] = await once(second, "exit");
-  expect(code).toBe(2);
-  expect(errors).toContain("KAMADO_LOCAL_PORT");
-  first.child.kill("SIGTERM");
-  await first.exited;
+test.each([
+  ["KAMADO_LOCAL_PORT", "the embedded queue"],
+  ["KAMADO_ENGINE_PORT", "the engine"],
+  ["KAMADO_WEB_PORT", "the page"],
+])("a port that is taken is said clearly, with the variable to set: %s, of %s", async (variable) => {
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const { port } = other.address() as AddressInfo;
+  const child = kamado(["serve", "--in-memory", "--json"], { ...SCRIPTED, [variable]: String(port) });
+  const [errors, [code]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
+  other.close();
+  expect({ code, errors }).toEqual({ code: 2, errors: expect.stringContaining(`${variable}: port ${port}`) });
 });
