@@ -16,7 +16,6 @@ import { createModel } from "../../worker/model/model.ts";
 import { Meter } from "../../worker/model/usage.ts";
 import { type OpenEngine, openEngine } from "../../worker/open-engine.ts";
 
-const CASES = 100;
 let engine: OpenEngine;
 let client: EngineClient;
 
@@ -39,18 +38,18 @@ const context = () => ({
 });
 
 /** The share of held-out cases that come out right; a few at once, as in life. */
-async function share(isRight: (seed: number) => Promise<boolean>): Promise<number> {
+async function share(cases: number, isRight: (seed: number) => Promise<boolean>): Promise<number> {
   let next = 0;
   let right = 0;
   const lane = async () => {
-    while (next < CASES) if (await isRight(HELD_OUT + next++)) right++;
+    while (next < cases) if (await isRight(HELD_OUT + next++)) right++;
   };
   await Promise.all(Array.from({ length: 8 }, lane));
-  return right / CASES;
+  return right / cases;
 }
 
 test("todo.match finds the todo, or that it is new, in at least 95 of 100 sentences", async () => {
-  const accuracy = await share(async (seed) => {
+  const accuracy = await share(100, async (seed) => {
     const { text, todos, expected } = todoCase(seed);
     const { action, todoId } = await todoMatch.run({ text, todos }, { ...context(), inputs: {} });
     return expected === "new"
@@ -60,8 +59,8 @@ test("todo.match finds the todo, or that it is new, in at least 95 of 100 senten
   expect(accuracy).toBeGreaterThanOrEqual(0.95);
 }, 120_000);
 
-test("article.extract answers at least 97 of 100 questions, the open ones with null", async () => {
-  const accuracy = await share(async (seed) => {
+test("article.extract answers at least 97 of a hundred questions, the open ones with null", async () => {
+  const accuracy = await share(300, async (seed) => {
     const { text, question, expected } = articleCase(seed);
     const input = { text, questions: [question], maxFacts: 0 };
     const { answers } = await articleExtract.run(input, { ...context(), inputs: { article: undefined } });
@@ -71,7 +70,7 @@ test("article.extract answers at least 97 of 100 questions, the open ones with n
 }, 120_000);
 
 test("image.check sees how the bar stands in at least 90 of 100 pictures", async () => {
-  const accuracy = await share(async (seed) => {
+  const accuracy = await share(100, async (seed) => {
     const { picture, question, expected } = pictureCase(seed);
     const { width, height, rgb } = picture;
     const image = await safeImage(
