@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 const ROOT = resolve(import.meta.dirname, "../..");
 
 export function kamado(args: string[], variables: Record<string, string>): ChildProcess {
-  return spawn(process.execPath, [join(ROOT, "worker/cli/kamado.ts"), ...args], {
+  return spawn(process.execPath, [join(ROOT, "worker/cli/start.mjs"), ...args], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...variables },
     stdio: ["pipe", "pipe", "pipe"],

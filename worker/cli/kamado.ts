@@ -10,7 +10,10 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   engine: async () => (await import("./engine.ts")).engineCommand(),
   run: async () => (await import("./run.ts")).runCommand(),
   enqueue: async () => (await import("./enqueue.ts")).enqueueCommand(),
+  cancel: async () => (await import("./cancel.ts")).cancelCommand(),
+  dead: async () => (await import("./dead.ts")).deadCommand(),
   demo: async () => (await import("./demo.ts")).demoCommand(),
+  bench: async () => (await import("./bench.ts")).benchCommand(),
 };
 
 async function main(name: string | undefined): Promise<void> {
@@ -19,8 +22,14 @@ async function main(name: string | undefined): Promise<void> {
     .showHelpAfterError("(kamado --help lists the commands)")
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
   const called = name !== undefined && COMMANDS[name] ? [COMMANDS[name]] : Object.values(COMMANDS);
-  for (const load of called) program.addCommand((await load()).copyInheritedSettings(program));
+  for (const load of called) program.addCommand(inherit(await load(), program));
   await program.parseAsync();
+}
+
+/** Settings reach a command that is added, and not by themselves its own commands. */
+function inherit(command: Command, from: Command): Command {
+  for (const inner of command.commands) inherit(inner, from);
+  return command.copyInheritedSettings(from);
 }
 
 try {
