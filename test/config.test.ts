@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { loadConfig } from "../worker/config.ts";
+import { type Config, loadConfig } from "../worker/config.ts";
+import type { Secret } from "../worker/secrets.ts";
 
 const load = (environment: Record<string, string>, flags: Record<string, string> = {}) =>
   loadConfig(flags, environment);
@@ -12,10 +13,10 @@ const load = (environment: Record<string, string>, flags: Record<string, string>
 test("without a variable everything has its default, and the model is the toy", () => {
   const config = load({});
   expect(config).toMatchObject({
-    slots: 8,
-    prefetch: 8,
+    slots: undefined,
+    prefetch: undefined,
     bucket: "kamado",
-    webPort: 4780,
+    web: { port: 4780, host: "127.0.0.1", token: undefined },
     localPort: 4566,
     queueUrl: undefined,
   });
@@ -42,16 +43,45 @@ test("an engine's address is taken with or without /v1", () => {
   expect(load({ KAMADO_ENGINE_URL: "http://127.0.0.1:8080/v1/" }).engine.url).toBe("http://127.0.0.1:8080");
 });
 
+test("how long a failed job and a failed delivery wait can be said", () => {
+  const config = load({ KAMADO_RETRY_SECONDS: "1", KAMADO_DELIVERY_DELAYS: "0, 1,60" });
+  expect(config).toMatchObject({ retrySeconds: 1, deliveryDelaysMs: [0, 1_000, 60_000] });
+  expect(load({})).toMatchObject({ retrySeconds: 5, deliveryDelaysMs: undefined });
+});
+
 describe("a secret", () => {
-  test("may stand in a file", () => {
-    const file = join(mkdtempSync(join(tmpdir(), "kamado-config-")), "token");
-    writeFileSync(file, "s3cret\n");
-    expect(load({ KAMADO_ENGINE_TOKEN_FILE: file }).engine.token?.reveal()).toBe("s3cret");
+  const VALUE = "s3cret-s3cret-s3cret";
+  const file = () => {
+    const path = join(mkdtempSync(join(tmpdir(), "kamado-config-")), "secret");
+    writeFileSync(path, `${VALUE}\n`);
+    return path;
+  };
+  // The secrets of destinations have files of their own: see the tests of the destinations file.
+  const SECRETS: [string, (config: Config) => Secret | undefined][] = [
+    ["KAMADO_ENGINE_TOKEN", ({ engine }) => engine.token],
+    ["KAMADO_WEB_TOKEN", ({ web }) => web.token],
+    ["AWS_SECRET_ACCESS_KEY", ({ aws }) => aws.credentials?.secretAccessKey],
+    ["AWS_SESSION_TOKEN", ({ aws }) => aws.credentials?.sessionToken],
+  ];
+
+  test.each(SECRETS)("may stand in a file: %s", (name, of) => {
+    const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY_FILE: file() };
+    expect(of(load({ ...keys, [`${name}_FILE`]: file() }))?.reveal()).toBe(VALUE);
   });
 
-  test("does not show when the configuration is printed", () => {
-    const config = load({ KAMADO_ENGINE_TOKEN: "s3cret" });
+  test.each(SECRETS)("does not show when the configuration is printed: %s", (name) => {
+    const config = load({ AWS_ACCESS_KEY_ID: "AKIA", [`${name}_FILE`]: file() });
     expect(JSON.stringify(config) + inspect(config, { depth: 9 })).not.toContain("s3cret");
+  });
+
+  test("is not shown by the words that refuse it", () => {
+    expect(() => load({ KAMADO_WEB_TOKEN: "s3cret" })).toThrow(/KAMADO_WEB_TOKEN: must have at least 16/);
+    expect(() => load({ KAMADO_WEB_TOKEN: "s3cret" })).not.toThrow(/s3cret/);
+  });
+
+  test("without a file the keys of AWS are left to the SDK, which also knows profiles and roles", () => {
+    const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY: VALUE };
+    expect(load(keys).aws.credentials).toBeUndefined();
   });
 });
 
@@ -61,7 +91,9 @@ test.each([
   [{ KAMADO_QUEUE_URL: "kamado-jobs" }, "KAMADO_QUEUE_URL"],
   [{ KAMADO_TOPIC_ARN: "kamado-results" }, "KAMADO_TOPIC_ARN"],
   [{ KAMADO_BACKEND: "cuda" }, "KAMADO_BACKEND"],
+  [{ KAMADO_DELIVERY_DELAYS: "0,soon" }, "KAMADO_DELIVERY_DELAYS"],
   [{ KAMADO_ENGINE_TOKEN_FILE: "/no/such/file" }, "KAMADO_ENGINE_TOKEN_FILE"],
+  [{ AWS_SECRET_ACCESS_KEY_FILE: import.meta.filename }, "AWS_ACCESS_KEY_ID"],
 ])("what is wrong is named: %j", (environment, name) => {
   expect(() => load(environment as unknown as Record<string, string>)).toThrow(
     expect.objectContaining({ code: "config_invalid", message: expect.stringContaining(name) }),

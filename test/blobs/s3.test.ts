@@ -48,6 +48,20 @@ describe("an object longer than the limit costs no more than the limit", () => {
 });
 
 describe("no call hangs", () => {
+  test("a bucket and a topic, which have no long polls, are given up sooner than a queue", async () => {
+    const clients = makeAwsClients({ region: "us-east-1", credentials: CREDENTIALS });
+    onTestFinished(() => clients.destroy());
+    // Whoever is called for the first time reads its limits.
+    const limitOf = async (handler: unknown) => {
+      const { configProvider } = handler as { configProvider: Promise<{ requestTimeout: number }> };
+      return (await configProvider).requestTimeout;
+    };
+    const { sqs, s3, sns } = clients;
+    expect(await limitOf(sqs.config.requestHandler)).toBeGreaterThan(20_000);
+    expect(await limitOf(s3.config.requestHandler)).toBeLessThan(15_000);
+    expect(await limitOf(sns.config.requestHandler)).toBeLessThan(15_000);
+  });
+
   test("a store that never answers is unavailable", async () => {
     await using server = await blackHole();
     const blobs = blobsAt(server.endpoint);

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type AwsConfig, makeAwsClients } from "../../worker/aws.ts";
-import { isLost, sqsQueue } from "../../worker/queue/sqs.ts";
+import { callTimeoutMs, isLost, sqsQueue } from "../../worker/queue/sqs.ts";
 import { blackHole, sqsServer } from "../fakes/aws-server.ts";
 
 const SHORT = { connectionTimeout: 200, requestTimeout: 200, socketTimeout: 200 };
@@ -11,7 +11,7 @@ const KEYS = { region: "us-east-1", credentials: { accessKeyId: "a", secretAcces
 function queueAt(endpoint: string, config: AwsConfig = KEYS) {
   const clients = makeAwsClients({ endpoint, ...config }, SHORT);
   onTestFinished(() => clients.destroy());
-  return sqsQueue(clients.sqs, `${endpoint}/000000000000/q`, { call: 200 });
+  return sqsQueue(clients.sqs, `${endpoint}/000000000000/q`, { call: 200, poll: 200 });
 }
 
 const receive = (queue: ReturnType<typeof queueAt>) =>
@@ -106,6 +106,11 @@ describe("what a server leaves out does no harm", () => {
     expect(results).toEqual(results.map((_, index) => (index >= 10 && index < 20 ? "failed" : "ok")));
   });
 });
+
+test.each([3, 12, 30, 120, 43_200])(
+  "with a visibility of %i s a renewal that hangs, and its repetition, leave time for another try",
+  (seconds) => expect(2 * callTimeoutMs(seconds)).toBeLessThan(seconds * 1_000),
+);
 
 test("a frozen config is taken as it is", async () => {
   await using server = await sqsServer(() => [200, {}]);

@@ -1,10 +1,19 @@
 // The object store over S3: reads stream under a cap, errors get their codes. A call whose signal fires rejects with
 // the signal's reason; which buckets a job may name is decided elsewhere.
 import type { Readable } from "node:stream";
-import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
-import { healthOf, namesOf, statusOf } from "../aws-errors.ts";
+import {
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type S3Client,
+} from "@aws-sdk/client-s3";
+import { namesOf } from "../aws-errors.ts";
 import { KamadoError } from "../errors.ts";
 import { type Blobs, formatAddress, type ObjectAddress } from "./blobs.ts";
+import { isCode, isRefusedCondition, meaning, unavailable } from "./s3-errors.ts";
 
 export function s3Blobs(client: S3Client): Blobs {
   return {
@@ -12,9 +21,11 @@ export function s3Blobs(client: S3Client): Blobs {
       signal?.throwIfAborted();
       try {
         const command = new GetObjectCommand({ Bucket: address.bucket, Key: address.key });
+        const now = serverTime(command);
         const answer = await client.send(command, withSignal(signal));
         const bytes = await readCapped(answer.Body as Readable, answer.ContentLength, maxBytes, address);
-        return { bytes, contentType: answer.ContentType ?? null };
+        const ageMs = Math.max(0, now() - (answer.LastModified?.getTime() ?? 0));
+        return { bytes, contentType: answer.ContentType ?? null, etag: answer.ETag ?? "", ageMs };
       } catch (thrown) {
         throw meaning(thrown, address, signal);
       }
@@ -32,14 +43,54 @@ export function s3Blobs(client: S3Client): Blobs {
           Body: bytes,
           ContentType: contentType,
         });
-        await client.send(command, withSignal(signal));
+        await client.send(command, { ...withSignal(signal), ...timeFor(bytes.byteLength) });
       } catch (thrown) {
-        const error = meaning(thrown, address, signal);
-        // Writing creates the object, so what is missing is the bucket: the operator's to put right, not the job's.
-        throw isCode(error, "object_not_found")
-          ? unavailable(thrown, address, "there is no such bucket")
-          : error;
+        throw whenWritten(thrown, address, signal);
       }
+    },
+
+    async putIf(address, body, condition) {
+      try {
+        const command = new PutObjectCommand({
+          Bucket: address.bucket,
+          Key: address.key,
+          Body: Buffer.from(body),
+          ContentType: "application/json",
+          ...(condition === "absent" ? { IfNoneMatch: "*" } : { IfMatch: condition.etag }),
+        });
+        return (await client.send(command)).ETag ?? "";
+      } catch (thrown) {
+        // What is no longer there is not what was read.
+        const isGone = condition !== "absent" && namesOf(thrown).includes("NoSuchKey");
+        if (isGone || isRefusedCondition(thrown)) return null;
+        throw whenWritten(thrown, address, undefined);
+      }
+    },
+
+    async remove(addresses) {
+      const buckets = Map.groupBy(addresses, ({ bucket }) => bucket);
+      for (const [bucket, some] of buckets)
+        for (let from = 0; from < some.length; from += DELETE_LIMIT)
+          await removeSome(client, bucket, some.slice(from, from + DELETE_LIMIT));
+    },
+
+    async list(Bucket, Prefix) {
+      const found: { key: string; modified: number }[] = [];
+      let next: string | undefined;
+      do {
+        const command = new ListObjectsV2Command({
+          Bucket,
+          Prefix,
+          ...(next !== undefined && { ContinuationToken: next }),
+        });
+        const answer = await client.send(command).catch((thrown) => {
+          throw whenWritten(thrown, { bucket: Bucket, key: Prefix }, undefined);
+        });
+        for (const { Key, LastModified } of answer.Contents ?? [])
+          if (Key !== undefined) found.push({ key: Key, modified: LastModified?.getTime() ?? 0 });
+        next = answer.NextContinuationToken;
+      } while (next !== undefined);
+      return found;
     },
 
     async exists(address) {
@@ -55,9 +106,52 @@ export function s3Blobs(client: S3Client): Blobs {
   };
 }
 
-const withSignal = (signal: AbortSignal | undefined) => (signal ? { abortSignal: signal } : {});
+/** S3 takes this many in one call. */
+const DELETE_LIMIT = 1_000;
 
-const isCode = (error: unknown, code: string) => error instanceof KamadoError && error.code === code;
+async function removeSome(client: S3Client, Bucket: string, addresses: readonly ObjectAddress[]) {
+  const [first] = addresses;
+  const Objects = addresses.map(({ key: Key }) => ({ Key }));
+  try {
+    if (addresses.length === 1)
+      return void (await client.send(new DeleteObjectCommand({ Bucket, Key: first!.key })));
+    const command = new DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } });
+    const { Errors: [failed] = [] } = await client.send(command);
+    if (failed) throw Object.assign(new Error(failed.Message), { name: failed.Code });
+  } catch (thrown) {
+    throw whenWritten(thrown, first!, undefined);
+  }
+}
+
+/** Writing creates the object, so what is missing is the bucket: the operator's to put right, not the job's. */
+function whenWritten(thrown: unknown, address: ObjectAddress, signal: AbortSignal | undefined): unknown {
+  const error = meaning(thrown, address, signal);
+  return isCode(error, "object_not_found") ? unavailable(thrown, address, "there is no such bucket") : error;
+}
+
+/** The store's time when it answered, which the SDK does not hand on; ours where the store does not say. */
+function serverTime(command: GetObjectCommand): () => number {
+  let date = Number.NaN;
+  const read = (answer: { response: unknown }) => {
+    const { headers } = answer.response as { headers?: Record<string, string> };
+    date = Date.parse(headers?.date ?? "");
+  };
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const answer = await next(args);
+      read(answer);
+      return answer;
+    },
+    { step: "deserialize", name: "serverTime" },
+  );
+  return () => (Number.isNaN(date) ? Date.now() : date);
+}
+
+/** The answer comes when all is sent, which on a slow line takes a big object longer than a call may usually take. */
+const timeFor = (bytes: number) => (bytes < 2 ** 20 ? {} : { requestTimeout: 10_000 + bytes / BYTES_PER_MS });
+const BYTES_PER_MS = 64;
+
+const withSignal = (signal: AbortSignal | undefined) => (signal ? { abortSignal: signal } : {});
 
 /** Reads at most `maxBytes`. The announced length is looked at first; it may be absent or wrong, so bytes are counted too. */
 async function readCapped(
@@ -87,27 +181,3 @@ const tooLarge = (address: ObjectAddress, size: number, maxBytes: number) =>
     "input_too_large",
     `${formatAddress(address)} has ${size} bytes or more; the limit is ${maxBytes}.`,
   );
-
-const unavailable = (cause: unknown, address: ObjectAddress, why: string) =>
-  new KamadoError("storage_unavailable", `${formatAddress(address)}: ${why}.`, {
-    cause,
-    detail: { health: healthOf(cause) },
-  });
-
-// 403 too, but these are about our own key or clock, and the same job succeeds once that is put right.
-const OUR_KEY =
-  /Expired|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|TimeTooSkewed/;
-
-function meaning(thrown: unknown, address: ObjectAddress, signal: AbortSignal | undefined): unknown {
-  if (signal?.aborted) return signal.reason;
-  if (thrown instanceof KamadoError) return thrown;
-  const names = namesOf(thrown);
-  const where = formatAddress(address);
-  if (names.some((name) => /^(NoSuchKey|NoSuchBucket|NotFound)$/.test(name)) || statusOf(thrown) === 404)
-    return new KamadoError("object_not_found", `${where}: there is no such object.`, { cause: thrown });
-  if (statusOf(thrown) === 403 && !names.some((name) => OUR_KEY.test(name)))
-    return new KamadoError("object_forbidden", `${where}: the worker may not read or write it.`, {
-      cause: thrown,
-    });
-  return unavailable(thrown, address, thrown instanceof Error ? thrown.message : "the call failed");
-}

@@ -10,9 +10,12 @@ export type Message = {
   sentAt: number | null;
   /** How often it has been received, this time included; 1 where the queue does not say. */
   receiveCount: number;
-  /** The message group of a FIFO queue. */
+  /** The message group of a FIFO queue; null in any other, whatever groups its senders name. */
   group: string | null;
 };
+
+/** Queues say in their name that they keep the order of a group. */
+export const isFifo = ({ url }: { url: string }) => url.endsWith(".fifo");
 
 /** What became of one entry of a batch: `lost` means that the receipt is no longer ours, for good. */
 export type EntryResult = "ok" | "lost" | "failed";
@@ -25,7 +28,10 @@ export interface Queue {
   extend(entries: readonly { receipt: string; seconds: number }[]): Promise<EntryResult[]>;
   /** Deletes. One result an entry, in order; never throws. */
   remove(receipts: readonly string[]): Promise<EntryResult[]>;
-  /** Sends one message and resolves with its id. Throws `queue_unavailable`, or `body_too_large` past 1 MiB. */
+  /**
+   * Sends one message and resolves with its id. Group and deduplication id count in a FIFO queue only: there messages without
+   * a group share one, and two with the same deduplication id are one. Throws `queue_unavailable`, or `body_too_large` past 1 MiB.
+   */
   send(
     body: string,
     options?: {
@@ -39,3 +45,13 @@ export interface Queue {
 
 /** Why a queue cannot be reached; each is a health state of its own, because each is put right elsewhere. */
 export type QueueHealth = "ok" | "credentials" | "missing_queue" | "network" | "throttled" | "unknown";
+
+/** What to do about each. */
+export const QUEUE_HINTS = {
+  credentials:
+    "Check the AWS credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and that they may use the queue.",
+  missing_queue: "Check KAMADO_QUEUE_URL and AWS_REGION, or create the queue.",
+  network: "Check the network and AWS_ENDPOINT_URL; it is tried again by itself.",
+  throttled: "There are too many calls; it is tried again by itself, more slowly.",
+  unknown: "Check the network, the credentials and the queue's address.",
+} as const satisfies Record<Exclude<QueueHealth, "ok">, string>;

@@ -1,5 +1,6 @@
 // The queue over SQS: batches cut to SQS's limits, one result an entry, errors turned into health states.
 // How often to call, and what to do about a result, belongs to run/.
+import { randomUUID } from "node:crypto";
 import {
   ChangeMessageVisibilityBatchCommand,
   DeleteMessageBatchCommand,
@@ -10,21 +11,30 @@ import {
 } from "@aws-sdk/client-sqs";
 import { healthOf, namesOf } from "../aws-errors.ts";
 import { KamadoError } from "../errors.ts";
-import type { EntryResult, Message, Queue } from "./queue.ts";
+import { type EntryResult, isFifo, type Message, type Queue } from "./queue.ts";
 
 /** SQS takes this many entries in a batch call, and gives this many messages in one answer. */
 export const BATCH_LIMIT = 10;
 /** Body and attributes together. */
 export const BODY_LIMIT = 1024 * 1024;
 const MAX_VISIBILITY = 43_200;
+/** Of messages sent to a FIFO queue without one. */
+const GROUP = "kamado";
 
 /**
  * How long a call may take, in ms. A renewal that hangs for half a minute would lose the lease it renews, so short
- * calls get little; a long poll gets its wait and the same again.
+ * calls get little; a long poll gets its wait and `poll`.
  */
-export type SqsTimeouts = { call: number };
+export type SqsTimeouts = { call: number; poll: number };
 
-export function sqsQueue(client: SQSClient, url: string, timeouts: SqsTimeouts = { call: 8_000 }): Queue {
+const TIMEOUTS: SqsTimeouts = { call: 8_000, poll: 8_000 };
+
+/** Of the visibility, so much that a call that hangs and its repetition leave time for another try. */
+export const callTimeoutMs = (visibilitySeconds: number) =>
+  Math.min(TIMEOUTS.call, Math.max(1_000, (visibilitySeconds * 1_000) / 6));
+
+export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeouts> = {}): Queue {
+  const timeouts = { ...TIMEOUTS, ...given };
   const short = { requestTimeout: timeouts.call };
   return {
     url,
@@ -39,11 +49,11 @@ export function sqsQueue(client: SQSClient, url: string, timeouts: SqsTimeouts =
         MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
         AttributeNames: ["All"],
       });
-      const requestTimeout = waitSeconds * 1000 + timeouts.call;
+      const requestTimeout = waitSeconds * 1000 + timeouts.poll;
       const { Messages } = await client
         .send(command, { requestTimeout })
         .catch((error) => unavailable(error, url));
-      return (Messages ?? []).map(toMessage);
+      return (Messages ?? []).map((message) => toMessage(message, isFifo({ url })));
     },
 
     extend(entries) {
@@ -72,8 +82,11 @@ export function sqsQueue(client: SQSClient, url: string, timeouts: SqsTimeouts =
           Object.entries(attributes).map(([key, value]) => [key, { DataType: "String", StringValue: value }]),
         ),
         ...(delaySeconds !== undefined && { DelaySeconds: delaySeconds }),
-        ...(group !== undefined && { MessageGroupId: group }),
-        ...(deduplicationId !== undefined && { MessageDeduplicationId: deduplicationId }),
+        // Said always: a queue that finds duplicates by content would drop the second of two equal dead letters.
+        ...(isFifo({ url }) && {
+          MessageGroupId: group ?? GROUP,
+          MessageDeduplicationId: deduplicationId ?? randomUUID(),
+        }),
       });
       const { MessageId } = await client.send(command, short).catch((error) => unavailable(error, url));
       return MessageId ?? "";
@@ -81,14 +94,18 @@ export function sqsQueue(client: SQSClient, url: string, timeouts: SqsTimeouts =
   };
 }
 
-function toMessage({ MessageId, Body, ReceiptHandle, Attributes = {} }: SqsMessage): Message {
+export function toMessage(
+  { MessageId, Body, ReceiptHandle, Attributes = {} }: SqsMessage,
+  hasGroups = true,
+): Message {
   return {
     id: MessageId ?? "",
     body: Body ?? "",
     receipt: ReceiptHandle ?? "",
     sentAt: Attributes.SentTimestamp === undefined ? null : Number(Attributes.SentTimestamp),
     receiveCount: Number(Attributes.ApproximateReceiveCount ?? 1) || 1,
-    group: Attributes.MessageGroupId ?? null,
+    // Other queues take groups too, to be fair to many senders; there they promise no order.
+    group: hasGroups ? (Attributes.MessageGroupId ?? null) : null,
   };
 }
 
@@ -146,7 +163,7 @@ const SAY = {
   unknown: "the call failed",
 };
 
-function unavailable(error: unknown, url: string): never {
+export function unavailable(error: unknown, url: string): never {
   // The limit above is AWS's; a queue or an emulator may have a lower one of its own.
   const message = error instanceof Error ? error.message : String(error);
   if (/must be shorter than|longer than \d+ bytes/i.test(message))
