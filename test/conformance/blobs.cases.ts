@@ -1,4 +1,5 @@
 // What every object store promises the worker. One suite for the fake, the embedded AWS and any other.
+import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { Blobs } from "../../worker/blobs/blobs.ts";
 import { KamadoError } from "../../worker/errors.ts";
@@ -70,6 +71,57 @@ export const blobsCases = {
     await expect(blobs.get(address, { maxBytes: 99 })).rejects.toMatchObject({ code: "input_too_large" });
   },
 
+  async "of many who write one object where there is none, one does"({ blobs, bucket }) {
+    const address = { bucket, key: "running/one.json" };
+    const tries = await Promise.all(
+      Array.from({ length: 8 }, (_, index) => blobs.putIf(address, `"${index}"`, "absent")),
+    );
+    const won = tries.findIndex((etag) => etag !== null);
+    expect(tries.filter((etag) => etag !== null)).toHaveLength(1);
+    const { bytes, etag } = await blobs.get(address, MANY);
+    expect(Buffer.from(bytes).toString()).toBe(`"${won}"`);
+    expect(etag).toBe(tries[won]);
+  },
+
+  async "of many who replace what they read, one does; nobody replaces what is gone"({ blobs, bucket }) {
+    const address = { bucket, key: "running/two.json" };
+    const etag = (await blobs.putIf(address, '"first"', "absent"))!;
+    const tries = await Promise.all(
+      Array.from({ length: 8 }, (_, index) => blobs.putIf(address, `"${index}"`, { etag })),
+    );
+    expect(tries.filter((one) => one !== null)).toHaveLength(1);
+    await blobs.remove([address]);
+    expect(await blobs.putIf(address, '"late"', { etag: tries.find((one) => one !== null)! })).toBeNull();
+    expect(await blobs.exists(address)).toBe(false);
+  },
+
+  async "an object knows its age by the store's clock"({ blobs, bucket }) {
+    const address = { bucket, key: "running/young.json" };
+    await blobs.putIf(address, "{}", "absent");
+    expect((await blobs.get(address, MANY)).ageMs).toBeLessThan(60_000);
+  },
+
+  async "what is removed is gone, one or many, and removing it again is no error"({ blobs, bucket }) {
+    const addresses = ["running/a.json", "running/b c.json", "running/é.json"].map((key) => ({
+      bucket,
+      key,
+    }));
+    for (const address of addresses) await blobs.put(address, "x", TEXT);
+    await blobs.remove([addresses[0]!]);
+    await blobs.remove(addresses);
+    for (const address of addresses) expect(await blobs.exists(address)).toBe(false);
+    await blobs.remove([]);
+  },
+
+  async "every object under a prefix is listed, and nothing beside it"({ blobs, bucket }) {
+    const keys = ["cancel/a", "cancel/b:1", "cancel/.changed"];
+    for (const key of [...keys, "cancelled", "results/a"]) await blobs.put({ bucket, key }, "x", TEXT);
+    const found = await blobs.list(bucket, "cancel/");
+    expect(found.map(({ key }) => key).toSorted()).toEqual(keys.toSorted());
+    expect(found.every(({ modified }) => modified > 0)).toBe(true);
+    expect(await blobs.list(bucket, "nothing/")).toEqual([]);
+  },
+
   async "what is not there is told apart"({ blobs, bucket }) {
     const address = { bucket, key: "in/missing" };
     await expect(blobs.get(address, MANY)).rejects.toMatchObject({ code: "object_not_found" });
@@ -77,7 +129,7 @@ export const blobsCases = {
   },
 
   async "a missing bucket is the job's mistake when read, and the house's when written"({ blobs }) {
-    const address = { bucket: "no-such-bucket-here", key: "x" };
+    const address = { bucket: `no-such-bucket-${randomUUID()}`, key: "x" };
     await expect(blobs.get(address, MANY)).rejects.toMatchObject({ code: "object_not_found" });
     await expect(blobs.put(address, "x", TEXT)).rejects.toMatchObject({ code: "storage_unavailable" });
   },

@@ -1,17 +1,22 @@
 // The suites' harnesses over any endpoint that speaks AWS. A new adapter is one test file that starts its server and
 // hands its config in; see test/queue/embedded.test.ts.
 import { randomUUID } from "node:crypto";
-import { CreateBucketCommand } from "@aws-sdk/client-s3";
+import { type BucketLocationConstraint, CreateBucketCommand } from "@aws-sdk/client-s3";
 import { CreateQueueCommand, GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import type { AwsClients } from "../../worker/aws.ts";
 import { s3Blobs } from "../../worker/blobs/s3.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import type { BlobsHarness } from "./blobs.cases.ts";
+import { Made } from "./made.ts";
 import type { QueueHarness } from "./queue.cases.ts";
 
-export function sqsHarness({ sqs }: AwsClients): QueueHarness {
+// With an endpoint of its own the client goes there whatever host the URL names.
+const NO_QUEUE = "http://localhost/000000000000/kamado-no-such-queue";
+
+export function sqsHarness({ sqs }: AwsClients, made = new Made(), missingUrl = NO_QUEUE): QueueHarness {
   const make = async (name: string, Attributes: Record<string, string>) => {
     const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: name, Attributes }));
+    made.queues.push(QueueUrl!);
     return QueueUrl!;
   };
   const arnOf = async (QueueUrl: string) => {
@@ -20,7 +25,7 @@ export function sqsHarness({ sqs }: AwsClients): QueueHarness {
   };
   return {
     async create({ fifo = false, maxReceiveCount = 1_000 } = {}) {
-      const name = `test-${randomUUID()}`;
+      const name = `kamado-test-${randomUUID()}`;
       const kind: Record<string, string> = fifo ? { FifoQueue: "true" } : {};
       const suffix = fifo ? ".fifo" : "";
       const dead = await make(`${name}-dead${suffix}`, kind);
@@ -28,14 +33,17 @@ export function sqsHarness({ sqs }: AwsClients): QueueHarness {
       const jobs = await make(`${name}${suffix}`, { ...kind, RedrivePolicy });
       return { queue: sqsQueue(sqs, jobs), dead: sqsQueue(sqs, dead) };
     },
-    // With an endpoint of its own the client goes there whatever host the URL names.
-    missing: () => sqsQueue(sqs, "http://localhost/000000000000/kamado-no-such-queue"),
+    missing: () => sqsQueue(sqs, missingUrl),
     during: (work) => work,
   };
 }
 
-export async function s3Harness({ s3 }: AwsClients): Promise<BlobsHarness> {
-  const bucket = `test-${randomUUID()}`;
-  await s3.send(new CreateBucketCommand({ Bucket: bucket }));
+export async function s3Harness({ s3 }: AwsClients, made = new Made()): Promise<BlobsHarness> {
+  const bucket = `kamado-test-${randomUUID()}`;
+  const region = await s3.config.region();
+  // Everywhere but where S3 began the region must be said.
+  const elsewhere = { CreateBucketConfiguration: { LocationConstraint: region as BucketLocationConstraint } };
+  await s3.send(new CreateBucketCommand({ Bucket: bucket, ...(region !== "us-east-1" && elsewhere) }));
+  made.buckets.push(bucket);
   return { blobs: s3Blobs(s3), bucket };
 }

@@ -6,26 +6,43 @@ import {
   DeleteMessageCommand,
   GetQueueAttributesCommand,
   ReceiveMessageCommand,
+  SetQueueAttributesCommand,
 } from "@aws-sdk/client-sqs";
 import type { AwsClients } from "../../worker/aws.ts";
 import { snsTopic } from "../../worker/deliver/topic.ts";
 import type { Published } from "../fakes/topic.ts";
+import { Made } from "./made.ts";
 import type { TopicHarness } from "./topic.cases.ts";
 
-export function snsHarness({ sns, sqs }: AwsClients): TopicHarness {
+export function snsHarness({ sns, sqs }: AwsClients, made = new Made()): TopicHarness {
   const suffix = (fifo: boolean) => (fifo ? ".fifo" : "");
   async function makeQueue(fifo: boolean): Promise<{ url: string; arn: string }> {
     const Attributes: Record<string, string> = fifo ? { FifoQueue: "true" } : {};
-    const QueueName = `test-${randomUUID()}${suffix(fifo)}`;
+    const QueueName = `kamado-test-${randomUUID()}${suffix(fifo)}`;
     const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName, Attributes }));
+    made.queues.push(QueueUrl!);
     const command = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] });
     return { url: QueueUrl!, arn: (await sqs.send(command)).Attributes!.QueueArn! };
+  }
+  /** AWS delivers to a queue only what the queue allows. */
+  async function letIn(topic: string, queue: { url: string; arn: string }): Promise<void> {
+    const Policy = JSON.stringify({
+      Version: "2012-10-17",
+      Statement: {
+        Effect: "Allow",
+        Principal: { Service: "sns.amazonaws.com" },
+        Action: "sqs:SendMessage",
+        Resource: queue.arn,
+        Condition: { ArnEquals: { "aws:SourceArn": topic } },
+      },
+    });
+    await sqs.send(new SetQueueAttributesCommand({ QueueUrl: queue.url, Attributes: { Policy } }));
   }
   async function receive(QueueUrl: string): Promise<Published[]> {
     const command = new ReceiveMessageCommand({
       QueueUrl,
       MaxNumberOfMessages: 10,
-      WaitTimeSeconds: 2,
+      WaitTimeSeconds: 5,
       MessageAttributeNames: ["All"],
     });
     const { Messages = [] } = await sqs.send(command);
@@ -43,12 +60,14 @@ export function snsHarness({ sns, sqs }: AwsClients): TopicHarness {
     async create({ fifo = false } = {}) {
       const Attributes: Record<string, string> = fifo ? { FifoTopic: "true" } : {};
       const { TopicArn } = await sns.send(
-        new CreateTopicCommand({ Name: `test-${randomUUID()}${suffix(fifo)}`, Attributes }),
+        new CreateTopicCommand({ Name: `kamado-test-${randomUUID()}${suffix(fifo)}`, Attributes }),
       );
+      made.topics.push(TopicArn!);
       return TopicArn!;
     },
     async subscribe(arn, filter) {
       const queue = await makeQueue(arn.endsWith(".fifo"));
+      await letIn(arn, queue);
       const Attributes = {
         RawMessageDelivery: "true",
         ...(filter && { FilterPolicy: JSON.stringify(filter) }),

@@ -1,19 +1,22 @@
 // An object store in memory whose calls can be made to fail or to wait. It passes the same suite as the real ones.
-import { type Blobs, formatAddress, type ObjectAddress } from "../../worker/blobs/blobs.ts";
+import { type Blobs, type Condition, formatAddress, type ObjectAddress } from "../../worker/blobs/blobs.ts";
 import { type Clock, systemClock } from "../../worker/clock.ts";
 import { type ErrorCode, KamadoError } from "../../worker/errors.ts";
 
-export type BlobCall = "get" | "put" | "exists";
+export type BlobCall = "get" | "put" | "exists" | "putIf" | "remove" | "list";
 
 /** What goes wrong with one call: it fails with a code, with or without having happened, or it takes long. */
 export type BlobFault = { is: "fail" | "drop"; code?: ErrorCode } | { is: "delay"; ms: number };
 
-type StoredObject = { bytes: Uint8Array; contentType: string };
+type StoredObject = { bytes: Uint8Array; contentType: string; etag: string; modified: number };
 
 export class FakeBlobs implements Blobs {
   /** By address, `s3://bucket/key`. */
   readonly objects = new Map<string, StoredObject>();
-  readonly calls: Record<BlobCall, number> = { get: 0, put: 0, exists: 0 };
+  readonly calls: Record<BlobCall, number> = { get: 0, put: 0, exists: 0, putIf: 0, remove: 0, list: 0 };
+  /** A store that takes conditional writes for plain ones, when a test says so. */
+  ignoresConditions = false;
+  #writes = 0;
   readonly #faults: { call: BlobCall; fault: BlobFault }[] = [];
   readonly #clock: Clock;
   readonly #buckets: ReadonlySet<string>;
@@ -42,7 +45,8 @@ export class FakeBlobs implements Blobs {
           "input_too_large",
           `${formatAddress(address)}: the limit is ${options.maxBytes}.`,
         );
-      return { bytes: found.bytes.slice(), contentType: found.contentType as string | null };
+      const { bytes, contentType, etag, modified } = found;
+      return { bytes: bytes.slice(), contentType, etag, ageMs: this.#clock.wall() - modified };
     });
   }
 
@@ -52,11 +56,42 @@ export class FakeBlobs implements Blobs {
     options: { contentType: string; signal?: AbortSignal },
   ) {
     return this.#run("put", options.signal, () => {
-      if (!this.#buckets.has(address.bucket))
-        throw new KamadoError("storage_unavailable", `${formatAddress(address)}: there is no such bucket.`);
-      const bytes = Uint8Array.from(Buffer.from(body));
-      this.objects.set(formatAddress(address), { bytes, contentType: options.contentType });
+      this.#write(address, body, options.contentType);
     });
+  }
+
+  putIf(address: ObjectAddress, body: string, condition: Condition): Promise<string | null> {
+    return this.#run("putIf", undefined, () => {
+      const etag = this.objects.get(formatAddress(address))?.etag;
+      const holds = condition === "absent" ? etag === undefined : etag === condition.etag;
+      return holds || this.ignoresConditions ? this.#write(address, body, "application/json") : null;
+    });
+  }
+
+  remove(addresses: readonly ObjectAddress[]): Promise<void> {
+    return this.#run("remove", undefined, () => {
+      for (const address of addresses) this.objects.delete(formatAddress(address));
+    });
+  }
+
+  list(bucket: string, prefix: string) {
+    return this.#run("list", undefined, () => {
+      const from = formatAddress({ bucket, key: prefix });
+      const found = [...this.objects].filter(([address]) => address.startsWith(from));
+      return found.map(([address, { modified }]) => ({
+        key: address.slice(`s3://${bucket}/`.length),
+        modified,
+      }));
+    });
+  }
+
+  #write(address: ObjectAddress, body: string | Uint8Array, contentType: string): string {
+    if (!this.#buckets.has(address.bucket))
+      throw new KamadoError("storage_unavailable", `${formatAddress(address)}: there is no such bucket.`);
+    const bytes = Uint8Array.from(Buffer.from(body));
+    const etag = `"${++this.#writes}"`;
+    this.objects.set(formatAddress(address), { bytes, contentType, etag, modified: this.#clock.wall() });
+    return etag;
   }
 
   exists(address: ObjectAddress): Promise<boolean> {

@@ -23,9 +23,15 @@ export class FakeClock implements Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted || ms <= 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const sleeper: Sleeper = { until: this.#now + ms, wake: resolve };
+      // A signal that is slept with thousands of times must not keep every sleep.
+      const onAbort = () => this.#wake(sleeper);
+      const wake = () => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      const sleeper: Sleeper = { until: this.#now + ms, wake };
       this.#sleepers.push(sleeper);
-      signal?.addEventListener("abort", () => this.#wake(sleeper), { once: true });
+      signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
 

@@ -2,7 +2,8 @@
 // on the way back, or to take long. It passes the same suite as the real ones.
 import { type Clock, systemClock } from "../../worker/clock.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import type { EntryResult, Message, Queue, QueueHealth } from "../../worker/queue/queue.ts";
+import type { Letter, LetterQueue } from "../../worker/queue/letters.ts";
+import type { EntryResult, Message, QueueHealth } from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send";
 
@@ -20,6 +21,7 @@ export type Fault =
 type Stored = Omit<Message, "receipt" | "sentAt"> & {
   sentAt: number;
   receipt: string | null;
+  attributes: Record<string, string>;
   /** Hidden until then, on the clock's `now`. */
   hiddenUntil: number;
 };
@@ -34,7 +36,7 @@ export type FakeQueueOptions = {
 
 const BODY_LIMIT = 1024 * 1024;
 
-export class FakeQueue implements Queue {
+export class FakeQueue implements LetterQueue {
   readonly url: string;
   readonly #clock: Clock;
   readonly #options: FakeQueueOptions;
@@ -83,6 +85,13 @@ export class FakeQueue implements Queue {
     });
   }
 
+  /** As a person's command sees it, with the attributes. */
+  async receiveLetters({ visibilitySeconds }: { visibilitySeconds: number }): Promise<Letter[]> {
+    const messages = await this.receive({ max: 10, waitSeconds: 0, visibilitySeconds });
+    const attributesOf = (id: string) => this.#messages.find((one) => one.id === id)!.attributes;
+    return messages.map((message) => ({ ...message, attributes: attributesOf(message.id) }));
+  }
+
   extend(entries: readonly { receipt: string; seconds: number }[]): Promise<EntryResult[]> {
     return this.#perEntry("extend", entries, ({ receipt, seconds }) => {
       const message = this.#held(receipt);
@@ -122,12 +131,16 @@ export class FakeQueue implements Queue {
       if (known) return known;
       const id = `m${++this.#serial}`;
       if (this.#options.fifo) this.#deduplicated.set(options.deduplicationId ?? body, id);
-      this.#add({ id, body, group: options.group ?? null, receiveCount: 0 }, options.delaySeconds ?? 0);
+      const { group = null, attributes = {}, delaySeconds = 0 } = options;
+      this.#add({ id, body, group, attributes, receiveCount: 0 }, delaySeconds);
       return id;
     });
   }
 
-  #add(message: Pick<Stored, "id" | "body" | "group" | "receiveCount">, delaySeconds: number): void {
+  #add(
+    message: Pick<Stored, "id" | "body" | "group" | "receiveCount" | "attributes">,
+    delaySeconds: number,
+  ): void {
     const hiddenUntil = this.#clock.now() + delaySeconds * 1_000;
     this.#messages.push({ ...message, sentAt: this.#clock.wall(), receipt: null, hiddenUntil });
     this.#notify();
@@ -142,8 +155,15 @@ export class FakeQueue implements Queue {
         this.#messages = this.#messages.filter((other) => other !== one);
         dead.queue.#add(one, 0);
       }
-    const first = new Map(this.#messages.toReversed().map((one) => [one.group, one]));
-    return this.#messages.filter((one) => one.hiddenUntil <= now && (!fifo || first.get(one.group) === one));
+    const free = this.#messages.filter((one) => one.hiddenUntil <= now);
+    if (!fifo) return free;
+    // One batch may hold several of a group, in order; none comes while an earlier one is hidden.
+    const isHidden = (one: Stored) => one.hiddenUntil > now;
+    return free.filter((one, _, all) =>
+      this.#messages
+        .slice(0, this.#messages.indexOf(one))
+        .every((earlier) => earlier.group !== one.group || (!isHidden(earlier) && all.includes(earlier))),
+    );
   }
 
   #lease(message: Stored, seconds: number): Message {

@@ -72,6 +72,12 @@ function letMessagesBeGivenBack(persistence: Persistence): void {
   persistence.updateMessageReady = (messageId) => void statement.run(messageId);
 }
 
+/** The etag of an object; undefined where there is none. */
+export function etagOf(s3Store: Stores["s3Store"], bucket: string, key: string): string | undefined {
+  const { buckets } = s3Store as unknown as { buckets: Map<string, Map<string, { etag: string }>> };
+  return buckets.get(bucket)?.get(key)?.etag;
+}
+
 /** The longest object that can be put in one request; the emulator holds each in memory as it arrives. Bytes. */
 const MAX_OBJECT = 256 * 1024 * 1024;
 

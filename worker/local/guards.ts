@@ -1,7 +1,7 @@
 // What stands before the embedded AWS because anybody on this machine, a web page in its browser included, can reach
 // a loopback port: strangers are refused, every client is in one region, and a poller that left swallows nothing.
 import type { IncomingMessage } from "node:http";
-import type { Fauxqs, FauxqsApp } from "./fauxqs.ts";
+import { etagOf, type Fauxqs, type FauxqsApp } from "./fauxqs.ts";
 
 export function guard({ app, stores }: Fauxqs, region: string): void {
   app.server.prependListener("request", (request: IncomingMessage) => {
@@ -13,6 +13,7 @@ export function guard({ app, stores }: Fauxqs, region: string): void {
     if (why !== null) return reply.code(403).send({ message: `Refused: ${why}.` });
   });
   giveBackWhatNobodyTook(app, stores);
+  keepConditions(app, stores);
 }
 
 /** Names under which a container reaches its host's loopback; no page can make a browser believe in them. */
@@ -59,3 +60,22 @@ function giveBackWhatNobodyTook(app: FauxqsApp, { sqsStore }: Fauxqs["stores"]):
     return payload;
   });
 }
+
+// fauxqs writes whatever the condition says. The hook is no async function, so that nothing comes between looking and
+// writing.
+function keepConditions(app: FauxqsApp, { s3Store }: Fauxqs["stores"]): void {
+  app.addHook("preHandler", (request, reply, done) => {
+    const { "if-none-match": absent, "if-match": wanted } = request.headers;
+    if (request.method !== "PUT" || (absent === undefined && wanted === undefined)) return done();
+    const { bucket = "", "*": key = "" } = request.params as { bucket?: string; "*"?: string };
+    const etag = etagOf(s3Store, bucket, key);
+    const refuse = (status: number, code: string) =>
+      void reply.code(status).header("content-type", "application/xml").send(errorXml(code));
+    if (wanted !== undefined && etag === undefined) return refuse(404, "NoSuchKey");
+    const holds = wanted === undefined ? etag === undefined : wanted === etag;
+    return holds ? done() : refuse(412, "PreconditionFailed");
+  });
+}
+
+const errorXml = (code: string) =>
+  `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>The condition does not hold.</Message></Error>`;

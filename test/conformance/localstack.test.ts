@@ -1,0 +1,16 @@
+// The promises on LocalStack, a third AWS, written from what AWS itself was seen to answer.
+import { EMULATORS, whyNot } from "../emulators/emulators.ts";
+import { startEmulator } from "../emulators/start.ts";
+import { locally, promisesOn } from "./emulated.ts";
+
+async function start() {
+  const { endpoint, stop } = await startEmulator(EMULATORS.localstack);
+  return { aws: locally(endpoint), stop };
+}
+
+promisesOn("LocalStack", whyNot(EMULATORS.localstack), start, {
+  sqs: {
+    "a lease that went to somebody else is reported as lost":
+      "LocalStack lets an old receipt extend what another one holds, and says ok",
+  },
+});

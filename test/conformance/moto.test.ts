@@ -1,0 +1,16 @@
+// The promises on moto, an AWS written by others from AWS's documentation.
+import { EMULATORS, whyNot } from "../emulators/emulators.ts";
+import { startEmulator } from "../emulators/start.ts";
+import { locally, promisesOn } from "./emulated.ts";
+
+async function start() {
+  const { endpoint, stop } = await startEmulator(EMULATORS.moto);
+  return { aws: locally(endpoint), stop };
+}
+
+promisesOn("moto", whyNot(EMULATORS.moto), start, {
+  sqs: {
+    "a lease that went to somebody else is reported as lost":
+      "moto lets an old receipt extend what another one holds, and says ok",
+  },
+});
