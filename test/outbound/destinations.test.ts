@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
@@ -42,6 +42,29 @@ describe("the destinations file", () => {
       ["authorization", "Bearer abc"],
       ["x-home", "yes"],
     ]);
+  });
+
+  test("reads a secret's file again when it changed; one that is gone or broken leaves the secret as it was", () => {
+    const path = file(
+      [{ match: "https://a.b/", secretFile: "current", headers: { authorization: { file: "token" } } }],
+      { current: SECRET, token: "Bearer abc" },
+    );
+    const [one] = loadDestinations(path);
+    const own = join(path, "..", "current");
+    const signing = () => one!.secrets[0]!.reveal();
+    writeFileSync(own, OLDER);
+    expect(signing()).toBe(OLDER);
+    writeFileSync(own, "whsec_broken");
+    expect(signing()).toBe(OLDER);
+    rmSync(own);
+    expect(signing()).toBe(OLDER);
+    // As a mounted secret changes: another file under the same name.
+    writeFileSync(`${own}.new`, SECRET);
+    renameSync(`${own}.new`, own);
+    expect(signing()).toBe(SECRET);
+    writeFileSync(join(path, "..", "token"), "Bearer next\n");
+    expect(one!.headers.authorization!.reveal()).toBe("Bearer next");
+    expect(inspect(one, { depth: 9, showHidden: true })).not.toMatch(/BwcH|Bearer/);
   });
 
   test("never shows a secret, however it is printed", () => {

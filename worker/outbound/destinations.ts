@@ -2,11 +2,12 @@
 // an address belongs to. What is not in it may still be written to, over https, unsigned and outside the home network.
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import type { z } from "zod";
+import { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import { describeIssues } from "../job/envelope.ts";
 import { type Secret, secret } from "../secrets.ts";
 import { DestinationsFile, type FileEntry, SigningSecret } from "./destinations-file.ts";
+import { FileSecret } from "./file-secret.ts";
 
 export type KnownDestination = Readonly<{
   match: string;
@@ -34,16 +35,17 @@ type Fail = (problem: string) => KamadoError;
 /** A value that stands in the file itself or in one of its own; `field` is for the message. */
 type Read = (value: string | { file: string }, field: string, schema?: z.ZodType<string>) => Secret;
 
+const NotEmpty = z.string().min(1);
+
 function inFile(path: string, entry: string, fail: Fail): Read {
   return (value, field, schema) => {
     if (typeof value === "string") return secret(value);
-    const text = readText(resolve(dirname(path), value.file), (problem) =>
-      fail(`${entry}.${field}: ${problem}`),
-    ).trim();
+    const own = resolve(dirname(path), value.file);
+    const text = readText(own, (problem) => fail(`${entry}.${field}: ${problem}`)).trim();
     const checked = schema?.safeParse(text);
     if (checked?.success === false)
       throw fail(`${entry}.${field}: ${checked.error.issues[0]!.message}, in ${value.file}`);
-    return secret(text);
+    return new FileSecret(own, text, (changed) => (schema ?? NotEmpty).safeParse(changed).success);
   };
 }
 

@@ -1,6 +1,5 @@
 // One exchange with the outside: a request to one address, then to where it is redirected, each checked from scratch and
 // given only what is meant for its origin. Deadlines and what failures are called belong to outbound.ts.
-import { request } from "undici";
 import { KamadoError } from "../errors.ts";
 import { type Answer, readAnswer, redirectOf } from "./answer.ts";
 import { createAgent, type Resolve } from "./connect.ts";
@@ -55,8 +54,10 @@ export class Exchange {
     const known = destinationFor(this.#destinations, url);
     const allowPrivate = known?.allowPrivate ?? false;
     checkUrl(url, { known: known !== undefined, allowPrivate });
-    const responding = request(url, {
-      dispatcher: allowPrivate ? this.#agents.home : this.#agents.strict,
+    const agent = allowPrivate ? this.#agents.home : this.#agents.strict;
+    const responding = agent.request({
+      origin: url.origin,
+      path: url.pathname + url.search,
       method: asked.method,
       headers: headersFor(asked.headers ?? {}, known),
       body: asked.body ?? null,
