@@ -5,7 +5,7 @@ import { silentLog } from "../../worker/log.ts";
 import { createOutbound } from "../../worker/outbound/outbound.ts";
 import { known } from "../fakes/known.ts";
 import { FakeQueue } from "../fakes/queue.ts";
-import { startReceiver } from "../fakes/receiver.ts";
+import { startReceiver, status } from "../fakes/receiver.ts";
 import { FakeTopic } from "../fakes/topic.ts";
 import { delivery, errorOf } from "./deliveries.ts";
 
@@ -34,6 +34,33 @@ test("each kind of destination gets the result its own way", async () => {
   ]);
   expect([receiver.received.length, published.length, queue.messages.length]).toEqual([1, 1, 1]);
   expect((await errorOf(deliver(delivery({ rest: receiver.url })))).code).toBe("unknown_kind");
+  await outbound.close();
+});
+
+test("a receiver that is down is not even asked any more; a last try is, and others are", async () => {
+  await using down = await startReceiver(status(500));
+  await using up = await startReceiver();
+  const destinations = [known(down.url), known(up.url)];
+  const outbound = createOutbound({ destinations });
+  const topic = new FakeTopic();
+  const queueFor = () => new FakeQueue(QUEUE);
+  const deliver = createDeliver({
+    outbound,
+    topic,
+    queueFor,
+    registry: new Map(),
+    log: silentLog,
+    destinations,
+  });
+  const to = delivery({ callback: `${down.url}/hook` });
+  for (let i = 0; i < 5; i++) await errorOf(deliver(to));
+  expect((await errorOf(deliver(to))).detail).toMatchObject({
+    untried: true,
+    retryAfterMs: expect.any(Number),
+  });
+  expect(down.received).toHaveLength(5);
+  await deliver(delivery({ callback: `${up.url}/hook` }));
+  expect((await errorOf(deliver({ ...to, insist: true }))).detail).toMatchObject({ status: 500 });
   await outbound.close();
 });
 

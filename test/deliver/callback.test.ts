@@ -72,8 +72,8 @@ const inAMinute = () => new Date(Math.floor(clock.epoch / 1_000) * 1_000 + 60_00
 
 test.each<[string, Respond, string, number | undefined]>([
   ["500", status(500), "delivery_failed", undefined],
-  ["400", status(400), "delivery_failed", undefined],
-  ["404", status(404), "delivery_failed", undefined],
+  ["400", status(400), "delivery_rejected", undefined],
+  ["404", status(404), "delivery_rejected", undefined],
   ["302", status(302, { location: "/elsewhere" }), "delivery_failed", undefined],
   ["429 with seconds", status(429, { "retry-after": "90" }), "delivery_failed", 90_000],
   ["503 with an absurd wait", status(503, { "retry-after": "99999999" }), "delivery_failed", 43_200_000],

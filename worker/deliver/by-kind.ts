@@ -1,4 +1,4 @@
-// Puts the four kinds of delivery together behind the one port, each in its destination's line.
+// Puts the four kinds of delivery together behind the one port, each in its destination's line and behind its circuit.
 import { type Clock, systemClock } from "../clock.ts";
 import type { Registry } from "../job/registry.ts";
 import type { Log } from "../log.ts";
@@ -6,7 +6,9 @@ import type { Destinations } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import type { Queue } from "../queue/queue.ts";
 import { createCallback } from "./callback.ts";
+import { Circuits } from "./circuit.ts";
 import type { Deliver, Delivery } from "./deliver.ts";
+import { lineOf } from "./line-of.ts";
 import { Pace } from "./pace.ts";
 import { createRest } from "./rest.ts";
 import { createSns } from "./sns.ts";
@@ -42,6 +44,7 @@ export function createDeliver(options: DeliverOptions): Deliver {
   const sns = createSns(topic);
   const sqs = createSqs({ queueFor, destinations, endpoint: awsEndpoint });
   const pace = new Pace({ destinations, clock });
+  const circuits = new Circuits({ clock, log });
 
   function hand(delivery: Delivery): Promise<void> {
     const { destination: to } = delivery;
@@ -49,5 +52,9 @@ export function createDeliver(options: DeliverOptions): Deliver {
     if ("rest" in to) return rest(delivery, to.rest);
     return "sns" in to ? sns(delivery, to.sns) : sqs(delivery, to.sqs);
   }
-  return (delivery) => pace.run(delivery.destination, delivery.signal, () => hand(delivery));
+  // Inside the line, so that what waits behind the failures that open a circuit is held back as well.
+  return (delivery) =>
+    pace.run(delivery.destination, delivery.signal, () =>
+      circuits.run(lineOf(destinations, delivery.destination), () => hand(delivery), delivery.insist),
+    );
 }

@@ -9,13 +9,15 @@ export type Delivery = {
   /** `todo.match` needs it to form its REST call. */
   input: unknown;
   destination: Destination;
+  /** Try it even where the circuit is open: there will be no other try. */
+  insist?: boolean;
   signal?: AbortSignal;
 };
 
 /**
  * Hands one result to one destination. Resolves when the destination has it. Throws `delivery_failed` when trying
- * again may help (`detail.retryAfterMs` when the destination said how long) and `delivery_rejected`,
- * `address_refused` or `no_request` when it cannot.
+ * again may help (`detail.retryAfterMs` when the destination said how long, `detail.untried` when it was left alone)
+ * and `delivery_rejected`, `address_refused` or `no_request` when it cannot.
  */
 export type Deliver = (delivery: Delivery) => Promise<void>;
 

@@ -13,3 +13,7 @@ export function deliveryId(jobId: string, destination: Destination, event = ""):
     .digest("hex");
   return `${jobId.replaceAll(/[^A-Za-z0-9_-]/g, "-").slice(0, 100)}_${hash.slice(0, 16)}`;
 }
+
+/** A destination's name where its address must not be read: in the keys of objects. */
+export const destinationKey = (destination: Destination): string =>
+  createHash("sha256").update(nameOf(destination)).digest("hex").slice(0, 16);

@@ -1,6 +1,7 @@
 // What a receiver's HTTP answer means for a delivery: taken, again later, or never. Pure but for the one call.
 import { KamadoError } from "../errors.ts";
 import type { Answer } from "../outbound/answer.ts";
+import { isPassing } from "../outbound/failures.ts";
 import type { Outbound, Send } from "../outbound/outbound.ts";
 import { parseRetryAfter } from "../outbound/retry-after.ts";
 
@@ -14,16 +15,19 @@ const SLOW_DOWN_MS = 5_000;
 /** No message can be hidden for longer. */
 const LONGEST_WAIT_MS = 12 * 3_600_000;
 
-/** A callback is tried again unless it is taken or gone: Standard Webhooks counts everything but 2xx as not delivered. */
+/** A redirect is a failure that may pass (a gateway in the middle of a change); a refusal stays one until somebody looks at it. */
 export function judgeCallback(status: number): Verdict {
   if (isTaken(status)) return "taken";
-  return status === 410 ? "never" : "again";
+  return status < 400 || isPassing(status) ? "again" : "never";
 }
 
-/** A REST call that is refused stays refused. 409 is what a receiver says while our first try is still being worked on. */
+/**
+ * A REST call is refused by a redirect as well: its handler names the address, and another one is the handler's to
+ * correct. 409 is what a receiver says while our first try is still being worked on.
+ */
 export function judgeRest(status: number): Verdict {
   if (isTaken(status)) return "taken";
-  return status >= 500 || [408, 409, 425, 429].includes(status) ? "again" : "never";
+  return status === 409 || isPassing(status) ? "again" : "never";
 }
 
 const isTaken = (status: number) => status >= 200 && status < 300;

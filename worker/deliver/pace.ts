@@ -4,8 +4,9 @@ import Bottleneck from "bottleneck";
 import type { Clock } from "../clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
-import { type Destinations, destinationFor } from "../outbound/destinations.ts";
+import type { Destinations } from "../outbound/destinations.ts";
 import { untilAborted } from "../outbound/until-aborted.ts";
+import { lineOf } from "./line-of.ts";
 
 const MAX_CONCURRENT = 8;
 /** One receiver among many behind an origin must not silence the others for long. */
@@ -29,7 +30,7 @@ export class Pace {
     signal: AbortSignal | undefined,
     work: () => Promise<void>,
   ): Promise<void> {
-    const line = this.#lineOf(this.#nameOf(destination));
+    const line = this.#lineOf(lineOf(this.#destinations, destination));
     line.standing += 1;
     const turn = line.limiter
       .schedule(async () => {
@@ -46,12 +47,6 @@ export class Pace {
   /** How many lines there are; they must not pile up. */
   get size(): number {
     return this.#lines.size;
-  }
-
-  #nameOf(destination: Destination): string {
-    const [[kind, address]] = Object.entries(destination) as [[string, string]];
-    const own = kind === "callback" || kind === "rest" ? new URL(address).origin : address;
-    return destinationFor(this.#destinations, address)?.match ?? own;
   }
 
   #lineOf(name: string): Line {
@@ -79,7 +74,7 @@ export class Pace {
     const retryAfterMs = line.quietUntil - this.#clock.now();
     if (retryAfterMs > 0)
       throw new KamadoError("delivery_failed", "The destination asked to be left alone for a while.", {
-        detail: { retryAfterMs },
+        detail: { retryAfterMs, untried: true },
       });
   }
 

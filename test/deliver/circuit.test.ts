@@ -1,0 +1,106 @@
+// A receiver that is dead costs no job its time, and nobody else anything.
+import { expect, test } from "vitest";
+import { Circuits } from "../../worker/deliver/circuit.ts";
+import { KamadoError } from "../../worker/errors.ts";
+import { silentLog } from "../../worker/log.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { errorOf } from "./deliveries.ts";
+
+const failure = (status?: number) =>
+  new KamadoError("delivery_failed", "down", { detail: status === undefined ? {} : { status } });
+const refusal = new KamadoError("delivery_rejected", "no", { detail: { status: 404 } });
+
+function rig() {
+  const clock = new FakeClock();
+  const circuits = new Circuits({ clock, log: silentLog });
+  let tried = 0;
+  const run = (receiver: string, error: KamadoError | null, insist = false) =>
+    circuits
+      .run(
+        receiver,
+        async () => {
+          tried += 1;
+          if (error) throw error;
+        },
+        insist,
+      )
+      .then(
+        () => null,
+        (thrown) => thrown as KamadoError,
+      );
+  return { clock, circuits, run, tried: () => tried };
+}
+const fail = async ({ run }: ReturnType<typeof rig>, times: number, error = failure()) => {
+  for (let i = 0; i < times; i++) await run("a", error);
+};
+
+test("after five failures in a row it is left alone, and says for how long", async () => {
+  const one = rig();
+  await fail(one, 5);
+  expect((await one.run("a", null))?.detail).toEqual({ retryAfterMs: 30_000, untried: true });
+  expect(one.tried()).toBe(5);
+});
+
+test("others are not touched", async () => {
+  const one = rig();
+  await fail(one, 5);
+  expect(await one.run("b", null)).toBeNull();
+});
+
+test("then one delivery probes it while the others go on waiting; when it works everybody may", async () => {
+  const one = rig();
+  await fail(one, 5);
+  await one.clock.advance(30_000);
+  const gate = Promise.withResolvers<void>();
+  const probe = one.circuits.run("a", () => gate.promise);
+  expect((await one.run("a", null))?.detail?.untried).toBe(true);
+  gate.resolve();
+  await probe;
+  expect(await one.run("a", null)).toBeNull();
+  expect(one.circuits.size).toBe(0);
+});
+
+test("a probe that fails opens it for twice as long, up to ten minutes", async () => {
+  const one = rig();
+  await fail(one, 5);
+  const waits: unknown[] = [];
+  for (let i = 0; i < 7; i++) {
+    const { retryAfterMs } = (await one.run("a", null))!.detail as { retryAfterMs: number };
+    waits.push(retryAfterMs / 1_000);
+    await one.clock.advance(retryAfterMs);
+    await one.run("a", failure(503));
+  }
+  expect(waits).toEqual([30, 60, 120, 240, 480, 600, 600]);
+});
+
+test("a last try is made whatever the circuit says", async () => {
+  const one = rig();
+  await fail(one, 5);
+  expect(await one.run("a", null, true)).toBeNull();
+});
+
+test.each([
+  ["a refusal of one delivery", refusal],
+  ["a plea for patience", failure(429)],
+  ["a success", null],
+])("%s shows that it is alive: failures before it do not count", async (_, answer) => {
+  const one = rig();
+  await fail(one, 4);
+  await one.run("a", answer);
+  await fail(one, 4);
+  await one.run("a", null);
+  expect(one.tried()).toBe(10);
+});
+
+test("a stop in the middle says nothing about the receiver", async () => {
+  const one = rig();
+  await fail(one, 5, new KamadoError("stopping", "the worker stops"));
+  expect(await one.run("a", null)).toBeNull();
+});
+
+test("receivers named by jobs do not pile up", async () => {
+  const { circuits } = rig();
+  for (let i = 0; i < 1_200; i++)
+    await errorOf(circuits.run(`https://${i}.example`, () => Promise.reject(failure())));
+  expect(circuits.size).toBeLessThanOrEqual(1_000);
+});
