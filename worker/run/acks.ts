@@ -4,9 +4,11 @@
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import type { EntryResult, Queue } from "../queue/queue.ts";
-import type { Lease, Leases } from "./lease.ts";
+import type { Lease } from "./lease.ts";
+import type { Leases } from "./leases.ts";
 
-const LINGER_MS = 20;
+/** So long a call waits for others to go with; the slot is free meanwhile. */
+const LINGER_MS = 50;
 const BATCH = 10;
 const RETRY_MS = 1_000;
 
@@ -66,17 +68,23 @@ export class Acks {
   }
 
   async #carryOut(batch: readonly Ack[]): Promise<void> {
-    let pending = [...batch];
-    while (pending.length > 0) {
-      const results = await this.#call(pending);
-      const again: Ack[] = [];
-      pending.forEach((ack, index) => {
-        if (results[index] === "failed" && ack.lease.held) again.push(ack);
-        else this.#finish(ack, results[index]!);
+    for (let pending = batch; pending.length > 0; ) {
+      const ours = await this.#stillOurs(pending);
+      const results = ours.length === 0 ? [] : await this.#call(ours);
+      pending = ours.filter((ack, index) => {
+        const isTriedAgain = results[index] === "failed" && !ack.lease.isOver;
+        if (!isTriedAgain) this.#finish(ack, results[index]!);
+        return isTriedAgain;
       });
-      pending = again;
       if (pending.length > 0) await this.#clock.sleep(RETRY_MS);
     }
+  }
+
+  /** What another worker may hold by now is not ours to delete or to give back. */
+  async #stillOurs(batch: readonly Ack[]): Promise<Ack[]> {
+    const held = await Promise.all(batch.map(({ lease }) => lease.held || lease.confirm()));
+    for (const [index, ack] of batch.entries()) if (!held[index]) this.#finish(ack, "lost");
+    return batch.filter((_, index) => held[index]);
   }
 
   #call(batch: readonly Ack[]): Promise<EntryResult[]> {

@@ -1,155 +1,121 @@
-// Leases: which messages are ours, and until when. One loop renews them all; what cannot be renewed is lost, and a
-// lost lease aborts its job. Deleting and giving back belong to acks.ts.
-
+// One message that is ours for a while: until when, and whether that is certain. Keeping it ours belongs to leases.ts,
+// deleting and giving back to acks.ts.
 import type { Clock } from "../clock.ts";
 import { KamadoError } from "../errors.ts";
-import type { Log } from "../log.ts";
-import type { Message, Queue } from "../queue/queue.ts";
+import type { Message } from "../queue/queue.ts";
+import { type Moment, momentOf } from "./wake.ts";
 
-/** SQS ends every receipt 12 hours after the receive, renewed or not. A minute is kept for the last effects. */
-const BUDGET_MS = (12 * 3_600 - 60) * 1_000;
-/** After a failed renewal the next try comes this soon. */
-const RETRY_MS = 1_000;
+/** SQS ends every receipt 12 hours after the receive, renewed or not. A little is kept for calls on their way. */
+const LIMIT_MS = (12 * 3_600 - 5) * 1_000;
+/** Before that the job is ended, so that its failure can still be stored, told, and its message deleted. */
+const LAST_EFFECTS_MS = 60_000;
 
-/** One message that is ours until `expires`. It is kept in both clocks: a machine that slept knows it by the wall clock. */
+/** What a lease wants of whoever keeps it. */
+export type Keeper = {
+  readonly clock: Clock;
+  readonly visibilityMs: number;
+  /** Notices a sleep, which puts every lease in doubt. */
+  look(): void;
+  /** Resolves when the lease has been renewed, or is lost. */
+  renewNow(lease: Lease): Promise<void>;
+  drop(lease: Lease): void;
+};
+
+/** `expires` is kept in both clocks: a machine that slept knows it by the wall clock. */
 export class Lease {
   readonly message: Message;
   readonly receivedWall: number;
-  readonly #lost = new AbortController();
-  readonly #leases: Leases;
-  readonly #budgetEnd: number;
-  #expires: { now: number; wall: number };
+  readonly #keeper: Keeper;
+  readonly #end = new AbortController();
+  readonly #limit: number;
+  #expires: Moment;
+  #dueAt: number;
+  #isLost = false;
+  #isDoubted = false;
 
-  constructor(leases: Leases, message: Message, since: { now: number; wall: number }, receivedWall: number) {
-    this.#leases = leases;
+  constructor(keeper: Keeper, message: Message, since: Moment) {
+    this.#keeper = keeper;
     this.message = message;
-    this.receivedWall = receivedWall;
-    this.#budgetEnd = since.now + BUDGET_MS;
-    this.#expires = { now: since.now + leases.visibilityMs, wall: since.wall + leases.visibilityMs };
+    this.receivedWall = keeper.clock.wall();
+    this.#limit = since.now + LIMIT_MS;
+    this.#expires = after(since, keeper.visibilityMs);
+    this.#dueAt = this.#nextDue(since.now);
   }
 
-  /** Fires with `lease_lost` when the message is no longer ours. */
+  /** Fires when the job must end: with `lease_lost`, or with `timed_out` when the 12 hours are nearly used up. */
   get signal(): AbortSignal {
-    return this.#lost.signal;
+    return this.#end.signal;
   }
-
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+  /** Whether another worker may have the message by now. */
+  get isOver(): boolean {
+    const { now, wall } = momentOf(this.#keeper.clock);
+    return this.#isLost || now >= this.#expires.now || wall >= this.#expires.wall;
+  }
   /** Whether the message is certainly still ours. */
   get held(): boolean {
-    const { clock } = this.#leases;
-    return !this.#lost.signal.aborted && clock.now() < this.#expires.now && clock.wall() < this.#expires.wall;
+    return !this.isOver && !this.#isDoubted;
+  }
+  get isDoubted(): boolean {
+    return this.#isDoubted && !this.#isLost;
+  }
+  /** When it is to be renewed next, in the monotonic clock. */
+  get dueAt(): number {
+    return this.#dueAt;
   }
 
   /** Asks the queue when we cannot be certain. Before every effect: what another worker may hold is not ours to finish. */
   async confirm(): Promise<boolean> {
-    if (!this.held && !this.#lost.signal.aborted) await this.#leases.renew([this]);
+    this.#keeper.look();
+    if (!this.held && !this.#isLost) await this.#keeper.renewNow(this);
     return this.held;
   }
 
   /** What is left of the 12 hours. Seconds. */
   get budgetSeconds(): number {
-    return Math.max(0, Math.floor((this.#budgetEnd - this.#leases.clock.now()) / 1_000));
+    return Math.max(0, Math.floor((this.#limit - this.#keeper.clock.now()) / 1_000));
   }
-
   /** How long the next renewal may hide the message; 0 when the 12 hours are used up. Seconds. */
   get renewalSeconds(): number {
-    return Math.min(this.#leases.visibilityMs / 1_000, this.budgetSeconds);
+    return Math.min(this.#keeper.visibilityMs / 1_000, this.budgetSeconds);
   }
 
-  renewed(since: { now: number; wall: number }, seconds: number): void {
-    this.#expires = { now: since.now + seconds * 1_000, wall: since.wall + seconds * 1_000 };
+  renewed(since: Moment, seconds: number): void {
+    this.#isDoubted = false;
+    this.#expires = after(since, seconds * 1_000);
+    this.#dueAt = this.#nextDue(since.now);
+  }
+
+  tryAgainAt(now: number): void {
+    this.#dueAt = now;
+  }
+
+  /** The process slept: only a renewal can tell whether the message is still ours. */
+  doubt(): void {
+    this.#isDoubted = true;
+  }
+
+  /** Ends the job, not the lease, when the 12 hours are nearly used up. */
+  endInTime(): void {
+    if (this.#end.signal.aborted || this.#keeper.clock.now() < this.#limit - LAST_EFFECTS_MS) return;
+    this.#end.abort(
+      new KamadoError("timed_out", "A queue lends a message for 12 hours in all, and they are used up."),
+    );
   }
 
   /** Ends the lease from our side: the job is aborted, the message left to the queue. */
   lose(why: string): void {
-    this.#leases.drop(this);
-    if (!this.#lost.signal.aborted) this.#lost.abort(new KamadoError("lease_lost", why));
+    this.#isLost = true;
+    this.#keeper.drop(this);
+    if (!this.#end.signal.aborted) this.#end.abort(new KamadoError("lease_lost", why));
+  }
+
+  #nextDue(now: number): number {
+    const atThird = now + this.#keeper.visibilityMs / 3;
+    return this.#end.signal.aborted ? atThird : Math.min(atThird, this.#limit - LAST_EFFECTS_MS);
   }
 }
 
-export class Leases {
-  readonly clock: Clock;
-  readonly visibilityMs: number;
-  readonly #queue: Queue;
-  readonly #log: Log;
-  readonly #held = new Set<Lease>();
-  readonly #stopping = new AbortController();
-  #loop: Promise<void> | undefined;
-
-  constructor(options: { queue: Queue; visibilitySeconds: number; clock: Clock; log: Log }) {
-    this.#queue = options.queue;
-    this.clock = options.clock;
-    this.#log = options.log;
-    this.visibilityMs = options.visibilitySeconds * 1_000;
-  }
-
-  /** Takes a received message. `since` is when the receive was asked for: the lease cannot have begun earlier. */
-  take(message: Message, since: { now: number; wall: number }): Lease {
-    const lease = new Lease(this, message, since, this.clock.wall());
-    this.#held.add(lease);
-    return lease;
-  }
-
-  /** Forgets a message that was deleted or given back. */
-  drop(lease: Lease): void {
-    this.#held.delete(lease);
-  }
-
-  get size(): number {
-    return this.#held.size;
-  }
-
-  start(): void {
-    this.#loop ??= this.#run();
-  }
-
-  /** Ends the loop. What is still held runs out by itself. */
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      await this.clock.sleep(this.visibilityMs / 3, signal);
-      if (!signal.aborted) await this.renew([...this.#held]);
-    }
-  }
-
-  /** Renews now. Entries that fail are tried again until their lease runs out; then they are lost. */
-  async renew(leases: readonly Lease[]): Promise<void> {
-    let pending = leases.filter((lease) => !lease.signal.aborted);
-    while (pending.length > 0) {
-      pending = await this.#renewOnce(pending);
-      for (const lease of pending.filter((one) => !one.held))
-        this.#lose(lease, "It could not be renewed in time.");
-      pending = pending.filter((lease) => lease.held);
-      if (pending.length > 0) await this.clock.sleep(RETRY_MS, this.#stopping.signal);
-      if (this.#stopping.signal.aborted) return;
-    }
-  }
-
-  /** One round of calls; resolves with the leases whose renewal failed and may be tried again. */
-  async #renewOnce(leases: readonly Lease[]): Promise<Lease[]> {
-    const since = { now: this.clock.now(), wall: this.clock.wall() };
-    const seconds = leases.map((lease) => lease.renewalSeconds);
-    const results = await this.#queue.extend(
-      leases.map(({ message }, index) => ({ receipt: message.receipt, seconds: seconds[index]! })),
-    );
-    return leases.filter((lease, index) => {
-      if (results[index] === "failed") return true;
-      if (results[index] === "ok" && seconds[index]! > 0) lease.renewed(since, seconds[index]!);
-      else
-        this.#lose(
-          lease,
-          results[index] === "lost" ? "Another worker may hold it." : "Its 12 hours are used up.",
-        );
-      return false;
-    });
-  }
-
-  #lose(lease: Lease, why: string): void {
-    lease.lose(why);
-    this.#log.warn({ message: lease.message.id, station: "lease" }, `lease lost: ${why}`);
-  }
-}
+const after = ({ now, wall }: Moment, ms: number): Moment => ({ now: now + ms, wall: wall + ms });
