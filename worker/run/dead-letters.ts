@@ -1,38 +1,114 @@
 // What cannot be dealt with is put aside with its reason: messages into the jobs' dead-letter queue, deliveries into
-// theirs. Nothing is dropped.
-import type { KamadoError } from "../errors.ts";
-import type { Destination, Job } from "../job/envelope.ts";
+// theirs. The body stays what it was, so that sending it back is enough; what is known about it rides as attributes.
+import type { Blobs } from "../blobs/blobs.ts";
+import type { Clock } from "../clock.ts";
+import { labelOf } from "../deliver/deliver.ts";
+import { KamadoError } from "../errors.ts";
+import type { Receipt } from "../job/result.ts";
 import type { Message, Queue } from "../queue/queue.ts";
+import type { Attempt } from "./delivery-log.ts";
+import { iso, type Parcel, renewParcel, writeParcel } from "./parcel.ts";
 
 export type DeadLetters = {
   /** Throws when it could not be put aside: then the message must stay where it is. */
-  message(message: Message, error: KamadoError): Promise<void>;
-  delivery(delivery: { job: Job; destination: Destination }, error: KamadoError): Promise<void>;
+  message(message: Message, error: KamadoError, receipt?: Receipt): Promise<void>;
+  /** The same for a delivery; `tries` are those that are known. */
+  delivery(parcel: Parcel, error: KamadoError, tries: readonly Attempt[]): Promise<void>;
 };
 
-export function createDeadLetters(options: {
-  messages: Queue;
-  deliveries: Queue;
+export type DeadLettersOptions = {
+  messages: Pick<Queue, "send">;
+  deliveries: Pick<Queue, "send">;
+  blobs: Blobs;
+  bucket: string;
   worker: string;
+  clock: Pick<Clock, "wall">;
   log(entry: object, text: string): void;
-}): DeadLetters {
-  const { messages, deliveries, worker, log } = options;
-  const put = async (queue: Queue, body: string, error: KamadoError, about: object, group: string | null) => {
-    const attributes = {
-      "kamado-code": error.code,
-      "kamado-reason": attributeText(error.message),
-      "kamado-worker": worker,
-    };
-    await queue.send(body, { attributes, ...(group !== null && { group }) });
+};
+
+export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
+  const { messages, deliveries, blobs, bucket, worker, clock, log } = options;
+
+  async function put(queue: Pick<Queue, "send">, letter: Letter, error: KamadoError): Promise<void> {
+    const { body, group, about, more } = letter;
+    const known = { code: error.code, reason: error.message, errors: stackOf(error), worker };
+    const attributes = toAttributes({ ...known, "last-at": iso(clock.wall()), ...more });
+    await sendWithin(queue, body, attributes, group);
     log({ station: "dead-letter", error: error.code, ...about }, error.message);
-  };
+  }
+
   return {
-    message: (message, error) => put(messages, message.body, error, { message: message.id }, message.group),
-    delivery: ({ job, destination }, error) =>
-      put(deliveries, JSON.stringify({ job, destination }), error, { job: job.id }, null),
+    message: (message, error, receipt) =>
+      put(
+        messages,
+        {
+          body: message.body,
+          group: message.group,
+          about: { message: message.id },
+          more: {
+            message: message.id,
+            receives: message.receiveCount,
+            ...(message.sentAt !== null && { "first-at": iso(message.sentAt) }),
+            ...(receipt && { receipt }),
+          },
+        },
+        error,
+      ),
+    async delivery(parcel, error, tries) {
+      const more = {
+        "first-at": parcel.since,
+        receives: parcel.tries,
+        receipt: parcel.result.receipt,
+        errors: [...stackOf(error), ...tries.slice(-10).map(inShort)],
+      };
+      const about = { job: parcel.job.id, to: labelOf(parcel.destination) };
+      // A round of its own, begun after the last try: whoever sends it back as it is, this is a new delivery.
+      const renewed = renewParcel(parcel, clock.wall() + 1);
+      const body = await writeParcel(renewed, blobs, bucket);
+      await put(deliveries, { body, group: null, about, more }, error);
+    },
   };
 }
 
+type Letter = { body: string; group: string | null; about: object; more: Record<string, unknown> };
+
+/** What an error says, and what led to it. */
+function stackOf(error: unknown): string[] {
+  const lines: string[] = [];
+  for (let one = error; one instanceof Error && lines.length < 5; one = one.cause)
+    lines.push(`${one instanceof KamadoError ? one.code : one.name}: ${one.message}`.slice(0, 500));
+  return lines;
+}
+
+const inShort = ({ at, outcome, status, error }: Attempt) =>
+  [at, outcome, error, status].filter((word) => word !== undefined).join(" ");
+
+const toAttributes = (known: Record<string, unknown>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(known).map(([name, value]) => [
+      `kamado-${name}`,
+      attributeText(typeof value === "string" ? value : JSON.stringify(value)),
+    ]),
+  );
+
 // SQS takes a narrow range of characters and refuses an empty value.
 const attributeText = (text: string) =>
-  text.replaceAll(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD]/g, "?").slice(0, 1_024) || "unknown";
+  text.replaceAll(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD]/g, "?").slice(0, 4_096) || "unknown";
+
+/** A body may leave no room for its attributes: then it goes with its code alone, or bare, rather than not at all. */
+async function sendWithin(
+  queue: Pick<Queue, "send">,
+  body: string,
+  all: Record<string, string>,
+  group: string | null,
+) {
+  const code = Object.fromEntries(Object.entries(all).filter(([name]) => name === "kamado-code"));
+  for (const attributes of [all, code, {}]) {
+    try {
+      return void (await queue.send(body, { attributes, ...(group !== null && { group }) }));
+    } catch (thrown) {
+      const isTooLarge = thrown instanceof KamadoError && thrown.code === "body_too_large";
+      if (!isTooLarge || Object.keys(attributes).length === 0) throw thrown;
+    }
+  }
+}

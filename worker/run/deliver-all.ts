@@ -1,25 +1,33 @@
-// The deliver station: a result to each of its job's destinations. One that fails for good costs only itself; one that
-// may work later sends the message round again, and then only what is still open is sent.
-import { type Deliver, labelOf, nameOf } from "../deliver/deliver.ts";
-import { toKamadoError } from "../errors.ts";
+// The deliver station: a result to each of its job's destinations, each one try with the job's message in hand. One that
+// fails for good is put aside, one that may work later goes to the outbox; either costs only itself.
+import type { Clock } from "../clock.ts";
+import { nameOf } from "../deliver/deliver.ts";
 import type { Destination, Job } from "../job/envelope.ts";
 import { forDelivery, type Result } from "../job/result.ts";
 import type { Message } from "../queue/queue.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { Delivered } from "./delivered.ts";
-import type { Journal } from "./journal.ts";
+import type { Attempt, DeliveryLog } from "./delivery-log.ts";
+import type { Outbox } from "./outbox.ts";
+import { packParcel } from "./parcel.ts";
 import type { Results } from "./results.ts";
+import type { TryDelivery } from "./try-delivery.ts";
 
 export type DeliverAllOptions = {
-  deliver: Deliver;
+  tryDelivery: TryDelivery;
+  outbox: Outbox;
   /** Where a result goes when its job names no destination. */
   fallback: readonly Destination[];
-  results: Results;
-  deadLetters: DeadLetters;
-  journal: Journal;
+  results: Pick<Results, "address">;
+  deadLetters: Pick<DeadLetters, "delivery">;
+  deliveryLog: Pick<DeliveryLog, "addInHand">;
+  clock: Pick<Clock, "wall">;
 };
 
-/** Throws the first failure that may pass, when every destination has had its try. */
+/**
+ * Resolves when nothing more depends on the job's message. Throws when a destination has neither its result nor a place in
+ * the outbox, once every destination has had its try.
+ */
 export type DeliverAll = (
   what: { job: Job; result: Result },
   message: Message,
@@ -27,33 +35,40 @@ export type DeliverAll = (
 ) => Promise<void>;
 
 export function createDeliverAll(options: DeliverAllOptions): DeliverAll {
-  const { deliver, fallback, results, deadLetters, journal } = options;
+  const { tryDelivery, outbox, fallback, results, deadLetters, deliveryLog, clock } = options;
   const delivered = new Delivered();
 
-  async function one(job: Job, carried: Result, destination: Destination, cut: AbortSignal): Promise<void> {
-    const about = { job: job.id, kind: job.kind, to: labelOf(destination) };
-    try {
-      await deliver({ job, result: carried, input: job.input, destination, signal: cut });
-      journal.tell("delivered", { ...about, status: carried.status }, `delivered to ${about.to}`);
-    } catch (thrown) {
-      const error = toKamadoError(thrown, "delivery_failed");
-      if (error.retry) throw error;
-      await deadLetters.delivery({ job, destination }, error);
-      journal.tell("delivery_failed", { ...about, error: error.code }, error.message);
-    }
+  async function one(job: Job, carried: Result, destination: Destination, note: Note, cut: AbortSignal) {
+    const now = clock.wall();
+    const parcel = packParcel(job, destination, carried, { since: now, tries: 0, notBefore: now });
+    const tried = await tryDelivery(parcel, 0, cut);
+    note(tried.attempt);
+    if (tried.is === "refused")
+      await deadLetters.delivery({ ...parcel, tries: 1 }, tried.error, [tried.attempt]);
+    if (tried.is === "later") await outbox(parcel, tried);
   }
 
   return async ({ job, result }, message, cut) => {
     const carried = forDelivery(result, results.address(job.id));
     const settled = delivered.of(message.id);
     const destinations = job.deliver.length > 0 ? job.deliver : fallback;
-    const open = destinations.filter((destination) => !settled.has(nameOf(destination)));
-    const tries = open.map(async (destination) => {
-      await one(job, carried, destination, cut);
-      settled.add(nameOf(destination));
-    });
+    const attempts: Attempt[] = [];
+    const tries = once(destinations)
+      .filter((destination) => !settled.has(nameOf(destination)))
+      .map(async (destination) => {
+        await one(job, carried, destination, (attempt) => attempts.push(attempt), cut);
+        settled.add(nameOf(destination));
+      });
     const failure = (await Promise.allSettled(tries)).find((tried) => tried.status === "rejected");
+    if (attempts.length > 0) await deliveryLog.addInHand(job.id, attempts);
     if (failure) throw failure.reason;
     delivered.forget(message.id);
   };
 }
+
+type Note = (attempt: Attempt) => void;
+
+/** A job that names a destination twice means it once: both would carry the same idempotency key. */
+const once = (destinations: readonly Destination[]): Destination[] => [
+  ...new Map(destinations.map((destination) => [nameOf(destination), destination])).values(),
+];

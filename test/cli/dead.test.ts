@@ -1,0 +1,144 @@
+// Deliveries that fail, with real processes: a worker that is killed meanwhile, and `kamado dead` as a person types it.
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { Webhook } from "standardwebhooks";
+import { afterAll, beforeAll, beforeEach, expect, onTestFailed, test } from "vitest";
+import { makeAwsClients } from "../../worker/aws.ts";
+import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
+import { silentLog } from "../../worker/log.ts";
+import { sqsQueue } from "../../worker/queue/sqs.ts";
+import { createDeliveryLog } from "../../worker/run/delivery-log.ts";
+import { type Receiver, startReceiver, status } from "../fakes/receiver.ts";
+import { kamado, SCRIPTED } from "./process.ts";
+
+const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
+const LONG = { timeout: 30_000, interval: 50 };
+
+let aws: LocalAws;
+let clients: ReturnType<typeof makeAwsClients>;
+let receiver: Receiver;
+let variables: Record<string, string>;
+let worker: ChildProcess;
+let said = "";
+
+function startWorker(): void {
+  worker = kamado(["worker"], variables);
+  for (const stream of [worker.stdout!, worker.stderr!])
+    stream.setEncoding("utf8").on("data", (more) => (said += more));
+}
+
+beforeAll(async () => {
+  [aws, receiver] = await Promise.all([startLocalAws({ port: 0 }), startReceiver(status(500))]);
+  clients = makeAwsClients(aws);
+  const file = join(mkdtempSync(join(tmpdir(), "kamado-dead-")), "destinations.json");
+  writeFileSync(file, JSON.stringify([{ match: receiver.url, secret: SECRET, allowPrivate: true }]));
+  variables = {
+    ...SCRIPTED,
+    AWS_ENDPOINT_URL: aws.endpoint,
+    AWS_ACCESS_KEY_ID: "any",
+    AWS_SECRET_ACCESS_KEY: "thing",
+    KAMADO_QUEUE_URL: aws.resources.jobsQueueUrl,
+    KAMADO_DESTINATIONS_FILE: file,
+    KAMADO_VISIBILITY_SECONDS: "3",
+    KAMADO_DELIVERY_DELAYS: `0,${Array(40).fill(1).join(",")}`,
+  };
+  startWorker();
+});
+beforeEach(() => onTestFailed(() => console.error(said)));
+afterAll(async () => {
+  const exited = once(worker, "exit");
+  if (worker.kill("SIGTERM")) await exited;
+  clients.destroy();
+  await Promise.all([receiver.close(), aws.stop()]);
+});
+
+const send = (id: string) =>
+  sqsQueue(clients.sqs, aws.resources.jobsQueueUrl).send(
+    JSON.stringify({
+      id,
+      kind: "prompt",
+      input: { prompt: id },
+      deliver: [{ callback: `${receiver.url}/hook` }],
+    }),
+  );
+const logOf = (id: string) =>
+  createDeliveryLog({ blobs: s3Blobs(clients.s3), bucket: aws.resources.bucket, log: silentLog }).all(id);
+const idsOf = (id: string) =>
+  receiver.received
+    .filter(({ body }) => JSON.parse(body).data.id === id)
+    .map(({ headers }) => headers["webhook-id"]);
+
+async function dead(...args: string[]) {
+  const child = kamado(["dead", ...args], variables);
+  const [out, errors, [code]] = await Promise.all([
+    text(child.stdout!),
+    text(child.stderr!),
+    once(child, "exit"),
+  ]);
+  return { out, errors, code };
+}
+
+test("a receiver that is down gets the result once it is up, once, though the worker is killed meanwhile", async () => {
+  await send("a");
+  await expect.poll(() => idsOf("a").length, LONG).toBeGreaterThanOrEqual(2);
+  worker.kill("SIGKILL");
+  await once(worker, "exit");
+  const jobs = sqsQueue(clients.sqs, aws.resources.jobsQueueUrl);
+  expect(await jobs.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 0 })).toEqual([]);
+
+  const taken: unknown[] = [];
+  receiver.respond(({ body, headers }, response) => {
+    taken.push(new Webhook(SECRET).verify(body, headers));
+    response.end();
+  });
+  startWorker();
+  await expect.poll(async () => (await logOf("a")).at(-1)?.outcome, LONG).toBe("delivered");
+  expect(taken).toMatchObject([{ type: "job.succeeded", data: { id: "a" } }]);
+  expect(new Set(idsOf("a")).size).toBe(1);
+  const { out, code } = await dead();
+  expect([out, code]).toEqual(["no dead letters\n", 0]);
+  const shown = await dead("show", "a");
+  expect(shown.out).toMatch(/^a {2}no dead letter[\s\S]*failed 500[\s\S]*delivered/);
+}, 60_000);
+
+test("a receiver that is gone for good is turned off; a person looks, and sends back when it is there again", async () => {
+  receiver.respond(status(410));
+  await send("b");
+  await expect.poll(async () => (await logOf("b")).at(-1)?.outcome, LONG).toBe("refused");
+  const listed = await dead("list");
+  expect(listed.out).toMatch(/deliveries {2}1 dead letter[\s\S]*b +prompt +delivery_rejected/);
+  expect(listed.out).toMatch(/turned off {2}1 destination/);
+  const shown = JSON.parse((await dead("show", "b", "--json")).out);
+  expect(shown).toMatchObject({
+    id: "b",
+    queue: "deliveries",
+    code: "delivery_rejected",
+    reason: "127.0.0.1 answered 410.",
+    to: `callback:${receiver.url}`,
+    receipt: { worker: expect.any(String) },
+    tries: [{ outcome: "refused", status: 410, attempt: 1 }],
+  });
+  receiver.respond(status(200));
+  const redriven = await dead("redrive", "--destination", new URL(receiver.url).host);
+  expect([redriven.out, redriven.code]).toEqual(["1 dead letter sent back\n1 destination turned on\n", 0]);
+  await expect.poll(async () => (await logOf("b")).at(-1)?.outcome, LONG).toBe("delivered");
+  expect(new Set(idsOf("b")).size).toBe(1);
+}, 60_000);
+
+test("mistakes are told, with an exit code a script can use", async () => {
+  const [unknown, bare, all, queue] = await Promise.all([
+    dead("show", "nobody"),
+    dead("redrive"),
+    dead("purge", "--all"),
+    dead("list", "--queue", "todo"),
+  ]);
+  expect([unknown.code, bare.code, all.code, queue.code]).toEqual([1, 2, 2, 2]);
+  expect(unknown.errors).toContain("no dead letter is called nobody");
+  expect(bare.errors).toContain("--all");
+  expect(all.errors).toContain("--yes");
+});

@@ -1,0 +1,201 @@
+// Dead letters in a person's hands: nothing is lost by looking, sending back, or a crash in the middle of it.
+import { expect, test } from "vitest";
+import type { Delivery } from "../../worker/deliver/deliver.ts";
+import { deliveryId } from "../../worker/deliver/delivery-id.ts";
+import { KamadoError } from "../../worker/errors.ts";
+import { DeadBox } from "../../worker/run/dead-box.ts";
+import { isMeant } from "../../worker/run/dead-letter.ts";
+import { DestinationMarks } from "../../worker/run/destination-marks.ts";
+import { createResults } from "../../worker/run/results.ts";
+import { createRig, type Rig } from "./rig.ts";
+
+const HOOK = { callback: "https://hooks.example/t0k3n" };
+const MINUTE = 60_000;
+
+function boxOf({ dead, deadDeliveries, queue, outbox, blobs, clock }: Rig): DeadBox {
+  return new DeadBox({
+    dead: { jobs: dead, deliveries: deadDeliveries },
+    origin: { jobs: queue, deliveries: outbox },
+    blobs,
+    bucket: "kamado",
+    results: createResults({ blobs, bucket: "kamado" }),
+    marks: new DestinationMarks({ blobs, bucket: "kamado", clock }),
+    clock,
+  });
+}
+/** A job that fails with its first and only attempt, and is put aside. */
+async function failedJob(): Promise<Rig> {
+  const rig = createRig({ maxAttempts: 1 });
+  await rig.send("a");
+  rig.puller.start();
+  await rig.clock.advance(10);
+  rig.run("a").fail(new KamadoError("engine_unavailable", "there is no answer"));
+  await rig.clock.advance(1_000);
+  return rig;
+}
+/** A delivery that is refused; `effects` is what a receiver that honours idempotency keys did. */
+async function refusedDelivery(status: number) {
+  let refuses = true;
+  const effects = new Set<string>();
+  const tried: string[] = [];
+  const rig = createRig({
+    deliver: async ({ job, destination, result }: Delivery) => {
+      const key = deliveryId(job.id, destination, `job.${result.status}`);
+      tried.push(key);
+      if (refuses)
+        throw new KamadoError("delivery_rejected", `it answered ${status}`, { detail: { status } });
+      effects.add(key);
+    },
+  });
+  await rig.send("a", { deliver: [HOOK] });
+  rig.puller.start();
+  rig.station.start();
+  await rig.complete("a");
+  const comeBack = () => {
+    refuses = false;
+  };
+  return { rig, effects, tried, comeBack };
+}
+
+test("looking shows what died, why, and what led to it; afterwards everything is where it was", async () => {
+  const rig = await failedJob();
+  await rig.deadDeliveries.send("no delivery at all");
+  const box = boxOf(rig);
+  const letters = await box.open();
+  expect(letters.find(({ id }) => id === "a")).toMatchObject({
+    queue: "jobs",
+    kind: "work",
+    code: "attempts_exhausted",
+    reason: expect.stringContaining("there is no answer"),
+    errors: [expect.stringContaining("attempts_exhausted"), "engine_unavailable: there is no answer"],
+    receives: 1,
+    worker: "rig",
+    receipt: { attempts: 1, worker: "rig" },
+    firstAt: expect.stringMatching(/^2026-01-01T/),
+    lastAt: expect.stringMatching(/^2026-01-01T/),
+  });
+  expect(letters.find(({ queue }) => queue === "deliveries")?.code).toBe("received_too_often");
+  expect((await boxOf(rig).open()).length).toBe(0);
+  await box.close();
+  expect((await boxOf(rig).open()).length).toBe(2);
+});
+
+test("who asks for one kind does not touch the other's queue", async () => {
+  const rig = await failedJob();
+  rig.deadDeliveries.missing = true;
+  const box = boxOf(rig);
+  expect((await box.open("jobs")).map(({ id }) => id)).toEqual(["a"]);
+  await box.close();
+  await expect(boxOf(rig).open()).rejects.toMatchObject({ code: "queue_unavailable" });
+});
+
+test("a job that is sent back runs anew, though its failure is stored", async () => {
+  const rig = await failedJob();
+  const box = boxOf(rig);
+  for (const letter of await box.open()) await box.redrive(letter);
+  expect(rig.dead.messages).toEqual([]);
+  await rig.complete("a");
+  expect(rig.stored("a")?.status).toBe("succeeded");
+  expect(rig.deliveries.map(({ result }) => result.status)).toEqual(["failed", "succeeded"]);
+});
+
+test("one that had its id from its message keeps it, whatever id the queue gives the new message", async () => {
+  const rig = createRig({ maxAttempts: 1 });
+  const id = await rig.queue.send(JSON.stringify({ kind: "work", input: { name: "a" } }));
+  rig.puller.start();
+  await rig.clock.advance(10);
+  rig.run("a").fail(new Error("a bug"));
+  await rig.clock.advance(1_000);
+  const box = boxOf(rig);
+  for (const letter of await box.open()) await box.redrive(letter);
+  await rig.complete("a");
+  expect(rig.stored(id)?.status).toBe("succeeded");
+});
+
+test("a failed result that cannot be removed keeps its job among the dead: sent back it would not run", async () => {
+  const rig = await failedJob();
+  const box = boxOf(rig);
+  const [letter] = await box.open();
+  rig.blobs.next("remove", { is: "fail" });
+  await expect(box.redrive(letter!)).rejects.toMatchObject({ code: "storage_unavailable" });
+  expect(rig.queue.messages).toEqual([]);
+  expect(rig.dead.messages).toHaveLength(1);
+});
+
+test("a delivery that is sent back turns its destination on and has three days again", async () => {
+  const { rig, effects, comeBack } = await refusedDelivery(410);
+  await rig.clock.advance(10 * MINUTE);
+  comeBack();
+  const box = boxOf(rig);
+  for (const letter of await box.open()) await box.redrive(letter);
+  await rig.clock.advance(MINUTE);
+  expect(effects.size).toBe(1);
+  expect([rig.outbox.messages, rig.deadDeliveries.messages]).toEqual([[], []]);
+  await rig.send("b", { deliver: [HOOK] });
+  await rig.complete("b");
+  expect(effects.size).toBe(2);
+});
+
+test("a delivery that somebody sends back as it is, with other tools, is delivered as well", async () => {
+  const { rig, effects, comeBack } = await refusedDelivery(404);
+  comeBack();
+  await rig.outbox.send(rig.deadDeliveries.messages[0]!.body);
+  await rig.clock.advance(MINUTE);
+  expect([effects.size, rig.outbox.messages]).toEqual([1, []]);
+});
+
+test("a crash between sending back and removing doubles no effect, and nothing is lost", async () => {
+  const { rig, effects, tried, comeBack } = await refusedDelivery(404);
+  comeBack();
+  const box = boxOf(rig);
+  const [letter] = await box.open();
+  rig.deadDeliveries.next("remove", { is: "fail" });
+  await expect(box.redrive(letter!)).rejects.toMatchObject({ code: "queue_unavailable" });
+  await box.close();
+  await rig.clock.advance(MINUTE);
+  expect(rig.deadDeliveries.messages).toHaveLength(1);
+  const again = boxOf(rig);
+  for (const one of await again.open()) await again.redrive(one);
+  await rig.clock.advance(MINUTE);
+  expect([effects.size, new Set(tried).size]).toEqual([1, 1]);
+  expect([rig.outbox.messages, rig.deadDeliveries.messages]).toEqual([[], []]);
+});
+
+test("one that cannot be sent stays among the dead", async () => {
+  const { rig } = await refusedDelivery(404);
+  const box = boxOf(rig);
+  const [letter] = await box.open();
+  rig.outbox.next("send", { is: "fail" });
+  await expect(box.redrive(letter!)).rejects.toMatchObject({ code: "queue_unavailable" });
+  expect(rig.deadDeliveries.messages).toHaveLength(1);
+});
+
+test("what is thrown away is gone, and only that", async () => {
+  const rig = await failedJob();
+  await rig.dead.send("other");
+  const box = boxOf(rig);
+  const letters = await box.open();
+  await box.purge(letters.find(({ id }) => id === "a")!);
+  await box.close();
+  expect(rig.dead.messages.map(({ body }) => body)).toEqual(["other"]);
+});
+
+test("a body that leaves no room for its reason is put aside all the same", async () => {
+  const rig = createRig();
+  await rig.queue.send(`{"kind": "${"x".repeat(1_048_400)}`);
+  rig.puller.start();
+  await rig.clock.advance(1_000);
+  expect(rig.queue.messages).toEqual([]);
+  expect(rig.dead.messages[0]!.attributes).toEqual({ "kamado-code": "malformed_json" });
+});
+
+test.each([
+  ["callback:https://hooks.example", true],
+  ["https://hooks.example", true],
+  ["hooks.example", true],
+  ["https://hooks.example/t0k", true],
+  ["example", false],
+  ["rest:https://hooks.example", false],
+])("a person who says %s means that destination: %s", (asked, meant) =>
+  expect(isMeant(asked, "callback:https://hooks.example", HOOK.callback)).toBe(meant),
+);

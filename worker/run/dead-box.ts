@@ -1,0 +1,113 @@
+// Both dead-letter queues in a person's hands: looked through, sent back, thrown away. Whatever is looked at is hidden
+// from others meanwhile and given back afterwards; nothing leaves a queue before it stands in another.
+import { randomUUID } from "node:crypto";
+import type { Blobs } from "../blobs/blobs.ts";
+import type { Clock } from "../clock.ts";
+import { KamadoError } from "../errors.ts";
+import { resultKey } from "../job/result.ts";
+import type { LetterQueue } from "../queue/letters.ts";
+import type { Queue } from "../queue/queue.ts";
+import { type DeadLetter, jobBody, readLetter } from "./dead-letter.ts";
+import type { DestinationMarks } from "./destination-marks.ts";
+import { renewParcel } from "./parcel.ts";
+import type { Results } from "./results.ts";
+
+export type DeadBoxOptions = {
+  dead: { jobs: LetterQueue; deliveries: LetterQueue };
+  origin: { jobs: Queue; deliveries: Queue | undefined };
+  blobs: Blobs;
+  bucket: string;
+  results: Results;
+  marks: DestinationMarks;
+  clock: Pick<Clock, "wall">;
+};
+
+/** Long enough to read thousands; this is also how long they stay hidden when the command is killed. */
+const HIDDEN_SECONDS = 120;
+const MOST = 10_000;
+
+export class DeadBox {
+  readonly #options: DeadBoxOptions;
+  readonly #held = new Map<DeadLetter, LetterQueue>();
+
+  constructor(options: DeadBoxOptions) {
+    this.#options = options;
+  }
+
+  /** Every dead letter, the oldest first, hidden until `close`; of `only` one kind, its queue alone. Throws `queue_unavailable`. */
+  async open(only?: DeadLetter["queue"]): Promise<DeadLetter[]> {
+    const { jobs, deliveries } = this.#options.dead;
+    // Without a queue of their own the deliveries stand among the jobs.
+    const boxes = new Set(only ? [this.#options.dead[only]] : [jobs, deliveries]);
+    const all = await Promise.all(
+      [...boxes].map((box) => this.#readAll(box, box === jobs ? "jobs" : "deliveries")),
+    );
+    const wanted = all.flat().filter(({ queue }) => only === undefined || queue === only);
+    return wanted.toSorted((a, b) => (a.lastAt ?? "").localeCompare(b.lastAt ?? ""));
+  }
+
+  async #readAll(box: LetterQueue, name: DeadLetter["queue"]): Promise<DeadLetter[]> {
+    const found = new Map<string, DeadLetter>();
+    while (found.size < MOST) {
+      const letters = await box.receiveLetters({ visibilitySeconds: HIDDEN_SECONDS });
+      const fresh = letters.filter(({ id }) => !found.has(id));
+      if (fresh.length === 0) break;
+      for (const letter of fresh) {
+        const dead = readLetter(letter, name);
+        found.set(letter.id, dead);
+        this.#held.set(dead, box);
+      }
+    }
+    return [...found.values()];
+  }
+
+  /** Sends a letter back to where it came from, then removes it. A crash between leaves both; the same keys make it one effect. */
+  async redrive(dead: DeadLetter): Promise<void> {
+    await (dead.queue === "jobs" ? this.#redriveJob(dead) : this.#redriveDelivery(dead));
+    await this.purge(dead);
+  }
+
+  async #redriveJob(dead: DeadLetter): Promise<void> {
+    const { origin, results, blobs, bucket } = this.#options;
+    // A stored failure would answer in the job's place; a success, if there is one, is to be delivered.
+    const stored = await results.find(dead.id);
+    if (stored?.status === "failed") await blobs.remove([{ bucket, key: resultKey(dead.id) }]);
+    const { group } = dead.letter;
+    await origin.jobs.send(jobBody(dead), {
+      ...(group !== null && { group, deduplicationId: randomUUID() }),
+    });
+  }
+
+  async #redriveDelivery({ letter, destination }: DeadLetter): Promise<void> {
+    const { origin, marks, clock } = this.#options;
+    if (!origin.deliveries)
+      throw new KamadoError(
+        "config_invalid",
+        "KAMADO_DELIVERIES_QUEUE_URL: name the queue deliveries go back to.",
+      );
+    if (!destination)
+      throw new KamadoError("invalid_envelope", "It is no delivery; look at it and purge it.");
+    await marks.turnOn(destination);
+    await origin.deliveries.send(JSON.stringify(renewParcel(JSON.parse(letter.body), clock.wall())));
+  }
+
+  /** Removes a letter for good. */
+  async purge(dead: DeadLetter): Promise<void> {
+    const [removed] = await this.#held.get(dead)!.remove([dead.letter.receipt]);
+    if (removed !== "ok")
+      throw new KamadoError("queue_unavailable", "It could not be removed from the dead-letter queue.");
+    this.#held.delete(dead);
+  }
+
+  /** Gives back what is still held, so that others see it again at once. */
+  async close(): Promise<void> {
+    const boxes = new Set(this.#held.values());
+    await Promise.all(
+      [...boxes].map((box) => {
+        const letters = [...this.#held].filter(([, one]) => one === box).map(([{ letter }]) => letter);
+        return box.extend(letters.map(({ receipt }) => ({ receipt, seconds: 0 })));
+      }),
+    );
+    this.#held.clear();
+  }
+}

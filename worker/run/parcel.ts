@@ -1,0 +1,112 @@
+// One delivery in the outbox: the result, where it goes, and what is known of its tries. What travels is the message of
+// the deliveries queue; what is too long for one lies in the bucket, and the message says where.
+import { z } from "zod";
+import { type Blobs, formatAddress, type ObjectAddress, parseAddress } from "../blobs/blobs.ts";
+import { destinationKey } from "../deliver/delivery-id.ts";
+import { KamadoError } from "../errors.ts";
+import { Destination, describeIssues, type Job, JobId } from "../job/envelope.ts";
+import { Result } from "../job/result.ts";
+
+const Moment = z.iso.datetime();
+
+const Parcel = z.object({
+  job: z.object({ id: JobId, kind: z.string() }),
+  destination: Destination,
+  /** Already cut to what a delivery carries. */
+  result: Result,
+  /** Only where the delivery needs it: a REST call is formed of input and output. */
+  input: z.unknown().optional(),
+  since: Moment.describe("When this round of tries began; three days later it ends."),
+  tries: z.int().min(0).describe("Made in this round before it came here."),
+  notBefore: Moment.describe("The first try from here."),
+  failure: z
+    .object({ at: Moment, code: z.string(), message: z.string() })
+    .optional()
+    .describe("Why it is here."),
+});
+export type Parcel = z.output<typeof Parcel>;
+
+const Message = Parcel.partial({ result: true }).extend({
+  type: z.literal("kamado.delivery"),
+  version: z.literal(1),
+  carried: z.string().optional().describe("s3:// address of result and input, when they are too long."),
+});
+const Carried = Parcel.pick({ result: true, input: true });
+
+/** Bytes. A queue takes 1 MiB; a dead letter needs room for its reason beside the same body. */
+const BODY_LIMIT = 960 * 1024;
+const CARRIED_LIMIT = 64 * 1024 * 1024;
+
+export function packParcel(
+  job: Job,
+  destination: Destination,
+  result: Result,
+  at: { since: number; tries: number; notBefore: number },
+): Parcel {
+  return {
+    job: { id: job.id, kind: job.kind },
+    destination,
+    result,
+    ...("rest" in destination && { input: job.input }),
+    since: iso(at.since),
+    tries: at.tries,
+    notBefore: iso(at.notBefore),
+  };
+}
+
+export const iso = (at: number): string => new Date(at).toISOString();
+
+/** The parcel as a message body, what is too long put into the bucket first. */
+export async function writeParcel(parcel: Parcel, blobs: Blobs, bucket: string): Promise<string> {
+  const mark = { type: "kamado.delivery", version: 1 } as const;
+  const body = JSON.stringify({ ...mark, ...parcel });
+  if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
+  const { result, input, ...rest } = parcel;
+  const address = { bucket, key: `outbox/${parcel.job.id}/${destinationKey(parcel.destination)}.json` };
+  await blobs.put(address, JSON.stringify({ result, input }), { contentType: "application/json" });
+  return JSON.stringify({ ...mark, ...rest, carried: formatAddress(address) });
+}
+
+/** Throws `invalid_envelope` for what is no parcel, and what reading the bucket throws. */
+export async function readParcel(body: string, blobs: Blobs, bucket: string): Promise<Parcel> {
+  const { carried, type: _, version: __, ...fields } = parse(Message, body);
+  if (carried === undefined) return parse(Parcel, JSON.stringify(fields));
+  const { bytes } = await blobs.get(within(bucket, carried), { maxBytes: CARRIED_LIMIT });
+  return { ...fields, ...parse(Carried, new TextDecoder().decode(bytes)) };
+}
+
+/** What can be read of a parcel without the bucket, for showing it; null when it is none. */
+export function peekParcel(body: string): Omit<Parcel, "result"> | null {
+  try {
+    return parse(Message, body);
+  } catch {
+    return null;
+  }
+}
+
+/** The same for a new round of three days that begins now; a parcel, or its message. */
+export const renewParcel = <P extends object>(parcel: P, now: number) => ({
+  ...parcel,
+  since: iso(now),
+  notBefore: iso(now),
+  tries: 0,
+});
+
+// A message that leads elsewhere was not written by us.
+function within(bucket: string, carried: string): ObjectAddress {
+  const address = parseAddress(carried);
+  if (address?.bucket === bucket && address.key.startsWith("outbox/")) return address;
+  throw new KamadoError("invalid_envelope", "carried: the address is not one of the outbox.");
+}
+
+function parse<T>(schema: z.ZodType<T>, text: string): T {
+  try {
+    const value: unknown = JSON.parse(text);
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    throw new KamadoError("invalid_envelope", `A delivery's message: ${describeIssues(parsed.error, value)}`);
+  } catch (thrown) {
+    if (thrown instanceof KamadoError) throw thrown;
+    throw new KamadoError("invalid_envelope", "A delivery's message is not JSON.", { cause: thrown });
+  }
+}

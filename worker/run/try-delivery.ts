@@ -1,0 +1,125 @@
+// One try of one delivery, wherever it is made: measured, judged, told. What follows from it belongs to its callers,
+// deliver-all.ts with the job's message in hand and retry-delivery.ts from the outbox.
+import type { Clock } from "../clock.ts";
+import { type Deliver, labelOf } from "../deliver/deliver.ts";
+import { destinationKey } from "../deliver/delivery-id.ts";
+import { isLastTry, nextTryAt } from "../deliver/schedule.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
+import type { Attempt } from "./delivery-log.ts";
+import type { DestinationMarks } from "./destination-marks.ts";
+import type { Journal } from "./journal.ts";
+import { iso, type Parcel } from "./parcel.ts";
+
+/** How a try ended. `later` has the moment of the next one. */
+export type Tried = { attempt: Attempt } & (
+  | { is: "delivered" }
+  | { is: "later"; at: number; error: KamadoError }
+  | { is: "refused"; error: KamadoError }
+);
+
+/** `tries`: made before this one in the same round. Throws only when the signal fires: then nothing is known. */
+export type TryDelivery = (parcel: Parcel, tries: number, signal: AbortSignal) => Promise<Tried>;
+
+export type TryDeliveryOptions = {
+  deliver: Deliver;
+  marks: Pick<DestinationMarks, "off" | "turnOff">;
+  journal: Journal;
+  worker: string;
+  /** The schedule, when it is another than the usual one. */
+  delaysMs?: readonly number[] | undefined;
+  clock: Clock;
+};
+
+export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
+  const { deliver, marks, journal, worker, delaysMs, clock } = options;
+
+  async function hand(parcel: Parcel, insist: boolean, signal: AbortSignal): Promise<void> {
+    const { destination, result, input } = parcel;
+    const mark = await marks.off(destination);
+    if (mark)
+      throw new KamadoError("destination_off", `${mark.to} was turned off at ${mark.at}: ${mark.reason}`, {
+        detail: { untried: true },
+      });
+    const job = { ...parcel.job, input, deliver: [destination], policy: {} };
+    await deliver({ job, result, input, destination, insist, signal });
+  }
+
+  /** Only a receiver's own 410: one destination of many behind an origin is gone, for everybody. */
+  async function turnOff({ job, destination }: Parcel, error: KamadoError): Promise<void> {
+    await marks.turnOff(destination, error.message).catch((thrown) => {
+      const why = toKamadoError(thrown, "storage_unavailable").message;
+      journal.tell(
+        "delivery_failed",
+        { job: job.id, to: labelOf(destination), error: "storage_unavailable" },
+        why,
+      );
+    });
+  }
+
+  return async (parcel, tries, signal) => {
+    const [began, since] = [clock.now(), Date.parse(parcel.since)];
+    const at = clock.wall();
+    const insist = isLastTry({ since, tries, now: at, delaysMs });
+    const error = await hand(parcel, insist, signal).then(
+      () => null,
+      (thrown) => toKamadoError(thrown, "delivery_failed"),
+    );
+    if (error) signal.throwIfAborted();
+    if (error?.detail?.status === 410) await turnOff(parcel, error);
+    const tried = judge(error, { since, tries: tries + 1, now: clock.wall(), delaysMs });
+    const attempt: Attempt = {
+      at: iso(at),
+      key: destinationKey(parcel.destination),
+      to: labelOf(parcel.destination),
+      result: parcel.result.status,
+      attempt: tries + 1,
+      ...describe(error, tried),
+      tookMs: Math.round(clock.now() - began),
+      worker,
+    };
+    tell(journal, parcel, attempt, error);
+    return { ...tried, attempt };
+  };
+}
+
+type Judged =
+  | { is: "delivered" }
+  | { is: "later"; at: number; error: KamadoError }
+  | { is: "refused"; error: KamadoError };
+
+type Round = { since: number; tries: number; now: number; delaysMs: readonly number[] | undefined };
+
+function judge(error: KamadoError | null, round: Round): Judged {
+  if (!error) return { is: "delivered" };
+  if (!error.retry) return { is: "refused", error };
+  const asked = error.detail?.retryAfterMs;
+  const at = nextTryAt({ ...round, retryAfterMs: typeof asked === "number" ? asked : 0 });
+  if (at !== null) return { is: "later", at, error };
+  const last = new KamadoError(
+    "attempts_exhausted",
+    `Not delivered in ${round.tries} tries; the last: ${error.code}: ${error.message}`,
+    { cause: error },
+  );
+  return { is: "refused", error: last };
+}
+
+function describe(
+  error: KamadoError | null,
+  tried: Judged,
+): Pick<Attempt, "outcome" | "status" | "error" | "nextAt"> {
+  if (!error) return { outcome: "delivered" };
+  const { status, untried } = error.detail ?? {};
+  return {
+    outcome: untried === true ? "held back" : tried.is === "refused" ? "refused" : "failed",
+    ...(typeof status === "number" && { status }),
+    error: tried.is === "refused" ? tried.error.code : error.code,
+    ...(tried.is === "later" && { nextAt: iso(tried.at) }),
+  };
+}
+
+function tell(journal: Journal, { job, result }: Parcel, attempt: Attempt, error: KamadoError | null): void {
+  const about = { job: job.id, kind: job.kind, to: attempt.to, attempt: attempt.attempt };
+  const { error: code, nextAt } = attempt;
+  if (!error) journal.tell("delivered", { ...about, status: result.status }, `delivered to ${about.to}`);
+  else journal.tell("delivery_failed", { ...about, error: code, ...(nextAt && { nextAt }) }, error.message);
+}
