@@ -3,27 +3,31 @@
 import { type AwsConfig, makeAwsClients } from "./aws.ts";
 import { s3Blobs } from "./blobs/s3.ts";
 import { systemClock } from "./clock.ts";
-import { type Config, HANDLERS } from "./config.ts";
+import { type Config, HANDLERS, type WeightedQueue } from "./config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/topic.ts";
+import type { Job } from "./job/envelope.ts";
 import { loadRegistry } from "./job/registry.ts";
 import type { Log } from "./log.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound } from "./outbound/outbound.ts";
-import { sqsQueue } from "./queue/sqs.ts";
+import { QUEUE_HINTS } from "./queue/queue.ts";
+import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { Acks } from "./run/acks.ts";
-import { Claims } from "./run/claims.ts";
-import { createDeadLetters } from "./run/dead-letters.ts";
-import { createDeliverAll } from "./run/deliver-all.ts";
+import { Capacity } from "./run/capacity.ts";
 import { EngineGate } from "./run/engine-gate.ts";
+import { enqueueAll } from "./run/enqueue-all.ts";
+import { createHolds } from "./run/hold.ts";
 import { Journal } from "./run/journal.ts";
-import { Leases } from "./run/lease.ts";
-import { Puller } from "./run/puller.ts";
+import { Leases } from "./run/leases.ts";
+import { openDeliveries } from "./run/open-deliveries.ts";
+import { Pullers, type Source } from "./run/pullers.ts";
 import { createReadJob, priorityOf } from "./run/read-job.ts";
 import { createResults } from "./run/results.ts";
 import { loadRules } from "./run/rules-file.ts";
 import { runJob } from "./run/run-job.ts";
+import { Solitude } from "./run/solitude.ts";
 import { createWorkshop } from "./run/workshop.ts";
 import { statusOf, watchLatestJobs } from "./web/latest-jobs.ts";
 import type { State } from "./web/state.ts";
@@ -31,8 +35,13 @@ import type { State } from "./web/state.ts";
 /** Where the parts of AWS are: from the configuration, or the embedded one's own. */
 export type Cloud = {
   aws: AwsConfig;
+  /** Where jobs are sent. */
   queueUrl: string;
+  /** All that are pulled from, when there are more; their dead letters share one queue. */
+  queues?: readonly WeightedQueue[];
   deadQueueUrl: string;
+  /** The outbox; without one a failed delivery keeps its job's message. */
+  deliveriesQueueUrl: string | undefined;
   deadDeliveriesQueueUrl: string;
   topicArn: string | undefined;
 };
@@ -55,8 +64,8 @@ export async function createWorker(
 ): Promise<Worker> {
   const clock = systemClock;
   const clients = makeAwsClients(cloud.aws);
-  const queueAt = (url: string) => sqsQueue(clients.sqs, url);
-  const queue = queueAt(cloud.queueUrl);
+  const queueAt = (url: string) =>
+    sqsQueue(clients.sqs, url, { call: callTimeoutMs(config.visibilitySeconds) });
   const blobs = s3Blobs(clients.s3);
   const registry = await loadRegistry(HANDLERS);
   const rules = loadRules(config.rulesFile);
@@ -65,17 +74,15 @@ export async function createWorker(
   const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
 
   const journal = new Journal(log);
-  const gate = new EngineGate({ probe: async () => (await client.health()).is === "ready", clock, log });
-  const leases = new Leases({ queue, visibilitySeconds: config.visibilitySeconds, clock, log });
-  const acks = new Acks({ queue, leases, clock, log });
+  const capacity = new Capacity(config, log);
+  const probe = async () => {
+    const health = await client.health();
+    if (health.is === "ready") capacity.tell(health.slots);
+    return health.is === "ready";
+  };
+  const gate = new EngineGate({ probe, clock, log });
   const workshop = createWorkshop({ config, registry, blobs, outbound, client, journal, clock });
   const results = createResults({ blobs, bucket: config.bucket });
-  const deadLetters = createDeadLetters({
-    messages: queueAt(cloud.deadQueueUrl),
-    deliveries: queueAt(cloud.deadDeliveriesQueueUrl),
-    worker: config.workerName,
-    log: (entry, text) => log.warn({ ...entry }, text),
-  });
   const deliver = createDeliver({
     outbound,
     topic: snsTopic(clients.sns),
@@ -85,30 +92,56 @@ export async function createWorker(
     destinations,
     awsEndpoint: cloud.aws.endpoint,
   });
-  const fallback = cloud.topicArn === undefined ? [] : [{ sns: cloud.topicArn }];
+  const { deliverAll, deadLetters, station } = openDeliveries({
+    deliver,
+    queues: {
+      dead: queueAt(cloud.deadQueueUrl),
+      deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : queueAt(cloud.deliveriesQueueUrl),
+      deadDeliveries: queueAt(cloud.deadDeliveriesQueueUrl),
+    },
+    blobs,
+    bucket: config.bucket,
+    fallback: cloud.topicArn === undefined ? [] : [{ sns: cloud.topicArn }],
+    results,
+    journal,
+    worker: config.workerName,
+    pollSeconds: config.pollSeconds,
+    visibilitySeconds: config.visibilitySeconds,
+    delaysMs: config.deliveryDelaysMs,
+    clock,
+    log,
+  });
   const house = {
     readJob: createReadJob({ blobs, buckets: config.buckets, rules }),
     results,
     workshop,
-    deliverAll: createDeliverAll({ deliver, fallback, results, deadLetters, journal }),
+    deliverAll,
     deadLetters,
-    enqueue: async (jobs: readonly unknown[]) => {
-      for (const job of jobs) await queue.send(JSON.stringify(job));
-    },
-    acks,
-    claims: new Claims(),
+    ...createHolds({
+      blobs,
+      bucket: config.bucket,
+      worker: config.workerName,
+      visibilitySeconds: config.visibilitySeconds,
+      clock,
+      log,
+    }),
+    solitude: new Solitude(),
     journal,
     maxAttempts: config.maxAttempts,
+    retryMs: config.retrySeconds * 1_000,
   };
-  const puller = new Puller({
-    queue,
-    leases,
-    acks,
-    slots: config.slots,
-    prefetch: config.prefetch,
+  const sources = (cloud.queues ?? [{ url: cloud.queueUrl, weight: 1 }]).map(({ url, weight }) => {
+    const queue = queueAt(url);
+    const leases = new Leases({ queue, visibilitySeconds: config.visibilitySeconds, clock, log });
+    const acks = new Acks({ queue, leases, clock, log });
+    const enqueue = (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group);
+    const work: Source["work"] = (lease, cut) => runJob(lease, cut, { ...house, acks, enqueue });
+    return { queue, leases, acks, weight, work };
+  });
+  const puller = new Pullers(sources, {
+    capacity,
     visibilitySeconds: config.visibilitySeconds,
     pollSeconds: config.pollSeconds,
-    work: (lease, cut) => runJob(lease, cut, house),
     priorityOf: (message) => priorityOf(message, rules),
     isReady: () => gate.isOpen,
     ready: (signal) => gate.ready(signal),
@@ -116,21 +149,31 @@ export async function createWorker(
     log,
   });
   const latest = watchLatestJobs(journal);
-  journal.watch(({ error }) => {
-    if (error === "engine_unavailable") gate.suspect();
+  journal.watch(({ station, error }) => {
+    if (error === "engine_unavailable" || error === "engine_died") gate.suspect();
+    if (station === "ended") capacity.ended(error as string | undefined, puller.running - 1);
   });
   let stopped: Promise<void> | undefined;
 
   return {
     journal,
-    start: () => puller.start(),
-    cut: () => puller.cut(),
+    start: () => {
+      puller.start();
+      station?.start();
+    },
+    cut: () => {
+      puller.cut();
+      station?.cut();
+    },
     stop: () =>
-      (stopped ??= puller.stop(config.drainSeconds * 1_000).then(async () => {
-        await outbound.close();
-        await client.close();
-        clients.destroy();
-      })),
+      (stopped ??= Promise.all([puller, station].map((one) => one?.stop(config.drainSeconds * 1_000))).then(
+        async () => {
+          await house.markers.idle();
+          await outbound.close();
+          await client.close();
+          clients.destroy();
+        },
+      )),
     state: () => ({
       status: statusOf({
         stopping: stopped !== undefined,
@@ -138,7 +181,11 @@ export async function createWorker(
         queue: puller.health,
         running: puller.running,
       }),
-      queue: { url: cloud.queueUrl, health: puller.health },
+      queue: {
+        url: cloud.queueUrl,
+        health: puller.health,
+        ...(puller.health !== "ok" && { hint: QUEUE_HINTS[puller.health] }),
+      },
       engine: {
         url: engine.url,
         model: latest.model ?? config.engine.model.replace(/^.*\//, ""),
@@ -149,7 +196,12 @@ export async function createWorker(
       topic: cloud.topicArn ?? null,
       running: puller.running,
       waiting: puller.waiting,
-      slots: config.slots,
+      slots: capacity.slots,
+      allSlots: capacity.allSlots,
+      process: {
+        residentBytes: process.memoryUsage.rss(),
+        handles: process.getActiveResourcesInfo().length,
+      },
       jobs: latest.jobs,
     }),
   };

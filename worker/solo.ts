@@ -49,7 +49,7 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
 }
 
 function resultOf(outcome: Outcome): Result {
-  if (outcome.is === "succeeded" || outcome.is === "expired") return outcome.result;
+  if ("result" in outcome) return outcome.result;
   if (outcome.is === "rejected" && outcome.about) return outcome.about.result;
   if (outcome.is === "retry") throw outcome.error;
   throw new KamadoError("canceled", "The job was interrupted.");

@@ -4,11 +4,17 @@ import { loadConfig } from "../../worker/config.ts";
 
 const QUEUE = "https://sqs.eu-west-1.amazonaws.com/111122223333/kamado-jobs";
 
-test("the dead-letter queue is expected beside the queue; refused deliveries go there too when they have no place of their own", () => {
-  expect(cloudOf(loadConfig({}, { KAMADO_QUEUE_URL: QUEUE }))).toMatchObject({
-    queueUrl: QUEUE,
-    deadQueueUrl: `${QUEUE}-dead`,
-    deadDeliveriesQueueUrl: `${QUEUE}-dead`,
+const at = (name: string) => QUEUE.replace("kamado-jobs", name);
+
+test.each([
+  ["beside kamado-jobs stand its deliveries", "kamado-jobs", "kamado-jobs-dead", "kamado-deliveries-dead"],
+  ["refused deliveries without a place of their own go to the dead jobs", "mine", "mine-dead", "mine-dead"],
+  ["the dead letters of a FIFO queue are FIFO", "mine.fifo", "mine-dead.fifo", "mine-dead.fifo"],
+])("%s", (_, jobs, dead, deadDeliveries) => {
+  expect(cloudOf(loadConfig({}, { KAMADO_QUEUE_URL: at(jobs) }))).toMatchObject({
+    queueUrl: at(jobs),
+    deadQueueUrl: at(dead),
+    deadDeliveriesQueueUrl: at(deadDeliveries),
   });
 });
 

@@ -249,5 +249,8 @@ test.each([
   const child = kamado(["serve", "--in-memory", "--json"], { ...SCRIPTED, [variable]: String(port) });
   const [errors, [code]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
   other.close();
-  expect({ code, errors }).toEqual({ code: 2, errors: expect.stringContaining(`${variable}: port ${port}`) });
+  expect({ code, errors }).toEqual({
+    code: 2,
+    errors: expect.stringContaining(`${variable}: port ${port} `),
+  });
 });

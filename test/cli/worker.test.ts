@@ -1,60 +1,15 @@
 // `kamado worker` as a process among others on one queue: stopped, killed, and another takes over. Nothing is lost.
-import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { makeAwsClients } from "../../worker/aws.ts";
-import { s3Blobs } from "../../worker/blobs/s3.ts";
-import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
-import type { Queue } from "../../worker/queue/queue.ts";
-import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { createResults, type Results } from "../../worker/run/results.ts";
-import { kamado, SCRIPTED } from "./process.ts";
+import { text } from "node:stream/consumers";
+import { describe, expect, test } from "vitest";
+import { kamado } from "./process.ts";
+import { workersYard } from "./workers.ts";
 
-let aws: LocalAws;
-let queue: Queue;
-let results: Results;
-let clients: ReturnType<typeof makeAwsClients>;
-const workers: Worker[] = [];
-
-beforeEach(async () => {
-  aws = await startLocalAws({ port: 0 });
-  clients = makeAwsClients(aws);
-  queue = sqsQueue(clients.sqs, aws.resources.jobsQueueUrl);
-  results = createResults({ blobs: s3Blobs(clients.s3), bucket: aws.resources.bucket });
-});
-afterEach(async () => {
-  for (const worker of workers.splice(0)) {
-    worker.child.kill("SIGKILL");
-    await worker.exited;
-  }
-  clients.destroy();
-  await aws.stop();
-});
-
-type Worker = { child: ChildProcess; exited: Promise<unknown[]>; log(): string };
-
-function startWorker(variables: Record<string, string>): Worker {
-  const child = kamado(["worker"], {
-    ...SCRIPTED,
-    AWS_ENDPOINT_URL: aws.endpoint,
-    AWS_ACCESS_KEY_ID: "any",
-    AWS_SECRET_ACCESS_KEY: "thing",
-    KAMADO_QUEUE_URL: aws.resources.jobsQueueUrl,
-    KAMADO_TOPIC_ARN: aws.resources.topicArn,
-    KAMADO_LOG_LEVEL: "info",
-    ...variables,
-  });
-  let log = "";
-  child.stdout!.setEncoding("utf8").on("data", (text) => (log += text));
-  child.stderr!.setEncoding("utf8").on("data", (text) => (log += text));
-  const worker = { child, exited: once(child, "exit"), log: () => log };
-  workers.push(worker);
-  return worker;
-}
-
-const send = (id: string) => queue.send(JSON.stringify({ id, kind: "prompt", input: { prompt: id } }));
+const yard = workersYard();
+const startWorker = (variables: Record<string, string>) => yard().start(variables);
+const send = (id: string) => yard().send(id);
 const done = async (ids: string[]) => {
-  const found = await Promise.all(ids.map((id) => results.find(id)));
+  const found = await Promise.all(ids.map((id) => yard().results.find(id)));
   return ids.filter((_, index) => found[index]?.status === "succeeded");
 };
 const LONG = { timeout: 40_000, interval: 100 };
@@ -72,7 +27,7 @@ describe("SIGTERM in the middle of work", () => {
     first.child.kill("SIGTERM");
     expect((await first.exited)[0]).toBe(0);
     expect(await done(["a", "b", "c"])).toHaveLength(1);
-    const others = await queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 0 });
+    const others = await yard().queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 0 });
     expect(others).toHaveLength(2);
 
     startWorker({});
@@ -95,7 +50,7 @@ test("Ctrl-C reaches every process of the group; the engine still finishes what 
   const first = startWorker({ KAMADO_SCRIPT: '{"waitMs": 1500}' });
   // Two questions one after the other: which todo, and, as it is new, its title.
   const input = { text: "buy tea", todos: [{ id: 1, title: "pay the rent" }] };
-  await queue.send(JSON.stringify({ id: "a", kind: "todo.match", input }));
+  await yard().queue.send(JSON.stringify({ id: "a", kind: "todo.match", input }));
   await expect.poll(() => first.log(), LONG).toContain('"station":"received"');
   process.kill(-first.child.pid!, "SIGINT");
   expect((await first.exited)[0]).toBe(0);
@@ -126,8 +81,29 @@ test("SIGKILL loses nothing: the jobs come back when their visibility ends, and 
 test("an engine that dies costs the job that killed it a retry; the others are done", async () => {
   const worker = startWorker({ KAMADO_SCRIPT: '{"rules": [{"when": "bad", "do": "crash"}]}' });
   await send("bad");
-  await expect.poll(() => worker.log(), LONG).toContain("engine_unavailable");
+  await expect.poll(() => worker.log(), LONG).toContain("engine_died");
   await send("good");
   await expect.poll(() => done(["good"]), LONG).toEqual(["good"]);
   expect(worker.child.exitCode).toBeNull();
+}, 60_000);
+
+test("a job that runs is canceled from the command line; canceled again, its end is told", async () => {
+  const cancel = async (id: string) => {
+    const variables = {
+      AWS_ENDPOINT_URL: yard().aws.endpoint,
+      AWS_ACCESS_KEY_ID: "any",
+      AWS_SECRET_ACCESS_KEY: "thing",
+      KAMADO_QUEUE_URL: yard().aws.resources.jobsQueueUrl,
+    };
+    const child = kamado(["cancel", id, "--json"], variables);
+    const [said, [code]] = await Promise.all([text(child.stdout!), once(child, "exit")]);
+    return { ...JSON.parse(said), code };
+  };
+  const worker = startWorker({ KAMADO_SCRIPT: '{"rules": [{"do": "hang"}]}' });
+  await send("a");
+  await expect.poll(() => worker.log(), LONG).toContain('"station":"received"');
+  expect(await cancel("a")).toEqual({ id: "a", is: "running", code: 0 });
+  await expect.poll(async () => (await yard().results.find("a"))?.status, LONG).toBe("canceled");
+  expect(await cancel("a")).toEqual({ id: "a", is: "ended", status: "canceled", code: 1 });
+  expect(await cancel("b")).toMatchObject({ is: "waiting", code: 0 });
 }, 60_000);

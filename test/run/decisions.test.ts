@@ -12,8 +12,9 @@ describe("how many messages to ask for", () => {
     ["an idle worker asks for a full batch", { slots: 8, prefetch: 8, held: 0 }, 10],
     ["never for more than it has room for", { slots: 2, prefetch: 1, held: 0 }, 3],
     ["a free slot is worth a call of its own", { slots: 8, prefetch: 0, held: 7 }, 1],
-    ["a busy one waits until half a batch is worth the call", { slots: 8, prefetch: 8, held: 12 }, 0],
-    ["then asks", { slots: 8, prefetch: 8, held: 11 }, 5],
+    ["a busy one waits until half of those in advance are gone", { slots: 8, prefetch: 8, held: 13 }, 0],
+    ["then asks", { slots: 8, prefetch: 8, held: 12 }, 4],
+    ["a large one for whole batches", { slots: 32, prefetch: 32, held: 54 }, 10],
     ["a small waiting room is filled as it empties", { slots: 1, prefetch: 2, held: 1 }, 2],
     ["a full one asks for none", { slots: 8, prefetch: 8, held: 16 }, 0],
   ])("%s", (_, room, want) => expect(howManyToPull(room)).toBe(want));
@@ -60,6 +61,14 @@ describe("what happens after a run", () => {
   const options = { receiveCount: 1, maxAttempts: 5, random: () => 1 };
   const refused = new KamadoError("invalid_input", "input.x: wrong");
   const down = new KamadoError("engine_unavailable", "no answer");
+
+  test("what may work later comes back when it was said, later with each attempt", () => {
+    const retry = { is: "retry", error: down } as const;
+    const after = (more: object) => settle(retry, { ...options, ...more }).message;
+    expect(after({})).toEqual({ releaseAfterSeconds: 5 });
+    expect(after({ retryMs: 1_000 })).toEqual({ releaseAfterSeconds: 1 });
+    expect(after({ retryMs: 1_000, receiveCount: 3 })).toEqual({ releaseAfterSeconds: 4 });
+  });
 
   test("a result is stored, delivered, and only then is the message deleted", () => {
     expect(settle({ is: "succeeded", job, result, stored: false }, options)).toEqual({

@@ -24,7 +24,7 @@ function inputsOver(there: Record<string, Uint8Array>, more: Partial<InputsOptio
     if (bytes.length > maxBytes)
       throw new KamadoError("input_too_large", `It has ${bytes.length} bytes; the limit is ${maxBytes}.`);
     bodiesRead.push(address);
-    return { bytes, contentType: null };
+    return { bytes, contentType: null, etag: "", ageMs: 0 };
   };
   const inputs = createInputs({
     blobs: { get: async ({ bucket, key }, { maxBytes }) => find(`s3://${bucket}/${key}`, maxBytes) },
@@ -169,7 +169,7 @@ describe("several inputs", () => {
           async get() {
             if (++waiting === 2) bothAsked.resolve();
             await bothAsked.promise;
-            return { bytes: text("x"), contentType: null };
+            return { bytes: text("x"), contentType: null, etag: "", ageMs: 0 };
           },
         },
       },

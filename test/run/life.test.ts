@@ -40,6 +40,16 @@ describe("a job that works", () => {
     ]);
   });
 
+  test("asks the engine with its priority, 5 when it names none", async () => {
+    const rig = createRig();
+    await rig.send("a", { policy: { priority: 9 } });
+    await rig.send("b");
+    rig.puller.start();
+    await rig.clock.advance(10);
+    expect(rig.priorities.toSorted()).toEqual([5, 9]);
+    for (const run of rig.runs) run.finish();
+  });
+
   test("comes from behind a pointer as well", async () => {
     const rig = createRig();
     await rig.blobs.put(
@@ -129,6 +139,19 @@ describe("a job that cannot work costs only itself", () => {
     expect(rig.dead.messages).toEqual([]);
   });
 
+  test("one that expires while it waits behind others is not started", async () => {
+    const rig = createRig({ slots: 1, prefetch: 2 });
+    await rig.send("long");
+    const expiresAt = new Date(rig.clock.wall() + MINUTE).toISOString();
+    await rig.send("late", { policy: { expiresAt } });
+    rig.puller.start();
+    await rig.clock.advance(2 * MINUTE);
+    await rig.complete("long");
+    expect(rig.runs).toHaveLength(1);
+    expect(rig.stored("late")?.status).toBe("expired");
+    expect(rig.deliveries.map(({ result }) => result.status)).toEqual(["succeeded", "expired"]);
+  });
+
   test("a body that is no job is put aside as it was, with the reason", async () => {
     const rig = createRig();
     await rig.queue.send('{"kind": "work", ');
@@ -211,14 +234,29 @@ describe("what may pass by is tried again", () => {
     await rig.send("a");
     rig.puller.start();
     await rig.clock.advance(10);
-    rig.blobs.next("put", { is: "fail" });
+    for (let tries = 0; tries < 5; tries++) rig.blobs.next("put", { is: "fail" });
     rig.run("a").finish();
-    await rig.clock.advance(1_000);
+    await rig.clock.advance(9_000);
     expect(rig.deliveries).toEqual([]);
     expect(rig.queue.messages).toHaveLength(1);
   });
 
-  test("a delivery that fails is tried again from the stored result, without running the job again", async () => {
+  test("a bucket that is away for a moment costs no second run", async () => {
+    const rig = createRig();
+    await rig.send("a");
+    rig.puller.start();
+    await rig.clock.advance(10);
+    rig.blobs.next("put", { is: "fail" });
+    rig.blobs.next("put", { is: "fail" });
+    rig.run("a").finish();
+    await rig.clock.advance(MINUTE);
+    expect(rig.stored("a")).toMatchObject({ status: "succeeded" });
+    expect(rig.deliveries).toHaveLength(1);
+    expect(rig.runs).toHaveLength(1);
+    expect(rig.queue.messages).toEqual([]);
+  });
+
+  test("a delivery that fails is tried again from the outbox, without running the job again", async () => {
     let down = true;
     const rig = createRig({
       deliver: failing(() => (down ? new KamadoError("delivery_failed", "503") : null)),
@@ -226,12 +264,13 @@ describe("what may pass by is tried again", () => {
     await rig.send("a");
     rig.puller.start();
     await rig.complete("a");
-    expect(rig.queue.messages).toHaveLength(1);
+    expect(rig.queue.messages).toEqual([]);
     down = false;
+    rig.station.start();
     await rig.clock.advance(MINUTE);
     expect(rig.runs).toHaveLength(1);
     expect(rig.deliveries).toHaveLength(1);
-    expect(rig.queue.messages).toEqual([]);
+    expect(rig.outbox.messages).toEqual([]);
   });
 
   test("of several destinations only the one that failed is tried again", async () => {
@@ -249,6 +288,7 @@ describe("what may pass by is tried again", () => {
     ];
     await rig.send("a", { deliver });
     rig.puller.start();
+    rig.station.start();
     await rig.complete("a");
     down = false;
     await rig.clock.advance(MINUTE);

@@ -1,5 +1,7 @@
 // Pulling and stopping: slots are kept busy, others are not robbed, and a stop loses nothing.
 import { describe, expect, test } from "vitest";
+import { silentLog } from "../../worker/log.ts";
+import { Capacity } from "../../worker/run/capacity.ts";
 import { createRig } from "./rig.ts";
 
 const SECOND = 1_000;
@@ -14,6 +16,27 @@ test("never more runs at once than there are slots, and a free slot is filled at
   await rig.clock.advance(100);
   expect(rig.runs.map(({ input }) => input.name)).toEqual(["a", "b", "c"]);
   expect(rig.puller.running).toBe(2);
+});
+
+test.each([
+  ["8 slots when the engine does not say", {}, undefined, 8, 8],
+  ["the engine's number", {}, 4, 4, 4],
+  ["what is configured, whatever the engine says", { slots: 3, prefetch: 1 }, 16, 3, 1],
+  ["the engine's number beside a configured waiting room", { prefetch: 2 }, 4, 4, 2],
+])("a worker runs %s", (_, { slots, prefetch }: { slots?: number; prefetch?: number }, told, ...expected) => {
+  const capacity = new Capacity({ slots, prefetch }, silentLog);
+  capacity.tell(told);
+  capacity.tell(undefined);
+  expect([capacity.slots, capacity.prefetch]).toEqual(expected);
+});
+
+test("as many run as the engine has slots, once it says so", async () => {
+  const capacity = new Capacity({ slots: undefined, prefetch: 0 }, silentLog);
+  const rig = createRig({ capacity, ready: async () => capacity.tell(1) });
+  for (const name of ["a", "b", "c"]) await rig.send(name);
+  rig.puller.start();
+  await rig.clock.advance(100);
+  expect(rig.runs.map(({ input }) => input.name)).toEqual(["a"]);
 });
 
 test("what is more urgent runs first among those that wait", async () => {
@@ -138,4 +161,16 @@ test("jobs of one group run one after the other, other groups beside them", asyn
   rig.run("a1").finish();
   await rig.clock.advance(1_000);
   expect(rig.runs.at(-1)?.input.name).toBe("a2");
+});
+
+test("a stop ends in time though the queue cannot be reached", async () => {
+  const rig = createRig({ slots: 1, prefetch: 2, visibilitySeconds: 3_600 });
+  for (const name of ["a", "b"]) await rig.send(name);
+  rig.puller.start();
+  await rig.clock.advance(100);
+  for (let i = 0; i < 500; i++) rig.queue.next("extend", { is: "fail" });
+  let hasStopped = false;
+  void rig.puller.stop(30 * SECOND).then(() => (hasStopped = true));
+  await rig.clock.advance(60 * SECOND);
+  expect(hasStopped).toBe(true);
 });

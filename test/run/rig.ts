@@ -2,20 +2,23 @@
 import { z } from "zod";
 import type { Deliver, Delivery } from "../../worker/deliver/deliver.ts";
 import type { KamadoError } from "../../worker/errors.ts";
+import type { Job } from "../../worker/job/envelope.ts";
 import { defineHandler, type Handler, type Model } from "../../worker/job/handler.ts";
 import type { Result } from "../../worker/job/result.ts";
 import { silentLog } from "../../worker/log.ts";
 import { Meter } from "../../worker/model/usage.ts";
 import { Acks } from "../../worker/run/acks.ts";
-import { Claims } from "../../worker/run/claims.ts";
-import { createDeadLetters } from "../../worker/run/dead-letters.ts";
-import { createDeliverAll } from "../../worker/run/deliver-all.ts";
+import type { Capacity } from "../../worker/run/capacity.ts";
+import { enqueueAll } from "../../worker/run/enqueue-all.ts";
+import { createHolds } from "../../worker/run/hold.ts";
 import { type Event, Journal } from "../../worker/run/journal.ts";
-import { Leases } from "../../worker/run/lease.ts";
+import { Leases } from "../../worker/run/leases.ts";
+import { openDeliveries } from "../../worker/run/open-deliveries.ts";
 import { Puller } from "../../worker/run/puller.ts";
 import { createReadJob, priorityOf } from "../../worker/run/read-job.ts";
 import { createResults } from "../../worker/run/results.ts";
 import { runJob } from "../../worker/run/run-job.ts";
+import { Solitude } from "../../worker/run/solitude.ts";
 import { FakeBlobs } from "../fakes/blobs.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { FakeQueue } from "../fakes/queue.ts";
@@ -33,25 +36,46 @@ export type RigOptions = {
   prefetch?: number;
   visibilitySeconds?: number;
   maxAttempts?: number;
+  timeoutSeconds?: number;
   fifo?: boolean;
   isReady?: () => boolean;
   ready?: (signal: AbortSignal) => Promise<void>;
   /** Shared between two workers of one test. */
-  shared?: { clock: FakeClock; queue: FakeQueue; blobs: FakeBlobs; dead: FakeQueue };
+  capacity?: Capacity;
+  shared?: {
+    clock: FakeClock;
+    queue: FakeQueue;
+    blobs: FakeBlobs;
+    dead: FakeQueue;
+    outbox?: FakeQueue;
+    deadDeliveries?: FakeQueue;
+  };
   deliver?: Deliver;
 };
 export type Rig = ReturnType<typeof createRig>;
 
 export function createRig(options: RigOptions = {}) {
-  const { slots = 2, prefetch = 2, visibilitySeconds = 30, maxAttempts = 5, shared } = options;
+  const {
+    slots = 2,
+    prefetch = 2,
+    visibilitySeconds = 30,
+    maxAttempts = 5,
+    timeoutSeconds = 600,
+    shared,
+  } = options;
   const clock = shared?.clock ?? new FakeClock();
   const dead = shared?.dead ?? new FakeQueue("dead", { clock });
-  const queue = shared?.queue ?? new FakeQueue("jobs", { clock, fifo: options.fifo ?? false });
+  const queue =
+    shared?.queue ??
+    new FakeQueue(options.fifo ? "jobs.fifo" : "jobs", { clock, fifo: options.fifo ?? false });
   const blobs = shared?.blobs ?? new FakeBlobs({ clock });
-  const deadDeliveries = new FakeQueue("dead-deliveries", { clock });
+  const outbox = shared?.outbox ?? new FakeQueue("deliveries", { clock });
+  const deadDeliveries = shared?.deadDeliveries ?? new FakeQueue("dead-deliveries", { clock });
   const runs: Run[] = [];
   const deliveries: Delivery[] = [];
   const events: Event[] = [];
+  /** with which the jobs' models were asked for */
+  const priorities: number[] = [];
 
   const work = defineHandler({
     kind: "work",
@@ -74,38 +98,46 @@ export function createRig(options: RigOptions = {}) {
   const leases = new Leases({ queue, visibilitySeconds, clock, log: silentLog });
   const acks = new Acks({ queue, leases, clock, log: silentLog });
   const results = createResults({ blobs, bucket: "kamado" });
-  const deadLetters = createDeadLetters({
-    messages: dead,
-    deliveries: deadDeliveries,
-    worker: "rig",
-    log: () => {},
-  });
   const deliver = async (delivery: Delivery) => {
     await options.deliver?.(delivery);
     deliveries.push(delivery);
   };
-  const fallback = [{ sns: "arn:aws:sns:us-east-1:000000000000:kamado-results" }];
+  const { deliverAll, deadLetters, station } = openDeliveries({
+    deliver,
+    queues: { dead, deliveries: outbox, deadDeliveries },
+    blobs,
+    bucket: "kamado",
+    fallback: [{ sns: "arn:aws:sns:us-east-1:000000000000:kamado-results" }],
+    results,
+    journal,
+    worker: "rig",
+    pollSeconds: 20,
+    clock,
+    log: silentLog,
+  });
   const house = {
     readJob: createReadJob({ blobs, buckets: ["kamado"], rules: [] }),
     results,
     workshop: {
       registry: new Map([["work", work as unknown as Handler]]),
       inputs: async () => ({}),
-      modelFor: () => ({ model: {} as Model, used: () => new Meter().used() }),
+      modelFor: ({ priority }: { priority: number }) => {
+        priorities.push(priority);
+        return { model: {} as Model, used: () => new Meter().used() };
+      },
       pages: { article: async () => ({ title: null, text: "" }) },
       rest: () => ({ get: async () => null }),
       journal,
       clock,
-      timeoutSeconds: 600,
+      timeoutSeconds,
       workerName: "rig",
     },
-    deliverAll: createDeliverAll({ deliver, fallback, results, deadLetters, journal }),
+    deliverAll,
     deadLetters,
-    enqueue: async (jobs: readonly unknown[]) => {
-      for (const job of jobs) await queue.send(JSON.stringify(job));
-    },
+    enqueue: (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group),
     acks,
-    claims: new Claims(),
+    ...createHolds({ blobs, bucket: "kamado", worker: "rig", visibilitySeconds, clock, log: silentLog }),
+    solitude: new Solitude(),
     journal,
     maxAttempts,
   };
@@ -113,8 +145,7 @@ export function createRig(options: RigOptions = {}) {
     queue,
     leases,
     acks,
-    slots,
-    prefetch,
+    capacity: options.capacity ?? { slots, prefetch },
     visibilitySeconds,
     pollSeconds: 10,
     work: (lease, cut) => runJob(lease, cut, house),
@@ -136,13 +167,18 @@ export function createRig(options: RigOptions = {}) {
     clock,
     queue,
     dead,
+    outbox,
     deadDeliveries,
     blobs,
     puller,
+    /** Works the outbox; it stands still until a test starts it. */
+    station: station!,
     leases,
     runs,
     deliveries,
     events,
+    journal,
+    priorities,
     send: (name: string, more: object = {}, group?: string) =>
       queue.send(
         JSON.stringify({ id: name, kind: "work", input: { name }, ...more }),

@@ -34,6 +34,10 @@ export function enqueueCommand(): Command {
     .option("--priority <n>", "0 to 9, higher first")
     .option("--timeout <seconds>", "the longest run")
     .option("--expires-in <seconds>", "do not start it later than this")
+    .option(
+      "--group <name>",
+      "in a FIFO queue, run after the jobs of this group; none waits for others by default",
+    )
     .option("--wait [seconds]", "wait for the result (300 seconds) and print it")
     .option("--json", "print one JSON line")
     .action(async (kind: string, _, command: Command) => {
@@ -50,7 +54,9 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
     const blobs = s3Blobs(clients.s3);
     const job = await readJob(kind, flags, blobs, config.bucket);
     const body = await bodyOf(job, blobs, config.bucket);
-    const messageId = await sqsQueue(clients.sqs, cloud.queueUrl).send(body);
+    const group = typeof flags.group === "string" ? flags.group : job.id;
+    const queue = sqsQueue(clients.sqs, cloud.queueUrl);
+    const messageId = await queue.send(body, { group, deduplicationId: job.id });
     if (flags.wait === undefined) return say(flags, { id: job.id, messageId }, `queued ${job.id}`);
     if (flags.json !== true)
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);

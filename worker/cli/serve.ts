@@ -9,6 +9,7 @@ import { openEngine } from "../open-engine.ts";
 import { startWeb } from "../web/server.ts";
 import { cloudOf, localCloud } from "./cloud.ts";
 import { flagsOf, modelFlags, toVariables } from "./flags.ts";
+import { showCalibration } from "./show-calibration.ts";
 import { paint } from "./terminal.ts";
 import { untilStopped } from "./until-stopped.ts";
 
@@ -38,10 +39,11 @@ async function serve(config: Config, log: Log, options: { inMemory: boolean; jso
   const cloud = local ? localCloud(local) : cloudOf(config);
   const engine = await openEngine(config, log);
   const worker = await createWorker(config, cloud, engine, log);
-  const web = await startWeb({ port: config.webPort, state: worker.state });
+  const web = await startWeb({ ...config.web, state: worker.state });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
   announce(config, cloud, local, web.url, options.json);
+  if (!options.json) void engine.ready().then(showCalibration, () => {});
 
   await stopped;
   log.info({ station: "stop" }, "stopping: what runs is finished, what waits goes back");

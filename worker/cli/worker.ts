@@ -18,11 +18,17 @@ export function workerCommand(): Command {
       const cloud = cloudOf(config);
       const engine = await openEngine(config, log);
       const worker = await createWorker(config, cloud, engine, log);
-      const web = await startWeb({ port: config.webPort, state: worker.state });
+      const web = await startWeb({ ...config.web, state: worker.state });
       const stopped = untilStopped(() => worker.cut());
       worker.start();
       log.info(
-        { station: "start", queue: cloud.queueUrl, engine: engine.url, web: web.url, slots: config.slots },
+        {
+          station: "start",
+          queue: cloud.queueUrl,
+          engine: engine.url,
+          web: web.url,
+          slots: config.slots ?? "auto",
+        },
         "working",
       );
       await stopped;

@@ -7,12 +7,12 @@ const MAX_BATCH = 10;
 
 /**
  * How many messages to ask for. 0: wait for room. A poll costs a call whatever it brings, so a worker that is busy
- * waits until there is room for half a batch.
+ * waits until half of those it holds in advance have gone.
  */
 export function howManyToPull({ slots, prefetch, held }: Room): number {
   const room = slots + prefetch - held;
   const idle = held < slots;
-  const worthIt = Math.min(MAX_BATCH / 2, Math.max(1, prefetch));
+  const worthIt = Math.min(MAX_BATCH, Math.max(1, Math.ceil(prefetch / 2)));
   return idle || room >= worthIt ? Math.max(0, Math.min(MAX_BATCH, room)) : 0;
 }
 

@@ -10,6 +10,7 @@ import { handlerOf, type Registry } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
 import type { Journal } from "./journal.ts";
 import type { Lease } from "./lease.ts";
+import { DEFAULT_PRIORITY } from "./read-job.ts";
 
 /** What the model part of a receipt says. */
 export type ModelUse = Omit<Receipt, "queuedMs" | "attempts" | "worker">;
@@ -17,7 +18,10 @@ export type ModelUse = Omit<Receipt, "queuedMs" | "attempts" | "worker">;
 export type Workshop = {
   registry: Registry;
   inputs(refs: InputRefs, signal: AbortSignal): Promise<Fetched<InputRefs>>;
-  modelFor(options: { model: string | undefined; signal: AbortSignal }): { model: Model; used(): ModelUse };
+  modelFor(options: { model: string | undefined; priority: number; signal: AbortSignal }): {
+    model: Model;
+    used(): ModelUse;
+  };
   pages: Pages;
   rest(signal: AbortSignal): Rest;
   journal: Journal;
@@ -46,10 +50,15 @@ export async function perform(
   const signal = AbortSignal.any([lease.signal, cut, late.signal]);
   // When the handler ends, by one failed question of many, the others must not go on keeping the engine busy.
   const working = AbortSignal.any([signal, ended.signal]);
-  const { model, used } = workshop.modelFor({ model: job.policy.model, signal: working });
+  const { model, used } = workshop.modelFor({
+    model: job.policy.model,
+    priority: job.policy.priority ?? DEFAULT_PRIORITY,
+    signal: working,
+  });
   const receipt = (): Receipt => ({ ...used(), ...arrival(lease, workshop) });
 
   try {
+    signal.throwIfAborted();
     if (hasExpired(job, workshop.clock))
       throw new KamadoError("expired", `It was to be started before ${job.policy.expiresAt}.`);
     const output = await unlessAborted(runHandler(job, model, working, workshop), signal);
@@ -68,7 +77,8 @@ export async function perform(
 function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
   if (error.code === "lease_lost" || error.code === "stopping") return { is: "interrupted", why: error.code };
   const result = failed(job.id, job.kind, error, receipt);
-  if (error.code === "expired") return { is: "expired", job, result, stored: false };
+  if (error.code === "expired" || error.code === "canceled")
+    return { is: error.code, job, result, stored: false };
   if (!error.retry) return { is: "rejected", error, about: { job, result }, keep: true };
   const afterMs = error.detail?.retryAfterMs;
   return { is: "retry", error, about: { job, receipt }, ...(typeof afterMs === "number" && { afterMs }) };

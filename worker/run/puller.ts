@@ -4,18 +4,25 @@
 import type { Clock } from "../clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { Message, Queue, QueueHealth } from "../queue/queue.ts";
+import { isFifo, type Message, QUEUE_HINTS, type Queue, type QueueHealth } from "../queue/queue.ts";
 import type { Acks } from "./acks.ts";
-import { howManyToPull, nextToRun } from "./admission.ts";
+import { howManyToPull } from "./admission.ts";
 import { backoffMs } from "./backoff.ts";
-import type { Lease, Leases } from "./lease.ts";
+import type { Lease } from "./lease.ts";
+import type { Leases } from "./leases.ts";
+import { type Share, SharedSlots, type Slots } from "./shared-slots.ts";
+import { WaitingRoom } from "./waiting-room.ts";
+import { momentOf } from "./wake.ts";
 
 export type PullerOptions = {
   queue: Queue;
   leases: Leases;
   acks: Acks;
-  slots: number;
-  prefetch: number;
+  /** May change while it runs: the engine's slots are known only when it answers. */
+  capacity: Slots;
+  /** The same slots, where several pullers share them; `weight` counts then. */
+  slots?: SharedSlots;
+  weight?: number;
   visibilitySeconds: number;
   pollSeconds: number;
   /** Runs one message to its end; `cut` fires when a stop does not wait any longer. Resolves with false when its group's later messages must go back. */
@@ -29,17 +36,18 @@ export type PullerOptions = {
   log: Log;
 };
 
-type Waiting = { lease: Lease; priority: number; group: string | null };
-
-const POLL_BACKOFF = { baseMs: 500, maxMs: 30_000 };
+/** Short enough that a queue that is back is used again within half a minute. */
+const POLL_BACKOFF = { baseMs: 500, maxMs: 25_000 };
+/** After the deadline of a stop: for the calls that give back what was cut. */
+const LAST_CALLS_MS = 5_000;
 
 export class Puller {
   readonly #options: PullerOptions;
   readonly #stopPulling = new AbortController();
   readonly #cutWork = new AbortController();
   readonly #running = new Map<Lease, Promise<void>>();
-  readonly #groups = new Set<string>();
-  #waiting: Waiting[] = [];
+  readonly #waiting: WaitingRoom;
+  readonly #share: Share;
   #room = Promise.withResolvers<void>();
   #loop: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
@@ -49,13 +57,25 @@ export class Puller {
 
   constructor(options: PullerOptions) {
     this.#options = options;
+    const slots = options.slots ?? new SharedSlots(options.capacity);
+    this.#share = slots.share(options.weight ?? 1, {
+      start: () => this.#startOne(),
+      onRoom: () => this.#room.resolve(),
+    });
+    this.#waiting = new WaitingRoom({
+      priorityOf: options.priorityOf,
+      onLeave: (lease) => {
+        if (!lease.isLost) void options.acks.release(lease, 0);
+        this.#room.resolve();
+      },
+    });
   }
 
   get running(): number {
     return this.#running.size;
   }
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.size;
   }
 
   start(): void {
@@ -78,33 +98,50 @@ export class Puller {
   }
 
   async #drain(deadlineMs: number): Promise<void> {
+    const { clock, leases } = this.#options;
     this.#stopPulling.abort();
     this.#room.resolve();
     const finished = new AbortController();
-    void this.#options.clock.sleep(deadlineMs, finished.signal).then(() => this.cut());
+    void clock.sleep(deadlineMs, finished.signal).then(() => this.cut());
+    // A queue that cannot be reached must not hold a stop: what cannot be given back comes back by itself.
+    await Promise.race([this.#finishAll(), this.#lastCalls(finished.signal)]);
+    finished.abort();
+    await leases.stop();
+  }
+
+  async #finishAll(): Promise<void> {
     await this.#giveBackWaiting();
     await this.#loop;
     while (this.#running.size > 0) await Promise.all(this.#running.values());
-    finished.abort();
     await this.#options.acks.idle();
-    await this.#options.leases.stop();
+  }
+
+  /** Resolves when what was cut has had its time, and an open poll too. */
+  async #lastCalls(finished: AbortSignal): Promise<void> {
+    const { clock, pollSeconds } = this.#options;
+    await whenAborted(this.#cutWork.signal);
+    await clock.sleep(pollSeconds * 1_000 + LAST_CALLS_MS, finished);
   }
 
   async #pull(): Promise<void> {
+    const { clock, leases, ready } = this.#options;
     const { signal } = this.#stopPulling;
     let failures = 0;
     while (!signal.aborted) {
-      await this.#options.ready(signal);
+      await ready(signal);
       const want = await this.#waitForRoom();
+      // What we hold goes first: after a sleep others may have it.
+      if (leases.areInDoubt()) await Promise.race([leases.certain(), whenAborted(signal)]);
       if (signal.aborted) return;
       failures = (await this.#receive(want)) ? 0 : failures + 1;
-      if (failures > 0) await this.#options.clock.sleep(backoffMs(failures, POLL_BACKOFF), signal);
+      if (failures > 0) await clock.sleep(backoffMs(failures, POLL_BACKOFF), signal);
     }
   }
 
   async #waitForRoom(): Promise<number> {
     for (;;) {
-      const want = howManyToPull({ ...this.#options, held: this.#waiting.length + this.#running.size });
+      const { slots, prefetch } = this.#share;
+      const want = howManyToPull({ slots, prefetch, held: this.#waiting.size + this.#running.size });
       if (want > 0 || this.#stopPulling.signal.aborted) return want;
       this.#room = Promise.withResolvers();
       await this.#room.promise;
@@ -113,23 +150,18 @@ export class Puller {
 
   /** One poll. False when the queue could not be reached. */
   async #receive(max: number): Promise<boolean> {
-    const { queue, leases, clock, log, pollSeconds, visibilitySeconds, priorityOf } = this.#options;
-    const since = { now: clock.now(), wall: clock.wall() };
+    const { queue, leases, clock, log, pollSeconds, visibilitySeconds } = this.#options;
+    const since = momentOf(clock);
     try {
-      const messages = await queue.receive({ max, waitSeconds: pollSeconds, visibilitySeconds });
+      // A batch of a FIFO queue may be all of one group, which runs one by one: what waited for a job that fails would go
+      // back, nearer to the dead letters each time.
+      const atOnce = isFifo(queue) ? 1 : max;
+      const messages = await queue.receive({ max: atOnce, waitSeconds: pollSeconds, visibilitySeconds });
       if (this.health !== "ok") log.info({ station: "pull" }, "the queue answers again");
       this.health = "ok";
-      for (const message of messages) {
-        this.#waiting.push({
-          lease: leases.take(message, since),
-          priority: priorityOf(message),
-          group: message.group,
-        });
-      }
+      for (const message of messages) this.#waiting.enter(leases.take(message, since));
     } catch (thrown) {
-      const error = toKamadoError(thrown, "queue_unavailable");
-      this.health = (error.detail?.health as QueueHealth | undefined) ?? "unknown";
-      log.error({ station: "pull", code: error.code, health: this.health }, `${error.message} ${error.hint}`);
+      this.#unreachable(toKamadoError(thrown, "queue_unavailable"));
       return false;
     }
     if (this.#stopPulling.signal.aborted) await this.#giveBackWaiting();
@@ -137,39 +169,52 @@ export class Puller {
     return true;
   }
 
-  #startWaiting(): void {
-    if (this.#waiting.length > 0 && !this.#options.isReady()) {
-      const { signal } = this.#stopPulling;
-      this.#standingBy ??= this.#options.ready(signal).then(() => {
-        this.#standingBy = undefined;
-        if (!signal.aborted) this.#startWaiting();
-      });
-      return;
-    }
-    while (this.#running.size < this.#options.slots) {
-      const index = nextToRun(this.#waiting, this.#groups);
-      if (index < 0) return;
-      const [next] = this.#waiting.splice(index, 1);
-      this.#begin(next!);
-    }
+  #unreachable({ code, message, detail }: KamadoError): void {
+    const health = (detail?.health as Exclude<QueueHealth, "ok"> | undefined) ?? "unknown";
+    this.health = health;
+    this.#options.log.error({ station: "pull", code, health }, `${message} ${QUEUE_HINTS[health]}`);
   }
 
-  #begin({ lease, group }: Waiting): void {
-    if (group !== null) this.#groups.add(group);
+  #startWaiting(): void {
+    if (this.#waiting.size > 0 && !this.#options.isReady()) this.#standBy();
+    else this.#share.fill();
+  }
+
+  #startOne(): boolean {
+    if (this.#stopPulling.signal.aborted || !this.#options.isReady()) return false;
+    const next = this.#waiting.next();
+    if (next) this.#begin(next);
+    return next !== undefined;
+  }
+
+  #standBy(): void {
+    const { signal } = this.#stopPulling;
+    this.#standingBy ??= this.#options.ready(signal).then(() => {
+      this.#standingBy = undefined;
+      if (!signal.aborted) this.#startWaiting();
+    });
+  }
+
+  #begin(lease: Lease): void {
+    const { group } = lease.message;
     const run = this.#options.work(lease, this.#cutWork.signal).then(async (goOn) => {
       if (group !== null && !goOn) await this.#giveBackWaiting(group);
-      if (group !== null) this.#groups.delete(group);
+      this.#waiting.leave(lease);
       this.#running.delete(lease);
+      this.#share.ended();
       this.#room.resolve();
-      if (!this.#stopPulling.signal.aborted) this.#startWaiting();
+      this.#startWaiting();
     });
     this.#running.set(lease, run);
   }
 
   /** Messages that have not started go back at once, so that others see them. */
   async #giveBackWaiting(group?: string): Promise<void> {
-    const goBack = this.#waiting.filter((one) => group === undefined || one.group === group);
-    this.#waiting = this.#waiting.filter((one) => !goBack.includes(one));
-    await Promise.all(goBack.map(({ lease }) => this.#options.acks.release(lease, 0)));
+    await Promise.all(this.#waiting.clear(group).map((lease) => this.#options.acks.release(lease, 0)));
   }
+}
+
+function whenAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -16,14 +16,30 @@ export type Plan = {
 };
 export type Ending = "delete" | "leave" | { releaseAfterSeconds: number };
 
-export type SettleOptions = { receiveCount: number; maxAttempts: number; random?: () => number };
+export type SettleOptions = {
+  receiveCount: number;
+  maxAttempts: number;
+  /** The first wait, when it is another than the usual one. */
+  retryMs?: number | undefined;
+  random?: () => number;
+};
 
-/** A second message of a running job comes back when its first one may have stored the result. */
-const INTERRUPTED = {
-  stopping: { releaseAfterSeconds: 0 },
-  already_running: { releaseAfterSeconds: 10 },
-  lease_lost: "leave",
-} as const satisfies Record<Extract<Outcome, { is: "interrupted" }>["why"], Ending>;
+const RETRY_MS = 5_000;
+
+type Interruption = Extract<Outcome, { is: "interrupted" }>["why"];
+
+/**
+ * A second message of a running job comes back when the other run may have stored the result; ever more rarely, because
+ * each receive brings it nearer to the dead letters.
+ */
+const alreadyRunning = (retryMs = RETRY_MS) => ({ baseMs: 2 * retryMs, maxMs: 900_000 });
+
+function interrupted(why: Interruption, { receiveCount, retryMs, random }: SettleOptions): Ending {
+  if (why === "lease_lost") return "leave";
+  if (why === "stopping") return { releaseAfterSeconds: 0 };
+  const ms = backoffMs(receiveCount, { ...alreadyRunning(retryMs), ...(random && { random }) });
+  return { releaseAfterSeconds: Math.ceil(ms / 1_000) };
+}
 
 const nothing = { store: null, deliver: null, deadLetter: null };
 
@@ -31,6 +47,7 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
   switch (outcome.is) {
     case "succeeded":
     case "expired":
+    case "canceled":
       return {
         ...nothing,
         store: outcome.stored ? null : outcome.result,
@@ -43,6 +60,7 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
         ...nothing,
         store: outcome.keep ? outcome.about.result : null,
         deliver: outcome.about,
+        deadLetter: outcome.putAside ? outcome.error : null,
         message: "delete",
       };
     case "retry":
@@ -50,18 +68,19 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
     case "ignored":
       return { ...nothing, message: "delete" };
     case "interrupted":
-      return { ...nothing, message: INTERRUPTED[outcome.why] };
+      return { ...nothing, message: interrupted(outcome.why, options) };
   }
 }
 
 /** Retries of a job: 5 s, 10 s, 20 s, … up to 15 minutes, or what the other side asked for. */
-export const RETRY_BACKOFF = { baseMs: 5_000, maxMs: 900_000 };
+export const retryBackoff = (baseMs = RETRY_MS) => ({ baseMs, maxMs: 900_000 });
 
 function again(
   { afterMs }: Extract<Outcome, { is: "retry" }>,
-  { receiveCount, random }: SettleOptions,
+  { receiveCount, retryMs, random }: SettleOptions,
 ): Plan {
-  const ms = Math.max(afterMs ?? 0, backoffMs(receiveCount, { ...RETRY_BACKOFF, ...(random && { random }) }));
+  const backoff = { ...retryBackoff(retryMs), ...(random && { random }) };
+  const ms = Math.max(afterMs ?? 0, backoffMs(receiveCount, backoff));
   return { ...nothing, message: { releaseAfterSeconds: Math.ceil(Math.min(ms, 43_000_000) / 1_000) } };
 }
 

@@ -34,9 +34,9 @@ export function createWorkshop({
   return {
     registry,
     inputs: createInputs({ blobs, outbound, buckets: config.buckets }),
-    modelFor({ model, signal }) {
+    modelFor({ model, priority, signal }) {
       const meter = new Meter();
-      return { model: createModel({ client, meter, signal, model }), used: () => meter.used() };
+      return { model: createModel({ client, meter, signal, model, priority }), used: () => meter.used() };
     },
     pages: createPages(),
     rest: (signal) => ({ get: (url) => outbound.getJson(url, { signal }) }),

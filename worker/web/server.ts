@@ -4,17 +4,45 @@ import type { AddressInfo } from "node:net";
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
 import { KamadoError } from "../errors.ts";
+import { isLoopback } from "../loopback.ts";
+import type { Secret } from "../secrets.ts";
+import { isAllowed, refuse } from "./door.ts";
 import type { State } from "./state.ts";
 import { statePage } from "./state-page.ts";
 
 export type Web = { url: string; stop(): Promise<void> };
 
-export function createWebApp(state: () => State): Hono {
+export type WebOptions = {
+  port: number;
+  /** [127.0.0.1] */
+  host?: string;
+  /** Demanded from whoever asks; needed where others than this machine can ask. */
+  token?: Secret | undefined;
+  state(): State;
+};
+
+export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token">): Hono {
   const app = new Hono();
+  app.use(async (context, next) => {
+    if (isAllowed(context, token)) return next();
+    // What only asks whether it lives, as a container's health check does, hears that and no more.
+    if (context.req.path !== "/health") return refuse(context, token);
+    const { status } = state();
+    return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
+  });
   app.get("/health", (context) => {
-    const { status, queue, engine, running, waiting } = state();
+    const { status, queue, engine, running, waiting, slots, allSlots } = state();
     return context.json(
-      { status, queue: queue.health, engine: engine.answers, running, waiting },
+      {
+        status,
+        queue: queue.health,
+        ...(queue.hint && { hint: queue.hint }),
+        engine: engine.answers,
+        running,
+        waiting,
+        slots,
+        allSlots,
+      },
       status === "UNHEALTHY" ? 503 : 200,
     );
   });
@@ -23,18 +51,21 @@ export function createWebApp(state: () => State): Hono {
   return app;
 }
 
-/** Listens on loopback only. Port 0 takes any free one. */
-export async function startWeb(options: { port: number; state(): State }): Promise<Web> {
+/** Port 0 takes any free one. Throws `config_invalid` for an address others can reach without a token. */
+export async function startWeb(options: WebOptions): Promise<Web> {
+  const { host = "127.0.0.1", token } = options;
+  if (!isLoopback(host) && token === undefined)
+    throw new KamadoError(
+      "config_invalid",
+      `KAMADO_WEB_HOST: ${host} can be reached from outside; set KAMADO_WEB_TOKEN or KAMADO_WEB_TOKEN_FILE too.`,
+    );
   const { promise, resolve, reject } = Promise.withResolvers<AddressInfo>();
-  const server = serve(
-    { fetch: createWebApp(options.state).fetch, port: options.port, hostname: "127.0.0.1" },
-    resolve,
-  );
+  const server = serve({ fetch: createWebApp(options).fetch, port: options.port, hostname: host }, resolve);
   server.once("error", (error) => {
     reject(
       new KamadoError(
         "config_invalid",
-        `KAMADO_WEB_PORT: port ${options.port} cannot be used (${error.message}); set another.`,
+        `KAMADO_WEB_PORT: port ${options.port} of ${host} cannot be used (${error.message}); set another.`,
         { cause: error },
       ),
     );
@@ -42,7 +73,7 @@ export async function startWeb(options: { port: number; state(): State }): Promi
   const { port } = await promise;
   let stopped: Promise<void> | undefined;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     stop: () => (stopped ??= new Promise((done) => server.close(() => done()))),
   };
 }

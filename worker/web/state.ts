@@ -4,13 +4,17 @@
 export type State = {
   /** STARTING, READY, BUSY, DRAINING or UNHEALTHY. */
   status: "STARTING" | "READY" | "BUSY" | "DRAINING" | "UNHEALTHY";
-  queue: { url: string; health: string };
+  queue: { url: string; health: string /** What to do about it. */; hint?: string };
   engine: { url: string; model: string; answers: boolean; isDemo: boolean };
   bucket: string;
   topic: string | null;
   running: number;
   waiting: number;
+  /** In use now; fewer than all while errors rise. */
   slots: number;
+  allSlots: number;
+  /** Of this process: `handles` are its open sockets, timers and the like. */
+  process: { residentBytes: number; handles: number };
   /** The latest first. */
   jobs: { id: string; kind: string; outcome: string; at: number; error?: string }[];
 };

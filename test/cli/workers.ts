@@ -1,0 +1,68 @@
+// `kamado worker` processes on one embedded AWS, for tests of what happens to them. Each test has its own; none is left behind.
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { afterEach, beforeEach } from "vitest";
+import { type AwsClients, makeAwsClients } from "../../worker/aws.ts";
+import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
+import type { Queue } from "../../worker/queue/queue.ts";
+import { sqsQueue } from "../../worker/queue/sqs.ts";
+import { createResults, type Results } from "../../worker/run/results.ts";
+import { kamado, SCRIPTED } from "./process.ts";
+
+export type Worker = { child: ChildProcess; exited: Promise<unknown[]>; log(): string };
+
+export type Yard = {
+  aws: LocalAws;
+  clients: AwsClients;
+  queue: Queue;
+  results: Results;
+  start(variables: Record<string, string>): Worker;
+  /** A job of the kind `prompt` under this id. */
+  send(id: string): Promise<string>;
+};
+
+/** Call it at the top of a test file; the function answers the yard of the test that runs. */
+export function workersYard(): () => Yard {
+  const workers: Worker[] = [];
+  let yard: Yard;
+  beforeEach(async () => {
+    const aws = await startLocalAws({ port: 0 });
+    const clients = makeAwsClients(aws);
+    const queue = sqsQueue(clients.sqs, aws.resources.jobsQueueUrl);
+    const results = createResults({ blobs: s3Blobs(clients.s3), bucket: aws.resources.bucket });
+    const start = (variables: Record<string, string>) => {
+      const worker = startWorker(aws, variables);
+      workers.push(worker);
+      return worker;
+    };
+    const send = (id: string) => queue.send(JSON.stringify({ id, kind: "prompt", input: { prompt: id } }));
+    yard = { aws, clients, queue, results, start, send };
+  });
+  afterEach(async () => {
+    for (const { child, exited } of workers.splice(0)) {
+      child.kill("SIGKILL");
+      await exited;
+    }
+    yard.clients.destroy();
+    await yard.aws.stop();
+  });
+  return () => yard;
+}
+
+function startWorker({ endpoint, resources }: LocalAws, variables: Record<string, string>): Worker {
+  const child = kamado(["worker"], {
+    ...SCRIPTED,
+    AWS_ENDPOINT_URL: endpoint,
+    AWS_ACCESS_KEY_ID: "any",
+    AWS_SECRET_ACCESS_KEY: "thing",
+    KAMADO_QUEUE_URL: resources.jobsQueueUrl,
+    KAMADO_TOPIC_ARN: resources.topicArn,
+    KAMADO_LOG_LEVEL: "info",
+    ...variables,
+  });
+  let log = "";
+  for (const stream of [child.stdout!, child.stderr!])
+    stream.setEncoding("utf8").on("data", (text) => (log += text));
+  return { child, exited: once(child, "exit"), log: () => log };
+}

@@ -1,0 +1,94 @@
+// Who may look at a worker's pages, and who may not.
+import { request } from "node:http";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { secret } from "../../worker/secrets.ts";
+import { createWebApp, startWeb } from "../../worker/web/server.ts";
+import type { State } from "../../worker/web/state.ts";
+
+const TOKEN = "a-token-of-some-length";
+const STATE = {
+  status: "READY",
+  queue: { url: "https://sqs.us-east-1.amazonaws.com/123456789012/kamado-jobs", health: "ok" },
+  engine: { url: "http://127.0.0.1:4781", model: "m", answers: true, isDemo: false },
+  jobs: [],
+} as unknown as State;
+const open = createWebApp({ state: () => STATE, token: undefined });
+const locked = createWebApp({ state: () => STATE, token: secret(TOKEN) });
+const basic = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`;
+
+describe("without a token, on this machine", () => {
+  test.each(["localhost:4780", "127.0.0.1:4780", "[::1]:4780", "host.containers.internal:4780"])(
+    "it is served to whoever asks for %s",
+    async (host) => {
+      expect((await open.request("/state", { headers: { host } })).status).toBe(200);
+    },
+  );
+
+  test.each(["rebind.example:4780", "127.0.0.1.evil.example", "evil.example#localhost", ""])(
+    "a page elsewhere that reaches it as %j learns nothing",
+    async (host) => {
+      for (const path of ["/", "/state"]) {
+        const answer = await open.request(path, { headers: { host } });
+        expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining("amazonaws")]);
+      }
+    },
+  );
+});
+
+describe("with a token", () => {
+  test("it is served to whoever has it, under any name: a script by bearer, a browser by password", async () => {
+    for (const authorization of [`Bearer ${TOKEN}`, basic(`:${TOKEN}`), basic(`me:${TOKEN}`)]) {
+      const headers = { host: "mac.local", authorization };
+      expect([authorization, (await locked.request("/state", { headers })).status]).toEqual([
+        authorization,
+        200,
+      ]);
+    }
+  });
+
+  test.each(["", "Bearer", "Bearer wrong", TOKEN, `Bearer ${TOKEN}x`, `Digest ${TOKEN}`, basic(`${TOKEN}:`)])(
+    "%j opens nothing, on this machine neither",
+    async (authorization) => {
+      for (const path of ["/", "/state", "/anything"]) {
+        const answer = await locked.request(path, { headers: { host: "localhost", authorization } });
+        expect(answer.status).toBe(401);
+        expect(await answer.text()).not.toContain("amazonaws");
+      }
+    },
+  );
+
+  test("a health check without it hears whether the worker lives, and no more", async () => {
+    const answer = await locked.request("/health", { headers: { host: "localhost" } });
+    expect([answer.status, await answer.json()]).toEqual([200, { status: "READY" }]);
+  });
+});
+
+describe("where it listens", () => {
+  test("is loopback, unless told otherwise", async () => {
+    const web = await startWeb({ port: 0, state: () => STATE });
+    onTestFinished(() => web.stop());
+    expect(new URL(web.url).hostname).toBe("127.0.0.1");
+  });
+
+  test.each(["0.0.0.0", "::", "192.168.1.2"])("is not %s without a token", async (host) => {
+    await expect(startWeb({ port: 0, host, state: () => STATE })).rejects.toMatchObject({
+      code: "config_invalid",
+      message: expect.stringContaining("set KAMADO_WEB_TOKEN"),
+    });
+  });
+
+  test("is everywhere with one, and who asks by a name of their own needs it too", async () => {
+    const web = await startWeb({ port: 0, host: "0.0.0.0", token: secret(TOKEN), state: () => STATE });
+    onTestFinished(() => web.stop());
+    const statusWith = (headers: Record<string, string>) =>
+      new Promise((resolve, reject) =>
+        request({ port: new URL(web.url).port, path: "/state", headers }, (answer) =>
+          resolve(answer.resume().statusCode),
+        )
+          .on("error", reject)
+          .end(),
+      );
+    expect(await statusWith({ host: "rebind.example" })).toBe(401);
+    expect(await statusWith({ host: "rebind.example", authorization: `Bearer ${TOKEN}` })).toBe(200);
+  });
+});
