@@ -1,29 +1,53 @@
 // The engine a command works with: one that is there already, or a supervised one of our own.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "./config.ts";
+import type { Ready } from "./engine/child.ts";
 import { startEngine } from "./engine/supervisor.ts";
 import { KamadoError } from "./errors.ts";
+import { findLlamaServer } from "./llama-server/place.ts";
 import type { Log } from "./log.ts";
+import { isLoopback } from "./loopback.ts";
+import type { Secret } from "./secrets.ts";
 
-/** `ready` resolves when an engine of our own can serve; one that was there before is asked by the gate. */
-export type OpenEngine = { url: string; ready(): Promise<void>; stop(): Promise<void> };
+/** `ready` resolves when an engine of our own can serve, with what it says of itself; another's is asked by the gate. */
+export type OpenEngine = { url: string; ready(): Promise<Ready | undefined>; stop(): Promise<void> };
+
+/** The toy is nothing to be measured. */
+const DEMO_SLOTS = 8;
 
 /** The engine that is there, or a supervised one of our own. Its address is known at once; it may still be loading. */
-export async function openEngine(config: Config, log: Log): Promise<OpenEngine> {
-  const { url, model, mmproj, backend, script, contextSize } = config.engine;
-  if (url !== undefined) return { url, ready: async () => {}, stop: async () => {} };
-  const port = await freePort(config.engine.port);
+export async function openEngine(
+  config: Config,
+  log: Log,
+  more: { calibrate?: "always" } = {},
+): Promise<OpenEngine> {
+  const { url, model, mmproj, backend, script, contextSize, maxQueue, memoryLimit, isDemo } = config.engine;
+  if (url !== undefined) return { url, ready: async () => undefined, stop: async () => {} };
+  const { host, token } = config.engine;
+  checkHost(host, token);
+  const port = await freePort(config.engine.port, host);
+  const tokenFile = token && keepToken(token);
   const files = backend === "scripted" ? {} : { model, mmproj };
   const engine = startEngine({
     ...files,
     backend,
     script,
+    ...llamaServerOf(config),
     contextSize,
+    maxQueue,
+    host,
     port,
+    tokenFile,
     // More threads than work: on a busy machine they wait for each other longer than the toy thinks.
-    ...(config.engine.isDemo && { threads: 1 }),
-    slots: config.slots,
+    ...(isDemo && { threads: 1 }),
+    slots: config.slots ?? (isDemo && !more.calibrate ? DEMO_SLOTS : "auto"),
+    ...more,
+    dataDir: config.dataDir,
+    memoryLimit,
     logLevel: config.logLevel,
     onLog: (line) => passOn(line, log),
   });
@@ -32,7 +56,42 @@ export async function openEngine(config: Config, log: Log): Promise<OpenEngine> 
       log.error({ station: "engine" }, `the engine cannot be started: ${engine.reason}`);
     else log.info({ station: "engine", state, restarts: engine.restarts }, `engine ${state}`);
   });
-  return { url: `http://127.0.0.1:${port}`, ready: () => engine.ready(), stop: () => engine.stop() };
+  return {
+    url: `http://${ownNameOf(host)}:${port}`,
+    ready: () => engine.ready().then(() => engine.info),
+    stop: async () => {
+      await engine.stop();
+      if (tokenFile !== undefined) rmSync(dirname(tokenFile), { recursive: true, force: true });
+    },
+  };
+}
+
+/** Throws `config_invalid` for an address others can reach without a token. */
+function checkHost(host: string, token: Secret | undefined): void {
+  if (isLoopback(host) || token !== undefined) return;
+  const why = `KAMADO_ENGINE_HOST: ${host} can be reached from outside; set KAMADO_ENGINE_TOKEN or KAMADO_ENGINE_TOKEN_FILE too.`;
+  throw new KamadoError("config_invalid", why);
+}
+
+/** For the engine process: its flags and its environment can be seen by others on the machine, this file cannot. */
+function keepToken(token: Secret): string {
+  const path = join(mkdtempSync(join(tmpdir(), "kamado-token-")), "token");
+  writeFileSync(path, token.reveal(), { mode: 0o600 });
+  return path;
+}
+
+/** What listens on every address listens on loopback too. */
+function ownNameOf(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** Named only where it may be wanted: a path that does not exist is refused. */
+function llamaServerOf({ engine: { backend, llamaServer }, dataDir }: Config): { llamaServer?: string } {
+  if (backend !== "auto" && backend !== "llama-server") return {};
+  const path = llamaServer ?? findLlamaServer(dataDir);
+  return path === undefined ? {} : { llamaServer: path };
 }
 
 /** A line of the engine's own log keeps its level (pino's numbers); what its supervisor says is a warning. */
@@ -55,22 +114,22 @@ function logLine(line: string): { level: number; msg: string } {
 const PORT_WAIT_MS = 3_000;
 
 /** The port itself when nobody listens there, any free one for 0. Throws `config_invalid`. */
-async function freePort(wanted: number): Promise<number> {
+async function freePort(wanted: number, host: string): Promise<number> {
   for (const end = performance.now() + PORT_WAIT_MS; ; await sleep(100)) {
     try {
-      return await listenOnce(wanted);
+      return await listenOnce(wanted, host);
     } catch (cause) {
       if (performance.now() < end) continue;
-      const why = `KAMADO_ENGINE_PORT: port ${wanted} cannot be used (${(cause as NodeJS.ErrnoException).code}); stop what listens there or set another.`;
+      const why = `KAMADO_ENGINE_PORT: port ${wanted} of ${host} cannot be used (${(cause as NodeJS.ErrnoException).code}); stop what listens there or set another.`;
       throw new KamadoError("config_invalid", why, { cause });
     }
   }
 }
 
-function listenOnce(wanted: number): Promise<number> {
+function listenOnce(wanted: number, host: string): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const server = createServer().once("error", reject);
-  server.listen(wanted, "127.0.0.1", () => {
+  server.listen(wanted, host, () => {
     const { port } = server.address() as AddressInfo;
     server.close(() => resolve(port));
   });

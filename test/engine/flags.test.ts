@@ -17,7 +17,8 @@ describe("the flags", () => {
       backend: "scripted",
       host: "127.0.0.1",
       port: 4781,
-      slots: 8,
+      slots: "auto",
+      calibrate: "auto",
       maxQueue: 64,
       stallSeconds: 300,
       logLevel: "info",
@@ -26,6 +27,9 @@ describe("the flags", () => {
 
   test.each([
     [["--slots", "0"], "--slots: must be a whole number from 1 to 256, not 0."],
+    [["--slots", "many"], "--slots: must be a whole number from 1 to 256, not many."],
+    [["--calibrate", "never"], "--calibrate: never is not one of auto, always."],
+    [["--memory-limit", "6 GB"], "--memory-limit: must be like 500M or 6G, not 6 GB."],
     [["--port", "x"], "--port: must be a whole number from 0 to 65535, not x."],
     [["--backend", "mlx"], "--backend: mlx is not one of"],
     [["--backend", "auto"], "--model: is needed."],
@@ -40,6 +44,13 @@ describe("the flags", () => {
   test("with a token the engine may be reached from outside", () => {
     const flags = parseFlags(["--backend", "scripted", "--host", "0.0.0.0", "--token-file", token]);
     expect(flags).toMatchObject({ host: "0.0.0.0", token: "0123456789abcdef" });
+  });
+
+  test.each([
+    ["500M", 500 * 2 ** 20],
+    ["1.5G", 1.5 * 2 ** 30],
+  ])("a memory limit of %s is %i bytes", (text, memoryLimit) => {
+    expect(parseFlags(["--backend", "scripted", "--memory-limit", text])).toMatchObject({ memoryLimit });
   });
 
   test.each([

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { Line, retryAfterSeconds } from "../../worker/engine/line.ts";
+import { INTERACTIVE } from "../../worker/engine/turn-order.ts";
 
 const never = new AbortController().signal;
+const enter = (line: Line, rank = INTERACTIVE) => line.enter(rank)[0]!;
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("the line", () => {
@@ -9,7 +11,7 @@ describe("the line", () => {
     const line = new Line(2, 10);
     const order: number[] = [];
     const places = [0, 1, 2, 3].map((n) => {
-      const place = line.enter();
+      const place = enter(line);
       void place.turn(never).then(() => order.push(n));
       return place;
     });
@@ -25,15 +27,15 @@ describe("the line", () => {
 
   test("counts those who are only being prepared, and is full for the next", () => {
     const line = new Line(1, 1);
-    const [first] = [line.enter(), line.enter()];
-    expect(() => line.enter()).toThrow("All 1 slots are taken");
+    const [first] = [enter(line), enter(line)];
+    expect(() => enter(line)).toThrow("All 1 slots are taken");
     first!.leave();
-    line.enter();
+    enter(line);
   });
 
   test("who gives up leaves no gap", async () => {
     const line = new Line(1, 10);
-    const [first, second, third] = [line.enter(), line.enter(), line.enter()];
+    const [first, second, third] = [enter(line), enter(line), enter(line)];
     const bored = new AbortController();
     await first.turn(never);
     const given = second.turn(bored.signal).catch(() => second.leave());
@@ -44,6 +46,48 @@ describe("the line", () => {
     await turn;
     expect([line.busy, line.waiting]).toEqual([1, 0]);
   });
+});
+
+test("several answers come in together or not at all", () => {
+  const line = new Line(1, 3);
+  const three = line.enter(5, 3);
+  expect(() => line.enter(5, 2)).toThrow("All 1 slots are taken");
+  expect(line.waiting).toBe(3);
+  for (const place of three) place.leave();
+  expect(line.enter(5, 4)).toHaveLength(4);
+  expect(() => line.enter(5, 5)).toThrow("n: this engine's line has room for 4 such answers in all.");
+});
+
+test("jobs leave a quarter of the line to people", () => {
+  const line = new Line(2, 8);
+  line.enter(5, 8);
+  expect(() => line.enter(9)).toThrow("All 2 slots are taken");
+  expect(line.enter(INTERACTIVE, 2)).toHaveLength(2);
+  expect(() => line.enter(INTERACTIVE)).toThrow("All 2 slots are taken");
+});
+
+test("who waits in person goes before jobs, and what is warm before what is cold", async () => {
+  const line = new Line(1, 10);
+  const order: string[] = [];
+  const wait = (name: string, rank: number, warm = 0) => {
+    const place = enter(line, rank);
+    void place
+      .turn(never, () => warm)
+      .then(() => {
+        order.push(name);
+        setImmediate(place.leave);
+      });
+  };
+  const first = enter(line);
+  await first.turn(never);
+  wait("job 5", 5);
+  wait("job 9, cold", 9);
+  wait("job 9, warm", 9, 300);
+  wait("person", INTERACTIVE);
+  expect(line.list().map(({ rank }) => rank)).toEqual([5, 9, 9, INTERACTIVE]);
+  first.leave();
+  while (line.busy > 0) await settled();
+  expect(order).toEqual(["person", "job 9, warm", "job 9, cold", "job 5"]);
 });
 
 test.each([

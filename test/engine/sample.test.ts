@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { drawToken, randomStream } from "../../worker/engine/sample.ts";
+import { drawToken, type Recent, randomStream } from "../../worker/engine/sample.ts";
 
 const candidates = [
   { token: 10, probability: 0.5 },
@@ -34,6 +34,40 @@ describe("a token is drawn", () => {
   test("less likely again when it was said lately", () => {
     const how = { ...open, temperature: 0, repetitionPenalty: 2 };
     expect(drawToken(candidates, how, new Set([10]), () => 0.5)).toBe(11);
+  });
+
+  const at0 = { ...open, temperature: 0 };
+  test.each<[string, object, Recent, number]>([
+    [
+      "for each time it was said, by the frequency penalty",
+      { frequencyPenalty: 0.3 },
+      new Map([[10, 2]]),
+      11,
+    ],
+    ["not yet when it was said once", { frequencyPenalty: 0.3 }, new Map([[10, 1]]), 10],
+    ["once, by the presence penalty", { presencePenalty: 0.6 }, new Map([[10, 7]]), 11],
+    ["and more likely by a negative one", { presencePenalty: -2 }, new Set([12]), 12],
+    ["with a bias against it", { logitBias: new Map([[10, -1]]) }, new Map(), 11],
+    ["and certain with a bias for it", { logitBias: new Map([[12, 100]]) }, new Map(), 12],
+    [
+      "and never when it is forbidden",
+      { logitBias: new Map([10, 11].map((id) => [id, -100])) },
+      new Map(),
+      12,
+    ],
+    [
+      "when bias and penalty together say so",
+      { logitBias: new Map([[12, 2]]), presencePenalty: 3 },
+      new Set([12]),
+      10,
+    ],
+  ])("less likely %s", (_, how, recent, expected) => {
+    expect(drawToken(candidates, { ...at0, ...how }, recent, () => 0.5)).toBe(expected);
+  });
+
+  test("even when all there are are forbidden", () => {
+    const logitBias = new Map([10, 11, 12].map((id) => [id, -100]));
+    expect(drawToken(candidates, { ...at0, logitBias }, nobody, () => 0.5)).toBe(10);
   });
 
   test("the same with the same seed", () => {

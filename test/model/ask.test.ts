@@ -17,11 +17,12 @@ afterEach(async () => {
 async function modelOn(
   replies: Reply[] | ((seen: Seen, count: number) => Reply),
   more: Partial<ModelOptions> = {},
+  engine?: string,
 ) {
   const script = Array.isArray(replies)
     ? (_: Seen, count: number) => replies[Math.min(count, replies.length) - 1]!
     : replies;
-  const server = await engineServer(script);
+  const server = await engineServer(script, engine);
   const client = new EngineClient({ url: server.url });
   cleanups.push(() => client.close(), server.close);
   const meter = new Meter();
@@ -53,6 +54,20 @@ describe("an answer as text", () => {
     await model.ask(QUESTION);
     expect(seen[0]!.body.model).toBe("big-27b");
     expect(meter.used().engine).toBe("kamado");
+  });
+});
+
+describe("a job's priority", () => {
+  test("is told to our own engine", async () => {
+    const { model, seen } = await modelOn([says("2")], { priority: 7 });
+    await model.ask(QUESTION);
+    expect(seen[0]!.body.priority).toBe(7);
+  });
+
+  test("is not told to others, where it may mean something else or be refused", async () => {
+    const { model, seen } = await modelOn([says("2")], { priority: 7 }, "vllm");
+    await model.ask(QUESTION);
+    expect(seen[0]!.body).not.toHaveProperty("priority");
   });
 });
 

@@ -199,15 +199,27 @@ describe("a refusal keeps the engine's words and gets the code that says what to
 });
 
 describe("an engine that is not there", () => {
-  test("nobody listens, the connection breaks, or no answer comes: the job can be tried again", async () => {
+  test("one that ends while it is to answer is told apart: what it was asked may be why", async () => {
     const reset = await withEngine("reset", (client) => failure(client.chat(QUESTION, never)));
+    const behind = await withEngine(
+      {
+        status: 503,
+        body: { error: { message: "llama-server ended while it answered", code: "engine_died" } },
+      },
+      (client) => failure(client.chat(QUESTION, never)),
+    );
+    expect([reset.code, reset.retry]).toEqual(["engine_died", true]);
+    expect(behind.code).toBe("engine_died");
+  });
+
+  test("nobody listens, or no answer comes: the job can be tried again", async () => {
     const silent = await withEngine("hang", (client) => failure(client.chat(QUESTION, never)), {
       timeoutMs: 50,
     });
     const gone = new EngineClient({ url: "http://127.0.0.1:1" });
     const refused = await failure(gone.chat(QUESTION, never));
     await gone.close();
-    expect([reset.code, silent.code, refused.code]).toEqual(Array(3).fill("engine_unavailable"));
+    expect([silent.code, refused.code]).toEqual(Array(2).fill("engine_unavailable"));
     expect(refused.message).toContain("127.0.0.1:1");
     expect(refused.message).toContain("ECONNREFUSED");
   });
@@ -233,6 +245,8 @@ describe("what the engine says about itself", () => {
 
   test.for([
     [{ body: { status: "ok" } }, { is: "ready" }],
+    [{ body: { slots: { total: 3 } } }, { is: "ready", slots: 3 }],
+    [{ body: { slots: 3 } }, { is: "ready" }],
     [{ status: 503, body: { error: { message: "Loading model" } } }, { is: "loading" }],
     // LM Studio and Ollama have no /health; that they list their models is sign enough.
     [{ status: 404, body: "not found" }, { is: "ready" }],

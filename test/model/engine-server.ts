@@ -7,16 +7,18 @@ export type Reply = { status?: number; headers?: Record<string, string>; body: u
 export type Seen = { path: string; headers: IncomingMessage["headers"]; body: any };
 type Script = (seen: Seen, count: number) => Reply;
 
-export const MODELS = { body: { object: "list", data: [{ id: "kitchen-1b", owned_by: "kamado" }] } };
+const modelsOf = (engine: string) => ({
+  body: { object: "list", data: [{ id: "kitchen-1b", owned_by: engine }] },
+});
 
 /** Answers /v1/models by itself; everything else comes from `script`. `dropped` resolves when a client hangs up. */
-export async function engineServer(script: Script) {
+export async function engineServer(script: Script, engine = "kamado") {
   const seen: Seen[] = [];
   const dropped = Promise.withResolvers<void>();
   const server = createServer(async (request, response) => {
     const text = (await request.toArray()).join("");
     const one = { path: request.url!, headers: request.headers, body: text ? JSON.parse(text) : null };
-    if (one.path.endsWith("/v1/models")) return send(response, MODELS);
+    if (one.path.endsWith("/v1/models")) return send(response, modelsOf(engine));
     seen.push(one);
     response.once("close", () => !response.writableFinished && dropped.resolve());
     send(response, script(one, seen.length));

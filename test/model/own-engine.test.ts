@@ -5,19 +5,22 @@ import { KamadoError } from "../../worker/errors.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel } from "../../worker/model/model.ts";
 import { Meter } from "../../worker/model/usage.ts";
-import { scripted } from "../engine/running.ts";
+import { scripted, until } from "../engine/running.ts";
 
-async function onOurEngine(script: Record<string, unknown>, more: { model?: string } = {}) {
+async function onOurEngine(
+  script: Record<string, unknown>,
+  more: { model?: string; priority?: number } = {},
+) {
   const engine = await scripted(script);
   const client = new EngineClient({ url: engine.url });
   const meter = new Meter();
-  const signal = new AbortController().signal;
+  const { signal } = new AbortController();
   const close = async () => {
     await client.close();
     await engine.close();
   };
   const model = createModel({ client, meter, signal, ...more });
-  return { model, client, meter, [Symbol.asyncDispose]: close };
+  return { model, client, meter, core: engine.core, [Symbol.asyncDispose]: close };
 }
 
 const QUESTION = { instructions: "Answer.", content: "Q: is it locked?" };
@@ -28,7 +31,7 @@ test("asking, deciding and the receipt fit together", async () => {
     rules: [{ when: "locked", answer: ["Yes.", "y", { locked: true }], logprobs: { y: 0.75, n: 0.25 } }],
   });
   const { model, client, meter } = kitchen;
-  expect(await client.health()).toEqual({ is: "ready" });
+  expect(await client.health()).toEqual({ is: "ready", slots: 4 });
   expect(await model.ask(QUESTION)).toBe("Yes.");
   const { choice, probabilities } = await model.decide({ ...QUESTION, options: ["y", "n"] });
   expect([choice, probabilities.y]).toEqual(["y", expect.closeTo(0.75, 5)]);
@@ -37,6 +40,14 @@ test("asking, deciding and the receipt fit together", async () => {
   });
   expect(meter.used()).toMatchObject({ model: "pan", engine: "kamado", repairs: 0 });
   expect(meter.used().promptTokens).toBeGreaterThan(0);
+});
+
+test("a job waits in the engine's line as its priority says", async () => {
+  await using kitchen = await onOurEngine({ rules: [{ do: "hang" }] }, { priority: 7 });
+  const asked = kitchen.model.ask(QUESTION).catch(() => "cut off");
+  await until(() => kitchen.core.seats.list()[0]!.rank === 7);
+  await kitchen.client.close();
+  expect(await asked).toBe("cut off");
 });
 
 test.for([

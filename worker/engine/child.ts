@@ -4,6 +4,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import type { ErrorCode } from "../errors.ts";
+import type { BackendInfo } from "./backend.ts";
+import type { Health } from "./health.ts";
 
 export type EngineFlags = {
   model?: string | undefined;
@@ -11,10 +14,15 @@ export type EngineFlags = {
   backend?: string | undefined;
   /** for the scripted backend: a file, or the JSON itself */
   script?: string | undefined;
+  llamaServer?: string | undefined;
   host?: string | undefined;
   /** [4781]; 0 takes a free one, and restarts keep it */
   port?: number | undefined;
-  slots?: number | undefined;
+  /** ["auto"]: what the machine was measured to run best, kept in `dataDir` */
+  slots?: number | "auto" | undefined;
+  calibrate?: "auto" | "always" | undefined;
+  dataDir?: string | undefined;
+  memoryLimit?: string | undefined;
   contextSize?: number | undefined;
   threads?: number | undefined;
   maxQueue?: number | undefined;
@@ -25,8 +33,15 @@ export type EngineFlags = {
 
 export type EngineEvent =
   | { event: "listening"; url: string }
-  | { event: "ready" }
-  | { event: "failed"; reason: string };
+  | ({ event: "ready" } & Ready)
+  | { event: "failed"; reason: string; code?: ErrorCode };
+
+/** What an engine that can serve says of itself. */
+export type Ready = BackendInfo & {
+  memory: Health["memory"];
+  /** a table, when the slots were chosen by one */
+  calibration?: string[];
+};
 
 export type Watcher = {
   onEvent(event: EngineEvent): void;

@@ -1,28 +1,28 @@
 // The engine's core: loads one backend, lets requests through the line into it, and knows how it is.
 // HTTP stands in front of it (http/), the model behind it (backend.ts).
 import { KamadoError, toKamadoError } from "../errors.ts";
-import { JsonEnd, StopScanner } from "./answer.ts";
-import type { Backend, BackendInfo, Generation, Outcome, Prepared, Token } from "./backend.ts";
+import type { Backend, BackendInfo, BackendState } from "./backend.ts";
+import type { Health } from "./health.ts";
 import { Line, type Place } from "./line.ts";
+import { Metrics, type Times } from "./metrics.ts";
+import { type Answered, type Phases, type Piece, preparePhases, runPhases } from "./phases.ts";
+import { operationOf, type Question, withSeed } from "./question.ts";
+import { Seats } from "./seats.ts";
 
-export type State = "STARTING" | "READY" | "BUSY" | "SETUP_FAILED" | "UNHEALTHY";
-export type Health = {
-  state: State;
-  model: string | null;
-  backend: string | null;
-  slots: { busy: number; total: number };
-  waiting: number;
-  reason?: string;
-};
+export type { Health, State } from "./health.ts";
 export type CoreOptions = { slots: number; maxQueue: number; stallMs: number };
 
-/** A request that has its place in the line and was found good. `leave` must be called, whatever happens. */
-export type Admitted = { generation: Generation; prepared: Prepared; place: Place };
-/** What goes to the client: text, and the probabilities of the tokens it was made from. */
-export type Piece = { text: string; tokens: Token[] };
+/** An answer that has its place in the line and was found good. `leave` must be called, whatever happens. */
+export type Admitted = { phases: Phases; place: Place; rank: number; arrivedAt: number };
 
 export class Core {
-  readonly line: Line;
+  line: Line;
+  seats: Seats;
+  /** What loading is about just now, and what the model was found to need of memory: whoever loads says so. */
+  loading: string | undefined;
+  estimatedBytes: number | undefined;
+  readonly metrics = new Metrics();
+  readonly #maxQueue: number;
   readonly #stallMs: number;
   #backend: Backend | undefined;
   #failure: string | undefined;
@@ -31,12 +31,19 @@ export class Core {
 
   constructor({ slots, maxQueue, stallMs }: CoreOptions) {
     this.line = new Line(slots, maxQueue);
+    this.seats = new Seats(slots);
+    this.#maxQueue = maxQueue;
     this.#stallMs = stallMs;
   }
 
   async load(open: () => Promise<Backend>): Promise<void> {
     try {
-      this.#backend = await open();
+      const backend = await open();
+      const { slots } = backend.info;
+      // The backend may have chosen their number itself. Nobody is in the line before there is one.
+      if (slots !== this.line.slots)
+        [this.line, this.seats] = [new Line(slots, this.#maxQueue), new Seats(slots)];
+      this.#backend = backend;
     } catch (thrown) {
       this.#failure = toKamadoError(thrown, "engine_unavailable").message;
       throw thrown;
@@ -46,53 +53,72 @@ export class Core {
   get info(): BackendInfo | undefined {
     return this.#backend?.info;
   }
+  /** What the backend tells of its inside, when it does. */
+  get inside(): BackendState | undefined {
+    return this.#backend?.state?.();
+  }
 
   health(): Health {
     const { busy, slots, waiting } = this.line;
     const { model = null, backend = null } = this.info ?? {};
-    const base = { model, backend, slots: { busy, total: slots }, waiting };
+    const memory = { estimatedBytes: this.estimatedBytes ?? null, residentBytes: process.memoryUsage.rss() };
+    const base = { model, backend, slots: { busy, total: slots }, waiting, memory };
     if (this.#failure !== undefined) return { state: "SETUP_FAILED", ...base, reason: this.#failure };
-    if (!this.#backend) return { state: "STARTING", ...base };
+    if (!this.#backend)
+      return { state: "STARTING", ...base, ...(this.loading !== undefined && { reason: this.loading }) };
     const quietMs = performance.now() - this.#progressAt;
     if (busy > 0 && quietMs > this.#stallMs)
       return { state: "UNHEALTHY", ...base, reason: `No token for ${Math.round(quietMs / 1_000)} s.` };
     return { state: busy >= slots ? "BUSY" : "READY", ...base };
   }
 
-  /** A place in the line and the backend's word that the request can run; throws what the client must hear. */
-  async admit(generation: Generation): Promise<Admitted> {
+  /** Places in the line and the backend's word that the request can run; throws what the client must hear. */
+  async admit({ generation, count, rank, thinkingBudget }: Question): Promise<Admitted[]> {
     const backend = this.#ready();
-    const place = this.line.enter();
+    const arrivedAt = performance.now();
+    const places = this.line.enter(rank, count);
+    const admitted: Admitted[] = [];
     try {
-      return { generation, prepared: await backend.prepare(generation), place };
+      for (const [nth, place] of places.entries()) {
+        const phases = await preparePhases(backend, withSeed(generation, nth), thinkingBudget);
+        admitted.push({ phases, place, rank, arrivedAt });
+      }
+      return admitted;
     } catch (thrown) {
-      place.leave();
+      for (const place of places) place.leave();
       throw thrown;
     }
   }
 
   /** Waits for the turn, runs, and hands out pieces as they come. Leaves the line in every case. */
   async run(
-    { generation, prepared, place }: Admitted,
+    { phases, place, rank, arrivedAt }: Admitted,
     onPiece: (piece: Piece) => void,
     signal: AbortSignal,
-  ): Promise<Outcome> {
+  ): Promise<Answered> {
+    const first = phases.thinking ?? phases.answer;
     try {
-      await place.turn(signal);
-      this.#progressAt = performance.now();
-      const scanner = new StopScanner(generation.stop);
-      const end = generation.schema !== undefined ? new JsonEnd() : undefined;
-      const outcome = await prepared.run((token) => {
-        this.#progressAt = performance.now();
-        const text = scanner.push(end ? end.push(token.text) : token.text);
-        onPiece({ text, tokens: [token] });
-        return !scanner.stopped && !end?.closed;
-      }, signal);
-      const rest = scanner.flush();
-      if (rest !== "") onPiece({ text: rest, tokens: [] });
-      return outcome;
+      await place.turn(signal, () => first.warmTokens?.() ?? 0);
+      const times: Times = {
+        arrivedAt,
+        turnAt: this.#progress(),
+        firstTokenAt: undefined,
+        lastTokenAt: undefined,
+      };
+      const seat = this.seats.take(rank, first.promptTokens);
+      const hear = (piece: Piece) => {
+        if (piece.tokens.length > 0) {
+          times.lastTokenAt = this.#progress();
+          times.firstTokenAt ??= times.lastTokenAt;
+          seat.heard();
+        }
+        onPiece(piece);
+      };
+      const answered = await runPhases(this.#backend!, phases, hear, signal).finally(seat.leave);
+      this.metrics.answered(operationOf(phases.generation), rank, times, answered);
+      return answered;
     } finally {
-      this.#progressAt = performance.now();
+      this.#progress();
       place.leave();
     }
   }
@@ -106,6 +132,12 @@ export class Core {
 
   async close(): Promise<void> {
     await this.#backend?.close();
+  }
+
+  /** Something moves: now. */
+  #progress(): number {
+    this.#progressAt = performance.now();
+    return this.#progressAt;
   }
 
   #ready(): Backend {

@@ -1,8 +1,8 @@
 // The engine process's flags: parsed, checked and explained. The only way anything reaches this process from outside.
 import { existsSync, readFileSync } from "node:fs";
-import { isIP } from "node:net";
 import { parseArgs } from "node:util";
 import { KamadoError } from "../errors.ts";
+import { isLoopback } from "../loopback.ts";
 import { BACKENDS, type BackendName } from "./backend.ts";
 
 export type Flags = {
@@ -10,9 +10,17 @@ export type Flags = {
   mmproj?: string;
   backend: BackendName;
   script?: string;
+  /** the program, for the backend of that name */
+  llamaServer?: string;
   host: string;
   port: number;
-  slots: number;
+  /** "auto": what the machine was measured to run best, kept in `dataDir`; without one the default */
+  slots: number | "auto";
+  /** "always": measured anew, whatever is kept */
+  calibrate: "auto" | "always";
+  dataDir?: string;
+  /** in bytes, instead of what the system says there is */
+  memoryLimit?: number;
   contextSize?: number;
   /** of the CPU; the library chooses without it */
   threads?: number;
@@ -27,9 +35,13 @@ const OPTIONS = {
   mmproj: { type: "string" },
   backend: { type: "string", default: "auto" },
   script: { type: "string" },
+  "llama-server": { type: "string" },
   host: { type: "string", default: "127.0.0.1" },
   port: { type: "string", default: "4781" },
-  slots: { type: "string", default: "8" },
+  slots: { type: "string", default: "auto" },
+  calibrate: { type: "string", default: "auto" },
+  "data-dir": { type: "string" },
+  "memory-limit": { type: "string" },
   "context-size": { type: "string" },
   threads: { type: "string" },
   "max-queue": { type: "string", default: "64" },
@@ -43,10 +55,11 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"
 export function parseFlags(argv: readonly string[]): Flags {
   const values = read(argv);
   const flags: Flags = {
-    backend: chooseBackend(values.backend, values),
+    backend: chooseBackend(values.backend, { ...values, llamaServer: values["llama-server"] }),
     host: values.host,
     port: whole("port", values.port, 0, 65_535),
-    slots: whole("slots", values.slots, 1, 256),
+    slots: values.slots === "auto" ? "auto" : whole("slots", values.slots, 1, 256),
+    calibrate: oneOf("calibrate", values.calibrate, ["auto", "always"]),
     maxQueue: whole("max-queue", values["max-queue"], 0, 100_000),
     stallSeconds: whole("stall-seconds", values["stall-seconds"], 1, 86_400),
     logLevel: values["log-level"],
@@ -55,6 +68,9 @@ export function parseFlags(argv: readonly string[]): Flags {
   if (values.model !== undefined) flags.model = file("model", values.model);
   if (values.mmproj !== undefined) flags.mmproj = file("mmproj", values.mmproj);
   if (values.script !== undefined) flags.script = values.script;
+  if (values["llama-server"] !== undefined) flags.llamaServer = file("llama-server", values["llama-server"]);
+  if (values["data-dir"] !== undefined) flags.dataDir = values["data-dir"];
+  if (values["memory-limit"] !== undefined) flags.memoryLimit = bytes("memory-limit", values["memory-limit"]);
   if (values["context-size"] !== undefined)
     flags.contextSize = whole("context-size", values["context-size"], 16, 10_000_000);
   if (values.threads !== undefined) flags.threads = whole("threads", values.threads, 1, 1_024);
@@ -73,13 +89,19 @@ function read(argv: readonly string[]) {
   }
 }
 
-/** A model with a projector needs a backend that has eyes. */
-export function chooseBackend(wanted: string, { mmproj }: { mmproj?: string | undefined }): BackendName {
-  if (wanted === "auto") return mmproj === undefined ? "node-llama-cpp" : "llama-node";
+/** A model with a projector needs a backend that has eyes: llama-server where there is one. */
+export function chooseBackend(
+  wanted: string,
+  { mmproj, llamaServer }: { mmproj?: string | undefined; llamaServer?: string | undefined },
+): BackendName {
+  if (wanted === "auto" && mmproj === undefined) return "node-llama-cpp";
+  if (wanted === "auto") return llamaServer === undefined ? "llama-node" : "llama-server";
   const found = BACKENDS.find((name) => name === wanted);
   if (found === undefined) throw bad("backend", `${wanted} is not one of auto, ${BACKENDS.join(", ")}`);
   if (found === "node-llama-cpp" && mmproj !== undefined)
     throw bad("backend", "node-llama-cpp reads no pictures: leave --mmproj out, or take llama-node");
+  if (found === "llama-server" && llamaServer === undefined)
+    throw bad("llama-server", "the program is needed; `kamado engine install-llama-server` builds it");
   return found;
 }
 
@@ -88,6 +110,19 @@ function whole(flag: string, text: string, min: number, max: number): number {
   if (!(value >= min && value <= max))
     throw bad(flag, `must be a whole number from ${min} to ${max}, not ${text}`);
   return value;
+}
+
+function oneOf<T extends string>(flag: string, text: string, all: readonly T[]): T {
+  const found = all.find((one) => one === text);
+  if (found === undefined) throw bad(flag, `${text} is not one of ${all.join(", ")}`);
+  return found;
+}
+
+/** "6G" -> bytes: M and G are powers of 1,024. */
+function bytes(flag: string, text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([MG])$/.exec(text) ?? [];
+  if (number === undefined) throw bad(flag, `must be like 500M or 6G, not ${text}`);
+  return Number(number) * 2 ** (unit === "G" ? 30 : 20);
 }
 
 function file(flag: string, path: string): string {
@@ -100,8 +135,5 @@ function secret(path: string): string {
   if (token.length < 16) throw bad("token-file", "the token must have at least 16 characters");
   return token;
 }
-
-const isLoopback = (host: string) =>
-  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 
 const bad = (flag: string, what: string) => new KamadoError("config_invalid", `--${flag}: ${what}.`);

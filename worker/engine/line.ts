@@ -1,25 +1,37 @@
-// The waiting line before the slots: bounded, first come first served. Who runs where inside a backend is its own affair.
+// The waiting line before the slots: bounded, and counted so that nothing grows without end. Who is next is turn-order.ts's
+// business, who runs where inside a backend the backend's own.
 import { KamadoError } from "../errors.ts";
+import { invalid } from "./refuse.ts";
+import { INTERACTIVE, nextTurn, type Waiter } from "./turn-order.ts";
 
-/** One request's stay, from the door to the way out. */
+/** One answer's stay, from the door to the way out. */
 export type Place = {
   /** Resolves when a slot is free; rejects with the signal's reason when it fires first. */
-  turn(signal: AbortSignal): Promise<void>;
+  turn(signal: AbortSignal, warmTokens?: () => number): Promise<void>;
   /** Gives the slot, or the place that never got one, back. Who waits gives up by the signal. May be called twice. */
   leave(): void;
 };
 
+/** The share of the line that only interactive requests may take. */
+const RESERVED = 0.25;
+
+type Entry = Waiter & { since: number; call(): void };
+
 export class Line {
   readonly #slots: number;
   readonly #maxWaiting: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: Entry[] = [];
+  /** Places that jobs leave free, so that nobody who waits in person is refused for them. */
+  readonly #reserved: number;
   #inside = 0;
   #busy = 0;
   #meanMs = 1_000;
+  #afterOverdue = false;
 
   constructor(slots: number, maxWaiting: number) {
     this.#slots = slots;
     this.#maxWaiting = maxWaiting;
+    this.#reserved = Math.floor(maxWaiting * RESERVED);
   }
 
   get slots(): number {
@@ -32,10 +44,22 @@ export class Line {
     return this.#inside - this.#busy;
   }
 
-  /** Takes a place or throws `engine_busy`: also what is only being prepared counts, so that nothing grows unbounded. */
-  enter(): Place {
-    if (this.#inside >= this.#slots + this.#maxWaiting) throw this.#full();
-    this.#inside++;
+  /** Who waits for a slot, the oldest first. */
+  list(): { rank: number; waitedMs: number }[] {
+    const now = performance.now();
+    return this.#waiting.map(({ rank, since }) => ({ rank, waitedMs: now - since }));
+  }
+
+  /** Takes `count` places or none. Throws `engine_busy`: also what is only being prepared counts. */
+  enter(rank: number, count = 1): Place[] {
+    const room = this.#slots + this.#maxWaiting - (rank === INTERACTIVE ? 0 : this.#reserved);
+    if (count > room) throw invalid("n", `n: this engine's line has room for ${room} such answers in all.`);
+    if (this.#inside + count > room) throw this.#full();
+    this.#inside += count;
+    return Array.from({ length: count }, () => this.#place(rank));
+  }
+
+  #place(rank: number): Place {
     let state: "line" | "slot" | "gone" = "line";
     let since = 0;
     const call = () => {
@@ -43,7 +67,7 @@ export class Line {
       since = performance.now();
     };
     return {
-      turn: (signal) => this.#turn(call, signal),
+      turn: (signal, warmTokens = () => 0) => this.#turn({ rank, warmTokens }, call, signal),
       leave: () => {
         if (state === "gone") return;
         if (state === "slot") this.#free(performance.now() - since);
@@ -53,17 +77,22 @@ export class Line {
     };
   }
 
-  async #turn(call: () => void, signal: AbortSignal): Promise<void> {
+  async #turn(who: Pick<Entry, "rank" | "warmTokens">, call: () => void, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#busy < this.#slots) {
       this.#busy++;
       return call();
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const entry = () => {
-      signal.removeEventListener("abort", giveUp);
-      call();
-      resolve();
+    const entry: Entry = {
+      ...who,
+      passedOver: 0,
+      since: performance.now(),
+      call() {
+        signal.removeEventListener("abort", giveUp);
+        call();
+        resolve();
+      },
     };
     const giveUp = () => {
       this.#waiting.splice(this.#waiting.indexOf(entry), 1);
@@ -77,9 +106,14 @@ export class Line {
   /** A slot goes straight to the next in line, so that nobody can slip in between. */
   #free(tookMs: number): void {
     this.#meanMs += (tookMs - this.#meanMs) / 8;
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#busy--;
+    if (this.#waiting.length === 0) {
+      this.#busy--;
+      return;
+    }
+    const { at, overdue } = nextTurn(this.#waiting, { slots: this.#slots, afterOverdue: this.#afterOverdue });
+    this.#afterOverdue = overdue;
+    for (let older = 0; older < at; older++) this.#waiting[older]!.passedOver++;
+    this.#waiting.splice(at, 1)[0]!.call();
   }
 
   #full(): KamadoError {

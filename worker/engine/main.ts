@@ -3,15 +3,18 @@
 import { writeSync } from "node:fs";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
-import { KamadoError } from "../errors.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
+import { DEFAULT_SLOTS } from "./calibration/choose.ts";
+import { openSized } from "./calibration/open.ts";
 import { Core } from "./core.ts";
 import { type Flags, parseFlags } from "./flags.ts";
 import { createApp } from "./http/app.ts";
-import { openBackend } from "./open-backend.ts";
 import { quiet } from "./quiet.ts";
 
 /** How long running requests may go on after SIGTERM. */
 const DRAIN_MS = 10_000;
+/** The model does not fit into this machine's memory: the same flags will fail again. */
+const NO_ROOM = 3;
 
 function flagsOrExit(): Flags {
   try {
@@ -32,7 +35,11 @@ const log = pino(
   { level: flags.logLevel, base: { part: "engine" } },
   pino.destination({ fd: err, sync: true }),
 );
-const core = new Core({ ...flags, stallMs: flags.stallSeconds * 1_000 });
+const core = new Core({
+  ...flags,
+  slots: flags.slots === "auto" ? DEFAULT_SLOTS : flags.slots,
+  stallMs: flags.stallSeconds * 1_000,
+});
 const app = createApp({ core, log, token: flags.token });
 
 const server = serve({ fetch: app.fetch, hostname: flags.host, port: flags.port }, ({ port }) => {
@@ -48,13 +55,23 @@ function fatal(message: string): never {
 }
 
 async function load(log: Logger): Promise<void> {
+  let calibration: string[] | undefined;
   try {
-    await core.load(() => openBackend(flags, log));
+    await core.load(async () => {
+      const opened = await openSized(flags, log, (doing) => (core.loading = doing));
+      core.estimatedBytes = opened.estimatedBytes;
+      calibration = opened.calibration;
+      return opened.backend;
+    });
     log.info({ ...core.info }, "ready");
-    say("ready", { ...core.info });
+    say("ready", { ...core.info, memory: core.health().memory, calibration });
   } catch (thrown) {
+    const { code, message } = toKamadoError(thrown, "engine_unavailable");
     log.error({ err: thrown }, "the model could not be loaded");
-    say("failed", { reason: core.health().reason });
+    say("failed", { code, reason: message });
+    if (code !== "memory_insufficient") return;
+    writeSync(err, `Error: ${message}\n`);
+    process.exit(NO_ROOM);
   }
 }
 

@@ -1,9 +1,18 @@
-// Draws a token from the model's own distribution, for requests that ask for probabilities: the library would change the
-// distribution it reports while it samples. Pure.
+// Draws a token from the model's own distribution, for requests that ask for probabilities or lean on single tokens: the
+// libraries would change the distribution they report while they sample. Pure.
 import type { Sampling } from "./backend.ts";
 
 /** A token's id and its probability at temperature 1, most probable first. */
 export type Candidate = { token: number; probability: number };
+/** The tokens said lately: each with how often, or only which. */
+export type Recent = ReadonlyMap<number, number> | ReadonlySet<number>;
+type How = Pick<Sampling, "temperature" | "topK" | "topP" | "repetitionPenalty"> &
+  Partial<Pick<Sampling, "frequencyPenalty" | "presencePenalty" | "logitBias">>;
+/** A token with its logarithm, up to a constant that is the same for all. */
+type Weighed = { token: number; log: number };
+
+/** What forbids a token, in OpenAI's scale. */
+const FORBIDDEN = -100;
 
 /** mulberry32: a small generator whose stream depends on nothing but the seed. Numbers are 0..1. */
 export function randomStream(seed: number): () => number {
@@ -16,19 +25,20 @@ export function randomStream(seed: number): () => number {
   };
 }
 
-/** Penalty, then top_k, top_p and temperature, in llama.cpp's order. `candidates` is not empty. */
+/** Bias, penalties, then top_k, top_p and temperature, in llama.cpp's order. `candidates` is not empty. */
 export function drawToken(
   candidates: readonly Candidate[],
-  { temperature, topK, topP, repetitionPenalty }: Omit<Sampling, "seed">,
-  recent: ReadonlySet<number>,
+  how: How,
+  recent: Recent,
   random: () => number,
 ): number {
-  const penalized = penalize(candidates, repetitionPenalty, recent);
-  if (temperature === 0) return penalized[0]!.token;
-  const kept = nucleus(topK > 0 ? penalized.slice(0, topK) : penalized, topP);
+  const { temperature, topK, topP } = how;
+  const weighed = weigh(candidates, how, recent);
+  if (temperature === 0) return weighed[0]!.token;
+  const kept = nucleus(topK > 0 ? weighed.slice(0, topK) : weighed, topP);
   // Relative to the best one, so that a small temperature cannot underflow all of them.
-  const best = kept[0]!.probability;
-  const weights = kept.map(({ probability }) => (probability / best) ** (1 / temperature));
+  const best = kept[0]!.log;
+  const weights = kept.map(({ log }) => Math.exp((log - best) / temperature));
   const point = random() * weights.reduce((sum, weight) => sum + weight, 0);
   return kept[reaching(weights, point)]!.token;
 }
@@ -43,25 +53,35 @@ function reaching(weights: readonly number[], point: number): number {
   return weights.length - 1;
 }
 
-/** A probability's logarithm is never positive, so the penalty multiplies it. */
-function penalize(
-  candidates: readonly Candidate[],
-  penalty: number,
-  recent: ReadonlySet<number>,
-): readonly Candidate[] {
-  if (penalty === 1 || recent.size === 0) return candidates;
-  return candidates
-    .map(({ token, probability }) => ({
-      token,
-      probability: recent.has(token) ? probability ** penalty : probability,
-    }))
-    .sort((a, b) => b.probability - a.probability);
+/** With bias and penalties, likeliest first; what is forbidden is left out unless nothing else is there. */
+function weigh(candidates: readonly Candidate[], how: How, recent: Recent): Weighed[] {
+  const { logitBias } = how;
+  const allowed = candidates.filter(({ token }) => !isForbidden(token, logitBias));
+  const weighed = (allowed.length > 0 ? allowed : candidates).map(({ token, probability }) => {
+    const log = Math.log(probability) + (logitBias?.get(token) ?? 0);
+    return { token, log: penalized(log, how, timesSaid(recent, token)) };
+  });
+  return weighed.sort((a, b) => b.log - a.log);
+}
+
+export const isForbidden = (token: number, logitBias: Sampling["logitBias"] | undefined) =>
+  (logitBias?.get(token) ?? 0) <= FORBIDDEN;
+
+const timesSaid = (recent: Recent, token: number) =>
+  recent instanceof Map ? (recent.get(token) ?? 0) : Number(recent.has(token));
+
+function penalized(log: number, how: How, times: number): number {
+  if (times === 0) return log;
+  const { repetitionPenalty, frequencyPenalty = 0, presencePenalty = 0 } = how;
+  const repeated = log <= 0 ? log * repetitionPenalty : log / repetitionPenalty;
+  return repeated - times * frequencyPenalty - presencePenalty;
 }
 
 /** The most probable tokens that together reach `topP` of what is there; at least one. */
-function nucleus(candidates: readonly Candidate[], topP: number): readonly Candidate[] {
-  if (topP >= 1) return candidates;
-  const weights = candidates.map(({ probability }) => probability);
+function nucleus(weighed: readonly Weighed[], topP: number): readonly Weighed[] {
+  if (topP >= 1) return weighed;
+  const best = weighed[0]!.log;
+  const weights = weighed.map(({ log }) => Math.exp(log - best));
   const wanted = topP * weights.reduce((sum, weight) => sum + weight, 0);
-  return candidates.slice(0, reaching(weights, wanted) + 1);
+  return weighed.slice(0, reaching(weights, wanted) + 1);
 }

@@ -2,7 +2,7 @@
 // ends or hangs, and gives up loudly when it never became ready.
 import { setTimeout as sleep } from "node:timers/promises";
 import { KamadoError } from "../errors.ts";
-import { EngineChild, type EngineEvent, type EngineFlags } from "./child.ts";
+import { EngineChild, type EngineEvent, type EngineFlags, type Ready } from "./child.ts";
 import type { Health, State } from "./core.ts";
 
 /** What the engine process exits with when it cannot read its flags. */
@@ -44,6 +44,8 @@ export interface Engine {
   /** Why it is not well, in the engine's own words. */
   readonly reason: string | undefined;
   readonly restarts: number;
+  /** What it said when it was ready the last time. */
+  readonly info: Ready | undefined;
   readonly pid: number | undefined;
   /** Resolves when it can serve; rejects when it was given up or stopped. */
   ready(): Promise<void>;
@@ -70,6 +72,7 @@ class Supervisor implements Engine {
   state: EngineState = "STARTING";
   reason: string | undefined;
   restarts = 0;
+  info: Ready | undefined;
   readonly #flags: EngineFlags;
   readonly #onLog: (line: string) => void;
   readonly #timing: Timing;
@@ -80,6 +83,7 @@ class Supervisor implements Engine {
   #readySince: number | undefined;
   #everReady = false;
   #toldWhy: string | undefined;
+  #outOfMemory = false;
   #stopped: Promise<void> | undefined;
 
   constructor(flags: EngineFlags, onLog: (line: string) => void, timing: Timing) {
@@ -145,12 +149,17 @@ class Supervisor implements Engine {
       this.url ||= event.url;
       this.#flags.port = Number(new URL(this.url).port);
     } else if (event.event === "ready") {
+      const { event: _, ...info } = event;
+      this.info = info;
       this.#everReady = true;
+      // Whatever it measured anew, one that comes back need not measure again.
+      delete this.#flags.calibrate;
       this.#readySince = performance.now();
       this.reason = undefined;
       this.#become("READY");
     } else {
       this.#toldWhy = event.reason;
+      this.#outOfMemory = event.code === "memory_insufficient";
       this.#child?.kill();
     }
   }
@@ -160,8 +169,8 @@ class Supervisor implements Engine {
     // A run that lasted counts as a fresh start; one that dies young does not, or it would be loaded over and over.
     const lasted = performance.now() - (this.#readySince ?? Infinity) > this.#timing.maxDelayMs;
     this.#failures = lasted ? 1 : this.#failures + 1;
-    // Flags that are wrong stay wrong: no further try.
-    const isMisled = how === `exit code ${BAD_FLAGS}`;
+    // Flags that are wrong stay wrong, and so does a model that is too large: no further try.
+    const isMisled = how === `exit code ${BAD_FLAGS}` || this.#outOfMemory;
     this.reason = this.#toldWhy ?? [isMisled ? "" : how, lastWords].filter(Boolean).join(": ");
     this.#toldWhy = this.#readySince = undefined;
     this.#onLog(`The engine ended (${this.reason}).`);
@@ -209,6 +218,7 @@ class Supervisor implements Engine {
   }
 
   #gone(): KamadoError {
+    if (this.#outOfMemory) return new KamadoError("memory_insufficient", this.reason ?? "");
     const why = this.state === "STOPPED" ? "it was stopped" : this.reason;
     return new KamadoError("engine_unavailable", `The engine does not run: ${why}`);
   }

@@ -1,7 +1,7 @@
 // Makes a picture from outside safe to show an engine: decoded in bounds, upright, on white, small, re-encoded without
 // metadata. Native engine code aborts on what it cannot decode, so nothing reaches one that did not pass here.
 import { createHash } from "node:crypto";
-import sharp, { type Sharp } from "sharp";
+import type { Sharp } from "sharp";
 import { KamadoError } from "../errors.ts";
 import type { SafeImage } from "../job/handler.ts";
 import { Turns } from "../turns.ts";
@@ -12,10 +12,15 @@ export type ImageLimits = { maxBytes?: number; maxPixels?: number; maxEdge?: num
 export const IMAGE_LIMITS = { maxBytes: 20_000_000, maxPixels: 50_000_000, maxEdge: 896 } as const;
 type Limits = Required<ImageLimits>;
 
-// The worker is small and lives long: no cache of decoded pictures, one libvips thread a picture, and few pictures at
+// The worker is small and lives long: nothing is loaded before the first picture, no cache of decoded pictures, one libvips thread a picture, and few pictures at
 // once, because an interlaced or turned one is held whole.
-sharp.cache(false);
-sharp.concurrency(1);
+let loaded: Promise<typeof import("sharp").default> | undefined;
+const loadSharp = () =>
+  (loaded ??= import("sharp").then(({ default: sharp }) => {
+    sharp.cache(false);
+    sharp.concurrency(1);
+    return sharp;
+  }));
 const turns = new Turns(2);
 
 const TIMEOUT_SECONDS = 60;
@@ -33,6 +38,7 @@ export async function safeImage(bytes: Uint8Array, limits: ImageLimits = {}): Pr
     );
   const sniffed = sniff(bytes);
   if (sniffed.is === "other") throw undecodable(sniffed.looksLike);
+  await loadSharp();
   return turns.take(async () => {
     try {
       return await encode(await open(bytes, sniffed.format, bounds), sniffed.format, bounds.maxEdge);
@@ -45,6 +51,7 @@ export async function safeImage(bytes: Uint8Array, limits: ImageLimits = {}): Pr
 
 /** A pipeline whose pixels are known to be within bounds; nothing is decoded yet, HEIC excepted. */
 async function open(bytes: Uint8Array, format: PictureFormat, { maxPixels }: Limits): Promise<Sharp> {
+  const sharp = await loadSharp();
   const { width, height, compression } = await sharp(bytes, { limitInputPixels: false }).metadata();
   if (width * height > maxPixels) throw tooManyPixels(width, height, maxPixels);
   if (format !== "heic" || compression === "av1")

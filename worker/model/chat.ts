@@ -13,24 +13,29 @@ export type ChatOptions = {
   signal: AbortSignal;
   /** The model to ask for; the engine's first by default. */
   model?: string | undefined;
+  /** The job's, 0..9. Told to our own engine alone: to others the field is unknown, or means something else. */
+  priority?: number | undefined;
   /** How many requests of this job the engine sees at once. [16] */
   atOnce?: number;
 };
 
-export type Chat = (request: Omit<ChatRequest, "model">) => Promise<ChatAnswer>;
+export type Chat = (request: Omit<ChatRequest, "model" | "priority">) => Promise<ChatAnswer>;
 
+/** What our own engine calls itself in `owned_by`. */
+const OWN_ENGINE = "kamado";
 const BUSY_TRIES = 4;
 const BUSY_WAIT_MS = 1_000;
 const MAX_BUSY_WAIT_MS = 10_000;
 
-export function createChat({ client, meter, signal, model, atOnce = 16 }: ChatOptions): Chat {
+export function createChat({ client, meter, signal, model, priority, atOnce = 16 }: ChatOptions): Chat {
   // A handler may ask a thousand things at once; the engine's line is short and belongs to all jobs.
   const turns = new Turns(atOnce);
   const once: Chat = async (request) => {
     meter.asked();
     const identity = await client.identify(signal);
     const name = model ?? identity.model;
-    const answer = await client.chat({ ...request, ...(name !== null && { model: name }) }, signal);
+    const turn = identity.engine === OWN_ENGINE && priority !== undefined && { priority };
+    const answer = await client.chat({ ...request, ...(name !== null && { model: name }), ...turn }, signal);
     meter.answered(answer, identity.engine, name);
     return answer;
   };

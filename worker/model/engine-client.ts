@@ -1,7 +1,8 @@
 // The engine over its OpenAI-compatible HTTP API: one request, one answer or one coded error. Any such server will do.
 // What is asked, and what an answer means, is in ask.ts and decide.ts.
-import { Agent, type Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
+import { Agent } from "../undici.ts";
 import { type ChatAnswer, readAnswer } from "./engine-answer.ts";
 import { refusal, unreachable } from "./engine-errors.ts";
 import type { Message } from "./prompt.ts";
@@ -24,10 +25,12 @@ export type ChatRequest = {
   logprobs?: boolean;
   top_logprobs?: number;
   response_format?: unknown;
+  priority?: number;
 };
 
 export type Identity = { model: string | null; engine: string };
-export type Health = { is: "ready" } | { is: "loading" } | { is: "down"; reason: string };
+/** `slots` when the engine says how many it has. */
+export type Health = { is: "ready"; slots?: number } | { is: "loading" } | { is: "down"; reason: string };
 
 const CONNECT_MS = 5_000;
 const PROBE_MS = 5_000;
@@ -75,8 +78,8 @@ export class EngineClient {
   async health(): Promise<Health> {
     try {
       const signal = AbortSignal.timeout(PROBE_MS);
-      const { status } = await this.#send("GET", "/health", signal);
-      if (status === 200) return { is: "ready" };
+      const { status, text } = await this.#send("GET", "/health", signal);
+      if (status === 200) return { is: "ready", ...slotsIn(text) };
       if (status === 503) return { is: "loading" };
       const { status: models } = await this.#send("GET", "/v1/models", signal);
       return models === 200 ? { is: "ready" } : { is: "down", reason: `/v1/models answers ${models}` };
@@ -112,6 +115,16 @@ export class EngineClient {
       signal.throwIfAborted();
       throw thrown instanceof KamadoError ? thrown : unreachable(this.#base, thrown);
     }
+  }
+}
+
+/** Kamado's own engine says how many answers it makes at once. */
+function slotsIn(text: string): { slots?: number } {
+  try {
+    const total: unknown = JSON.parse(text).slots.total;
+    return typeof total === "number" && Number.isInteger(total) && total > 0 ? { slots: total } : {};
+  } catch {
+    return {};
   }
 }
 

@@ -21,24 +21,27 @@ export function refusal(status: number, headers: Headers, body: string): KamadoE
   // Deterministic refusals come as 500 from some servers; trying those again would only repeat them.
   if (TOO_LONG.test(words)) return new KamadoError("context_length_exceeded", said, { detail });
   if (NO_PICTURES.test(words)) return new KamadoError("engine_rejected", said, { detail });
+  if (type.includes("engine_died")) return new KamadoError("engine_died", said, { detail });
   if (status >= 500) return new KamadoError("engine_unavailable", said, { detail });
   if ((status === 404 || status === 400) && NO_MODEL.test(words))
     return new KamadoError("model_not_loaded", said, { detail });
   return new KamadoError("engine_rejected", said, { detail });
 }
 
+/** A connection that was open and broke: whoever was to answer ended, and what was asked may be why. */
+const BROKEN = /^(UND_ERR_SOCKET|ECONNRESET|EPIPE)$/;
+
 /** The error of a request that got no answer. */
 export function unreachable(base: string, cause: unknown): KamadoError {
-  const { code, message } = cause as { code?: string; message?: string };
-  const why =
-    code === "UND_ERR_HEADERS_TIMEOUT" ? "it did not answer in time" : (code ?? message ?? "unknown");
-  return new KamadoError(
-    "engine_unavailable",
-    `The engine at ${new URL(base).host} cannot be reached: ${why}.`,
-    {
+  const { code = "", message } = cause as { code?: string; message?: string };
+  const { host } = new URL(base);
+  if (BROKEN.test(code))
+    return new KamadoError("engine_died", `The engine at ${host} ended before it had answered: ${code}.`, {
       cause,
-    },
-  );
+    });
+  const why =
+    code === "UND_ERR_HEADERS_TIMEOUT" ? "it did not answer in time" : code || (message ?? "unknown");
+  return new KamadoError("engine_unavailable", `The engine at ${host} cannot be reached: ${why}.`, { cause });
 }
 
 // OpenAI, llama-server and vLLM: {error: {message, type, code}}; Ollama: {error: "…"}; older vLLM: {message, type}.

@@ -1,8 +1,8 @@
 // Whether a value fits a schema: a handler's zod schema, or a JSON schema that came from outside and is itself checked
 // first. Pure but for the time it may take, which is bounded.
+import { createRequire } from "node:module";
 import { runInNewContext } from "node:vm";
-import { Ajv, type Options } from "ajv";
-import { Ajv2020 } from "ajv/dist/2020.js";
+import type { Options } from "ajv";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import { describeIssues } from "../job/envelope.ts";
@@ -35,13 +35,20 @@ const AJV: Options = {
   logger: false,
 };
 
+// Most workers never see a JSON schema from outside; what reads them is loaded with the first.
+const require = createRequire(import.meta.url);
+const ajvFor = (draft: string) =>
+  /draft-0[467]/.test(draft)
+    ? new (require("ajv") as typeof import("ajv")).Ajv(AJV)
+    : new (require("ajv/dist/2020.js") as typeof import("ajv/dist/2020.js")).Ajv2020(AJV);
+
 /** Throws `invalid_input` when the schema is none, or none that a stranger should be able to send. */
 export function foreignShape(foreign: JsonSchema): Shape {
   refuseStrange(foreign, 0);
   if (Buffer.byteLength(JSON.stringify(foreign)) > MAX_SCHEMA_BYTES)
     throw bad(`is longer than ${MAX_SCHEMA_BYTES} bytes`);
   const { $schema: draft, $id: _, ...schema } = foreign;
-  const ajv = /draft-0[467]/.test(String(draft)) ? new Ajv(AJV) : new Ajv2020(AJV);
+  const ajv = ajvFor(String(draft));
   const validate = compile(() => ajv.compile(schema));
   return {
     schema,

@@ -1,11 +1,15 @@
-// Runs one request and sends its answer, whole or as a stream of server-sent events. A client that goes away ends its request.
+// Runs one request's answers and sends them, whole or as a stream of server-sent events. A client that goes away ends all of
+// them, and so does one that fails.
 import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
-import { type SSEStreamingApi, streamSSE } from "hono/streaming";
-import type { Admitted, Core, Piece } from "../core.ts";
-import type { Asked } from "./chat-request.ts";
+import { KamadoError } from "../../errors.ts";
+import type { Admitted, Core } from "../core.ts";
+import type { Answered, Piece } from "../phases.ts";
+import { operationOf } from "../question.ts";
 import type { OpenAiError } from "./errors.ts";
-import type { Dialect, Head } from "./reply.ts";
+import { type Events, eventStream } from "./events.ts";
+import type { Asked } from "./fields.ts";
+import type { Choice, Dialect, Head } from "./reply.ts";
 
 export type Answering = {
   core: Core;
@@ -14,44 +18,83 @@ export type Answering = {
   report(thrown: unknown): OpenAiError;
 };
 
+type Begun = { asked: Asked; admitted: readonly Admitted[]; head: Head; startedAt: number };
+
 export async function answer(c: Context, asked: Asked, answering: Answering): Promise<Response> {
   const { core, dialect } = answering;
-  const admitted = await core.admit(asked.generation);
-  const head: Head = {
-    id: `${dialect.idPrefix}${randomUUID()}`,
-    created: Math.floor(Date.now() / 1_000),
-    model: core.info!.model,
-  };
-  if (asked.wishes.stream)
-    return streamSSE(c, (stream) => streamAnswer(stream, { c, asked, admitted, head }, answering));
-  const pieces: Piece[] = [];
-  const outcome = await core.run(admitted, (piece) => pieces.push(piece), c.req.raw.signal);
-  return c.json(dialect.whole(head, pieces, outcome));
+  const startedAt = performance.now();
+  const admitted = await core.admit(asked.question);
+  const id = `${dialect.idPrefix}${randomUUID()}`;
+  const head: Head = { id, created: Math.floor(Date.now() / 1_000), model: core.info!.model };
+  const begun = { asked, admitted, head, startedAt };
+  if (asked.wishes.stream) return eventStream(c, (events) => streamAnswers(events, c, begun, answering));
+  const choices = await whole(c, begun, answering);
+  return c.json(dialect.whole(head, choices));
 }
 
-type Begun = { c: Context; asked: Asked; admitted: Admitted; head: Head };
+async function whole(c: Context, begun: Begun, { core }: Answering): Promise<Choice[]> {
+  const choices = await together(begun.admitted, c.req.raw.signal, async (one, _, signal) => {
+    const pieces: Piece[] = [];
+    const answered = await core.run(one, (piece) => pieces.push(piece), signal);
+    return { pieces, answered };
+  });
+  tellAnswered(core, begun);
+  return choices;
+}
 
-async function streamAnswer(
-  stream: SSEStreamingApi,
-  { c, asked, admitted, head }: Begun,
+async function streamAnswers(
+  { send, gone }: Events,
+  c: Context,
+  begun: Begun,
   { core, dialect, report }: Answering,
 ): Promise<void> {
-  const gone = new AbortController();
-  stream.onAbort(() => gone.abort());
-  const signal = AbortSignal.any([c.req.raw.signal, gone.signal]);
-  const send = (data: unknown) => stream.writeSSE({ data: JSON.stringify(data) });
-  const onPiece = (piece: Piece) => void (worthSending(piece) && send(dialect.chunk(head, piece)));
+  const { asked, admitted, head } = begun;
+  const signal = AbortSignal.any([c.req.raw.signal, gone]);
+  const one = async (admitted: Admitted, index: number, signal: AbortSignal): Promise<Answered> => {
+    if (dialect.first) send(dialect.first(head, index));
+    const onPiece = (piece: Piece) => void (worthSending(piece) && send(dialect.chunk(head, index, piece)));
+    const answered = await core.run(admitted, onPiece, signal);
+    send(dialect.last(head, index, answered));
+    return answered;
+  };
   try {
-    if (dialect.first) await send(dialect.first(head));
-    const outcome = await core.run(admitted, onPiece, signal);
-    await send(dialect.last(head, outcome));
-    if (asked.wishes.includeUsage) await send(dialect.usage(head, outcome));
-    await stream.writeSSE({ data: "[DONE]" });
+    const all = await together(admitted, signal, one);
+    if (asked.wishes.includeUsage) send(dialect.usage(head, all));
+    send("[DONE]");
+    tellAnswered(core, begun);
   } catch (thrown) {
-    if (!signal.aborted) await send(report(thrown));
-  } finally {
-    admitted.place.leave();
+    const told = signal.aborted ? undefined : report(thrown);
+    core.metrics.requestEnded(told?.error.code ?? "client_gone");
+    if (told) send(told);
   }
+}
+
+/** All of a request's answers at once, each in its own turn. When one fails the others are cut before the error goes on. */
+async function together<T>(
+  admitted: readonly Admitted[],
+  gone: AbortSignal,
+  run: (one: Admitted, index: number, signal: AbortSignal) => Promise<T>,
+): Promise<T[]> {
+  const cut = new AbortController();
+  // The reason the HTTP server gives is no error, and hono lets only errors through to where they are told.
+  const onGone = () => cut.abort(new KamadoError("canceled", "The client went away."));
+  if (gone.aborted) onGone();
+  else gone.addEventListener("abort", onGone, { once: true });
+  const all = admitted.map((one, index) => run(one, index, cut.signal));
+  try {
+    return await Promise.all(all);
+  } catch (thrown) {
+    cut.abort(thrown);
+    await Promise.allSettled(all);
+    throw thrown;
+  } finally {
+    gone.removeEventListener("abort", onGone);
+    for (const { place } of admitted) place.leave();
+  }
+}
+
+function tellAnswered({ metrics }: Core, { asked, startedAt }: Begun): void {
+  metrics.requestAnswered(operationOf(asked.question.generation), performance.now() - startedAt);
 }
 
 const worthSending = ({ text, tokens }: Piece) => text !== "" || tokens[0]?.logprob !== undefined;

@@ -5,12 +5,17 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Logger } from "pino";
 import { KamadoError } from "../../errors.ts";
 import type { Core } from "../core.ts";
+import { CONTENT_TYPE } from "../prometheus.ts";
 import { answer } from "./answer.ts";
-import { type Asked, parseChat } from "./chat-request.ts";
+import { chatDialect } from "./chat-reply.ts";
+import { parseChat } from "./chat-request.ts";
 import { parseCompletion } from "./completion-request.ts";
 import { authorized, bodyOf, demandAuthorized, MAX_BODY_BYTES, tooLarge } from "./door.ts";
 import { openAiError } from "./errors.ts";
-import { chatDialect, type Dialect, plainDialect } from "./reply.ts";
+import type { Asked } from "./fields.ts";
+import { plainDialect } from "./plain-reply.ts";
+import type { Dialect } from "./reply.ts";
+import { slotsOf } from "./slots.ts";
 
 export type AppOptions = { core: Core; log: Logger; token?: string | undefined };
 
@@ -28,8 +33,10 @@ export function createApp({ core, log, token }: AppOptions): Hono {
 
   app.onError((thrown, c) => {
     // Nobody reads the answer to a client that has gone; it is no failure of ours either.
-    if (c.req.raw.signal.aborted) return c.body(null, 499 as ContentfulStatusCode);
-    const { status, body, headers } = report(thrown);
+    const isGone = c.req.raw.signal.aborted;
+    const { status, body, headers } = isGone ? openAiError(thrown) : report(thrown);
+    if (c.req.method === "POST") core.metrics.requestEnded(isGone ? "client_gone" : body.error.code);
+    if (isGone) return c.body(null, 499 as ContentfulStatusCode);
     return c.json(body, status as ContentfulStatusCode, headers);
   });
   app.notFound((c) => c.json(unknownAddress(c.req.method, c.req.path), 404));
@@ -39,14 +46,21 @@ export function createApp({ core, log, token }: AppOptions): Hono {
     const able = health.state === "READY" || health.state === "BUSY";
     return c.json(authorized(c, token) ? health : { state: health.state }, able ? 200 : 503);
   });
-  app.use("/v1/*", async (c, next) => {
-    demandAuthorized(c, token);
-    await next();
-  });
+  for (const behindTheToken of ["/v1/*", "/metrics", "/slots"])
+    app.use(behindTheToken, async (c, next) => {
+      demandAuthorized(c, token);
+      await next();
+    });
+  app.get("/metrics", (c) => c.body(metricsOf(core), 200, { "content-type": CONTENT_TYPE }));
+  app.get("/slots", (c) => c.json(slotsOf(core)));
   app.use("/v1/*", bodyLimit({ maxSize: MAX_BODY_BYTES, onError: () => tooLarge() }));
   app.get("/v1/models", (c) => c.json({ object: "list", data: modelsOf(core) }));
-  app.post("/v1/chat/completions", async (c) => reply(c, await parseChat(await bodyOf(c)), chatDialect));
-  app.post("/v1/completions", async (c) => reply(c, parseCompletion(await bodyOf(c)), plainDialect));
+  app.post("/v1/chat/completions", async (c) =>
+    reply(c, await parseChat(await bodyOf(c), c.req.raw.headers), chatDialect),
+  );
+  app.post("/v1/completions", async (c) =>
+    reply(c, parseCompletion(await bodyOf(c), c.req.raw.headers), plainDialect),
+  );
   return app;
 }
 
@@ -60,10 +74,15 @@ function checkModel(core: Core, wanted: string | undefined): void {
   });
 }
 
+function metricsOf(core: Core): string {
+  const { info, inside, seats, metrics } = core;
+  return metrics.write({ health: core.health(), seats: seats.list(), inside, model: info?.model });
+}
+
 function modelsOf({ info }: Core): unknown[] {
   if (!info) return [];
-  const { model, contextSize, images, backend } = info;
-  const ours = { context_length: contextSize, images, backend };
+  const { model, contextSize, images, thinks, backend } = info;
+  const ours = { context_length: contextSize, images, thinks, backend };
   return [{ id: model, object: "model", created: 0, owned_by: "kamado", ...ours }];
 }
 

@@ -4,7 +4,18 @@ import { KamadoError } from "../../errors.ts";
 import { safeImage } from "../../images/safe-image.ts";
 import type { Generation, JsonSchema, Message, Part } from "../backend.ts";
 import { invalid } from "../refuse.ts";
-import { commonFields, parseFields, samplingOf, stopOf, type Wishes, wishesOf } from "./fields.ts";
+import {
+  type Asked,
+  commonFields,
+  conversationOf,
+  parseFields,
+  samplingOf,
+  stopOf,
+  tokenCount,
+  turnOf,
+  wishesOf,
+} from "./fields.ts";
+import { thinkingBudgetOf, thinkingFields } from "./thinking-fields.ts";
 
 const MAX_IMAGES = 16;
 
@@ -33,8 +44,9 @@ const ResponseFormat = z.discriminatedUnion("type", [
 ]);
 const ChatBody = z.looseObject({
   ...commonFields,
+  ...thinkingFields,
   messages: z.array(ChatMessage).min(1).max(1_000),
-  max_completion_tokens: commonFields.max_tokens,
+  max_completion_tokens: tokenCount,
   response_format: ResponseFormat.nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
@@ -42,19 +54,19 @@ const ChatBody = z.looseObject({
 });
 type ChatBody = z.output<typeof ChatBody>;
 
-export type Asked = { model: string | undefined; generation: Generation; wishes: Wishes };
-
-export async function parseChat(body: unknown): Promise<Asked> {
+export async function parseChat(body: unknown, headers: Headers): Promise<Asked> {
   const fields = parseFields(ChatBody, body);
   const generation: Generation = {
-    prompt: { messages: await messagesOf(fields.messages) },
+    prompt: { messages: await messagesOf(fields.messages), thinking: "off" },
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? undefined,
     sampling: samplingOf(fields),
     stop: stopOf(fields),
     schema: schemaOf(fields.response_format),
     topLogprobs: topLogprobsOf(fields),
+    conversation: conversationOf(fields, headers),
   };
-  return { model: fields.model ?? undefined, generation, wishes: wishesOf(fields) };
+  const question = { generation, ...turnOf(fields), thinkingBudget: thinkingBudgetOf(fields) };
+  return { model: fields.model ?? undefined, question, wishes: wishesOf(fields) };
 }
 
 function schemaOf(format: ChatBody["response_format"]): JsonSchema | undefined {

@@ -1,8 +1,16 @@
 // POST /v1/completions, the way in: plain text to go on from, without a chat template.
 import { z } from "zod";
 import type { Generation } from "../backend.ts";
-import type { Asked } from "./chat-request.ts";
-import { commonFields, parseFields, samplingOf, stopOf, wishesOf } from "./fields.ts";
+import {
+  type Asked,
+  commonFields,
+  conversationOf,
+  parseFields,
+  samplingOf,
+  stopOf,
+  turnOf,
+  wishesOf,
+} from "./fields.ts";
 
 const CompletionBody = z.looseObject({
   ...commonFields,
@@ -18,7 +26,7 @@ const CompletionBody = z.looseObject({
 // OpenAI's default for this endpoint, and a mercy: plain text seldom ends by itself.
 const DEFAULT_MAX_TOKENS = 16;
 
-export function parseCompletion(body: unknown): Asked {
+export function parseCompletion(body: unknown, headers: Headers): Asked {
   const fields = parseFields(CompletionBody, body);
   const generation: Generation = {
     prompt: { text: fields.prompt },
@@ -27,6 +35,8 @@ export function parseCompletion(body: unknown): Asked {
     stop: stopOf(fields),
     schema: undefined,
     topLogprobs: fields.logprobs ?? undefined,
+    conversation: conversationOf(fields, headers),
   };
-  return { model: fields.model ?? undefined, generation, wishes: wishesOf(fields) };
+  const question = { generation, ...turnOf(fields), thinkingBudget: 0 };
+  return { model: fields.model ?? undefined, question, wishes: wishesOf(fields) };
 }

@@ -1,15 +1,14 @@
 // Who and what comes in: token, host, size and type of a request, before anything looks at its fields.
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { Context } from "hono";
 import { KamadoError } from "../../errors.ts";
+import { isOwnName } from "../../loopback.ts";
+import { sameSecret } from "../../secrets.ts";
 import { invalid } from "../refuse.ts";
 
 export const MAX_BODY_BYTES = 48 * 1024 * 1024;
-// Without a token a page could reach the engine under a name of its own that resolves to this machine.
-const OWN_HOSTS = /^(localhost|127\.0\.0\.1|\[::1\]|host\.(containers|docker)\.internal)(:\d+)?$/i;
 
 export function authorized(c: Context, token: string | undefined): boolean {
-  if (token === undefined) return OWN_HOSTS.test(c.req.header("host") ?? "");
+  if (token === undefined) return isOwnName(c.req.header("host"));
   const given = /^Bearer (.+)$/i.exec(c.req.header("authorization") ?? "")?.[1] ?? "";
   return sameSecret(given, token);
 }
@@ -21,12 +20,6 @@ export function demandAuthorized(c: Context, token: string | undefined): void {
       ? "This engine is not served under that host name."
       : "The token is missing or wrong.";
   throw new KamadoError("unauthorized", why);
-}
-
-/** Constant time, whatever the lengths. */
-function sameSecret(given: string, secret: string): boolean {
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(given), digest(secret));
 }
 
 export async function bodyOf(c: Context): Promise<unknown> {

@@ -16,6 +16,7 @@ const SHAPES: Partial<Record<ErrorCode, Shape>> = {
   image_too_large: { status: 400, type: INVALID },
   unauthorized: { status: 401, type: "authentication_error", code: "invalid_api_key" },
   engine_busy: { type: "rate_limit_error" },
+  engine_died: { type: "service_unavailable_error" },
   engine_unavailable: { type: "service_unavailable_error" },
   stopping: { type: "service_unavailable_error" },
 };

@@ -1,109 +1,46 @@
-// The way out: pieces and an outcome in OpenAI's shapes, whole or as chunks of a stream. Pure.
-import type { Logprob, Outcome, Token } from "../backend.ts";
-import type { Piece } from "../core.ts";
+// The way out: what both endpoints need to write pieces and outcomes in OpenAI's shapes. Pure.
+import type { Token } from "../backend.ts";
+import type { Answered, Piece } from "../phases.ts";
 
 export type Head = { id: string; created: number; model: string };
-type Json = Record<string, unknown>;
-/** How one endpoint writes its answers. */
+export type Json = Record<string, unknown>;
+/** One of a request's answers, complete. */
+export type Choice = { pieces: readonly Piece[]; answered: Answered };
+/** How one endpoint writes its answers. `index` is the place of an answer among its request's. */
 export type Dialect = {
   idPrefix: string;
-  whole(head: Head, pieces: readonly Piece[], outcome: Outcome): Json;
-  first?(head: Head): Json;
-  chunk(head: Head, piece: Piece): Json;
-  last(head: Head, outcome: Outcome): Json;
-  usage(head: Head, outcome: Outcome): Json;
+  whole(head: Head, choices: readonly Choice[]): Json;
+  first?(head: Head, index: number): Json;
+  chunk(head: Head, index: number, piece: Piece): Json;
+  last(head: Head, index: number, answered: Answered): Json;
+  usage(head: Head, all: readonly Answered[]): Json;
 };
 
-const textOf = (pieces: readonly Piece[]) => pieces.map(({ text }) => text).join("");
-const tokensOf = (pieces: readonly Piece[]) => pieces.flatMap(({ tokens }) => tokens);
+export function textOf(pieces: readonly Piece[], which: "thought" | "answer"): string {
+  const wanted = pieces.filter(({ thought = false }) => thought === (which === "thought"));
+  return wanted.map(({ text }) => text).join("");
+}
 
-export function usageOf({ promptTokens, cachedTokens, completionTokens }: Outcome): Json {
+/** The tokens that carry probabilities. */
+export function knownTokens(pieces: readonly Piece[]): (Token & { logprob: number })[] {
+  return pieces
+    .flatMap(({ tokens }) => tokens)
+    .filter((token): token is Token & { logprob: number } => token.logprob !== undefined);
+}
+
+/** Several answers share one prompt: it counts once, and as cached only where no answer had to evaluate it. */
+export function usageOf(all: readonly Answered[]): Json {
+  const sum = (of: (answered: Answered) => number) => all.reduce((total, one) => total + of(one), 0);
+  const promptTokens = all[0]!.promptTokens;
+  const completionTokens = sum((one) => one.completionTokens);
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: cachedTokens },
+    prompt_tokens_details: { cached_tokens: Math.min(...all.map((one) => one.cachedTokens)) },
+    completion_tokens_details: { reasoning_tokens: sum((one) => one.reasoningTokens) },
   };
 }
 
 // JSON has no -Infinity; OpenAI says -9999 for a token that cannot be.
-const finite = (logprob: number) => Math.max(-9_999, logprob);
-const entry = ({ text, logprob }: Logprob) => ({
-  token: text,
-  logprob: finite(logprob),
-  bytes: [...Buffer.from(text)],
-});
-
-function chatLogprobs(tokens: readonly Token[]): Json | null {
-  const known = tokens.filter(({ logprob }) => logprob !== undefined);
-  if (known.length === 0) return null;
-  const content = known.map(({ text, logprob, top = [] }) => {
-    return { ...entry({ text, logprob: logprob! }), top_logprobs: top.map(entry) };
-  });
-  return { content, refusal: null };
-}
-
-const chunkOf = (head: Head, choices: unknown[], rest: Json = {}): Json => {
-  return { ...head, object: "chat.completion.chunk", choices, ...rest };
-};
-
-export const chatDialect: Dialect = {
-  idPrefix: "chatcmpl-",
-  whole(head, pieces, outcome) {
-    const message = { role: "assistant", content: textOf(pieces), refusal: null };
-    const logprobs = chatLogprobs(tokensOf(pieces));
-    const choices = [{ index: 0, message, logprobs, finish_reason: outcome.finish }];
-    return { ...head, object: "chat.completion", choices, usage: usageOf(outcome) };
-  },
-  first: (head) =>
-    chunkOf(head, [{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }]),
-  chunk: (head, { text, tokens }) =>
-    chunkOf(head, [
-      { index: 0, delta: { content: text }, logprobs: chatLogprobs(tokens), finish_reason: null },
-    ]),
-  last: (head, { finish }) => chunkOf(head, [{ index: 0, delta: {}, logprobs: null, finish_reason: finish }]),
-  usage: (head, outcome) => chunkOf(head, [], { usage: usageOf(outcome) }),
-};
-
-function plainLogprobs(tokens: readonly Token[]): Json | null {
-  const known = tokens.filter(({ logprob }) => logprob !== undefined);
-  if (known.length === 0) return null;
-  let offset = 0;
-  return {
-    tokens: known.map(({ text }) => text),
-    token_logprobs: known.map(({ logprob }) => finite(logprob!)),
-    top_logprobs: known.map(({ top = [] }) =>
-      Object.fromEntries(top.map(({ text, logprob }) => [text, finite(logprob)])),
-    ),
-    text_offset: known.map(({ text }) => {
-      const at = offset;
-      offset += text.length;
-      return at;
-    }),
-  };
-}
-
-const plainOf = (head: Head, choices: unknown[], rest: Json = {}): Json => {
-  return { ...head, object: "text_completion", choices, ...rest };
-};
-
-export const plainDialect: Dialect = {
-  idPrefix: "cmpl-",
-  whole: (head, pieces, outcome) =>
-    plainOf(
-      head,
-      [
-        {
-          index: 0,
-          text: textOf(pieces),
-          logprobs: plainLogprobs(tokensOf(pieces)),
-          finish_reason: outcome.finish,
-        },
-      ],
-      { usage: usageOf(outcome) },
-    ),
-  chunk: (head, { text, tokens }) =>
-    plainOf(head, [{ index: 0, text, logprobs: plainLogprobs(tokens), finish_reason: null }]),
-  last: (head, { finish }) => plainOf(head, [{ index: 0, text: "", logprobs: null, finish_reason: finish }]),
-  usage: (head, outcome) => plainOf(head, [], { usage: usageOf(outcome) }),
-};
+export const finite = (logprob: number) => Math.max(-9_999, logprob);
