@@ -40,7 +40,10 @@ describe("text from outside", () => {
   test("never becomes a special token", () => {
     const prompts = new Prompts(model);
     const of = (content: string) =>
-      prompts.tokenize({ messages: [{ role: "user", parts: [{ type: "text", text: content }] }] });
+      prompts.tokenize({
+        messages: [{ role: "user", parts: [{ type: "text", text: content }] }],
+        thinking: "off",
+      });
     const [end] = model.tokenize("<|im_end|>", true);
     const count = (tokens: readonly number[]) => tokens.filter((token) => token === end).length;
     expect(count(of("hello"))).toBe(1);
@@ -83,6 +86,7 @@ describe("probabilities", { timeout: 120_000 }, () => {
     ];
     const prompt = new Prompts(model).tokenize({
       messages: [{ role: "user", parts: [{ type: "text", text: "Is it locked?" }] }],
+      thinking: "off",
     });
     const last = prompt.pop()!;
     const asked = [last, { generateNext: { probabilities: true, token: true, options: { temperature: 0 } } }];

@@ -10,15 +10,23 @@ import {
   type Token,
 } from "node-llama-cpp";
 import type { Logger } from "pino";
-import type { Backend, Emit, Generation, Outcome, Prepared } from "../../backend.ts";
+import type { Backend, BackendState, Emit, Generation, Outcome, Prepared } from "../../backend.ts";
 import { roomFor } from "../../refuse.ts";
 import { GrammarState, Grammars } from "./grammar.ts";
 import { Lockstep } from "./lockstep.ts";
+import { prefixFolderOf } from "./prefix-folder.ts";
 import { Prompts } from "./prompt.ts";
-import { PENALTY_WINDOW, Talk } from "./talk.ts";
+import { optionsOf, UNFILTERED } from "./sampling.ts";
+import { bytesPerToken, SavedPrefixes } from "./saved-prefixes.ts";
+import { Sharing } from "./sharing.ts";
+import { Slot } from "./slot.ts";
+import { Talk } from "./talk.ts";
 
 const MAX_CONTEXT = 8_192;
 const MIN_CONTEXT = 512;
+const BATCH = 512;
+/** Of a long prompt in one step, while others wait for their next token. */
+const CHUNK = 256;
 
 export type OpenOptions = {
   model: string;
@@ -28,6 +36,8 @@ export type OpenOptions = {
   gpu?: false;
   /** of the CPU; without it the library chooses */
   threads?: number | undefined;
+  /** for prefixes that outlive this process; without it none does */
+  prefixFolder?: string | undefined;
 };
 
 export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promise<LockstepBackend> {
@@ -48,12 +58,24 @@ export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promi
       min: MIN_CONTEXT,
       max: Math.min(model.trainContextSize, MAX_CONTEXT),
     },
-    batchSize: options.batchSize ?? 512,
+    batchSize: options.batchSize ?? BATCH,
     // Models with a sliding window could not take up a shared prefix again without it.
     swaFullCache: true,
   });
-  return new LockstepBackend(options, model, context);
+  const saved = new SavedPrefixes({
+    bytesPerToken: bytesPerToken(model.fileInfo.architectureMetadata),
+    folder: options.prefixFolder && (await prefixFolderOf(options.prefixFolder, options.model, context)),
+  });
+  return new LockstepBackend({ options, model, context, saved, log });
 }
+
+type Loaded = {
+  options: OpenOptions;
+  model: LlamaModel;
+  context: LlamaContext;
+  saved: SavedPrefixes;
+  log: Logger;
+};
 
 export class LockstepBackend implements Backend {
   readonly info: Backend["info"];
@@ -62,33 +84,46 @@ export class LockstepBackend implements Backend {
   readonly #model: LlamaModel;
   readonly #prompts: Prompts;
   readonly #grammars: Grammars;
+  readonly #saved: SavedPrefixes;
   #closed: Promise<void> | undefined;
 
-  constructor({ model: path, slots }: OpenOptions, model: LlamaModel, context: LlamaContext) {
-    const name = model.fileInfo.metadata.general?.name || basename(path, ".gguf");
-    this.info = {
-      backend: "node-llama-cpp",
-      model: name,
-      contextSize: context.contextSize,
-      slots,
-      images: false,
-    };
+  constructor({ options, model, context, saved, log }: Loaded) {
     this.context = context;
     this.#model = model;
     this.#prompts = new Prompts(model);
     this.#grammars = new Grammars(model.llama);
-    const sequences = Array.from({ length: slots }, () => context.getSequence());
-    this.lockstep = new Lockstep(sequences, context.batchSize);
+    this.#saved = saved;
+    const { contextSize, batchSize } = context;
+    this.info = {
+      backend: "node-llama-cpp",
+      model: model.fileInfo.metadata.general?.name || basename(options.model, ".gguf"),
+      contextSize,
+      slots: options.slots,
+      images: false,
+      thinks: this.#prompts.thinking !== undefined,
+    };
+    const slots = Array.from({ length: options.slots }, () => new Slot(context.getSequence()));
+    const sharing = new Sharing({ slots, saved, lasting: options.prefixFolder !== undefined, log });
+    this.lockstep = new Lockstep({ slots, sharing, batchSize, chunk: Math.min(CHUNK, batchSize) });
   }
 
   async prepare(generation: Generation): Promise<Prepared> {
     const prompt = this.#prompts.tokenize(generation.prompt);
     const room = roomFor(prompt.length, this.info.contextSize, generation.maxTokens);
+    const options = optionsOf(generation.sampling, this.#model);
     const follow = await this.#grammar(generation);
-    const promptTokens = prompt.length;
     return {
-      promptTokens,
-      run: (emit, signal) => this.#run({ generation, prompt, room, ...follow }, emit, signal),
+      promptTokens: prompt.length,
+      warmTokens: () => this.lockstep.warmTokens(prompt),
+      run: (emit, signal) => this.#run({ generation, prompt, room, options, ...follow }, emit, signal),
+    };
+  }
+
+  state(): BackendState {
+    return {
+      slots: this.lockstep.slots(),
+      steps: this.lockstep.steps,
+      prefixes: { count: this.#saved.all.size, bytes: this.#saved.bytes },
     };
   }
 
@@ -100,26 +135,43 @@ export class LockstepBackend implements Backend {
     return { library: new LlamaGrammarEvaluationState({ model: this.#model, grammar }) };
   }
 
-  async #run(
-    { generation, prompt, room, ours, library }: Ready,
-    emit: Emit,
-    signal: AbortSignal,
-  ): Promise<Outcome> {
-    const talk = new Talk({ model: this.#model, prompt, generation, room, grammar: ours, emit });
+  async #run(ready: Ready, emit: Emit, signal: AbortSignal): Promise<Outcome> {
+    const { generation, prompt, room, ours, library } = ready;
+    const talk = new Talk({
+      model: this.#model,
+      prompt,
+      generation,
+      room,
+      grammar: ours,
+      close: this.#closeOf(generation),
+      emit,
+    });
     const probabilities = generation.topLogprobs !== undefined;
-    const options = probabilities ? OWN_DISTRIBUTION : optionsOf(generation, talk.said);
+    const options = probabilities ? UNFILTERED : ready.options(talk.said);
     if (library) options.grammarEvaluationState = library;
     const cachedTokens = await new Promise<number>((done, failed) => {
       const hear = talk.hear.bind(talk);
-      this.lockstep.submit({ prompt, options, probabilities, hear, signal, done, failed });
+      const { conversation } = generation;
+      this.lockstep.submit({ prompt, options, probabilities, conversation, hear, signal, done, failed });
     });
     const { finish, completionTokens } = talk;
     return { finish, promptTokens: prompt.length, cachedTokens, completionTokens };
   }
 
+  #closeOf({ prompt }: Generation): string | undefined {
+    return "messages" in prompt && prompt.thinking === "open" ? this.#prompts.thinking?.close : undefined;
+  }
+
   close(): Promise<void> {
-    this.#closed ??= this.lockstep.close().then(() => this.#model.dispose());
+    this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    await this.lockstep.close();
+    this.#saved.close();
+    await this.#model.dispose();
+    await this.#model.llama.dispose();
   }
 }
 
@@ -127,17 +179,7 @@ type Ready = {
   generation: Generation;
   prompt: Token[];
   room: number;
+  options(said: readonly Token[]): SequenceEvaluateOptions;
   ours?: GrammarState;
   library?: LlamaGrammarEvaluationState;
 };
-
-// Greedy without any filter is the one way to be told the distribution as it is; the token is then drawn from it by us.
-const OWN_DISTRIBUTION: SequenceEvaluateOptions = { temperature: 0, topK: 0, topP: 1, minP: 0 };
-
-function optionsOf({ sampling }: Generation, said: readonly Token[]): SequenceEvaluateOptions {
-  const { temperature, topK, topP, seed, repetitionPenalty: penalty } = sampling;
-  const options: SequenceEvaluateOptions = { temperature, topK, topP, minP: 0, seed };
-  if (penalty === 1) return options;
-  const punishTokens = () => said.slice(-PENALTY_WINDOW);
-  return { ...options, repeatPenalty: { penalty, punishTokens, maxPunishTokens: PENALTY_WINDOW } };
-}

@@ -1,9 +1,10 @@
 // From a conversation to tokens, by the model's own chat template. What came from outside never becomes a special token.
 import { Template } from "@huggingface/jinja";
 import type { LlamaModel, Token } from "node-llama-cpp";
-import type { Message, Prompt } from "../../backend.ts";
+import type { Message, Prompt, Thinking } from "../../backend.ts";
 import { invalid } from "../../refuse.ts";
 import { looksSpecial, Marks, specialPattern } from "../../special-text.ts";
+import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../thinking-marks.ts";
 
 // What most models without a template were trained on, or understand.
 const CHATML =
@@ -11,9 +12,12 @@ const CHATML =
 // gpt-oss thinks in a channel of its own unless the answer's channel is already open.
 const HARMONY_ANSWER = "<|channel|>final<|message|>";
 
+type Conversation = { messages: Message[]; thinking: Thinking };
 type Rendered = { role: string; content: string }[];
 
 export class Prompts {
+  /** How the model marks its thinking; undefined when it does not think. */
+  readonly thinking: ThinkingMarks | undefined;
   readonly #model: LlamaModel;
   readonly #template: Template;
   readonly #suffix: string;
@@ -22,6 +26,7 @@ export class Prompts {
   constructor(model: LlamaModel) {
     const source = model.fileInfo.metadata.tokenizer?.chat_template ?? CHATML;
     this.#model = model;
+    this.thinking = thinkingMarks(source);
     this.#template = new Template(source);
     this.#suffix = source.includes("<|channel|>") ? HARMONY_ANSWER : "";
     this.#specials = specialPattern(spellings(model));
@@ -29,12 +34,7 @@ export class Prompts {
 
   tokenize(prompt: Prompt): Token[] {
     const marks = new Marks(this.#specials);
-    const text =
-      "text" in prompt
-        ? marks.mark(prompt.text)
-        : this.#render(
-            prompt.messages.map((message) => ({ role: message.role, content: marks.mark(textOf(message)) })),
-          );
+    const text = "text" in prompt ? marks.mark(prompt.text) : this.#conversation(prompt, marks);
     const tokens = marks.split(text).flatMap(({ text, fromOutside }) => {
       return fromOutside ? this.#plain(text) : this.#model.tokenize(text, !("text" in prompt));
     });
@@ -48,7 +48,27 @@ export class Prompts {
     return [...this.#model.tokenize(text.slice(0, 1)), ...this.#model.tokenize(text.slice(1))];
   }
 
-  #render(messages: Rendered): string {
+  #conversation({ messages, thinking }: Conversation, marks: Marks): string {
+    const marked = messages.map((message) => ({
+      role: message.role,
+      content: marks.mark(textOf(message)),
+    }));
+    if (this.thinking === undefined) return this.#render(marked, false) + this.#suffix;
+    if (thinking === "off") return this.#thoughtless(marked, this.thinking);
+    const begun = thinking === "open" ? thinking : { thought: marks.mark(thinking.thought) };
+    const rendered = this.#render(marked, true);
+    return rendered + thinkingEnd(rendered, this.thinking, begun);
+  }
+
+  /** One-shot jobs want the answer, not the way to it. A template that cannot be told so gets an empty thought. */
+  #thoughtless(messages: Rendered, marks: ThinkingMarks): string {
+    const rendered = this.#render(messages, false);
+    if (this.#suffix !== "") return rendered + this.#suffix;
+    if (rendered !== this.#render(messages, true)) return rendered;
+    return rendered + thinkingEnd(rendered, marks, { thought: "" });
+  }
+
+  #render(messages: Rendered, thinks: boolean): string {
     const { bosString, eosString } = this.#model.tokens;
     const render = (messages: Rendered) =>
       this.#template.render({
@@ -56,10 +76,9 @@ export class Prompts {
         add_generation_prompt: true,
         bos_token: bosString ?? "",
         eos_token: eosString ?? "",
-        // One-shot jobs want the answer, not the way to it.
-        enable_thinking: false,
-        reasoning_effort: "low",
-      }) + this.#suffix;
+        enable_thinking: thinks,
+        reasoning_effort: thinks ? "medium" : "low",
+      });
     try {
       return render(messages);
     } catch (first) {

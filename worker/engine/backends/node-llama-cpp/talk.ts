@@ -1,16 +1,16 @@
 // One answer as it is made: from the model's tokens to text and probabilities, until it ends by itself, by the client's wish or
 // for want of room.
 import type { LlamaModel, Token } from "node-llama-cpp";
+import { StopScanner } from "../../answer.ts";
 import type { Emit, Generation, Logprob, Outcome, Token as Piece } from "../../backend.ts";
 import { type Candidate, drawToken, randomStream } from "../../sample.ts";
 import type { GrammarState } from "./grammar.ts";
+import { penaltyWindow } from "./sampling.ts";
 import type { Heard } from "./slot.ts";
 
 // Characters of up to four bytes may come in as many tokens.
 const MAX_PENDING = 4;
 const REPLACEMENT = "\ufffd";
-/** How far back a repetition counts. */
-export const PENALTY_WINDOW = 64;
 
 export type TalkOptions = {
   model: LlamaModel;
@@ -18,6 +18,8 @@ export type TalkOptions = {
   generation: Generation;
   room: number;
   grammar: GrammarState | undefined;
+  /** where the answer ends besides at the model's own end, and is not told */
+  close: string | undefined;
   emit: Emit;
 };
 
@@ -28,9 +30,18 @@ export class Talk {
   #pending: Token[] = [];
   readonly #options: TalkOptions;
   readonly #random: () => number;
+  readonly #close: { token: Token | undefined; text: StopScanner } | undefined;
 
   constructor(options: TalkOptions) {
     this.#options = options;
+    const { close, model } = options;
+    if (close !== undefined) {
+      const tokens = model.tokenize(close, true);
+      this.#close = {
+        token: tokens.length === 1 ? tokens[0] : undefined,
+        text: new StopScanner([close]),
+      };
+    }
     this.#random = randomStream(options.generation.sampling.seed);
   }
 
@@ -40,16 +51,16 @@ export class Talk {
     const candidates = candidatesOf(heard);
     const token = candidates ? this.#draw(candidates) : heard.token;
     this.completionTokens++;
-    if (model.isEogToken(token)) return this.#end("stop");
+    if (model.isEogToken(token) || token === this.#close?.token) return this.#end("stop");
     this.said.push(token);
-    const go = emit({ text: this.#textOf(token), ...this.#probabilities(token, candidates) });
-    if (!go) return this.#end("stop", false);
+    const go = emit({ text: this.#toldOf(token), ...this.#probabilities(token, candidates) });
+    if (!go || this.#close?.text.stopped) return this.#end("stop", false);
     return this.completionTokens < room ? token : this.#end("length");
   }
 
   #draw(candidates: readonly Candidate[]): Token {
     const { generation, grammar } = this.#options;
-    const recent = new Set(this.said.slice(-PENALTY_WINDOW));
+    const recent = timesSaid(this.said.slice(-penaltyWindow(generation.sampling)));
     const allowed = grammar ? grammar.allowed(candidates) : candidates;
     const token = drawToken(allowed, generation.sampling, recent, this.#random) as Token;
     grammar?.accept(token);
@@ -58,7 +69,14 @@ export class Talk {
 
   #end(finish: Outcome["finish"], flush = true): undefined {
     this.finish = finish;
-    if (flush && this.#pending.length > 0) this.#options.emit({ text: this.#detokenize(this.#pending, 0) });
+    if (!flush) return;
+    const text = (this.#close?.text.flush() ?? "") + this.#detokenize(this.#pending, 0);
+    if (text !== "") this.#options.emit({ text });
+  }
+
+  #toldOf(token: Token): string {
+    const text = this.#textOf(token);
+    return this.#close ? this.#close.text.push(text) : text;
   }
 
   /** The text that is complete with this token; a character whose bytes are not all there waits. */
@@ -94,4 +112,10 @@ export class Talk {
 
 function candidatesOf({ probabilities }: Heard): Candidate[] | undefined {
   return probabilities && Array.from(probabilities, ([token, probability]) => ({ token, probability }));
+}
+
+function timesSaid(tokens: readonly Token[]): Map<number, number> {
+  const times = new Map<number, number>();
+  for (const token of tokens) times.set(token, (times.get(token) ?? 0) + 1);
+  return times;
 }
