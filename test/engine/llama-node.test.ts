@@ -173,6 +173,21 @@ describe("a schema is followed", { timeout: 120_000 }, () => {
       expect([textOf(answer), validate(JSON.parse(textOf(answer)!))]).toEqual([textOf(answer), true]);
     }
   });
+
+  test("with probabilities too", async () => {
+    const schema = { type: "object", properties: { locked: { type: "boolean" } }, required: ["locked"] };
+    const more = { max_tokens: 64, logprobs: true, top_logprobs: 3, ...format(schema) };
+    const [free, walked] = [
+      await ask(user("Answer."), { max_tokens: 64, ...format(schema) }),
+      await ask(user("Answer."), more),
+    ];
+    expect(JSON.parse(textOf(walked)!)).toEqual({ locked: expect.any(Boolean) });
+    expect(textOf(walked)).toBe(textOf(free));
+    const { content } = walked.choices[0]!.logprobs!;
+    expect(content!.map(({ token }) => token).join("")).toBe(textOf(walked));
+    for (const { logprob, top_logprobs } of content!)
+      expect(logprob).toBeLessThanOrEqual(top_logprobs[0]!.logprob);
+  });
 });
 
 describe("bad input is refused and the process lives on", { timeout: 120_000 }, () => {
@@ -183,6 +198,20 @@ describe("bad input is refused and the process lives on", { timeout: 120_000 }, 
       400,
       "image_undecodable",
       async () => ({ messages: seen("data:image/png;base64,AAAA", "x") }),
+    ],
+    [
+      "a drawing in SVG",
+      400,
+      "image_undecodable",
+      async () => ({
+        messages: seen(`data:image/svg+xml;base64,${btoa('<svg xmlns="http://www.w3.org/2000/svg"/>')}`, "x"),
+      }),
+    ],
+    [
+      "a picture of nothing",
+      400,
+      "image_undecodable",
+      async () => ({ messages: seen("data:image/png;base64,", "x") }),
     ],
     ["half a picture", 400, "image_undecodable", async () => ({ messages: seen(await broken(), "x") })],
     ["a picture by path", 400, "invalid_value", async () => ({ messages: seen("/etc/hostname", "x") })],
@@ -221,10 +250,10 @@ describe("bad input is refused and the process lives on", { timeout: 120_000 }, 
       async () => ({ messages: user("x"), ...format({ $ref: "#" }) }),
     ],
     [
-      "probabilities under a schema",
+      "a bias for a token that is none",
       400,
       "invalid_value",
-      async () => ({ messages: user("x"), logprobs: true, ...format({}) }),
+      async () => ({ messages: user("x"), logit_bias: { 320: 1 } }),
     ],
   ])("%s", async (_, status, code, body) => {
     const refused = await post(engine.url, JSON.stringify(await body()));
@@ -240,6 +269,25 @@ describe("bad input is refused and the process lives on", { timeout: 120_000 }, 
     ["nothing", ""],
   ])("%s in the text is only text", async (_, text) => {
     expect(textOf(await ask(user(text)))).toBeTypeOf("string");
+    expect(engine.pid).toBe(pid);
+  });
+
+  test.each([
+    [1, 1],
+    [1, 300],
+    [300, 1],
+    [7, 9],
+  ])("a picture of %i by %i is only a picture", async (width, height) => {
+    const image = sharp({ create: { width, height, channels: 3, background: "teal" } });
+    const url = `data:image/png;base64,${(await image.png().toBuffer()).toString("base64")}`;
+    expect(textOf(await ask(seen(url, "x"), { max_tokens: 2 }))).toBeTypeOf("string");
+    expect(engine.pid).toBe(pid);
+  });
+
+  test("a schema that would go on for ever ends where the answer must", async () => {
+    const schema = { type: "array", minItems: 200, items: { type: "string", minLength: 200 } };
+    const answer = await ask(user("x"), { max_tokens: 24, ...format(schema) });
+    expect([answer.choices[0]!.finish_reason, answer.usage!.completion_tokens]).toEqual(["length", 24]);
     expect(engine.pid).toBe(pid);
   });
 

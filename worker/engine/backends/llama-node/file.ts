@@ -30,6 +30,10 @@ export type ModelFile = {
   begin: string;
   /** tokens that end an answer */
   ends: ReadonlySet<number>;
+  /** how many tokens there are */
+  vocabulary: number;
+  /** Absent where the model has no chat template of its own. */
+  template: string | undefined;
 };
 
 /** Throws for what is no model. */
@@ -49,6 +53,8 @@ export async function readModelFile(path: string): Promise<ModelFile> {
     trainContextSize: Number(architectureMetadata?.context_length ?? 0) || 4_096,
     specials: specialPattern([...special, MEDIA, OLD_MEDIA]),
     begin: beginOf(tokenizer, tokens),
+    vocabulary: tokens.length,
+    template: metadata.tokenizer?.chat_template,
     ends: new Set(
       [tokenizer?.eos_token_id, tokenizer?.eot_token_id, ...ENDS.map((end) => tokens.indexOf(end))]
         .filter((token) => token !== undefined && token !== -1)

@@ -14,10 +14,17 @@ export type CompletionOptions = {
   seed: number;
   penalty_repeat: number;
   penalty_last_n: number;
+  penalty_freq?: number;
+  penalty_present?: number;
   n_probs?: number;
   xtc_probability: number;
   grammar?: string;
   stop?: string[];
+  /** A file to go on from, and where to save all of the prompt, or prompt and answer. */
+  load_state_path?: string;
+  save_prompt_state_path?: string;
+  save_state_path?: string;
+  // logit_bias is left out: the library writes past the end of an empty list.
 };
 /** Nothing is taken away from the model's own distribution. */
 export const UNFILTERED = {
@@ -30,12 +37,16 @@ export const UNFILTERED = {
   // The library's own default excludes the likeliest tokens now and then, and leaves only the least likely one.
   xtc_probability: 0,
 };
+/** At temperature 0 alone the library still draws. */
+export const GREEDY = { ...UNFILTERED, temperature: 0, top_k: 1, seed: 0 };
 export type NativeToken = { requestId: number; token: string; probs?: { tok: number; prob: number }[] };
 export type NativeResult = {
   requestId: number;
   token?: undefined;
   text: string;
+  stopped_eos: boolean;
   stopped_limit: boolean;
+  stopped_word: boolean;
   context_full: boolean;
   /** of the answer; `tokens_predicted` would count cancelled answers too */
   tokens_evaluated: number;
@@ -60,7 +71,7 @@ export type NativeContext = {
   getFormattedChat(
     messages: ChatMessage[],
     template: undefined,
-    options: { jinja: true; enable_thinking: false },
+    options: { jinja: true; enable_thinking: boolean; chat_template_kwargs: { thinking: boolean } },
   ): Format;
   tokenize(text: string, options?: { media_paths?: string[] }): Promise<{ tokens: Int32Array }>;
   detokenize(tokens: number[]): Promise<string>;

@@ -1,17 +1,29 @@
 // A model with a projector through @fugood/llama.node: it sees pictures and batches several requests by itself. Everything
 // a request brings is checked before its native code sees it, because that code ends the process on what it does not expect.
-import type { Backend, BackendInfo, Emit, Generation, Outcome, Prepared } from "../../backend.ts";
+import type {
+  Backend,
+  BackendInfo,
+  BackendState,
+  Emit,
+  Generation,
+  Outcome,
+  Prepared,
+} from "../../backend.ts";
+import { Acceptor } from "../../grammar-acceptor.ts";
 import { jsonGrammar } from "../../json-grammar.ts";
 import { invalid, roomFor } from "../../refuse.ts";
+import { type Checked, complete } from "./complete.ts";
+import { needsWalk } from "./completion.ts";
 import { checkProjector, type ModelFile, readModelFile } from "./file.ts";
-import { type CompletionOptions, loadLibrary, type NativeContext, UNFILTERED } from "./native.ts";
-import { type NativePrompt, NativePrompts } from "./prompt.ts";
-import { runOnce } from "./run.ts";
+import { Keeping, type Start } from "./keeping.ts";
+import { loadLibrary, type NativeContext } from "./native.ts";
+import { NativePrompts } from "./prompt.ts";
+import { Runner } from "./runner.ts";
+import { StateFiles } from "./state-files.ts";
 import { walk } from "./walk.ts";
 
 const MAX_CONTEXT = 8_192;
 const BATCH = 512;
-const PENALTY_WINDOW = 64;
 
 export type OpenOptions = {
   model: string;
@@ -19,6 +31,10 @@ export type OpenOptions = {
   slots: number;
   contextSize?: number | undefined;
   threads?: number | undefined;
+  /** where saved states may lie; the system's folder for what passes without it */
+  folder?: string | undefined;
+  /** of saved states */
+  budgetBytes?: number | undefined;
 };
 
 export async function openLlamaNode(options: OpenOptions): Promise<Backend> {
@@ -39,48 +55,53 @@ export async function openLlamaNode(options: OpenOptions): Promise<Backend> {
     throw new Error("The projector does not fit the model.");
   if (!context.ctx.enableParallelMode({ n_parallel: slots, n_batch: BATCH }))
     throw new Error("The library refuses to batch this model.");
-  const info: BackendInfo = {
-    backend: "llama-node",
-    model: file.name,
-    contextSize,
-    slots,
-    images: mmproj !== undefined,
-  };
-  return new LlamaNodeBackend(info, context, file);
+  const info = { model: file.name, contextSize, slots, images: mmproj !== undefined };
+  return new LlamaNodeBackend(info, context, file, new StateFiles(options.folder, options.budgetBytes));
 }
 
 class LlamaNodeBackend implements Backend {
   readonly info: BackendInfo;
   readonly #context: NativeContext;
+  readonly #file: ModelFile;
   readonly #prompts: NativePrompts;
-  readonly #ends: ReadonlySet<number>;
+  readonly #files: StateFiles;
+  readonly #runner: Runner;
+  readonly #keeping: Keeping;
   #closed: Promise<void> | undefined;
 
-  constructor(info: BackendInfo, context: NativeContext, file: ModelFile) {
-    this.info = info;
+  constructor(
+    info: Omit<BackendInfo, "backend" | "thinks">,
+    context: NativeContext,
+    file: ModelFile,
+    files: StateFiles,
+  ) {
     this.#context = context;
+    this.#file = file;
+    this.#files = files;
     this.#prompts = new NativePrompts(context, file);
-    this.#ends = file.ends;
+    this.#runner = new Runner(context, files, info.slots);
+    this.#keeping = new Keeping(this.#runner, files);
+    this.info = { ...info, backend: "llama-node", thinks: this.#prompts.thinking !== undefined };
   }
 
   async prepare(generation: Generation): Promise<Prepared> {
-    const { schema, topLogprobs, maxTokens } = generation;
-    if (schema !== undefined && topLogprobs !== undefined)
-      throw invalid(
-        "logprobs",
-        "logprobs: not together with a response_format on a model that sees pictures.",
-      );
+    const { prompt: asked, schema, maxTokens, sampling } = generation;
     const grammar = schema === undefined ? undefined : jsonGrammar(schema);
     this.#refusePictures(generation);
-    const prompt = await this.#prompts.make(generation.prompt);
+    for (const id of sampling.logitBias.keys())
+      if (id >= this.#file.vocabulary)
+        throw invalid("logit_bias", `logit_bias: this model has no token ${id}.`);
+    const prompt = await this.#prompts.make(asked);
     const room = roomFor(prompt.tokens, this.info.contextSize, maxTokens);
-    const context = this.#context;
+    const isOpen = "messages" in asked && asked.thinking === "open";
+    const close = isOpen ? this.#prompts.thinking?.close : undefined;
+    const checked = { generation, prompt, room, grammar, close };
+    const seen = this.#keeping.see(prompt);
     return {
       promptTokens: prompt.tokens,
-      run: (emit, signal) =>
-        topLogprobs === undefined
-          ? this.#run(prompt, completionOf(generation, prompt, room, grammar), emit, signal)
-          : walk({ context, prompt, generation, room, ends: this.#ends }, emit, signal),
+      warmTokens: this.#keeping.warmth(prompt.sequence),
+      run: async (emit, signal) =>
+        this.#run(checked, await this.#keeping.start(prompt, seen, signal), emit, signal),
     };
   }
 
@@ -90,24 +111,24 @@ class LlamaNodeBackend implements Backend {
       throw invalid("messages", "messages: this model reads no pictures.");
   }
 
-  async #run(
-    prompt: NativePrompt,
-    options: CompletionOptions,
-    emit: Emit,
-    signal: AbortSignal,
-  ): Promise<Outcome> {
-    let wanted = true;
-    // It stops by itself where no more is wanted: at a stop string, and where the grammar lets nothing follow.
-    const onPiece = ({ token }: { token: string }) => {
-      if (wanted) wanted = emit({ text: token });
+  #run(checked: Checked, start: Start, emit: Emit, signal: AbortSignal): Promise<Outcome> {
+    const shared = {
+      ...checked,
+      start,
+      context: this.#context,
+      runner: this.#runner,
+      keeping: this.#keeping,
     };
-    const result = await runOnce(this.#context, options, onPiece, signal);
-    return {
-      finish: wanted && (result.stopped_limit || result.context_full) ? "length" : "stop",
-      promptTokens: prompt.tokens,
-      cachedTokens: result.timings.cache_n,
-      completionTokens: result.tokens_evaluated,
-    };
+    if (!needsWalk(checked.generation)) return complete(shared, emit, signal);
+    const { ends, vocabulary } = this.#file;
+    const acceptor = checked.grammar === undefined ? undefined : Acceptor.of(checked.grammar);
+    return walk({ ...shared, ends, vocabulary, acceptor }, emit, signal);
+  }
+
+  state(): BackendState {
+    const slots = this.#runner.seats.all.map(({ state, tokens }) => ({ state, tokens }));
+    const prefixes = { count: this.#files.all.length, bytes: this.#files.bytes };
+    return { slots, prefixes, pictures: { ...this.#runner.pictures } };
   }
 
   close(): Promise<void> {
@@ -118,30 +139,6 @@ class LlamaNodeBackend implements Backend {
   async #close(): Promise<void> {
     this.#context.ctx.disableParallelMode();
     await this.#context.release();
+    this.#files.close();
   }
-}
-
-function completionOf(
-  { sampling, stop }: Generation,
-  { text, images, stop: ends }: NativePrompt,
-  room: number,
-  grammar: string | undefined,
-): CompletionOptions {
-  const { temperature, topK, topP, seed, repetitionPenalty } = sampling;
-  const options: CompletionOptions = {
-    ...UNFILTERED,
-    prompt: text,
-    stop: [...stop, ...ends],
-    n_predict: room,
-    temperature,
-    // Greedy takes both: at temperature 0 alone the library still draws.
-    top_k: temperature === 0 ? 1 : topK,
-    top_p: topP,
-    seed: seed % 2 ** 31,
-    penalty_repeat: repetitionPenalty,
-    penalty_last_n: repetitionPenalty === 1 ? 0 : PENALTY_WINDOW,
-  };
-  if (images.length > 0) options.media_paths = images;
-  if (grammar !== undefined) options.grammar = grammar;
-  return options;
 }
