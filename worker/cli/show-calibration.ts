@@ -1,0 +1,11 @@
+// Shows a person how the engine's slots were chosen; nothing when they were named by hand.
+import type { Ready } from "../engine/child.ts";
+import { paint } from "./terminal.ts";
+
+export function showCalibration(info: Pick<Ready, "calibration"> | undefined): void {
+  const [title, heads, ...rows] = info?.calibration ?? [];
+  if (title === undefined || heads === undefined) return;
+  const lines = rows.map((row) => (row.startsWith("->") ? paint("yellow", row) : row));
+  const all = [paint("bold", title), paint("dim", heads), ...lines];
+  process.stdout.write(`\n${all.map((line) => `  ${line}`).join("\n")}\n\n`);
+}

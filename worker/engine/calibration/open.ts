@@ -1,0 +1,96 @@
+// Opens a backend with the number of slots and the context this machine is good for: named by hand, measured before, measured
+// now, or the default. The only place where memory, calibration and backend meet.
+import type { Logger } from "pino";
+import type { Backend } from "../backend.ts";
+import type { Flags } from "../flags.ts";
+import { type Fit, type Fitted, openFit } from "../memory/fit.ts";
+import { openBackend } from "../open-backend.ts";
+import { chooseWidth, DEFAULT_SLOTS, WIDTHS } from "./choose.ts";
+import { subjectOf } from "./machine.ts";
+import { measure } from "./measure.ts";
+import { lineOf, tableOf } from "./report.ts";
+import { type Calibration, readCalibration, writeCalibration } from "./store.ts";
+
+export type Opened = {
+  backend: Backend;
+  /** What the model and its slots take of memory, where that can be known. */
+  estimatedBytes?: number | undefined;
+  /** The calibration as a table, when the slots were chosen by one. */
+  calibration?: string[];
+};
+/** How the outside is told what takes so long; nothing again when it is over. */
+export type Tell = (doing: string | undefined) => void;
+
+const BUDGET_MS = 8_000;
+/** A machine that needs longer for one look is not worth the wait. */
+const HARD_LIMIT_MS = 45_000;
+/** Enough for what is asked while measuring. */
+const MEASURING_CONTEXT = 1_024;
+
+export async function openSized(flags: Flags, log: Logger, tell: Tell): Promise<Opened> {
+  const fit = await openFit(flags, log);
+  const open = ({ slots, contextSize }: Fitted) => openBackend({ ...flags, slots, contextSize }, log);
+  const opened = async (fitted: Fitted) => {
+    return { backend: await open(fitted), estimatedBytes: fitted.estimatedBytes };
+  };
+  if (flags.slots !== "auto") return opened(fit({ slots: flags.slots, slotsNamed: true }));
+  // Without a place to keep it the price would be paid at every start.
+  if (flags.backend === "scripted" || flags.dataDir === undefined)
+    return opened(fit({ slots: DEFAULT_SLOTS, slotsNamed: false }));
+  return calibrated({ flags, dataDir: flags.dataDir, fit, open, log, tell });
+}
+
+type Calibrating = {
+  flags: Flags;
+  dataDir: string;
+  fit: Fit;
+  open(fitted: Fitted): Promise<Backend>;
+  log: Logger;
+  tell: Tell;
+};
+
+async function calibrated(all: Calibrating): Promise<Opened> {
+  const { flags, dataDir, fit, open, log } = all;
+  const stored = flags.calibrate === "always" ? undefined : await readCalibration(dataDir, subjectOf(flags));
+  const { calibration, used } = stored ? { calibration: stored } : await measureAnew(all);
+  const slots = (calibration && chooseWidth(calibration.measured)) ?? DEFAULT_SLOTS;
+  const fitted = fit({ slots, slotsNamed: false });
+  const keeps = used && used.fitted.slots === fitted.slots && used.fitted.contextSize === fitted.contextSize;
+  if (!keeps) await used?.backend.close();
+  const backend = keeps ? used.backend : await open(fitted);
+  const opened = { backend, estimatedBytes: fitted.estimatedBytes };
+  if (calibration === undefined) return opened;
+  log.info({ measured: calibration.measured, slots: fitted.slots }, lineOf(calibration, fitted.slots));
+  return { ...opened, calibration: tableOf(calibration, fitted.slots) };
+}
+
+type Anew = { calibration?: Calibration; used?: { backend: Backend; fitted: Fitted } };
+
+/** Never throws for want of a measurement: an engine that could not be measured still serves. */
+async function measureAnew({ flags, dataDir, fit, open, log, tell }: Calibrating): Promise<Anew> {
+  const fitted = fit({ slots: WIDTHS.at(-1)!, slotsNamed: false }, MEASURING_CONTEXT);
+  const subject = subjectOf(flags);
+  tell("calibrating");
+  log.info(
+    { slots: fitted.slots },
+    "measuring how many requests at once this machine runs best; a few seconds",
+  );
+  let backend: Backend | undefined;
+  try {
+    backend = await open(fitted);
+    const signal = AbortSignal.timeout(HARD_LIMIT_MS);
+    const measured = await measure(backend, { now: () => performance.now(), budgetMs: BUDGET_MS, signal });
+    const calibration = { subject, measuredAt: new Date().toISOString(), measured };
+    const [first] = measured.leftOut;
+    if (measured.readings.length === 0 && first?.why === "failed") throw new Error(first.words);
+    await writeCalibration(dataDir, calibration).catch((thrown) =>
+      log.warn({ err: thrown }, "the calibration cannot be kept; the next start measures again"),
+    );
+    return { calibration, used: { backend, fitted } };
+  } catch (thrown) {
+    log.warn({ err: thrown }, `this model could not be measured; it gets ${DEFAULT_SLOTS} slots`);
+    return backend ? { used: { backend, fitted } } : {};
+  } finally {
+    tell(undefined);
+  }
+}
