@@ -1,0 +1,60 @@
+// `bench pictures`: what is saved on llama.node by keeping beginnings and pictures, against keeping nothing, in one run.
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { type Column, table } from "../worker/cli/terminal.ts";
+import type { Bench } from "./arguments.ts";
+import type { Cost, Growth, Measured } from "./pictures-process.ts";
+import { digits, megabytes, percent } from "./table.ts";
+
+const COLUMNS: Column[] = [
+  { title: "" },
+  { title: "CPU s a job", align: "right" },
+  { title: "kept", align: "right" },
+  { title: "ratio", align: "right" },
+  { title: "cached", align: "right" },
+  { title: "kept", align: "right" },
+  { title: "looked at", align: "right" },
+  { title: "kept", align: "right" },
+  { title: "answers" },
+];
+
+export const pictures: Bench = {
+  about: "beginnings and pictures kept on llama.node, against nothing kept; and whether its memory grows",
+  options: {},
+  async run(_, print) {
+    const { measured, growth } = await measure();
+    print(table(COLUMNS, measured.map(row)));
+    print(`resident MB after each hundred of short requests: ${growth.map(megabytes).join(" ")}`);
+    return { measured, growth };
+  },
+};
+
+function row({ name, jobs, without, kept, same }: Measured): string[] {
+  const both = (figure: (cost: Cost) => string) => [figure(without), figure(kept)];
+  return [
+    name,
+    ...both(({ cpuSeconds }) => digits(cpuSeconds / jobs, 3)),
+    digits(kept.cpuSeconds / without.cpuSeconds, 2),
+    ...both(({ cachedShare }) => percent(cachedShare)),
+    ...both(({ encoded }) => String(encoded)),
+    same ? "the same" : "DIFFERENT",
+  ];
+}
+
+function measure(): Promise<{ measured: Measured[] } & Growth> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ measured: Measured[] } & Growth>();
+  const file = fileURLToPath(new URL("pictures-process.ts", import.meta.url));
+  const child = fork(file, { stdio: ["ignore", "ignore", "ignore", "ipc"] });
+  const measured: Measured[] = [];
+  let growth: number[] = [];
+  child.on("message", (one: Measured | Growth) => {
+    if ("growth" in one) growth = one.growth;
+    else measured.push(one);
+    process.stderr.write("growth" in one ? "memory: measured\n" : `${one.name}: measured\n`);
+  });
+  child.on("exit", (code) => {
+    if (code === 0) resolve({ measured, growth });
+    else reject(new Error(`the engine ended with ${code}`));
+  });
+  return promise;
+}

@@ -1,0 +1,25 @@
+// How figures are written in the tables: numbers, ratios, and whether a target is met. Pure but for terminal colours.
+import { paint } from "../worker/cli/terminal.ts";
+
+/** Fixed digits, or a dash for what could not be measured. */
+export const digits = (value: number | undefined, count: number) =>
+  value === undefined || Number.isNaN(value) ? "-" : value.toFixed(count);
+export const percent = (share: number | undefined) =>
+  share === undefined || Number.isNaN(share) ? "-" : `${(share * 100).toFixed(1)} %`;
+export const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+
+export type Target = { at: "most" | "least"; value: number };
+export const atMost = (value: number): Target => ({ at: "most", value });
+export const atLeast = (value: number): Target => ({ at: "least", value });
+
+/** What cannot be told does not meet it. */
+export const meets = (value: number, { at, value: target }: Target) =>
+  at === "most" ? value <= target : value >= target;
+
+/** `✔ <= 0.87`; nothing where there is no target. */
+export function mark(value: number, target: Target | undefined): string {
+  if (target === undefined) return "";
+  const isMet = meets(value, target);
+  const words = `${isMet ? "✔" : "✘"} ${target.at === "most" ? "<=" : ">="} ${target.value}`;
+  return paint(isMet ? "green" : "red", words);
+}

@@ -1,0 +1,67 @@
+// The worker as a process of its own on the embedded AWS, and how a backlog is put before it.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { SendMessageBatchCommand, type SQSClient } from "@aws-sdk/client-sqs";
+import { HOME } from "../worker/config.ts";
+import type { LocalAws } from "../worker/local/local-aws.ts";
+import { type Guarded, startGuarded } from "./guarded-process.ts";
+
+export type WorkerOptions = {
+  local: Omit<LocalAws, "stop">;
+  engineUrl: string;
+  slots: number;
+  /** Where results are delivered, on this machine. */
+  receiverUrl: string;
+  /** An empty folder. */
+  folder: string;
+  /** Where its own page is; none that is known, otherwise. */
+  webPort?: number;
+};
+
+/** Runs with the defaults of `kamado worker`, but for what must be named here. */
+export function startWorker({
+  local,
+  engineUrl,
+  slots,
+  receiverUrl,
+  folder,
+  webPort = 0,
+}: WorkerOptions): Promise<Guarded> {
+  const destinations = join(folder, "destinations.json");
+  writeFileSync(destinations, JSON.stringify([{ match: receiverUrl, allowPrivate: true }]));
+  return startGuarded(process.execPath, [join(HOME, "worker/cli/start.mjs"), "worker"], {
+    PATH: process.env.PATH,
+    HOME: folder,
+    AWS_ENDPOINT_URL: local.endpoint,
+    AWS_REGION: local.region,
+    AWS_ACCESS_KEY_ID: local.credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: local.credentials.secretAccessKey,
+    KAMADO_QUEUE_URL: local.resources.jobsQueueUrl,
+    KAMADO_DELIVERIES_QUEUE_URL: local.resources.deliveriesQueueUrl,
+    KAMADO_DESTINATIONS_FILE: destinations,
+    KAMADO_ENGINE_URL: engineUrl,
+    KAMADO_SLOTS: String(slots),
+    KAMADO_WEB_PORT: String(webPort),
+    KAMADO_DATA_DIR: folder,
+    KAMADO_LOG_LEVEL: "warn",
+  });
+}
+
+const BATCH = 10;
+const LANES = 8;
+
+/** All jobs onto the queue, ten a call as SQS allows, some calls side by side. */
+export async function sendAll(sqs: SQSClient, queueUrl: string, jobs: readonly object[]): Promise<void> {
+  const batches = Array.from({ length: Math.ceil(jobs.length / BATCH) }, (_, at) =>
+    jobs.slice(at * BATCH, (at + 1) * BATCH),
+  );
+  const send = async (batch: readonly object[]) => {
+    const Entries = batch.map((job, index) => ({ Id: String(index), MessageBody: JSON.stringify(job) }));
+    const { Failed = [] } = await sqs.send(new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries }));
+    if (Failed.length > 0) throw new Error(`SQS refused ${Failed.length} messages: ${Failed[0]!.Message}`);
+  };
+  const lane = async () => {
+    for (let batch = batches.shift(); batch; batch = batches.shift()) await send(batch);
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
