@@ -1,0 +1,92 @@
+// What a storm says: progress while it rages, and the story of every job that came to a bad end, from the logs.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Answer } from "./answers.ts";
+import type { Finding } from "./observed.ts";
+import type { PlannedJob } from "./plan.ts";
+import type { Heard } from "./receivers.ts";
+
+export type Screen = { progress(line: string): void; print(line: string): void };
+
+const PLAIN_EVERY_MS = 10_000;
+
+/** On a terminal one line that changes, elsewhere a line now and then. */
+export function screenOn(stream: NodeJS.WriteStream): Screen {
+  let told = -Infinity;
+  return {
+    progress(line) {
+      if (stream.isTTY) return void stream.write(`\r\x1b[2K${line.slice(0, stream.columns - 1)}`);
+      if (performance.now() - told < PLAIN_EVERY_MS) return;
+      told = performance.now();
+      stream.write(`${line}\n`);
+    },
+    print: (line) => void stream.write(`${stream.isTTY ? "\r\x1b[2K" : ""}${line}\n`),
+  };
+}
+
+export type Sources = {
+  folder: string;
+  list: readonly PlannedJob[];
+  heard: readonly Heard[];
+  answers: readonly Answer[];
+};
+
+/** The findings in words, each with all that is known of its job, in the order it happened. */
+export function stories(findings: readonly Finding[], sources: Sources): string {
+  const logs = logsIn(sources.folder);
+  const byJob = Map.groupBy(findings, ({ job }) => job);
+  return [...byJob]
+    .map(([job, found]) => {
+      const head = found.map(({ is, what }) => `${is}: ${job ?? "the whole"}: ${what}`);
+      return job === null ? head.join("\n") : [...head, ...storyOf(job, sources, logs)].join("\n");
+    })
+    .join("\n\n");
+}
+
+type Logged = { at: number; from: string; line: string; messages: string[] };
+
+export function storyOf(job: string, { list, heard, answers }: Sources, logs: readonly Logged[]): string[] {
+  const own = logs.filter(({ line }) => line.includes(job));
+  // A lease is told of by its message alone.
+  const messages = new Set(own.flatMap((one) => one.messages));
+  const said = logs.filter((one) => own.includes(one) || one.messages.some((id) => messages.has(id)));
+  const events = [
+    ...said.map(({ at, from, line }) => ({ at, text: `${from} ${line}` })),
+    ...answers
+      .filter((one) => one.job === job)
+      .map(({ at, pid, what }) => ({ at, text: `engine ${pid}: answer ${what}` })),
+    ...heard
+      .filter((one) => one.job === job)
+      .map(({ at, address, act, key, event, applied }) => ({
+        at,
+        text: `${address}: ${act}${applied ? ", applied" : ""}, ${event ?? ""} ${key}`,
+      })),
+  ].sort((a, b) => a.at - b.at);
+  const planned = list.find(({ id }) => id === job);
+  return [
+    `  planned: ${JSON.stringify(planned)}`,
+    ...events.map(({ at, text }) => `  ${new Date(at).toISOString().slice(11, 23)} ${text}`),
+  ];
+}
+
+function logsIn(folder: string): Logged[] {
+  return readdirSync(folder)
+    .filter((name) => name.startsWith("worker-"))
+    .flatMap((name) =>
+      readFileSync(join(folder, name), "utf8")
+        .split("\n")
+        .filter((line) => line.startsWith("{"))
+        .map((line) => loggedOf(name.replace(".log", ""), line)),
+    );
+}
+
+function loggedOf(from: string, line: string): Logged {
+  try {
+    const { time = 0, level: _, hostname: __, pid = "", message, ...rest } = JSON.parse(line);
+    const at = typeof time === "number" ? time : Date.parse(time);
+    const text = JSON.stringify({ ...rest, ...(message && { message }) });
+    return { at, from: `${from} ${pid}`, line: text, messages: message ? [String(message)] : [] };
+  } catch {
+    return { at: 0, from, line, messages: [] };
+  }
+}

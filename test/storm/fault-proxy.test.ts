@@ -1,0 +1,95 @@
+// The proxy does to a request what the plan says, and the SDK takes it for what it is.
+import { GetObjectCommand } from "@aws-sdk/client-s3";
+import { PublishCommand } from "@aws-sdk/client-sns";
+import { ListQueuesCommand } from "@aws-sdk/client-sqs";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type FaultProxy, startFaultProxy } from "../../storm/fault-proxy.ts";
+import type { Fault } from "../../storm/plan.ts";
+import { type AwsClients, makeAwsClients } from "../../worker/aws.ts";
+import { healthOf } from "../../worker/aws-errors.ts";
+import { type Receiver, startReceiver } from "../fakes/receiver.ts";
+
+let target: Receiver;
+let proxy: FaultProxy;
+/** Of the requests to come, in turn; then none. */
+let faults: Fault[];
+beforeEach(async () => {
+  faults = [];
+  target = await startReceiver((_, response) => void response.end(`answer ${target.received.length}`));
+  proxy = await startFaultProxy(target.url, () => faults.shift() ?? { is: "none" });
+});
+afterEach(async () => {
+  await proxy.stop();
+  await target.close();
+});
+const ask = async () => (await fetch(`${proxy.url}/path?q=1`, { method: "POST", body: "words" })).text();
+
+test("what meets no fault arrives as it was sent, and so does its answer", async () => {
+  expect(await ask()).toBe("answer 1");
+  expect(target.received).toMatchObject([{ method: "POST", path: "/path?q=1", body: "words" }]);
+});
+
+test.each<[string, Fault, number]>([
+  ["a request that is lost never arrives", { is: "lose-request" }, 0],
+  ["an answer that is lost belongs to a request that arrived", { is: "lose-answer" }, 1],
+])("%s", async (_, fault, arrived) => {
+  faults = [fault];
+  await expect(ask()).rejects.toThrow();
+  expect(target.received).toHaveLength(arrived);
+  expect(await ask()).toBe(`answer ${arrived + 1}`);
+});
+
+test("a request that is repeated arrives twice; the second answer is given", async () => {
+  faults = [{ is: "twice" }];
+  expect(await ask()).toBe("answer 2");
+  expect(target.received.map(({ body }) => body)).toEqual(["words", "words"]);
+});
+
+test("a delayed one arrives all the same", async () => {
+  faults = [{ is: "delay", ms: 30 }];
+  expect(await ask()).toBe("answer 1");
+});
+
+test("nothing passes while the network is out, and everything after", async () => {
+  proxy.block("refuse");
+  await expect(ask()).rejects.toThrow();
+  proxy.block("swallow");
+  const patience = new AbortController();
+  const swallowed = fetch(proxy.url, { signal: patience.signal });
+  await expect.poll(() => proxy.counts.swallow).toBe(1);
+  patience.abort();
+  await expect(swallowed).rejects.toThrow();
+  proxy.block(null);
+  expect(await ask()).toBe("answer 1");
+  expect(proxy.counts).toEqual({ refuse: 1, swallow: 1, none: 1 });
+});
+
+describe("an error is taken by the SDK for", () => {
+  let clients: AwsClients;
+  beforeEach(() => {
+    const credentials = { accessKeyId: "any", secretAccessKey: "thing" };
+    clients = makeAwsClients({ endpoint: proxy.url, region: "us-east-1", credentials });
+  });
+  afterEach(() => clients.destroy());
+  const calls = {
+    sqs: () => clients.sqs.send(new ListQueuesCommand({})),
+    s3: () => clients.s3.send(new GetObjectCommand({ Bucket: "bucket", Key: "key" })),
+    sns: () => clients.sns.send(new PublishCommand({ TopicArn: "arn:aws:sns:us-east-1:0:t", Message: "m" })),
+  };
+  test.each([
+    ["sqs", "throttled", "RequestThrottled"],
+    ["sqs", "internal", "InternalFailure"],
+    ["sqs", "unavailable", "ServiceUnavailable"],
+    ["s3", "throttled", "SlowDown"],
+    ["s3", "internal", "InternalError"],
+    ["sns", "throttled", "Throttling"],
+    ["sns", "unavailable", "ServiceUnavailable"],
+  ] as const)("%s: %s", async (service, how, name) => {
+    faults = Array.from({ length: 3 }, () => ({ is: "error", how }));
+    const thrown = await calls[service]().catch((error) => error);
+    expect(thrown).toMatchObject({ name });
+    expect(healthOf(thrown)).toBe(how === "throttled" ? "throttled" : "unknown");
+    // Nothing of it had arrived.
+    expect(target.received).toEqual([]);
+  });
+});
