@@ -12,7 +12,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   images: ["job", "errors", "turns", "one-thread"],
   queue: ["errors", "aws-errors", "job"],
   blobs: ["errors", "aws-errors", "job"],
-  outbound: ["errors", "secrets", "job", "turns", "one-thread"],
+  outbound: ["errors", "secrets", "undici", "job", "turns", "one-thread"],
   deliver: [
     "job",
     "queue",
@@ -25,9 +25,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "turns",
     "one-thread",
   ],
-  model: ["job", "errors", "turns", "one-thread"],
+  model: ["job", "errors", "turns", "undici", "one-thread"],
   pages: ["job", "errors", "turns", "one-thread"],
-  engine: ["job", "images", "errors", "turns", "one-thread"],
+  engine: ["job", "images", "errors", "loopback", "secrets", "turns", "one-thread"],
   local: ["errors", "aws", "aws-errors"],
   run: [
     "job",
@@ -43,7 +43,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "clock",
     "config",
   ],
-  web: ["errors", "run", "job"],
+  web: ["errors", "run", "job", "loopback", "secrets"],
   main: [
     "aws",
     "blobs",
@@ -76,7 +76,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "run",
     "web",
     "engine",
+    "llama-server",
   ],
+  "llama-server": ["errors"],
   solo: [
     "aws",
     "blobs",
@@ -90,7 +92,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "outbound",
     "run",
   ],
-  "open-engine": ["config", "engine", "errors", "log"],
+  "open-engine": ["config", "engine", "errors", "llama-server", "log", "loopback", "secrets"],
   config: ["errors", "secrets"],
   log: ["log-lines", "log-redaction", "secrets"],
   "log-lines": [],
@@ -100,6 +102,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   clock: [],
   errors: [],
   secrets: [],
+  loopback: [],
+  undici: [],
   turns: ["errors"],
   "one-thread": ["errors"],
 };

@@ -1,0 +1,80 @@
+// `kamado worker` as a process whose queue goes away, or that is itself stopped in the middle of a job and wakes later.
+import { expect, test } from "vitest";
+import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { readMarker } from "../../worker/run/marker-object.ts";
+import { markerKey } from "../../worker/run/marker-record.ts";
+import { wayTo } from "./outage-proxy.ts";
+import { type Worker, workersYard } from "./workers.ts";
+
+const yard = workersYard();
+const startWorker = (variables: Record<string, string>) => yard().start(variables);
+const send = (id: string) => yard().send(id);
+const statusOf = async (id: string) => (await yard().results.find(id))?.status;
+const failedPolls = ({ log }: Worker) => log().match(/"station":"pull".*"health":"network"/g)?.length ?? 0;
+const LONG = { timeout: 60_000, interval: 100 };
+
+/** CI lets it be a minute. */
+const OUTAGE_SECONDS = Number(process.env.KAMADO_TEST_OUTAGE_SECONDS ?? 2);
+
+test(
+  "a queue that cannot be reached for a while is asked ever more rarely, and used again when it is back",
+  async () => {
+    await using way = await wayTo(yard().aws.endpoint);
+    const worker = startWorker({ AWS_ENDPOINT_URL: way.endpoint });
+    await send("before");
+    await expect.poll(() => statusOf("before"), LONG).toBe("succeeded");
+    await way.cut();
+    await expect.poll(() => failedPolls(worker), LONG).toBeGreaterThan(1);
+    const web = /"web":"(http:[^"]+)"/.exec(worker.log())?.[1];
+    const health = await (await fetch(`${web}/health`)).json();
+    expect(health).toMatchObject({
+      status: "UNHEALTHY",
+      queue: "network",
+      hint: expect.stringMatching(/network/),
+    });
+    await new Promise((over) => setTimeout(over, OUTAGE_SECONDS * 1_000));
+    const polls = failedPolls(worker);
+    await way.mend();
+    await send("after");
+    const back = { timeout: 30_000, interval: 100 };
+    await expect.poll(() => statusOf("after"), back).toBe("succeeded");
+    expect(polls).toBeLessThan(30);
+    expect(worker.log()).toContain("the queue answers again");
+  },
+  60_000 + OUTAGE_SECONDS * 1_000,
+);
+
+test("a worker that was stopped while another took its job delivers nothing and deletes nothing when it wakes", async () => {
+  await using way = await wayTo(yard().aws.endpoint);
+  const both = {
+    KAMADO_VISIBILITY_SECONDS: "3",
+    KAMADO_RETRY_SECONDS: "1",
+    KAMADO_SLOTS: "1",
+    KAMADO_PREFETCH: "0",
+  };
+  const stopped = startWorker({
+    ...both,
+    AWS_ENDPOINT_URL: way.endpoint,
+    KAMADO_WORKER_NAME: "stopped",
+    KAMADO_SCRIPT: '{"waitMs": 1500}',
+  });
+  await send("a");
+  await expect.poll(() => stopped.log(), LONG).toContain('"station":"received"');
+  stopped.child.kill("SIGSTOP");
+  // Its engine goes on: when it wakes, the answer is there.
+  const other = startWorker({ ...both, KAMADO_WORKER_NAME: "other", KAMADO_SCRIPT: '{"waitMs": 4000}' });
+  // It may meet the stopped one's marker first, and takes the job when that has run out.
+  const marker = { bucket: yard().aws.resources.bucket, key: markerKey("a") };
+  await expect
+    .poll(async () => (await readMarker(s3Blobs(yard().clients.s3), marker))?.record.worker, LONG)
+    .toBe("other");
+  stopped.child.kill("SIGCONT");
+  await expect.poll(() => stopped.log(), LONG).toContain("lease lost");
+  await expect.poll(() => other.log(), LONG).toContain('"outcome":"succeeded"');
+  stopped.child.kill("SIGTERM");
+  await stopped.exited;
+  expect(stopped.log()).not.toMatch(/"station":"(stored|delivered)"/);
+  expect((await yard().results.find("a"))?.receipt.worker).toBe("other");
+  expect(way.asked()).toContain("AmazonSQS.ReceiveMessage");
+  expect(way.asked()).not.toMatch(/AmazonSQS.DeleteMessage|Action=Publish/);
+}, 90_000);

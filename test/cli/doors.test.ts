@@ -1,0 +1,81 @@
+// What a machine opens to others when Kamado runs on it: nothing, unless it is told to, and then only to who has the token.
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { request } from "node:http";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { kamado, SCRIPTED } from "./process.ts";
+
+const TOKEN = "a-token-of-some-length";
+
+function start(args: string[], variables: Record<string, string> = {}): ChildProcess {
+  const child = kamado(args, { ...SCRIPTED, ...variables });
+  const exited = once(child, "exit");
+  onTestFinished(async () => {
+    child.kill("SIGTERM");
+    await exited;
+  });
+  return child;
+}
+const firstLine = async (child: ChildProcess) =>
+  String((await once(createInterface(child.stdout!), "line"))[0]);
+
+/** The status of an answer; `fetch` would not send a Host header of ours. */
+const statusOf = (url: string, headers: Record<string, string>) =>
+  new Promise((resolve, reject) =>
+    request(url, { headers }, (answer) => resolve(answer.resume().statusCode))
+      .on("error", reject)
+      .end(),
+  );
+
+describe("nothing is opened to others without a token", () => {
+  test.each([
+    ["engine", "KAMADO_ENGINE_HOST", "0.0.0.0"],
+    ["serve", "KAMADO_ENGINE_HOST", "::"],
+    ["serve", "KAMADO_WEB_HOST", "0.0.0.0"],
+  ])("%s with %s=%s says what to set, and ends", async (command, variable, host) => {
+    const args = command === "serve" ? ["serve", "--in-memory"] : [command];
+    const child = kamado(args, { ...SCRIPTED, [variable]: host });
+    const [errors, [code]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
+    const token = variable.replace("HOST", "TOKEN");
+    expect({ code, errors }).toEqual({
+      code: 2,
+      errors: expect.stringMatching(new RegExp(`${variable}: ${host} .*set ${token} or ${token}_FILE`)),
+    });
+  });
+});
+
+test("a page elsewhere that finds its way to this machine under a name of its own is refused everywhere", async () => {
+  const { web } = JSON.parse(await firstLine(start(["serve", "--in-memory", "--json"])));
+  const engine = /http:\/\/\S+/.exec(await firstLine(start(["engine"])))![0];
+  expect(await statusOf(`${web}/state`, { host: "rebind.example" })).toBe(403);
+  expect(await statusOf(`${engine}/models`, { host: "rebind.example" })).toBe(401);
+  for (const url of [`${web}/state`, `${engine}/models`])
+    expect([url, await statusOf(url, {})]).toEqual([url, 200]);
+});
+
+test("opened to others, engine and page demand the token, also from this machine", async () => {
+  const opened = start(["serve", "--in-memory", "--json"], {
+    KAMADO_WEB_HOST: "0.0.0.0",
+    KAMADO_WEB_TOKEN: TOKEN,
+    KAMADO_ENGINE_HOST: "0.0.0.0",
+    KAMADO_ENGINE_TOKEN: TOKEN,
+  });
+  const { web } = JSON.parse(await firstLine(opened));
+  const engineAlone = start(["engine"], { KAMADO_ENGINE_HOST: "0.0.0.0", KAMADO_ENGINE_TOKEN: TOKEN });
+  const engine = /http:\/\/\S+/.exec(await firstLine(engineAlone))![0];
+  for (const url of [`${web.replace("0.0.0.0", "127.0.0.1")}/state`, `${engine}/models`]) {
+    expect([url, await statusOf(url, {})]).toEqual([url, 401]);
+    expect([url, await statusOf(url, { authorization: "Bearer wrong-token-of-length" })]).toEqual([url, 401]);
+    expect([url, await statusOf(url, { authorization: `Bearer ${TOKEN}` })]).toEqual([url, 200]);
+  }
+  // The worker has the token of its engine, and so sees that it answers.
+  const state = async () =>
+    (
+      await fetch(`${web.replace("0.0.0.0", "127.0.0.1")}/health`, {
+        headers: { authorization: `Bearer ${TOKEN}` },
+      })
+    ).json();
+  await expect.poll(state, { timeout: 15_000 }).toMatchObject({ status: "READY", engine: true });
+});
