@@ -83,15 +83,24 @@ export const blobsCases = {
     expect(etag).toBe(tries[won]);
   },
 
-  async "of many who replace what they read, one does; nobody replaces what is gone"({ blobs, bucket }) {
+  async "of many who replace what they read, one does"({ blobs, bucket }) {
     const address = { bucket, key: "running/two.json" };
     const etag = (await blobs.putIf(address, '"first"', "absent"))!;
     const tries = await Promise.all(
       Array.from({ length: 8 }, (_, index) => blobs.putIf(address, `"${index}"`, { etag })),
     );
     expect(tries.filter((one) => one !== null)).toHaveLength(1);
+  },
+
+  async "nobody writes anew what is there, or replaces what has changed or is gone"({ blobs, bucket }) {
+    const address = { bucket, key: "running/three.json" };
+    const first = (await blobs.putIf(address, '"first"', "absent"))!;
+    expect(await blobs.putIf(address, '"anew"', "absent")).toBeNull();
+    const second = (await blobs.putIf(address, '"second"', { etag: first }))!;
+    expect(await blobs.putIf(address, '"third"', { etag: first })).toBeNull();
+    expect(Buffer.from((await blobs.get(address, MANY)).bytes).toString()).toBe('"second"');
     await blobs.remove([address]);
-    expect(await blobs.putIf(address, '"late"', { etag: tries.find((one) => one !== null)! })).toBeNull();
+    expect(await blobs.putIf(address, '"late"', { etag: second })).toBeNull();
     expect(await blobs.exists(address)).toBe(false);
   },
 

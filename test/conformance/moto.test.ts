@@ -8,9 +8,15 @@ async function start() {
   return { aws: locally(endpoint), stop };
 }
 
+const TWO_STEPS = "moto looks whether the condition is met and writes in two steps: now and then two win";
+
 promisesOn("moto", whyNot(EMULATORS.moto), start, {
   sqs: {
     "a lease that went to somebody else is reported as lost":
       "moto lets an old receipt extend what another one holds, and says ok",
+  },
+  s3: {
+    "of many who write one object where there is none, one does": TWO_STEPS,
+    "of many who replace what they read, one does": TWO_STEPS,
   },
 });

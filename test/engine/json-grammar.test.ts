@@ -54,6 +54,23 @@ describe("a schema as a grammar", () => {
     for (const schema of schemas) expect(jsonGrammar(z.toJSONSchema(schema) as never)).toContain("root ::=");
   });
 
+  test("a name that objects have by themselves is a name like any other", () => {
+    for (const name of ["constructor", "toString", "__proto__"]) {
+      const schema = JSON.parse(`{"type": "object", "required": ["${name}"]}`);
+      expect(jsonGrammar(schema)).toContain(`\\"${name}\\"`);
+      const reference = { $ref: `#/$defs/${name}`, $defs: {} };
+      expect(() => jsonGrammar(reference)).toThrow("points nowhere");
+    }
+  });
+
+  test.each([
+    [{ type: "object", required: [{}] }],
+    [{ type: "object", required: [JSON.parse('{"toString": null}')] }],
+    [{ type: "object", required: [3] }],
+  ])("required that lists no names is refused: %j", (schema) => {
+    expect(() => jsonGrammar(schema as never)).toThrow("is not a list of names");
+  });
+
   test("whatever is sent either becomes a grammar or is refused", () => {
     const keyword = fc.constantFrom(
       "type",

@@ -85,7 +85,8 @@ class Converter {
 
   /** allOf as one schema: properties and required add up, the rest must not contradict. */
   #merged({ allOf, ...rest }: Schema, at: string): Schema {
-    const merged: Schema = { ...rest };
+    // Without a prototype, so that "__proto__" is a key like any other.
+    const merged: Schema = Object.assign(Object.create(null), rest);
     for (const [index, part] of list(allOf, `${at}/allOf`).entries()) {
       const where = `${at}/allOf/${index}`;
       const resolved = isObject(part) && "$ref" in part ? this.#resolve(part.$ref, where) : part;
@@ -125,16 +126,18 @@ class Converter {
   #object(schema: Schema, at: string, depth: number): Rule {
     const { properties = {}, required = [], additionalProperties: more } = schema;
     if (!isObject(properties)) throw refuse(`${at}/properties`, "is not an object");
-    if (!Array.isArray(required)) throw refuse(`${at}/required`, "is not a list");
+    if (!Array.isArray(required) || required.some((name) => typeof name !== "string"))
+      throw refuse(`${at}/required`, "is not a list of names");
     const other = isObject(more) ? more : true;
     const keys = [...new Set([...Object.keys(properties), ...(required as string[])])];
-    const members = keys.map((key) => ({
-      rule: this.rules.member(
-        key,
-        this.convert(properties[key] ?? other, `${at}/properties/${key}`, depth + 1),
-      ),
-      required: required.includes(key),
-    }));
+    const members = keys.map((key) => {
+      // "constructor" is a name like any other.
+      const schema = Object.hasOwn(properties, key) ? properties[key] : other;
+      return {
+        rule: this.rules.member(key, this.convert(schema, `${at}/properties/${key}`, depth + 1)),
+        required: required.includes(key),
+      };
+    });
     // Without properties anything goes; with them the object is closed unless the schema says what else may come.
     const open = isObject(more) || (keys.length === 0 && more !== false);
     const value = open ? this.convert(other, `${at}/additionalProperties`, depth + 1) : undefined;
@@ -186,7 +189,8 @@ class Converter {
     let found: unknown = this.#root;
     for (const step of ref.split("/").slice(1)) {
       const key = step.replaceAll("~1", "/").replaceAll("~0", "~");
-      found = isObject(found) || Array.isArray(found) ? (found as Schema)[key] : undefined;
+      const goesOn = (isObject(found) || Array.isArray(found)) && Object.hasOwn(found, key);
+      found = goesOn ? (found as Schema)[key] : undefined;
     }
     if (found === undefined) throw refuse(`${at}/$ref`, `points nowhere: ${ref}`);
     return found;
