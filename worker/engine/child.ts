@@ -1,8 +1,9 @@
-// One run of the engine process: its flags, what it says on stdout, its log on stderr, and how to end it.
+// One run of the engine process: its flags, what it says and logs on a pipe of its own, and how to end it.
 // Whether it should run again is the supervisor's business.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { ErrorCode } from "../errors.ts";
 import type { BackendInfo } from "./backend.ts";
@@ -35,6 +36,8 @@ export type EngineEvent =
   | { event: "listening"; url: string }
   | ({ event: "ready" } & Ready)
   | { event: "failed"; reason: string; code?: ErrorCode };
+/** The last one: why it ends. */
+type Said = EngineEvent | { event: "dying"; reason: string };
 
 /** What an engine that can serve says of itself. */
 export type Ready = BackendInfo & {
@@ -47,19 +50,21 @@ export type Watcher = {
   onEvent(event: EngineEvent): void;
   /** A line of its log. */
   onLog(line: string): void;
-  /** `lastWords` are the end of what it wrote to stderr. */
+  /** `lastWords` are what it gave as its reason, or the end of what native code wrote to stderr. */
   onExit(how: string, lastWords: string): void;
 };
 
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
+/** Where the engine speaks to whoever supervises it: one JSON line an event, or a line of its log. */
+export const PIPE = 4;
 const LAST_LINES = 5;
-// Native libraries print whole prompts. Of what is not our own log only lines of these kinds are kept, which say why it ended.
-const LAST_WORDS = [
+// Native libraries print whole prompts. Of what stands on stderr only lines of these kinds are kept, which say why it ended.
+const LAST_WORDS = [/^\S+:\d+: GGML_(ASSERT|ABORT)\b/, /^(terminate called|libc\+\+abi|\s*what\(\):)/];
+/** Before it is ready nobody has sent it a prompt yet. */
+const FIRST_WORDS = [
+  ...LAST_WORDS,
   /^--[a-z-]+: /,
-  /^Cannot listen /,
   /^([A-Z]\w*)?Error\b/,
-  /GGML_ASSERT|GGML_ABORT/,
-  /^(terminate called|libc\+\+abi|\s*what\(\):)/,
   /^(ggml|llama|clip|error|failed)\w*: .*(error|fail|unable|cannot|not found|out of memory)/i,
 ];
 
@@ -78,28 +83,35 @@ export class EngineChild {
   readonly #exited: Promise<unknown>;
 
   constructor(flags: EngineFlags, watcher: Watcher) {
-    // The channel is there only so that the engine notices when this process dies.
+    // The channel is there only so that the engine notices when this process dies. The pipe behind it is the engine's own:
+    // on stdout and stderr native libraries print what they like, prompts included, and break any line in two.
     this.#process = spawn(process.execPath, [MAIN, ...argumentsOf(flags)], {
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      stdio: ["ignore", "ignore", "pipe", "ipc", "pipe"],
       // Ctrl-C goes to a terminal's whole group; the engine is stopped by the worker, after its jobs.
       detached: true,
     });
     this.#exited = once(this.#process, "close").catch(() => {});
+    let isReady = false;
+    let why: string | undefined;
     const lastLines: string[] = [];
-    createInterface(this.#process.stdout!).on("line", (line) => {
+    createInterface(this.#process.stdio[PIPE] as Readable).on("line", (line) => {
       const event = eventOf(line);
-      if (event) watcher.onEvent(event);
+      if (event === undefined) return watcher.onLog(line);
+      isReady ||= event.event === "ready";
+      if (event.event === "dying") why = event.reason;
+      else watcher.onEvent(event);
     });
     createInterface(this.#process.stderr!).on("line", (line) => {
-      if (line.startsWith("{")) return watcher.onLog(line);
-      if (!LAST_WORDS.some((kind) => kind.test(line))) return;
+      if (!(isReady ? LAST_WORDS : FIRST_WORDS).some((kind) => kind.test(line))) return;
       lastLines.push(line);
       if (lastLines.length > LAST_LINES) lastLines.shift();
-      watcher.onLog(line);
+      if (!isReady) watcher.onLog(line);
     });
     this.#process.once("error", (error) => watcher.onExit(error.message, ""));
     this.#process.once("close", (code, signal) => {
-      watcher.onExit(signal === null ? `exit code ${code}` : signal, lastLines.join("\n"));
+      // A prompt may look like last words, so they count only where an end has any.
+      const words = !isReady || signal === "SIGABRT" ? lastLines.join("\n") : "";
+      watcher.onExit(signal === null ? `exit code ${code}` : signal, why ?? words);
     });
   }
 
@@ -120,7 +132,7 @@ export class EngineChild {
   }
 }
 
-function eventOf(line: string): EngineEvent | undefined {
+function eventOf(line: string): Said | undefined {
   if (!line.startsWith('{"event":')) return undefined;
   try {
     return JSON.parse(line);

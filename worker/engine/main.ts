@@ -1,11 +1,12 @@
-// The engine process: flags -> HTTP -> model -> signals. Speaks one JSON line for each event on stdout and logs to stderr.
-// It listens before it loads, so that /health can tell what is going on.
+// The engine process: flags -> HTTP -> model -> signals. It listens before it loads, so that /health can tell what is going
+// on. A supervisor hears its events and its log on a pipe of their own; without one they stand on stdout and stderr.
 import { writeSync } from "node:fs";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import { DEFAULT_SLOTS } from "./calibration/choose.ts";
 import { openSized } from "./calibration/open.ts";
+import { PIPE } from "./child.ts";
 import { Core } from "./core.ts";
 import { type Flags, parseFlags } from "./flags.ts";
 import { createApp } from "./http/app.ts";
@@ -26,9 +27,15 @@ function flagsOrExit(): Flags {
   }
 }
 
+/** What native libraries print must not reach the terminal or a log: it is whole prompts. */
+function outlets(): { out: number; err: number } {
+  if (isSupervised) return { out: PIPE, err: PIPE };
+  return flags.backend === "llama-node" ? quiet() : { out: 1, err: 2 };
+}
+
 const flags = flagsOrExit();
-// A supervisor drops what native libraries print; without one they must not reach the terminal or a log: it is whole prompts.
-const { out, err } = process.connected || flags.backend !== "llama-node" ? { out: 1, err: 2 } : quiet();
+const isSupervised = process.connected;
+const { out, err } = outlets();
 const say = (event: string, more: Record<string, unknown> = {}) =>
   writeSync(out, `${JSON.stringify({ event, ...more })}\n`);
 const log = pino(
@@ -50,8 +57,13 @@ server.on("error", (error) => fatal(`Cannot listen on ${flags.host}:${flags.port
 process.on("uncaughtException", (error) => fatal(error.stack ?? error.message));
 
 function fatal(message: string): never {
-  writeSync(err, `${message}\n`);
+  tellWhy(message);
   process.exit(1);
+}
+
+function tellWhy(reason: string): void {
+  if (isSupervised) say("dying", { reason });
+  else writeSync(err, `${reason}\n`);
 }
 
 async function load(log: Logger): Promise<void> {
@@ -70,7 +82,7 @@ async function load(log: Logger): Promise<void> {
     log.error({ err: thrown }, "the model could not be loaded");
     say("failed", { code, reason: message });
     if (code !== "memory_insufficient") return;
-    writeSync(err, `Error: ${message}\n`);
+    tellWhy(`Error: ${message}`);
     process.exit(NO_ROOM);
   }
 }
@@ -89,4 +101,8 @@ process.on("SIGTERM", () => void stop("SIGTERM"));
 // Ctrl-C reaches parent and child alike; the parent still needs the engine for what it finishes.
 process.on("SIGINT", () => void (process.connected || stop("SIGINT")));
 // The channel to the parent closes when the parent dies, however it dies: nobody is left to stop this process then.
-process.on("disconnect", () => process.exit(0));
+process.on("disconnect", () => {
+  // Native threads still work, and a plain exit would take their memory away under them: a crash, with its report.
+  process.once("exit", () => process.kill(process.pid, "SIGKILL"));
+  process.exit(0);
+});
