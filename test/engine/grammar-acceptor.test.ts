@@ -80,3 +80,9 @@ describe("JSON under a schema", () => {
     }
   });
 });
+
+test("a text of any length can be demanded", () => {
+  const acceptor = Acceptor.of(jsonGrammar({ const: "x".repeat(200_000) }));
+  expect(acceptor.after(`"${"x".repeat(100)}`)).toBeDefined();
+  expect(acceptor.after('"y')).toBeUndefined();
+});

@@ -28,6 +28,7 @@ export class Core {
   #failure: string | undefined;
   #stopping = false;
   #progressAt = performance.now();
+  #steps: number | undefined;
 
   constructor({ slots, maxQueue, stallMs }: CoreOptions) {
     this.line = new Line(slots, maxQueue);
@@ -66,6 +67,10 @@ export class Core {
     if (this.#failure !== undefined) return { state: "SETUP_FAILED", ...base, reason: this.#failure };
     if (!this.#backend)
       return { state: "STARTING", ...base, ...(this.loading !== undefined && { reason: this.loading }) };
+    // A long prompt says nothing for minutes on a slow machine; its steps tell that it gets on.
+    const steps = this.inside?.steps;
+    if (steps !== this.#steps) this.#progress();
+    this.#steps = steps;
     const quietMs = performance.now() - this.#progressAt;
     if (busy > 0 && quietMs > this.#stallMs)
       return { state: "UNHEALTHY", ...base, reason: `No token for ${Math.round(quietMs / 1_000)} s.` };

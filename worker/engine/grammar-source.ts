@@ -53,17 +53,17 @@ class Reader {
   #add(all: Element[][], elements: Element[]): void {
     const before = this.#at;
     const [, , , least, comma, most, , sign] = this.#next() ?? [];
-    const last = all.at(-1)!;
-    if (sign === "?") last.push(...repeated(elements, 0, 1));
-    else if (sign === "*") last.push(...repeated(elements, 0, undefined));
-    else if (sign === "+") last.push(...repeated(elements, 1, undefined));
+    if (sign === "?") append(all, repeated(elements, 0, 1));
+    else if (sign === "*") append(all, repeated(elements, 0, undefined));
+    else if (sign === "+") append(all, repeated(elements, 1, undefined));
     else if (least !== undefined)
-      last.push(
-        ...repeated(elements, Number(least), comma ? (most ? Number(most) : undefined) : Number(least)),
+      append(
+        all,
+        repeated(elements, Number(least), comma ? (most ? Number(most) : undefined) : Number(least)),
       );
     else {
       this.#at = before;
-      last.push(...elements);
+      append(all, elements);
     }
   }
 
@@ -73,6 +73,12 @@ class Reader {
     if (found) this.#at = TOKEN.lastIndex;
     return found;
   }
+}
+
+/** One by one: a literal may be longer than a call may have arguments. */
+function append(all: readonly Element[][], elements: readonly Element[]): void {
+  const last = all.at(-1)!;
+  for (const element of elements) last.push(element);
 }
 
 function repeated(elements: readonly Element[], least: number, most: number | undefined): Element[] {

@@ -19,18 +19,19 @@ export class Gate {
     else this.#closed = false;
   }
 
-  async #wait(line: (() => void)[], signal: AbortSignal): Promise<void> {
+  /** Who is let in is in, even if its client goes away at that very moment. */
+  #wait(line: (() => void)[], signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const go = () => {
+      signal.removeEventListener("abort", giveUp);
+      resolve();
+    };
     const giveUp = () => {
-      line.splice(line.indexOf(resolve), 1);
+      line.splice(line.indexOf(go), 1);
       reject(signal.reason);
     };
     signal.addEventListener("abort", giveUp, { once: true });
-    line.push(resolve);
-    try {
-      await promise;
-    } finally {
-      signal.removeEventListener("abort", giveUp);
-    }
+    line.push(go);
+    return promise;
   }
 }

@@ -1,21 +1,13 @@
 // A model with a projector through @fugood/llama.node: it sees pictures and batches several requests by itself. Everything
 // a request brings is checked before its native code sees it, because that code ends the process on what it does not expect.
-import type {
-  Backend,
-  BackendInfo,
-  BackendState,
-  Emit,
-  Generation,
-  Outcome,
-  Prepared,
-} from "../../backend.ts";
+import type { Backend, BackendInfo, BackendState, Generation, Prepared } from "../../backend.ts";
 import { Acceptor } from "../../grammar-acceptor.ts";
 import { jsonGrammar } from "../../json-grammar.ts";
 import { invalid, roomFor } from "../../refuse.ts";
-import { type Checked, complete } from "./complete.ts";
+import { complete } from "./complete.ts";
 import { needsWalk } from "./completion.ts";
 import { checkProjector, type ModelFile, readModelFile } from "./file.ts";
-import { Keeping, type Start } from "./keeping.ts";
+import { Keeping } from "./keeping.ts";
 import { loadLibrary, type NativeContext } from "./native.ts";
 import { NativePrompts } from "./prompt.ts";
 import { Runner } from "./runner.ts";
@@ -95,13 +87,25 @@ class LlamaNodeBackend implements Backend {
     const room = roomFor(prompt.tokens, this.info.contextSize, maxTokens);
     const isOpen = "messages" in asked && asked.thinking === "open";
     const close = isOpen ? this.#prompts.thinking?.close : undefined;
+    const isWalk = needsWalk(generation);
+    const acceptor = isWalk && grammar !== undefined ? Acceptor.of(grammar) : undefined;
     const checked = { generation, prompt, room, grammar, close };
     const seen = this.#keeping.see(prompt);
     return {
       promptTokens: prompt.tokens,
       warmTokens: this.#keeping.warmth(prompt.sequence),
-      run: async (emit, signal) =>
-        this.#run(checked, await this.#keeping.start(prompt, seen, signal), emit, signal),
+      run: async (emit, signal) => {
+        const start = await this.#keeping.start(prompt, seen, signal);
+        const request = { ...checked, ...this.#shared, start };
+        try {
+          if (!isWalk) return await complete(request, emit, signal);
+          const { ends, vocabulary } = this.#file;
+          return await walk({ ...request, ends, vocabulary, acceptor }, emit, signal);
+        } finally {
+          // Others may wait for what this one was to save.
+          void start.save?.done();
+        }
+      },
     };
   }
 
@@ -111,18 +115,8 @@ class LlamaNodeBackend implements Backend {
       throw invalid("messages", "messages: this model reads no pictures.");
   }
 
-  #run(checked: Checked, start: Start, emit: Emit, signal: AbortSignal): Promise<Outcome> {
-    const shared = {
-      ...checked,
-      start,
-      context: this.#context,
-      runner: this.#runner,
-      keeping: this.#keeping,
-    };
-    if (!needsWalk(checked.generation)) return complete(shared, emit, signal);
-    const { ends, vocabulary } = this.#file;
-    const acceptor = checked.grammar === undefined ? undefined : Acceptor.of(checked.grammar);
-    return walk({ ...shared, ends, vocabulary, acceptor }, emit, signal);
+  get #shared() {
+    return { context: this.#context, runner: this.#runner, keeping: this.#keeping };
   }
 
   state(): BackendState {

@@ -15,17 +15,21 @@ export type Server = {
   /** Fires when it has ended. */
   down: AbortSignal;
 };
+/** One token, at most: of any model. */
+const UNDERSTOOD_MS = 60_000;
+
 /** Undefined while it does not serve yet: while it loads it answers 503, before that not at all. */
 export async function greet(wire: Wire, down: AbortSignal): Promise<Server | undefined> {
   const props = await wire.get("/props", down).catch(() => undefined);
   if (props === undefined) return undefined;
-  return { wire, down, always: await understood(wire, NO_PARSER), ...factsOf(props) };
+  return { wire, down, always: await understood(wire, NO_PARSER, down), ...factsOf(props) };
 }
 
 /** The fields, if a completion with them is not refused. */
-async function understood(wire: Wire, fields: object): Promise<object> {
+async function understood(wire: Wire, fields: object, down: AbortSignal): Promise<object> {
   const body = { prompt: "a", n_predict: 0, cache_prompt: false, ...fields };
-  return wire.post("/completion", body).then(
+  const signal = AbortSignal.any([down, AbortSignal.timeout(UNDERSTOOD_MS)]);
+  return wire.post("/completion", body, signal).then(
     () => fields,
     () => ({}),
   );

@@ -5,7 +5,7 @@ import type { Token } from "node-llama-cpp";
 import type { BackendState } from "../../backend.ts";
 import { planStep } from "./schedule.ts";
 import type { Sharing } from "./sharing.ts";
-import type { Job, Slot } from "./slot.ts";
+import { type Job, type Slot, whyGone } from "./slot.ts";
 
 export type LockstepOptions = {
   slots: readonly Slot[];
@@ -116,7 +116,7 @@ export class Lockstep {
       const free = this.#options.slots.filter(({ job }) => job === undefined);
       if (free.length === 0) return;
       const job = this.#waiting.shift()!;
-      if (this.#closed || job.signal.aborted) job.failed(job.signal.reason);
+      if (this.#closed || job.signal.aborted) job.failed(whyGone(job));
       else await this.#options.sharing.place(job, free).catch((thrown) => job.failed(thrown));
     }
   }

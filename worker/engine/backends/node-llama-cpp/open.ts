@@ -169,7 +169,7 @@ export class LockstepBackend implements Backend {
 
   async #close(): Promise<void> {
     await this.lockstep.close();
-    this.#saved.close();
+    await this.#saved.close();
     await this.#model.dispose();
     await this.#model.llama.dispose();
   }

@@ -14,8 +14,15 @@ export type Saved = {
   path: string;
   bytes: number;
   usedAt: number;
-  /** Survives a restart; its hash says whether the file is still what was written. */
-  lasting: { sha256: string; checked: boolean } | undefined;
+  lasting: Lasting | undefined;
+};
+
+/** Survives a restart. */
+export type Lasting = {
+  /** Of a file that an earlier process wrote, until it was found to be what was written. */
+  unchecked?: string | undefined;
+  /** Resolves when the note is written, or could not be. */
+  noted: Promise<unknown>;
 };
 
 // Memory where the system offers it as files: most prefixes live for seconds and should not wear a disk.
@@ -34,14 +41,13 @@ export function passingFolder(): string {
 export const noteOf = (path: string) => path.replace(/\.state$/, ".json");
 
 /** Written last and renamed into place: a state without its note was never finished. */
-export async function noted({ path, tokens, bytes }: Saved): Promise<string> {
+export async function note({ path, tokens, bytes }: Saved): Promise<void> {
   const sha256 = await sha256Of(path);
   const draft = `${path}.part`;
   await writeFile(draft, JSON.stringify({ tokens, bytes, sha256 } satisfies z.input<typeof Note>), {
     mode: 0o600,
   });
   await rename(draft, noteOf(path));
-  return sha256;
 }
 
 export async function sha256Of(path: string): Promise<string> {
@@ -65,7 +71,13 @@ function readLeft(path: string): Saved | undefined {
   try {
     const { tokens, bytes, sha256 } = Note.parse(JSON.parse(readFileSync(noteOf(path), "utf8")));
     if (statSync(path).size !== bytes) return undefined;
-    return { tokens: tokens as Token[], path, bytes, usedAt: 0, lasting: { sha256, checked: false } };
+    return {
+      tokens: tokens as Token[],
+      path,
+      bytes,
+      usedAt: 0,
+      lasting: { unchecked: sha256, noted: Promise.resolve() },
+    };
   } catch {
     return undefined;
   }

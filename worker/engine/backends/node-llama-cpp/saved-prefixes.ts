@@ -4,7 +4,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { LlamaContextSequence } from "node-llama-cpp";
-import { left, noted, noteOf, passingFolder, type Saved, sha256Of } from "./prefix-files.ts";
+import { left, note, noteOf, passingFolder, type Saved, sha256Of } from "./prefix-files.ts";
 
 export type SavedPrefixesOptions = {
   /** for what outlives this process, one for each model and version; without it nothing does */
@@ -63,7 +63,8 @@ export class SavedPrefixes {
       this.#bytesPerToken = bytes / tokens.length;
       await chmod(path, 0o600);
       const saved: Saved = { tokens, path, bytes, usedAt: now, lasting: undefined };
-      if (lasting) saved.lasting = { sha256: await noted(saved), checked: true };
+      // Reading it all again for its hash takes a while, and whoever is answered meanwhile need not wait for it.
+      if (lasting) saved.lasting = { noted: note(saved).catch(() => {}) };
       this.#all.add(saved);
       const alike = [...this.#all].filter((one) => (one.lasting !== undefined) === lasting);
       const gone = overBudget(alike, BUDGETS[lasting ? "lasting" : "passing"]);
@@ -79,20 +80,22 @@ export class SavedPrefixes {
   async restore(saved: Saved, sequence: LlamaContextSequence, now: number): Promise<void> {
     saved.usedAt = now;
     const { lasting } = saved;
-    if (lasting && !lasting.checked) {
-      if ((await sha256Of(saved.path)) !== lasting.sha256) throw new Error("a saved prefix was damaged");
-      lasting.checked = true;
+    if (lasting?.unchecked !== undefined) {
+      if ((await sha256Of(saved.path)) !== lasting.unchecked) throw new Error("a saved prefix was damaged");
+      lasting.unchecked = undefined;
     }
     await sequence.loadStateFromFile(saved.path, { acceptRisk: true });
   }
 
   async remove(saved: Saved): Promise<void> {
     this.#all.delete(saved);
+    await saved.lasting?.noted;
     await rm(noteOf(saved.path), { force: true });
     await rm(saved.path, { force: true });
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    await Promise.all(Array.from(this.#all, ({ lasting }) => lasting?.noted));
     this.#all.clear();
     rmSync(this.#passing, { recursive: true, force: true });
   }

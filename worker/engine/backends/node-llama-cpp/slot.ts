@@ -1,6 +1,7 @@
 // One sequence of the model's context and the job that has it: what it still holds, what is to be evaluated, what it says.
 // A slot never runs by itself; the lockstep loop moves all of them together.
 import type { LlamaContextSequence, SequenceEvaluateOptions, Token } from "node-llama-cpp";
+import { KamadoError } from "../../../errors.ts";
 
 /** The next token as the library chose it, and on request the whole distribution, most probable first. */
 export type Heard = { token: Token; probabilities?: Map<Token, number> };
@@ -17,6 +18,10 @@ export type Job = {
   done(cachedTokens: number): void;
   failed(reason: unknown): void;
 };
+
+/** Its client went away, or else the engine stops. */
+export const whyGone = ({ signal }: Job): unknown =>
+  signal.reason ?? new KamadoError("stopping", "The engine is stopping.");
 
 /** A prefix that somebody else is evaluating for this job. */
 export type Wait = { for: Slot; job: Job; length: number };
@@ -95,7 +100,7 @@ export class Slot {
 
   /** Gives the slot back with everything it evaluated. */
   async cancel(): Promise<void> {
-    await this.#leave((job) => job.failed(job.signal.reason));
+    await this.#leave((job) => job.failed(whyGone(job)));
   }
 
   /** Gives the slot back empty: after an error nobody knows what it holds. */
