@@ -99,6 +99,25 @@ describe("an OpenAI client works unchanged", () => {
     const answer = await client.completions.create({ model: "scripted", prompt: "Once" });
     expect(answer.choices[0]!.text).toBe(" upon a time");
     expect((await client.models.list()).data).toMatchObject([{ id: "scripted", context_length: 8192 }]);
+    expect(await client.models.retrieve("scripted")).toMatchObject({ id: "scripted", context_length: 8192 });
+    await expect(client.models.retrieve("another")).rejects.toMatchObject({
+      status: 404,
+      code: "model_not_found",
+    });
+  });
+
+  test.each([
+    ["tools", [{ type: "function", function: { name: "f" } }]],
+    ["functions", [{ name: "f" }]],
+    ["tool_choice", "required"],
+    ["modalities", ["text", "audio"]],
+    ["audio", { voice: "a" }],
+    ["web_search_options", {}],
+  ])("what OpenAI knows and this engine cannot honour is refused: %s", async (field, value) => {
+    const { url } = await start();
+    const { status, body } = await post(url, JSON.stringify({ messages: user("x"), [field]: value }));
+    expect([status, body.error.code]).toEqual([400, "invalid_value"]);
+    expect(body.error.param).toMatch(new RegExp(`^${field}`));
   });
 
   test("a picture in a message reaches the model", async () => {

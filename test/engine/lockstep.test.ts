@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { GREEDY } from "../../worker/engine/backend.ts";
 import { until, user } from "./running.ts";
 import { type TinyEngine, tinyEngine } from "./tiny-model.ts";
 
@@ -70,6 +71,36 @@ describe("several requests at once", { timeout: 120_000 }, () => {
     }
     await late;
     expect(lateAfter).toBeLessThan(pieces);
+  });
+
+  test("a late one is in the very next step", async () => {
+    const { backend } = engine;
+    const signal = new AbortController().signal;
+    const prepare = (text: string, maxTokens: number) =>
+      backend.prepare({
+        prompt: { text },
+        maxTokens,
+        sampling: GREEDY,
+        stop: [],
+        schema: undefined,
+        topLogprobs: undefined,
+        conversation: undefined,
+      });
+    const late = await prepare("late", 2);
+    let submittedAt = 0;
+    const heardAt: number[] = [];
+    let running: Promise<unknown> | undefined;
+    let count = 0;
+    const long = await prepare("a long one", 40);
+    await long.run(() => {
+      if (++count === 10) {
+        submittedAt = backend.lockstep.steps;
+        running = late.run(() => heardAt.push(backend.lockstep.steps) > 0, signal);
+      }
+      return true;
+    }, signal);
+    await running;
+    expect(heardAt[0]! - submittedAt).toBe(1);
   });
 
   test("more than there are slots are all answered", async () => {

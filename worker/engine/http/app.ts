@@ -55,6 +55,13 @@ export function createApp({ core, log, token }: AppOptions): Hono {
   app.get("/slots", (c) => c.json(slotsOf(core)));
   app.use("/v1/*", bodyLimit({ maxSize: MAX_BODY_BYTES, onError: () => tooLarge() }));
   app.get("/v1/models", (c) => c.json({ object: "list", data: modelsOf(core) }));
+  // A name may hold a slash.
+  app.get("/v1/models/:id{.+}", (c) => {
+    checkModel(core, c.req.param("id"));
+    const [model] = modelsOf(core);
+    if (model === undefined) throw new KamadoError("engine_unavailable", "The model is being loaded.");
+    return c.json(model);
+  });
   app.post("/v1/chat/completions", async (c) =>
     reply(c, await parseChat(await bodyOf(c), c.req.raw.headers), chatDialect),
   );

@@ -42,6 +42,7 @@ const ResponseFormat = z.discriminatedUnion("type", [
     json_schema: z.looseObject({ name: z.string().optional(), schema: Schema }),
   }),
 ]);
+const TOOLS = { error: "tools are not supported" };
 const ChatBody = z.looseObject({
   ...commonFields,
   ...thinkingFields,
@@ -50,7 +51,13 @@ const ChatBody = z.looseObject({
   response_format: ResponseFormat.nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  tools: z.tuple([], { error: "tools are not supported" }).nullish(),
+  tools: z.tuple([], TOOLS).nullish(),
+  functions: z.tuple([], TOOLS).nullish(),
+  tool_choice: z.enum(["none", "auto"], TOOLS).nullish(),
+  function_call: z.enum(["none", "auto"], TOOLS).nullish(),
+  modalities: z.tuple([z.literal("text")], { error: "only text is answered" }).nullish(),
+  audio: z.null({ error: "is not supported" }).optional(),
+  web_search_options: z.null({ error: "is not supported" }).optional(),
 });
 type ChatBody = z.output<typeof ChatBody>;
 
