@@ -16,8 +16,8 @@ import { QUEUE_HINTS } from "./queue/queue.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { Acks } from "./run/acks.ts";
 import { Capacity } from "./run/capacity.ts";
-import { EngineGate } from "./run/engine-gate.ts";
 import { enqueueAll } from "./run/enqueue-all.ts";
+import { Gate } from "./run/gate.ts";
 import { createHolds } from "./run/hold.ts";
 import { Journal } from "./run/journal.ts";
 import { Leases } from "./run/leases.ts";
@@ -80,7 +80,17 @@ export async function createWorker(
     if (health.is === "ready") capacity.tell(health.slots);
     return health.is === "ready";
   };
-  const gate = new EngineGate({ probe, clock, log });
+  const gate = new Gate({ what: "engine", probe, clock, log });
+  const bucketGate = new Gate({
+    what: "bucket",
+    probe: () =>
+      blobs.exists({ bucket: config.bucket, key: "results/" }).then(
+        () => true,
+        () => false,
+      ),
+    clock,
+    log,
+  });
   const workshop = createWorkshop({ config, registry, blobs, outbound, client, journal, clock });
   const results = createResults({ blobs, bucket: config.bucket });
   const deliver = createDeliver({
@@ -143,14 +153,15 @@ export async function createWorker(
     visibilitySeconds: config.visibilitySeconds,
     pollSeconds: config.pollSeconds,
     priorityOf: (message) => priorityOf(message, rules),
-    isReady: () => gate.isOpen,
-    ready: (signal) => gate.ready(signal),
+    isReady: () => gate.isOpen && bucketGate.isOpen,
+    ready: (signal) => Promise.all([gate.ready(signal), bucketGate.ready(signal)]),
     clock,
     log,
   });
   const latest = watchLatestJobs(journal);
   journal.watch(({ station, error }) => {
     if (error === "engine_unavailable" || error === "engine_died") gate.suspect();
+    if (error === "storage_unavailable") bucketGate.suspect();
     if (station === "ended") capacity.ended(error as string | undefined, puller.running - 1);
   });
   let stopped: Promise<void> | undefined;

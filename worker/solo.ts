@@ -13,7 +13,7 @@ import { EngineClient } from "./model/engine-client.ts";
 import { openEngine } from "./open-engine.ts";
 import { loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound } from "./outbound/outbound.ts";
-import { EngineGate } from "./run/engine-gate.ts";
+import { Gate } from "./run/gate.ts";
 import { Journal, type Listener } from "./run/journal.ts";
 import { perform } from "./run/perform.ts";
 import { createWorkshop } from "./run/workshop.ts";
@@ -36,7 +36,7 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
 
   await engine.ready();
   const probe = async () => (await client.health()).is === "ready";
-  await new EngineGate({ probe, clock: systemClock, log }).ready(signal);
+  await new Gate({ what: "engine", probe, clock: systemClock, log }).ready(signal);
   const journal = new Journal(log);
   journal.watch(watch);
   const blobs = s3Blobs(clients.s3);

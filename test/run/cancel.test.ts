@@ -38,6 +38,39 @@ test("a job that is not there yet is canceled when it comes, without a run", asy
   expect(rig.queue.messages).toHaveLength(1);
 });
 
+test("a store that is slow at the wrong moment does not make a worker deaf", async () => {
+  const rig = createRig();
+  rig.blobs.next("get", { is: "fail" });
+  rig.blobs.next("putIf", { is: "fail" });
+  rig.blobs.next("get", { is: "delay", ms: 300 });
+  await rig.send("a");
+  rig.puller.start();
+  await rig.clock.advance(60_000);
+  await cancel(rig, "a");
+  await rig.clock.advance(10_000);
+  expect(rig.run("a").signal.aborted).toBe(true);
+});
+
+test("a worker that stops before it could write the end down leaves the cancel to the next one", async () => {
+  const rig = createRig();
+  await rig.send("a");
+  rig.puller.start();
+  await rig.clock.advance(5_000);
+  await cancel(rig, "a");
+  for (let i = 0; i < 5; i++) rig.blobs.next("put", { is: "fail" });
+  await rig.clock.advance(4_000);
+  const stopped = rig.puller.stop(0);
+  await rig.clock.advance(30_000);
+  await stopped;
+  expect(rig.stored("a")).toBeNull();
+  const { clock, queue, blobs, dead } = rig;
+  const next = createRig({ shared: { clock, queue, blobs, dead } });
+  next.puller.start();
+  await clock.advance(120_000);
+  expect(next.runs).toEqual([]);
+  expect(next.stored("a")?.status).toBe("canceled");
+});
+
 test("one that waits behind others is canceled when its turn comes", async () => {
   const rig = createRig({ slots: 1, prefetch: 3 });
   for (const name of ["long", "next"]) await rig.send(name);

@@ -7,7 +7,7 @@ import { KamadoError } from "../../worker/errors.ts";
 import { FakeBlobs } from "../fakes/blobs.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { FakeQueue } from "../fakes/queue.ts";
-import { createRig, type Rig } from "./rig.ts";
+import { createRig, type Rig, type Run } from "./rig.ts";
 
 const DOWN = { callback: "https://down.example/hook" };
 const UP = { callback: "https://up.example/hook" };
@@ -94,24 +94,35 @@ function worker(shared: ReturnType<typeof world>, receivers: Receivers, life: Li
   });
 }
 
-/** One job with a receiver that works and one that does not yet; the first worker dies after so many effects. */
-async function live(effects: number, status = 503) {
-  const [shared, receivers, life] = [world(), new Receivers(status), new Life(effects)];
-  const rigs = [worker(shared, receivers, life)];
-  const job = { id: "a", kind: "work", input: { name: "a" }, deliver: [UP, DOWN] };
-  await shared.queue.send(JSON.stringify(job));
+/** Runs worker after worker, each as long as its life; what runs is ended by `end`. */
+async function lives(
+  shared: ReturnType<typeof world>,
+  first: Life,
+  end: (run: Run) => void,
+  receivers: Receivers,
+) {
+  const rigs = [worker(shared, receivers, first)];
   const go = (rig: Rig) => {
     rig.puller.start();
     rig.station.start();
   };
   go(rigs[0]!);
   for (let second = 0; second < 1_200; second++) {
-    if (life.isOver && rigs.length === 1)
+    if (first.isOver && rigs.length === 1)
       go(rigs[rigs.push(worker(shared, receivers, new Life(1_000))) - 1]!);
-    for (const { runs } of rigs) for (const run of runs) run.finish();
+    for (const { runs } of rigs) for (const run of runs) end(run);
     await shared.clock.advance(1_000);
   }
-  return { shared, receivers, life, runs: rigs.flatMap(({ runs }) => runs).length };
+  return rigs.flatMap(({ runs }) => runs).length;
+}
+
+/** One job with a receiver that works and one that does not yet; the first worker dies after so many effects. */
+async function live(effects: number, status = 503) {
+  const [shared, receivers, life] = [world(), new Receivers(status), new Life(effects)];
+  const job = { id: "a", kind: "work", input: { name: "a" }, deliver: [UP, DOWN] };
+  await shared.queue.send(JSON.stringify(job));
+  const runs = await lives(shared, life, (run) => run.finish(), receivers);
+  return { shared, receivers, life, runs };
 }
 
 const FOREVER = 1_000;
@@ -150,5 +161,28 @@ test.each(refused.life.effects.map((effect, index) => [index + 1, effect] as con
     const isDelivered = receivers.effects.some((key) => key === deliveryId("a", DOWN, "job.succeeded"));
     expect(shared.deadDeliveries.messages.length > 0 || isDelivered).toBe(true);
     expect([shared.queue.messages, shared.outbox.messages]).toEqual([[], []]);
+  },
+);
+
+/** One job that fails at every attempt; the first worker dies after so many effects. */
+async function exhaust(effects: number) {
+  const [shared, receivers, life] = [world(), new Receivers(503), new Life(effects)];
+  const job = { id: "a", kind: "work", input: { name: "a" }, deliver: [UP] };
+  await shared.queue.send(JSON.stringify(job));
+  const fail = (run: Run) => run.fail(new KamadoError("handler_failed", "no"));
+  await lives(shared, life, fail, receivers);
+  return { shared, receivers, life };
+}
+const exhausted = await exhaust(FOREVER);
+
+test.each(exhausted.life.effects.map((effect, index) => [index + 1, effect] as const))(
+  "a job whose attempts are used up is told and put aside though the worker dies after effect %i (%s)",
+  async (count) => {
+    const { shared, receivers } = await exhaust(count);
+    expect(receivers.effects).toEqual([deliveryId("a", UP, "job.failed")]);
+    expect(shared.queue.messages).toEqual([]);
+    expect(shared.dead.messages.length).toBeGreaterThan(0);
+    for (const { attributes } of shared.dead.messages)
+      expect(attributes["kamado-code"]).toBe("attempts_exhausted");
   },
 );

@@ -139,6 +139,12 @@ describe("what happens after a run", () => {
     expect(plan.store?.error?.message).toContain("engine_unavailable");
   });
 
+  test("a bucket that is away before the run uses no job up", () => {
+    const error = new KamadoError("storage_unavailable", "no");
+    const { message, deadLetter } = settle({ is: "retry", error }, { ...options, receiveCount: 9 });
+    expect([message, deadLetter]).toEqual([{ releaseAfterSeconds: 900 }, null]);
+  });
+
   test.each([
     ["a stop gives the message back at once", "stopping", { releaseAfterSeconds: 0 }],
     ["a lost lease leaves the message alone", "lease_lost", "leave"],

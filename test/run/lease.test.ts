@@ -1,7 +1,8 @@
 // Leases: whose message it is. A worker that is not certain does nothing that another may do as well.
 import { describe, expect, test } from "vitest";
+import type { Delivery } from "../../worker/deliver/deliver.ts";
 import { hasSlept } from "../../worker/run/wake.ts";
-import { createRig } from "./rig.ts";
+import { createRig, type Rig } from "./rig.ts";
 
 const SECOND = 1_000;
 
@@ -68,6 +69,29 @@ describe("a lease that is lost", () => {
     await rig.clock.advance(SECOND);
     expect(rig.stored("a")).toBeNull();
     expect(rig.deliveries).toEqual([]);
+    expect(rig.queue.messages[0]?.receipt).toBe(theirs?.receipt);
+  });
+
+  test("silences a delivery that waits for its turn, and puts it nowhere else", async () => {
+    const sent: string[] = [];
+    const deliver = async ({ signal, job }: Delivery) => {
+      await new Promise((resolve, reject) => {
+        signal!.addEventListener("abort", () => reject(signal!.reason));
+        void rig.clock.sleep(60 * SECOND).then(resolve);
+      });
+      sent.push(job.id);
+    };
+    const rig: Rig = createRig({ visibilitySeconds: 30, deliver });
+    await rig.send("a");
+    rig.puller.start();
+    await rig.clock.advance(SECOND);
+    rig.run("a").finish();
+    await rig.clock.advance(SECOND);
+    rig.queue.takeAway(rig.queue.messages[0]!.id);
+    const [theirs] = await rig.queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 600 });
+    await rig.clock.advance(120 * SECOND);
+    expect(sent).toEqual([]);
+    expect([rig.outbox.messages, rig.deadDeliveries.messages]).toEqual([[], []]);
     expect(rig.queue.messages[0]?.receipt).toBe(theirs?.receipt);
   });
 

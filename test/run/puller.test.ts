@@ -77,6 +77,22 @@ test("a message that came while the engine went away waits for it, still ours, a
   expect(rig.queue.messages[0]?.receiveCount).toBe(1);
 });
 
+test("when the engine stays away, other workers get what waits here", async () => {
+  let up = true;
+  const rig = createRig({ isReady: () => up, ready: () => (up ? Promise.resolve() : new Promise(() => {})) });
+  rig.puller.start();
+  await rig.clock.advance(SECOND);
+  up = false;
+  await rig.send("a");
+  await rig.clock.advance(400 * SECOND);
+  expect(rig.puller.waiting).toBe(0);
+  const { clock, queue, blobs, dead } = rig;
+  const other = createRig({ shared: { clock, queue, blobs, dead } });
+  other.puller.start();
+  await other.complete("a");
+  expect(rig.stored("a")?.status).toBe("succeeded");
+});
+
 describe("a queue that cannot be reached", () => {
   test("is asked ever more rarely, its state says why, and work goes on when it answers", async () => {
     const rig = createRig();

@@ -68,13 +68,23 @@ async function once(
 
 /** A job that was done before answers with its stored result, never with a second run. */
 function doneBefore(job: Job, stored: Result): Outcome {
-  if (stored.kind === job.kind) return { is: "succeeded", job, result: stored, stored: true };
+  if (stored.kind === job.kind) {
+    const aside = whyAside(stored);
+    if (!aside) return { is: "succeeded", job, result: stored, stored: true };
+    return { is: "rejected", error: aside, about: { job, result: stored }, keep: false, putAside: true };
+  }
   const error = new KamadoError(
     "duplicate_id",
     `id: "${job.id}" already names a job of the kind ${stored.kind}.`,
   );
   const result = failed(job.id, job.kind, error, stored.receipt);
   return { is: "rejected", error, about: { job, result }, keep: false };
+}
+
+/** A worker that died after it stored such a failure may have told its sender, and may not have put its message aside. */
+function whyAside({ error }: Result): KamadoError | null {
+  if (error?.code !== "attempts_exhausted" && error?.code !== "engine_died") return null;
+  return new KamadoError(error.code, error.message);
 }
 
 /** Beside the other jobs of this worker, or alone when the engine died too often meanwhile. */

@@ -36,15 +36,17 @@ export class Cancellations {
     this.#running.set(id, controller);
     if (this.#options.clock.now() - this.#lookedAt >= LOOK_MS) await this.#look();
     this.#tell();
-    this.#watching ??= this.#keepLooking();
+    this.#watching ??= this.#keepLooking().finally(() => {
+      this.#watching = undefined;
+    });
     return controller.signal;
   }
 
-  /** The job has ended. A mark that did its work is removed. */
-  forget(id: string): void {
+  /** The run is over. A mark that did its work is removed: the job has ended with it. */
+  forget(id: string, how: "done" | "again"): void {
     const wasCanceled = this.#running.get(id)?.signal.aborted;
     this.#running.delete(id);
-    if (!wasCanceled) return;
+    if (!wasCanceled || how === "again") return;
     const { blobs, bucket } = this.#options;
     // One that stays does nothing more: the job has its result.
     void blobs.remove([{ bucket, key: `${PREFIX}${id}` }]).catch(() => {});
@@ -56,7 +58,6 @@ export class Cancellations {
       if (this.#running.size > 0) await this.#look();
       this.#tell();
     }
-    this.#watching = undefined;
   }
 
   #tell(): void {

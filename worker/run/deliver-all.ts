@@ -2,6 +2,7 @@
 // fails for good is put aside, one that may work later goes to the outbox; either costs only itself.
 import type { Clock } from "../clock.ts";
 import { nameOf } from "../deliver/deliver.ts";
+import { KamadoError } from "../errors.ts";
 import type { Destination, Job } from "../job/envelope.ts";
 import { forDelivery, type Result } from "../job/result.ts";
 import type { Message } from "../queue/queue.ts";
@@ -31,24 +32,29 @@ export type DeliverAllOptions = {
 export type DeliverAll = (
   what: { job: Job; result: Result },
   message: Message,
-  cut: AbortSignal,
+  right: Right,
 ) => Promise<void>;
+/** Whether the message is still ours to act on, and a signal for when it is not, or when the worker stops. */
+export type Right = { isOurs(): Promise<boolean>; signal: AbortSignal };
 
 export function createDeliverAll(options: DeliverAllOptions): DeliverAll {
   const { tryDelivery, outbox, fallback, results, deadLetters, deliveryLog, clock } = options;
   const delivered = new Delivered();
 
-  async function one(job: Job, carried: Result, destination: Destination, note: Note, cut: AbortSignal) {
+  async function one(job: Job, carried: Result, destination: Destination, note: Note, right: Right) {
     const now = clock.wall();
     const parcel = packParcel(job, destination, carried, { since: now, tries: 0, notBefore: now });
-    const tried = await tryDelivery(parcel, 0, cut);
+    const tried = await tryDelivery(parcel, 0, right.signal);
     note(tried.attempt);
+    if (tried.is === "delivered") return;
+    // It may have waited long for its turn; what another worker has by now is for that one to put anywhere.
+    if (!(await right.isOurs())) throw new KamadoError("lease_lost", "Another worker has the job.");
     if (tried.is === "refused")
       await deadLetters.delivery({ ...parcel, tries: 1 }, tried.error, [tried.attempt]);
     if (tried.is === "later") await outbox(parcel, tried);
   }
 
-  return async ({ job, result }, message, cut) => {
+  return async ({ job, result }, message, right) => {
     const carried = forDelivery(result, results.address(job.id));
     const settled = delivered.of(message.id);
     const destinations = job.deliver.length > 0 ? job.deliver : fallback;
@@ -56,7 +62,7 @@ export function createDeliverAll(options: DeliverAllOptions): DeliverAll {
     const tries = once(destinations)
       .filter((destination) => !settled.has(nameOf(destination)))
       .map(async (destination) => {
-        await one(job, carried, destination, (attempt) => attempts.push(attempt), cut);
+        await one(job, carried, destination, (attempt) => attempts.push(attempt), right);
         settled.add(nameOf(destination));
       });
     const failure = (await Promise.allSettled(tries)).find((tried) => tried.status === "rejected");

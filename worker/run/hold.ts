@@ -14,6 +14,8 @@ export const createHolds = (options: MarkersOptions): Holds => ({
   cancellations: new Cancellations(options),
 });
 
+const NEVER = new AbortController().signal;
+
 export class Hold {
   readonly #holds: Holds;
   readonly #claim;
@@ -45,6 +47,11 @@ export class Hold {
     return this.#holds.cancellations.watch(id);
   }
 
+  /** Fires when another worker has the job. */
+  get lost(): AbortSignal {
+    return this.#marker?.signal ?? NEVER;
+  }
+
   /** Throws `storage_unavailable`. */
   async confirm(): Promise<boolean> {
     return this.#marker === undefined || this.#marker.confirm();
@@ -55,7 +62,7 @@ export class Hold {
     // A run that failed early may still be taking its marker.
     await this.#taking?.catch(() => {});
     await this.#marker?.end(how);
-    if (this.#id !== undefined) this.#holds.cancellations.forget(this.#id);
+    if (this.#id !== undefined) this.#holds.cancellations.forget(this.#id, how);
     this.#claim.close();
   }
 }

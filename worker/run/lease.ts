@@ -27,10 +27,10 @@ export class Lease {
   readonly receivedWall: number;
   readonly #keeper: Keeper;
   readonly #end = new AbortController();
+  readonly #lost = new AbortController();
   readonly #limit: number;
   #expires: Moment;
   #dueAt: number;
-  #isLost = false;
   #isDoubted = false;
 
   constructor(keeper: Keeper, message: Message, since: Moment) {
@@ -46,20 +46,24 @@ export class Lease {
   get signal(): AbortSignal {
     return this.#end.signal;
   }
+  /** Fires when the message is not ours any more: then nothing more may be done about it. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
   get isLost(): boolean {
-    return this.#isLost;
+    return this.#lost.signal.aborted;
   }
   /** Whether another worker may have the message by now. */
   get isOver(): boolean {
     const { now, wall } = momentOf(this.#keeper.clock);
-    return this.#isLost || now >= this.#expires.now || wall >= this.#expires.wall;
+    return this.isLost || now >= this.#expires.now || wall >= this.#expires.wall;
   }
   /** Whether the message is certainly still ours. */
   get held(): boolean {
     return !this.isOver && !this.#isDoubted;
   }
   get isDoubted(): boolean {
-    return this.#isDoubted && !this.#isLost;
+    return this.#isDoubted && !this.isLost;
   }
   /** When it is to be renewed next, in the monotonic clock. */
   get dueAt(): number {
@@ -69,7 +73,7 @@ export class Lease {
   /** Asks the queue when we cannot be certain. Before every effect: what another worker may hold is not ours to finish. */
   async confirm(): Promise<boolean> {
     this.#keeper.look();
-    if (!this.held && !this.#isLost) await this.#keeper.renewNow(this);
+    if (!this.held && !this.isLost) await this.#keeper.renewNow(this);
     return this.held;
   }
 
@@ -107,9 +111,10 @@ export class Lease {
 
   /** Ends the lease from our side: the job is aborted, the message left to the queue. */
   lose(why: string): void {
-    this.#isLost = true;
+    const reason = new KamadoError("lease_lost", why);
+    this.#lost.abort(reason);
     this.#keeper.drop(this);
-    if (!this.#end.signal.aborted) this.#end.abort(new KamadoError("lease_lost", why));
+    this.#end.abort(reason);
   }
 
   #nextDue(now: number): number {

@@ -31,13 +31,15 @@ export type PullerOptions = {
   /** Whether work can be done: the engine answers. */
   isReady(): boolean;
   /** Resolves when it can; pulling and starting wait for it. */
-  ready(signal: AbortSignal): Promise<void>;
+  ready(signal: AbortSignal): Promise<unknown>;
   clock: Clock;
   log: Log;
 };
 
 /** Short enough that a queue that is back is used again within half a minute. */
 const POLL_BACKOFF = { baseMs: 500, maxMs: 25_000 };
+/** Longer than most models take to load. */
+const STAND_BY_MS = 300_000;
 /** After the deadline of a stop: for the calls that give back what was cut. */
 const LAST_CALLS_MS = 5_000;
 
@@ -188,11 +190,21 @@ export class Puller {
   }
 
   #standBy(): void {
-    const { signal } = this.#stopPulling;
-    this.#standingBy ??= this.#options.ready(signal).then(() => {
+    this.#standingBy ??= this.#untilReady().then(() => {
       this.#standingBy = undefined;
-      if (!signal.aborted) this.#startWaiting();
+      if (!this.#stopPulling.signal.aborted) this.#startWaiting();
     });
+  }
+
+  /** An engine that starts anew is worth a wait; after that other workers shall have what waits here. */
+  async #untilReady(): Promise<void> {
+    const { clock, ready } = this.#options;
+    const over = new AbortController();
+    void clock.sleep(STAND_BY_MS, over.signal).then(() => {
+      if (!over.signal.aborted) void this.#giveBackWaiting();
+    });
+    await ready(this.#stopPulling.signal);
+    over.abort();
   }
 
   #begin(lease: Lease): void {

@@ -51,12 +51,14 @@ async function carryOut(
   try {
     const signal = AbortSignal.any([lease.signal, cut]);
     if (plan.store && (await isOurs())) await storeResult(plan.store, house, isOurs, signal);
-    if (plan.deliver && (await isOurs())) await house.deliverAll(plan.deliver, lease.message, cut);
+    const gone = AbortSignal.any([lease.lost, hold.lost, cut]);
+    if (plan.deliver && (await isOurs()))
+      await house.deliverAll(plan.deliver, lease.message, { isOurs, signal: gone });
     if (plan.deadLetter && (await isOurs()))
-      await house.deadLetters.message(lease.message, plan.deadLetter, plan.store?.receipt);
+      await house.deadLetters.message(lease.message, plan.deadLetter, receiptOf(plan));
     return (await isOurs()) ? plan.message : "leave";
   } catch (thrown) {
-    if (lease.signal.aborted) return "leave";
+    if (lease.signal.aborted || hold.lost.aborted) return "leave";
     if (cut.aborted) return { releaseAfterSeconds: 0 };
     // The result is stored, or will be worked out again: either way the message comes back later.
     const error = toKamadoError(thrown, "delivery_failed");
@@ -73,6 +75,8 @@ async function carryOut(
     return { releaseAfterSeconds: Math.ceil(ms / 1_000) };
   }
 }
+
+const receiptOf = ({ store, deliver }: Plan) => (store ?? deliver?.result)?.receipt;
 
 /** The message goes last. The call is gathered with others; the slot is free meanwhile. */
 function finish(lease: Lease, ending: Ending, { acks }: House): void {

@@ -64,12 +64,20 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
         message: "delete",
       };
     case "retry":
-      return options.receiveCount < options.maxAttempts ? again(outcome, options) : giveUp(outcome, options);
+      return mayGoOn(outcome, options) ? again(outcome, options) : giveUp(outcome, options);
     case "ignored":
       return { ...nothing, message: "delete" };
     case "interrupted":
       return { ...nothing, message: interrupted(outcome.why, options) };
   }
+}
+
+/** A bucket that is away is no fault of the job's, and its failure could not even be stored: the queue's own limit is left to end it. */
+function mayGoOn(
+  { error, about }: Extract<Outcome, { is: "retry" }>,
+  { receiveCount, maxAttempts }: SettleOptions,
+): boolean {
+  return receiveCount < maxAttempts || (!about && error.code === "storage_unavailable");
 }
 
 /** Retries of a job: 5 s, 10 s, 20 s, … up to 15 minutes, or what the other side asked for. */
