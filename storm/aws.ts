@@ -1,6 +1,6 @@
 // The storm's own way to AWS, past the proxy: it starts the process, puts objects, sends jobs and looks at what is left.
 import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
+import { type EventEmitter, once } from "node:events";
 import { join } from "node:path";
 import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import {
@@ -30,12 +30,13 @@ export type Aws = {
   stop(): Promise<void>;
 };
 
-export async function startAws(guardian: Guardian): Promise<Aws> {
+/** `stopped` ends the wait for it. */
+export async function startAws(guardian: Guardian, stopped: AbortSignal): Promise<Aws> {
   const child = fork(join(import.meta.dirname, "aws-process.ts"), {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   guardian.guard(child.pid!);
-  const [where] = (await once(child, "message")) as [Aws["where"]];
+  const where = (await firstWord(child, stopped)) as Aws["where"];
   const clients = makeAwsClients(where);
   const { QueueUrl } = await clients.sqs.send(new CreateQueueCommand({ QueueName: "storm-told" }));
   return {
@@ -44,6 +45,22 @@ export async function startAws(guardian: Guardian): Promise<Aws> {
     ...callsOf(clients, where),
     stop: () => stop(child, clients, guardian),
   };
+}
+
+/** What a process says first. Rejects when it ends, or the signal fires, before it has said anything. */
+export async function firstWord(child: EventEmitter, stopped: AbortSignal): Promise<unknown> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, stopped]);
+  const gone = once(child, "exit", { signal }).then(([code, how]) => {
+    throw new Error(`AWS ended (${how ?? `exit code ${code}`}) before it had started.`);
+  });
+  try {
+    const [word] = await Promise.race([once(child, "message", { signal }), gone]);
+    return word;
+  } finally {
+    over.abort();
+    gone.catch(() => {});
+  }
 }
 
 function callsOf({ sqs, s3 }: AwsClients, { resources }: Aws["where"]) {

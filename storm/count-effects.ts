@@ -9,14 +9,30 @@ export function judgeEffects(
   { addressOf }: Planned,
   books: Books,
 ): Finding[] {
-  if (end === undefined) return [];
-  return shapeOf(job.shape).to.flatMap((target) => {
+  const { to } = shapeOf(job.shape);
+  const elsewhere = strays(job, new Set(to.map((target) => addressOf(target, job))), books);
+  if (end === undefined) return elsewhere;
+  const due = to.flatMap((target) => {
     if (target === "queue")
       return books.told.has(job.id)
         ? []
         : [{ is: "lost" as const, job: job.id, what: "its queue was not told" }];
     return judgeEffect(job, target, end, addressOf(target, job), books);
   });
+  return [...due, ...elsewhere];
+}
+
+/** What came to an address that the job never named. */
+function strays({ id, shape }: PlannedJob, named: ReadonlySet<string>, { effects, told }: Books): Finding[] {
+  const wrong = (what: string): Finding => ({ is: "wrong", job: id, what });
+  return [
+    ...(effects.get(id) ?? [])
+      .filter(({ address }) => !named.has(address))
+      .map(({ address }) => wrong(`an effect at ${address}, which it never named`)),
+    ...(told.has(id) && !shapeOf(shape).to.includes("queue")
+      ? [wrong("a queue was told that it never named")]
+      : []),
+  ];
 }
 
 function judgeEffect(

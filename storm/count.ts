@@ -1,11 +1,12 @@
 // The verdict over a storm, from the outside: what was planned against what was found afterwards in the bucket, in the
 // queues, at the receivers and in the engines' records. Pure.
 
+import { allowedPerJob, answersPerJob, judgeAnswers } from "./count-answers.ts";
 import { judgeEffects } from "./count-effects.ts";
+import { judgeExits } from "./count-exits.ts";
 import { type Books, bookOf, type Finding, type Observed, type Planned } from "./observed.ts";
 import type { PlannedJob } from "./plan.ts";
 import { type End, shapeOf } from "./shapes.ts";
-import { SLOTS } from "./variables.ts";
 
 export type Verdict = {
   jobs: number;
@@ -25,21 +26,23 @@ export function judge(planned: Planned, observed: Observed): Verdict {
     ...ends.flatMap(({ job, ends }) => [
       ...judgeEnd(job, ends, books),
       ...judgeEffects(job, ends[0], planned, books),
+      ...judgeAnswers(job, ends[0], books),
     ]),
+    ...judgeExits(observed.exits),
     ...strangers(list, observed),
     ...Object.entries(observed.left).flatMap(([queue, count]): Finding[] =>
       count === 0 ? [] : [{ is: "wrong", job: null, what: `${count} messages are left in ${queue}` }],
     ),
   ];
-  const inferencesPerJob = perJob(list, observed);
-  const allowedPerJob = allowed(planned);
+  const inferencesPerJob = answersPerJob(list, observed);
+  const allowed = allowedPerJob(planned);
   return {
     jobs: list.length,
     final: ends.filter(({ ends }) => ends.length === 1).length,
     findings,
     inferencesPerJob,
-    allowedPerJob,
-    good: findings.length === 0 && inferencesPerJob <= allowedPerJob,
+    allowedPerJob: allowed,
+    good: findings.length === 0 && inferencesPerJob <= allowed,
   };
 }
 
@@ -47,23 +50,6 @@ export function lineOf({ jobs, final, findings, inferencesPerJob }: Verdict): st
   const jobsWith = (is: Finding["is"]) =>
     new Set(findings.filter((one) => one.is === is).map(({ job }) => job)).size;
   return `storm: ${jobs} jobs, ${final} final, ${jobsWith("lost")} lost, ${jobsWith("doubled")} doubled, ${inferencesPerJob.toFixed(2)} inferences per job`;
-}
-
-/** From so many jobs on the average says something. */
-const MANY = 1_000;
-
-/**
- * A tenth more than one each. In a small storm chance decides how much of a worker's work a blow meets, and each may cost all
- * that its slots were doing.
- */
-const allowed = ({ list, kills }: Planned) =>
-  list.length >= MANY ? 1.1 : Math.max(1.1, 1 + (SLOTS * kills) / list.length);
-
-/** Every answer begun counts, for the jobs that need one; a sender's second message for a job needs none. */
-function perJob(list: readonly PlannedJob[], { begun }: Observed): number {
-  const asking = new Set(list.filter(({ shape }) => shapeOf(shape).asks).map(({ id }) => id));
-  const count = begun.filter((job) => job === null || asking.has(job)).length;
-  return asking.size === 0 ? 0 : count / asking.size;
 }
 
 /** A dead letter beside a stored failure is that failure's own; beside any other result it is a second end. */
@@ -87,7 +73,8 @@ function judgeEnd({ id, shape }: PlannedJob, ends: readonly End[], { deadJobs }:
 }
 
 /** What belongs to no job of the plan: something was made up. */
-function strangers(list: readonly PlannedJob[], { effects, deadJobs, begun }: Observed): Finding[] {
+function strangers(list: readonly PlannedJob[], observed: Observed): Finding[] {
+  const { effects, deadJobs, deadDeliveries, told, begun } = observed;
   const known = new Set<string | null>(list.map(({ id }) => id));
   const unknown = (what: string, all: readonly (string | null)[]): Finding[] => {
     const count = all.filter((job) => !known.has(job)).length;
@@ -102,6 +89,11 @@ function strangers(list: readonly PlannedJob[], { effects, deadJobs, begun }: Ob
       "dead letters",
       deadJobs.map(({ job }) => job),
     ),
+    ...unknown(
+      "dead deliveries",
+      deadDeliveries.map(({ job }) => job),
+    ),
+    ...unknown("messages that a queue was told", [...told]),
     ...unknown("answers", begun),
   ];
 }

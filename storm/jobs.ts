@@ -14,6 +14,8 @@ export type Places = {
 
 /** Ids are found again in prompts, bodies, dead letters and logs. */
 export const JOB_ID = /storm-\d{5}/;
+/** More than its digits can tell apart would be found again as one another. */
+export const MOST_JOBS = 99_999;
 
 /** Where a job's results go, as the jobs name it. */
 export function addressOf(target: Target, { receiver }: PlannedJob, places: Places): string {

@@ -6,12 +6,13 @@ import type { Aws } from "./aws.ts";
 import { JOB_ID } from "./jobs.ts";
 import type { Observed } from "./observed.ts";
 import type { Receivers } from "./receivers.ts";
+import type { Crew } from "./workers.ts";
 
 const AT_ONCE = 20;
 
 export async function observe(
   ids: readonly string[],
-  { aws, receivers, answers }: { aws: Aws; receivers: Receivers; answers: Answers },
+  { aws, receivers, answers, crew }: { aws: Aws; receivers: Receivers; answers: Answers; crew: Crew },
 ): Promise<Observed> {
   const { resources } = aws.where;
   answers.look();
@@ -26,12 +27,13 @@ export async function observe(
       address: addressIn(message),
     })),
     effects: receivers.heard.filter(({ applied }) => applied),
-    told: new Set((await aws.drain(aws.toldQueueUrl)).map(jobIn).filter((id) => id !== null)),
+    told: new Set((await aws.drain(aws.toldQueueUrl)).map(jobIn)),
     begun: answers.all.filter(({ what }) => what === "begun").map(({ job }) => job),
     left: {
       "kamado-jobs": await aws.count(resources.jobsQueueUrl),
       "kamado-deliveries": await aws.count(resources.deliveriesQueueUrl),
     },
+    exits: crew.exits,
   };
 }
 

@@ -31,9 +31,11 @@ export type Blow = {
   /** It may meet its worker while that is starting; otherwise it waits until the worker is at work. */
   early: boolean;
 } & (
-  | { do: "kill" | "terminate" | "kill-engine" }
+  | { do: "kill" | "terminate" }
+  | { do: "kill-engine" | "terminate-engine" }
   /** SIGSTOP, and SIGCONT after so long. */
   | { do: "freeze"; forMs: number }
+  | { do: "freeze-engine"; forMs: number }
 );
 
 /** For so long nothing passes the proxy: refused at once, or swallowed without a word. */
@@ -54,7 +56,14 @@ export type Plan = Options & { list: PlannedJob[]; blows: Blow[]; outages: Outag
 
 export const RECEIVERS = 4;
 
-const KILLS = { kill: 35, "kill-engine": 25, freeze: 20, terminate: 20 } as const;
+const KILLS = {
+  kill: 30,
+  terminate: 15,
+  freeze: 15,
+  "kill-engine": 20,
+  "terminate-engine": 10,
+  "freeze-engine": 10,
+} as const;
 const FAULTS = { none: 850, "lose-request": 30, "lose-answer": 30, twice: 20, delay: 40, error: 30 } as const;
 const ACTS = {
   take: 780,
@@ -103,12 +112,16 @@ function jobsOf({ seed, jobs, seconds }: Options): PlannedJob[] {
   });
 }
 
-/** One in 400 brings bad luck to its engine, one in 500 crashes it whenever it is asked; of each at least one. */
+/** One in 400 brings bad luck to its engine, one in 500 crashes it whenever it is asked; of each one while there is room. */
 function rareOnes(jobs: number, random: Random): Map<number, ShapeName> {
   const rare = new Map<number, ShapeName>();
+  const freeOne = (): number => {
+    const index = random.whole(0, jobs - 1);
+    return rare.has(index) ? freeOne() : index;
+  };
   const wanted = { unlucky: Math.ceil(jobs / 400), poison: Math.ceil(jobs / 500) } as const;
   for (const [shape, count] of Object.entries(wanted) as [ShapeName, number][])
-    for (let nth = 0; nth < count; nth++) rare.set(random.whole(0, jobs - 1), shape);
+    for (let nth = 0; nth < count && rare.size < jobs; nth++) rare.set(freeOne(), shape);
   return rare;
 }
 
@@ -121,7 +134,7 @@ function blowsOf({ seed, kills, seconds, workers }: Options): Blow[] {
       early: random.next() < 0.15,
     };
     const how = random.weighted(KILLS);
-    return how === "freeze"
+    return how === "freeze" || how === "freeze-engine"
       ? { ...common, do: how, forMs: random.whole(300, 12_000) }
       : { ...common, do: how };
   });

@@ -3,12 +3,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Answers } from "./answers.ts";
 import type { Aws } from "./aws.ts";
+import { sent as signalled } from "./engine-blows.ts";
 import type { FaultProxy } from "./fault-proxy.ts";
 import { type Places, writeJob } from "./jobs.ts";
 import type { Plan, PlannedJob } from "./plan.ts";
 import type { Receivers } from "./receivers.ts";
 import type { Screen } from "./report.ts";
-import { killed } from "./worker.ts";
 import type { Crew } from "./workers.ts";
 
 export type Stage = {
@@ -103,7 +103,7 @@ function bringBadLuck(fresh: ReturnType<Answers["look"]>, { list }: Plan, struck
     if (job === null || what !== "begun" || struck.has(job)) continue;
     if (list[Number(job.slice(-5))]?.shape !== "unlucky") continue;
     struck.add(job);
-    killed(pid);
+    signalled(pid, "SIGKILL");
   }
 }
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { JOB_ID } from "./jobs.ts";
 import type { Act } from "./plan.ts";
 
-/** One request; `applied` when its key had not been seen before. */
+/** One request; `applied` when its address had not seen its key before. */
 export type Heard = {
   at: number;
   act: Act["is"] | "gone";
@@ -31,8 +31,10 @@ export async function startReceivers(count: number, actOf: (nth: number) => Act)
     const call = await read(request, base);
     const act = call.address.endsWith("/gone") ? ({ is: "gone" } as const) : actOf(nth++);
     const apply = () => {
-      const applied = !keys.has(call.key);
-      keys.add(call.key);
+      // An address knows its own keys: what another has taken is news to it.
+      const key = `${call.address} ${call.key}`;
+      const applied = !keys.has(key);
+      keys.add(key);
       heard.push({ ...call, at: Date.now(), act: act.is, applied });
     };
     if (TAKES.has(act.is)) apply();

@@ -8,39 +8,39 @@ type Shape = {
   /** How common it is, in parts of the whole; null: counted out by the plan. */
   weight: number | null;
   ends: readonly End[];
-  /** Whether a run asks the model, once. */
-  asks: boolean;
+  /** Whether the model is asked, once; "maybe" when it depends on how fast the job is taken up. */
+  asks: "always" | "maybe" | "never";
   to: readonly Target[];
 };
 
 export const SHAPES = {
   /** A prompt, told to a callback. */
-  plain: { weight: 46, ends: ["succeeded"], asks: true, to: ["callback"] },
+  plain: { weight: 46, ends: ["succeeded"], asks: "always", to: ["callback"] },
   /** A todo, carried out as a REST call. */
-  rest: { weight: 10, ends: ["succeeded"], asks: true, to: ["rest"] },
-  both: { weight: 5, ends: ["succeeded"], asks: true, to: ["callback", "rest"] },
+  rest: { weight: 10, ends: ["succeeded"], asks: "always", to: ["rest"] },
+  both: { weight: 5, ends: ["succeeded"], asks: "always", to: ["callback", "rest"] },
   /** Its input is a picture in the bucket. */
-  picture: { weight: 5, ends: ["succeeded"], asks: true, to: ["callback"] },
+  picture: { weight: 5, ends: ["succeeded"], asks: "always", to: ["callback"] },
   /** Its whole body is in the bucket. */
-  pointer: { weight: 4, ends: ["succeeded"], asks: true, to: ["callback"] },
+  pointer: { weight: 4, ends: ["succeeded"], asks: "always", to: ["callback"] },
   /** Also told to a queue. */
-  queue: { weight: 3, ends: ["succeeded"], asks: true, to: ["callback", "queue"] },
+  queue: { weight: 3, ends: ["succeeded"], asks: "always", to: ["callback", "queue"] },
   /** Sent twice under one id. */
-  twice: { weight: 8, ends: ["succeeded"], asks: true, to: ["callback"] },
+  twice: { weight: 8, ends: ["succeeded"], asks: "always", to: ["callback"] },
   /** Its callback says that it is gone for good. */
-  gone: { weight: 2, ends: ["succeeded"], asks: true, to: ["gone"] },
+  gone: { weight: 2, ends: ["succeeded"], asks: "always", to: ["gone"] },
   /** Its input is wrong. */
-  refused: { weight: 5, ends: ["failed"], asks: false, to: ["callback"] },
+  refused: { weight: 5, ends: ["failed"], asks: "never", to: ["callback"] },
   /** Its picture does not exist. */
-  missing: { weight: 3, ends: ["failed"], asks: false, to: ["callback"] },
+  missing: { weight: 3, ends: ["failed"], asks: "never", to: ["callback"] },
   /** It may be late by the time it is taken up, or is when it is sent. */
-  expires: { weight: 4, ends: ["succeeded", "expired"], asks: false, to: ["callback"] },
+  expires: { weight: 4, ends: ["succeeded", "expired"], asks: "maybe", to: ["callback"] },
   /** Its body is no job. */
-  malformed: { weight: 5, ends: ["dead"], asks: false, to: [] },
+  malformed: { weight: 5, ends: ["dead"], asks: "never", to: [] },
   /** The engine is killed while it answers it for the first time. */
-  unlucky: { weight: null, ends: ["succeeded"], asks: true, to: ["callback"] },
+  unlucky: { weight: null, ends: ["succeeded"], asks: "always", to: ["callback"] },
   /** The engine crashes on it, every time. */
-  poison: { weight: null, ends: ["failed", "dead"], asks: true, to: ["callback"] },
+  poison: { weight: null, ends: ["failed", "dead"], asks: "always", to: ["callback"] },
 } as const satisfies Record<string, Shape>;
 export type ShapeName = keyof typeof SHAPES;
 

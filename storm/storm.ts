@@ -72,7 +72,7 @@ async function setStage(plan: Plan, around: Around, stack: AsyncDisposableStack)
   const { folder } = around;
   const guardian = startGuardian();
   stack.defer(() => guardian.stop());
-  const aws = await startAws(guardian);
+  const aws = await startAws(guardian, around.stopped);
   stack.defer(() => aws.stop());
   const proxy = await startFaultProxy(aws.where.endpoint, (nth) => faultOf(plan.seed, nth));
   stack.defer(() => proxy.stop());
@@ -98,10 +98,10 @@ async function prepare(aws: Aws, receivers: readonly string[]): Promise<Places> 
   };
 }
 
-async function count({ plan, places, aws, receivers, answers }: Stage): Promise<Verdict> {
+async function count({ plan, places, aws, receivers, answers, crew }: Stage): Promise<Verdict> {
   const observed = await observe(
     plan.list.map(({ id }) => id),
-    { aws, receivers, answers },
+    { aws, receivers, answers, crew },
   );
   return judge({ ...plan, addressOf: (target, job) => addressOf(target, job, places) }, observed);
 }
@@ -113,7 +113,9 @@ function tell(verdict: Verdict, stuck: string | null, stage: Stage, folder: stri
   if (verdict.findings.length > 0) screen.print(stories(verdict.findings, sources));
   if (stuck !== null) screen.print(stuck);
   if (verdict.inferencesPerJob > verdict.allowedPerJob)
-    screen.print(`more than ${verdict.allowedPerJob.toFixed(2)} inferences per job`);
+    screen.print(
+      `${verdict.inferencesPerJob.toFixed(4)} inferences per job, and ${verdict.allowedPerJob.toFixed(4)} are allowed`,
+    );
   const isGood = verdict.good && stuck === null;
   if (!isGood) screen.print(`logs are kept in ${folder}`);
   screen.print(lineOf(verdict));

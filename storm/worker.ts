@@ -1,13 +1,15 @@
 // One worker that is struck: a real process with its engine, started again when it has ended, as launchd would. What it says is
 // kept in a file.
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { HOME } from "../worker/config.ts";
+import { type EngineBlow, strikeEngineOf } from "./engine-blows.ts";
+import { Frost } from "./frost.ts";
 import type { Guardian } from "./guardian.ts";
+import type { Exit } from "./observed.ts";
 import type { Blow } from "./plan.ts";
 
 export type MemberOptions = {
@@ -18,18 +20,27 @@ export type MemberOptions = {
 };
 
 const RESTART_MS = 300;
-const STOP_MS = 25_000;
+/** Its drain with the last calls is 11 s at most, and its engine's end 15. */
+const STOP_MS = 30_000;
 /** Who ends by itself within so long has not started. */
 const STILLBORN_MS = 5_000;
 
 export class Member {
   starts = 0;
   stillborn = 0;
+  /** How each of its lives ended. */
+  readonly exits: Exit[] = [];
   readonly logFile: string;
   readonly #index: number;
   readonly #options: MemberOptions;
-  readonly #frozen = new Set<NodeJS.Timeout>();
+  /** The time that it or its engine lies frozen is not its own. */
+  readonly #frost = new Frost(() => this.#patience?.refresh());
   #child: ChildProcess | undefined;
+  /** What the present life was sent. */
+  #sent = new Set<NodeJS.Signals>();
+  /** Runs from SIGTERM on: who has not ended by then is killed. */
+  #patience: NodeJS.Timeout | undefined;
+  #isLate = false;
   /** Where in its log the present life, or its engine's, began. */
   #logFrom = 0;
   #stopping = false;
@@ -46,10 +57,9 @@ export class Member {
     while (!this.#stopping) {
       const began = performance.now();
       const child = this.#start();
-      const [code] = await once(child, "exit");
-      this.stillborn = code > 0 && performance.now() - began < STILLBORN_MS ? this.stillborn + 1 : 0;
-      this.#options.guardian.release(child.pid!);
-      this.#child = undefined;
+      const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
+      this.stillborn = (code ?? 0) > 0 && performance.now() - began < STILLBORN_MS ? this.stillborn + 1 : 0;
+      this.#buried(child.pid!, code, signal);
       if (!this.#stopping) await sleep(RESTART_MS);
     }
   }
@@ -72,6 +82,17 @@ export class Member {
     return child;
   }
 
+  /** Notes how a life ended, and forgets what belonged to it. */
+  #buried(pid: number, code: number | null, signal: NodeJS.Signals | null): void {
+    this.exits.push({ worker: this.#index, code, signal, sent: [...this.#sent], isLate: this.#isLate });
+    this.#options.guardian.release(pid);
+    this.#frost.thaw(pid);
+    clearTimeout(this.#patience);
+    this.#child = this.#patience = undefined;
+    this.#sent = new Set();
+    this.#isLate = false;
+  }
+
   /** False when there is nobody to strike just now. */
   async suffer(blow: Blow): Promise<boolean> {
     const child = this.#child;
@@ -80,14 +101,14 @@ export class Member {
       case "kill":
         // Nobody strikes the dead.
         this.#child = undefined;
-        return child.kill("SIGKILL");
+        return this.#send(child, "SIGKILL");
       case "terminate":
         // One that is frozen would only hear of it when it wakes.
-        return this.#frozen.size === 0 && child.kill("SIGTERM");
+        return !this.#frost.has(child.pid) && this.#terminate(child);
       case "freeze":
-        return this.#freeze(child, blow.forMs);
-      case "kill-engine":
-        return this.#killEngineOf(child.pid);
+        return this.#frost.freeze(child.pid, blow.forMs, (signal) => child.kill(signal));
+      default:
+        return this.#strikeEngineOf(child.pid, blow);
     }
   }
 
@@ -97,56 +118,36 @@ export class Member {
     return log.includes('"state":"READY"');
   }
 
-  async #killEngineOf(worker: number): Promise<boolean> {
+  #send(child: ChildProcess, signal: NodeJS.Signals): boolean {
+    this.#sent.add(signal);
+    return child.kill(signal);
+  }
+
+  #terminate(child: ChildProcess): boolean {
+    this.#patience ??= setTimeout(() => {
+      this.#isLate = true;
+      this.#send(child, "SIGKILL");
+    }, STOP_MS);
+    return this.#send(child, "SIGTERM");
+  }
+
+  async #strikeEngineOf(worker: number, blow: EngineBlow): Promise<boolean> {
     const before = statSync(this.logFile).size;
-    const isKilled = await killEngineOf(worker);
-    if (isKilled) this.#logFrom = before;
-    return isKilled;
-  }
-
-  #freeze(child: ChildProcess, forMs: number): boolean {
-    if (this.#frozen.size > 0 || !child.kill("SIGSTOP")) return false;
-    const timer = setTimeout(() => {
-      this.#frozen.delete(timer);
-      child.kill("SIGCONT");
-    }, forMs);
-    this.#frozen.add(timer);
-    child.once("exit", () => this.#thaw(timer));
-    return true;
-  }
-
-  #thaw(timer: NodeJS.Timeout): void {
-    clearTimeout(timer);
-    this.#frozen.delete(timer);
+    const { guardian } = this.#options;
+    const isStruck = await strikeEngineOf(worker, blow, { frost: this.#frost, guardian });
+    // One that comes after it is not at work yet.
+    if (isStruck && blow.do !== "freeze-engine") this.#logFrom = before;
+    return isStruck;
   }
 
   async stop(how: "SIGTERM" | "SIGKILL"): Promise<void> {
     this.#stopping = true;
-    for (const timer of this.#frozen) this.#thaw(timer);
+    this.#frost.thawAll();
     const child = this.#child;
-    const late = setTimeout(() => child?.kill("SIGKILL"), STOP_MS);
-    child?.kill("SIGCONT");
-    child?.kill(how);
+    if (child && how === "SIGTERM") this.#terminate(child);
+    else if (child) this.#send(child, how);
     await this.#life;
-    clearTimeout(late);
-  }
-}
-
-/** The engine is a child of its worker. False when it has none just now. */
-async function killEngineOf(worker: number): Promise<boolean> {
-  const { stdout } = await promisify(execFile)("ps", ["-A", "-o", "pid=,ppid=,args="]);
-  const engine = stdout
-    .split("\n")
-    .map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line))
-    .find((found) => Number(found?.[2]) === worker && found![3]!.includes("engine/main.ts"));
-  return engine ? killed(Number(engine[1])) : false;
-}
-
-/** False when it was gone already. */
-export function killed(pid: number): boolean {
-  try {
-    return process.kill(pid, "SIGKILL");
-  } catch {
-    return false;
+    // An engine may have been frozen since, and outlived its worker.
+    this.#frost.thawAll();
   }
 }

@@ -1,5 +1,6 @@
 // All workers of a storm: who is struck, how often they were started, and their end. One of them is in worker.ts.
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Exit } from "./observed.ts";
 import type { Blow } from "./plan.ts";
 import { Member, type MemberOptions } from "./worker.ts";
 
@@ -22,6 +23,11 @@ export class Crew {
   /** How often a worker was started. */
   get starts(): number {
     return this.#members.reduce((sum, { starts }) => sum + starts, 0);
+  }
+
+  /** How every life of a worker ended. */
+  get exits(): Exit[] {
+    return this.#members.flatMap(({ exits }) => exits);
   }
 
   /** The log of a worker that does not start, when there is one. */

@@ -20,7 +20,8 @@ test.each([{ seed: 8 }, { jobs: 1_999 }, { kills: 199 }, { workers: 2 }, { secon
 test("every shape of job comes, and every kind of blow at every worker", () => {
   expect(new Set(PLAN.list.map(({ shape }) => shape))).toEqual(new Set(Object.keys(SHAPES)));
   const blows = new Set(PLAN.blows.map((blow) => `${blow.do} ${blow.worker}`));
-  expect(blows.size).toBe(4 * 3);
+  const kinds = ["kill", "terminate", "freeze", "kill-engine", "terminate-engine", "freeze-engine"];
+  expect(blows).toEqual(new Set(kinds.flatMap((kind) => [0, 1, 2].map((worker) => `${kind} ${worker}`))));
 });
 
 test("there are as many jobs and blows as were asked for, all within their time", () => {
@@ -30,9 +31,18 @@ test("there are as many jobs and blows as were asked for, all within their time"
   expect(moments.filter((at) => at < 0 || at > 200_000)).toEqual([]);
 });
 
-test("even a small storm has bad luck and poison in it", () => {
-  const shapes = planOf({ ...OPTIONS, jobs: 60 }).list.map(({ shape }) => shape);
-  expect(shapes).toEqual(expect.arrayContaining(["unlucky", "poison"]));
+test("even a small storm has bad luck and poison in it, whatever its seed", () => {
+  for (let seed = 0; seed < 50; seed++) {
+    const shapes = planOf({ ...OPTIONS, seed, jobs: 10 }).list.map(({ shape }) => shape);
+    expect([seed, ...shapes]).toEqual(expect.arrayContaining(["unlucky", "poison"]));
+  }
+});
+
+test("of a large one each job in 400 is unlucky and each in 500 poison, and a storm of one job is planned as well", () => {
+  const count = (jobs: number, wanted: string) =>
+    planOf({ ...OPTIONS, jobs }).list.filter(({ shape }) => shape === wanted).length;
+  expect([count(20_000, "unlucky"), count(20_000, "poison")]).toEqual([50, 40]);
+  expect(count(1, "unlucky") + count(1, "poison")).toBe(1);
 });
 
 describe("requests", () => {

@@ -28,6 +28,16 @@ test("a key is applied once; every request is kept", async () => {
   expect(receivers.heard[0]).toMatchObject({ job: "storm-00001", key: "a", event: "job.succeeded", address });
 });
 
+test("an address does not know the keys of another: what comes to the wrong one is an effect there", async () => {
+  await start();
+  await call("a");
+  await call("a", "/elsewhere");
+  expect(receivers.heard.map(({ address, applied }) => [new URL(address).pathname, applied])).toEqual([
+    ["/callback", true],
+    ["/elsewhere", true],
+  ]);
+});
+
 test("one that hangs up after it has taken a result has it; one that fails or hangs up before does not", async () => {
   await start({ is: "take-and-slam" }, { is: "take" }, { is: "fail" }, { is: "slam" }, { is: "busy" });
   await expect(call("a")).rejects.toThrow();

@@ -69,6 +69,6 @@ test.each([
 test("a flag that is wrong is named, and help is given", async () => {
   const wrong = storm("--jobs", "many");
   expect((await once(wrong.child, "exit"))[0]).toBe(2);
-  expect(await wrong.said).toContain("--jobs: must be a whole number from 1 on, not many.");
+  expect(await wrong.said).toContain("--jobs: must be a whole number from 1 to 99999, not many.");
   expect(await storm("--help").said).toContain("npm run storm -- [--jobs 2000] [--kills 200] [--seed N]");
 });
