@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { type Config, loadConfig } from "../worker/config.ts";
+import { type Config, engineEnvironment, loadConfig } from "../worker/config.ts";
 import type { Secret } from "../worker/secrets.ts";
 
 const load = (environment: Record<string, string>, flags: Record<string, string> = {}) =>
@@ -70,7 +70,8 @@ describe("a secret", () => {
   });
 
   test.each(SECRETS)("does not show when the configuration is printed: %s", (name) => {
-    const config = load({ AWS_ACCESS_KEY_ID: "AKIA", [`${name}_FILE`]: file() });
+    const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY: VALUE };
+    const config = load({ ...keys, [`${name}_FILE`]: file() });
     expect(JSON.stringify(config) + inspect(config, { depth: 9 })).not.toContain("s3cret");
   });
 
@@ -83,6 +84,47 @@ describe("a secret", () => {
     const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY: VALUE };
     expect(load(keys).aws.credentials).toBeUndefined();
   });
+
+  test.each(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])(
+    "of AWS in a file is used, though the others are none: %s",
+    (name) => {
+      const all = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY: "plain", AWS_SESSION_TOKEN: "plain" };
+      const { accessKeyId, secretAccessKey, sessionToken } = load({
+        ...all,
+        [name]: "",
+        [`${name}_FILE`]: file(),
+      }).aws.credentials!;
+      const used = [accessKeyId, secretAccessKey.reveal(), sessionToken?.reveal()];
+      expect(used).toEqual(Object.entries(all).map(([one, value]) => (one === name ? VALUE : value)));
+    },
+  );
+
+  test("of an engine of our own is long enough, or refused at once; another's may be short", () => {
+    const short = { KAMADO_ENGINE_TOKEN: "s3cret" };
+    expect(() => load(short)).toThrow(/^KAMADO_ENGINE_TOKEN: must have at least 16 .*6 characters/);
+    const theirs = load({ ...short, KAMADO_ENGINE_URL: "http://127.0.0.1:8080" });
+    expect(theirs.engine.token?.reveal()).toBe("s3cret");
+  });
+
+  test("does not reach the engine process by its environment", () => {
+    const kept = {
+      PATH: "/bin",
+      HOME: "/root",
+      LD_LIBRARY_PATH: "/lib",
+      CUDA_VISIBLE_DEVICES: "0",
+      LANG: "C",
+    };
+    const names = SECRETS.flatMap(([name]) => [name, `${name}_FILE`]);
+    const more = [
+      "AWS_PROFILE",
+      "KAMADO_DESTINATIONS_FILE",
+      "HF_TOKEN",
+      "OPENAI_API_KEY",
+      "DB_PASSWORD_FILE",
+    ];
+    const secrets = Object.fromEntries([...names, ...more].map((name) => [name, VALUE]));
+    expect(engineEnvironment({ ...kept, ...secrets })).toEqual(kept);
+  });
 });
 
 test.each([
@@ -94,6 +136,8 @@ test.each([
   [{ KAMADO_DELIVERY_DELAYS: "0,soon" }, "KAMADO_DELIVERY_DELAYS"],
   [{ KAMADO_ENGINE_TOKEN_FILE: "/no/such/file" }, "KAMADO_ENGINE_TOKEN_FILE"],
   [{ AWS_SECRET_ACCESS_KEY_FILE: import.meta.filename }, "AWS_ACCESS_KEY_ID"],
+  [{ AWS_SESSION_TOKEN_FILE: import.meta.filename }, "AWS_SESSION_TOKEN_FILE"],
+  [{ AWS_ACCESS_KEY_ID_FILE: import.meta.filename }, "AWS_ACCESS_KEY_ID_FILE"],
 ])("what is wrong is named: %j", (environment, name) => {
   expect(() => load(environment as unknown as Record<string, string>)).toThrow(
     expect.objectContaining({ code: "config_invalid", message: expect.stringContaining(name) }),

@@ -39,6 +39,9 @@ const weightedQueues = list
   )
   .refine((all) => new Set(all.map(({ url }) => url)).size === all.length, "names a queue twice");
 
+const MIN_TOKEN = 16;
+const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
+
 const Environment = z.object({
   KAMADO_QUEUE_URL: weightedQueues.optional(),
   KAMADO_DEAD_QUEUE_URL: z.url().optional(),
@@ -48,7 +51,7 @@ const Environment = z.object({
   KAMADO_BUCKETS: list.default([]),
   KAMADO_TOPIC_ARN: z.string().startsWith("arn:").optional(),
   KAMADO_ENGINE_URL: z.url().optional(),
-  KAMADO_ENGINE_TOKEN: z.string().optional(),
+  KAMADO_ENGINE_TOKEN: z.string().trim().optional(),
   KAMADO_ENGINE_HOST: z.string().default("127.0.0.1"),
   KAMADO_MODEL: z.string().optional(),
   KAMADO_MMPROJ: z.string().optional(),
@@ -68,7 +71,7 @@ const Environment = z.object({
   KAMADO_DATA_DIR: z.string().default(join(homedir(), ".kamado")),
   KAMADO_WEB_PORT: port.default(4780),
   KAMADO_WEB_HOST: z.string().default("127.0.0.1"),
-  KAMADO_WEB_TOKEN: z.string().min(16, "must have at least 16 characters").optional(),
+  KAMADO_WEB_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
   KAMADO_ENGINE_PORT: port.default(4781),
   KAMADO_LOCAL_PORT: port.default(4566),
   KAMADO_DESTINATIONS_FILE: z.string().optional(),
@@ -101,7 +104,7 @@ export type Config = Readonly<{
   aws: {
     endpoint: string | undefined;
     region: string;
-    /** Where AWS_SECRET_ACCESS_KEY_FILE names them; else the SDK finds its own. */
+    /** Where one of them stands in a file; else the SDK finds its own. */
     credentials: AwsKeys | undefined;
   };
   /** Undefined: the embedded AWS serves the queue. */
@@ -175,18 +178,31 @@ export function loadConfig(flags: Variables = {}, environment: Variables = proce
   const given = withFiles({ ...environment, ...defined(flags) });
   const parsed = Environment.safeParse(given);
   if (!parsed.success) throw new KamadoError("config_invalid", describe(parsed.error, given));
-  const keys = given.AWS_SECRET_ACCESS_KEY_FILE === undefined ? undefined : keysOf(parsed.data);
-  return deepFreeze(build(parsed.data, keys));
+  checkEngineToken(parsed.data);
+  const inFile = AWS_KEYS.find((name) => given[`${name}_FILE`] !== undefined);
+  return deepFreeze(build(parsed.data, inFile && keysOf(parsed.data, inFile)));
 }
 
 /** `kamado-jobs` has its `kamado-deliveries` beside it, as the template and the embedded AWS make them. */
 const besideJobs = (queueUrl: string | undefined) =>
   queueUrl?.endsWith("-jobs") ? queueUrl.replace(/-jobs$/, "-deliveries") : undefined;
 
-function keysOf(env: Environment): AwsKeys {
+/** An engine of our own demands it of everybody; another's may be as short as its owner likes. */
+function checkEngineToken({ KAMADO_ENGINE_URL: url, KAMADO_ENGINE_TOKEN: token }: Environment): void {
+  if (url !== undefined || token === undefined || token.length >= MIN_TOKEN) return;
+  throw new KamadoError("config_invalid", `KAMADO_ENGINE_TOKEN: ${SHORT_TOKEN} (got ${shapeOf(token)})`);
+}
+
+/** The SDK knows nothing of files: when one of these stands in one, it is given all of them. */
+const AWS_KEYS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] as const;
+
+function keysOf(env: Environment, inFile: string): AwsKeys {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
   if (accessKeyId === undefined || secretAccessKey === undefined)
-    throw new KamadoError("config_invalid", "AWS_SECRET_ACCESS_KEY_FILE: set AWS_ACCESS_KEY_ID too.");
+    throw new KamadoError(
+      "config_invalid",
+      `${inFile}_FILE: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY too.`,
+    );
   return {
     accessKeyId,
     secretAccessKey: secret(secretAccessKey),
@@ -245,6 +261,15 @@ function build(env: Environment, credentials: AwsKeys | undefined): Config {
     workerName: env.KAMADO_WORKER_NAME,
     logLevel: env.KAMADO_LOG_LEVEL,
   };
+}
+
+// Names are all there is to go by; what is ours reaches the engine by its flags.
+const NOT_FOR_THE_ENGINE =
+  /^(AWS|KAMADO)_|TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY/i;
+
+/** The environment of the engine process, which runs native code on what strangers sent: without any secret. */
+export function engineEnvironment(environment: Variables = process.env): Variables {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !NOT_FOR_THE_ENGINE.test(name)));
 }
 
 const asSecret = (value: string | undefined) => (value === undefined ? undefined : secret(value));

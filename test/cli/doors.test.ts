@@ -1,6 +1,8 @@
-// What a machine opens to others when Kamado runs on it: nothing, unless it is told to, and then only to who has the token.
+// What a machine opens to others when Kamado runs on it: nothing, unless it is told to, and then only to who has the token;
+// and what its own parts are given.
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
@@ -29,7 +31,10 @@ const statusOf = (url: string, headers: Record<string, string>) =>
       .end(),
   );
 
-describe("nothing is opened to others without a token", () => {
+// Each of them starts several processes.
+const LIMIT = { timeout: 120_000 };
+
+describe("nothing is opened to others without a token", LIMIT, () => {
   test.each([
     ["engine", "KAMADO_ENGINE_HOST", "0.0.0.0"],
     ["serve", "KAMADO_ENGINE_HOST", "::"],
@@ -46,16 +51,20 @@ describe("nothing is opened to others without a token", () => {
   });
 });
 
-test("a page elsewhere that finds its way to this machine under a name of its own is refused everywhere", async () => {
-  const { web } = JSON.parse(await firstLine(start(["serve", "--in-memory", "--json"])));
-  const engine = /http:\/\/\S+/.exec(await firstLine(start(["engine"])))![0];
-  expect(await statusOf(`${web}/state`, { host: "rebind.example" })).toBe(403);
-  expect(await statusOf(`${engine}/models`, { host: "rebind.example" })).toBe(401);
-  for (const url of [`${web}/state`, `${engine}/models`])
-    expect([url, await statusOf(url, {})]).toEqual([url, 200]);
-});
+test(
+  "a page elsewhere that finds its way to this machine under a name of its own is refused everywhere",
+  LIMIT,
+  async () => {
+    const { web } = JSON.parse(await firstLine(start(["serve", "--in-memory", "--json"])));
+    const engine = /http:\/\/\S+/.exec(await firstLine(start(["engine"])))![0];
+    expect(await statusOf(`${web}/state`, { host: "rebind.example" })).toBe(403);
+    expect(await statusOf(`${engine}/models`, { host: "rebind.example" })).toBe(401);
+    for (const url of [`${web}/state`, `${engine}/models`])
+      expect([url, await statusOf(url, {})]).toEqual([url, 200]);
+  },
+);
 
-test("opened to others, engine and page demand the token, also from this machine", async () => {
+test("opened to others, engine and page demand the token, also from this machine", LIMIT, async () => {
   const opened = start(["serve", "--in-memory", "--json"], {
     KAMADO_WEB_HOST: "0.0.0.0",
     KAMADO_WEB_TOKEN: TOKEN,
@@ -77,5 +86,22 @@ test("opened to others, engine and page demand the token, also from this machine
         headers: { authorization: `Bearer ${TOKEN}` },
       })
     ).json();
-  await expect.poll(state, { timeout: 15_000 }).toMatchObject({ status: "READY", engine: true });
+  await expect.poll(state, { timeout: 60_000 }).toMatchObject({ status: "READY", engine: true });
 });
+
+test.skipIf(!existsSync("/proc/self/environ"))(
+  "the engine process, which native code runs in, has no secret in its environment (seen in /proc)",
+  async () => {
+    const canary = "canary-0123456789-canary";
+    const names = ["KAMADO_ENGINE_TOKEN", "KAMADO_WEB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    const secrets = [...names, "AWS_SESSION_TOKEN", "HF_TOKEN", "SOME_API_KEY"].map((name) => [name, canary]);
+    const engine = start(["engine"], Object.fromEntries(secrets));
+    await firstLine(engine);
+    const seen = (pid: number | string, what: string) => readFileSync(`/proc/${pid}/${what}`, "utf8");
+    const [pid] = seen(engine.pid!, `task/${engine.pid}/children`).split(" ");
+    expect(seen(engine.pid!, "environ")).toContain(canary);
+    expect(seen(pid!, "cmdline")).toContain("engine/main.ts");
+    expect(seen(pid!, "environ").split("\0")).toContain(`PATH=${process.env.PATH}`);
+    for (const what of ["environ", "cmdline"]) expect(seen(pid!, what)).not.toContain(canary);
+  },
+);

@@ -59,7 +59,7 @@ describe("a supervised engine", () => {
   }, 60_000);
 
   test("is killed and started again when it hangs", async () => {
-    const one = start({ rules: [{ when: "freeze", do: "freeze" }] }, { timing: { hungAfterMs: 1_000 } });
+    const one = start({ rules: [{ when: "freeze", do: "freeze" }] }, { timing: { hungAfterMs: 3_000 } });
     await one.ready();
     await Promise.race([ask(one.url, "freeze").catch(() => {}), until(() => one.restarts === 1)]);
     await until(() => one.restarts === 1);
@@ -91,12 +91,13 @@ describe("a supervised engine", () => {
   }, 60_000);
 
   test("finishes what runs when it is stopped", async () => {
-    const one = start({ rules: [{ answer: "a b c d e f", tokenMs: 300 }] });
+    const words = "a b c d e f g h i j k l m n o p q r s t";
+    const one = start({ rules: [{ answer: words, tokenMs: 300 }] });
     await one.ready();
     const answer = ask(one.url, "count");
     await until(async () => (await (await fetch(`${one.url}/health`)).json()).slots.busy === 1);
     await one.stop();
-    expect((await (await answer).json()).choices[0].message.content).toBe("a b c d e f");
+    expect((await (await answer).json()).choices[0].message.content).toBe(words);
   }, 60_000);
 
   test("ends when its parent is killed", async () => {

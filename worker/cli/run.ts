@@ -26,7 +26,9 @@ export function runCommand(): Command {
       const flags = flagsOf(command);
       const result = await run(kind, flags);
       print(result, flags.json === true);
-      process.exitCode = result.status === "succeeded" ? EXIT.ok : EXIT.failed;
+      // Said and done: whatever a library has left open must not keep the command.
+      const code = result.status === "succeeded" ? EXIT.ok : EXIT.failed;
+      process.stdout.write("", () => process.exit(code));
     });
 }
 

@@ -1,7 +1,6 @@
 // One run of the engine process: its flags, what it says and logs on a pipe of its own, and how to end it.
 // Whether it should run again is the supervisor's business.
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -31,6 +30,8 @@ export type EngineFlags = {
   tokenFile?: string | undefined;
   logLevel?: string | undefined;
 };
+
+export type Environment = Record<string, string | undefined>;
 
 export type EngineEvent =
   | { event: "listening"; url: string }
@@ -68,6 +69,9 @@ const FIRST_WORDS = [
   /^(ggml|llama|clip|error|failed)\w*: .*(error|fail|unable|cannot|not found|out of memory)/i,
 ];
 
+/** How long others may hold its pipes open when it has ended: what it says is over, and nobody waits for them. */
+const HANG_UP_MS = 1_000;
+
 /** `contextSize` -> `--context-size`. */
 export function argumentsOf(flags: EngineFlags): string[] {
   return Object.entries(flags)
@@ -80,38 +84,56 @@ export function argumentsOf(flags: EngineFlags): string[] {
 
 export class EngineChild {
   readonly #process: ChildProcess;
-  readonly #exited: Promise<unknown>;
+  readonly #over = Promise.withResolvers<void>();
 
-  constructor(flags: EngineFlags, watcher: Watcher) {
+  /** `environment` is this process's own by default. */
+  constructor(flags: EngineFlags, watcher: Watcher, environment?: Environment) {
     // The channel is there only so that the engine notices when this process dies. The pipe behind it is the engine's own:
     // on stdout and stderr native libraries print what they like, prompts included, and break any line in two.
     this.#process = spawn(process.execPath, [MAIN, ...argumentsOf(flags)], {
       stdio: ["ignore", "ignore", "pipe", "ipc", "pipe"],
       // Ctrl-C goes to a terminal's whole group; the engine is stopped by the worker, after its jobs.
       detached: true,
+      ...(environment && { env: environment }),
     });
-    this.#exited = once(this.#process, "close").catch(() => {});
     let isReady = false;
     let why: string | undefined;
     const lastLines: string[] = [];
-    createInterface(this.#process.stdio[PIPE] as Readable).on("line", (line) => {
+    // Where the system has no more pipes to give there are none, and it never runs.
+    const eachLine = (number: number, hear: (line: string) => void) => {
+      const stream = this.#process.stdio?.[number] as Readable | null | undefined;
+      if (stream) createInterface(stream).on("line", hear);
+    };
+    eachLine(PIPE, (line) => {
       const event = eventOf(line);
       if (event === undefined) return watcher.onLog(line);
       isReady ||= event.event === "ready";
       if (event.event === "dying") why = event.reason;
       else watcher.onEvent(event);
     });
-    createInterface(this.#process.stderr!).on("line", (line) => {
+    eachLine(2, (line) => {
       if (!(isReady ? LAST_WORDS : FIRST_WORDS).some((kind) => kind.test(line))) return;
       lastLines.push(line);
       if (lastLines.length > LAST_LINES) lastLines.shift();
       if (!isReady) watcher.onLog(line);
     });
-    this.#process.once("error", (error) => watcher.onExit(error.message, ""));
+    let isOver = false;
+    const end = (how: string, words: string) => {
+      if (isOver) return;
+      isOver = true;
+      this.#over.resolve();
+      watcher.onExit(how, words);
+    };
+    // One that runs has not ended because a signal could not be sent to it.
+    this.#process.on("error", (error) => this.pid === undefined && end(error.message, ""));
+    this.#process.once("exit", () => {
+      const timer = setTimeout(() => this.#hangUp(), HANG_UP_MS);
+      this.#process.once("close", () => clearTimeout(timer));
+    });
     this.#process.once("close", (code, signal) => {
       // A prompt may look like last words, so they count only where an end has any.
       const words = !isReady || signal === "SIGABRT" ? lastLines.join("\n") : "";
-      watcher.onExit(signal === null ? `exit code ${code}` : signal, why ?? words);
+      end(signal === null ? `exit code ${code}` : signal, why ?? words);
     });
   }
 
@@ -127,8 +149,13 @@ export class EngineChild {
   async stop(patienceMs: number): Promise<void> {
     this.#process.kill("SIGTERM");
     const timer = setTimeout(() => this.kill(), patienceMs);
-    await this.#exited;
+    await this.#over.promise;
     clearTimeout(timer);
+  }
+
+  #hangUp(): void {
+    for (const stream of this.#process.stdio) stream?.destroy();
+    if (this.#process.connected) this.#process.disconnect();
   }
 }
 

@@ -1,9 +1,17 @@
-// Keeps one engine process running for the worker: starts it, watches its health, starts it again on the same port when it
-// ends or hangs, and gives up loudly when it never became ready.
+// Keeps one engine process running for the worker: starts it, starts it again on the same port when it ends or hangs, and
+// gives up loudly when it never became ready.
 import { setTimeout as sleep } from "node:timers/promises";
 import { KamadoError } from "../errors.ts";
-import { EngineChild, type EngineEvent, type EngineFlags, type Ready } from "./child.ts";
-import type { Health, State } from "./core.ts";
+import {
+  EngineChild,
+  type EngineEvent,
+  type EngineFlags,
+  type Environment,
+  type Ready,
+  type Watcher,
+} from "./child.ts";
+import type { State } from "./core.ts";
+import { type WatchTiming, watch } from "./watch.ts";
 
 /** What the engine process exits with when it cannot read its flags. */
 const BAD_FLAGS = 2;
@@ -12,14 +20,11 @@ export type EngineState = State | "STOPPED";
 export type SuperviseOptions = EngineFlags & {
   /** Lines of the engine's log, JSON as pino writes it, and what native libraries say. */
   onLog?: (line: string) => void;
+  /** The engine process's; this one's own by default. */
+  environment?: Environment;
   timing?: Partial<Timing>;
 };
-export type Timing = {
-  healthEveryMs: number;
-  /** Without a good health answer for so long a ready engine counts as hung. */
-  hungAfterMs: number;
-  /** A model that takes longer to load counts as failed. */
-  loadMs: number;
+export type Timing = WatchTiming & {
   firstDelayMs: number;
   maxDelayMs: number;
   /** Starts without ever becoming ready until it is given up. */
@@ -47,6 +52,8 @@ export interface Engine {
   /** What it said when it was ready the last time. */
   readonly info: Ready | undefined;
   readonly pid: number | undefined;
+  /** Resolves with its address once it listens, which is before its model is loaded; rejects as `ready` does. */
+  listening(): Promise<string>;
   /** Resolves when it can serve; rejects when it was given up or stopped. */
   ready(): Promise<void>;
   /** Called with each new state; returns how to stop listening. */
@@ -54,8 +61,9 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
-export function startEngine({ onLog = () => {}, timing, ...flags }: SuperviseOptions): Engine {
-  return new Supervisor(flags, onLog, { ...TIMING, ...timing });
+export function startEngine(options: SuperviseOptions): Engine {
+  const { onLog = () => {}, environment, timing, ...flags } = options;
+  return new Supervisor(flags, environment, onLog, { ...TIMING, ...timing });
 }
 
 /** Exponential, with jitter so that many workers do not start in step. `random` is 0..1. */
@@ -74,10 +82,12 @@ class Supervisor implements Engine {
   restarts = 0;
   info: Ready | undefined;
   readonly #flags: EngineFlags;
+  readonly #environment: Environment | undefined;
   readonly #onLog: (line: string) => void;
   readonly #timing: Timing;
   readonly #listeners = new Set<(state: EngineState) => void>();
   readonly #cut = new AbortController();
+  readonly #listening = Promise.withResolvers<string>();
   #child: EngineChild | undefined;
   #failures = 0;
   #readySince: number | undefined;
@@ -86,15 +96,26 @@ class Supervisor implements Engine {
   #outOfMemory = false;
   #stopped: Promise<void> | undefined;
 
-  constructor(flags: EngineFlags, onLog: (line: string) => void, timing: Timing) {
+  constructor(
+    flags: EngineFlags,
+    environment: Environment | undefined,
+    onLog: (line: string) => void,
+    timing: Timing,
+  ) {
     this.#flags = { ...flags };
+    this.#environment = environment;
     this.#onLog = onLog;
     this.#timing = timing;
+    this.#listening.promise.catch(() => {});
     this.#start();
   }
 
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  listening(): Promise<string> {
+    return this.#listening.promise;
   }
 
   ready(): Promise<void> {
@@ -127,27 +148,32 @@ class Supervisor implements Engine {
   }
 
   #start(): void {
-    let settled = false;
-    const child = new EngineChild(this.#flags, {
+    const over = new AbortController();
+    const watcher: Watcher = {
       onLog: this.#onLog,
       onEvent: (event) => this.#hear(event),
       onExit: (how, lastWords) => {
-        if (settled) return;
-        settled = true;
         over.abort();
         this.#child = undefined;
         void this.#ended(how, lastWords);
       },
-    });
-    const over = new AbortController();
-    this.#child = child;
-    void this.#watch(child, AbortSignal.any([over.signal, this.#cut.signal]));
+    };
+    this.#outOfMemory = false;
+    try {
+      const child = new EngineChild(this.#flags, watcher, this.#environment);
+      this.#child = child;
+      void this.#watch(child, AbortSignal.any([over.signal, this.#cut.signal]));
+    } catch (thrown) {
+      // The system has no room for another process just now.
+      watcher.onExit((thrown as Error).message, "");
+    }
   }
 
   #hear(event: EngineEvent): void {
     if (event.event === "listening") {
       this.url ||= event.url;
       this.#flags.port = Number(new URL(this.url).port);
+      this.#listening.resolve(this.url);
     } else if (event.event === "ready") {
       const { event: _, ...info } = event;
       this.info = info;
@@ -184,36 +210,21 @@ class Supervisor implements Engine {
     this.#start();
   }
 
-  /** Asks for health until the run is over, and kills what does not answer well. */
   async #watch(child: EngineChild, over: AbortSignal): Promise<void> {
-    let goodAt = performance.now();
-    while (await pause(this.#timing.healthEveryMs, over)) {
-      const loading = this.state === "STARTING";
-      const health = loading ? undefined : await this.#health(over);
-      if (over.aborted) return;
-      if (health !== undefined) this.#become(health.state);
-      const good = health !== undefined && health.state !== "UNHEALTHY";
-      if (good) goodAt = performance.now();
-      // A model may load for long, and some block the process meanwhile: nobody asks then.
-      const since = Math.max(goodAt, this.#readySince ?? 0);
-      if (performance.now() - since < (loading ? this.#timing.loadMs : this.#timing.hungAfterMs)) continue;
-      this.#onLog(`The engine does not answer; it is killed (pid ${child.pid}).`);
-      return child.kill();
-    }
-  }
-
-  async #health(over: AbortSignal): Promise<Health | undefined> {
-    const signal = AbortSignal.any([over, AbortSignal.timeout(this.#timing.hungAfterMs)]);
-    try {
-      return (await (await fetch(`${this.url}/health`, { signal })).json()) as Health;
-    } catch {
-      return undefined;
-    }
+    const seen = () => ({
+      url: this.url,
+      isLoading: this.state === "STARTING",
+      readySince: this.#readySince,
+    });
+    if (!(await watch(seen, (state) => this.#become(state), this.#timing, over))) return;
+    this.#onLog(`The engine does not answer; it is killed (pid ${child.pid}).`);
+    child.kill();
   }
 
   #become(state: EngineState): void {
     if (this.state === state || this.state === "STOPPED") return;
     this.state = state;
+    if (state === "SETUP_FAILED" || state === "STOPPED") this.#listening.reject(this.#gone());
     for (const listener of this.#listeners) listener(state);
   }
 
@@ -222,10 +233,4 @@ class Supervisor implements Engine {
     const why = this.state === "STOPPED" ? "it was stopped" : this.reason;
     return new KamadoError("engine_unavailable", `The engine does not run: ${why}`);
   }
-}
-
-/** False when the signal fired meanwhile. */
-async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
-  await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
-  return !signal.aborted;
 }
