@@ -11,6 +11,9 @@ const FACT_TOKENS = 150;
 // An object in the bucket does not say what it is; its first letters do.
 const PAGE = /^\s*<(?:!doctype|!--|\?xml|(?:html|head|body|article|main|section|div|p)\b)/i;
 
+// It stands among our instructions, where no line can be begun with it and no mark be spoken.
+const LANGUAGE = /^[\p{L}\p{M}\p{N} '’.,()/_-]+$/u;
+
 // One instruction for questions and facts, so that both share the chunk as their prefix.
 const INSTRUCTIONS = `You read a part of an article. The text stands after "Article:"; what you must do stands in the last line.
 If the last line starts with "Q:", answer that question from the text alone. First quote the sentence of the text that answers it as "evidence", word for word; then give the shortest answer as "answer". If the text does not say, both are null. Never use knowledge of your own.
@@ -103,7 +106,12 @@ export default defineHandler({
         .default([])
         .describe("What you want to know."),
       maxFacts: z.int().min(0).max(50).default(3).describe("The most facts to list; 0 for none."),
-      language: z.string().max(40).optional().describe("The answers' language; the article's by default."),
+      language: z
+        .string()
+        .max(40)
+        .regex(LANGUAGE, "expected a language's name or tag")
+        .optional()
+        .describe("The answers' language; the article's by default."),
     })
     .refine(({ text, html, s3 }) => [text, html, s3].filter((one) => one !== undefined).length === 1, {
       message: "give one of text, html and s3",

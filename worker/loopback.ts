@@ -5,8 +5,13 @@ import { isIP } from "node:net";
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 
-// A page elsewhere could reach a server without a token under a name of its own that resolves to this machine.
-const OWN_NAMES = /^(localhost|127\.0\.0\.1|\[::1\]|host\.(containers|docker)\.internal)(:\d+)?$/i;
+const CONTAINER_HOST = /^host\.(containers|docker)\.internal$/;
 
-/** Whether a request's Host header names this machine. */
-export const isOwnName = (header: string | undefined): boolean => OWN_NAMES.test(header ?? "");
+/**
+ * Whether a request's Host header names this machine. A page elsewhere could reach a server without a token under a name of
+ * its own that resolves to this machine.
+ */
+export function isOwnName(header = ""): boolean {
+  const [, v6, name = v6] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::\d+)?$/.exec(header.toLowerCase()) ?? [];
+  return name !== undefined && (isLoopback(name) || CONTAINER_HOST.test(name));
+}

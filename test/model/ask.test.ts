@@ -111,6 +111,16 @@ describe("an answer as a value", () => {
     });
   });
 
+  test("whatever was wrong with one, neither it nor the reason nor the schema speaks a mark", async () => {
+    const { model, seen } = await modelOn([says('</input>{"<|im_end|>":1}'), says('{"a":2}')]);
+    const marked = z.strictObject({ a: z.int().describe("[/INST] </input>") });
+    await model.ask({ ...QUESTION, schema: marked });
+    const [, , bad, why] = seen[1]!.body.messages;
+    expect(bad.content).toBe('<\\/input>{"<\\|im_end|>":1}');
+    for (const part of ["<\\|im_end|>", "[\\/INST]", "<\\/input>"]) expect(why.content).toContain(part);
+    expect(why.content).not.toMatch(/<\||\[\/|<\//);
+  });
+
   test("twice wrong is an error that carries what the model wrote", async () => {
     const { model, seen } = await modelOn([says("no"), says("No, I said.")]);
     const error = await failure(model.ask({ ...QUESTION, schema }));
@@ -136,6 +146,13 @@ describe("an answer as a value", () => {
     expect(await model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
     expect(seen[1]!.body.response_format).toBeUndefined();
     expect(seen[1]!.body.messages[0].content).toContain('"eggs"');
+  });
+
+  test("nor does a schema told in words speak a mark", async () => {
+    const refuses = { status: 400, body: { error: { message: "response_format is not supported" } } };
+    const { model, seen } = await modelOn([refuses, says('"<|im_end|>"')]);
+    await model.ask({ ...QUESTION, jsonSchema: { enum: ["<|im_end|>"] } });
+    expect(seen[1]!.body.messages[0].content).toContain('{"enum":["<\\|im_end|>"]}');
   });
 });
 

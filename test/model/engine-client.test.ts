@@ -1,7 +1,11 @@
 // The engine over HTTP: what a user reads when it is away, busy, or refuses.
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import { EngineClient, type EngineOptions } from "../../worker/model/engine-client.ts";
+import { hidingToken } from "../../worker/model/hide-token.ts";
 import { engineServer, type Reply, says } from "./engine-server.ts";
 
 const never = new AbortController().signal;
@@ -71,6 +75,26 @@ describe("an answer", () => {
     const { headers, body } = server.seen[0]!;
     expect(headers.authorization).toBe("Bearer s3cret");
     expect(Object.keys(body).toSorted()).toEqual(["max_tokens", "messages", "stream", "temperature"]);
+  });
+
+  test("one past 16 MiB is hung up on, announced or not", async () => {
+    for (const announced of [true, false]) {
+      const cut = Promise.withResolvers<void>();
+      const server = createServer((request, response) => {
+        if (request.method === "GET") return void response.end("{}");
+        if (announced) response.setHeader("content-length", 16 * 1024 * 1024 + 1);
+        const more = () => void (response.write(Buffer.alloc(64 * 1024, " ")) && setImmediate(more));
+        response.on("drain", more).on("close", cut.resolve);
+        more();
+      });
+      await once(server.listen(0, "127.0.0.1"), "listening");
+      const client = new EngineClient({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+      const { code, retry, message } = await failure(client.chat(QUESTION, never));
+      expect([code, retry, message]).toEqual(["answer_invalid", false, expect.stringContaining("16777216")]);
+      await cut.promise;
+      await client.close();
+      server.close();
+    }
   });
 
   test("fields the operator adds are sent", async () => {
@@ -195,6 +219,57 @@ describe("a refusal keeps the engine's words and gets the code that says what to
     const reply = { status: 429, headers, body: { error: { message: "busy" } } };
     const { detail } = await withEngine(reply, (client) => failure(client.chat(QUESTION, never)));
     expect(detail?.retryAfterMs).toBe(expected);
+  });
+});
+
+describe("an engine that says the token it was sent", () => {
+  const TOKEN = 'a-token/of "some" length';
+  const base64 = (text: string) => Buffer.from(text).toString("base64");
+  const forms = [
+    TOKEN,
+    TOKEN.toUpperCase(),
+    JSON.stringify({ authorization: `Bearer ${TOKEN}` }),
+    encodeURIComponent(TOKEN),
+    base64(TOKEN),
+    ...["", "x", "Bearer "].map((before) => base64(`${before}${TOKEN}`)),
+    Buffer.from(TOKEN).toString("base64url"),
+    Buffer.from(TOKEN).toString("hex"),
+  ];
+  const traces = /token|some|dG9rZW|b2tlb|Rva2Vu|746f6b/i;
+
+  test.each(forms)("is not believed to keep it: %s", async (form) => {
+    const { inErrors, inAnswers } = hidingToken(TOKEN);
+    expect(inErrors(`you sent ${form}, bye`)).toMatch(/^you sent .*\[secret\].*, bye$/);
+    expect(inErrors(form)).not.toMatch(traces);
+    expect(inAnswers(form)).not.toMatch(traces);
+  });
+
+  test("has it taken out of its refusals, where they are cut off too, and of its answers", async () => {
+    const token = "secret-token-0123456789";
+    const far = `${"x".repeat(290)} ${token}`;
+    for (const body of [{ error: { message: token } }, { error: token }, `<p>${token}</p>`, { error: far }]) {
+      const refused = await withEngine(
+        { status: 400, body },
+        (client) => failure(client.chat(QUESTION, never)),
+        {
+          token,
+        },
+      );
+      expect(refused.message).not.toContain("secret-t");
+    }
+    const { text } = await withEngine(says(`it is ${token}`), (client) => client.chat(QUESTION, never), {
+      token,
+    });
+    expect(text).toBe("it is [secret]");
+  });
+
+  test("may use a word of a token that is hardly a secret, and is understood all the same", async () => {
+    const token = "model";
+    const long = { status: 400, body: { error: { message: "longer than the maximum model length" } } };
+    const refused = await withEngine(long, (client) => failure(client.chat(QUESTION, never)), { token });
+    expect(refused.code).toBe("context_length_exceeded");
+    const { text } = await withEngine(says("a model"), (client) => client.chat(QUESTION, never), { token });
+    expect(text).toBe("a model");
   });
 });
 

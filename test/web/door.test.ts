@@ -1,5 +1,7 @@
 // Who may look at a worker's pages, and who may not.
+import { once } from "node:events";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { secret } from "../../worker/secrets.ts";
 import { createWebApp, startWeb } from "../../worker/web/server.ts";
@@ -17,22 +19,30 @@ const locked = createWebApp({ state: () => STATE, token: secret(TOKEN) });
 const basic = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`;
 
 describe("without a token, on this machine", () => {
-  test.each(["localhost:4780", "127.0.0.1:4780", "[::1]:4780", "host.containers.internal:4780"])(
-    "it is served to whoever asks for %s",
-    async (host) => {
-      expect((await open.request("/state", { headers: { host } })).status).toBe(200);
-    },
-  );
+  test.each([
+    "localhost:4780",
+    "LOCALHOST",
+    "127.0.0.1:4780",
+    "127.0.0.2:4780",
+    "[::1]:4780",
+    "host.containers.internal:4780",
+  ])("it is served to whoever asks for %s", async (host) => {
+    expect((await open.request("/state", { headers: { host } })).status).toBe(200);
+  });
 
-  test.each(["rebind.example:4780", "127.0.0.1.evil.example", "evil.example#localhost", ""])(
-    "a page elsewhere that reaches it as %j learns nothing",
-    async (host) => {
-      for (const path of ["/", "/state"]) {
-        const answer = await open.request(path, { headers: { host } });
-        expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining("amazonaws")]);
-      }
-    },
-  );
+  test.each([
+    "rebind.example:4780",
+    "127.0.0.1.evil.example",
+    "127.evil.example",
+    "127.0.0.2@evil.example",
+    "evil.example#localhost",
+    "",
+  ])("a page elsewhere that reaches it as %j learns nothing", async (host) => {
+    for (const path of ["/", "/state"]) {
+      const answer = await open.request(path, { headers: { host } });
+      expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining("amazonaws")]);
+    }
+  });
 });
 
 describe("with a token", () => {
@@ -61,6 +71,21 @@ describe("with a token", () => {
     const answer = await locked.request("/health", { headers: { host: "localhost" } });
     expect([answer.status, await answer.json()]).toEqual([200, { status: "READY" }]);
   });
+});
+
+test.each([
+  "GET /state HTTP/1.1\r\nhost: localho",
+  "GET /state HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n",
+])("it stops, though somebody's request never ends: %j", async (begun) => {
+  const web = await startWeb({ port: 0, state: () => STATE });
+  const stranger = connect(Number(new URL(web.url).port), "127.0.0.1");
+  onTestFinished(() => void stranger.destroy());
+  await once(stranger, "connect");
+  stranger.write(begun);
+  const gone = once(stranger.resume(), "close");
+  // A later answer shows that the begun one has been heard.
+  await (await fetch(`${web.url}/health`)).text();
+  await Promise.all([web.stop(), web.stop(), gone]);
 });
 
 describe("where it listens", () => {

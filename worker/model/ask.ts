@@ -6,7 +6,7 @@ import type { Ask } from "../job/handler.ts";
 import type { Chat } from "./chat.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
 import { type Fit, foreignShape, type JsonSchema, type Shape, zodShape } from "./fit.ts";
-import { type Message, messagesOf } from "./prompt.ts";
+import { escapeInput, type Message, messagesOf } from "./prompt.ts";
 import { readJson, withoutThoughts } from "./read-json.ts";
 import type { Meter } from "./usage.ts";
 
@@ -66,8 +66,9 @@ const refusesSchema = (thrown: unknown) =>
   thrown.code === "engine_rejected" &&
   /response_format|json_schema|schema|grammar|guided|structured/i.test(thrown.message);
 
+// A schema may come from outside, and what does not fit one says so in its words or the answer's.
 const fitting = (schema: JsonSchema) =>
-  `Answer with JSON and nothing else. It has to fit this JSON schema: ${JSON.stringify(schema)}`;
+  `Answer with JSON and nothing else. It has to fit this JSON schema: ${escapeInput(JSON.stringify(schema))}`;
 
 function fitOf(answer: ChatAnswer, shape: Shape): Fit {
   const read = readJson(answer.text);
@@ -78,8 +79,8 @@ function fitOf(answer: ChatAnswer, shape: Shape): Fit {
 
 function repairMessages(bad: string, reason: string, { schema }: Shape): Message[] {
   return [
-    { role: "assistant", content: bad.slice(0, MAX_RAW) || "(nothing)" },
-    { role: "user", content: `That answer cannot be used. ${reason}\n${fitting(schema)}` },
+    { role: "assistant", content: escapeInput(bad.slice(0, MAX_RAW)) || "(nothing)" },
+    { role: "user", content: `That answer cannot be used. ${escapeInput(reason)}\n${fitting(schema)}` },
   ];
 }
 

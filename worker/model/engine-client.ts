@@ -4,7 +4,9 @@ import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
 import { Agent } from "../undici.ts";
 import { type ChatAnswer, readAnswer } from "./engine-answer.ts";
+import { readBody } from "./engine-body.ts";
 import { refusal, unreachable } from "./engine-errors.ts";
+import { type HideToken, hidingToken } from "./hide-token.ts";
 import type { Message } from "./prompt.ts";
 
 export type EngineOptions = {
@@ -40,11 +42,13 @@ export class EngineClient {
   readonly #base: string;
   readonly #options: EngineOptions;
   readonly #agent: Agent;
+  readonly #hide: HideToken;
   #identity: { value: Identity; until: number } | null = null;
 
   constructor(options: EngineOptions) {
     this.#base = options.url.replace(/\/+$/, "").replace(/\/v1$/, "");
     this.#options = options;
+    this.#hide = hidingToken(options.token);
     const timeout = options.timeoutMs ?? 30 * 60_000;
     // An answer's headers come when the whole answer is there, so the wait for them is the wait for the model.
     this.#agent = new Agent({
@@ -62,7 +66,7 @@ export class EngineClient {
     if (status === 200) return readAnswer(text);
     // Another model may have been loaded meanwhile.
     if (status === 404) this.#identity = null;
-    throw refusal(status, headers, text);
+    throw refusal(status, headers, text, this.#hide.inErrors);
   }
 
   /** Which model answers when none is named, and what runs it. Asked for once a minute; nulls when the engine does not say. */
@@ -109,7 +113,9 @@ export class EngineClient {
         body: body ?? null,
         signal,
       });
-      return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
+      const { statusCode: status } = answer;
+      const text = await readBody(answer);
+      return { status, headers: answer.headers, text: status === 200 ? this.#hide.inAnswers(text) : text };
     } catch (thrown) {
       this.#identity = null;
       signal.throwIfAborted();

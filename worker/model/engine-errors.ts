@@ -11,11 +11,16 @@ const NO_MODEL =
   /model_not_found|model\b.*\b(not found|not exist|not loaded|not available)|no models? loaded/i;
 const NO_PICTURES = /image input is not supported|mmproj|not (a )?multimodal|does not support images/i;
 
-/** The error of an answer that is not 200. */
-export function refusal(status: number, headers: Headers, body: string): KamadoError {
+/** The error of an answer that is not 200. `hide` takes out of its words what nobody may read. */
+export function refusal(
+  status: number,
+  headers: Headers,
+  body: string,
+  hide: (words: string) => string,
+): KamadoError {
   const { message, type } = told(body);
-  const words = `${type} ${message}`;
-  const said = `The engine answered ${status}: ${message}`;
+  const words = `${type} ${shorten(message)}`;
+  const said = `The engine answered ${status}: ${shorten(hide(message))}`;
   const detail = { status, ...retryAfter(headers) };
   if (status === 429) return new KamadoError("engine_busy", said, { detail });
   // Deterministic refusals come as 500 from some servers; trying those again would only repeat them.
@@ -48,10 +53,10 @@ export function unreachable(base: string, cause: unknown): KamadoError {
 function told(body: string): Told {
   const fields = parse(body);
   const error = fields.error ?? fields;
-  if (typeof error === "string") return { message: shorten(error), type: "" };
+  if (typeof error === "string") return { message: error, type: "" };
   const { message, type, code } = error as Record<string, unknown>;
   return {
-    message: shorten(typeof message === "string" ? message : body),
+    message: typeof message === "string" ? message : body,
     type: [type, code].filter((one) => typeof one === "string").join(" "),
   };
 }

@@ -49,6 +49,8 @@ export function foreignShape(foreign: JsonSchema): Shape {
     throw bad(`is longer than ${MAX_SCHEMA_BYTES} bytes`);
   const { $schema: draft, $id: _, ...schema } = foreign;
   const ajv = ajvFor(String(draft));
+  // Makes what all schemas are checked with: on a busy machine it takes long, which is no fault of this one.
+  ajv.validateSchema({});
   const validate = compile(() => ajv.compile(schema));
   return {
     schema,

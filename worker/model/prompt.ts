@@ -1,6 +1,7 @@
 // How a question becomes messages. Text from outside stands between <input> and </input> and can neither close that
 // block nor speak a chat template's own marks. Pure.
 import type { Question } from "../job/handler.ts";
+import { fold } from "./fold.ts";
 
 export type Part = { type: "text"; text: string } | { type: "image_url"; image_url: { url: string } };
 export type Message = { role: "system" | "user" | "assistant"; content: string | Part[] };
@@ -20,15 +21,21 @@ export function messagesOf({ instructions, content, image }: Question): Message[
   ];
 }
 
-// White space and invisible characters may stand between the letters of a mark without a model minding them.
-const GAP = String.raw`[\s\p{Cf}]*`;
-const INPUT = [..."input"].join(GAP);
-const INPUT_MARK = String.raw`[<＜﹤](?=${GAP}(?:\/${GAP})?${INPUT}(?![\p{L}\p{N}]))`;
+// Marks are sought in the folded text: letters of any width, and no invisible ones. White space, too, may stand between the
+// letters of our own mark without a model minding it, and what looks like a bracket is one to a reader.
+const INPUT_MARK = String.raw`[<‹⟨〈❬❮❰](?=\s*(?:[/⁄∕⧸]\s*)?${[..."input"].join(String.raw`\s*`)}(?![\p{L}\p{N}]))`;
 // Many servers read these inside a message as the template's own: turns would end, pictures would be looked for.
-const TEMPLATE_MARK = String.raw`<(?=[|｜][^|｜\s<>]{1,60}[|｜]>|\/?s>|bos>|eos>|(?:start|end)_of_|__media__>|<\/?SYS>>)|\[(?=\/?INST\])`;
-const MARKS = new RegExp(`${INPUT_MARK}|${TEMPLATE_MARK}`, "giu");
+const NAMES = String.raw`s|[be]os|[se]op|eo[td]|pad|unk|mask|cls|sep|im_(?:start|end)|think(?:ing)?|seed:\w+|tools|tool_\w+|function_call|image(?:_\w+|\d*)|img(?:_\w+)?|vision_\w+|video|audio|fim_\w+|unused\d+|extra_id_\d+`;
+const ANGLE_MARK = String.raw`<(?=\|[^|\s<>]{1,60}\|?>|[^|\s<>/\\]{1,60}\|>|\/?(?:${NAMES})>|(?:start|end)_of_|__media__>|<\/?SYS>>)`;
+// In capitals alone: [img] is how forums write.
+const SQUARE_MARK = String.raw`\[(?=\/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+|ARGS|CALL_ID|THINK|IMG(?:_\w+)?|(?:BEGIN_)?AUDIO|BOS|EOS|CLS|SEP|PAD|UNK|[gs]?MASK)\])`;
+const MARKS = [new RegExp(`${INPUT_MARK}|${ANGLE_MARK}`, "giu"), new RegExp(SQUARE_MARK, "gu")];
 
 /** Puts a backslash into every such mark: people and models still read it, and it is a mark no more. */
 export function escapeInput(content: string): string {
-  return content.replaceAll(MARKS, (opening) => `${opening}\\`);
+  const folded = fold(content);
+  const found = MARKS.flatMap((marks) => [...folded.text.matchAll(marks)].map(({ index }) => index));
+  if (found.length === 0) return content;
+  const afterOpening = folded.placesOf(found.toSorted((a, b) => a - b)).map((place) => place + 1);
+  return [0, ...afterOpening].map((from, index) => content.slice(from, afterOpening[index])).join("\\");
 }

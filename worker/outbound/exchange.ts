@@ -37,10 +37,13 @@ export class Exchange {
 
   async follow(asked: Send, first: URL, signal: AbortSignal): Promise<Answer> {
     const redirects = asked.followRedirects && asked.method === "GET" ? MAX_REDIRECTS : 0;
+    const isKnown = destinationFor(this.#destinations, first) !== undefined;
     for (let url = first, left = redirects; ; left--) {
       // What the caller sends is meant for the origin it named; another one gets a bare request.
       const bare = url.origin !== first.origin;
-      const answer = await this.#send(bare ? { ...asked, headers: {} } : asked, url, signal);
+      // A stranger must not send us into the home network, nor anywhere with the owner's credentials.
+      const known = bare && !isKnown ? undefined : destinationFor(this.#destinations, url);
+      const answer = await this.#send(bare ? { ...asked, headers: {} } : asked, url, known, signal);
       const next = redirects > 0 ? redirectOf(answer) : null;
       if (!next) return answer;
       if (left === 0)
@@ -49,9 +52,13 @@ export class Exchange {
     }
   }
 
-  /** One request, with what the destinations file says for exactly this address. */
-  async #send(asked: Send, url: URL, signal: AbortSignal): Promise<Answer> {
-    const known = destinationFor(this.#destinations, url);
+  /** One request, with what the destinations file says for exactly this address, where that counts. */
+  async #send(
+    asked: Send,
+    url: URL,
+    known: KnownDestination | undefined,
+    signal: AbortSignal,
+  ): Promise<Answer> {
     const allowPrivate = known?.allowPrivate ?? false;
     checkUrl(url, { known: known !== undefined, allowPrivate });
     const agent = allowPrivate ? this.#agents.home : this.#agents.strict;

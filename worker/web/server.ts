@@ -1,7 +1,7 @@
 // The worker's own address: its health for machines, its state for people. The console grows from here.
 
 import type { AddressInfo } from "node:net";
-import { serve } from "@hono/node-server";
+import { type ServerType, serve } from "@hono/node-server";
 import { Hono } from "hono";
 import { KamadoError } from "../errors.ts";
 import { isLoopback } from "../loopback.ts";
@@ -31,12 +31,14 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
     return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
   });
   app.get("/health", (context) => {
-    const { status, queue, engine, running, waiting, slots, allSlots } = state();
+    const { status, queue, deliveries, engine, running, waiting, slots, allSlots } = state();
     return context.json(
       {
         status,
         queue: queue.health,
         ...(queue.hint && { hint: queue.hint }),
+        ...(deliveries && { deliveries: deliveries.health }),
+        ...(deliveries?.hint && { deliveriesHint: deliveries.hint }),
         engine: engine.answers,
         running,
         waiting,
@@ -74,6 +76,16 @@ export async function startWeb(options: WebOptions): Promise<Web> {
   let stopped: Promise<void> | undefined;
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
-    stop: () => (stopped ??= new Promise((done) => server.close(() => done()))),
+    stop: () => (stopped ??= close(server)),
   };
+}
+
+/** How long an answer may still be on its way. A request that never ends must not keep the worker from ending. */
+const GRACE_MS = 1_000;
+
+async function close(server: ServerType): Promise<void> {
+  const closed = new Promise((done) => server.close(done));
+  const timer = setTimeout(() => "closeAllConnections" in server && server.closeAllConnections(), GRACE_MS);
+  await closed;
+  clearTimeout(timer);
 }
