@@ -12,7 +12,7 @@ import type { Log } from "./log.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound } from "./outbound/outbound.ts";
-import { QUEUE_HINTS } from "./queue/queue.ts";
+import { OUTBOX_HINTS, shownOf } from "./queue/queue.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { Acks } from "./run/acks.ts";
 import { Capacity } from "./run/capacity.ts";
@@ -192,11 +192,8 @@ export async function createWorker(
         queue: puller.health,
         running: puller.running,
       }),
-      queue: {
-        url: cloud.queueUrl,
-        health: puller.health,
-        ...(puller.health !== "ok" && { hint: QUEUE_HINTS[puller.health] }),
-      },
+      queue: shownOf(cloud.queueUrl, puller.health),
+      deliveries: station ? shownOf(cloud.deliveriesQueueUrl!, station.health, OUTBOX_HINTS) : null,
       engine: {
         url: engine.url,
         model: latest.model ?? config.engine.model.replace(/^.*\//, ""),

@@ -7,11 +7,14 @@ import { KamadoError } from "../../worker/errors.ts";
 import { awsServer, blackHole } from "../fakes/aws-server.ts";
 
 const CREDENTIALS = { accessKeyId: "a", secretAccessKey: "b" };
-const SHORT = { connectionTimeout: 200, requestTimeout: 200, socketTimeout: 200 };
+const limits = (ms: number) => ({ connectionTimeout: ms, requestTimeout: ms, socketTimeout: ms });
+/** For servers that are silent; of one that speaks, a busy machine must not make another. */
+const SHORT = limits(200);
+const LONG = limits(20_000);
 const ADDRESS = { bucket: "kamado", key: "in/x" };
 
-function blobsAt(endpoint: string) {
-  const clients = makeAwsClients({ endpoint, region: "us-east-1", credentials: CREDENTIALS }, SHORT);
+function blobsAt(endpoint: string, timeouts = LONG) {
+  const clients = makeAwsClients({ endpoint, region: "us-east-1", credentials: CREDENTIALS }, timeouts);
   onTestFinished(() => clients.destroy());
   return s3Blobs(clients.s3);
 }
@@ -47,6 +50,23 @@ describe("an object longer than the limit costs no more than the limit", () => {
   });
 });
 
+describe("a write on a condition", () => {
+  test.each([
+    ["NotImplemented", 501, { detail: { conditions: false } }],
+    ["InvalidArgument", 400, { detail: { conditions: false } }],
+    ["ExpiredToken", 400, { detail: { health: "credentials" } }],
+    ["RequestTimeout", 400, { detail: { health: "network" } }],
+  ])("that a store refuses as %s (%i)", async (code, status, error) => {
+    await using server = await awsServer((_, response) => {
+      response
+        .writeHead(status, { "content-type": "application/xml" })
+        .end(`<Error><Code>${code}</Code></Error>`);
+    });
+    const writing = blobsAt(server.endpoint).putIf(ADDRESS, "{}", "absent");
+    await expect(writing).rejects.toMatchObject({ code: "storage_unavailable", ...error });
+  });
+});
+
 describe("no call hangs", () => {
   test("a bucket and a topic, which have no long polls, are given up sooner than a queue", async () => {
     const clients = makeAwsClients({ region: "us-east-1", credentials: CREDENTIALS });
@@ -64,7 +84,7 @@ describe("no call hangs", () => {
 
   test("a store that never answers is unavailable", async () => {
     await using server = await blackHole();
-    const blobs = blobsAt(server.endpoint);
+    const blobs = blobsAt(server.endpoint, SHORT);
     const unavailable = { code: "storage_unavailable" };
     await expect(blobs.get(ADDRESS, { maxBytes: 10 })).rejects.toMatchObject(unavailable);
     await expect(blobs.put(ADDRESS, "x", { contentType: "text/plain" })).rejects.toMatchObject(unavailable);
@@ -76,7 +96,7 @@ describe("no call hangs", () => {
       response.writeHead(200, { "content-length": 1_000 });
       response.write("only this");
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10_000 });
+    const reading = blobsAt(server.endpoint, SHORT).get(ADDRESS, { maxBytes: 10_000 });
     await expect(reading).rejects.toMatchObject({ code: "storage_unavailable" });
   });
 

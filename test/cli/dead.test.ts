@@ -5,8 +5,9 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { CreateQueueCommand } from "@aws-sdk/client-sqs";
 import { Webhook } from "standardwebhooks";
-import { afterAll, beforeAll, beforeEach, expect, onTestFailed, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, onTestFailed, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws.ts";
 import { s3Blobs } from "../../worker/blobs/s3.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
@@ -17,7 +18,7 @@ import { type Receiver, startReceiver, status } from "../fakes/receiver.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 
 const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
-const LONG = { timeout: 30_000, interval: 50 };
+const LONG = { timeout: 60_000, interval: 50 };
 
 let aws: LocalAws;
 let clients: ReturnType<typeof makeAwsClients>;
@@ -27,7 +28,7 @@ let worker: ChildProcess;
 let said = "";
 
 function startWorker(): void {
-  worker = kamado(["worker"], variables);
+  worker = kamado(["worker"], variables, { until: "file" });
   for (const stream of [worker.stdout!, worker.stderr!])
     stream.setEncoding("utf8").on("data", (more) => (said += more));
 }
@@ -73,8 +74,10 @@ const idsOf = (id: string) =>
     .filter(({ body }) => JSON.parse(body).data.id === id)
     .map(({ headers }) => headers["webhook-id"]);
 
-async function dead(...args: string[]) {
-  const child = kamado(["dead", ...args], variables);
+const dead = (...args: string[]) => deadOf(variables, ...args);
+
+async function deadOf(environment: Record<string, string>, ...args: string[]) {
+  const child = kamado(["dead", ...args], environment);
   const [out, errors, [code]] = await Promise.all([
     text(child.stdout!),
     text(child.stderr!),
@@ -104,7 +107,7 @@ test("a receiver that is down gets the result once it is up, once, though the wo
   expect([out, code]).toEqual(["no dead letters\n", 0]);
   const shown = await dead("show", "a");
   expect(shown.out).toMatch(/^a {2}no dead letter[\s\S]*failed 500[\s\S]*delivered/);
-}, 60_000);
+}, 120_000);
 
 test("a receiver that is gone for good is turned off; a person looks, and sends back when it is there again", async () => {
   receiver.respond(status(410));
@@ -128,6 +131,46 @@ test("a receiver that is gone for good is turned off; a person looks, and sends 
   expect([redriven.out, redriven.code]).toEqual(["1 dead letter sent back\n1 destination turned on\n", 0]);
   await expect.poll(async () => (await logOf("b")).at(-1)?.outcome, LONG).toBe("delivered");
   expect(new Set(idsOf("b")).size).toBe(1);
+}, 120_000);
+
+test("what stands behind the first of a FIFO group is told of, and thrown away with them", async () => {
+  const QueueName = "kamado-jobs-dead.fifo";
+  const create = new CreateQueueCommand({ QueueName, Attributes: { FifoQueue: "true" } });
+  const url = `${new URL(aws.resources.deadQueueUrl).href}.fifo`;
+  await clients.sqs.send(create);
+  const queue = sqsQueue(clients.sqs, url);
+  for (let i = 0; i < 4; i++) await queue.send(`letter ${i}`, { group: "g" });
+  const own = { ...variables, KAMADO_DEAD_QUEUE_URL: url };
+  const listed = await deadOf(own, "list", "--queue", "jobs");
+  expect(listed.out).toContain("1 dead letter");
+  expect(listed.errors).toContain("there may be more");
+  expect((await deadOf(own, "show", "x")).errors).toContain("there may be more");
+  const purged = await deadOf(own, "purge", "--all", "--yes", "--queue", "jobs");
+  expect([purged.out, purged.errors, purged.code]).toEqual(["4 dead letters thrown away\n", "", 0]);
+}, 60_000);
+
+test("a worker says that its outbox is missing, and what to do about it", async () => {
+  const own = { ...variables, KAMADO_DELIVERIES_QUEUE_URL: `${aws.resources.deliveriesQueueUrl}-gone` };
+  const child = kamado(["worker"], { ...own, KAMADO_LOG_LEVEL: "info" });
+  const exited = once(child, "exit");
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await exited;
+  });
+  let log = "";
+  for (const stream of [child.stdout!, child.stderr!])
+    stream.setEncoding("utf8").on("data", (more) => (log += more));
+  const web = () => /"web":"([^"]+)"/.exec(log)?.[1];
+  await expect.poll(web, LONG).toBeDefined();
+  const health = async () => (await fetch(`${web()}/health`)).json();
+  await expect.poll(health, LONG).toMatchObject({
+    queue: "ok",
+    deliveries: "missing_queue",
+    deliveriesHint: expect.stringContaining("KAMADO_DELIVERIES_QUEUE_URL"),
+  });
+  const state = await (await fetch(`${web()}/state`)).json();
+  expect(state.deliveries).toMatchObject({ url: own.KAMADO_DELIVERIES_QUEUE_URL, health: "missing_queue" });
+  expect(await (await fetch(web()!)).text()).toContain("KAMADO_DELIVERIES_QUEUE_URL");
 }, 60_000);
 
 test("mistakes are told, with an exit code a script can use", async () => {
@@ -141,4 +184,4 @@ test("mistakes are told, with an exit code a script can use", async () => {
   expect(unknown.errors).toContain("no dead letter is called nobody");
   expect(bare.errors).toContain("--all");
   expect(all.errors).toContain("--yes");
-});
+}, 120_000);

@@ -7,7 +7,7 @@ import { known } from "../fakes/known.ts";
 import { FakeQueue } from "../fakes/queue.ts";
 import { startReceiver, status } from "../fakes/receiver.ts";
 import { FakeTopic } from "../fakes/topic.ts";
-import { delivery, errorOf } from "./deliveries.ts";
+import { delivery, errorOf, FAILED } from "./deliveries.ts";
 
 const ARN = "arn:aws:sns:us-east-1:000000000000:t";
 const QUEUE = "https://sqs.us-east-1.amazonaws.com/000000000000/q";
@@ -61,6 +61,50 @@ test("a receiver that is down is not even asked any more; a last try is, and oth
   expect(down.received).toHaveLength(5);
   await deliver(delivery({ callback: `${up.url}/hook` }));
   expect((await errorOf(deliver({ ...to, insist: true }))).detail).toMatchObject({ status: 500 });
+  await outbound.close();
+});
+
+test("a last try is made though the receiver asked for quiet", async () => {
+  await using receiver = await startReceiver(status(429, { "retry-after": "60" }));
+  const destinations = [known(receiver.url)];
+  const outbound = createOutbound({ destinations });
+  const deliver = createDeliver({
+    outbound,
+    topic: new FakeTopic(),
+    queueFor: () => new FakeQueue(QUEUE),
+    registry: new Map(),
+    log: silentLog,
+    destinations,
+  });
+  const to = delivery({ callback: `${receiver.url}/hook` });
+  await errorOf(deliver(to));
+  expect((await errorOf(deliver(to))).detail).toMatchObject({ untried: true });
+  receiver.respond(status(200));
+  await deliver({ ...to, insist: true });
+  expect(receiver.received).toHaveLength(2);
+  await outbound.close();
+});
+
+test("what needs no call is not held back by a dead receiver, and says nothing about it", async () => {
+  await using down = await startReceiver(status(500));
+  const destinations = [known(down.url)];
+  const outbound = createOutbound({ destinations });
+  const deliver = createDeliver({
+    outbound,
+    topic: new FakeTopic(),
+    queueFor: () => new FakeQueue(QUEUE),
+    registry: new Map(),
+    log: silentLog,
+    destinations,
+  });
+  const to = delivery({ callback: `${down.url}/hook` });
+  const nothing = delivery({ rest: down.url }, { result: FAILED });
+  for (let i = 0; i < 4; i++) await errorOf(deliver(to));
+  await deliver(nothing);
+  await errorOf(deliver(to));
+  await deliver(nothing);
+  expect((await errorOf(deliver(to))).detail).toMatchObject({ untried: true });
+  expect(down.received).toHaveLength(5);
   await outbound.close();
 });
 

@@ -76,6 +76,15 @@ test("a destination that asks for quiet gets it; then deliveries go on", async (
   expect(made).toBe(2);
 });
 
+test("a last try does not heed it", async () => {
+  const pace = make();
+  const to = { callback: "https://a.example/" };
+  await errorOf(pace.run(to, undefined, asking(429, 10_000)));
+  let made = 0;
+  await pace.run(to, undefined, async () => void made++, true);
+  expect(made).toBe(1);
+});
+
 test("a very long quiet holds for that delivery, but not for its neighbours", async () => {
   const clock = new FakeClock();
   const pace = make([], clock);

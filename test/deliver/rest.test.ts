@@ -33,14 +33,12 @@ const calling = (call: RestRequest | null | (() => never)): Handler =>
   }) as unknown as Handler;
 const { request: _, ...callless } = calling(null);
 
-function carryOut(handler: unknown, given: Given): Promise<void> {
+async function carryOut(handler: unknown, given: Given): Promise<void> {
   const { kind } = handler as Handler;
   const registry = new Map([[kind, handler as Handler]]);
   const clock = { wall: Date.now };
-  return createRest({ outbound, registry, log: silentLog, clock })(
-    delivery({ rest: base }, { ...given, kind }),
-    base,
-  );
+  const rest = createRest({ outbound, registry, log: silentLog, clock });
+  await rest(delivery({ rest: base }, { ...given, kind }), base)?.();
 }
 const match = (output: unknown, id = "j1") =>
   carryOut(todoMatch, { id, input: { text: "  牛乳を買った ", todos: [] }, result: { output } });

@@ -1,7 +1,14 @@
 // The table of tries: when a delivery that failed is tried again.
-import fc from "fast-check";
+
 import { expect, test } from "vitest";
-import { isLastTry, LONGEST_MS, nextTryAt } from "../../worker/deliver/schedule.ts";
+import {
+  heldUntil,
+  isLastTry,
+  LONGEST_MS,
+  nextTryAt,
+  triesByReceipts,
+} from "../../worker/deliver/schedule.ts";
+import fc from "../properties.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -24,6 +31,23 @@ test.each([
   ["a machine that slept past the end does not go on", { tries: 2, now: 80 * HOUR }, null],
   ["nor does one that has made every try", { tries: 10, now: HOUR }, null],
 ])("%s", (_, tried, at) => expect(nextTryAt({ since: 0, random: () => 0, ...tried })).toBe(at));
+
+test.each([
+  ["at first as soon as its receiver may be asked again", { now: 10_000, retryAfterMs: 30_000 }, 40_000],
+  ["later more rarely", { now: 50 * HOUR, retryAfterMs: 30_000 }, 55 * HOUR],
+  ["at the end, for its last try", { now: 71 * HOUR, retryAfterMs: 30_000 }, LONGEST_MS],
+  ["and at once past the end", { now: 73 * HOUR, retryAfterMs: 30_000 }, 73 * HOUR],
+])("one that was held back comes again %s", (_, held, at) =>
+  expect(heldUntil({ since: 0, random: () => 0, ...held })).toBe(at),
+);
+
+test.each([
+  ["stand in for tries", 1, 3, HOUR, 4],
+  ["do not use the schedule up", 1, 20, 24 * HOUR, 8],
+  ["unless its time is over", 1, 20, 72 * HOUR, 21],
+])("receipts %s", (_, known, receipts, now, tries) =>
+  expect(triesByReceipts(known, receipts, { since: 0, now })).toBe(tries),
+);
 
 test("another schedule ends with its own last try", () => {
   const round = { since: 0, now: 9, delaysMs: [0, 500], random: () => 0 };

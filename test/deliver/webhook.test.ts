@@ -1,9 +1,9 @@
-import fc from "fast-check";
 import { Webhook } from "standardwebhooks";
 import { expect, test } from "vitest";
 import { deliveryId } from "../../worker/deliver/delivery-id.ts";
 import { webhookHeaders } from "../../worker/deliver/webhook.ts";
 import { secret } from "../../worker/secrets.ts";
+import fc from "../properties.ts";
 
 const key = (fill: number) => `whsec_${Buffer.alloc(24, fill).toString("base64")}`;
 

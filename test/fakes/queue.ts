@@ -3,7 +3,7 @@
 import { type Clock, systemClock } from "../../worker/clock.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import type { Letter, LetterQueue } from "../../worker/queue/letters.ts";
-import type { EntryResult, Message, QueueHealth } from "../../worker/queue/queue.ts";
+import { type EntryResult, ID_ATTRIBUTE, type Message, type QueueHealth } from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send";
 
@@ -18,7 +18,7 @@ export type Fault =
   /** Of a batch, these entries fail, by their place. */
   | { is: "entries"; fail: readonly number[] };
 
-type Stored = Omit<Message, "receipt" | "sentAt"> & {
+type Stored = Omit<Message, "receipt" | "sentAt" | "queue"> & {
   sentAt: number;
   receipt: string | null;
   attributes: Record<string, string>;
@@ -72,7 +72,15 @@ export class FakeQueue implements LetterQueue {
     for (const message of this.#messages.filter((one) => one.id === id)) this.#hide(message, 0);
   }
 
-  receive(options: { max: number; waitSeconds: number; visibilitySeconds: number }): Promise<Message[]> {
+  async receive(options: Parameters<LetterQueue["receive"]>[0]): Promise<Message[]> {
+    const messages = await this.#receive(options);
+    return messages.map(({ attributes, ...message }) => ({
+      ...message,
+      id: attributes[ID_ATTRIBUTE] ?? message.id,
+    }));
+  }
+
+  #receive(options: Parameters<LetterQueue["receive"]>[0]): Promise<Letter[]> {
     return this.#throwing("receive", async () => {
       const end = this.#clock.now() + options.waitSeconds * 1_000;
       for (;;) {
@@ -86,10 +94,8 @@ export class FakeQueue implements LetterQueue {
   }
 
   /** As a person's command sees it, with the attributes. */
-  async receiveLetters({ visibilitySeconds }: { visibilitySeconds: number }): Promise<Letter[]> {
-    const messages = await this.receive({ max: 10, waitSeconds: 0, visibilitySeconds });
-    const attributesOf = (id: string) => this.#messages.find((one) => one.id === id)!.attributes;
-    return messages.map((message) => ({ ...message, attributes: attributesOf(message.id) }));
+  receiveLetters({ visibilitySeconds }: { visibilitySeconds: number }): Promise<Letter[]> {
+    return this.#receive({ max: 10, waitSeconds: 0, visibilitySeconds });
   }
 
   extend(entries: readonly { receipt: string; seconds: number }[]): Promise<EntryResult[]> {
@@ -166,12 +172,13 @@ export class FakeQueue implements LetterQueue {
     );
   }
 
-  #lease(message: Stored, seconds: number): Message {
+  #lease(message: Stored, seconds: number): Letter {
     message.receipt = `${this.url}#${++this.#serial}`;
     message.receiveCount += 1;
     message.hiddenUntil = this.#clock.now() + seconds * 1_000;
-    const { id, body, receipt, sentAt, receiveCount, group } = message;
-    return { id, body, receipt, sentAt, receiveCount, group };
+    const { id, body, receipt, sentAt, receiveCount, attributes } = message;
+    const group = this.#options.fifo ? message.group : null;
+    return { id, queue: this.url, body, receipt, sentAt, receiveCount, group, attributes };
   }
 
   #held(receipt: string): Stored | undefined {

@@ -2,16 +2,20 @@
 import { createHash } from "node:crypto";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type AwsConfig, makeAwsClients } from "../../worker/aws.ts";
+import { letterQueue } from "../../worker/queue/letters.ts";
 import { callTimeoutMs, isLost, sqsQueue } from "../../worker/queue/sqs.ts";
 import { blackHole, sqsServer } from "../fakes/aws-server.ts";
 
-const SHORT = { connectionTimeout: 200, requestTimeout: 200, socketTimeout: 200 };
+/** For a server that is silent; of one that speaks, a busy machine must not make another. */
+const SHORT_MS = 200;
+const LONG_MS = 20_000;
 const KEYS = { region: "us-east-1", credentials: { accessKeyId: "a", secretAccessKey: "b" } };
 
-function queueAt(endpoint: string, config: AwsConfig = KEYS) {
-  const clients = makeAwsClients({ endpoint, ...config }, SHORT);
+function queueAt(endpoint: string, { ms = LONG_MS, config = KEYS as AwsConfig } = {}) {
+  const limits = { connectionTimeout: ms, requestTimeout: ms, socketTimeout: ms };
+  const clients = makeAwsClients({ endpoint, ...config }, limits);
   onTestFinished(() => clients.destroy());
-  return sqsQueue(clients.sqs, `${endpoint}/000000000000/q`, { call: 200, poll: 200 });
+  return sqsQueue(clients.sqs, `${endpoint}/000000000000/q`, { call: ms, poll: ms });
 }
 
 const receive = (queue: ReturnType<typeof queueAt>) =>
@@ -56,7 +60,7 @@ describe("why a queue cannot be reached is told apart", () => {
 
   test("somebody listens and never answers: network, and no call hangs", async () => {
     await using server = await blackHole();
-    const queue = queueAt(server.endpoint);
+    const queue = queueAt(server.endpoint, { ms: SHORT_MS });
     const error = { code: "queue_unavailable", detail: { health: "network" } };
     await expect(receive(queue)).rejects.toMatchObject(error);
     await expect(queue.send("x")).rejects.toMatchObject(error);
@@ -75,7 +79,15 @@ describe("what a server leaves out does no harm", () => {
   test("a message without attributes counts as received once, its time unknown", async () => {
     await using server = await sqsServer(() => [200, { Messages: [message("hi")] }]);
     expect(await receive(queueAt(server.endpoint))).toEqual([
-      { id: "id", body: "hi", receipt: "r", sentAt: null, receiveCount: 1, group: null },
+      {
+        id: "id",
+        queue: expect.stringMatching(/\/q$/),
+        body: "hi",
+        receipt: "r",
+        sentAt: null,
+        receiveCount: 1,
+        group: null,
+      },
     ]);
   });
 
@@ -115,7 +127,7 @@ test.each([3, 12, 30, 120, 43_200])(
 test("a frozen config is taken as it is", async () => {
   await using server = await sqsServer(() => [200, {}]);
   const config = Object.freeze({ ...KEYS, credentials: Object.freeze({ ...KEYS.credentials }) });
-  expect(await receive(queueAt(server.endpoint, config))).toEqual([]);
+  expect(await receive(queueAt(server.endpoint, { config }))).toEqual([]);
 });
 
 // The texts are AWS's own, and the emulators'.
@@ -143,4 +155,31 @@ describe("a lost lease is told from a failed call", () => {
     ["RequestThrottled", undefined, false],
     [undefined, undefined, false],
   ])("%s: %s", (code, text, lost) => expect(isLost(code, text)).toBe(lost));
+});
+
+describe("what was put aside", () => {
+  const attributed = (id: string) =>
+    message("{}", { MessageAttributes: { "kamado-message": { DataType: "String", StringValue: id } } });
+
+  test("and is sent back has the id it had; what is no id is none", async () => {
+    await using server = await sqsServer((_, { MessageAttributeNames }) => [
+      200,
+      { Messages: MessageAttributeNames ? ["original", "/../x"].map(attributed) : [] },
+    ]);
+    const [kept, other] = await receive(queueAt(server.endpoint));
+    expect([kept!.id, other!.id]).toEqual(["original", "id"]);
+  });
+
+  test("has its own id among the dead, and says where SQS itself took it from", async () => {
+    const arn = "arn:aws:sqs:us-east-1:000000000000:jobs";
+    await using server = await sqsServer(() => [
+      200,
+      { Messages: [{ ...attributed("original"), Attributes: { DeadLetterQueueSourceArn: arn } }] },
+    ]);
+    const clients = makeAwsClients({ endpoint: server.endpoint, ...KEYS });
+    onTestFinished(() => clients.destroy());
+    const queue = letterQueue(clients.sqs, `${server.endpoint}/000000000000/q-dead`);
+    const [letter] = await queue.receiveLetters({ visibilitySeconds: 30 });
+    expect(letter).toMatchObject({ id: "id", movedFrom: arn });
+  });
 });

@@ -1,5 +1,6 @@
 // One job, one run: whatever brings a job to two workers at once, one of them runs it and the other answers later.
 import { describe, expect, test } from "vitest";
+import { KamadoError } from "../../worker/errors.ts";
 import { silentLog } from "../../worker/log.ts";
 import { holdsForMs, type MarkerRecord, readRecord } from "../../worker/run/marker-record.ts";
 import { Markers } from "../../worker/run/markers.ts";
@@ -28,13 +29,20 @@ function two(options: RigOptions = {}) {
   return { ...shared, workers, runs: () => workers.flatMap(({ runs }) => runs) };
 }
 
+const refusing = async () =>
+  Promise.reject(new KamadoError("storage_unavailable", "501", { detail: { conditions: false } }));
+
+/** What stores make of conditions on writes. */
+const STORES: [string, Partial<FakeBlobs>][] = [
+  ["a store that keeps conditions", {}],
+  ["a store that takes them for plain writes", { ignoresConditions: true }],
+  ["a store that refuses them", { putIf: refusing }],
+];
+
 describe("a job that two workers hold", () => {
-  test.each([
-    ["a store that keeps conditions", false],
-    ["a store that takes them for plain writes", true],
-  ])("by two messages is run by one of them and answered twice, with %s", async (_, ignoresConditions) => {
+  test.each(STORES)("by two messages is run by one of them and answered twice, with %s", async (_, store) => {
     const { workers, blobs, clock, queue, runs } = two({ slots: 1, prefetch: 0 });
-    blobs.ignoresConditions = ignoresConditions;
+    Object.assign(blobs, store);
     await workers[0].send("a");
     await workers[0].send("a");
     for (const { puller } of workers) puller.start();
@@ -112,8 +120,9 @@ describe("a marker", () => {
     ]);
   });
 
-  test("of a long job is kept alive", async () => {
+  test.each(STORES)("of a long job is kept alive, with %s", async (_, store) => {
     const rig = createRig();
+    Object.assign(rig.blobs, store);
     await rig.send("a");
     rig.puller.start();
     await rig.clock.advance(5 * MINUTE);
@@ -151,6 +160,24 @@ describe("a marker", () => {
     expect(rig.blobs.objects.has(MARKER)).toBe(false);
   });
 
+  test("is nobody's where the store takes no writes at all: that is no word about conditions", async () => {
+    const rig = createRig();
+    const { putIf } = rig.blobs;
+    Object.assign(rig.blobs, { putIf: refusing });
+    const markers = new Markers({
+      blobs: rig.blobs,
+      bucket: "kamado",
+      worker: "second",
+      visibilitySeconds: 30,
+      clock: rig.clock,
+      log: silentLog,
+    });
+    rig.blobs.next("put", { is: "fail" });
+    await expect(markers.take("a")).rejects.toMatchObject({ code: "storage_unavailable" });
+    Object.assign(rig.blobs, { putIf });
+    expect(await markers.take("a")).toMatchObject({ is: "ours", lookAgain: false });
+  });
+
   test("is free at once when its worker stops", async () => {
     const { workers, clock, runs } = two({ slots: 1, prefetch: 0 });
     await workers[0].send("a");
@@ -174,7 +201,8 @@ describe("a marker", () => {
       await rig.send("a");
       await rig.clock.advance(100);
       expect(rig.runs).toHaveLength(1);
-      await rig.clock.advance(MINUTE);
+      // The second look may come just before the marker runs out, the third up to 40 s later.
+      await rig.clock.advance(2 * MINUTE);
       await rig.complete("a");
       expect(rig.stored("a")?.status).toBe("succeeded");
     },

@@ -149,6 +149,47 @@ describe("a receiver that is down", () => {
   });
 });
 
+describe("a receiver that is left alone for a while", () => {
+  const held = () =>
+    new KamadoError("delivery_failed", "it is left alone", {
+      detail: { untried: true, retryAfterMs: 10 * MINUTE },
+    });
+
+  test("uses no tries up meanwhile, and has its delivery soon after", async () => {
+    let respond = (): KamadoError | null => answer(503);
+    const { rig } = rigWith(() => respond());
+    await work(rig);
+    respond = held;
+    await waitOnly(rig, 20 * HOUR);
+    const waited = logOf(rig).slice(1);
+    expect(new Set(waited.map(({ attempt, outcome }) => `${attempt} ${outcome}`))).toEqual(
+      new Set(["2 held back"]),
+    );
+    expect(waited.length).toBeLessThan(60);
+    respond = () => null;
+    await rig.clock.advance(2.5 * HOUR);
+    expect(logOf(rig).at(-1)).toMatchObject({ attempt: 2, outcome: "delivered" });
+  });
+
+  test("before its first try, all the time, is asked at the end of the third day", async () => {
+    const asked: boolean[] = [];
+    const { rig } = rigWith(({ insist = false }) => {
+      asked.push(insist);
+      return insist ? answer(503) : held();
+    });
+    await work(rig);
+    await waitOnly(rig, 71.9 * HOUR);
+    expect([asked.includes(true), rig.deadDeliveries.messages]).toEqual([false, []]);
+    expect(new Set(logOf(rig).map(({ attempt }) => attempt))).toEqual(new Set([1]));
+    await rig.clock.advance(HOUR);
+    expect(asked.filter((insist) => insist)).toHaveLength(1);
+    expect(rig.deadDeliveries.messages[0]!.attributes).toMatchObject({
+      "kamado-code": "attempts_exhausted",
+      "kamado-reason": expect.stringContaining("it answered 503"),
+    });
+  });
+});
+
 describe("a receiver that refuses", () => {
   test("gets nothing more of that job, and the delivery is put aside at once", async () => {
     const { rig, tries } = rigWith(() => answer(404));
@@ -215,33 +256,67 @@ describe("when the parts it needs fail", () => {
     expect(rig.outbox.messages).toEqual([]);
     expect(rig.deadDeliveries.messages[0]!.attributes).toMatchObject({ "kamado-code": "invalid_envelope" });
   });
+});
 
-  test("a delivery too long for a message lies in the bucket meanwhile", async () => {
-    let down = true;
+describe("a delivery too long for a message", () => {
+  const long = { name: "a", more: "x".repeat(1_100_000) };
+  const objects = (rig: Rig) => [...rig.blobs.objects.keys()].filter((key) => key.includes("/outbox/"));
+
+  /** One that is in the outbox, and in the bucket, because its receiver was down. */
+  async function waiting() {
     const seen: Delivery[] = [];
-    const { rig } = rigWith(() => null, {});
-    const long = { name: "a", more: "x".repeat(1_100_000) };
-    const own = createRig({
-      shared: share(rig),
+    const now: { error: KamadoError | null } = { error: answer(503) };
+    const rig = createRig({
       deliver: async (delivery) => {
         seen.push(delivery);
-        if (down) throw answer(503);
+        if (now.error) throw now.error;
       },
     });
-    await own.blobs.put(
+    await rig.blobs.put(
       { bucket: "kamado", key: "in/a.json" },
       JSON.stringify({ id: "a", kind: "none", input: long, deliver: [{ rest: "https://down.example/" }] }),
       { contentType: "application/json" },
     );
-    await own.queue.send(JSON.stringify(["x", { s3BucketName: "kamado", s3Key: "in/a.json" }]));
-    own.puller.start();
-    await own.clock.advance(1_000);
-    expect(own.outbox.messages[0]!.body.length).toBeLessThan(2_000);
-    down = false;
-    own.station.start();
-    await own.clock.advance(MINUTE);
+    await rig.queue.send(JSON.stringify(["x", { s3BucketName: "kamado", s3Key: "in/a.json" }]));
+    rig.puller.start();
+    await rig.clock.advance(1_000);
+    return { rig, seen, now };
+  }
+
+  test("lies in the bucket meanwhile, and no longer", async () => {
+    const { rig, seen, now } = await waiting();
+    expect(rig.outbox.messages[0]!.body.length).toBeLessThan(2_000);
+    expect(objects(rig)).toHaveLength(1);
+    now.error = null;
+    rig.station.start();
+    await rig.clock.advance(MINUTE);
     expect(seen.map(({ input }) => input)).toEqual([long, long]);
-    expect(own.outbox.messages).toEqual([]);
+    expect([rig.outbox.messages, objects(rig)]).toEqual([[], []]);
+  });
+
+  test("whose deletion fails, or that is there twice, is not taken for one that was lost", async () => {
+    const { rig, seen, now } = await waiting();
+    await rig.outbox.send(rig.outbox.messages[0]!.body, { delaySeconds: 600 });
+    now.error = null;
+    for (let i = 0; i < 60; i++) rig.outbox.next("remove", { is: "fail" });
+    rig.station.start();
+    await rig.clock.advance(20 * MINUTE);
+    expect(seen).toHaveLength(2);
+    expect([rig.outbox.messages, rig.deadDeliveries.messages]).toEqual([[], []]);
+  });
+
+  test("lies there as long as its dead letter needs it", async () => {
+    const { rig, seen, now } = await waiting();
+    now.error = answer(404);
+    rig.station.start();
+    await rig.clock.advance(MINUTE);
+    const [dead] = rig.deadDeliveries.messages;
+    expect(objects(rig)).toHaveLength(1);
+    now.error = null;
+    await rig.outbox.send(dead!.body);
+    await rig.clock.advance(MINUTE);
+    expect(seen.at(-1)?.input).toEqual(long);
+    expect(objects(rig)).toEqual([]);
   });
 });
 
@@ -290,6 +365,15 @@ describe("what to do with a delivery that was received", () => {
     ],
     ["the log has nothing of it", [], 6, 4, { is: "try", tries: 1 }],
     ["there is no log: its receipts stand in for its tries", null, 6, 4, { is: "try", tries: 4 }],
+    ["however many receipts, they are no last try", null, 24 * 3_600, 10, { is: "try", tries: 8 }],
+    ["unless its three days are over", null, 72 * 3_600, 10, { is: "try", tries: 10 }],
+    [
+      "it was held back: that was no try",
+      [first, attempt(6, "held back", 30), attempt(31, "held back", 60)],
+      61,
+      3,
+      { is: "try", tries: 1 },
+    ],
   ])("%s", (_, past, seconds, receiveCount, step) =>
     expect(stepOf(parcel, past, { receiveCount }, Date.parse(at(seconds)))).toEqual(step),
   );

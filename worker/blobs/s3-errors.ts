@@ -8,6 +8,16 @@ export const isCode = (error: unknown, code: string) => error instanceof KamadoE
 /** The condition of a write did not hold; 409 when another write was under way at the same time. */
 export const isRefusedCondition = (error: unknown) => statusOf(error) === 412 || statusOf(error) === 409;
 
+/** The store has never heard of conditions; what is about our key or the network says so by its name. */
+export const isConditionUnknown = (error: unknown) =>
+  [400, 501].includes(statusOf(error) ?? 0) && healthOf(error) === "unknown";
+
+export const withoutConditions = (cause: unknown, address: ObjectAddress) =>
+  new KamadoError("storage_unavailable", `${formatAddress(address)}: the store refuses conditional writes.`, {
+    cause,
+    detail: { conditions: false },
+  });
+
 export const unavailable = (cause: unknown, address: ObjectAddress, why: string) =>
   new KamadoError("storage_unavailable", `${formatAddress(address)}: ${why}.`, {
     cause,

@@ -13,7 +13,14 @@ import {
 import { namesOf } from "../aws-errors.ts";
 import { KamadoError } from "../errors.ts";
 import { type Blobs, formatAddress, type ObjectAddress } from "./blobs.ts";
-import { isCode, isRefusedCondition, meaning, unavailable } from "./s3-errors.ts";
+import {
+  isCode,
+  isConditionUnknown,
+  isRefusedCondition,
+  meaning,
+  unavailable,
+  withoutConditions,
+} from "./s3-errors.ts";
 
 export function s3Blobs(client: S3Client): Blobs {
   return {
@@ -63,6 +70,7 @@ export function s3Blobs(client: S3Client): Blobs {
         // What is no longer there is not what was read.
         const isGone = condition !== "absent" && namesOf(thrown).includes("NoSuchKey");
         if (isGone || isRefusedCondition(thrown)) return null;
+        if (isConditionUnknown(thrown)) throw withoutConditions(thrown, address);
         throw whenWritten(thrown, address, undefined);
       }
     },

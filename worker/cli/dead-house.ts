@@ -19,6 +19,8 @@ import { type Flags, flagsOf } from "./flags.ts";
 export type House = {
   box: DeadBox;
   letters: DeadLetter[];
+  /** What is to be seen now that was not before. */
+  lookAgain(): Promise<DeadLetter[]>;
   marks: DestinationMarks;
   deliveryLog: DeliveryLog;
   flags: Flags;
@@ -36,6 +38,7 @@ export async function run(command: Command, act: (house: House) => Promise<numbe
   const store = { blobs: s3Blobs(clients.s3), bucket: config.bucket };
   const marks = new DestinationMarks({ ...store, clock: systemClock });
   const at = (url: string) => sqsQueue(clients.sqs, url);
+  const others = (cloud.queues ?? []).filter(({ url }) => url !== cloud.queueUrl);
   const box = new DeadBox({
     ...store,
     dead: {
@@ -43,7 +46,7 @@ export async function run(command: Command, act: (house: House) => Promise<numbe
       deliveries: letterQueue(clients.sqs, cloud.deadDeliveriesQueueUrl),
     },
     origin: {
-      jobs: at(cloud.queueUrl),
+      jobs: [at(cloud.queueUrl), ...others.map(({ url }) => at(url))],
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : at(cloud.deliveriesQueueUrl),
     },
     results: createResults(store),
@@ -51,9 +54,10 @@ export async function run(command: Command, act: (house: House) => Promise<numbe
     clock: systemClock,
   });
   try {
-    const letters = await box.open(queue);
+    const lookAgain = () => box.open(queue);
+    const letters = await lookAgain();
     const deliveryLog = createDeliveryLog({ ...store, log: silentLog });
-    process.exitCode = await act({ box, letters, marks, deliveryLog, flags });
+    process.exitCode = await act({ box, letters, lookAgain, marks, deliveryLog, flags });
   } finally {
     await box.close();
     clients.destroy();

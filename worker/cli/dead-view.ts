@@ -70,6 +70,7 @@ export function viewLetter(dead: DeadLetter, tries: readonly Attempt[]): string 
   const facts: [string, string | null][] = [
     ["queue", dead.queue],
     ["message", dead.messageId],
+    ["from", dead.from],
     ["kind", dead.kind],
     ["to", dead.to],
     ["code", paint("red", dead.code)],

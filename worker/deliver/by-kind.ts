@@ -46,15 +46,20 @@ export function createDeliver(options: DeliverOptions): Deliver {
   const pace = new Pace({ destinations, clock });
   const circuits = new Circuits({ clock, log });
 
-  function hand(delivery: Delivery): Promise<void> {
+  /** What is to be sent; null when that is nothing. */
+  function prepare(delivery: Delivery): (() => Promise<void>) | null {
     const { destination: to } = delivery;
-    if ("callback" in to) return callback(delivery, to.callback);
     if ("rest" in to) return rest(delivery, to.rest);
-    return "sns" in to ? sns(delivery, to.sns) : sqs(delivery, to.sqs);
+    if ("callback" in to) return () => callback(delivery, to.callback);
+    return "sns" in to ? () => sns(delivery, to.sns) : () => sqs(delivery, to.sqs);
   }
-  // Inside the line, so that what waits behind the failures that open a circuit is held back as well.
-  return (delivery) =>
-    pace.run(delivery.destination, delivery.signal, () =>
-      circuits.run(lineOf(destinations, delivery.destination), () => hand(delivery), delivery.insist),
-    );
+  return async (delivery) => {
+    // Before line and circuit: what needs no call neither waits for its receiver nor says anything about it.
+    const send = prepare(delivery);
+    if (!send) return;
+    const { destination, signal, insist } = delivery;
+    // Inside the line, so that what waits behind the failures that open a circuit is held back as well.
+    const guarded = () => circuits.run(lineOf(destinations, destination), send, insist);
+    await pace.run(destination, signal, guarded, insist);
+  };
 }

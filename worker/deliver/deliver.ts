@@ -9,7 +9,7 @@ export type Delivery = {
   /** `todo.match` needs it to form its REST call. */
   input: unknown;
   destination: Destination;
-  /** Try it even where the circuit is open: there will be no other try. */
+  /** Try it even where the circuit is open or quiet was asked for: there will be no other try. */
   insist?: boolean;
   signal?: AbortSignal;
 };

@@ -24,18 +24,19 @@ export class Pace {
     this.#clock = clock;
   }
 
-  /** Runs `work` when it is its turn. Throws what it throws, and `delivery_failed` while the destination wants quiet. */
+  /** Runs `work` when it is its turn. Throws what it throws, and `delivery_failed` while the destination wants quiet; `insist` does not heed that. */
   async run(
     destination: Destination,
     signal: AbortSignal | undefined,
     work: () => Promise<void>,
+    insist = false,
   ): Promise<void> {
     const line = this.#lineOf(lineOf(this.#destinations, destination));
     line.standing += 1;
     const turn = line.limiter
       .schedule(async () => {
         signal?.throwIfAborted();
-        this.#throwIfQuiet(line);
+        if (!insist) this.#throwIfQuiet(line);
         await work().catch((thrown) => this.#heed(line, thrown));
       })
       .finally(() => {

@@ -1,4 +1,5 @@
-// Delivers to a REST destination: carries the result out with the call its handler forms, under an idempotency key.
+// Delivers to a REST destination: carries the result out with the call its handler forms, under an idempotency key. Whether
+// there is anything to call is known before anything is sent.
 import type { Clock } from "../clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Handler, RestRequest } from "../job/handler.ts";
@@ -13,10 +14,12 @@ import { judgeRest, sendDelivery } from "./http-answer.ts";
 export type RestOptions = { outbound: Outbound; registry: Registry; log: Log; clock: Pick<Clock, "wall"> };
 
 export function createRest({ outbound, registry, log, clock }: RestOptions) {
-  return async (delivery: Delivery, base: string): Promise<void> => {
+  return (delivery: Delivery, base: string): (() => Promise<void>) | null => {
     const { job, result, destination, signal } = delivery;
-    const nothing = (why: string) =>
+    const nothing = (why: string) => {
       log.info({ job: job.id, station: "deliver", kind: job.kind }, `no REST call: ${why}`);
+      return null;
+    };
     // A failure is told by the other kinds of destination; a REST service has nothing to do about it.
     if (result.status !== "succeeded") return nothing(`the job ${result.status}`);
     const call = formCall(handlerOf(registry, job.kind), delivery, base);
@@ -32,7 +35,7 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
       ...(body !== undefined && { body }),
       ...(signal && { signal }),
     };
-    await sendDelivery(outbound, request, judgeRest, clock.wall());
+    return () => sendDelivery(outbound, request, judgeRest, clock.wall());
   };
 }
 

@@ -19,7 +19,7 @@ const JITTER = 0.1;
 export type Tried = {
   /** When this round of tries began, epoch ms. */
   since: number;
-  /** Tries made in it; one that an open circuit held back counts, or a dead receiver's deliveries would go round for ever. */
+  /** Tries made in it. One that was held back, with nothing sent, is none. */
   tries: number;
   now: number;
   /** What the receiver, or the circuit, asked for. */
@@ -45,7 +45,32 @@ export function nextTryAt({
   return Math.min(end, now + Math.round(Math.max(delay, retryAfterMs) * spread));
 }
 
-/** Whether this is the last try there will be: then it is made, whatever a circuit says. */
+/** How long a delivery that waits behind a receiver in trouble stays away, as a part of the time it has waited: it is seen often at first, and some fifty times in all. */
+const HELD = 0.1;
+
+/** When a delivery that was held back comes again. The schedule stands still meanwhile, and the last try is made at its end. */
+export function heldUntil({
+  since,
+  now,
+  retryAfterMs = 0,
+  random = Math.random,
+}: Omit<Tried, "tries" | "delaysMs">): number {
+  const wait = Math.max(retryAfterMs, HELD * (now - since));
+  const at = now + Math.round(wait * (1 + JITTER * random()));
+  return Math.max(now, Math.min(since + LONGEST_MS, at));
+}
+
+/** How many tries were made where only the receipts are known: waits, stops and crashes are receipts too, so they never use the schedule up before its time is over. */
+export function triesByReceipts(
+  known: number,
+  receipts: number,
+  { since, now, delaysMs = USUAL_MS }: Pick<Tried, "since" | "now" | "delaysMs">,
+): number {
+  if (now >= since + LONGEST_MS) return known + receipts;
+  return Math.max(known, Math.min(known + receipts, delaysMs.length - 2));
+}
+
+/** Whether this is the last try there will be: then it is made, whatever circuit and quiet say. */
 export const isLastTry = ({
   since,
   tries,

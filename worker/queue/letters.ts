@@ -1,9 +1,13 @@
 // Dead letters over SQS: a message together with the attributes that say why it is dead, which a worker has no need of.
 import { ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import type { Message, Queue } from "./queue.ts";
-import { sqsQueue, toMessage, unavailable } from "./sqs.ts";
+import { BATCH_LIMIT, sqsQueue, toMessage, unavailable } from "./sqs.ts";
 
-export type Letter = Message & { attributes: Readonly<Record<string, string>> };
+export type Letter = Message & {
+  attributes: Readonly<Record<string, string>>;
+  /** The queue it was in, as an ARN, when SQS itself moved it here; emulators do not say. */
+  movedFrom?: string | undefined;
+};
 
 export type LetterQueue = Queue & {
   /** Resolves with up to ten, hidden from everybody else meanwhile; with none when no more are to be seen. */
@@ -19,7 +23,7 @@ export function letterQueue(client: SQSClient, url: string): LetterQueue {
     async receiveLetters({ visibilitySeconds }) {
       const command = new ReceiveMessageCommand({
         QueueUrl: url,
-        MaxNumberOfMessages: 10,
+        MaxNumberOfMessages: BATCH_LIMIT,
         WaitTimeSeconds: WAIT_SECONDS,
         VisibilityTimeout: visibilitySeconds,
         // Asked for under both names: moto and other old servers know only the second.
@@ -28,7 +32,11 @@ export function letterQueue(client: SQSClient, url: string): LetterQueue {
         MessageAttributeNames: ["All"],
       });
       const { Messages } = await client.send(command).catch((error) => unavailable(error, url));
-      return (Messages ?? []).map((message) => ({ ...toMessage(message), attributes: textsOf(message) }));
+      return (Messages ?? []).map((message) => ({
+        ...toMessage(message, url),
+        attributes: textsOf(message),
+        movedFrom: message.Attributes?.DeadLetterQueueSourceArn,
+      }));
     },
   };
 }

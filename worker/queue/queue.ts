@@ -1,8 +1,10 @@
 // The queue as the worker sees it: a handful of calls with SQS's own meaning. Adapters: sqs.ts, and a fake in test/.
 
 export type Message = {
-  /** Stable over redeliveries. */
+  /** Stable over redeliveries, and kept by what was put aside and sent back. */
   id: string;
+  /** Where it was received. */
+  queue: string;
   body: string;
   /** The handle of this one receipt; a later receipt has another. */
   receipt: string;
@@ -43,6 +45,9 @@ export interface Queue {
   ): Promise<string>;
 }
 
+/** The attribute that says which id a message had before it was put aside. */
+export const ID_ATTRIBUTE = "kamado-message";
+
 /** Why a queue cannot be reached; each is a health state of its own, because each is put right elsewhere. */
 export type QueueHealth = "ok" | "credentials" | "missing_queue" | "network" | "throttled" | "unknown";
 
@@ -55,3 +60,17 @@ export const QUEUE_HINTS = {
   throttled: "There are too many calls; it is tried again by itself, more slowly.",
   unknown: "Check the network, the credentials and the queue's address.",
 } as const satisfies Record<Exclude<QueueHealth, "ok">, string>;
+
+/** The same for the outbox. */
+export const OUTBOX_HINTS = {
+  ...QUEUE_HINTS,
+  missing_queue:
+    "Check KAMADO_DELIVERIES_QUEUE_URL, or create the queue; until then a delivery that fails keeps its job's message.",
+} as const satisfies Record<Exclude<QueueHealth, "ok">, string>;
+
+/** A queue as people see it: its health, and what to do about it. */
+export const shownOf = (
+  url: string,
+  health: QueueHealth,
+  hints: Record<Exclude<QueueHealth, "ok">, string> = QUEUE_HINTS,
+) => ({ url, health, ...(health !== "ok" && { hint: hints[health] }) });

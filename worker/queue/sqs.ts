@@ -11,7 +11,8 @@ import {
 } from "@aws-sdk/client-sqs";
 import { healthOf, namesOf } from "../aws-errors.ts";
 import { KamadoError } from "../errors.ts";
-import { type EntryResult, isFifo, type Message, type Queue } from "./queue.ts";
+import { JobId } from "../job/envelope.ts";
+import { type EntryResult, ID_ATTRIBUTE, isFifo, type Message, type Queue } from "./queue.ts";
 
 /** SQS takes this many entries in a batch call, and gives this many messages in one answer. */
 export const BATCH_LIMIT = 10;
@@ -48,12 +49,13 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
         // Asked for under both names: moto and other old servers know only the second.
         MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
         AttributeNames: ["All"],
+        MessageAttributeNames: [ID_ATTRIBUTE],
       });
       const requestTimeout = waitSeconds * 1000 + timeouts.poll;
       const { Messages } = await client
         .send(command, { requestTimeout })
         .catch((error) => unavailable(error, url));
-      return (Messages ?? []).map((message) => toMessage(message, isFifo({ url })));
+      return (Messages ?? []).map((message) => ({ ...toMessage(message, url), id: idOf(message) }));
     },
 
     extend(entries) {
@@ -94,18 +96,25 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
   };
 }
 
+/** What was put aside and is sent back has a new MessageId; a job without an id of its own keeps the one it ran under. */
+function idOf({ MessageId = "", MessageAttributes = {} }: SqsMessage): string {
+  const { success, data } = JobId.safeParse(MessageAttributes[ID_ATTRIBUTE]?.StringValue);
+  return success ? data : MessageId;
+}
+
 export function toMessage(
   { MessageId, Body, ReceiptHandle, Attributes = {} }: SqsMessage,
-  hasGroups = true,
+  queue: string,
 ): Message {
   return {
     id: MessageId ?? "",
+    queue,
     body: Body ?? "",
     receipt: ReceiptHandle ?? "",
     sentAt: Attributes.SentTimestamp === undefined ? null : Number(Attributes.SentTimestamp),
     receiveCount: Number(Attributes.ApproximateReceiveCount ?? 1) || 1,
     // Other queues take groups too, to be fair to many senders; there they promise no order.
-    group: hasGroups ? (Attributes.MessageGroupId ?? null) : null,
+    group: isFifo({ url: queue }) ? (Attributes.MessageGroupId ?? null) : null,
   };
 }
 

@@ -6,15 +6,16 @@ import type { Clock } from "../clock.ts";
 import { KamadoError } from "../errors.ts";
 import { resultKey } from "../job/result.ts";
 import type { LetterQueue } from "../queue/letters.ts";
-import type { Queue } from "../queue/queue.ts";
-import { type DeadLetter, jobBody, readLetter } from "./dead-letter.ts";
+import { ID_ATTRIBUTE, isFifo, type Queue } from "../queue/queue.ts";
+import { type DeadLetter, originalId, queueOf, readLetter } from "./dead-letter.ts";
 import type { DestinationMarks } from "./destination-marks.ts";
-import { renewParcel } from "./parcel.ts";
+import { discardCarried, peekParcel, renewParcel } from "./parcel.ts";
 import type { Results } from "./results.ts";
 
 export type DeadBoxOptions = {
   dead: { jobs: LetterQueue; deliveries: LetterQueue };
-  origin: { jobs: Queue; deliveries: Queue | undefined };
+  /** The first of the jobs' queues gets what does not say where it came from. */
+  origin: { jobs: readonly [Queue, ...Queue[]]; deliveries: Queue | undefined };
   blobs: Blobs;
   bucket: string;
   results: Results;
@@ -29,14 +30,17 @@ const MOST = 10_000;
 export class DeadBox {
   readonly #options: DeadBoxOptions;
   readonly #held = new Map<DeadLetter, LetterQueue>();
+  /** Whether the last `open` may not have seen all: of a FIFO queue's group only the first show, ten at most, until they are gone. */
+  mayHoldMore = false;
 
   constructor(options: DeadBoxOptions) {
     this.#options = options;
   }
 
-  /** Every dead letter, the oldest first, hidden until `close`; of `only` one kind, its queue alone. Throws `queue_unavailable`. */
+  /** Every dead letter that is to be seen, the oldest first, hidden until `close`; of `only` one kind, its queue alone. Throws `queue_unavailable`. */
   async open(only?: DeadLetter["queue"]): Promise<DeadLetter[]> {
     const { jobs, deliveries } = this.#options.dead;
+    this.mayHoldMore = false;
     // Without a queue of their own the deliveries stand among the jobs.
     const boxes = new Set(only ? [this.#options.dead[only]] : [jobs, deliveries]);
     const all = await Promise.all(
@@ -51,34 +55,49 @@ export class DeadBox {
     while (found.size < MOST) {
       const letters = await box.receiveLetters({ visibilitySeconds: HIDDEN_SECONDS });
       const fresh = letters.filter(({ id }) => !found.has(id));
-      if (fresh.length === 0) break;
+      if (fresh.length === 0) return [...found.values()];
+      this.mayHoldMore ||= isFifo(box);
       for (const letter of fresh) {
         const dead = readLetter(letter, name);
         found.set(letter.id, dead);
         this.#held.set(dead, box);
       }
     }
+    this.mayHoldMore = true;
     return [...found.values()];
   }
 
-  /** Sends a letter back to where it came from, then removes it. A crash between leaves both; the same keys make it one effect. */
-  async redrive(dead: DeadLetter): Promise<void> {
-    await (dead.queue === "jobs" ? this.#redriveJob(dead) : this.#redriveDelivery(dead));
-    await this.purge(dead);
+  /**
+   * Sends a letter back to where it came from, then removes it. A crash between leaves both; the same keys make it one
+   * effect. Resolves with a word about it when it could not go back to where it came from.
+   */
+  async redrive(dead: DeadLetter): Promise<string | undefined> {
+    const word = await (dead.queue === "jobs" ? this.#redriveJob(dead) : this.#redriveDelivery(dead));
+    await this.#remove(dead);
+    return word;
   }
 
-  async #redriveJob(dead: DeadLetter): Promise<void> {
+  async #redriveJob(dead: DeadLetter): Promise<string | undefined> {
     const { origin, results, blobs, bucket } = this.#options;
     // A stored failure would answer in the job's place; a success, if there is one, is to be delivered.
     const stored = await results.find(dead.id);
     if (stored?.status === "failed") await blobs.remove([{ bucket, key: resultKey(dead.id) }]);
-    const { group } = dead.letter;
-    await origin.jobs.send(jobBody(dead), {
+    const { id, from, group, letter } = dead;
+    const own = queueOf(from, origin.jobs);
+    const queue = own ?? origin.jobs[0];
+    const original = originalId(letter);
+    await queue.send(letter.body, {
+      // A body that says an id needs no other, and may leave no room for one.
+      ...(id === original && { attributes: { [ID_ATTRIBUTE]: original } }),
       ...(group !== null && { group, deduplicationId: randomUUID() }),
     });
+    if (own || (from === null && origin.jobs.length === 1)) return;
+    const why =
+      from === null ? "it does not say which queue it came from" : `${from} is not in KAMADO_QUEUE_URL`;
+    return `${why}; it went to ${queue.url}`;
   }
 
-  async #redriveDelivery({ letter, destination }: DeadLetter): Promise<void> {
+  async #redriveDelivery({ letter, destination }: DeadLetter): Promise<undefined> {
     const { origin, marks, clock } = this.#options;
     if (!origin.deliveries)
       throw new KamadoError(
@@ -91,8 +110,18 @@ export class DeadBox {
     await origin.deliveries.send(JSON.stringify(renewParcel(JSON.parse(letter.body), clock.wall())));
   }
 
-  /** Removes a letter for good. */
-  async purge(dead: DeadLetter): Promise<void> {
+  /** Removes a letter for good, and what only it needs in the bucket. */
+  async purge(dead: DeadLetter): Promise<undefined> {
+    const { blobs, bucket } = this.#options;
+    const carriedBy = ({ letter }: DeadLetter) => peekParcel(letter.body)?.carried;
+    const carried = carriedBy(dead);
+    const others = [...this.#held.keys()].filter((other) => other !== dead);
+    if (carried !== undefined && !others.some((other) => carriedBy(other) === carried))
+      await discardCarried(dead.letter.body, blobs, bucket);
+    await this.#remove(dead);
+  }
+
+  async #remove(dead: DeadLetter): Promise<void> {
     const [removed] = await this.#held.get(dead)!.remove([dead.letter.receipt]);
     if (removed !== "ok")
       throw new KamadoError("queue_unavailable", "It could not be removed from the dead-letter queue.");

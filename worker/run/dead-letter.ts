@@ -3,6 +3,7 @@ import { labelOf } from "../deliver/deliver.ts";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { type Destination, parseBody } from "../job/envelope.ts";
 import type { Letter } from "../queue/letters.ts";
+import { ID_ATTRIBUTE } from "../queue/queue.ts";
 import { peekParcel } from "./parcel.ts";
 
 export type DeadLetter = {
@@ -10,6 +11,9 @@ export type DeadLetter = {
   /** The job's id; the message's where the body says none. */
   id: string;
   messageId: string;
+  /** The address or ARN of the queue it came from, and its group there; null when nobody said. */
+  from: string | null;
+  group: string | null;
   kind: string | null;
   /** Why; `received_too_often` when the queue itself put it aside, which says no more. */
   code: string;
@@ -31,10 +35,13 @@ export function readLetter(letter: Letter, found: "jobs" | "deliveries"): DeadLe
   const said = (name: string): string | null => letter.attributes[`kamado-${name}`] ?? null;
   const code = said("code") ?? "received_too_often";
   const parcel = peekParcel(letter.body);
+  const [from, group] = (said("queue") ?? letter.movedFrom ?? "").split("#");
   return {
-    ...whatItIs(letter, said("message") ?? letter.id),
+    ...whatItIs(letter, originalId(letter)),
     queue: parcel ? "deliveries" : found,
     messageId: letter.id,
+    from: from || null,
+    group: group === undefined ? letter.group : decoded(group),
     code,
     reason: said("reason") ?? "The queue put it aside: it was received too often and never ended.",
     hint: ERRORS[code as ErrorCode]?.hint ?? null,
@@ -48,12 +55,23 @@ export function readLetter(letter: Letter, found: "jobs" | "deliveries"): DeadLe
   };
 }
 
-/** The body as it goes back: with the id it had from the message it came in, which the new one cannot give it. */
-export function jobBody({ letter }: Pick<DeadLetter, "letter">): string {
-  const original = letter.attributes["kamado-message"];
-  const value = parseOr(letter.body, null);
-  const isBare = isObject(value) && value.id === undefined && typeof value.kind === "string";
-  return isBare && original !== undefined ? JSON.stringify({ id: original, ...value }) : letter.body;
+/** The id a message had before it was put aside; one that SQS itself moved still has it. */
+export const originalId = ({ id, attributes }: Pick<Letter, "id" | "attributes">): string =>
+  attributes[ID_ATTRIBUTE] ?? id;
+
+/** The queue that an address or an ARN means; hosts differ from machine to machine, account and name do not. */
+export function queueOf<Q extends { url: string }>(from: string | null, queues: readonly Q[]): Q | undefined {
+  if (from === null) return undefined;
+  const tail = (name: string) => name.split(/[/:]/).slice(-2).join("/");
+  return queues.find(({ url }) => url === from) ?? queues.find(({ url }) => tail(url) === tail(from));
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Whether a person who names a destination means this one: by its label, its host, or where its address begins. */
@@ -76,9 +94,6 @@ function whatItIs(
   const { id, kind } = parsed.is === "job" ? parsed.job : { id: messageId, kind: null };
   return { id, kind, destination: null, to: null };
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 function listOf(text: string | null): string[] {
   const value = parseOr(text, text === null ? [] : [text]);

@@ -5,7 +5,7 @@ import type { Clock } from "../clock.ts";
 import { labelOf } from "../deliver/deliver.ts";
 import { KamadoError } from "../errors.ts";
 import type { Receipt } from "../job/result.ts";
-import type { Message, Queue } from "../queue/queue.ts";
+import { ID_ATTRIBUTE, type Message, type Queue } from "../queue/queue.ts";
 import type { Attempt } from "./delivery-log.ts";
 import { iso, type Parcel, renewParcel, writeParcel } from "./parcel.ts";
 
@@ -47,6 +47,7 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
           about: { message: message.id },
           more: {
             message: message.id,
+            queue: originOf(message),
             receives: message.receiveCount,
             ...(message.sentAt !== null && { "first-at": iso(message.sentAt) }),
             ...(receipt && { receipt }),
@@ -69,6 +70,10 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
     },
   };
 }
+
+/** The queue a message came from; of a FIFO queue with its group, which a dead-letter queue of the other sort forgets. */
+const originOf = ({ queue, group }: Message) =>
+  group === null ? queue : `${queue}#${encodeURIComponent(group)}`;
 
 type Letter = { body: string; group: string | null; about: object; more: Record<string, unknown> };
 
@@ -95,15 +100,19 @@ const toAttributes = (known: Record<string, unknown>): Record<string, string> =>
 const attributeText = (text: string) =>
   text.replaceAll(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD]/g, "?").slice(0, 4_096) || "unknown";
 
-/** A body may leave no room for its attributes: then it goes with its code alone, or bare, rather than not at all. */
+/** What sends a letter back to where it was, as what it was; and why it is here. */
+const NEEDED = ["kamado-code", ID_ATTRIBUTE, "kamado-queue"];
+
+/** A body may leave no room for its attributes: then it goes with what is needed, with its code alone, or bare, rather than not at all. */
 async function sendWithin(
   queue: Pick<Queue, "send">,
   body: string,
   all: Record<string, string>,
   group: string | null,
 ) {
-  const code = Object.fromEntries(Object.entries(all).filter(([name]) => name === "kamado-code"));
-  for (const attributes of [all, code, {}]) {
+  const only = (names: readonly string[]) =>
+    Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name)));
+  for (const attributes of [all, only(NEEDED), only(NEEDED.slice(0, 1)), {}]) {
     try {
       return void (await queue.send(body, { attributes, ...(group !== null && { group }) }));
     } catch (thrown) {

@@ -19,14 +19,18 @@ export async function readMarker(blobs: Blobs, address: ObjectAddress): Promise<
   }
 }
 
-/** The new etag; null when the condition does not hold. Throws `storage_unavailable`. */
+/** The new etag; null when the condition does not hold. Without one it is written in any case, and has no etag. Throws `storage_unavailable`. */
 export async function writeMarker(
   blobs: Blobs,
   address: ObjectAddress,
   record: MarkerRecord,
-  condition: Condition,
+  condition: Condition | null,
 ): Promise<string | null> {
   try {
+    if (condition === null) {
+      await blobs.put(address, JSON.stringify(record), { contentType: "application/json" });
+      return "";
+    }
     const etag = await blobs.putIf(address, JSON.stringify(record), condition);
     if (etag !== null) return etag;
     // Refused though it stands there: the answer to the write was lost on its way, and the SDK sent it again.

@@ -120,7 +120,8 @@ export class Marker {
     const { blobs, address, clock, isExact } = this.#options;
     const since = { now: clock.now(), wall: clock.wall() };
     const isOurs = isExact || (await readMarker(blobs, address))?.record.token === record.token;
-    const etag = isOurs ? await writeMarker(blobs, address, record, { etag: this.#etag }) : null;
+    const condition = isExact ? { etag: this.#etag } : null;
+    const etag = isOurs ? await writeMarker(blobs, address, record, condition) : null;
     if (etag === null) {
       this.#lost.abort(new KamadoError("lease_lost", "Another worker runs the job now."));
       return false;

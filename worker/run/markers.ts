@@ -3,8 +3,8 @@
 // after it, and neither is waited for alone.
 //
 // Where the store keeps conditions (AWS S3, the embedded AWS, moto) exactly one worker wins. Where it takes a conditional write for
-// a plain one, which is found out once, each writes, waits a moment and looks whose writing stands: best effort, two that
-// write far apart in that moment may both run the job.
+// a plain one or refuses it, which is found out once, each writes, waits a moment and looks whose writing stands: best effort,
+// two that write far apart in that moment may both run the job.
 import { randomUUID } from "node:crypto";
 import type { Blobs, Condition } from "../blobs/blobs.ts";
 import type { Clock } from "../clock.ts";
@@ -12,6 +12,7 @@ import type { Log } from "../log.ts";
 import { LINGER_MS, Lingering } from "./lingering.ts";
 import { Marker } from "./marker.ts";
 import { readMarker, writeMarker } from "./marker-object.ts";
+import { keepsConditions } from "./marker-probe.ts";
 import { holdsForMs, MARKERS, type MarkerRecord, markerKey } from "./marker-record.ts";
 import { NO_DEATHS } from "./poison.ts";
 
@@ -95,7 +96,7 @@ export class Markers {
     const forMs = before ? holdsForMs(before.record, before) : 0;
     if (forMs > 0) return { forMs };
     const heir = { ...record, deaths: before?.record.deaths ?? NO_DEATHS };
-    await this.#write(id, heir, "absent");
+    await this.#write(id, heir, null);
     await this.#options.clock.sleep(SETTLE_MS);
     const after = await this.#read(id);
     if (after?.record.token !== heir.token) return { forMs: this.#holdMs };
@@ -104,19 +105,16 @@ export class Markers {
 
   /** Found out at an object of its own, once; asked again when the store could not be reached. */
   #isExact(): Promise<boolean> {
-    this.#exact ??= this.#keepsConditions().catch((thrown) => {
+    this.#exact ??= this.#probe().catch((thrown) => {
       this.#exact = undefined;
       throw thrown;
     });
     return this.#exact;
   }
 
-  async #keepsConditions(): Promise<boolean> {
+  async #probe(): Promise<boolean> {
     const { blobs, bucket, log } = this.#options;
-    const probe = (condition: Condition) =>
-      blobs.putIf({ bucket, key: PROBE }, "{}", condition).then((etag) => etag === null);
-    const keeps =
-      ((await probe("absent")) || (await probe("absent"))) && (await probe({ etag: '"of no object"' }));
+    const keeps = await keepsConditions(blobs, { bucket, key: PROBE });
     if (!keeps)
       log.warn(
         { station: "markers" },
@@ -139,7 +137,7 @@ export class Markers {
   }
 
   #read = (id: string) => readMarker(this.#options.blobs, this.#at(id));
-  #write = (id: string, record: MarkerRecord, condition: Condition) =>
+  #write = (id: string, record: MarkerRecord, condition: Condition | null) =>
     writeMarker(this.#options.blobs, this.#at(id), record, condition);
   #record = (): MarkerRecord => ({
     worker: this.#options.worker,

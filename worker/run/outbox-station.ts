@@ -21,6 +21,7 @@ export type OutboxStationOptions = {
   bucket: string;
   pollSeconds: number;
   visibilitySeconds?: number;
+  delaysMs?: readonly number[] | undefined;
   journal: Journal;
   clock: Clock;
   log: Log;

@@ -5,6 +5,7 @@ import type { Clock } from "../clock.ts";
 import type { KamadoError } from "../errors.ts";
 import type { Queue } from "../queue/queue.ts";
 import { iso, type Parcel, writeParcel } from "./parcel.ts";
+import { isHeldBack } from "./try-delivery.ts";
 
 /** Resolves when the queue has the delivery. Throws `queue_unavailable` and what the bucket throws. */
 export type Outbox = (parcel: Parcel, next: { at: number; error: KamadoError }) => Promise<void>;
@@ -23,7 +24,8 @@ export function createOutbox({ queue, blobs, bucket, clock }: OutboxOptions): Ou
   return async (parcel, { at, error }) => {
     const now = clock.wall();
     const failure = { at: iso(now), code: error.code, message: error.message };
-    const waiting = { ...parcel, tries: parcel.tries + 1, notBefore: iso(at), failure };
+    const tries = parcel.tries + (isHeldBack(error) ? 0 : 1);
+    const waiting = { ...parcel, tries, notBefore: iso(at), failure };
     const delaySeconds = Math.min(LONGEST_DELAY_SECONDS, Math.max(0, Math.ceil((at - now) / 1_000)));
     await queue.send(await writeParcel(waiting, blobs, bucket), { delaySeconds });
   };

@@ -30,6 +30,7 @@ const Message = Parcel.partial({ result: true }).extend({
   type: z.literal("kamado.delivery"),
   version: z.literal(1),
   carried: z.string().optional().describe("s3:// address of result and input, when they are too long."),
+  status: z.string().optional().describe("The result's, when it is carried."),
 });
 const Carried = Parcel.pick({ result: true, input: true });
 
@@ -62,21 +63,31 @@ export async function writeParcel(parcel: Parcel, blobs: Blobs, bucket: string):
   const body = JSON.stringify({ ...mark, ...parcel });
   if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
   const { result, input, ...rest } = parcel;
-  const address = { bucket, key: `outbox/${parcel.job.id}/${destinationKey(parcel.destination)}.json` };
+  // A job that failed and is sent back may succeed while its failure is still on its way.
+  const name = `${destinationKey(parcel.destination)}-${result.status}`;
+  const address = { bucket, key: `outbox/${parcel.job.id}/${name}.json` };
   await blobs.put(address, JSON.stringify({ result, input }), { contentType: "application/json" });
-  return JSON.stringify({ ...mark, ...rest, carried: formatAddress(address) });
+  return JSON.stringify({ ...mark, ...rest, carried: formatAddress(address), status: result.status });
 }
 
 /** Throws `invalid_envelope` for what is no parcel, and what reading the bucket throws. */
 export async function readParcel(body: string, blobs: Blobs, bucket: string): Promise<Parcel> {
-  const { carried, type: _, version: __, ...fields } = parse(Message, body);
+  const { carried, type: _, version: __, status: ___, ...fields } = parse(Message, body);
   if (carried === undefined) return parse(Parcel, JSON.stringify(fields));
-  const { bytes } = await blobs.get(within(bucket, carried), { maxBytes: CARRIED_LIMIT });
+  const address = within(bucket, carried);
+  if (!address) throw new KamadoError("invalid_envelope", "carried: the address is not one of the outbox.");
+  const { bytes } = await blobs.get(address, { maxBytes: CARRIED_LIMIT });
   return { ...fields, ...parse(Carried, new TextDecoder().decode(bytes)) };
 }
 
+/** Removes what lies in the bucket for a message that nobody needs any more. Throws what the bucket throws. */
+export async function discardCarried(body: string, blobs: Blobs, bucket: string): Promise<void> {
+  const address = within(bucket, peekParcel(body)?.carried);
+  if (address) await blobs.remove([address]);
+}
+
 /** What can be read of a parcel without the bucket, for showing it; null when it is none. */
-export function peekParcel(body: string): Omit<Parcel, "result"> | null {
+export function peekParcel(body: string): z.output<typeof Message> | null {
   try {
     return parse(Message, body);
   } catch {
@@ -84,19 +95,19 @@ export function peekParcel(body: string): Omit<Parcel, "result"> | null {
   }
 }
 
-/** The same for a new round of three days that begins now; a parcel, or its message. */
-export const renewParcel = <P extends object>(parcel: P, now: number) => ({
-  ...parcel,
-  since: iso(now),
-  notBefore: iso(now),
-  tries: 0,
-});
+/**
+ * The same for a new round of three days that begins now; a parcel, or its message. Never before the last round: on a
+ * machine whose clock is behind, that round's tries would belong to this one too.
+ */
+export function renewParcel<P extends Pick<Parcel, "since">>(parcel: P, now: number) {
+  const since = iso(Math.max(now, Date.parse(parcel.since)));
+  return { ...parcel, since, notBefore: since, tries: 0 };
+}
 
 // A message that leads elsewhere was not written by us.
-function within(bucket: string, carried: string): ObjectAddress {
+function within(bucket: string, carried = ""): ObjectAddress | null {
   const address = parseAddress(carried);
-  if (address?.bucket === bucket && address.key.startsWith("outbox/")) return address;
-  throw new KamadoError("invalid_envelope", "carried: the address is not one of the outbox.");
+  return address?.bucket === bucket && address.key.startsWith("outbox/") ? address : null;
 }
 
 function parse<T>(schema: z.ZodType<T>, text: string): T {

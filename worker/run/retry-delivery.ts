@@ -4,7 +4,8 @@
 import type { Blobs } from "../blobs/blobs.ts";
 import type { Clock } from "../clock.ts";
 import { destinationKey } from "../deliver/delivery-id.ts";
-import { toKamadoError } from "../errors.ts";
+import { triesByReceipts } from "../deliver/schedule.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Message } from "../queue/queue.ts";
 import type { Acks } from "./acks.ts";
 import { backoffMs } from "./backoff.ts";
@@ -12,7 +13,7 @@ import type { DeadLetters } from "./dead-letters.ts";
 import type { Attempt, DeliveryLog } from "./delivery-log.ts";
 import type { Journal } from "./journal.ts";
 import type { Lease } from "./lease.ts";
-import { type Parcel, readParcel } from "./parcel.ts";
+import { discardCarried, type Parcel, peekParcel, readParcel } from "./parcel.ts";
 import type { Ending } from "./settle.ts";
 import type { TryDelivery } from "./try-delivery.ts";
 
@@ -24,6 +25,8 @@ export type RetryDeliveryOptions = {
   blobs: Blobs;
   bucket: string;
   journal: Journal;
+  /** The schedule, when it is another than the usual one. */
+  delaysMs?: readonly number[] | undefined;
   clock: Clock;
 };
 
@@ -35,26 +38,53 @@ export function stepOf(
   past: readonly Attempt[] | null,
   { receiveCount }: Pick<Message, "receiveCount">,
   now: number,
+  delaysMs?: readonly number[],
 ): Step {
   const here = (past ?? []).filter(({ at, result }) => at >= parcel.since && result === parcel.result.status);
   // A second message of the same delivery, or this one when its deletion failed.
   if (here.some(({ outcome }) => outcome === "delivered" || outcome === "refused")) return { is: "drop" };
   const due = Math.max(Date.parse(parcel.notBefore), Date.parse(here.at(-1)?.nextAt ?? parcel.notBefore));
   if (due > now) return { is: "wait", ms: due - now };
+  const made = here.filter(({ outcome }) => outcome !== "held back").length;
+  if (past) return { is: "try", tries: Math.max(parcel.tries, made) };
   // Without a log, receipts stand in for tries; some were none, and then the schedule goes on a little faster.
-  return { is: "try", tries: past ? Math.max(parcel.tries, here.length) : parcel.tries + receiveCount - 1 };
+  const round = { since: Date.parse(parcel.since), now, ...(delaysMs && { delaysMs }) };
+  return { is: "try", tries: triesByReceipts(parcel.tries, receiveCount - 1, round) };
 }
+
+/** Whether the receiver has this result, of whichever round. */
+const wasDelivered = (past: readonly Attempt[] | null, status: string | undefined) =>
+  (past ?? []).some(({ outcome, result }) => outcome === "delivered" && result === status);
 
 /** Never throws: whatever happens, the message is deleted, hidden, or left to come again. */
 export function createRetryDelivery(options: RetryDeliveryOptions) {
-  const { tryDelivery, deliveryLog, deadLetters, acks, blobs, bucket, journal, clock } = options;
+  const { tryDelivery, deliveryLog, deadLetters, acks, blobs, bucket, journal, delaysMs, clock } = options;
+
+  // Nobody asks for it again, for the log says that it was delivered; an object that stays costs room and nothing else.
+  const discard = (body: string) => discardCarried(body, blobs, bucket).catch(() => {});
+
+  /** The parcel, and what the log says of it; no parcel when what it carried was removed, delivered. */
+  async function unpack(body: string): Promise<{ parcel: Parcel | null; past: Attempt[] | null }> {
+    const note = peekParcel(body);
+    const past = note && (await deliveryLog.of(note.job.id, destinationKey(note.destination)));
+    const parcel = await readParcel(body, blobs, bucket).catch((thrown) => {
+      if (wasDelivered(past, note?.status) && isGone(thrown)) return null;
+      if (past || !isGone(thrown)) throw thrown;
+      throw new KamadoError("storage_unavailable", "The delivery log cannot be read.", { cause: thrown });
+    });
+    return { parcel, past };
+  }
 
   async function visit(lease: Lease, cut: AbortSignal): Promise<Ending> {
     const { message } = lease;
-    const parcel = await readParcel(message.body, blobs, bucket);
-    const past = await deliveryLog.of(parcel.job.id, destinationKey(parcel.destination));
-    const step = stepOf(parcel, past, message, clock.wall());
-    if (step.is === "drop") return "delete";
+    const { parcel, past } = await unpack(message.body);
+    if (!parcel) return "delete";
+    const step = stepOf(parcel, past, message, clock.wall(), delaysMs);
+    if (step.is === "drop") {
+      // One that was put aside instead is still needed there.
+      if (wasDelivered(past, parcel.result.status)) await discard(message.body);
+      return "delete";
+    }
     if (step.is === "wait") return after(step.ms);
     const tried = await tryDelivery(parcel, step.tries, AbortSignal.any([lease.signal, cut]));
     // What another worker may hold by now is not ours to put aside; that it was tried is true all the same.
@@ -66,6 +96,7 @@ export function createRetryDelivery(options: RetryDeliveryOptions) {
       ]);
     const isWritten = await deliveryLog.add(parcel.job.id, tried.attempt);
     if (!isOurs) return "leave";
+    if (tried.is === "delivered" && isWritten) await discard(message.body);
     if (tried.is !== "later") return "delete";
     // Where the log cannot be written the count of tries would stand still, and the waits with it.
     const floor = isWritten ? 0 : backoffMs(message.receiveCount, { baseMs: 5_000, maxMs: 3_600_000 });
@@ -94,5 +125,7 @@ export function createRetryDelivery(options: RetryDeliveryOptions) {
     return ending === "delete";
   };
 }
+
+const isGone = (thrown: unknown) => toKamadoError(thrown, "storage_unavailable").code === "object_not_found";
 
 const after = (ms: number): Ending => ({ releaseAfterSeconds: Math.max(1, Math.ceil(ms / 1_000)) });

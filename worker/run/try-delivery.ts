@@ -3,7 +3,7 @@
 import type { Clock } from "../clock.ts";
 import { type Deliver, labelOf } from "../deliver/deliver.ts";
 import { destinationKey } from "../deliver/delivery-id.ts";
-import { isLastTry, nextTryAt } from "../deliver/schedule.ts";
+import { heldUntil, isLastTry, nextTryAt } from "../deliver/schedule.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Attempt } from "./delivery-log.ts";
 import type { DestinationMarks } from "./destination-marks.ts";
@@ -17,7 +17,7 @@ export type Tried = { attempt: Attempt } & (
   | { is: "refused"; error: KamadoError }
 );
 
-/** `tries`: made before this one in the same round. Throws only when the signal fires: then nothing is known. */
+/** `tries`: made before this one in the same round; one that is held back is not made. Throws only when the signal fires: then nothing is known. */
 export type TryDelivery = (parcel: Parcel, tries: number, signal: AbortSignal) => Promise<Tried>;
 
 export type TryDeliveryOptions = {
@@ -93,7 +93,8 @@ function judge(error: KamadoError | null, round: Round): Judged {
   if (!error) return { is: "delivered" };
   if (!error.retry) return { is: "refused", error };
   const asked = error.detail?.retryAfterMs;
-  const at = nextTryAt({ ...round, retryAfterMs: typeof asked === "number" ? asked : 0 });
+  const asks = { ...round, retryAfterMs: typeof asked === "number" ? asked : 0 };
+  const at = isHeldBack(error) ? heldUntil(asks) : nextTryAt(asks);
   if (at !== null) return { is: "later", at, error };
   const last = new KamadoError(
     "attempts_exhausted",
@@ -103,14 +104,17 @@ function judge(error: KamadoError | null, round: Round): Judged {
   return { is: "refused", error: last };
 }
 
+/** Nothing was sent: no try was made. */
+export const isHeldBack = ({ detail }: KamadoError) => detail?.untried === true;
+
 function describe(
   error: KamadoError | null,
   tried: Judged,
 ): Pick<Attempt, "outcome" | "status" | "error" | "nextAt"> {
   if (!error) return { outcome: "delivered" };
-  const { status, untried } = error.detail ?? {};
+  const { status } = error.detail ?? {};
   return {
-    outcome: untried === true ? "held back" : tried.is === "refused" ? "refused" : "failed",
+    outcome: isHeldBack(error) ? "held back" : tried.is === "refused" ? "refused" : "failed",
     ...(typeof status === "number" && { status }),
     error: tried.is === "refused" ? tried.error.code : error.code,
     ...(tried.is === "later" && { nextAt: iso(tried.at) }),
