@@ -25,7 +25,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "turns",
     "one-thread",
   ],
-  model: ["job", "errors", "turns", "undici", "one-thread"],
+  model: ["job", "errors", "loopback", "turns", "undici", "one-thread"],
   pages: ["job", "errors", "turns", "one-thread"],
   engine: ["job", "images", "errors", "loopback", "secrets", "turns", "one-thread"],
   local: ["errors", "aws", "aws-errors"],

@@ -37,6 +37,28 @@ test("each kind of destination gets the result its own way", async () => {
   await outbound.close();
 });
 
+test("what is not ours any more when its turn comes is not sent", async () => {
+  await using receiver = await startReceiver();
+  const destinations = [known(receiver.url)];
+  const outbound = createOutbound({ destinations });
+  const [topic, queue] = [new FakeTopic(), new FakeQueue(QUEUE)];
+  const registry = new Map();
+  const deliver = createDeliver({
+    outbound,
+    topic,
+    queueFor: () => queue,
+    registry,
+    log: silentLog,
+    destinations,
+  });
+  const to = delivery({ callback: `${receiver.url}/hook` });
+  const lost = await errorOf(deliver({ ...to, isOurs: async () => false }));
+  expect([lost.code, receiver.received.length]).toEqual(["lease_lost", 0]);
+  await deliver({ ...to, isOurs: async () => true });
+  expect(receiver.received).toHaveLength(1);
+  await outbound.close();
+});
+
 test("a receiver that is down is not even asked any more; a last try is, and others are", async () => {
   await using down = await startReceiver(status(500));
   await using up = await startReceiver();

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import { EngineClient, type EngineOptions } from "../../worker/model/engine-client.ts";
+import { unreachable } from "../../worker/model/engine-errors.ts";
 import { hidingToken } from "../../worker/model/hide-token.ts";
 import { engineServer, type Reply, says } from "./engine-server.ts";
 
@@ -285,6 +286,15 @@ describe("an engine that is not there", () => {
     );
     expect([reset.code, reset.retry]).toEqual(["engine_died", true]);
     expect(behind.code).toBe("engine_died");
+  });
+
+  test("over a network a connection that breaks says nothing about what was asked", () => {
+    const broken = Object.assign(new Error("reset"), { code: "ECONNRESET" });
+    const codeAt = (base: string) => unreachable(base, broken).code;
+    for (const near of ["http://127.0.0.1:1", "http://[::1]:1", "http://host.containers.internal:1"])
+      expect(codeAt(near)).toBe("engine_died");
+    for (const far of ["http://10.0.0.5:1", "https://engine.example/v1"])
+      expect(codeAt(far)).toBe("engine_unavailable");
   });
 
   test("nobody listens, or no answer comes: the job can be tried again", async () => {

@@ -16,11 +16,11 @@ test("what a job needs is asked ever more rarely while it is away, and used agai
     isReady = true;
   });
   await clock.advance(60_000);
-  expect([isReady, gate.isOpen]).toEqual([false, false]);
+  expect([isReady, gate.isOpen, gate.isAway]).toEqual([false, false, true]);
   expect(probes).toBeLessThan(20);
   up = true;
   await clock.advance(16_000);
   expect([isReady, gate.isOpen]).toEqual([true, true]);
   gate.suspect();
-  expect(gate.isOpen).toBe(false);
+  expect([gate.isOpen, gate.isAway]).toEqual([false, false]);
 });

@@ -1,6 +1,7 @@
 // Leases: whose message it is. A worker that is not certain does nothing that another may do as well.
 import { describe, expect, test } from "vitest";
 import type { Delivery } from "../../worker/deliver/deliver.ts";
+import { KamadoError } from "../../worker/errors.ts";
 import { hasSlept } from "../../worker/run/wake.ts";
 import { createRig, type Rig } from "./rig.ts";
 
@@ -91,6 +92,28 @@ describe("a lease that is lost", () => {
     const [theirs] = await rig.queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 600 });
     await rig.clock.advance(120 * SECOND);
     expect(sent).toEqual([]);
+    expect([rig.outbox.messages, rig.deadDeliveries.messages]).toEqual([[], []]);
+    expect(rig.queue.messages[0]?.receipt).toBe(theirs?.receipt);
+  });
+
+  test("is noticed by what waits for its turn when a stopped process goes on", async () => {
+    const asked: (boolean | undefined)[] = [];
+    const deliver = async ({ isOurs }: Delivery) => {
+      await rig.clock.sleep(10 * SECOND);
+      asked.push(await isOurs?.());
+      throw new KamadoError("lease_lost", "gone");
+    };
+    const rig: Rig = createRig({ visibilitySeconds: 30, deliver });
+    await rig.send("a");
+    rig.puller.start();
+    await rig.clock.advance(SECOND);
+    rig.run("a").finish();
+    await rig.clock.advance(SECOND);
+    rig.clock.epoch += 120 * SECOND;
+    rig.queue.takeAway(rig.queue.messages[0]!.id);
+    const [theirs] = await rig.queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 600 });
+    await rig.clock.advance(60 * SECOND);
+    expect(asked).toEqual([false]);
     expect([rig.outbox.messages, rig.deadDeliveries.messages]).toEqual([[], []]);
     expect(rig.queue.messages[0]?.receipt).toBe(theirs?.receipt);
   });

@@ -8,12 +8,20 @@ import { createWebApp, startWeb } from "../../worker/web/server.ts";
 import type { State } from "../../worker/web/state.ts";
 
 const TOKEN = "a-token-of-some-length";
-const STATE = {
+const STATE: State = {
   status: "READY",
   queue: { url: "https://sqs.us-east-1.amazonaws.com/123456789012/kamado-jobs", health: "ok" },
+  deliveries: null,
   engine: { url: "http://127.0.0.1:4781", model: "m", answers: true, isDemo: false },
+  bucket: { name: "kamado", answers: true },
+  topic: null,
+  running: 0,
+  waiting: 0,
+  slots: 8,
+  allSlots: 8,
+  process: { residentBytes: 0, handles: 0 },
   jobs: [],
-} as unknown as State;
+};
 const open = createWebApp({ state: () => STATE, token: undefined });
 const locked = createWebApp({ state: () => STATE, token: secret(TOKEN) });
 const basic = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`;

@@ -1,5 +1,6 @@
 // Puts the four kinds of delivery together behind the one port, each in its destination's line and behind its circuit.
 import { type Clock, systemClock } from "../clock.ts";
+import { KamadoError } from "../errors.ts";
 import type { Registry } from "../job/registry.ts";
 import type { Log } from "../log.ts";
 import type { Destinations } from "../outbound/destinations.ts";
@@ -58,8 +59,12 @@ export function createDeliver(options: DeliverOptions): Deliver {
     const send = prepare(delivery);
     if (!send) return;
     const { destination, signal, insist } = delivery;
-    // Inside the line, so that what waits behind the failures that open a circuit is held back as well.
-    const guarded = () => circuits.run(lineOf(destinations, destination), send, insist);
+    // Inside the line, which may have been long: what waits behind the failures that open a circuit is held back as well.
+    const guarded = async () => {
+      if (delivery.isOurs && !(await delivery.isOurs()))
+        throw new KamadoError("lease_lost", "Another worker has the job.");
+      await circuits.run(lineOf(destinations, destination), send, insist);
+    };
     await pace.run(destination, signal, guarded, insist);
   };
 }

@@ -11,13 +11,15 @@ export type Delivery = {
   destination: Destination;
   /** Try it even where the circuit is open or quiet was asked for: there will be no other try. */
   insist?: boolean;
+  /** Asked when its turn has come, before anything goes out: whether it is still ours to send. */
+  isOurs?(): Promise<boolean>;
   signal?: AbortSignal;
 };
 
 /**
  * Hands one result to one destination. Resolves when the destination has it. Throws `delivery_failed` when trying
  * again may help (`detail.retryAfterMs` when the destination said how long, `detail.untried` when it was left alone)
- * and `delivery_rejected`, `address_refused` or `no_request` when it cannot.
+ * `delivery_rejected`, `address_refused` or `no_request` when it cannot, and `lease_lost` when it is not ours any more.
  */
 export type Deliver = (delivery: Delivery) => Promise<void>;
 

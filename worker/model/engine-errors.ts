@@ -1,6 +1,7 @@
 // What went wrong at the engine, in our codes. Engines agree on the paths of their API but hardly on their errors, so
 // the words decide where the status does not. Pure.
 import { KamadoError } from "../errors.ts";
+import { isThisMachine } from "../loopback.ts";
 
 type Headers = Record<string, string | string[] | undefined>;
 type Told = { message: string; type: string };
@@ -33,14 +34,17 @@ export function refusal(
   return new KamadoError("engine_rejected", said, { detail });
 }
 
-/** A connection that was open and broke: whoever was to answer ended, and what was asked may be why. */
+/**
+ * A connection that was open and broke: whoever was to answer ended, and what was asked may be why. Over a network it says
+ * nothing about either.
+ */
 const BROKEN = /^(UND_ERR_SOCKET|ECONNRESET|EPIPE)$/;
 
 /** The error of a request that got no answer. */
 export function unreachable(base: string, cause: unknown): KamadoError {
   const { code = "", message } = cause as { code?: string; message?: string };
-  const { host } = new URL(base);
-  if (BROKEN.test(code))
+  const { host, hostname } = new URL(base);
+  if (BROKEN.test(code) && isThisMachine(hostname.replaceAll(/[[\]]/g, "")))
     return new KamadoError("engine_died", `The engine at ${host} ended before it had answered: ${code}.`, {
       cause,
     });

@@ -12,7 +12,7 @@ import type { Attempt, DeliveryLog } from "./delivery-log.ts";
 import type { Outbox } from "./outbox.ts";
 import { packParcel } from "./parcel.ts";
 import type { Results } from "./results.ts";
-import type { TryDelivery } from "./try-delivery.ts";
+import { isHeldBack, type Right, type TryDelivery } from "./try-delivery.ts";
 
 export type DeliverAllOptions = {
   tryDelivery: TryDelivery;
@@ -34,8 +34,6 @@ export type DeliverAll = (
   message: Message,
   right: Right,
 ) => Promise<void>;
-/** Whether the message is still ours to act on, and a signal for when it is not, or when the worker stops. */
-export type Right = { isOurs(): Promise<boolean>; signal: AbortSignal };
 
 export function createDeliverAll(options: DeliverAllOptions): DeliverAll {
   const { tryDelivery, outbox, fallback, results, deadLetters, deliveryLog, clock } = options;
@@ -44,19 +42,23 @@ export function createDeliverAll(options: DeliverAllOptions): DeliverAll {
   async function one(job: Job, carried: Result, destination: Destination, note: Note, right: Right) {
     const now = clock.wall();
     const parcel = packParcel(job, destination, carried, { since: now, tries: 0, notBefore: now });
-    const tried = await tryDelivery(parcel, 0, right.signal);
+    const tried = await tryDelivery(parcel, 0, right);
     note(tried.attempt);
     if (tried.is === "delivered") return;
     // It may have waited long for its turn; what another worker has by now is for that one to put anywhere.
     if (!(await right.isOurs())) throw new KamadoError("lease_lost", "Another worker has the job.");
     if (tried.is === "refused")
-      await deadLetters.delivery({ ...parcel, tries: 1 }, tried.error, [tried.attempt]);
+      await deadLetters.delivery({ ...parcel, tries: isHeldBack(tried.error) ? 0 : 1 }, tried.error, [
+        tried.attempt,
+      ]);
     if (tried.is === "later") await outbox(parcel, tried);
   }
 
   return async ({ job, result }, message, right) => {
     const carried = forDelivery(result, results.address(job.id));
-    const settled = delivered.of(message.id);
+    // A job that is sent back after its failure was told keeps its id and comes with another end.
+    const end = `${message.id} ${result.status}`;
+    const settled = delivered.of(end);
     const destinations = job.deliver.length > 0 ? job.deliver : fallback;
     const attempts: Attempt[] = [];
     const tries = once(destinations)
@@ -68,7 +70,7 @@ export function createDeliverAll(options: DeliverAllOptions): DeliverAll {
     const failure = (await Promise.allSettled(tries)).find((tried) => tried.status === "rejected");
     if (attempts.length > 0) await deliveryLog.addInHand(job.id, attempts);
     if (failure) throw failure.reason;
-    delivered.forget(message.id);
+    delivered.forget(end);
   };
 }
 

@@ -17,6 +17,7 @@ export type GateOptions = {
 export class Gate {
   readonly #options: GateOptions;
   #open = false;
+  #missed = 0;
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -24,6 +25,11 @@ export class Gate {
 
   get isOpen(): boolean {
     return this.#open;
+  }
+
+  /** It was asked and did not answer. */
+  get isAway(): boolean {
+    return this.#missed > 0;
   }
 
   /** A job could not reach it: look before the next pull. */
@@ -34,12 +40,16 @@ export class Gate {
   /** Resolves when it answers, or when the signal fires. */
   async ready(signal: AbortSignal): Promise<void> {
     const { what, probe, clock, log } = this.#options;
-    for (let failures = 0; !this.#open && !signal.aborted; failures++) {
+    while (!this.#open && !signal.aborted) {
       this.#open = await probe();
-      if (this.#open && failures > 0) log.info({ station: what }, `the ${what} answers`);
-      if (!this.#open && failures === 3)
+      if (this.#open) {
+        if (this.#missed > 0) log.info({ station: what }, `the ${what} answers`);
+        this.#missed = 0;
+        return;
+      }
+      if (++this.#missed === 4)
         log.warn({ station: what }, `waiting for the ${what}; jobs stay in the queue`);
-      if (!this.#open) await clock.sleep(backoffMs(failures + 1, PROBE_BACKOFF), signal);
+      await clock.sleep(backoffMs(this.#missed, PROBE_BACKOFF), signal);
     }
   }
 }

@@ -86,7 +86,10 @@ export function createRetryDelivery(options: RetryDeliveryOptions) {
       return "delete";
     }
     if (step.is === "wait") return after(step.ms);
-    const tried = await tryDelivery(parcel, step.tries, AbortSignal.any([lease.signal, cut]));
+    const tried = await tryDelivery(parcel, step.tries, {
+      isOurs: () => lease.confirm(),
+      signal: AbortSignal.any([lease.signal, cut]),
+    });
     // What another worker may hold by now is not ours to put aside; that it was tried is true all the same.
     const isOurs = await lease.confirm();
     if (isOurs && tried.is === "refused")
@@ -104,9 +107,9 @@ export function createRetryDelivery(options: RetryDeliveryOptions) {
   }
 
   async function carryOn(lease: Lease, cut: AbortSignal, thrown: unknown): Promise<Ending> {
-    if (lease.signal.aborted) return "leave";
-    if (cut.aborted) return { releaseAfterSeconds: 0 };
     const error = toKamadoError(thrown, "delivery_failed");
+    if (lease.signal.aborted || error.code === "lease_lost") return "leave";
+    if (cut.aborted) return { releaseAfterSeconds: 0 };
     journal.tell("delivery_failed", { job: lease.message.id, error: error.code }, error.message);
     if (error.retry) return after(backoffMs(lease.message.receiveCount, { baseMs: 5_000, maxMs: 900_000 }));
     await deadLetters.message(lease.message, error);

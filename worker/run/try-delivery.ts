@@ -17,8 +17,10 @@ export type Tried = { attempt: Attempt } & (
   | { is: "refused"; error: KamadoError }
 );
 
-/** `tries`: made before this one in the same round; one that is held back is not made. Throws only when the signal fires: then nothing is known. */
-export type TryDelivery = (parcel: Parcel, tries: number, signal: AbortSignal) => Promise<Tried>;
+/** `tries`: made before this one in the same round; one that is held back is not made. Throws only when it is not ours any more, or the worker stops: then nothing is known. */
+export type TryDelivery = (parcel: Parcel, tries: number, right: Right) => Promise<Tried>;
+/** Whether what is delivered is still ours, and a signal for when it is not, or when the worker stops. */
+export type Right = { isOurs(): Promise<boolean>; signal: AbortSignal };
 
 export type TryDeliveryOptions = {
   deliver: Deliver;
@@ -33,7 +35,7 @@ export type TryDeliveryOptions = {
 export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
   const { deliver, marks, journal, worker, delaysMs, clock } = options;
 
-  async function hand(parcel: Parcel, insist: boolean, signal: AbortSignal): Promise<void> {
+  async function hand(parcel: Parcel, insist: boolean, right: Right): Promise<void> {
     const { destination, result, input } = parcel;
     const mark = await marks.off(destination);
     if (mark)
@@ -41,7 +43,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
         detail: { untried: true },
       });
     const job = { ...parcel.job, input, deliver: [destination], policy: {} };
-    await deliver({ job, result, input, destination, insist, signal });
+    await deliver({ job, result, input, destination, insist, ...right });
   }
 
   /** Only a receiver's own 410: one destination of many behind an origin is gone, for everybody. */
@@ -56,15 +58,16 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     });
   }
 
-  return async (parcel, tries, signal) => {
+  return async (parcel, tries, right) => {
     const [began, since] = [clock.now(), Date.parse(parcel.since)];
     const at = clock.wall();
     const insist = isLastTry({ since, tries, now: at, delaysMs });
-    const error = await hand(parcel, insist, signal).then(
+    const error = await hand(parcel, insist, right).then(
       () => null,
       (thrown) => toKamadoError(thrown, "delivery_failed"),
     );
-    if (error) signal.throwIfAborted();
+    if (error) right.signal.throwIfAborted();
+    if (error?.code === "lease_lost") throw error;
     if (error?.detail?.status === 410) await turnOff(parcel, error);
     const tried = judge(error, { since, tries: tries + 1, now: clock.wall(), delaysMs });
     const attempt: Attempt = {

@@ -8,10 +8,11 @@ export function statusOf(now: {
   stopping: boolean;
   engine: boolean;
   queue: string;
+  bucket: boolean;
   running: number;
 }): State["status"] {
   if (now.stopping) return "DRAINING";
-  if (now.queue !== "ok") return "UNHEALTHY";
+  if (now.queue !== "ok" || !now.bucket) return "UNHEALTHY";
   if (!now.engine) return "STARTING";
   return now.running > 0 ? "BUSY" : "READY";
 }

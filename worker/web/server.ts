@@ -31,7 +31,7 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
     return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
   });
   app.get("/health", (context) => {
-    const { status, queue, deliveries, engine, running, waiting, slots, allSlots } = state();
+    const { status, queue, deliveries, engine, bucket, running, waiting, slots, allSlots } = state();
     return context.json(
       {
         status,
@@ -40,6 +40,7 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
         ...(deliveries && { deliveries: deliveries.health }),
         ...(deliveries?.hint && { deliveriesHint: deliveries.hint }),
         engine: engine.answers,
+        bucket: bucket.answers,
         running,
         waiting,
         slots,

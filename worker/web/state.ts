@@ -10,7 +10,7 @@ export type State = {
   /** The outbox. Without it jobs go on, so it makes nobody unhealthy; null when there is none. */
   deliveries: QueueState | null;
   engine: { url: string; model: string; answers: boolean; isDemo: boolean };
-  bucket: string;
+  bucket: { name: string; answers: boolean };
   topic: string | null;
   running: number;
   waiting: number;
