@@ -1,6 +1,7 @@
 // The engine process: flags -> HTTP -> model -> signals. It listens before it loads, so that /health can tell what is going
 // on. A supervisor hears its events and its log on a pipe of their own; without one they stand on stdout and stderr.
 import { writeSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import { KamadoError, toKamadoError } from "../errors.ts";
@@ -32,6 +33,9 @@ function outlets(): { out: number; err: number } {
   if (isSupervised) return { out: PIPE, err: PIPE };
   return flags.backend === "llama-node" ? quiet() : { out: 1, err: 2 };
 }
+
+// The model wants the machine's memory, and this process only passes words on: it collects its garbage early.
+for (const flag of ["--semi-space-growth-factor=1", "--heap-growing-percent=10"]) setFlagsFromString(flag);
 
 const flags = flagsOrExit();
 const isSupervised = process.connected;
