@@ -1,14 +1,15 @@
-// The bench's command line: which table, its flags, and what a wrong one sounds like. Pure.
+// The bench's command line: which table, its flags, and what a wrong one sounds like.
+import { statSync } from "node:fs";
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import { KamadoError } from "../worker/errors.ts";
+import type { Session } from "./session.ts";
 
 export type Values = Record<string, string | boolean | undefined>;
-export type Print = (text: string) => void;
 /** One table: its flags, and how it is measured. What `run` answers is what --json prints. */
 export type Bench = {
   about: string;
   options: ParseArgsOptionsConfig;
-  run(values: Values, print: Print): Promise<object>;
+  run(values: Values, session: Session): Promise<object>;
 };
 
 /** The flags of one table; --json goes with each. Throws `config_invalid`. */
@@ -43,4 +44,20 @@ export function oneOf<Word extends string>(values: Values, flag: string, words: 
     "config_invalid",
     `--${flag}: must be one of ${words.join(", ")}, not ${values[flag]}.`,
   );
+}
+
+/** A flag that is a file; undefined where it is not given. */
+export function fileOf(values: Values, flag: string): string | undefined {
+  const path = values[flag];
+  if (typeof path !== "string") return undefined;
+  if (statSync(path, { throwIfNoEntry: false })?.isFile()) return path;
+  throw new KamadoError("config_invalid", `--${flag}: there is no file ${path}.`);
+}
+
+/** A flag that is a server's address; undefined where it is not given. */
+export function addressOf(values: Values, flag: string): string | undefined {
+  const text = values[flag];
+  if (typeof text !== "string") return undefined;
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? "")) return text;
+  throw new KamadoError("config_invalid", `--${flag}: must be like http://127.0.0.1:8080, not ${text}.`);
 }

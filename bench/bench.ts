@@ -1,54 +1,84 @@
 // npm run bench -- NAME [flags] [--json]: what is claimed about speed, measured here. One table a file; docs/bench.md says
-// how to read them. This file finds the table and prints.
+// how to read them. This file finds the table, prints, and ends it in order at Ctrl-C.
 import { toKamadoError } from "../worker/errors.ts";
 import { type Bench, flagsOf } from "./arguments.ts";
+import { Session } from "./session.ts";
 
 // Only the table that is called is loaded.
-const TABLES: Record<string, () => Promise<Bench>> = {
+export const TABLES: Record<string, () => Promise<Bench>> = {
   engine: async () => (await import("./engine.ts")).engine,
+  identity: async () => (await import("./identity.ts")).identity,
   concurrency: async () => (await import("./concurrency.ts")).concurrency,
   "end-to-end": async () => (await import("./end-to-end.ts")).endToEnd,
-  identity: async () => (await import("./identity.ts")).identity,
   memory: async () => (await import("./memory.ts")).memory,
   pictures: async () => (await import("./pictures.ts")).pictures,
-  scale: async () => (await import("./scale.ts")).scale,
-  soak: async () => (await import("./soak.ts")).soak,
   utilisation: async () => (await import("./utilisation.ts")).utilisation,
+  soak: async () => (await import("./soak.ts")).soak,
+  scale: async () => (await import("./scale.ts")).scale,
 };
+
+const INTERRUPTED = 130;
+const LINGER_MS = 1_000;
 
 /** Runs one table; resolves with the exit code. */
 export async function bench([name, ...args]: readonly string[]): Promise<number> {
   const load = name === undefined ? undefined : TABLES[name];
-  if (!load) {
-    process.stderr.write(`${await usage()}\n`);
-    return name === undefined || name === "--help" ? 0 : 2;
+  if (!load || args.includes("--help")) {
+    const isAsked = load !== undefined || name === undefined || name === "--help";
+    const words = load ? await usageOf(name!, load) : await usage();
+    (isAsked ? process.stdout : process.stderr).write(`${words}\n`);
+    return isAsked ? 0 : 2;
   }
-  // What was started ends with this process: our engine by its channel, other programs by their guard.
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+  const session = new Session((text) => void process.stdout.write(`${text}\n`));
+  const interrupted = endAtSignals(session);
   try {
     const table = await load();
     const values = flagsOf(table, args);
-    const figures = await table.run(values, (text) => void process.stdout.write(`${text}\n`));
-    if (values.json === true) process.stdout.write(`${JSON.stringify({ bench: name, ...figures })}\n`);
+    const figures = await table.run(values, session);
+    if (values.json === true) session.print(JSON.stringify({ bench: name, ...figures }));
     return 0;
   } catch (thrown) {
-    const error = toKamadoError(thrown, "handler_failed");
-    process.stderr.write(`bench: ${error.code}: ${error.message}\n`);
-    if (error !== thrown && thrown instanceof Error) process.stderr.write(`${thrown.stack}\n`);
-    return error.code === "config_invalid" ? 2 : 1;
+    // What fails once the session has ended, fails because it has.
+    const why = session.signal.aborted ? session.signal.reason : thrown;
+    const code = why === interrupted ? INTERRUPTED : explain(why);
+    // Clients of what is gone may still try again.
+    setTimeout(() => process.exit(code), LINGER_MS).unref();
+    return code;
   }
 }
 
-async function usage(): Promise<string> {
-  const lines = ["npm run bench -- NAME [flags] [--json]"];
-  for (const [name, load] of Object.entries(TABLES)) {
-    const { about, options } = await load();
-    const flags = Object.entries(options).map(([flag, { type, default: preset }]) => {
-      return `--${flag}${type === "boolean" ? "" : ` ${preset === undefined ? "…" : `[${preset}]`}`}`;
+/** The first signal unwinds what runs, which stops what was started; the second leaves that to guards and channels. */
+function endAtSignals(session: Session): Error {
+  const interrupted = new Error("interrupted");
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.on(signal, () => {
+      if (session.signal.aborted) process.exit(INTERRUPTED);
+      process.stderr.write("bench: stopping\n");
+      session.end(interrupted);
     });
-    lines.push("", `  ${name}: ${about}`, `    ${flags.join("  ")}`);
-  }
-  return lines.join("\n");
+  return interrupted;
+}
+
+function explain(thrown: unknown): number {
+  const error = toKamadoError(thrown, "handler_failed");
+  // That code stands for all that has none.
+  const code = error.code === "handler_failed" ? "" : `${error.code}: `;
+  process.stderr.write(`bench: ${code}${error.message}\n`);
+  if (error !== thrown && thrown instanceof Error) process.stderr.write(`${thrown.stack}\n`);
+  return error.code === "config_invalid" ? 2 : 1;
+}
+
+async function usage(): Promise<string> {
+  const tables = await Promise.all(Object.entries(TABLES).map(([name, load]) => usageOf(name, load)));
+  return ["npm run bench -- NAME [flags] [--json]", ...tables].join("\n\n");
+}
+
+async function usageOf(name: string, load: () => Promise<Bench>): Promise<string> {
+  const { about, options } = await load();
+  const flags = Object.entries(options).map(([flag, { type, default: preset }]) => {
+    return `--${flag}${type === "boolean" ? "" : ` ${preset === undefined ? "…" : `[${preset}]`}`}`;
+  });
+  return `  ${name}: ${about}\n    ${[...flags, "--json"].join("  ")}`;
 }
 
 if (import.meta.main) process.exitCode = await bench(process.argv.slice(2));

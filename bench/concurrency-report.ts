@@ -1,6 +1,7 @@
 // What `bench concurrency` shows of its figures. Pure.
 import { type Column, table } from "../worker/cli/terminal.ts";
-import type { Figures } from "./figures.ts";
+import { complaints, type Figures, isSound, medianFigures } from "./figures.ts";
+import { median } from "./statistics.ts";
 import { atLeast, digits, percent } from "./table.ts";
 
 export type Level = {
@@ -38,9 +39,26 @@ function row(level: Level): string[] {
   ];
 }
 
-/** The completion rate of the last level against the first. */
-export function rateGrowth(levels: readonly Pick<Level, "completionTokensPerSecond">[]): number {
-  return levels.at(-1)!.completionTokensPerSecond / levels[0]!.completionTokensPerSecond;
+/** One level's waves as one: medians, failures added up. */
+export function medianLevel(waves: readonly Level[]): Level {
+  const cpu = waves.flatMap(({ cpuMsPerToken }) => cpuMsPerToken ?? []);
+  return {
+    concurrency: waves[0]!.concurrency,
+    ...medianFigures(waves),
+    ...(cpu.length > 0 && { cpuMsPerToken: median(cpu) }),
+  };
+}
+
+export const spoiledLines = (levels: readonly Level[]) =>
+  levels.flatMap((level) => complaints(level).map((words) => `at ${level.concurrency}: ${words}`));
+
+type Rated = Pick<Level, "completionTokensPerSecond" | "failures" | "uneven">;
+
+/** The completion rate of the last level against the first; NaN where one of the two is spoiled. */
+export function rateGrowth(levels: readonly Rated[]): number {
+  const [first, last] = [levels[0]!, levels.at(-1)!];
+  if (!isSound(first) || !isSound(last)) return Number.NaN;
+  return last.completionTokensPerSecond / first.completionTokensPerSecond;
 }
 
 /** What batching alone gains: how much less CPU time a token costs at the last level than at the first. */

@@ -1,21 +1,24 @@
-// `bench concurrency`: how the completion rate of one server grows with the requests that run at once. Any server with
-// OpenAI's API, by --url; without it, our own engine on a random model.
+// `bench concurrency`: how the completion rate of one server grows with the requests that run at once. The levels take turns.
+import { randomInt } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { type Bench, oneOf, type Print, type Values, whole, wholes } from "./arguments.ts";
+import { type Bench, whole, wholes } from "./arguments.ts";
 import {
   concurrencyTable,
   type Level,
+  medianLevel,
   rateGrowth,
+  spoiledLines,
   TARGET,
   tokensPerCpuGrowth,
 } from "./concurrency-report.ts";
+import { lengthOf, type Server, serverFor } from "./concurrency-server.ts";
 import { cpuSeconds } from "./cpu-time.ts";
-import { startOurEngine } from "./engine-process.ts";
 import { figuresOf } from "./figures.ts";
-import { completion, runLoad, type Target, type Wave } from "./load.ts";
-import { factsLine, machine, modelFile, modelWords } from "./machine.ts";
-import { lengthFor, textOf } from "./prompts.ts";
-import { FORMATS, smallModel } from "./random-model.ts";
+import { interleave } from "./interleave.ts";
+import { completion, runLoad } from "./load.ts";
+import { factsLine, machine } from "./machine.ts";
+import { textOf } from "./prompts.ts";
+import type { Print, Session } from "./session.ts";
 import { digits, mark } from "./table.ts";
 
 const PROMPT_TOKENS = 1_550;
@@ -31,120 +34,79 @@ export const concurrency: Bench = {
     token: { type: "string" },
     format: { type: "string", default: "Q4_0" },
     threads: { type: "string", default: String(Math.min(2, availableParallelism())) },
-    rounds: { type: "string", default: "2" },
+    rounds: { type: "string", default: "3" },
     warm: { type: "boolean", default: false },
     levels: { type: "string", default: LEVELS },
     wide: { type: "boolean", default: false },
+    seed: { type: "string" },
   },
-  async run(values, print) {
+  async run(values, session) {
     await using stack = new AsyncDisposableStack();
+    const { print, signal } = session;
     const levels = wholes(values.wide === true ? { levels: WIDE } : values, "levels");
     const rounds = whole(values, "rounds");
-    const server = await serverFor(values, Math.max(...levels));
+    // Another one in every run: a server that stayed up, or kept what it read, has seen the last run's prompts.
+    const seed = values.seed === undefined ? randomInt(1, 1_000_000) : whole(values, "seed");
+    const isWarm = values.warm === true;
+    const server = await serverFor(values, Math.max(...levels), session);
     stack.defer(() => server.stop());
-    const facts = { ...machine(), ...server.facts };
-    print(factsLine(machine(), server.facts));
-    const prompts = new Prompts(await lengthOf(server), values.warm === true);
-    const seen = values.warm === true ? "that the server has seen before" : "that the server has not seen";
+    print(factsLine(machine(), { ...server.facts, seed }));
+    const length = await lengthOf(PROMPT_TOKENS, server, signal);
+    let next = seed;
+    const newPrompt = () => textOf(length, isWarm ? seed : next++);
     print(
-      `waves of one prompt for all, about ${PROMPT_TOKENS} tokens ${seen}; ${ANSWER_TOKENS} out; ${rounds} waves a level\n`,
+      `waves of one prompt for all, about ${PROMPT_TOKENS} tokens that the server has ${isWarm ? "" : "not "}seen; ` +
+        `${ANSWER_TOKENS} out; the levels take turns, medians of ${rounds} waves each\n`,
     );
-    if (values.warm === true) await runLoad([completion(prompts.next(), 1, server.model)], server, 1);
-    const measured: Level[] = [];
-    for (const level of levels) measured.push(await measureLevel(server, prompts, level, rounds));
-    return { facts, ...report(measured, print) };
+    if (isWarm) await runLoad([completion(newPrompt(), 1, server.more)], server, 1, signal);
+    const measured = await takeTurns(server, newPrompt, { levels, rounds }, session);
+    return { facts: { ...machine(), ...server.facts }, rounds, seed, ...report(measured, print) };
   },
 };
 
-type Server = Target & {
-  model: string | undefined;
-  /** Of our own engine. */
-  pid?: number;
-  facts: Record<string, string | number>;
-  stop(): Promise<void>;
-};
+type Plan = { levels: readonly number[]; rounds: number };
 
-async function serverFor(values: Values, slots: number): Promise<Server> {
-  const { url, token, model } = values as Record<string, string | undefined>;
-  if (url !== undefined) {
-    const facts = { server: url, ...(model !== undefined && { model }) };
-    return { url, token, model, facts, stop: async () => {} };
+async function takeTurns(
+  server: Server,
+  newPrompt: () => string,
+  { levels, rounds }: Plan,
+  { signal }: Session,
+): Promise<Level[]> {
+  const waves: Level[] = [];
+  for (const level of interleave(levels, rounds)) {
+    waves.push(await measureWave(server, newPrompt(), level, signal));
+    process.stderr.write(`measured ${level}\n`);
   }
-  const threads = whole(values, "threads");
-  const path = model ?? (await smallModel(oneOf(values, "format", FORMATS)));
-  const contextSize = 2_048;
-  const engine = await startOurEngine({
-    model: path,
-    backend: "node-llama-cpp",
-    slots,
-    threads,
-    contextSize,
-  });
-  const facts = { server: "our engine", model: modelWords(modelFile(path)), threads, slots };
-  return { url: engine.url, token: undefined, model: undefined, pid: engine.pid, facts, stop: engine.stop };
+  return levels.map((level) => medianLevel(waves.filter(({ concurrency }) => concurrency === level)));
 }
 
-/** How many characters make a prompt of the wanted length, found by asking. */
-async function lengthOf({ model, ...target }: Server): Promise<number> {
-  const probe = textOf(400, 999);
-  const tokens = promptTokensOf(await runLoad([completion(probe, 1, model)], target, 1));
-  return lengthFor(PROMPT_TOKENS, { characters: probe.length, tokens });
-}
-
-/** Warm, it is always the same one; else no two begin alike. */
-class Prompts {
-  readonly #length: number;
-  readonly #warm: boolean;
-  #seed = 5;
-
-  constructor(length: number, warm: boolean) {
-    this.#length = length;
-    this.#warm = warm;
-  }
-
-  next(): string {
-    return textOf(this.#length, this.#warm ? this.#seed : this.#seed++);
-  }
-}
-
-function promptTokensOf({ answers: [answer] }: Wave): number {
-  if (answer?.failure === undefined) return answer!.promptTokens;
-  throw new Error(`The server does not answer as it should: ${answer.failure}`);
-}
-
-async function measureLevel(server: Server, prompts: Prompts, level: number, rounds: number): Promise<Level> {
+async function measureWave(
+  server: Server,
+  prompt: string,
+  level: number,
+  signal: AbortSignal,
+): Promise<Level> {
+  const call = completion(prompt, ANSWER_TOKENS, server.more);
   const before = server.pid === undefined ? undefined : cpuSeconds(server.pid);
-  const wave: Wave = { wallMs: 0, answers: [] };
-  for (let round = 0; round < rounds; round++) {
-    const call = completion(prompts.next(), ANSWER_TOKENS, server.model);
-    const { wallMs, answers } = await runLoad(Array<typeof call>(level).fill(call), server, level);
-    wave.wallMs += wallMs;
-    wave.answers.push(...answers);
-  }
-  const cpu = before === undefined ? undefined : cpuSeconds(server.pid!) - before;
-  process.stderr.write(`measured ${level}\n`);
+  const wave = await runLoad(Array<typeof call>(level).fill(call), server, level, signal);
   const figures = figuresOf(wave, ANSWER_TOKENS);
   const tokens = figures.completionTokensPerSecond * figures.wallSeconds;
   return {
     concurrency: level,
     ...figures,
-    ...(cpu !== undefined && { cpuMsPerToken: (cpu * 1_000) / tokens }),
+    ...(before !== undefined && { cpuMsPerToken: ((cpuSeconds(server.pid!) - before) * 1_000) / tokens }),
   };
 }
 
 function report(levels: readonly Level[], print: Print): object {
   print(concurrencyTable(levels));
-  for (const { concurrency: level, firstFailure } of levels)
-    if (firstFailure !== undefined) print(`at ${level} a request failed: ${firstFailure}`);
-  const growth = rateGrowth(levels);
-  const top = levels.at(-1)!.concurrency;
-  print(
-    `\ncompletion tokens/s at ${top} against ${levels[0]!.concurrency}: ${digits(growth, 2)}x  ${mark(growth, TARGET)}`,
-  );
-  const cpuGrowth = tokensPerCpuGrowth(levels);
+  for (const line of spoiledLines(levels)) print(line);
+  const [growth, cpuGrowth] = [rateGrowth(levels), tokensPerCpuGrowth(levels)];
+  const against = `at ${levels.at(-1)!.concurrency} against ${levels[0]!.concurrency}`;
+  print(`\ncompletion tokens/s ${against}: ${digits(growth, 2)}x  ${mark(growth, TARGET)}`);
   if (cpuGrowth !== undefined)
     print(
-      `completion tokens for each CPU second at ${top} against ${levels[0]!.concurrency}: ${digits(cpuGrowth, 2)}x (holds on a busy machine)`,
+      `completion tokens for each CPU second ${against}: ${digits(cpuGrowth, 2)}x (holds on a busy machine)`,
     );
   return { levels, growth, cpuGrowth, target: TARGET.value };
 }

@@ -9,18 +9,36 @@ const IS_LINUX = process.platform === "linux";
 
 /** User and system time of all threads together. */
 export function cpuSeconds(pid: number): number {
-  return IS_LINUX ? statSeconds(readFileSync(`/proc/${pid}/stat`, "utf8")) : clockSeconds(ps(pid, "cputime"));
+  return IS_LINUX ? statSeconds(proc(pid, "stat")) : clockSeconds(ps(pid, "cputime"));
 }
 
 /** The part of it that the main thread used: in a Node process, all JavaScript. Undefined where it cannot be told. */
 export function mainThreadSeconds(pid: number): number | undefined {
-  return IS_LINUX ? statSeconds(readFileSync(`/proc/${pid}/task/${pid}/stat`, "utf8")) : undefined;
+  return IS_LINUX ? statSeconds(proc(pid, `task/${pid}/stat`)) : undefined;
 }
 
 /** Resident memory in bytes. */
 export function residentBytes(pid: number): number {
   if (!IS_LINUX) return Number(ps(pid, "rss")) * 1_024;
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1_024;
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(proc(pid, "status"))?.[1]) * 1_024;
+}
+
+/** Resident memory in bytes of it and of all it has started. */
+export function familyBytes(pid: number): number {
+  return sumOfFamily(execFileSync("ps", ["-A", "-o", "pid=,ppid=,rss="], { encoding: "utf8" }), pid) * 1_024;
+}
+
+/** From ps's lines of id, parent's id and a number: the sum of that number over a process and its descendants. */
+export function sumOfFamily(text: string, pid: number): number {
+  const all = text
+    .trim()
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/).map(Number));
+  const of = (id: number): number => {
+    const own = all.find(([one]) => one === id)?.[2] ?? 0;
+    return all.filter(([, parent]) => parent === id).reduce((total, [child]) => total + of(child!), own);
+  };
+  return of(pid);
 }
 
 /** The text of /proc/PID/stat. The name in parentheses may hold anything, so fields are counted from its end. */
@@ -36,9 +54,13 @@ export function clockSeconds(text: string): number {
   return Number(days) * 86_400 + seconds;
 }
 
-function ps(pid: number, column: string): string {
+const proc = (pid: number, file: string) => read(pid, () => readFileSync(`/proc/${pid}/${file}`, "utf8"));
+const ps = (pid: number, column: string) =>
+  read(pid, () => execFileSync("ps", ["-o", `${column}=`, "-p", String(pid)], { encoding: "utf8" }));
+
+function read(pid: number, how: () => string): string {
   try {
-    return execFileSync("ps", ["-o", `${column}=`, "-p", String(pid)], { encoding: "utf8" });
+    return how();
   } catch (cause) {
     throw new KamadoError("engine_unavailable", `Process ${pid} has ended while it was measured.`, { cause });
   }

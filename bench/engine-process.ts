@@ -1,6 +1,7 @@
 // Our engine as a process of its own, started as the worker starts it.
 import { EngineChild, type EngineFlags } from "../worker/engine/child.ts";
 import { KamadoError } from "../worker/errors.ts";
+import type { Session } from "./session.ts";
 
 /** A server under measurement. */
 export type ServerProcess = { url: string; pid: number; stop(): Promise<void> };
@@ -8,25 +9,39 @@ export type ServerProcess = { url: string; pid: number; stop(): Promise<void> };
 const STOP_MS = 15_000;
 
 /** Resolves when it can serve. Without the supervisor: an engine that falls over must end the measurement, not spoil it. */
-export function startOurEngine(flags: EngineFlags): Promise<ServerProcess> {
+export async function startOurEngine(flags: EngineFlags, session: Session): Promise<ServerProcess> {
   const { promise, resolve, reject } = Promise.withResolvers<ServerProcess>();
   let url = "";
+  let [isReady, isStopping] = [false, false];
   const child = new EngineChild(
     { port: 0, logLevel: "error", ...flags },
     {
       onLog: () => {},
       onEvent: (event) => {
         if (event.event === "listening") url = event.url;
-        else if (event.event === "ready") resolve({ url, pid: child.pid!, stop: () => child.stop(STOP_MS) });
+        else if (event.event === "failed") reject(failed(`Our engine cannot start: ${event.reason}`));
         else {
-          child.kill();
-          reject(new KamadoError("engine_unavailable", `Our engine cannot start: ${event.reason}`));
+          isReady = true;
+          resolve({ url, pid: child.pid!, stop });
         }
       },
       onExit: (how, lastWords) => {
-        reject(new KamadoError("engine_unavailable", `Our engine ended (${how}). ${lastWords}`));
+        const why = failed(`Our engine ended (${how}). ${lastWords}`.trim());
+        reject(why);
+        if (isReady && !isStopping) session.end(why);
       },
     },
   );
-  return promise;
+  const stop = () => {
+    isStopping = true;
+    return child.stop(STOP_MS);
+  };
+  try {
+    return await session.during(promise);
+  } catch (thrown) {
+    child.kill();
+    throw thrown;
+  }
 }
+
+const failed = (words: string) => new KamadoError("engine_unavailable", words);

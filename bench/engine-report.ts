@@ -1,5 +1,6 @@
 // What `bench engine` shows of its figures, and which of its targets they meet. Pure but for terminal colours.
 import { type Column, table } from "../worker/cli/terminal.ts";
+import { complaints, isSound } from "./figures.ts";
 import type { Sample } from "./sample.ts";
 import { atLeast, atMost, digits, mark, meets, percent, type Target } from "./table.ts";
 
@@ -8,21 +9,25 @@ export type Level = {
   concurrency: number;
   warm: { ours: Sample; theirs: Sample };
   first: { ours: Sample; theirs: Sample; restarted: Sample };
-  /** The largest cached share a first wave can have. */
-  possibleCachedShare: number;
+  /** The largest cached share a first wave can have: when nobody has seen its beginning, and when it was kept. */
+  possible: { unseen: number; restarted: number };
 };
 
 const RATIOS: Record<number, Target> = { 1: atMost(1.02), 8: atMost(0.87), 16: atMost(0.87) };
-/** How much of what a first wave can share is to be shared. */
+/** Of the prompt tokens after a restart; of what is possible where nobody has seen them. */
 const SHARED = atLeast(0.8);
 const SHARED_FROM = 4;
 
-export const cpuRatio = ({ warm }: Level) => warm.ours.cpuSecondsPerJob / warm.theirs.cpuSecondsPerJob;
+/** NaN where a request failed or an answer was not as long as was asked for: then costs say nothing. */
+const sound = (value: number, ...samples: readonly Sample[]) => (samples.every(isSound) ? value : Number.NaN);
+
+export function cpuRatio({ warm: { ours, theirs } }: Level): number {
+  return sound(ours.cpuSecondsPerJob / theirs.cpuSecondsPerJob, ours, theirs);
+}
 const cpuTarget = ({ concurrency }: Level) => RATIOS[concurrency];
 const shareTarget = ({ concurrency }: Level) => (concurrency >= SHARED_FROM ? SHARED : undefined);
-/** Of what could have been shared. */
-export const sharedPart = (sample: Sample, { possibleCachedShare }: Level) =>
-  sample.cachedShare / possibleCachedShare;
+const unseenShare = ({ first: { ours }, possible }: Level) => sound(ours.cachedShare / possible.unseen, ours);
+const restartedShare = ({ first: { restarted } }: Level) => sound(restarted.cachedShare, restarted);
 
 const right = (title: string): Column => ({ title, align: "right" });
 
@@ -76,47 +81,52 @@ export function coldTable(levels: readonly Level[]): string {
     right("TTFT ms"),
     right("cached"),
     right("possible"),
-    { title: "target (of what is possible)" },
+    { title: "target" },
   ];
   return table(columns, levels.flatMap(coldRows));
 }
 
 function coldRows(level: Level): string[][] {
   const { theirs, ours, restarted } = level.first;
-  const row = (who: string, sample: Sample, target: Target | undefined) => [
+  const row = (who: string, sample: Sample, possible: number, verdict: string) => [
     String(level.concurrency),
     who,
     digits(sample.cpuSecondsPerJob, 3),
-    digits(sample.cpuSecondsPerJob / theirs.cpuSecondsPerJob, 3),
+    digits(sound(sample.cpuSecondsPerJob / theirs.cpuSecondsPerJob, sample, theirs), 3),
     digits(sample.ttftMs, 0),
     percent(sample.cachedShare),
-    percent(level.possibleCachedShare),
-    mark(sharedPart(sample, level), target),
+    percent(possible),
+    verdict,
   ];
   const target = shareTarget(level);
+  const ofPossible = target && `${mark(unseenShare(level), target)} of what is possible`;
   return [
-    row("llama-server", theirs, undefined),
-    row("ours", ours, target),
-    row("ours after a restart", restarted, target),
+    row("llama-server", theirs, level.possible.unseen, ""),
+    row("ours", ours, level.possible.unseen, ofPossible ?? ""),
+    row("ours after a restart", restarted, level.possible.restarted, mark(restartedShare(level), target)),
   ];
 }
 
 export function targetsMet(levels: readonly Level[]): { met: number; of: number } {
   const verdicts = levels.flatMap((level) => {
     const [cpu, share] = [cpuTarget(level), shareTarget(level)];
-    const { ours, restarted } = level.first;
-    const shares = share ? [ours, restarted].map((sample) => meets(sharedPart(sample, level), share)) : [];
+    const shares = share ? [unseenShare, restartedShare].map((of) => meets(of(level), share)) : [];
     return [...(cpu ? [meets(cpuRatio(level), cpu)] : []), ...shares];
   });
   return { met: verdicts.filter(Boolean).length, of: verdicts.length };
 }
 
-/** Why requests failed, once for each who. */
+/** What spoils a row, in words. */
 export function failureLines(levels: readonly Level[]): string[] {
-  return levels.flatMap(({ concurrency, warm, first }) =>
-    Object.entries({ ...warm, "ours, first wave": first.ours, "theirs, first wave": first.theirs }).flatMap(
-      ([who, { firstFailure }]) =>
-        firstFailure === undefined ? [] : [`C=${concurrency}, ${who}: a request failed: ${firstFailure}`],
-    ),
-  );
+  return levels.flatMap(({ concurrency, warm, first }) => {
+    const all = {
+      ...warm,
+      "ours, first wave": first.ours,
+      "theirs, first wave": first.theirs,
+      "ours after a restart": first.restarted,
+    };
+    return Object.entries(all).flatMap(([who, sample]) =>
+      complaints(sample).map((words) => `C=${concurrency}, ${who}: ${words}`),
+    );
+  });
 }

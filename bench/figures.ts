@@ -1,6 +1,7 @@
-// From the answers of one wave to the figures of a table. Pure.
-import type { Answer, Wave } from "./load.ts";
-import { mean, percentile, sum } from "./statistics.ts";
+// From the answers of one wave to the figures of a table, and from several waves to one. Pure.
+import type { Answer } from "./answer-reader.ts";
+import type { Wave } from "./load.ts";
+import { mean, median, percentile, sum } from "./statistics.ts";
 
 export type Figures = {
   requests: number;
@@ -58,7 +59,45 @@ export function figuresOf({ wallMs, answers }: Wave, wantedTokens: number): Figu
   };
 }
 
-function middle(values: readonly (number | undefined)[]): number | undefined {
+/** Each figure's median over the rounds; what counts something is added up. */
+export function medianFigures(rounds: readonly Figures[]): Figures {
+  const of = (take: (figures: Figures) => number) => median(rounds.map(take));
+  const total = (name: "requests" | "failures" | "uneven") => sum(rounds.map((round) => round[name]));
+  const firstFailure = rounds.find(({ failures }) => failures > 0)?.firstFailure;
+  return {
+    requests: total("requests"),
+    failures: total("failures"),
+    ...(firstFailure !== undefined && { firstFailure }),
+    uneven: total("uneven"),
+    wallSeconds: of(({ wallSeconds }) => wallSeconds),
+    endToEndMs: {
+      mean: of(({ endToEndMs }) => endToEndMs.mean),
+      p50: of(({ endToEndMs }) => endToEndMs.p50),
+      p95: of(({ endToEndMs }) => endToEndMs.p95),
+      p99: of(({ endToEndMs }) => endToEndMs.p99),
+    },
+    ttftMs: middle(rounds.map(({ ttftMs }) => ttftMs)),
+    tpotMs: middle(rounds.map(({ tpotMs }) => tpotMs)),
+    promptTokensPerSecond: of(({ promptTokensPerSecond }) => promptTokensPerSecond),
+    completionTokensPerSecond: of(({ completionTokensPerSecond }) => completionTokensPerSecond),
+    cachedShare: of(({ cachedShare }) => cachedShare),
+  };
+}
+
+/** Whether every request was answered, and as long as was asked for: other figures may not be compared. */
+export const isSound = ({ failures, uneven }: Pick<Figures, "failures" | "uneven">) =>
+  failures === 0 && uneven === 0;
+
+/** What spoils them, in words. */
+export function complaints({ failures, uneven, firstFailure }: Figures): string[] {
+  return [
+    ...(failures > 0 ? [`${failures} failed, the first: ${firstFailure ?? "without words"}`] : []),
+    ...(uneven > 0 ? [`${uneven} answers are not as long as was asked for`] : []),
+  ];
+}
+
+/** The median of those that are known. */
+export function middle(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
-  return known.length === 0 ? undefined : percentile(known, 50);
+  return known.length === 0 ? undefined : median(known);
 }

@@ -1,32 +1,43 @@
 // llama.cpp's own server beside which ours is measured: where it is found, and how it runs.
 import { existsSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, loadConfig } from "../worker/config.ts";
 import { KamadoError } from "../worker/errors.ts";
 import { findLlamaServer } from "../worker/llama-server/place.ts";
 import type { ServerProcess } from "./engine-process.ts";
-import { type Guarded, startGuarded } from "./guarded-process.ts";
+import { freePort } from "./free-port.ts";
+import { startGuarded } from "./guarded-process.ts";
+import type { Session } from "./session.ts";
 
 export type LlamaServerOptions = { model: string; slots: number; contextSize: number; threads: number };
 
 const LOAD_MS = 120_000;
 
-/** KAMADO_LLAMA_SERVER, else the one that was installed. Throws `config_invalid`, which says how to get one. */
-export function findProgram({ engine, dataDir }: Pick<Config, "engine" | "dataDir"> = loadConfig()): string {
+type Where = Pick<Config, "engine" | "dataDir">;
+
+/** KAMADO_LLAMA_SERVER, else the one that was installed, if one was. Throws `config_invalid` for a wrong name. */
+export function programIn({ engine, dataDir }: Where = loadConfig()): string | undefined {
   const named = engine.llamaServer;
   if (named !== undefined && !existsSync(named))
     throw new KamadoError("config_invalid", `KAMADO_LLAMA_SERVER: there is no file ${named}.`);
-  const found = named ?? findLlamaServer(dataDir);
+  return named ?? findLlamaServer(dataDir);
+}
+
+/** Throws `config_invalid`, which says how to get one. */
+export function findProgram(config?: Where): string {
+  const found = programIn(config);
   if (found !== undefined) return found;
   const how =
     "`kamado engine install-llama-server` builds one; or set KAMADO_LLAMA_SERVER to the path of yours";
-  throw new KamadoError("config_invalid", `There is no llama-server to measure against: ${how}.`);
+  throw new KamadoError("config_invalid", `There is no llama-server to run: ${how}.`);
 }
 
 /** One slot has the whole of `contextSize`, as with ours. Resolves when it can serve. */
-export async function startLlamaServer(program: string, options: LlamaServerOptions): Promise<ServerProcess> {
-  const { model, slots, contextSize, threads } = options;
+export async function startLlamaServer(
+  program: string,
+  { model, slots, contextSize, threads }: LlamaServerOptions,
+  session: Session,
+): Promise<ServerProcess> {
   const port = await freePort();
   const numbers = {
     port,
@@ -37,29 +48,25 @@ export async function startLlamaServer(program: string, options: LlamaServerOpti
   };
   const flags = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const server = await startGuarded(program, ["--model", model, "--host", "127.0.0.1", ...flags]);
+  void server.fell.then((words) => session.end(failed(`llama-server ended.\n${words}`)));
   const url = `http://127.0.0.1:${port}`;
   try {
-    await healthy(url, server);
+    await healthy(url, session.signal);
   } catch (thrown) {
     await server.stop();
-    throw thrown;
+    throw session.signal.aborted ? session.signal.reason : thrown;
   }
   return { url, pid: server.pid, stop: server.stop };
 }
 
-async function healthy(url: string, server: Guarded): Promise<void> {
-  for (const end = performance.now() + LOAD_MS; performance.now() < end; await sleep(100)) {
-    const answer = await fetch(`${url}/health`).catch(() => undefined);
+async function healthy(url: string, signal: AbortSignal): Promise<void> {
+  const end = performance.now() + LOAD_MS;
+  while (performance.now() < end) {
+    const answer = await fetch(`${url}/health`, { signal }).catch(() => undefined);
     if (answer?.ok) return;
-    if (!answer && server.hasEnded()) break;
+    await sleep(100, undefined, { signal });
   }
-  throw new KamadoError("engine_unavailable", `llama-server does not serve.\n${server.lastWords()}`);
+  throw failed(`llama-server does not serve after ${LOAD_MS / 1_000} s.`);
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
+const failed = (words: string) => new KamadoError("engine_unavailable", words);

@@ -1,19 +1,24 @@
 // `bench memory`: whether the engine's memory grows with the requests it has answered.
-import { type Column, table } from "../worker/cli/terminal.ts";
-import { type Bench, oneOf, whole } from "./arguments.ts";
-import { residentBytes } from "./cpu-time.ts";
-import { startOurEngine } from "./engine-process.ts";
+import type { EngineFlags } from "../worker/engine/child.ts";
+import { type Bench, fileOf, oneOf, whole } from "./arguments.ts";
+import { familyBytes } from "./cpu-time.ts";
+import { type ServerProcess, startOurEngine } from "./engine-process.ts";
 import { figuresOf } from "./figures.ts";
+import { findProgram } from "./llama-server-process.ts";
 import { completion, runLoad } from "./load.ts";
 import { factsLine, machine, modelFile, modelWords } from "./machine.ts";
+import { growthOf, memoryTable, TARGET, type Tenth } from "./memory-report.ts";
 import { promptsOf } from "./prompts.ts";
 import { tinyModel } from "./random-model.ts";
-import { digits, megabytes } from "./table.ts";
+import { mark, megabytes, percent } from "./table.ts";
 
-const BACKENDS = ["node-llama-cpp", "scripted"] as const;
+const BACKENDS = ["node-llama-cpp", "llama-node", "llama-server", "scripted"] as const;
 const TENTHS = 10;
 const CONCURRENCY = 8;
+const SHAPE = { shared: 40, own: 24 };
 const ANSWER_TOKENS = 8;
+/** llama-server keeps up to 1 GiB of all it has read: only what it is asked over and over shows whether it grows besides. */
+const DISTINCT: Partial<Record<(typeof BACKENDS)[number], number>> = { "llama-server": 500 };
 
 export const memory: Bench = {
   about: "the engine's resident memory over many short requests",
@@ -22,99 +27,60 @@ export const memory: Bench = {
     requests: { type: "string", default: "10000" },
     model: { type: "string" },
   },
-  async run(values, print) {
+  async run(values, session) {
+    const { print } = session;
     const backend = oneOf(values, "backend", BACKENDS);
     const requests = whole(values, "requests");
-    const model = typeof values.model === "string" ? values.model : await tinyModel();
-    const isScripted = backend === "scripted";
-    const file = isScripted ? undefined : modelFile(model);
-    const engine = await startOurEngine({
+    const model = backend === "scripted" ? undefined : (fileOf(values, "model") ?? (await tinyModel()));
+    const file = model === undefined ? undefined : modelFile(model);
+    const flags: EngineFlags = {
       backend,
       slots: CONCURRENCY,
-      ...(!isScripted && { model, threads: 1, contextSize: 512 }),
-    });
-    try {
-      const words = { backend, ...(file && { model: modelWords(file) }), requests, "at once": CONCURRENCY };
-      print(`${factsLine(machine(), words)}\n`);
-      const tenths = await measureTenths(engine, requests);
-      print(memoryTable(tenths));
-      const growth = growthOf(tenths);
-      const late = lateGrowthOf(tenths);
-      print(
-        `\ngrowth after the first tenth: ${megabytes(growth)} MB; over the highest of the first half: ${megabytes(late)} MB`,
-      );
-      return {
-        machine: machine(),
-        model: file,
-        backend,
-        requests,
-        tenths,
-        growthBytes: growth,
-        lateGrowthBytes: late,
-      };
-    } finally {
-      await engine.stop();
-    }
+      ...(model !== undefined && { model, threads: 1, contextSize: 512 }),
+      ...(backend === "llama-server" && { llamaServer: findProgram() }),
+    };
+    await using stack = new AsyncDisposableStack();
+    const engine = await startOurEngine(flags, session);
+    stack.defer(() => engine.stop());
+    const words = { backend, ...(file && { model: modelWords(file) }), requests, "at once": CONCURRENCY };
+    print(`${factsLine(machine(), words)}\n`);
+    const tenths = await measureTenths(engine, { requests, distinct: DISTINCT[backend] }, session.signal);
+    print(`${memoryTable(tenths)}\n`);
+    const growth = growthOf(tenths);
+    const from = tenths[1]!.requests;
+    print(
+      `growth from request ${from} to ${requests}: ${megabytes(growth.bytes)} MB, ${percent(growth.share)} of what was resident  ${mark(growth.share, TARGET)}`,
+    );
+    return { machine: machine(), model: file, backend, requests, tenths, growth };
   },
 };
 
-export type Tenth = {
-  requests: number;
-  residentBytes: number;
-  requestsPerSecond: number;
-  failures: number;
-  uneven: number;
-};
-
-async function measureTenths(engine: { url: string; pid: number }, requests: number): Promise<Tenth[]> {
+async function measureTenths(
+  engine: ServerProcess,
+  { requests, distinct }: { requests: number; distinct: number | undefined },
+  signal: AbortSignal,
+): Promise<Tenth[]> {
   const tenths: Tenth[] = [];
   for (let tenth = 1; tenth <= TENTHS; tenth++) {
-    const [from, to] = [tenth - 1, tenth].map((part) => Math.round((requests * part) / TENTHS)) as [
-      number,
-      number,
-    ];
-    const prompts = promptsOf({ shared: 40, own: 24 }, to - from, tenth);
-    const wave = await runLoad(
-      prompts.map((prompt) => completion(prompt, ANSWER_TOKENS)),
-      engine,
-      CONCURRENCY,
+    const from = tenths.at(-1)?.requests ?? 0;
+    const to = Math.round((requests * tenth) / TENTHS);
+    const prompts = promptsOf(SHAPE, distinct ?? to - from, distinct === undefined ? tenth : 1);
+    const calls = Array.from({ length: to - from }, (_, at) =>
+      completion(prompts[at % prompts.length]!, ANSWER_TOKENS),
     );
-    const { failures, firstFailure, uneven } = figuresOf(wave, ANSWER_TOKENS);
+    const { failures, firstFailure, uneven, wallSeconds } = figuresOf(
+      await runLoad(calls, engine, CONCURRENCY, signal),
+      ANSWER_TOKENS,
+    );
     if (firstFailure !== undefined) process.stderr.write(`a request failed: ${firstFailure}\n`);
-    const rate = (to - from) / (wave.wallMs / 1_000);
+    const requestsPerSecond = (to - from) / wallSeconds;
     tenths.push({
       requests: to,
-      residentBytes: residentBytes(engine.pid),
-      requestsPerSecond: rate,
+      residentBytes: familyBytes(engine.pid),
+      requestsPerSecond,
       failures,
       uneven,
     });
   }
   return tenths;
-}
-
-/** What came on top after the first tenth, in which caches fill and code is compiled. */
-export const growthOf = (tenths: readonly Pick<Tenth, "residentBytes">[]) =>
-  tenths.at(-1)!.residentBytes - tenths[0]!.residentBytes;
-
-/** What stands at the end above all of the first half: near or below zero when the memory has come to rest. */
-export function lateGrowthOf(tenths: readonly Pick<Tenth, "residentBytes">[]): number {
-  const firstHalf = tenths.slice(0, Math.ceil(tenths.length / 2));
-  return tenths.at(-1)!.residentBytes - Math.max(...firstHalf.map(({ residentBytes: bytes }) => bytes));
-}
-
-function memoryTable(tenths: readonly Tenth[]): string {
-  const columns = ["requests", "RSS MB", "since the first tenth", "requests/s", "failed"];
-  const first = tenths[0]!.residentBytes;
-  const rows = tenths.map(({ requests, residentBytes: bytes, requestsPerSecond, failures }) => [
-    String(requests),
-    megabytes(bytes),
-    megabytes(bytes - first),
-    digits(requestsPerSecond, 0),
-    String(failures),
-  ]);
-  return table(
-    columns.map((title): Column => ({ title, align: "right" })),
-    rows,
-  );
 }

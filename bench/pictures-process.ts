@@ -1,8 +1,7 @@
 // The child of pictures.ts: runs the same requests on llama.node with nothing kept and with what is kept by default, and
-// tells what they cost. A process of its own, because the library prints prompts and ends its process when it fails.
+// tells what they cost. A process of its own, because the library prints prompts and ends its process when it fails. It
+// works in the folder it is given, and does not outlive who gave it.
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { type TextShape, TINY, TINY_EYES, writeEyes, writeTextModel } from "../models/random/models.ts";
@@ -126,7 +125,10 @@ async function grow(backend: Backend, hundreds: number): Promise<number[]> {
   return grown;
 }
 
-const folder = mkdtempSync(join(tmpdir(), "kamado-bench-"));
+// Native threads still work, and a plain exit would take their memory away under them.
+const die = () => process.kill(process.pid, "SIGKILL");
+process.once("disconnect", die);
+const folder = process.argv[2]!;
 const [model, mmproj, tiny, tinyEyes] = ["text", "eyes", "tiny", "tiny-eyes"].map((name) =>
   join(folder, `${name}.gguf`),
 ) as [string, string, string, string];
@@ -149,5 +151,5 @@ for (const [name, jobs] of Object.entries(WORK)) {
 const backend = await openLlamaNode({ ...shape, model: tiny, mmproj: tinyEyes });
 process.send!({ growth: await grow(backend, 10) } satisfies Growth);
 await backend.close();
-rmSync(folder, { recursive: true });
+process.off("disconnect", die);
 process.disconnect?.();

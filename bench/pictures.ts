@@ -1,10 +1,14 @@
 // `bench pictures`: what is saved on llama.node by keeping beginnings and pictures, against keeping nothing, in one run.
 import { fork } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { type Column, table } from "../worker/cli/terminal.ts";
+import { KamadoError } from "../worker/errors.ts";
 import type { Bench } from "./arguments.ts";
 import type { Cost, Growth, Measured } from "./pictures-process.ts";
+import type { Session } from "./session.ts";
 import { digits, megabytes, percent } from "./table.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
 
 const COLUMNS: Column[] = [
   { title: "" },
@@ -21,8 +25,9 @@ const COLUMNS: Column[] = [
 export const pictures: Bench = {
   about: "beginnings and pictures kept on llama.node, against nothing kept; and whether its memory grows",
   options: {},
-  async run(_, print) {
-    const { measured, growth } = await measure();
+  async run(_, session) {
+    const { print } = session;
+    const { measured, growth } = await measure(session);
     print(table(COLUMNS, measured.map(row)));
     print(`resident MB after each hundred of short requests: ${growth.map(megabytes).join(" ")}`);
     return { measured, growth };
@@ -41,10 +46,16 @@ function row({ name, jobs, without, kept, same }: Measured): string[] {
   ];
 }
 
-function measure(): Promise<{ measured: Measured[] } & Growth> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ measured: Measured[] } & Growth>();
+async function measure(session: Session): Promise<{ measured: Measured[] } & Growth> {
+  await using stack = new AsyncDisposableStack();
+  const folder = temporaryFolder(stack);
   const file = fileURLToPath(new URL("pictures-process.ts", import.meta.url));
-  const child = fork(file, { stdio: ["ignore", "ignore", "ignore", "ipc"] });
+  const child = fork(file, [folder], { stdio: ["ignore", "ignore", "ignore", "ipc"], detached: true });
+  const gone = once(child, "exit") as Promise<[number | null, string | null]>;
+  stack.defer(async () => {
+    child.kill("SIGKILL");
+    await gone;
+  });
   const measured: Measured[] = [];
   let growth: number[] = [];
   child.on("message", (one: Measured | Growth) => {
@@ -52,9 +63,10 @@ function measure(): Promise<{ measured: Measured[] } & Growth> {
     else measured.push(one);
     process.stderr.write("growth" in one ? "memory: measured\n" : `${one.name}: measured\n`);
   });
-  child.on("exit", (code) => {
-    if (code === 0) resolve({ measured, growth });
-    else reject(new Error(`the engine ended with ${code}`));
-  });
-  return promise;
+  const [code, signal] = await session.during(gone);
+  if (code === 0) return { measured, growth };
+  throw new KamadoError(
+    "engine_unavailable",
+    `The process with llama.node ended (${signal ?? `exit code ${code}`}).`,
+  );
 }

@@ -1,24 +1,14 @@
 // Prompts of a given length with no meaning, the same for the same seed. In the random models each of their characters is
 // one token; for other models their length is found by asking.
+import { seededRandom } from "./seeded-random.ts";
 
 // No letters that the random models' tokenizer merges (ye, no, th), no capitals, no digits.
 const LETTERS = "abcdefgijklmpqrsuvwxz";
 const WORD = 6;
 
-/** A small generator of numbers in 0..1 (mulberry32): the prompts of a run can be had again. */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** Words of five letters, exactly `length` characters. */
 export function textOf(length: number, seed: number): string {
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   const letter = () => LETTERS[Math.floor(random() * LETTERS.length)]!;
   return Array.from({ length }, (_, index) => (index % WORD === WORD - 1 ? " " : letter())).join("");
 }

@@ -8,15 +8,15 @@ export type Receiver = {
   url: string;
   /** Resolves when each of these jobs has delivered; rejects with the first that did not succeed. */
   all(ids: readonly string[]): Promise<void>;
-  /** How many results came in all, doubles too. */
-  received(): number;
+  /** The ids of all jobs whose results came, doubles too. */
+  received(): readonly string[];
   stop(): Promise<void>;
 };
 
 export async function startReceiver(): Promise<Receiver> {
   let missing = new Set<string>();
   let waited = Promise.withResolvers<void>();
-  let received = 0;
+  const received: string[] = [];
   const take = ({ data: { id, status, error } }: Event) => {
     if (!missing.delete(id)) return;
     if (status !== "succeeded")
@@ -26,8 +26,9 @@ export async function startReceiver(): Promise<Receiver> {
   const server = createServer(async (request, response) => {
     const body = await text(request);
     response.writeHead(204).end();
-    received += 1;
-    take(JSON.parse(body));
+    const event = JSON.parse(body) as Event;
+    received.push(event.data.id);
+    take(event);
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   return {

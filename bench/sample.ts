@@ -1,11 +1,12 @@
 // One measured wave of one server: its figures, and the CPU time its process used meanwhile.
 import { cpuSeconds, mainThreadSeconds } from "./cpu-time.ts";
 import type { ServerProcess } from "./engine-process.ts";
-import { type Figures, figuresOf } from "./figures.ts";
+import { type Figures, figuresOf, medianFigures, middle } from "./figures.ts";
 import { type Call, runLoad } from "./load.ts";
-import { median, sum } from "./statistics.ts";
+import { median } from "./statistics.ts";
 
-export type Sample = Omit<Figures, "endToEndMs"> & {
+export type Sample = Figures & {
+  /** For each good answer: what failed was not saved. */
   cpuSecondsPerJob: number;
   /** The part of it on the main thread: in our process all that is not llama.cpp. Undefined where it cannot be told. */
   mainThreadShare: number | undefined;
@@ -14,40 +15,29 @@ export type Sample = Omit<Figures, "endToEndMs"> & {
 export async function measure(
   server: ServerProcess,
   calls: readonly Call[],
-  concurrency: number,
-  wantedTokens: number,
+  how: { concurrency: number; tokens: number; signal: AbortSignal },
 ): Promise<Sample> {
   const [cpuBefore, mainBefore] = [cpuSeconds(server.pid), mainThreadSeconds(server.pid)];
-  const wave = await runLoad(calls, server, concurrency);
+  const wave = await runLoad(calls, server, how.concurrency, how.signal);
   const cpu = cpuSeconds(server.pid) - cpuBefore;
   const main = mainThreadSeconds(server.pid);
-  const { endToEndMs: _, ...figures } = figuresOf(wave, wantedTokens);
   return {
-    ...figures,
-    cpuSecondsPerJob: cpu / calls.length,
+    ...costOf(cpu, figuresOf(wave, how.tokens)),
     mainThreadShare: main === undefined || mainBefore === undefined ? undefined : (main - mainBefore) / cpu,
   };
 }
 
+/** NaN where no answer was good. */
+export function costOf(cpu: number, figures: Figures): Figures & Pick<Sample, "cpuSecondsPerJob"> {
+  const good = figures.requests - figures.failures;
+  return { ...figures, cpuSecondsPerJob: good === 0 ? Number.NaN : cpu / good };
+}
+
 /** Each figure's median over the rounds; failures and uneven answers are added up. */
 export function medianSample(samples: readonly Sample[]): Sample {
-  const of = (take: (sample: Sample) => number | undefined) => {
-    const known = samples.map(take).filter((value) => value !== undefined);
-    return known.length === 0 ? undefined : median(known);
-  };
-  const firstFailure = samples.find(({ failures }) => failures > 0)?.firstFailure;
   return {
-    requests: sum(samples.map(({ requests }) => requests)),
-    failures: sum(samples.map(({ failures }) => failures)),
-    ...(firstFailure !== undefined && { firstFailure }),
-    uneven: sum(samples.map(({ uneven }) => uneven)),
-    wallSeconds: of(({ wallSeconds }) => wallSeconds)!,
-    ttftMs: of(({ ttftMs }) => ttftMs),
-    tpotMs: of(({ tpotMs }) => tpotMs),
-    promptTokensPerSecond: of(({ promptTokensPerSecond }) => promptTokensPerSecond)!,
-    completionTokensPerSecond: of(({ completionTokensPerSecond }) => completionTokensPerSecond)!,
-    cachedShare: of(({ cachedShare }) => cachedShare)!,
-    cpuSecondsPerJob: of(({ cpuSecondsPerJob }) => cpuSecondsPerJob)!,
-    mainThreadShare: of(({ mainThreadShare }) => mainThreadShare),
+    ...medianFigures(samples),
+    cpuSecondsPerJob: median(samples.map(({ cpuSecondsPerJob }) => cpuSecondsPerJob)),
+    mainThreadShare: middle(samples.map(({ mainThreadShare }) => mainThreadShare)),
   };
 }

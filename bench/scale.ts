@@ -1,17 +1,22 @@
 // `bench scale`: several workers on one queue: how many jobs a second, and whether any job was done twice.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Column, table } from "../worker/cli/terminal.ts";
 import { type Bench, whole, wholes } from "./arguments.ts";
 import { type AwsProcess, startAwsProcess } from "./aws-process.ts";
 import { startOurEngine } from "./engine-process.ts";
 import { factsLine, machine } from "./machine.ts";
 import { type Receiver, startReceiver } from "./receiver.ts";
+import type { Session } from "./session.ts";
 import { atMost, digits, mark } from "./table.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
 import { sendAll, startWorker } from "./worker-process.ts";
 
 const ONCE = atMost(1);
+/** Short, so that a double that comes only when a lease has run out can be waited for. */
+const VISIBILITY_SECONDS = 10;
+const SETTLE_MS = 1_500 * VISIBILITY_SECONDS;
 
 export const scale: Bench = {
   about: "several workers on one queue: jobs a second, and how often each job was inferred and delivered",
@@ -21,7 +26,8 @@ export const scale: Bench = {
     slots: { type: "string", default: "2" },
     "answer-ms": { type: "string", default: "300" },
   },
-  async run(values, print) {
+  async run(values, session) {
+    const { print } = session;
     const [jobs, slots, answerMs] = ["jobs", "slots", "answer-ms"].map((flag) => whole(values, flag)) as [
       number,
       number,
@@ -31,7 +37,7 @@ export const scale: Bench = {
     print(`${factsLine(machine(), { jobs, "slots a worker": slots, "answer ms": answerMs })}\n`);
     const runs: Run[] = [];
     for (const workers of counts) {
-      runs.push(await measure({ workers, jobs, slots, answerMs }));
+      runs.push(await measure({ workers, jobs, slots, answerMs }, session));
       process.stderr.write(`measured ${workers}\n`);
     }
     print(runsTable(runs));
@@ -42,38 +48,36 @@ export const scale: Bench = {
 type Plan = { workers: number; jobs: number; slots: number; answerMs: number };
 type Run = Plan & { jobsPerSecond: number; inferencesPerJob: number; effectsPerJob: number };
 
-async function measure(plan: Plan): Promise<Run> {
+async function measure(plan: Plan, session: Session): Promise<Run> {
   const { workers, jobs, slots } = plan;
   await using stack = new AsyncDisposableStack();
-  const house = await open(plan, stack);
-  const { receiver, record } = house;
+  const house = await open(plan, session, stack);
   // Workers that still start must not count.
   await backlog(house, "warm", workers * slots);
-  const before = [inferences(record), receiver.received()] as const;
   const began = performance.now();
   await backlog(house, "scale", jobs);
   const seconds = (performance.now() - began) / 1_000;
+  await sleep(SETTLE_MS, undefined, { signal: session.signal });
   return {
     ...plan,
     jobsPerSecond: jobs / seconds,
-    inferencesPerJob: (inferences(record) - before[0]) / jobs,
-    effectsPerJob: (receiver.received() - before[1]) / jobs,
+    inferencesPerJob: inferences(house.record, "scale") / jobs,
+    effectsPerJob: house.receiver.received().filter((id) => id.startsWith("scale-")).length / jobs,
   };
 }
 
-type House = { aws: AwsProcess; receiver: Receiver; record: string };
+type House = { session: Session; aws: AwsProcess; receiver: Receiver; record: string };
 
-async function open(plan: Plan, stack: AsyncDisposableStack): Promise<House> {
+async function open(plan: Plan, session: Session, stack: AsyncDisposableStack): Promise<House> {
   const { workers, slots, answerMs } = plan;
-  const folder = mkdtempSync(join(tmpdir(), "kamado-bench-"));
-  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const aws = await startAwsProcess();
+  const folder = temporaryFolder(stack);
+  const aws = await startAwsProcess(session);
   stack.defer(() => aws.stop());
   // One engine with room for all, which does nothing but wait: what is measured is the way to it.
   const record = join(folder, "inferences");
   writeFileSync(record, "");
   const script = JSON.stringify({ waitMs: answerMs, record });
-  const engine = await startOurEngine({ backend: "scripted", slots: workers * slots, script });
+  const engine = await startOurEngine({ backend: "scripted", slots: workers * slots, script }, session);
   stack.defer(() => engine.stop());
   const receiver = await startReceiver();
   stack.defer(() => receiver.stop());
@@ -81,14 +85,15 @@ async function open(plan: Plan, stack: AsyncDisposableStack): Promise<House> {
     const own = join(folder, `worker-${index}`);
     mkdirSync(own);
     const urls = { engineUrl: engine.url, receiverUrl: receiver.url };
-    const worker = await startWorker({ local: aws, ...urls, slots, folder: own });
+    const options = { local: aws, ...urls, slots, folder: own, visibilitySeconds: VISIBILITY_SECONDS };
+    const worker = await startWorker(options, session);
     stack.defer(() => worker.stop());
   }
-  return { aws, receiver, record };
+  return { session, aws, receiver, record };
 }
 
 /** Sends so many jobs; resolves when the last result has been delivered. */
-async function backlog({ aws, receiver }: House, name: string, count: number): Promise<void> {
+async function backlog({ session, aws, receiver }: House, name: string, count: number): Promise<void> {
   const jobs = Array.from({ length: count }, (_, index) => ({
     id: `${name}-${index}`,
     kind: "prompt",
@@ -96,10 +101,15 @@ async function backlog({ aws, receiver }: House, name: string, count: number): P
     deliver: [{ callback: receiver.url }],
   }));
   const delivered = receiver.all(jobs.map(({ id }) => id));
-  await Promise.all([sendAll(aws.clients.sqs, aws.resources.jobsQueueUrl, jobs), delivered]);
+  const sent = sendAll(aws.clients.sqs, aws.resources.jobsQueueUrl, jobs);
+  await session.during(Promise.all([sent, delivered]));
 }
 
-const inferences = (record: string) => readFileSync(record, "utf8").split('"what":"begun"').length - 1;
+/** How many answers were begun for prompts with that word. */
+function inferences(record: string, word: string): number {
+  const lines = readFileSync(record, "utf8").trimEnd().split("\n");
+  return lines.filter((line) => line.includes('"what":"begun"') && line.includes(`${word} `)).length;
+}
 
 function runsTable(runs: readonly Run[]): string {
   const right = (title: string): Column => ({ title, align: "right" });

@@ -1,8 +1,5 @@
 // `bench soak`: whether a worker grows with the jobs it has done: its memory, handles and file descriptors at each tenth.
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type Column, table } from "../worker/cli/terminal.ts";
+import { readdirSync } from "node:fs";
 import type { State } from "../worker/web/state.ts";
 import { type Bench, whole } from "./arguments.ts";
 import { type AwsProcess, startAwsProcess } from "./aws-process.ts";
@@ -11,65 +8,46 @@ import { startOurEngine } from "./engine-process.ts";
 import { freePort } from "./free-port.ts";
 import { factsLine, machine } from "./machine.ts";
 import { type Receiver, startReceiver } from "./receiver.ts";
-import { atMost, digits, mark, megabytes } from "./table.ts";
+import type { Session } from "./session.ts";
+import { type SoakTenth, soakTable, verdictLine, verdictsOf } from "./soak-report.ts";
+import { megabytes } from "./table.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
 import { sendAll, startWorker } from "./worker-process.ts";
 
 const TENTHS = 10;
 const SLOTS = 16;
-const MEMORY = atMost(120);
-/** What the collector leaves lying about from one look to the next. */
-const GROWTH = atMost(8);
 
 export const soak: Bench = {
   about: "the worker's memory, handles and file descriptors over many jobs",
   options: { jobs: { type: "string", default: "20000" } },
-  async run(values, print) {
+  async run(values, session) {
+    const { print } = session;
     const jobs = whole(values, "jobs");
     print(`${factsLine(machine(), { jobs, slots: SLOTS })}\n`);
-    const tenths = await measureTenths(jobs);
-    print(soakTable(tenths));
-    const [first, last] = [tenths[0]!, tenths.at(-1)!];
-    const growth = (last.residentBytes - first.residentBytes) / 1e6;
-    const peak = Math.max(...tenths.map((tenth) => tenth.residentBytes)) / 1e6;
-    print(`\nmost memory after a tenth: ${digits(peak, 1)} MB  ${mark(peak, MEMORY)}`);
-    print(`growth after the first tenth: ${digits(growth, 1)} MB  ${mark(growth, GROWTH)}`);
-    return { machine: machine(), jobs, tenths, peakMegabytes: peak, growthMegabytes: growth };
+    const tenths = await measureTenths(jobs, session);
+    print(`${soakTable(tenths)}\n`);
+    const verdicts = verdictsOf(tenths);
+    for (const verdict of verdicts) print(verdictLine(verdict));
+    return { machine: machine(), jobs, tenths, verdicts };
   },
 };
 
-export type SoakTenth = {
-  jobs: number;
-  residentBytes: number;
-  handles: number;
-  /** Undefined where the system does not show them. */
-  descriptors: number | undefined;
-  jobsPerSecond: number;
-  workerCpuPerJob: number;
-};
+type House = { session: Session; aws: AwsProcess; receiver: Receiver; worker: { pid: number; url: string } };
 
-type House = { aws: AwsProcess; receiver: Receiver; worker: { pid: number; url: string } };
-
-async function measureTenths(jobs: number): Promise<SoakTenth[]> {
+async function measureTenths(jobs: number, session: Session): Promise<SoakTenth[]> {
   await using stack = new AsyncDisposableStack();
-  const folder = mkdtempSync(join(tmpdir(), "kamado-bench-"));
-  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const aws = await startAwsProcess();
+  const folder = temporaryFolder(stack);
+  const aws = await startAwsProcess(session);
   stack.defer(() => aws.stop());
-  const engine = await startOurEngine({ backend: "scripted", slots: SLOTS });
+  const engine = await startOurEngine({ backend: "scripted", slots: SLOTS }, session);
   stack.defer(() => engine.stop());
   const receiver = await startReceiver();
   stack.defer(() => receiver.stop());
   const webPort = await freePort();
-  const worker = await startWorker({
-    local: aws,
-    engineUrl: engine.url,
-    slots: SLOTS,
-    receiverUrl: receiver.url,
-    folder,
-    webPort,
-  });
+  const urls = { engineUrl: engine.url, receiverUrl: receiver.url };
+  const worker = await startWorker({ local: aws, ...urls, slots: SLOTS, folder, webPort }, session);
   stack.defer(() => worker.stop());
-  const house = { aws, receiver, worker: { pid: worker.pid, url: `http://127.0.0.1:${webPort}` } };
+  const house = { session, aws, receiver, worker: { pid: worker.pid, url: `http://127.0.0.1:${webPort}` } };
   const tenths: SoakTenth[] = [];
   for (let tenth = 1; tenth <= TENTHS; tenth++) {
     const from = tenths.at(-1)?.jobs ?? 0;
@@ -79,7 +57,8 @@ async function measureTenths(jobs: number): Promise<SoakTenth[]> {
   return tenths;
 }
 
-async function measureTenth({ aws, receiver, worker }: House, from: number, to: number): Promise<SoakTenth> {
+async function measureTenth(house: House, from: number, to: number): Promise<SoakTenth> {
+  const { session, aws, receiver, worker } = house;
   const jobs = Array.from({ length: to - from }, (_, index) => ({
     id: `soak-${from + index}`,
     kind: "prompt",
@@ -88,9 +67,10 @@ async function measureTenth({ aws, receiver, worker }: House, from: number, to: 
   }));
   const [began, cpu] = [performance.now(), cpuSeconds(worker.pid)];
   const delivered = receiver.all(jobs.map(({ id }) => id));
-  await Promise.all([sendAll(aws.clients.sqs, aws.resources.jobsQueueUrl, jobs), delivered]);
+  const sent = sendAll(aws.clients.sqs, aws.resources.jobsQueueUrl, jobs);
+  await session.during(Promise.all([sent, delivered]));
   const seconds = (performance.now() - began) / 1_000;
-  const state = (await (await fetch(`${worker.url}/state`)).json()) as State;
+  const state = (await (await fetch(`${worker.url}/state`, { signal: session.signal })).json()) as State;
   return {
     jobs: to,
     residentBytes: residentBytes(worker.pid),
@@ -103,30 +83,4 @@ async function measureTenth({ aws, receiver, worker }: House, from: number, to: 
 
 function descriptors(pid: number): number | undefined {
   return process.platform === "linux" ? readdirSync(`/proc/${pid}/fd`).length : undefined;
-}
-
-function soakTable(tenths: readonly SoakTenth[]): string {
-  const columns = [
-    "jobs",
-    "RSS MB",
-    "since the first tenth",
-    "handles",
-    "descriptors",
-    "jobs/s",
-    "CPU ms/job",
-  ];
-  const first = tenths[0]!.residentBytes;
-  const rows = tenths.map((tenth) => [
-    String(tenth.jobs),
-    megabytes(tenth.residentBytes),
-    megabytes(tenth.residentBytes - first),
-    String(tenth.handles),
-    digits(tenth.descriptors, 0),
-    digits(tenth.jobsPerSecond, 0),
-    digits(tenth.workerCpuPerJob * 1_000, 1),
-  ]);
-  return table(
-    columns.map((title): Column => ({ title, align: "right" })),
-    rows,
-  );
 }

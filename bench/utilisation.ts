@@ -1,86 +1,81 @@
-// `bench utilisation`: how busy a worker keeps its slots while there is a backlog, and how many calls of SQS that takes:
-// our puller, leases and acks over the real adapter, beside sqs-consumer, on the same queue and the same jobs.
+// `bench utilisation`: how busy a worker keeps its slots while there is a backlog, and how many calls of SQS that takes,
+// beside sqs-consumer, on the same queue and the same jobs, taking turns.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SQSClient } from "@aws-sdk/client-sqs";
 import { makeAwsClients } from "../worker/aws.ts";
-import { type Column, table } from "../worker/cli/terminal.ts";
-import { systemClock } from "../worker/clock.ts";
-import { silentLog } from "../worker/log.ts";
-import { sqsQueue } from "../worker/queue/sqs.ts";
-import { Acks } from "../worker/run/acks.ts";
-import { Leases } from "../worker/run/leases.ts";
-import { Puller } from "../worker/run/puller.ts";
 import { type Bench, whole, wholes } from "./arguments.ts";
 import { type AwsProcess, startAwsProcess } from "./aws-process.ts";
-import { durationsOf, SHAPES, type Shape } from "./durations.ts";
+import { durationsOf, SHAPES } from "./durations.ts";
+import { interleave } from "./interleave.ts";
 import { factsLine, machine } from "./machine.ts";
-import { type Busy, SlotClock } from "./slot-clock.ts";
+import type { Session } from "./session.ts";
+import { SlotClock } from "./slot-clock.ts";
 import { type CreateConsumer, loadSqsConsumer } from "./sqs-consumer.ts";
-import { atLeast, atMost, digits, mark } from "./table.ts";
+import { medianRun, type Run, runsTable, TARGETS } from "./utilisation-report.ts";
+import { type Way, waysOf } from "./utilisation-ways.ts";
 import { sendAll } from "./worker-process.ts";
-
-const BUSY = atLeast(0.95);
-const CALLS = atMost(0.4);
 
 export const utilisation: Bench = {
   about: "how busy slots are under a backlog, and calls of SQS a job, beside sqs-consumer",
   options: {
     jobs: { type: "string", default: "1600" },
     slots: { type: "string", default: "16" },
+    rounds: { type: "string", default: "3" },
     "round-trips": { type: "string", default: "1,30" },
     alone: { type: "boolean" },
   },
-  async run(values, print) {
-    const [jobs, slots] = [whole(values, "jobs"), whole(values, "slots")];
+  async run(values, session) {
+    const [jobs, slots, rounds] = [whole(values, "jobs"), whole(values, "slots"), whole(values, "rounds")];
     const roundTrips = wholes(values, "round-trips");
-    print(`${factsLine(machine(), { jobs, slots })}\n`);
+    session.print(`${factsLine(machine(), { jobs, slots, rounds })}\n`);
     const create = values.alone === true ? undefined : await loadSqsConsumer();
     const runs: Run[] = [];
     for (const roundTripMs of roundTrips)
-      runs.push(...(await measureAt({ roundTripMs, jobs, slots, create })));
-    print(runsTable(runs));
-    return { machine: machine(), jobs, slots, runs, targets: { busy: BUSY.value, callsPerJob: CALLS.value } };
+      runs.push(...(await measureAt({ roundTripMs, jobs, slots, rounds, create }, session)));
+    session.print(runsTable(runs));
+    const targets = { busy: TARGETS.busy.value, callsPerJob: TARGETS.calls.value };
+    return { machine: machine(), jobs, slots, rounds, runs, targets };
   },
 };
 
-type Plan = { roundTripMs: number; jobs: number; slots: number; create: CreateConsumer | undefined };
-type Run = Busy & { who: string; shape: Shape; roundTripMs: number; callsPerJob: number };
-type Way = (lane: {
-  sqs: SQSClient;
-  queueUrl: string;
+type Plan = {
+  roundTripMs: number;
+  jobs: number;
   slots: number;
-  work(): Promise<void>;
-  ended: Promise<void>;
-}) => Promise<void>;
+  rounds: number;
+  create: CreateConsumer | undefined;
+};
 
-async function measureAt({ roundTripMs, jobs, slots, create }: Plan): Promise<Run[]> {
-  const aws = await startAwsProcess(roundTripMs);
-  const ways: [string, Way][] = [["kamado", viaKamado]];
-  if (create)
-    ways.push(
-      ["sqs-consumer 16 x 1", viaConsumers(create, 1)],
-      ["sqs-consumer 2 x 8", viaConsumers(create, 8)],
-    );
-  const runs: Run[] = [];
-  try {
-    for (const shape of SHAPES)
-      for (const [who, way] of ways) {
-        runs.push({ who, shape, roundTripMs, ...(await measure(aws, way, durationsOf(shape, jobs), slots)) });
-        process.stderr.write(`measured ${who}, ${shape}, ${roundTripMs} ms\n`);
-      }
-  } finally {
-    await aws.stop();
+async function measureAt(
+  { roundTripMs, jobs, slots, rounds, create }: Plan,
+  session: Session,
+): Promise<Run[]> {
+  await using stack = new AsyncDisposableStack();
+  const aws = await startAwsProcess(session, roundTripMs);
+  stack.defer(() => aws.stop());
+  const ways = waysOf(slots, create);
+  const medians: Run[] = [];
+  for (const shape of SHAPES) {
+    const durations = durationsOf(shape, jobs);
+    const runs: Run[] = [];
+    for (const [who, way] of interleave(ways, rounds)) {
+      runs.push({ who, shape, roundTripMs, ...(await measure(aws, way, durations, slots, session)) });
+      process.stderr.write(`measured ${who}, ${shape}, ${roundTripMs} ms\n`);
+    }
+    medians.push(...ways.map(([who]) => medianRun(runs.filter((run) => run.who === who))));
   }
-  return runs;
+  return medians;
 }
 
-async function measure(aws: AwsProcess, way: Way, durations: readonly number[], slots: number) {
+async function measure(
+  aws: AwsProcess,
+  way: Way,
+  durations: readonly number[],
+  slots: number,
+  session: Session,
+) {
   const queueUrl = await aws.newQueue();
-  await sendAll(
-    aws.clients.sqs,
-    queueUrl,
-    durations.map((_, id) => ({ id, prompt: "p".repeat(400) })),
-  );
+  const bodies = durations.map((_, id) => ({ id, prompt: "p".repeat(400) }));
+  await session.during(sendAll(aws.clients.sqs, queueUrl, bodies));
   const clients = makeAwsClients(aws);
   const clock = new SlotClock(slots, durations.length);
   let calls = 0;
@@ -94,93 +89,9 @@ async function measure(aws: AwsProcess, way: Way, durations: readonly number[], 
   let next = 0;
   const work = () => clock.run(() => sleep(durations[next++]));
   try {
-    await way({ sqs: clients.sqs, queueUrl, slots, work, ended: clock.ended() });
+    await way({ sqs: clients.sqs, queueUrl, slots, work, ended: session.during(clock.ended()) });
   } finally {
     clients.destroy();
   }
   return { ...clock.busy(), callsPerJob: calls / durations.length };
-}
-
-/** The worker's own loop; what a job does is wait. */
-const viaKamado: Way = async ({ sqs, queueUrl, slots, work, ended }) => {
-  const shared = {
-    queue: sqsQueue(sqs, queueUrl),
-    clock: systemClock,
-    log: silentLog,
-    visibilitySeconds: 120,
-  };
-  const leases = new Leases(shared);
-  const acks = new Acks({ ...shared, leases });
-  const puller = new Puller({
-    ...shared,
-    leases,
-    acks,
-    capacity: { slots, prefetch: slots },
-    pollSeconds: 1,
-    work: async (lease) => {
-      await work();
-      void acks.delete(lease);
-      return true;
-    },
-    priorityOf: () => 0,
-    isReady: () => true,
-    ready: async () => {},
-  });
-  puller.start();
-  await ended;
-  await puller.stop(5_000);
-};
-
-/** As many consumers as fill the slots, each with batches of so many. */
-const viaConsumers =
-  (create: CreateConsumer, batchSize: number): Way =>
-  async ({ sqs, queueUrl, slots, work, ended }) => {
-    const consumers = Array.from({ length: slots / batchSize }, () =>
-      create({
-        queueUrl,
-        sqs,
-        batchSize,
-        waitTimeSeconds: 1,
-        handleMessage: async (message) => {
-          await work();
-          return message;
-        },
-      }),
-    );
-    for (const consumer of consumers) {
-      consumer.on("error", () => {});
-      consumer.start();
-    }
-    await ended;
-    const stopped = consumers.map((consumer) => new Promise<void>((done) => consumer.on("stopped", done)));
-    for (const consumer of consumers) consumer.stop();
-    await Promise.all(stopped);
-  };
-
-function runsTable(runs: readonly Run[]): string {
-  const right = (title: string): Column => ({ title, align: "right" });
-  const columns = [
-    right("round trip ms"),
-    { title: "jobs" },
-    { title: "who" },
-    right("busy"),
-    { title: "" },
-    right("calls/job"),
-    { title: "" },
-    right("wall s"),
-  ];
-  const rows = runs.map(({ roundTripMs, shape, who, busyShare, callsPerJob, wallSeconds }) => {
-    const isOurs = who === "kamado";
-    return [
-      String(roundTripMs),
-      shape,
-      who,
-      digits(busyShare, 3),
-      isOurs ? mark(busyShare, BUSY) : "",
-      digits(callsPerJob, 2),
-      isOurs ? mark(callsPerJob, CALLS) : "",
-      digits(wallSeconds, 1),
-    ];
-  });
-  return table(columns, rows);
 }

@@ -3,8 +3,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SendMessageBatchCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import { HOME } from "../worker/config.ts";
+import { KamadoError } from "../worker/errors.ts";
 import type { LocalAws } from "../worker/local/local-aws.ts";
 import { type Guarded, startGuarded } from "./guarded-process.ts";
+import type { Session } from "./session.ts";
 
 export type WorkerOptions = {
   local: Omit<LocalAws, "stop">;
@@ -16,20 +18,28 @@ export type WorkerOptions = {
   folder: string;
   /** Where its own page is; none that is known, otherwise. */
   webPort?: number;
+  /** [the worker's own default] */
+  visibilitySeconds?: number;
 };
 
 /** Runs with the defaults of `kamado worker`, but for what must be named here. */
-export function startWorker({
-  local,
-  engineUrl,
-  slots,
-  receiverUrl,
-  folder,
-  webPort = 0,
-}: WorkerOptions): Promise<Guarded> {
+export async function startWorker(options: WorkerOptions, session: Session): Promise<Guarded> {
+  const worker = await startGuarded(
+    process.execPath,
+    [join(HOME, "worker/cli/start.mjs"), "worker"],
+    variablesOf(options),
+  );
+  void worker.fell.then((words) =>
+    session.end(new KamadoError("handler_failed", `The worker ended.\n${words}`)),
+  );
+  return worker;
+}
+
+function variablesOf(options: WorkerOptions): NodeJS.ProcessEnv {
+  const { local, engineUrl, slots, receiverUrl, folder, webPort = 0, visibilitySeconds } = options;
   const destinations = join(folder, "destinations.json");
   writeFileSync(destinations, JSON.stringify([{ match: receiverUrl, allowPrivate: true }]));
-  return startGuarded(process.execPath, [join(HOME, "worker/cli/start.mjs"), "worker"], {
+  return {
     PATH: process.env.PATH,
     HOME: folder,
     AWS_ENDPOINT_URL: local.endpoint,
@@ -44,7 +54,8 @@ export function startWorker({
     KAMADO_WEB_PORT: String(webPort),
     KAMADO_DATA_DIR: folder,
     KAMADO_LOG_LEVEL: "warn",
-  });
+    ...(visibilitySeconds !== undefined && { KAMADO_VISIBILITY_SECONDS: String(visibilitySeconds) }),
+  };
 }
 
 const BATCH = 10;

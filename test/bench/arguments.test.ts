@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { flagsOf, oneOf, whole, wholes } from "../../bench/arguments.ts";
+import { addressOf, fileOf, flagsOf, oneOf, whole, wholes } from "../../bench/arguments.ts";
 import { findProgram } from "../../bench/llama-server-process.ts";
 import { loadConfig } from "../../worker/config.ts";
 
@@ -29,6 +29,18 @@ test("a list is given with commas, and each of its parts is checked", () => {
 test("a word that is none of the choices is refused with the choices", () => {
   expect(oneOf({ format: "Q4_0" }, "format", ["Q8_0", "Q4_0"])).toBe("Q4_0");
   expect(() => oneOf({ format: "Q5" }, "format", ["Q8_0", "Q4_0"])).toThrow("Q8_0, Q4_0, not Q5");
+});
+
+test("a file that is not there is named", () => {
+  expect(fileOf({ model: import.meta.filename }, "model")).toBe(import.meta.filename);
+  expect(fileOf({}, "model")).toBeUndefined();
+  expect(() => fileOf({ model: "/nope" }, "model")).toThrow("--model: there is no file /nope.");
+  expect(() => fileOf({ model: tmpdir() }, "model")).toThrow("--model: there is no file");
+});
+
+test.each(["foo", "localhost:8080", "ftp://here"])("%s is no server's address", (url) => {
+  expect(addressOf({ url: "http://127.0.0.1:8080/v1" }, "url")).toBe("http://127.0.0.1:8080/v1");
+  expect(() => addressOf({ url }, "url")).toThrow(`--url: must be like http://127.0.0.1:8080, not ${url}.`);
 });
 
 test("without a llama-server one is told how to get it", () => {

@@ -1,19 +1,21 @@
 // The bench as a command: a whole table from a process of its own, and what a wrong call gets.
-import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
+import { TABLES } from "../../bench/bench.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "kamado-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
+const ENVIRONMENT = { PATH: process.env.PATH, HOME: folder, KAMADO_DATA_DIR: folder, NO_COLOR: "1" };
 type Ended = { code: number; stdout: string; stderr: string };
 function run(...args: string[]): Promise<Ended> {
-  const env = { PATH: process.env.PATH, HOME: folder, KAMADO_DATA_DIR: folder, NO_COLOR: "1" };
   return new Promise((ended) => {
-    const child = execFile(process.execPath, args, { cwd: ROOT, env }, (_, stdout, stderr) => {
+    const child = execFile(process.execPath, args, { cwd: ROOT, env: ENVIRONMENT }, (_, stdout, stderr) => {
       ended({ code: child.exitCode ?? -1, stdout, stderr });
     });
   });
@@ -27,7 +29,7 @@ test("a table of our engine's memory ends with one JSON line, and every request 
   // Also the random model's answers are as long as was asked for: it cannot end them.
   for (const tenth of figures.tenths) expect(tenth).toMatchObject({ failures: 0, uneven: 0 });
   expect(figures.tenths).toHaveLength(10);
-  expect(stdout).toContain("growth after the first tenth");
+  expect(stdout).toContain("growth from request 8 to 40");
 });
 
 test("kamado bench is the same command", async () => {
@@ -51,8 +53,48 @@ test("kamado bench is the same command", async () => {
 test("a table that there is not is answered with those that there are", async () => {
   const { code, stderr } = await run("bench/bench.ts", "speed");
   expect(code).toBe(2);
-  for (const name of ["engine", "concurrency", "end-to-end", "memory"])
-    expect(stderr).toContain(`  ${name}: `);
+  for (const name of Object.keys(TABLES)) expect(stderr).toContain(`  ${name}: `);
+});
+
+test("each table tells its flags by --help, and kamado bench names all tables", async () => {
+  const { code, stdout } = await run("bench/bench.ts", "scale", "--help");
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^ {2}scale: .*\n {4}--workers .*--json\n$/)]);
+  const throughKamado = await run("worker/cli/start.mjs", "bench", "scale", "--help");
+  expect(throughKamado).toMatchObject({ code: 0, stdout });
+  const help = await run("worker/cli/start.mjs", "help", "bench");
+  for (const name of Object.keys(TABLES)) expect(help.stdout).toContain(name);
+});
+
+test("a table that is interrupted stops what it started, leaves no folder and says so", async () => {
+  const temporary = mkdtempSync(join(folder, "tmp-"));
+  const child = spawn(process.execPath, ["bench/bench.ts", "soak"], {
+    cwd: ROOT,
+    env: { ...ENVIRONMENT, TMPDIR: temporary },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const ended = once(child, "close");
+  while (readdirSync(temporary).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  child.kill("SIGINT");
+  expect(await ended).toEqual([130, null]);
+  expect(readdirSync(temporary)).toEqual([]);
+});
+
+describe("docs/bench.md", async () => {
+  const text = readFileSync(join(ROOT, "docs/bench.md"), "utf8");
+  const sections = new Map(
+    text.split(/^## /m).map((section) => [section.slice(0, section.indexOf("\n")), section]),
+  );
+
+  test.each(Object.entries(TABLES))(
+    "names the flags of %s, and none that there are not",
+    async (name, load) => {
+      const section = sections.get(name) ?? "";
+      const call = /^ {4}npm run bench -- (.*(?:\n {8}.*)*)/m.exec(section)?.[1] ?? "";
+      expect(call.split(/\s/)[0]).toBe(name);
+      const flags = [...call.matchAll(/--([a-z-]+)/g)].map(([, flag]) => flag);
+      expect(flags.toSorted()).toEqual(Object.keys((await load()).options).toSorted());
+    },
+  );
 });
 
 test("a wrong flag is named", async () => {

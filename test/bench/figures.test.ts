@@ -1,9 +1,9 @@
 // What the tables' figures mean: statistics, the time to a first token, shares, and medians over rounds.
 import { describe, expect, test } from "vitest";
-import { figuresOf, tpotMs, ttftMs } from "../../bench/figures.ts";
+import type { Answer } from "../../bench/answer-reader.ts";
+import { complaints, figuresOf, isSound, tpotMs, ttftMs } from "../../bench/figures.ts";
 import { interleave } from "../../bench/interleave.ts";
-import type { Answer } from "../../bench/load.ts";
-import { medianSample, type Sample } from "../../bench/sample.ts";
+import { costOf, medianSample, type Sample } from "../../bench/sample.ts";
 import { mean, median, percentile } from "../../bench/statistics.ts";
 
 describe("statistics", () => {
@@ -76,6 +76,22 @@ describe("a wave", () => {
     const answers = [answer(), answer({ completionTokens: 4 })];
     expect(figuresOf({ wallMs: 1, answers }, 5).uneven).toBe(1);
   });
+
+  test("costs what it costs for each good answer, so that failing saves nothing", () => {
+    const figures = figuresOf({ wallMs: 1, answers: [answer(), failed, answer(), failed] }, 5);
+    expect(costOf(3, figures).cpuSecondsPerJob).toBe(1.5);
+    expect(costOf(3, figuresOf({ wallMs: 1, answers: [failed] }, 5)).cpuSecondsPerJob).toBeNaN();
+  });
+
+  test("is sound only when all was answered and as long as was asked for, and says what is not", () => {
+    const good = figuresOf({ wallMs: 1, answers: [answer()] }, 5);
+    const bad = figuresOf({ wallMs: 1, answers: [answer({ completionTokens: 4 }), failed] }, 5);
+    expect([isSound(good), complaints(good)]).toEqual([true, []]);
+    expect([isSound(bad), complaints(bad)]).toEqual([
+      false,
+      ["1 failed, the first: 429: full", "1 answers are not as long as was asked for"],
+    ]);
+  });
 });
 
 describe("rounds", () => {
@@ -84,7 +100,11 @@ describe("rounds", () => {
     [2, "ABBA"],
     [3, "ABBAAB"],
   ])("%i of them take turns: %s", (rounds, expected) => {
-    expect(interleave("A", "B", rounds).join("")).toBe(expected);
+    expect(interleave(["A", "B"], rounds).join("")).toBe(expected);
+  });
+
+  test("of more than two go there and back", () => {
+    expect(interleave([1, 5, 20], 2)).toEqual([1, 5, 20, 20, 5, 1]);
   });
 
   const sample = (more: Partial<Sample>): Sample => ({
@@ -92,6 +112,7 @@ describe("rounds", () => {
     failures: 0,
     uneven: 0,
     wallSeconds: 1,
+    endToEndMs: { mean: 1, p50: 1, p95: 1, p99: 1 },
     ttftMs: 10,
     tpotMs: undefined,
     promptTokensPerSecond: 1,

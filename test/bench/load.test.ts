@@ -2,7 +2,8 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { AnswerReader, completion, runLoad } from "../../bench/load.ts";
+import { AnswerReader } from "../../bench/answer-reader.ts";
+import { completion, runLoad } from "../../bench/load.ts";
 import { lengthFor, promptsOf, textOf } from "../../bench/prompts.ts";
 
 const usage = {
@@ -89,6 +90,13 @@ describe("a load", () => {
     const url = await serverOf((response) => response.writeHead(429).end("full"));
     const { answers } = await runLoad([completion("x", 3), completion("y", 3)], { url }, 1);
     expect(answers.map(({ failure }) => failure)).toEqual(["429: full", "429: full"]);
+  });
+
+  test("gives up with the reason when the bench ends, though nobody answers", async () => {
+    const ending = new AbortController();
+    const url = await serverOf(() => ending.abort(new Error("interrupted")));
+    const calls = [completion("x", 3), completion("y", 3)];
+    await expect(runLoad(calls, { url }, 1, ending.signal)).rejects.toThrow("interrupted");
   });
 });
 

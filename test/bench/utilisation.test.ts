@@ -1,8 +1,10 @@
-// What the utilisation table counts as busy, and that everyone gets the same jobs.
+// What the utilisation table counts as busy, that everyone gets the same jobs, and as many slots.
 import { expect, test } from "vitest";
 import { durationsOf, SHAPES } from "../../bench/durations.ts";
 import { SlotClock } from "../../bench/slot-clock.ts";
-import { mean } from "../../bench/statistics.ts";
+import { mean, sum } from "../../bench/statistics.ts";
+import { medianRun, type Run } from "../../bench/utilisation-report.ts";
+import { consumersFor, nameOf } from "../../bench/utilisation-ways.ts";
 
 test("slots are busy as long as runs last, from the first begun to the last begun", async () => {
   let now = 0;
@@ -26,4 +28,28 @@ test.each(SHAPES)("the %s jobs are the same for everyone, and last 100 ms on ave
   const durations = durationsOf(shape, 5_000);
   expect(durationsOf(shape, 5_000)).toEqual(durations);
   expect(Math.abs(mean(durations) - 100)).toBeLessThan(5);
+});
+
+test.each([
+  [16, 1, "sqs-consumer 16 x 1"],
+  [16, 8, "sqs-consumer 2 x 8"],
+  [12, 8, "sqs-consumer 8 + 4"],
+  [3, 8, "sqs-consumer 1 x 3"],
+])("%i slots in batches of %i are filled by %s", (slots, batch, name) => {
+  expect(sum(consumersFor(slots, batch))).toBe(slots);
+  expect(nameOf(consumersFor(slots, batch))).toBe(name);
+});
+
+test("several runs of one way are their medians", () => {
+  const run = (busyShare: number, callsPerJob: number): Run => ({
+    who: "kamado",
+    shape: "bimodal",
+    roundTripMs: 1,
+    jobs: 10,
+    wallSeconds: 1,
+    mostAtOnce: 4,
+    busyShare,
+    callsPerJob,
+  });
+  expect(medianRun([run(0.9, 0.3), run(0.5, 0.5), run(0.8, 0.4)])).toEqual(run(0.8, 0.4));
 });

@@ -1,13 +1,16 @@
 // The engine process measures a real model once, keeps the table, and fits itself into the memory it is given.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TINY, writeTextModel } from "../../models/random/models.ts";
+import { subjectOf } from "../../worker/engine/calibration/machine.ts";
+import { tableOf } from "../../worker/engine/calibration/report.ts";
+import { writeCalibration } from "../../worker/engine/calibration/store.ts";
 import { argumentsOf } from "../../worker/engine/child.ts";
 import { type Engine, startEngine } from "../../worker/engine/supervisor.ts";
 import { until } from "./running.ts";
@@ -35,34 +38,35 @@ const measures = () => log.some((line) => line.includes("measuring how many"));
 const health = async ({ url }: Engine) => (await fetch(`${url}/health`)).json();
 
 describe("an engine that finds out its slots itself", () => {
-  test("measures at its first start, reads what it kept at the next, and measures anew what is damaged", async () => {
-    const dataDir = join(folder, "data");
+  test("measures at its first start, says so meanwhile and what it found, and keeps it unless it was disturbed", async () => {
+    const dataDir = join(folder, "fresh");
     const first = start({ dataDir });
     const ready = first.ready();
     await until(() => first.url !== "");
     await until(async () => (await health(first)).reason === "calibrating");
     expect((await health(first)).state).toBe("STARTING");
     await ready;
-    const table = first.info?.calibration;
-    expect(table?.[0]).toContain("tiny.gguf with node-llama-cpp ");
+    const table = first.info!.calibration!;
+    expect(table[0]).toContain("tiny.gguf with node-llama-cpp ");
     expect(await health(first)).toMatchObject({ state: "READY", slots: { total: first.info!.slots } });
     expect(measures()).toBe(true);
-    await first.stop();
-
-    const [name] = readdirSync(join(dataDir, "calibration"));
-    const file = join(dataDir, "calibration", name!);
-    const kept = readFileSync(file, "utf8");
-    const second = start({ dataDir });
-    await second.ready();
-    expect([measures(), second.info?.calibration, readFileSync(file, "utf8")]).toEqual([false, table, kept]);
-    await second.stop();
-
-    writeFileSync(file, kept.slice(0, -20));
-    const third = start({ dataDir });
-    await third.ready();
-    expect(measures()).toBe(true);
-    expect(JSON.parse(readFileSync(file, "utf8")).version).toBe(1);
+    expect(existsSync(join(dataDir, "calibration"))).toBe(!table.at(-1)!.includes("disturbed"));
   }, 240_000);
+
+  test("reads what was kept, and measures nothing", async () => {
+    const dataDir = join(folder, "kept");
+    const readings = [1, 2, 3, 4].map((width) => ({ width, tokensPerSecond: width * 100 }));
+    const kept = {
+      subject: subjectOf({ model, backend: "node-llama-cpp", threads: 1 }),
+      measuredAt: "2026-11-21T09:00:00.000Z",
+      measured: { readings, leftOut: [], steady: true as const, prefillTokensPerSecond: 900, tookMs: 4_000 },
+    };
+    await writeCalibration(dataDir, kept);
+    const one = start({ dataDir });
+    await one.ready();
+    expect([measures(), one.info?.slots]).toEqual([false, 4]);
+    expect(one.info?.calibration).toEqual(tableOf(kept, 4));
+  }, 120_000);
 
   test("does not when they are named", async () => {
     const dataDir = join(folder, "unused");
@@ -70,13 +74,13 @@ describe("an engine that finds out its slots itself", () => {
     await one.ready();
     expect([measures(), one.info?.slots, one.info?.calibration]).toEqual([false, 3, undefined]);
     expect((await health(one)).slots.total).toBe(3);
-  }, 60_000);
+  }, 120_000);
 
   test("takes eight where there is no place to keep what was measured", async () => {
     const one = start({});
     await one.ready();
     expect([measures(), one.info?.slots]).toEqual([false, 8]);
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("in little memory", () => {
@@ -90,7 +94,7 @@ describe("in little memory", () => {
     expect((await health(one)).memory).toMatchObject({ estimatedBytes: memory.estimatedBytes });
     expect((await health(one)).memory.residentBytes).toBeGreaterThan(2 ** 20);
     expect(log.join()).toContain(`Memory for 8 slots of ${contextSize} tokens instead of 8 of 8192`);
-  }, 60_000);
+  }, 120_000);
 
   test("the engine ends with the reason and an exit code of its own when nothing fits", async () => {
     const flags = argumentsOf({
@@ -120,7 +124,7 @@ describe("in little memory", () => {
       code: "memory_insufficient",
       reason: expect.stringMatching(words),
     });
-  }, 60_000);
+  }, 120_000);
 
   test("its supervisor gives up at once and says why", async () => {
     const one = start({ slots: 1, contextSize: 8_192, memoryLimit: "100M" });
@@ -129,10 +133,10 @@ describe("in little memory", () => {
       message: expect.stringContaining("100 MiB are there"),
     });
     expect([one.state, one.restarts]).toEqual(["SETUP_FAILED", 0]);
-  }, 60_000);
+  }, 120_000);
 
   test("pictures' backend is fitted too", async () => {
     const one = start({ backend: "llama-node", slots: 8, memoryLimit: "100M" });
     await expect(one.ready()).rejects.toMatchObject({ code: "memory_insufficient" });
-  }, 60_000);
+  }, 120_000);
 });

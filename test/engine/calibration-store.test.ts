@@ -7,7 +7,6 @@ import { keyOf, subjectOf } from "../../worker/engine/calibration/machine.ts";
 import { lineOf, tableOf } from "../../worker/engine/calibration/report.ts";
 import {
   type Calibration,
-  keptCalibrations,
   readCalibration,
   writeCalibration,
 } from "../../worker/engine/calibration/store.ts";
@@ -56,6 +55,10 @@ describe("what was measured", () => {
     ["cut short", (text: string) => text.slice(0, 100)],
     ["of another version", (text: string) => text.replace('"version": 1', '"version": 2')],
     ["with a rate that is none", (text: string) => text.replace("337", '"fast"')],
+    [
+      "of a measurement that was disturbed",
+      (text: string) => text.replace('"steady": true', '"steady": false'),
+    ],
   ])("counts as not there when its file is %s", async (_, damage) => {
     await writeCalibration(folder, calibration);
     const damaged = damage(readFileSync(file(), "utf8"));
@@ -105,18 +108,6 @@ describe("what was measured", () => {
   test("says that it is the default where the machine was busy", () => {
     const busy = { ...calibration, measured: { ...calibration.measured, steady: false } };
     expect(tableOf(busy, 8).at(-1)).toContain("8 slots: the default, as other work disturbed the measuring");
-  });
-
-  test("is listed with all that is kept, the latest first, without what is damaged", async () => {
-    const later = { ...calibration, measuredAt: "2026-12-01T00:00:00.000Z" };
-    later.subject = { ...calibration.subject, cpu: "Apple M5" };
-    for (const one of [calibration, later]) await writeCalibration(folder, one);
-    writeFileSync(join(folder, "calibration", "0.json"), "{");
-    expect((await keptCalibrations(folder)).map(({ subject }) => subject.cpu)).toEqual([
-      "Apple M5",
-      "Apple M4 Pro",
-    ]);
-    expect(await keptCalibrations(join(folder, "nowhere"))).toEqual([]);
   });
 
   test("is a line for the log", () => {

@@ -79,10 +79,6 @@ describe("with", () => {
     expect(plan).toMatchObject(expected);
     expect(plan.bytes <= gib * GIB).toBe(plan.is !== "refused");
   });
-
-  test("a lower floor, as for measuring, the context goes down further", () => {
-    expect(planMemory(need, 4 * GIB, wish, 1_024)).toMatchObject({ is: "less context", contextSize: 1_024 });
-  });
 });
 
 describe("what is said", () => {

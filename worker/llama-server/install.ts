@@ -1,12 +1,11 @@
 // Builds llama-server from the source that came with node-llama-cpp and puts it where it is looked for, whole or not at all:
 // everything happens in a folder beside it, and the last step is one rename.
-import { createWriteStream, mkdirSync, readdirSync, renameSync, rmSync, statfsSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { finished } from "node:stream/promises";
 import { KamadoError } from "../errors.ts";
 import { bundle, bundledTag, folderIn, placeOf } from "./place.ts";
 import { type Steps, stepsIn } from "./progress.ts";
-import { diskFull, type Log, runStep } from "./step.ts";
+import { closeLog, diskFull, type Log, openLog, runStep } from "./step.ts";
 import { findTools } from "./tools.ts";
 
 const NEEDED_BYTES = 600 * 1024 * 1024;
@@ -41,8 +40,7 @@ export async function installLlamaServer(options: InstallOptions): Promise<Insta
   const path = placeOf(dataDir, tag);
   const builder = await findTools();
   const workshop = openWorkshop(folderIn(dataDir));
-  const logPath = join(folderIn(dataDir), "build.log");
-  const log: Log = { path: logPath, stream: createWriteStream(logPath) };
+  const log = openLog(join(folderIn(dataDir), "build.log"));
   try {
     const built = await build(workshop, builder === "ninja" ? "Ninja" : "Unix Makefiles", options, log);
     // Whoever runs the old one goes on with it: its file lives until they end.
@@ -53,8 +51,7 @@ export async function installLlamaServer(options: InstallOptions): Promise<Insta
   } catch (thrown) {
     throw (thrown as NodeJS.ErrnoException).code === "ENOSPC" ? diskFull("") : thrown;
   } finally {
-    log.stream.end();
-    await finished(log.stream).catch(() => {});
+    await closeLog(log);
     rmSync(workshop, { recursive: true, force: true });
   }
 }

@@ -1,14 +1,16 @@
 // One command of a build: run to its end, every line heard and written to the log, its failure told in words.
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import type { WriteStream } from "node:fs";
+import { createWriteStream, type WriteStream } from "node:fs";
 import { createInterface } from "node:readline";
+import { finished } from "node:stream/promises";
 import { KamadoError } from "../errors.ts";
 
 const LAST_LINES = 12;
 const DISK_FULL = /No space left on device|ENOSPC/i;
 
-export type Log = { path: string; stream: WriteStream };
+/** `broken` fires with the reason when it cannot be written: a stream nobody listens to would end the process. */
+export type Log = { path: string; stream: WriteStream; broken: AbortSignal };
 export type Step = {
   command: string;
   arguments: readonly string[];
@@ -16,14 +18,31 @@ export type Step = {
   signal: AbortSignal;
 };
 
+export function openLog(path: string): Log {
+  const broken = new AbortController();
+  const stream = createWriteStream(path).on("error", (error: NodeJS.ErrnoException) => {
+    const words = `The log ${path} cannot be written: ${error.message}`;
+    broken.abort(
+      error.code === "ENOSPC" ? diskFull("") : new KamadoError("build_failed", words, { cause: error }),
+    );
+  });
+  return { path, stream, broken: broken.signal };
+}
+
+export async function closeLog({ stream }: Log): Promise<void> {
+  stream.end();
+  await finished(stream).catch(() => {});
+}
+
 /** Throws `build_failed` with its last lines and `disk_full`; the signal's reason when that fires. */
-export async function runStep({ command, arguments: list, onLine, signal }: Step, log: Log): Promise<void> {
+export async function runStep(step: Step, log: Log): Promise<void> {
+  const { command, arguments: list, onLine } = step;
+  const signal = AbortSignal.any([step.signal, log.broken]);
+  signal.throwIfAborted();
   log.stream.write(`$ ${command} ${list.join(" ")}\n`);
   const last: string[] = [];
   const child = spawn(command, list, { stdio: ["ignore", "pipe", "pipe"], detached: true });
-  // The build tool's own children go with it.
-  const kill = () =>
-    void (child.exitCode === null && child.pid !== undefined && process.kill(-child.pid, "SIGKILL"));
+  const kill = () => killGroup(child);
   signal.addEventListener("abort", kill, { once: true });
   const hear = (line: string) => {
     log.stream.write(`${line}\n`);
@@ -37,6 +56,16 @@ export async function runStep({ command, arguments: list, onLine, signal }: Step
     if (code !== 0) throw failed(command, code, last, log);
   } finally {
     signal.removeEventListener("abort", kill);
+  }
+}
+
+/** The build tool's own children go with it. */
+function killGroup({ pid, exitCode }: ChildProcess): void {
+  if (pid === undefined || exitCode !== null) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // All of them have just ended.
   }
 }
 

@@ -5,7 +5,7 @@ import type { Backend } from "../backend.ts";
 import type { Flags } from "../flags.ts";
 import { type Fit, type Fitted, openFit } from "../memory/fit.ts";
 import { openBackend } from "../open-backend.ts";
-import { chooseWidth, DEFAULT_SLOTS, WIDTHS } from "./choose.ts";
+import { chooseWidth, DEFAULT_SLOTS, type Measured, WIDTHS } from "./choose.ts";
 import { subjectOf } from "./machine.ts";
 import { measure } from "./measure.ts";
 import { lineOf, tableOf } from "./report.ts";
@@ -24,7 +24,7 @@ export type Tell = (doing: string | undefined) => void;
 const BUDGET_MS = 8_000;
 /** A machine that needs longer for one look is not worth the wait. */
 const HARD_LIMIT_MS = 45_000;
-/** Enough for what is asked while measuring. */
+/** Enough for what is asked while measuring; what the slots have afterwards is fitted anew. */
 const MEASURING_CONTEXT = 1_024;
 
 export async function openSized(flags: Flags, log: Logger, tell: Tell): Promise<Opened> {
@@ -52,22 +52,24 @@ type Calibrating = {
 async function calibrated(all: Calibrating): Promise<Opened> {
   const { flags, dataDir, fit, open, log } = all;
   const stored = flags.calibrate === "always" ? undefined : await readCalibration(dataDir, subjectOf(flags));
-  const { calibration, used } = stored ? { calibration: stored } : await measureAnew(all);
+  const calibration = stored ?? (await measureAnew(all));
   const slots = (calibration && chooseWidth(calibration.measured)) ?? DEFAULT_SLOTS;
   const fitted = fit({ slots, slotsNamed: false });
-  const keeps = used && used.fitted.slots === fitted.slots && used.fitted.contextSize === fitted.contextSize;
-  if (!keeps) await used?.backend.close();
-  const backend = keeps ? used.backend : await open(fitted);
-  const opened = { backend, estimatedBytes: fitted.estimatedBytes };
+  const opened = { backend: await open(fitted), estimatedBytes: fitted.estimatedBytes };
   if (calibration === undefined) return opened;
   log.info({ measured: calibration.measured, slots: fitted.slots }, lineOf(calibration, fitted.slots));
   return { ...opened, calibration: tableOf(calibration, fitted.slots) };
 }
 
-type Anew = { calibration?: Calibration; used?: { backend: Backend; fitted: Fitted } };
-
-/** Never throws for want of a measurement: an engine that could not be measured still serves. */
-async function measureAnew({ flags, dataDir, fit, open, log, tell }: Calibrating): Promise<Anew> {
+/** Undefined for want of a measurement: an engine that could not be measured still serves. */
+async function measureAnew({
+  flags,
+  dataDir,
+  fit,
+  open,
+  log,
+  tell,
+}: Calibrating): Promise<Calibration | undefined> {
   const fitted = fit({ slots: WIDTHS.at(-1)!, slotsNamed: false }, MEASURING_CONTEXT);
   const subject = subjectOf(flags);
   tell("calibrating");
@@ -75,22 +77,33 @@ async function measureAnew({ flags, dataDir, fit, open, log, tell }: Calibrating
     { slots: fitted.slots },
     "measuring how many requests at once this machine runs best; a few seconds",
   );
-  let backend: Backend | undefined;
   try {
-    backend = await open(fitted);
-    const signal = AbortSignal.timeout(HARD_LIMIT_MS);
-    const measured = await measure(backend, { now: () => performance.now(), budgetMs: BUDGET_MS, signal });
+    const measured = await measuredOn(await open(fitted));
     const calibration = { subject, measuredAt: new Date().toISOString(), measured };
-    const [first] = measured.leftOut;
-    if (measured.readings.length === 0 && first?.why === "failed") throw new Error(first.words);
-    await writeCalibration(dataDir, calibration).catch((thrown) =>
-      log.warn({ err: thrown }, "the calibration cannot be kept; the next start measures again"),
-    );
-    return { calibration, used: { backend, fitted } };
+    // What was disturbed would be believed for ever.
+    if (measured.steady) await keep(dataDir, calibration, log);
+    return calibration;
   } catch (thrown) {
     log.warn({ err: thrown }, `this model could not be measured; it gets ${DEFAULT_SLOTS} slots`);
-    return backend ? { used: { backend, fitted } } : {};
+    return undefined;
   } finally {
     tell(undefined);
   }
 }
+
+async function measuredOn(backend: Backend): Promise<Measured> {
+  try {
+    const signal = AbortSignal.timeout(HARD_LIMIT_MS);
+    const measured = await measure(backend, { now: () => performance.now(), budgetMs: BUDGET_MS, signal });
+    const [first] = measured.leftOut;
+    if (measured.readings.length === 0 && first?.why === "failed") throw new Error(first.words);
+    return measured;
+  } finally {
+    await backend.close();
+  }
+}
+
+const keep = (dataDir: string, calibration: Calibration, log: Logger) =>
+  writeCalibration(dataDir, calibration).catch((thrown) =>
+    log.warn({ err: thrown }, "the calibration cannot be kept; the next start measures again"),
+  );

@@ -43,7 +43,7 @@ const count = (slots: number) => `${slots} ${slots === 1 ? "slot" : "slots"}`;
 function whyOf(measured: Measured, slots: number): string {
   const chosen = chooseWidth(measured);
   if (!measured.steady && slots === DEFAULT_SLOTS)
-    return "the default, as other work disturbed the measuring; `kamado engine calibrate` measures anew";
+    return "the default, as other work disturbed the measuring; the next start measures anew";
   if (slots < (chosen ?? DEFAULT_SLOTS)) return "memory allows no more";
   if (chosen === undefined) return "the default, as too little could be measured";
   return "the fewest that come near the best";

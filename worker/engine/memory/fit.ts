@@ -11,21 +11,21 @@ import { bytesOf, type Need, type Plan, planMemory, type Wish } from "./plan.ts"
 const MAX_CONTEXT = 8_192;
 
 export type Fitted = { slots: number; contextSize: number | undefined; estimatedBytes?: number };
-/** Chooses slots and context for a model. `floor` is the smallest context, for those who need little of it. */
-export type Fit = (wish: { slots: number; slotsNamed: boolean }, floor?: number) => Fitted;
+/** Chooses slots and context for a model. `most` is what a slot gets of context unasked, for those who need little. */
+export type Fit = (wish: { slots: number; slotsNamed: boolean }, most?: number) => Fitted;
 
 /** Throws `memory_insufficient` from the function it returns. A model nothing is known about passes as it was wished. */
 export async function openFit(flags: Flags, log: Logger): Promise<Fit> {
   const need = await needOrNothing(flags, log);
-  if (need === undefined) return ({ slots }) => ({ slots, contextSize: flags.contextSize });
+  if (need === undefined) return ({ slots }, most) => ({ slots, contextSize: flags.contextSize ?? most });
   const available = flags.memoryLimit ?? availableBytes();
-  return (wish, floor) => {
+  return (wish, most = MAX_CONTEXT) => {
     const whole: Wish = {
       ...wish,
-      contextSize: flags.contextSize ?? Math.min(need.trainContextSize, MAX_CONTEXT),
+      contextSize: flags.contextSize ?? Math.min(need.trainContextSize, most),
       contextNamed: flags.contextSize !== undefined,
     };
-    const plan = planMemory(need, available, whole, floor);
+    const plan = planMemory(need, available, whole);
     const words = explain(plan, whole, need, available);
     if (plan.is === "refused")
       throw new KamadoError("memory_insufficient", words, { detail: { need, available } });

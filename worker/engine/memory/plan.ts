@@ -24,8 +24,8 @@ export function bytesOf(need: Need, { slots, contextSize }: Shape): number {
 }
 
 /** The first that fits: as wished, then with half the context and half of that, then with one slot less and less. */
-export function planMemory(need: Need, availableBytes: number, wish: Wish, floor = CONTEXT_FLOOR): Plan {
-  const contexts = wish.contextNamed ? [wish.contextSize] : halvings(wish.contextSize, floor);
+export function planMemory(need: Need, availableBytes: number, wish: Wish): Plan {
+  const contexts = wish.contextNamed ? [wish.contextSize] : halvings(wish.contextSize);
   const counts = wish.slotsNamed
     ? [wish.slots]
     : Array.from({ length: wish.slots }, (_, i) => wish.slots - i);
@@ -44,7 +44,7 @@ export function planMemory(need: Need, availableBytes: number, wish: Wish, floor
   return { is, ...shape, bytes: bytesOf(need, shape) };
 }
 
-function halvings(contextSize: number, floor: number): number[] {
+function halvings(contextSize: number): number[] {
   const half = Math.floor(contextSize / 2);
-  return half < floor ? [contextSize] : [contextSize, ...halvings(half, floor)];
+  return half < CONTEXT_FLOOR ? [contextSize] : [contextSize, ...halvings(half)];
 }

@@ -1,0 +1,45 @@
+// The steps of llama-server's build when something stands in their way. The whole command is in test/cli.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { installLlamaServer } from "../../worker/llama-server/install.ts";
+import { closeLog, openLog, runStep } from "../../worker/llama-server/step.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "kamado-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+test.skipIf(!existsSync("/dev/full"))(
+  "a disk that is full already for the log is said to be full",
+  async () => {
+    const home = join(folder, "llama-server");
+    mkdirSync(home);
+    symlinkSync("/dev/full", join(home, "build.log"));
+    const { signal } = new AbortController();
+    const install = installLlamaServer({ dataDir: folder, jobs: 1, onProgress: () => {}, signal });
+    await expect(install).rejects.toMatchObject({ code: "disk_full" });
+    expect(readdirSync(home)).toEqual(["build.log"]);
+  },
+);
+
+test("a log that cannot be written for another reason is named", async () => {
+  const log = openLog(join(folder, "nowhere", "build.log"));
+  const step = { command: "sleep", arguments: ["600"], signal: new AbortController().signal };
+  await expect(runStep(step, log)).rejects.toMatchObject({
+    code: "build_failed",
+    message: expect.stringContaining(log.path),
+  });
+  await closeLog(log);
+});
+
+test("a step that was interrupted before it began is not begun", async () => {
+  const log = openLog(join(folder, "build.log"));
+  const signal = AbortSignal.abort(new Error("interrupted"));
+  const step = { command: "touch", arguments: [join(folder, "begun")], signal };
+  await expect(runStep(step, log)).rejects.toThrow("interrupted");
+  await closeLog(log);
+  expect(existsSync(join(folder, "begun"))).toBe(false);
+});
