@@ -1,5 +1,7 @@
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
+import SlowestFirst from "./test/slowest-first.ts";
 
 export default defineConfig({
   test: {
@@ -8,8 +10,13 @@ export default defineConfig({
     pool: "forks",
     // Most files wait for sockets and child processes, not for a core.
     maxWorkers: Math.max(4, availableParallelism()),
+    sequence: { sequencer: SlowestFirst },
+    // How long something may take is for the tests that promise it; on a busy machine all else may take its time.
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 10_000 } },
+    // The processes that tests start find their code compiled, and its types stripped, by those before them.
+    env: { NODE_COMPILE_CACHE: resolve(import.meta.dirname, "node_modules/.cache/kamado-tests") },
     reporters: ["default", "./test/reporter.ts"],
   },
 });

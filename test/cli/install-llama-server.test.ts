@@ -53,7 +53,7 @@ const install = (...flags: string[]) => {
 };
 const leftovers = () => readdirSync(join(dataDir, "llama-server")).filter((name) => name !== "build.log");
 
-describe("kamado engine install-llama-server", () => {
+describe("kamado engine install-llama-server", { timeout: 120_000 }, () => {
   test("builds it, tells how far it is, and says the second time that it is there", async () => {
     const path = placeOf(dataDir, bundledTag());
     const { code, out } = await install("--jobs", "3").ended;

@@ -3,22 +3,33 @@ import { once } from "node:events";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import sharp from "sharp";
 import { expect, test } from "vitest";
 import { drawLock } from "../../models/demo/data/locks.ts";
 import { HELD_OUT } from "../../models/demo/data/random.ts";
 import { kamado } from "./process.ts";
+import { whatHangs } from "./what-hangs.ts";
+
+/** It never takes so long; what takes longer hangs, and says where before it is ended. */
+const HANGS_MS = 60_000;
 
 async function run(args: string[], input = ""): Promise<{ code: number; out: string; err: string }> {
   const child = kamado(args, {});
   child.stdin!.end(input);
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout!),
-    text(child.stderr!),
-    once(child, "exit"),
-  ]);
-  return { code, out, err };
+  const said = { out: "", err: "" };
+  child.stdout!.setEncoding("utf8").on("data", (more) => (said.out += more));
+  child.stderr!.setEncoding("utf8").on("data", (more) => (said.err += more));
+  const tooLong = Promise.withResolvers<never>();
+  const watchdog = setTimeout(async () => {
+    const told = await whatHangs(child).catch(String);
+    tooLong.reject(new Error(`kamado ${args.join(" ")} hangs.\n${said.out}\n${said.err}\n${told}`));
+  }, HANGS_MS);
+  try {
+    const [code] = await Promise.race([once(child, "close"), tooLong.promise]);
+    return { code, ...said };
+  } finally {
+    clearTimeout(watchdog);
+  }
 }
 
 test("npm run demo: every job right, delivered, none lost", async () => {
@@ -45,7 +56,7 @@ test("run image.check says y or n, and the answer turns when the bar turns", asy
     answers.push(JSON.parse(out).output.answer);
   }
   expect(answers).toEqual(["y", "n"]);
-}, 120_000);
+}, 180_000);
 
 test("run reads standard input, and a failed job is said and has its own exit code", async () => {
   const { code, out } = await run(
@@ -54,10 +65,10 @@ test("run reads standard input, and a failed job is said and has its own exit co
   );
   expect(code).toBe(1);
   expect(JSON.parse(out)).toMatchObject({ status: "failed", error: { code: "image_undecodable" } });
-}, 60_000);
+}, 120_000);
 
 test("input that is no JSON is a usage error", async () => {
   const { code, err } = await run(["run", "prompt", "--input", "-"], "hello");
   expect(code).toBe(2);
   expect(err).toContain("not JSON");
-});
+}, 120_000);

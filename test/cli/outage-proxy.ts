@@ -1,11 +1,12 @@
 // A way to the AWS that a test can cut and mend, at one address, and that keeps what was asked on it.
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 export type Way = AsyncDisposable & {
   endpoint: string;
-  cut(): Promise<void>;
-  mend(): Promise<void>;
+  /** Whoever comes is hung up on, and so is who is there. */
+  cut(): void;
+  mend(): void;
   /** Every byte of every request so far. */
   asked(): string;
 };
@@ -13,33 +14,40 @@ export type Way = AsyncDisposable & {
 export async function wayTo(target: string): Promise<Way> {
   const { port } = new URL(target);
   const sockets = new Set<Socket>();
-  let own = 0;
   let asked = "";
-  let server: Server | undefined;
-  const mend = async () => {
-    server = createServer((near) => {
-      const far = connect(Number(port), "127.0.0.1");
-      near.on("data", (bytes) => (asked += bytes.toString("latin1")));
-      for (const [one, other] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        sockets.add(one);
-        one.on("error", () => {}).on("close", () => sockets.delete(one));
-        one.pipe(other);
-      }
-    }).listen(own, "127.0.0.1");
-    await once(server, "listening");
-    own = (server.address() as AddressInfo).port;
-  };
-  const cut = async () => {
-    if (!server) return;
-    const closed = once(server, "close");
-    server.close();
-    server = undefined;
+  let isCut = false;
+  // It listens all the time: a port that is given up may be somebody else's before it is wanted again.
+  const server = createServer((near) => {
+    near.on("error", () => {});
+    if (isCut) return void near.resetAndDestroy();
+    const far = connect(Number(port), "127.0.0.1");
+    near.on("data", (bytes) => (asked += bytes.toString("latin1")));
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(one);
+      one.on("error", () => {}).on("close", () => sockets.delete(one));
+      one.pipe(other);
+    }
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const cut = () => {
+    isCut = true;
     for (const socket of sockets) socket.destroy();
-    await closed;
   };
-  await mend();
-  return { endpoint: `http://127.0.0.1:${own}`, cut, mend, asked: () => asked, [Symbol.asyncDispose]: cut };
+  return {
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    cut,
+    mend: () => {
+      isCut = false;
+    },
+    asked: () => asked,
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, "close");
+      server.close();
+      cut();
+      await closed;
+    },
+  };
 }

@@ -24,7 +24,7 @@ import { kamado, SCRIPTED } from "./process.ts";
 type Addresses = { endpoint: string; queue: string; bucket: string; topic: string; web: string };
 
 async function serve(variables: Record<string, string> = {}) {
-  const child = kamado(["serve", "--in-memory", "--json"], { ...SCRIPTED, ...variables });
+  const child = kamado(["serve", "--in-memory", "--json"], { ...SCRIPTED, ...variables }, { until: "file" });
   let errors = "";
   child.stderr!.setEncoding("utf8").on("data", (text) => (errors += text));
   const exited = once(child, "exit");
@@ -65,7 +65,7 @@ async function subscriber({ sqs, sns, addresses }: Served) {
   );
   const results = new Map<string, Result>();
   return async (id: string): Promise<Result> => {
-    for (const end = Date.now() + 25_000; Date.now() < end && !results.has(id); ) {
+    for (const end = Date.now() + 60_000; Date.now() < end && !results.has(id); ) {
       const { Messages = [] } = await sqs.send(
         new ReceiveMessageCommand({
           QueueUrl,
@@ -85,7 +85,7 @@ async function subscriber({ sqs, sns, addresses }: Served) {
   };
 }
 
-describe("a served Kamado", () => {
+describe("a served Kamado", { timeout: 120_000 }, () => {
   let served: Served;
   let resultOf: (id: string) => Promise<Result>;
   const send = (body: unknown) =>
@@ -101,10 +101,10 @@ describe("a served Kamado", () => {
   beforeAll(async () => {
     served = await serve();
     resultOf = await subscriber(served);
-  });
+  }, 120_000);
   afterAll(async () => {
-    served.child.kill("SIGTERM");
-    await served.exited;
+    served?.child.kill("SIGTERM");
+    await served?.exited;
   });
 
   test("says where it is", () => {
@@ -190,7 +190,7 @@ describe("a served Kamado", () => {
       expect(error?.message).toContain(words);
       expect(error?.hint).toBeTruthy();
     },
-    60_000,
+    120_000,
   );
 
   test("puts a body that is no JSON aside with its reason", async () => {
@@ -223,7 +223,7 @@ describe("a served Kamado", () => {
       .toFile(join(folder, "door.png"));
     const port = new URL(served.addresses.endpoint).port;
     const child = kamado(
-      ["enqueue", "image.check", "--input", "-", "--id", "door-1", "--wait", "20", "--json"],
+      ["enqueue", "image.check", "--input", "-", "--id", "door-1", "--wait", "60", "--json"],
       { KAMADO_LOCAL_PORT: port },
     );
     child.stdin!.end(JSON.stringify({ image: `file:${join(folder, "door.png")}`, question: "Is it white?" }));
@@ -242,15 +242,19 @@ test.each([
   ["KAMADO_LOCAL_PORT", "the embedded queue"],
   ["KAMADO_ENGINE_PORT", "the engine"],
   ["KAMADO_WEB_PORT", "the page"],
-])("a port that is taken is said clearly, with the variable to set: %s, of %s", async (variable) => {
-  const other = createServer().listen(0, "127.0.0.1");
-  await once(other, "listening");
-  const { port } = other.address() as AddressInfo;
-  const child = kamado(["serve", "--in-memory", "--json"], { ...SCRIPTED, [variable]: String(port) });
-  const [errors, [code]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
-  other.close();
-  expect({ code, errors }).toEqual({
-    code: 2,
-    errors: expect.stringContaining(`${variable}: port ${port} `),
-  });
-});
+])(
+  "a port that is taken is said clearly, with the variable to set: %s, of %s",
+  { timeout: 120_000 },
+  async (variable) => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    const child = kamado(["serve", "--in-memory", "--json"], { ...SCRIPTED, [variable]: String(port) });
+    const [errors, [code]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
+    other.close();
+    expect({ code, errors }).toEqual({
+      code: 2,
+      errors: expect.stringContaining(`${variable}: port ${port} `),
+    });
+  },
+);

@@ -1,9 +1,9 @@
 // All three ports' promises on one more AWS: started before the suites, stopped after them, or skipped with the reason.
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws.ts";
+import type { AwsClients, AwsConfig } from "../../worker/aws.ts";
 import { blobsCases } from "./blobs.cases.ts";
 import { Made } from "./made.ts";
-import { s3Harness, sqsHarness } from "./over-aws.ts";
+import { patientClients, s3Harness, sqsHarness } from "./over-aws.ts";
 import { queueCases } from "./queue.cases.ts";
 import { type Exceptions, runSuite } from "./suite.ts";
 import { topicCases } from "./topic.cases.ts";
@@ -23,6 +23,9 @@ export type NotShown = {
   sns?: Exceptions<typeof topicCases>;
 };
 
+/** More than an emulator may take to start, and more than a few calls to a slow one. */
+const HOOK_MS = 240_000;
+
 /** `unavailable` is why there is none, or null. */
 export function promisesOn(
   title: string,
@@ -35,25 +38,34 @@ export function promisesOn(
     return;
   }
   describe(title, () => {
-    let started: Started;
+    let started: Started | undefined;
     let clients: AwsClients;
     const made = new Made();
     beforeAll(async () => {
       started = await start();
-      clients = makeAwsClients(started.aws);
-    }, 120_000);
+      clients = patientClients(started.aws);
+      await warmUp(clients, made);
+    }, HOOK_MS);
     afterAll(async () => {
+      if (started === undefined) return;
       try {
         await made.remove(clients);
       } finally {
         clients.destroy();
         await started.stop();
       }
-    }, 120_000);
-    runSuite("SQS", queueCases, () => sqsHarness(clients, made, started.missingQueueUrl), sqs);
+    }, HOOK_MS);
+    runSuite("SQS", queueCases, () => sqsHarness(clients, made, started!.missingQueueUrl), sqs);
     runSuite("S3", blobsCases, () => s3Harness(clients, made), s3);
     runSuite("SNS", topicCases, () => snsHarness(clients, made), sns);
   });
+}
+
+/** One of each, one after the other: what an emulator loads when it is first asked for it, it loads here and only once. */
+async function warmUp(clients: AwsClients, made: Made): Promise<void> {
+  await sqsHarness(clients, made).create();
+  await s3Harness(clients, made);
+  await snsHarness(clients, made).create();
 }
 
 /** How anything that is not AWS itself is spoken to. */

@@ -3,7 +3,8 @@
 import { randomUUID } from "node:crypto";
 import { type BucketLocationConstraint, CreateBucketCommand } from "@aws-sdk/client-s3";
 import { CreateQueueCommand, GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
-import type { AwsClients } from "../../worker/aws.ts";
+import type { NodeHttpHandler } from "@smithy/node-http-handler";
+import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws.ts";
 import { s3Blobs } from "../../worker/blobs/s3.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import type { BlobsHarness } from "./blobs.cases.ts";
@@ -12,6 +13,17 @@ import type { QueueHarness } from "./queue.cases.ts";
 
 // With an endpoint of its own the client goes there whatever host the URL names.
 const NO_QUEUE = "http://localhost/000000000000/kamado-no-such-queue";
+
+/** What is promised here is what is answered, not how soon: on a machine that has much to do an emulator takes its time. */
+const PATIENCE_MS = 25_000;
+const PATIENT = { call: PATIENCE_MS, poll: PATIENCE_MS };
+
+export function patientClients(config: AwsConfig): AwsClients {
+  const clients = makeAwsClients(config);
+  for (const { config } of [clients.s3, clients.sns])
+    (config.requestHandler as NodeHttpHandler).updateHttpClientConfig("requestTimeout", PATIENCE_MS);
+  return clients;
+}
 
 export function sqsHarness({ sqs }: AwsClients, made = new Made(), missingUrl = NO_QUEUE): QueueHarness {
   const make = async (name: string, Attributes: Record<string, string>) => {
@@ -31,9 +43,9 @@ export function sqsHarness({ sqs }: AwsClients, made = new Made(), missingUrl = 
       const dead = await make(`${name}-dead${suffix}`, kind);
       const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: await arnOf(dead), maxReceiveCount });
       const jobs = await make(`${name}${suffix}`, { ...kind, RedrivePolicy });
-      return { queue: sqsQueue(sqs, jobs), dead: sqsQueue(sqs, dead) };
+      return { queue: sqsQueue(sqs, jobs, PATIENT), dead: sqsQueue(sqs, dead, PATIENT) };
     },
-    missing: () => sqsQueue(sqs, missingUrl),
+    missing: () => sqsQueue(sqs, missingUrl, PATIENT),
     during: (work) => work,
   };
 }

@@ -13,6 +13,12 @@ export type QueueHarness = {
 };
 
 const NONE: Message[] = [];
+/** A lease that is to end, in seconds: long enough that the calls before its end come before it on a busy machine too. */
+const BRIEF = 3;
+/** Until such a lease has ended for certain, where nothing may come. */
+const PAST_BRIEF = 4;
+/** For what does come: it returns on arrival. */
+const SOON = 10;
 const take = (queue: Queue, { max = 10, wait = 0, visibility = 60 } = {}) =>
   queue.receive({ max, waitSeconds: wait, visibilitySeconds: visibility });
 const wait = ({ during }: QueueHarness, queue: Queue, seconds: number, visibility = 60) =>
@@ -23,7 +29,7 @@ const bodies = (messages: readonly Message[]) => messages.map(({ body }) => body
 async function gather(harness: QueueHarness, queue: Queue, count: number): Promise<Message[]> {
   const all: Message[] = [];
   while (all.length < count) {
-    const more = await wait(harness, queue, 2);
+    const more = await wait(harness, queue, SOON);
     if (more.length === 0) break;
     all.push(...more);
   }
@@ -35,7 +41,7 @@ export const queueCases = {
     const { queue } = await create();
     const body = JSON.stringify({ text: '牛乳を買う 🥛 <input> "quotes"\n' });
     const id = await queue.send(body, { attributes: { source: "test" } });
-    const [message] = await take(queue, { wait: 1 });
+    const [message] = await take(queue, { wait: SOON });
     expect(message).toMatchObject({ id, body, receiveCount: 1, group: null });
     expect(message!.sentAt).toBeTypeOf("number");
   },
@@ -43,9 +49,9 @@ export const queueCases = {
   async "a message that is not deleted comes back when its visibility ends, and is counted"(harness) {
     const { queue } = await harness.create();
     const id = await queue.send("again");
-    const [first] = await take(queue, { visibility: 1 });
+    const [first] = await take(queue, { visibility: BRIEF });
     expect(await take(queue)).toEqual(NONE);
-    const [second] = await wait(harness, queue, 5);
+    const [second] = await wait(harness, queue, SOON);
     expect(second).toMatchObject({ id, receiveCount: 2 });
     expect(second!.receipt).not.toBe(first!.receipt);
   },
@@ -53,9 +59,9 @@ export const queueCases = {
   async "extending a lease hides the message for longer"(harness) {
     const { queue } = await harness.create();
     await queue.send("long work");
-    const [message] = await take(queue, { visibility: 1 });
+    const [message] = await take(queue, { visibility: BRIEF });
     expect(await queue.extend([{ receipt: message!.receipt, seconds: 30 }])).toEqual(["ok"]);
-    expect(await wait(harness, queue, 2)).toEqual(NONE);
+    expect(await wait(harness, queue, PAST_BRIEF)).toEqual(NONE);
   },
 
   async "giving a message back makes it visible at once"({ create }) {
@@ -63,22 +69,22 @@ export const queueCases = {
     const id = await queue.send("not now");
     const [message] = await take(queue);
     expect(await queue.extend([{ receipt: message!.receipt, seconds: 0 }])).toEqual(["ok"]);
-    expect(await take(queue, { wait: 1 })).toMatchObject([{ id, receiveCount: 2 }]);
+    expect(await take(queue, { wait: SOON })).toMatchObject([{ id, receiveCount: 2 }]);
   },
 
   async "a deleted message never comes back"(harness) {
     const { queue } = await harness.create();
     await queue.send("done");
-    const [message] = await take(queue, { visibility: 1 });
+    const [message] = await take(queue, { visibility: BRIEF });
     expect(await queue.remove([message!.receipt])).toEqual(["ok"]);
-    expect(await wait(harness, queue, 2)).toEqual(NONE);
+    expect(await wait(harness, queue, PAST_BRIEF)).toEqual(NONE);
   },
 
   async "a lease that went to somebody else is reported as lost"(harness) {
     const { queue } = await harness.create();
     await queue.send("slow");
-    const [mine] = await take(queue, { visibility: 1 });
-    const [theirs] = await wait(harness, queue, 5);
+    const [mine] = await take(queue, { visibility: BRIEF });
+    const [theirs] = await wait(harness, queue, SOON);
     expect(await queue.extend([{ receipt: mine!.receipt, seconds: 30 }])).toEqual(["lost"]);
     expect(await queue.extend([{ receipt: theirs!.receipt, seconds: 30 }])).toEqual(["ok"]);
   },
@@ -145,9 +151,9 @@ export const queueCases = {
 
   async "a delayed message waits for its time"(harness) {
     const { queue } = await harness.create();
-    await queue.send("later", { delaySeconds: 1 });
+    await queue.send("later", { delaySeconds: BRIEF });
     expect(await take(queue)).toEqual(NONE);
-    expect(bodies(await wait(harness, queue, 5))).toEqual(["later"]);
+    expect(bodies(await wait(harness, queue, SOON))).toEqual(["later"]);
   },
 
   async "a long poll wakes when a message is sent"({ create }) {
@@ -174,26 +180,26 @@ export const queueCases = {
   async "a FIFO group is handed out in order, one lease at a time"({ create }) {
     const { queue } = await create({ fifo: true });
     for (const body of ["a1", "a2"]) await queue.send(body, { group: "a", deduplicationId: body });
-    const [first] = await take(queue, { max: 1, wait: 1 });
+    const [first] = await take(queue, { max: 1, wait: SOON });
     expect(first).toMatchObject({ body: "a1", group: "a" });
     expect(await take(queue)).toEqual(NONE);
     await queue.remove([first!.receipt]);
-    expect(bodies(await take(queue, { wait: 1 }))).toEqual(["a2"]);
+    expect(bodies(await take(queue, { wait: SOON }))).toEqual(["a2"]);
   },
 
   async "a FIFO message that is given back comes before those behind it"({ create }) {
     const { queue } = await create({ fifo: true });
     for (const body of ["a1", "a2"]) await queue.send(body, { group: "a", deduplicationId: body });
-    const [first] = await take(queue, { max: 1, wait: 1 });
+    const [first] = await take(queue, { max: 1, wait: SOON });
     await queue.extend([{ receipt: first!.receipt, seconds: 0 }]);
-    expect(bodies(await take(queue, { max: 1, wait: 1 }))).toEqual(["a1"]);
+    expect(bodies(await take(queue, { max: 1, wait: SOON }))).toEqual(["a1"]);
   },
 
   async "FIFO groups do not wait for each other"({ create }) {
     const { queue } = await create({ fifo: true });
     for (const group of ["a", "b"]) await queue.send(group, { group, deduplicationId: group });
-    const first = await take(queue, { max: 1, wait: 1 });
-    const second = await take(queue, { max: 1, wait: 1 });
+    const first = await take(queue, { max: 1, wait: SOON });
+    const second = await take(queue, { max: 1, wait: SOON });
     expect(bodies([...first, ...second]).toSorted()).toEqual(["a", "b"]);
   },
 
@@ -202,7 +208,7 @@ export const queueCases = {
     const send = () => queue.send("once", { group: "a", deduplicationId: "same" });
     await send();
     await send();
-    const [message] = await take(queue, { wait: 1 });
+    const [message] = await take(queue, { wait: SOON });
     await queue.remove([message!.receipt]);
     expect(await take(queue)).toEqual(NONE);
   },
@@ -211,11 +217,11 @@ export const queueCases = {
     const { queue, dead } = await harness.create({ maxReceiveCount: 2 });
     await queue.send("poison");
     for (const _ of [1, 2]) {
-      const [message] = await take(queue, { wait: 1 });
+      const [message] = await take(queue, { wait: SOON });
       await queue.extend([{ receipt: message!.receipt, seconds: 0 }]);
     }
     expect(await take(queue)).toEqual(NONE);
-    expect(bodies(await wait(harness, dead, 2))).toEqual(["poison"]);
+    expect(bodies(await wait(harness, dead, SOON))).toEqual(["poison"]);
   },
 
   async "a queue that does not exist is told apart"({ missing }) {
@@ -232,7 +238,7 @@ export const queueCases = {
   async "a body of 1 MiB is carried"({ create }) {
     const { queue } = await create();
     await queue.send("x".repeat(1024 * 1024));
-    const [message] = await take(queue, { wait: 1 });
+    const [message] = await take(queue, { wait: SOON });
     expect(message!.body.length).toBe(1024 * 1024);
   },
 

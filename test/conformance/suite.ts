@@ -14,7 +14,7 @@ export function runSuite<Harness, P extends Promises<Harness>>(
   exceptions: Exceptions<P>,
 ): void {
   // At once, because the real ones spend most of their time waiting for a visibility timeout.
-  describe.concurrent(title, () => {
+  describe.concurrent(title, { timeout: 120_000 }, () => {
     for (const [name, keep] of Object.entries(promises)) {
       const reason = exceptions[name];
       if (reason === undefined) test(name, async () => keep(await harness()));

@@ -42,7 +42,7 @@ export function snsHarness({ sns, sqs }: AwsClients, made = new Made()): TopicHa
     const command = new ReceiveMessageCommand({
       QueueUrl,
       MaxNumberOfMessages: 10,
-      WaitTimeSeconds: 5,
+      WaitTimeSeconds: 15,
       MessageAttributeNames: ["All"],
     });
     const { Messages = [] } = await sqs.send(command);

@@ -1,5 +1,4 @@
 // The table of tries: when a delivery that failed is tried again.
-
 import { expect, test } from "vitest";
 import {
   heldUntil,

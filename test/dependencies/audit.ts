@@ -12,7 +12,8 @@ function lock(): Lock {
 
 /** The registry's answer, or why there is none: a mirror may not have this service. */
 function askRegistry(): Audit | string {
-  const options = { cwd: ROOT, encoding: "utf8", timeout: 60_000, shell: false } as const;
+  // With many advisories the answer is long; one that was cut off would count as none.
+  const options = { cwd: ROOT, encoding: "utf8", timeout: 60_000, maxBuffer: 2 ** 26, shell: false } as const;
   const { stdout, error } = spawnSync("npm", ["audit", "--json"], options);
   try {
     const answer = JSON.parse(stdout) as Audit & { message?: string };

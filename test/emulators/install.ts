@@ -1,10 +1,10 @@
-// Installs the emulators of AWS into node_modules/.cache: `npm run emulators`. One that cannot be had is named with its
-// reason and no failure: the suites that need it are skipped with theirs.
+// Installs the emulators of AWS and OpenAI's Python client into node_modules/.cache: `npm run emulators`. What cannot be had
+// is named with its reason and no failure: the suites that need it are skipped with theirs.
 import { execFile } from "node:child_process";
 import { copyFileSync, rmSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { IMAGE, pullImage } from "./container.ts";
-import { EMULATORS, type Emulator, pythonOf, stampOf, whyNot } from "./emulators.ts";
+import { EMULATORS, OPENAI, type Pinned, pythonOf, stampOf, whyNot } from "./emulators.ts";
 
 // A registry that does not answer must not hold up the tests for long.
 const MINUTES = 4;
@@ -22,7 +22,7 @@ function run({ command, variables = {} }: Command, args: readonly string[]): Pro
 }
 
 /** The first Python that is new enough. The variable lets pyenv's stand-ins find theirs; others do not look at it. */
-async function pythonFor({ python }: Emulator): Promise<Command | undefined> {
+async function pythonFor({ python }: Pinned): Promise<Command | undefined> {
   const named = [13, 12, 14].map((minor) => ({
     command: `python3.${minor}`,
     variables: { PYENV_VERSION: `3.${minor}` },
@@ -33,29 +33,27 @@ async function pythonFor({ python }: Emulator): Promise<Command | undefined> {
   return undefined;
 }
 
-async function install(emulator: Emulator): Promise<string | null> {
-  rmSync(emulator.folder, { recursive: true, force: true });
-  const python = await pythonFor(emulator);
-  if (!python) return `there is no Python 3.${emulator.python} or newer`;
-  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", emulator.requirements];
+async function install(wanted: Pinned): Promise<string | null> {
+  rmSync(wanted.folder, { recursive: true, force: true });
+  const python = await pythonFor(wanted);
+  if (!python) return `there is no Python 3.${wanted.python} or newer`;
+  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", wanted.requirements];
   const failure =
-    (await run(python, ["-m", "venv", emulator.folder])) ?? (await run({ command: pythonOf(emulator) }, pip));
-  if (failure === null) copyFileSync(emulator.requirements, stampOf(emulator));
-  else rmSync(emulator.folder, { recursive: true, force: true });
+    (await run(python, ["-m", "venv", wanted.folder])) ?? (await run({ command: pythonOf(wanted) }, pip));
+  if (failure === null) copyFileSync(wanted.requirements, stampOf(wanted));
+  else rmSync(wanted.folder, { recursive: true, force: true });
   return failure;
 }
 
-async function report(emulator: Emulator): Promise<void> {
-  if (whyNot(emulator) === null) return console.log(`${emulator.name}: installed`);
+async function report(wanted: Pinned): Promise<void> {
+  if (whyNot(wanted) === null) return console.log(`${wanted.name}: installed`);
   const began = performance.now();
-  const failure = await install(emulator);
+  const failure = await install(wanted);
   const took = `${((performance.now() - began) / 1_000).toFixed(0)} s`;
-  console.log(
-    `${emulator.name}: ${failure === null ? `installed in ${took}` : `not installed (${failure})`}`,
-  );
+  console.log(`${wanted.name}: ${failure === null ? `installed in ${took}` : `not installed (${failure})`}`);
 }
 
-await Promise.all(Object.values(EMULATORS).map(report));
+await Promise.all([...Object.values(EMULATORS), OPENAI].map(report));
 const tooLong = pause(MINUTES * 60_000, "the registry took too long", { ref: false });
 const missing = await Promise.race([pullImage(), tooLong]);
 console.log(`${IMAGE}: ${missing === null ? "here" : `not here (${missing})`}`);

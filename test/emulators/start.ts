@@ -1,8 +1,10 @@
-// An emulator as a process on a free port of the loopback address; stopped with its scratch folder gone.
+// An emulator as a process on a free port of the loopback address; stopped with its scratch folder gone, also when it never
+// came to answer.
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -10,37 +12,74 @@ import { type Emulator, pythonOf } from "./emulators.ts";
 
 export type Emulated = { endpoint: string; stop(): Promise<void> };
 
+/** All tries together; the hook that waits for it must have more, or nobody would stop the process. */
+const DEADLINE_MS = 90_000;
+/** One that has taken the question and says nothing is asked again. */
+const ANSWER_MS = 10_000;
+const TRIES = 3;
+const PORT_TAKEN = /address already in use|port \d+ is in use/i;
+
 export async function startEmulator(emulator: Emulator): Promise<Emulated> {
-  const port = await freePort();
+  const deadline = AbortSignal.timeout(DEADLINE_MS);
+  for (let left = TRIES - 1; ; left--) {
+    try {
+      return await startOn(await freePort(), emulator, deadline);
+    } catch (thrown) {
+      if (left === 0 || !PORT_TAKEN.test((thrown as Error).message)) throw thrown;
+    }
+  }
+}
+
+async function startOn(port: number, emulator: Emulator, deadline: AbortSignal): Promise<Emulated> {
   const scratch = mkdtempSync(join(tmpdir(), `kamado-${emulator.name}-`));
   const child = spawn(pythonOf(emulator), emulator.serve(port), {
     cwd: scratch,
-    env: { PATH: process.env.PATH, HOME: scratch, ...emulator.variables(port, scratch) },
+    env: {
+      PATH: process.env.PATH,
+      HOME: scratch,
+      TMPDIR: scratch,
+      ...emulator.variables(port, scratch),
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const exited = once(child, "exit");
+  const over = new AbortController();
+  const ended = Promise.withResolvers<void>();
+  const end = (how: string) => {
+    over.abort(new Error(`${emulator.name} ended (${how}): ${words()}`));
+    ended.resolve();
+  };
+  const words = lastWordsOf(child);
+  child.once("error", (error) => end(error.message)).once("close", (code) => end(`exit code ${code}`));
   const stop = async () => {
     child.kill("SIGKILL");
-    await exited;
-    rmSync(scratch, { recursive: true, force: true });
+    await ended.promise;
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
   };
   const endpoint = `http://127.0.0.1:${port}`;
   try {
-    await answers(`${endpoint}${emulator.ready}`, child, lastWordsOf(child));
+    await answers(`${endpoint}${emulator.ready}`, AbortSignal.any([over.signal, deadline]));
   } catch (thrown) {
     await stop();
-    throw thrown;
+    if (!deadline.aborted) throw thrown;
+    throw new Error(`${emulator.name} does not answer after ${DEADLINE_MS / 1_000} s: ${words()}`);
   }
   return { endpoint, stop };
 }
 
+/** Below those that any connection of this machine may be given before the emulator gets to listen. */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const port = randomInt(20_000, 30_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 function lastWordsOf(child: ChildProcess): () => string {
@@ -52,13 +91,14 @@ function lastWordsOf(child: ChildProcess): () => string {
   return () => words;
 }
 
-/** Asks until there is an answer: neither emulator says in one way when it is ready. */
-async function answers(url: string, child: ChildProcess, words: () => string): Promise<void> {
+/** Asks until there is an answer: neither emulator says in one way when it is ready. Throws once `over` has fired. */
+async function answers(url: string, over: AbortSignal): Promise<void> {
   for (;;) {
-    if (child.exitCode !== null) throw new Error(`the emulator ended: ${words()}`);
-    const response = await fetch(url).catch(() => null);
+    const signal = AbortSignal.any([over, AbortSignal.timeout(ANSWER_MS)]);
+    const response = await fetch(url, { signal }).catch(() => null);
     await response?.body?.cancel();
     if (response?.ok) return;
+    over.throwIfAborted();
     await pause(100);
   }
 }

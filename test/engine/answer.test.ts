@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { JsonEnd, StopScanner } from "../../worker/engine/answer.ts";
+import fc from "../properties.ts";
 
 const scan = (stops: string[], pieces: string[]) => {
   const scanner = new StopScanner(stops);

@@ -1,9 +1,9 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { smallestValue } from "../../worker/engine/backends/smallest-value.ts";
 import { Acceptor } from "../../worker/engine/grammar-acceptor.ts";
 import { jsonGrammar } from "../../worker/engine/json-grammar.ts";
+import fc from "../properties.ts";
 
 const verdict = (acceptor: Acceptor, text: string) => acceptor.after(text)?.mayEnd === true;
 

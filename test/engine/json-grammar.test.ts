@@ -1,8 +1,8 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { jsonGrammar } from "../../worker/engine/json-grammar.ts";
 import { KamadoError } from "../../worker/errors.ts";
+import fc from "../properties.ts";
 
 /** The rule of the schema itself, after the alphabet that every grammar has. */
 const rootOf = (schema: object | boolean) => jsonGrammar(schema as never).split("\n")[0];

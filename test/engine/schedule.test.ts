@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   chooseStart,
@@ -8,6 +7,7 @@ import {
   nearest,
   planStep,
 } from "../../worker/engine/backends/node-llama-cpp/schedule.ts";
+import fc from "../properties.ts";
 
 const has = (holder: string, shared: number, ready = shared) => ({ holder, shared, ready });
 

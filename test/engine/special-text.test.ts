@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { breakUp, looksSpecial, Marks, specialPattern } from "../../worker/engine/special-text.ts";
+import fc from "../properties.ts";
 
 const specials = specialPattern(["<|a|>", "<|a|>b", "[INST]", "</s>"]);
 

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { INTERACTIVE, nextTurn, type Waiter } from "../../worker/engine/turn-order.ts";
+import fc from "../properties.ts";
 
 const waiter = (rank: number, { warm = 0, passedOver = 0 } = {}): Waiter => {
   return { rank, passedOver, warmTokens: () => warm };

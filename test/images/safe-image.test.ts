@@ -1,12 +1,12 @@
 // Pictures from outside: what is taken, what is refused, and what an engine gets to see.
 import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
-import fc from "fast-check";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import { safeImage } from "../../worker/images/safe-image.ts";
 import type { SafeImage } from "../../worker/job/handler.ts";
+import fc from "../properties.ts";
 
 const HEIC = readFileSync(new URL("../fixtures/red-blue.heic", import.meta.url));
 

@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseBody } from "../../worker/job/envelope.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
+import fc from "../properties.ts";
 
 const MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274";
 const rules: ObjectRule[] = [

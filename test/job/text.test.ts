@@ -1,7 +1,7 @@
 // Text as it is cut for a model, and quotes as they are found again.
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { chunkText, findSentence, sentences } from "../../worker/job/text.ts";
+import fc from "../properties.ts";
 
 describe("sentences", () => {
   test.for([

@@ -1,8 +1,9 @@
 // How probable each option is, read from the tokens of an answer.
-import fc from "fast-check";
+
 import { describe, expect, test } from "vitest";
 import type { ReadToken } from "../../worker/model/engine-answer.ts";
 import { readProbabilities } from "../../worker/model/probabilities.ts";
+import fc from "../properties.ts";
 import { logprobs } from "./engine-server.ts";
 
 type Position = Record<string, number>;

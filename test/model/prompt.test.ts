@@ -1,7 +1,8 @@
 // What the model is sent, and what a text from outside cannot do to it.
-import fc from "fast-check";
+
 import { describe, expect, test } from "vitest";
 import { escapeInput, messagesOf } from "../../worker/model/prompt.ts";
+import fc from "../properties.ts";
 
 const image = { dataUri: "data:image/png;base64,AA==", width: 1, height: 1, sha256: "00" };
 

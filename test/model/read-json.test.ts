@@ -1,7 +1,8 @@
 // Reading the JSON in a model's answer.
-import fc from "fast-check";
+
 import { expect, test } from "vitest";
 import { readJson, withoutThoughts } from "../../worker/model/read-json.ts";
+import fc from "../properties.ts";
 
 test.for([
   ['{"a":1}', { a: 1 }],

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isReachable, ruleOn } from "../../worker/outbound/addresses.ts";
+import fc from "../properties.ts";
 
 test.each([
   ["93.184.215.14", "public"],

@@ -2,10 +2,10 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { destinationFor, isUnder, loadDestinations } from "../../worker/outbound/destinations.ts";
 import { known } from "../fakes/known.ts";
+import fc from "../properties.ts";
 
 const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
 const OLDER = `whsec_${Buffer.alloc(32, 8).toString("base64")}`;

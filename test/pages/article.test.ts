@@ -1,10 +1,10 @@
 // The article in a page, as a handler asks for it.
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import { createPages } from "../../worker/pages/article.ts";
 import { bareText } from "../../worker/pages/bare-text.ts";
 import { readPage } from "../../worker/pages/read-page.ts";
+import fc from "../properties.ts";
 
 const pages = createPages();
 const PARAGRAPH =

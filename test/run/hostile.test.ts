@@ -1,6 +1,5 @@
 // Whatever stands in a message, the worker neither falls nor stops, and every message is accounted for: answered with a
 // stored result, put aside as it was, asked for nothing, or back in the queue. `HOSTILE_MESSAGES=100000` for a long look.
-
 import { expect, test } from "vitest";
 import type { Deliver } from "../../worker/deliver/deliver.ts";
 import { KamadoError } from "../../worker/errors.ts";

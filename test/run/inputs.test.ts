@@ -1,11 +1,12 @@
 // What a job's input points at, fetched before its handler runs.
-import fc from "fast-check";
+
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import type { InputRefs, SafeImage } from "../../worker/job/handler.ts";
 import { decodeDataUri } from "../../worker/run/data-uri.ts";
 import { createInputs, type InputsOptions } from "../../worker/run/inputs.ts";
+import fc from "../properties.ts";
 
 const never = new AbortController().signal;
 let png: Buffer;

@@ -1,11 +1,12 @@
 // Two workers, one queue, one bucket, and their calls to the bucket and the receivers answered in any order: a job has
 // one run and one result, and whoever else holds it answers with that.
-import fc from "fast-check";
+
 import { expect, test } from "vitest";
 import type { Blobs } from "../../worker/blobs/blobs.ts";
 import { FakeBlobs } from "../fakes/blobs.ts";
 import { FakeClock, settled } from "../fakes/clock.ts";
 import { FakeQueue } from "../fakes/queue.ts";
+import fc from "../properties.ts";
 import { createRig, type Rig } from "./rig.ts";
 
 const RUNS = Number(process.env.INTERLEAVINGS ?? 100);

@@ -74,9 +74,11 @@ export class Runner {
     return Math.max(this.seats.warm(sequence), load ? usable(load.sequence, sequence) : 0);
   }
 
-  /** Not when the slot itself holds as much. */
+  /** Not when the slot itself holds as much. Which one the library takes is a guess, and a picture is dearer than a file. */
   #wanted({ sequence, load }: Run): StateFile | undefined {
-    if (load === undefined || this.seats.warm(sequence) >= usable(load.sequence, sequence)) return undefined;
+    if (load === undefined) return undefined;
+    const holds = this.seats.warm(sequence) >= usable(load.sequence, sequence);
+    if (holds && sequence.pictures.length === 0) return undefined;
     load.usedAt = performance.now();
     return load;
   }
