@@ -91,8 +91,10 @@ export class Talk {
   /** Tokens read differently at a text's beginning: the ones before them say that this is none. */
   #detokenize(tokens: readonly Token[], alreadySaid: number): string {
     const { model, prompt } = this.#options;
-    const before = [...prompt.slice(-MAX_PENDING), ...this.said.slice(0, this.said.length - alreadySaid)];
-    return model.detokenize(tokens, false, before.slice(-MAX_PENDING));
+    const end = this.said.length - alreadySaid;
+    const said = this.said.slice(Math.max(0, end - MAX_PENDING), end);
+    const before = said.length < MAX_PENDING ? [...prompt.slice(said.length - MAX_PENDING), ...said] : said;
+    return model.detokenize(tokens, false, before);
   }
 
   #probabilities(token: Token, candidates: readonly Candidate[] | undefined): Omit<Piece, "text"> {
