@@ -1,0 +1,95 @@
+// Everything that can be set by a variable: its name, its default, what it must look like. Reads nothing itself.
+import { homedir, hostname } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+const list = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((one) => one.trim())
+    .filter(Boolean),
+);
+
+/** A queue to pull from; of two, one with twice the weight of the other has twice as many of its jobs started. */
+export type WeightedQueue = { url: string; weight: number };
+const MAX_WEIGHT = 100;
+
+/** One address, or several with their weights: `https://…/urgent=9,https://…/jobs=1`. */
+const weightedQueues = list
+  .transform((all) =>
+    all.map((one) => {
+      const [, url = one, weight] = /^(.*?)(?:=(\d+))?$/s.exec(one) ?? [];
+      return { url, weight: Number(weight ?? 1) };
+    }),
+  )
+  .pipe(
+    z
+      .array(
+        z.object({
+          url: z.url("must be an address, or several like address=weight,address=weight"),
+          weight: z.int().min(1).max(MAX_WEIGHT),
+        }),
+      )
+      .min(1),
+  )
+  .refine((all) => new Set(all.map(({ url }) => url)).size === all.length, "names a queue twice");
+
+export const MIN_TOKEN = 16;
+export const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
+
+export const Environment = z.object({
+  KAMADO_QUEUE_URL: weightedQueues.optional(),
+  KAMADO_DEAD_QUEUE_URL: z.url().optional(),
+  KAMADO_DELIVERIES_QUEUE_URL: z.url().optional(),
+  KAMADO_DEAD_DELIVERIES_QUEUE_URL: z.url().optional(),
+  KAMADO_BUCKET: z.string().default("kamado"),
+  KAMADO_BUCKETS: list.default([]),
+  KAMADO_TOPIC_ARN: z.string().startsWith("arn:").optional(),
+  KAMADO_ENGINE_URL: z.url().optional(),
+  KAMADO_ENGINE_TOKEN: z.string().trim().optional(),
+  KAMADO_ENGINE_HOST: z.string().default("127.0.0.1"),
+  KAMADO_MODEL: z.string().optional(),
+  KAMADO_MMPROJ: z.string().optional(),
+  KAMADO_BACKEND: z
+    .enum(["auto", "node-llama-cpp", "llama-node", "llama-server", "scripted"])
+    .default("auto"),
+  KAMADO_SCRIPT: z.string().optional(),
+  KAMADO_LLAMA_SERVER: z.string().optional(),
+  KAMADO_CONTEXT_SIZE: count(256, 1_048_576).optional(),
+  KAMADO_MAX_QUEUE: count(0, 100_000).optional(),
+  KAMADO_SLOTS: z.preprocess((text) => (text === "auto" ? undefined : text), count(1, 256).optional()),
+  KAMADO_MEMORY_LIMIT: z
+    .string()
+    .regex(/^\d+(\.\d+)?[MG]$/, "must be like 500M or 6G")
+    .optional(),
+  KAMADO_PREFETCH: count(0, 256).optional(),
+  KAMADO_DATA_DIR: z.string().default(join(homedir(), ".kamado")),
+  KAMADO_WEB_PORT: port.default(4780),
+  KAMADO_WEB_HOST: z.string().default("127.0.0.1"),
+  KAMADO_WEB_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
+  KAMADO_ENGINE_PORT: port.default(4781),
+  KAMADO_LOCAL_PORT: port.default(4566),
+  KAMADO_DESTINATIONS_FILE: z.string().optional(),
+  KAMADO_RULES_FILE: z.string().optional(),
+  KAMADO_VISIBILITY_SECONDS: count(3, 43_200).default(120),
+  KAMADO_POLL_SECONDS: count(0, 20).default(10),
+  KAMADO_DRAIN_SECONDS: count(0, 3_600).default(30),
+  KAMADO_TIMEOUT_SECONDS: count(1, 39_600).default(600),
+  KAMADO_MAX_ATTEMPTS: count(1, 100).default(5),
+  KAMADO_RETRY_SECONDS: count(1, 900).default(5),
+  KAMADO_DELIVERY_DELAYS: list
+    .transform((texts) => texts.map(Number))
+    .pipe(z.array(z.int().min(0).max(259_200)).min(1).max(100))
+    .optional(),
+  KAMADO_WORKER_NAME: z.string().default(hostname()),
+  KAMADO_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+  AWS_ENDPOINT_URL: z.url().optional(),
+  AWS_REGION: z.string().optional(),
+  AWS_DEFAULT_REGION: z.string().optional(),
+  AWS_ACCESS_KEY_ID: z.string().optional(),
+  AWS_SECRET_ACCESS_KEY: z.string().optional(),
+  AWS_SESSION_TOKEN: z.string().optional(),
+});
+export type Environment = z.output<typeof Environment>;
