@@ -12,21 +12,22 @@ import { delivery, errorOf, FAILED } from "./deliveries.ts";
 const ARN = "arn:aws:sns:us-east-1:000000000000:t";
 const QUEUE = "https://sqs.us-east-1.amazonaws.com/000000000000/q";
 
-test("each kind of destination gets the result its own way", async () => {
-  await using receiver = await startReceiver();
-  const destinations = [known(receiver.url)];
+/** All four kinds, with receivers at these addresses. */
+function wired(...urls: string[]) {
+  const destinations = urls.map((url) => known(url));
   const outbound = createOutbound({ destinations });
   const [topic, queue] = [new FakeTopic(), new FakeQueue(QUEUE)];
+  const queueFor = () => queue;
+  const registry = new Map();
+  const deliver = createDeliver({ outbound, topic, queueFor, registry, log: silentLog, destinations });
+  return { deliver, outbound, topic, queue };
+}
+
+test("each kind of destination gets the result its own way", async () => {
+  await using receiver = await startReceiver();
+  const { deliver, outbound, topic, queue } = wired(receiver.url);
   topic.create(ARN);
   const published = topic.subscribe(ARN);
-  const deliver = createDeliver({
-    outbound,
-    topic,
-    queueFor: () => queue,
-    registry: new Map(),
-    log: silentLog,
-    destinations,
-  });
   await Promise.all([
     deliver(delivery({ callback: `${receiver.url}/hook` })),
     deliver(delivery({ sns: ARN })),
@@ -39,18 +40,7 @@ test("each kind of destination gets the result its own way", async () => {
 
 test("what is not ours any more when its turn comes is not sent", async () => {
   await using receiver = await startReceiver();
-  const destinations = [known(receiver.url)];
-  const outbound = createOutbound({ destinations });
-  const [topic, queue] = [new FakeTopic(), new FakeQueue(QUEUE)];
-  const registry = new Map();
-  const deliver = createDeliver({
-    outbound,
-    topic,
-    queueFor: () => queue,
-    registry,
-    log: silentLog,
-    destinations,
-  });
+  const { deliver, outbound } = wired(receiver.url);
   const to = delivery({ callback: `${receiver.url}/hook` });
   const lost = await errorOf(deliver({ ...to, isOurs: async () => false }));
   expect([lost.code, receiver.received.length]).toEqual(["lease_lost", 0]);
@@ -62,18 +52,7 @@ test("what is not ours any more when its turn comes is not sent", async () => {
 test("a receiver that is down is not even asked any more; a last try is, and others are", async () => {
   await using down = await startReceiver(status(500));
   await using up = await startReceiver();
-  const destinations = [known(down.url), known(up.url)];
-  const outbound = createOutbound({ destinations });
-  const topic = new FakeTopic();
-  const queueFor = () => new FakeQueue(QUEUE);
-  const deliver = createDeliver({
-    outbound,
-    topic,
-    queueFor,
-    registry: new Map(),
-    log: silentLog,
-    destinations,
-  });
+  const { deliver, outbound } = wired(down.url, up.url);
   const to = delivery({ callback: `${down.url}/hook` });
   for (let i = 0; i < 5; i++) await errorOf(deliver(to));
   expect((await errorOf(deliver(to))).detail).toMatchObject({
@@ -88,16 +67,7 @@ test("a receiver that is down is not even asked any more; a last try is, and oth
 
 test("a last try is made though the receiver asked for quiet", async () => {
   await using receiver = await startReceiver(status(429, { "retry-after": "60" }));
-  const destinations = [known(receiver.url)];
-  const outbound = createOutbound({ destinations });
-  const deliver = createDeliver({
-    outbound,
-    topic: new FakeTopic(),
-    queueFor: () => new FakeQueue(QUEUE),
-    registry: new Map(),
-    log: silentLog,
-    destinations,
-  });
+  const { deliver, outbound } = wired(receiver.url);
   const to = delivery({ callback: `${receiver.url}/hook` });
   await errorOf(deliver(to));
   expect((await errorOf(deliver(to))).detail).toMatchObject({ untried: true });
@@ -109,16 +79,7 @@ test("a last try is made though the receiver asked for quiet", async () => {
 
 test("what needs no call is not held back by a dead receiver, and says nothing about it", async () => {
   await using down = await startReceiver(status(500));
-  const destinations = [known(down.url)];
-  const outbound = createOutbound({ destinations });
-  const deliver = createDeliver({
-    outbound,
-    topic: new FakeTopic(),
-    queueFor: () => new FakeQueue(QUEUE),
-    registry: new Map(),
-    log: silentLog,
-    destinations,
-  });
+  const { deliver, outbound } = wired(down.url);
   const to = delivery({ callback: `${down.url}/hook` });
   const nothing = delivery({ rest: down.url }, { result: FAILED });
   for (let i = 0; i < 4; i++) await errorOf(deliver(to));

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { GREEDY } from "../../worker/engine/backend.ts";
+import { generationOf } from "../../worker/engine/calibration/window.ts";
 import { until, user } from "./running.ts";
 import { type TinyEngine, tinyEngine } from "./tiny-model.ts";
 
@@ -97,16 +97,7 @@ describe("several requests at once", { timeout: 120_000 }, () => {
   test("a late one is in the very next step", async () => {
     const { backend } = engine;
     const signal = new AbortController().signal;
-    const prepare = (text: string, maxTokens: number) =>
-      backend.prepare({
-        prompt: { text },
-        maxTokens,
-        sampling: GREEDY,
-        stop: [],
-        schema: undefined,
-        topLogprobs: undefined,
-        conversation: undefined,
-      });
+    const prepare = (text: string, maxTokens: number) => backend.prepare(generationOf(text, maxTokens));
     const late = await prepare("late", 2);
     let submittedAt = 0;
     const heardAt: number[] = [];
