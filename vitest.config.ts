@@ -1,7 +1,6 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
-import SlowestFirst from "./test/slowest-first.ts";
 
 export default defineConfig({
   test: {
@@ -10,7 +9,6 @@ export default defineConfig({
     pool: "forks",
     // Most files wait for sockets and child processes, not for a core.
     maxWorkers: Math.max(4, availableParallelism()),
-    sequence: { sequencer: SlowestFirst },
     // How long something may take is for the tests that promise it; on a busy machine all else may take its time.
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -2,7 +2,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { CreateQueueCommand } from "@aws-sdk/client-sqs";
-import { type AwsClients, makeAwsClients } from "../worker/aws.ts";
+import { type AwsClients, makeAwsClients } from "../worker/aws/clients.ts";
 import { KamadoError } from "../worker/errors.ts";
 import type { LocalAws } from "../worker/local/local-aws.ts";
 import { startDelayingProxy } from "./delaying-proxy.ts";

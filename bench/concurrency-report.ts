@@ -1,5 +1,5 @@
 // What `bench concurrency` shows of its figures. Pure.
-import { type Column, table } from "../worker/cli/terminal.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import { complaints, type Figures, isSound, medianFigures } from "./figures.ts";
 import { median } from "./statistics.ts";
 import { atLeast, digits, percent } from "./table.ts";

@@ -1,5 +1,5 @@
 // The runs of `bench end-to-end`: what stands for them, how the worker's questions are recorded, and one run of either kind.
-import { type AwsClients, makeAwsClients } from "../worker/aws.ts";
+import { type AwsClients, makeAwsClients } from "../worker/aws/clients.ts";
 import { KamadoError } from "../worker/errors.ts";
 import { type LocalAws, startLocalAws } from "../worker/local/local-aws.ts";
 import { cpuSeconds } from "./cpu-time.ts";
@@ -23,7 +23,7 @@ export type Plan = {
 };
 export type Who = "bare" | "worker";
 export type Run = { who: Who; wallSeconds: number; engineCpu: number; workerCpu: number; jobs: number };
-type House = {
+type Dependencies = {
   plan: Plan;
   session: Session;
   folder: string;
@@ -40,23 +40,27 @@ const WARM_ROUNDS = 2;
 
 export async function measureRuns(plan: Plan, session: Session): Promise<Run[]> {
   await using stack = new AsyncDisposableStack();
-  const house = await open(plan, session, stack);
-  const calls = await record(house);
-  const worker = await workerOf(house, house.engine.url);
+  const dependencies = await open(plan, session, stack);
+  const calls = await record(dependencies);
+  const worker = await workerOf(dependencies, dependencies.engine.url);
   stack.defer(() => worker.stop());
   // The worker that is measured has just been started: its boot, and what a first job loads, must fall into no run.
   const few = Math.min(plan.jobs, WARM_ROUNDS * plan.slots);
-  await backlog(house, "warm", few);
-  await runBare(house, calls.slice(0, few));
+  await backlog(dependencies, "warm", few);
+  await runBare(dependencies, calls.slice(0, few));
   const runs: Run[] = [];
   for (const who of interleave<Who>(["bare", "worker"], plan.rounds)) {
-    runs.push(who === "bare" ? await runBare(house, calls) : await runWorker(house, worker.pid, runs.length));
+    runs.push(
+      who === "bare"
+        ? await runBare(dependencies, calls)
+        : await runWorker(dependencies, worker.pid, runs.length),
+    );
     process.stderr.write(`measured ${who}\n`);
   }
   return runs;
 }
 
-async function open(plan: Plan, session: Session, stack: AsyncDisposableStack): Promise<House> {
+async function open(plan: Plan, session: Session, stack: AsyncDisposableStack): Promise<Dependencies> {
   const folder = temporaryFolder(stack);
   const { model, slots, threads } = plan;
   const flags = { model, slots, threads, contextSize: CONTEXT, backend: "node-llama-cpp" };
@@ -71,26 +75,26 @@ async function open(plan: Plan, session: Session, stack: AsyncDisposableStack): 
   return { plan, session, folder, engine, local, clients, receiver };
 }
 
-const workerOf = ({ local, plan, receiver, folder, session }: House, engineUrl: string) =>
+const workerOf = ({ local, plan, receiver, folder, session }: Dependencies, engineUrl: string) =>
   startWorker({ local, engineUrl, slots: plan.slots, receiverUrl: receiver.url, folder }, session);
 
 /** One backlog through a worker of its own. */
-async function record(house: House): Promise<Call[]> {
-  const { engine, plan } = house;
+async function record(dependencies: Dependencies): Promise<Call[]> {
+  const { engine, plan } = dependencies;
   await using stack = new AsyncDisposableStack();
   const proxy = await startRecordingProxy(engine.url);
   stack.defer(() => proxy.stop());
-  const worker = await workerOf(house, proxy.url);
+  const worker = await workerOf(dependencies, proxy.url);
   stack.defer(() => worker.stop());
-  await backlog(house, "record", plan.jobs);
+  await backlog(dependencies, "record", plan.jobs);
   if (proxy.calls.length === plan.jobs) return proxy.calls;
   const words = `${plan.jobs} jobs asked the engine ${proxy.calls.length} times: some were tried again.`;
   throw new KamadoError("engine_unavailable", words);
 }
 
 /** Sends the first so many jobs; resolves when the last result has been delivered. */
-async function backlog(house: House, name: string, count: number): Promise<void> {
-  const { plan, receiver, clients, local, session } = house;
+async function backlog(dependencies: Dependencies, name: string, count: number): Promise<void> {
+  const { plan, receiver, clients, local, session } = dependencies;
   const jobs = Array.from({ length: count }, (_, index) => ({
     id: `${name}-${index}`,
     kind: "prompt",
@@ -102,17 +106,17 @@ async function backlog(house: House, name: string, count: number): Promise<void>
   await session.during(Promise.all([sent, delivered]));
 }
 
-async function runWorker(house: House, pid: number, round: number): Promise<Run> {
-  const { engine, plan } = house;
+async function runWorker(dependencies: Dependencies, pid: number, round: number): Promise<Run> {
+  const { engine, plan } = dependencies;
   const before = [cpuSeconds(engine.pid), cpuSeconds(pid)] as const;
   const began = performance.now();
-  await backlog(house, `round${round}`, plan.jobs);
+  await backlog(dependencies, `round${round}`, plan.jobs);
   const wallSeconds = (performance.now() - began) / 1_000;
   const engineCpu = cpuSeconds(engine.pid) - before[0];
   return { who: "worker", wallSeconds, engineCpu, workerCpu: cpuSeconds(pid) - before[1], jobs: plan.jobs };
 }
 
-async function runBare({ engine, plan, session }: House, calls: readonly Call[]): Promise<Run> {
+async function runBare({ engine, plan, session }: Dependencies, calls: readonly Call[]): Promise<Run> {
   const before = cpuSeconds(engine.pid);
   const { wallMs, answers } = await runLoad(calls, engine, plan.slots, session.signal);
   const failed = answers.find(({ failure }) => failure !== undefined);

@@ -1,6 +1,6 @@
 // `bench end-to-end`: what the worker costs. A backlog of jobs through queue, worker, engine and delivery, beside the bare
 // engine asked the very same over HTTP, taking turns.
-import { type Column, table } from "../worker/cli/terminal.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import { type Bench, fileOf, oneOf, whole } from "./arguments.ts";
 import { measureRuns, type Plan, type Run, type Who } from "./end-to-end-runs.ts";
 import { factsLine, machine, modelFile, modelWords } from "./machine.ts";

@@ -1,5 +1,5 @@
 // Our engine as a process of its own, started as the worker starts it.
-import { EngineChild, type EngineFlags } from "../worker/engine/child.ts";
+import { EngineChild, type EngineFlags } from "../worker/engine/supervisor/process.ts";
 import { KamadoError } from "../worker/errors.ts";
 import type { Session } from "./session.ts";
 

@@ -1,5 +1,5 @@
 // What `bench engine` shows of its figures, and which of its targets they meet. Pure but for terminal colours.
-import { type Column, table } from "../worker/cli/terminal.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import { complaints, isSound } from "./figures.ts";
 import type { Sample } from "./sample.ts";
 import { atLeast, atMost, digits, mark, meets, percent, type Target } from "./table.ts";

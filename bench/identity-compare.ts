@@ -1,6 +1,6 @@
 // Asks all of a suite at once and one by one, of a fresh engine each: what one keeps shall not help the other.
 import { Agent, request } from "undici";
-import type { EngineFlags } from "../worker/engine/child.ts";
+import type { EngineFlags } from "../worker/engine/supervisor/process.ts";
 import { KamadoError } from "../worker/errors.ts";
 import { startOurEngine } from "./engine-process.ts";
 import { type Compared, type Difference, differenceOf, type Said } from "./identity-report.ts";

@@ -5,7 +5,7 @@ import { matchContent } from "../handlers/todo-match.ts";
 import { pictureCase } from "../models/demo/data/lock-questions.ts";
 import { HELD_OUT } from "../models/demo/data/random.ts";
 import { todoCase } from "../models/demo/data/todos.ts";
-import type { EngineFlags } from "../worker/engine/child.ts";
+import type { EngineFlags } from "../worker/engine/supervisor/process.ts";
 import { programIn } from "./llama-server-process.ts";
 import { promptsOf, textOf } from "./prompts.ts";
 import { smallModel } from "./random-model.ts";

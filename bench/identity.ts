@@ -1,6 +1,6 @@
 // `bench identity`: whether a batch says what each request says alone. Greedy answers of many mixed requests, all at once and
 // one by one, on one engine each; where they differ, how close the model was to saying the other thing.
-import { type Column, table } from "../worker/cli/terminal.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import { type Bench, whole } from "./arguments.ts";
 import { compare } from "./identity-compare.ts";
 import { type Compared, NEAR, shareLine, widest } from "./identity-report.ts";

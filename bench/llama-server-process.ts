@@ -1,9 +1,9 @@
 // llama.cpp's own server beside which ours is measured: where it is found, and how it runs.
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Config, loadConfig } from "../worker/config.ts";
+import { type Config, loadConfig } from "../worker/config/config.ts";
+import { findLlamaServer } from "../worker/engine/install/place.ts";
 import { KamadoError } from "../worker/errors.ts";
-import { findLlamaServer } from "../worker/llama-server/place.ts";
 import type { ServerProcess } from "./engine-process.ts";
 import { freePort } from "./free-port.ts";
 import { startGuarded } from "./guarded-process.ts";

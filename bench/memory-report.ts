@@ -1,5 +1,5 @@
 // What `bench memory` shows of its tenths, and by how much the engine has grown. Pure but for terminal colours.
-import { type Column, table } from "../worker/cli/terminal.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import { atMost, digits, megabytes } from "./table.ts";
 
 export type Tenth = {

@@ -1,5 +1,5 @@
 // `bench memory`: whether the engine's memory grows with the requests it has answered.
-import type { EngineFlags } from "../worker/engine/child.ts";
+import type { EngineFlags } from "../worker/engine/supervisor/process.ts";
 import { type Bench, fileOf, oneOf, whole } from "./arguments.ts";
 import { familyBytes } from "./cpu-time.ts";
 import { type ServerProcess, startOurEngine } from "./engine-process.ts";

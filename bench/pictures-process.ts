@@ -5,8 +5,8 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import sharp from "sharp";
 import { type TextShape, TINY, TINY_EYES, writeEyes, writeTextModel } from "../models/random/models.ts";
-import { type Backend, type Generation, GREEDY, type Part } from "../worker/engine/backend.ts";
 import { openLlamaNode } from "../worker/engine/backends/llama-node/open.ts";
+import { type Backend, type Generation, GREEDY, type Part } from "../worker/engine/generation/backend.ts";
 
 export type Cost = { cpuSeconds: number; wallSeconds: number; cachedShare: number; encoded: number };
 export type Measured = { name: string; jobs: number; without: Cost; kept: Cost; same: boolean };

@@ -2,8 +2,8 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { type Column, table } from "../worker/cli/terminal.ts";
 import { KamadoError } from "../worker/errors.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import type { Bench } from "./arguments.ts";
 import type { Cost, Growth, Measured } from "./pictures-process.ts";
 import type { Session } from "./session.ts";

@@ -13,7 +13,7 @@ import { basename, dirname, join } from "node:path";
 import { readGgufFileInfo } from "node-llama-cpp";
 import type { Format } from "../models/random/gguf.ts";
 import { SMALL, type TextShape, TINY, writeTextModel } from "../models/random/models.ts";
-import { loadConfig } from "../worker/config.ts";
+import { loadConfig } from "../worker/config/config.ts";
 
 const SEED = 7;
 /** The tokenizer's first tokens are the bytes; from this one on a byte is a part of a character. */

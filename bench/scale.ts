@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Column, table } from "../worker/cli/terminal.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import { type Bench, whole, wholes } from "./arguments.ts";
 import { type AwsProcess, startAwsProcess } from "./aws-process.ts";
 import { startOurEngine } from "./engine-process.ts";
@@ -51,24 +51,24 @@ type Run = Plan & { jobsPerSecond: number; inferencesPerJob: number; effectsPerJ
 async function measure(plan: Plan, session: Session): Promise<Run> {
   const { workers, jobs, slots } = plan;
   await using stack = new AsyncDisposableStack();
-  const house = await open(plan, session, stack);
+  const dependencies = await open(plan, session, stack);
   // Workers that still start must not count.
-  await backlog(house, "warm", workers * slots);
+  await backlog(dependencies, "warm", workers * slots);
   const began = performance.now();
-  await backlog(house, "scale", jobs);
+  await backlog(dependencies, "scale", jobs);
   const seconds = (performance.now() - began) / 1_000;
   await sleep(SETTLE_MS, undefined, { signal: session.signal });
   return {
     ...plan,
     jobsPerSecond: jobs / seconds,
-    inferencesPerJob: inferences(house.record, "scale") / jobs,
-    effectsPerJob: house.receiver.received().filter((id) => id.startsWith("scale-")).length / jobs,
+    inferencesPerJob: inferences(dependencies.record, "scale") / jobs,
+    effectsPerJob: dependencies.receiver.received().filter((id) => id.startsWith("scale-")).length / jobs,
   };
 }
 
-type House = { session: Session; aws: AwsProcess; receiver: Receiver; record: string };
+type Dependencies = { session: Session; aws: AwsProcess; receiver: Receiver; record: string };
 
-async function open(plan: Plan, session: Session, stack: AsyncDisposableStack): Promise<House> {
+async function open(plan: Plan, session: Session, stack: AsyncDisposableStack): Promise<Dependencies> {
   const { workers, slots, answerMs } = plan;
   const folder = temporaryFolder(stack);
   const aws = await startAwsProcess(session);
@@ -93,7 +93,7 @@ async function open(plan: Plan, session: Session, stack: AsyncDisposableStack): 
 }
 
 /** Sends so many jobs; resolves when the last result has been delivered. */
-async function backlog({ session, aws, receiver }: House, name: string, count: number): Promise<void> {
+async function backlog({ session, aws, receiver }: Dependencies, name: string, count: number): Promise<void> {
   const jobs = Array.from({ length: count }, (_, index) => ({
     id: `${name}-${index}`,
     kind: "prompt",

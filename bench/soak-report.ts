@@ -1,5 +1,5 @@
 // What `bench soak` shows of its tenths, and whether the worker has grown. Pure but for terminal colours.
-import { type Column, table } from "../worker/cli/terminal.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import { atMost, digits, mark, megabytes, type Target } from "./table.ts";
 
 export type SoakTenth = {

@@ -1,6 +1,6 @@
 // `bench soak`: whether a worker grows with the jobs it has done: its memory, handles and file descriptors at each tenth.
 import { readdirSync } from "node:fs";
-import type { State } from "../worker/web/state.ts";
+import type { State } from "../worker/console/state.ts";
 import { type Bench, whole } from "./arguments.ts";
 import { type AwsProcess, startAwsProcess } from "./aws-process.ts";
 import { cpuSeconds, residentBytes } from "./cpu-time.ts";
@@ -32,7 +32,12 @@ export const soak: Bench = {
   },
 };
 
-type House = { session: Session; aws: AwsProcess; receiver: Receiver; worker: { pid: number; url: string } };
+type Dependencies = {
+  session: Session;
+  aws: AwsProcess;
+  receiver: Receiver;
+  worker: { pid: number; url: string };
+};
 
 async function measureTenths(jobs: number, session: Session): Promise<SoakTenth[]> {
   await using stack = new AsyncDisposableStack();
@@ -47,18 +52,23 @@ async function measureTenths(jobs: number, session: Session): Promise<SoakTenth[
   const urls = { engineUrl: engine.url, receiverUrl: receiver.url };
   const worker = await startWorker({ local: aws, ...urls, slots: SLOTS, folder, webPort }, session);
   stack.defer(() => worker.stop());
-  const house = { session, aws, receiver, worker: { pid: worker.pid, url: `http://127.0.0.1:${webPort}` } };
+  const dependencies = {
+    session,
+    aws,
+    receiver,
+    worker: { pid: worker.pid, url: `http://127.0.0.1:${webPort}` },
+  };
   const tenths: SoakTenth[] = [];
   for (let tenth = 1; tenth <= TENTHS; tenth++) {
     const from = tenths.at(-1)?.jobs ?? 0;
-    tenths.push(await measureTenth(house, from, Math.round((jobs * tenth) / TENTHS)));
+    tenths.push(await measureTenth(dependencies, from, Math.round((jobs * tenth) / TENTHS)));
     process.stderr.write(`${tenths.at(-1)!.jobs} jobs: ${megabytes(tenths.at(-1)!.residentBytes)} MB\n`);
   }
   return tenths;
 }
 
-async function measureTenth(house: House, from: number, to: number): Promise<SoakTenth> {
-  const { session, aws, receiver, worker } = house;
+async function measureTenth(dependencies: Dependencies, from: number, to: number): Promise<SoakTenth> {
+  const { session, aws, receiver, worker } = dependencies;
   const jobs = Array.from({ length: to - from }, (_, index) => ({
     id: `soak-${from + index}`,
     kind: "prompt",

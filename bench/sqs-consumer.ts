@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { SQSClient } from "@aws-sdk/client-sqs";
-import { loadConfig } from "../worker/config.ts";
+import { loadConfig } from "../worker/config/config.ts";
 import { KamadoError } from "../worker/errors.ts";
 
 const PACKAGE = "sqs-consumer@15.0.3";

@@ -1,5 +1,5 @@
 // How figures are written in the tables: numbers, ratios, and whether a target is met. Pure but for terminal colours.
-import { paint } from "../worker/cli/terminal.ts";
+import { paint } from "../worker/logging/terminal.ts";
 
 /** Fixed digits, or a dash for what could not be measured. */
 export const digits = (value: number | undefined, count: number) =>

@@ -1,5 +1,5 @@
 // What `bench utilisation` shows of its runs. Pure but for terminal colours.
-import { type Column, table } from "../worker/cli/terminal.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import type { Shape } from "./durations.ts";
 import type { Busy } from "./slot-clock.ts";
 import { median } from "./statistics.ts";

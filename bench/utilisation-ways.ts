@@ -1,13 +1,13 @@
-// The ways through a backlog that `bench utilisation` compares: our puller, leases and acks over the real adapter, and
+// The ways through a backlog that `bench utilisation` compares: our consumer, leases and acks over the real adapter, and
 // consumers of sqs-consumer, one job or a batch each.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SQSClient } from "@aws-sdk/client-sqs";
-import { systemClock } from "../worker/clock.ts";
-import { silentLog } from "../worker/log.ts";
+import { systemClock } from "../worker/async/clock.ts";
+import { Acks } from "../worker/consumer/acks.ts";
+import { Consumer } from "../worker/consumer/consumer.ts";
+import { Heartbeat } from "../worker/consumer/heartbeat.ts";
+import { silentLog } from "../worker/logging/log.ts";
 import { sqsQueue } from "../worker/queue/sqs.ts";
-import { Acks } from "../worker/run/acks.ts";
-import { Leases } from "../worker/run/leases.ts";
-import { Puller } from "../worker/run/puller.ts";
 import type { CreateConsumer } from "./sqs-consumer.ts";
 
 /** Goes through all of a queue; `ended` settles when it may stop. */
@@ -56,13 +56,13 @@ const viaKamado: Way = async ({ sqs, queueUrl, slots, work, ended }) => {
     log: silentLog,
     visibilitySeconds: 120,
   };
-  const leases = new Leases(shared);
+  const leases = new Heartbeat(shared);
   const acks = new Acks({ ...shared, leases });
-  const puller = new Puller({
+  const consumer = new Consumer({
     ...shared,
     leases,
     acks,
-    capacity: { slots, prefetch: slots },
+    concurrency: { slots, prefetch: slots },
     pollSeconds: 1,
     work: async (lease) => {
       await work();
@@ -73,11 +73,11 @@ const viaKamado: Way = async ({ sqs, queueUrl, slots, work, ended }) => {
     isReady: () => true,
     ready: async () => {},
   });
-  puller.start();
+  consumer.start();
   try {
     await ended;
   } finally {
-    await patiently(puller.stop(5_000));
+    await patiently(consumer.stop(5_000));
   }
 };
 

@@ -1,7 +1,7 @@
 // `bench utilisation`: how busy a worker keeps its slots while there is a backlog, and how many calls of SQS that takes,
 // beside sqs-consumer, on the same queue and the same jobs, taking turns.
 import { setTimeout as sleep } from "node:timers/promises";
-import { makeAwsClients } from "../worker/aws.ts";
+import { makeAwsClients } from "../worker/aws/clients.ts";
 import { type Bench, whole, wholes } from "./arguments.ts";
 import { type AwsProcess, startAwsProcess } from "./aws-process.ts";
 import { durationsOf, SHAPES } from "./durations.ts";

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SendMessageBatchCommand, type SQSClient } from "@aws-sdk/client-sqs";
-import { HOME } from "../worker/config.ts";
+import { HOME } from "../worker/config/config.ts";
 import { KamadoError } from "../worker/errors.ts";
 import type { LocalAws } from "../worker/local/local-aws.ts";
 import { type Guarded, startGuarded } from "./guarded-process.ts";

@@ -1,6 +1,6 @@
 // What the engines noted of the answers they began, read as it grows.
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
-import type { Record } from "../worker/engine/backends/script-record.ts";
+import type { Record } from "../worker/engine/backends/scripted/script.ts";
 import { JOB_ID } from "./jobs.ts";
 
 export type Answer = Pick<Record, "at" | "pid" | "what"> & { job: string | null };

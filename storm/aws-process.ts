@@ -1,9 +1,9 @@
 // The embedded AWS as a process of its own, which the storm does not strike: what is tested is the worker. Says where it is,
 // and ends with the storm.
 import { SetQueueAttributesCommand } from "@aws-sdk/client-sqs";
-import { makeAwsClients } from "../worker/aws.ts";
+import { makeAwsClients } from "../worker/aws/clients.ts";
+import { queueArn } from "../worker/aws/resources.ts";
 import { startLocalAws } from "../worker/local/local-aws.ts";
-import { queueArn } from "../worker/local/resources.ts";
 
 const aws = await startLocalAws({ port: 0 });
 const clients = makeAwsClients(aws);

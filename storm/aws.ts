@@ -11,7 +11,7 @@ import {
   ReceiveMessageCommand,
   SendMessageCommand,
 } from "@aws-sdk/client-sqs";
-import { type AwsClients, makeAwsClients } from "../worker/aws.ts";
+import { type AwsClients, makeAwsClients } from "../worker/aws/clients.ts";
 import type { LocalAws } from "../worker/local/local-aws.ts";
 import type { Guardian } from "./guardian.ts";
 

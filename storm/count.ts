@@ -46,7 +46,7 @@ export function judge(planned: Planned, observed: Observed): Verdict {
   };
 }
 
-export function lineOf({ jobs, final, findings, inferencesPerJob }: Verdict): string {
+export function receiverOf({ jobs, final, findings, inferencesPerJob }: Verdict): string {
   const jobsWith = (is: Finding["is"]) =>
     new Set(findings.filter((one) => one.is === is).map(({ job }) => job)).size;
   return `storm: ${jobs} jobs, ${final} final, ${jobsWith("lost")} lost, ${jobsWith("doubled")} doubled, ${inferencesPerJob.toFixed(2)} inferences per job`;

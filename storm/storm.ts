@@ -8,7 +8,7 @@ import { toKamadoError } from "../worker/errors.ts";
 import { Answers } from "./answers.ts";
 import { type Asked, askedOf, USAGE } from "./arguments.ts";
 import { type Aws, startAws } from "./aws.ts";
-import { judge, lineOf, type Verdict } from "./count.ts";
+import { judge, receiverOf, type Verdict } from "./count.ts";
 import { startFaultProxy } from "./fault-proxy.ts";
 import { startGuardian } from "./guardian.ts";
 import { addressOf, type Places } from "./jobs.ts";
@@ -118,7 +118,7 @@ function tell(verdict: Verdict, stuck: string | null, stage: Stage, folder: stri
     );
   const isGood = verdict.good && stuck === null;
   if (!isGood) screen.print(`logs are kept in ${folder}`);
-  screen.print(lineOf(verdict));
+  screen.print(receiverOf(verdict));
   return isGood;
 }
 

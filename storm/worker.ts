@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { closeSync, openSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { HOME } from "../worker/config.ts";
+import { HOME } from "../worker/config/config.ts";
 import { type EngineBlow, strikeEngineOf } from "./engine-blows.ts";
 import { Frost } from "./frost.ts";
 import type { Guardian } from "./guardian.ts";

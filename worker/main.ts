@@ -1,36 +1,35 @@
 // The composition root: config -> adapters -> worker -> web. Nothing else wires parts together; signals and printing
 // belong to the commands.
-import { type AwsConfig, makeAwsClients } from "./aws.ts";
-import { s3Blobs } from "./blobs/s3.ts";
-import { systemClock } from "./clock.ts";
-import { type Config, HANDLERS, type WeightedQueue } from "./config.ts";
+
+import { systemClock } from "./async/clock.ts";
+import { type AwsConfig, makeAwsClients } from "./aws/clients.ts";
+import { type Config, HANDLERS, type WeightedQueue } from "./config/config.ts";
+import { statusOf, watchLatestJobs } from "./console/latest-jobs.ts";
+import type { State } from "./console/state.ts";
+import { Acks } from "./consumer/acks.ts";
+import { ConcurrencyLimit } from "./consumer/concurrency-limit.ts";
+import { ConsumerGroup, type Source } from "./consumer/consumer-group.ts";
+import { HealthCheck } from "./consumer/health-check.ts";
+import { Heartbeat } from "./consumer/heartbeat.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
-import { snsTopic } from "./deliver/topic.ts";
+import { snsTopic } from "./deliver/sns.ts";
 import type { Job } from "./job/envelope.ts";
 import { loadRegistry } from "./job/registry.ts";
-import type { Log } from "./log.ts";
+import { createJobClaims } from "./job-lock/job-claim.ts";
+import { JobEvents } from "./logging/job-events.ts";
+import type { Log } from "./logging/log.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound } from "./outbound/outbound.ts";
+import { openDeliveries } from "./outbox/open-outbox.ts";
 import { OUTBOX_HINTS, shownOf } from "./queue/queue.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
-import { Acks } from "./run/acks.ts";
-import { Capacity } from "./run/capacity.ts";
-import { enqueueAll } from "./run/enqueue-all.ts";
-import { Gate } from "./run/gate.ts";
-import { createHolds } from "./run/hold.ts";
-import { Journal } from "./run/journal.ts";
-import { Leases } from "./run/leases.ts";
-import { openDeliveries } from "./run/open-deliveries.ts";
-import { Pullers, type Source } from "./run/pullers.ts";
-import { createReadJob, priorityOf } from "./run/read-job.ts";
-import { createResults } from "./run/results.ts";
-import { loadRules } from "./run/rules-file.ts";
-import { runJob } from "./run/run-job.ts";
-import { Solitude } from "./run/solitude.ts";
-import { createWorkshop } from "./run/workshop.ts";
-import { statusOf, watchLatestJobs } from "./web/latest-jobs.ts";
-import type { State } from "./web/state.ts";
+import { createHandlerDependencies } from "./runner/handler-context.ts";
+import { Quarantine } from "./runner/quarantine.ts";
+import { createReadJob, enqueueAll, loadRules, priorityOf } from "./runner/read-message.ts";
+import { runJob } from "./runner/run-job.ts";
+import { createResults } from "./storage/results.ts";
+import { s3Blobs } from "./storage/s3.ts";
 
 /** Where the parts of AWS are: from the configuration, or the embedded one's own. */
 export type Cloud = {
@@ -47,7 +46,7 @@ export type Cloud = {
 };
 
 export type Worker = {
-  readonly journal: Journal;
+  readonly jobEvents: JobEvents;
   state(): State;
   start(): void;
   /** Stops pulling, gives back what has not started, waits for the rest up to the drain deadline, then cuts it. */
@@ -73,15 +72,15 @@ export async function createWorker(
   const outbound = createOutbound({ destinations });
   const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
 
-  const journal = new Journal(log);
-  const capacity = new Capacity(config, log);
+  const jobEvents = new JobEvents(log);
+  const concurrency = new ConcurrencyLimit(config, log);
   const probe = async () => {
     const health = await client.health();
-    if (health.is === "ready") capacity.tell(health.slots);
+    if (health.is === "ready") concurrency.tell(health.slots);
     return health.is === "ready";
   };
-  const gate = new Gate({ what: "engine", probe, clock, log });
-  const bucketGate = new Gate({
+  const engineHealth = new HealthCheck({ what: "engine", probe, clock, log });
+  const bucketHealth = new HealthCheck({
     what: "bucket",
     probe: () =>
       blobs.exists({ bucket: config.bucket, key: "results/" }).then(
@@ -91,7 +90,15 @@ export async function createWorker(
     clock,
     log,
   });
-  const workshop = createWorkshop({ config, registry, blobs, outbound, client, journal, clock });
+  const handlerDependencies = createHandlerDependencies({
+    config,
+    registry,
+    blobs,
+    outbound,
+    client,
+    jobEvents,
+    clock,
+  });
   const results = createResults({ blobs, bucket: config.bucket });
   const deliver = createDeliver({
     outbound,
@@ -102,7 +109,7 @@ export async function createWorker(
     destinations,
     awsEndpoint: cloud.aws.endpoint,
   });
-  const { deliverAll, deadLetters, station } = openDeliveries({
+  const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
     deliver,
     queues: {
       dead: queueAt(cloud.deadQueueUrl),
@@ -113,7 +120,7 @@ export async function createWorker(
     bucket: config.bucket,
     fallback: cloud.topicArn === undefined ? [] : [{ sns: cloud.topicArn }],
     results,
-    journal,
+    jobEvents,
     worker: config.workerName,
     pollSeconds: config.pollSeconds,
     visibilitySeconds: config.visibilitySeconds,
@@ -121,13 +128,13 @@ export async function createWorker(
     clock,
     log,
   });
-  const house = {
+  const dependencies = {
     readJob: createReadJob({ blobs, buckets: config.buckets, rules }),
     results,
-    workshop,
+    handlerDependencies,
     deliverAll,
     deadLetters,
-    ...createHolds({
+    ...createJobClaims({
       blobs,
       bucket: config.bucket,
       worker: config.workerName,
@@ -135,78 +142,80 @@ export async function createWorker(
       clock,
       log,
     }),
-    solitude: new Solitude(),
-    journal,
+    quarantine: new Quarantine(),
+    jobEvents,
     maxAttempts: config.maxAttempts,
     retryMs: config.retrySeconds * 1_000,
   };
   const sources = (cloud.queues ?? [{ url: cloud.queueUrl, weight: 1 }]).map(({ url, weight }) => {
     const queue = queueAt(url);
-    const leases = new Leases({ queue, visibilitySeconds: config.visibilitySeconds, clock, log });
+    const leases = new Heartbeat({ queue, visibilitySeconds: config.visibilitySeconds, clock, log });
     const acks = new Acks({ queue, leases, clock, log });
     const enqueue = (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group);
-    const work: Source["work"] = (lease, cut) => runJob(lease, cut, { ...house, acks, enqueue });
+    const work: Source["work"] = (lease, cut) => runJob(lease, cut, { ...dependencies, acks, enqueue });
     return { queue, leases, acks, weight, work };
   });
-  const puller = new Pullers(sources, {
-    capacity,
+  const consumer = new ConsumerGroup(sources, {
+    concurrency,
     visibilitySeconds: config.visibilitySeconds,
     pollSeconds: config.pollSeconds,
     priorityOf: (message) => priorityOf(message, rules),
-    isReady: () => gate.isOpen && bucketGate.isOpen,
-    ready: (signal) => Promise.all([gate.ready(signal), bucketGate.ready(signal)]),
+    isReady: () => engineHealth.isOpen && bucketHealth.isOpen,
+    ready: (signal) => Promise.all([engineHealth.ready(signal), bucketHealth.ready(signal)]),
     clock,
     log,
   });
-  const latest = watchLatestJobs(journal);
-  journal.watch(({ station, error }) => {
-    if (error === "engine_unavailable" || error === "engine_died") gate.suspect();
-    if (error === "storage_unavailable") bucketGate.suspect();
-    if (station === "ended") capacity.ended(error as string | undefined, puller.running - 1);
+  const latest = watchLatestJobs(jobEvents);
+  jobEvents.watch(({ stage, error }) => {
+    if (error === "engine_unavailable" || error === "engine_died") engineHealth.suspect();
+    if (error === "storage_unavailable") bucketHealth.suspect();
+    if (stage === "ended") concurrency.ended(error as string | undefined, consumer.running - 1);
   });
   let stopped: Promise<void> | undefined;
 
   return {
-    journal,
+    jobEvents,
     start: () => {
-      puller.start();
-      station?.start();
+      consumer.start();
+      outboxConsumer?.start();
     },
     cut: () => {
-      puller.cut();
-      station?.cut();
+      consumer.cut();
+      outboxConsumer?.cut();
     },
     stop: () =>
-      (stopped ??= Promise.all([puller, station].map((one) => one?.stop(config.drainSeconds * 1_000))).then(
-        async () => {
-          await house.markers.idle();
-          await outbound.close();
-          await client.close();
-          clients.destroy();
-        },
-      )),
+      (stopped ??= Promise.all(
+        [consumer, outboxConsumer].map((one) => one?.stop(config.drainSeconds * 1_000)),
+      ).then(async () => {
+        await dependencies.locks.idle();
+        await outbound.close();
+        await client.close();
+        clients.destroy();
+      })),
     state: () => ({
       status: statusOf({
         stopping: stopped !== undefined,
-        engine: gate.isOpen,
-        queue: puller.health,
-        bucket: !bucketGate.isAway,
-        running: puller.running,
+        engine: engineHealth.isOpen,
+        queue: consumer.health,
+        bucket: !bucketHealth.isAway,
+        running: consumer.running,
       }),
-      queue: shownOf(cloud.queueUrl, puller.health),
-      deliveries: station ? shownOf(cloud.deliveriesQueueUrl!, station.health, OUTBOX_HINTS) : null,
+      queue: shownOf(cloud.queueUrl, consumer.health),
+      deliveries: outboxConsumer
+        ? shownOf(cloud.deliveriesQueueUrl!, outboxConsumer.health, OUTBOX_HINTS)
+        : null,
       engine: {
         url: engine.url,
         model: latest.model ?? config.engine.model.replace(/^.*\//, ""),
-        answers: gate.isOpen,
+        answers: engineHealth.isOpen,
         isDemo: config.engine.isDemo,
       },
-      bucket: { name: config.bucket, answers: !bucketGate.isAway },
+      bucket: { name: config.bucket, answers: !bucketHealth.isAway },
       topic: cloud.topicArn ?? null,
-      running: puller.running,
-      waiting: puller.waiting,
-      slots: capacity.slots,
-      allSlots: capacity.allSlots,
+      running: consumer.running,
+      waiting: consumer.waiting,
+      slots: concurrency.slots,
+      allSlots: concurrency.allSlots,
       process: {
         residentBytes: process.memoryUsage.rss(),
         handles: process.getActiveResourcesInfo().length,

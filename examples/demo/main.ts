@@ -3,18 +3,18 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AwsClients, makeAwsClients } from "../../worker/aws.ts";
-import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { type AwsClients, makeAwsClients } from "../../worker/aws/clients.ts";
 import { localCloud } from "../../worker/cli/cloud.ts";
-import { paint } from "../../worker/cli/terminal.ts";
-import { loadConfig, type Variables } from "../../worker/config.ts";
+import { loadConfig, type Variables } from "../../worker/config/config.ts";
+import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import type { Destination } from "../../worker/job/envelope.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
-import { createLog } from "../../worker/log.ts";
+import { createLog } from "../../worker/logging/log.ts";
+import { paint } from "../../worker/logging/terminal.ts";
 import { createWorker } from "../../worker/main.ts";
-import { openEngine } from "../../worker/open-engine.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { createResults } from "../../worker/run/results.ts";
+import { createResults } from "../../worker/storage/results.ts";
+import { s3Blobs } from "../../worker/storage/s3.ts";
 import { startTodoService } from "../todo-service/service.ts";
 import { Progress } from "./progress.ts";
 import { type Inbox, startWebhookReceiver, subscribe } from "./receivers.ts";
@@ -31,8 +31,8 @@ type Todo = { title: string; notes: { text: string }[] };
 
 /** Runs the demo. Resolves with whether every job was right, delivered and none lost. */
 export async function demo(flags: Variables, options: { json: boolean }): Promise<boolean> {
-  await using house = await open(flags, options.json);
-  const { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen } = house;
+  await using dependencies = await open(flags, options.json);
+  const { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen } = dependencies;
   const places = {
     todosUrl: `${todo.url}/todos`,
     webhookUrl: webhook.url,
@@ -48,7 +48,7 @@ export async function demo(flags: Variables, options: { json: boolean }): Promis
   const out = options.json ? process.stderr : process.stdout;
   const say = (text: string) => out.write(`${text}\n`);
   say(intro(config.engine.isDemo, jobs.length, uploads.length));
-  const progress = new Progress(jobs, worker.journal, out);
+  const progress = new Progress(jobs, worker.jobEvents, out);
   await engine.ready();
   worker.start();
   const queue = sqsQueue(clients.sqs, local.resources.jobsQueueUrl);
@@ -134,8 +134,8 @@ async function open(flags: Variables, quiet: boolean) {
   const worker = await createWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
   stack.defer(() => worker.stop());
   const opened = stack.move();
-  const house = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };
-  return Object.assign(house, { [Symbol.asyncDispose]: () => opened.disposeAsync() });
+  const dependencies = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };
+  return Object.assign(dependencies, { [Symbol.asyncDispose]: () => opened.disposeAsync() });
 }
 
 /** One subscriber takes everything; the other only what concerns it, by the attributes a result is published with. */

@@ -1,6 +1,7 @@
 // The demo while it runs: one moving line a job on a terminal, one line an ending when piped.
-import { LiveBlock, paint } from "../../worker/cli/terminal.ts";
-import type { Event, Journal } from "../../worker/run/journal.ts";
+
+import type { Event, JobEvents } from "../../worker/logging/job-events.ts";
+import { LiveBlock, paint } from "../../worker/logging/terminal.ts";
 import type { DemoJob } from "./scenario.ts";
 
 export type Trace = { sentAt: number; state: string; deliveredMs: number | null };
@@ -22,10 +23,10 @@ export class Progress {
   readonly #ended = Promise.withResolvers<void>();
   readonly #unwatch: () => void;
 
-  constructor(jobs: readonly DemoJob[], journal: Journal, stream: NodeJS.WriteStream) {
+  constructor(jobs: readonly DemoJob[], jobEvents: JobEvents, stream: NodeJS.WriteStream) {
     this.#jobs = jobs;
     this.#block = new LiveBlock(stream);
-    this.#unwatch = journal.watch((event) => this.#onEvent(event));
+    this.#unwatch = jobEvents.watch((event) => this.#onEvent(event));
   }
 
   sent(id: string): void {
@@ -43,12 +44,12 @@ export class Progress {
     this.#block.draw([]);
   }
 
-  #onEvent({ job, station, at, outcome }: Event): void {
+  #onEvent({ job, stage, at, outcome }: Event): void {
     const trace = this.traces.get(job);
     if (!trace) return;
-    if (station === "delivered") trace.deliveredMs = at - trace.sentAt;
-    trace.state = station === "ended" && outcome !== "succeeded" ? `ended: ${outcome}` : station;
-    if (station === "ended" && !this.#block.isLive) this.#block.log(`  ${job}: ${outcome}`);
+    if (stage === "delivered") trace.deliveredMs = at - trace.sentAt;
+    trace.state = stage === "ended" && outcome !== "succeeded" ? `ended: ${outcome}` : stage;
+    if (stage === "ended" && !this.#block.isLive) this.#block.log(`  ${job}: ${outcome}`);
     this.#draw();
     const ended = [...this.traces.values()].filter(({ state }) => state.startsWith("ended")).length;
     if (ended === this.#jobs.length) this.#ended.resolve();

@@ -1,6 +1,7 @@
 // What came out of the demo: a table of the jobs, what arrived at the receivers, and the one line that counts.
-import { type Column, paint, table } from "../../worker/cli/terminal.ts";
+
 import type { Result } from "../../worker/job/result.ts";
+import { type Column, paint, table } from "../../worker/logging/terminal.ts";
 import type { Trace } from "./progress.ts";
 import type { DemoJob } from "./scenario.ts";
 

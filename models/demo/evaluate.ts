@@ -1,10 +1,10 @@
 // Held-out accuracy of the demo model, task by task, through real llama.cpp:
 //   npm run accuracy -- [--cases 300] [--task NAME] [--engine-url URL] [--model FILE --mmproj FILE] [--json] [--wrong]
 import { parseArgs } from "node:util";
-import { loadConfig } from "../../worker/config.ts";
-import { silentLog } from "../../worker/log.ts";
+import { loadConfig } from "../../worker/config/config.ts";
+import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
+import { silentLog } from "../../worker/logging/log.ts";
 import { messagesOf } from "../../worker/model/prompt.ts";
-import { openEngine } from "../../worker/open-engine.ts";
 import { type Answer, overHttp } from "./answer.ts";
 import { type Asked, casesOf, TASKS, type Task, toSafeImage } from "./tasks.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { addressOf, fileOf, flagsOf, oneOf, whole, wholes } from "../../bench/arguments.ts";
 import { findProgram } from "../../bench/llama-server-process.ts";
-import { loadConfig } from "../../worker/config.ts";
+import { loadConfig } from "../../worker/config/config.ts";
 
 const table = { options: { rounds: { type: "string", default: "3" }, wide: { type: "boolean" } } } as const;
 

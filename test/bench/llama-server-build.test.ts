@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { installLlamaServer } from "../../worker/llama-server/install.ts";
-import { closeLog, openLog, runStep } from "../../worker/llama-server/step.ts";
+import { installLlamaServer } from "../../worker/engine/install/install.ts";
+import { closeLog, openLog, runStep } from "../../worker/engine/install/step.ts";
 
 let folder: string;
 beforeEach(() => {

@@ -1,8 +1,7 @@
 // `kamado worker` as a process whose queue goes away, or that is itself stopped in the middle of a job and wakes later.
 import { expect, test } from "vitest";
-import { s3Blobs } from "../../worker/blobs/s3.ts";
-import { readMarker } from "../../worker/run/marker-object.ts";
-import { markerKey } from "../../worker/run/marker-record.ts";
+import { lockKey, readLock } from "../../worker/job-lock/lock-object.ts";
+import { s3Blobs } from "../../worker/storage/s3.ts";
 import { wayTo } from "./outage-proxy.ts";
 import { type Worker, workersYard } from "./workers.ts";
 
@@ -10,7 +9,7 @@ const yard = workersYard();
 const startWorker = (variables: Record<string, string>) => yard().start(variables);
 const send = (id: string) => yard().send(id);
 const statusOf = async (id: string) => (await yard().results.find(id))?.status;
-const failedPolls = ({ log }: Worker) => log().match(/"station":"pull".*"health":"network"/g)?.length ?? 0;
+const failedPolls = ({ log }: Worker) => log().match(/"stage":"pull".*"health":"network"/g)?.length ?? 0;
 
 /** As short as shows it; `npm run test:long` takes its time. */
 const OUTAGE_SECONDS = Number(process.env.KAMADO_TEST_OUTAGE_SECONDS ?? 2);
@@ -64,7 +63,7 @@ test(
       KAMADO_SCRIPT: '{"waitMs": 5000}',
     });
     await send("a");
-    await expect.poll(() => stopped.log(), LONG).toContain('"station":"received"');
+    await expect.poll(() => stopped.log(), LONG).toContain('"stage":"received"');
     stopped.child.kill("SIGSTOP");
     const stop = new Promise((over) => setTimeout(over, STOP_SECONDS * 1_000));
     // Its engine goes on: when it wakes, the answer is there. The other's is not yet.
@@ -74,10 +73,10 @@ test(
       KAMADO_WORKER_NAME: "other",
       KAMADO_SCRIPT: JSON.stringify({ waitMs: 5_000 + STOP_SECONDS * 1_000 }),
     });
-    // It may meet the stopped one's marker first, and takes the job when that has run out.
-    const marker = { bucket: yard().aws.resources.bucket, key: markerKey("a") };
+    // It may meet the stopped one's lock first, and takes the job when that has run out.
+    const lock = { bucket: yard().aws.resources.bucket, key: lockKey("a") };
     await expect
-      .poll(async () => (await readMarker(s3Blobs(yard().clients.s3), marker))?.record.worker, LONG)
+      .poll(async () => (await readLock(s3Blobs(yard().clients.s3), lock))?.record.worker, LONG)
       .toBe("other");
     await stop;
     stopped.child.kill("SIGCONT");
@@ -85,7 +84,7 @@ test(
     await expect.poll(() => other.log(), LONG).toContain('"outcome":"succeeded"');
     stopped.child.kill("SIGTERM");
     await stopped.exited;
-    expect(stopped.log()).not.toMatch(/"station":"(stored|delivered)"/);
+    expect(stopped.log()).not.toMatch(/"stage":"(stored|delivered)"/);
     expect((await yard().results.find("a"))?.receipt.worker).toBe("other");
     expect(way.asked()).toContain("AmazonSQS.ReceiveMessage");
     expect(way.asked()).not.toMatch(/AmazonSQS.DeleteMessage|Action=Publish/);

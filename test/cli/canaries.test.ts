@@ -8,10 +8,10 @@ import { text } from "node:stream/consumers";
 import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 import { expect, onTestFinished, test } from "vitest";
-import { makeAwsClients } from "../../worker/aws.ts";
-import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
+import { s3Blobs } from "../../worker/storage/s3.ts";
 import { startReceiver } from "../fakes/receiver.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 

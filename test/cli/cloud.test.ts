@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { cloudOf, cloudOrLocal } from "../../worker/cli/cloud.ts";
-import { loadConfig } from "../../worker/config.ts";
+import { loadConfig } from "../../worker/config/config.ts";
 
 const QUEUE = "https://sqs.eu-west-1.amazonaws.com/111122223333/kamado-jobs";
 

@@ -8,12 +8,12 @@ import { text } from "node:stream/consumers";
 import { CreateQueueCommand } from "@aws-sdk/client-sqs";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, beforeEach, expect, onTestFailed, onTestFinished, test } from "vitest";
-import { makeAwsClients } from "../../worker/aws.ts";
-import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
-import { silentLog } from "../../worker/log.ts";
+import { silentLog } from "../../worker/logging/log.ts";
+import { createDeliveryLog } from "../../worker/outbox/delivery-log.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { createDeliveryLog } from "../../worker/run/delivery-log.ts";
+import { s3Blobs } from "../../worker/storage/s3.ts";
 import { type Receiver, startReceiver, status } from "../fakes/receiver.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 

@@ -13,9 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { bundledTag, findLlamaServer, placeOf } from "../../worker/llama-server/place.ts";
-import { barOf, clock, stepsIn } from "../../worker/llama-server/progress.ts";
-import { howToInstall } from "../../worker/llama-server/tools.ts";
+import { bundledTag, findLlamaServer, placeOf } from "../../worker/engine/install/place.ts";
+import { barOf, clock, stepsIn } from "../../worker/engine/install/progress.ts";
+import { howToInstall } from "../../worker/engine/install/tools.ts";
 import { until } from "../engine/running.ts";
 import { kamado } from "./process.ts";
 

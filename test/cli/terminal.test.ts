@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { shorten, table, widthOf } from "../../worker/cli/terminal.ts";
+import { shorten, table, widthOf } from "../../worker/logging/terminal.ts";
 
 describe("a table", () => {
   test("has columns as wide as what stands in them, Japanese counted as it shows", () => {

@@ -15,7 +15,7 @@ const done = async (ids: string[]) => {
 const LONG = { timeout: 60_000, interval: 100 };
 /** The jobs it has received: one that it could not keep for a moment is received again, and is still one. */
 const receivedBy = ({ log }: Worker) =>
-  new Set([...log().matchAll(/"station":"received".*?"job":"([^"]+)"/g)].map(([, job]) => job)).size;
+  new Set([...log().matchAll(/"stage":"received".*?"job":"([^"]+)"/g)].map(([, job]) => job)).size;
 
 describe("SIGTERM in the middle of work", () => {
   test("finishes what runs, gives back the rest at once, exits 0 within the deadline; another does the rest", async () => {
@@ -40,7 +40,7 @@ describe("SIGTERM in the middle of work", () => {
   test("past the deadline cuts the work; the job is another worker's next", async () => {
     const first = startWorker({ KAMADO_DRAIN_SECONDS: "1", KAMADO_SCRIPT: '{"rules": [{"do": "hang"}]}' });
     await send("a");
-    await expect.poll(() => first.log(), LONG).toContain('"station":"received"');
+    await expect.poll(() => first.log(), LONG).toContain('"stage":"received"');
     first.child.kill("SIGTERM");
     expect((await first.exited)[0]).toBe(0);
     expect(await done(["a"])).toEqual([]);
@@ -54,7 +54,7 @@ test("Ctrl-C reaches every process of the group; the engine still finishes what 
   // Two questions one after the other: which todo, and, as it is new, its title.
   const input = { text: "buy tea", todos: [{ id: 1, title: "pay the rent" }] };
   await yard().queue.send(JSON.stringify({ id: "a", kind: "todo.match", input }));
-  await expect.poll(() => first.log(), LONG).toContain('"station":"received"');
+  await expect.poll(() => first.log(), LONG).toContain('"stage":"received"');
   process.kill(-first.child.pid!, "SIGINT");
   expect((await first.exited)[0]).toBe(0);
   expect(await done(["a"])).toEqual(["a"]);
@@ -107,7 +107,7 @@ test("a job that runs is canceled from the command line; canceled again, its end
   };
   const worker = startWorker({ KAMADO_SCRIPT: '{"rules": [{"do": "hang"}]}' });
   await send("a");
-  await expect.poll(() => worker.log(), LONG).toContain('"station":"received"');
+  await expect.poll(() => worker.log(), LONG).toContain('"stage":"received"');
   expect(await cancel("a")).toEqual({ id: "a", is: "running", code: 0 });
   await expect.poll(async () => (await yard().results.find("a"))?.status, LONG).toBe("canceled");
   expect(await cancel("a")).toEqual({ id: "a", is: "ended", status: "canceled", code: 1 });

@@ -2,12 +2,12 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, beforeEach } from "vitest";
-import { type AwsClients, makeAwsClients } from "../../worker/aws.ts";
-import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { type AwsClients, makeAwsClients } from "../../worker/aws/clients.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import type { Queue } from "../../worker/queue/queue.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { createResults, type Results } from "../../worker/run/results.ts";
+import { createResults, type Results } from "../../worker/storage/results.ts";
+import { s3Blobs } from "../../worker/storage/s3.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 
 export type Worker = { child: ChildProcess; exited: Promise<unknown[]>; log(): string };

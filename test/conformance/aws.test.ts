@@ -2,7 +2,7 @@
 // test/conformance/aws.test.ts. Everything made is named kamado-test-… and removed in the end.
 import { randomUUID } from "node:crypto";
 import { CreateQueueCommand, DeleteQueueCommand } from "@aws-sdk/client-sqs";
-import { makeAwsClients } from "../../worker/aws.ts";
+import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { promisesOn, type Started } from "./emulated.ts";
 
 const region = process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? "us-east-1";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
-import type { AwsClients } from "../../worker/aws.ts";
+import type { AwsClients } from "../../worker/aws/clients.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import { patientClients } from "./over-aws.ts";
 

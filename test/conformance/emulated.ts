@@ -1,7 +1,7 @@
 // All three ports' promises on one more AWS: started before the suites, stopped after them, or skipped with the reason.
 import { afterAll, beforeAll, describe, test } from "vitest";
-import type { AwsClients, AwsConfig } from "../../worker/aws.ts";
-import { blobsCases } from "./blobs.cases.ts";
+import type { AwsClients, AwsConfig } from "../../worker/aws/clients.ts";
+import { blobsCases } from "./bucket.cases.ts";
 import { Made } from "./made.ts";
 import { patientClients, s3Harness, sqsHarness } from "./over-aws.ts";
 import { queueCases } from "./queue.cases.ts";

@@ -3,7 +3,7 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import type OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { expectSame } from "../engine/distribution.ts";
+import { expectSame } from "../engine/backends/distribution.ts";
 import { collect, post, type Running, until, user } from "../engine/running.ts";
 import type { Exceptions, Promises } from "./suite.ts";
 

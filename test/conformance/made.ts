@@ -2,7 +2,7 @@
 import { DeleteBucketCommand, DeleteObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { DeleteTopicCommand } from "@aws-sdk/client-sns";
 import { DeleteQueueCommand } from "@aws-sdk/client-sqs";
-import type { AwsClients } from "../../worker/aws.ts";
+import type { AwsClients } from "../../worker/aws/clients.ts";
 
 export class Made {
   readonly queues: string[] = [];

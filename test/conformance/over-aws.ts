@@ -4,10 +4,10 @@ import { randomUUID } from "node:crypto";
 import { type BucketLocationConstraint, CreateBucketCommand } from "@aws-sdk/client-s3";
 import { CreateQueueCommand, GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import type { NodeHttpHandler } from "@smithy/node-http-handler";
-import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws.ts";
-import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import type { BlobsHarness } from "./blobs.cases.ts";
+import { s3Blobs } from "../../worker/storage/s3.ts";
+import type { BlobsHarness } from "./bucket.cases.ts";
 import { Made } from "./made.ts";
 import type { QueueHarness } from "./queue.cases.ts";
 

@@ -8,8 +8,8 @@ import {
   ReceiveMessageCommand,
   SetQueueAttributesCommand,
 } from "@aws-sdk/client-sqs";
-import type { AwsClients } from "../../worker/aws.ts";
-import { snsTopic } from "../../worker/deliver/topic.ts";
+import type { AwsClients } from "../../worker/aws/clients.ts";
+import { snsTopic } from "../../worker/deliver/sns.ts";
 import type { Published } from "../fakes/topic.ts";
 import { Made } from "./made.ts";
 import type { TopicHarness } from "./topic.cases.ts";

@@ -1,6 +1,6 @@
 // What every topic promises deliveries. One suite for the fake, the embedded AWS and any other.
 import { expect } from "vitest";
-import type { Topic } from "../../worker/deliver/topic.ts";
+import type { Topic } from "../../worker/deliver/sns.ts";
 import type { Filter, Published } from "../fakes/topic.ts";
 import type { Promises } from "./suite.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { createDeliver } from "../../worker/deliver/by-kind.ts";
 import { labelOf, nameOf } from "../../worker/deliver/deliver.ts";
-import { silentLog } from "../../worker/log.ts";
+import { silentLog } from "../../worker/logging/log.ts";
 import { createOutbound } from "../../worker/outbound/outbound.ts";
 import { known } from "../fakes/known.ts";
 import { FakeQueue } from "../fakes/queue.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { Circuits } from "../../worker/deliver/circuit.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import { silentLog } from "../../worker/log.ts";
+import { silentLog } from "../../worker/logging/log.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { errorOf } from "./deliveries.ts";
 

@@ -3,7 +3,7 @@ import { z } from "zod";
 import todoMatch from "../../handlers/todo-match.ts";
 import { createRest } from "../../worker/deliver/rest.ts";
 import { defineHandler, type Handler, type RestRequest } from "../../worker/job/handler.ts";
-import { silentLog } from "../../worker/log.ts";
+import { silentLog } from "../../worker/logging/log.ts";
 import { createOutbound, type Outbound } from "../../worker/outbound/outbound.ts";
 import { known } from "../fakes/known.ts";
 import { type Receiver, startReceiver, status } from "../fakes/receiver.ts";

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { attributesOf } from "../../worker/deliver/attributes.ts";
-import { createSns } from "../../worker/deliver/sns.ts";
-import { snsTopic } from "../../worker/deliver/topic.ts";
+import { attributesOf } from "../../worker/deliver/deliver.ts";
+import { createSns, snsTopic } from "../../worker/deliver/sns.ts";
 import { FakeTopic } from "../fakes/topic.ts";
 import { delivery, errorOf, FAILED } from "./deliveries.ts";
 

@@ -4,29 +4,29 @@ import type { AddressInfo } from "node:net";
 import { serve } from "@hono/node-server";
 import OpenAI from "openai";
 import { pino } from "pino";
-import type { Backend } from "../../worker/engine/backend.ts";
-import { openScripted } from "../../worker/engine/backends/scripted.ts";
-import { Core } from "../../worker/engine/core.ts";
-import { createApp } from "../../worker/engine/http/app.ts";
+import { openScripted } from "../../worker/engine/backends/scripted/open.ts";
+import type { Backend } from "../../worker/engine/generation/backend.ts";
+import { Scheduler } from "../../worker/engine/scheduler/scheduler.ts";
+import { createApp } from "../../worker/engine/server/app.ts";
 
-export type Running = { url: string; core: Core; client: OpenAI; close(): Promise<void> };
+export type Running = { url: string; scheduler: Scheduler; client: OpenAI; close(): Promise<void> };
 type Options = { slots?: number; maxQueue?: number; stallMs?: number; token?: string };
 
 export async function running(open: () => Promise<Backend>, options: Options = {}): Promise<Running> {
   const { slots = 4, maxQueue = 64, stallMs = 300_000, token } = options;
-  const core = new Core({ slots, maxQueue, stallMs });
-  const app = createApp({ core, log: pino({ level: "silent" }), token });
+  const scheduler = new Scheduler({ slots, maxQueue, stallMs });
+  const app = createApp({ scheduler, log: pino({ level: "silent" }), token });
   const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  await core.load(open).catch(() => {});
+  await scheduler.load(open).catch(() => {});
   const close = async () => {
     server.close();
     if ("closeAllConnections" in server) server.closeAllConnections();
-    await core.close();
+    await scheduler.close();
   };
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: token ?? "none", maxRetries: 0 });
-  return { url, core, client, close };
+  return { url, scheduler, client, close };
 }
 
 export function scripted(script: Record<string, unknown> = {}, options: Options = {}): Promise<Running> {

@@ -4,7 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { TINY, TINY_EYES, writeEyes, writeTextModel } from "../../models/random/models.ts";
-import { type LockstepBackend, openNodeLlamaCpp } from "../../worker/engine/backends/node-llama-cpp/open.ts";
+import {
+  type NodeLlamaCppBackend,
+  openNodeLlamaCpp,
+} from "../../worker/engine/backends/node-llama-cpp/open.ts";
 import { type Running, running } from "./running.ts";
 
 export type Pair = { model: string; mmproj: string; remove(): void };
@@ -17,7 +20,7 @@ export function writePair(): Pair {
   return { model, mmproj, remove: () => rmSync(folder, { recursive: true }) };
 }
 
-export type TinyEngine = Running & { backend: LockstepBackend };
+export type TinyEngine = Running & { backend: NodeLlamaCppBackend };
 
 export async function tinyEngine(options: { slots: number; contextSize?: number }): Promise<TinyEngine> {
   const { slots, contextSize = 512 } = options;

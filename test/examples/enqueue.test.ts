@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import imageCheck from "../../handlers/image-check.ts";
-import { makeAwsClients } from "../../worker/aws.ts";
+import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { parseBody } from "../../worker/job/envelope.ts";
 import { startLocalAws } from "../../worker/local/local-aws.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";

@@ -1,5 +1,5 @@
 // A clock a test owns: nothing passes until `advance` is called.
-import type { Clock } from "../../worker/clock.ts";
+import type { Clock } from "../../worker/async/clock.ts";
 
 type Sleeper = { until: number; wake(): void };
 

@@ -1,6 +1,7 @@
 // Entries of a destinations file, for tests that need some but no file.
+
+import { secret } from "../../worker/config/secret.ts";
 import type { KnownDestination } from "../../worker/outbound/destinations.ts";
-import { secret } from "../../worker/secrets.ts";
 
 export function known(
   match: string,

@@ -1,8 +1,8 @@
 // A queue in memory with SQS's meaning, on a clock of the test's choosing; its calls can be made to fail, to be lost
 // on the way back, or to take long. It passes the same suite as the real ones.
-import { type Clock, systemClock } from "../../worker/clock.ts";
+import { type Clock, systemClock } from "../../worker/async/clock.ts";
+import type { Letter, LetterQueue } from "../../worker/dead-letters/dead-letter-queue.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import type { Letter, LetterQueue } from "../../worker/queue/letters.ts";
 import { type EntryResult, ID_ATTRIBUTE, type Message, type QueueHealth } from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send";

@@ -1,6 +1,6 @@
 // Topics in memory with SNS's meaning: subscribers, filters on attributes, FIFO deduplication. It passes the same suite as
 // the real ones, and its next publish can be made to fail.
-import { checkSize, isFifo, type Topic } from "../../worker/deliver/topic.ts";
+import { checkSize, isFifo, type Topic } from "../../worker/deliver/sns.ts";
 import { KamadoError } from "../../worker/errors.ts";
 
 export type Published = { message: string; attributes: Record<string, string> };

@@ -10,13 +10,13 @@ import { join } from "node:path";
 import { PublishCommand, SubscribeCommand } from "@aws-sdk/client-sns";
 import { GetQueueAttributesCommand, GetQueueUrlCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { makeAwsClients } from "../../worker/aws.ts";
-import { s3Blobs } from "../../worker/blobs/s3.ts";
+import { makeAwsClients } from "../../worker/aws/clients.ts";
+import { queueArn } from "../../worker/aws/resources.ts";
 import { FAUXQS_VERSION } from "../../worker/local/fauxqs.ts";
 import { strangerBy } from "../../worker/local/guards.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
-import { queueArn } from "../../worker/local/resources.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
+import { s3Blobs } from "../../worker/storage/s3.ts";
 
 async function start(options: { port?: number; dataDir?: string } = {}): Promise<LocalAws> {
   const aws = await startLocalAws({ port: 0, ...options });

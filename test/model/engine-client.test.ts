@@ -4,9 +4,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
-import { EngineClient, type EngineOptions } from "../../worker/model/engine-client.ts";
+import { EngineClient, type EngineOptions, hidingToken } from "../../worker/model/engine-client.ts";
 import { unreachable } from "../../worker/model/engine-errors.ts";
-import { hidingToken } from "../../worker/model/hide-token.ts";
 import { engineServer, type Reply, says } from "./engine-server.ts";
 
 const never = new AbortController().signal;

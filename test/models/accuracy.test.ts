@@ -11,13 +11,13 @@ import { articleCase } from "../../models/demo/data/articles.ts";
 import { pictureCase } from "../../models/demo/data/lock-questions.ts";
 import { HELD_OUT } from "../../models/demo/data/random.ts";
 import { todoCase } from "../../models/demo/data/todos.ts";
-import { loadConfig } from "../../worker/config.ts";
+import { loadConfig } from "../../worker/config/config.ts";
+import { type OpenEngine, openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import { safeImage } from "../../worker/images/safe-image.ts";
-import { silentLog } from "../../worker/log.ts";
+import { silentLog } from "../../worker/logging/log.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel } from "../../worker/model/model.ts";
 import { Meter } from "../../worker/model/usage.ts";
-import { type OpenEngine, openEngine } from "../../worker/open-engine.ts";
 
 let engine: OpenEngine;
 let client: EngineClient;

@@ -1,8 +1,8 @@
 // What the SQS adapter makes of answers that no emulator gives: refusals, silence, half-failed batches.
 import { createHash } from "node:crypto";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type AwsConfig, makeAwsClients } from "../../worker/aws.ts";
-import { letterQueue } from "../../worker/queue/letters.ts";
+import { type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
+import { letterQueue } from "../../worker/dead-letters/dead-letter-queue.ts";
 import { callTimeoutMs, isLost, sqsQueue } from "../../worker/queue/sqs.ts";
 import { blackHole, sqsServer } from "../fakes/aws-server.ts";
 

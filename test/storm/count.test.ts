@@ -1,6 +1,6 @@
 // The verdict must be able to fail: each promise is broken here once, and named.
 import { describe, expect, test } from "vitest";
-import { judge, lineOf } from "../../storm/count.ts";
+import { judge, receiverOf } from "../../storm/count.ts";
 import { allowedPerJob } from "../../storm/count-answers.ts";
 import type { Exit, Observed, Planned } from "../../storm/observed.ts";
 import { type PlannedJob, planOf } from "../../storm/plan.ts";
@@ -84,7 +84,7 @@ const findings = (observed: Observed) =>
 test("when everything is as it must be, it says so in one line", () => {
   const verdict = judge(PLANNED, calm());
   expect(verdict).toMatchObject({ findings: [], good: true });
-  expect(lineOf(verdict)).toBe("storm: 7 jobs, 7 final, 0 lost, 0 doubled, 1.00 inferences per job");
+  expect(receiverOf(verdict)).toBe("storm: 7 jobs, 7 final, 0 lost, 0 doubled, 1.00 inferences per job");
 });
 
 describe("it finds", () => {
@@ -283,5 +283,5 @@ describe("answers in vain", () => {
 
 test("lost and doubled are counted by job", () => {
   const nothing = { ...calm(), results: new Map(), effects: [], deadJobs: [] };
-  expect(lineOf(judge(PLANNED, nothing))).toContain("7 jobs, 0 final, 7 lost, 0 doubled");
+  expect(receiverOf(judge(PLANNED, nothing))).toContain("7 jobs, 0 final, 7 lost, 0 doubled");
 });

@@ -5,8 +5,8 @@ import { ListQueuesCommand } from "@aws-sdk/client-sqs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type FaultProxy, startFaultProxy } from "../../storm/fault-proxy.ts";
 import type { Fault } from "../../storm/plan.ts";
-import { type AwsClients, makeAwsClients } from "../../worker/aws.ts";
-import { healthOf } from "../../worker/aws-errors.ts";
+import { type AwsClients, makeAwsClients } from "../../worker/aws/clients.ts";
+import { healthOf } from "../../worker/aws/errors.ts";
 import { type Receiver, startReceiver } from "../fakes/receiver.ts";
 
 let target: Receiver;

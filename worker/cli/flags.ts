@@ -1,6 +1,6 @@
 // Flags that several commands share, and how they become configuration: a flag goes before its variable.
 import type { Command } from "commander";
-import type { Variables } from "../config.ts";
+import type { Variables } from "../config/config.ts";
 
 export type Flags = Record<string, string | boolean | string[] | undefined>;
 export const flagsOf = (command: Command): Flags => command.optsWithGlobals();

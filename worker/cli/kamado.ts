@@ -1,19 +1,19 @@
 // The command line: one file a command; this one finds the one that is called and turns errors into words and exit codes.
 import { Command } from "commander";
 import { toKamadoError } from "../errors.ts";
-import { EXIT, paint } from "./terminal.ts";
+import { EXIT, paint } from "../logging/terminal.ts";
 
 // Only the command that is called is loaded: a worker need not carry the embedded AWS in its memory.
 const COMMANDS: Record<string, () => Promise<Command>> = {
-  serve: async () => (await import("./serve.ts")).serveCommand(),
-  worker: async () => (await import("./worker.ts")).workerCommand(),
-  engine: async () => (await import("./engine.ts")).engineCommand(),
-  run: async () => (await import("./run.ts")).runCommand(),
-  enqueue: async () => (await import("./enqueue.ts")).enqueueCommand(),
-  cancel: async () => (await import("./cancel.ts")).cancelCommand(),
-  dead: async () => (await import("./dead.ts")).deadCommand(),
-  demo: async () => (await import("./demo.ts")).demoCommand(),
-  bench: async () => (await import("./bench.ts")).benchCommand(),
+  serve: async () => (await import("./commands/serve.ts")).serveCommand(),
+  worker: async () => (await import("./commands/worker.ts")).workerCommand(),
+  engine: async () => (await import("./commands/engine.ts")).engineCommand(),
+  run: async () => (await import("./commands/run.ts")).runCommand(),
+  enqueue: async () => (await import("./commands/enqueue.ts")).enqueueCommand(),
+  cancel: async () => (await import("./commands/cancel.ts")).cancelCommand(),
+  dead: async () => (await import("./commands/dead.ts")).deadCommand(),
+  demo: async () => (await import("./commands/demo.ts")).demoCommand(),
+  bench: async () => (await import("./commands/bench.ts")).benchCommand(),
 };
 
 async function main(name: string | undefined): Promise<void> {

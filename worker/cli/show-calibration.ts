@@ -1,6 +1,6 @@
 // Shows a person how the engine's slots were chosen; nothing when they were named by hand.
-import type { Ready } from "../engine/child.ts";
-import { paint } from "./terminal.ts";
+import type { Ready } from "../engine/supervisor/process.ts";
+import { paint } from "../logging/terminal.ts";
 
 export function showCalibration(info: Pick<Ready, "calibration"> | undefined): void {
   const [title, heads, ...rows] = info?.calibration ?? [];

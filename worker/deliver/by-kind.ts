@@ -1,20 +1,20 @@
 // Puts the four kinds of delivery together behind the one port, each in its destination's line and behind its circuit.
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Registry } from "../job/registry.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../logging/log.ts";
 import type { Destinations } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import type { Queue } from "../queue/queue.ts";
 import { createCallback } from "./callback.ts";
 import { Circuits } from "./circuit.ts";
 import type { Deliver, Delivery } from "./deliver.ts";
-import { lineOf } from "./line-of.ts";
+import { receiverOf } from "./deliver.ts";
 import { Pace } from "./pace.ts";
 import { createRest } from "./rest.ts";
+import type { Topic } from "./sns.ts";
 import { createSns } from "./sns.ts";
 import { createSqs } from "./sqs.ts";
-import type { Topic } from "./topic.ts";
 
 export type DeliverOptions = {
   outbound: Outbound;
@@ -63,7 +63,7 @@ export function createDeliver(options: DeliverOptions): Deliver {
     const guarded = async () => {
       if (delivery.isOurs && !(await delivery.isOurs()))
         throw new KamadoError("lease_lost", "Another worker has the job.");
-      await circuits.run(lineOf(destinations, destination), send, insist);
+      await circuits.run(receiverOf(destinations, destination), send, insist);
     };
     await pace.run(destination, signal, guarded, insist);
   };

@@ -1,8 +1,8 @@
 // A circuit a receiver: after several failures in a row nobody tries it for a while, so that a dead one costs no job its
 // time. Then one delivery probes it; the others wait for what it finds. In memory, each worker its own.
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../logging/log.ts";
 
 const FAILURES_IN_A_ROW = 5;
 const OPEN_MS = 30_000;
@@ -66,7 +66,7 @@ export class Circuits {
     const circuit = this.#circuits.get(receiver);
     this.#circuits.delete(receiver);
     if (circuit && isOpen(circuit))
-      this.#log.info({ station: "deliver", receiver: shownOf(receiver) }, "the receiver works again");
+      this.#log.info({ stage: "deliver", receiver: shownOf(receiver) }, "the receiver works again");
   }
 
   #failed(receiver: string): void {
@@ -80,7 +80,7 @@ export class Circuits {
     circuit.openMs = Math.min(LONGEST_OPEN_MS, circuit.openMs === 0 ? OPEN_MS : circuit.openMs * 2);
     circuit.openUntil = this.#clock.now() + circuit.openMs;
     this.#log.warn(
-      { station: "deliver", receiver: shownOf(receiver), failures: circuit.failures },
+      { stage: "deliver", receiver: shownOf(receiver), failures: circuit.failures },
       `the receiver is left alone for ${circuit.openMs / 1_000} s`,
     );
   }

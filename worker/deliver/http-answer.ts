@@ -1,9 +1,9 @@
 // What a receiver's HTTP answer means for a delivery: taken, again later, or never. Pure but for the one call.
 import { KamadoError } from "../errors.ts";
+import { parseRetryAfter } from "../http/retry-after.ts";
 import type { Answer } from "../outbound/answer.ts";
 import { isPassing } from "../outbound/failures.ts";
 import type { Outbound, Send } from "../outbound/outbound.ts";
-import { parseRetryAfter } from "../outbound/retry-after.ts";
 
 export type Verdict = "taken" | "again" | "never";
 

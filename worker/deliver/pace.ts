@@ -1,12 +1,12 @@
 // How many deliveries a destination gets at a time and how fast, and the quiet it asked for. One line a destination of
 // the destinations file, else one an origin, topic or queue; a line that nobody stands in is forgotten.
 import Bottleneck from "bottleneck";
-import type { Clock } from "../clock.ts";
+import { untilAborted } from "../async/abort.ts";
+import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { Destinations } from "../outbound/destinations.ts";
-import { untilAborted } from "../outbound/until-aborted.ts";
-import { lineOf } from "./line-of.ts";
+import { receiverOf } from "./deliver.ts";
 
 const MAX_CONCURRENT = 8;
 /** One receiver among many behind an origin must not silence the others for long. */
@@ -31,7 +31,7 @@ export class Pace {
     work: () => Promise<void>,
     insist = false,
   ): Promise<void> {
-    const line = this.#lineOf(lineOf(this.#destinations, destination));
+    const line = this.#receiverOf(receiverOf(this.#destinations, destination));
     line.standing += 1;
     const turn = line.limiter
       .schedule(async () => {
@@ -50,7 +50,7 @@ export class Pace {
     return this.#lines.size;
   }
 
-  #lineOf(name: string): Line {
+  #receiverOf(name: string): Line {
     const existing = this.#lines.get(name);
     if (existing) return existing;
     this.#forgetIdle();

@@ -1,14 +1,14 @@
 // Delivers to a REST destination: carries the result out with the call its handler forms, under an idempotency key. Whether
 // there is anything to call is known before anything is sent.
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Handler, RestRequest } from "../job/handler.ts";
 import { handlerOf, type Registry } from "../job/registry.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../logging/log.ts";
 import { isUnder } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import type { Delivery } from "./deliver.ts";
-import { deliveryId } from "./delivery-id.ts";
+import { deliveryId } from "./deliver.ts";
 import { judgeRest, sendDelivery } from "./http-answer.ts";
 
 export type RestOptions = { outbound: Outbound; registry: Registry; log: Log; clock: Pick<Clock, "wall"> };
@@ -17,7 +17,7 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
   return (delivery: Delivery, base: string): (() => Promise<void>) | null => {
     const { job, result, destination, signal } = delivery;
     const nothing = (why: string) => {
-      log.info({ job: job.id, station: "deliver", kind: job.kind }, `no REST call: ${why}`);
+      log.info({ job: job.id, stage: "deliver", kind: job.kind }, `no REST call: ${why}`);
       return null;
     };
     // A failure is told by the other kinds of destination; a REST service has nothing to do about it.
@@ -39,7 +39,7 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
   };
 }
 
-/** The handler's call, kept at or below `base`: what a model wrote must not lead it elsewhere in the same house. */
+/** The handler's call, kept at or below `base`: what a model wrote must not lead it elsewhere in the same dependencies. */
 function formCall(handler: Handler, { result, input }: Delivery, base: string): RestRequest | null {
   if (!handler.request)
     throw new KamadoError("no_request", `${handler.kind} cannot be carried out as a REST call.`);

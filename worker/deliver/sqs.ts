@@ -2,10 +2,9 @@
 import { KamadoError } from "../errors.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import type { Queue } from "../queue/queue.ts";
-import { attributesOf } from "./attributes.ts";
 import type { Delivery } from "./deliver.ts";
-import { deliveryId } from "./delivery-id.ts";
-import { isFifo } from "./topic.ts";
+import { attributesOf, deliveryId } from "./deliver.ts";
+import { isFifo } from "./sns.ts";
 
 export type SqsOptions = {
   queueFor: (url: string) => Pick<Queue, "send">;

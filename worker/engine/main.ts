@@ -1,17 +1,16 @@
 // The engine process: flags -> HTTP -> model -> signals. It listens before it loads, so that /health can tell what is going
 // on. A supervisor hears its events and its log on a pipe of their own; without one they stand on stdout and stderr.
-import { writeSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import { KamadoError, toKamadoError } from "../errors.ts";
-import { DEFAULT_SLOTS } from "./calibration/choose.ts";
-import { openSized } from "./calibration/open.ts";
-import { PIPE } from "./child.ts";
-import { Core } from "./core.ts";
-import { type Flags, parseFlags } from "./flags.ts";
-import { createApp } from "./http/app.ts";
-import { quiet } from "./quiet.ts";
+import { type Flags, parseFlags } from "./options.ts";
+import { Scheduler } from "./scheduler/scheduler.ts";
+import { createApp } from "./server/app.ts";
+import { DEFAULT_SLOTS } from "./sizing/choose.ts";
+import { openSized } from "./sizing/open-sized.ts";
+import { PIPE } from "./supervisor/process.ts";
 
 /** How long running requests may go on after SIGTERM. */
 const DRAIN_MS = 10_000;
@@ -46,12 +45,12 @@ const log = pino(
   { level: flags.logLevel, base: { part: "engine" } },
   pino.destination({ fd: err, sync: true }),
 );
-const core = new Core({
+const scheduler = new Scheduler({
   ...flags,
   slots: flags.slots === "auto" ? DEFAULT_SLOTS : flags.slots,
   stallMs: flags.stallSeconds * 1_000,
 });
-const app = createApp({ core, log, token: flags.token });
+const app = createApp({ scheduler, log, token: flags.token });
 
 const server = serve({ fetch: app.fetch, hostname: flags.host, port: flags.port }, ({ port }) => {
   say("listening", { url: `http://${flags.host.includes(":") ? `[${flags.host}]` : flags.host}:${port}` });
@@ -73,14 +72,14 @@ function tellWhy(reason: string): void {
 async function load(log: Logger): Promise<void> {
   let calibration: string[] | undefined;
   try {
-    await core.load(async () => {
-      const opened = await openSized(flags, log, (doing) => (core.loading = doing));
-      core.estimatedBytes = opened.estimatedBytes;
+    await scheduler.load(async () => {
+      const opened = await openSized(flags, log, (doing) => (scheduler.loading = doing));
+      scheduler.estimatedBytes = opened.estimatedBytes;
       calibration = opened.calibration;
       return opened.backend;
     });
-    log.info({ ...core.info }, "ready");
-    say("ready", { ...core.info, memory: core.health().memory, calibration });
+    log.info({ ...scheduler.info }, "ready");
+    say("ready", { ...scheduler.info, memory: scheduler.health().memory, calibration });
   } catch (thrown) {
     const { code, message } = toKamadoError(thrown, "engine_unavailable");
     log.error({ err: thrown }, "the model could not be loaded");
@@ -97,8 +96,8 @@ async function stop(why: string): Promise<void> {
   stopping = true;
   log.info({ why }, "stopping");
   server.close();
-  await core.drain(AbortSignal.timeout(DRAIN_MS));
-  await Promise.race([core.close(), new Promise((resolve) => setTimeout(resolve, 2_000))]);
+  await scheduler.drain(AbortSignal.timeout(DRAIN_MS));
+  await Promise.race([scheduler.close(), new Promise((resolve) => setTimeout(resolve, 2_000))]);
   process.exit(0);
 }
 process.on("SIGTERM", () => void stop("SIGTERM"));
@@ -110,3 +109,25 @@ process.on("disconnect", () => {
   process.once("exit", () => process.kill(process.pid, "SIGKILL"));
   process.exit(0);
 });
+
+// Keeps native libraries from writing to this process's stdout and stderr, which they do past every log callback.
+/**
+ * Points stdout and stderr at nothing for everyone who writes to them by number, and returns two new numbers that still lead
+ * where they led. Where the system cannot open them a second time (a socket), all stays as it is.
+ */
+export function quiet(): { out: number; err: number } {
+  let out: number;
+  let err: number;
+  try {
+    out = openSync("/dev/fd/1", "a");
+    err = openSync("/dev/fd/2", "a");
+  } catch {
+    return { out: 1, err: 2 };
+  }
+  for (const standard of [1, 2]) {
+    closeSync(standard);
+    // The system gives the lowest free number, which is the one just closed.
+    openSync("/dev/null", "a");
+  }
+  return { out, err };
+}

@@ -1,6 +1,6 @@
 // Pixels of a HEIC picture, as an iPhone takes it: sharp's prebuilt has no HEVC decoder, so libheif in WebAssembly does it.
 // In a thread of its own, because decoding takes seconds and a WebAssembly memory never shrinks again.
-import { inThread } from "../one-thread.ts";
+import { inThread } from "../async/thread.ts";
 
 export type Decoded =
   | { is: "pixels"; width: number; height: number; data: Uint8ClampedArray }

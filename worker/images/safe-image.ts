@@ -2,9 +2,9 @@
 // metadata. Native engine code aborts on what it cannot decode, so nothing reaches one that did not pass here.
 import { createHash } from "node:crypto";
 import type { Sharp } from "sharp";
+import { Semaphore } from "../async/semaphore.ts";
 import { KamadoError } from "../errors.ts";
 import type { SafeImage } from "../job/handler.ts";
-import { Turns } from "../turns.ts";
 import { isTruncated, type PictureFormat, sniff } from "./format.ts";
 import { decodeHeic } from "./heic.ts";
 
@@ -21,7 +21,7 @@ const loadSharp = () =>
     sharp.concurrency(1);
     return sharp;
   }));
-const turns = new Turns(2);
+const turns = new Semaphore(2);
 
 const TIMEOUT_SECONDS = 60;
 // Drawings and screen shots keep their exact pixels as long as that stays cheap to send.

@@ -8,9 +8,9 @@ import {
   GetQueueUrlCommand,
   SetQueueAttributesCommand,
 } from "@aws-sdk/client-sqs";
-import type { AwsClients } from "../aws.ts";
-import { healthOf, statusOf } from "../aws-errors.ts";
-import { attributesOf, BUCKET, QUEUES, TOPIC } from "./resources.ts";
+import type { AwsClients } from "../aws/clients.ts";
+import { healthOf, statusOf } from "../aws/errors.ts";
+import { attributesOf, BUCKET, QUEUES, TOPIC } from "../aws/resources.ts";
 
 export async function createResources({ sqs, s3, sns }: AwsClients): Promise<void> {
   const arns = new Map<string, string>();

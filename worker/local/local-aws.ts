@@ -4,12 +4,12 @@ import { mkdirSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { makeAwsClients } from "../aws.ts";
+import { makeAwsClients } from "../aws/clients.ts";
+import { BUCKET, queueUrl, REGION, topicArn } from "../aws/resources.ts";
 import { KamadoError } from "../errors.ts";
 import { createResources } from "./create-resources.ts";
 import { buildFauxqs, type Fauxqs, readdress } from "./fauxqs.ts";
 import { guard } from "./guards.ts";
-import { BUCKET, queueUrl, REGION, topicArn } from "./resources.ts";
 
 export type LocalResources = {
   jobsQueueUrl: string;

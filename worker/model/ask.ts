@@ -5,9 +5,9 @@ import { KamadoError } from "../errors.ts";
 import type { Ask } from "../job/handler.ts";
 import type { Chat } from "./chat.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
-import { type Fit, foreignShape, type JsonSchema, type Shape, zodShape } from "./fit.ts";
 import { escapeInput, type Message, messagesOf } from "./prompt.ts";
 import { readJson, withoutThoughts } from "./read-json.ts";
+import { type Fit, foreignShape, type JsonSchema, type Shape, zodShape } from "./schema-fit.ts";
 import type { Meter } from "./usage.ts";
 
 export type AnyAsk = Ask & { schema?: z.ZodType; jsonSchema?: JsonSchema };

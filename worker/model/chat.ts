@@ -1,8 +1,8 @@
 // One request of one job: the model it runs on, its turn among the job's other requests, the wait while the engine's
 // line is full, and the meter.
 import { setTimeout as sleep } from "node:timers/promises";
+import { Semaphore } from "../async/semaphore.ts";
 import { KamadoError } from "../errors.ts";
-import { Turns } from "../turns.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
 import type { ChatRequest, EngineClient } from "./engine-client.ts";
 import type { Meter } from "./usage.ts";
@@ -29,7 +29,7 @@ const MAX_BUSY_WAIT_MS = 10_000;
 
 export function createChat({ client, meter, signal, model, priority, atOnce = 16 }: ChatOptions): Chat {
   // A handler may ask a thousand things at once; the engine's line is short and belongs to all jobs.
-  const turns = new Turns(atOnce);
+  const turns = new Semaphore(atOnce);
   const once: Chat = async (request) => {
     meter.asked();
     const identity = await client.identify(signal);

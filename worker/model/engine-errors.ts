@@ -1,7 +1,7 @@
 // What went wrong at the engine, in our codes. Engines agree on the paths of their API but hardly on their errors, so
 // the words decide where the status does not. Pure.
 import { KamadoError } from "../errors.ts";
-import { isThisMachine } from "../loopback.ts";
+import { isThisMachine } from "../http/loopback.ts";
 
 type Headers = Record<string, string | string[] | undefined>;
 type Told = { message: string; type: string };

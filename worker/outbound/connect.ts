@@ -2,7 +2,7 @@
 // rules are handed to the socket: a name that answers differently the next time (DNS rebinding) gains nothing.
 import { lookup as systemLookup } from "node:dns/promises";
 import type { LookupFunction } from "node:net";
-import { Agent, buildConnector } from "../undici.ts";
+import { Agent, buildConnector } from "../http/undici.ts";
 import { checkHost, type Resolved, reachable } from "./refusals.ts";
 
 /** All addresses of a name, as the system resolves it. */

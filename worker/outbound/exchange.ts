@@ -1,11 +1,12 @@
 // One exchange with the outside: a request to one address, then to where it is redirected, each checked from scratch and
 // given only what is meant for its origin. Deadlines and what failures are called belong to outbound.ts.
+
+import { untilAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
 import { type Answer, readAnswer, redirectOf } from "./answer.ts";
 import { createAgent, type Resolve } from "./connect.ts";
 import { type Destinations, destinationFor, type KnownDestination } from "./destinations.ts";
 import { checkUrl, parseUrl } from "./refusals.ts";
-import { untilAborted } from "./until-aborted.ts";
 
 export type Send = {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";

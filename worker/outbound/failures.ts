@@ -1,8 +1,8 @@
 // What went wrong on the way out, as coded errors. Messages name the host and never the whole address: paths and queries
 // of webhooks hold secrets.
 import { KamadoError } from "../errors.ts";
+import { parseRetryAfter } from "../http/retry-after.ts";
 import type { Answer } from "./answer.ts";
-import { parseRetryAfter } from "./retry-after.ts";
 
 const REASONS: Record<string, string> = {
   ENOTFOUND: "the name does not resolve",

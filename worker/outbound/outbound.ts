@@ -2,7 +2,7 @@
 // how long it may take, how much may come back and where a redirect may lead; what an answer means is its callers' matter.
 import { KamadoError } from "../errors.ts";
 import type { Answer } from "./answer.ts";
-import { unpack } from "./body.ts";
+import { unpack } from "./answer.ts";
 import { type Resolve, systemResolve } from "./connect.ts";
 import type { Destinations } from "./destinations.ts";
 import { Exchange, MAX_BYTES, type Send } from "./exchange.ts";

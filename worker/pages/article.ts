@@ -1,9 +1,10 @@
 // The article in a page, in bounds: how large and how intricate a page may be, and how long reading it may take.
 // Reading itself is read-page.ts, in a thread, because some pages are made to hang whoever reads them.
+
+import { Semaphore } from "../async/semaphore.ts";
+import { inThread } from "../async/thread.ts";
 import { KamadoError } from "../errors.ts";
 import type { Pages } from "../job/handler.ts";
-import { inThread } from "../one-thread.ts";
-import { Turns } from "../turns.ts";
 import { bareText } from "./bare-text.ts";
 
 export type Article = { title: string | null; text: string };
@@ -21,7 +22,7 @@ const AT_ONCE = 2;
 /** `article` throws `input_too_large`. A page that cannot be understood in time gives its bare text. */
 export function createPages(limits: PageLimits = {}): Pages {
   const { maxBytes, maxTags, maxDepth, timeoutMs } = { ...PAGE_LIMITS, ...limits };
-  const turns = new Turns(AT_ONCE);
+  const turns = new Semaphore(AT_ONCE);
   return {
     async article(html) {
       const bytes = Buffer.byteLength(html);

@@ -9,7 +9,7 @@ import {
   type SQSClient,
   type Message as SqsMessage,
 } from "@aws-sdk/client-sqs";
-import { healthOf, namesOf } from "../aws-errors.ts";
+import { healthOf, namesOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { JobId } from "../job/envelope.ts";
 import { type EntryResult, ID_ATTRIBUTE, isFifo, type Message, type Queue } from "./queue.ts";

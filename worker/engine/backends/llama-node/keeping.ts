@@ -1,11 +1,11 @@
 // Keeps prompts' beginnings that others share, so that each is evaluated once: does what plan-prefix.ts decides. Who needs a
 // beginning that is being evaluated right now waits for it.
-import { MEDIA } from "./file.ts";
+import { MEDIA } from "../../generation/model-file.ts";
+import type { NativePrompt } from "./chat-template.ts";
 import { GREEDY } from "./native.ts";
 import { bestStored, LEAST, planPrefix, Speculation } from "./plan-prefix.ts";
-import type { NativePrompt } from "./prompt.ts";
 import type { Runner, Save } from "./runner.ts";
-import { firstPlaces, type Sequence, usable } from "./sequence.ts";
+import { firstPlaces, type Sequence, usable } from "./slot-use.ts";
 import type { StateFile, StateFiles } from "./state-files.ts";
 
 /** How a request begins. */

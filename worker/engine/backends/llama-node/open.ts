@@ -1,15 +1,14 @@
 // A model with a projector through @fugood/llama.node: it sees pictures and batches several requests by itself. Everything
 // a request brings is checked before its native code sees it, because that code ends the process on what it does not expect.
-import type { Backend, BackendInfo, BackendState, Generation, Prepared } from "../../backend.ts";
-import { Acceptor } from "../../grammar-acceptor.ts";
-import { jsonGrammar } from "../../json-grammar.ts";
-import { invalid, roomFor } from "../../refuse.ts";
-import { complete } from "./complete.ts";
-import { needsWalk } from "./completion.ts";
-import { checkProjector, type ModelFile, readModelFile } from "./file.ts";
+import type { Backend, BackendInfo, BackendState, Generation, Prepared } from "../../generation/backend.ts";
+import { invalid, roomFor } from "../../generation/backend.ts";
+import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
+import { checkProjector, type ModelFile, readModelFile } from "../../generation/model-file.ts";
+import { NativePrompts } from "./chat-template.ts";
+import { complete, needsWalk } from "./complete.ts";
+import { Acceptor } from "./grammar-acceptor.ts";
 import { Keeping } from "./keeping.ts";
 import { loadLibrary, type NativeContext } from "./native.ts";
-import { NativePrompts } from "./prompt.ts";
 import { Runner } from "./runner.ts";
 import { StateFiles } from "./state-files.ts";
 import { walk } from "./walk.ts";

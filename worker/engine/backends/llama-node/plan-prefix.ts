@@ -1,6 +1,6 @@
 // What to do about a prompt's beginning before it is evaluated: which saved state to go on from, and whether to save one that
 // others will want. Pure: no files and no library; keeping.ts does what is decided here.
-import { type Sequence, usable } from "./sequence.ts";
+import { type Sequence, usable } from "./slot-use.ts";
 
 /** Less is not worth a file. */
 export const LEAST = 48;

@@ -4,7 +4,7 @@ import { rmSync } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Sequence } from "./sequence.ts";
+import type { Sequence } from "./slot-use.ts";
 import { folderIn, freeBytes, sweep } from "./state-folder.ts";
 
 export type StateFile = {
@@ -12,7 +12,7 @@ export type StateFile = {
   path: string;
   bytes: number;
   usedAt: number;
-  /** Turns of one conversation replace each other. */
+  /** Semaphore of one conversation replace each other. */
   conversation: string | undefined;
   /** how many are about to read it */
   readers: number;

@@ -1,12 +1,13 @@
 // Answers token by token: with probabilities, which the library reports of the model's own distribution only for the first
 // token of a completion that is drawn from it unfiltered, and with biases, which it cannot do without harm. What was
 // evaluated before is kept in a file, so a step costs one token.
-import { StopScanner } from "../../answer.ts";
-import type { Emit, Logprob, Outcome, Token } from "../../backend.ts";
-import type { Acceptor } from "../../grammar-acceptor.ts";
-import { type Candidate, drawToken, isForbidden, randomStream } from "../../sample.ts";
+
+import type { Emit, Logprob, Outcome, Token } from "../../generation/backend.ts";
+import { type Candidate, drawToken, isForbidden, randomStream } from "../../generation/sampler.ts";
+import { StopScanner } from "../../generation/stopping-criteria.ts";
 import type { CompleteOptions } from "./complete.ts";
-import { type Ask, type Look, look, lookWide } from "./look.ts";
+import { type Ask, type Look, look, lookWide } from "./complete.ts";
+import type { Acceptor } from "./grammar-acceptor.ts";
 import type { Save } from "./runner.ts";
 import type { StateFile } from "./state-files.ts";
 

@@ -10,22 +10,20 @@ import type {
   Generation,
   Outcome,
   Prepared,
-} from "../../backend.ts";
-import { jsonGrammar } from "../../json-grammar.ts";
-import { invalid, roomFor } from "../../refuse.ts";
-import { thinkingMarks } from "../../thinking-marks.ts";
-import { checkProjector, readModelFile } from "../llama-node/file.ts";
-import { Hearing } from "./events.ts";
-import { Keeper } from "./keeper.ts";
+} from "../../generation/backend.ts";
+import { invalid, roomFor } from "../../generation/backend.ts";
+import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
+import { checkProjector, readModelFile } from "../../generation/model-file.ts";
+import { thinkingMarks } from "../../generation/thinking-marks.ts";
+import { picturesAt, promptFor, type ServerPrompt, ServerPrompts } from "./chat-template.ts";
+import type { Server } from "./client.ts";
+import { Steps, unavailable } from "./client.ts";
 import { PrefixFiles } from "./prefix-files.ts";
-import { ServerPrompts } from "./prompt.ts";
-import { picturesAt, promptFor, type ServerPrompt } from "./prompt-parts.ts";
+import type { Say } from "./process.ts";
+import { LlamaServerProcess } from "./process.ts";
 import { completionOf } from "./request.ts";
-import type { Say } from "./said.ts";
-import { Seating } from "./seating.ts";
-import type { Server } from "./server.ts";
-import { Steps } from "./steps.ts";
-import { unavailable } from "./wire.ts";
+import { SlotChoice } from "./slot-choice.ts";
+import { Stream } from "./stream.ts";
 
 const MAX_CONTEXT = 8_192;
 
@@ -47,7 +45,7 @@ export async function openLlamaServer(options: OpenOptions, log: Logger): Promis
   const file = await readModelFile(model);
   if (mmproj !== undefined) await checkProjector(mmproj);
   const contextSize = options.contextSize ?? Math.min(file.trainContextSize, MAX_CONTEXT);
-  const seating = new Seating(slots);
+  const seating = new SlotChoice(slots);
   const steps = new Steps();
   const onUp = async (server: Server) => {
     steps.reset();
@@ -55,10 +53,10 @@ export async function openLlamaServer(options: OpenOptions, log: Logger): Promis
   };
   const onGone = options.onGone ?? raise;
   const native: Say = (words, level) => log[level]({ native: words });
-  const keeper = new Keeper({ ...options, contextSize, onUp, onGone, log: native });
-  const files = new PrefixFiles(keeper.folder);
-  await keeper.start();
-  const server = keeper.server();
+  const process = new LlamaServerProcess({ ...options, contextSize, onUp, onGone, log: native });
+  const files = new PrefixFiles(process.folder);
+  await process.start();
+  const server = process.server();
   const info: BackendInfo = {
     backend: "llama-server",
     model: file.name,
@@ -67,14 +65,14 @@ export async function openLlamaServer(options: OpenOptions, log: Logger): Promis
     images: mmproj !== undefined,
     thinks: thinkingMarks(server.template) !== undefined,
   };
-  const prompts = new ServerPrompts(() => keeper.server(), file.specials);
-  return new LlamaServerBackend(info, { keeper, prompts, seating, files, steps });
+  const prompts = new ServerPrompts(() => process.server(), file.specials);
+  return new LlamaServerBackend(info, { process, prompts, seating, files, steps });
 }
 
 type Parts = {
-  keeper: Keeper;
+  process: LlamaServerProcess;
   prompts: ServerPrompts;
-  seating: Seating;
+  seating: SlotChoice;
   files: PrefixFiles;
   steps: Steps;
 };
@@ -95,8 +93,8 @@ export class LlamaServerBackend implements Backend {
     const grammar = schema === undefined ? undefined : jsonGrammar(schema);
     if (!this.info.images && hasPictures(asked))
       throw invalid("messages", "messages: this model reads no pictures.");
-    const { keeper, prompts, seating, files } = this.#parts;
-    const prompt = await keeper.use(() => prompts.make(asked));
+    const { process, prompts, seating, files } = this.#parts;
+    const prompt = await process.use(() => prompts.make(asked));
     const { tokens } = prompt;
     const room = roomFor(tokens.length, this.info.contextSize, maxTokens);
     return {
@@ -104,7 +102,7 @@ export class LlamaServerBackend implements Backend {
       warmTokens: () => Math.max(seating.warm(tokens), files.covered(tokens)),
       run: (emit, signal) => {
         const ready = { generation, prompt, room, grammar };
-        return keeper.use((server) => this.#run(server, ready, emit, signal));
+        return process.use((server) => this.#run(server, ready, emit, signal));
       },
     };
   }
@@ -116,7 +114,7 @@ export class LlamaServerBackend implements Backend {
     try {
       const warmed = await files.warm(server, seat.index, ready.prompt, seat.common, signal);
       if (warmed) seat.holds(warmed.holds);
-      const hearing = new Hearing((token) => {
+      const hearing = new Stream((token) => {
         seat.speaks();
         return emit(token);
       }, ready.generation.topLogprobs);
@@ -134,12 +132,12 @@ export class LlamaServerBackend implements Backend {
     }
   }
 
-  async #hear(ready: Ready, server: Server, slot: number, hearing: Hearing, signal: AbortSignal) {
+  async #hear(ready: Ready, server: Server, slot: number, hearing: Stream, signal: AbortSignal) {
     const { generation, prompt, room, grammar } = ready;
     const { sampling, topLogprobs } = generation;
     const what = { sampling, topLogprobs, room, grammar, slot, end: prompt.end };
     const body = completionOf({ ...what, prompt: promptFor(prompt, server.marker) });
-    for await (const event of server.wire.stream("/completion", { ...server.always, ...body }, signal))
+    for await (const event of server.client.stream("/completion", { ...server.always, ...body }, signal))
       if (!hearing.hear(event)) return;
     // It ends with an event that says so, or something cut it off.
     throw unavailable("llama-server broke its answer off.");
@@ -150,13 +148,13 @@ export class LlamaServerBackend implements Backend {
   }
 
   state(): BackendState {
-    const { keeper, seating, files, steps } = this.#parts;
-    const count = steps.count(() => keeper.server());
+    const { process, seating, files, steps } = this.#parts;
+    const count = steps.count(() => process.server());
     return { slots: seating.state(), steps: count, prefixes: files.kept, pictures: { ...this.#pictures } };
   }
 
   close(): Promise<void> {
-    return this.#parts.keeper.close();
+    return this.#parts.process.close();
   }
 }
 

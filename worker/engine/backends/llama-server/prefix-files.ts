@@ -2,10 +2,9 @@
 // same instructions evaluates them once, and a server that was started again begins warm. What is worth it: prefixes.ts.
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Prefixes, type Saved } from "./prefixes.ts";
-import { beginningOf, promptFor, type ServerPrompt } from "./prompt-parts.ts";
-import type { Server } from "./server.ts";
-import { commonPrefix } from "./slots.ts";
+import { beginningOf, promptFor, type ServerPrompt } from "./chat-template.ts";
+import type { Server } from "./client.ts";
+import { commonPrefix } from "./slot-choice.ts";
 
 /** Not every model's state can be saved, nor with every server: after so many failures it is left alone. */
 const PATIENCE = 3;
@@ -81,18 +80,18 @@ export class PrefixFiles {
   }
 
   async #save(server: Server, slot: number, beginning: ServerPrompt, signal: AbortSignal): Promise<void> {
-    const { wire, marker, always } = server;
+    const { client, marker, always } = server;
     const { tokens } = beginning;
     const file = `prefix-${++this.#count}`;
     const prompt = promptFor(beginning, marker);
-    await wire.post(
+    await client.post(
       "/completion",
       { ...always, prompt, n_predict: 0, id_slot: slot, cache_prompt: true },
       signal,
     );
     try {
       const body = { filename: file };
-      const { n_written } = await wire.post<{ n_written: number }>(
+      const { n_written } = await client.post<{ n_written: number }>(
         `/slots/${slot}?action=save`,
         body,
         signal,
@@ -107,7 +106,7 @@ export class PrefixFiles {
 
   async #restore(server: Server, slot: number, saved: Saved, signal: AbortSignal): Promise<boolean> {
     try {
-      await server.wire.post(`/slots/${slot}?action=restore`, { filename: saved.file }, signal);
+      await server.client.post(`/slots/${slot}?action=restore`, { filename: saved.file }, signal);
       this.#failures = 0;
       return true;
     } catch (thrown) {
@@ -123,4 +122,75 @@ export class PrefixFiles {
     if (down.aborted) throw thrown;
     this.#failures++;
   }
+}
+
+// Which beginnings of prompts are worth keeping in a file, so that every slot can start from them: instructions that at least
+// two requests share. Decisions only; prefix-files.ts writes and reads.
+/** Fewer tokens are evaluated as fast as they are read from a file. */
+export const WORTH_IT = 64;
+const RECENT = 32;
+const MAX_SAVED = 4;
+
+export type Saved = { tokens: readonly number[]; file: string; bytes: number };
+
+export class Prefixes {
+  readonly #recent: (readonly number[])[] = [];
+  /** The one that was of use last comes first. */
+  #saved: Saved[] = [];
+
+  get all(): readonly Saved[] {
+    return this.#saved;
+  }
+
+  /**
+   * What to save before `prompt` runs: the most it shares with one that came before, if no file holds that already.
+   */
+  wanted(prompt: readonly number[]): readonly number[] | undefined {
+    const shared = Math.max(0, ...this.#recent.map((one) => commonPrefix(one, prompt)));
+    this.#recent.unshift(prompt);
+    this.#recent.length = Math.min(this.#recent.length, RECENT);
+    const beginning = prompt.slice(0, cleanCut(prompt, shared));
+    return beginning.length - this.covered(prompt) >= WORTH_IT ? beginning : undefined;
+  }
+
+  /** How much of `prompt` the best file holds. */
+  covered(prompt: readonly number[]): number {
+    return Math.max(0, ...this.#saved.map(({ tokens }) => commonPrefix(tokens, prompt)));
+  }
+
+  /** The file that saves most over what a slot has in common with `prompt` already, if that is worth it. */
+  best(prompt: readonly number[], inSlot: number): Saved | undefined {
+    const covered = this.covered(prompt);
+    if (covered - inSlot < WORTH_IT) return undefined;
+    const found = this.#saved.find(({ tokens }) => commonPrefix(tokens, prompt) === covered)!;
+    this.#saved = [found, ...this.#saved.filter((one) => one !== found)];
+    return found;
+  }
+
+  /** Returns the files that are not needed any more: those of shorter beginnings of the same, and the one of least use. */
+  add(saved: Saved): Saved[] {
+    const within = (one: Saved) => commonPrefix(one.tokens, saved.tokens) === one.tokens.length;
+    const others = this.#saved.filter((one) => !within(one));
+    const before = this.#saved;
+    this.#saved = [saved, ...others].slice(0, MAX_SAVED);
+    return before.filter((one) => !this.#saved.includes(one));
+  }
+
+  remove(saved: Saved): void {
+    this.#saved = this.#saved.filter((one) => one !== saved);
+  }
+}
+
+/**
+ * Where a beginning of about `shared` tokens may end. At least one token is left to evaluate: the server needs it. With
+ * pictures in it, which are negative numbers, it ends with the last whole one, because the text after it goes as a string.
+ */
+export function cleanCut(prompt: readonly number[], shared: number): number {
+  const most = Math.min(shared, prompt.length - 1);
+  const first = prompt.findIndex((token) => token < 0);
+  if (first === -1 || first >= most) return most;
+  let end = most;
+  const isWhole = () => prompt[end - 1]! < 0 && prompt[end] !== prompt[end - 1];
+  while (end > first && !isWhole()) end--;
+  return end;
 }

@@ -1,6 +1,6 @@
 // One completion as llama-server takes it. Every sampler of its own that nobody asked for is switched off. Pure.
-import type { Generation } from "../../backend.ts";
-import { LAST_FIELDS } from "./events.ts";
+import type { Generation } from "../../generation/backend.ts";
+import { LAST_FIELDS } from "./stream.ts";
 
 const PENALTY_WINDOW = 64;
 /** From here on a bias forbids. */

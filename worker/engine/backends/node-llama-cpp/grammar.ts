@@ -6,10 +6,10 @@ import {
   type LlamaModel,
   type Token,
 } from "node-llama-cpp";
-import type { JsonSchema } from "../../backend.ts";
-import { jsonGrammar } from "../../json-grammar.ts";
-import { invalid } from "../../refuse.ts";
-import type { Candidate } from "../../sample.ts";
+import type { JsonSchema } from "../../generation/backend.ts";
+import { invalid } from "../../generation/backend.ts";
+import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
+import type { Candidate } from "../../generation/sampler.ts";
 
 const MAX_KEPT = 64;
 // Enough to find what a grammar allows; a token that is less likely than so many others is hardly ever drawn.

@@ -10,17 +10,17 @@ import {
   type Token,
 } from "node-llama-cpp";
 import type { Logger } from "pino";
-import type { Backend, BackendState, Emit, Generation, Outcome, Prepared } from "../../backend.ts";
-import { roomFor } from "../../refuse.ts";
+import type { Backend, BackendState, Emit, Generation, Outcome, Prepared } from "../../generation/backend.ts";
+import { roomFor } from "../../generation/backend.ts";
+import { bytesPerToken, SavedPrefixes } from "../../prefix-cache/saved-states.ts";
+import { prefixFolderOf } from "../../prefix-cache/state-files.ts";
+import { BatchLoop } from "./batch-loop.ts";
+import { Prompts } from "./chat-template.ts";
+import { Decoder } from "./decoder.ts";
 import { GrammarState, Grammars } from "./grammar.ts";
-import { Lockstep } from "./lockstep.ts";
-import { prefixFolderOf } from "./prefix-folder.ts";
-import { Prompts } from "./prompt.ts";
-import { optionsOf, UNFILTERED } from "./sampling.ts";
-import { bytesPerToken, SavedPrefixes } from "./saved-prefixes.ts";
-import { Sharing } from "./sharing.ts";
+import { PrefixSharing } from "./prefix-sharing.ts";
+import { optionsOf, UNFILTERED } from "./sampler-options.ts";
 import { Slot } from "./slot.ts";
-import { Talk } from "./talk.ts";
 
 const MAX_CONTEXT = 8_192;
 const MIN_CONTEXT = 512;
@@ -40,7 +40,7 @@ export type OpenOptions = {
   prefixFolder?: string | undefined;
 };
 
-export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promise<LockstepBackend> {
+export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promise<NodeLlamaCppBackend> {
   const llama = await getLlama({
     build: "never",
     gpu: options.gpu ?? "auto",
@@ -66,7 +66,7 @@ export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promi
     bytesPerToken: bytesPerToken(model.fileInfo.architectureMetadata),
     folder: options.prefixFolder && (await prefixFolderOf(options.prefixFolder, options.model, context)),
   });
-  return new LockstepBackend({ options, model, context, saved, log });
+  return new NodeLlamaCppBackend({ options, model, context, saved, log });
 }
 
 type Loaded = {
@@ -77,9 +77,9 @@ type Loaded = {
   log: Logger;
 };
 
-export class LockstepBackend implements Backend {
+export class NodeLlamaCppBackend implements Backend {
   readonly info: Backend["info"];
-  readonly lockstep: Lockstep;
+  readonly lockstep: BatchLoop;
   readonly context: LlamaContext;
   readonly #model: LlamaModel;
   readonly #prompts: Prompts;
@@ -103,8 +103,8 @@ export class LockstepBackend implements Backend {
       thinks: this.#prompts.thinking !== undefined,
     };
     const slots = Array.from({ length: options.slots }, () => new Slot(context.getSequence()));
-    const sharing = new Sharing({ slots, saved, lasting: options.prefixFolder !== undefined, log });
-    this.lockstep = new Lockstep({ slots, sharing, batchSize, chunk: Math.min(CHUNK, batchSize) });
+    const sharing = new PrefixSharing({ slots, saved, lasting: options.prefixFolder !== undefined, log });
+    this.lockstep = new BatchLoop({ slots, sharing, batchSize, chunk: Math.min(CHUNK, batchSize) });
   }
 
   async prepare(generation: Generation): Promise<Prepared> {
@@ -137,7 +137,7 @@ export class LockstepBackend implements Backend {
 
   async #run(ready: Ready, emit: Emit, signal: AbortSignal): Promise<Outcome> {
     const { generation, prompt, room, ours, library } = ready;
-    const talk = new Talk({
+    const talk = new Decoder({
       model: this.#model,
       prompt,
       generation,

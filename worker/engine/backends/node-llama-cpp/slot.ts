@@ -26,7 +26,7 @@ export const whyGone = ({ signal }: Job): unknown =>
 /** A prefix that somebody else is evaluating for this job. */
 export type Wait = { for: Slot; job: Job; length: number };
 
-type Talk = AsyncGenerator<Heard, void, undefined | Token | Token[]>;
+type Decoder = AsyncGenerator<Heard, void, undefined | Token | Token[]>;
 
 export class Slot {
   readonly sequence: LlamaContextSequence;
@@ -37,7 +37,7 @@ export class Slot {
   wait: Wait | undefined;
   #cachedTokens = 0;
   #todo: Token[] = [];
-  #talk: Talk | undefined;
+  #talk: Decoder | undefined;
 
   constructor(sequence: LlamaContextSequence) {
     this.sequence = sequence;
@@ -90,7 +90,7 @@ export class Slot {
       tokens,
       { probabilities: job.probabilities },
       { ...job.options, yieldEogToken: true },
-    ) as Talk;
+    ) as Decoder;
     const { value } = await this.#talk.next(tokens);
     if (!value) throw new Error("the model has nothing more to say");
     const next = job.hear(value);

@@ -1,0 +1,149 @@
+// Configuration: flags before the environment, defaults for the rest, and clear words for what is wrong.
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { describe, expect, test } from "vitest";
+import { type Config, engineEnvironment, loadConfig } from "../../worker/config/config.ts";
+import type { Secret } from "../../worker/config/secret.ts";
+
+const load = (environment: Record<string, string>, flags: Record<string, string> = {}) =>
+  loadConfig(flags, environment);
+
+test("without a variable everything has its default, and the model is the toy", () => {
+  const config = load({});
+  expect(config).toMatchObject({
+    slots: undefined,
+    prefetch: undefined,
+    bucket: "kamado",
+    web: { port: 4780, host: "127.0.0.1", token: undefined },
+    localPort: 4566,
+    queueUrl: undefined,
+  });
+  expect(config.engine).toMatchObject({ isDemo: true, port: 4781 });
+  expect(config.engine.mmproj).toMatch(/kamado-demo-mmproj\.gguf$/);
+});
+
+test("a model of one's own is not given the toy's projector", () => {
+  expect(load({ KAMADO_MODEL: "/models/x.gguf" }).engine).toMatchObject({
+    model: "/models/x.gguf",
+    mmproj: undefined,
+    isDemo: false,
+  });
+});
+
+test("a flag goes before the environment, an empty variable counts as none", () => {
+  expect(load({ KAMADO_SLOTS: "4", KAMADO_BUCKET: "" }, { KAMADO_SLOTS: "2" })).toMatchObject({
+    slots: 2,
+    bucket: "kamado",
+  });
+});
+
+test("an engine's address is taken with or without /v1", () => {
+  expect(load({ KAMADO_ENGINE_URL: "http://127.0.0.1:8080/v1/" }).engine.url).toBe("http://127.0.0.1:8080");
+});
+
+test("how long a failed job and a failed delivery wait can be said", () => {
+  const config = load({ KAMADO_RETRY_SECONDS: "1", KAMADO_DELIVERY_DELAYS: "0, 1,60" });
+  expect(config).toMatchObject({ retrySeconds: 1, deliveryDelaysMs: [0, 1_000, 60_000] });
+  expect(load({})).toMatchObject({ retrySeconds: 5, deliveryDelaysMs: undefined });
+});
+
+describe("a secret", () => {
+  const VALUE = "s3cret-s3cret-s3cret";
+  const file = () => {
+    const path = join(mkdtempSync(join(tmpdir(), "kamado-config-")), "secret");
+    writeFileSync(path, `${VALUE}\n`);
+    return path;
+  };
+  // The secrets of destinations have files of their own: see the tests of the destinations file.
+  const SECRETS: [string, (config: Config) => Secret | undefined][] = [
+    ["KAMADO_ENGINE_TOKEN", ({ engine }) => engine.token],
+    ["KAMADO_WEB_TOKEN", ({ web }) => web.token],
+    ["AWS_SECRET_ACCESS_KEY", ({ aws }) => aws.credentials?.secretAccessKey],
+    ["AWS_SESSION_TOKEN", ({ aws }) => aws.credentials?.sessionToken],
+  ];
+
+  test.each(SECRETS)("may stand in a file: %s", (name, of) => {
+    const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY_FILE: file() };
+    expect(of(load({ ...keys, [`${name}_FILE`]: file() }))?.reveal()).toBe(VALUE);
+  });
+
+  test.each(SECRETS)("does not show when the configuration is printed: %s", (name) => {
+    const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY: VALUE };
+    const config = load({ ...keys, [`${name}_FILE`]: file() });
+    expect(JSON.stringify(config) + inspect(config, { depth: 9 })).not.toContain("s3cret");
+  });
+
+  test("is not shown by the words that refuse it", () => {
+    expect(() => load({ KAMADO_WEB_TOKEN: "s3cret" })).toThrow(/KAMADO_WEB_TOKEN: must have at least 16/);
+    expect(() => load({ KAMADO_WEB_TOKEN: "s3cret" })).not.toThrow(/s3cret/);
+  });
+
+  test("without a file the keys of AWS are left to the SDK, which also knows profiles and roles", () => {
+    const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY: VALUE };
+    expect(load(keys).aws.credentials).toBeUndefined();
+  });
+
+  test.each(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])(
+    "of AWS in a file is used, though the others are none: %s",
+    (name) => {
+      const all = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY: "plain", AWS_SESSION_TOKEN: "plain" };
+      const { accessKeyId, secretAccessKey, sessionToken } = load({
+        ...all,
+        [name]: "",
+        [`${name}_FILE`]: file(),
+      }).aws.credentials!;
+      const used = [accessKeyId, secretAccessKey.reveal(), sessionToken?.reveal()];
+      expect(used).toEqual(Object.entries(all).map(([one, value]) => (one === name ? VALUE : value)));
+    },
+  );
+
+  test("of an engine of our own is long enough, or refused at once; another's may be short", () => {
+    const short = { KAMADO_ENGINE_TOKEN: "s3cret" };
+    expect(() => load(short)).toThrow(/^KAMADO_ENGINE_TOKEN: must have at least 16 .*6 characters/);
+    const theirs = load({ ...short, KAMADO_ENGINE_URL: "http://127.0.0.1:8080" });
+    expect(theirs.engine.token?.reveal()).toBe("s3cret");
+  });
+
+  test("does not reach the engine process by its environment", () => {
+    const kept = {
+      PATH: "/bin",
+      HOME: "/root",
+      LD_LIBRARY_PATH: "/lib",
+      CUDA_VISIBLE_DEVICES: "0",
+      LANG: "C",
+    };
+    const names = SECRETS.flatMap(([name]) => [name, `${name}_FILE`]);
+    const more = [
+      "AWS_PROFILE",
+      "KAMADO_DESTINATIONS_FILE",
+      "HF_TOKEN",
+      "OPENAI_API_KEY",
+      "DB_PASSWORD_FILE",
+    ];
+    const secrets = Object.fromEntries([...names, ...more].map((name) => [name, VALUE]));
+    expect(engineEnvironment({ ...kept, ...secrets })).toEqual(kept);
+  });
+});
+
+test.each([
+  [{ KAMADO_SLOTS: "many" }, "KAMADO_SLOTS"],
+  [{ KAMADO_SLOTS: "0" }, "KAMADO_SLOTS"],
+  [{ KAMADO_QUEUE_URL: "kamado-jobs" }, "KAMADO_QUEUE_URL"],
+  [{ KAMADO_TOPIC_ARN: "kamado-results" }, "KAMADO_TOPIC_ARN"],
+  [{ KAMADO_BACKEND: "cuda" }, "KAMADO_BACKEND"],
+  [{ KAMADO_DELIVERY_DELAYS: "0,soon" }, "KAMADO_DELIVERY_DELAYS"],
+  [{ KAMADO_ENGINE_TOKEN_FILE: "/no/such/file" }, "KAMADO_ENGINE_TOKEN_FILE"],
+  [{ AWS_SECRET_ACCESS_KEY_FILE: import.meta.filename }, "AWS_ACCESS_KEY_ID"],
+  [{ AWS_SESSION_TOKEN_FILE: import.meta.filename }, "AWS_SESSION_TOKEN_FILE"],
+  [{ AWS_ACCESS_KEY_ID_FILE: import.meta.filename }, "AWS_ACCESS_KEY_ID_FILE"],
+])("what is wrong is named: %j", (environment, name) => {
+  expect(() => load(environment as unknown as Record<string, string>)).toThrow(
+    expect.objectContaining({ code: "config_invalid", message: expect.stringContaining(name) }),
+  );
+});
+
+test("nobody can change it later", () => {
+  expect(() => Object.assign(load({}).engine, { port: 1 })).toThrow(TypeError);
+});

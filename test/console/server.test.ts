@@ -1,0 +1,127 @@
+// Who may look at a worker's pages, and who may not.
+import { once } from "node:events";
+import { request } from "node:http";
+import { connect } from "node:net";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { secret } from "../../worker/config/secret.ts";
+import { createWebApp, startWeb } from "../../worker/console/server.ts";
+import type { State } from "../../worker/console/state.ts";
+
+const TOKEN = "a-token-of-some-length";
+const STATE: State = {
+  status: "READY",
+  queue: { url: "https://sqs.us-east-1.amazonaws.com/123456789012/kamado-jobs", health: "ok" },
+  deliveries: null,
+  engine: { url: "http://127.0.0.1:4781", model: "m", answers: true, isDemo: false },
+  bucket: { name: "kamado", answers: true },
+  topic: null,
+  running: 0,
+  waiting: 0,
+  slots: 8,
+  allSlots: 8,
+  process: { residentBytes: 0, handles: 0 },
+  jobs: [],
+};
+const open = createWebApp({ state: () => STATE, token: undefined });
+const locked = createWebApp({ state: () => STATE, token: secret(TOKEN) });
+const basic = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`;
+
+describe("without a token, on this machine", () => {
+  test.each([
+    "localhost:4780",
+    "LOCALHOST",
+    "127.0.0.1:4780",
+    "127.0.0.2:4780",
+    "[::1]:4780",
+    "host.containers.internal:4780",
+  ])("it is served to whoever asks for %s", async (host) => {
+    expect((await open.request("/state", { headers: { host } })).status).toBe(200);
+  });
+
+  test.each([
+    "rebind.example:4780",
+    "127.0.0.1.evil.example",
+    "127.evil.example",
+    "127.0.0.2@evil.example",
+    "evil.example#localhost",
+    "",
+  ])("a page elsewhere that reaches it as %j learns nothing", async (host) => {
+    for (const path of ["/", "/state"]) {
+      const answer = await open.request(path, { headers: { host } });
+      expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining("amazonaws")]);
+    }
+  });
+});
+
+describe("with a token", () => {
+  test("it is served to whoever has it, under any name: a script by bearer, a browser by password", async () => {
+    for (const authorization of [`Bearer ${TOKEN}`, basic(`:${TOKEN}`), basic(`me:${TOKEN}`)]) {
+      const headers = { host: "mac.local", authorization };
+      expect([authorization, (await locked.request("/state", { headers })).status]).toEqual([
+        authorization,
+        200,
+      ]);
+    }
+  });
+
+  test.each(["", "Bearer", "Bearer wrong", TOKEN, `Bearer ${TOKEN}x`, `Digest ${TOKEN}`, basic(`${TOKEN}:`)])(
+    "%j opens nothing, on this machine neither",
+    async (authorization) => {
+      for (const path of ["/", "/state", "/anything"]) {
+        const answer = await locked.request(path, { headers: { host: "localhost", authorization } });
+        expect(answer.status).toBe(401);
+        expect(await answer.text()).not.toContain("amazonaws");
+      }
+    },
+  );
+
+  test("a health check without it hears whether the worker lives, and no more", async () => {
+    const answer = await locked.request("/health", { headers: { host: "localhost" } });
+    expect([answer.status, await answer.json()]).toEqual([200, { status: "READY" }]);
+  });
+});
+
+test.each([
+  "GET /state HTTP/1.1\r\nhost: localho",
+  "GET /state HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n",
+])("it stops, though somebody's request never ends: %j", async (begun) => {
+  const web = await startWeb({ port: 0, state: () => STATE });
+  const stranger = connect(Number(new URL(web.url).port), "127.0.0.1");
+  onTestFinished(() => void stranger.destroy());
+  await once(stranger, "connect");
+  stranger.write(begun);
+  const gone = once(stranger.resume(), "close");
+  // A later answer shows that the begun one has been heard.
+  await (await fetch(`${web.url}/health`)).text();
+  await Promise.all([web.stop(), web.stop(), gone]);
+});
+
+describe("where it listens", () => {
+  test("is loopback, unless told otherwise", async () => {
+    const web = await startWeb({ port: 0, state: () => STATE });
+    onTestFinished(() => web.stop());
+    expect(new URL(web.url).hostname).toBe("127.0.0.1");
+  });
+
+  test.each(["0.0.0.0", "::", "192.168.1.2"])("is not %s without a token", async (host) => {
+    await expect(startWeb({ port: 0, host, state: () => STATE })).rejects.toMatchObject({
+      code: "config_invalid",
+      message: expect.stringContaining("set KAMADO_WEB_TOKEN"),
+    });
+  });
+
+  test("is everywhere with one, and who asks by a name of their own needs it too", async () => {
+    const web = await startWeb({ port: 0, host: "0.0.0.0", token: secret(TOKEN), state: () => STATE });
+    onTestFinished(() => web.stop());
+    const statusWith = (headers: Record<string, string>) =>
+      new Promise((resolve, reject) =>
+        request({ port: new URL(web.url).port, path: "/state", headers }, (answer) =>
+          resolve(answer.resume().statusCode),
+        )
+          .on("error", reject)
+          .end(),
+      );
+    expect(await statusWith({ host: "rebind.example" })).toBe(401);
+    expect(await statusWith({ host: "rebind.example", authorization: `Bearer ${TOKEN}` })).toBe(200);
+  });
+});

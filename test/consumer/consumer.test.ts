@@ -1,0 +1,192 @@
+// Pulling and stopping: slots are kept busy, others are not robbed, and a stop loses nothing.
+import { describe, expect, test } from "vitest";
+import { ConcurrencyLimit } from "../../worker/consumer/concurrency-limit.ts";
+import { silentLog } from "../../worker/logging/log.ts";
+import { createRig } from "../rig.ts";
+
+const SECOND = 1_000;
+
+test("never more runs at once than there are slots, and a free slot is filled at once", async () => {
+  const rig = createRig({ slots: 2, prefetch: 2 });
+  for (const name of ["a", "b", "c", "d", "e"]) await rig.send(name);
+  rig.consumer.start();
+  await rig.clock.advance(100);
+  expect(rig.runs.map(({ input }) => input.name)).toEqual(["a", "b"]);
+  rig.run("a").finish();
+  await rig.clock.advance(100);
+  expect(rig.runs.map(({ input }) => input.name)).toEqual(["a", "b", "c"]);
+  expect(rig.consumer.running).toBe(2);
+});
+
+test.each([
+  ["8 slots when the engine does not say", {}, undefined, 8, 8],
+  ["the engine's number", {}, 4, 4, 4],
+  ["what is configured, whatever the engine says", { slots: 3, prefetch: 1 }, 16, 3, 1],
+  ["the engine's number beside a configured waiting room", { prefetch: 2 }, 4, 4, 2],
+])("a worker runs %s", (_, { slots, prefetch }: { slots?: number; prefetch?: number }, told, ...expected) => {
+  const concurrency = new ConcurrencyLimit({ slots, prefetch }, silentLog);
+  concurrency.tell(told);
+  concurrency.tell(undefined);
+  expect([concurrency.slots, concurrency.prefetch]).toEqual(expected);
+});
+
+test("as many run as the engine has slots, once it says so", async () => {
+  const concurrency = new ConcurrencyLimit({ slots: undefined, prefetch: 0 }, silentLog);
+  const rig = createRig({ concurrency, ready: async () => concurrency.tell(1) });
+  for (const name of ["a", "b", "c"]) await rig.send(name);
+  rig.consumer.start();
+  await rig.clock.advance(100);
+  expect(rig.runs.map(({ input }) => input.name)).toEqual(["a"]);
+});
+
+test("what is more urgent runs first among those that wait", async () => {
+  const rig = createRig({ slots: 1, prefetch: 5 });
+  await rig.send("normal");
+  await rig.send("urgent", { policy: { priority: 9 } });
+  rig.consumer.start();
+  await rig.clock.advance(100);
+  expect(rig.runs.map(({ input }) => input.name)).toEqual(["urgent"]);
+});
+
+test("nothing is pulled before the engine can be asked", async () => {
+  const engine = Promise.withResolvers<void>();
+  const rig = createRig({ ready: () => engine.promise });
+  await rig.send("a");
+  rig.consumer.start();
+  await rig.clock.advance(60 * SECOND);
+  expect(rig.queue.calls.receive).toBe(0);
+  engine.resolve();
+  await rig.clock.advance(100);
+  expect(rig.runs).toHaveLength(1);
+});
+
+test("a message that came while the engine went away waits for it, still ours, and loses no attempt", async () => {
+  const engine = Promise.withResolvers<void>();
+  let up = true;
+  const rig = createRig({ isReady: () => up, ready: () => (up ? Promise.resolve() : engine.promise) });
+  rig.consumer.start();
+  await rig.clock.advance(SECOND);
+  up = false;
+  await rig.send("a");
+  await rig.clock.advance(120 * SECOND);
+  expect(rig.runs).toEqual([]);
+  up = true;
+  engine.resolve();
+  await rig.clock.advance(100);
+  expect(rig.runs).toHaveLength(1);
+  expect(rig.queue.messages[0]?.receiveCount).toBe(1);
+});
+
+test("when the engine stays away, other workers get what waits here", async () => {
+  let up = true;
+  const rig = createRig({ isReady: () => up, ready: () => (up ? Promise.resolve() : new Promise(() => {})) });
+  rig.consumer.start();
+  await rig.clock.advance(SECOND);
+  up = false;
+  await rig.send("a");
+  await rig.clock.advance(400 * SECOND);
+  expect(rig.consumer.waiting).toBe(0);
+  const { clock, queue, blobs, dead } = rig;
+  const other = createRig({ shared: { clock, queue, blobs, dead } });
+  other.consumer.start();
+  await other.complete("a");
+  expect(rig.stored("a")?.status).toBe("succeeded");
+});
+
+describe("a queue that cannot be reached", () => {
+  test("is asked ever more rarely, its state says why, and work goes on when it answers", async () => {
+    const rig = createRig();
+    for (let i = 0; i < 200; i++) rig.queue.next("receive", { is: "fail", health: "credentials" });
+    rig.consumer.start();
+    await rig.clock.advance(60 * SECOND);
+    expect(rig.consumer.health).toBe("credentials");
+    expect(rig.queue.calls.receive).toBeLessThan(30);
+  });
+
+  test("for a while only: the next poll after it is back works", async () => {
+    const rig = createRig();
+    for (let i = 0; i < 4; i++) rig.queue.next("receive", { is: "fail", health: "network" });
+    await rig.send("a");
+    rig.consumer.start();
+    await rig.clock.advance(30 * SECOND);
+    expect(rig.consumer.health).toBe("ok");
+    expect(rig.runs).toHaveLength(1);
+  });
+});
+
+describe("a stop", () => {
+  test("gives back at once what has not started, and lets what runs finish", async () => {
+    const rig = createRig({ slots: 1, prefetch: 3 });
+    for (const name of ["a", "b", "c"]) await rig.send(name);
+    rig.consumer.start();
+    await rig.clock.advance(100);
+    const stopped = rig.consumer.stop(30 * SECOND);
+    await rig.clock.advance(100);
+    const others = await rig.queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 30 });
+    expect(others.map(({ body }) => JSON.parse(body).id)).toEqual(["b", "c"]);
+    rig.run("a").finish();
+    await rig.clock.advance(15 * SECOND);
+    await stopped;
+    expect(rig.stored("a")?.status).toBe("succeeded");
+    expect(rig.queue.messages).toHaveLength(2);
+  });
+
+  test("lets the open poll return and gives back what it brought", async () => {
+    const rig = createRig();
+    rig.consumer.start();
+    await rig.clock.advance(SECOND);
+    const stopped = rig.consumer.stop(30 * SECOND);
+    await rig.send("late");
+    await rig.clock.advance(SECOND);
+    await stopped;
+    expect(rig.runs).toEqual([]);
+    expect(await rig.queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 30 })).toHaveLength(1);
+  });
+
+  test("cuts what still runs at the deadline; that job is another worker's next, at once", async () => {
+    const rig = createRig();
+    await rig.send("endless");
+    rig.consumer.start();
+    await rig.clock.advance(100);
+    const stopped = rig.consumer.stop(5 * SECOND);
+    await rig.clock.advance(12 * SECOND);
+    await stopped;
+    expect(rig.run("endless").signal.aborted).toBe(true);
+    expect(rig.stored("endless")).toBeNull();
+    // Given back, it may come with our own last poll once more; then it goes back again.
+    const [again] = await rig.queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 30 });
+    expect(again?.receiveCount).toBeGreaterThan(1);
+  });
+
+  test("may be asked for twice, and before a start", async () => {
+    const rig = createRig();
+    await Promise.all([rig.consumer.stop(SECOND), rig.consumer.stop(SECOND)]);
+    rig.consumer.start();
+    await rig.clock.advance(SECOND);
+    expect(rig.queue.calls.receive).toBe(0);
+  });
+});
+
+test("jobs of one group run one after the other, other groups beside them", async () => {
+  const rig = createRig({ slots: 4, prefetch: 4, fifo: true });
+  for (const name of ["a1", "a2"]) await rig.send(name, {}, "a");
+  await rig.send("b1", {}, "b");
+  rig.consumer.start();
+  await rig.clock.advance(100);
+  expect(rig.runs.map(({ input }) => input.name).toSorted()).toEqual(["a1", "b1"]);
+  rig.run("a1").finish();
+  await rig.clock.advance(1_000);
+  expect(rig.runs.at(-1)?.input.name).toBe("a2");
+});
+
+test("a stop ends in time though the queue cannot be reached", async () => {
+  const rig = createRig({ slots: 1, prefetch: 2, visibilitySeconds: 3_600 });
+  for (const name of ["a", "b"]) await rig.send(name);
+  rig.consumer.start();
+  await rig.clock.advance(100);
+  for (let i = 0; i < 500; i++) rig.queue.next("extend", { is: "fail" });
+  let hasStopped = false;
+  void rig.consumer.stop(30 * SECOND).then(() => (hasStopped = true));
+  await rig.clock.advance(60 * SECOND);
+  expect(hasStopped).toBe(true);
+});

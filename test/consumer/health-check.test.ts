@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { HealthCheck } from "../../worker/consumer/health-check.ts";
+import { silentLog } from "../../worker/logging/log.ts";
+import { FakeClock } from "../fakes/clock.ts";
+
+test("what a job needs is asked ever more rarely while it is away, and used again when it answers", async () => {
+  const clock = new FakeClock();
+  let [up, probes] = [false, 0];
+  const probe = async () => {
+    probes++;
+    return up;
+  };
+  const engineHealth = new HealthCheck({ what: "bucket", probe, clock, log: silentLog });
+  let isReady = false;
+  void engineHealth.ready(new AbortController().signal).then(() => {
+    isReady = true;
+  });
+  await clock.advance(60_000);
+  expect([isReady, engineHealth.isOpen, engineHealth.isAway]).toEqual([false, false, true]);
+  expect(probes).toBeLessThan(20);
+  up = true;
+  await clock.advance(16_000);
+  expect([isReady, engineHealth.isOpen]).toEqual([true, true]);
+  engineHealth.suspect();
+  expect([engineHealth.isOpen, engineHealth.isAway]).toEqual([false, false]);
+});

@@ -1,0 +1,125 @@
+// FIFO queues: one job of a group at a time, in order, through failures and over several workers; groups do not wait for each other.
+import { randomUUID } from "node:crypto";
+import { CreateQueueCommand } from "@aws-sdk/client-sqs";
+import { expect, test } from "vitest";
+import { systemClock } from "../../worker/async/clock.ts";
+import { Acks } from "../../worker/consumer/acks.ts";
+import { Consumer } from "../../worker/consumer/consumer.ts";
+import { Heartbeat } from "../../worker/consumer/heartbeat.ts";
+import type { Lease } from "../../worker/consumer/lease.ts";
+import { KamadoError } from "../../worker/errors.ts";
+import { silentLog } from "../../worker/logging/log.ts";
+import { sqsQueue } from "../../worker/queue/sqs.ts";
+import { embeddedAws } from "../conformance/embedded.ts";
+import { createRig } from "../rig.ts";
+
+const SECOND = 1_000;
+
+test("a job that fails is tried again before those behind it, and costs them no attempt", async () => {
+  const rig = createRig({ slots: 4, prefetch: 4, fifo: true });
+  for (const name of ["a1", "a2", "a3"]) await rig.send(name, {}, "a");
+  await rig.send("b1", {}, "b");
+  rig.consumer.start();
+  for (const _ of [1, 2, 3]) {
+    await rig.clock.advance(60 * SECOND);
+    rig.run("a1").fail(new KamadoError("fetch_failed", "not now"));
+    await rig.clock.advance(SECOND);
+    expect(rig.runs.map(({ input }) => input.name)).not.toContain("a2");
+  }
+  await rig.clock.advance(60 * SECOND);
+  for (const name of ["b1", "a1", "a2", "a3"]) await rig.complete(name);
+  expect(rig.stored("a1")?.receipt.attempts).toBe(4);
+  expect(rig.stored("a2")?.receipt.attempts).toBe(1);
+  expect(rig.stored("a3")?.receipt.attempts).toBe(1);
+  expect(rig.queue.messages).toEqual([]);
+});
+
+test("what is not started is not held: another worker goes on with the group", async () => {
+  const first = createRig({ slots: 1, prefetch: 8, fifo: true });
+  for (const name of ["a1", "a2"]) await first.send(name, {}, "a");
+  const second = createRig({ shared: first, fifo: true });
+  first.consumer.start();
+  await first.clock.advance(10);
+  const stopped = first.consumer.stop(30 * SECOND);
+  second.consumer.start();
+  await first.complete("a1");
+  await stopped;
+  await second.complete("a2");
+  expect(second.stored("a2")?.status).toBe("succeeded");
+  expect(first.runs).toHaveLength(1);
+});
+
+test("a job whose lease is lost does not let those behind it pass", async () => {
+  const rig = createRig({ slots: 2, prefetch: 2, fifo: true });
+  for (const name of ["a1", "a2"]) await rig.send(name, {}, "a");
+  rig.consumer.start();
+  await rig.clock.advance(10);
+  rig.queue.takeAway(rig.queue.messages[0]!.id);
+  await rig.clock.advance(120 * SECOND);
+  expect(rig.runs[0]!.signal.aborted).toBe(true);
+  expect(rig.runs.map(({ input }) => input.name)).not.toContain("a2");
+  await rig.complete("a1");
+  await rig.complete("a2");
+  expect(rig.queue.messages).toEqual([]);
+});
+
+const clients = embeddedAws({ kept: false });
+
+test("two workers on a real FIFO queue keep every group's order through failures", async () => {
+  const { sqs } = clients();
+  const { QueueUrl } = await sqs.send(
+    new CreateQueueCommand({ QueueName: `${randomUUID()}.fifo`, Attributes: { FifoQueue: "true" } }),
+  );
+  const queue = sqsQueue(sqs, QueueUrl!);
+  const groups = ["a", "b", "c"];
+  for (const number of [1, 2, 3, 4])
+    for (const group of groups) await queue.send(`${group}${number}`, { group });
+
+  const done: string[] = [];
+  const running = new Set<string>();
+  const together: string[] = [];
+  let failures = 0;
+  const all = Promise.withResolvers<void>();
+  const workers = [1, 2].map(() => {
+    const leases = new Heartbeat({ queue, visibilitySeconds: 30, clock: systemClock, log: silentLog });
+    const acks = new Acks({ queue, leases, clock: systemClock, log: silentLog });
+    const work = async (lease: Lease): Promise<boolean> => {
+      const { body, group, receiveCount } = lease.message;
+      if (running.has(group!)) together.push(body);
+      running.add(group!);
+      await new Promise((resolve) => setImmediate(resolve));
+      running.delete(group!);
+      // The second of each group fails the first time.
+      const fails = body.endsWith("2") && receiveCount === 1;
+      if (fails) failures++;
+      else done.push(body);
+      if (done.length === 12) all.resolve();
+      void (fails ? acks.release(lease, 1) : acks.delete(lease));
+      return !fails;
+    };
+    return new Consumer({
+      queue,
+      leases,
+      acks,
+      concurrency: { slots: 4, prefetch: 4 },
+      visibilitySeconds: 30,
+      pollSeconds: 1,
+      work,
+      priorityOf: () => 5,
+      isReady: () => true,
+      ready: async () => {},
+      clock: systemClock,
+      log: silentLog,
+    });
+  });
+  for (const worker of workers) worker.start();
+  await all.promise;
+  await Promise.all(workers.map((worker) => worker.stop(5_000)));
+  expect(together).toEqual([]);
+  expect(failures).toBe(3);
+  for (const group of groups)
+    expect(done.filter((body) => body.startsWith(group))).toEqual(
+      [1, 2, 3, 4].map((number) => group + number),
+    );
+  expect(await queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 1 })).toEqual([]);
+}, 30_000);

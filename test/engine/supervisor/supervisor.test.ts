@@ -1,0 +1,142 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { argumentsOf } from "../../../worker/engine/supervisor/process.ts";
+import {
+  type Engine,
+  restartDelayMs,
+  type SuperviseOptions,
+  startEngine,
+} from "../../../worker/engine/supervisor/supervisor.ts";
+import { until, user } from "../running.ts";
+
+let engine: Engine | undefined;
+const start = (script: object, more: SuperviseOptions = {}) => {
+  const { timing, ...flags } = more;
+  engine = startEngine({
+    backend: "scripted",
+    port: 0,
+    script: JSON.stringify(script),
+    timing: { firstDelayMs: 20, healthEveryMs: 50, ...timing },
+    ...flags,
+  });
+  return engine;
+};
+afterEach(() => engine?.stop());
+
+const ask = (url: string, content: string) =>
+  fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ messages: user(content) }),
+  });
+const answers = async ({ url }: Engine) => (await ask(url, "hello")).status === 200;
+const alive = (pid: number) => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+describe("a supervised engine", () => {
+  test("comes back on the same port after it is killed and after it crashes", async () => {
+    const one = start({ rules: [{ when: "boom", do: "crash" }] });
+    await one.ready();
+    const { url, pid } = one;
+    process.kill(pid!, "SIGKILL");
+    await until(() => one.restarts === 1);
+    await one.ready();
+    expect(one.pid).not.toBe(pid);
+    expect(await answers(one)).toBe(true);
+    await ask(one.url, "boom").catch(() => {});
+    await until(() => one.restarts === 2);
+    await one.ready();
+    expect([one.url, await answers(one)]).toEqual([url, true]);
+  }, 60_000);
+
+  test("is killed and started again when it hangs", async () => {
+    const one = start({ rules: [{ when: "freeze", do: "freeze" }] }, { timing: { hungAfterMs: 3_000 } });
+    await one.ready();
+    await Promise.race([ask(one.url, "freeze").catch(() => {}), until(() => one.restarts === 1)]);
+    await until(() => one.restarts === 1);
+    await one.ready();
+    expect(await answers(one)).toBe(true);
+  }, 60_000);
+
+  test("is given up loudly when it never becomes ready", async () => {
+    const states: string[] = [];
+    const one = start({ loadFails: "the model is broken" }, { timing: { attempts: 2 } });
+    one.onChange((state) => states.push(state));
+    await expect(one.ready()).rejects.toThrow("the model is broken");
+    expect([one.state, one.restarts, states.at(-1)]).toEqual(["SETUP_FAILED", 1, "SETUP_FAILED"]);
+  }, 60_000);
+
+  test("says what is wrong with its flags, without trying again", async () => {
+    const one = start({}, { backend: "node-llama-cpp", model: "/no/such.gguf" });
+    await expect(one.ready()).rejects.toThrow("--model: there is no file /no/such.gguf");
+  }, 60_000);
+
+  test("stops before it started, twice, and lets nothing live on", async () => {
+    const one = start({});
+    const waiting = one.ready().catch((error: Error) => error.message);
+    const { pid } = one;
+    await Promise.all([one.stop(), one.stop()]);
+    await one.stop();
+    expect(await waiting).toContain("it was stopped");
+    expect([one.state, alive(pid!)]).toEqual(["STOPPED", false]);
+  }, 60_000);
+
+  test("finishes what runs when it is stopped", async () => {
+    const words = "a b c d e f g h i j k l m n o p q r s t";
+    const one = start({ rules: [{ answer: words, tokenMs: 300 }] });
+    await one.ready();
+    const answer = ask(one.url, "count");
+    await until(async () => (await (await fetch(`${one.url}/health`)).json()).slots.busy === 1);
+    await one.stop();
+    expect((await (await answer).json()).choices[0].message.content).toBe(words);
+  }, 60_000);
+
+  test("ends when its parent is killed", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "kamado-"));
+    const [program, note] = [join(folder, "parent.ts"), join(folder, "pid")];
+    const supervisor = new URL("../../../worker/engine/supervisor/supervisor.ts", import.meta.url);
+    writeFileSync(
+      program,
+      `import { writeFileSync } from "node:fs";
+       import { startEngine } from ${JSON.stringify(supervisor)};
+       const engine = startEngine({ backend: "scripted", port: 0 });
+       await engine.ready();
+       writeFileSync(${JSON.stringify(note)}, String(engine.pid));
+       process.stdout.write("ready");`,
+    );
+    const parent = spawn(process.execPath, [program], { stdio: ["ignore", "pipe", "inherit"] });
+    await once(parent.stdout, "data");
+    const pid = Number(readFileSync(note, "utf8"));
+    expect(alive(pid)).toBe(true);
+    parent.kill("SIGKILL");
+    await until(() => !alive(pid));
+  }, 60_000);
+});
+
+test.each([
+  [1, 0, 250],
+  [1, 1, 500],
+  [2, 1, 1_000],
+  [4, 1, 4_000],
+  [20, 1, 30_000],
+])("after %i failures, with chance %d, it waits %i ms", (failures, random, expected) => {
+  expect(restartDelayMs(failures, { firstDelayMs: 500, maxDelayMs: 30_000 }, random)).toBe(expected);
+});
+
+test("options become flags", () => {
+  expect(argumentsOf({ model: "m.gguf", contextSize: 512, mmproj: undefined })).toEqual([
+    "--model",
+    "m.gguf",
+    "--context-size",
+    "512",
+  ]);
+});

@@ -1,0 +1,231 @@
+// One job, one run: whatever brings a job to two workers at once, one of them runs it and the other answers later.
+import { describe, expect, test } from "vitest";
+import { KamadoError } from "../../worker/errors.ts";
+import { holdsForMs, type LockRecord, readRecord } from "../../worker/job-lock/lock-object.ts";
+import { JobLocks } from "../../worker/job-lock/locks.ts";
+import { silentLog } from "../../worker/logging/log.ts";
+import { FakeBlobs } from "../fakes/bucket.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { FakeQueue } from "../fakes/queue.ts";
+import { createRig, type RigOptions } from "../rig.ts";
+
+const MINUTE = 60_000;
+const MARKER = "s3://kamado/running/a.json";
+const ADDRESS = { bucket: "kamado", key: "running/a.json" };
+const another: LockRecord = {
+  worker: "another",
+  token: "t",
+  beat: 0,
+  holdMs: 20_000,
+  deaths: { beside: 0, alone: 0 },
+};
+
+/** Two workers on one queue and one bucket. */
+function two(options: RigOptions = {}) {
+  const clock = new FakeClock();
+  const queue = new FakeQueue("jobs", { clock });
+  const shared = { clock, queue, blobs: new FakeBlobs({ clock }), dead: new FakeQueue("dead", { clock }) };
+  const workers = [createRig({ ...options, shared }), createRig({ ...options, shared })] as const;
+  return { ...shared, workers, runs: () => workers.flatMap(({ runs }) => runs) };
+}
+
+const refusing = async () =>
+  Promise.reject(new KamadoError("storage_unavailable", "501", { detail: { conditions: false } }));
+
+/** What stores make of conditions on writes. */
+const STORES: [string, Partial<FakeBlobs>][] = [
+  ["a store that keeps conditions", {}],
+  ["a store that takes them for plain writes", { ignoresConditions: true }],
+  ["a store that refuses them", { putIf: refusing }],
+];
+
+describe("a job that two workers hold", () => {
+  test.each(STORES)("by two messages is run by one of them and answered twice, with %s", async (_, store) => {
+    const { workers, blobs, clock, queue, runs } = two({ slots: 1, prefetch: 0 });
+    Object.assign(blobs, store);
+    await workers[0].send("a");
+    await workers[0].send("a");
+    for (const { consumer } of workers) consumer.start();
+    await clock.advance(2_000);
+    expect(runs()).toHaveLength(1);
+    runs()[0]!.finish();
+    await clock.advance(MINUTE);
+    expect(runs()).toHaveLength(1);
+    expect(workers.flatMap(({ deliveries }) => deliveries)).toHaveLength(2);
+    expect(queue.messages).toEqual([]);
+    expect(blobs.objects.has(MARKER)).toBe(false);
+  });
+
+  test("by one message, after its visibility ran out, is not run by the second while the first runs it", async () => {
+    const { workers, clock, queue, runs } = two({ visibilitySeconds: 300 });
+    const id = await workers[0].send("a");
+    workers[0].consumer.start();
+    await clock.advance(10);
+    queue.takeAway(id);
+    workers[1].consumer.start();
+    await clock.advance(1_000);
+    expect(runs()).toHaveLength(1);
+    runs()[0]!.finish();
+    await clock.advance(MINUTE);
+    expect(runs()).toHaveLength(1);
+  });
+
+  test("because the first one slept is the second one's alone: the first neither stores nor delivers nor deletes", async () => {
+    const { workers, blobs, clock, queue, runs } = two();
+    await workers[0].send("a");
+    workers[0].consumer.start();
+    await clock.advance(10);
+    clock.epoch += 10 * MINUTE;
+    // What the second one did meanwhile: it took the message and the lock over.
+    queue.takeAway(queue.messages[0]!.id);
+    await queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 600 });
+    await blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    runs()[0]!.finish();
+    await clock.advance(MINUTE);
+    expect(workers[0].stored("a")).toBeNull();
+    expect(workers[0].deliveries).toEqual([]);
+    expect(queue.messages).toHaveLength(1);
+    expect(blobs.objects.has(MARKER)).toBe(true);
+  });
+
+  test("is ended in the one that could not keep its marker, though its message is still its own", async () => {
+    const { workers, blobs, clock, runs } = two();
+    await workers[0].send("a");
+    workers[0].consumer.start();
+    await clock.advance(10);
+    await blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await clock.advance(15_000);
+    expect(runs()[0]!.signal.aborted).toBe(true);
+    runs()[0]!.finish();
+    await clock.advance(1_000);
+    expect(workers[0].stored("a")).toBeNull();
+    expect(workers[0].deliveries).toEqual([]);
+  });
+});
+
+describe("a marker", () => {
+  test("costs a job one write and one removal", async () => {
+    const rig = createRig();
+    for (const name of ["a", "b"]) {
+      await rig.send(name);
+      rig.consumer.start();
+      await rig.complete(name);
+    }
+    const probing = 3;
+    expect(rig.blobs.calls.putIf).toBe(probing + 2);
+    const atStart = 1;
+    expect(rig.blobs.calls.remove).toBe(atStart + 2);
+    expect([...rig.blobs.objects.keys()].filter((key) => key.includes("/running/"))).toEqual([
+      "s3://kamado/running/.probe",
+    ]);
+  });
+
+  test.each(STORES)("of a long job is kept alive, with %s", async (_, store) => {
+    const rig = createRig();
+    Object.assign(rig.blobs, store);
+    await rig.send("a");
+    rig.consumer.start();
+    await rig.clock.advance(5 * MINUTE);
+    const locks = new JobLocks({
+      blobs: rig.blobs,
+      bucket: "kamado",
+      worker: "second",
+      visibilitySeconds: 30,
+      clock: rig.clock,
+      log: silentLog,
+    });
+    expect(await locks.take("a")).toMatchObject({ is: "another's" });
+    rig.run("a").finish();
+    await rig.clock.advance(1_000);
+    expect(rig.stored("a")?.status).toBe("succeeded");
+  });
+
+  test("of a worker that died holds no longer than the job's message stays hidden", async () => {
+    const rig = createRig({ visibilitySeconds: 30 });
+    await rig.blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await rig.clock.advance(30_000);
+    await rig.send("a");
+    rig.consumer.start();
+    await rig.complete("a");
+    expect(rig.stored("a")?.status).toBe("succeeded");
+  });
+
+  test("that a dead worker left and nobody came for is removed at a start, days later", async () => {
+    const rig = createRig();
+    await rig.blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await rig.clock.advance(3 * 24 * 60 * MINUTE);
+    await rig.send("b");
+    rig.consumer.start();
+    await rig.complete("b");
+    expect(rig.blobs.objects.has(MARKER)).toBe(false);
+  });
+
+  test("is nobody's where the store takes no writes at all: that is no word about conditions", async () => {
+    const rig = createRig();
+    const { putIf } = rig.blobs;
+    Object.assign(rig.blobs, { putIf: refusing });
+    const locks = new JobLocks({
+      blobs: rig.blobs,
+      bucket: "kamado",
+      worker: "second",
+      visibilitySeconds: 30,
+      clock: rig.clock,
+      log: silentLog,
+    });
+    rig.blobs.next("put", { is: "fail" });
+    await expect(locks.take("a")).rejects.toMatchObject({ code: "storage_unavailable" });
+    Object.assign(rig.blobs, { putIf });
+    expect(await locks.take("a")).toMatchObject({ is: "ours", lookAgain: false });
+  });
+
+  test("is free at once when its worker stops", async () => {
+    const { workers, clock, runs } = two({ slots: 1, prefetch: 0 });
+    await workers[0].send("a");
+    workers[0].consumer.start();
+    await clock.advance(10);
+    workers[1].consumer.start();
+    const stopped = workers[0].consumer.stop(0);
+    await clock.advance(15_000);
+    await stopped;
+    expect(runs()).toHaveLength(2);
+  });
+
+  test.each(["fail", "drop"] as const)(
+    "that cannot be written (%s) delays its job and no more",
+    async (is) => {
+      const rig = createRig();
+      await rig.send("first");
+      rig.consumer.start();
+      await rig.complete("first");
+      rig.blobs.next("putIf", { is });
+      await rig.send("a");
+      await rig.clock.advance(100);
+      expect(rig.runs).toHaveLength(1);
+      // The second look may come just before the lock runs out, the third up to 40 s later.
+      await rig.clock.advance(2 * MINUTE);
+      await rig.complete("a");
+      expect(rig.stored("a")?.status).toBe("succeeded");
+    },
+  );
+
+  test("that holds something else is nobody's", () => {
+    const read = (text: string) => readRecord(new TextEncoder().encode(text));
+    for (const text of [
+      "",
+      "{",
+      "null",
+      "[]",
+      '{"holdMs": "long"}',
+      JSON.stringify({ ...another, beat: -1 }),
+    ])
+      expect(holdsForMs(read(text), { ageMs: 0 })).toBe(0);
+    expect(read(JSON.stringify(another))).toEqual(another);
+  });
+
+  test.each([
+    ["holds from its last write on", 20_000, 0, 22_000],
+    ["and a little longer, because stores tell whole seconds", 20_000, 21_000, 1_000],
+    ["then anybody may take it over", 20_000, 22_000, 0],
+    ["one that was given up holds nothing", 0, 0, 0],
+  ])("%s", (_, holdMs, ageMs, forMs) => expect(holdsForMs({ ...another, holdMs }, { ageMs })).toBe(forMs));
+});

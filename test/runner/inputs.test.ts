@@ -1,0 +1,240 @@
+// What a job's input points at, fetched before its handler runs.
+import sharp from "sharp";
+import { beforeAll, describe, expect, test } from "vitest";
+import { KamadoError } from "../../worker/errors.ts";
+import type { InputRefs, SafeImage } from "../../worker/job/handler.ts";
+import { createInputs, decodeDataUri, type InputsOptions } from "../../worker/runner/inputs.ts";
+import fc from "../properties.ts";
+
+const never = new AbortController().signal;
+let png: Buffer;
+beforeAll(async () => {
+  png = await sharp({ create: { width: 8, height: 8, channels: 3, background: "#e01010" } })
+    .png()
+    .toBuffer();
+});
+
+/** A bucket, "home", and a web, each a record of what is there; `sizes` says how long a body claims to be. */
+function inputsOver(there: Record<string, Uint8Array>, more: Partial<InputsOptions> = {}) {
+  const bodiesRead: string[] = [];
+  const find = (address: string, maxBytes: number) => {
+    const bytes = there[address];
+    if (!bytes) throw new KamadoError("object_not_found", "There is no such object.");
+    if (bytes.length > maxBytes)
+      throw new KamadoError("input_too_large", `It has ${bytes.length} bytes; the limit is ${maxBytes}.`);
+    bodiesRead.push(address);
+    return { bytes, contentType: null, etag: "", ageMs: 0 };
+  };
+  const inputs = createInputs({
+    blobs: { get: async ({ bucket, key }, { maxBytes }) => find(`s3://${bucket}/${key}`, maxBytes) },
+    outbound: { getBytes: async (url, { maxBytes = 0 } = {}) => ({ ...find(url, maxBytes), url }) },
+    buckets: ["home"],
+    ...more,
+  });
+  return { inputs, bodiesRead };
+}
+
+const text = (value: string | Uint8Array) => (typeof value === "string" ? Buffer.from(value) : value);
+
+async function refusal(refs: InputRefs, there: Record<string, Uint8Array> = {}, more = {}) {
+  const thrown = await inputsOver(there, more)
+    .inputs(refs, never)
+    .catch((error: unknown) => error);
+  if (thrown instanceof KamadoError) return thrown;
+  throw new Error("it was not refused", { cause: thrown });
+}
+
+describe("a picture", () => {
+  const widthOf = async (from: string, there = {}) => {
+    const { door } = await inputsOver(there).inputs({ door: { from, as: "image" } }, never);
+    return (door as unknown as SafeImage).width;
+  };
+
+  test("comes from the bucket, the web, a data: URI or the job itself", async () => {
+    const base64 = png.toString("base64");
+    expect(await widthOf("s3://home/in/door.png", { "s3://home/in/door.png": png })).toBe(8);
+    expect(await widthOf("https://example.com/door", { "https://example.com/door": png })).toBe(8);
+    expect(await widthOf(`data:image/png;base64,${base64}`)).toBe(8);
+    expect(await widthOf(base64)).toBe(8);
+    expect(await widthOf(base64.replaceAll(/(.{76})/g, "$1\r\n"))).toBe(8);
+  });
+
+  test("is what its bytes are, whatever it is called", async () => {
+    expect(await widthOf(`data:text/plain;base64,${png.toString("base64")}`)).toBe(8);
+    const error = await refusal(
+      { door: { from: "s3://home/door.png", as: "image" } },
+      { "s3://home/door.png": text("hello") },
+    );
+    expect([error.code, error.message]).toEqual([
+      "image_undecodable",
+      expect.stringMatching(/^door: .*a text file/),
+    ]);
+  });
+
+  test("too large a one is refused by its size, before its body is read", async () => {
+    const { inputs, bodiesRead } = inputsOver({ "s3://home/huge.jpg": new Uint8Array(50_000_000) });
+    const asked = inputs({ photo: { from: "s3://home/huge.jpg", as: "image" } }, never);
+    await expect(asked).rejects.toMatchObject({
+      code: "input_too_large",
+      message: expect.stringMatching(/^photo: .*20000000/),
+    });
+    expect(bodiesRead).toEqual([]);
+  });
+
+  test("too large a one in the job itself is refused before it is decoded", async () => {
+    const limits = { image: { maxBytes: 1_000 } };
+    for (const from of ["A".repeat(4_000), `data:image/png;base64,${"A".repeat(4_000)}`]) {
+      expect((await refusal({ photo: { from, as: "image" } }, {}, { limits })).code).toBe("input_too_large");
+    }
+  });
+});
+
+describe("a text", () => {
+  const read = async (bytes: string | Uint8Array) => {
+    const { inputs } = inputsOver({ "s3://home/a.txt": text(bytes) });
+    return (await inputs({ article: { from: "s3://home/a.txt", as: "text" } }, never)).article;
+  };
+
+  test("is read as UTF-8, with or without a mark at its beginning", async () => {
+    expect(await read("卵を二つ")).toBe("卵を二つ");
+    expect(await read("\ufeffeggs")).toBe("eggs");
+    expect(await read("")).toBe("");
+  });
+
+  test("in another encoding is refused rather than garbled", async () => {
+    for (const bytes of [Buffer.from([0x83, 0x4a]), Buffer.from([0xff, 0xfe, 0x41, 0])])
+      await expect(read(bytes)).rejects.toMatchObject({
+        code: "invalid_input",
+        message: "article: the text is not UTF-8.",
+      });
+  });
+
+  test("comes from a data: URI, too", async () => {
+    const { inputs } = inputsOver({});
+    const from = "data:text/plain;charset=utf-8,two%20eggs%2C%20%E5%8D%B5";
+    expect((await inputs({ article: { from, as: "text" } }, never)).article).toBe("two eggs, 卵");
+  });
+
+  test("has its own limit", async () => {
+    const there = { "s3://home/a.txt": new Uint8Array(11) };
+    const error = await refusal({ a: { from: "s3://home/a.txt", as: "text" } }, there, {
+      limits: { maxTextBytes: 10 },
+    });
+    expect(error.code).toBe("input_too_large");
+  });
+});
+
+describe("what a job may not read is named by its field", () => {
+  test.for([
+    ["s3://other/door.jpg", "object_forbidden", '"other"'],
+    ["s3://home/none.jpg", "object_not_found", "no such object"],
+    ["s3://home", "unsupported_address", "no address"],
+    ["/etc/passwd", "unsupported_address", "no address"],
+    ["file:///etc/passwd", "unsupported_address", "no address"],
+    ["ftp://example.com/door.jpg", "unsupported_address", "no address"],
+    ["door.jpg", "unsupported_address", "no address"],
+    ["door", "unsupported_address", "no address"],
+    ["data:image/png;base64,%%%", "invalid_input", "not base64"],
+    ["data:image/png;base64,AAAAA", "invalid_input", "not base64"],
+    ["data:image/png", "invalid_input", "comma"],
+    ["data:,100%", "invalid_input", "escape"],
+  ] as const)("%s is %s", async ([from, code, words]) => {
+    const error = await refusal({ photo: { from, as: "image" } });
+    expect([error.code, error.message]).toEqual([code, expect.stringContaining(words)]);
+    expect(error.message).toMatch(/^photo: /);
+  });
+
+  test("an error keeps what it says about coming back", async () => {
+    const busy = new KamadoError("fetch_failed", "503", { detail: { retryAfterMs: 9_000 } });
+    const error = await refusal(
+      { photo: { from: "https://example.com/", as: "image" } },
+      {},
+      {
+        outbound: { getBytes: () => Promise.reject(busy) },
+      },
+    );
+    expect([error.code, error.detail?.retryAfterMs]).toEqual(["fetch_failed", 9_000]);
+  });
+});
+
+describe("several inputs", () => {
+  test("are fetched at the same time; one that is not given stays undefined", async () => {
+    let waiting = 0;
+    const bothAsked = Promise.withResolvers<void>();
+    const { inputs } = inputsOver(
+      {},
+      {
+        blobs: {
+          async get() {
+            if (++waiting === 2) bothAsked.resolve();
+            await bothAsked.promise;
+            return { bytes: text("x"), contentType: null, etag: "", ageMs: 0 };
+          },
+        },
+      },
+    );
+    const ref = { from: "s3://home/x", as: "text" } as const;
+    expect(await inputs({ one: ref, other: ref, none: undefined }, never)).toEqual({ one: "x", other: "x" });
+  });
+
+  test("the first that fails stops the others", async () => {
+    let stopped = false;
+    const outbound: InputsOptions["outbound"] = {
+      getBytes: (_, { signal } = {}) =>
+        new Promise((_resolve, reject) =>
+          signal!.addEventListener("abort", () => {
+            stopped = true;
+            reject(signal!.reason);
+          }),
+        ),
+    };
+    const error = await refusal(
+      { slow: { from: "https://example.com/", as: "text" }, gone: { from: "s3://home/none", as: "text" } },
+      {},
+      { outbound },
+    );
+    expect([error.code, stopped]).toEqual(["object_not_found", true]);
+  });
+
+  test("a job that is cut ends with the cut's own reason", async () => {
+    const cut = new AbortController();
+    const { inputs } = inputsOver(
+      {},
+      {
+        outbound: {
+          getBytes: async (_, { signal } = {}) => {
+            cut.abort(new KamadoError("lease_lost", "Another worker holds the job."));
+            signal!.throwIfAborted();
+            throw new Error("it went on");
+          },
+        },
+      },
+    );
+    const asked = inputs({ page: { from: "https://example.com/", as: "text" } }, cut.signal);
+    await expect(asked).rejects.toMatchObject({ code: "lease_lost" });
+  });
+});
+
+test("any bytes come back from a data: URI as they were", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
+      const escaped = [...bytes].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
+      const base64 = Buffer.from(bytes).toString("base64");
+      for (const uri of [`data:,${escaped}`, `data:image/png;base64,${base64}`, `DATA:;Base64,${base64}`])
+        expect([...decodeDataUri(uri, 1_000)]).toEqual([...bytes]);
+    }),
+  );
+});
+
+test("any text whatever as an address is read or refused with a code, never a crash", async () => {
+  const from = fc
+    .tuple(fc.constantFrom("data:", "data:;base64,", "s3://", ""), fc.string())
+    .map((x) => x.join(""));
+  await fc.assert(
+    fc.asyncProperty(from, async (address) => {
+      const { inputs } = inputsOver({});
+      const thrown = await inputs({ photo: { from: address, as: "image" } }, never).catch((error) => error);
+      expect(thrown).toBeInstanceOf(KamadoError);
+    }),
+  );
+});

@@ -1,0 +1,160 @@
+// The pure decisions of a worker, as tables.
+import { describe, expect, test } from "vitest";
+import { backoffMs } from "../../worker/async/backoff.ts";
+import { howManyToPull, nextToRun } from "../../worker/consumer/prefetch-buffer.ts";
+import { KamadoError } from "../../worker/errors.ts";
+import type { Job } from "../../worker/job/envelope.ts";
+import { succeeded } from "../../worker/job/result.ts";
+import { settle } from "../../worker/runner/settle.ts";
+
+describe("how many messages to ask for", () => {
+  test.each([
+    ["an idle worker asks for a full batch", { slots: 8, prefetch: 8, held: 0 }, 10],
+    ["never for more than it has room for", { slots: 2, prefetch: 1, held: 0 }, 3],
+    ["a free slot is worth a call of its own", { slots: 8, prefetch: 0, held: 7 }, 1],
+    ["a busy one waits until half of those in advance are gone", { slots: 8, prefetch: 8, held: 13 }, 0],
+    ["then asks", { slots: 8, prefetch: 8, held: 12 }, 4],
+    ["a large one for whole batches", { slots: 32, prefetch: 32, held: 54 }, 10],
+    ["a small waiting room is filled as it empties", { slots: 1, prefetch: 2, held: 1 }, 2],
+    ["a full one asks for none", { slots: 8, prefetch: 8, held: 16 }, 0],
+  ])("%s", (_, room, want) => expect(howManyToPull(room)).toBe(want));
+});
+
+describe("which waiting message runs next", () => {
+  const at = (priority: number, group: string | null = null) => ({ priority, group });
+  test.each([
+    ["none when none waits", [], [], -1],
+    ["the oldest among equals", [at(5), at(5)], [], 0],
+    ["the highest priority", [at(5), at(9), at(1)], [], 1],
+    ["not one whose group runs", [at(5, "a"), at(5, "b")], ["a"], 1],
+    ["not past an older one of its own group, however urgent", [at(1, "a"), at(9, "a")], [], 0],
+    ["none when every group runs", [at(5, "a")], ["a"], -1],
+  ])("%s", (_, waiting, running, index) => expect(nextToRun(waiting, new Set(running))).toBe(index));
+});
+
+test("backoff doubles, stays within its limit and is never the same for two workers", () => {
+  const options = { baseMs: 1_000, maxMs: 60_000 };
+  expect([1, 2, 3].map((attempt) => backoffMs(attempt, { ...options, random: () => 1 }))).toEqual([
+    1_000, 2_000, 4_000,
+  ]);
+  expect([1, 2, 3].map((attempt) => backoffMs(attempt, { ...options, random: () => 0 }))).toEqual([
+    500, 1_000, 2_000,
+  ]);
+  expect(backoffMs(1_000, { ...options, random: () => 1 })).toBe(60_000);
+});
+
+describe("what happens after a run", () => {
+  const job: Job = { id: "j", kind: "prompt", input: {}, deliver: [], policy: {} };
+  const receipt = {
+    model: null,
+    engine: null,
+    promptTokens: 0,
+    cachedTokens: 0,
+    completionTokens: 0,
+    queuedMs: 0,
+    inferenceMs: 0,
+    attempts: 1,
+    repairs: 0,
+    worker: "w",
+  };
+  const result = succeeded("j", "prompt", { text: "hi" }, receipt);
+  const options = { receiveCount: 1, maxAttempts: 5, random: () => 1 };
+  const refused = new KamadoError("invalid_input", "input.x: wrong");
+  const down = new KamadoError("engine_unavailable", "no answer");
+
+  test("what may work later comes back when it was said, later with each attempt", () => {
+    const retry = { is: "retry", error: down } as const;
+    const after = (more: object) => settle(retry, { ...options, ...more }).message;
+    expect(after({})).toEqual({ releaseAfterSeconds: 5 });
+    expect(after({ retryMs: 1_000 })).toEqual({ releaseAfterSeconds: 1 });
+    expect(after({ retryMs: 1_000, receiveCount: 3 })).toEqual({ releaseAfterSeconds: 4 });
+  });
+
+  test("a result is stored, delivered, and only then is the message deleted", () => {
+    expect(settle({ is: "succeeded", job, result, stored: false }, options)).toEqual({
+      store: result,
+      deliver: expect.objectContaining({ job, result }),
+      deadLetter: null,
+      message: "delete",
+    });
+  });
+
+  test("a result from an earlier run is delivered again, not stored again", () => {
+    expect(settle({ is: "succeeded", job, result, stored: true }, options)).toMatchObject({
+      store: null,
+      deliver: { result },
+      message: "delete",
+    });
+  });
+
+  test("bad input is a failed result: stored, delivered, deleted", () => {
+    expect(
+      settle({ is: "rejected", error: refused, about: { job, result }, keep: true }, options),
+    ).toMatchObject({ store: result, deliver: { result }, deadLetter: null, message: "delete" });
+  });
+
+  test("an id that is taken is answered, and the result that stands there stays", () => {
+    expect(
+      settle({ is: "rejected", error: refused, about: { job, result }, keep: false }, options),
+    ).toMatchObject({ store: null, deliver: { result } });
+  });
+
+  test("a body that is no job is put aside with its reason", () => {
+    expect(settle({ is: "rejected", error: refused }, options)).toEqual({
+      store: null,
+      deliver: null,
+      deadLetter: refused,
+      message: "delete",
+    });
+  });
+
+  test("what may pass comes back, each time later", () => {
+    const seconds = [1, 2, 3].map(
+      (receiveCount) => settle({ is: "retry", error: down }, { ...options, receiveCount }).message,
+    );
+    expect(seconds).toEqual([
+      { releaseAfterSeconds: 5 },
+      { releaseAfterSeconds: 10 },
+      { releaseAfterSeconds: 20 },
+    ]);
+  });
+
+  test("a wait that was asked for is kept", () => {
+    expect(settle({ is: "retry", error: down, afterMs: 90_000 }, options).message).toEqual({
+      releaseAfterSeconds: 90,
+    });
+  });
+
+  test("after the last attempt the sender is told and the message put aside", () => {
+    const plan = settle(
+      { is: "retry", error: down, about: { job, receipt } },
+      { ...options, receiveCount: 5 },
+    );
+    expect(plan).toMatchObject({
+      store: { status: "failed", error: { code: "attempts_exhausted" } },
+      deliver: { job },
+      deadLetter: { code: "attempts_exhausted" },
+      message: "delete",
+    });
+    expect(plan.store?.error?.message).toContain("engine_unavailable");
+  });
+
+  test("a bucket that is away before the run uses no job up", () => {
+    const error = new KamadoError("storage_unavailable", "no");
+    const { message, deadLetter } = settle({ is: "retry", error }, { ...options, receiveCount: 9 });
+    expect([message, deadLetter]).toEqual([{ releaseAfterSeconds: 900 }, null]);
+  });
+
+  test.each([
+    ["a stop gives the message back at once", "stopping", { releaseAfterSeconds: 0 }],
+    ["a lost lease leaves the message alone", "lease_lost", "leave"],
+    ["a second message of a running job comes back later", "already_running", { releaseAfterSeconds: 10 }],
+  ] as const)("%s", (_, why, message) => {
+    expect(settle({ is: "interrupted", why }, options)).toEqual({
+      store: null,
+      deliver: null,
+      deadLetter: null,
+      message,
+    });
+  });
+});

@@ -1,0 +1,151 @@
+// What the S3 adapter makes of answers that no emulator gives: lengths that lie, silence in the middle, refusals.
+import type { ServerResponse } from "node:http";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { makeAwsClients } from "../../worker/aws/clients.ts";
+import { KamadoError } from "../../worker/errors.ts";
+import { s3Blobs } from "../../worker/storage/s3.ts";
+import { awsServer, blackHole } from "../fakes/aws-server.ts";
+
+const CREDENTIALS = { accessKeyId: "a", secretAccessKey: "b" };
+const limits = (ms: number) => ({ connectionTimeout: ms, requestTimeout: ms, socketTimeout: ms });
+/** For servers that are silent; of one that speaks, a busy machine must not make another. */
+const SHORT = limits(200);
+const LONG = limits(20_000);
+const ADDRESS = { bucket: "kamado", key: "in/x" };
+
+function blobsAt(endpoint: string, timeouts = LONG) {
+  const clients = makeAwsClients({ endpoint, region: "us-east-1", credentials: CREDENTIALS }, timeouts);
+  onTestFinished(() => clients.destroy());
+  return s3Blobs(clients.s3);
+}
+
+const closed = (response: ServerResponse) => new Promise((resolve) => response.once("close", resolve));
+
+describe("an object longer than the limit costs no more than the limit", () => {
+  test("a length that is announced is refused before the body is read, and the connection given up", async () => {
+    const gone = Promise.withResolvers();
+    await using server = await awsServer((_, response) => {
+      void closed(response).then(gone.resolve);
+      response.writeHead(200, { "content-length": 50_000_000 });
+      response.flushHeaders();
+    });
+    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 20_000_000 });
+    await expect(reading).rejects.toMatchObject({ code: "input_too_large" });
+    await gone.promise;
+  });
+
+  test("without an announced length the reading stops at the limit", async () => {
+    const gone = Promise.withResolvers();
+    await using server = await awsServer((_, response) => {
+      void closed(response).then(gone.resolve);
+      const more = () => {
+        while (!response.destroyed && response.write(Buffer.alloc(64 * 1024)));
+      };
+      response.on("drain", more);
+      more();
+    });
+    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 1_000_000 });
+    await expect(reading).rejects.toMatchObject({ code: "input_too_large" });
+    await gone.promise;
+  });
+});
+
+describe("a write on a condition", () => {
+  test.each([
+    ["NotImplemented", 501, { detail: { conditions: false } }],
+    ["InvalidArgument", 400, { detail: { conditions: false } }],
+    ["ExpiredToken", 400, { detail: { health: "credentials" } }],
+    ["RequestTimeout", 400, { detail: { health: "network" } }],
+  ])("that a store refuses as %s (%i)", async (code, status, error) => {
+    await using server = await awsServer((_, response) => {
+      response
+        .writeHead(status, { "content-type": "application/xml" })
+        .end(`<Error><Code>${code}</Code></Error>`);
+    });
+    const writing = blobsAt(server.endpoint).putIf(ADDRESS, "{}", "absent");
+    await expect(writing).rejects.toMatchObject({ code: "storage_unavailable", ...error });
+  });
+});
+
+describe("no call hangs", () => {
+  test("a bucket and a topic, which have no long polls, are given up sooner than a queue", async () => {
+    const clients = makeAwsClients({ region: "us-east-1", credentials: CREDENTIALS });
+    onTestFinished(() => clients.destroy());
+    // Whoever is called for the first time reads its limits.
+    const limitOf = async (handler: unknown) => {
+      const { configProvider } = handler as { configProvider: Promise<{ requestTimeout: number }> };
+      return (await configProvider).requestTimeout;
+    };
+    const { sqs, s3, sns } = clients;
+    expect(await limitOf(sqs.config.requestHandler)).toBeGreaterThan(20_000);
+    expect(await limitOf(s3.config.requestHandler)).toBeLessThan(15_000);
+    expect(await limitOf(sns.config.requestHandler)).toBeLessThan(15_000);
+  });
+
+  test("a store that never answers is unavailable", async () => {
+    await using server = await blackHole();
+    const blobs = blobsAt(server.endpoint, SHORT);
+    const unavailable = { code: "storage_unavailable" };
+    await expect(blobs.get(ADDRESS, { maxBytes: 10 })).rejects.toMatchObject(unavailable);
+    await expect(blobs.put(ADDRESS, "x", { contentType: "text/plain" })).rejects.toMatchObject(unavailable);
+    await expect(blobs.exists(ADDRESS)).rejects.toMatchObject(unavailable);
+  });
+
+  test("a store that falls silent in the middle of an object is unavailable", async () => {
+    await using server = await awsServer((_, response) => {
+      response.writeHead(200, { "content-length": 1_000 });
+      response.write("only this");
+    });
+    const reading = blobsAt(server.endpoint, SHORT).get(ADDRESS, { maxBytes: 10_000 });
+    await expect(reading).rejects.toMatchObject({ code: "storage_unavailable" });
+  });
+
+  test("a store that breaks off in the middle of an object is unavailable", async () => {
+    await using server = await awsServer((_, response) => {
+      response.writeHead(200, { "content-length": 1_000 });
+      response.write("only this", () => response.destroy());
+    });
+    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10_000 });
+    await expect(reading).rejects.toMatchObject({ code: "storage_unavailable" });
+  });
+
+  test("a signal that fires in the middle of an object ends the reading with its reason", async () => {
+    const cut = new AbortController();
+    const reason = new KamadoError("lease_lost", "Another worker holds the job now.");
+    await using server = await awsServer((_, response) => {
+      response.writeHead(200, { "content-length": 1_000 });
+      response.write("only this", () => cut.abort(reason));
+    });
+    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10_000, signal: cut.signal });
+    await expect(reading).rejects.toBe(reason);
+  });
+});
+
+describe("why an object cannot be read is told apart", () => {
+  test.each([
+    [403, "AccessDenied", "object_forbidden"],
+    [403, "InvalidObjectState", "object_forbidden"],
+    [403, "ExpiredToken", "storage_unavailable"],
+    [400, "ExpiredToken", "storage_unavailable"],
+    [403, "InvalidAccessKeyId", "storage_unavailable"],
+    [403, "RequestTimeTooSkewed", "storage_unavailable"],
+    [404, "NoSuchKey", "object_not_found"],
+    [404, "NoSuchBucket", "object_not_found"],
+    [503, "SlowDown", "storage_unavailable"],
+    [500, "InternalError", "storage_unavailable"],
+  ])("%i %s is %s", async (status, code, expected) => {
+    await using server = await awsServer((_, response) => {
+      const xml = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>no</Message></Error>`;
+      response.writeHead(status, { "content-type": "application/xml" }).end(xml);
+    });
+    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10 });
+    await expect(reading).rejects.toMatchObject({ code: expected });
+  });
+
+  test("asking whether an object is there without the right to is forbidden, not absent", async () => {
+    await using server = await awsServer((_, response) => void response.writeHead(403).end());
+    await expect(blobsAt(server.endpoint).exists(ADDRESS)).rejects.toMatchObject({
+      code: "object_forbidden",
+    });
+  });
+});

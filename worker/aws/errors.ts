@@ -1,0 +1,46 @@
+// What an error of the AWS SDK means: which health state it points to. Pure; the adapters turn it into a KamadoError.
+import type { QueueHealth } from "../queue/queue.ts";
+
+/** The fields of an SDK error that say something. Emulators and SDK versions fill different ones. */
+type SdkError = {
+  name?: string;
+  code?: unknown;
+  Code?: unknown;
+  $metadata?: { httpStatusCode?: number };
+  $retryable?: { throttling?: boolean };
+  errors?: unknown;
+};
+
+const CREDENTIALS =
+  /AccessDenied|Forbidden|Unauthorized|InvalidClientTokenId|UnrecognizedClient|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|ExpiredToken|InvalidToken|TokenRefreshRequired|AuthFailure|OptInRequired|NotAuthorized|CredentialsProvider|TokenProvider|KMS\.AccessDenied/i;
+const THROTTLED = /Throttl|RequestLimit|TooManyRequests|SlowDown|^OverLimit$/i;
+const NETWORK =
+  /^(ECONN\w+|ENOTFOUND|EAI_\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL|ERR_TLS\w*|ERR_SSL\w*|CERT_\w+|DEPTH_ZERO_\w+|SELF_SIGNED_\w+|UNABLE_TO_\w+|TimeoutError|NetworkingError|RequestTimeout)$/i;
+
+/** Every name an error goes by: its own, its code, and those of what it wraps. */
+export function namesOf(error: unknown): string[] {
+  if (typeof error !== "object" || error === null) return [];
+  const { name, code, Code, errors } = error as SdkError;
+  const cause = (error as { cause?: unknown }).cause;
+  const own = [name, code, Code].filter((one): one is string => typeof one === "string");
+  // A host with several addresses fails with an AggregateError that holds one error an address.
+  const inner = Array.isArray(errors) ? errors.flatMap((one) => namesOf(one)) : [];
+  return [...own, ...inner, ...(cause === undefined || cause === error ? [] : namesOf(cause))];
+}
+
+export const statusOf = (error: unknown): number | undefined =>
+  typeof error === "object" && error !== null ? (error as SdkError).$metadata?.httpStatusCode : undefined;
+
+/** The health state an error points to; `unknown` when it says nothing we know. */
+export function healthOf(error: unknown): Exclude<QueueHealth, "ok"> {
+  const names = namesOf(error);
+  const any = (pattern: RegExp) => names.some((name) => pattern.test(name));
+  if (any(/QueueDoesNotExist|NonExistentQueue|QueueDeletedRecently/)) return "missing_queue";
+  if (any(THROTTLED) || (error as SdkError | null)?.$retryable?.throttling) return "throttled";
+  if (any(CREDENTIALS)) return "credentials";
+  if (any(NETWORK)) return "network";
+  const status = statusOf(error);
+  if (status === 401 || status === 403) return "credentials";
+  if (status === 429) return "throttled";
+  return (error as Error | null)?.message === "socket hang up" ? "network" : "unknown";
+}

@@ -1,0 +1,32 @@
+// `kamado bench`: measures this machine. The tables and their flags are bench/'s own.
+import { Command } from "commander";
+
+/** Each table answers --help itself. */
+class BenchCommand extends Command {
+  override copyInheritedSettings(from: Command): this {
+    return super.copyInheritedSettings(from).helpOption(false);
+  }
+}
+
+export function benchCommand(): Command {
+  return new BenchCommand("bench")
+    .argument(
+      "[name]",
+      "engine, identity, concurrency, end-to-end, memory, pictures, utilisation, soak or scale; " +
+        "without it, what each measures and its flags",
+    )
+    .argument(
+      "[flags...]",
+      "the table's own flags; --help names them, --json prints one JSON line at the end",
+    )
+    .description(
+      "measure this machine: the engine beside llama-server, what a batch says, concurrency, what the worker " +
+        "costs, memory, pictures, slots in use, a long run, several workers",
+    )
+    .allowUnknownOption()
+    .action(async () => {
+      // Loaded here: no other command needs it.
+      const { bench } = await import("../../../bench/bench.ts");
+      process.exitCode = await bench(process.argv.slice(3));
+    });
+}

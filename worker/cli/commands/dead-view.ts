@@ -1,0 +1,140 @@
+// What a person sees of dead letters. Addresses are shown without what may be a token. Pure.
+import type { DeadLetter } from "../../dead-letters/read.ts";
+import { type Column, paint, shorten, table, widthOf } from "../../logging/terminal.ts";
+import type { Attempt } from "../../outbox/delivery-log.ts";
+import type { Mark } from "../../outbox/disabled-destinations.ts";
+
+const moment = (at: string | null): string => (at === null ? "-" : `${at.slice(0, 10)} ${at.slice(11, 16)}`);
+const number = (count: number | null): string => (count === null ? "-" : String(count));
+const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
+
+export function viewList(letters: readonly DeadLetter[], off: readonly Mark[]): string {
+  const parts = (["jobs", "deliveries"] as const).map((queue) => viewQueue(letters, queue));
+  const shown = [...parts, viewOff(off)].filter((part) => part !== "");
+  return shown.length === 0 ? "no dead letters" : shown.join("\n\n");
+}
+
+function viewQueue(letters: readonly DeadLetter[], queue: DeadLetter["queue"]): string {
+  const own = letters.filter((letter) => letter.queue === queue);
+  if (own.length === 0) return "";
+  const isDelivery = queue === "deliveries";
+  const columns: Column[] = [
+    { title: "ID", max: 40 },
+    { title: "KIND", max: 20 },
+    { title: "CODE" },
+    { title: "TRIES", align: "right" },
+    { title: "LAST" },
+    ...(isDelivery ? [{ title: "TO", max: 48 }] : []),
+  ];
+  const rows = own.map(({ id, kind, code, receives, lastAt, firstAt, to }) => [
+    id,
+    kind ?? "-",
+    code,
+    number(receives),
+    moment(lastAt ?? firstAt),
+    ...(isDelivery ? [to ?? "-"] : []),
+  ]);
+  const shown = withReasons(
+    columns,
+    rows,
+    own.map(({ reason }) => reason.split("\n")[0]!),
+  );
+  return `${paint("bold", queue)}  ${plural(own.length, "dead letter")}\n${shown}`;
+}
+
+/** A terminal with too little room shows no reasons rather than broken lines; a pipe has room for everything. */
+function withReasons(columns: Column[], rows: string[][], reasons: string[]): string {
+  const bare = table(columns, rows);
+  const used = Math.max(...bare.split("\n").map(widthOf));
+  const max = process.stdout.isTTY ? (process.stdout.columns || 100) - used - 3 : 1_000;
+  if (max < 16) return bare;
+  return table(
+    [...columns, { title: "REASON", max }],
+    rows.map((row, index) => [...row, reasons[index]!]),
+  );
+}
+
+function viewOff(off: readonly Mark[]): string {
+  if (off.length === 0) return "";
+  const rows = off.map(({ to, at, reason }) => [to, moment(at), reason]);
+  const columns = [{ title: "DESTINATION" }, { title: "SINCE" }, { title: "REASON" }];
+  return `${paint("bold", "turned off")}  ${plural(off.length, "destination")}\n${table(columns, rows)}`;
+}
+
+/** Everything but the body, for scripts. */
+export function factsOf({ letter: _, destination: __, ...facts }: DeadLetter): object {
+  return facts;
+}
+
+export function viewDeadLetter(dead: DeadLetter, tries: readonly Attempt[]): string {
+  const facts: [string, string | null][] = [
+    ["queue", dead.queue],
+    ["message", dead.messageId],
+    ["from", dead.from],
+    ["kind", dead.kind],
+    ["to", dead.to],
+    ["code", paint("red", dead.code)],
+    ["reason", dead.reason],
+    ["hint", dead.hint],
+    ["first", dead.firstAt],
+    ["last", dead.lastAt],
+    ["tries", dead.receives === null ? null : String(dead.receives)],
+    ["worker", dead.worker],
+  ];
+  const lines = facts.flatMap(([name, value]) =>
+    value === null ? [] : [`  ${paint("dim", name.padEnd(8))}${value}`],
+  );
+  return [
+    paint("bold", dead.id),
+    ...lines,
+    ...section("errors", tries.length > 0 ? dead.errors.filter((line) => !isTry(line)) : dead.errors),
+    ...viewTries(tries),
+    ...viewReceipt(dead),
+  ].join("\n");
+}
+
+/** A job that is not among the dead. */
+export const viewAlive = (id: string, tries: readonly Attempt[]): string =>
+  [`${paint("bold", id)}  no dead letter`, ...viewTries(tries)].join("\n");
+
+/** A try in short; where the log is at hand it says more. */
+const isTry = (line: string) => /^\d{4}-\d\d-\d\dT/.test(line);
+
+const section = (title: string, lines: readonly string[]): string[] =>
+  lines.length === 0
+    ? []
+    : ["", `  ${paint("dim", title)}`, ...lines.map((line) => `    ${shorten(line, 200)}`)];
+
+function viewTries(tries: readonly Attempt[]): string[] {
+  if (tries.length === 0) return [];
+  const columns = [
+    { title: "AT" },
+    { title: "TO", max: 48 },
+    { title: "TRY", align: "right" as const },
+    { title: "OUTCOME" },
+    { title: "TOOK", align: "right" as const },
+    { title: "NEXT" },
+  ];
+  const rows = tries.map(({ at, to, attempt, outcome, status, error, tookMs, nextAt }) => [
+    at.slice(0, 19).replace("T", " "),
+    to,
+    String(attempt),
+    [outcome, status ?? (outcome === "delivered" ? undefined : error)]
+      .filter((part) => part !== undefined)
+      .join(" "),
+    `${tookMs} ms`,
+    nextAt === undefined ? "" : nextAt.slice(0, 19).replace("T", " "),
+  ]);
+  return section("deliveries", table(columns, rows).split("\n"));
+}
+
+const viewReceipt = ({ receipt }: DeadLetter): string[] =>
+  typeof receipt === "object" && receipt !== null
+    ? section("receipt", [
+        Object.entries(receipt)
+          .map(([name, value]) => `${name} ${value}`)
+          .join(", "),
+      ])
+    : [];
+
+export const sayDone = (count: number, done: string): string => `${plural(count, "dead letter")} ${done}`;

@@ -1,0 +1,17 @@
+// `kamado demo`: shows the whole way of a job, without an account, a container or a download.
+import { Command } from "commander";
+import { EXIT } from "../../logging/terminal.ts";
+import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+
+export function demoCommand(): Command {
+  return modelFlags(new Command("demo"))
+    .description("run jobs of every kind end to end on the embedded queue and show the results")
+    .option("--json", "print one JSON line at the end")
+    .action(async (_, command: Command) => {
+      const flags = flagsOf(command);
+      // Loaded here: the demo brings the sample service and the picture generator, which no other command needs.
+      const { demo } = await import("../../../examples/demo/main.ts");
+      const ok = await demo(toVariables(flags), { json: flags.json === true });
+      process.exitCode = ok ? EXIT.ok : EXIT.failed;
+    });
+}

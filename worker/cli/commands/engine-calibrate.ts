@@ -1,0 +1,30 @@
+// `kamado engine calibrate`: measures anew how many requests at once this machine runs best with this model, and shows it.
+import { Command } from "commander";
+import { loadConfig } from "../../config/config.ts";
+import { openEngine } from "../../engine/supervisor/open-engine.ts";
+import { KamadoError } from "../../errors.ts";
+import { createLog } from "../../logging/log.ts";
+import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+import { showCalibration } from "../show-calibration.ts";
+import { untilStopped } from "../until-stopped.ts";
+
+export function calibrateCommand(): Command {
+  return modelFlags(new Command("calibrate"))
+    .description("measure anew how many requests at once this machine runs best, and keep it")
+    .action(async (_, command: Command) => {
+      const variables = { ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "", KAMADO_SLOTS: "auto" };
+      // Beside an engine that runs it would be in its way at the same port.
+      const config = loadConfig({ ...variables, KAMADO_ENGINE_PORT: "0" });
+      const log = createLog({
+        level: config.logLevel,
+        pretty: process.stderr.isTTY,
+        destination: process.stderr,
+      });
+      const engine = await openEngine(config, log, { calibrate: "always" });
+      void untilStopped(() => process.exit(1)).then(() => engine.stop());
+      const info = await engine.ready();
+      await engine.stop();
+      if (info?.calibration) return showCalibration(info);
+      throw new KamadoError("engine_unavailable", "This model could not be measured; the log says why.");
+    });
+}

@@ -1,0 +1,153 @@
+// `kamado enqueue KIND`: puts a job on the queue; with --wait, stays until its result is there.
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Command } from "commander";
+import { makeAwsClients } from "../../aws/clients.ts";
+import { loadConfig } from "../../config/config.ts";
+import { KamadoError } from "../../errors.ts";
+import { describeIssues, Job } from "../../job/envelope.ts";
+import type { Result } from "../../job/result.ts";
+import { EXIT, paint } from "../../logging/terminal.ts";
+import { sqsQueue } from "../../queue/sqs.ts";
+import { type Blobs, formatAddress } from "../../storage/bucket.ts";
+import { createResults } from "../../storage/results.ts";
+import { s3Blobs } from "../../storage/s3.ts";
+import { cloudOrLocal } from "../cloud.ts";
+import { type Flags, flagsOf } from "../flags.ts";
+import { readInput, replaceFiles } from "../read-input.ts";
+
+/** Longer bodies go into the bucket, and a pointer into the queue. Bytes; SQS takes 1 MiB with the attributes. */
+const BODY_LIMIT = 900 * 1024;
+const WAIT_EVERY_MS = 250;
+
+export function enqueueCommand(): Command {
+  return new Command("enqueue")
+    .argument("<kind>", "the kind of job: todo.match, image.check, …")
+    .description("put a job on the queue (of KAMADO_QUEUE_URL, else of a `kamado serve` on this machine)")
+    .requiredOption(
+      "--input <file>",
+      'the input as JSON, - for standard input; "file:door.png" inside is uploaded',
+    )
+    .option("--id <id>", "the job's id; sending the same id twice runs the job once")
+    .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; may be given several times")
+    .option("--priority <n>", "0 to 9, higher first")
+    .option("--timeout <seconds>", "the longest run")
+    .option("--expires-in <seconds>", "do not start it later than this")
+    .option(
+      "--group <name>",
+      "in a FIFO queue, run after the jobs of this group; none waits for others by default",
+    )
+    .option("--wait [seconds]", "wait for the result (300 seconds) and print it")
+    .option("--json", "print one JSON line")
+    .action(async (kind: string, _, command: Command) => {
+      const flags = flagsOf(command);
+      process.exitCode = await enqueue(kind, flags);
+    });
+}
+
+async function enqueue(kind: string, flags: Flags): Promise<number> {
+  const config = loadConfig();
+  const cloud = cloudOrLocal(config);
+  const clients = makeAwsClients(cloud.aws);
+  try {
+    const blobs = s3Blobs(clients.s3);
+    const job = await readJob(kind, flags, blobs, config.bucket);
+    const body = await bodyOf(job, blobs, config.bucket);
+    const group = typeof flags.group === "string" ? flags.group : job.id;
+    const queue = sqsQueue(clients.sqs, cloud.queueUrl);
+    const messageId = await queue.send(body, { group, deduplicationId: job.id });
+    if (flags.wait === undefined) return say(flags, { id: job.id, messageId }, `queued ${job.id}`);
+    if (flags.json !== true)
+      process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
+    const result = await waitFor(
+      job.id,
+      createResults({ blobs, bucket: config.bucket }),
+      Number(flags.wait === true ? 300 : flags.wait),
+    );
+    return result ? tell(flags, result) : giveUp(job.id);
+  } finally {
+    clients.destroy();
+  }
+}
+
+async function readJob(kind: string, flags: Flags, blobs: Blobs, bucket: string): Promise<Job> {
+  const id = typeof flags.id === "string" ? flags.id : randomUUID();
+  const { value, folder } = await readInput(String(flags.input));
+  const input = await replaceFiles(value, folder, async ({ name, bytes }) => {
+    const address = { bucket, key: `in/${id}/${name}` };
+    await blobs.put(address, bytes, { contentType: "application/octet-stream" });
+    return formatAddress(address);
+  });
+  const fields = { id, kind, input, deliver: destinations(flags.deliver), policy: policy(flags) };
+  const parsed = Job.safeParse(fields);
+  if (!parsed.success) throw new KamadoError("invalid_envelope", describeIssues(parsed.error, fields));
+  return parsed.data;
+}
+
+function destinations(given: Flags[string]): unknown[] {
+  const all = Array.isArray(given) ? given : [];
+  return all.map((one) => {
+    const [, name, address] = /^([a-z]+)=(.+)$/.exec(one) ?? [];
+    if (!name)
+      throw new KamadoError(
+        "invalid_envelope",
+        "--deliver: give it as sns=ARN, callback=URL, rest=URL or sqs=URL.",
+      );
+    return { [name]: address };
+  });
+}
+
+function policy({ priority, timeout, expiresIn }: Flags): object {
+  return {
+    ...(priority !== undefined && { priority: Number(priority) }),
+    ...(timeout !== undefined && { timeoutSeconds: Number(timeout) }),
+    ...(expiresIn !== undefined && {
+      expiresAt: new Date(Date.now() + Number(expiresIn) * 1_000).toISOString(),
+    }),
+  };
+}
+
+async function bodyOf(job: Job, blobs: Blobs, bucket: string): Promise<string> {
+  const body = JSON.stringify(job);
+  if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
+  const key = `in/${job.id}/job.json`;
+  await blobs.put({ bucket, key }, body, { contentType: "application/json" });
+  return JSON.stringify([
+    "software.amazon.payloadoffloading.PayloadS3Pointer",
+    { s3BucketName: bucket, s3Key: key },
+  ]);
+}
+
+async function waitFor(
+  id: string,
+  results: ReturnType<typeof createResults>,
+  seconds: number,
+): Promise<Result | null> {
+  const end = performance.now() + seconds * 1_000;
+  for (;;) {
+    const result = await results.find(id);
+    if (result || performance.now() > end) return result;
+    await sleep(WAIT_EVERY_MS);
+  }
+}
+
+function say(flags: Flags, facts: object, words: string): number {
+  process.stdout.write(`${flags.json === true ? JSON.stringify(facts) : words}\n`);
+  return EXIT.ok;
+}
+
+function tell(flags: Flags, result: Result): number {
+  const shown =
+    flags.json === true
+      ? JSON.stringify(result)
+      : JSON.stringify(result.output ?? result.outputRef ?? result.error, null, 2);
+  process.stdout.write(`${shown}\n`);
+  return result.status === "succeeded" ? EXIT.ok : EXIT.failed;
+}
+
+function giveUp(id: string): number {
+  process.stderr.write(
+    `kamado: no result yet; the job ${id} stays in the queue and its result will stand at results/${id}.json\n`,
+  );
+  return EXIT.unavailable;
+}

@@ -1,0 +1,92 @@
+// `kamado serve`: the queue, the worker, the engine and the page, all in one go.
+import { join } from "node:path";
+import { Command } from "commander";
+import { type Config, loadConfig } from "../../config/config.ts";
+import { startWeb } from "../../console/server.ts";
+import { openEngine } from "../../engine/supervisor/open-engine.ts";
+import { type LocalAws, startLocalAws } from "../../local/local-aws.ts";
+import { createLog, type Log } from "../../logging/log.ts";
+import { paint } from "../../logging/terminal.ts";
+import { type Cloud, createWorker } from "../../main.ts";
+import { cloudOf, localCloud } from "../cloud.ts";
+import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+import { showCalibration } from "../show-calibration.ts";
+import { untilStopped } from "../until-stopped.ts";
+
+export function serveCommand(): Command {
+  return modelFlags(new Command("serve"))
+    .description(
+      "run everything here: the embedded queue (unless KAMADO_QUEUE_URL names one), a worker, the engine, the page",
+    )
+    .option("--in-memory", "keep nothing: the embedded queue forgets everything at the end")
+    .option("--json", "print the addresses as one JSON line")
+    .action(async (_, command: Command) => {
+      const flags = flagsOf(command);
+      const config = loadConfig(toVariables(flags));
+      await serve(
+        config,
+        createLog({ level: config.logLevel, pretty: process.stderr.isTTY, destination: process.stderr }),
+        {
+          inMemory: flags.inMemory === true,
+          json: flags.json === true,
+        },
+      );
+    });
+}
+
+async function serve(config: Config, log: Log, options: { inMemory: boolean; json: boolean }): Promise<void> {
+  const local = config.queueUrl === undefined ? await startLocal(config, options.inMemory) : undefined;
+  const cloud = local ? localCloud(local) : cloudOf(config);
+  const engine = await openEngine(config, log);
+  const worker = await createWorker(config, cloud, engine, log);
+  const web = await startWeb({ ...config.web, state: worker.state });
+  const stopped = untilStopped(() => worker.cut());
+  worker.start();
+  announce(config, cloud, local, web.url, options.json);
+  if (!options.json) void engine.ready().then(showCalibration, () => {});
+
+  await stopped;
+  log.info({ stage: "stop" }, "stopping: what runs is finished, what waits goes back");
+  await worker.stop();
+  await Promise.all([engine.stop(), web.stop()]);
+  await local?.stop();
+}
+
+function startLocal(config: Config, inMemory: boolean): Promise<LocalAws> {
+  return startLocalAws({
+    port: config.localPort,
+    ...(!inMemory && { dataDir: join(config.dataDir, "aws") }),
+  });
+}
+
+function announce(
+  config: Config,
+  cloud: Cloud,
+  local: LocalAws | undefined,
+  web: string,
+  json: boolean,
+): void {
+  const facts = {
+    endpoint: cloud.aws.endpoint ?? "AWS",
+    queue: cloud.queueUrl,
+    bucket: config.bucket,
+    topic: cloud.topicArn ?? "none",
+    web,
+    model: config.engine.url ?? config.engine.model,
+  };
+  if (json) return void process.stdout.write(`${JSON.stringify(facts)}\n`);
+  const lines = Object.entries(facts).map(([name, value]) => `  ${paint("dim", name.padEnd(9))}${value}`);
+  process.stdout.write(
+    `\n${paint(["bold", "yellow"], "Kamado is lit.")} Ctrl-C stops it in order.\n${lines.join("\n")}\n`,
+  );
+  if (config.engine.isDemo) {
+    process.stdout.write(
+      "\n  This is the toy demo model. For real work: KAMADO_MODEL=model.gguf KAMADO_MMPROJ=mmproj.gguf npm start\n",
+    );
+  }
+  if (local) {
+    process.stdout.write(
+      `\n  Try:  ./kamado enqueue prompt --input - --wait <<< '{"prompt": "Text: buy milk\\nTitle:"}'\n\n`,
+    );
+  }
+}

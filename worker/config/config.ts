@@ -1,0 +1,221 @@
+// The only reader of process.env: from its variables (environment.ts) to what the parts are told. Frozen, then passed down.
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import type { z } from "zod";
+import { KamadoError, shapeOf } from "../errors.ts";
+import { Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
+import { type Secret, secret } from "./secret.ts";
+
+export type { WeightedQueue } from "./environment.ts";
+export type Variables = Record<string, string | undefined>;
+
+export type AwsKeys = { accessKeyId: string; secretAccessKey: Secret; sessionToken: Secret | undefined };
+
+export type Config = Readonly<{
+  aws: {
+    endpoint: string | undefined;
+    region: string;
+    /** Where one of them stands in a file; else the SDK finds its own. */
+    credentials: AwsKeys | undefined;
+  };
+  /** Undefined: the embedded AWS serves the queue. */
+  queueUrl: string | undefined;
+  /** All that are pulled from, `queueUrl` first. */
+  queues: readonly WeightedQueue[];
+  deadQueueUrl: string | undefined;
+  deliveriesQueueUrl: string | undefined;
+  deadDeliveriesQueueUrl: string | undefined;
+  bucket: string;
+  /** Buckets inputs may come from; the result bucket is always among them. */
+  buckets: readonly string[];
+  /** Where a result goes when its job names no destination. */
+  topicArn: string | undefined;
+  engine: {
+    /** A server that is already there; undefined: the worker starts its own. */
+    url: string | undefined;
+    /** Sent to the engine; one of our own demands it from everybody. */
+    token: Secret | undefined;
+    /** Where one of our own listens. */
+    host: string;
+    model: string;
+    mmproj: string | undefined;
+    backend: Environment["KAMADO_BACKEND"];
+    script: string | undefined;
+    /** The program; undefined: the one that `kamado engine install-llama-server` built, if it did. */
+    llamaServer: string | undefined;
+    contextSize: number | undefined;
+    /** How many answers may wait for a slot. */
+    maxQueue: number | undefined;
+    /** What the model may take, instead of what the system says there is: "6G". */
+    memoryLimit: string | undefined;
+    port: number;
+    /** Whether `model` is the toy that comes with Kamado. */
+    isDemo: boolean;
+  };
+  /** Undefined: as many as the engine has, which finds out itself what suits the machine. */
+  slots: number | undefined;
+  /** Undefined: as many as slots. */
+  prefetch: number | undefined;
+  visibilitySeconds: number;
+  pollSeconds: number;
+  drainSeconds: number;
+  timeoutSeconds: number;
+  maxAttempts: number;
+  /** A job that may work later is tried again after about so long, then after twice that, and so on. */
+  retrySeconds: number;
+  /** Before each try of a delivery, the first included; undefined: as Standard Webhooks recommends. */
+  deliveryDelaysMs: readonly number[] | undefined;
+  dataDir: string;
+  web: { port: number; host: string; token: Secret | undefined };
+  localPort: number;
+  destinationsFile: string | undefined;
+  rulesFile: string | undefined;
+  workerName: string;
+  logLevel: Environment["KAMADO_LOG_LEVEL"];
+}>;
+
+/** Where Kamado's own files are. */
+export const HOME = resolve(import.meta.dirname, "../..");
+/** The kinds that come with Kamado. */
+export const HANDLERS = join(HOME, "handlers");
+const DEMO_MODEL = join(HOME, "models/demo/kamado-demo.gguf");
+const DEMO_MMPROJ = join(HOME, "models/demo/kamado-demo-mmproj.gguf");
+
+/**
+ * Reads the configuration. `flags` (from the command line) go before the environment; `NAME_FILE` stands for `NAME`
+ * with the value in a file. Throws `config_invalid`, which names the variable.
+ */
+export function loadConfig(flags: Variables = {}, environment: Variables = process.env): Config {
+  const given = withFiles({ ...environment, ...defined(flags) });
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success) throw new KamadoError("config_invalid", describe(parsed.error, given));
+  checkEngineToken(parsed.data);
+  const inFile = AWS_KEYS.find((name) => given[`${name}_FILE`] !== undefined);
+  return deepFreeze(build(parsed.data, inFile && keysOf(parsed.data, inFile)));
+}
+
+/** `kamado-jobs` has its `kamado-deliveries` beside it, as the template and the embedded AWS make them. */
+const besideJobs = (queueUrl: string | undefined) =>
+  queueUrl?.endsWith("-jobs") ? queueUrl.replace(/-jobs$/, "-deliveries") : undefined;
+
+/** An engine of our own demands it of everybody; another's may be as short as its owner likes. */
+function checkEngineToken({ KAMADO_ENGINE_URL: url, KAMADO_ENGINE_TOKEN: token }: Environment): void {
+  if (url !== undefined || token === undefined || token.length >= MIN_TOKEN) return;
+  throw new KamadoError("config_invalid", `KAMADO_ENGINE_TOKEN: ${SHORT_TOKEN} (got ${shapeOf(token)})`);
+}
+
+/** The SDK knows nothing of files: when one of these stands in one, it is given all of them. */
+const AWS_KEYS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] as const;
+
+function keysOf(env: Environment, inFile: string): AwsKeys {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
+  if (accessKeyId === undefined || secretAccessKey === undefined)
+    throw new KamadoError(
+      "config_invalid",
+      `${inFile}_FILE: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY too.`,
+    );
+  return {
+    accessKeyId,
+    secretAccessKey: secret(secretAccessKey),
+    sessionToken: asSecret(env.AWS_SESSION_TOKEN),
+  };
+}
+
+function build(env: Environment, credentials: AwsKeys | undefined): Config {
+  const deliveriesQueueUrl = env.KAMADO_DELIVERIES_QUEUE_URL ?? besideJobs(env.KAMADO_QUEUE_URL?.[0]?.url);
+  const isScripted = env.KAMADO_BACKEND === "scripted";
+  const isDemo = !isScripted && env.KAMADO_MODEL === undefined && env.KAMADO_ENGINE_URL === undefined;
+  return {
+    aws: {
+      endpoint: env.AWS_ENDPOINT_URL,
+      region: env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? "us-east-1",
+      credentials,
+    },
+    queueUrl: env.KAMADO_QUEUE_URL?.[0]?.url,
+    queues: env.KAMADO_QUEUE_URL ?? [],
+    deadQueueUrl: env.KAMADO_DEAD_QUEUE_URL,
+    deliveriesQueueUrl,
+    deadDeliveriesQueueUrl:
+      env.KAMADO_DEAD_DELIVERIES_QUEUE_URL ?? (deliveriesQueueUrl && `${deliveriesQueueUrl}-dead`),
+    bucket: env.KAMADO_BUCKET,
+    buckets: [...new Set([env.KAMADO_BUCKET, ...env.KAMADO_BUCKETS])],
+    topicArn: env.KAMADO_TOPIC_ARN,
+    engine: {
+      url: env.KAMADO_ENGINE_URL?.replace(/\/(v1\/?)?$/, ""),
+      token: asSecret(env.KAMADO_ENGINE_TOKEN),
+      host: env.KAMADO_ENGINE_HOST,
+      model: env.KAMADO_MODEL ?? (isScripted ? "scripted" : DEMO_MODEL),
+      mmproj: env.KAMADO_MMPROJ ?? (isDemo ? DEMO_MMPROJ : undefined),
+      backend: env.KAMADO_BACKEND,
+      script: env.KAMADO_SCRIPT,
+      llamaServer: env.KAMADO_LLAMA_SERVER,
+      contextSize: env.KAMADO_CONTEXT_SIZE,
+      maxQueue: env.KAMADO_MAX_QUEUE,
+      memoryLimit: env.KAMADO_MEMORY_LIMIT,
+      port: env.KAMADO_ENGINE_PORT,
+      isDemo,
+    },
+    slots: env.KAMADO_SLOTS,
+    prefetch: env.KAMADO_PREFETCH,
+    visibilitySeconds: env.KAMADO_VISIBILITY_SECONDS,
+    pollSeconds: env.KAMADO_POLL_SECONDS,
+    drainSeconds: env.KAMADO_DRAIN_SECONDS,
+    timeoutSeconds: env.KAMADO_TIMEOUT_SECONDS,
+    maxAttempts: env.KAMADO_MAX_ATTEMPTS,
+    retrySeconds: env.KAMADO_RETRY_SECONDS,
+    deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
+    dataDir: env.KAMADO_DATA_DIR.replace(/^~(?=\/|$)/, homedir()),
+    web: { port: env.KAMADO_WEB_PORT, host: env.KAMADO_WEB_HOST, token: asSecret(env.KAMADO_WEB_TOKEN) },
+    localPort: env.KAMADO_LOCAL_PORT,
+    destinationsFile: env.KAMADO_DESTINATIONS_FILE,
+    rulesFile: env.KAMADO_RULES_FILE,
+    workerName: env.KAMADO_WORKER_NAME,
+    logLevel: env.KAMADO_LOG_LEVEL,
+  };
+}
+
+// Names are all there is to go by; what is ours reaches the engine by its flags.
+const NOT_FOR_THE_ENGINE =
+  /^(AWS|KAMADO)_|TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY/i;
+
+/** The environment of the engine process, which runs native code on what strangers sent: without any secret. */
+export function engineEnvironment(environment: Variables = process.env): Variables {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !NOT_FOR_THE_ENGINE.test(name)));
+}
+
+const asSecret = (value: string | undefined) => (value === undefined ? undefined : secret(value));
+
+const defined = (variables: Variables) =>
+  Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined));
+
+/** Empty variables count as unset; `KAMADO_X_FILE` gives `KAMADO_X` its value from a file. */
+function withFiles(variables: Variables): Variables {
+  const given: Variables = Object.fromEntries(
+    Object.entries(variables).filter(([, value]) => value !== undefined && value !== ""),
+  );
+  for (const name of Object.keys(Environment.shape)) {
+    const file = given[`${name}_FILE`];
+    if (file === undefined || `${name}_FILE` in Environment.shape || given[name] !== undefined) continue;
+    try {
+      given[name] = readFileSync(file, "utf8").trim();
+    } catch {
+      throw new KamadoError("config_invalid", `${name}_FILE: the file it names cannot be read.`);
+    }
+  }
+  return given;
+}
+
+function describe(error: z.ZodError, given: Variables): string {
+  return error.issues
+    .map(({ path, message }) => `${path.join(".")}: ${message} (got ${shapeOf(given[String(path[0])])})`)
+    .join("; ");
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) deepFreeze(inner);
+  }
+  return value;
+}

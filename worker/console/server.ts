@@ -1,0 +1,91 @@
+// The worker's own address: its health for machines, its state for people. The console grows from here.
+import type { AddressInfo } from "node:net";
+import { type ServerType, serve } from "@hono/node-server";
+import { Hono } from "hono";
+import type { Secret } from "../config/secret.ts";
+import { KamadoError } from "../errors.ts";
+import { isLoopback } from "../http/loopback.ts";
+import { isAllowed, refuse } from "./auth.ts";
+import type { State } from "./state.ts";
+import { statePage } from "./status-page.ts";
+
+export type Web = { url: string; stop(): Promise<void> };
+
+export type WebOptions = {
+  port: number;
+  /** [127.0.0.1] */
+  host?: string;
+  /** Demanded from whoever asks; needed where others than this machine can ask. */
+  token?: Secret | undefined;
+  state(): State;
+};
+
+export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token">): Hono {
+  const app = new Hono();
+  app.use(async (context, next) => {
+    if (isAllowed(context, token)) return next();
+    // What only asks whether it lives, as a container's health check does, hears that and no more.
+    if (context.req.path !== "/health") return refuse(context, token);
+    const { status } = state();
+    return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
+  });
+  app.get("/health", (context) => {
+    const { status, queue, deliveries, engine, bucket, running, waiting, slots, allSlots } = state();
+    return context.json(
+      {
+        status,
+        queue: queue.health,
+        ...(queue.hint && { hint: queue.hint }),
+        ...(deliveries && { deliveries: deliveries.health }),
+        ...(deliveries?.hint && { deliveriesHint: deliveries.hint }),
+        engine: engine.answers,
+        bucket: bucket.answers,
+        running,
+        waiting,
+        slots,
+        allSlots,
+      },
+      status === "UNHEALTHY" ? 503 : 200,
+    );
+  });
+  app.get("/state", (context) => context.json(state()));
+  app.get("/", (context) => context.html(statePage(state())));
+  return app;
+}
+
+/** Port 0 takes any free one. Throws `config_invalid` for an address others can reach without a token. */
+export async function startWeb(options: WebOptions): Promise<Web> {
+  const { host = "127.0.0.1", token } = options;
+  if (!isLoopback(host) && token === undefined)
+    throw new KamadoError(
+      "config_invalid",
+      `KAMADO_WEB_HOST: ${host} can be reached from outside; set KAMADO_WEB_TOKEN or KAMADO_WEB_TOKEN_FILE too.`,
+    );
+  const { promise, resolve, reject } = Promise.withResolvers<AddressInfo>();
+  const server = serve({ fetch: createWebApp(options).fetch, port: options.port, hostname: host }, resolve);
+  server.once("error", (error) => {
+    reject(
+      new KamadoError(
+        "config_invalid",
+        `KAMADO_WEB_PORT: port ${options.port} of ${host} cannot be used (${error.message}); set another.`,
+        { cause: error },
+      ),
+    );
+  });
+  const { port } = await promise;
+  let stopped: Promise<void> | undefined;
+  return {
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    stop: () => (stopped ??= close(server)),
+  };
+}
+
+/** How long an answer may still be on its way. A request that never ends must not keep the worker from ending. */
+const GRACE_MS = 1_000;
+
+async function close(server: ServerType): Promise<void> {
+  const closed = new Promise((done) => server.close(done));
+  const timer = setTimeout(() => "closeAllConnections" in server && server.closeAllConnections(), GRACE_MS);
+  await closed;
+  clearTimeout(timer);
+}

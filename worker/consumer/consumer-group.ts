@@ -1,0 +1,41 @@
+// One consumer a queue, all on the same slots. Seen from outside they are one.
+import type { QueueHealth } from "../queue/queue.ts";
+import { Consumer, type ConsumerOptions } from "./consumer.ts";
+import { WeightedSlots } from "./weighted-slots.ts";
+
+/** What each queue has of its own. */
+export type Source = Pick<ConsumerOptions, "queue" | "leases" | "acks" | "work"> & { weight: number };
+
+export class ConsumerGroup {
+  readonly #consumers: readonly Consumer[];
+
+  constructor(sources: readonly Source[], shared: Omit<ConsumerOptions, keyof Source | "slots">) {
+    const slots = new WeightedSlots(shared.concurrency);
+    this.#consumers = sources.map((source) => new Consumer({ ...shared, ...source, slots }));
+  }
+
+  get running(): number {
+    return this.#sum(({ running }) => running);
+  }
+  get waiting(): number {
+    return this.#sum(({ waiting }) => waiting);
+  }
+  /** `ok` when every queue can be reached, else what is the matter with the first that cannot. */
+  get health(): QueueHealth {
+    return this.#consumers.find(({ health }) => health !== "ok")?.health ?? "ok";
+  }
+
+  start(): void {
+    for (const consumer of this.#consumers) consumer.start();
+  }
+  cut(): void {
+    for (const consumer of this.#consumers) consumer.cut();
+  }
+  async stop(deadlineMs: number): Promise<void> {
+    await Promise.all(this.#consumers.map((consumer) => consumer.stop(deadlineMs)));
+  }
+
+  #sum(count: (consumer: Consumer) => number): number {
+    return this.#consumers.reduce((sum, consumer) => sum + count(consumer), 0);
+  }
+}

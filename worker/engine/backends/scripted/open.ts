@@ -1,0 +1,184 @@
+// A backend without a model: answers from a script, with given delays, always the same. For tests, for trying Kamado and for
+// loading its HTTP side. It keeps the port's promises; what it says is in script.ts.
+import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { KamadoError } from "../../../errors.ts";
+import {
+  type Backend,
+  type BackendState,
+  type Emit,
+  type Generation,
+  invalid,
+  type Logprob,
+  type Outcome,
+  type Prompt,
+  roomFor,
+  type Token,
+} from "../../generation/backend.ts";
+import {
+  answerOf,
+  areSettings,
+  checkScript,
+  type Rule,
+  Rules,
+  recordIn,
+  type Script,
+  scriptOfSettings,
+  thoughtOf,
+  words,
+} from "./script.ts";
+import { smallestValue } from "./smallest-value.ts";
+
+/** Ids of tokens that exist; a bias for any other is refused. */
+const VOCABULARY = 32_000;
+
+/** `script` is a file's name, the JSON itself or settings; without it everything is echoed. */
+export async function openScripted(options: {
+  script?: string | undefined;
+  slots: number;
+}): Promise<Backend> {
+  const script = await readScript(options.script);
+  await sleep(script.loadMs);
+  if (script.loadFails !== undefined) throw new KamadoError("engine_unavailable", script.loadFails);
+  const { model, contextSize, images } = script;
+  const thinks = [script, ...script.rules].some((one) => thoughtOf(one) !== "");
+  const running = new Set<Play>();
+  const rules = new Rules(script);
+  const note = recordIn(script.record);
+  let steps = 0;
+  return {
+    info: { backend: "scripted", model, contextSize, images, thinks, slots: options.slots },
+    async prepare(generation) {
+      const prompt = textOf(generation.prompt);
+      checkBiases(generation);
+      const promptTokens = words(prompt).length + thoughtTokens(generation.prompt);
+      const room = roomFor(promptTokens, contextSize, generation.maxTokens);
+      const cachedTokens = Math.min(promptTokens - 1, rules.see(prompt).cachedTokens ?? 0);
+      return {
+        promptTokens,
+        warmTokens: () => cachedTokens,
+        run(emit, signal) {
+          const { rule, tokens } = linesOf(generation, rules, prompt);
+          const play: Play = { rule, tokens, room, promptTokens, cachedTokens, said: 0 };
+          running.add(play);
+          note("begun", prompt);
+          const counting: Emit = (token) => ++steps > 0 && emit(token);
+          return executeHandler(play, counting, signal).finally(() => {
+            running.delete(play);
+            note("over", prompt);
+          });
+        },
+      };
+    },
+    state: () => stateOf([...running], options.slots, steps),
+    close: async () => {},
+  };
+}
+
+async function readScript(script = "{}"): Promise<Script> {
+  if (areSettings(script)) return scriptOfSettings(script);
+  return checkScript(
+    JSON.parse(script.trimStart().startsWith("{") ? script : await readFile(script, "utf8")),
+  );
+}
+
+function checkBiases({ sampling }: Generation): void {
+  for (const id of sampling.logitBias.keys())
+    if (id >= VOCABULARY) throw invalid("logit_bias", `logit_bias: this model has no token ${id}.`);
+}
+
+type Play = {
+  rule: Rule;
+  tokens: Token[];
+  room: number;
+  promptTokens: number;
+  cachedTokens: number;
+  said: number;
+};
+
+async function executeHandler(play: Play, emit: Emit, signal: AbortSignal): Promise<Outcome> {
+  const { rule, tokens, room, promptTokens, cachedTokens } = play;
+  await pause(rule.waitMs, signal);
+  const outcome = (finish: Outcome["finish"]): Outcome => {
+    return { finish, promptTokens, cachedTokens, completionTokens: play.said };
+  };
+  for (const token of tokens) {
+    if (play.said === (rule.afterTokens ?? 0)) await misbehave(rule.do, signal);
+    if (play.said === room) return outcome("length");
+    if (play.said > 0) await pause(rule.tokenMs, signal);
+    play.said++;
+    if (!emit(token)) return outcome("stop");
+  }
+  await misbehave(play.said <= (rule.afterTokens ?? 0) ? rule.do : undefined, signal);
+  return outcome("stop");
+}
+
+async function pause(ms: number | undefined, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  if (ms) await sleep(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
+}
+
+async function misbehave(how: Rule["do"], signal: AbortSignal): Promise<void> {
+  if (how === "fail") throw new Error("the script says: fail");
+  if (how === "crash") process.exit(70);
+  if (how === "freeze") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  if (how === "hang")
+    await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+}
+
+function stateOf(running: readonly Play[], slots: number, steps: number): BackendState {
+  const busy = running.map(({ said, promptTokens }) => {
+    return { state: said === 0 ? ("prefill" as const) : ("decode" as const), tokens: promptTokens + said };
+  });
+  const idle = Array.from({ length: slots - busy.length }, () => ({ state: "idle" as const, tokens: 0 }));
+  return { slots: [...busy, ...idle], steps, prefixes: { count: 0, bytes: 0 } };
+}
+
+/** What is said in one run. A thought does not spend its rule, nor does it do the rule's mischief: the answer to it will. */
+function linesOf(generation: Generation, rules: Rules, all: string): { rule: Rule; tokens: Token[] } {
+  const { prompt, schema, topLogprobs } = generation;
+  if ("messages" in prompt && prompt.thinking === "open") {
+    const { do: _, ...rule } = rules.see(all);
+    return { rule, tokens: plain(thoughtOf(rule)) };
+  }
+  const { rule, nth } = rules.take(all);
+  const answer = answerOf(schema === undefined ? rule : { ...rule, tokens: undefined }, nth);
+  if (topLogprobs !== undefined) return { rule, tokens: withLogprobs(answer, rule.logprobs, topLogprobs) };
+  const text = answer ?? (schema === undefined ? echo(prompt, all) : JSON.stringify(smallestValue(schema)));
+  return { rule, tokens: plain(text) };
+}
+
+const plain = (text: string): Token[] => words(text).map((word) => ({ text: word }));
+
+/** The first token carries the distribution; the likeliest is chosen unless the script has an answer. */
+function withLogprobs(answer: string | undefined, scripted: Rule["logprobs"], count: number): Token[] {
+  const [first, ...rest] = words(answer ?? "");
+  const probabilities = scripted ?? (first === undefined ? { y: 0.9, n: 0.1 } : { [first]: 0.9 });
+  const all: Logprob[] = Object.entries(probabilities)
+    .map(([text, probability]) => ({ text, logprob: Math.log(probability) }))
+    .sort((a, b) => b.logprob - a.logprob);
+  const text = first ?? all[0]?.text ?? "";
+  const logprob = all.find((one) => one.text === text)?.logprob ?? -Infinity;
+  return [
+    { text, logprob, top: all.slice(0, count) },
+    ...rest.map((word) => ({ text: word, logprob: 0, top: [] })),
+  ];
+}
+
+function textOf(prompt: Prompt): string {
+  if ("text" in prompt) return prompt.text;
+  const parts = prompt.messages.flatMap(({ parts }) => parts);
+  return parts.map((part) => (part.type === "text" ? part.text : `<image ${part.image.sha256}>`)).join("\n");
+}
+
+/** What was thought is part of what the model has read. */
+function thoughtTokens(prompt: Prompt): number {
+  if ("text" in prompt || typeof prompt.thinking === "string") return 0;
+  return words(prompt.thinking.thought).length;
+}
+
+/** The last message, or what stands between its input marks. */
+function echo(prompt: Prompt, all: string): string {
+  const last = "text" in prompt ? all : textOf({ ...prompt, messages: prompt.messages.slice(-1) });
+  return (/<input>([\s\S]*)<\/input>/.exec(last)?.[1] ?? last).trim();
+}

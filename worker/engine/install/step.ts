@@ -1,0 +1,82 @@
+// One command of a build: run to its end, every line heard and written to the log, its failure told in words.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream, type WriteStream } from "node:fs";
+import { createInterface } from "node:readline";
+import { finished } from "node:stream/promises";
+import { KamadoError } from "../../errors.ts";
+
+const LAST_LINES = 12;
+const DISK_FULL = /No space left on device|ENOSPC/i;
+
+/** `broken` fires with the reason when it cannot be written: a stream nobody listens to would end the process. */
+export type Log = { path: string; stream: WriteStream; broken: AbortSignal };
+export type Step = {
+  command: string;
+  arguments: readonly string[];
+  onLine?: (line: string) => void;
+  signal: AbortSignal;
+};
+
+export function openLog(path: string): Log {
+  const broken = new AbortController();
+  const stream = createWriteStream(path).on("error", (error: NodeJS.ErrnoException) => {
+    const words = `The log ${path} cannot be written: ${error.message}`;
+    broken.abort(
+      error.code === "ENOSPC" ? diskFull("") : new KamadoError("build_failed", words, { cause: error }),
+    );
+  });
+  return { path, stream, broken: broken.signal };
+}
+
+export async function closeLog({ stream }: Log): Promise<void> {
+  stream.end();
+  await finished(stream).catch(() => {});
+}
+
+/** Throws `build_failed` with its last lines and `disk_full`; the signal's reason when that fires. */
+export async function runStep(step: Step, log: Log): Promise<void> {
+  const { command, arguments: list, onLine } = step;
+  const signal = AbortSignal.any([step.signal, log.broken]);
+  signal.throwIfAborted();
+  log.stream.write(`$ ${command} ${list.join(" ")}\n`);
+  const last: string[] = [];
+  const child = spawn(command, list, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const kill = () => killGroup(child);
+  signal.addEventListener("abort", kill, { once: true });
+  const hear = (line: string) => {
+    log.stream.write(`${line}\n`);
+    if (line.trim() !== "" && last.push(line) > LAST_LINES) last.shift();
+    onLine?.(line);
+  };
+  for (const stream of [child.stdout, child.stderr]) createInterface(stream).on("line", hear);
+  try {
+    const [code] = await once(child, "close");
+    signal.throwIfAborted();
+    if (code !== 0) throw failed(command, code, last, log);
+  } finally {
+    signal.removeEventListener("abort", kill);
+  }
+}
+
+/** The build tool's own children go with it. */
+function killGroup({ pid, exitCode }: ChildProcess): void {
+  if (pid === undefined || exitCode !== null) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // All of them have just ended.
+  }
+}
+
+function failed(command: string, code: unknown, last: readonly string[], { path }: Log): KamadoError {
+  const words = last.map((line) => `  ${line}`).join("\n");
+  if (last.some((line) => DISK_FULL.test(line))) return diskFull(`\n${words}`);
+  return new KamadoError(
+    "build_failed",
+    `${command} ended with exit code ${code}. The whole log is ${path}; its end:\n${words}`,
+  );
+}
+
+export const diskFull = (more: string) =>
+  new KamadoError("disk_full", `The disk is full: building llama-server takes about 600 MB.${more}`);

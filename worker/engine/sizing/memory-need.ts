@@ -1,0 +1,67 @@
+// What a model takes of memory, asked of llama.cpp itself, which plays loading through without doing it.
+import { execFile } from "node:child_process";
+import { statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import type { BackendName } from "../generation/backend.ts";
+import type { Need } from "./memory-plan.ts";
+
+export type Files = { model: string; mmproj?: string | undefined };
+
+/** This process without a model. */
+const PROCESS_BYTES = 220 * 2 ** 20;
+/** Estimates err. */
+const MARGIN = 1.05;
+const BATCH = 512;
+const ESTIMATE = fileURLToPath(new URL("./estimate.ts", import.meta.url));
+
+/**
+ * Throws when the model's file cannot be read. Where another library runs the model, the question is put in a process of its
+ * own: two builds of llama.cpp in one would meet.
+ */
+export async function needOf(backend: BackendName, files: Files): Promise<Need> {
+  const { model, mmproj } = files;
+  const bare = backend === "node-llama-cpp" ? await estimate(model) : await estimateApart(model);
+  const projector = mmproj === undefined ? 0 : statSync(mmproj).size;
+  return { ...bare, fixedBytes: bare.fixedBytes + projector * MARGIN };
+}
+
+async function estimateApart(model: string): Promise<Need> {
+  const { stdout } = await promisify(execFile)(process.execPath, [ESTIMATE, model], { timeout: 60_000 });
+  return JSON.parse(stdout.trimEnd().split("\n").at(-1)!) as Need;
+}
+
+export async function estimate(model: string): Promise<Need> {
+  const { GgufInsights, readGgufFileInfo } = await import("node-llama-cpp");
+  const info = await readGgufFileInfo(model, { sourceType: "filesystem", logWarnings: false });
+  const insights = await GgufInsights.from(info);
+  const weights = sum(await insights.estimateModelResourceRequirementsV2({ gpuLayers: 0 }));
+  const context = async (sequences: number, contextSize: number) => {
+    const shape = { sequences, contextSize, batchSize: BATCH, modelGpuLayers: 0, swaFullCache: true };
+    return sum(await insights.estimateContextResourceRequirementsV2(shape));
+  };
+  const [small, long, single] = [await context(8, 2_048), await context(8, 8_192), await context(1, 16_384)];
+  return {
+    ...lineThrough({ small, long, single }, weights),
+    weightsBytes: weights,
+    trainContextSize: insights.trainContextSize ?? 4_096,
+  };
+}
+
+/** From three contexts, 8 x 2,048, 8 x 8,192 and 1 x 16,384 tokens, to all others. */
+export function lineThrough(
+  { small, long, single }: { small: number; long: number; single: number },
+  weights: number,
+): Pick<Need, "fixedBytes" | "perTokenBytes" | "perSlotBytes"> {
+  const perToken = Math.max(0, (long - small) / (8 * 8_192 - 8 * 2_048));
+  // Only models with a state of their own for each sequence have such a part.
+  const perSlot = Math.max(0, (small - single) / 7);
+  const scratch = Math.max(0, small - 8 * 2_048 * perToken - 8 * perSlot);
+  return {
+    fixedBytes: PROCESS_BYTES + MARGIN * (weights + scratch),
+    perTokenBytes: MARGIN * perToken,
+    perSlotBytes: MARGIN * perSlot,
+  };
+}
+
+const sum = ({ cpuRam, gpuVram }: { cpuRam: number; gpuVram: number }) => cpuRam + gpuVram;

@@ -1,0 +1,68 @@
+// A calibration for people: a table for the terminal, one line for the log.
+
+import type { Calibration } from "./calibration-store.ts";
+import { chooseWidth, DEFAULT_SLOTS, type LeftOut, type Measured } from "./choose.ts";
+
+const WHY: Record<LeftOut["why"], string> = {
+  time: "time was up",
+  memory: "no memory for so many",
+  ended: "the model's answers ended too early",
+  failed: "it failed",
+};
+
+/** Lines of a table, the number of slots in use marked where it was measured. */
+export function tableOf({ subject, measured, measuredAt }: Calibration, slots: number): string[] {
+  const { cpu, cores, gpu, backend, version, model } = subject;
+  const one = measured.readings.find(({ width }) => width === 1)?.tokensPerSecond;
+  const rows = measured.readings.map(({ width, tokensPerSecond: rate }) => [
+    width === slots ? "->" : "",
+    String(width),
+    rate.toFixed(1),
+    (rate / width).toFixed(1),
+    one === undefined ? "" : `${(rate / one).toFixed(2)}x`,
+  ]);
+  const prefill = measured.prefillTokensPerSecond;
+  return [
+    `${model.name} with ${backend} ${version} on ${gpu ?? cpu}, ${cores} cores, ${measuredAt.slice(0, 10)}`,
+    ...columns([["", "slots", "tokens/s", "each", "against 1"], ...rows]),
+    ...(prefill === null ? [] : [`prompts are read at ${Math.round(prefill)} tokens/s`]),
+    ...notMeasured(measured.leftOut),
+    `${count(slots)}: ${whyOf(measured, slots)}`,
+  ];
+}
+
+export function receiverOf({ measured }: Calibration, slots: number): string {
+  const rates = measured.readings.map(
+    ({ width, tokensPerSecond }) => `${width}: ${tokensPerSecond.toFixed(1)}`,
+  );
+  const parts = [`tokens/s by slots ${rates.join(", ") || "unknown"}`, ...notMeasured(measured.leftOut)];
+  return `${count(slots)}: ${whyOf(measured, slots)} (${parts.join("; ")})`;
+}
+
+const count = (slots: number) => `${slots} ${slots === 1 ? "slot" : "slots"}`;
+
+function whyOf(measured: Measured, slots: number): string {
+  const chosen = chooseWidth(measured);
+  if (!measured.steady && slots === DEFAULT_SLOTS)
+    return "the default, as other work disturbed the measuring; the next start measures anew";
+  if (slots < (chosen ?? DEFAULT_SLOTS)) return "memory allows no more";
+  if (chosen === undefined) return "the default, as too little could be measured";
+  return "the fewest that come near the best";
+}
+
+/** One line for all that were left out for the same reason. */
+function notMeasured(leftOut: readonly LeftOut[]): string[] {
+  const reasons = Map.groupBy(
+    leftOut,
+    ({ why, words }) => WHY[why] + (words === undefined ? "" : `: ${words}`),
+  );
+  return Array.from(
+    reasons,
+    ([why, all]) => `not measured at ${all.map(({ width }) => width).join(", ")}: ${why}`,
+  );
+}
+
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) => row.map((cell, column) => cell.padStart(widths[column]!)).join("  "));
+}

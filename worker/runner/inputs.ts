@@ -1,0 +1,129 @@
+// The inputs stage: what a job's input points at, fetched and made safe before the handler runs. Where things may be
+// fetched from is decided here (buckets) and in the safe client (addresses); what a picture is, in images/.
+
+import { KamadoError, shapeOf, toKamadoError } from "../errors.ts";
+import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../images/safe-image.ts";
+import type { Fetched, InputRef, InputRefs, SafeImage } from "../job/handler.ts";
+import type { Outbound } from "../outbound/outbound.ts";
+import { type Blobs, parseAddress } from "../storage/bucket.ts";
+
+export type InputsOptions = {
+  blobs: Pick<Blobs, "get">;
+  outbound: Pick<Outbound, "getBytes">;
+  /** The buckets that jobs may name. */
+  buckets: readonly string[];
+  limits?: { image?: ImageLimits; maxTextBytes?: number };
+};
+export type Inputs = (refs: InputRefs, signal: AbortSignal) => Promise<Fetched<InputRefs>>;
+
+const MAX_TEXT_BYTES = 5_000_000;
+// Shorter than any picture: what looks like base64 below this is a file's name or a mistake.
+const MIN_BARE_BASE64 = 64;
+
+/** Throws coded errors whose message begins with the field's name; the first one stops the other fetches. */
+export function createInputs(options: InputsOptions): Inputs {
+  return async (refs, signal) => {
+    const enough = new AbortController();
+    const either = AbortSignal.any([signal, enough.signal]);
+    const entries = Object.entries(refs).map(async ([field, ref]) => {
+      if (!ref) return [field, undefined] as const;
+      try {
+        return [field, await fetchInput(ref, options, either)] as const;
+      } catch (thrown) {
+        signal.throwIfAborted();
+        throw naming(field, thrown);
+      }
+    });
+    try {
+      return Object.fromEntries(await Promise.all(entries)) as Fetched<InputRefs>;
+    } finally {
+      enough.abort();
+    }
+  };
+}
+
+async function fetchInput(
+  { from, as }: InputRef,
+  options: InputsOptions,
+  signal: AbortSignal,
+): Promise<SafeImage | string> {
+  const { image = {}, maxTextBytes = MAX_TEXT_BYTES } = options.limits ?? {};
+  if (as === "text") return decodeText(await bytesOf(from, maxTextBytes, options, signal));
+  const maxBytes = image.maxBytes ?? IMAGE_LIMITS.maxBytes;
+  const bytes = isBareBase64(from)
+    ? decodeBase64(from, maxBytes)
+    : await bytesOf(from, maxBytes, options, signal);
+  return safeImage(bytes, image);
+}
+
+async function bytesOf(
+  from: string,
+  maxBytes: number,
+  { blobs, outbound, buckets }: InputsOptions,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  if (/^data:/i.test(from)) return decodeDataUri(from, maxBytes);
+  if (/^https?:\/\//i.test(from)) return (await outbound.getBytes(from, { maxBytes, signal })).bytes;
+  const address = parseAddress(from);
+  if (!address) throw new KamadoError("unsupported_address", `${shapeOf(from)} is no address.`);
+  if (!buckets.includes(address.bucket))
+    throw new KamadoError("object_forbidden", `the bucket "${address.bucket}" is not one jobs may read.`);
+  return (await blobs.get(address, { maxBytes, signal })).bytes;
+}
+
+const isBareBase64 = (from: string) =>
+  from.length >= MIN_BARE_BASE64 && /^[A-Za-z0-9+/_\s-]+={0,2}\s*$/.test(from.slice(0, 1_000));
+
+function decodeText(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (thrown) {
+    throw new KamadoError("invalid_input", "the text is not UTF-8.", { cause: thrown });
+  }
+}
+
+function naming(field: string, thrown: unknown): KamadoError {
+  const { code, message, detail } = toKamadoError(thrown, "fetch_failed");
+  return new KamadoError(code, `${field}: ${message}`, { cause: thrown, ...(detail && { detail }) });
+}
+
+// Bytes that stand in the job itself: data: URIs and bare base64. Read strictly and capped before they are decoded. Pure.
+/** Throws `invalid_input`, `input_too_large`. */
+export function decodeDataUri(uri: string, maxBytes: number): Uint8Array {
+  const comma = uri.indexOf(",");
+  if (comma < 0) throw bad("the data: URI has no comma before its data");
+  const data = uri.slice(comma + 1);
+  if (/;\s*base64\s*$/i.test(uri.slice(0, Math.min(comma, 500)))) return decodeBase64(data, maxBytes);
+  return decodePercent(data, maxBytes);
+}
+
+/** Both alphabets, line ends allowed, padding optional. Throws `invalid_input`, `input_too_large`. */
+export function decodeBase64(text: string, maxBytes: number): Uint8Array {
+  refuseLong(Math.floor((text.length * 3) / 4) - 2, maxBytes);
+  const data = text.replaceAll(/[\r\n\t ]+/g, "").replaceAll("%3D", "=");
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(data) || data.replace(/=+$/, "").length % 4 === 1)
+    throw bad("the data is not base64");
+  return Buffer.from(data, "base64");
+}
+
+function decodePercent(data: string, maxBytes: number): Uint8Array {
+  const bytes = Buffer.from(data, "utf8");
+  // Each escape is three characters for one byte.
+  refuseLong(Math.floor(bytes.length / 3), maxBytes);
+  if (/%(?![0-9a-f]{2})/i.test(data)) throw bad("the data: URI has a % that begins no escape");
+  const decoded = Buffer.from(
+    bytes
+      .toString("latin1")
+      .replaceAll(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16))),
+    "latin1",
+  );
+  refuseLong(decoded.length, maxBytes);
+  return decoded;
+}
+
+function refuseLong(length: number, maxBytes: number): void {
+  if (length > maxBytes)
+    throw new KamadoError("input_too_large", `it has about ${length} bytes; the limit is ${maxBytes}.`);
+}
+
+const bad = (what: string) => new KamadoError("invalid_input", `${what}.`);
