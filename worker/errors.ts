@@ -55,7 +55,7 @@ export const ERRORS = {
   delivery_rejected: fail(502, "The destination refused the result; check what it expects."),
   destination_off: fail(410, "`kamado dead redrive --destination` turns it on again, once it is back."),
   no_request: fail(400, "This kind has no REST mapping; use callback, sns or sqs."),
-  // the dependencies
+  // the installation
   config_invalid: fail(500, "Correct the variable that is named."),
   memory_insufficient: fail(507, "Take a smaller model, quant or context, or fewer slots."),
   queue_unavailable: later(503, "Check the network, the credentials and the queue's address."),

@@ -31,8 +31,8 @@ type Todo = { title: string; notes: { text: string }[] };
 
 /** Runs the demo. Resolves with whether every job was right, delivered and none lost. */
 export async function demo(flags: Variables, options: { json: boolean }): Promise<boolean> {
-  await using dependencies = await open(flags, options.json);
-  const { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen } = dependencies;
+  await using parts = await open(flags, options.json);
+  const { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen } = parts;
   const places = {
     todosUrl: `${todo.url}/todos`,
     webhookUrl: webhook.url,
@@ -134,8 +134,8 @@ async function open(flags: Variables, quiet: boolean) {
   const worker = await createWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
   stack.defer(() => worker.stop());
   const opened = stack.move();
-  const dependencies = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };
-  return Object.assign(dependencies, { [Symbol.asyncDispose]: () => opened.disposeAsync() });
+  const parts = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };
+  return Object.assign(parts, { [Symbol.asyncDispose]: () => opened.disposeAsync() });
 }
 
 /** One subscriber takes everything; the other only what concerns it, by the attributes a result is published with. */

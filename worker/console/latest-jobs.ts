@@ -19,7 +19,7 @@ export function statusOf(now: {
 
 export type LatestJobs = { jobs: State["jobs"]; model: string | null };
 
-/** Follows the jobEvents; the object it returns is kept up to date. */
+/** Follows the job events; the object it returns is kept up to date. */
 export function watchLatestJobs(jobEvents: JobEvents): LatestJobs {
   const latest: LatestJobs = { jobs: [], model: null };
   jobEvents.watch((event: Event) => {

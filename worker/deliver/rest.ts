@@ -39,7 +39,7 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
   };
 }
 
-/** The handler's call, kept at or below `base`: what a model wrote must not lead it elsewhere in the same dependencies. */
+/** The handler's call, kept at or below `base`: what a model wrote must not lead it elsewhere on the same host. */
 function formCall(handler: Handler, { result, input }: Delivery, base: string): RestRequest | null {
   if (!handler.request)
     throw new KamadoError("no_request", `${handler.kind} cannot be carried out as a REST call.`);

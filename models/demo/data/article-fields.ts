@@ -292,7 +292,7 @@ export const FILLERS = [
   "The police were informed.",
   "Visitors took many photos.",
   "Some of the neighbours helped from the first hour.",
-  "A small band played in front of the stage.",
+  "A small band played in front of the station.",
   "The town hall has promised to publish a report about it.",
   "Several shops in the main street closed early.",
   "Volunteers served tea and soup to everybody who was waiting.",

@@ -101,7 +101,7 @@ the meeting room|会議室
 the taxi|タクシー
 the museum tour|博物館
 a swimming lesson,swimming|水泳
-the holiday dependencies,the cottage|別荘`,
+the holiday house,the cottage|別荘`,
   write: `the report|報告書
 the tax return|確定申告
 the letter to the city,the letter|手紙

@@ -9,7 +9,7 @@ import { closeLog, diskFull, type Log, openLog, runStep } from "./step.ts";
 import { findTools } from "./tools.ts";
 
 const NEEDED_BYTES = 600 * 1024 * 1024;
-const WORKSHOP = ".building-";
+const SCRATCH = ".building-";
 // One file that needs nothing beside it, for this very machine, without what is not used here: TLS, downloads, a web page.
 // Metal is on by itself on a Mac.
 const OPTIONS = [
@@ -39,15 +39,10 @@ export async function installLlamaServer(options: InstallOptions): Promise<Insta
   const tag = bundledTag();
   const path = placeOf(dataDir, tag);
   const builder = await findTools();
-  const handlerDependencies = openWorkshop(folderIn(dataDir));
+  const scratch = openScratch(folderIn(dataDir));
   const log = openLog(join(folderIn(dataDir), "build.log"));
   try {
-    const built = await build(
-      handlerDependencies,
-      builder === "ninja" ? "Ninja" : "Unix Makefiles",
-      options,
-      log,
-    );
+    const built = await build(scratch, builder === "ninja" ? "Ninja" : "Unix Makefiles", options, log);
     // Whoever runs the old one goes on with it: its file lives until they end.
     mkdirSync(join(path, ".."), { recursive: true });
     await runStep({ command: built, arguments: ["--version"], signal }, log);
@@ -57,31 +52,31 @@ export async function installLlamaServer(options: InstallOptions): Promise<Insta
     throw (thrown as NodeJS.ErrnoException).code === "ENOSPC" ? diskFull("") : thrown;
   } finally {
     await closeLog(log);
-    rmSync(handlerDependencies, { recursive: true, force: true });
+    rmSync(scratch, { recursive: true, force: true });
   }
 }
 
 /** A folder for one build, on the disk of its destination; what interrupted builds left behind goes. */
-function openWorkshop(folder: string): string {
+function openScratch(folder: string): string {
   mkdirSync(folder, { recursive: true });
-  for (const name of readdirSync(folder).filter((name) => name.startsWith(WORKSHOP)))
-    if (!isRunning(Number(name.slice(WORKSHOP.length))))
+  for (const name of readdirSync(folder).filter((name) => name.startsWith(SCRATCH)))
+    if (!isRunning(Number(name.slice(SCRATCH.length))))
       rmSync(join(folder, name), { recursive: true, force: true });
   const { bavail, bsize } = statfsSync(folder);
   if (bavail * bsize < NEEDED_BYTES)
     throw diskFull(` ${Math.round((bavail * bsize) / 2 ** 20)} MB are free.`);
-  const handlerDependencies = join(folder, `${WORKSHOP}${process.pid}`);
-  mkdirSync(handlerDependencies);
-  return handlerDependencies;
+  const scratch = join(folder, `${SCRATCH}${process.pid}`);
+  mkdirSync(scratch);
+  return scratch;
 }
 
 async function build(
-  handlerDependencies: string,
+  scratch: string,
   generator: string,
   { jobs, onProgress, signal }: InstallOptions,
   log: Log,
 ): Promise<string> {
-  const [source, target] = [join(handlerDependencies, "source"), join(handlerDependencies, "build")];
+  const [source, target] = [join(scratch, "source"), join(scratch, "build")];
   onProgress("unpack", undefined);
   await runStep({ command: "git", arguments: ["clone", "--quiet", bundle(), source], signal }, log);
   onProgress("configure", undefined);

@@ -6,7 +6,8 @@ import { type Answer, generation, NativeBackend, picture, says, talk, textOf } f
 let pair: Pair;
 let tiny: NativeBackend;
 let demo: NativeBackend;
-const shipped = (name: string) => fileURLToPath(new URL(`../../../../models/demo/${name}.gguf`, import.meta.url));
+const shipped = (name: string) =>
+  fileURLToPath(new URL(`../../../../models/demo/${name}.gguf`, import.meta.url));
 beforeAll(async () => {
   pair = writePair();
   const { model, mmproj } = pair;
