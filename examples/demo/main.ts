@@ -11,7 +11,7 @@ import type { Destination } from "../../worker/job/envelope.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import { createLog } from "../../worker/logging/log.ts";
 import { paint } from "../../worker/logging/terminal.ts";
-import { createWorker } from "../../worker/main.ts";
+import { openWorker } from "../../worker/main.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { createResults } from "../../worker/storage/results.ts";
 import { s3Blobs } from "../../worker/storage/s3.ts";
@@ -131,7 +131,7 @@ async function open(flags: Variables, quiet: boolean) {
   });
   const engine = await openEngine(config, log);
   stack.defer(() => engine.stop());
-  const worker = await createWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
+  const worker = await openWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
   stack.defer(() => worker.stop());
   const opened = stack.move();
   const parts = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };

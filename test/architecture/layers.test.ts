@@ -30,12 +30,14 @@ const MAY_IMPORT: Record<string, string> = {
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job outbox queue storage",
   runner: "async consumer errors images job job-lock logging model outbound outbox pages queue storage",
-  main: "async aws config console consumer deliver errors job job-lock logging model outbound outbox queue runner storage",
+  worker:
+    "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
+  main: "async aws config deliver errors job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands errors logging",
   "cli/commands":
     "cli/* aws async config console dead-letters engine/install engine/supervisor errors job job-lock local logging main model outbound outbox queue runner storage",
-  "cli/*": "cli/* aws async config engine/supervisor errors local logging main",
+  "cli/*": "cli/* aws async config console engine/supervisor errors local logging main",
   "engine/main": "engine/options engine/protocol engine/scheduler engine/server engine/sizing errors",
   "engine/supervisor": "config engine/install engine/options engine/protocol errors http logging",
   "engine/install": "errors",
@@ -61,12 +63,10 @@ const STILL_WRONG: readonly string[] = [
   "engine/server/auth -> config/secret",
   "engine/supervisor/process -> engine/generation/backend",
   "engine/supervisor/supervisor -> engine/scheduler/scheduler",
-  "outbox/redeliver -> runner/settle",
   "queue/dead-letter -> deliver/deliver",
   "queue/dead-letter -> outbox/delivery-log",
   "queue/dead-letter -> outbox/delivery-record",
   "queue/dead-letter -> storage/bucket",
-  "runner/handler-context -> config/config",
 ];
 
 const files = (folder: string) =>

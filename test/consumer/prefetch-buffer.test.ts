@@ -3,9 +3,8 @@ import { randomUUID } from "node:crypto";
 import { CreateQueueCommand } from "@aws-sdk/client-sqs";
 import { expect, test } from "vitest";
 import { systemClock } from "../../worker/async/clock.ts";
-import { Acks } from "../../worker/consumer/acks.ts";
+import type { Ending } from "../../worker/consumer/acks.ts";
 import { Consumer } from "../../worker/consumer/consumer.ts";
-import { Heartbeat } from "../../worker/consumer/heartbeat.ts";
 import type { Lease } from "../../worker/consumer/lease.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { silentLog } from "../../worker/logging/log.ts";
@@ -81,9 +80,7 @@ test("two workers on a real FIFO queue keep every group's order through failures
   let failures = 0;
   const all = Promise.withResolvers<void>();
   const workers = [1, 2].map(() => {
-    const leases = new Heartbeat({ queue, visibilitySeconds: 30, clock: systemClock, log: silentLog });
-    const acks = new Acks({ queue, leases, clock: systemClock, log: silentLog });
-    const work = async (lease: Lease): Promise<boolean> => {
+    const work = async (lease: Lease): Promise<Ending> => {
       const { body, group, receiveCount } = lease.message;
       if (running.has(group!)) together.push(body);
       running.add(group!);
@@ -94,20 +91,14 @@ test("two workers on a real FIFO queue keep every group's order through failures
       if (fails) failures++;
       else done.push(body);
       if (done.length === 12) all.resolve();
-      void (fails ? acks.release(lease, 1) : acks.delete(lease));
-      return !fails;
+      return fails ? { releaseAfterSeconds: 1 } : "delete";
     };
     return new Consumer({
       queue,
-      leases,
-      acks,
       concurrency: { slots: 4, prefetch: 4 },
       visibilitySeconds: 30,
       pollSeconds: 1,
       work,
-      priorityOf: () => 5,
-      isReady: () => true,
-      ready: async () => {},
       clock: systemClock,
       log: silentLog,
     });

@@ -274,5 +274,5 @@ function fateOf(rig: Rig, message: string, text: string): string {
   if (job === undefined) return "lost";
   if (stored(job) && isTold(rig, job)) return "answered";
   const ended = events.find((event) => event.stage === "ended" && event.job === job);
-  return ended?.outcome === "ignored" ? "asked for nothing" : "lost";
+  return ended?.stage === "ended" && ended.outcome === "ignored" ? "asked for nothing" : "lost";
 }

@@ -1,14 +1,20 @@
-// Waiting that ends when a signal fires, for promises that do not know about signals.
+// Waiting that ends when an abort signal fires.
 
-/** The promise's value, or the signal's reason if that comes first. What was waited for goes on unheard. */
-export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
+/** Resolves when the signal fires. Never rejects. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+/** The promise's value, or the signal's reason if that comes first. The work itself goes on; its result is dropped. */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(signal.reason);
-  promise.catch(() => {});
-  if (signal.aborted) throw signal.reason;
+  work.catch(() => {});
+  signal.throwIfAborted();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    return await Promise.race([promise, aborted]);
+    return await Promise.race([work, promise]);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -2,9 +2,7 @@
 // nobody takes.
 
 import type { Clock } from "../async/clock.ts";
-import { Acks } from "../consumer/acks.ts";
 import { Consumer } from "../consumer/consumer.ts";
-import { Heartbeat } from "../consumer/heartbeat.ts";
 import type { Deliver } from "../deliver/deliver.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { JobEvents } from "../logging/job-events.ts";
@@ -103,19 +101,12 @@ const LONGEST_VISIBILITY_SECONDS = 60;
 export function createOutboxStation(options: OutboxStationOptions): Consumer {
   const { queue, pollSeconds, clock, log } = options;
   const visibilitySeconds = Math.min(LONGEST_VISIBILITY_SECONDS, options.visibilitySeconds ?? Infinity);
-  const leases = new Heartbeat({ queue, visibilitySeconds, clock, log });
-  const acks = new Acks({ queue, leases, clock, log });
   return new Consumer({
     queue,
-    leases,
-    acks,
     concurrency: CAPACITY,
     visibilitySeconds,
     pollSeconds,
-    work: createRetryDelivery({ ...options, acks }),
-    priorityOf: () => 0,
-    isReady: () => true,
-    ready: async () => {},
+    work: createRetryDelivery(options),
     clock,
     log,
   });

@@ -4,14 +4,13 @@
 
 import { backoffMs } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
-import type { Acks } from "../consumer/acks.ts";
+import type { Ending } from "../consumer/acks.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { destinationKey } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Message } from "../queue/queue.ts";
-import type { Ending } from "../runner/settle.ts";
 import type { Blobs } from "../storage/bucket.ts";
 import type { Attempt, DeliveryLog } from "./delivery-log.ts";
 import { type DeliveryRecord, discardCarried, peekRecord, readDeliveryRecord } from "./delivery-record.ts";
@@ -22,7 +21,6 @@ export type RetryDeliveryOptions = {
   tryDelivery: TryDelivery;
   deliveryLog: DeliveryLog;
   deadLetters: DeadLetters;
-  acks: Acks;
   blobs: Blobs;
   bucket: string;
   jobEvents: JobEvents;
@@ -59,7 +57,7 @@ const wasDelivered = (past: readonly Attempt[] | null, status: string | undefine
 
 /** Never throws: whatever happens, the message is deleted, hidden, or left to come again. */
 export function createRetryDelivery(options: RetryDeliveryOptions) {
-  const { tryDelivery, deliveryLog, deadLetters, acks, blobs, bucket, jobEvents, delaysMs, clock } = options;
+  const { tryDelivery, deliveryLog, deadLetters, blobs, bucket, jobEvents, delaysMs, clock } = options;
 
   // Nobody asks for it again, for the log says that it was delivered; an object that stays costs room and nothing else.
   const discard = (body: string) => discardCarried(body, blobs, bucket).catch(() => {});
@@ -111,22 +109,18 @@ export function createRetryDelivery(options: RetryDeliveryOptions) {
     const error = toKamadoError(thrown, "delivery_failed");
     if (lease.signal.aborted || error.code === "lease_lost") return "leave";
     if (cut.aborted) return { releaseAfterSeconds: 0 };
-    jobEvents.tell("delivery_failed", { job: lease.message.id, error: error.code }, error.message);
+    jobEvents.emit({ stage: "delivery_failed", job: lease.message.id, error: error.code }, error.message);
     if (error.retry) return after(backoffMs(lease.message.receiveCount, { baseMs: 5_000, maxMs: 900_000 }));
     await deadLetters.message(lease.message, error);
     return "delete";
   }
 
-  return async (lease: Lease, cut: AbortSignal): Promise<boolean> => {
-    const ending = (await lease.confirm())
-      ? await visit(lease, cut)
-          .catch((thrown) => carryOn(lease, cut, thrown))
-          .catch((): Ending => after(60_000))
-      : "leave";
-    if (ending === "leave" || !(await lease.confirm())) lease.lose("left to the queue");
-    else if (ending === "delete") void acks.delete(lease);
-    else void acks.release(lease, ending.releaseAfterSeconds);
-    return ending === "delete";
+  return async (lease: Lease, cut: AbortSignal): Promise<Ending> => {
+    if (!(await lease.confirm())) return "leave";
+    const ending = await visit(lease, cut)
+      .catch((thrown) => carryOn(lease, cut, thrown))
+      .catch((): Ending => after(60_000));
+    return (await lease.confirm()) ? ending : "leave";
   };
 }
 

@@ -49,9 +49,8 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
   async function turnOff({ job, destination }: DeliveryRecord, error: KamadoError): Promise<void> {
     await marks.turnOff(destination, error.message).catch((thrown) => {
       const why = toKamadoError(thrown, "storage_unavailable").message;
-      jobEvents.tell(
-        "delivery_failed",
-        { job: job.id, to: labelOf(destination), error: "storage_unavailable" },
+      jobEvents.emit(
+        { stage: "delivery_failed", job: job.id, to: labelOf(destination), error: "storage_unavailable" },
         why,
       );
     });
@@ -79,7 +78,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
       tookMs: Math.round(clock.now() - began),
       worker,
     };
-    tell(jobEvents, record, attempt, error);
+    emit(jobEvents, record, attempt, tried, error);
     return { ...tried, attempt };
   };
 }
@@ -123,14 +122,19 @@ function describe(
   };
 }
 
-function tell(
+function emit(
   jobEvents: JobEvents,
   { job, result }: DeliveryRecord,
-  attempt: Attempt,
+  { to, attempt, nextAt }: Attempt,
+  tried: Judged,
   error: KamadoError | null,
 ): void {
-  const about = { job: job.id, kind: job.kind, to: attempt.to, attempt: attempt.attempt };
-  const { error: code, nextAt } = attempt;
-  if (!error) jobEvents.tell("delivered", { ...about, status: result.status }, `delivered to ${about.to}`);
-  else jobEvents.tell("delivery_failed", { ...about, error: code, ...(nextAt && { nextAt }) }, error.message);
+  const about = { job: job.id, kind: job.kind, to, attempt };
+  if (tried.is === "delivered")
+    jobEvents.emit({ stage: "delivered", ...about, status: result.status }, `delivered to ${to}`);
+  else
+    jobEvents.emit(
+      { stage: "delivery_failed", ...about, error: tried.error.code, ...(nextAt && { nextAt }) },
+      error!.message,
+    );
 }

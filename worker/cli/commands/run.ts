@@ -11,14 +11,14 @@ import { Job } from "../../job/envelope.ts";
 import type { Outcome } from "../../job/outcome.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
 import type { Result } from "../../job/result.ts";
-import { type Event, JobEvents, type Listener } from "../../logging/job-events.ts";
+import { JobEvents, type Listener } from "../../logging/job-events.ts";
 import { createLog, type Log } from "../../logging/log.ts";
 import { EXIT, LiveBlock, paint } from "../../logging/terminal.ts";
 import { EngineClient } from "../../model/engine-client.ts";
 import { loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound } from "../../outbound/outbound.ts";
 import { executeHandler } from "../../runner/execute-handler.ts";
-import { createHandlerDependencies } from "../../runner/handler-context.ts";
+import { createHandlerServices } from "../../runner/handler-context.ts";
 import { s3Blobs } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
 import { type Flags, flagsOf, modelFlags, toVariables } from "../flags.ts";
@@ -54,7 +54,10 @@ async function run(kind: string, flags: Flags): Promise<Result> {
 
   const block = new LiveBlock(process.stderr);
   block.draw(["loading the model …"]);
-  const watch = ({ done = 0 }: Event) => block.draw([`${kind} … ${Math.round(done * 100)} %`]);
+  const watch: Listener = (event) => {
+    const done = event.stage === "progress" ? event.done : 0;
+    block.draw([`${kind} … ${Math.round(done * 100)} %`]);
+  };
   try {
     return await runAlone(job, {
       config,
@@ -98,26 +101,18 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   const ready = config.engine.url === undefined ? engine.ready() : untilItAnswers(client, signal);
   await untilAborted<unknown>(ready, signal);
   const jobEvents = new JobEvents(log);
-  jobEvents.watch(watch);
+  jobEvents.subscribe(watch);
   const blobs = s3Blobs(clients.s3);
-  const handlerDependencies = createHandlerDependencies({
-    config,
-    registry,
-    blobs,
-    outbound,
-    client,
-    jobEvents,
-    clock: systemClock,
-  });
+  const services = createHandlerServices({ registry, blobs, buckets: config.buckets, outbound, client });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", receipt: "", sentAt: now, receiveCount: 1, group: null };
   return resultOf(
-    await executeHandler(
-      job,
-      { message, receivedWall: now, signal },
-      new AbortController().signal,
-      handlerDependencies,
-    ),
+    await executeHandler(job, { message, receivedWall: now, signal }, new AbortController().signal, {
+      ...services,
+      ...config,
+      jobEvents,
+      clock: systemClock,
+    }),
   );
 }
 
