@@ -18,7 +18,7 @@ import { Quarantine } from "../worker/runner/quarantine.ts";
 import { createReadJob, enqueueAll, priorityOf } from "../worker/runner/read-message.ts";
 import { runJob } from "../worker/runner/run-job.ts";
 import { createResults } from "../worker/storage/results.ts";
-import { FakeBlobs } from "./fakes/bucket.ts";
+import { FakeBucket } from "./fakes/bucket.ts";
 import { FakeClock } from "./fakes/clock.ts";
 import { FakeQueue } from "./fakes/queue.ts";
 
@@ -44,7 +44,7 @@ export type RigOptions = {
   shared?: {
     clock: FakeClock;
     queue: FakeQueue;
-    blobs: FakeBlobs;
+    bucket: FakeBucket;
     dead: FakeQueue;
     outbox?: FakeQueue;
     deadDeliveries?: FakeQueue;
@@ -67,7 +67,7 @@ export function createRig(options: RigOptions = {}) {
   const queue =
     shared?.queue ??
     new FakeQueue(options.fifo ? "jobs.fifo" : "jobs", { clock, fifo: options.fifo ?? false });
-  const blobs = shared?.blobs ?? new FakeBlobs({ clock });
+  const bucket = shared?.bucket ?? new FakeBucket({ clock });
   const outbox = shared?.outbox ?? new FakeQueue("deliveries", { clock });
   const deadDeliveries = shared?.deadDeliveries ?? new FakeQueue("dead-deliveries", { clock });
   const runs: Run[] = [];
@@ -96,7 +96,7 @@ export function createRig(options: RigOptions = {}) {
   jobEvents.watch((event) => events.push(event));
   const leases = new Heartbeat({ queue, visibilitySeconds, clock, log: silentLog });
   const acks = new Acks({ queue, leases, clock, log: silentLog });
-  const results = createResults({ blobs, bucket: "kamado" });
+  const results = createResults(bucket);
   const deliver = async (delivery: Delivery) => {
     await options.deliver?.(delivery);
     deliveries.push(delivery);
@@ -104,8 +104,7 @@ export function createRig(options: RigOptions = {}) {
   const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
     deliver,
     queues: { dead, deliveries: outbox, deadDeliveries },
-    blobs,
-    bucket: "kamado",
+    bucket,
     fallback: [{ sns: "arn:aws:sns:us-east-1:000000000000:kamado-results" }],
     results,
     jobEvents,
@@ -115,7 +114,7 @@ export function createRig(options: RigOptions = {}) {
     log: silentLog,
   });
   const dependencies = {
-    readJob: createReadJob({ blobs, buckets: ["kamado"], rules: [] }),
+    readJob: createReadJob({ buckets: new Map([[bucket.name, bucket]]), rules: [] }),
     results,
     handlerDependencies: {
       registry: new Map([["work", work as unknown as Handler]]),
@@ -135,7 +134,7 @@ export function createRig(options: RigOptions = {}) {
     deadLetters,
     enqueue: (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group),
     acks,
-    ...createJobClaims({ blobs, bucket: "kamado", worker: "rig", visibilitySeconds, clock, log: silentLog }),
+    ...createJobClaims({ bucket, worker: "rig", visibilitySeconds, clock, log: silentLog }),
     quarantine: new Quarantine(),
     jobEvents,
     maxAttempts,
@@ -168,7 +167,7 @@ export function createRig(options: RigOptions = {}) {
     dead,
     outbox,
     deadDeliveries,
-    blobs,
+    bucket,
     consumer,
     /** Works the outbox; it stands still until a test starts it. */
     outboxConsumer: outboxConsumer!,
@@ -184,7 +183,7 @@ export function createRig(options: RigOptions = {}) {
         group === undefined ? {} : { group },
       ),
     stored: (id: string): Result | null => {
-      const found = blobs.objects.get(`s3://kamado/results/${id}.json`);
+      const found = bucket.objects.get(`s3://kamado/results/${id}.json`);
       return found ? JSON.parse(Buffer.from(found.bytes).toString()) : null;
     },
     run,

@@ -28,8 +28,9 @@ import { createHandlerDependencies } from "./runner/handler-context.ts";
 import { Quarantine } from "./runner/quarantine.ts";
 import { createReadJob, enqueueAll, loadRules, priorityOf } from "./runner/read-message.ts";
 import { runJob } from "./runner/run-job.ts";
+import type { Storage } from "./storage/bucket.ts";
 import { createResults } from "./storage/results.ts";
-import { s3Blobs } from "./storage/s3.ts";
+import { s3Bucket } from "./storage/s3.ts";
 
 /** Where the parts of AWS are: from the configuration, or the embedded one's own. */
 export type Cloud = {
@@ -65,7 +66,9 @@ export async function createWorker(
   const clients = makeAwsClients(cloud.aws);
   const queueAt = (url: string) =>
     sqsQueue(clients.sqs, url, { call: callTimeoutMs(config.visibilitySeconds) });
-  const blobs = s3Blobs(clients.s3);
+  const storage: Storage = (name) => s3Bucket(clients.s3, name);
+  const bucket = storage(config.bucket);
+  const buckets = new Map(config.buckets.map((name) => [name, storage(name)]));
   const registry = await loadRegistry(HANDLERS);
   const rules = loadRules(config.rulesFile);
   const destinations = loadDestinations(config.destinationsFile);
@@ -83,7 +86,7 @@ export async function createWorker(
   const bucketHealth = new HealthCheck({
     what: "bucket",
     probe: () =>
-      blobs.exists({ bucket: config.bucket, key: "results/" }).then(
+      bucket.exists("results/").then(
         () => true,
         () => false,
       ),
@@ -93,13 +96,13 @@ export async function createWorker(
   const handlerDependencies = createHandlerDependencies({
     config,
     registry,
-    blobs,
+    buckets,
     outbound,
     client,
     jobEvents,
     clock,
   });
-  const results = createResults({ blobs, bucket: config.bucket });
+  const results = createResults(bucket);
   const deliver = createDeliver({
     outbound,
     topic: snsTopic(clients.sns),
@@ -116,8 +119,7 @@ export async function createWorker(
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : queueAt(cloud.deliveriesQueueUrl),
       deadDeliveries: queueAt(cloud.deadDeliveriesQueueUrl),
     },
-    blobs,
-    bucket: config.bucket,
+    bucket,
     fallback: cloud.topicArn === undefined ? [] : [{ sns: cloud.topicArn }],
     results,
     jobEvents,
@@ -129,14 +131,13 @@ export async function createWorker(
     log,
   });
   const dependencies = {
-    readJob: createReadJob({ blobs, buckets: config.buckets, rules }),
+    readJob: createReadJob({ buckets, rules }),
     results,
     handlerDependencies,
     deliverAll,
     deadLetters,
     ...createJobClaims({
-      blobs,
-      bucket: config.bucket,
+      bucket,
       worker: config.workerName,
       visibilitySeconds: config.visibilitySeconds,
       clock,

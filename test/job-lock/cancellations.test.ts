@@ -5,10 +5,10 @@ import { createResults } from "../../worker/storage/results.ts";
 import { createRig, type Rig } from "../rig.ts";
 
 const cancel = (rig: Rig, id: string) => {
-  const results = createResults({ blobs: rig.blobs, bucket: "kamado" });
-  return cancelJob(id, { blobs: rig.blobs, bucket: "kamado", results, clock: rig.clock });
+  const results = createResults(rig.bucket);
+  return cancelJob(id, { bucket: rig.bucket, results, clock: rig.clock });
 };
-const marks = (rig: Rig) => [...rig.blobs.objects.keys()].filter((key) => /cancel\/[^.]/.test(key));
+const marks = (rig: Rig) => [...rig.bucket.objects.keys()].filter((key) => /cancel\/[^.]/.test(key));
 
 test("a job that runs is stopped within seconds; its sender is told, and it does not come back", async () => {
   const rig = createRig();
@@ -40,9 +40,9 @@ test("a job that is not there yet is canceled when it comes, without a run", asy
 
 test("a store that is slow at the wrong moment does not make a worker deaf", async () => {
   const rig = createRig();
-  rig.blobs.next("get", { is: "fail" });
-  rig.blobs.next("putIf", { is: "fail" });
-  rig.blobs.next("get", { is: "delay", ms: 300 });
+  rig.bucket.next("get", { is: "fail" });
+  rig.bucket.next("putIf", { is: "fail" });
+  rig.bucket.next("get", { is: "delay", ms: 300 });
   await rig.send("a");
   rig.consumer.start();
   await rig.clock.advance(60_000);
@@ -57,14 +57,14 @@ test("a worker that stops before it could write the end down leaves the cancel t
   rig.consumer.start();
   await rig.clock.advance(5_000);
   await cancel(rig, "a");
-  for (let i = 0; i < 5; i++) rig.blobs.next("put", { is: "fail" });
+  for (let i = 0; i < 5; i++) rig.bucket.next("put", { is: "fail" });
   await rig.clock.advance(4_000);
   const stopped = rig.consumer.stop(0);
   await rig.clock.advance(30_000);
   await stopped;
   expect(rig.stored("a")).toBeNull();
-  const { clock, queue, blobs, dead } = rig;
-  const next = createRig({ shared: { clock, queue, blobs, dead } });
+  const { clock, queue, bucket, dead } = rig;
+  const next = createRig({ shared: { clock, queue, bucket, dead } });
   next.consumer.start();
   await clock.advance(120_000);
   expect(next.runs).toEqual([]);
@@ -109,16 +109,16 @@ test("all running jobs together are worth one look every few seconds, and none w
   for (const name of ["a", "b", "c", "d", "e"]) await rig.send(name);
   rig.consumer.start();
   await rig.clock.advance(100);
-  const before = rig.blobs.calls.get;
+  const before = rig.bucket.calls.get;
   await rig.clock.advance(30_000);
-  expect(rig.blobs.calls.get - before).toBeLessThanOrEqual(10);
+  expect(rig.bucket.calls.get - before).toBeLessThanOrEqual(10);
   // Once for the cancel marks, once at the start for what dead workers left.
-  expect(rig.blobs.calls.list).toBe(2);
+  expect(rig.bucket.calls.list).toBe(2);
   for (const run of rig.runs) run.finish();
   await rig.clock.advance(10_000);
-  const after = rig.blobs.calls.get;
+  const after = rig.bucket.calls.get;
   await rig.clock.advance(60_000);
-  expect(rig.blobs.calls.get).toBe(after);
+  expect(rig.bucket.calls.get).toBe(after);
 });
 
 test("a store that cannot be looked into cancels nothing", async () => {
@@ -126,7 +126,7 @@ test("a store that cannot be looked into cancels nothing", async () => {
   await rig.send("a");
   rig.consumer.start();
   await rig.clock.advance(10);
-  for (let i = 0; i < 5; i++) rig.blobs.next("get", { is: "fail" });
+  for (let i = 0; i < 5; i++) rig.bucket.next("get", { is: "fail" });
   await rig.clock.advance(12_000);
   rig.run("a").finish();
   await rig.clock.advance(1_000);

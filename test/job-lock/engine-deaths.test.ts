@@ -92,7 +92,7 @@ test("a poisoned job kills the engine three times, the last time alone; then it 
   expect(rig.deliveries.find(({ job }) => job.id === "bad")?.result.error?.code).toBe("engine_died");
   expect(rig.dead.messages.map(({ body }) => JSON.parse(body).id)).toEqual(["bad"]);
   expect(rig.queue.messages).toEqual([]);
-  expect([...rig.blobs.objects.keys()].filter((key) => /running\/[^.]/.test(key))).toEqual([]);
+  expect([...rig.bucket.objects.keys()].filter((key) => /running\/[^.]/.test(key))).toEqual([]);
 });
 
 test("the deaths are remembered by the next worker", async () => {

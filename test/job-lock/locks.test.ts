@@ -4,14 +4,14 @@ import { KamadoError } from "../../worker/errors.ts";
 import { holdsForMs, type LockRecord, readRecord } from "../../worker/job-lock/lock-object.ts";
 import { JobLocks } from "../../worker/job-lock/locks.ts";
 import { silentLog } from "../../worker/logging/log.ts";
-import { FakeBlobs } from "../fakes/bucket.ts";
+import { FakeBucket } from "../fakes/bucket.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { FakeQueue } from "../fakes/queue.ts";
 import { createRig, type RigOptions } from "../rig.ts";
 
 const MINUTE = 60_000;
 const MARKER = "s3://kamado/running/a.json";
-const ADDRESS = { bucket: "kamado", key: "running/a.json" };
+const ADDRESS = "running/a.json";
 const another: LockRecord = {
   worker: "another",
   token: "t",
@@ -24,7 +24,7 @@ const another: LockRecord = {
 function two(options: RigOptions = {}) {
   const clock = new FakeClock();
   const queue = new FakeQueue("jobs", { clock });
-  const shared = { clock, queue, blobs: new FakeBlobs({ clock }), dead: new FakeQueue("dead", { clock }) };
+  const shared = { clock, queue, bucket: new FakeBucket({ clock }), dead: new FakeQueue("dead", { clock }) };
   const workers = [createRig({ ...options, shared }), createRig({ ...options, shared })] as const;
   return { ...shared, workers, runs: () => workers.flatMap(({ runs }) => runs) };
 }
@@ -33,7 +33,7 @@ const refusing = async () =>
   Promise.reject(new KamadoError("storage_unavailable", "501", { detail: { conditions: false } }));
 
 /** What stores make of conditions on writes. */
-const STORES: [string, Partial<FakeBlobs>][] = [
+const STORES: [string, Partial<FakeBucket>][] = [
   ["a store that keeps conditions", {}],
   ["a store that takes them for plain writes", { ignoresConditions: true }],
   ["a store that refuses them", { putIf: refusing }],
@@ -41,8 +41,8 @@ const STORES: [string, Partial<FakeBlobs>][] = [
 
 describe("a job that two workers hold", () => {
   test.each(STORES)("by two messages is run by one of them and answered twice, with %s", async (_, store) => {
-    const { workers, blobs, clock, queue, runs } = two({ slots: 1, prefetch: 0 });
-    Object.assign(blobs, store);
+    const { workers, bucket, clock, queue, runs } = two({ slots: 1, prefetch: 0 });
+    Object.assign(bucket, store);
     await workers[0].send("a");
     await workers[0].send("a");
     for (const { consumer } of workers) consumer.start();
@@ -53,7 +53,7 @@ describe("a job that two workers hold", () => {
     expect(runs()).toHaveLength(1);
     expect(workers.flatMap(({ deliveries }) => deliveries)).toHaveLength(2);
     expect(queue.messages).toEqual([]);
-    expect(blobs.objects.has(MARKER)).toBe(false);
+    expect(bucket.objects.has(MARKER)).toBe(false);
   });
 
   test("by one message, after its visibility ran out, is not run by the second while the first runs it", async () => {
@@ -71,7 +71,7 @@ describe("a job that two workers hold", () => {
   });
 
   test("because the first one slept is the second one's alone: the first neither stores nor delivers nor deletes", async () => {
-    const { workers, blobs, clock, queue, runs } = two();
+    const { workers, bucket, clock, queue, runs } = two();
     await workers[0].send("a");
     workers[0].consumer.start();
     await clock.advance(10);
@@ -79,21 +79,21 @@ describe("a job that two workers hold", () => {
     // What the second one did meanwhile: it took the message and the lock over.
     queue.takeAway(queue.messages[0]!.id);
     await queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 600 });
-    await blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await bucket.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
     runs()[0]!.finish();
     await clock.advance(MINUTE);
     expect(workers[0].stored("a")).toBeNull();
     expect(workers[0].deliveries).toEqual([]);
     expect(queue.messages).toHaveLength(1);
-    expect(blobs.objects.has(MARKER)).toBe(true);
+    expect(bucket.objects.has(MARKER)).toBe(true);
   });
 
   test("is ended in the one that could not keep its marker, though its message is still its own", async () => {
-    const { workers, blobs, clock, runs } = two();
+    const { workers, bucket, clock, runs } = two();
     await workers[0].send("a");
     workers[0].consumer.start();
     await clock.advance(10);
-    await blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await bucket.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
     await clock.advance(15_000);
     expect(runs()[0]!.signal.aborted).toBe(true);
     runs()[0]!.finish();
@@ -112,23 +112,22 @@ describe("a marker", () => {
       await rig.complete(name);
     }
     const probing = 3;
-    expect(rig.blobs.calls.putIf).toBe(probing + 2);
+    expect(rig.bucket.calls.putIf).toBe(probing + 2);
     const atStart = 1;
-    expect(rig.blobs.calls.remove).toBe(atStart + 2);
-    expect([...rig.blobs.objects.keys()].filter((key) => key.includes("/running/"))).toEqual([
+    expect(rig.bucket.calls.remove).toBe(atStart + 2);
+    expect([...rig.bucket.objects.keys()].filter((key) => key.includes("/running/"))).toEqual([
       "s3://kamado/running/.probe",
     ]);
   });
 
   test.each(STORES)("of a long job is kept alive, with %s", async (_, store) => {
     const rig = createRig();
-    Object.assign(rig.blobs, store);
+    Object.assign(rig.bucket, store);
     await rig.send("a");
     rig.consumer.start();
     await rig.clock.advance(5 * MINUTE);
     const locks = new JobLocks({
-      blobs: rig.blobs,
-      bucket: "kamado",
+      bucket: rig.bucket,
       worker: "second",
       visibilitySeconds: 30,
       clock: rig.clock,
@@ -142,7 +141,7 @@ describe("a marker", () => {
 
   test("of a worker that died holds no longer than the job's message stays hidden", async () => {
     const rig = createRig({ visibilitySeconds: 30 });
-    await rig.blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await rig.bucket.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
     await rig.clock.advance(30_000);
     await rig.send("a");
     rig.consumer.start();
@@ -152,29 +151,28 @@ describe("a marker", () => {
 
   test("that a dead worker left and nobody came for is removed at a start, days later", async () => {
     const rig = createRig();
-    await rig.blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await rig.bucket.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
     await rig.clock.advance(3 * 24 * 60 * MINUTE);
     await rig.send("b");
     rig.consumer.start();
     await rig.complete("b");
-    expect(rig.blobs.objects.has(MARKER)).toBe(false);
+    expect(rig.bucket.objects.has(MARKER)).toBe(false);
   });
 
   test("is nobody's where the store takes no writes at all: that is no word about conditions", async () => {
     const rig = createRig();
-    const { putIf } = rig.blobs;
-    Object.assign(rig.blobs, { putIf: refusing });
+    const { putIf } = rig.bucket;
+    Object.assign(rig.bucket, { putIf: refusing });
     const locks = new JobLocks({
-      blobs: rig.blobs,
-      bucket: "kamado",
+      bucket: rig.bucket,
       worker: "second",
       visibilitySeconds: 30,
       clock: rig.clock,
       log: silentLog,
     });
-    rig.blobs.next("put", { is: "fail" });
+    rig.bucket.next("put", { is: "fail" });
     await expect(locks.take("a")).rejects.toMatchObject({ code: "storage_unavailable" });
-    Object.assign(rig.blobs, { putIf });
+    Object.assign(rig.bucket, { putIf });
     expect(await locks.take("a")).toMatchObject({ is: "ours", lookAgain: false });
   });
 
@@ -197,7 +195,7 @@ describe("a marker", () => {
       await rig.send("first");
       rig.consumer.start();
       await rig.complete("first");
-      rig.blobs.next("putIf", { is });
+      rig.bucket.next("putIf", { is });
       await rig.send("a");
       await rig.clock.advance(100);
       expect(rig.runs).toHaveLength(1);

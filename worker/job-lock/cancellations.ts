@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
 import { lockKey } from "./lock-object.ts";
 
@@ -14,7 +14,7 @@ const LOOK_MS = 3_000;
 /** As long as a queue keeps a message: a mark may wait for a job that has not come yet. */
 const KEPT_MS = 14 * 24 * 3_600_000;
 
-export type CancellationsOptions = { blobs: Blobs; bucket: string; clock: Clock; log: Log };
+export type CancellationsOptions = { bucket: Bucket; clock: Clock; log: Log };
 
 export class Cancellations {
   readonly #options: CancellationsOptions;
@@ -47,9 +47,8 @@ export class Cancellations {
     const wasCanceled = this.#running.get(id)?.signal.aborted;
     this.#running.delete(id);
     if (!wasCanceled || how === "again") return;
-    const { blobs, bucket } = this.#options;
     // One that stays does nothing more: the job has its result.
-    void blobs.remove([{ bucket, key: `${PREFIX}${id}` }]).catch(() => {});
+    void this.#options.bucket.remove([`${PREFIX}${id}`]).catch(() => {});
   }
 
   async #keepLooking(): Promise<void> {
@@ -77,9 +76,9 @@ export class Cancellations {
   }
 
   async #lookNow(): Promise<void> {
-    const { blobs, bucket, clock } = this.#options;
+    const { bucket, clock } = this.#options;
     const at = clock.now();
-    const seen = await blobs.get({ bucket, key: CHANGED }, { maxBytes: 1_024 }).then(
+    const seen = await bucket.get(CHANGED, { maxBytes: 1_024 }).then(
       ({ etag }) => etag,
       (thrown) => {
         if (toKamadoError(thrown, "storage_unavailable").code === "object_not_found") return null;
@@ -92,11 +91,11 @@ export class Cancellations {
   }
 
   async #list(): Promise<ReadonlySet<string>> {
-    const { blobs, bucket, clock } = this.#options;
-    const marks = (await blobs.list(bucket, PREFIX)).filter(({ key }) => key !== CHANGED);
+    const { bucket, clock } = this.#options;
+    const marks = (await bucket.list(PREFIX)).filter(({ key }) => key !== CHANGED);
     const isOld = ({ modified }: { modified: number }) => clock.wall() - modified > KEPT_MS;
     const old = marks.filter(isOld);
-    if (old.length > 0) void blobs.remove(old.map(({ key }) => ({ bucket, key }))).catch(() => {});
+    if (old.length > 0) void bucket.remove(old.map(({ key }) => key)).catch(() => {});
     return new Set(marks.filter((mark) => !isOld(mark)).map(({ key }) => key.slice(PREFIX.length)));
   }
 }
@@ -110,14 +109,14 @@ export type Canceled =
 /** Takes a job back. Of one that has ended nothing is changed. */
 export async function cancelJob(
   id: string,
-  { blobs, bucket, results, clock }: { blobs: Blobs; bucket: string; results: Results; clock: Clock },
+  { bucket, results, clock }: { bucket: Bucket; results: Results; clock: Clock },
 ): Promise<Canceled> {
   const ended = await results.find(id);
   if (ended) return { is: "ended", status: ended.status };
   const json = { contentType: "application/json" };
-  const isRunning = await blobs.exists({ bucket, key: lockKey(id) });
-  await blobs.put({ bucket, key: `${PREFIX}${id}` }, JSON.stringify({ at: clock.wall() }), json);
+  const isRunning = await bucket.exists(lockKey(id));
+  await bucket.put(`${PREFIX}${id}`, JSON.stringify({ at: clock.wall() }), json);
   // After the mark, and never the same twice: whoever sees the change finds the mark.
-  await blobs.put({ bucket, key: CHANGED }, JSON.stringify({ change: randomUUID() }), json);
+  await bucket.put(CHANGED, JSON.stringify({ change: randomUUID() }), json);
   return isRunning ? { is: "running" } : { is: "waiting", untilEpochMs: clock.wall() + KEPT_MS };
 }

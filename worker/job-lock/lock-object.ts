@@ -2,7 +2,7 @@
 // engine died meanwhile. Pure; taking, keeping and giving up a lock is in locks.ts.
 import { z } from "zod";
 import { KamadoError, toKamadoError } from "../errors.ts";
-import type { Blobs, Condition, Found, ObjectAddress } from "../storage/bucket.ts";
+import type { Bucket, Condition, Found } from "../storage/bucket.ts";
 import { NO_DEATHS } from "./engine-deaths.ts";
 
 const Count = z.int().min(0);
@@ -46,9 +46,9 @@ const RECORD_LIMIT = 64 * 1024;
 export type StandingLock = Pick<Found, "etag" | "ageMs"> & { record: LockRecord };
 
 /** The lock that stands there; null when there is none. Throws `storage_unavailable`. */
-export async function readLock(blobs: Blobs, address: ObjectAddress): Promise<StandingLock | null> {
+export async function readLock(bucket: Bucket, id: string): Promise<StandingLock | null> {
   try {
-    const { bytes, etag, ageMs } = await blobs.get(address, { maxBytes: RECORD_LIMIT });
+    const { bytes, etag, ageMs } = await bucket.get(lockKey(id), { maxBytes: RECORD_LIMIT });
     return { record: readRecord(bytes), etag, ageMs };
   } catch (thrown) {
     if (thrown instanceof KamadoError && thrown.code === "object_not_found") return null;
@@ -58,20 +58,20 @@ export async function readLock(blobs: Blobs, address: ObjectAddress): Promise<St
 
 /** The new etag; null when the condition does not hold. Without one it is written in any case, and has no etag. Throws `storage_unavailable`. */
 export async function writeLock(
-  blobs: Blobs,
-  address: ObjectAddress,
+  bucket: Bucket,
+  id: string,
   record: LockRecord,
   condition: Condition | null,
 ): Promise<string | null> {
   try {
     if (condition === null) {
-      await blobs.put(address, JSON.stringify(record), { contentType: "application/json" });
+      await bucket.put(lockKey(id), JSON.stringify(record), { contentType: "application/json" });
       return "";
     }
-    const etag = await blobs.putIf(address, JSON.stringify(record), condition);
+    const etag = await bucket.putIf(lockKey(id), JSON.stringify(record), condition);
     if (etag !== null) return etag;
     // Refused though it stands there: the answer to the write was lost on its way, and the SDK sent it again.
-    const found = await readLock(blobs, address);
+    const found = await readLock(bucket, id);
     const isOurs = found?.record.token === record.token && found.record.beat === record.beat;
     return isOurs ? found.etag : null;
   } catch (thrown) {
@@ -90,8 +90,8 @@ function unavailable(thrown: unknown): unknown {
 
 // Whether the store keeps conditions on writes, found out at an object of its own.
 /** False where it takes a conditional write for a plain one, or refuses it. Throws `storage_unavailable`, `object_forbidden`. */
-export async function keepsConditions(blobs: Blobs, probe: ObjectAddress): Promise<boolean> {
-  const isKept = async (condition: Condition) => (await blobs.putIf(probe, "{}", condition)) === null;
+export async function keepsConditions(bucket: Bucket, probe: string): Promise<boolean> {
+  const isKept = async (condition: Condition) => (await bucket.putIf(probe, "{}", condition)) === null;
   try {
     // The first write may be the one that makes it.
     const isThere = (await isKept("absent")) || (await isKept("absent"));
@@ -99,7 +99,7 @@ export async function keepsConditions(blobs: Blobs, probe: ObjectAddress): Promi
   } catch (thrown) {
     if (toKamadoError(thrown, "storage_unavailable").detail?.conditions !== false) throw thrown;
     // A store that refuses this too is out of order, and that says nothing about conditions.
-    await blobs.put(probe, "{}", { contentType: "application/json" });
+    await bucket.put(probe, "{}", { contentType: "application/json" });
     return false;
   }
 }

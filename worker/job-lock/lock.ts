@@ -4,15 +4,16 @@
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import type { Blobs, ObjectAddress } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import { count, type Deaths, totalOf } from "./engine-deaths.ts";
-import { type LockRecord, readLock, writeLock } from "./lock-object.ts";
+import { type LockRecord, lockKey, readLock, writeLock } from "./lock-object.ts";
 
 type Moment = { now: number; wall: number };
 
 export type JobLockOptions = {
-  blobs: Blobs;
-  address: ObjectAddress;
+  bucket: Bucket;
+  /** The job's. */
+  id: string;
   record: LockRecord;
   etag: string;
   /** Before it was written: it cannot hold longer than from then on. */
@@ -71,14 +72,14 @@ export class JobLock {
    */
   async end(how: "done" | "again"): Promise<void> {
     this.#ended.abort();
-    const { blobs, address, log, linger } = this.#options;
+    const { bucket, id, log, linger } = this.#options;
     try {
       await this.#beating;
       if (this.#lost.signal.aborted) return;
       if (how === "done") return linger();
       if (totalOf(this.deaths) > 0)
         await this.#write({ ...this.#record, beat: this.#record.beat + 1, holdMs: 0 });
-      else if (await this.confirm()) await blobs.remove([address]);
+      else if (await this.confirm()) await bucket.remove([lockKey(id)]);
     } catch (thrown) {
       log.debug({ stage: "markers" }, `a lock stays behind: ${(thrown as Error).message}`);
     }
@@ -117,11 +118,11 @@ export class JobLock {
 
   /** False, and the lock lost, when another wrote it since. */
   async #write(record: LockRecord): Promise<boolean> {
-    const { blobs, address, clock, isExact } = this.#options;
+    const { bucket, id, clock, isExact } = this.#options;
     const since = { now: clock.now(), wall: clock.wall() };
-    const isOurs = isExact || (await readLock(blobs, address))?.record.token === record.token;
+    const isOurs = isExact || (await readLock(bucket, id))?.record.token === record.token;
     const condition = isExact ? { etag: this.#etag } : null;
-    const etag = isOurs ? await writeLock(blobs, address, record, condition) : null;
+    const etag = isOurs ? await writeLock(bucket, id, record, condition) : null;
     if (etag === null) {
       this.#lost.abort(new KamadoError("lease_lost", "Another worker runs the job now."));
       return false;

@@ -8,7 +8,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import type { Log } from "../logging/log.ts";
-import type { Blobs, Condition, ObjectAddress } from "../storage/bucket.ts";
+import type { Bucket, Condition } from "../storage/bucket.ts";
 import { NO_DEATHS } from "./engine-deaths.ts";
 import { JobLock } from "./lock.ts";
 import {
@@ -22,8 +22,7 @@ import {
 } from "./lock-object.ts";
 
 export type JobLocksOptions = {
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   worker: string;
   /** How long a message stays hidden without renewal. */
   visibilitySeconds: number;
@@ -68,10 +67,10 @@ export class JobLocks {
     const lock = new JobLock({
       ...this.#options,
       ...won,
-      address: this.#at(id),
+      id,
       since,
       isExact,
-      linger: () => this.#lingering.add(this.#at(id)),
+      linger: () => this.#lingering.add(lockKey(id)),
     });
     return { is: "ours", lock, lookAgain: tookMs >= LINGER_MS || won.wasThere };
   }
@@ -118,8 +117,8 @@ export class JobLocks {
   }
 
   async #probe(): Promise<boolean> {
-    const { blobs, bucket, log } = this.#options;
-    const keeps = await keepsConditions(blobs, { bucket, key: PROBE });
+    const { bucket, log } = this.#options;
+    const keeps = await keepsConditions(bucket, PROBE);
     if (!keeps)
       log.warn(
         { stage: "markers" },
@@ -131,19 +130,19 @@ export class JobLocks {
 
   /** Once a start, so that the bucket does not fill with the marks of the dead. */
   async #removeLeft(): Promise<void> {
-    const { blobs, bucket, clock, log } = this.#options;
+    const { bucket, clock, log } = this.#options;
     try {
-      const all = await blobs.list(bucket, MARKERS);
+      const all = await bucket.list(MARKERS);
       const left = all.filter(({ key, modified }) => key !== PROBE && clock.wall() - modified > LEFT_MS);
-      await blobs.remove(left.map(({ key }) => ({ bucket, key })));
+      await bucket.remove(left.map(({ key }) => key));
     } catch (thrown) {
       log.debug({ stage: "markers" }, `old locks stay: ${(thrown as Error).message}`);
     }
   }
 
-  #read = (id: string) => readLock(this.#options.blobs, this.#at(id));
+  #read = (id: string) => readLock(this.#options.bucket, id);
   #write = (id: string, record: LockRecord, condition: Condition | null) =>
-    writeLock(this.#options.blobs, this.#at(id), record, condition);
+    writeLock(this.#options.bucket, id, record, condition);
   #record = (): LockRecord => ({
     worker: this.#options.worker,
     token: randomUUID(),
@@ -151,7 +150,6 @@ export class JobLocks {
     holdMs: this.#holdMs,
     deaths: NO_DEATHS,
   });
-  #at = (id: string) => ({ bucket: this.#options.bucket, key: lockKey(id) });
   #time = () => ({ now: this.#options.clock.now(), wall: this.#options.clock.wall() });
 }
 
@@ -164,16 +162,16 @@ export class JobLocks {
 export const LINGER_MS = 500;
 
 export class Lingering {
-  readonly #options: { blobs: Blobs; clock: Clock; log: Log };
-  #leaving: { address: ObjectAddress; since: number }[] = [];
+  readonly #options: { bucket: Bucket; clock: Clock; log: Log };
+  #leaving: { key: string; since: number }[] = [];
   #sweep: Promise<void> | undefined;
 
-  constructor(options: { blobs: Blobs; clock: Clock; log: Log }) {
+  constructor(options: { bucket: Bucket; clock: Clock; log: Log }) {
     this.#options = options;
   }
 
-  add(address: ObjectAddress): void {
-    this.#leaving.push({ address, since: this.#options.clock.now() });
+  add(key: string): void {
+    this.#leaving.push({ key, since: this.#options.clock.now() });
     this.#sweep ??= this.#sweepAll().finally(() => {
       this.#sweep = undefined;
     });
@@ -185,14 +183,14 @@ export class Lingering {
   }
 
   async #sweepAll(): Promise<void> {
-    const { blobs, clock, log } = this.#options;
+    const { bucket, clock, log } = this.#options;
     while (this.#leaving.length > 0) {
       await clock.sleep(LINGER_MS);
       const before = clock.now() - LINGER_MS;
       const due = this.#leaving.filter(({ since }) => since <= before);
       this.#leaving = this.#leaving.filter((one) => !due.includes(one));
-      await blobs
-        .remove(due.map(({ address }) => address))
+      await bucket
+        .remove(due.map(({ key }) => key))
         .catch((thrown) => log.debug({ stage: "markers" }, `locks stay behind: ${thrown.message}`));
     }
   }

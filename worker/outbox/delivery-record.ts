@@ -5,7 +5,7 @@ import { destinationKey } from "../deliver/deliver.ts";
 import { KamadoError } from "../errors.ts";
 import { Destination, describeIssues, type Job, JobId } from "../job/envelope.ts";
 import { Result } from "../job/result.ts";
-import { type Blobs, formatAddress, type ObjectAddress, parseAddress } from "../storage/bucket.ts";
+import { addressOf, type Bucket, parseAddress } from "../storage/bucket.ts";
 
 const Moment = z.iso.datetime();
 
@@ -58,36 +58,33 @@ export function packRecord(
 export const iso = (at: number): string => new Date(at).toISOString();
 
 /** The record as a message body, what is too long put into the bucket first. */
-export async function writeRecord(record: DeliveryRecord, blobs: Blobs, bucket: string): Promise<string> {
+export async function writeRecord(record: DeliveryRecord, bucket: Bucket): Promise<string> {
   const mark = { type: "kamado.delivery", version: 1 } as const;
   const body = JSON.stringify({ ...mark, ...record });
   if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
   const { result, input, ...rest } = record;
   // A job that failed and is sent back may succeed while its failure is still on its way.
   const name = `${destinationKey(record.destination)}-${result.status}`;
-  const address = { bucket, key: `outbox/${record.job.id}/${name}.json` };
-  await blobs.put(address, JSON.stringify({ result, input }), { contentType: "application/json" });
-  return JSON.stringify({ ...mark, ...rest, carried: formatAddress(address), status: result.status });
+  const key = `outbox/${record.job.id}/${name}.json`;
+  await bucket.put(key, JSON.stringify({ result, input }), { contentType: "application/json" });
+  return JSON.stringify({ ...mark, ...rest, carried: addressOf(bucket, key), status: result.status });
 }
 
 /** Throws `invalid_envelope` for what is no record, and what reading the bucket throws. */
-export async function readDeliveryRecord(
-  body: string,
-  blobs: Blobs,
-  bucket: string,
-): Promise<DeliveryRecord> {
+export async function readDeliveryRecord(body: string, bucket: Bucket): Promise<DeliveryRecord> {
   const { carried, type: _, version: __, status: ___, ...fields } = parse(Message, body);
   if (carried === undefined) return parse(DeliveryRecord, JSON.stringify(fields));
-  const address = within(bucket, carried);
-  if (!address) throw new KamadoError("invalid_envelope", "carried: the address is not one of the outbox.");
-  const { bytes } = await blobs.get(address, { maxBytes: CARRIED_LIMIT });
+  const key = keyWithin(bucket, carried);
+  if (key === null)
+    throw new KamadoError("invalid_envelope", "carried: the address is not one of the outbox.");
+  const { bytes } = await bucket.get(key, { maxBytes: CARRIED_LIMIT });
   return { ...fields, ...parse(Carried, new TextDecoder().decode(bytes)) };
 }
 
 /** Removes what lies in the bucket for a message that nobody needs any more. Throws what the bucket throws. */
-export async function discardCarried(body: string, blobs: Blobs, bucket: string): Promise<void> {
-  const address = within(bucket, peekRecord(body)?.carried);
-  if (address) await blobs.remove([address]);
+export async function discardCarried(body: string, bucket: Bucket): Promise<void> {
+  const key = keyWithin(bucket, peekRecord(body)?.carried);
+  if (key !== null) await bucket.remove([key]);
 }
 
 /** What can be read of a record without the bucket, for showing it; null when it is none. */
@@ -109,9 +106,9 @@ export function renewRecord<P extends Pick<DeliveryRecord, "since">>(record: P, 
 }
 
 // A message that leads elsewhere was not written by us.
-function within(bucket: string, carried = ""): ObjectAddress | null {
+function keyWithin({ name }: Bucket, carried = ""): string | null {
   const address = parseAddress(carried);
-  return address?.bucket === bucket && address.key.startsWith("outbox/") ? address : null;
+  return address?.bucket === name && address.key.startsWith("outbox/") ? address.key : null;
 }
 
 function parse<T>(schema: z.ZodType<T>, text: string): T {

@@ -12,7 +12,7 @@ import type { JobEvents } from "../logging/job-events.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Message } from "../queue/queue.ts";
 import type { Ending } from "../runner/settle.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import type { Attempt, DeliveryLog } from "./delivery-log.ts";
 import { type DeliveryRecord, discardCarried, peekRecord, readDeliveryRecord } from "./delivery-record.ts";
 import { triesByReceipts } from "./schedule.ts";
@@ -23,8 +23,7 @@ export type RetryDeliveryOptions = {
   deliveryLog: DeliveryLog;
   deadLetters: DeadLetters;
   acks: Acks;
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   jobEvents: JobEvents;
   /** The schedule, when it is another than the usual one. */
   delaysMs?: readonly number[] | undefined;
@@ -59,16 +58,16 @@ const wasDelivered = (past: readonly Attempt[] | null, status: string | undefine
 
 /** Never throws: whatever happens, the message is deleted, hidden, or left to come again. */
 export function createRetryDelivery(options: RetryDeliveryOptions) {
-  const { tryDelivery, deliveryLog, deadLetters, acks, blobs, bucket, jobEvents, delaysMs, clock } = options;
+  const { tryDelivery, deliveryLog, deadLetters, acks, bucket, jobEvents, delaysMs, clock } = options;
 
   // Nobody asks for it again, for the log says that it was delivered; an object that stays costs room and nothing else.
-  const discard = (body: string) => discardCarried(body, blobs, bucket).catch(() => {});
+  const discard = (body: string) => discardCarried(body, bucket).catch(() => {});
 
   /** The record, and what the log says of it; no record when what it carried was removed, delivered. */
   async function unpack(body: string): Promise<{ record: DeliveryRecord | null; past: Attempt[] | null }> {
     const note = peekRecord(body);
     const past = note && (await deliveryLog.of(note.job.id, destinationKey(note.destination)));
-    const record = await readDeliveryRecord(body, blobs, bucket).catch((thrown) => {
+    const record = await readDeliveryRecord(body, bucket).catch((thrown) => {
       if (wasDelivered(past, note?.status) && isGone(thrown)) return null;
       if (past || !isGone(thrown)) throw thrown;
       throw new KamadoError("storage_unavailable", "The delivery log cannot be read.", { cause: thrown });

@@ -7,7 +7,7 @@ import { KamadoError } from "../errors.ts";
 import type { Receipt } from "../job/result.ts";
 import type { Attempt } from "../outbox/delivery-log.ts";
 import { type DeliveryRecord, iso, renewRecord, writeRecord } from "../outbox/delivery-record.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import { ID_ATTRIBUTE, type Message, type Queue } from "./queue.ts";
 
 export type DeadLetters = {
@@ -20,15 +20,14 @@ export type DeadLetters = {
 export type DeadLettersOptions = {
   messages: Pick<Queue, "send">;
   deliveries: Pick<Queue, "send">;
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   worker: string;
   clock: Pick<Clock, "wall">;
   log(entry: object, text: string): void;
 };
 
 export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
-  const { messages, deliveries, blobs, bucket, worker, clock, log } = options;
+  const { messages, deliveries, bucket, worker, clock, log } = options;
 
   async function put(queue: Pick<Queue, "send">, letter: Letter, error: KamadoError): Promise<void> {
     const { body, group, about, more } = letter;
@@ -66,7 +65,7 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
       const about = { job: record.job.id, to: labelOf(record.destination) };
       // A round of its own, begun after the last try: whoever sends it back as it is, this is a new delivery.
       const renewed = renewRecord(record, clock.wall() + 1);
-      const body = await writeRecord(renewed, blobs, bucket);
+      const body = await writeRecord(renewed, bucket);
       await put(deliveries, { body, group: null, about, more }, error);
     },
   };

@@ -9,14 +9,15 @@ import { createModel } from "../model/model.ts";
 import { Meter } from "../model/usage.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Buckets } from "../storage/bucket.ts";
 import type { HandlerDependencies } from "./execute-handler.ts";
 import { createInputs } from "./inputs.ts";
 
 export type Parts = {
   config: Config;
   registry: Registry;
-  blobs: Blobs;
+  /** The buckets that jobs may read from. */
+  buckets: Buckets;
   outbound: Outbound;
   client: EngineClient;
   jobEvents: JobEvents;
@@ -26,7 +27,7 @@ export type Parts = {
 export function createHandlerDependencies({
   config,
   registry,
-  blobs,
+  buckets,
   outbound,
   client,
   jobEvents,
@@ -34,7 +35,7 @@ export function createHandlerDependencies({
 }: Parts): HandlerDependencies {
   return {
     registry,
-    inputs: createInputs({ blobs, outbound, buckets: config.buckets }),
+    inputs: createInputs({ outbound, buckets }),
     modelFor({ model, priority, signal }) {
       const meter = new Meter();
       return { model: createModel({ client, meter, signal, model, priority }), used: () => meter.used() };

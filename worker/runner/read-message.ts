@@ -6,7 +6,7 @@ import { KamadoError } from "../errors.ts";
 import { type Job, type Parsed, parseBody } from "../job/envelope.ts";
 import { ObjectRule } from "../job/object-rules.ts";
 import type { Message, Queue } from "../queue/queue.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Buckets } from "../storage/bucket.ts";
 
 /** Bodies behind a pointer may be this long. Bytes. */
 const POINTED_BODY_LIMIT = 16 * 1024 * 1024;
@@ -14,19 +14,20 @@ const POINTED_BODY_LIMIT = 16 * 1024 * 1024;
 export type ReadJob = (message: Message, signal: AbortSignal) => Promise<Exclude<Parsed, { is: "pointer" }>>;
 
 export function createReadJob(options: {
-  blobs: Blobs;
-  buckets: readonly string[];
+  /** The buckets that a pointer may name. */
+  buckets: Buckets;
   rules: readonly ObjectRule[];
 }): ReadJob {
-  const { blobs, buckets, rules } = options;
+  const { buckets, rules } = options;
 
-  const follow = async (bucket: string, key: string, signal: AbortSignal): Promise<string> => {
-    if (!buckets.includes(bucket))
+  const follow = async (name: string, key: string, signal: AbortSignal): Promise<string> => {
+    const bucket = buckets.get(name);
+    if (!bucket)
       throw new KamadoError(
         "object_forbidden",
-        `The pointer names the bucket ${bucket}, which is not allowed.`,
+        `The pointer names the bucket ${name}, which is not allowed.`,
       );
-    const { bytes } = await blobs.get({ bucket, key }, { maxBytes: POINTED_BODY_LIMIT, signal });
+    const { bytes } = await bucket.get(key, { maxBytes: POINTED_BODY_LIMIT, signal });
     return new TextDecoder().decode(bytes);
   };
 
