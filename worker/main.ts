@@ -22,7 +22,7 @@ import { EngineClient } from "./model/engine-client.ts";
 import { loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound } from "./outbound/outbound.ts";
 import { openDeliveries } from "./outbox/open-outbox.ts";
-import { OUTBOX_HINTS, shownOf } from "./queue/queue.ts";
+import { OUTBOX_HINTS, shownOf } from "./queue/health.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerDependencies } from "./runner/handler-context.ts";
 import { Quarantine } from "./runner/quarantine.ts";

@@ -1,5 +1,5 @@
 // One consumer a queue, all on the same slots. Seen from outside they are one.
-import type { QueueHealth } from "../queue/queue.ts";
+import type { QueueHealth } from "../queue/health.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { WeightedSlots } from "./weighted-slots.ts";
 

@@ -1,11 +1,13 @@
 // One delivery in the outbox: the result, where it goes, and what is known of its tries. What travels is the message of
 // the deliveries queue; what is too long for one lies in the bucket, and the message says where.
 import { z } from "zod";
-import { destinationKey } from "../deliver/deliver.ts";
+import { destinationKey, labelOf } from "../deliver/deliver.ts";
 import { KamadoError } from "../errors.ts";
 import { Destination, describeIssues, type Job, JobId } from "../job/envelope.ts";
 import { Result } from "../job/result.ts";
+import type { Undeliverable } from "../queue/dead-letter.ts";
 import { addressOf, type Bucket, parseAddress } from "../storage/bucket.ts";
+import type { Attempt } from "./delivery-log.ts";
 
 const Moment = z.iso.datetime();
 
@@ -104,6 +106,27 @@ export function renewRecord<P extends Pick<DeliveryRecord, "since">>(record: P, 
   const since = iso(Math.max(now, Date.parse(record.since)));
   return { ...record, since, notBefore: since, tries: 0 };
 }
+
+/** The delivery as a dead letter; `tries` are those that the delivery log knows. */
+export async function asDeadLetter(
+  record: DeliveryRecord,
+  tries: readonly Attempt[],
+  bucket: Bucket,
+  now: number,
+): Promise<Undeliverable> {
+  // Its body begins a new round of tries, after the last try: whoever sends it back unchanged starts a new delivery.
+  const body = await writeRecord(renewRecord(record, now + 1), bucket);
+  return {
+    body,
+    group: null,
+    attributes: { "first-at": record.since, receives: record.tries, receipt: record.result.receipt },
+    history: tries.slice(-10).map(inShort),
+    about: { job: record.job.id, to: labelOf(record.destination) },
+  };
+}
+
+const inShort = ({ at, outcome, status, error }: Attempt) =>
+  [at, outcome, error, status].filter((word) => word !== undefined).join(" ");
 
 // A message that leads elsewhere was not written by us.
 function keyWithin({ name }: Bucket, carried = ""): string | null {

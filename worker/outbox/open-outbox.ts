@@ -47,16 +47,8 @@ export type Deliveries = {
 
 export function openDeliveries(options: DeliveriesOptions): Deliveries {
   const { queues, bucket, worker, clock, log } = options;
-  const put = (messages: Queue) =>
-    createDeadLetters({
-      messages,
-      deliveries: queues.deadDeliveries,
-      bucket,
-      worker,
-      clock,
-      log: (entry, text) => log.warn({ ...entry }, text),
-    });
-  const deadLetters = put(queues.dead);
+  const deadLetters = createDeadLetters({ queue: queues.dead, worker, clock, log });
+  const deadDeliveries = createDeadLetters({ queue: queues.deadDeliveries, worker, clock, log });
   const deliveryLog = createDeliveryLog({ bucket, log });
   const marks = new DisabledDestinations({ bucket, clock });
   const tryDelivery = createTryDelivery({ ...options, marks });
@@ -64,7 +56,13 @@ export function openDeliveries(options: DeliveriesOptions): Deliveries {
   const outbox = queue ? createOutbox({ queue, bucket, clock }) : noOutbox;
   return {
     deadLetters,
-    deliverAll: createDeliverAll({ ...options, tryDelivery, outbox, deadLetters, deliveryLog }),
+    deliverAll: createDeliverAll({
+      ...options,
+      tryDelivery,
+      outbox,
+      deadLetters: deadDeliveries,
+      deliveryLog,
+    }),
     outboxConsumer:
       queue &&
       createOutboxStation({
@@ -72,7 +70,7 @@ export function openDeliveries(options: DeliveriesOptions): Deliveries {
         queue,
         tryDelivery,
         deliveryLog,
-        deadLetters: put(queues.deadDeliveries),
+        deadLetters: deadDeliveries,
       }),
   };
 }

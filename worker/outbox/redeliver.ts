@@ -14,7 +14,13 @@ import type { Message } from "../queue/queue.ts";
 import type { Ending } from "../runner/settle.ts";
 import type { Bucket } from "../storage/bucket.ts";
 import type { Attempt, DeliveryLog } from "./delivery-log.ts";
-import { type DeliveryRecord, discardCarried, peekRecord, readDeliveryRecord } from "./delivery-record.ts";
+import {
+  asDeadLetter,
+  type DeliveryRecord,
+  discardCarried,
+  peekRecord,
+  readDeliveryRecord,
+} from "./delivery-record.ts";
 import { triesByReceipts } from "./schedule.ts";
 import type { TryDelivery } from "./try-delivery.ts";
 
@@ -92,11 +98,11 @@ export function createRetryDelivery(options: RetryDeliveryOptions) {
     });
     // What another worker may hold by now is not ours to put aside; that it was tried is true all the same.
     const isOurs = await lease.confirm();
-    if (isOurs && tried.is === "refused")
-      await deadLetters.delivery({ ...record, tries: tried.attempt.attempt }, tried.error, [
-        ...(past ?? []),
-        tried.attempt,
-      ]);
+    if (isOurs && tried.is === "refused") {
+      const dead = { ...record, tries: tried.attempt.attempt };
+      const tries = [...(past ?? []), tried.attempt];
+      await deadLetters.send(await asDeadLetter(dead, tries, bucket, clock.wall()), tried.error);
+    }
     const isWritten = await deliveryLog.add(record.job.id, tried.attempt);
     if (!isOurs) return "leave";
     if (tried.is === "delivered" && isWritten) await discard(message.body);
