@@ -1,6 +1,6 @@
 // `kamado worker` as a process whose queue goes away, or that is itself stopped in the middle of a job and wakes later.
 import { expect, test } from "vitest";
-import { readLock } from "../../worker/job-lock/lock-object.ts";
+import { readLock } from "../../worker/job-lock/lock.ts";
 import { s3Bucket } from "../../worker/storage/s3.ts";
 import { wayTo } from "./outage-proxy.ts";
 import { type Worker, workersYard } from "./workers.ts";

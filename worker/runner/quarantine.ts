@@ -1,5 +1,5 @@
 // Lets jobs into the engine beside each other, and a suspect by itself. In order of arrival, so that a suspect is not
-// kept waiting by those who came after it. Who is a suspect is decided in poison.ts.
+// kept waiting by those who came after it. Who is a suspect is decided in job-lock/engine-deaths.ts.
 
 type Entrant = { alone: boolean; enter(): void };
 
