@@ -9,7 +9,7 @@ import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
 import { Meter } from "../worker/model/usage.ts";
 import { createWorker } from "../worker/worker.ts";
-import { FakeBlobs } from "./fakes/bucket.ts";
+import { FakeBucket } from "./fakes/bucket.ts";
 import { FakeClock } from "./fakes/clock.ts";
 import { FakeQueue } from "./fakes/queue.ts";
 
@@ -35,7 +35,7 @@ export type RigOptions = {
   shared?: {
     clock: FakeClock;
     queue: FakeQueue;
-    blobs: FakeBlobs;
+    bucket: FakeBucket;
     dead: FakeQueue;
     outbox?: FakeQueue;
     deadDeliveries?: FakeQueue;
@@ -51,7 +51,7 @@ export function createRig(options: RigOptions = {}) {
   const queue =
     shared?.queue ??
     new FakeQueue(options.fifo ? "jobs.fifo" : "jobs", { clock, fifo: options.fifo ?? false });
-  const blobs = shared?.blobs ?? new FakeBlobs({ clock });
+  const bucket = shared?.bucket ?? new FakeBucket({ clock });
   const outbox = shared?.outbox ?? new FakeQueue("deliveries", { clock });
   const deadDeliveries = shared?.deadDeliveries ?? new FakeQueue("dead-deliveries", { clock });
   const runs: Run[] = [];
@@ -79,7 +79,8 @@ export function createRig(options: RigOptions = {}) {
   const worker = createWorker(
     {
       queues: { jobs: [{ queue, weight: 1 }], dead, deliveries: outbox, deadDeliveries },
-      blobs,
+      bucket,
+      buckets: new Map([[bucket.name, bucket]]),
       rules: [],
       handlers: {
         registry: new Map([["work", work as unknown as Handler]]),
@@ -110,8 +111,6 @@ export function createRig(options: RigOptions = {}) {
       close: async () => {},
     },
     {
-      bucket: "kamado",
-      buckets: ["kamado"],
       workerName: "rig",
       slots: "slots" in options ? options.slots : 2,
       prefetch: options.prefetch ?? 2,
@@ -139,7 +138,7 @@ export function createRig(options: RigOptions = {}) {
     dead,
     outbox,
     deadDeliveries,
-    blobs,
+    bucket,
     worker,
     consumer: worker.jobConsumer,
     /** Works the outbox. It does nothing until a test starts it. */
@@ -156,7 +155,7 @@ export function createRig(options: RigOptions = {}) {
         group === undefined ? {} : { group },
       ),
     stored: (id: string): Result | null => {
-      const found = blobs.objects.get(`s3://kamado/results/${id}.json`);
+      const found = bucket.objects.get(`s3://kamado/results/${id}.json`);
       return found ? JSON.parse(Buffer.from(found.bytes).toString()) : null;
     },
     run,

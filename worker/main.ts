@@ -14,7 +14,7 @@ import { createOutbound } from "./outbound/outbound.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
-import { s3Blobs } from "./storage/s3.ts";
+import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
 /** A worker as configured. `engine` is one that answers, or that is still loading its model. */
@@ -32,7 +32,7 @@ async function connect(config: Config, cloud: Cloud, engine: { url: string }, lo
   const call = callTimeoutMs(config.visibilitySeconds);
   const queueAt = (url: string) => sqsQueue(clients.sqs, url, { call });
   const queues = cloud.queues ?? [{ url: cloud.queueUrl, weight: 1 }];
-  const blobs = s3Blobs(clients.s3);
+  const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const destinations = loadDestinations(config.destinationsFile);
   const outbound = createOutbound({ destinations });
   const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
@@ -44,9 +44,10 @@ async function connect(config: Config, cloud: Cloud, engine: { url: string }, lo
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : queueAt(cloud.deliveriesQueueUrl),
       deadDeliveries: queueAt(cloud.deadDeliveriesQueueUrl),
     },
-    blobs,
+    bucket: buckets.get(config.bucket)!,
+    buckets,
     rules: loadRules(config.rulesFile),
-    handlers: createHandlerServices({ registry, blobs, buckets: config.buckets, outbound, client }),
+    handlers: createHandlerServices({ registry, buckets, outbound, client }),
     engine: {
       url: engine.url,
       model: config.engine.model.replace(/^.*\//, ""),

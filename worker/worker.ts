@@ -13,12 +13,13 @@ import { errorOf, JobEvents } from "./logging/job-events.ts";
 import type { Log } from "./logging/log.ts";
 import type { EngineClient } from "./model/engine-client.ts";
 import { openDeliveries } from "./outbox/open-outbox.ts";
-import { OUTBOX_HINTS, type Queue, shownOf } from "./queue/queue.ts";
+import { OUTBOX_HINTS, shownOf } from "./queue/health.ts";
+import type { Queue } from "./queue/queue.ts";
 import type { HandlerServices } from "./runner/handler-context.ts";
 import { Quarantine } from "./runner/quarantine.ts";
 import { createReadMessage, enqueueAll, priorityOf } from "./runner/read-message.ts";
 import { runJob } from "./runner/run-job.ts";
-import type { Blobs } from "./storage/bucket.ts";
+import type { Bucket, Buckets } from "./storage/bucket.ts";
 import { createResults } from "./storage/results.ts";
 
 /** Everything that reaches outside the process. */
@@ -31,7 +32,10 @@ export type Parts = {
     deliveries: Queue | undefined;
     deadDeliveries: Queue;
   };
-  blobs: Blobs;
+  /** Results, locks, logs and the outbox. */
+  bucket: Bucket;
+  /** The buckets that jobs may name. */
+  buckets: Buckets;
   rules: readonly ObjectRule[];
   handlers: HandlerServices;
   engine: { url: string; model: string; isDemo: boolean; health: EngineClient["health"] };
@@ -45,8 +49,6 @@ export type Parts = {
 
 export type Settings = Pick<
   Config,
-  | "bucket"
-  | "buckets"
   | "workerName"
   | "slots"
   | "prefetch"
@@ -62,13 +64,13 @@ export type Settings = Pick<
 export type Worker = ReturnType<typeof createWorker>;
 
 export function createWorker(parts: Parts, settings: Settings) {
-  const { queues, blobs, rules, topicArn, clock, log } = parts;
-  const shared = { ...settings, blobs, worker: settings.workerName, clock, log };
+  const { queues, bucket, buckets, rules, topicArn, clock, log } = parts;
+  const shared = { ...settings, bucket, worker: settings.workerName, clock, log };
   const jobEvents = new JobEvents(log);
-  const results = createResults(shared);
+  const results = createResults(bucket);
   const claims = createJobClaims(shared);
   const concurrency = new ConcurrencyLimit(settings, log);
-  const health = healthChecks(parts, settings, concurrency);
+  const health = healthChecks(parts, concurrency);
   const fallback = topicArn === undefined ? [] : [{ sns: topicArn }];
   const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
     ...shared,
@@ -80,7 +82,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     delaysMs: settings.deliveryDelaysMs,
   });
   const dependencies = {
-    readMessage: createReadMessage({ blobs, buckets: settings.buckets, rules }),
+    readMessage: createReadMessage({ buckets, rules }),
     claims,
     results,
     quarantine: new Quarantine(),
@@ -146,7 +148,7 @@ export function createWorker(parts: Parts, settings: Settings) {
           ? shownOf(queues.deliveries!.url, outboxConsumer.health, OUTBOX_HINTS)
           : null,
         engine: { ...parts.engine, answers: health.engine.isHealthy },
-        bucket: { name: settings.bucket, answers: !health.bucket.isDown },
+        bucket: { name: bucket.name, answers: !health.bucket.isDown },
         topic: topicArn ?? null,
         running: jobConsumer.running,
         waiting: jobConsumer.waiting,
@@ -158,18 +160,14 @@ export function createWorker(parts: Parts, settings: Settings) {
 }
 
 /** No job is pulled while one of these does not answer. */
-function healthChecks(
-  { blobs, engine, clock, log }: Parts,
-  { bucket }: Settings,
-  concurrency: ConcurrencyLimit,
-) {
+function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: ConcurrencyLimit) {
   const probeEngine = async () => {
     const health = await engine.health();
     if (health.is === "ready") concurrency.setEngineSlots(health.slots);
     return health.is === "ready";
   };
   const probeBucket = () =>
-    blobs.exists({ bucket, key: "results/" }).then(
+    bucket.exists("results/").then(
       () => true,
       () => false,
     );

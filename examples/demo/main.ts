@@ -14,7 +14,7 @@ import { paint } from "../../worker/logging/terminal.ts";
 import { openWorker } from "../../worker/main.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { createResults } from "../../worker/storage/results.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 import { startTodoService } from "../todo-service/service.ts";
 import { Progress } from "./progress.ts";
 import { type Inbox, startWebhookReceiver, subscribe } from "./receivers.ts";
@@ -40,10 +40,9 @@ export async function demo(flags: Variables, options: { json: boolean }): Promis
     bucket: config.bucket,
   };
   const { jobs, uploads } = await scenario(places);
-  const blobs = s3Blobs(clients.s3);
+  const bucket = s3Bucket(clients.s3, config.bucket);
   for (const title of TODOS) await post(places.todosUrl, { title });
-  for (const { key, bytes } of uploads)
-    await blobs.put({ bucket: config.bucket, key }, bytes, { contentType: "image/png" });
+  for (const { key, bytes } of uploads) await bucket.put(key, bytes, { contentType: "image/png" });
 
   const out = options.json ? process.stderr : process.stdout;
   const say = (text: string) => out.write(`${text}\n`);
@@ -59,7 +58,7 @@ export async function demo(flags: Variables, options: { json: boolean }): Promis
   await Promise.race([progress.allEnded, sleep(DEADLINE_MS, undefined, { ref: false })]);
   progress.stop();
 
-  const results = createResults({ blobs, bucket: config.bucket });
+  const results = createResults(bucket);
   const arrived = async (job: DemoJob) => {
     const todos = (await (await fetch(places.todosUrl)).json()) as Todo[];
     return job.deliver.every((destination) =>

@@ -13,7 +13,7 @@ import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { createDeliveryLog } from "../../worker/outbox/delivery-log.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 import { type Receiver, startReceiver, status } from "../fakes/receiver.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 
@@ -68,7 +68,7 @@ const send = (id: string) =>
     }),
   );
 const logOf = (id: string) =>
-  createDeliveryLog({ blobs: s3Blobs(clients.s3), bucket: aws.resources.bucket, log: silentLog }).all(id);
+  createDeliveryLog({ bucket: s3Bucket(clients.s3, aws.resources.bucket), log: silentLog }).all(id);
 const idsOf = (id: string) =>
   receiver.received
     .filter(({ body }) => JSON.parse(body).data.id === id)

@@ -1,7 +1,7 @@
 // All three ports' promises on one more AWS: started before the suites, stopped after them, or skipped with the reason.
 import { afterAll, beforeAll, describe, test } from "vitest";
 import type { AwsClients, AwsConfig } from "../../worker/aws/clients.ts";
-import { blobsCases } from "./bucket.cases.ts";
+import { bucketCases } from "./bucket.cases.ts";
 import { Made } from "./made.ts";
 import { patientClients, s3Harness, sqsHarness } from "./over-aws.ts";
 import { queueCases } from "./queue.cases.ts";
@@ -19,7 +19,7 @@ export type Started = {
 /** What this AWS cannot show, port by port. */
 export type NotShown = {
   sqs?: Exceptions<typeof queueCases>;
-  s3?: Exceptions<typeof blobsCases>;
+  s3?: Exceptions<typeof bucketCases>;
   sns?: Exceptions<typeof topicCases>;
 };
 
@@ -56,7 +56,7 @@ export function promisesOn(
       }
     }, HOOK_MS);
     runSuite("SQS", queueCases, () => sqsHarness(clients, made, started!.missingQueueUrl), sqs);
-    runSuite("S3", blobsCases, () => s3Harness(clients, made), s3);
+    runSuite("S3", bucketCases, () => s3Harness(clients, made), s3);
     runSuite("SNS", topicCases, () => snsHarness(clients, made), sns);
   });
 }

@@ -6,8 +6,8 @@ import { CreateQueueCommand, GetQueueAttributesCommand } from "@aws-sdk/client-s
 import type { NodeHttpHandler } from "@smithy/node-http-handler";
 import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
-import type { BlobsHarness } from "./bucket.cases.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
+import type { BucketHarness } from "./bucket.cases.ts";
 import { Made } from "./made.ts";
 import type { QueueHarness } from "./queue.cases.ts";
 
@@ -50,12 +50,12 @@ export function sqsHarness({ sqs }: AwsClients, made = new Made(), missingUrl = 
   };
 }
 
-export async function s3Harness({ s3 }: AwsClients, made = new Made()): Promise<BlobsHarness> {
+export async function s3Harness({ s3 }: AwsClients, made = new Made()): Promise<BucketHarness> {
   const bucket = `kamado-test-${randomUUID()}`;
   const region = await s3.config.region();
   // Everywhere but where S3 began the region must be said.
   const elsewhere = { CreateBucketConfiguration: { LocationConstraint: region as BucketLocationConstraint } };
   await s3.send(new CreateBucketCommand({ Bucket: bucket, ...(region !== "us-east-1" && elsewhere) }));
   made.buckets.push(bucket);
-  return { blobs: s3Blobs(s3), bucket };
+  return { bucket: s3Bucket(s3, bucket), missing: s3Bucket(s3, `no-such-bucket-${randomUUID()}`) };
 }

@@ -85,8 +85,8 @@ test("when the engine stays away, other workers get what waits here", async () =
   await rig.send("a");
   await rig.clock.advance(400 * SECOND);
   expect(rig.consumer.waiting).toBe(0);
-  const { clock, queue, blobs, dead } = rig;
-  const other = createRig({ shared: { clock, queue, blobs, dead } });
+  const { clock, queue, bucket, dead } = rig;
+  const other = createRig({ shared: { clock, queue, bucket, dead } });
   other.consumer.start();
   await other.complete("a");
   expect(rig.stored("a")?.status).toBe("succeeded");

@@ -15,16 +15,15 @@ const HOOK = { callback: "https://hooks.example/t0k3n" };
 const MINUTE = 60_000;
 
 function boxOf(
-  { dead, deadDeliveries, queue, outbox, blobs, clock }: Rig,
+  { dead, deadDeliveries, queue, outbox, bucket, clock }: Rig,
   options: { jobs?: readonly [Queue, ...Queue[]]; clock?: Pick<Clock, "wall"> } = {},
 ): DeadLetterQueues {
   return new DeadLetterQueues({
     dead: { jobs: dead, deliveries: deadDeliveries },
     origin: { jobs: options.jobs ?? [queue], deliveries: outbox },
-    blobs,
-    bucket: "kamado",
-    results: createResults({ blobs, bucket: "kamado" }),
-    marks: new DisabledDestinations({ blobs, bucket: "kamado", clock }),
+    bucket,
+    results: createResults(bucket),
+    marks: new DisabledDestinations({ bucket, clock }),
     clock: options.clock ?? clock,
   });
 }
@@ -124,7 +123,7 @@ test.each([
   ["behind a pointer", JSON.stringify(["x", { s3BucketName: "kamado", s3Key: "in/a.json" }])],
 ])("a job without an id of its own, %s, keeps the one it ran under, twice too", async (_, body) => {
   const rig = createRig({ maxAttempts: 1 });
-  await rig.blobs.put({ bucket: "kamado", key: "in/a.json" }, BARE, { contentType: "application/json" });
+  await rig.bucket.put("in/a.json", BARE, { contentType: "application/json" });
   const id = await rig.queue.send(body);
   rig.consumer.start();
   for (let i = 0; i < 2; i++) {
@@ -210,7 +209,7 @@ test("a failed result that cannot be removed keeps its job among the dead: sent 
   const rig = await failedJob();
   const box = boxOf(rig);
   const [letter] = await box.open();
-  rig.blobs.next("remove", { is: "fail" });
+  rig.bucket.next("remove", { is: "fail" });
   await expect(box.redrive(letter!)).rejects.toMatchObject({ code: "storage_unavailable" });
   expect(rig.queue.messages).toEqual([]);
   expect(rig.dead.messages).toHaveLength(1);
@@ -253,10 +252,10 @@ test("what a delivery carries in the bucket goes when the last dead letter that 
     carried,
     status: "succeeded",
   });
-  await rig.blobs.put({ bucket: "kamado", key: "outbox/a/d-succeeded.json" }, "{}", {
+  await rig.bucket.put("outbox/a/d-succeeded.json", "{}", {
     contentType: "application/json",
   });
-  await rig.blobs.put({ bucket: "kamado", key: "in/other" }, "{}", { contentType: "application/json" });
+  await rig.bucket.put("in/other", "{}", { contentType: "application/json" });
   for (const one of [body, body, body.replace("outbox/a/d-succeeded.json", "in/other")])
     await rig.deadDeliveries.send(one);
   const box = boxOf(rig);
@@ -264,10 +263,10 @@ test("what a delivery carries in the bucket goes when the last dead letter that 
   const isThere = [];
   for (const letter of [foreign!, first!, second!]) {
     await box.purge(letter);
-    isThere.push(rig.blobs.objects.has(carried));
+    isThere.push(rig.bucket.objects.has(carried));
   }
   expect(isThere).toEqual([true, true, false]);
-  expect(rig.blobs.objects.has("s3://kamado/in/other")).toBe(true);
+  expect(rig.bucket.objects.has("s3://kamado/in/other")).toBe(true);
   expect(rig.deadDeliveries.messages).toEqual([]);
 });
 

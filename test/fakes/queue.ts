@@ -3,7 +3,8 @@
 import { type Clock, systemClock } from "../../worker/async/clock.ts";
 import type { Letter, LetterQueue } from "../../worker/dead-letters/dead-letter-queue.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import { type EntryResult, ID_ATTRIBUTE, type Message, type QueueHealth } from "../../worker/queue/queue.ts";
+import type { QueueHealth } from "../../worker/queue/health.ts";
+import { type EntryResult, ID_ATTRIBUTE, type Message } from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send";
 

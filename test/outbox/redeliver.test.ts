@@ -47,20 +47,20 @@ async function waitOnly(rig: Rig, ms: number): Promise<void> {
   await rig.clock.advance(ms);
   await stopping;
 }
-const share = ({ clock, queue, blobs, dead, outbox, deadDeliveries }: Rig) => ({
+const share = ({ clock, queue, bucket, dead, outbox, deadDeliveries }: Rig) => ({
   clock,
   queue,
-  blobs,
+  bucket,
   dead,
   outbox,
   deadDeliveries,
 });
 const object = (rig: Rig, part: string) => {
-  const found = [...rig.blobs.objects].find(([address]) => address.includes(part));
+  const found = [...rig.bucket.objects].find(([address]) => address.includes(part));
   return found && JSON.parse(Buffer.from(found[1].bytes).toString());
 };
 const logOf = (rig: Rig): Attempt[] =>
-  [...rig.blobs.objects]
+  [...rig.bucket.objects]
     .filter(([address]) => address.includes("/deliveries/a"))
     .flatMap(([, { bytes }]) => JSON.parse(Buffer.from(bytes).toString()).attempts as Attempt[])
     .toSorted((a, b) => a.at.localeCompare(b.at));
@@ -238,11 +238,11 @@ describe("when the parts it needs fail", () => {
   test("without a delivery log deliveries go on, and still end", async () => {
     const { rig, tries } = rigWith(() => answer(503));
     await work(rig);
-    const { put, get } = rig.blobs;
+    const { put, get } = rig.bucket;
     const refuse = async () => Promise.reject(new KamadoError("object_forbidden", "not allowed"));
-    Object.assign(rig.blobs, { put: refuse, get: refuse });
+    Object.assign(rig.bucket, { put: refuse, get: refuse });
     await waitOnly(rig, 80 * HOUR);
-    Object.assign(rig.blobs, { put, get });
+    Object.assign(rig.bucket, { put, get });
     expect(tries().length).toBeGreaterThan(5);
     expect(tries().length).toBeLessThan(100);
     expect(rig.deadDeliveries.messages).toHaveLength(1);
@@ -260,7 +260,7 @@ describe("when the parts it needs fail", () => {
 
 describe("a delivery too long for a message", () => {
   const long = { name: "a", more: "x".repeat(1_100_000) };
-  const objects = (rig: Rig) => [...rig.blobs.objects.keys()].filter((key) => key.includes("/outbox/"));
+  const objects = (rig: Rig) => [...rig.bucket.objects.keys()].filter((key) => key.includes("/outbox/"));
 
   /** One that is in the outbox, and in the bucket, because its receiver was down. */
   async function waiting() {
@@ -272,8 +272,8 @@ describe("a delivery too long for a message", () => {
         if (now.error) throw now.error;
       },
     });
-    await rig.blobs.put(
-      { bucket: "kamado", key: "in/a.json" },
+    await rig.bucket.put(
+      "in/a.json",
       JSON.stringify({ id: "a", kind: "none", input: long, deliver: [{ rest: "https://down.example/" }] }),
       { contentType: "application/json" },
     );

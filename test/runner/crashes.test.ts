@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { type Delivery, deliveryId, nameOf } from "../../worker/deliver/deliver.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import { FakeBlobs } from "../fakes/bucket.ts";
+import { FakeBucket } from "../fakes/bucket.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { FakeQueue } from "../fakes/queue.ts";
 import { createRig, type Rig, type Run } from "../rig.ts";
@@ -49,7 +49,7 @@ function world() {
   const clock = new FakeClock();
   const queues = ["jobs", "dead", "outbox", "deadDeliveries"].map((name) => new FakeQueue(name, { clock }));
   const [queue, dead, outbox, deadDeliveries] = queues as [FakeQueue, FakeQueue, FakeQueue, FakeQueue];
-  return { clock, queue, dead, outbox, deadDeliveries, blobs: new FakeBlobs({ clock }) };
+  return { clock, queue, dead, outbox, deadDeliveries, bucket: new FakeBucket({ clock }) };
 }
 
 /** What receivers that honour keys did, and how often each key came. The one that is down works again at the third try. */
@@ -80,7 +80,7 @@ function worker(shared: ReturnType<typeof world>, receivers: Receivers, life: Li
     dead: life.of(shared.dead, "dead", ["send"]),
     outbox: life.of(shared.outbox, "outbox", ["send", "remove"]),
     deadDeliveries: life.of(shared.deadDeliveries, "dead-deliveries", ["send"]),
-    blobs: life.of(shared.blobs, "bucket", ["put"]),
+    bucket: life.of(shared.bucket, "bucket", ["put"]),
   };
   return createRig({
     shared: alive,

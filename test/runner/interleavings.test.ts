@@ -1,8 +1,8 @@
 // Two workers, one queue, one bucket, and their calls to the bucket and the receivers answered in any order: a job has
 // one run and one result, and whoever else holds it answers with that.
 import { expect, test } from "vitest";
-import type { Blobs } from "../../worker/storage/bucket.ts";
-import { FakeBlobs } from "../fakes/bucket.ts";
+import type { Bucket } from "../../worker/storage/bucket.ts";
+import { FakeBucket } from "../fakes/bucket.ts";
 import { FakeClock, settled } from "../fakes/clock.ts";
 import { FakeQueue } from "../fakes/queue.ts";
 import fc from "../properties.ts";
@@ -11,8 +11,8 @@ import { createRig, type Rig } from "../rig.ts";
 const RUNS = Number(process.env.INTERLEAVINGS ?? 100);
 
 /** The same bucket, each call of which begins and is answered when the scheduler says so. */
-function scheduled(blobs: FakeBlobs, scheduler: fc.Scheduler): FakeBlobs {
-  return new Proxy(blobs, {
+function scheduled(bucket: FakeBucket, scheduler: fc.Scheduler): FakeBucket {
+  return new Proxy(bucket, {
     get(target, key) {
       const member = Reflect.get(target, key, target);
       if (typeof member !== "function" || key === "next") return member;
@@ -60,10 +60,10 @@ test.each([
       fc.asyncProperty(fc.scheduler(), fc.integer({ min: 1, max: 3 }), async (scheduler, copies) => {
         const clock = new FakeClock();
         const queue = new FakeQueue("jobs", { clock });
-        const store = new FakeBlobs({ clock });
+        const store = new FakeBucket({ clock });
         store.ignoresConditions = ignoresConditions;
-        const blobs = scheduled(store, scheduler) satisfies Blobs;
-        const shared = { clock, queue, blobs, dead: new FakeQueue("dead", { clock }) };
+        const bucket = scheduled(store, scheduler) satisfies Bucket;
+        const shared = { clock, queue, bucket, dead: new FakeQueue("dead", { clock }) };
         const rigs = [1, 2].map(() => createRig({ shared, slots: 2, prefetch: 0, visibilitySeconds: 120 }));
         for (const name of ["a", "b"]) for (let copy = 0; copy < copies; copy++) await rigs[0]!.send(name);
         for (const { consumer } of rigs) consumer.start();
@@ -93,8 +93,8 @@ test("one run of a job whose message goes from worker to worker while its visibi
       async (scheduler, losses) => {
         const clock = new FakeClock();
         const queue = new FakeQueue("jobs", { clock });
-        const blobs = scheduled(new FakeBlobs({ clock }), scheduler);
-        const shared = { clock, queue, blobs, dead: new FakeQueue("dead", { clock }) };
+        const bucket = scheduled(new FakeBucket({ clock }), scheduler);
+        const shared = { clock, queue, bucket, dead: new FakeQueue("dead", { clock }) };
         const rigs = [1, 2].map(() => createRig({ shared, slots: 2, prefetch: 0, visibilitySeconds: 120 }));
         const id = await rigs[0]!.send("a");
         for (const { consumer } of rigs) consumer.start();

@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 import { awsServer, blackHole } from "../fakes/aws-server.ts";
 
 const CREDENTIALS = { accessKeyId: "a", secretAccessKey: "b" };
@@ -11,12 +11,12 @@ const limits = (ms: number) => ({ connectionTimeout: ms, requestTimeout: ms, soc
 /** For servers that are silent; of one that speaks, a busy machine must not make another. */
 const SHORT = limits(200);
 const LONG = limits(20_000);
-const ADDRESS = { bucket: "kamado", key: "in/x" };
+const KEY = "in/x";
 
-function blobsAt(endpoint: string, timeouts = LONG) {
+function bucketAt(endpoint: string, timeouts = LONG) {
   const clients = makeAwsClients({ endpoint, region: "us-east-1", credentials: CREDENTIALS }, timeouts);
   onTestFinished(() => clients.destroy());
-  return s3Blobs(clients.s3);
+  return s3Bucket(clients.s3, "kamado");
 }
 
 const closed = (response: ServerResponse) => new Promise((resolve) => response.once("close", resolve));
@@ -29,7 +29,7 @@ describe("an object longer than the limit costs no more than the limit", () => {
       response.writeHead(200, { "content-length": 50_000_000 });
       response.flushHeaders();
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 20_000_000 });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 20_000_000 });
     await expect(reading).rejects.toMatchObject({ code: "input_too_large" });
     await gone.promise;
   });
@@ -44,7 +44,7 @@ describe("an object longer than the limit costs no more than the limit", () => {
       response.on("drain", more);
       more();
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 1_000_000 });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 1_000_000 });
     await expect(reading).rejects.toMatchObject({ code: "input_too_large" });
     await gone.promise;
   });
@@ -62,7 +62,7 @@ describe("a write on a condition", () => {
         .writeHead(status, { "content-type": "application/xml" })
         .end(`<Error><Code>${code}</Code></Error>`);
     });
-    const writing = blobsAt(server.endpoint).putIf(ADDRESS, "{}", "absent");
+    const writing = bucketAt(server.endpoint).putIf(KEY, "{}", "absent");
     await expect(writing).rejects.toMatchObject({ code: "storage_unavailable", ...error });
   });
 });
@@ -84,11 +84,11 @@ describe("no call hangs", () => {
 
   test("a store that never answers is unavailable", async () => {
     await using server = await blackHole();
-    const blobs = blobsAt(server.endpoint, SHORT);
+    const bucket = bucketAt(server.endpoint, SHORT);
     const unavailable = { code: "storage_unavailable" };
-    await expect(blobs.get(ADDRESS, { maxBytes: 10 })).rejects.toMatchObject(unavailable);
-    await expect(blobs.put(ADDRESS, "x", { contentType: "text/plain" })).rejects.toMatchObject(unavailable);
-    await expect(blobs.exists(ADDRESS)).rejects.toMatchObject(unavailable);
+    await expect(bucket.get(KEY, { maxBytes: 10 })).rejects.toMatchObject(unavailable);
+    await expect(bucket.put(KEY, "x", { contentType: "text/plain" })).rejects.toMatchObject(unavailable);
+    await expect(bucket.exists(KEY)).rejects.toMatchObject(unavailable);
   });
 
   test("a store that falls silent in the middle of an object is unavailable", async () => {
@@ -96,7 +96,7 @@ describe("no call hangs", () => {
       response.writeHead(200, { "content-length": 1_000 });
       response.write("only this");
     });
-    const reading = blobsAt(server.endpoint, SHORT).get(ADDRESS, { maxBytes: 10_000 });
+    const reading = bucketAt(server.endpoint, SHORT).get(KEY, { maxBytes: 10_000 });
     await expect(reading).rejects.toMatchObject({ code: "storage_unavailable" });
   });
 
@@ -105,7 +105,7 @@ describe("no call hangs", () => {
       response.writeHead(200, { "content-length": 1_000 });
       response.write("only this", () => response.destroy());
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10_000 });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 10_000 });
     await expect(reading).rejects.toMatchObject({ code: "storage_unavailable" });
   });
 
@@ -116,7 +116,7 @@ describe("no call hangs", () => {
       response.writeHead(200, { "content-length": 1_000 });
       response.write("only this", () => cut.abort(reason));
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10_000, signal: cut.signal });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 10_000, signal: cut.signal });
     await expect(reading).rejects.toBe(reason);
   });
 });
@@ -138,13 +138,13 @@ describe("why an object cannot be read is told apart", () => {
       const xml = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>no</Message></Error>`;
       response.writeHead(status, { "content-type": "application/xml" }).end(xml);
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10 });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 10 });
     await expect(reading).rejects.toMatchObject({ code: expected });
   });
 
   test("asking whether an object is there without the right to is forbidden, not absent", async () => {
     await using server = await awsServer((_, response) => void response.writeHead(403).end());
-    await expect(blobsAt(server.endpoint).exists(ADDRESS)).rejects.toMatchObject({
+    await expect(bucketAt(server.endpoint).exists(KEY)).rejects.toMatchObject({
       code: "object_forbidden",
     });
   });

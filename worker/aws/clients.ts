@@ -1,5 +1,5 @@
 // The three AWS clients from one frozen config: endpoint, timeouts, keep-alive, few retries. What is said with them
-// belongs to queue/, blobs/ and deliver/; backing off over minutes belongs to the loops that call those.
+// belongs to queue/, storage/ and deliver/; backing off over minutes belongs to the loops that call those.
 import { S3Client } from "@aws-sdk/client-s3";
 import { SNSClient } from "@aws-sdk/client-sns";
 import { SQSClient } from "@aws-sdk/client-sqs";

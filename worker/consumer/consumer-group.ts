@@ -1,5 +1,5 @@
 // One consumer for each queue, all on the same slots. From outside they look like one.
-import type { QueueHealth } from "../queue/queue.ts";
+import type { QueueHealth } from "../queue/health.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { WeightedSlots } from "./weighted-slots.ts";
 

@@ -7,7 +7,7 @@ import { resultKey } from "../job/result.ts";
 import { discardCarried, peekRecord, renewRecord } from "../outbox/delivery-record.ts";
 import type { DisabledDestinations } from "../outbox/disabled-destinations.ts";
 import { ID_ATTRIBUTE, isFifo, type Queue } from "../queue/queue.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
 import type { LetterQueue } from "./dead-letter-queue.ts";
 import { type DeadLetter, originalId, queueOf, readDeadLetter } from "./read.ts";
@@ -16,8 +16,7 @@ export type DeadLetterQueuesOptions = {
   dead: { jobs: LetterQueue; deliveries: LetterQueue };
   /** The first of the jobs' queues gets what does not say where it came from. */
   origin: { jobs: readonly [Queue, ...Queue[]]; deliveries: Queue | undefined };
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   results: Results;
   marks: DisabledDestinations;
   clock: Pick<Clock, "wall">;
@@ -78,10 +77,10 @@ export class DeadLetterQueues {
   }
 
   async #redriveJob(dead: DeadLetter): Promise<string | undefined> {
-    const { origin, results, blobs, bucket } = this.#options;
+    const { origin, results, bucket } = this.#options;
     // A stored failure would answer in the job's place; a success, if there is one, is to be delivered.
     const stored = await results.find(dead.id);
-    if (stored?.status === "failed") await blobs.remove([{ bucket, key: resultKey(dead.id) }]);
+    if (stored?.status === "failed") await bucket.remove([resultKey(dead.id)]);
     const { id, from, group, letter } = dead;
     const own = queueOf(from, origin.jobs);
     const queue = own ?? origin.jobs[0];
@@ -112,12 +111,12 @@ export class DeadLetterQueues {
 
   /** Removes a letter for good, and what only it needs in the bucket. */
   async purge(dead: DeadLetter): Promise<undefined> {
-    const { blobs, bucket } = this.#options;
+    const { bucket } = this.#options;
     const carriedBy = ({ letter }: DeadLetter) => peekRecord(letter.body)?.carried;
     const carried = carriedBy(dead);
     const others = [...this.#held.keys()].filter((other) => other !== dead);
     if (carried !== undefined && !others.some((other) => carriedBy(other) === carried))
-      await discardCarried(dead.letter.body, blobs, bucket);
+      await discardCarried(dead.letter.body, bucket);
     await this.#remove(dead);
   }
 

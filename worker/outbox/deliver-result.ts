@@ -7,9 +7,10 @@ import type { Destination, Job } from "../job/envelope.ts";
 import { forDelivery, type Result } from "../job/result.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Message } from "../queue/queue.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
 import type { Attempt, DeliveryLog } from "./delivery-log.ts";
-import { packRecord } from "./delivery-record.ts";
+import { asDeadLetter, packRecord } from "./delivery-record.ts";
 import type { Outbox } from "./outbox.ts";
 import { isHeldBack, type Right, type TryDelivery } from "./try-delivery.ts";
 
@@ -19,7 +20,9 @@ export type DeliverAllOptions = {
   /** Where a result goes when its job names no destination. */
   fallback: readonly Destination[];
   results: Pick<Results, "address">;
-  deadLetters: Pick<DeadLetters, "delivery">;
+  /** Of deliveries. */
+  deadLetters: Pick<DeadLetters, "send">;
+  bucket: Bucket;
   deliveryLog: Pick<DeliveryLog, "addInHand">;
   clock: Pick<Clock, "wall">;
 };
@@ -35,7 +38,7 @@ export type DeliverAll = (
 ) => Promise<void>;
 
 export function createDeliverAll(options: DeliverAllOptions): DeliverAll {
-  const { tryDelivery, outbox, fallback, results, deadLetters, deliveryLog, clock } = options;
+  const { tryDelivery, outbox, fallback, results, deadLetters, deliveryLog, bucket, clock } = options;
   const delivered = new Delivered();
 
   async function one(job: Job, carried: Result, destination: Destination, note: Note, right: Right) {
@@ -46,10 +49,10 @@ export function createDeliverAll(options: DeliverAllOptions): DeliverAll {
     if (tried.is === "delivered") return;
     // It may have waited long for its turn; what another worker has by now is for that one to put anywhere.
     if (!(await right.isOurs())) throw new KamadoError("lease_lost", "Another worker has the job.");
-    if (tried.is === "refused")
-      await deadLetters.delivery({ ...record, tries: isHeldBack(tried.error) ? 0 : 1 }, tried.error, [
-        tried.attempt,
-      ]);
+    if (tried.is === "refused") {
+      const dead = { ...record, tries: isHeldBack(tried.error) ? 0 : 1 };
+      await deadLetters.send(await asDeadLetter(dead, [tried.attempt], bucket, clock.wall()), tried.error);
+    }
     if (tried.is === "later") await outbox(record, tried);
   }
 

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 
 const Attempt = z.object({
   at: z.string(),
@@ -41,12 +41,8 @@ export type DeliveryLog = {
   all(job: string): Promise<Attempt[]>;
 };
 
-export function createDeliveryLog(options: {
-  blobs: Blobs;
-  bucket: string;
-  log: Pick<Log, "warn">;
-}): DeliveryLog {
-  const { blobs, bucket, log } = options;
+export function createDeliveryLog(options: { bucket: Bucket; log: Pick<Log, "warn"> }): DeliveryLog {
+  const { bucket, log } = options;
   // Not under results/: a job may be called anything, also what a log beside its neighbour's result would be.
   const inHand = (job: string) => `deliveries/${job}.json`;
   const own = (job: string, key: string) => `deliveries/${job}/${key}.json`;
@@ -54,7 +50,7 @@ export function createDeliveryLog(options: {
 
   async function read(key: string): Promise<Attempt[]> {
     try {
-      const { bytes } = await blobs.get({ bucket, key }, { maxBytes: LIMIT, ...patience() });
+      const { bytes } = await bucket.get(key, { maxBytes: LIMIT, ...patience() });
       return parse(new TextDecoder().decode(bytes));
     } catch (thrown) {
       if (toKamadoError(thrown, "storage_unavailable").code === "object_not_found") return [];
@@ -66,7 +62,7 @@ export function createDeliveryLog(options: {
     try {
       const kept = [...(await read(key)), ...attempts].slice(-KEPT);
       const body = JSON.stringify({ job, attempts: kept });
-      await blobs.put({ bucket, key }, body, { contentType: "application/json", ...patience() });
+      await bucket.put(key, body, { contentType: "application/json", ...patience() });
       return true;
     } catch (thrown) {
       const error = toKamadoError(thrown, "storage_unavailable");
@@ -87,7 +83,7 @@ export function createDeliveryLog(options: {
         () => null,
       ),
     async all(job) {
-      const owns = (await blobs.list(bucket, own(job, "").replace(/\.json$/, ""))).map(({ key }) => key);
+      const owns = (await bucket.list(own(job, "").replace(/\.json$/, ""))).map(({ key }) => key);
       return inOrder((await Promise.all([inHand(job), ...owns].map(read))).flat());
     },
   };

@@ -1,11 +1,13 @@
 // One delivery in the outbox: the result, where it goes, and what is known of its tries. What travels is the message of
 // the deliveries queue; what is too long for one lies in the bucket, and the message says where.
 import { z } from "zod";
-import { destinationKey } from "../deliver/deliver.ts";
+import { destinationKey, labelOf } from "../deliver/deliver.ts";
 import { KamadoError } from "../errors.ts";
 import { Destination, describeIssues, type Job, JobId } from "../job/envelope.ts";
 import { Result } from "../job/result.ts";
-import { type Blobs, formatAddress, type ObjectAddress, parseAddress } from "../storage/bucket.ts";
+import type { Undeliverable } from "../queue/dead-letter.ts";
+import { addressOf, type Bucket, parseAddress } from "../storage/bucket.ts";
+import type { Attempt } from "./delivery-log.ts";
 
 const Moment = z.iso.datetime();
 
@@ -58,36 +60,33 @@ export function packRecord(
 export const iso = (at: number): string => new Date(at).toISOString();
 
 /** The record as a message body, what is too long put into the bucket first. */
-export async function writeRecord(record: DeliveryRecord, blobs: Blobs, bucket: string): Promise<string> {
+export async function writeRecord(record: DeliveryRecord, bucket: Bucket): Promise<string> {
   const mark = { type: "kamado.delivery", version: 1 } as const;
   const body = JSON.stringify({ ...mark, ...record });
   if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
   const { result, input, ...rest } = record;
   // A job that failed and is sent back may succeed while its failure is still on its way.
   const name = `${destinationKey(record.destination)}-${result.status}`;
-  const address = { bucket, key: `outbox/${record.job.id}/${name}.json` };
-  await blobs.put(address, JSON.stringify({ result, input }), { contentType: "application/json" });
-  return JSON.stringify({ ...mark, ...rest, carried: formatAddress(address), status: result.status });
+  const key = `outbox/${record.job.id}/${name}.json`;
+  await bucket.put(key, JSON.stringify({ result, input }), { contentType: "application/json" });
+  return JSON.stringify({ ...mark, ...rest, carried: addressOf(bucket, key), status: result.status });
 }
 
 /** Throws `invalid_envelope` for what is no record, and what reading the bucket throws. */
-export async function readDeliveryRecord(
-  body: string,
-  blobs: Blobs,
-  bucket: string,
-): Promise<DeliveryRecord> {
+export async function readDeliveryRecord(body: string, bucket: Bucket): Promise<DeliveryRecord> {
   const { carried, type: _, version: __, status: ___, ...fields } = parse(Message, body);
   if (carried === undefined) return parse(DeliveryRecord, JSON.stringify(fields));
-  const address = within(bucket, carried);
-  if (!address) throw new KamadoError("invalid_envelope", "carried: the address is not one of the outbox.");
-  const { bytes } = await blobs.get(address, { maxBytes: CARRIED_LIMIT });
+  const key = keyWithin(bucket, carried);
+  if (key === null)
+    throw new KamadoError("invalid_envelope", "carried: the address is not one of the outbox.");
+  const { bytes } = await bucket.get(key, { maxBytes: CARRIED_LIMIT });
   return { ...fields, ...parse(Carried, new TextDecoder().decode(bytes)) };
 }
 
 /** Removes what lies in the bucket for a message that nobody needs any more. Throws what the bucket throws. */
-export async function discardCarried(body: string, blobs: Blobs, bucket: string): Promise<void> {
-  const address = within(bucket, peekRecord(body)?.carried);
-  if (address) await blobs.remove([address]);
+export async function discardCarried(body: string, bucket: Bucket): Promise<void> {
+  const key = keyWithin(bucket, peekRecord(body)?.carried);
+  if (key !== null) await bucket.remove([key]);
 }
 
 /** What can be read of a record without the bucket, for showing it; null when it is none. */
@@ -108,10 +107,31 @@ export function renewRecord<P extends Pick<DeliveryRecord, "since">>(record: P, 
   return { ...record, since, notBefore: since, tries: 0 };
 }
 
+/** The delivery as a dead letter; `tries` are those that the delivery log knows. */
+export async function asDeadLetter(
+  record: DeliveryRecord,
+  tries: readonly Attempt[],
+  bucket: Bucket,
+  now: number,
+): Promise<Undeliverable> {
+  // Its body begins a new round of tries, after the last try: whoever sends it back unchanged starts a new delivery.
+  const body = await writeRecord(renewRecord(record, now + 1), bucket);
+  return {
+    body,
+    group: null,
+    attributes: { "first-at": record.since, receives: record.tries, receipt: record.result.receipt },
+    history: tries.slice(-10).map(inShort),
+    about: { job: record.job.id, to: labelOf(record.destination) },
+  };
+}
+
+const inShort = ({ at, outcome, status, error }: Attempt) =>
+  [at, outcome, error, status].filter((word) => word !== undefined).join(" ");
+
 // A message that leads elsewhere was not written by us.
-function within(bucket: string, carried = ""): ObjectAddress | null {
+function keyWithin({ name }: Bucket, carried = ""): string | null {
   const address = parseAddress(carried);
-  return address?.bucket === bucket && address.key.startsWith("outbox/") ? address : null;
+  return address?.bucket === name && address.key.startsWith("outbox/") ? address.key : null;
 }
 
 function parse<T>(schema: z.ZodType<T>, text: string): T {

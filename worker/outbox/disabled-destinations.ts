@@ -6,7 +6,7 @@ import type { Clock } from "../async/clock.ts";
 import { destinationKey, labelOf } from "../deliver/deliver.ts";
 import { toKamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 
 const Mark = z.object({ to: z.string(), at: z.string(), reason: z.string() });
 export type Mark = z.output<typeof Mark>;
@@ -16,13 +16,11 @@ const REMEMBERED = 1_000;
 const PATIENCE_MS = 5_000;
 
 export class DisabledDestinations {
-  readonly #blobs: Blobs;
-  readonly #bucket: string;
+  readonly #bucket: Bucket;
   readonly #clock: Pick<Clock, "now" | "wall">;
   readonly #seen = new Map<string, { mark: Mark | null; at: number }>();
 
-  constructor(options: { blobs: Blobs; bucket: string; clock: Pick<Clock, "now" | "wall"> }) {
-    this.#blobs = options.blobs;
+  constructor(options: { bucket: Bucket; clock: Pick<Clock, "now" | "wall"> }) {
     this.#bucket = options.bucket;
     this.#clock = options.clock;
   }
@@ -42,18 +40,18 @@ export class DisabledDestinations {
     const mark = { to: labelOf(destination), at: new Date(this.#clock.wall()).toISOString(), reason };
     const key = destinationKey(destination);
     this.#remember(key, mark);
-    await this.#blobs.put(this.#at(key), JSON.stringify(mark), { contentType: "application/json" });
+    await this.#bucket.put(keyOf(key), JSON.stringify(mark), { contentType: "application/json" });
   }
 
   /** By its key, for who knows only that. */
   async turnOn(destination: Destination | string): Promise<void> {
     const key = typeof destination === "string" ? destination : destinationKey(destination);
-    await this.#blobs.remove([this.#at(key)]);
+    await this.#bucket.remove([keyOf(key)]);
     this.#seen.delete(key);
   }
 
   async all(): Promise<(Mark & { key: string })[]> {
-    const found = await this.#blobs.list(this.#bucket, "destinations/");
+    const found = await this.#bucket.list("destinations/");
     const keys = found
       .map(({ key }) => /^destinations\/([0-9a-f]+)\.off$/.exec(key)?.[1])
       .filter((key) => key !== undefined);
@@ -64,7 +62,7 @@ export class DisabledDestinations {
   async #read(key: string): Promise<Mark | null> {
     try {
       const signal = AbortSignal.timeout(PATIENCE_MS);
-      const { bytes } = await this.#blobs.get(this.#at(key), { maxBytes: 64 * 1024, signal });
+      const { bytes } = await this.#bucket.get(keyOf(key), { maxBytes: 64 * 1024, signal });
       return Mark.parse(JSON.parse(new TextDecoder().decode(bytes)));
     } catch (thrown) {
       if (toKamadoError(thrown, "storage_unavailable").code === "object_not_found") return null;
@@ -78,6 +76,6 @@ export class DisabledDestinations {
     if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.keys().next().value!);
     return mark;
   }
-
-  #at = (key: string) => ({ bucket: this.#bucket, key: `destinations/${key}.off` });
 }
+
+const keyOf = (destination: string) => `destinations/${destination}.off`;

@@ -9,7 +9,7 @@ import type { JobEvents } from "../logging/job-events.ts";
 import type { Log } from "../logging/log.ts";
 import { createDeadLetters, type DeadLetters } from "../queue/dead-letter.ts";
 import type { Queue } from "../queue/queue.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
 import { createDeliverAll, type DeliverAll } from "./deliver-result.ts";
 import { createDeliveryLog, type DeliveryLog } from "./delivery-log.ts";
@@ -21,8 +21,7 @@ import { createTryDelivery, type TryDelivery } from "./try-delivery.ts";
 export type DeliveriesOptions = {
   deliver: Deliver;
   queues: { dead: Queue; deliveries: Queue | undefined; deadDeliveries: Queue };
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   /** Where a result goes when its job names no destination. */
   fallback: readonly Destination[];
   results: Pick<Results, "address">;
@@ -45,26 +44,23 @@ export type Deliveries = {
 };
 
 export function openDeliveries(options: DeliveriesOptions): Deliveries {
-  const { queues, blobs, bucket, worker, clock, log } = options;
-  const put = (messages: Queue) =>
-    createDeadLetters({
-      messages,
-      deliveries: queues.deadDeliveries,
-      blobs,
-      bucket,
-      worker,
-      clock,
-      log: (entry, text) => log.warn({ ...entry }, text),
-    });
-  const deadLetters = put(queues.dead);
-  const deliveryLog = createDeliveryLog({ blobs, bucket, log });
-  const marks = new DisabledDestinations({ blobs, bucket, clock });
+  const { queues, bucket, worker, clock, log } = options;
+  const deadLetters = createDeadLetters({ queue: queues.dead, worker, clock, log });
+  const deadDeliveries = createDeadLetters({ queue: queues.deadDeliveries, worker, clock, log });
+  const deliveryLog = createDeliveryLog({ bucket, log });
+  const marks = new DisabledDestinations({ bucket, clock });
   const tryDelivery = createTryDelivery({ ...options, marks });
   const queue = queues.deliveries;
-  const outbox = queue ? createOutbox({ queue, blobs, bucket, clock }) : noOutbox;
+  const outbox = queue ? createOutbox({ queue, bucket, clock }) : noOutbox;
   return {
     deadLetters,
-    deliverAll: createDeliverAll({ ...options, tryDelivery, outbox, deadLetters, deliveryLog }),
+    deliverAll: createDeliverAll({
+      ...options,
+      tryDelivery,
+      outbox,
+      deadLetters: deadDeliveries,
+      deliveryLog,
+    }),
     outboxConsumer:
       queue &&
       createOutboxStation({
@@ -72,7 +68,7 @@ export function openDeliveries(options: DeliveriesOptions): Deliveries {
         queue,
         tryDelivery,
         deliveryLog,
-        deadLetters: put(queues.deadDeliveries),
+        deadLetters: deadDeliveries,
       }),
   };
 }
@@ -83,8 +79,7 @@ export type OutboxStationOptions = {
   tryDelivery: TryDelivery;
   deliveryLog: DeliveryLog;
   deadLetters: DeadLetters;
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   pollSeconds: number;
   visibilitySeconds?: number;
   delaysMs?: readonly number[] | undefined;

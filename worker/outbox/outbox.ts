@@ -4,7 +4,7 @@
 import type { Clock } from "../async/clock.ts";
 import type { KamadoError } from "../errors.ts";
 import type { Queue } from "../queue/queue.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import { type DeliveryRecord, iso, writeRecord } from "./delivery-record.ts";
 import { isHeldBack } from "./try-delivery.ts";
 
@@ -13,22 +13,21 @@ export type Outbox = (record: DeliveryRecord, next: { at: number; error: KamadoE
 
 export type OutboxOptions = {
   queue: Pick<Queue, "send">;
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   clock: Pick<Clock, "wall">;
 };
 
 /** The longest a queue holds a new message back. What is due later is put off by whoever receives it. */
 const LONGEST_DELAY_SECONDS = 900;
 
-export function createOutbox({ queue, blobs, bucket, clock }: OutboxOptions): Outbox {
+export function createOutbox({ queue, bucket, clock }: OutboxOptions): Outbox {
   return async (record, { at, error }) => {
     const now = clock.wall();
     const failure = { at: iso(now), code: error.code, message: error.message };
     const tries = record.tries + (isHeldBack(error) ? 0 : 1);
     const waiting = { ...record, tries, notBefore: iso(at), failure };
     const delaySeconds = Math.min(LONGEST_DELAY_SECONDS, Math.max(0, Math.ceil((at - now) / 1_000)));
-    await queue.send(await writeRecord(waiting, blobs, bucket), { delaySeconds });
+    await queue.send(await writeRecord(waiting, bucket), { delaySeconds });
   };
 }
 

@@ -11,9 +11,15 @@ import { KamadoError, toKamadoError } from "../errors.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Message } from "../queue/queue.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import type { Attempt, DeliveryLog } from "./delivery-log.ts";
-import { type DeliveryRecord, discardCarried, peekRecord, readDeliveryRecord } from "./delivery-record.ts";
+import {
+  asDeadLetter,
+  type DeliveryRecord,
+  discardCarried,
+  peekRecord,
+  readDeliveryRecord,
+} from "./delivery-record.ts";
 import { triesByReceipts } from "./schedule.ts";
 import type { TryDelivery } from "./try-delivery.ts";
 
@@ -21,8 +27,7 @@ export type RetryDeliveryOptions = {
   tryDelivery: TryDelivery;
   deliveryLog: DeliveryLog;
   deadLetters: DeadLetters;
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   jobEvents: JobEvents;
   /** The schedule, when it is another than the usual one. */
   delaysMs?: readonly number[] | undefined;
@@ -57,16 +62,16 @@ const wasDelivered = (past: readonly Attempt[] | null, status: string | undefine
 
 /** Never throws: whatever happens, the message is deleted, hidden, or left to come again. */
 export function createRetryDelivery(options: RetryDeliveryOptions) {
-  const { tryDelivery, deliveryLog, deadLetters, blobs, bucket, jobEvents, delaysMs, clock } = options;
+  const { tryDelivery, deliveryLog, deadLetters, bucket, jobEvents, delaysMs, clock } = options;
 
   // Nobody asks for it again, for the log says that it was delivered; an object that stays costs room and nothing else.
-  const discard = (body: string) => discardCarried(body, blobs, bucket).catch(() => {});
+  const discard = (body: string) => discardCarried(body, bucket).catch(() => {});
 
   /** The record, and what the log says of it; no record when what it carried was removed, delivered. */
   async function unpack(body: string): Promise<{ record: DeliveryRecord | null; past: Attempt[] | null }> {
     const note = peekRecord(body);
     const past = note && (await deliveryLog.of(note.job.id, destinationKey(note.destination)));
-    const record = await readDeliveryRecord(body, blobs, bucket).catch((thrown) => {
+    const record = await readDeliveryRecord(body, bucket).catch((thrown) => {
       if (wasDelivered(past, note?.status) && isGone(thrown)) return null;
       if (past || !isGone(thrown)) throw thrown;
       throw new KamadoError("storage_unavailable", "The delivery log cannot be read.", { cause: thrown });
@@ -91,11 +96,11 @@ export function createRetryDelivery(options: RetryDeliveryOptions) {
     });
     // What another worker may hold by now is not ours to put aside; that it was tried is true all the same.
     const isOurs = await lease.confirm();
-    if (isOurs && tried.is === "refused")
-      await deadLetters.delivery({ ...record, tries: tried.attempt.attempt }, tried.error, [
-        ...(past ?? []),
-        tried.attempt,
-      ]);
+    if (isOurs && tried.is === "refused") {
+      const dead = { ...record, tries: tried.attempt.attempt };
+      const tries = [...(past ?? []), tried.attempt];
+      await deadLetters.send(await asDeadLetter(dead, tries, bucket, clock.wall()), tried.error);
+    }
     const isWritten = await deliveryLog.add(record.job.id, tried.attempt);
     if (!isOurs) return "leave";
     if (tried.is === "delivered" && isWritten) await discard(message.body);

@@ -47,30 +47,3 @@ export interface Queue {
 
 /** The attribute that says which id a message had before it was put aside. */
 export const ID_ATTRIBUTE = "kamado-message";
-
-/** Why a queue cannot be reached; each is a health state of its own, because each is put right elsewhere. */
-export type QueueHealth = "ok" | "credentials" | "missing_queue" | "network" | "throttled" | "unknown";
-
-/** What to do about each. */
-export const QUEUE_HINTS = {
-  credentials:
-    "Check the AWS credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and that they may use the queue.",
-  missing_queue: "Check KAMADO_QUEUE_URL and AWS_REGION, or create the queue.",
-  network: "Check the network and AWS_ENDPOINT_URL; it is tried again by itself.",
-  throttled: "There are too many calls; it is tried again by itself, more slowly.",
-  unknown: "Check the network, the credentials and the queue's address.",
-} as const satisfies Record<Exclude<QueueHealth, "ok">, string>;
-
-/** The same for the outbox. */
-export const OUTBOX_HINTS = {
-  ...QUEUE_HINTS,
-  missing_queue:
-    "Check KAMADO_DELIVERIES_QUEUE_URL, or create the queue; until then a delivery that fails keeps its job's message.",
-} as const satisfies Record<Exclude<QueueHealth, "ok">, string>;
-
-/** A queue as people see it: its health, and what to do about it. */
-export const shownOf = (
-  url: string,
-  health: QueueHealth,
-  hints: Record<Exclude<QueueHealth, "ok">, string> = QUEUE_HINTS,
-) => ({ url, health, ...(health !== "ok" && { hint: hints[health] }) });

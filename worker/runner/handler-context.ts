@@ -10,7 +10,7 @@ import { createModel } from "../model/model.ts";
 import { Meter } from "../model/usage.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Buckets } from "../storage/bucket.ts";
 import { createInputs } from "./inputs.ts";
 
 /** The part of a receipt that the model's use decides. */
@@ -40,9 +40,8 @@ export type HandlerDependencies = HandlerServices & {
 
 export function createHandlerServices(options: {
   registry: Registry;
-  blobs: Blobs;
   /** The buckets that jobs may name. */
-  buckets: readonly string[];
+  buckets: Buckets;
   outbound: Outbound;
   client: EngineClient;
 }): HandlerServices {

@@ -5,7 +5,7 @@ import { KamadoError } from "../errors.ts";
 import { type Job, type Parsed, parseBody } from "../job/envelope.ts";
 import { ObjectRule } from "../job/object-rules.ts";
 import type { Message, Queue } from "../queue/queue.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Buckets } from "../storage/bucket.ts";
 
 /** The priority of a job that asks for none. */
 export const DEFAULT_PRIORITY = 5;
@@ -19,19 +19,19 @@ export type ReadMessage = (
 ) => Promise<Exclude<Parsed, { is: "pointer" }>>;
 
 export function createReadMessage(options: {
-  blobs: Blobs;
   /** The buckets that pointers may name. */
-  buckets: readonly string[];
+  buckets: Buckets;
   rules: readonly ObjectRule[];
 }): ReadMessage {
-  const { blobs, buckets, rules } = options;
+  const { buckets, rules } = options;
 
-  async function follow(bucket: string, key: string, signal: AbortSignal): Promise<string> {
-    if (!buckets.includes(bucket)) {
-      const why = `The pointer names the bucket ${bucket}, which is not allowed.`;
+  async function follow(name: string, key: string, signal: AbortSignal): Promise<string> {
+    const bucket = buckets.get(name);
+    if (!bucket) {
+      const why = `The pointer names the bucket ${name}, which is not allowed.`;
       throw new KamadoError("object_forbidden", why);
     }
-    const { bytes } = await blobs.get({ bucket, key }, { maxBytes: POINTED_BODY_LIMIT, signal });
+    const { bytes } = await bucket.get(key, { maxBytes: POINTED_BODY_LIMIT, signal });
     return new TextDecoder().decode(bytes);
   }
 

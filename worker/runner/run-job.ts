@@ -11,7 +11,7 @@ import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { failed, type Result } from "../job/result.ts";
-import { isPoison, mustRunAlone, totalOf } from "../job-lock/engine-deaths.ts";
+import { killsEngine, mustRunAlone, totalOf } from "../job-lock/engine-deaths.ts";
 import { JobClaim, type JobClaims } from "../job-lock/job-claim.ts";
 import type { JobLock } from "../job-lock/lock.ts";
 import type { JobEvents } from "../logging/job-events.ts";
@@ -146,7 +146,7 @@ async function execute(
 function afterEngineDeath(outcome: Outcome, lock: JobLock, wasAlone: boolean): Outcome {
   if (outcome.is !== "retry" || outcome.error.code !== "engine_died" || !outcome.about) return outcome;
   const deaths = lock.countDeath(wasAlone);
-  if (!isPoison(deaths)) return outcome;
+  if (!killsEngine(deaths)) return outcome;
   const { job, receipt } = outcome.about;
   const error = new KamadoError(
     "engine_died",

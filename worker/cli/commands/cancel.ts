@@ -8,7 +8,7 @@ import { JobId } from "../../job/envelope.ts";
 import { type Canceled, cancelJob } from "../../job-lock/cancellations.ts";
 import { EXIT } from "../../logging/terminal.ts";
 import { createResults } from "../../storage/results.ts";
-import { s3Blobs } from "../../storage/s3.ts";
+import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
 import { flagsOf } from "../flags.ts";
 
@@ -34,8 +34,8 @@ async function cancel(id: string): Promise<Canceled> {
   const config = loadConfig();
   const clients = makeAwsClients(cloudOrLocal(config).aws);
   try {
-    const store = { blobs: s3Blobs(clients.s3), bucket: config.bucket };
-    return await cancelJob(id, { ...store, results: createResults(store), clock: systemClock });
+    const bucket = s3Bucket(clients.s3, config.bucket);
+    return await cancelJob(id, { bucket, results: createResults(bucket), clock: systemClock });
   } finally {
     clients.destroy();
   }

@@ -14,7 +14,7 @@ import { createDeliveryLog, type DeliveryLog } from "../../outbox/delivery-log.t
 import { DisabledDestinations } from "../../outbox/disabled-destinations.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
 import { createResults } from "../../storage/results.ts";
-import { s3Blobs } from "../../storage/s3.ts";
+import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
 import { type Flags, flagsOf } from "../flags.ts";
 import { factsOf, sayDone, viewAlive, viewDeadLetter, viewList } from "./dead-view.ts";
@@ -207,12 +207,12 @@ export async function run(
   if (queue !== undefined && queue !== "jobs" && queue !== "deliveries")
     throw new KamadoError("invalid_input", "--queue: give jobs or deliveries.");
   const clients = makeAwsClients(cloud.aws);
-  const store = { blobs: s3Blobs(clients.s3), bucket: config.bucket };
-  const marks = new DisabledDestinations({ ...store, clock: systemClock });
+  const bucket = s3Bucket(clients.s3, config.bucket);
+  const marks = new DisabledDestinations({ bucket, clock: systemClock });
   const at = (url: string) => sqsQueue(clients.sqs, url);
   const others = (cloud.queues ?? []).filter(({ url }) => url !== cloud.queueUrl);
   const box = new DeadLetterQueues({
-    ...store,
+    bucket,
     dead: {
       jobs: letterQueue(clients.sqs, cloud.deadQueueUrl),
       deliveries: letterQueue(clients.sqs, cloud.deadDeliveriesQueueUrl),
@@ -221,14 +221,14 @@ export async function run(
       jobs: [at(cloud.queueUrl), ...others.map(({ url }) => at(url))],
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : at(cloud.deliveriesQueueUrl),
     },
-    results: createResults(store),
+    results: createResults(bucket),
     marks,
     clock: systemClock,
   });
   try {
     const lookAgain = () => box.open(queue);
     const letters = await lookAgain();
-    const deliveryLog = createDeliveryLog({ ...store, log: silentLog });
+    const deliveryLog = createDeliveryLog({ bucket, log: silentLog });
     process.exitCode = await act({ box, letters, lookAgain, marks, deliveryLog, flags });
   } finally {
     await box.close();

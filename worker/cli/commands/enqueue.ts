@@ -9,9 +9,9 @@ import { describeIssues, Job } from "../../job/envelope.ts";
 import type { Result } from "../../job/result.ts";
 import { EXIT, paint } from "../../logging/terminal.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
-import { type Blobs, formatAddress } from "../../storage/bucket.ts";
+import { addressOf, type Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
-import { s3Blobs } from "../../storage/s3.ts";
+import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
 import { type Flags, flagsOf } from "../flags.ts";
 import { readInput, replaceFiles } from "../read-input.ts";
@@ -50,9 +50,9 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
   const cloud = cloudOrLocal(config);
   const clients = makeAwsClients(cloud.aws);
   try {
-    const blobs = s3Blobs(clients.s3);
-    const job = await readJob(kind, flags, blobs, config.bucket);
-    const body = await bodyOf(job, blobs, config.bucket);
+    const bucket = s3Bucket(clients.s3, config.bucket);
+    const job = await readJob(kind, flags, bucket);
+    const body = await bodyOf(job, bucket);
     const group = typeof flags.group === "string" ? flags.group : job.id;
     const queue = sqsQueue(clients.sqs, cloud.queueUrl);
     const messageId = await queue.send(body, { group, deduplicationId: job.id });
@@ -61,7 +61,7 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
     const result = await waitFor(
       job.id,
-      createResults({ blobs, bucket: config.bucket }),
+      createResults(bucket),
       Number(flags.wait === true ? 300 : flags.wait),
     );
     return result ? tell(flags, result) : giveUp(job.id);
@@ -70,13 +70,13 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
   }
 }
 
-async function readJob(kind: string, flags: Flags, blobs: Blobs, bucket: string): Promise<Job> {
+async function readJob(kind: string, flags: Flags, bucket: Bucket): Promise<Job> {
   const id = typeof flags.id === "string" ? flags.id : randomUUID();
   const { value, folder } = await readInput(String(flags.input));
   const input = await replaceFiles(value, folder, async ({ name, bytes }) => {
-    const address = { bucket, key: `in/${id}/${name}` };
-    await blobs.put(address, bytes, { contentType: "application/octet-stream" });
-    return formatAddress(address);
+    const key = `in/${id}/${name}`;
+    await bucket.put(key, bytes, { contentType: "application/octet-stream" });
+    return addressOf(bucket, key);
   });
   const fields = { id, kind, input, deliver: destinations(flags.deliver), policy: policy(flags) };
   const parsed = Job.safeParse(fields);
@@ -107,14 +107,14 @@ function policy({ priority, timeout, expiresIn }: Flags): object {
   };
 }
 
-async function bodyOf(job: Job, blobs: Blobs, bucket: string): Promise<string> {
+async function bodyOf(job: Job, bucket: Bucket): Promise<string> {
   const body = JSON.stringify(job);
   if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
   const key = `in/${job.id}/job.json`;
-  await blobs.put({ bucket, key }, body, { contentType: "application/json" });
+  await bucket.put(key, body, { contentType: "application/json" });
   return JSON.stringify([
     "software.amazon.payloadoffloading.PayloadS3Pointer",
-    { s3BucketName: bucket, s3Key: key },
+    { s3BucketName: bucket.name, s3Key: key },
   ]);
 }
 

@@ -19,7 +19,7 @@ import { loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound } from "../../outbound/outbound.ts";
 import { executeHandler } from "../../runner/execute-handler.ts";
 import { createHandlerServices } from "../../runner/handler-context.ts";
-import { s3Blobs } from "../../storage/s3.ts";
+import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
 import { type Flags, flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { asDataUri, readInput, replaceFiles } from "../read-input.ts";
@@ -102,8 +102,8 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   await untilAborted<unknown>(ready, signal);
   const jobEvents = new JobEvents(log);
   jobEvents.subscribe(watch);
-  const blobs = s3Blobs(clients.s3);
-  const services = createHandlerServices({ registry, blobs, buckets: config.buckets, outbound, client });
+  const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
+  const services = createHandlerServices({ registry, buckets, outbound, client });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", receipt: "", sentAt: now, receiveCount: 1, group: null };
   return resultOf(
