@@ -66,17 +66,47 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** An error with a stable code. `cause` keeps the original; `detail` is for logs and dead letters. */
+/** Why a call to a queue, a topic or the bucket failed. Each reason is put right in another place. */
+export type AwsFailure = "credentials" | "missing_queue" | "network" | "throttled" | "unknown";
+
+/** What code needs to know about an error besides its code. Every field may be absent. */
+export type ErrorDetail = {
+  /** How long the other side wants to be left alone, in milliseconds. Only the HTTP header counts in seconds. */
+  retryAfterMs?: number | undefined;
+  /** The HTTP status that the other side answered. `KamadoError.status` is the one that Kamado answers. */
+  httpStatus?: number | undefined;
+  /** The delivery was held back: nothing was sent, so it does not count as a try. */
+  heldBack?: true;
+  /** False when the store refuses conditional writes. */
+  supportsConditions?: boolean;
+  awsFailure?: AwsFailure;
+  /** The field of the request that is at fault; OpenAI clients show it. */
+  param?: string | null;
+
+  // The rest is evidence for people who debug; no code decides by it.
+  /** The host that was asked. Never its whole address: paths and queries may hold secrets. */
+  host?: string;
+  /** The rule that refused an address. */
+  rule?: string;
+  /** What Node or undici calls a failure of the network, such as ECONNREFUSED. */
+  networkCode?: string;
+  /** The model's answer as it came, cut short. */
+  modelAnswer?: string;
+  /** The format that the first bytes of a file point to. */
+  looksLike?: string;
+  /** The start of what a receiver answered. */
+  receiverSaid?: string;
+};
+
+type ErrorOptions = { cause?: unknown; detail?: ErrorDetail | undefined };
+
+/** An error with a stable code. `cause` keeps the original error. */
 export class KamadoError extends Error {
   override readonly name = "KamadoError";
   readonly code: ErrorCode;
-  readonly detail: Record<string, unknown> | undefined;
+  readonly detail: ErrorDetail | undefined;
 
-  constructor(
-    code: ErrorCode,
-    message: string,
-    options: { cause?: unknown; detail?: Record<string, unknown> } = {},
-  ) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.detail = options.detail;

@@ -30,7 +30,7 @@ function two(options: RigOptions = {}) {
 }
 
 const refusing = async () =>
-  Promise.reject(new KamadoError("storage_unavailable", "501", { detail: { conditions: false } }));
+  Promise.reject(new KamadoError("storage_unavailable", "501", { detail: { supportsConditions: false } }));
 
 /** What stores make of conditions on writes. */
 const STORES: [string, Partial<FakeBlobs>][] = [

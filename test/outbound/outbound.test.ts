@@ -274,7 +274,7 @@ describe("failures", () => {
   ])("%i is %s", async (code, expected) => {
     receiver.respond(status(code, { "retry-after": "7" }));
     const error = await errorOf(friendly().getJson(receiver.url));
-    expect(error).toMatchObject({ code: expected, detail: { status: code, retryAfterMs: 7_000 } });
+    expect(error).toMatchObject({ code: expected, detail: { httpStatus: code, retryAfterMs: 7_000 } });
   });
 
   test("what is no JSON is rejected", async () => {

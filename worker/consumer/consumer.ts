@@ -171,7 +171,7 @@ export class Consumer {
   }
 
   #unreachable({ code, message, detail }: KamadoError): void {
-    const health = (detail?.health as Exclude<QueueHealth, "ok"> | undefined) ?? "unknown";
+    const health = detail?.awsFailure ?? "unknown";
     this.health = health;
     this.#options.log.error({ stage: "pull", code, health }, `${message} ${QUEUE_HINTS[health]}`);
   }

@@ -75,13 +75,13 @@ export class Pace {
     const retryAfterMs = line.quietUntil - this.#clock.now();
     if (retryAfterMs > 0)
       throw new KamadoError("delivery_failed", "The destination asked to be left alone for a while.", {
-        detail: { retryAfterMs, untried: true },
+        detail: { retryAfterMs, heldBack: true },
       });
   }
 
   #heed(line: Line, thrown: unknown): never {
-    const { status, retryAfterMs } = (thrown instanceof KamadoError && thrown.detail) || {};
-    if ((status === 429 || status === 503) && typeof retryAfterMs === "number")
+    const { httpStatus, retryAfterMs } = (thrown instanceof KamadoError && thrown.detail) || {};
+    if ((httpStatus === 429 || httpStatus === 503) && retryAfterMs !== undefined)
       line.quietUntil = this.#clock.now() + Math.min(retryAfterMs, LONGEST_QUIET_MS);
     throw thrown;
   }

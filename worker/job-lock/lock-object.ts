@@ -97,7 +97,7 @@ export async function keepsConditions(blobs: Blobs, probe: ObjectAddress): Promi
     const isThere = (await isKept("absent")) || (await isKept("absent"));
     return isThere && (await isKept({ etag: '"of no object"' }));
   } catch (thrown) {
-    if (toKamadoError(thrown, "storage_unavailable").detail?.conditions !== false) throw thrown;
+    if (toKamadoError(thrown, "storage_unavailable").detail?.supportsConditions !== false) throw thrown;
     // A store that refuses this too is out of order, and that says nothing about conditions.
     await blobs.put(probe, "{}", { contentType: "application/json" });
     return false;

@@ -22,7 +22,7 @@ export function refusal(
   const { message, type } = told(body);
   const words = `${type} ${shorten(message)}`;
   const said = `The engine answered ${status}: ${shorten(hide(message))}`;
-  const detail = { status, ...retryAfter(headers) };
+  const detail = { httpStatus: status, retryAfterMs: retryAfterMs(headers) };
   if (status === 429) return new KamadoError("engine_busy", said, { detail });
   // Deterministic refusals come as 500 from some servers; trying those again would only repeat them.
   if (TOO_LONG.test(words)) return new KamadoError("context_length_exceeded", said, { detail });
@@ -79,11 +79,11 @@ function shorten(words: string): string {
   return line.length > 300 ? `${line.slice(0, 300)}…` : line;
 }
 
-function retryAfter(headers: Headers): { retryAfterMs?: number } {
+function retryAfterMs(headers: Headers): number | undefined {
   const milliseconds = Number.parseFloat(String(headers["retry-after-ms"]));
-  if (milliseconds >= 0) return { retryAfterMs: milliseconds };
+  if (milliseconds >= 0) return milliseconds;
   const value = String(headers["retry-after"] ?? "").trim();
-  if (/^\d+(\.\d+)?$/.test(value)) return { retryAfterMs: Number(value) * 1000 };
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
   const at = Date.parse(value);
-  return Number.isNaN(at) ? {} : { retryAfterMs: Math.max(0, at - Date.now()) };
+  return Number.isNaN(at) ? undefined : Math.max(0, at - Date.now());
 }

@@ -128,6 +128,4 @@ export async function unpack(
 }
 
 const tooLarge = (maxBytes: number) =>
-  new KamadoError("input_too_large", `The answer is longer than ${maxBytes} bytes.`, {
-    detail: { maxBytes },
-  });
+  new KamadoError("input_too_large", `The answer is longer than ${maxBytes} bytes.`);

@@ -26,7 +26,7 @@ export function fetchFailure(thrown: unknown, hostname: string, timedOut: boolea
   const reason = timedOut ? "the answer took too long" : (REASONS[code] ?? `the request failed (${code})`);
   return new KamadoError("fetch_failed", `${hostname}: ${reason}.`, {
     cause: thrown,
-    detail: { host: hostname, reason: code },
+    detail: { host: hostname, networkCode: code },
   });
 }
 
@@ -47,7 +47,7 @@ export function throwForStatus({ status, headers, url }: Answer, now: number): v
   if (status >= 200 && status < 300) return;
   const { hostname } = new URL(url);
   const retryAfterMs = parseRetryAfter(headers["retry-after"], now);
-  const detail = { host: hostname, status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  const detail = { host: hostname, httpStatus: status, retryAfterMs };
   throw new KamadoError(
     isPassing(status) ? "fetch_failed" : "fetch_rejected",
     `${hostname} answered ${status}.`,

@@ -81,7 +81,7 @@ function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
     return { is: error.code, job, result, stored: false };
   if (!error.retry) return { is: "rejected", error, about: { job, result }, keep: true };
   const afterMs = error.detail?.retryAfterMs;
-  return { is: "retry", error, about: { job, receipt }, ...(typeof afterMs === "number" && { afterMs }) };
+  return { is: "retry", error, about: { job, receipt }, ...(afterMs !== undefined && { afterMs }) };
 }
 
 async function runHandler(

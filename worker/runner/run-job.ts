@@ -76,9 +76,8 @@ async function carryOut(
       { job: plan.deliver?.job.id ?? lease.message.id, error: error.code },
       error.message,
     );
-    const asked = error.detail?.retryAfterMs;
     const ms = Math.max(
-      typeof asked === "number" ? asked : 0,
+      error.detail?.retryAfterMs ?? 0,
       backoffMs(lease.message.receiveCount, retryBackoff(dependencies.retryMs)),
     );
     return { releaseAfterSeconds: Math.ceil(ms / 1_000) };

@@ -28,7 +28,7 @@ export interface Blobs {
   /**
    * Writes only while the condition holds, at once with looking whether it does. Resolves with the new etag, or with null
    * when it does not hold. Stores that only resemble S3 may write all the same: a conditional write there is a plain one. Or
-   * they refuse it: throws `storage_unavailable` with `detail.conditions` false.
+   * they refuse it: throws `storage_unavailable` with `detail.supportsConditions` false.
    */
   putIf(address: ObjectAddress, body: string, condition: Condition): Promise<string | null>;
   /** What is not there counts as removed. Throws `storage_unavailable`, `object_forbidden`. */

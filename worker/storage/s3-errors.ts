@@ -15,13 +15,13 @@ export const isConditionUnknown = (error: unknown) =>
 export const withoutConditions = (cause: unknown, address: ObjectAddress) =>
   new KamadoError("storage_unavailable", `${formatAddress(address)}: the store refuses conditional writes.`, {
     cause,
-    detail: { conditions: false },
+    detail: { supportsConditions: false },
   });
 
 export const unavailable = (cause: unknown, address: ObjectAddress, why: string) =>
   new KamadoError("storage_unavailable", `${formatAddress(address)}: ${why}.`, {
     cause,
-    detail: { health: healthOf(cause) },
+    detail: { awsFailure: healthOf(cause) },
   });
 
 // 403 too, but these are about our own key or clock, and the same job succeeds once that is put right.
