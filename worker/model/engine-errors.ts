@@ -2,6 +2,7 @@
 // the words decide where the status does not. Pure.
 import { KamadoError } from "../errors.ts";
 import { isThisMachine } from "../http/loopback.ts";
+import { parseRetryAfter } from "../http/retry-after.ts";
 
 type Headers = Record<string, string | string[] | undefined>;
 type Told = { message: string; type: string };
@@ -79,11 +80,8 @@ function shorten(words: string): string {
   return line.length > 300 ? `${line.slice(0, 300)}…` : line;
 }
 
+/** OpenAI's own header counts in milliseconds and is the more exact one. */
 function retryAfterMs(headers: Headers): number | undefined {
   const milliseconds = Number.parseFloat(String(headers["retry-after-ms"]));
-  if (milliseconds >= 0) return milliseconds;
-  const value = String(headers["retry-after"] ?? "").trim();
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
-  const at = Date.parse(value);
-  return Number.isNaN(at) ? undefined : Math.max(0, at - Date.now());
+  return milliseconds >= 0 ? milliseconds : parseRetryAfter([headers["retry-after"]].flat()[0], Date.now());
 }

@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import { brotliDecompress, unzip, zstdDecompress } from "node:zlib";
 import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
+import { readStart, readWhole } from "../http/bounded-body.ts";
 
 export type Answer = {
   status: number;
@@ -18,6 +19,8 @@ export type Reading = { maxBytes: number; part: "whole" | "start" };
 
 // A redirect's body is for people whose browser does not follow it.
 const REDIRECT_BODY = 16 * 1024;
+/** How long the rest of an answer may take where only its status matters. */
+const GRACE_MS = 1_000;
 
 /** Reads a response. Throws `input_too_large` where the whole of it is asked for. */
 export async function readAnswer(
@@ -31,8 +34,12 @@ export async function readAnswer(
   const redirects = redirectOf({ status, headers, url: url.href }) !== null;
   const bytes =
     redirects || part === "start"
-      ? await readStart(body, redirects ? Math.min(maxBytes, REDIRECT_BODY) : maxBytes)
-      : await readWhole(body, headers["content-length"], maxBytes);
+      ? await readStart(body, redirects ? Math.min(maxBytes, REDIRECT_BODY) : maxBytes, GRACE_MS)
+      : await readWhole(body, {
+          maxBytes,
+          announced: headers["content-length"],
+          tooLarge: () => tooLarge(maxBytes),
+        });
   return { status, headers, bytes, url: url.href };
 }
 
@@ -41,57 +48,6 @@ export function redirectOf({ status, headers, url }: Pick<Answer, "status" | "he
   const { location } = headers;
   if (![301, 302, 303, 307, 308].includes(status) || location === undefined) return null;
   return URL.canParse(location, url) ? new URL(location, url) : null;
-}
-
-// Reading an answer in bounds: bytes are counted as they come, and what is compressed unasked is unpacked in the same bound.
-type Body = Dispatcher.ResponseData["body"];
-
-/** The whole body. Throws `input_too_large` once it is known to be longer than `maxBytes`. */
-export async function readWhole(
-  body: Body,
-  announced: string | undefined,
-  maxBytes: number,
-): Promise<Uint8Array> {
-  if (Number(announced) > maxBytes) {
-    hangUp(body);
-    throw tooLarge(maxBytes);
-  }
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    // Leaving the loop destroys the stream, and with it the connection.
-    if (length > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, length);
-}
-
-/** How long the rest of an answer may take once its status is known and all that matters. */
-const GRACE_MS = 1_000;
-
-/** The first `maxBytes` of a body, or what of it came in a short while. Never throws. */
-export async function readStart(body: Body, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  const timer = setTimeout(() => hangUp(body), GRACE_MS);
-  try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length >= maxBytes) break;
-    }
-  } catch {
-    // The status stands, whatever became of the rest.
-  } finally {
-    clearTimeout(timer);
-  }
-  return Buffer.concat(chunks, length).subarray(0, maxBytes);
-}
-
-function hangUp(body: Body): void {
-  body.on("error", () => {});
-  body.destroy();
 }
 
 const UNPACK: Record<string, (bytes: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>> = {

@@ -1,7 +1,7 @@
 // One exchange with the outside: a request to one address, then to where it is redirected, each checked from scratch and
 // given only what is meant for its origin. Deadlines and what failures are called belong to outbound.ts.
 
-import { untilAborted } from "../async/abort.ts";
+import { unlessAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
 import { type Answer, readAnswer, redirectOf } from "./answer.ts";
 import { createAgent, type Resolve } from "./connect.ts";
@@ -72,7 +72,7 @@ export class Exchange {
       signal,
     });
     // undici itself heeds a signal only once it is connected.
-    const response = await untilAborted(responding, signal);
+    const response = await unlessAborted(responding, signal);
     return readAnswer(response, url, {
       maxBytes: asked.maxBytes ?? MAX_BYTES,
       part: asked.answer ?? "whole",

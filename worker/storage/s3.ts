@@ -12,6 +12,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { namesOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
+import { readWhole } from "../http/bounded-body.ts";
 import { type Blobs, formatAddress, type ObjectAddress } from "./bucket.ts";
 import {
   isCode,
@@ -30,9 +31,18 @@ export function s3Blobs(client: S3Client): Blobs {
         const command = new GetObjectCommand({ Bucket: address.bucket, Key: address.key });
         const now = serverTime(command);
         const answer = await client.send(command, withSignal(signal));
-        const bytes = await readCapped(answer.Body as Readable, answer.ContentLength, maxBytes, address);
+        const bytes = await readWhole(answer.Body as Readable, {
+          maxBytes,
+          announced: answer.ContentLength,
+          tooLarge: (size) => tooLarge(address, size, maxBytes),
+        });
         const ageMs = Math.max(0, now() - (answer.LastModified?.getTime() ?? 0));
-        return { bytes, contentType: answer.ContentType ?? null, etag: answer.ETag ?? "", ageMs };
+        return {
+          bytes: new Uint8Array(bytes),
+          contentType: answer.ContentType ?? null,
+          etag: answer.ETag ?? "",
+          ageMs,
+        };
       } catch (thrown) {
         throw meaning(thrown, address, signal);
       }
@@ -160,29 +170,6 @@ const timeFor = (bytes: number) => (bytes < 2 ** 20 ? {} : { requestTimeout: 10_
 const BYTES_PER_MS = 64;
 
 const withSignal = (signal: AbortSignal | undefined) => (signal ? { abortSignal: signal } : {});
-
-/** Reads at most `maxBytes`. The announced length is looked at first; it may be absent or wrong, so bytes are counted too. */
-async function readCapped(
-  body: Readable,
-  announced: number | undefined,
-  maxBytes: number,
-  address: ObjectAddress,
-): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    if ((announced ?? 0) > maxBytes) throw tooLarge(address, announced!, maxBytes);
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > maxBytes) throw tooLarge(address, size, maxBytes);
-      chunks.push(chunk);
-    }
-    return new Uint8Array(Buffer.concat(chunks, size));
-  } finally {
-    // Gives the socket up when the rest is not wanted; nothing after a body that was read to its end.
-    body.destroy();
-  }
-}
 
 const tooLarge = (address: ObjectAddress, size: number, maxBytes: number) =>
   new KamadoError(
