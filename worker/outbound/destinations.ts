@@ -3,10 +3,8 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
-import { FileSecret } from "../config/file-secret.ts";
-import { type Secret, secret } from "../config/secret.ts";
-import { KamadoError } from "../errors.ts";
-import { describeIssues } from "../job/envelope.ts";
+import { FileSecret, type Secret, secret } from "../config/secret.ts";
+import { describeIssues, KamadoError } from "../errors.ts";
 
 export type KnownDestination = Readonly<{
   match: string;

@@ -3,8 +3,8 @@
 import { z } from "zod";
 import type { Clock } from "../async/clock.ts";
 import type { Lease } from "../consumer/lease.ts";
-import { KamadoError, toKamadoError } from "../errors.ts";
-import { describeIssues, type Job } from "../job/envelope.ts";
+import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
+import type { Job } from "../job/envelope.ts";
 import type { Context, Fetched, Handler, InputRefs, Model, Pages, Rest } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { handlerOf, type Registry } from "../job/registry.ts";
