@@ -2,7 +2,7 @@
 import { type ErrorDetail, KamadoError } from "../errors.ts";
 import { parseRetryAfter } from "../http/retry-after.ts";
 import type { Answer } from "../outbound/answer.ts";
-import { isPassing } from "../outbound/failures.ts";
+import { isPassing } from "../outbound/answer.ts";
 import type { Outbound, Send } from "../outbound/outbound.ts";
 
 export type Verdict = "taken" | "again" | "never";
