@@ -19,7 +19,7 @@ const MAY_IMPORT: Record<string, string> = {
   images: "async errors job",
   pages: "async errors job",
   model: "async errors http job",
-  outbound: "async config/secret config/file-secret errors http job",
+  outbound: "async config/secret errors http",
   queue: "async aws errors job",
   storage: "aws errors http job",
   local: "aws errors",
@@ -59,7 +59,6 @@ const MAY_IMPORT: Record<string, string> = {
 const STILL_WRONG: readonly string[] = [
   "engine/main -> engine/supervisor/process",
   "engine/scheduler/scheduler -> engine/server/metrics",
-  "engine/server/auth -> config/secret",
   "engine/supervisor/process -> engine/generation/backend",
   "engine/supervisor/supervisor -> engine/scheduler/scheduler",
 ];

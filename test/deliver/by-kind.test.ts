@@ -56,12 +56,12 @@ test("a receiver that is down is not even asked any more; a last try is, and oth
   const to = delivery({ callback: `${down.url}/hook` });
   for (let i = 0; i < 5; i++) await errorOf(deliver(to));
   expect((await errorOf(deliver(to))).detail).toMatchObject({
-    untried: true,
+    heldBack: true,
     retryAfterMs: expect.any(Number),
   });
   expect(down.received).toHaveLength(5);
   await deliver(delivery({ callback: `${up.url}/hook` }));
-  expect((await errorOf(deliver({ ...to, insist: true }))).detail).toMatchObject({ status: 500 });
+  expect((await errorOf(deliver({ ...to, insist: true }))).detail).toMatchObject({ httpStatus: 500 });
   await outbound.close();
 });
 
@@ -70,7 +70,7 @@ test("a last try is made though the receiver asked for quiet", async () => {
   const { deliver, outbound } = wired(receiver.url);
   const to = delivery({ callback: `${receiver.url}/hook` });
   await errorOf(deliver(to));
-  expect((await errorOf(deliver(to))).detail).toMatchObject({ untried: true });
+  expect((await errorOf(deliver(to))).detail).toMatchObject({ heldBack: true });
   receiver.respond(status(200));
   await deliver({ ...to, insist: true });
   expect(receiver.received).toHaveLength(2);
@@ -86,7 +86,7 @@ test("what needs no call is not held back by a dead receiver, and says nothing a
   await deliver(nothing);
   await errorOf(deliver(to));
   await deliver(nothing);
-  expect((await errorOf(deliver(to))).detail).toMatchObject({ untried: true });
+  expect((await errorOf(deliver(to))).detail).toMatchObject({ heldBack: true });
   expect(down.received).toHaveLength(5);
   await outbound.close();
 });

@@ -24,9 +24,7 @@ const make = (
   clock = new FakeClock(),
 ) => new Pace({ destinations, clock });
 const asking = (status: number, retryAfterMs?: number) => () =>
-  Promise.reject(
-    new KamadoError("delivery_failed", "no", { detail: { status, ...(retryAfterMs && { retryAfterMs }) } }),
-  );
+  Promise.reject(new KamadoError("delivery_failed", "no", { detail: { httpStatus: status, retryAfterMs } }));
 
 test("eight at a time to one origin, and other origins do not wait for it", async () => {
   const pace = make();

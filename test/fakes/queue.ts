@@ -2,8 +2,7 @@
 // on the way back, or to take long. It passes the same suite as the real ones.
 import { type Clock, systemClock } from "../../worker/async/clock.ts";
 import type { Letter, LetterQueue } from "../../worker/dead-letters/dead-letter-queue.ts";
-import { KamadoError } from "../../worker/errors.ts";
-import type { QueueHealth } from "../../worker/queue/health.ts";
+import { type AwsFailure, KamadoError } from "../../worker/errors.ts";
 import { type EntryResult, ID_ATTRIBUTE, type Message } from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send";
@@ -11,7 +10,7 @@ export type Call = "receive" | "extend" | "remove" | "send";
 /** What goes wrong with one call. */
 export type Fault =
   /** Nothing happens, and the caller is told. */
-  | { is: "fail"; health?: QueueHealth }
+  | { is: "fail"; health?: AwsFailure }
   /** It happens, but the answer is lost: the caller is told that it failed. */
   | { is: "drop" }
   /** It happens after so long. */
@@ -236,5 +235,7 @@ export class FakeQueue implements LetterQueue {
   }
 }
 
-const unavailable = (health: QueueHealth) =>
-  new KamadoError("queue_unavailable", `the fake queue is told to fail: ${health}`, { detail: { health } });
+const unavailable = (awsFailure: AwsFailure) =>
+  new KamadoError("queue_unavailable", `the fake queue is told to fail: ${awsFailure}`, {
+    detail: { awsFailure },
+  });

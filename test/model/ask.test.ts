@@ -124,13 +124,17 @@ describe("an answer as a value", () => {
   test("twice wrong is an error that carries what the model wrote", async () => {
     const { model, seen } = await modelOn([says("no"), says("No, I said.")]);
     const error = await failure(model.ask({ ...QUESTION, schema }));
-    expect([error.code, error.detail?.raw, seen.length]).toEqual(["answer_invalid", "No, I said.", 2]);
+    expect([error.code, error.detail?.modelAnswer, seen.length]).toEqual([
+      "answer_invalid",
+      "No, I said.",
+      2,
+    ]);
   });
 
   test("what a very long wrong answer carries is bounded", async () => {
     const { model } = await modelOn([says("x".repeat(100_000))]);
     const { detail } = await failure(model.ask({ ...QUESTION, schema }));
-    expect(detail?.raw).toHaveLength(4_000);
+    expect(detail?.modelAnswer).toHaveLength(4_000);
   });
 
   test("one that was cut off says so, unless it was whole already", async () => {

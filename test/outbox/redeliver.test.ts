@@ -16,7 +16,7 @@ const answer = (status: number, more: object = {}) =>
     status < 500 && status !== 429 ? "delivery_rejected" : "delivery_failed",
     `it answered ${status}`,
     {
-      detail: { status, ...more },
+      detail: { httpStatus: status, ...more },
     },
   );
 
@@ -152,7 +152,7 @@ describe("a receiver that is down", () => {
 describe("a receiver that is left alone for a while", () => {
   const held = () =>
     new KamadoError("delivery_failed", "it is left alone", {
-      detail: { untried: true, retryAfterMs: 10 * MINUTE },
+      detail: { heldBack: true, retryAfterMs: 10 * MINUTE },
     });
 
   test("uses no tries up meanwhile, and has its delivery soon after", async () => {

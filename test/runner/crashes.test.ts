@@ -67,7 +67,7 @@ class Receivers {
     this.came.set(key, (this.came.get(key) ?? 0) + 1);
     if (nameOf(destination) === nameOf(DOWN) && this.#failures-- > 0)
       throw new KamadoError(this.#status < 500 ? "delivery_rejected" : "delivery_failed", "no", {
-        detail: { status: this.#status },
+        detail: { httpStatus: this.#status },
       });
     if (!this.effects.includes(key)) this.effects.push(key);
   }

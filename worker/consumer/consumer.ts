@@ -1,7 +1,7 @@
 // Consumes one queue: pulls by free slots, keeps a few messages in a prefetch buffer, runs them, and drains on stop. It owns
 // the leases of its messages, their heartbeat and their acks. It knows neither jobs nor deliveries: what a message means is
 // decided by `work`, which resolves with what becomes of the message.
-import { aborted } from "../async/abort.ts";
+import { whenAborted } from "../async/abort.ts";
 import { backoffMs } from "../async/backoff.ts";
 import { type Clock, momentOf } from "../async/clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
@@ -127,7 +127,7 @@ export class Consumer {
   /** Resolves when work that was cut, and an open poll, have had their time. */
   async #lastCalls(finished: AbortSignal): Promise<void> {
     const { clock, pollSeconds } = this.#options;
-    await aborted(this.#cutWork.signal);
+    await whenAborted(this.#cutWork.signal);
     await clock.sleep(pollSeconds * 1_000 + LAST_CALLS_MS, finished);
   }
 
@@ -138,7 +138,7 @@ export class Consumer {
       await this.#healthy(signal);
       const want = await this.#waitForRoom();
       // After a sleep, others may have the messages we hold: ask about those before pulling more.
-      if (this.#heartbeat.areInDoubt()) await Promise.race([this.#heartbeat.certain(), aborted(signal)]);
+      if (this.#heartbeat.areInDoubt()) await Promise.race([this.#heartbeat.certain(), whenAborted(signal)]);
       if (signal.aborted) return;
       failures = (await this.#receive(want)) ? 0 : failures + 1;
       if (failures > 0) await this.#options.clock.sleep(backoffMs(failures, POLL_BACKOFF), signal);
@@ -177,7 +177,7 @@ export class Consumer {
   }
 
   #unreachable({ code, message, detail }: KamadoError): void {
-    const health = (detail?.health as Exclude<QueueHealth, "ok"> | undefined) ?? "unknown";
+    const health = detail?.awsFailure ?? "unknown";
     this.health = health;
     this.#options.log.error({ stage: "pull", code, health }, `${message} ${QUEUE_HINTS[health]}`);
   }

@@ -21,7 +21,7 @@ export type Delivery = {
 
 /**
  * Hands one result to one destination. Resolves when the destination has it. Throws `delivery_failed` when trying
- * again may help (`detail.retryAfterMs` when the destination said how long, `detail.untried` when it was left alone)
+ * again may help (`detail.retryAfterMs` when the destination said how long, `detail.heldBack` when nothing was sent),
  * `delivery_rejected`, `address_refused` or `no_request` when it cannot, and `lease_lost` when it is not ours any more.
  */
 export type Deliver = (delivery: Delivery) => Promise<void>;

@@ -1,7 +1,7 @@
 // How many deliveries a destination gets at a time and how fast, and the quiet it asked for. One line a destination of
 // the destinations file, else one an origin, topic or queue; a line that nobody stands in is forgotten.
 import Bottleneck from "bottleneck";
-import { untilAborted } from "../async/abort.ts";
+import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
@@ -42,7 +42,7 @@ export class Pace {
       .finally(() => {
         line.standing -= 1;
       });
-    await (signal ? untilAborted(turn, signal) : turn);
+    await (signal ? unlessAborted(turn, signal) : turn);
   }
 
   /** How many lines there are; they must not pile up. */
@@ -75,13 +75,13 @@ export class Pace {
     const retryAfterMs = line.quietUntil - this.#clock.now();
     if (retryAfterMs > 0)
       throw new KamadoError("delivery_failed", "The destination asked to be left alone for a while.", {
-        detail: { retryAfterMs, untried: true },
+        detail: { retryAfterMs, heldBack: true },
       });
   }
 
   #heed(line: Line, thrown: unknown): never {
-    const { status, retryAfterMs } = (thrown instanceof KamadoError && thrown.detail) || {};
-    if ((status === 429 || status === 503) && typeof retryAfterMs === "number")
+    const { httpStatus, retryAfterMs } = (thrown instanceof KamadoError && thrown.detail) || {};
+    if ((httpStatus === 429 || httpStatus === 503) && retryAfterMs !== undefined)
       line.quietUntil = this.#clock.now() + Math.min(retryAfterMs, LONGEST_QUIET_MS);
     throw thrown;
   }

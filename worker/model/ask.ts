@@ -86,5 +86,5 @@ function repairMessages(bad: string, reason: string, { schema }: Shape): Message
 
 const invalid = (reason: string, raw: string) =>
   new KamadoError("answer_invalid", `The model's answer cannot be used: ${reason}`, {
-    detail: { raw: raw.slice(0, MAX_RAW) },
+    detail: { modelAnswer: raw.slice(0, MAX_RAW) },
   });

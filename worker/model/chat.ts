@@ -50,8 +50,8 @@ async function waitingForRoom<T>(signal: AbortSignal, work: () => Promise<T>): P
     } catch (thrown) {
       if (!(thrown instanceof KamadoError) || thrown.code !== "engine_busy" || attempt === BUSY_TRIES)
         throw thrown;
-      const told = Number(thrown.detail?.retryAfterMs ?? BUSY_WAIT_MS * attempt);
-      const wait = sleep(Math.min(told, MAX_BUSY_WAIT_MS), undefined, { signal });
+      const waitMs = thrown.detail?.retryAfterMs ?? BUSY_WAIT_MS * attempt;
+      const wait = sleep(Math.min(waitMs, MAX_BUSY_WAIT_MS), undefined, { signal });
       await wait.catch(() => signal.throwIfAborted());
     }
   }

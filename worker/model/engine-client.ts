@@ -2,7 +2,7 @@
 // What is asked, and what an answer means, is in ask.ts and decide.ts.
 import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
-import { readBody } from "../http/bounded-body.ts";
+import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
 import { type ChatAnswer, readAnswer } from "./engine-answer.ts";
 import { refusal, unreachable } from "./engine-errors.ts";
@@ -113,7 +113,7 @@ export class EngineClient {
         signal,
       });
       const { statusCode: status } = answer;
-      const text = await readBody(answer);
+      const text = await textOf(answer);
       return { status, headers: answer.headers, text: status === 200 ? this.#hide.inAnswers(text) : text };
     } catch (thrown) {
       this.#identity = null;
@@ -121,6 +121,16 @@ export class EngineClient {
       throw thrown instanceof KamadoError ? thrown : unreachable(this.#base, thrown);
     }
   }
+}
+
+/** The longest answer with all of its probabilities takes less. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+
+async function textOf({ headers, body }: Dispatcher.ResponseData): Promise<string> {
+  const tooLarge = () =>
+    new KamadoError("answer_invalid", `The engine's answer is longer than ${MAX_ANSWER_BYTES} bytes.`);
+  const announced = [headers["content-length"]].flat()[0];
+  return (await readWhole(body, { maxBytes: MAX_ANSWER_BYTES, announced, tooLarge })).toString();
 }
 
 /** Kamado's own engine says how many answers it makes at once. */

@@ -2,6 +2,7 @@
 // the words decide where the status does not. Pure.
 import { KamadoError } from "../errors.ts";
 import { isThisMachine } from "../http/loopback.ts";
+import { parseRetryAfter } from "../http/retry-after.ts";
 
 type Headers = Record<string, string | string[] | undefined>;
 type Told = { message: string; type: string };
@@ -22,7 +23,7 @@ export function refusal(
   const { message, type } = told(body);
   const words = `${type} ${shorten(message)}`;
   const said = `The engine answered ${status}: ${shorten(hide(message))}`;
-  const detail = { status, ...retryAfter(headers) };
+  const detail = { httpStatus: status, retryAfterMs: retryAfterMs(headers) };
   if (status === 429) return new KamadoError("engine_busy", said, { detail });
   // Deterministic refusals come as 500 from some servers; trying those again would only repeat them.
   if (TOO_LONG.test(words)) return new KamadoError("context_length_exceeded", said, { detail });
@@ -79,11 +80,8 @@ function shorten(words: string): string {
   return line.length > 300 ? `${line.slice(0, 300)}…` : line;
 }
 
-function retryAfter(headers: Headers): { retryAfterMs?: number } {
+/** OpenAI's own header counts in milliseconds and is the more exact one. */
+function retryAfterMs(headers: Headers): number | undefined {
   const milliseconds = Number.parseFloat(String(headers["retry-after-ms"]));
-  if (milliseconds >= 0) return { retryAfterMs: milliseconds };
-  const value = String(headers["retry-after"] ?? "").trim();
-  if (/^\d+(\.\d+)?$/.test(value)) return { retryAfterMs: Number(value) * 1000 };
-  const at = Date.parse(value);
-  return Number.isNaN(at) ? {} : { retryAfterMs: Math.max(0, at - Date.now()) };
+  return milliseconds >= 0 ? milliseconds : parseRetryAfter([headers["retry-after"]].flat()[0], Date.now());
 }

@@ -4,8 +4,7 @@ import { createRequire } from "node:module";
 import { runInNewContext } from "node:vm";
 import type { Options } from "ajv";
 import { z } from "zod";
-import { KamadoError } from "../errors.ts";
-import { describeIssues } from "../job/envelope.ts";
+import { describeIssues, KamadoError } from "../errors.ts";
 
 export type JsonSchema = Record<string, unknown>;
 export type Fit = { fits: true; value: unknown } | { fits: false; reason: string };

@@ -39,7 +39,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     const mark = await marks.off(destination);
     if (mark)
       throw new KamadoError("destination_off", `${mark.to} was turned off at ${mark.at}: ${mark.reason}`, {
-        detail: { untried: true },
+        detail: { heldBack: true },
       });
     const job = { ...record.job, input, deliver: [destination], policy: {} };
     await deliver({ job, result, input, destination, insist, ...right });
@@ -66,7 +66,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     );
     if (error) right.signal.throwIfAborted();
     if (error?.code === "lease_lost") throw error;
-    if (error?.detail?.status === 410) await turnOff(record, error);
+    if (error?.detail?.httpStatus === 410) await turnOff(record, error);
     const tried = judge(error, { since, tries: tries + 1, now: clock.wall(), delaysMs });
     const attempt: Attempt = {
       at: iso(at),
@@ -93,8 +93,7 @@ type Round = { since: number; tries: number; now: number; delaysMs: readonly num
 function judge(error: KamadoError | null, round: Round): Judged {
   if (!error) return { is: "delivered" };
   if (!error.retry) return { is: "refused", error };
-  const asked = error.detail?.retryAfterMs;
-  const asks = { ...round, retryAfterMs: typeof asked === "number" ? asked : 0 };
+  const asks = { ...round, retryAfterMs: error.detail?.retryAfterMs };
   const at = isHeldBack(error) ? heldUntil(asks) : nextTryAt(asks);
   if (at !== null) return { is: "later", at, error };
   const last = new KamadoError(
@@ -106,17 +105,17 @@ function judge(error: KamadoError | null, round: Round): Judged {
 }
 
 /** Nothing was sent: no try was made. */
-export const isHeldBack = ({ detail }: KamadoError) => detail?.untried === true;
+export const isHeldBack = ({ detail }: KamadoError) => detail?.heldBack === true;
 
 function describe(
   error: KamadoError | null,
   tried: Judged,
 ): Pick<Attempt, "outcome" | "status" | "error" | "nextAt"> {
   if (!error) return { outcome: "delivered" };
-  const { status } = error.detail ?? {};
+  const status = error.detail?.httpStatus;
   return {
     outcome: isHeldBack(error) ? "held back" : tried.is === "refused" ? "refused" : "failed",
-    ...(typeof status === "number" && { status }),
+    ...(status !== undefined && { status }),
     error: tried.is === "refused" ? tried.error.code : error.code,
     ...(tried.is === "later" && { nextAt: iso(tried.at) }),
   };

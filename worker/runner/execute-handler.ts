@@ -1,11 +1,11 @@
 // Runs a job's handler: checks the input, fetches what it points at, runs the handler within its time, and checks the output.
 // From a job to an outcome; storing, delivering and deleting come after.
 import { z } from "zod";
-import { untilAborted } from "../async/abort.ts";
+import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Lease } from "../consumer/lease.ts";
-import { KamadoError, toKamadoError } from "../errors.ts";
-import { describeIssues, type Job } from "../job/envelope.ts";
+import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
+import type { Job } from "../job/envelope.ts";
 import type { Context, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { handlerOf } from "../job/registry.ts";
@@ -38,7 +38,7 @@ export async function executeHandler(
     if (hasExpired(job, dependencies.clock))
       throw new KamadoError("expired", `It was to be started before ${job.policy.expiresAt}.`);
     // A handler that ignores its signal must not hold its slot: its promise loses this race, and its effects have no way out.
-    const output = await untilAborted(runHandler(job, model, working, dependencies), signal);
+    const output = await unlessAborted(runHandler(job, model, working, dependencies), signal);
     return { is: "succeeded", job, result: succeeded(job.id, job.kind, output, receipt()), stored: false };
   } catch (thrown) {
     const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
@@ -64,7 +64,7 @@ function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
     return { is: error.code, job, result, stored: false };
   if (!error.retry) return { is: "rejected", error, about: { job, result }, keep: true };
   const afterMs = error.detail?.retryAfterMs;
-  return { is: "retry", error, about: { job, receipt }, ...(typeof afterMs === "number" && { afterMs }) };
+  return { is: "retry", error, about: { job, receipt }, ...(afterMs !== undefined && { afterMs }) };
 }
 
 async function runHandler(

@@ -208,9 +208,8 @@ function afterFailedEffect(error: KamadoError, plan: Plan, run: Run): Ending {
   const { message } = run.lease;
   const job = plan.deliver?.job.id ?? message.id;
   run.jobEvents.emit({ stage: "delivery_failed", job, error: error.code }, error.message);
-  const asked = error.detail?.retryAfterMs;
   const backoff = backoffMs(message.receiveCount, retryBackoff(run.retryMs));
-  const ms = Math.max(typeof asked === "number" ? asked : 0, backoff);
+  const ms = Math.max(error.detail?.retryAfterMs ?? 0, backoff);
   return { releaseAfterSeconds: Math.ceil(ms / 1_000) };
 }
 

@@ -1,7 +1,7 @@
 // `kamado run KIND`: one job here and now, without a queue. What a developer of a handler uses all day.
 import { randomUUID } from "node:crypto";
 import { Command } from "commander";
-import { untilAborted } from "../../async/abort.ts";
+import { unlessAborted } from "../../async/abort.ts";
 import { systemClock } from "../../async/clock.ts";
 import { type AwsConfig, makeAwsClients } from "../../aws/clients.ts";
 import { type Config, HANDLERS, loadConfig } from "../../config/config.ts";
@@ -99,7 +99,7 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
 
   // Of one of our own its supervisor knows when it can serve, and when it never will; another has to be asked.
   const ready = config.engine.url === undefined ? engine.ready() : untilItAnswers(client, signal);
-  await untilAborted<unknown>(ready, signal);
+  await unlessAborted<unknown>(ready, signal);
   const jobEvents = new JobEvents(log);
   jobEvents.subscribe(watch);
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));

@@ -117,9 +117,9 @@ export class AdmissionQueue {
   }
 
   #full(): KamadoError {
-    const retryAfter = retryAfterSeconds(this.waiting, this.#slots, this.#meanMs);
+    const retryAfterMs = 1_000 * retryAfterSeconds(this.waiting, this.#slots, this.#meanMs);
     return new KamadoError("engine_busy", `All ${this.#slots} slots are taken and ${this.waiting} wait.`, {
-      detail: { retryAfter },
+      detail: { retryAfterMs },
     });
   }
 }

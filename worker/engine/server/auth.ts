@@ -1,8 +1,7 @@
 // Who and what comes in: token, host, size and type of a request, before anything looks at its fields.
 import type { Context } from "hono";
-import { sameSecret } from "../../config/secret.ts";
 import { KamadoError } from "../../errors.ts";
-import { isOwnName } from "../../http/loopback.ts";
+import { isOwnName, sameSecret } from "../../http/auth.ts";
 import { invalid } from "../generation/backend.ts";
 
 export const MAX_BODY_BYTES = 48 * 1024 * 1024;

@@ -30,15 +30,11 @@ export function openAiError(thrown: unknown): {
   const error = toKamadoError(thrown, "handler_failed");
   const { status = error.status, type = "server_error", code = error.code } = SHAPES[error.code] ?? {};
   const message = error.code === "handler_failed" ? "The engine failed; its log says why." : error.message;
-  const body = { error: { message, type, code, param: paramOf(error) } };
+  const body = { error: { message, type, code, param: error.detail?.param ?? null } };
   return { status, body, headers: retryHeaders(error, status) };
-}
-
-function paramOf({ detail }: KamadoError): string | null {
-  return typeof detail?.param === "string" ? detail.param : null;
 }
 
 function retryHeaders({ detail }: KamadoError, status: number): Record<string, string> {
   if (status !== 429 && status !== 503) return {};
-  return { "retry-after": String(detail?.retryAfter ?? 1) };
+  return { "retry-after": String(Math.ceil((detail?.retryAfterMs ?? 1_000) / 1_000)) };
 }

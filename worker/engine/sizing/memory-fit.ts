@@ -26,8 +26,7 @@ export async function openFit(flags: Flags, log: Logger): Promise<Fit> {
     };
     const plan = planMemory(need, available, whole);
     const words = explain(plan, whole, need, available);
-    if (plan.is === "refused")
-      throw new KamadoError("memory_insufficient", words, { detail: { need, available } });
+    if (plan.is === "refused") throw new KamadoError("memory_insufficient", words);
     if (plan.is !== "fits") log.warn({ slots: plan.slots, contextSize: plan.contextSize }, words);
     return { slots: plan.slots, contextSize: plan.contextSize, estimatedBytes: plan.bytes };
   };

@@ -1,8 +1,8 @@
-// Where a redirect leads, and what is lent on the way: by address alone, without a network, because a stranger's address
-// is https and public.
+// Where a redirect may lead, and which headers go along. Without a network: a stranger's address must be https and public, which
+// no test server is.
 import { Readable } from "node:stream";
 import { expect, test, vi } from "vitest";
-import { Exchange } from "../../worker/outbound/exchange.ts";
+import { createOutbound } from "../../worker/outbound/outbound.ts";
 import { known } from "../fakes/known.ts";
 
 type Asked = { origin: string; path: string; headers: Record<string, string>; home: boolean };
@@ -38,9 +38,8 @@ const destinations = [
 ];
 async function hops(url: string): Promise<[url: string, authorization: string | undefined, home: boolean][]> {
   asked.length = 0;
-  const exchange = new Exchange(destinations, async () => []);
-  const send = { method: "GET", url, followRedirects: true, headers: { "x-mine": "1" } } as const;
-  await exchange.follow(send, new URL(url), new AbortController().signal);
+  const outbound = createOutbound({ destinations, resolve: async () => [] });
+  await outbound.send({ method: "GET", url, followRedirects: true, headers: { "x-mine": "1" } });
   return asked.map(({ origin, path, headers, home }) => [`${origin}${path}`, headers.authorization, home]);
 }
 
