@@ -9,6 +9,7 @@ import { createLog, type Log } from "../../logging/log.ts";
 import { paint } from "../../logging/terminal.ts";
 import { type Cloud, createWorker } from "../../main.ts";
 import { cloudOf, localCloud } from "../cloud.ts";
+import { engineOptions } from "../engine-options.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
@@ -37,7 +38,7 @@ export function serveCommand(): Command {
 async function serve(config: Config, log: Log, options: { inMemory: boolean; json: boolean }): Promise<void> {
   const local = config.queueUrl === undefined ? await startLocal(config, options.inMemory) : undefined;
   const cloud = local ? localCloud(local) : cloudOf(config);
-  const engine = await openEngine(config, log);
+  const engine = await openEngine(engineOptions(config), log);
   const worker = await createWorker(config, cloud, engine, log);
   const web = await startWeb({ ...config.web, state: worker.state });
   const stopped = untilStopped(() => worker.cut());

@@ -6,6 +6,7 @@ import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { createLog } from "../../logging/log.ts";
 import { createWorker } from "../../main.ts";
 import { cloudOf } from "../cloud.ts";
+import { engineOptions } from "../engine-options.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { untilStopped } from "../until-stopped.ts";
 
@@ -16,7 +17,7 @@ export function workerCommand(): Command {
       const config = loadConfig(toVariables(flagsOf(command)));
       const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY });
       const cloud = cloudOf(config);
-      const engine = await openEngine(config, log);
+      const engine = await openEngine(engineOptions(config), log);
       const worker = await createWorker(config, cloud, engine, log);
       const web = await startWeb({ ...config.web, state: worker.state });
       const stopped = untilStopped(() => worker.cut());
