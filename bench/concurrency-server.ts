@@ -31,7 +31,7 @@ export async function serverFor(values: Values, slots: number, session: Session)
   const own = fileOf(values, "model");
   const model = own ?? (await smallModel(oneOf(values, "format", FORMATS)));
   const more = own === undefined ? {} : { logit_bias: await neverEnding(own) };
-  const flags = { model, backend: "node-llama-cpp", slots, threads, contextSize: CONTEXT };
+  const flags = { model, backend: "node-llama-cpp" as const, slots, threads, contextSize: CONTEXT };
   const engine = await startOurEngine(flags, session);
   const facts = { server: "our engine", model: modelWords(modelFile(model)), threads, slots };
   return { ...engine, token: undefined, more, facts };

@@ -1,6 +1,6 @@
 // Asks all of a suite at once and one by one, of a fresh engine each: what one keeps shall not help the other.
 import { Agent, request } from "undici";
-import type { EngineFlags } from "../worker/engine/supervisor/process.ts";
+import type { GivenOptions } from "../worker/engine/options.ts";
 import { KamadoError } from "../worker/errors.ts";
 import { startOurEngine } from "./engine-process.ts";
 import { type Compared, type Difference, differenceOf, type Said } from "./identity-report.ts";
@@ -43,7 +43,7 @@ async function explain(ask: Ask, body: Body, at: number, alone: string, batch: s
 }
 
 async function withEngine<T>(
-  flags: EngineFlags,
+  flags: GivenOptions,
   session: Session,
   use: (ask: Ask) => Promise<T>,
 ): Promise<T> {

@@ -5,13 +5,13 @@ import { matchContent } from "../handlers/todo-match.ts";
 import { pictureCase } from "../models/demo/data/lock-questions.ts";
 import { HELD_OUT } from "../models/demo/data/random.ts";
 import { todoCase } from "../models/demo/data/todos.ts";
-import type { EngineFlags } from "../worker/engine/supervisor/process.ts";
+import type { GivenOptions } from "../worker/engine/options.ts";
 import { programIn } from "./llama-server-process.ts";
 import { promptsOf, textOf } from "./prompts.ts";
 import { smallModel } from "./random-model.ts";
 
 export type Body = Record<string, unknown> & { messages: unknown[] };
-export type Suite = { name: string; flags: EngineFlags; bodies: Body[] };
+export type Suite = { name: string; flags: GivenOptions; bodies: Body[] };
 
 const ANSWER_TOKENS = 48;
 const CONTEXT = 1_024;
@@ -35,7 +35,11 @@ async function randomTexts(count: number): Promise<Suite> {
     textOf(20 + ((at * 37) % 700), 50 + at),
   );
   const texts = alike.flatMap((text, at) => [text, others[at]]).filter((text) => text !== undefined);
-  const flags = { backend: "node-llama-cpp", model: await smallModel("Q8_0"), contextSize: CONTEXT };
+  const flags: GivenOptions = {
+    backend: "node-llama-cpp",
+    model: await smallModel("Q8_0"),
+    contextSize: CONTEXT,
+  };
   return { name: "random 57M, texts (node-llama-cpp)", flags, bodies: texts.map(chat) };
 }
 

@@ -1,5 +1,5 @@
 // `bench memory`: whether the engine's memory grows with the requests it has answered.
-import type { EngineFlags } from "../worker/engine/supervisor/process.ts";
+import type { GivenOptions } from "../worker/engine/options.ts";
 import { type Bench, fileOf, oneOf, whole } from "./arguments.ts";
 import { familyBytes } from "./cpu-time.ts";
 import { type ServerProcess, startOurEngine } from "./engine-process.ts";
@@ -33,7 +33,7 @@ export const memory: Bench = {
     const requests = whole(values, "requests");
     const model = backend === "scripted" ? undefined : (fileOf(values, "model") ?? (await tinyModel()));
     const file = model === undefined ? undefined : modelFile(model);
-    const flags: EngineFlags = {
+    const flags: GivenOptions = {
       backend,
       slots: CONCURRENCY,
       ...(model !== undefined && { model, threads: 1, contextSize: 512 }),

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AwsClients, makeAwsClients } from "../../worker/aws/clients.ts";
 import { localCloud } from "../../worker/cli/cloud.ts";
+import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig, type Variables } from "../../worker/config/config.ts";
 import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import type { Destination } from "../../worker/job/envelope.ts";
@@ -128,7 +129,7 @@ async function open(flags: Variables, quiet: boolean) {
     pretty: true,
     destination: process.stderr,
   });
-  const engine = await openEngine(config, log);
+  const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
   const worker = await openWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
   stack.defer(() => worker.stop());

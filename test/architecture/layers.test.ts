@@ -37,9 +37,10 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/kamado": "cli/commands errors logging",
   "cli/commands":
     "cli/* aws async config console dead-letters engine/install engine/supervisor errors job job-lock local logging main model outbound outbox queue runner storage",
-  "cli/*": "cli/* aws async config console engine/supervisor errors local logging main",
+  "cli/*": "cli/* aws async config console engine/protocol engine/supervisor errors local logging main",
   "engine/main": "engine/options engine/protocol engine/scheduler engine/server engine/sizing errors",
-  "engine/supervisor": "config engine/install engine/options engine/protocol errors http logging",
+  "engine/supervisor":
+    "async config/secret engine/install engine/options engine/protocol errors http logging",
   "engine/install": "errors",
   "engine/server": "engine/generation engine/protocol engine/scheduler errors http images",
   "engine/scheduler": "engine/generation engine/protocol errors",
@@ -56,12 +57,7 @@ const MAY_IMPORT: Record<string, string> = {
 };
 
 /** Arrows that still go up while files are being moved. Each must be there, so that the list can only shrink. */
-const STILL_WRONG: readonly string[] = [
-  "engine/main -> engine/supervisor/process",
-  "engine/scheduler/scheduler -> engine/server/metrics",
-  "engine/supervisor/process -> engine/generation/backend",
-  "engine/supervisor/supervisor -> engine/scheduler/scheduler",
-];
+const STILL_WRONG: readonly string[] = ["engine/scheduler/scheduler -> engine/server/metrics"];
 
 const files = (folder: string) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })

@@ -11,6 +11,7 @@ import { articleCase } from "../../models/demo/data/articles.ts";
 import { pictureCase } from "../../models/demo/data/lock-questions.ts";
 import { HELD_OUT } from "../../models/demo/data/random.ts";
 import { todoCase } from "../../models/demo/data/todos.ts";
+import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig } from "../../worker/config/config.ts";
 import { type OpenEngine, openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import { safeImage } from "../../worker/images/safe-image.ts";
@@ -27,7 +28,7 @@ beforeAll(async () => {
   // One of its own: whatever engine was installed for daily use, the card speaks of the one that comes along.
   dataDir = mkdtempSync(join(tmpdir(), "kamado-accuracy-"));
   const config = loadConfig({ KAMADO_ENGINE_PORT: "0", KAMADO_DATA_DIR: dataDir }, {});
-  engine = await openEngine(config, silentLog);
+  engine = await openEngine(engineOptions(config), silentLog);
   await engine.ready();
   client = new EngineClient({ url: engine.url });
 }, 120_000);

@@ -5,6 +5,7 @@ import { startWeb } from "../console/server.ts";
 import { type OpenEngine, openEngine } from "../engine/supervisor/open-engine.ts";
 import type { Log } from "../logging/log.ts";
 import { openWorker } from "../main.ts";
+import { engineOptions } from "./engine-options.ts";
 import { untilStopped } from "./until-stopped.ts";
 
 /** Resolves when all of it has stopped. `onStarted` is called once, when the worker pulls. */
@@ -14,7 +15,7 @@ export async function runUntilStopped(
   log: Log,
   onStarted: (started: { engine: OpenEngine; web: { url: string } }) => void,
 ): Promise<void> {
-  const engine = await openEngine(config, log);
+  const engine = await openEngine(engineOptions(config), log);
   const worker = await openWorker(config, cloud, engine, log);
   const web = await startWeb({ ...config.web, state: worker.state });
   const stopped = untilStopped(() => worker.cut());

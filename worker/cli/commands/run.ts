@@ -21,6 +21,7 @@ import { executeHandler } from "../../runner/execute-handler.ts";
 import { createHandlerServices } from "../../runner/handler-context.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
+import { engineOptions } from "../engine-options.ts";
 import { type Flags, flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { asDataUri, readInput, replaceFiles } from "../read-input.ts";
 
@@ -92,7 +93,7 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   stack.defer(() => clients.destroy());
   const outbound = createOutbound({ destinations: loadDestinations(config.destinationsFile) });
   stack.defer(() => outbound.close());
-  const engine = await openEngine(config, log);
+  const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
   const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
   stack.defer(() => client.close());
