@@ -1,10 +1,10 @@
-// The verdict must be able to fail: each promise is broken here once, and named.
+// The verdict can fail: each promise is broken here once, and the verdict says which.
 import { describe, expect, test } from "vitest";
-import { judge, receiverOf } from "../../storm/count.ts";
-import { allowedPerJob } from "../../storm/count-answers.ts";
-import type { Exit, Observed, Planned } from "../../storm/observed.ts";
-import { type PlannedJob, planOf } from "../../storm/plan.ts";
-import type { ShapeName } from "../../storm/shapes.ts";
+import type { PlannedJob, ShapeName } from "../../storm/jobs.ts";
+import type { Observed } from "../../storm/observe.ts";
+import { planOf } from "../../storm/plan.ts";
+import { allowedPerJob, judge, type Planned, summaryOf } from "../../storm/verdict.ts";
+import type { Exit } from "../../storm/workers.ts";
 
 const id = (index: number) => `storm-${String(index).padStart(5, "0")}`;
 const job = (index: number, shape: ShapeName): PlannedJob => ({
@@ -19,7 +19,7 @@ const PLANNED: Planned = {
     job(0, "plain"),
     job(1, "both"),
     job(2, "malformed"),
-    job(3, "refused"),
+    job(3, "invalid-input"),
     job(4, "gone"),
     job(5, "queue"),
     job(6, "poison"),
@@ -42,8 +42,11 @@ const exit = (more: Partial<Exit>): Exit => ({
   ...more,
 });
 
-/** All as it must be. */
-const calm = (): Observed & { results: Map<string, { status: string }>; told: Set<string | null> } => ({
+/** Nothing is wrong. */
+const right = (): Observed & {
+  results: Map<string, { status: string }>;
+  inResultQueue: Set<string | null>;
+} => ({
   results: new Map([
     [id(0), { status: "succeeded" }],
     [id(1), { status: "succeeded" }],
@@ -54,7 +57,7 @@ const calm = (): Observed & { results: Map<string, { status: string }>; told: Se
   ]),
   deadJobs: [
     { job: id(2), reason: "The body is not JSON." },
-    // What failed for good may lie in the dead-letter queue besides.
+    // A failed job may also be in the dead-letter queue.
     { job: id(6), reason: "The engine died." },
   ],
   deadDeliveries: [{ job: id(4), address: "http://receiver/gone" }],
@@ -66,13 +69,13 @@ const calm = (): Observed & { results: Map<string, { status: string }>; told: Se
     effect(5, "callback"),
     effect(6, "callback", "job.failed"),
   ],
-  told: new Set([id(5)]),
+  inResultQueue: new Set([id(5)]),
   begun: [id(0), id(1), id(4), id(5), id(6)],
   left: { "kamado-jobs": 0 },
   exits: [
     exit({}),
     exit({ code: null, signal: "SIGKILL", sent: ["SIGKILL"] }),
-    // Struck while it was starting: it does not listen for it yet.
+    // While it starts, it does not handle SIGTERM yet.
     exit({ code: null, signal: "SIGTERM" }),
     // Killed while it was stopping.
     exit({ code: null, signal: "SIGKILL", sent: ["SIGTERM", "SIGKILL"] }),
@@ -81,10 +84,10 @@ const calm = (): Observed & { results: Map<string, { status: string }>; told: Se
 const findings = (observed: Observed) =>
   judge(PLANNED, observed).findings.map(({ is, job, what }) => `${is} ${job}: ${what}`);
 
-test("when everything is as it must be, it says so in one line", () => {
-  const verdict = judge(PLANNED, calm());
+test("one line says that nothing is wrong", () => {
+  const verdict = judge(PLANNED, right());
   expect(verdict).toMatchObject({ findings: [], good: true });
-  expect(receiverOf(verdict)).toBe("storm: 7 jobs, 7 final, 0 lost, 0 doubled, 1.00 inferences per job");
+  expect(summaryOf(verdict)).toBe("storm: 7 jobs, 7 final, 0 lost, 0 doubled, 1.00 inferences per job");
 });
 
 describe("it finds", () => {
@@ -92,49 +95,61 @@ describe("it finds", () => {
   test.each<[string, Partial<Observed>, string]>([
     [
       "a job without an end",
-      { results: new Map([...calm().results].slice(1)), effects: calm().effects.slice(1) },
+      { results: new Map([...right().results].slice(1)), effects: right().effects.slice(1) },
       `lost ${id(0)}: it has no end`,
     ],
     [
-      "a malformed job that is nowhere",
-      { deadJobs: calm().deadJobs.slice(1) },
+      "a malformed job without a dead letter",
+      { deadJobs: right().deadJobs.slice(1) },
       `lost ${id(2)}: it has no end`,
     ],
     [
-      "an effect that never came",
-      { effects: without(calm().effects, 2) },
+      "a missing effect",
+      { effects: without(right().effects, 2) },
       `lost ${id(1)}: no effect at http://receiver/rest`,
     ],
-    ["a failure nobody heard of", { effects: without(calm().effects, 3) }, `lost ${id(3)}: no effect`],
-    ["a refused delivery that was dropped", { deadDeliveries: [] }, `lost ${id(4)}: its refused delivery`],
-    ["a queue that was not told", { told: new Set() }, `lost ${id(5)}: its queue was not told`],
     [
-      "a good delivery that was given up",
+      "a failure that was not delivered",
+      { effects: without(right().effects, 3) },
+      `lost ${id(3)}: no effect`,
+    ],
+    [
+      "a refused delivery without a dead letter",
+      { deadDeliveries: [] },
+      `lost ${id(4)}: its refused delivery`,
+    ],
+    [
+      "a result that is missing in its queue",
+      { inResultQueue: new Set() },
+      `lost ${id(5)}: its result is not in the queue`,
+    ],
+    [
+      "a delivery that should have succeeded, but is a dead letter",
       {
-        effects: calm().effects.slice(1),
-        deadDeliveries: [...calm().deadDeliveries, { job: id(0), address: "http://receiver/callback" }],
+        effects: right().effects.slice(1),
+        deadDeliveries: [...right().deadDeliveries, { job: id(0), address: "http://receiver/callback" }],
       },
       `lost ${id(0)}: no effect at http://receiver/callback; its delivery is a dead letter`,
     ],
     [
       "two effects under two keys",
-      { effects: [...calm().effects, effect(0, "callback", "job.succeeded", "other")] },
+      { effects: [...right().effects, effect(0, "callback", "job.succeeded", "other")] },
       `doubled ${id(0)}: 2 effects`,
     ],
     [
-      "a result and a dead letter for it",
-      { deadJobs: [...calm().deadJobs, { job: id(0), reason: "x" }] },
+      "a result and a dead letter for one job",
+      { deadJobs: [...right().deadJobs, { job: id(0), reason: "x" }] },
       `doubled ${id(0)}: it has two ends: succeeded and dead`,
     ],
     [
-      "a good job that failed",
-      { results: new Map([...calm().results, [id(0), { status: "failed" }]]) },
+      "a job that should have succeeded, but failed",
+      { results: new Map([...right().results, [id(0), { status: "failed" }]]) },
       `wrong ${id(0)}: it ended failed, not succeeded`,
     ],
     [
-      "a receiver that was told another end",
-      { effects: [effect(0, "callback", "job.failed"), ...calm().effects.slice(1)] },
-      `wrong ${id(0)}: it ended succeeded, and http://receiver/callback was told job.failed`,
+      "a receiver that received another end",
+      { effects: [effect(0, "callback", "job.failed"), ...right().effects.slice(1)] },
+      `wrong ${id(0)}: it ended succeeded, but http://receiver/callback received job.failed`,
     ],
     [
       "a dead letter without a reason",
@@ -142,54 +157,54 @@ describe("it finds", () => {
       `wrong ${id(2)}: its dead letter has no reason`,
     ],
     [
-      "a message that is left",
+      "a message left in a queue",
       { left: { "kamado-jobs": 2 } },
       "wrong null: 2 messages are left in kamado-jobs",
     ],
     [
       "an effect of no job",
-      { effects: [...calm().effects, effect(9, "callback")] },
+      { effects: [...right().effects, effect(9, "callback")] },
       "wrong null: 1 effects belong to no job",
     ],
     [
       "a dead delivery of no job",
-      { deadDeliveries: [...calm().deadDeliveries, { job: null, address: "http://receiver/callback" }] },
+      { deadDeliveries: [...right().deadDeliveries, { job: null, address: "http://receiver/callback" }] },
       "wrong null: 1 dead deliveries belong to no job",
     ],
     [
-      "a queue told of no job",
-      { told: new Set([...calm().told, null]) },
-      "wrong null: 1 messages that a queue was told belong to no job",
+      "a message of no job in the result queue",
+      { inResultQueue: new Set([...right().inResultQueue, null]) },
+      "wrong null: 1 messages in the result queue belong to no job",
     ],
     [
-      "an effect at an address its job never named",
-      { effects: [...calm().effects, effect(0, "rest", null)] },
-      `wrong ${id(0)}: an effect at http://receiver/rest, which it never named`,
+      "an effect at an address that its job did not name",
+      { effects: [...right().effects, effect(0, "rest", null)] },
+      `wrong ${id(0)}: an effect at http://receiver/rest, which the job did not name`,
     ],
     [
-      "an effect of a body that is no job",
-      { effects: [...calm().effects, effect(2, "callback", "job.failed")] },
-      `wrong ${id(2)}: an effect at http://receiver/callback, which it never named`,
+      "an effect of a body that is not a job",
+      { effects: [...right().effects, effect(2, "callback", "job.failed")] },
+      `wrong ${id(2)}: an effect at http://receiver/callback, which the job did not name`,
     ],
     [
-      "a queue told that its job never named",
-      { told: new Set([...calm().told, id(0)]) },
-      `wrong ${id(0)}: a queue was told that it never named`,
+      "a result in a queue that its job did not name",
+      { inResultQueue: new Set([...right().inResultQueue, id(0)]) },
+      `wrong ${id(0)}: its result is in a queue that the job did not name`,
     ],
     [
-      "an answer begun for a body that is no job",
-      { begun: [...calm().begun, id(2)] },
-      `wrong ${id(2)}: the model was asked 1 times, and nobody may ask it`,
+      "an answer begun for a body that is not a job",
+      { begun: [...right().begun, id(2)] },
+      `wrong ${id(2)}: the model was asked 1 times, but must not be asked`,
     ],
     [
-      "answers begun for a job that is refused",
-      { begun: [...calm().begun, id(3), id(3)] },
+      "answers begun for a job with invalid input",
+      { begun: [...right().begun, id(3), id(3)] },
       `wrong ${id(3)}: the model was asked 2 times`,
     ],
     [
-      "a success that no engine knows of",
-      { begun: without(calm().begun, 0) },
-      `wrong ${id(0)}: it succeeded, and no engine noted an answer`,
+      "a success without an engine's answer",
+      { begun: without(right().begun, 0) },
+      `wrong ${id(0)}: it succeeded, but no engine recorded an answer`,
     ],
     [
       "a worker that ended by itself",
@@ -197,17 +212,17 @@ describe("it finds", () => {
       "wrong null: worker 1 ended by itself: exit code 1; see worker-1.log",
     ],
     [
-      "a worker that ended by itself as if all were well",
+      "a worker that ended by itself with exit code 0",
       { exits: [exit({ sent: [] })] },
       "wrong null: worker 1 ended by itself: exit code 0",
     ],
     [
-      "a worker that failed to stop in order",
+      "a worker that failed after SIGTERM",
       { exits: [exit({ code: 70 })] },
       "wrong null: worker 1 ended by itself: exit code 70",
     ],
     [
-      "a worker that somebody else killed",
+      "a worker that ended by a signal of somebody else",
       { exits: [exit({ code: null, signal: "SIGSEGV" })] },
       "wrong null: worker 1 ended by itself: SIGSEGV",
     ],
@@ -217,18 +232,18 @@ describe("it finds", () => {
       "wrong null: worker 1 did not end after SIGTERM, and was killed",
     ],
   ])("%s", (_, changed, expected) => {
-    const observed = { ...calm(), ...changed };
+    const observed = { ...right(), ...changed };
     expect(findings(observed)).toEqual(expect.arrayContaining([expect.stringContaining(expected)]));
     expect(judge(PLANNED, observed).good).toBe(false);
   });
 });
 
-test("a second dead letter for one job is still one end, as a queue may repeat a message", () => {
-  const twice = [...calm().deadJobs, { job: id(2), reason: "The body is not JSON." }];
-  expect(findings({ ...calm(), deadJobs: twice })).toEqual([]);
+test("two dead letters for one job are one end, because a queue may repeat a message", () => {
+  const twice = [...right().deadJobs, { job: id(2), reason: "The body is not JSON." }];
+  expect(findings({ ...right(), deadJobs: twice })).toEqual([]);
 });
 
-describe("answers in vain", () => {
+describe("answers beyond one for each job", () => {
   const storm = (jobs: number, kills: number, more: ShapeName[] = []): Planned => ({
     ...PLANNED,
     list: Array.from({ length: jobs }, (_, index) => job(index, more[index] ?? "plain")),
@@ -236,13 +251,13 @@ describe("answers in vain", () => {
   });
   const allowed = (...of: Parameters<typeof storm>) => allowedPerJob(storm(...of));
 
-  test("may be a tenth of the jobs, however many jobs there are, where there is at most one blow to ten", () => {
+  test("may be a tenth of the jobs where there is at most one fault to ten jobs", () => {
     for (const jobs of [10, 60, 300, 2_000])
       for (const kills of [0, jobs / 20, jobs / 10])
         expect([jobs, kills, allowed(jobs, kills)]).toEqual([jobs, kills, 1.1]);
   });
 
-  test("may be a tenth at the sizes that CI and the manual name, with the poison that is in them", () => {
+  test("may be a tenth at the sizes that CI and docs/storm.md use, including their poison jobs", () => {
     for (const [jobs, kills] of [
       [300, 30],
       [2_000, 200],
@@ -252,26 +267,26 @@ describe("answers in vain", () => {
     }
   });
 
-  test("may be one a blow where more blows are asked for", () => {
+  test("may be one for each fault where there are more faults", () => {
     expect(allowed(60, 12)).toBe(1.2);
     expect(allowed(100, 300)).toBe(4);
   });
 
-  test("may be what poison and bad luck cost without a blow, where the jobs are few", () => {
-    expect(allowed(60, 0, ["poison", "unlucky"])).toBe(1.2);
-    expect(allowed(120, 12, ["poison", "unlucky"])).toBe(1.1);
+  test("may be what poison and killed engines cost where there are few jobs", () => {
+    expect(allowed(60, 0, ["poison", "engine-killed"])).toBe(1.2);
+    expect(allowed(120, 12, ["poison", "engine-killed"])).toBe(1.1);
   });
 
-  test("are too many with one more; jobs that need no answer do not count", () => {
+  test("are too many when there is one more; jobs that need no answer do not count", () => {
     const plain = storm(10, 1).list;
     const plan = { ...PLANNED, list: [...plain, job(10, "expires")], kills: 1 };
     const observed: Observed = {
-      ...calm(),
+      ...right(),
       results: new Map(plan.list.map((one) => [one.id, { status: "succeeded" }])),
       effects: plan.list.map((_, index) => effect(index, "callback")),
       deadJobs: [],
       deadDeliveries: [],
-      told: new Set(),
+      inResultQueue: new Set(),
       begun: [...plain.map((one) => one.id), id(0), id(10), id(10)],
     };
     const verdict = { findings: [], inferencesPerJob: 1.1, allowedPerJob: 1.1, good: true };
@@ -281,7 +296,7 @@ describe("answers in vain", () => {
   });
 });
 
-test("lost and doubled are counted by job", () => {
-  const nothing = { ...calm(), results: new Map(), effects: [], deadJobs: [] };
-  expect(receiverOf(judge(PLANNED, nothing))).toContain("7 jobs, 0 final, 7 lost, 0 doubled");
+test("a job counts once as lost or doubled", () => {
+  const nothing = { ...right(), results: new Map(), effects: [], deadJobs: [] };
+  expect(summaryOf(judge(PLANNED, nothing))).toContain("7 jobs, 0 final, 7 lost, 0 doubled");
 });
