@@ -1,5 +1,4 @@
 // A value that must not be seen: it prints as [secret] wherever values get printed, and is read only by name.
-import { createHash, timingSafeEqual } from "node:crypto";
 import { inspect } from "node:util";
 
 const SHOWN = "[secret]";
@@ -28,9 +27,3 @@ export class Secret {
 }
 
 export const secret = (value: string): Secret => new Secret(value);
-
-/** Whether somebody who claims to know a secret does: in constant time, whatever the lengths. */
-export function sameSecret(given: string, expected: string): boolean {
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(given), digest(expected));
-}

@@ -9,12 +9,3 @@ const CONTAINER_HOST = /^host\.(containers|docker)\.internal$/;
 
 /** Whether no network lies between: this machine, also as its containers call it. */
 export const isThisMachine = (host: string): boolean => isLoopback(host) || CONTAINER_HOST.test(host);
-
-/**
- * Whether a request's Host header names this machine. A page elsewhere could reach a server without a token under a name of
- * its own that resolves to this machine.
- */
-export function isOwnName(header = ""): boolean {
-  const [, v6, name = v6] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::\d+)?$/.exec(header.toLowerCase()) ?? [];
-  return name !== undefined && isThisMachine(name);
-}
