@@ -57,7 +57,7 @@ const MAY_IMPORT: Record<string, string> = {
 };
 
 /** Arrows that still go up while files are being moved. Each must be there, so that the list can only shrink. */
-const STILL_WRONG: readonly string[] = ["engine/scheduler/scheduler -> engine/server/metrics"];
+const STILL_WRONG: readonly string[] = [];
 
 const files = (folder: string) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })

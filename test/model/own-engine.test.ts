@@ -45,7 +45,7 @@ test("asking, deciding and the receipt fit together", async () => {
 test("a job waits in the engine's line as its priority says", async () => {
   await using kitchen = await onOurEngine({ rules: [{ do: "hang" }] }, { priority: 7 });
   const asked = kitchen.model.ask(QUESTION).catch(() => "cut off");
-  await until(() => kitchen.scheduler.seats.list()[0]!.rank === 7);
+  await until(() => kitchen.scheduler.slotStats.list()[0]!.rank === 7);
   await kitchen.client.close();
   expect(await asked).toBe("cut off");
 });

@@ -10,6 +10,7 @@ import { type EngineOptions, parseOptions } from "./options.ts";
 import { type EngineEvent, EXIT, type LastEvent, PIPE } from "./protocol.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { createApp } from "./server/app.ts";
+import { Metrics } from "./server/metrics.ts";
 import { DEFAULT_SLOTS } from "./sizing/choose.ts";
 import { openSized } from "./sizing/open-sized.ts";
 
@@ -33,12 +34,14 @@ const log = pino(
   { level: options.logLevel, base: { part: "engine" } },
   pino.destination({ fd: PIPE, sync: true }),
 );
+const metrics = new Metrics();
 const scheduler = new Scheduler({
   maxQueue: options.maxQueue,
   slots: options.slots === "auto" ? DEFAULT_SLOTS : options.slots,
   stallMs: options.stallSeconds * 1_000,
+  onAnswered: (...answer) => metrics.answered(...answer),
 });
-const app = createApp({ scheduler, log, token: options.token });
+const app = createApp({ scheduler, metrics, log, token: options.token });
 
 const { host } = options;
 const server = serve({ fetch: app.fetch, hostname: host, port: options.port }, ({ port }) => {

@@ -1,4 +1,4 @@
-// Any thrown value in OpenAI's shape: {"error": {message, type, code, param}} and its HTTP status.
+// Any thrown value as an HTTP error in OpenAI's shape: {"error": {message, type, code, param}}, status and headers.
 import { type ErrorCode, type KamadoError, toKamadoError } from "../../errors.ts";
 
 export type OpenAiError = { error: { message: string; type: string; code: string; param: string | null } };
@@ -11,7 +11,7 @@ const SHAPES: Partial<Record<ErrorCode, Shape>> = {
   context_length_exceeded: { type: INVALID },
   model_not_loaded: { type: INVALID, code: "model_not_found" },
   body_too_large: { type: INVALID },
-  // For an OpenAI client every bad field is a 400, a picture too.
+  // OpenAI answers every wrong field with a 400, pictures included.
   image_undecodable: { status: 400, type: INVALID },
   image_too_large: { status: 400, type: INVALID },
   unauthorized: { status: 401, type: "authentication_error", code: "invalid_api_key" },
@@ -21,7 +21,7 @@ const SHAPES: Partial<Record<ErrorCode, Shape>> = {
   stopping: { type: "service_unavailable_error" },
 };
 
-/** `headers` carries Retry-After where trying again helps. */
+/** `headers` has Retry-After when trying again helps. */
 export function openAiError(thrown: unknown): {
   status: number;
   body: OpenAiError;

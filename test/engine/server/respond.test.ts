@@ -1,39 +1,22 @@
-// What only the official client and several answers at once show; the plain cases are in http.test.ts.
+// How the answers of one request are run and sent together, and what happens when the client goes away.
 import OpenAI from "openai";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Backend, Generation } from "../../../worker/engine/generation/backend.ts";
-import { collect, post, type Running, running, scripted, until, user } from "../running.ts";
+import { collect, post, type Running, recording, scripted, until, user } from "../running.ts";
 
 let engine: Running | undefined;
 const start = async (...args: Parameters<typeof scripted>) => {
   engine = await scripted(...args);
   return engine;
 };
+async function recorder() {
+  const one = await recording();
+  engine = one;
+  return one;
+}
 afterEach(async () => {
   await engine?.close();
   engine = undefined;
 });
-
-/** A backend that answers "ok" and shows what it was asked for. */
-async function listening() {
-  const seen: Generation[] = [];
-  const backend: Backend = {
-    info: { backend: "scripted", model: "ears", contextSize: 100, slots: 4, images: false, thinks: false },
-    prepare: async (generation) => {
-      seen.push(generation);
-      return {
-        promptTokens: 1,
-        run: async (emit) => {
-          emit({ text: "ok" });
-          return { finish: "stop", promptTokens: 1, cachedTokens: 0, completionTokens: 1 };
-        },
-      };
-    },
-    close: async () => {},
-  };
-  engine = await running(async () => backend);
-  return { ...engine, seen };
-}
 
 describe("several answers", () => {
   const script = { rules: [{ answer: ["one", "two words", "three words now"] }] };
@@ -81,8 +64,8 @@ describe("several answers", () => {
   });
 
   test("are drawn with a seed each", async () => {
-    const { client, seen } = await listening();
-    await client.chat.completions.create({ model: "ears", messages: user("x"), n: 3, seed: 7 });
+    const { client, seen } = await recorder();
+    await client.chat.completions.create({ model: "recorder", messages: user("x"), n: 3, seed: 7 });
     expect(seen.map(({ sampling }) => sampling.seed)).toEqual([7, 8, 9]);
   });
 
@@ -132,85 +115,6 @@ describe("several answers", () => {
     const { status } = await post(url, JSON.stringify({ messages: user("x"), n: 3 }));
     expect(status).toBe(500);
     expect([scheduler.queue.busy, scheduler.queue.waiting]).toEqual([0, 0]);
-  });
-});
-
-describe("what shapes an answer reaches the model", () => {
-  test("penalties, biases, the seed and the conversation", async () => {
-    const { client, seen } = await listening();
-    await client.chat.completions.create({
-      model: "ears",
-      messages: user("x"),
-      presence_penalty: 0.5,
-      frequency_penalty: -1.5,
-      logit_bias: { 11: -100, 7: 2.5 },
-      seed: 3,
-      ...{ top_k: 40, repetition_penalty: 1.1, conversation: "kitchen" },
-    });
-    expect(seen[0]!.conversation).toBe("kitchen");
-    expect(seen[0]!.sampling).toEqual({
-      temperature: 1,
-      topP: 1,
-      topK: 40,
-      seed: 3,
-      repetitionPenalty: 1.1,
-      presencePenalty: 0.5,
-      frequencyPenalty: -1.5,
-      logitBias: new Map([
-        [7, 2.5],
-        [11, -100],
-      ]),
-    });
-  });
-
-  test("a conversation may be named by a header that the client sends with everything", async () => {
-    const { url, seen } = await listening();
-    const client = new OpenAI({
-      baseURL: `${url}/v1`,
-      apiKey: "none",
-      defaultHeaders: { "x-conversation-id": "hall" },
-    });
-    await client.chat.completions.create({ model: "ears", messages: user("x") });
-    await client.completions.create({ model: "ears", prompt: "x" });
-    expect(seen.map(({ conversation }) => conversation)).toEqual(["hall", "hall"]);
-  });
-
-  test.each([
-    ["n", 17, "n"],
-    ["presence_penalty", 2.1, "presence_penalty"],
-    ["frequency_penalty", "much", "frequency_penalty"],
-    ["logit_bias", { 5: 101 }, "logit_bias.5"],
-    ["logit_bias", { door: 1 }, "logit_bias"],
-    ["logit_bias", Object.fromEntries(Array.from({ length: 513 }, (_, id) => [id, 1])), "logit_bias"],
-    ["logit_bias", { 40000: 1 }, "logit_bias"],
-    ["priority", 10, "priority"],
-    ["priority", "high", "priority"],
-    ["conversation", "x".repeat(129), "conversation"],
-    ["reasoning_effort", "endless", "reasoning_effort"],
-    ["thinking_budget", -1, "thinking_budget"],
-    ["stop", 5, "stop"],
-  ])("%s: %j is refused, and named", async (field, value, param) => {
-    const { url } = await start();
-    const { status, body } = await post(url, JSON.stringify({ messages: user("x"), [field]: value }));
-    expect([status, body.error.code, body.error.param]).toEqual([400, "invalid_value", param]);
-    expect(body.error.message).toMatch(new RegExp(`^${field}`));
-  });
-
-  test.each([
-    ["best_of", 2],
-    ["suffix", "end"],
-    ["echo", true],
-    ["n", 0],
-  ])("a plain completion's %s: %j is refused, and named", async (field, value) => {
-    const { client } = await start();
-    const ask = { model: "scripted", prompt: "x", [field]: value };
-    await expect(client.completions.create(ask)).rejects.toMatchObject({ status: 400, param: field });
-  });
-
-  test("fields nobody knows are tolerated", async () => {
-    const { client } = await start();
-    const ask = { model: "scripted", messages: user("x"), ...{ user: "me", store: false, flavour: "salt" } };
-    expect((await client.chat.completions.create(ask)).choices[0]!.message.content).toBe("x");
   });
 });
 

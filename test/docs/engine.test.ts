@@ -1,11 +1,10 @@
-// docs/engine.md is the reference of the engine's HTTP API: what the code knows stands there, and nothing else.
+// docs/engine.md is the reference of the engine's HTTP API: it names all that the code knows, and nothing else.
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
-import { thinkingFields } from "../../../worker/engine/server/chat-request.ts";
-import { commonFields } from "../../../worker/engine/server/request-fields.ts";
+import { commonFields, thinkingFields } from "../../worker/engine/server/requests.ts";
 
-const ROOT = resolve(import.meta.dirname, "../../..");
+const ROOT = resolve(import.meta.dirname, "../..");
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
 const reference = read("docs/engine.md");
 const metricsIn = (text: string) =>
