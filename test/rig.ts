@@ -12,7 +12,7 @@ import type { Result } from "../worker/job/result.ts";
 import { createJobClaims } from "../worker/job-lock/job-claim.ts";
 import { type Event, JobEvents } from "../worker/logging/job-events.ts";
 import { silentLog } from "../worker/logging/log.ts";
-import { Meter } from "../worker/model/usage.ts";
+import { NOTHING_USED } from "../worker/model/model.ts";
 import { openDeliveries } from "../worker/outbox/open-outbox.ts";
 import { Quarantine } from "../worker/runner/quarantine.ts";
 import { createReadJob, enqueueAll, priorityOf } from "../worker/runner/read-message.ts";
@@ -122,7 +122,7 @@ export function createRig(options: RigOptions = {}) {
       inputs: async () => ({}),
       modelFor: ({ priority }: { priority: number }) => {
         priorities.push(priority);
-        return { model: {} as Model, used: () => new Meter().used() };
+        return { model: {} as Model, used: () => NOTHING_USED };
       },
       pages: { article: async () => ({ title: null, text: "" }) },
       rest: () => ({ get: async () => null }),

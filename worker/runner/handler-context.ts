@@ -6,7 +6,6 @@ import type { Registry } from "../job/registry.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { EngineClient } from "../model/engine-client.ts";
 import { createModel } from "../model/model.ts";
-import { Meter } from "../model/usage.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import type { Blobs } from "../storage/bucket.ts";
@@ -35,10 +34,7 @@ export function createHandlerDependencies({
   return {
     registry,
     inputs: createInputs({ blobs, outbound, buckets: config.buckets }),
-    modelFor({ model, priority, signal }) {
-      const meter = new Meter();
-      return { model: createModel({ client, meter, signal, model, priority }), used: () => meter.used() };
-    },
+    modelFor: ({ model, priority, signal }) => createModel({ client, signal, model, priority }),
     pages: createPages(),
     rest: (signal) => ({ get: (url) => outbound.getJson(url, { signal }) }),
     jobEvents,
