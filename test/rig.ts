@@ -7,7 +7,7 @@ import { defineHandler, type Handler, type Model } from "../worker/job/handler.t
 import type { Result } from "../worker/job/result.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
-import { Meter } from "../worker/model/usage.ts";
+import { NOTHING_USED } from "../worker/model/model.ts";
 import { createWorker } from "../worker/worker.ts";
 import { FakeBucket } from "./fakes/bucket.ts";
 import { FakeClock } from "./fakes/clock.ts";
@@ -87,7 +87,7 @@ export function createRig(options: RigOptions = {}) {
         inputs: async () => ({}),
         modelFor: ({ priority }) => {
           priorities.push(priority);
-          return { model: {} as Model, used: () => new Meter().used() };
+          return { model: {} as Model, used: () => NOTHING_USED };
         },
         pages: { article: async () => ({ title: null, text: "" }) },
         rest: () => ({ get: async () => null }),

@@ -18,7 +18,6 @@ import { safeImage } from "../../worker/images/safe-image.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel } from "../../worker/model/model.ts";
-import { Meter } from "../../worker/model/usage.ts";
 
 let engine: OpenEngine;
 let client: EngineClient;
@@ -39,7 +38,7 @@ afterAll(async () => {
 });
 
 const context = () => ({
-  model: createModel({ client, meter: new Meter(), signal: new AbortController().signal }),
+  model: createModel({ client, signal: new AbortController().signal }).model,
   pages: { article: async () => ({ title: null, text: "" }) },
   rest: { get: async () => null },
   progress: () => {},

@@ -3,18 +3,13 @@ import type { Clock } from "../async/clock.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Context, Fetched, InputRefs, Model, Pages, Rest } from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
-import type { Receipt } from "../job/result.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { EngineClient } from "../model/engine-client.ts";
-import { createModel } from "../model/model.ts";
-import { Meter } from "../model/usage.ts";
+import { createModel, type Usage } from "../model/model.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import type { Buckets } from "../storage/bucket.ts";
 import { createInputs } from "./inputs.ts";
-
-/** The part of a receipt that the model's use decides. */
-export type ModelUse = Omit<Receipt, "queuedMs" | "attempts" | "worker">;
 
 /** What handlers reach the outside through. */
 export type HandlerServices = {
@@ -23,7 +18,7 @@ export type HandlerServices = {
   /** A model for one job, and what that job has used of it so far. */
   modelFor(options: { model: string | undefined; priority: number; signal: AbortSignal }): {
     model: Model;
-    used(): ModelUse;
+    used(): Usage;
   };
   pages: Pages;
   rest(signal: AbortSignal): Rest;
@@ -49,10 +44,7 @@ export function createHandlerServices(options: {
   return {
     registry,
     inputs: createInputs(options),
-    modelFor({ model, priority, signal }) {
-      const meter = new Meter();
-      return { model: createModel({ client, meter, signal, model, priority }), used: () => meter.used() };
-    },
+    modelFor: ({ model, priority, signal }) => createModel({ client, signal, model, priority }),
     pages: createPages(),
     rest: (signal) => ({ get: (url) => outbound.getJson(url, { signal }) }),
   };

@@ -4,7 +4,6 @@ import { z } from "zod";
 import { KamadoError } from "../../worker/errors.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel } from "../../worker/model/model.ts";
-import { Meter } from "../../worker/model/usage.ts";
 import { scripted, until } from "../engine/running.ts";
 
 async function onOurEngine(
@@ -13,24 +12,27 @@ async function onOurEngine(
 ) {
   const engine = await scripted(script);
   const client = new EngineClient({ url: engine.url });
-  const meter = new Meter();
   const { signal } = new AbortController();
   const close = async () => {
     await client.close();
     await engine.close();
   };
-  const model = createModel({ client, meter, signal, ...more });
-  return { model, client, meter, scheduler: engine.scheduler, [Symbol.asyncDispose]: close };
+  return {
+    ...createModel({ client, signal, ...more }),
+    client,
+    scheduler: engine.scheduler,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 const QUESTION = { instructions: "Answer.", content: "Q: is it locked?" };
 
 test("asking, deciding and the receipt fit together", async () => {
-  await using kitchen = await onOurEngine({
+  await using engine = await onOurEngine({
     model: "pan",
     rules: [{ when: "locked", answer: ["Yes.", "y", { locked: true }], logprobs: { y: 0.75, n: 0.25 } }],
   });
-  const { model, client, meter } = kitchen;
+  const { model, client, used } = engine;
   expect(await client.health()).toEqual({ is: "ready", slots: 4 });
   expect(await model.ask(QUESTION)).toBe("Yes.");
   const { choice, probabilities } = await model.decide({ ...QUESTION, options: ["y", "n"] });
@@ -38,15 +40,15 @@ test("asking, deciding and the receipt fit together", async () => {
   expect(await model.ask({ ...QUESTION, schema: z.object({ locked: z.boolean() }) })).toEqual({
     locked: true,
   });
-  expect(meter.used()).toMatchObject({ model: "pan", engine: "kamado", repairs: 0 });
-  expect(meter.used().promptTokens).toBeGreaterThan(0);
+  expect(used()).toMatchObject({ model: "pan", engine: "kamado", repairs: 0 });
+  expect(used().promptTokens).toBeGreaterThan(0);
 });
 
-test("a job waits in the engine's line as its priority says", async () => {
-  await using kitchen = await onOurEngine({ rules: [{ do: "hang" }] }, { priority: 7 });
-  const asked = kitchen.model.ask(QUESTION).catch(() => "cut off");
-  await until(() => kitchen.scheduler.slotStats.list()[0]!.rank === 7);
-  await kitchen.client.close();
+test("a job waits in the engine's queue by its priority", async () => {
+  await using engine = await onOurEngine({ rules: [{ do: "hang" }] }, { priority: 7 });
+  const asked = engine.model.ask(QUESTION).catch(() => "cut off");
+  await until(() => engine.scheduler.slotStats.list()[0]!.rank === 7);
+  await engine.client.close();
   expect(await asked).toBe("cut off");
 });
 
@@ -54,8 +56,8 @@ test.for([
   ["more than fits", { contextSize: 16 }, {}, "context_length_exceeded"],
   ["a model it does not serve", {}, { model: "other" }, "model_not_loaded"],
 ] as const)("%s has its own code", async ([, script, more, code]) => {
-  await using kitchen = await onOurEngine(script, more);
-  const asked = kitchen.model.ask({ ...QUESTION, content: "many words ".repeat(50) });
+  await using engine = await onOurEngine(script, more);
+  const asked = engine.model.ask({ ...QUESTION, content: "many words ".repeat(50) });
   await expect(asked).rejects.toBeInstanceOf(KamadoError);
   await expect(asked).rejects.toMatchObject({ code });
 });

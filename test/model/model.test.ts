@@ -4,7 +4,6 @@ import { z } from "zod";
 import { KamadoError } from "../../worker/errors.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel, type ModelOptions } from "../../worker/model/model.ts";
-import { Meter } from "../../worker/model/usage.ts";
 import { engineServer, logprobs, type Reply, type Seen, says } from "./engine-server.ts";
 
 const QUESTION = { instructions: "Read.", content: "Two eggs." };
@@ -25,9 +24,8 @@ async function modelOn(
   const server = await engineServer(script, engine);
   const client = new EngineClient({ url: server.url });
   cleanups.push(() => client.close(), server.close);
-  const meter = new Meter();
   const signal = new AbortController().signal;
-  return { model: createModel({ client, meter, signal, ...more }), meter, seen: server.seen };
+  return { ...createModel({ client, signal, ...more }), seen: server.seen };
 }
 
 async function failure(work: Promise<unknown>): Promise<KamadoError> {
@@ -50,10 +48,10 @@ describe("an answer as text", () => {
   });
 
   test("the model a job names is the one that is asked", async () => {
-    const { model, seen, meter } = await modelOn([says("2")], { model: "big-27b" });
+    const { model, seen, used } = await modelOn([says("2")], { model: "big-27b" });
     await model.ask(QUESTION);
     expect(seen[0]!.body.model).toBe("big-27b");
-    expect(meter.used().engine).toBe("kamado");
+    expect(used().engine).toBe("kamado");
   });
 });
 
@@ -75,7 +73,7 @@ describe("an answer as a value", () => {
   const schema = z.strictObject({ eggs: z.int() });
 
   test("is constrained by the engine and fits the schema", async () => {
-    const { model, seen, meter } = await modelOn([says('{"eggs":2}')]);
+    const { model, seen, used } = await modelOn([says('{"eggs":2}')]);
     expect(await model.ask({ ...QUESTION, schema, maxTokens: 50 })).toEqual({ eggs: 2 });
     const { response_format, max_tokens } = seen[0]!.body;
     expect(max_tokens).toBe(50);
@@ -86,7 +84,7 @@ describe("an answer as a value", () => {
         schema: { type: "object", required: ["eggs"], additionalProperties: false },
       },
     });
-    expect(meter.used().repairs).toBe(0);
+    expect(used().repairs).toBe(0);
   });
 
   test("strings are left as the model wrote them", async () => {
@@ -97,13 +95,13 @@ describe("an answer as a value", () => {
   });
 
   test("one that does not fit is asked for once more, with the bad answer, the reason and the schema", async () => {
-    const { model, seen, meter } = await modelOn([says('{"eggs":"two"}'), says('{"eggs":2}')]);
+    const { model, seen, used } = await modelOn([says('{"eggs":"two"}'), says('{"eggs":2}')]);
     expect(await model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
     const [, , bad, why] = seen[1]!.body.messages;
     expect(bad).toEqual({ role: "assistant", content: '{"eggs":"two"}' });
     expect(why.content).toContain("eggs: Invalid input: expected number");
     expect(why.content).toContain('"required":["eggs"]');
-    expect(meter.used()).toMatchObject({
+    expect(used()).toMatchObject({
       repairs: 1,
       promptTokens: 200,
       cachedTokens: 120,
@@ -298,10 +296,10 @@ describe("many questions of one job", () => {
   });
 
   test("the receipt adds them up; a job that asked nothing has used nothing", async () => {
-    const { model, meter } = await modelOn([says("2")]);
-    expect(meter.used()).toMatchObject({ model: null, engine: null, promptTokens: 0, inferenceMs: 0 });
+    const { model, used } = await modelOn([says("2")]);
+    expect(used()).toMatchObject({ model: null, engine: null, promptTokens: 0, inferenceMs: 0 });
     await Promise.all([model.ask(QUESTION), model.ask(QUESTION)]);
-    expect(meter.used()).toMatchObject({
+    expect(used()).toMatchObject({
       model: "kitchen-1b",
       engine: "kamado",
       promptTokens: 200,
