@@ -1,4 +1,5 @@
-// The random-weight models the tables run on by default: written once and kept in the data folder.
+// The models of the tables: random weights by default, written once and kept in the data folder, or any file. Keeps the answers
+// of either from ending before they are as long as was asked for.
 import {
   closeSync,
   existsSync,
@@ -16,12 +17,12 @@ import { SMALL, type TextShape, TINY, writeTextModel } from "../models/random/mo
 import { loadConfig } from "../worker/config/config.ts";
 
 const SEED = 7;
-/** The tokenizer's first tokens are the bytes; from this one on a byte is a part of a character. */
+/** The tokenizer's first tokens are the bytes. From 128 on a byte is only a part of a character. */
 const [FIRST_PART, LAST_BYTE] = [128, 255];
 
 export const FORMATS = ["Q8_0", "Q4_0", "F32"] as const satisfies Format[];
 
-/** 57 million parameters in a format of the weights; loads and costs what a trained model of this shape does. */
+/** 57 million parameters. Loading and running it costs as much as a trained model of this shape. */
 export const smallModel = (format: Format): Promise<string> => kept({ ...SMALL, format });
 export const tinyModel = (): Promise<string> => kept(TINY);
 
@@ -31,15 +32,15 @@ async function kept(shape: TextShape): Promise<string> {
   if (existsSync(path)) return path;
   mkdirSync(folder, { recursive: true });
   removeStaleDrafts(path);
-  // Under its name only when it is whole: a run may be cut while it writes.
+  // It gets its name only when it is complete, because a run may be interrupted while it writes.
   const draft = `${path}.${process.pid}`;
   writeTextModel(draft, shape, SEED);
-  await mute(draft);
+  await suppressTokens(draft);
   renameSync(draft, path);
   return path;
 }
 
-/** What runs left that were cut while they wrote: `FILE.gguf.PID` of a process that is no more. */
+/** Removes what interrupted runs left behind: `FILE.gguf.PID` of a process that is not running any more. */
 export function removeStaleDrafts(path: string): void {
   const folder = dirname(path);
   for (const name of readdirSync(folder)) {
@@ -57,11 +58,11 @@ function isRunning(pid: number): boolean {
 }
 
 /**
- * Makes some tokens unsayable: the marks that end an answer, so that every answer is as long as was asked for, and bytes that
- * are no character by themselves, so that every answer is text. Their rows of the embedding, which also makes the logits,
- * become zeros, and among thousands of others some logit is above zero.
+ * Makes sure that some tokens are never chosen: the marks that end an answer, and bytes that are only a part of a character, so
+ * that every answer is text. Their rows of the embedding become zeros. The embedding also gives the logits, so their logit is
+ * always 0, and among thousands of other tokens one has a higher logit.
  */
-async function mute(path: string): Promise<void> {
+async function suppressTokens(path: string): Promise<void> {
   const { metadata, fullTensorInfo } = await readGgufFileInfo(path, { logWarnings: false });
   const { tokens } = metadata.tokenizer.ggml;
   const [embedding, next] = fullTensorInfo!.toSorted((a, b) => Number(a.offset) - Number(b.offset));
@@ -71,4 +72,33 @@ async function mute(path: string): Promise<void> {
     if (token.startsWith("<|") || (id >= FIRST_PART && id <= LAST_BYTE))
       writeSync(file, new Uint8Array(rowBytes), 0, rowBytes, Number(embedding!.fileOffset) + id * rowBytes);
   closeSync(file);
+}
+
+const NEVER = -100;
+/** The type that vocabularies give to special tokens. */
+const CONTROL = 3;
+const END_MARK = /end|eot|eos|eom|<\/s>/i;
+
+/** For any model: a `logit_bias` against its end marks, because not every server knows ignore_eos. */
+export async function biasesAgainstEnd(model: string): Promise<Record<string, number>> {
+  const { metadata } = await readGgufFileInfo(model, { sourceType: "filesystem", logWarnings: false });
+  return biasesFor(metadata.tokenizer.ggml);
+}
+
+type Vocabulary = {
+  tokens: readonly string[];
+  token_type?: readonly number[] | undefined;
+  eos_token_id?: number | undefined;
+};
+
+/** Pure. */
+export function biasesFor({
+  tokens,
+  token_type: types,
+  eos_token_id: end,
+}: Vocabulary): Record<string, number> {
+  const ids = tokens.flatMap((token, id) =>
+    id === end || (types?.[id] === CONTROL && END_MARK.test(token)) ? [id] : [],
+  );
+  return Object.fromEntries(ids.map((id) => [String(id), NEVER]));
 }

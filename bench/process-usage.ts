@@ -1,9 +1,9 @@
-// What a process has used: CPU seconds and memory, from /proc where there is one, else from ps.
+// The CPU time and memory that a process has used: from /proc on Linux, otherwise from ps.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { KamadoError } from "../worker/errors.ts";
 
-// What Linux shows programs on every machine, whatever it ticks at inside.
+// The unit of /proc on every Linux machine, whatever the kernel's own tick is.
 const TICKS_PER_SECOND = 100;
 const IS_LINUX = process.platform === "linux";
 
@@ -12,7 +12,7 @@ export function cpuSeconds(pid: number): number {
   return IS_LINUX ? statSeconds(proc(pid, "stat")) : clockSeconds(ps(pid, "cputime"));
 }
 
-/** The part of it that the main thread used: in a Node process, all JavaScript. Undefined where it cannot be told. */
+/** The CPU time of the main thread, which runs all JavaScript of a Node process. Undefined where the system does not say. */
 export function mainThreadSeconds(pid: number): number | undefined {
   return IS_LINUX ? statSeconds(proc(pid, `task/${pid}/stat`)) : undefined;
 }
@@ -23,12 +23,12 @@ export function residentBytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(proc(pid, "status"))?.[1]) * 1_024;
 }
 
-/** Resident memory in bytes of it and of all it has started. */
+/** Resident memory in bytes of a process and all its descendants. */
 export function familyBytes(pid: number): number {
   return sumOfFamily(execFileSync("ps", ["-A", "-o", "pid=,ppid=,rss="], { encoding: "utf8" }), pid) * 1_024;
 }
 
-/** From ps's lines of id, parent's id and a number: the sum of that number over a process and its descendants. */
+/** Reads lines of process id, parent's id and a number. Returns the sum of the number over a process and its descendants. */
 export function sumOfFamily(text: string, pid: number): number {
   const all = text
     .trim()
@@ -41,13 +41,13 @@ export function sumOfFamily(text: string, pid: number): number {
   return of(pid);
 }
 
-/** The text of /proc/PID/stat. The name in parentheses may hold anything, so fields are counted from its end. */
+/** Reads /proc/PID/stat. The name in parentheses may contain anything, so fields are counted from its end. */
 export function statSeconds(stat: string): number {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** What ps calls a time: [[days-]hours:]minutes:seconds[.hundredths]. */
+/** Reads a time as ps prints it: [[days-]hours:]minutes:seconds[.hundredths]. */
 export function clockSeconds(text: string): number {
   const [, days = "0", clock = ""] = /^\s*(?:(\d+)-)?([\d:.]+)\s*$/.exec(text) ?? [];
   const seconds = clock.split(":").reduce((total, part) => total * 60 + Number(part), 0);

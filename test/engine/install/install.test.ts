@@ -1,10 +1,10 @@
-// The steps of llama-server's build when something stands in their way. The whole command is in test/cli.
+// What the build of llama-server does when a step cannot run. The whole command is tested in test/cli.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { installLlamaServer } from "../../worker/engine/install/install.ts";
-import { closeLog, openLog, runStep } from "../../worker/engine/install/step.ts";
+import { installLlamaServer } from "../../../worker/engine/install/install.ts";
+import { closeLog, openLog, runStep } from "../../../worker/engine/install/step.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -12,20 +12,17 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-test.skipIf(!existsSync("/dev/full"))(
-  "a disk that is full already for the log is said to be full",
-  async () => {
-    const home = join(folder, "llama-server");
-    mkdirSync(home);
-    symlinkSync("/dev/full", join(home, "build.log"));
-    const { signal } = new AbortController();
-    const install = installLlamaServer({ dataDir: folder, jobs: 1, onProgress: () => {}, signal });
-    await expect(install).rejects.toMatchObject({ code: "disk_full" });
-    expect(readdirSync(home)).toEqual(["build.log"]);
-  },
-);
+test.skipIf(!existsSync("/dev/full"))("a disk that is too full for the log is reported as full", async () => {
+  const home = join(folder, "llama-server");
+  mkdirSync(home);
+  symlinkSync("/dev/full", join(home, "build.log"));
+  const { signal } = new AbortController();
+  const install = installLlamaServer({ dataDir: folder, jobs: 1, onProgress: () => {}, signal });
+  await expect(install).rejects.toMatchObject({ code: "disk_full" });
+  expect(readdirSync(home)).toEqual(["build.log"]);
+});
 
-test("a log that cannot be written for another reason is named", async () => {
+test("a log that cannot be written for another reason is named in the error", async () => {
   const log = openLog(join(folder, "nowhere", "build.log"));
   const step = { command: "sleep", arguments: ["600"], signal: new AbortController().signal };
   await expect(runStep(step, log)).rejects.toMatchObject({
@@ -35,7 +32,7 @@ test("a log that cannot be written for another reason is named", async () => {
   await closeLog(log);
 });
 
-test("a step that was interrupted before it began is not begun", async () => {
+test("a step that was interrupted before its start is not started", async () => {
   const log = openLog(join(folder, "build.log"));
   const signal = AbortSignal.abort(new Error("interrupted"));
   const step = { command: "touch", arguments: [join(folder, "begun")], signal };
