@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
 import { createDeliver } from "../../worker/deliver/by-kind.ts";
-import { labelOf, nameOf } from "../../worker/deliver/deliver.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { createOutbound } from "../../worker/outbound/outbound.ts";
 import { known } from "../fakes/known.ts";
@@ -89,11 +88,4 @@ test("what needs no call is not held back by a dead receiver, and says nothing a
   expect((await errorOf(deliver(to))).detail).toMatchObject({ heldBack: true });
   expect(down.received).toHaveLength(5);
   await outbound.close();
-});
-
-test("a destination's label for the log leaves out what may be a token; its name does not", () => {
-  const to = { callback: "https://hooks.example/services/t0k3n?sig=t0k3n" };
-  expect(labelOf(to)).toBe("callback:https://hooks.example");
-  expect(labelOf({ sns: ARN })).toBe(`sns:${ARN}`);
-  expect(nameOf(to)).toBe(`callback:${to.callback}`);
 });

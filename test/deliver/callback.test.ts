@@ -1,10 +1,13 @@
 import { Webhook } from "standardwebhooks";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createCallback } from "../../worker/deliver/callback.ts";
+import { secret } from "../../worker/config/secret.ts";
+import { createCallback, webhookHeaders } from "../../worker/deliver/callback.ts";
+import { deliveryId } from "../../worker/deliver/deliver.ts";
 import { createOutbound, type Outbound } from "../../worker/outbound/outbound.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { known } from "../fakes/known.ts";
 import { type Receiver, type Respond, startReceiver, status } from "../fakes/receiver.ts";
+import fc from "../properties.ts";
 import { delivery, errorOf, FAILED, type Given } from "./deliveries.ts";
 
 const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
@@ -33,8 +36,8 @@ test("the receiver gets the result as a signed event that it can verify", async 
   await call({ secrets: [SECRET, OLDER] });
   const [{ method, path, headers, body }] = receiver.received as [Receiver["received"][0]];
   expect([method, path, headers["content-type"]]).toEqual(["POST", "/hook", "application/json"]);
-  for (const secret of [SECRET, OLDER])
-    expect(new Webhook(secret).verify(body, headers)).toMatchObject({
+  for (const key of [SECRET, OLDER])
+    expect(new Webhook(key).verify(body, headers)).toMatchObject({
       type: "job.succeeded",
       timestamp: new Date(clock.epoch).toISOString(),
       data: { id: "01J.a:b", kind: "image.check", output: { answer: "y" } },
@@ -141,4 +144,44 @@ test("an address in the home network that is not listed is refused", async () =>
     createCallback({ outbound, destinations: [], clock })(delivery({ callback: url }), url),
   );
   expect(error).toMatchObject({ code: "address_refused", retry: false });
+});
+
+const key = (fill: number) => `whsec_${Buffer.alloc(24, fill).toString("base64")}`;
+
+test("the reference implementation verifies what we sign, whatever the body says", () => {
+  fc.assert(
+    fc.property(
+      fc.json(),
+      fc.string(),
+      fc.uint8Array({ minLength: 24, maxLength: 64 }),
+      (json, job, bytes) => {
+        const id = deliveryId(job, { callback: "https://a.b/" });
+        const whsec = `whsec_${Buffer.from(bytes).toString("base64")}`;
+        const headers = webhookHeaders({ id, at: Date.now(), body: json, secrets: [secret(whsec)] });
+        expect(new Webhook(whsec).verify(json, headers)).toEqual(JSON.parse(json));
+        expect(() => new Webhook(whsec).verify(`${json} `, headers)).toThrow("No matching signature");
+      },
+    ),
+  );
+});
+
+test("while a secret rotates, holders of the old and of the new one both verify; strangers do not", () => {
+  const headers = webhookHeaders({
+    id: "a",
+    at: Date.now(),
+    body: "{}",
+    secrets: [secret(key(1)), secret(key(2))],
+  });
+  expect(headers["webhook-signature"]!.split(" ")).toHaveLength(2);
+  for (const holder of [key(1), key(2)]) expect(new Webhook(holder).verify("{}", headers)).toEqual({});
+  expect(() => new Webhook(key(3)).verify("{}", headers)).toThrow("No matching signature");
+});
+
+test("without a secret there is an id and a time, and no signature", () => {
+  const headers = webhookHeaders({ id: "a", at: 1_700_000_000_999, body: "{}", secrets: [] });
+  expect(headers).toEqual({
+    "content-type": "application/json",
+    "webhook-id": "a",
+    "webhook-timestamp": "1700000000",
+  });
 });

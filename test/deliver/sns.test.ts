@@ -1,6 +1,7 @@
-import { describe, expect, test } from "vitest";
-import { attributesOf } from "../../worker/deliver/deliver.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { createSns, snsTopic } from "../../worker/deliver/sns.ts";
+import { blackHole } from "../fakes/aws-server.ts";
 import { FakeTopic } from "../fakes/topic.ts";
 import { delivery, errorOf, FAILED } from "./deliveries.ts";
 
@@ -18,21 +19,6 @@ test("the result is the message, what to filter on its attributes", async () => 
   await sns(one, ARN);
   expect(JSON.parse(box[0]!.message)).toEqual(one.result);
   expect(box[0]!.attributes).toEqual({ kind: "image.check", status: "succeeded", answer: "y" });
-});
-
-test.each([
-  [{ answer: "uncertain" }, "uncertain"],
-  [{ answer: "はい" }, "はい"],
-  [{ answer: "Paris is the capital of France." }, undefined],
-  [{ answer: "x".repeat(65) }, undefined],
-  [{ answer: "" }, undefined],
-  [{ answer: 1 }, undefined],
-  ["y", undefined],
-  [null, undefined],
-  [undefined, undefined],
-])("of the output %j the answer to filter on is %s", (output, answer) => {
-  const { result } = delivery({ sns: ARN }, { result: { output } });
-  expect(attributesOf(result).answer).toBe(answer);
 });
 
 test("a failure is published with its status and no answer", async () => {
@@ -69,4 +55,14 @@ describe("an error of SNS", () => {
     const error = await errorOf(failing(name).publish(ARN, "x", {}));
     expect(error).toMatchObject({ code, message: `${ARN}: said AWS` });
   });
+});
+
+test("publishing to a topic that never answers fails, and may be tried again", async () => {
+  await using server = await blackHole();
+  const timeouts = { connectionTimeout: 200, requestTimeout: 200, socketTimeout: 200 };
+  const credentials = { accessKeyId: "a", secretAccessKey: "b" };
+  const clients = makeAwsClients({ endpoint: server.endpoint, region: "us-east-1", credentials }, timeouts);
+  onTestFinished(() => clients.destroy());
+  const published = snsTopic(clients.sns).publish("arn:aws:sns:us-east-1:000000000000:t", "x", {});
+  await expect(published).rejects.toMatchObject({ code: "delivery_failed", retry: true });
 });

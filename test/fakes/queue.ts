@@ -1,7 +1,7 @@
 // A queue in memory with SQS's meaning, on a clock of the test's choosing; its calls can be made to fail, to be lost
 // on the way back, or to take long. It passes the same suite as the real ones.
 import { type Clock, systemClock } from "../../worker/async/clock.ts";
-import type { Letter, LetterQueue } from "../../worker/dead-letters/dead-letter-queue.ts";
+import type { DeadLetterQueue, DeadMessage } from "../../worker/dead-letters/dead-letter-queue.ts";
 import { type AwsFailure, KamadoError } from "../../worker/errors.ts";
 import { type EntryResult, ID_ATTRIBUTE, type Message } from "../../worker/queue/queue.ts";
 
@@ -36,7 +36,7 @@ export type FakeQueueOptions = {
 
 const BODY_LIMIT = 1024 * 1024;
 
-export class FakeQueue implements LetterQueue {
+export class FakeQueue implements DeadLetterQueue {
   readonly url: string;
   readonly #clock: Clock;
   readonly #options: FakeQueueOptions;
@@ -72,7 +72,7 @@ export class FakeQueue implements LetterQueue {
     for (const message of this.#messages.filter((one) => one.id === id)) this.#hide(message, 0);
   }
 
-  async receive(options: Parameters<LetterQueue["receive"]>[0]): Promise<Message[]> {
+  async receive(options: Parameters<DeadLetterQueue["receive"]>[0]): Promise<Message[]> {
     const messages = await this.#receive(options);
     return messages.map(({ attributes, ...message }) => ({
       ...message,
@@ -80,7 +80,7 @@ export class FakeQueue implements LetterQueue {
     }));
   }
 
-  #receive(options: Parameters<LetterQueue["receive"]>[0]): Promise<Letter[]> {
+  #receive(options: Parameters<DeadLetterQueue["receive"]>[0]): Promise<DeadMessage[]> {
     return this.#throwing("receive", async () => {
       const end = this.#clock.now() + options.waitSeconds * 1_000;
       for (;;) {
@@ -94,7 +94,7 @@ export class FakeQueue implements LetterQueue {
   }
 
   /** As a person's command sees it, with the attributes. */
-  receiveLetters({ visibilitySeconds }: { visibilitySeconds: number }): Promise<Letter[]> {
+  receiveDead({ visibilitySeconds }: { visibilitySeconds: number }): Promise<DeadMessage[]> {
     return this.#receive({ max: 10, waitSeconds: 0, visibilitySeconds });
   }
 
@@ -172,7 +172,7 @@ export class FakeQueue implements LetterQueue {
     );
   }
 
-  #lease(message: Stored, seconds: number): Letter {
+  #lease(message: Stored, seconds: number): DeadMessage {
     message.receipt = `${this.url}#${++this.#serial}`;
     message.receiveCount += 1;
     message.hiddenUntil = this.#clock.now() + seconds * 1_000;

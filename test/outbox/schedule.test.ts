@@ -5,7 +5,7 @@ import {
   isLastTry,
   LONGEST_MS,
   nextTryAt,
-  triesByReceipts,
+  triesByReceives,
 } from "../../worker/outbox/schedule.ts";
 import fc from "../properties.ts";
 
@@ -45,7 +45,7 @@ test.each([
   ["do not use the schedule up", 1, 20, 24 * HOUR, 8],
   ["unless its time is over", 1, 20, 72 * HOUR, 21],
 ])("receipts %s", (_, known, receipts, now, tries) =>
-  expect(triesByReceipts(known, receipts, { since: 0, now })).toBe(tries),
+  expect(triesByReceives(known, receipts, { since: 0, now })).toBe(tries),
 );
 
 test("another schedule ends with its own last try", () => {
