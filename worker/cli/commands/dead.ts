@@ -20,49 +20,54 @@ import { type Flags, flagsOf } from "../flags.ts";
 import { factsOf, sayDone, viewAlive, viewDeadLetter, viewList } from "./dead-view.ts";
 
 const HIDES = `
-While it looks, it holds the dead letters: others do not see them for the moment. They are given back at its end; if it is
-killed, after two minutes. Queues: those of KAMADO_QUEUE_URL, else of a \`kamado serve\` on this machine.
-Exit codes: 0 done, 1 not all of it, 2 usage, 3 a queue or the bucket is not available.`;
+While a command runs, the dead letters are hidden from other readers of the queue. They are visible again when it ends; if it
+is killed, after two minutes. It uses the queues of KAMADO_QUEUE_URL, or else of a \`kamado serve\` on this machine.
+Exit codes: 0 done, 1 only partly done, 2 wrong usage, 3 a queue or the bucket is not available.`;
 
 export function deadCommand(): Command {
   const dead = new Command("dead")
-    .description("look at dead letters, send them back, throw them away")
+    .description("list dead letters, send them back, or delete them")
     .addHelpText("after", HIDES);
   dead
     .command("list", { isDefault: true })
-    .description("what was put aside, and the destinations that are turned off")
-    .option("--queue <name>", "only jobs, or only deliveries")
-    .option("--json", "print one JSON line a dead letter")
+    .description("list the dead letters and the destinations that are turned off")
+    .option("--queue <name>", "only one of the two queues: jobs or deliveries")
+    .option("--json", "print one JSON line for each dead letter")
     .action((_, command: Command) => run(command, list));
   dead
     .command("show <id>")
     .description(
-      "all that is known about one, a job's id or a message's; of a job that is not dead, its deliveries",
+      "show everything about one dead letter, by the id of its job or message; for any other job, its deliveries",
     )
-    .option("--json", "print JSON, the body included")
+    .option("--json", "print JSON with the body")
     .action((id: string, _, command: Command) => run(command, (dependencies) => show(dependencies, id)));
   selecting(dead.command("redrive"))
-    .description("send them back to where they came from; a destination that was turned off is turned on")
-    .option("--destination <where>", "deliveries to it: its label, its host, or the beginning of its address")
+    .description(
+      "send dead letters back to where they came from; this also turns their destinations on again",
+    )
+    .option(
+      "--destination <where>",
+      "the deliveries to this destination: its label, its host, or the beginning of its address",
+    )
     .action((ids: string[], _, command: Command) =>
       run(command, (dependencies) => redrive(dependencies, ids)),
     );
   selecting(dead.command("purge"))
-    .description("throw them away, for good")
-    .option("--yes", "needed with --all")
+    .description("delete dead letters for good")
+    .option("--yes", "confirm --all")
     .action((ids: string[], _, command: Command) => run(command, (dependencies) => purge(dependencies, ids)));
   return dead;
 }
 
 const selecting = (command: Command) =>
   command
-    .argument("[ids...]", "jobs' ids, or messages'")
-    .option("--all", "all of them")
-    .option("--queue <name>", "only jobs, or only deliveries")
+    .argument("[ids...]", "ids of jobs or messages")
+    .option("--all", "all dead letters")
+    .option("--queue <name>", "only one of the two queues: jobs or deliveries")
     .option("--json", "print one JSON line");
 
 const BEHIND =
-  "there may be more than show now: of a FIFO queue's group only the first do, until they are gone";
+  "there may be more: of a FIFO queue's group, only the first messages are visible until they are gone";
 
 const print = (text: string) => void process.stdout.write(`${text}\n`);
 const warn = (text: string) =>
@@ -110,7 +115,7 @@ async function purge(dependencies: Dependencies, ids: string[]): Promise<number>
   if (flags.all === true && flags.yes !== true)
     throw new KamadoError(
       "invalid_input",
-      "--all throws every dead letter away for good; say --yes as well.",
+      "--all deletes every dead letter for good; confirm it with --yes.",
     );
   return each(dependencies, wantedOf(ids, flags), "thrown away", (letter) => box.purge(letter));
 }

@@ -11,7 +11,7 @@ import { untilStopped } from "../until-stopped.ts";
 
 export function workerCommand(): Command {
   return modelFlags(new Command("worker"))
-    .description("work on the queue KAMADO_QUEUE_URL names")
+    .description("run the jobs of the queue that KAMADO_QUEUE_URL names")
     .action(async (_, command: Command) => {
       const config = loadConfig(toVariables(flagsOf(command)));
       const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY });
