@@ -15,9 +15,7 @@ import { flagsOf } from "../flags.ts";
 export function cancelCommand(): Command {
   return new Command("cancel")
     .argument("<id>", "the job's id")
-    .description(
-      "take a job back: one that runs is stopped, one that waits or has not come yet is not started",
-    )
+    .description("cancel a job: it is stopped if it runs, and not started if it waits or has yet to arrive")
     .option("--json", "print one JSON line")
     .action(async (id: string, _, command: Command) => {
       const canceled = await cancel(id);

@@ -23,21 +23,24 @@ const WAIT_EVERY_MS = 250;
 export function enqueueCommand(): Command {
   return new Command("enqueue")
     .argument("<kind>", "the kind of job: todo.match, image.check, …")
-    .description("put a job on the queue (of KAMADO_QUEUE_URL, else of a `kamado serve` on this machine)")
+    .description("put a job on the queue of KAMADO_QUEUE_URL, or else of a `kamado serve` on this machine")
     .requiredOption(
       "--input <file>",
-      'the input as JSON, - for standard input; "file:door.png" inside is uploaded',
+      'the input: a JSON file, or - for standard input; "file:door.png" inside is uploaded',
     )
-    .option("--id <id>", "the job's id; sending the same id twice runs the job once")
-    .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; may be given several times")
-    .option("--priority <n>", "0 to 9, higher first")
-    .option("--timeout <seconds>", "the longest run")
-    .option("--expires-in <seconds>", "do not start it later than this")
+    .option("--id <id>", "the job's id; a job that is sent twice with the same id runs once")
+    .option(
+      "--deliver <where...>",
+      "where to send the result: sns=ARN, callback=URL, rest=URL or sqs=URL; can be repeated",
+    )
+    .option("--priority <n>", "0 to 9; jobs with a higher priority run first")
+    .option("--timeout <seconds>", "how long the job may run")
+    .option("--expires-in <seconds>", "do not start the job after this time")
     .option(
       "--group <name>",
-      "in a FIFO queue, run after the jobs of this group; none waits for others by default",
+      "for a FIFO queue: run after the earlier jobs of this group; by default it waits for no other job",
     )
-    .option("--wait [seconds]", "wait for the result (300 seconds) and print it")
+    .option("--wait [seconds]", "wait for the result, 300 seconds by default, and print it")
     .option("--json", "print one JSON line")
     .action(async (kind: string, _, command: Command) => {
       const flags = flagsOf(command);
