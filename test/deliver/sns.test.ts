@@ -13,7 +13,7 @@ function fake(arn = ARN) {
   return { sns: createSns(topic), box: topic.subscribe(arn) };
 }
 
-test("the result is the message, what to filter on its attributes", async () => {
+test("the result is the message, with attributes to filter on", async () => {
   const { sns, box } = fake();
   const one = delivery({ sns: ARN });
   await sns(one, ARN);
@@ -57,7 +57,7 @@ describe("an error of SNS", () => {
   });
 });
 
-test("publishing to a topic that never answers fails, and may be tried again", async () => {
+test("publishing to a topic that never answers fails and may be tried again", async () => {
   await using server = await blackHole();
   const timeouts = { connectionTimeout: 200, requestTimeout: 200, socketTimeout: 200 };
   const credentials = { accessKeyId: "a", secretAccessKey: "b" };

@@ -1,5 +1,5 @@
-// Topics in memory with SNS's meaning: subscribers, filters on attributes, FIFO deduplication. It passes the same suite as
-// the real ones, and its next publish can be made to fail.
+// Topics in memory that act like SNS: subscribers, filters on attributes, FIFO deduplication. A test can make the next publish
+// fail. It passes the same suite as the real ones.
 import { checkSize, isFifo, type Topic } from "../../worker/deliver/sns.ts";
 import { KamadoError } from "../../worker/errors.ts";
 
@@ -17,7 +17,7 @@ export class FakeTopic implements Topic {
     this.#topics.set(arn, { inboxes: [], seen: new Set() });
   }
 
-  /** What is published from now on and passes the filter. */
+  /** Collects what is published from now on and passes the filter. */
   subscribe(arn: string, filter: Filter = {}): Published[] {
     const box: Published[] = [];
     this.#topics.get(arn)!.inboxes.push({ filter, box });
