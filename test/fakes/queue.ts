@@ -237,4 +237,6 @@ export class FakeQueue implements DeadLetterQueue {
 }
 
 const unavailable = (health: QueueHealth) =>
-  new KamadoError("queue_unavailable", `the fake queue is told to fail: ${health}`, { detail: { health } });
+  new KamadoError("queue_unavailable", `the fake queue fails because the test says so: ${health}`, {
+    detail: { health },
+  });

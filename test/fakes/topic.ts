@@ -9,7 +9,7 @@ export type Filter = Record<string, string[]>;
 export class FakeTopic implements Topic {
   readonly #topics = new Map<
     string,
-    { inboxes: { filter: Filter; box: Published[] }[]; seen: Set<string> }
+    { inboxes: { filter: Filter; inbox: Published[] }[]; seen: Set<string> }
   >();
   readonly #faults: KamadoError[] = [];
 
@@ -19,9 +19,9 @@ export class FakeTopic implements Topic {
 
   /** Collects what is published from now on and passes the filter. */
   subscribe(arn: string, filter: Filter = {}): Published[] {
-    const box: Published[] = [];
-    this.#topics.get(arn)!.inboxes.push({ filter, box });
-    return box;
+    const inbox: Published[] = [];
+    this.#topics.get(arn)!.inboxes.push({ filter, inbox });
+    return inbox;
   }
 
   next(fault: KamadoError): this {
@@ -43,6 +43,6 @@ export class FakeTopic implements Topic {
     if (fifo) topic.seen.add(fifo.deduplicationId);
     const passes = (filter: Filter) =>
       Object.entries(filter).every(([name, values]) => values.includes(attributes[name] ?? ""));
-    for (const { filter, box } of topic.inboxes) if (passes(filter)) box.push({ message, attributes });
+    for (const { filter, inbox } of topic.inboxes) if (passes(filter)) inbox.push({ message, attributes });
   }
 }
