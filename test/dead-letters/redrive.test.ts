@@ -94,7 +94,7 @@ test("reading one queue does not touch the other", async () => {
   await expect(openQueues(rig).open()).rejects.toMatchObject({ code: "queue_unavailable" });
 });
 
-test("a job that is sent back runs anew, though its failure is stored", async () => {
+test("a job that is sent back runs again, although its failure is stored", async () => {
   const rig = await failedJob();
   const queues = openQueues(rig);
   for (const dead of await queues.open()) await queues.redrive(dead);
@@ -122,7 +122,7 @@ test.each([
   ["bare", BARE],
   ["in an SNS notification", JSON.stringify({ Type: "Notification", Message: BARE })],
   ["behind a pointer", JSON.stringify(["x", { s3BucketName: "kamado", s3Key: "in/a.json" }])],
-])("a job without an id of its own, %s, keeps the one it ran under, twice too", async (_, body) => {
+])("a job without an id of its own, %s, keeps the one it had, the second time too", async (_, body) => {
   const rig = createRig({ maxAttempts: 1 });
   await rig.bucket.put("in/a.json", BARE, { contentType: "application/json" });
   const id = await rig.queue.send(body);
@@ -149,7 +149,7 @@ test("of several queues a job goes back to the one it came from", async () => {
   expect([urgent.messages.length, rig.queue.messages.length]).toEqual([0, 1]);
 });
 
-test("a job of a FIFO queue goes back into its group, though its dead-letter queue knows no groups", async () => {
+test("a job of a FIFO queue goes back into its group, although its dead-letter queue has no groups", async () => {
   const rig = await failedJob({ fifo: true }, "customer #7");
   expect(rig.dead.url).not.toContain("fifo");
   const queues = openQueues(rig, { jobs: [new FakeQueue("urgent", { clock: rig.clock }), rig.queue] });
@@ -171,7 +171,7 @@ test("a job whose queue is not configured or unknown goes to the first, with a r
   expect(others.map(({ messages }) => messages.length)).toEqual([2, 0]);
 });
 
-test("of a FIFO group the first ten are seen, and the next when those are gone", async () => {
+test("the first ten of a FIFO group are found, and the next when those are gone", async () => {
   const rig = createRig();
   const dead = new FakeQueue("dead.fifo", { clock: rig.clock, fifo: true });
   for (let i = 0; i < 25; i++) await dead.send(`letter ${i}`, { group: "g", deduplicationId: `${i}` });
@@ -263,7 +263,7 @@ test("a delivery that is sent back unchanged, with other tools, is delivered too
   expect([effects.size, rig.outbox.messages]).toEqual([1, []]);
 });
 
-test("a crash between sending back and removing doubles no effect, and nothing is lost", async () => {
+test("a crash between sending and removing has no second effect, and nothing is lost", async () => {
   const { rig, effects, tried, comeBack } = await refusedDelivery(404);
   comeBack();
   const queues = openQueues(rig);

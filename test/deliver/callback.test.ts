@@ -44,7 +44,7 @@ test("the receiver gets the result as a signed event that it can verify", async 
     });
 });
 
-test("a failure is told as well, under its own type", async () => {
+test("a failure is delivered too, with its own type", async () => {
   await call({ given: { result: FAILED } });
   const { type, data } = JSON.parse(receiver.received[0]!.body);
   expect([type, data.error.code]).toEqual(["job.failed", "timed_out"]);
@@ -62,7 +62,7 @@ test("every try has the same id and a signature of its own time", async () => {
   expect(other!["webhook-id"]).not.toBe(first!["webhook-id"]);
 });
 
-test("without a secret it goes unsigned, with its id and time", async () => {
+test("without a secret it is unsigned, with its id and time", async () => {
   await call({ secrets: [] });
   expect(receiver.received[0]!.headers).toMatchObject({
     "webhook-id": expect.any(String),
@@ -102,7 +102,7 @@ test("Retry-After as a date is honoured", async () => {
   expect(detail!.retryAfterMs).toBeLessThanOrEqual(60_000);
 });
 
-test("what a refusing receiver says is kept for the log, in bounds", async () => {
+test("the body of a refusal is kept for the log, up to a limit", async () => {
   receiver.respond((_, response) => void response.writeHead(400).end(`no such hook ${"x".repeat(100_000)}`));
   const { message, detail } = await errorOf(call());
   expect(message).toBe("127.0.0.1 answered 400.");
@@ -126,12 +126,12 @@ test.each<[string, Respond]>([
       setImmediate(() => response.destroy());
     },
   ],
-])("a 200 with %s body has taken the result", async (_, respond) => {
+])("a receiver that answers 200 with %s body has taken the result", async (_, respond) => {
   receiver.respond(respond);
   await call();
 });
 
-test("a receiver that hangs is left when the lease is lost", async () => {
+test("the call to a receiver that hangs ends when the lease is lost", async () => {
   const lease = new AbortController();
   receiver.respond(() => lease.abort(new Error("the lease is lost")));
   await expect(call({ given: { signal: lease.signal } })).rejects.toThrow("the lease is lost");
@@ -148,7 +148,7 @@ test("an address in the home network that is not listed is refused", async () =>
 
 const key = (fill: number) => `whsec_${Buffer.alloc(24, fill).toString("base64")}`;
 
-test("the reference implementation verifies what we sign, whatever the body says", () => {
+test("the reference implementation verifies what we sign, whatever the body", () => {
   fc.assert(
     fc.property(
       fc.json(),
@@ -165,7 +165,7 @@ test("the reference implementation verifies what we sign, whatever the body says
   );
 });
 
-test("while a secret rotates, holders of the old and of the new one both verify; strangers do not", () => {
+test("while a secret rotates, the old and the new one both verify, and no other", () => {
   const headers = webhookHeaders({
     id: "a",
     at: Date.now(),
@@ -173,7 +173,7 @@ test("while a secret rotates, holders of the old and of the new one both verify;
     secrets: [secret(key(1)), secret(key(2))],
   });
   expect(headers["webhook-signature"]!.split(" ")).toHaveLength(2);
-  for (const holder of [key(1), key(2)]) expect(new Webhook(holder).verify("{}", headers)).toEqual({});
+  for (const whsec of [key(1), key(2)]) expect(new Webhook(whsec).verify("{}", headers)).toEqual({});
   expect(() => new Webhook(key(3)).verify("{}", headers)).toThrow("No matching signature");
 });
 

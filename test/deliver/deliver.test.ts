@@ -11,7 +11,7 @@ test("a destination's label leaves out what may be a token; its name does not", 
   expect(nameOf(to)).toBe(`callback:${to.callback}`);
 });
 
-test("a delivery's id is the same for the same job and destination only, and fits everywhere", () => {
+test("a delivery's id is the same only for the same job and destination, and has only allowed characters", () => {
   const to = { callback: "https://a.b/" };
   expect(deliveryId("j1", to)).toBe(deliveryId("j1", { ...to }));
   const others = [

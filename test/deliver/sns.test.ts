@@ -10,29 +10,29 @@ const ARN = "arn:aws:sns:us-east-1:000000000000:kamado-results";
 function fake(arn = ARN) {
   const topic = new FakeTopic();
   topic.create(arn);
-  return { sns: createSns(topic), box: topic.subscribe(arn) };
+  return { sns: createSns(topic), inbox: topic.subscribe(arn) };
 }
 
-test("the result is the message, what to filter on its attributes", async () => {
-  const { sns, box } = fake();
+test("the result is the message, with attributes to filter on", async () => {
+  const { sns, inbox } = fake();
   const one = delivery({ sns: ARN });
   await sns(one, ARN);
-  expect(JSON.parse(box[0]!.message)).toEqual(one.result);
-  expect(box[0]!.attributes).toEqual({ kind: "image.check", status: "succeeded", answer: "y" });
+  expect(JSON.parse(inbox[0]!.message)).toEqual(one.result);
+  expect(inbox[0]!.attributes).toEqual({ kind: "image.check", status: "succeeded", answer: "y" });
 });
 
 test("a failure is published with its status and no answer", async () => {
-  const { sns, box } = fake();
+  const { sns, inbox } = fake();
   await sns(delivery({ sns: ARN }, { result: FAILED }), ARN);
-  expect(box[0]!.attributes).toEqual({ kind: "image.check", status: "failed" });
+  expect(inbox[0]!.attributes).toEqual({ kind: "image.check", status: "failed" });
 });
 
 test("on a FIFO topic a result that is delivered twice arrives once", async () => {
-  const { sns, box } = fake(`${ARN}.fifo`);
+  const { sns, inbox } = fake(`${ARN}.fifo`);
   const one = delivery({ sns: `${ARN}.fifo` });
   await sns(one, `${ARN}.fifo`);
   await sns(one, `${ARN}.fifo`);
-  expect(box).toHaveLength(1);
+  expect(inbox).toHaveLength(1);
 });
 
 describe("an error of SNS", () => {
@@ -57,7 +57,7 @@ describe("an error of SNS", () => {
   });
 });
 
-test("publishing to a topic that never answers fails, and may be tried again", async () => {
+test("publishing to a topic that never answers fails and may be tried again", async () => {
   await using server = await blackHole();
   const timeouts = { connectionTimeout: 200, requestTimeout: 200, socketTimeout: 200 };
   const credentials = { accessKeyId: "a", secretAccessKey: "b" };

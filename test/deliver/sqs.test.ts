@@ -17,7 +17,7 @@ test("the result is the body", async () => {
   expect(queue.messages.map(({ body }) => JSON.parse(body))).toEqual([delivery({ sqs: URL }).result]);
 });
 
-test("a FIFO queue gets the kind as its group, and a second try adds nothing", async () => {
+test("a FIFO queue gets the kind as the group, and a second try adds no message", async () => {
   const queue = new FakeQueue("fake:results", { fifo: true });
   await sending(queue, { url: `${URL}.fifo` });
   await sending(queue, { url: `${URL}.fifo` });

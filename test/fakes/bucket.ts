@@ -97,7 +97,7 @@ export class FakeBucket implements Bucket {
     const failure = () =>
       new KamadoError(
         (fault as { code?: ErrorCode }).code ?? "storage_unavailable",
-        "the fake bucket is told to fail",
+        "the fake bucket fails because the test says so",
       );
     if (fault?.is === "fail") throw failure();
     const answer = act();

@@ -10,7 +10,7 @@ const cancel = (rig: Rig, id: string) => {
 };
 const cancellations = (rig: Rig) => [...rig.bucket.objects.keys()].filter((key) => /cancel\/[^.]/.test(key));
 
-test("a job that runs is stopped within seconds; its sender is told, and it does not come back", async () => {
+test("a job that runs is stopped within seconds; its sender gets the result, and it does not run again", async () => {
   const rig = createRig();
   await rig.send("a");
   rig.consumer.start();

@@ -1,4 +1,4 @@
-// The S3 adapter keeps the object store's promises against the embedded AWS, in memory and in a folder.
+// The S3 adapter keeps a bucket's promises against the embedded AWS, in memory and in a folder.
 import { describe } from "vitest";
 import { bucketCases } from "../conformance/bucket.cases.ts";
 import { embeddedAws } from "../conformance/embedded.ts";

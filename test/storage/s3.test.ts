@@ -1,4 +1,4 @@
-// What the S3 adapter makes of answers that no emulator gives: lengths that lie, silence in the middle, refusals.
+// What the S3 adapter does with answers that no emulator gives: wrong lengths, silence in the middle, refusals.
 import type { ServerResponse } from "node:http";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
@@ -8,7 +8,7 @@ import { awsServer, blackHole } from "../fakes/aws-server.ts";
 
 const CREDENTIALS = { accessKeyId: "a", secretAccessKey: "b" };
 const limits = (ms: number) => ({ connectionTimeout: ms, requestTimeout: ms, socketTimeout: ms });
-/** For servers that are silent; of one that speaks, a busy machine must not make another. */
+/** For servers that are silent. One that answers gets long, because the machine may be busy. */
 const SHORT = limits(200);
 const LONG = limits(20_000);
 const KEY = "in/x";
@@ -21,8 +21,8 @@ function bucketAt(endpoint: string, timeouts = LONG) {
 
 const closed = (response: ServerResponse) => new Promise((resolve) => response.once("close", resolve));
 
-describe("an object longer than the limit costs no more than the limit", () => {
-  test("a length that is announced is refused before the body is read, and the connection given up", async () => {
+describe("an object that is too long", () => {
+  test("with an announced length is refused before its body is read, and the connection is closed", async () => {
     const gone = Promise.withResolvers();
     await using server = await awsServer((_, response) => {
       void closed(response).then(gone.resolve);
@@ -34,7 +34,7 @@ describe("an object longer than the limit costs no more than the limit", () => {
     await gone.promise;
   });
 
-  test("without an announced length the reading stops at the limit", async () => {
+  test("without an announced length is read up to the limit only", async () => {
     const gone = Promise.withResolvers();
     await using server = await awsServer((_, response) => {
       void closed(response).then(gone.resolve);
@@ -68,10 +68,10 @@ describe("a write on a condition", () => {
 });
 
 describe("no call hangs", () => {
-  test("a bucket and a topic, which have no long polls, are given up sooner than a queue", async () => {
+  test("a bucket and a topic, which have no long polls, time out sooner than a queue", async () => {
     const clients = makeAwsClients({ region: "us-east-1", credentials: CREDENTIALS });
     onTestFinished(() => clients.destroy());
-    // Whoever is called for the first time reads its limits.
+    // A handler reads its limits at its first call.
     const limitOf = async (handler: unknown) => {
       const { configProvider } = handler as { configProvider: Promise<{ requestTimeout: number }> };
       return (await configProvider).requestTimeout;
@@ -91,7 +91,7 @@ describe("no call hangs", () => {
     await expect(bucket.exists(KEY)).rejects.toMatchObject(unavailable);
   });
 
-  test("a store that falls silent in the middle of an object is unavailable", async () => {
+  test("a store that stops sending in the middle of an object is unavailable", async () => {
     await using server = await awsServer((_, response) => {
       response.writeHead(200, { "content-length": 1_000 });
       response.write("only this");
@@ -100,7 +100,7 @@ describe("no call hangs", () => {
     await expect(reading).rejects.toMatchObject({ code: "storage_unavailable" });
   });
 
-  test("a store that breaks off in the middle of an object is unavailable", async () => {
+  test("a store that closes the connection in the middle of an object is unavailable", async () => {
     await using server = await awsServer((_, response) => {
       response.writeHead(200, { "content-length": 1_000 });
       response.write("only this", () => response.destroy());
@@ -109,7 +109,7 @@ describe("no call hangs", () => {
     await expect(reading).rejects.toMatchObject({ code: "storage_unavailable" });
   });
 
-  test("a signal that fires in the middle of an object ends the reading with its reason", async () => {
+  test("a signal that fires in the middle of an object ends the read with its reason", async () => {
     const cut = new AbortController();
     const reason = new KamadoError("lease_lost", "Another worker holds the job now.");
     await using server = await awsServer((_, response) => {
@@ -121,7 +121,7 @@ describe("no call hangs", () => {
   });
 });
 
-describe("why an object cannot be read is told apart", () => {
+describe("the code says why an object cannot be read", () => {
   test.each([
     [403, "AccessDenied", "object_forbidden"],
     [403, "InvalidObjectState", "object_forbidden"],
@@ -142,7 +142,7 @@ describe("why an object cannot be read is told apart", () => {
     await expect(reading).rejects.toMatchObject({ code: expected });
   });
 
-  test("asking whether an object is there without the right to is forbidden, not absent", async () => {
+  test("checking whether an object exists without the right to do so is forbidden, not absent", async () => {
     await using server = await awsServer((_, response) => void response.writeHead(403).end());
     await expect(bucketAt(server.endpoint).exists(KEY)).rejects.toMatchObject({
       code: "object_forbidden",

@@ -1,4 +1,4 @@
-// `kamado enqueue KIND`: puts a job on the queue; with --wait, stays until its result is there.
+// `kamado enqueue KIND`: puts a job on the queue; with --wait, waits for its result and prints it.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
@@ -16,29 +16,26 @@ import { cloudOrLocal } from "../cloud.ts";
 import { type Flags, flagsOf } from "../flags.ts";
 import { readInput, replaceFiles } from "../read-input.ts";
 
-/** Longer bodies go into the bucket, and a pointer into the queue. Bytes; SQS takes 1 MiB with the attributes. */
+/** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
 const BODY_LIMIT = 900 * 1024;
 const WAIT_EVERY_MS = 250;
 
 export function enqueueCommand(): Command {
   return new Command("enqueue")
     .argument("<kind>", "the kind of job: todo.match, image.check, …")
-    .description("put a job on the queue of KAMADO_QUEUE_URL, or else of a `kamado serve` on this machine")
+    .description("put a job on the queue (KAMADO_QUEUE_URL, else that of a `kamado serve` on this machine)")
     .requiredOption(
       "--input <file>",
       'the input: a JSON file, or - for standard input; "file:door.png" inside is uploaded',
     )
-    .option("--id <id>", "the job's id; a job that is sent twice with the same id runs once")
-    .option(
-      "--deliver <where...>",
-      "where to send the result: sns=ARN, callback=URL, rest=URL or sqs=URL; can be repeated",
-    )
-    .option("--priority <n>", "0 to 9; jobs with a higher priority run first")
-    .option("--timeout <seconds>", "how long the job may run")
-    .option("--expires-in <seconds>", "do not start the job after this time")
+    .option("--id <id>", "the job's id; sending the same id twice runs the job once")
+    .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; can be repeated")
+    .option("--priority <n>", "0 to 9, higher first")
+    .option("--timeout <seconds>", "the longest run")
+    .option("--expires-in <seconds>", "how long it may wait to be started")
     .option(
       "--group <name>",
-      "for a FIFO queue: run after the earlier jobs of this group; by default it waits for no other job",
+      "in a FIFO queue, the group whose jobs run in order; by default each job has its own",
     )
     .option("--wait [seconds]", "wait for the result, 300 seconds by default, and print it")
     .option("--json", "print one JSON line")
@@ -59,7 +56,7 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
     const group = typeof flags.group === "string" ? flags.group : job.id;
     const queue = sqsQueue(clients.sqs, cloud.queueUrl);
     const messageId = await queue.send(body, { group, deduplicationId: job.id });
-    if (flags.wait === undefined) return say(flags, { id: job.id, messageId }, `queued ${job.id}`);
+    if (flags.wait === undefined) return print(flags, { id: job.id, messageId }, `queued ${job.id}`);
     if (flags.json !== true)
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
     const result = await waitFor(
@@ -67,7 +64,7 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
       createResults(bucket),
       Number(flags.wait === true ? 300 : flags.wait),
     );
-    return result ? tell(flags, result) : giveUp(job.id);
+    return result ? printResult(flags, result) : giveUp(job.id);
   } finally {
     clients.destroy();
   }
@@ -134,12 +131,12 @@ async function waitFor(
   }
 }
 
-function say(flags: Flags, facts: object, words: string): number {
-  process.stdout.write(`${flags.json === true ? JSON.stringify(facts) : words}\n`);
+function print(flags: Flags, facts: object, text: string): number {
+  process.stdout.write(`${flags.json === true ? JSON.stringify(facts) : text}\n`);
   return EXIT.ok;
 }
 
-function tell(flags: Flags, result: Result): number {
+function printResult(flags: Flags, result: Result): number {
   const shown =
     flags.json === true
       ? JSON.stringify(result)
@@ -150,7 +147,7 @@ function tell(flags: Flags, result: Result): number {
 
 function giveUp(id: string): number {
   process.stderr.write(
-    `kamado: no result yet; the job ${id} stays in the queue and its result will stand at results/${id}.json\n`,
+    `kamado: no result yet; the job ${id} stays in the queue and its result will be stored at results/${id}.json\n`,
   );
   return EXIT.unavailable;
 }
