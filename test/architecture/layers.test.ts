@@ -41,7 +41,7 @@ const MAY_IMPORT: Record<string, string> = {
   "engine/main": "engine/options engine/protocol engine/scheduler engine/server engine/sizing errors",
   "engine/supervisor":
     "async config/secret engine/install engine/options engine/protocol errors http logging",
-  "engine/install": "errors",
+  "engine/install": "async errors",
   "engine/server": "engine/generation engine/protocol engine/scheduler errors http images",
   "engine/scheduler": "engine/generation engine/protocol errors",
   "engine/sizing":

@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TINY, writeTextModel } from "../../../models/random/models.ts";
 import type { EngineEvent } from "../../../worker/engine/protocol.ts";
-import { writeCalibration } from "../../../worker/engine/sizing/calibration-store.ts";
-import { subjectOf } from "../../../worker/engine/sizing/machine.ts";
+import { subjectOf, writeCalibration } from "../../../worker/engine/sizing/calibration-store.ts";
 import { tableOf } from "../../../worker/engine/sizing/report.ts";
 import { EngineProcess } from "../../../worker/engine/supervisor/process.ts";
 import { type Engine, startEngine } from "../../../worker/engine/supervisor/supervisor.ts";
@@ -88,7 +87,7 @@ describe("in little memory", () => {
     expect(memory.estimatedBytes).toBeLessThanOrEqual(240 * 2 ** 20);
     expect((await health(one)).memory).toMatchObject({ estimatedBytes: memory.estimatedBytes });
     expect((await health(one)).memory.residentBytes).toBeGreaterThan(2 ** 20);
-    expect(log.join()).toContain(`Memory for 8 slots of ${contextSize} tokens instead of 8 of 8192`);
+    expect(log.join()).toContain(`The engine uses 8 slots of ${contextSize} tokens instead of 8 of 8192`);
   }, 120_000);
 
   test("the engine ends with the reason and an exit code of its own when nothing fits", async () => {
@@ -100,7 +99,7 @@ describe("in little memory", () => {
     });
     expect(how).toBe("exit code 3");
     const words =
-      /The model needs \d+ MiB with 8 slots of 8192 tokens, 165 MiB are there for it\. Take a smaller quant/;
+      /The model needs \d+ MiB with 8 slots of 8192 tokens, and 165 MiB are available\. Use a smaller quantization/;
     expect(reason).toMatch(words);
     expect(events.at(-1)).toEqual({
       event: "failed",
@@ -113,7 +112,7 @@ describe("in little memory", () => {
     const one = start({ slots: 1, contextSize: 8_192, memoryLimit: "100M" });
     await expect(one.ready()).rejects.toMatchObject({
       code: "memory_insufficient",
-      message: expect.stringContaining("100 MiB are there"),
+      message: expect.stringContaining("100 MiB are available"),
     });
     expect([one.state, one.restarts]).toEqual(["SETUP_FAILED", 0]);
   }, 120_000);
