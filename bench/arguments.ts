@@ -1,18 +1,18 @@
-// The bench's command line: which table, its flags, and what a wrong one sounds like.
+// The command line of the tables: reads flags and refuses wrong ones with a message that names the flag.
 import { statSync } from "node:fs";
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import { KamadoError } from "../worker/errors.ts";
 import type { Session } from "./session.ts";
 
 export type Values = Record<string, string | boolean | undefined>;
-/** One table: its flags, and how it is measured. What `run` answers is what --json prints. */
+/** One table: its flags and how it is measured. --json prints what `run` returns. */
 export type Bench = {
   about: string;
   options: ParseArgsOptionsConfig;
   run(values: Values, session: Session): Promise<object>;
 };
 
-/** The flags of one table; --json goes with each. Throws `config_invalid`. */
+/** The flags of one table. Every table accepts --json. Throws `config_invalid`. */
 export function flagsOf({ options }: Pick<Bench, "options">, args: readonly string[]): Values {
   try {
     const all = { ...options, json: { type: "boolean" } } as const;
@@ -22,21 +22,21 @@ export function flagsOf({ options }: Pick<Bench, "options">, args: readonly stri
   }
 }
 
-/** A flag that is a whole number from 1 on. */
+/** Reads a flag that is a whole number from 1 on. */
 export function whole(values: Values, flag: string): number {
   const text = String(values[flag]);
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
   throw new KamadoError("config_invalid", `--${flag}: must be a whole number from 1 on, not ${text}.`);
 }
 
-/** A flag that is several of them: 1,4,8. */
+/** Reads a flag that is a list of such numbers: 1,4,8. */
 export function wholes(values: Values, flag: string): number[] {
   return String(values[flag])
     .split(",")
     .map((one) => whole({ [flag]: one.trim() }, flag));
 }
 
-/** A flag that is one of some words. */
+/** Reads a flag that is one of these words. */
 export function oneOf<Word extends string>(values: Values, flag: string, words: readonly Word[]): Word {
   const found = words.find((word) => word === values[flag]);
   if (found !== undefined) return found;
@@ -46,7 +46,7 @@ export function oneOf<Word extends string>(values: Values, flag: string, words: 
   );
 }
 
-/** A flag that is a file; undefined where it is not given. */
+/** Reads a flag that names a file. Undefined when it is not given. */
 export function fileOf(values: Values, flag: string): string | undefined {
   const path = values[flag];
   if (typeof path !== "string") return undefined;
@@ -54,7 +54,7 @@ export function fileOf(values: Values, flag: string): string | undefined {
   throw new KamadoError("config_invalid", `--${flag}: there is no file ${path}.`);
 }
 
-/** A flag that is a server's address; undefined where it is not given. */
+/** Reads a flag that is a server's URL. Undefined when it is not given. */
 export function addressOf(values: Values, flag: string): string | undefined {
   const text = values[flag];
   if (typeof text !== "string") return undefined;

@@ -1,10 +1,10 @@
-// npm run bench -- NAME [flags] [--json]: what is claimed about speed, measured here. One table a file; docs/bench.md says
-// how to read them. This file finds the table, prints, and ends it in order at Ctrl-C.
+// npm run bench -- NAME [flags] [--json]: measures what Kamado claims about speed. Each table is one file; docs/bench.md says how
+// to read them. This file finds the table, prints, and ends it cleanly on Ctrl-C.
 import { toKamadoError } from "../worker/errors.ts";
 import { type Bench, flagsOf } from "./arguments.ts";
 import { Session } from "./session.ts";
 
-// Only the table that is called is loaded.
+// Only the requested table is loaded.
 export const TABLES: Record<string, () => Promise<Bench>> = {
   engine: async () => (await import("./engine.ts")).engine,
   identity: async () => (await import("./identity.ts")).identity,
@@ -20,13 +20,13 @@ export const TABLES: Record<string, () => Promise<Bench>> = {
 const INTERRUPTED = 130;
 const LINGER_MS = 1_000;
 
-/** Runs one table; resolves with the exit code. */
+/** Runs one table. Resolves with the exit code. */
 export async function bench([name, ...args]: readonly string[]): Promise<number> {
   const load = name === undefined ? undefined : TABLES[name];
   if (!load || args.includes("--help")) {
     const isAsked = load !== undefined || name === undefined || name === "--help";
-    const words = load ? await usageOf(name!, load) : await usage();
-    (isAsked ? process.stdout : process.stderr).write(`${words}\n`);
+    const text = load ? await usageOf(name!, load) : await usage();
+    (isAsked ? process.stdout : process.stderr).write(`${text}\n`);
     return isAsked ? 0 : 2;
   }
   const session = new Session((text) => void process.stdout.write(`${text}\n`));
@@ -38,16 +38,16 @@ export async function bench([name, ...args]: readonly string[]): Promise<number>
     if (values.json === true) session.print(JSON.stringify({ bench: name, ...figures }));
     return 0;
   } catch (thrown) {
-    // What fails once the session has ended, fails because it has.
+    // Once the session has ended, everything else fails because of that.
     const why = session.signal.aborted ? session.signal.reason : thrown;
     const code = why === interrupted ? INTERRUPTED : explain(why);
-    // Clients of what is gone may still try again.
+    // Clients of a stopped server may still be retrying and keep the process alive.
     setTimeout(() => process.exit(code), LINGER_MS).unref();
     return code;
   }
 }
 
-/** The first signal unwinds what runs, which stops what was started; the second leaves that to guards and channels. */
+/** The first signal unwinds the run, which stops what it started. After the second the guards and channels do that. */
 function endAtSignals(session: Session): Error {
   const interrupted = new Error("interrupted");
   for (const signal of ["SIGINT", "SIGTERM"] as const)
@@ -61,7 +61,7 @@ function endAtSignals(session: Session): Error {
 
 function explain(thrown: unknown): number {
   const error = toKamadoError(thrown, "handler_failed");
-  // That code stands for all that has none.
+  // This code stands for every error that has no code of its own.
   const code = error.code === "handler_failed" ? "" : `${error.code}: `;
   process.stderr.write(`bench: ${code}${error.message}\n`);
   if (error !== thrown && thrown instanceof Error) process.stderr.write(`${thrown.stack}\n`);

@@ -1,30 +1,34 @@
-// `bench concurrency`: how the completion rate of one server grows with the requests that run at once. The levels take turns.
+// `bench concurrency`: how the completion rate of one server grows with the number of concurrent requests. The levels take turns.
 import { randomInt } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { type Bench, whole, wholes } from "./arguments.ts";
+import { KamadoError } from "../worker/errors.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
+import { addressOf, type Bench, fileOf, oneOf, type Values, whole, wholes } from "./arguments.ts";
+import { startOurEngine } from "./engine-process.ts";
 import {
-  concurrencyTable,
-  type Level,
-  medianLevel,
-  rateGrowth,
-  spoiledLines,
-  TARGET,
-  tokensPerCpuGrowth,
-} from "./concurrency-report.ts";
-import { lengthOf, type Server, serverFor } from "./concurrency-server.ts";
-import { cpuSeconds } from "./cpu-time.ts";
-import { figuresOf } from "./figures.ts";
-import { interleave } from "./interleave.ts";
-import { completion, runLoad } from "./load.ts";
-import { factsLine, machine } from "./machine.ts";
-import { textOf } from "./prompts.ts";
+  type Figures,
+  figuresOf,
+  interleave,
+  isSound,
+  median,
+  medianFigures,
+  problemsOf,
+} from "./figures.ts";
+import { completion, type More, runLoad, type Target } from "./load.ts";
+import { factsLine, machine, modelFile, modelText } from "./machine.ts";
+import { biasesAgainstEnd, FORMATS, smallModel } from "./models.ts";
+import { cpuSeconds } from "./process-usage.ts";
+import { lengthFor, textOf } from "./prompts.ts";
 import type { Print, Session } from "./session.ts";
-import { digits, mark } from "./table.ts";
+import { atLeast, digits, mark, percent } from "./table.ts";
 
 const PROMPT_TOKENS = 1_550;
 const ANSWER_TOKENS = 330;
+const CONTEXT = 2_048;
 const LEVELS = "1,5,10,15,20";
 const WIDE = "1,2,4,5,8,9,10,15,16,20";
+/** The server in the articles queues requests and runs one at a time. Its rate grows 1.57 times. */
+const TARGET = atLeast(3.5);
 
 export const concurrency: Bench = {
   about: "the table of one server at 1/5/10/15/20 requests at once: times, tokens/s, failures",
@@ -45,7 +49,7 @@ export const concurrency: Bench = {
     const { print, signal } = session;
     const levels = wholes(values.wide === true ? { levels: WIDE } : values, "levels");
     const rounds = whole(values, "rounds");
-    // Another one in every run: a server that stayed up, or kept what it read, has seen the last run's prompts.
+    // A new one in every run: a server that kept running, or keeps prefixes in files, knows the prompts of the last run.
     const seed = values.seed === undefined ? randomInt(1, 1_000_000) : whole(values, "seed");
     const isWarm = values.warm === true;
     const server = await serverFor(values, Math.max(...levels), session);
@@ -64,12 +68,53 @@ export const concurrency: Bench = {
   },
 };
 
-type Plan = { levels: readonly number[]; rounds: number };
+type Server = Target & {
+  /** Further fields of every completion. */
+  more: More;
+  /** Only for our own engine. */
+  pid?: number;
+  facts: Record<string, string | number>;
+  stop(): Promise<void>;
+};
+
+/** The server at --url. Without it, our own engine. */
+async function serverFor(values: Values, slots: number, session: Session): Promise<Server> {
+  const url = addressOf(values, "url");
+  if (url !== undefined) {
+    const { token, model } = values as Record<string, string | undefined>;
+    const facts = { server: url, ...(model !== undefined && { model }) };
+    return { url, token, more: model === undefined ? {} : { model }, facts, stop: async () => {} };
+  }
+  const threads = whole(values, "threads");
+  const own = fileOf(values, "model");
+  const model = own ?? (await smallModel(oneOf(values, "format", FORMATS)));
+  const more = own === undefined ? {} : { logit_bias: await biasesAgainstEnd(own) };
+  const flags = { model, backend: "node-llama-cpp" as const, slots, threads, contextSize: CONTEXT };
+  const engine = await startOurEngine(flags, session);
+  const facts = { server: "our engine", model: modelText(modelFile(model)), threads, slots };
+  return { ...engine, token: undefined, more, facts };
+}
+
+/** How many characters give a prompt of this many tokens. Found by asking once. */
+async function lengthOf(tokens: number, server: Server, signal: AbortSignal): Promise<number> {
+  const probe = textOf(400, 999);
+  const { answers } = await runLoad([completion(probe, 1, server.more)], server, 1, signal);
+  const { promptTokens, failure } = answers[0]!;
+  if (failure !== undefined)
+    throw new KamadoError("engine_unavailable", `${server.url} does not answer as it should: ${failure}`);
+  return lengthFor(tokens, { characters: probe.length, tokens: promptTokens });
+}
+
+type Level = {
+  concurrency: number;
+  /** CPU time of the server's process for each completion token. Only for our own engine. */
+  cpuMsPerToken?: number;
+} & Figures;
 
 async function takeTurns(
   server: Server,
   newPrompt: () => string,
-  { levels, rounds }: Plan,
+  { levels, rounds }: { levels: readonly number[]; rounds: number },
   { signal }: Session,
 ): Promise<Level[]> {
   const waves: Level[] = [];
@@ -98,9 +143,20 @@ async function measureWave(
   };
 }
 
+/** The medians of a level's waves. Failures are added up. */
+export function medianLevel(waves: readonly Level[]): Level {
+  const cpu = waves.flatMap(({ cpuMsPerToken }) => cpuMsPerToken ?? []);
+  return {
+    concurrency: waves[0]!.concurrency,
+    ...medianFigures(waves),
+    ...(cpu.length > 0 && { cpuMsPerToken: median(cpu) }),
+  };
+}
+
 function report(levels: readonly Level[], print: Print): object {
   print(concurrencyTable(levels));
-  for (const line of spoiledLines(levels)) print(line);
+  for (const level of levels)
+    for (const problem of problemsOf(level)) print(`at ${level.concurrency}: ${problem}`);
   const [growth, cpuGrowth] = [rateGrowth(levels), tokensPerCpuGrowth(levels)];
   const against = `at ${levels.at(-1)!.concurrency} against ${levels[0]!.concurrency}`;
   print(`\ncompletion tokens/s ${against}: ${digits(growth, 2)}x  ${mark(growth, TARGET)}`);
@@ -109,4 +165,45 @@ function report(levels: readonly Level[], print: Print): object {
       `completion tokens for each CPU second ${against}: ${digits(cpuGrowth, 2)}x (holds on a busy machine)`,
     );
   return { levels, growth, cpuGrowth, target: TARGET.value };
+}
+
+const TITLES = ["at once", "requests", "wall s", "mean s", "p50 s", "p95 s", "p99 s", "TTFT ms", "TPOT ms"];
+const MORE_TITLES = ["prompt tok/s", "compl. tok/s", "CPU ms/tok", "cached", "uneven", "failed"];
+
+export function concurrencyTable(levels: readonly Level[]): string {
+  const columns = [...TITLES, ...MORE_TITLES].map((title): Column => ({ title, align: "right" }));
+  return table(columns, levels.map(row));
+}
+
+function row(level: Level): string[] {
+  const { mean, p50, p95, p99 } = level.endToEndMs;
+  return [
+    String(level.concurrency),
+    String(level.requests),
+    digits(level.wallSeconds, 1),
+    ...[mean, p50, p95, p99].map((ms) => digits(ms / 1_000, 2)),
+    digits(level.ttftMs, 0),
+    digits(level.tpotMs, 1),
+    digits(level.promptTokensPerSecond, 0),
+    digits(level.completionTokensPerSecond, 1),
+    digits(level.cpuMsPerToken, 2),
+    percent(level.cachedShare),
+    String(level.uneven),
+    String(level.failures),
+  ];
+}
+
+/** The completion rate of the last level divided by that of the first. NaN where one of the two is not sound. */
+export function rateGrowth(
+  levels: readonly Pick<Level, "completionTokensPerSecond" | "failures" | "uneven">[],
+): number {
+  const [first, last] = [levels[0]!, levels.at(-1)!];
+  if (!isSound(first) || !isSound(last)) return Number.NaN;
+  return last.completionTokensPerSecond / first.completionTokensPerSecond;
+}
+
+/** The gain of batching alone: how many times less CPU time a token costs at the last level than at the first. */
+export function tokensPerCpuGrowth(levels: readonly Pick<Level, "cpuMsPerToken">[]): number | undefined {
+  const [first, last] = [levels[0]?.cpuMsPerToken, levels.at(-1)?.cpuMsPerToken];
+  return first === undefined || last === undefined ? undefined : first / last;
 }

@@ -1,4 +1,4 @@
-// A port nobody listens on right now, for a program that takes no port 0 or does not say which it got.
+// Finds a free port, for a program that does not accept port 0 or does not say which port it got.
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 

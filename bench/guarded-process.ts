@@ -1,4 +1,5 @@
-// A program that cannot outlive the bench, however that ends: a shell waits beside it for the bench's end of a pipe to close.
+// Runs a program that cannot outlive the bench, even when the bench is killed: a shell beside it waits until the bench's end of a
+// pipe closes.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -6,16 +7,16 @@ import type { Readable } from "node:stream";
 
 const STOP_MS = 15_000;
 const LAST_LINES = 20;
-/** Only the program holds it, so that it closes when the program has ended. Whatever it prints goes there. */
+/** All output of the program goes here. Only the program has it open, so it closes when the program has ended. */
 const OUTPUT = 3;
-// Says the program's id, then reads until the pipe closes.
+// Prints the program's process id, then reads until the pipe closes.
 const GUARD = `"$@" </dev/null >&${OUTPUT} 2>&${OUTPUT} ${OUTPUT}>&- & pid=$!; exec ${OUTPUT}>&-; echo $pid; read -r _; kill -TERM $pid 2>/dev/null; wait $pid`;
 
 export type Guarded = {
   pid: number;
-  /** Resolves with the end of what it wrote when it has ended without being asked to; never otherwise. */
-  fell: Promise<string>;
-  /** Waits; may be called twice. */
+  /** Resolves with its last output when it ends by itself. Never resolves after `stop`. */
+  exited: Promise<string>;
+  /** Waits until it has ended. May be called twice. */
   stop(): Promise<void>;
 };
 
@@ -27,7 +28,7 @@ export async function startGuarded(
   const shell = spawn("/bin/sh", ["-c", GUARD, "sh", program, ...args], {
     stdio: ["pipe", "pipe", "ignore", "pipe"],
     env: environment,
-    // Ctrl-C reaches the bench alone, which stops the program in its own time.
+    // Ctrl-C reaches only the bench, which stops the program itself.
     detached: true,
   });
   const gone = once(shell, "exit");
@@ -35,13 +36,13 @@ export async function startGuarded(
   const lines: string[] = [];
   output.on("line", (line) => void lines.splice(0, lines.push(line) - LAST_LINES));
   const over = once(output, "close");
-  const said = once(createInterface(shell.stdout!), "line") as Promise<[string]>;
+  const firstLine = once(createInterface(shell.stdout!), "line") as Promise<[string]>;
   const early = gone.then(() => Promise.reject(new Error(`${program} could not be started.`)));
-  const pid = Number((await Promise.race([said, early]))[0]);
+  const pid = Number((await Promise.race([firstLine, early]))[0]);
   let stopped: Promise<void> | undefined;
-  const fell = Promise.withResolvers<string>();
-  void over.then(() => stopped ?? fell.resolve(lines.join("\n")));
-  return { pid, fell: fell.promise, stop: () => (stopped ??= stop(shell, gone, pid)) };
+  const exited = Promise.withResolvers<string>();
+  void over.then(() => stopped ?? exited.resolve(lines.join("\n")));
+  return { pid, exited: exited.promise, stop: () => (stopped ??= stop(shell, gone, pid)) };
 }
 
 async function stop(shell: ChildProcess, gone: Promise<unknown>, pid: number): Promise<void> {
@@ -55,6 +56,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It has just ended.
+    // It has ended in the meantime.
   }
 }

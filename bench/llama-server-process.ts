@@ -1,4 +1,4 @@
-// llama.cpp's own server beside which ours is measured: where it is found, and how it runs.
+// llama.cpp's own server, beside which ours is measured: finds and runs it.
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, loadConfig } from "../worker/config/config.ts";
@@ -15,7 +15,7 @@ const LOAD_MS = 120_000;
 
 type Where = Pick<Config, "engine" | "dataDir">;
 
-/** KAMADO_LLAMA_SERVER, else the one that was installed, if one was. Throws `config_invalid` for a wrong name. */
+/** KAMADO_LLAMA_SERVER, otherwise the installed one, if any. Throws `config_invalid` when the named file does not exist. */
 export function programIn({ engine, dataDir }: Where = loadConfig()): string | undefined {
   const named = engine.llamaServer;
   if (named !== undefined && !existsSync(named))
@@ -23,7 +23,7 @@ export function programIn({ engine, dataDir }: Where = loadConfig()): string | u
   return named ?? findLlamaServer(dataDir);
 }
 
-/** Throws `config_invalid`, which says how to get one. */
+/** Like `programIn`, but throws `config_invalid` when there is none, and says how to get one. */
 export function findProgram(config?: Where): string {
   const found = programIn(config);
   if (found !== undefined) return found;
@@ -32,7 +32,7 @@ export function findProgram(config?: Where): string {
   throw new KamadoError("config_invalid", `There is no llama-server to run: ${how}.`);
 }
 
-/** One slot has the whole of `contextSize`, as with ours. Resolves when it can serve. */
+/** Each slot has a context of `contextSize`, as in our engine. Resolves when it can serve. */
 export async function startLlamaServer(
   program: string,
   { model, slots, contextSize, threads }: LlamaServerOptions,
@@ -48,7 +48,7 @@ export async function startLlamaServer(
   };
   const flags = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const server = await startGuarded(program, ["--model", model, "--host", "127.0.0.1", ...flags]);
-  void server.fell.then((words) => session.end(failed(`llama-server ended.\n${words}`)));
+  void server.exited.then((output) => session.end(failed(`llama-server ended.\n${output}`)));
   const url = `http://127.0.0.1:${port}`;
   try {
     await healthy(url, session.signal);
@@ -69,4 +69,4 @@ async function healthy(url: string, signal: AbortSignal): Promise<void> {
   throw failed(`llama-server does not serve after ${LOAD_MS / 1_000} s.`);
 }
 
-const failed = (words: string) => new KamadoError("engine_unavailable", words);
+const failed = (message: string) => new KamadoError("engine_unavailable", message);

@@ -1,30 +1,30 @@
-// The client of every table: a closed loop of N lanes, each sending its next request when its last one is answered.
+// The HTTP client of every table: a closed loop with a fixed number of lanes. Each lane sends its next request when the last one
+// has been answered. All token counts are the server's own `usage`.
 import { performance } from "node:perf_hooks";
 import { Agent, type Dispatcher } from "undici";
-import { type Answer, AnswerReader } from "./answer-reader.ts";
 
 export type Call = { path: string; body: Record<string, unknown> };
 export type Target = { url: string; token?: string | undefined };
 export type Wave = { wallMs: number; answers: Answer[] };
 
-/** What goes into a completion besides: the name of a model, biases that keep an answer from ending. */
+/** Further fields of a completion: the model's name, biases that keep an answer from ending. */
 export type More = { model?: string | undefined; logit_bias?: Record<string, number> | undefined };
 
-/** A plain completion as a stream, greedy. `tokens` long where its end cannot be said, or ignore_eos is honoured. */
+/** A plain greedy completion as a stream. It has `tokens` tokens if its end is biased away or the server honours ignore_eos. */
 export function completion(prompt: string, tokens: number, more: More = {}): Call {
   const stream = { stream: true, stream_options: { include_usage: true } };
   const greedy = { temperature: 0, max_tokens: tokens, ignore_eos: true };
   return { path: "/v1/completions", body: { ...more, prompt, ...greedy, ...stream } };
 }
 
-/** Answers are in the order of the calls. A request that fails is an answer too. Rejects when `signal` fires. */
+/** The answers are in the order of the calls. A failed request is an answer too. Rejects when `signal` fires. */
 export async function runLoad(
   calls: readonly Call[],
   target: Target,
   concurrency: number,
   signal?: AbortSignal,
 ): Promise<Wave> {
-  // A new connection for each request: some servers close one that stays, at times in the middle of what is sent next.
+  // A new connection for each request: some servers close one that is kept open while the next request is being sent.
   const agent = new Agent({ connections: concurrency, pipelining: 0, headersTimeout: 0, bodyTimeout: 0 });
   const answers: Answer[] = [];
   const began = performance.now();
@@ -66,10 +66,83 @@ async function ask(
     });
     if (statusCode !== 200) reader.fail(`${statusCode}: ${(await stream.text()).slice(0, 300)}`);
     else if (!String(headers["content-type"]).startsWith("text/event-stream"))
-      reader.hear(JSON.parse(await stream.text()));
+      reader.readUsage(JSON.parse(await stream.text()));
     else for await (const piece of stream.setEncoding("utf8")) reader.push(piece);
   } catch (thrown) {
     reader.fail((thrown as Error).message);
   }
   return reader.answer(performance.now());
+}
+
+export type Answer = {
+  startedMs: number;
+  /** When the first text arrived. Undefined when the answer was not streamed. */
+  firstMs: number | undefined;
+  endedMs: number;
+  promptTokens: number;
+  cachedTokens: number;
+  completionTokens: number;
+  failure?: string;
+};
+
+/** A whole answer, or one event of a stream. */
+type AnswerBody = {
+  choices?: { text?: string; delta?: { content?: string | null } }[];
+  usage?: {
+    prompt_tokens: number;
+    completion_tokens: number;
+    prompt_tokens_details?: { cached_tokens?: number } | null;
+  } | null;
+  error?: { message?: string };
+};
+
+/** Builds one answer from what arrives. */
+export class AnswerReader {
+  readonly #startedMs: number;
+  readonly #now: () => number;
+  #rest = "";
+  #firstMs: number | undefined;
+  #usage: AnswerBody["usage"];
+  #failure: string | undefined;
+
+  constructor(startedMs: number, now: () => number = () => performance.now()) {
+    this.#startedMs = startedMs;
+    this.#now = now;
+  }
+
+  /** A piece of a stream of server-sent events. It may be cut anywhere. */
+  push(piece: string): void {
+    const lines = (this.#rest + piece).split("\n");
+    this.#rest = lines.pop()!;
+    for (const line of lines)
+      if (line.startsWith("data:") && !line.includes("[DONE]")) this.#readEvent(JSON.parse(line.slice(5)));
+  }
+
+  #readEvent(event: AnswerBody): void {
+    const [choice] = event.choices ?? [];
+    if (choice?.text || choice?.delta?.content) this.#firstMs ??= this.#now();
+    this.readUsage(event);
+  }
+
+  readUsage({ usage, error }: AnswerBody): void {
+    if (usage) this.#usage = usage;
+    if (error) this.fail(error.message ?? "an error without a message");
+  }
+
+  fail(failure: string): void {
+    this.#failure ??= failure;
+  }
+
+  answer(endedMs: number): Answer {
+    const failure = this.#failure ?? (this.#usage ? undefined : "the answer has no usage");
+    return {
+      startedMs: this.#startedMs,
+      firstMs: this.#firstMs,
+      endedMs,
+      promptTokens: this.#usage?.prompt_tokens ?? 0,
+      cachedTokens: this.#usage?.prompt_tokens_details?.cached_tokens ?? 0,
+      completionTokens: this.#usage?.completion_tokens ?? 0,
+      ...(failure !== undefined && { failure }),
+    };
+  }
 }

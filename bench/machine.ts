@@ -1,4 +1,4 @@
-// What a table was measured on: without it a figure says nothing.
+// What a table was measured on. Without it a figure means nothing.
 import { statSync } from "node:fs";
 import { arch, availableParallelism, cpus, platform } from "node:os";
 import { basename } from "node:path";
@@ -15,7 +15,7 @@ export const machine = (): Machine => ({
 
 export const modelFile = (path: string): ModelFile => ({ file: basename(path), bytes: statSync(path).size });
 
-/** One line for the head of a table. */
+/** The line above a table. */
 export function factsLine(
   { cores, cpu, system, node }: Machine,
   more: Record<string, string | number>,
@@ -24,4 +24,4 @@ export function factsLine(
   return [`${cores} × ${cpu}`, system, `node ${node}`, ...rest].join(" · ");
 }
 
-export const modelWords = ({ file, bytes }: ModelFile) => `${file} (${(bytes / 1e6).toFixed(1)} MB)`;
+export const modelText = ({ file, bytes }: ModelFile) => `${file} (${(bytes / 1e6).toFixed(1)} MB)`;

@@ -1,8 +1,8 @@
-// Prompts of a given length with no meaning, the same for the same seed. In the random models each of their characters is
-// one token; for other models their length is found by asking.
+// Prompts of a given length without meaning, the same for the same seed. In the random models each character is one token. For
+// other models the length is found by asking.
 import { seededRandom } from "./seeded-random.ts";
 
-// No letters that the random models' tokenizer merges (ye, no, th), no capitals, no digits.
+// Without pairs that the random models' tokenizer merges (ye, no, th), capitals and digits.
 const LETTERS = "abcdefgijklmpqrsuvwxz";
 const WORD = 6;
 
@@ -15,13 +15,13 @@ export function textOf(length: number, seed: number): string {
 
 export type Shape = { shared: number; own: number };
 
-/** `count` prompts that begin alike and go on each in its own way. Another seed: the same beginning, other ends. */
+/** Prompts with the same beginning and different ends. Another seed gives the same beginning and other ends. */
 export function promptsOf({ shared, own }: Shape, count: number, seed: number): string[] {
   const prefix = textOf(shared, 1);
   return Array.from({ length: count }, (_, index) => prefix + textOf(own, 1_000_003 * (seed + 1) + index));
 }
 
-/** How many characters give about `tokens` tokens, when `seen` characters gave so many. */
+/** How many characters give about `tokens` tokens, computed from a prompt that was measured. */
 export function lengthFor(tokens: number, seen: { characters: number; tokens: number }): number {
   return Math.max(1, Math.round((tokens * seen.characters) / seen.tokens));
 }

@@ -1,4 +1,4 @@
-// `bench scale`: several workers on one queue: how many jobs a second, and whether any job was done twice.
+// `bench scale`: several workers on one queue. How many jobs a second they do, and whether any job was done twice.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,7 +14,7 @@ import { temporaryFolder } from "./temporary-folder.ts";
 import { sendAll, startWorker } from "./worker-process.ts";
 
 const ONCE = atMost(1);
-/** Short, so that a double that comes only when a lease has run out can be waited for. */
+/** Short, so that the table can wait for a duplicate that appears only after a lease has run out. */
 const VISIBILITY_SECONDS = 10;
 const SETTLE_MS = 1_500 * VISIBILITY_SECONDS;
 
@@ -51,29 +51,29 @@ type Run = Plan & { jobsPerSecond: number; inferencesPerJob: number; effectsPerJ
 async function measure(plan: Plan, session: Session): Promise<Run> {
   const { workers, jobs, slots } = plan;
   await using stack = new AsyncDisposableStack();
-  const dependencies = await open(plan, session, stack);
-  // Workers that still start must not count.
-  await backlog(dependencies, "warm", workers * slots);
+  const parts = await start(plan, session, stack);
+  // The workers' start must not be part of the measurement.
+  await runBacklog(parts, "warm", workers * slots);
   const began = performance.now();
-  await backlog(dependencies, "scale", jobs);
+  await runBacklog(parts, "scale", jobs);
   const seconds = (performance.now() - began) / 1_000;
   await sleep(SETTLE_MS, undefined, { signal: session.signal });
   return {
     ...plan,
     jobsPerSecond: jobs / seconds,
-    inferencesPerJob: inferences(dependencies.record, "scale") / jobs,
-    effectsPerJob: dependencies.receiver.received().filter((id) => id.startsWith("scale-")).length / jobs,
+    inferencesPerJob: inferences(parts.record, "scale") / jobs,
+    effectsPerJob: parts.receiver.received().filter((id) => id.startsWith("scale-")).length / jobs,
   };
 }
 
-type Dependencies = { session: Session; aws: AwsProcess; receiver: Receiver; record: string };
+type Parts = { session: Session; aws: AwsProcess; receiver: Receiver; record: string };
 
-async function open(plan: Plan, session: Session, stack: AsyncDisposableStack): Promise<Dependencies> {
+async function start(plan: Plan, session: Session, stack: AsyncDisposableStack): Promise<Parts> {
   const { workers, slots, answerMs } = plan;
   const folder = temporaryFolder(stack);
   const aws = await startAwsProcess(session);
   stack.defer(() => aws.stop());
-  // One engine with room for all, which does nothing but wait: what is measured is the way to it.
+  // One engine with slots for all workers, which only waits: the workers are measured, not the engine.
   const record = join(folder, "inferences");
   writeFileSync(record, "");
   const script = JSON.stringify({ waitMs: answerMs, record });
@@ -92,8 +92,8 @@ async function open(plan: Plan, session: Session, stack: AsyncDisposableStack): 
   return { session, aws, receiver, record };
 }
 
-/** Sends so many jobs; resolves when the last result has been delivered. */
-async function backlog({ session, aws, receiver }: Dependencies, name: string, count: number): Promise<void> {
+/** Sends this many jobs and resolves when the last result has been delivered. */
+async function runBacklog({ session, aws, receiver }: Parts, name: string, count: number): Promise<void> {
   const jobs = Array.from({ length: count }, (_, index) => ({
     id: `${name}-${index}`,
     kind: "prompt",
@@ -105,7 +105,7 @@ async function backlog({ session, aws, receiver }: Dependencies, name: string, c
   await session.during(Promise.all([sent, delivered]));
 }
 
-/** How many answers were begun for prompts with that word. */
+/** How many answers the engine began for prompts with this word. */
 function inferences(record: string, word: string): number {
   const lines = readFileSync(record, "utf8").trimEnd().split("\n");
   return lines.filter((line) => line.includes('"what":"begun"') && line.includes(`${word} `)).length;

@@ -1,6 +1,6 @@
-// Numbers that look random and can be had again: mulberry32, small, and the same on every machine.
+// Pseudo-random numbers, the same for the same seed on every machine: mulberry32.
 
-/** Numbers in 0..1. */
+/** 0 <= x < 1 */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,5 +1,5 @@
-// One call of a bench: where it prints, and the signal on which all it waits for gives up: Ctrl-C, or a process that ended
-// by itself while it was measured. What was started is stopped by whoever started it, on the way out.
+// One run of a table: where it prints, and the signal that ends everything it waits for. The signal fires on Ctrl-C, or when a
+// process that is being measured ends by itself. Whoever started something stops it when the run unwinds.
 import { setMaxListeners } from "node:events";
 
 export type Print = (text: string) => void;
@@ -10,7 +10,7 @@ export class Session {
 
   constructor(print: Print) {
     this.print = print;
-    // Every request under way listens to it.
+    // Every request that is running listens to it.
     setMaxListeners(0, this.signal);
   }
 
@@ -23,7 +23,7 @@ export class Session {
     this.#ending.abort(why);
   }
 
-  /** What `work` comes to; rejects as soon as the session ends. */
+  /** Resolves like `work`, but rejects as soon as the session ends. */
   async during<T>(work: Promise<T>): Promise<T> {
     const { promise, reject } = Promise.withResolvers<never>();
     const giveUp = () => reject(this.signal.reason);

@@ -1,7 +1,7 @@
-// How figures are written in the tables: numbers, ratios, and whether a target is met. Pure but for terminal colours.
+// How the tables print numbers, shares and whether a target is met. Pure except for terminal colours.
 import { paint } from "../worker/logging/terminal.ts";
 
-/** Fixed digits, or a dash for what could not be measured. */
+/** A dash stands for what could not be measured. */
 export const digits = (value: number | undefined, count: number) =>
   value === undefined || Number.isNaN(value) ? "-" : value.toFixed(count);
 export const percent = (share: number | undefined) =>
@@ -12,14 +12,14 @@ export type Target = { at: "most" | "least"; value: number };
 export const atMost = (value: number): Target => ({ at: "most", value });
 export const atLeast = (value: number): Target => ({ at: "least", value });
 
-/** What cannot be told does not meet it. */
+/** NaN never meets a target. */
 export const meets = (value: number, { at, value: target }: Target) =>
   at === "most" ? value <= target : value >= target;
 
-/** `✔ <= 0.87`; nothing where there is no target. */
+/** `✔ <= 0.87`, or nothing where there is no target. */
 export function mark(value: number, target: Target | undefined): string {
   if (target === undefined) return "";
   const isMet = meets(value, target);
-  const words = `${isMet ? "✔" : "✘"} ${target.at === "most" ? "<=" : ">="} ${target.value}`;
-  return paint(isMet ? "green" : "red", words);
+  const text = `${isMet ? "✔" : "✘"} ${target.at === "most" ? "<=" : ">="} ${target.value}`;
+  return paint(isMet ? "green" : "red", text);
 }

@@ -1,4 +1,4 @@
-// A folder that goes when whoever made it is done, however that ends.
+// A folder that is removed when the stack is disposed, whether the measurement succeeded or not.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,16 +1,19 @@
-// The ways through a backlog that `bench utilisation` compares: our consumer, leases and acks over the real adapter, and
-// consumers of sqs-consumer, one job or a batch each.
+// The consumers that `bench utilisation` compares: the worker's own over its SQS adapter, and sqs-consumer, with one job or a
+// batch for each consumer.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import type { SQSClient } from "@aws-sdk/client-sqs";
 import { systemClock } from "../worker/async/clock.ts";
-import { Acks } from "../worker/consumer/acks.ts";
+import { loadConfig } from "../worker/config/config.ts";
 import { Consumer } from "../worker/consumer/consumer.ts";
-import { Heartbeat } from "../worker/consumer/heartbeat.ts";
+import { KamadoError } from "../worker/errors.ts";
 import { silentLog } from "../worker/logging/log.ts";
 import { sqsQueue } from "../worker/queue/sqs.ts";
-import type { CreateConsumer } from "./sqs-consumer.ts";
 
-/** Goes through all of a queue; `ended` settles when it may stop. */
+/** Consumes a whole queue. `ended` settles when it may stop. */
 export type Way = (lane: {
   sqs: SQSClient;
   queueUrl: string;
@@ -20,11 +23,11 @@ export type Way = (lane: {
 }) => Promise<void>;
 
 export const OURS = "kamado";
-/** As many as SQS gives in a call and divide 16 slots evenly. */
+/** A batch size that SQS allows and that divides 16 slots evenly. */
 const BATCH = 8;
 const STOP_MS = 8_000;
 
-/** By name. Without `create`, ours alone. */
+/** By name. Without `create` only ours. */
 export function waysOf(slots: number, create: CreateConsumer | undefined): [string, Way][] {
   if (!create) return [[OURS, viaKamado]];
   const shapes = [1, BATCH].map((batch) => consumersFor(slots, batch));
@@ -32,7 +35,7 @@ export function waysOf(slots: number, create: CreateConsumer | undefined): [stri
   return [[OURS, viaKamado], ...theirs];
 }
 
-/** How many jobs each consumer has at once, so that all of them fill the slots: twelve by eight are 8 and 4. */
+/** How many jobs each consumer runs at once, so that together they fill the slots. 12 slots in batches of 8: 8 and 4. */
 export function consumersFor(slots: number, batch: number): number[] {
   const rest = slots % batch;
   return [...Array<number>(Math.floor(slots / batch)).fill(batch), ...(rest > 0 ? [rest] : [])];
@@ -44,11 +47,11 @@ export function nameOf(sizes: readonly number[]): string {
   return `sqs-consumer ${isEven ? `${sizes.length} x ${sizes[0]}` : sizes.join(" + ")}`;
 }
 
-/** Where the queue is gone, whoever gives messages back to it tries for minutes. */
-const patiently = (stopping: Promise<unknown>) =>
+/** When the queue is gone, a consumer that returns messages retries for minutes. */
+const withinTime = (stopping: Promise<unknown>) =>
   Promise.race([stopping, sleep(STOP_MS, undefined, { ref: false })]);
 
-/** The worker's own loop; what a job does is wait. */
+/** The worker's own consumer. A job only waits. */
 const viaKamado: Way = async ({ sqs, queueUrl, slots, work, ended }) => {
   const shared = {
     queue: sqsQueue(sqs, queueUrl),
@@ -56,28 +59,20 @@ const viaKamado: Way = async ({ sqs, queueUrl, slots, work, ended }) => {
     log: silentLog,
     visibilitySeconds: 120,
   };
-  const leases = new Heartbeat(shared);
-  const acks = new Acks({ ...shared, leases });
   const consumer = new Consumer({
     ...shared,
-    leases,
-    acks,
     concurrency: { slots, prefetch: slots },
     pollSeconds: 1,
-    work: async (lease) => {
+    work: async () => {
       await work();
-      void acks.delete(lease);
-      return true;
+      return "delete";
     },
-    priorityOf: () => 0,
-    isReady: () => true,
-    ready: async () => {},
   });
   consumer.start();
   try {
     await ended;
   } finally {
-    await patiently(consumer.stop(5_000));
+    await withinTime(consumer.stop(5_000));
   }
 };
 
@@ -100,6 +95,46 @@ const viaConsumers =
     } finally {
       const stopped = consumers.map((consumer) => new Promise<void>((done) => consumer.on("stopped", done)));
       for (const consumer of consumers) consumer.stop();
-      await patiently(Promise.all(stopped));
+      await withinTime(Promise.all(stopped));
     }
   };
+
+// Not a dependency of Kamado. The first run installs it into the data folder.
+const PACKAGE = "sqs-consumer@15.0.3";
+
+export type SqsConsumer = {
+  start(): void;
+  stop(options?: { abort?: boolean }): void;
+  on(name: string, listener: () => void): void;
+};
+export type CreateConsumer = (options: {
+  queueUrl: string;
+  sqs: SQSClient;
+  batchSize: number;
+  waitTimeSeconds: number;
+  handleMessage(message: unknown): Promise<unknown>;
+}) => SqsConsumer;
+
+export async function loadSqsConsumer(): Promise<CreateConsumer> {
+  const folder = join(loadConfig().dataDir, "bench/peers");
+  const entry = join(folder, "node_modules/sqs-consumer/dist/esm/index.js");
+  if (!existsSync(entry)) install(folder);
+  const { Consumer } = (await import(pathToFileURL(entry).href)) as { Consumer: { create: CreateConsumer } };
+  return (options) => Consumer.create(options);
+}
+
+function install(folder: string): void {
+  process.stderr.write(`installing ${PACKAGE} into ${folder}, once\n`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
+  const flags = ["--no-audit", "--no-fund", "--ignore-scripts"];
+  const { status, stderr } = spawnSync("npm", ["install", ...flags, PACKAGE], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+  if (status === 0) return;
+  throw new KamadoError(
+    "tool_missing",
+    `${PACKAGE} cannot be installed; measure without it: --alone. npm says: ${stderr?.trim().split("\n").at(-1)}`,
+  );
+}

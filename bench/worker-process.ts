@@ -1,4 +1,4 @@
-// The worker as a process of its own on the embedded AWS, and how a backlog is put before it.
+// The worker as a process of its own on the embedded AWS, and how a backlog is sent to it.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SendMessageBatchCommand, type SQSClient } from "@aws-sdk/client-sqs";
@@ -16,26 +16,26 @@ export type WorkerOptions = {
   receiverUrl: string;
   /** An empty folder. */
   folder: string;
-  /** Where its own page is; none that is known, otherwise. */
+  /** The port of its page. Any free one by default. */
   webPort?: number;
   /** [the worker's own default] */
   visibilitySeconds?: number;
 };
 
-/** Runs with the defaults of `kamado worker`, but for what must be named here. */
+/** Runs with the defaults of `kamado worker` except for what is set here. */
 export async function startWorker(options: WorkerOptions, session: Session): Promise<Guarded> {
   const worker = await startGuarded(
     process.execPath,
     [join(HOME, "worker/cli/start.mjs"), "worker"],
-    variablesOf(options),
+    environmentOf(options),
   );
-  void worker.fell.then((words) =>
-    session.end(new KamadoError("handler_failed", `The worker ended.\n${words}`)),
+  void worker.exited.then((output) =>
+    session.end(new KamadoError("handler_failed", `The worker ended.\n${output}`)),
   );
   return worker;
 }
 
-function variablesOf(options: WorkerOptions): NodeJS.ProcessEnv {
+function environmentOf(options: WorkerOptions): NodeJS.ProcessEnv {
   const { local, engineUrl, slots, receiverUrl, folder, webPort = 0, visibilitySeconds } = options;
   const destinations = join(folder, "destinations.json");
   writeFileSync(destinations, JSON.stringify([{ match: receiverUrl, allowPrivate: true }]));
@@ -61,7 +61,7 @@ function variablesOf(options: WorkerOptions): NodeJS.ProcessEnv {
 const BATCH = 10;
 const LANES = 8;
 
-/** All jobs onto the queue, ten a call as SQS allows, some calls side by side. */
+/** Sends all jobs, ten in each call as SQS allows, with several calls in parallel. */
 export async function sendAll(sqs: SQSClient, queueUrl: string, jobs: readonly object[]): Promise<void> {
   const batches = Array.from({ length: Math.ceil(jobs.length / BATCH) }, (_, at) =>
     jobs.slice(at * BATCH, (at + 1) * BATCH),

@@ -6,18 +6,19 @@ import type { Options } from "./plan.ts";
 
 export const USAGE = `npm run storm -- [--jobs 2000] [--kills 200] [--seed N] [--workers 3] [--seconds N] [--keep]
 
-  Jobs on one queue, worked on by several worker processes that are killed, stopped and started again, over a network that
-  loses, delays and repeats, for receivers that fail. At the end every job is looked for, from the outside.
+  Sends jobs to one queue. Several worker processes work on it while they are killed, stopped and started again, the network
+  loses, delays and repeats requests, and receivers fail. At the end the storm looks for every job, from the outside.
   --jobs     up to ${MOST_JOBS}
-  --seed     the same seed is the same plan; a new one by default
-  --seconds  over which jobs come and blows fall
-  --keep     keeps the folder with the logs though all is well`;
+  --kills    how many faults are injected into workers and engines
+  --seed     the same seed gives the same plan; a new one by default
+  --seconds  the time over which jobs are sent and faults injected
+  --keep     keeps the folder with the logs even if nothing is wrong`;
 
 type NumberFlag = "jobs" | "kills" | "seed" | "workers" | "seconds";
-export type Asked = Options & { keep: boolean };
+export type Arguments = Options & { keep: boolean };
 
-/** Throws `config_invalid`, which names the flag; null when help is wanted. */
-export function askedOf(args: readonly string[], newSeed: () => number): Asked | null {
+/** Returns null when help is wanted. Throws `config_invalid` with the flag's name. */
+export function parseArguments(args: readonly string[], newSeed: () => number): Arguments | null {
   const { values } = parse(args);
   if (values.help) return null;
   const whole = (flag: NumberFlag, preset: number, min: number, max = Infinity) => {
@@ -39,7 +40,7 @@ export function askedOf(args: readonly string[], newSeed: () => number): Asked |
   };
 }
 
-/** So many jobs a second is what two cores do beside all that starts anew; a blow a second leaves time to get up. */
+/** Two cores do about 12 jobs a second while processes restart. One fault a second leaves time to restart. */
 const secondsFor = (jobs: number, kills: number) => Math.ceil(Math.max(4, jobs / 12, kills));
 
 function parse(args: readonly string[]) {

@@ -1,5 +1,5 @@
-// The embedded AWS as a process of its own, which the storm does not strike: what is tested is the worker. Says where it is,
-// and ends with the storm.
+// The embedded AWS as a process of its own. The storm injects no faults into it, because the worker is what is tested. Tells the
+// storm its address, and ends with the storm.
 import { SetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import { makeAwsClients } from "../worker/aws/clients.ts";
 import { queueArn } from "../worker/aws/resources.ts";
@@ -7,7 +7,7 @@ import { startLocalAws } from "../worker/local/local-aws.ts";
 
 const aws = await startLocalAws({ port: 0 });
 const clients = makeAwsClients(aws);
-// The queue's own redrive gives no reason, and so many kills would reach it for good jobs: only the worker gives up here.
+// The queue's own redrive gives no reason, and with so many kills it would hit good jobs. Here only the worker may give up a job.
 for (const [QueueUrl, dead] of [
   [aws.resources.jobsQueueUrl, "kamado-jobs-dead"],
   [aws.resources.deliveriesQueueUrl, "kamado-deliveries-dead"],
@@ -17,7 +17,7 @@ for (const [QueueUrl, dead] of [
 }
 clients.destroy();
 process.on("disconnect", () => process.exit(0));
-// Ctrl-C reaches the whole group; the storm still asks what is left before it ends this.
+// Ctrl-C reaches the whole process group, but the storm still has to read what is left here.
 process.on("SIGINT", () => {});
 const { endpoint, region, credentials, resources } = aws;
 process.send!({ endpoint, region, credentials, resources });

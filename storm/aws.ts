@@ -1,4 +1,4 @@
-// The storm's own way to AWS, past the proxy: it starts the process, puts objects, sends jobs and looks at what is left.
+// The storm's own access to AWS, without the proxy: starts the process, puts objects, sends jobs and reads what is left.
 import { type ChildProcess, fork } from "node:child_process";
 import { type EventEmitter, once } from "node:events";
 import { join } from "node:path";
@@ -13,50 +13,50 @@ import {
 } from "@aws-sdk/client-sqs";
 import { type AwsClients, makeAwsClients } from "../worker/aws/clients.ts";
 import type { LocalAws } from "../worker/local/local-aws.ts";
-import type { Guardian } from "./guardian.ts";
+import type { Watchdog } from "./watchdog.ts";
 
 export type Aws = {
   where: Omit<LocalAws, "stop">;
-  /** A queue that results can be told to. */
-  toldQueueUrl: string;
+  /** A queue that jobs may name as a destination. */
+  resultQueueUrl: string;
   put(key: string, body: string | Uint8Array): Promise<void>;
-  /** A JSON object of the bucket; null when there is none. */
+  /** Reads a JSON object from the bucket; null when there is none. */
   get(key: string): Promise<unknown>;
   send(body: string): Promise<void>;
-  /** Messages of a queue: waiting, hidden and delayed. */
+  /** How many messages a queue has: waiting, hidden and delayed. */
   count(queueUrl: string): Promise<number>;
-  /** Takes everything that waits in a queue out of it. */
+  /** Receives and deletes every message that waits in a queue. */
   drain(queueUrl: string): Promise<Message[]>;
   stop(): Promise<void>;
 };
 
-/** `stopped` ends the wait for it. */
-export async function startAws(guardian: Guardian, stopped: AbortSignal): Promise<Aws> {
+/** `stopped` ends the wait for the process. */
+export async function startAws(watchdog: Watchdog, stopped: AbortSignal): Promise<Aws> {
   const child = fork(join(import.meta.dirname, "aws-process.ts"), {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
-  guardian.guard(child.pid!);
-  const where = (await firstWord(child, stopped)) as Aws["where"];
+  watchdog.watch(child.pid!);
+  const where = (await firstMessage(child, stopped)) as Aws["where"];
   const clients = makeAwsClients(where);
-  const { QueueUrl } = await clients.sqs.send(new CreateQueueCommand({ QueueName: "storm-told" }));
+  const { QueueUrl } = await clients.sqs.send(new CreateQueueCommand({ QueueName: "storm-results" }));
   return {
     where,
-    toldQueueUrl: QueueUrl!,
+    resultQueueUrl: QueueUrl!,
     ...callsOf(clients, where),
-    stop: () => stop(child, clients, guardian),
+    stop: () => stop(child, clients, watchdog),
   };
 }
 
-/** What a process says first. Rejects when it ends, or the signal fires, before it has said anything. */
-export async function firstWord(child: EventEmitter, stopped: AbortSignal): Promise<unknown> {
+/** The first message of a process. Rejects when the process ends or the signal fires before it. */
+export async function firstMessage(child: EventEmitter, stopped: AbortSignal): Promise<unknown> {
   const over = new AbortController();
   const signal = AbortSignal.any([over.signal, stopped]);
   const gone = once(child, "exit", { signal }).then(([code, how]) => {
     throw new Error(`AWS ended (${how ?? `exit code ${code}`}) before it had started.`);
   });
   try {
-    const [word] = await Promise.race([once(child, "message", { signal }), gone]);
-    return word;
+    const [message] = await Promise.race([once(child, "message", { signal }), gone]);
+    return message;
   } finally {
     over.abort();
     gone.catch(() => {});
@@ -106,11 +106,11 @@ function callsOf({ sqs, s3 }: AwsClients, { resources }: Aws["where"]) {
   };
 }
 
-async function stop(child: ChildProcess, clients: AwsClients, guardian: Guardian): Promise<void> {
+async function stop(child: ChildProcess, clients: AwsClients, watchdog: Watchdog): Promise<void> {
   clients.destroy();
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, "exit");
   child.kill("SIGKILL");
   await ended;
-  guardian.release(child.pid!);
+  watchdog.release(child.pid!);
 }

@@ -1,106 +1,113 @@
-// What a storm will do, from its seed alone: which jobs come when, who is struck when and how, and what becomes of the nth
-// request through the proxy and at the receivers. Pure; when the operating system lets it happen is not known here.
+// What a storm will do, computed from its seed alone: which jobs are sent when, which worker or engine is killed, stopped or
+// paused when, and what happens to the nth request at the proxy and at the receivers. Pure. When a fault really takes effect
+// depends on the operating system; execute-plan.ts carries the plan out.
 import { createHash } from "node:crypto";
-import { type Random, randomOf } from "./random.ts";
-import { COMMON, type ShapeName } from "./shapes.ts";
+import { type PlannedJob, RANDOM_SHAPES, type ShapeName } from "./jobs.ts";
 
 export type Options = {
   seed: number;
   jobs: number;
+  /** How many faults are injected into workers and engines. */
   kills: number;
   workers: number;
-  /** Over which jobs come and blows fall. */
+  /** The time over which jobs are sent and faults injected. */
   seconds: number;
 };
 
-export type PlannedJob = {
-  id: string;
-  shape: ShapeName;
-  /** When its messages are sent, ms from the start. */
-  at: readonly number[];
-  /** Which receiver it is told to. */
-  receiver: number;
-  /** Of `expires`: how long after it is sent, ms. Past already when negative. */
-  expiresAfterMs: number;
-};
-
-export type Blow = {
-  /** Not before this, ms from the start. */
+/** A fault in a worker process or in its engine. */
+export type ProcessFault = {
+  /** Not before this, in ms from the start. */
   at: number;
   worker: number;
-  /** It may meet its worker while that is starting; otherwise it waits until the worker is at work. */
+  /** It may hit a worker that is still starting. Otherwise it waits until the worker is ready. */
   early: boolean;
 } & (
   | { do: "kill" | "terminate" }
   | { do: "kill-engine" | "terminate-engine" }
-  /** SIGSTOP, and SIGCONT after so long. */
-  | { do: "freeze"; forMs: number }
-  | { do: "freeze-engine"; forMs: number }
+  /** SIGSTOP, and SIGCONT after this time. */
+  | { do: "pause"; forMs: number }
+  | { do: "pause-engine"; forMs: number }
 );
 
-/** For so long nothing passes the proxy: refused at once, or swallowed without a word. */
+/** During an outage the proxy closes every connection at once ("refuse") or never answers ("swallow"). */
 export type Outage = { at: number; forMs: number; how: "refuse" | "swallow" };
 
-/** What becomes of a request to the queue, the store or the topic. */
-export type Fault =
+/** What the proxy does with a request to SQS, S3 or SNS. */
+export type RequestFault =
   | { is: "none" | "lose-request" | "lose-answer" | "twice" }
   | { is: "delay"; ms: number }
   | { is: "error"; how: "internal" | "unavailable" | "throttled" };
 
-/** What a receiver does with a request. */
-export type Act =
-  | { is: "take" | "fail" | "busy" | "slam" | "take-and-slam" | "hang" | "take-and-hang" }
-  | { is: "dawdle"; ms: number };
+/** What a receiver does with a request. After `accept` it has taken the result, whatever it answers. */
+export type ReceiverFault =
+  | {
+      is:
+        | "accept"
+        | "fail"
+        | "busy"
+        | "hang-up"
+        | "accept-then-hang-up"
+        | "no-answer"
+        | "accept-then-no-answer";
+    }
+  | { is: "accept-late"; ms: number };
 
-export type Plan = Options & { list: PlannedJob[]; blows: Blow[]; outages: Outage[]; hash: string };
+export type Plan = Options & {
+  list: PlannedJob[];
+  processFaults: ProcessFault[];
+  outages: Outage[];
+  hash: string;
+};
 
 export const RECEIVERS = 4;
 
-const KILLS = {
+const PROCESS_FAULTS = {
   kill: 30,
   terminate: 15,
-  freeze: 15,
+  pause: 15,
   "kill-engine": 20,
   "terminate-engine": 10,
-  "freeze-engine": 10,
+  "pause-engine": 10,
 } as const;
-const FAULTS = { none: 850, "lose-request": 30, "lose-answer": 30, twice: 20, delay: 40, error: 30 } as const;
-const ACTS = {
-  take: 780,
-  dawdle: 60,
+const REQUEST_FAULTS = {
+  none: 850,
+  "lose-request": 30,
+  "lose-answer": 30,
+  twice: 20,
+  delay: 40,
+  error: 30,
+} as const;
+const RECEIVER_FAULTS = {
+  accept: 780,
+  "accept-late": 60,
   fail: 50,
   busy: 20,
-  slam: 30,
-  "take-and-slam": 50,
-  hang: 5,
-  "take-and-hang": 5,
+  "hang-up": 30,
+  "accept-then-hang-up": 50,
+  "no-answer": 5,
+  "accept-then-no-answer": 5,
 } as const;
 
-/** The same options give the same plan, and the same hash. */
+/** The same options give the same plan and the same hash. */
 export function planOf(options: Options): Plan {
   const list = jobsOf(options);
-  const blows = blowsOf(options);
+  const processFaults = processFaultsOf(options);
   const outages = outagesOf(options);
-  const first = Array.from({ length: 1_000 }, (_, nth) => [
-    faultOf(options.seed, nth),
-    actOf(options.seed, nth),
+  const firstRequests = Array.from({ length: 1_000 }, (_, nth) => [
+    requestFaultOf(options.seed, nth),
+    receiverFaultOf(options.seed, nth),
   ]);
-  const all = JSON.stringify([options, list, blows, outages, first]);
-  return {
-    ...options,
-    list,
-    blows,
-    outages,
-    hash: createHash("sha256").update(all).digest("hex").slice(0, 12),
-  };
+  const all = JSON.stringify([options, list, processFaults, outages, firstRequests]);
+  const hash = createHash("sha256").update(all).digest("hex").slice(0, 12);
+  return { ...options, list, processFaults, outages, hash };
 }
 
 function jobsOf({ seed, jobs, seconds }: Options): PlannedJob[] {
   const random = randomOf(seed, "jobs");
-  const rare = rareOnes(jobs, random);
+  const rare = rareShapes(jobs, random);
   return Array.from({ length: jobs }, (_, index) => {
-    const shape = rare.get(index) ?? random.weighted(COMMON);
-    // The first ones are a backlog; the last come early enough to be struck, too.
+    const shape = rare.get(index) ?? random.weighted(RANDOM_SHAPES);
+    // The first fifth is a backlog. The last job is sent early enough that faults can still hit it.
     const at = index < jobs / 5 ? 0 : random.whole(0, seconds * 900);
     return {
       id: `storm-${String(index).padStart(5, "0")}`,
@@ -112,33 +119,34 @@ function jobsOf({ seed, jobs, seconds }: Options): PlannedJob[] {
   });
 }
 
-/** One in 400 brings bad luck to its engine, one in 500 crashes it whenever it is asked; of each one while there is room. */
-function rareOnes(jobs: number, random: Random): Map<number, ShapeName> {
+/** One job in 400 has its engine killed, one in 500 crashes it every time. At least one of each where there is room. */
+function rareShapes(jobs: number, random: Random): Map<number, ShapeName> {
   const rare = new Map<number, ShapeName>();
-  const freeOne = (): number => {
+  const freeIndex = (): number => {
     const index = random.whole(0, jobs - 1);
-    return rare.has(index) ? freeOne() : index;
+    return rare.has(index) ? freeIndex() : index;
   };
-  const wanted = { unlucky: Math.ceil(jobs / 400), poison: Math.ceil(jobs / 500) } as const;
+  const wanted = { "engine-killed": Math.ceil(jobs / 400), poison: Math.ceil(jobs / 500) } as const;
   for (const [shape, count] of Object.entries(wanted) as [ShapeName, number][])
-    for (let nth = 0; nth < count && rare.size < jobs; nth++) rare.set(freeOne(), shape);
+    for (let nth = 0; nth < count && rare.size < jobs; nth++) rare.set(freeIndex(), shape);
   return rare;
 }
 
-function blowsOf({ seed, kills, seconds, workers }: Options): Blow[] {
+function processFaultsOf({ seed, kills, seconds, workers }: Options): ProcessFault[] {
+  // This name is part of what a seed stands for: with another one every seed would give another plan.
   const random = randomOf(seed, "blows");
-  const blows = Array.from({ length: kills }, (): Blow => {
+  const faults = Array.from({ length: kills }, (): ProcessFault => {
     const common = {
       at: random.whole(500, seconds * 1_000),
       worker: random.whole(0, workers - 1),
       early: random.next() < 0.15,
     };
-    const how = random.weighted(KILLS);
-    return how === "freeze" || how === "freeze-engine"
+    const how = random.weighted(PROCESS_FAULTS);
+    return how === "pause" || how === "pause-engine"
       ? { ...common, do: how, forMs: random.whole(300, 12_000) }
       : { ...common, do: how };
   });
-  return blows.sort((a, b) => a.at - b.at);
+  return faults.sort((a, b) => a.at - b.at);
 }
 
 function outagesOf({ seed, seconds }: Options): Outage[] {
@@ -150,18 +158,63 @@ function outagesOf({ seed, seconds }: Options): Outage[] {
   }));
 }
 
-/** What becomes of the nth request through the proxy. */
-export function faultOf(seed: number, nth: number): Fault {
+/** What happens to the nth request through the proxy. */
+export function requestFaultOf(seed: number, nth: number): RequestFault {
   const random = randomOf(seed, `fault ${nth}`);
-  const is = random.weighted(FAULTS);
+  const is = random.weighted(REQUEST_FAULTS);
   if (is === "delay") return { is, ms: random.whole(50, 2_000) };
   if (is === "error") return { is, how: random.pick(["internal", "unavailable", "throttled"]) };
   return { is };
 }
 
 /** What the receivers do with the nth request to any of them. */
-export function actOf(seed: number, nth: number): Act {
+export function receiverFaultOf(seed: number, nth: number): ReceiverFault {
   const random = randomOf(seed, `act ${nth}`);
-  const is = random.weighted(ACTS);
-  return is === "dawdle" ? { is, ms: random.whole(50, 1_500) } : { is };
+  const is = random.weighted(RECEIVER_FAULTS);
+  return is === "accept-late" ? { is, ms: random.whole(50, 1_500) } : { is };
+}
+
+type Random = {
+  /** 0 <= x < 1 */
+  next(): number;
+  /** A whole number from `min` to `max`, both included. */
+  whole(min: number, max: number): number;
+  pick<T>(from: readonly T[]): T;
+  /** One of the names. Its weight says how likely it is. */
+  weighted<Name extends string>(weights: Readonly<Record<Name, number>>): Name;
+};
+
+/** Every number comes from the seed and a name, so that one part of a plan can grow without changing the others. */
+function randomOf(seed: number, name: string): Random {
+  let state = fnv1a(`${seed}:${name}`);
+  // mulberry32: short, and good enough to choose faults.
+  const next = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const whole = (min: number, max: number) => min + Math.floor(next() * (max - min + 1));
+  return {
+    next,
+    whole,
+    pick: (from) => from[whole(0, from.length - 1)]!,
+    weighted: (weights) => weighted(weights, next()),
+  };
+}
+
+function weighted<Name extends string>(weights: Readonly<Record<Name, number>>, at: number): Name {
+  const entries = Object.entries(weights) as [Name, number][];
+  let left = at * entries.reduce((sum, [, weight]) => sum + weight, 0);
+  for (const [name, weight] of entries) {
+    left -= weight;
+    if (left < 0) return name;
+  }
+  return entries.at(-1)![0];
+}
+
+function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash;
 }

@@ -1,45 +1,47 @@
-// Where results go: services that fail, hang and hang up as the plan has it, and that honour idempotency keys: what they have
-// applied once they answer for, and do not apply again. Each request and each applied effect is kept.
+// The services that results are delivered to. They fail, stay silent and hang up as the plan says, and they honour idempotency
+// keys: a key that was applied once is not applied again. Every request is kept.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { JOB_ID } from "./jobs.ts";
-import type { Act } from "./plan.ts";
+import type { ReceiverFault } from "./plan.ts";
 
-/** One request; `applied` when its address had not seen its key before. */
-export type Heard = {
+/** A receiver's behaviour: its fault, or "gone" at the address that always answers 410. */
+type Behaviour = ReceiverFault | { is: "gone" };
+
+/** `applied` when its key was new to its address. */
+export type ReceivedRequest = {
   at: number;
-  act: Act["is"] | "gone";
+  behaviour: Behaviour["is"];
   job: string | null;
   address: string;
   key: string;
-  /** `job.succeeded` and the like, of a callback. */
+  /** For a callback `job.succeeded`, for example. */
   event: string | null;
   applied: boolean;
 };
 
-export type Receivers = { urls: string[]; heard: readonly Heard[]; stop(): Promise<void> };
+export type Receivers = { urls: string[]; requests: readonly ReceivedRequest[]; stop(): Promise<void> };
 
 const RETRY_AFTER_SECONDS = "1";
 
-export async function startReceivers(count: number, actOf: (nth: number) => Act): Promise<Receivers> {
-  const heard: Heard[] = [];
+export async function startReceivers(
+  count: number,
+  faultOf: (nth: number) => ReceiverFault,
+): Promise<Receivers> {
+  const requests: ReceivedRequest[] = [];
   const keys = new Set<string>();
   let nth = 0;
   const handle = async (request: IncomingMessage, response: ServerResponse, base: string) => {
     const call = await read(request, base);
-    const act = call.address.endsWith("/gone") ? ({ is: "gone" } as const) : actOf(nth++);
-    const apply = () => {
-      // An address knows its own keys: what another has taken is news to it.
-      const key = `${call.address} ${call.key}`;
-      const applied = !keys.has(key);
-      keys.add(key);
-      heard.push({ ...call, at: Date.now(), act: act.is, applied });
-    };
-    if (TAKES.has(act.is)) apply();
-    else heard.push({ ...call, at: Date.now(), act: act.is, applied: false });
-    await answer(act, response);
+    const behaviour: Behaviour = call.address.endsWith("/gone") ? { is: "gone" } : faultOf(nth++);
+    // Each address has its own keys.
+    const key = `${call.address} ${call.key}`;
+    const applied = ACCEPTING.has(behaviour.is) && !keys.has(key);
+    if (applied) keys.add(key);
+    requests.push({ ...call, at: Date.now(), behaviour: behaviour.is, applied });
+    await answer(behaviour, response);
   };
   const servers = await Promise.all(
     Array.from({ length: count }, () =>
@@ -50,49 +52,49 @@ export async function startReceivers(count: number, actOf: (nth: number) => Act)
   );
   return {
     urls: servers.map(baseOf),
-    heard,
+    requests,
     stop: async () => {
       await Promise.all(servers.map(close));
     },
   };
 }
 
-/** What is answered badly may have been taken all the same. */
-const TAKES: ReadonlySet<Act["is"] | "gone"> = new Set([
-  "take",
-  "dawdle",
-  "take-and-slam",
-  "take-and-hang",
+/** A result may have been accepted although the sender receives no answer. */
+const ACCEPTING: ReadonlySet<Behaviour["is"]> = new Set([
+  "accept",
+  "accept-late",
+  "accept-then-hang-up",
+  "accept-then-no-answer",
 ] as const);
 
-async function answer(act: Act | { is: "gone" }, response: ServerResponse): Promise<void> {
-  const say = (status: number, headers = {}) => void response.writeHead(status, headers).end("{}");
-  switch (act.is) {
-    case "dawdle":
-      await sleep(act.ms);
-      return say(200);
-    case "take":
-      return say(200);
+async function answer(behaviour: Behaviour, response: ServerResponse): Promise<void> {
+  const respond = (status: number, headers = {}) => void response.writeHead(status, headers).end("{}");
+  switch (behaviour.is) {
+    case "accept-late":
+      await sleep(behaviour.ms);
+      return respond(200);
+    case "accept":
+      return respond(200);
     case "fail":
-      return say(500);
+      return respond(500);
     case "busy":
-      return say(503, { "retry-after": RETRY_AFTER_SECONDS });
+      return respond(503, { "retry-after": RETRY_AFTER_SECONDS });
     case "gone":
-      return say(410);
-    case "slam":
-    case "take-and-slam":
+      return respond(410);
+    case "hang-up":
+    case "accept-then-hang-up":
       return void response.destroy();
-    case "hang":
-    case "take-and-hang":
+    case "no-answer":
+    case "accept-then-no-answer":
       return;
   }
 }
 
-/** A REST call may go below the address its job named: that one, up to its first part, is what it counts for. */
+/** A REST call may go to a path below the address that its job named. It counts for that address: the path's first part. */
 async function read(
   request: IncomingMessage,
   base: string,
-): Promise<Pick<Heard, "job" | "address" | "key" | "event">> {
+): Promise<Pick<ReceivedRequest, "job" | "address" | "key" | "event">> {
   const body = await text(request);
   const { headers, url = "/" } = request;
   return {

@@ -1,23 +1,23 @@
-// What a storm says: progress while it rages, and the story of every job that came to a bad end, from the logs.
+// What a storm prints: its progress, and for every finding all that is known about its job, from the logs.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Answer } from "./answers.ts";
-import type { Finding } from "./observed.ts";
-import type { PlannedJob } from "./plan.ts";
-import type { Heard } from "./receivers.ts";
+import type { PlannedJob } from "./jobs.ts";
+import type { EngineAnswer } from "./observe.ts";
+import type { ReceivedRequest } from "./receivers.ts";
+import type { Finding } from "./verdict.ts";
 
 export type Screen = { progress(line: string): void; print(line: string): void };
 
 const PLAIN_EVERY_MS = 10_000;
 
-/** On a terminal one line that changes, elsewhere a line now and then. */
+/** On a terminal one line that is rewritten, elsewhere a line every ten seconds. */
 export function screenOn(stream: NodeJS.WriteStream): Screen {
-  let told = -Infinity;
+  let printedAt = -Infinity;
   return {
     progress(line) {
       if (stream.isTTY) return void stream.write(`\r\x1b[2K${line.slice(0, stream.columns - 1)}`);
-      if (performance.now() - told < PLAIN_EVERY_MS) return;
-      told = performance.now();
+      if (performance.now() - printedAt < PLAIN_EVERY_MS) return;
+      printedAt = performance.now();
       stream.write(`${line}\n`);
     },
     print: (line) => void stream.write(`${stream.isTTY ? "\r\x1b[2K" : ""}${line}\n`),
@@ -27,39 +27,39 @@ export function screenOn(stream: NodeJS.WriteStream): Screen {
 export type Sources = {
   folder: string;
   list: readonly PlannedJob[];
-  heard: readonly Heard[];
-  answers: readonly Answer[];
+  requests: readonly ReceivedRequest[];
+  answers: readonly EngineAnswer[];
 };
 
-/** The findings in words, each with all that is known of its job, in the order it happened. */
-export function stories(findings: readonly Finding[], sources: Sources): string {
+/** Each finding with what is known about its job, in the order in which it happened. */
+export function describeFindings(findings: readonly Finding[], sources: Sources): string {
   const logs = logsIn(sources.folder);
   const byJob = Map.groupBy(findings, ({ job }) => job);
   return [...byJob]
     .map(([job, found]) => {
-      const head = found.map(({ is, what }) => `${is}: ${job ?? "the whole"}: ${what}`);
-      return job === null ? head.join("\n") : [...head, ...storyOf(job, sources, logs)].join("\n");
+      const head = found.map(({ is, what }) => `${is}: ${job ?? "the storm"}: ${what}`);
+      return job === null ? head.join("\n") : [...head, ...historyOf(job, sources, logs)].join("\n");
     })
     .join("\n\n");
 }
 
 type Logged = { at: number; from: string; line: string; messages: string[] };
 
-export function storyOf(job: string, { list, heard, answers }: Sources, logs: readonly Logged[]): string[] {
+function historyOf(job: string, { list, requests, answers }: Sources, logs: readonly Logged[]): string[] {
   const own = logs.filter(({ line }) => line.includes(job));
-  // A lease is told of by its message alone.
+  // Some lines name only the job's message.
   const messages = new Set(own.flatMap((one) => one.messages));
-  const said = logs.filter((one) => own.includes(one) || one.messages.some((id) => messages.has(id)));
+  const logged = logs.filter((one) => own.includes(one) || one.messages.some((id) => messages.has(id)));
   const events = [
-    ...said.map(({ at, from, line }) => ({ at, text: `${from} ${line}` })),
+    ...logged.map(({ at, from, line }) => ({ at, text: `${from} ${line}` })),
     ...answers
       .filter((one) => one.job === job)
       .map(({ at, pid, what }) => ({ at, text: `engine ${pid}: answer ${what}` })),
-    ...heard
+    ...requests
       .filter((one) => one.job === job)
-      .map(({ at, address, act, key, event, applied }) => ({
+      .map(({ at, address, behaviour, key, event, applied }) => ({
         at,
-        text: `${address}: ${act}${applied ? ", applied" : ""}, ${event ?? ""} ${key}`,
+        text: `${address}: ${behaviour}${applied ? ", applied" : ""}, ${event ?? ""} ${key}`,
       })),
   ].sort((a, b) => a.at - b.at);
   const planned = list.find(({ id }) => id === job);

@@ -1,36 +1,35 @@
-// npm run storm: never lose a job, never do one twice, shown by attack. This file sets the stage, lets the storm rage, counts,
-// and leaves nothing behind. What it does is in plan.ts, what is right in count.ts; docs/storm.md says how to read it.
+// npm run storm: tries to make Kamado lose a job or do it twice. This file prepares everything, runs the plan, prints the verdict
+// and cleans up. plan.ts says what happens, verdict.ts what is right, docs/storm.md how to read the output.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { toKamadoError } from "../worker/errors.ts";
-import { Answers } from "./answers.ts";
-import { type Asked, askedOf, USAGE } from "./arguments.ts";
+import { type Arguments, parseArguments, USAGE } from "./arguments.ts";
 import { type Aws, startAws } from "./aws.ts";
-import { judge, receiverOf, type Verdict } from "./count.ts";
+import { executePlan, type Storm } from "./execute-plan.ts";
 import { startFaultProxy } from "./fault-proxy.ts";
-import { startGuardian } from "./guardian.ts";
 import { addressOf, type Places } from "./jobs.ts";
-import { observe } from "./observe.ts";
-import { actOf, faultOf, type Plan, planOf, RECEIVERS } from "./plan.ts";
-import { rage, type Stage } from "./rage.ts";
+import { EngineRecord, observe } from "./observe.ts";
+import { type Plan, planOf, RECEIVERS, receiverFaultOf, requestFaultOf } from "./plan.ts";
 import { startReceivers } from "./receivers.ts";
-import { type Screen, screenOn, stories } from "./report.ts";
-import { variablesOf } from "./variables.ts";
-import { Crew } from "./workers.ts";
+import { describeFindings, type Screen, screenOn } from "./report.ts";
+import { judge, summaryOf, type Verdict } from "./verdict.ts";
+import { startWatchdog } from "./watchdog.ts";
+import { environmentOf } from "./worker-environment.ts";
+import { Workers } from "./workers.ts";
 
 const PICTURE = "in/picture.png";
 
-/** Runs one storm; resolves with the exit code. */
+/** Runs one storm. Resolves with the exit code. */
 export async function storm(args: readonly string[]): Promise<number> {
   const screen = screenOn(process.stdout);
   const stopped = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, () => stopped.abort(new Error(`ended by ${signal}`)));
   try {
-    const asked = askedOf(args, () => Math.floor(Math.random() * 1e6));
-    if (asked) return (await runStorm(asked, screen, stopped.signal)) ? 0 : 1;
+    const options = parseArguments(args, () => Math.floor(Math.random() * 1e6));
+    if (options) return (await runStorm(options, screen, stopped.signal)) ? 0 : 1;
     screen.print(USAGE);
     return 0;
   } catch (thrown) {
@@ -41,84 +40,85 @@ export async function storm(args: readonly string[]): Promise<number> {
   }
 }
 
-async function runStorm(asked: Asked, screen: Screen, stopped: AbortSignal): Promise<boolean> {
-  const plan = planOf(asked);
+async function runStorm(options: Arguments, screen: Screen, stopped: AbortSignal): Promise<boolean> {
+  const plan = planOf(options);
   const folder = mkdtempSync(join(tmpdir(), "kamado-storm-"));
   screen.print(
-    `seed ${plan.seed}, plan ${plan.hash}: ${plan.jobs} jobs, ${plan.kills} blows at ${plan.workers} workers; logs in ${folder}`,
+    `seed ${plan.seed}, plan ${plan.hash}: ${plan.jobs} jobs, ${plan.kills} faults in ${plan.workers} workers; logs in ${folder}`,
   );
-  let clean = false;
+  let good = false;
   try {
     await using stack = new AsyncDisposableStack();
-    const stage = await setStage(plan, { folder, screen, stopped }, stack);
+    const prepared = await prepare(plan, { folder, screen, stopped }, stack);
     const began = performance.now();
-    const stuck = await rage(stage);
+    const stuck = await executePlan(prepared);
     const seconds = ((performance.now() - began) / 1_000).toFixed(0);
-    await stage.crew.stop("SIGTERM");
-    const verdict = await count(stage);
+    await prepared.workers.stop("SIGTERM");
+    const verdict = await reachVerdict(prepared);
     screen.print(
-      `${seconds} s, ${stage.crew.starts} starts, requests through the proxy: ${JSON.stringify(stage.proxy.counts)}`,
+      `${seconds} s, ${prepared.workers.starts} starts, requests through the proxy: ${JSON.stringify(prepared.proxy.counts)}`,
     );
-    clean = tell(verdict, stuck, stage, folder);
-    return clean;
+    good = printVerdict(verdict, stuck, prepared, folder);
+    return good;
   } finally {
-    if (clean && !asked.keep) rmSync(folder, { recursive: true, force: true });
+    if (good && !options.keep) rmSync(folder, { recursive: true, force: true });
   }
 }
 
-type Around = { folder: string; screen: Screen; stopped: AbortSignal };
+type Surroundings = { folder: string; screen: Screen; stopped: AbortSignal };
 
-async function setStage(plan: Plan, around: Around, stack: AsyncDisposableStack): Promise<Stage> {
-  const { folder } = around;
-  const guardian = startGuardian();
-  stack.defer(() => guardian.stop());
-  const aws = await startAws(guardian, around.stopped);
+/** Starts everything. What it starts is stopped by `stack`, last first. */
+async function prepare(
+  plan: Plan,
+  { folder, screen, stopped }: Surroundings,
+  stack: AsyncDisposableStack,
+): Promise<Storm> {
+  const watchdog = startWatchdog();
+  stack.defer(() => watchdog.stop());
+  const aws = await startAws(watchdog, stopped);
   stack.defer(() => aws.stop());
-  const proxy = await startFaultProxy(aws.where.endpoint, (nth) => faultOf(plan.seed, nth));
+  const proxy = await startFaultProxy(aws.where.endpoint, (nth) => requestFaultOf(plan.seed, nth));
   stack.defer(() => proxy.stop());
-  const receivers = await startReceivers(RECEIVERS, (nth) => actOf(plan.seed, nth));
+  const receivers = await startReceivers(RECEIVERS, (nth) => receiverFaultOf(plan.seed, nth));
   stack.defer(() => receivers.stop());
-  const places = await prepare(aws, receivers.urls);
+  const places = await putPicture(aws, receivers.urls);
   const record = join(folder, "answers.jsonl");
-  const around_ = { folder, record, proxyUrl: proxy.url, places, where: aws.where };
-  const crew = new Crew({ count: plan.workers, folder, guardian, variablesOf: variablesOf(around_) });
-  stack.defer(() => crew.stop("SIGKILL"));
+  const environment = environmentOf({ folder, record, proxyUrl: proxy.url, places, where: aws.where });
+  const workers = new Workers({ count: plan.workers, folder, watchdog, environmentOf: environment });
+  stack.defer(() => workers.stop("SIGKILL"));
   writeFileSync(join(folder, "plan.json"), JSON.stringify(plan, null, 1));
-  return { plan, places, aws, proxy, receivers, crew, answers: new Answers(record), ...around };
+  const engineRecord = new EngineRecord(record);
+  return { plan, places, aws, proxy, receivers, workers, engineRecord, screen, stopped };
 }
 
-async function prepare(aws: Aws, receivers: readonly string[]): Promise<Places> {
+async function putPicture(aws: Aws, receivers: readonly string[]): Promise<Places> {
   const create = { width: 24, height: 24, channels: 3, background: "#c33" } as const;
   await aws.put(PICTURE, await sharp({ create }).png().toBuffer());
-  return {
-    bucket: aws.where.resources.bucket,
-    toldQueueUrl: aws.toldQueueUrl,
-    receivers,
-    pictureKey: PICTURE,
-  };
+  const { bucket } = aws.where.resources;
+  return { bucket, resultQueueUrl: aws.resultQueueUrl, receivers, pictureKey: PICTURE };
 }
 
-async function count({ plan, places, aws, receivers, answers, crew }: Stage): Promise<Verdict> {
-  const observed = await observe(
-    plan.list.map(({ id }) => id),
-    { aws, receivers, answers, crew },
-  );
+async function reachVerdict(storm: Storm): Promise<Verdict> {
+  const { plan, places } = storm;
+  const ids = plan.list.map(({ id }) => id);
+  const observed = await observe(ids, storm);
   return judge({ ...plan, addressOf: (target, job) => addressOf(target, job, places) }, observed);
 }
 
-/** The last line is the verdict. */
-function tell(verdict: Verdict, stuck: string | null, stage: Stage, folder: string): boolean {
-  const { plan, receivers, answers, screen } = stage;
-  const sources = { folder, list: plan.list, heard: receivers.heard, answers: answers.all };
-  if (verdict.findings.length > 0) screen.print(stories(verdict.findings, sources));
+/** The summary is the last line. Returns whether everything is as it must be. */
+function printVerdict(verdict: Verdict, stuck: string | null, storm: Storm, folder: string): boolean {
+  const { plan, receivers, engineRecord, screen } = storm;
+  const { findings, inferencesPerJob, allowedPerJob } = verdict;
+  const sources = { folder, list: plan.list, requests: receivers.requests, answers: engineRecord.all };
+  if (findings.length > 0) screen.print(describeFindings(findings, sources));
   if (stuck !== null) screen.print(stuck);
-  if (verdict.inferencesPerJob > verdict.allowedPerJob)
+  if (inferencesPerJob > allowedPerJob)
     screen.print(
-      `${verdict.inferencesPerJob.toFixed(4)} inferences per job, and ${verdict.allowedPerJob.toFixed(4)} are allowed`,
+      `${inferencesPerJob.toFixed(4)} inferences per job; at most ${allowedPerJob.toFixed(4)} are allowed`,
     );
   const isGood = verdict.good && stuck === null;
   if (!isGood) screen.print(`logs are kept in ${folder}`);
-  screen.print(receiverOf(verdict));
+  screen.print(summaryOf(verdict));
   return isGood;
 }
 

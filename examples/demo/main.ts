@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AwsClients, makeAwsClients } from "../../worker/aws/clients.ts";
 import { localCloud } from "../../worker/cli/cloud.ts";
+import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig, type Variables } from "../../worker/config/config.ts";
 import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import type { Destination } from "../../worker/job/envelope.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import { createLog } from "../../worker/logging/log.ts";
 import { paint } from "../../worker/logging/terminal.ts";
-import { createWorker } from "../../worker/main.ts";
+import { openWorker } from "../../worker/main.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { createResults } from "../../worker/storage/results.ts";
 import { s3Bucket } from "../../worker/storage/s3.ts";
@@ -128,9 +129,9 @@ async function open(flags: Variables, quiet: boolean) {
     pretty: true,
     destination: process.stderr,
   });
-  const engine = await openEngine(config, log);
+  const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
-  const worker = await createWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
+  const worker = await openWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
   stack.defer(() => worker.stop());
   const opened = stack.move();
   const parts = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };

@@ -1,4 +1,4 @@
-// The bench as a command: a whole table from a process of its own, and what a wrong call gets.
+// The bench as a command: a whole table in a process of its own, and how wrong calls are refused.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -21,12 +21,12 @@ function run(...args: string[]): Promise<Ended> {
   });
 }
 
-test("a table of our engine's memory ends with one JSON line, and every request was answered to the end", async () => {
+test("a table ends with one JSON line, and every request got a complete answer", async () => {
   const { code, stdout } = await run("bench/bench.ts", "memory", "--requests", "40", "--json");
   expect(code).toBe(0);
   const figures = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
   expect(figures).toMatchObject({ bench: "memory", requests: 40, model: { bytes: expect.any(Number) } });
-  // Also the random model's answers are as long as was asked for: it cannot end them.
+  // The random model cannot end its answers early.
   for (const tenth of figures.tenths) expect(tenth).toMatchObject({ failures: 0, uneven: 0 });
   expect(figures.tenths).toHaveLength(10);
   expect(stdout).toContain("growth from request 8 to 40");
@@ -50,13 +50,13 @@ test("kamado bench is the same command", async () => {
   });
 });
 
-test("a table that there is not is answered with those that there are", async () => {
+test("the error for an unknown table names all tables", async () => {
   const { code, stderr } = await run("bench/bench.ts", "speed");
   expect(code).toBe(2);
   for (const name of Object.keys(TABLES)) expect(stderr).toContain(`  ${name}: `);
 });
 
-test("each table tells its flags by --help, and kamado bench names all tables", async () => {
+test("--help shows a table's flags, and kamado bench names all tables", async () => {
   const { code, stdout } = await run("bench/bench.ts", "scale", "--help");
   expect([code, stdout]).toEqual([0, expect.stringMatching(/^ {2}scale: .*\n {4}--workers .*--json\n$/)]);
   const throughKamado = await run("worker/cli/start.mjs", "bench", "scale", "--help");
@@ -65,7 +65,7 @@ test("each table tells its flags by --help, and kamado bench names all tables", 
   for (const name of Object.keys(TABLES)) expect(help.stdout).toContain(name);
 });
 
-test("a table that is interrupted stops what it started, leaves no folder and says so", async () => {
+test("an interrupted table stops what it started, leaves no folder and exits with 130", async () => {
   const temporary = mkdtempSync(join(folder, "tmp-"));
   const child = spawn(process.execPath, ["bench/bench.ts", "soak"], {
     cwd: ROOT,
@@ -85,16 +85,13 @@ describe("docs/bench.md", async () => {
     text.split(/^## /m).map((section) => [section.slice(0, section.indexOf("\n")), section]),
   );
 
-  test.each(Object.entries(TABLES))(
-    "names the flags of %s, and none that there are not",
-    async (name, load) => {
-      const section = sections.get(name) ?? "";
-      const call = /^ {4}npm run bench -- (.*(?:\n {8}.*)*)/m.exec(section)?.[1] ?? "";
-      expect(call.split(/\s/)[0]).toBe(name);
-      const flags = [...call.matchAll(/--([a-z-]+)/g)].map(([, flag]) => flag);
-      expect(flags.toSorted()).toEqual(Object.keys((await load()).options).toSorted());
-    },
-  );
+  test.each(Object.entries(TABLES))("names all flags of %s and no others", async (name, load) => {
+    const section = sections.get(name) ?? "";
+    const call = /^ {4}npm run bench -- (.*(?:\n {8}.*)*)/m.exec(section)?.[1] ?? "";
+    expect(call.split(/\s/)[0]).toBe(name);
+    const flags = [...call.matchAll(/--([a-z-]+)/g)].map(([, flag]) => flag);
+    expect(flags.toSorted()).toEqual(Object.keys((await load()).options).toSorted());
+  });
 });
 
 test("a wrong flag is named", async () => {

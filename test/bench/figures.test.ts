@@ -1,10 +1,17 @@
-// What the tables' figures mean: statistics, the time to a first token, shares, and medians over rounds.
+// What the tables' figures mean: statistics, time to the first token, shares, and the order of rounds.
 import { describe, expect, test } from "vitest";
-import type { Answer } from "../../bench/answer-reader.ts";
-import { complaints, figuresOf, isSound, tpotMs, ttftMs } from "../../bench/figures.ts";
-import { interleave } from "../../bench/interleave.ts";
-import { costOf, medianSample, type Sample } from "../../bench/sample.ts";
-import { mean, median, percentile } from "../../bench/statistics.ts";
+import {
+  figuresOf,
+  interleave,
+  isSound,
+  mean,
+  median,
+  percentile,
+  problemsOf,
+  tpotMs,
+  ttftMs,
+} from "../../bench/figures.ts";
+import type { Answer } from "../../bench/load.ts";
 
 describe("statistics", () => {
   test.each([
@@ -18,7 +25,7 @@ describe("statistics", () => {
     expect(percentile(values, percent)).toBe(expected);
   });
 
-  test("leave their values as they were, and say of nothing that it is no number", () => {
+  test("do not change their values, and are NaN for an empty list", () => {
     const values = [3, 1, 2];
     expect(median(values)).toBe(2);
     expect(values).toEqual([3, 1, 2]);
@@ -38,18 +45,18 @@ const answer = (more: Partial<Answer> = {}): Answer => ({
 });
 
 describe("one answer", () => {
-  test("has a time to its first token, and a time for each one after it", () => {
+  test("has a time to its first token and a time for each token after it", () => {
     expect(ttftMs(answer())).toBe(50);
     expect(tpotMs(answer())).toBe(50);
   });
 
-  test("that came whole has neither", () => {
+  test("that was not streamed has neither", () => {
     const { firstMs: _, ...whole } = answer();
     expect(ttftMs({ ...whole, firstMs: undefined })).toBeUndefined();
     expect(tpotMs({ ...whole, firstMs: undefined })).toBeUndefined();
   });
 
-  test("of a single token has no time for each one after it", () => {
+  test("of a single token has no time for the tokens after it", () => {
     expect(tpotMs(answer({ completionTokens: 1 }))).toBeUndefined();
   });
 });
@@ -57,7 +64,7 @@ describe("one answer", () => {
 describe("a wave", () => {
   const failed = answer({ failure: "429: full", promptTokens: 0, cachedTokens: 0, completionTokens: 0 });
 
-  test("counts a failed request as failed and in no other figure", () => {
+  test("counts a failed request as a failure and in no other figure", () => {
     const figures = figuresOf({ wallMs: 2_000, answers: [answer(), failed, answer({ endedMs: 550 })] }, 5);
     expect(figures).toMatchObject({
       requests: 3,
@@ -72,22 +79,16 @@ describe("a wave", () => {
     });
   });
 
-  test("tells how many answers were not as long as was asked for", () => {
+  test("counts the answers that are not as long as was asked for", () => {
     const answers = [answer(), answer({ completionTokens: 4 })];
     expect(figuresOf({ wallMs: 1, answers }, 5).uneven).toBe(1);
   });
 
-  test("costs what it costs for each good answer, so that failing saves nothing", () => {
-    const figures = figuresOf({ wallMs: 1, answers: [answer(), failed, answer(), failed] }, 5);
-    expect(costOf(3, figures).cpuSecondsPerJob).toBe(1.5);
-    expect(costOf(3, figuresOf({ wallMs: 1, answers: [failed] }, 5)).cpuSecondsPerJob).toBeNaN();
-  });
-
-  test("is sound only when all was answered and as long as was asked for, and says what is not", () => {
+  test("is sound only when every answer is there and as long as was asked for; otherwise it says why", () => {
     const good = figuresOf({ wallMs: 1, answers: [answer()] }, 5);
     const bad = figuresOf({ wallMs: 1, answers: [answer({ completionTokens: 4 }), failed] }, 5);
-    expect([isSound(good), complaints(good)]).toEqual([true, []]);
-    expect([isSound(bad), complaints(bad)]).toEqual([
+    expect([isSound(good), problemsOf(good)]).toEqual([true, []]);
+    expect([isSound(bad), problemsOf(bad)]).toEqual([
       false,
       ["1 failed, the first: 429: full", "1 answers are not as long as was asked for"],
     ]);
@@ -99,39 +100,11 @@ describe("rounds", () => {
     [1, "AB"],
     [2, "ABBA"],
     [3, "ABBAAB"],
-  ])("%i of them take turns: %s", (rounds, expected) => {
+  ])("%i of them alternate: %s", (rounds, expected) => {
     expect(interleave(["A", "B"], rounds).join("")).toBe(expected);
   });
 
-  test("of more than two go there and back", () => {
+  test("of more than two run forwards and backwards", () => {
     expect(interleave([1, 5, 20], 2)).toEqual([1, 5, 20, 20, 5, 1]);
-  });
-
-  const sample = (more: Partial<Sample>): Sample => ({
-    requests: 4,
-    failures: 0,
-    uneven: 0,
-    wallSeconds: 1,
-    endToEndMs: { mean: 1, p50: 1, p95: 1, p99: 1 },
-    ttftMs: 10,
-    tpotMs: undefined,
-    promptTokensPerSecond: 1,
-    completionTokensPerSecond: 1,
-    cachedShare: 0.5,
-    cpuSecondsPerJob: 0.2,
-    mainThreadShare: undefined,
-    ...more,
-  });
-
-  test("give the median of each figure and the sum of what went wrong", () => {
-    const rounds = [
-      sample({ cpuSecondsPerJob: 0.3, failures: 1, firstFailure: "closed", uneven: 2 }),
-      sample({ cpuSecondsPerJob: 0.1 }),
-      sample({ cpuSecondsPerJob: 0.2, failures: 1, uneven: 1 }),
-    ];
-    expect(medianSample(rounds)).toEqual({
-      ...sample({ requests: 12, failures: 2, firstFailure: "closed", uneven: 3 }),
-      cpuSecondsPerJob: 0.2,
-    });
   });
 });

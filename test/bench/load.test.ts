@@ -1,10 +1,8 @@
-// The client of the tables: what it makes of a server's words, that it keeps its lanes full, and the prompts it sends.
+// The client of the tables: how it reads a server's answers, and that it keeps its lanes full.
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { AnswerReader } from "../../bench/answer-reader.ts";
-import { completion, runLoad } from "../../bench/load.ts";
-import { lengthFor, promptsOf, textOf } from "../../bench/prompts.ts";
+import { AnswerReader, completion, runLoad } from "../../bench/load.ts";
 
 const usage = {
   prompt_tokens: 60,
@@ -21,7 +19,7 @@ const STREAM = [
 ].join("");
 
 describe("a stream", () => {
-  test("is read alike wherever the network cuts it", () => {
+  test("is read the same wherever the network cuts it", () => {
     for (let cut = 1; cut < STREAM.length; cut++) {
       const reader = new AnswerReader(0, () => 7);
       reader.push(STREAM.slice(0, cut));
@@ -37,7 +35,7 @@ describe("a stream", () => {
     }
   });
 
-  test("has its first token when the first text comes, not when the first event does", () => {
+  test("has its first token when the first text arrives, not the first event", () => {
     let now = 0;
     const reader = new AnswerReader(0, () => now);
     for (const line of STREAM.split(/(?<=\n\n)/)) {
@@ -47,7 +45,7 @@ describe("a stream", () => {
     expect(reader.answer(9).firstMs).toBe(2);
   });
 
-  test("that ends in an error, or without usage, has failed", () => {
+  test("that ends with an error or without usage has failed", () => {
     const broken = new AnswerReader(0);
     broken.push(event({ error: { message: "out of memory" } }));
     expect(broken.answer(1).failure).toBe("out of memory");
@@ -70,12 +68,12 @@ async function serverOf(handle: (response: ServerResponse) => void): Promise<str
 }
 
 describe("a load", () => {
-  test("sends the next request of a lane only when its last one is answered", async () => {
+  test("sends a lane's next request only when its last one has been answered", async () => {
     const open: ServerResponse[] = [];
     let most = 0;
     const url = await serverOf((response) => {
       most = Math.max(most, open.push(response));
-      // Answered when all lanes are under way: a lane that is missing would leave the test without an end.
+      // Answered only when all lanes are waiting: with a lane missing, the test would not end.
       if (open.length < 3) return;
       for (const one of open.splice(0))
         one.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ usage }));
@@ -86,36 +84,16 @@ describe("a load", () => {
     expect(answers.map(({ completionTokens }) => completionTokens)).toEqual(Array(9).fill(3));
   });
 
-  test("goes on when a server refuses, and keeps its words", async () => {
+  test("continues when a server refuses, and keeps its message", async () => {
     const url = await serverOf((response) => response.writeHead(429).end("full"));
     const { answers } = await runLoad([completion("x", 3), completion("y", 3)], { url }, 1);
     expect(answers.map(({ failure }) => failure)).toEqual(["429: full", "429: full"]);
   });
 
-  test("gives up with the reason when the bench ends, though nobody answers", async () => {
+  test("gives up with the reason when the bench ends, even if no answer comes", async () => {
     const ending = new AbortController();
     const url = await serverOf(() => ending.abort(new Error("interrupted")));
     const calls = [completion("x", 3), completion("y", 3)];
     await expect(runLoad(calls, { url }, 1, ending.signal)).rejects.toThrow("interrupted");
-  });
-});
-
-describe("prompts", () => {
-  test("begin alike, go on differently, and are the same for the same seed", () => {
-    const prompts = promptsOf({ shared: 50, own: 10 }, 3, 4);
-    expect(promptsOf({ shared: 50, own: 10 }, 3, 4)).toEqual(prompts);
-    expect(new Set(prompts.map((prompt) => prompt.slice(0, 50))).size).toBe(1);
-    expect(new Set(prompts).size).toBe(3);
-    expect(new Set([...prompts, ...promptsOf({ shared: 50, own: 10 }, 3, 5)]).size).toBe(6);
-    expect(prompts.every(({ length }) => length === 60)).toBe(true);
-  });
-
-  test("hold nothing that the random models' tokenizer would merge", () => {
-    expect(textOf(20_000, 3)).not.toMatch(/ye|no|th/);
-  });
-
-  test("get the length that gives the wanted number of tokens", () => {
-    expect(lengthFor(500, { characters: 256, tokens: 256 })).toBe(500);
-    expect(lengthFor(500, { characters: 256, tokens: 64 })).toBe(2_000);
   });
 });

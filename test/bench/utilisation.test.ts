@@ -1,12 +1,10 @@
-// What the utilisation table counts as busy, that everyone gets the same jobs, and as many slots.
+// What the utilisation table counts as busy, and that all consumers get the same jobs and slots.
 import { expect, test } from "vitest";
-import { durationsOf, SHAPES } from "../../bench/durations.ts";
-import { SlotClock } from "../../bench/slot-clock.ts";
-import { mean, sum } from "../../bench/statistics.ts";
-import { medianRun, type Run } from "../../bench/utilisation-report.ts";
+import { mean, sum } from "../../bench/figures.ts";
+import { durationsOf, medianRun, type Run, SHAPES, SlotClock } from "../../bench/utilisation.ts";
 import { consumersFor, nameOf } from "../../bench/utilisation-ways.ts";
 
-test("slots are busy as long as runs last, from the first begun to the last begun", async () => {
+test("slots are busy while jobs run, from the first start to the last start", async () => {
   let now = 0;
   const clock = new SlotClock(2, 3, () => now);
   const [long, short, last] = [0, 1, 2].map(() => Promise.withResolvers<void>());
@@ -20,11 +18,11 @@ test("slots are busy as long as runs last, from the first begun to the last begu
   long!.resolve();
   last!.resolve();
   await Promise.all([...runs, clock.ended()]);
-  // 20 of the one and 10 of the other, of 2 slots for 20.
+  // One slot is busy for 20 and the other for 10, of 20 each.
   expect(clock.busy()).toEqual({ jobs: 3, busyShare: 0.75, wallSeconds: 0.02, mostAtOnce: 2 });
 });
 
-test.each(SHAPES)("the %s jobs are the same for everyone, and last 100 ms on average", (shape) => {
+test.each(SHAPES)("the %s jobs are the same for all consumers, and take 100 ms on average", (shape) => {
   const durations = durationsOf(shape, 5_000);
   expect(durationsOf(shape, 5_000)).toEqual(durations);
   expect(Math.abs(mean(durations) - 100)).toBeLessThan(5);
@@ -40,7 +38,7 @@ test.each([
   expect(nameOf(consumersFor(slots, batch))).toBe(name);
 });
 
-test("several runs of one way are their medians", () => {
+test("several runs of one consumer become their medians", () => {
   const run = (busyShare: number, callsPerJob: number): Run => ({
     who: "kamado",
     shape: "bimodal",

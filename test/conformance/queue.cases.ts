@@ -225,7 +225,7 @@ export const queueCases = {
   },
 
   async "a queue that does not exist has a health state of its own"({ missing }) {
-    const error = { code: "queue_unavailable", detail: { health: "missing_queue" } };
+    const error = { code: "queue_unavailable", detail: { awsFailure: "missing_queue" } };
     await expect(take(missing())).rejects.toMatchObject(error);
     await expect(missing().send("x")).rejects.toMatchObject(error);
   },

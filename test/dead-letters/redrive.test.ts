@@ -46,7 +46,9 @@ async function refusedDelivery(status: number) {
       const key = deliveryId(job.id, destination, `job.${result.status}`);
       tried.push(key);
       if (refuses)
-        throw new KamadoError("delivery_rejected", `it answered ${status}`, { detail: { status } });
+        throw new KamadoError("delivery_rejected", `it answered ${status}`, {
+          detail: { httpStatus: status },
+        });
       effects.add(key);
     },
   });

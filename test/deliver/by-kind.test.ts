@@ -55,12 +55,12 @@ test("nothing is sent to a receiver that is down except a last try; other receiv
   const to = delivery({ callback: `${down.url}/hook` });
   for (let i = 0; i < 5; i++) await errorOf(deliver(to));
   expect((await errorOf(deliver(to))).detail).toMatchObject({
-    untried: true,
+    heldBack: true,
     retryAfterMs: expect.any(Number),
   });
   expect(down.received).toHaveLength(5);
   await deliver(delivery({ callback: `${up.url}/hook` }));
-  expect((await errorOf(deliver({ ...to, insist: true }))).detail).toMatchObject({ status: 500 });
+  expect((await errorOf(deliver({ ...to, insist: true }))).detail).toMatchObject({ httpStatus: 500 });
   await outbound.close();
 });
 
@@ -69,7 +69,7 @@ test("a last try is made although the receiver asked for a pause", async () => {
   const { deliver, outbound } = wired(receiver.url);
   const to = delivery({ callback: `${receiver.url}/hook` });
   await errorOf(deliver(to));
-  expect((await errorOf(deliver(to))).detail).toMatchObject({ untried: true });
+  expect((await errorOf(deliver(to))).detail).toMatchObject({ heldBack: true });
   receiver.respond(status(200));
   await deliver({ ...to, insist: true });
   expect(receiver.received).toHaveLength(2);
@@ -85,7 +85,7 @@ test("a delivery without a call is not held back by a receiver that is down, and
   await deliver(nothing);
   await errorOf(deliver(to));
   await deliver(nothing);
-  expect((await errorOf(deliver(to))).detail).toMatchObject({ untried: true });
+  expect((await errorOf(deliver(to))).detail).toMatchObject({ heldBack: true });
   expect(down.received).toHaveLength(5);
   await outbound.close();
 });

@@ -106,7 +106,7 @@ test("the body of a refusal is kept for the log, up to a limit", async () => {
   receiver.respond((_, response) => void response.writeHead(400).end(`no such hook ${"x".repeat(100_000)}`));
   const { message, detail } = await errorOf(call());
   expect(message).toBe("127.0.0.1 answered 400.");
-  expect(detail!.said).toMatch(/^no such hook x{287}$/);
+  expect(detail!.receiverSaid).toMatch(/^no such hook x{287}$/);
 });
 
 test.each<[string, Respond]>([

@@ -7,8 +7,8 @@ import { FakeClock } from "../fakes/clock.ts";
 import { errorOf } from "./deliveries.ts";
 
 const failure = (status?: number) =>
-  new KamadoError("delivery_failed", "down", { detail: status === undefined ? {} : { status } });
-const refusal = new KamadoError("delivery_rejected", "no", { detail: { status: 404 } });
+  new KamadoError("delivery_failed", "down", { detail: status === undefined ? {} : { httpStatus: status } });
+const refusal = new KamadoError("delivery_rejected", "no", { detail: { httpStatus: 404 } });
 
 function rig() {
   const clock = new FakeClock();
@@ -37,7 +37,7 @@ const fail = async ({ run }: ReturnType<typeof rig>, times: number, error = fail
 test("after five failures in a row nothing is sent for a while, and the error says for how long", async () => {
   const one = rig();
   await fail(one, 5);
-  expect((await one.run("a", null))?.detail).toEqual({ retryAfterMs: 30_000, untried: true });
+  expect((await one.run("a", null))?.detail).toEqual({ retryAfterMs: 30_000, heldBack: true });
   expect(one.tried()).toBe(5);
 });
 
@@ -53,7 +53,7 @@ test("then one delivery probes it while the others are still held back; if it wo
   await one.clock.advance(30_000);
   const gate = Promise.withResolvers<void>();
   const probe = one.circuits.run("a", () => gate.promise);
-  expect((await one.run("a", null))?.detail?.untried).toBe(true);
+  expect((await one.run("a", null))?.detail?.heldBack).toBe(true);
   gate.resolve();
   await probe;
   expect(await one.run("a", null)).toBeNull();

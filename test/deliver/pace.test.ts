@@ -24,9 +24,7 @@ const make = (
   clock = new FakeClock(),
 ) => new Pace({ destinations, clock });
 const asking = (status: number, retryAfterMs?: number) => () =>
-  Promise.reject(
-    new KamadoError("delivery_failed", "no", { detail: { status, ...(retryAfterMs && { retryAfterMs }) } }),
-  );
+  Promise.reject(new KamadoError("delivery_failed", "no", { detail: { httpStatus: status, retryAfterMs } }));
 
 test("one origin gets eight deliveries at a time, and others do not wait for it", async () => {
   const pace = make();

@@ -31,7 +31,7 @@ test.each([
   ["missing_queue", "delivery_rejected"],
 ] as const)("a queue that cannot be reached (%s) is %s", async (health, code) => {
   const error = await errorOf(sending(new FakeQueue("fake:results").next("send", { is: "fail", health })));
-  expect(error).toMatchObject({ code, detail: { health } });
+  expect(error).toMatchObject({ code, detail: { awsFailure: health } });
 });
 
 const LOCAL = "http://127.0.0.1:4566";

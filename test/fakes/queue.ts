@@ -2,8 +2,7 @@
 // long. It passes the same suite as the real ones.
 import { type Clock, systemClock } from "../../worker/async/clock.ts";
 import type { DeadLetterQueue, DeadMessage } from "../../worker/dead-letters/dead-letter-queue.ts";
-import { KamadoError } from "../../worker/errors.ts";
-import type { QueueHealth } from "../../worker/queue/health.ts";
+import { type AwsFailure, KamadoError } from "../../worker/errors.ts";
 import { type EntryResult, ID_ATTRIBUTE, type Message } from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send";
@@ -11,7 +10,7 @@ export type Call = "receive" | "extend" | "remove" | "send";
 /** What goes wrong with one call. */
 export type Fault =
   /** It has no effect, and the caller gets an error. */
-  | { is: "fail"; health?: QueueHealth }
+  | { is: "fail"; health?: AwsFailure }
   /** It has its effect, but the answer is lost: the caller gets an error. */
   | { is: "drop" }
   /** It takes so long. */
@@ -236,7 +235,7 @@ export class FakeQueue implements DeadLetterQueue {
   }
 }
 
-const unavailable = (health: QueueHealth) =>
-  new KamadoError("queue_unavailable", `the fake queue fails because the test says so: ${health}`, {
-    detail: { health },
+const unavailable = (awsFailure: AwsFailure) =>
+  new KamadoError("queue_unavailable", `the fake queue fails because the test says so: ${awsFailure}`, {
+    detail: { awsFailure },
   });

@@ -30,7 +30,7 @@ function two(options: RigOptions = {}) {
 }
 
 const refusing = async () =>
-  Promise.reject(new KamadoError("storage_unavailable", "501", { detail: { conditions: false } }));
+  Promise.reject(new KamadoError("storage_unavailable", "501", { detail: { supportsConditions: false } }));
 
 /** What stores do with conditions on writes. */
 const STORES: [string, Partial<FakeBucket>][] = [

@@ -16,7 +16,7 @@ const answer = (status: number, more: object = {}) =>
     status < 500 && status !== 429 ? "delivery_rejected" : "delivery_failed",
     `it answered ${status}`,
     {
-      detail: { status, ...more },
+      detail: { httpStatus: status, ...more },
     },
   );
 
@@ -152,7 +152,7 @@ describe("a receiver that is down", () => {
 describe("a receiver whose deliveries are held back", () => {
   const held = () =>
     new KamadoError("delivery_failed", "it is down", {
-      detail: { untried: true, retryAfterMs: 10 * MINUTE },
+      detail: { heldBack: true, retryAfterMs: 10 * MINUTE },
     });
 
   test("uses up no tries meanwhile, and gets its delivery soon after", async () => {

@@ -46,21 +46,21 @@ describe("the health says why a queue cannot be reached", () => {
       status,
       { __type: `com.amazonaws.sqs#${type}`, message: "no" },
     ]);
-    const error = { code: "queue_unavailable", detail: { health } };
+    const error = { code: "queue_unavailable", detail: { awsFailure: health } };
     await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject(error);
   });
 
   test("no server: network", async () => {
     const server = await blackHole();
     await server[Symbol.asyncDispose]();
-    const error = { code: "queue_unavailable", detail: { health: "network" } };
+    const error = { code: "queue_unavailable", detail: { awsFailure: "network" } };
     await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject(error);
   });
 
   test("a server that never answers: network, and no call hangs", async () => {
     await using server = await blackHole();
     const queue = queueAt(server.endpoint, { ms: SHORT_MS });
-    const error = { code: "queue_unavailable", detail: { health: "network" } };
+    const error = { code: "queue_unavailable", detail: { awsFailure: "network" } };
     await expect(receive(queue)).rejects.toMatchObject(error);
     await expect(queue.send("x")).rejects.toMatchObject(error);
     expect(await queue.extend([{ receipt: "r", seconds: 1 }])).toEqual(["failed"]);

@@ -52,10 +52,10 @@ describe("an object that is too long", () => {
 
 describe("a write on a condition", () => {
   test.each([
-    ["NotImplemented", 501, { detail: { conditions: false } }],
-    ["InvalidArgument", 400, { detail: { conditions: false } }],
-    ["ExpiredToken", 400, { detail: { health: "credentials" } }],
-    ["RequestTimeout", 400, { detail: { health: "network" } }],
+    ["NotImplemented", 501, { detail: { supportsConditions: false } }],
+    ["InvalidArgument", 400, { detail: { supportsConditions: false } }],
+    ["ExpiredToken", 400, { detail: { awsFailure: "credentials" } }],
+    ["RequestTimeout", 400, { detail: { awsFailure: "network" } }],
   ])("that a store refuses as %s (%i)", async (code, status, error) => {
     await using server = await awsServer((_, response) => {
       response

@@ -1,18 +1,18 @@
-// The proxy does to a request what the plan says, and the SDK takes it for what it is.
+// The proxy injects the planned faults, and the SDK recognizes them.
 import { GetObjectCommand } from "@aws-sdk/client-s3";
 import { PublishCommand } from "@aws-sdk/client-sns";
 import { ListQueuesCommand } from "@aws-sdk/client-sqs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type FaultProxy, startFaultProxy } from "../../storm/fault-proxy.ts";
-import type { Fault } from "../../storm/plan.ts";
+import type { RequestFault } from "../../storm/plan.ts";
 import { type AwsClients, makeAwsClients } from "../../worker/aws/clients.ts";
 import { healthOf } from "../../worker/aws/errors.ts";
 import { type Receiver, startReceiver } from "../fakes/receiver.ts";
 
 let target: Receiver;
 let proxy: FaultProxy;
-/** Of the requests to come, in turn; then none. */
-let faults: Fault[];
+/** The faults of the next requests, in order; after them none. */
+let faults: RequestFault[];
 beforeEach(async () => {
   faults = [];
   target = await startReceiver((_, response) => void response.end(`answer ${target.received.length}`));
@@ -24,12 +24,12 @@ afterEach(async () => {
 });
 const ask = async () => (await fetch(`${proxy.url}/path?q=1`, { method: "POST", body: "words" })).text();
 
-test("what meets no fault arrives as it was sent, and so does its answer", async () => {
+test("without a fault, request and answer arrive unchanged", async () => {
   expect(await ask()).toBe("answer 1");
   expect(target.received).toMatchObject([{ method: "POST", path: "/path?q=1", body: "words" }]);
 });
 
-test.each<[string, Fault, number]>([
+test.each<[string, RequestFault, number]>([
   ["a request that is lost never arrives", { is: "lose-request" }, 0],
   ["an answer that is lost belongs to a request that arrived", { is: "lose-answer" }, 1],
 ])("%s", async (_, fault, arrived) => {
@@ -39,18 +39,18 @@ test.each<[string, Fault, number]>([
   expect(await ask()).toBe(`answer ${arrived + 1}`);
 });
 
-test("a request that is repeated arrives twice; the second answer is given", async () => {
+test("a repeated request arrives twice, and the second answer is returned", async () => {
   faults = [{ is: "twice" }];
   expect(await ask()).toBe("answer 2");
   expect(target.received.map(({ body }) => body)).toEqual(["words", "words"]);
 });
 
-test("a delayed one arrives all the same", async () => {
+test("a delayed request arrives", async () => {
   faults = [{ is: "delay", ms: 30 }];
   expect(await ask()).toBe("answer 1");
 });
 
-test("nothing passes while the network is out, and everything after", async () => {
+test("during an outage no request passes; afterwards every one does", async () => {
   proxy.block("refuse");
   await expect(ask()).rejects.toThrow();
   proxy.block("swallow");
@@ -64,7 +64,7 @@ test("nothing passes while the network is out, and everything after", async () =
   expect(proxy.counts).toEqual({ refuse: 1, swallow: 1, none: 1 });
 });
 
-describe("an error is taken by the SDK for", () => {
+describe("the SDK recognizes an injected error", () => {
   let clients: AwsClients;
   beforeEach(() => {
     const credentials = { accessKeyId: "any", secretAccessKey: "thing" };
@@ -89,7 +89,7 @@ describe("an error is taken by the SDK for", () => {
     const thrown = await calls[service]().catch((error) => error);
     expect(thrown).toMatchObject({ name });
     expect(healthOf(thrown)).toBe(how === "throttled" ? "throttled" : "unknown");
-    // Nothing of it had arrived.
+    // The request was not forwarded.
     expect(target.received).toEqual([]);
   });
 });

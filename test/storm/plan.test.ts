@@ -1,8 +1,13 @@
-// A storm is its seed: the same one plans the same, whatever the machine does with it.
+// A seed stands for one plan, on every machine.
 import { describe, expect, test } from "vitest";
-import { writeJob } from "../../storm/jobs.ts";
-import { actOf, type Fault, faultOf, type Options, planOf } from "../../storm/plan.ts";
-import { SHAPES, shapeOf } from "../../storm/shapes.ts";
+import { SHAPES, shapeOf, writeJob } from "../../storm/jobs.ts";
+import {
+  type Options,
+  planOf,
+  type RequestFault,
+  receiverFaultOf,
+  requestFaultOf,
+} from "../../storm/plan.ts";
 import { parseBody } from "../../worker/job/envelope.ts";
 
 const OPTIONS: Options = { seed: 7, jobs: 2_000, kills: 200, workers: 3, seconds: 200 };
@@ -13,65 +18,65 @@ test("the same seed gives the same plan and the same hash", () => {
 });
 
 test.each([{ seed: 8 }, { jobs: 1_999 }, { kills: 199 }, { workers: 2 }, { seconds: 201 }])(
-  "%j gives another",
+  "%j gives another plan",
   (other) => expect(planOf({ ...OPTIONS, ...other }).hash).not.toBe(PLAN.hash),
 );
 
-test("every shape of job comes, and every kind of blow at every worker", () => {
+test("every shape of job occurs, and every kind of fault in every worker", () => {
   expect(new Set(PLAN.list.map(({ shape }) => shape))).toEqual(new Set(Object.keys(SHAPES)));
-  const blows = new Set(PLAN.blows.map((blow) => `${blow.do} ${blow.worker}`));
-  const kinds = ["kill", "terminate", "freeze", "kill-engine", "terminate-engine", "freeze-engine"];
-  expect(blows).toEqual(new Set(kinds.flatMap((kind) => [0, 1, 2].map((worker) => `${kind} ${worker}`))));
+  const faults = new Set(PLAN.processFaults.map((fault) => `${fault.do} ${fault.worker}`));
+  const kinds = ["kill", "terminate", "pause", "kill-engine", "terminate-engine", "pause-engine"];
+  expect(faults).toEqual(new Set(kinds.flatMap((kind) => [0, 1, 2].map((worker) => `${kind} ${worker}`))));
 });
 
-test("there are as many jobs and blows as were asked for, all within their time", () => {
+test("there are as many jobs and faults as were asked for, all within the planned time", () => {
   expect(new Set(PLAN.list.map(({ id }) => id)).size).toBe(2_000);
-  expect(PLAN.blows).toHaveLength(200);
-  const moments = [...PLAN.blows.map(({ at }) => at), ...PLAN.list.map(({ at }) => at[0]!)];
+  expect(PLAN.processFaults).toHaveLength(200);
+  const moments = [...PLAN.processFaults.map(({ at }) => at), ...PLAN.list.map(({ at }) => at[0]!)];
   expect(moments.filter((at) => at < 0 || at > 200_000)).toEqual([]);
 });
 
-test("even a small storm has bad luck and poison in it, whatever its seed", () => {
+test("even a small storm has a job whose engine is killed and a poison job, whatever its seed", () => {
   for (let seed = 0; seed < 50; seed++) {
     const shapes = planOf({ ...OPTIONS, seed, jobs: 10 }).list.map(({ shape }) => shape);
-    expect([seed, ...shapes]).toEqual(expect.arrayContaining(["unlucky", "poison"]));
+    expect([seed, ...shapes]).toEqual(expect.arrayContaining(["engine-killed", "poison"]));
   }
 });
 
-test("of a large one each job in 400 is unlucky and each in 500 poison, and a storm of one job is planned as well", () => {
+test("one job in 400 has its engine killed and one in 500 is poison; a storm of one job can be planned too", () => {
   const count = (jobs: number, wanted: string) =>
     planOf({ ...OPTIONS, jobs }).list.filter(({ shape }) => shape === wanted).length;
-  expect([count(20_000, "unlucky"), count(20_000, "poison")]).toEqual([50, 40]);
-  expect(count(1, "unlucky") + count(1, "poison")).toBe(1);
+  expect([count(20_000, "engine-killed"), count(20_000, "poison")]).toEqual([50, 40]);
+  expect(count(1, "engine-killed") + count(1, "poison")).toBe(1);
 });
 
 describe("requests", () => {
   const nths = Array.from({ length: 5_000 }, (_, nth) => nth);
-  test("pass the proxy most of the time, and meet every fault", () => {
+  test("pass the proxy most of the time, and every fault occurs", () => {
     const faults = Map.groupBy(
-      nths.map((nth) => faultOf(7, nth)),
+      nths.map((nth) => requestFaultOf(7, nth)),
       ({ is }) => is,
     );
     expect(new Set(faults.keys())).toEqual(
-      new Set<Fault["is"]>(["none", "lose-request", "lose-answer", "twice", "delay", "error"]),
+      new Set<RequestFault["is"]>(["none", "lose-request", "lose-answer", "twice", "delay", "error"]),
     );
     expect(faults.get("none")!.length / nths.length).toBeGreaterThan(0.8);
   });
 
-  test("are taken by the receivers most of the time, and met with everything else", () => {
-    const acts = Map.groupBy(
-      nths.map((nth) => actOf(7, nth)),
+  test("are accepted by the receivers most of the time, and every fault occurs", () => {
+    const faults = Map.groupBy(
+      nths.map((nth) => receiverFaultOf(7, nth)),
       ({ is }) => is,
     );
-    expect(acts.size).toBe(8);
-    expect(acts.get("take")!.length / nths.length).toBeGreaterThan(0.7);
+    expect(faults.size).toBe(8);
+    expect(faults.get("accept")!.length / nths.length).toBeGreaterThan(0.7);
   });
 });
 
-test("a job is written so that the worker reads what was planned", () => {
+test("the worker reads from a job what was planned", () => {
   const places = {
     bucket: "kamado",
-    toldQueueUrl: "http://127.0.0.1:1/told",
+    resultQueueUrl: "http://127.0.0.1:1/results",
     receivers: ["http://127.0.0.1:2", "http://127.0.0.1:3", "http://127.0.0.1:4", "http://127.0.0.1:5"],
     pictureKey: "in/picture.png",
   };

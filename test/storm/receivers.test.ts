@@ -1,12 +1,12 @@
-// The receivers of a storm honour idempotency keys, however badly they behave.
+// The receivers honour idempotency keys whatever fault they show.
 import { afterEach, expect, test } from "vitest";
-import type { Act } from "../../storm/plan.ts";
+import type { ReceiverFault } from "../../storm/plan.ts";
 import { type Receivers, startReceivers } from "../../storm/receivers.ts";
 
 let receivers: Receivers;
 afterEach(() => receivers.stop());
-const start = async (...acts: Act[]) => {
-  receivers = await startReceivers(2, (nth) => acts[nth] ?? { is: "take" });
+const start = async (...faults: ReceiverFault[]) => {
+  receivers = await startReceivers(2, (nth) => faults[nth] ?? { is: "accept" });
 };
 const body = JSON.stringify({ type: "job.succeeded", data: { id: "storm-00001" } });
 const call = async (key: string, path = "/callback", signal?: AbortSignal) => {
@@ -14,63 +14,74 @@ const call = async (key: string, path = "/callback", signal?: AbortSignal) => {
   const options = { method: "POST", body, headers, ...(signal && { signal }) };
   return (await fetch(receivers.urls[0] + path, options)).status;
 };
-const heard = () => receivers.heard.map(({ act, applied }) => [act, applied]);
+const received = () => receivers.requests.map(({ behaviour, applied }) => [behaviour, applied]);
 
 test("a key is applied once; every request is kept", async () => {
   await start();
   expect([await call("a"), await call("a"), await call("b")]).toEqual([200, 200, 200]);
-  expect(heard()).toEqual([
-    ["take", true],
-    ["take", false],
-    ["take", true],
+  expect(received()).toEqual([
+    ["accept", true],
+    ["accept", false],
+    ["accept", true],
   ]);
   const address = `${receivers.urls[0]}/callback`;
-  expect(receivers.heard[0]).toMatchObject({ job: "storm-00001", key: "a", event: "job.succeeded", address });
+  expect(receivers.requests[0]).toMatchObject({
+    job: "storm-00001",
+    key: "a",
+    event: "job.succeeded",
+    address,
+  });
 });
 
-test("an address does not know the keys of another: what comes to the wrong one is an effect there", async () => {
+test("each address has its own keys: a result at the wrong address is an effect there", async () => {
   await start();
   await call("a");
   await call("a", "/elsewhere");
-  expect(receivers.heard.map(({ address, applied }) => [new URL(address).pathname, applied])).toEqual([
+  expect(receivers.requests.map(({ address, applied }) => [new URL(address).pathname, applied])).toEqual([
     ["/callback", true],
     ["/elsewhere", true],
   ]);
 });
 
-test("one that hangs up after it has taken a result has it; one that fails or hangs up before does not", async () => {
-  await start({ is: "take-and-slam" }, { is: "take" }, { is: "fail" }, { is: "slam" }, { is: "busy" });
+test("a receiver that hangs up may have applied the result before; one that fails has not", async () => {
+  await start(
+    { is: "accept-then-hang-up" },
+    { is: "accept" },
+    { is: "fail" },
+    { is: "hang-up" },
+    { is: "busy" },
+  );
   await expect(call("a")).rejects.toThrow();
   expect(await call("a")).toBe(200);
   expect(await call("b")).toBe(500);
   await expect(call("b")).rejects.toThrow();
   expect(await call("b")).toBe(503);
   expect(await call("b")).toBe(200);
-  expect(heard().map(([, applied]) => applied)).toEqual([true, false, false, false, false, true]);
+  expect(received().map(([, applied]) => applied)).toEqual([true, false, false, false, false, true]);
 });
 
-test("one that hangs may have taken it", async () => {
-  await start({ is: "take-and-hang" }, { is: "hang" });
+test("a receiver that does not answer may have applied the result", async () => {
+  await start({ is: "accept-then-no-answer" }, { is: "no-answer" });
   for (const [nth, key] of ["a", "b"].entries()) {
     const patience = new AbortController();
     const called = call(key, "/callback", patience.signal);
-    await expect.poll(() => receivers.heard.length).toBe(nth + 1);
+    await expect.poll(() => receivers.requests.length).toBe(nth + 1);
     patience.abort();
     await expect(called).rejects.toThrow();
   }
-  expect(heard()).toEqual([
-    ["take-and-hang", true],
-    ["hang", false],
+  expect(received()).toEqual([
+    ["accept-then-no-answer", true],
+    ["no-answer", false],
   ]);
 });
 
-test("what is gone takes nothing, and a call below an address counts for it", async () => {
+test("an address that answers 410 applies nothing; a call to a path below an address counts for that address", async () => {
   await start();
   expect(await call("a", "/gone")).toBe(410);
   expect(await call("b", "/rest/1")).toBe(200);
-  expect(heard()).toEqual([
+  expect(received()).toEqual([
     ["gone", false],
-    ["take", true],
+    ["accept", true],
   ]);
-  expect(receivers.heard[1]!.address).toBe(`${receivers.urls[0]}/rest`);
+  expect(receivers.requests[1]!.address).toBe(`${receivers.urls[0]}/rest`);
 });

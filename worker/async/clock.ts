@@ -1,4 +1,4 @@
-// Time as the worker sees it. Everything that waits or measures takes a Clock, so that tests can own it.
+// Time as the worker sees it. Everything that waits or measures takes a Clock, so that tests can control it.
 import { setTimeout as sleep } from "node:timers/promises";
 
 export type Clock = {
@@ -15,3 +15,11 @@ export const systemClock: Clock = {
   wall: () => Date.now(),
   sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}).catch(() => {}),
 };
+
+/** One moment on both clocks: a machine that slept can tell only by comparing them. */
+export type Moment = { now: number; wall: number };
+
+export const momentOf = (clock: Pick<Clock, "now" | "wall">): Moment => ({
+  now: clock.now(),
+  wall: clock.wall(),
+});

@@ -1,4 +1,6 @@
-// The names and attributes of everything Kamado needs in AWS, for the embedded AWS and for every emulator.
+// The names and attributes of everything Kamado needs in AWS, for the embedded AWS and for every emulator, and the addresses
+// that a worker uses.
+import type { AwsConfig } from "./clients.ts";
 
 export const REGION = "us-east-1";
 /** The account of every emulator. */
@@ -56,3 +58,17 @@ export function attributesOf({ attributes, dead }: QueueDefinition, arnOf: (name
   const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: arnOf(name), maxReceiveCount });
   return { ...attributes, RedrivePolicy };
 }
+
+/** Where a worker finds its parts of AWS: from the configuration, or the embedded AWS's own. */
+export type Cloud = {
+  aws: AwsConfig;
+  /** Where jobs are sent. */
+  queueUrl: string;
+  /** The queues to pull from, when there are several. Their dead letters share one queue. */
+  queues?: readonly { url: string; weight: number }[];
+  deadQueueUrl: string;
+  /** The outbox. Without one, a failed delivery keeps its job's message. */
+  deliveriesQueueUrl: string | undefined;
+  deadDeliveriesQueueUrl: string;
+  topicArn: string | undefined;
+};

@@ -1,10 +1,10 @@
 // Which AWS a command talks to: the one the configuration names, or a `kamado serve` on this machine.
 
+import type { Cloud } from "../aws/resources.ts";
 import { queueUrl, topicArn } from "../aws/resources.ts";
 import type { AwsKeys, Config } from "../config/config.ts";
 import { KamadoError } from "../errors.ts";
 import type { LocalAws } from "../local/local-aws.ts";
-import type { Cloud } from "../main.ts";
 
 /** The configured cloud. Throws `config_invalid` without a queue. */
 export function cloudOf(config: Config): Cloud {

@@ -59,7 +59,7 @@ export class Circuits {
     throw new KamadoError(
       "delivery_failed",
       "The destination failed several times in a row; nothing is sent to it for a while.",
-      { detail: { retryAfterMs: Math.max(left, 1_000), untried: true } },
+      { detail: { retryAfterMs: Math.max(left, 1_000), heldBack: true } },
     );
   }
 
@@ -99,14 +99,14 @@ const isOpen = ({ openMs }: Circuit) => openMs > 0;
 const shownOf = (receiver: string) =>
   URL.canParse(receiver) && /^https?:/.test(receiver) ? new URL(receiver).origin : receiver;
 
-const statusOf = (thrown: unknown) => (thrown instanceof KamadoError ? thrown.detail?.status : undefined);
+const statusOf = (thrown: unknown) => (thrown instanceof KamadoError ? thrown.detail?.httpStatus : undefined);
 
 /** No answer, a server error or a redirect. A receiver that asks to wait (429) or refuses one delivery (4xx) works. */
 function isReceiversFault(thrown: unknown): boolean {
-  if (!(thrown instanceof KamadoError) || thrown.code !== "delivery_failed" || thrown.detail?.untried)
+  if (!(thrown instanceof KamadoError) || thrown.code !== "delivery_failed" || thrown.detail?.heldBack)
     return false;
   const status = statusOf(thrown);
-  return typeof status !== "number" || status >= 500 || status < 400;
+  return status === undefined || status >= 500 || status < 400;
 }
 
-const isAnswer = (thrown: unknown) => typeof statusOf(thrown) === "number";
+const isAnswer = (thrown: unknown) => statusOf(thrown) !== undefined;

@@ -21,7 +21,7 @@ export type Delivery = {
 
 /**
  * Sends one result to one destination. Resolves when the destination has it. Throws `delivery_failed` when another try may
- * help (`detail.retryAfterMs` when the destination said how long to wait, `detail.untried` when nothing was sent),
+ * help (`detail.retryAfterMs` when the destination said how long to wait, `detail.heldBack` when nothing was sent),
  * `delivery_rejected`, `address_refused` or `no_request` when it cannot, and `lease_lost` when another worker has the job.
  */
 export type Deliver = (delivery: Delivery) => Promise<void>;

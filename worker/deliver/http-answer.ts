@@ -1,8 +1,8 @@
 // Sends a delivery over HTTP and judges the answer: the receiver took it, may take it later, or never will.
-import { KamadoError } from "../errors.ts";
+import { type ErrorDetail, KamadoError } from "../errors.ts";
 import { parseRetryAfter } from "../http/retry-after.ts";
 import type { Answer } from "../outbound/answer.ts";
-import { isPassing } from "../outbound/failures.ts";
+import { isPassing } from "../outbound/answer.ts";
 import type { Outbound, Send } from "../outbound/outbound.ts";
 
 export type Verdict = "taken" | "again" | "never";
@@ -55,23 +55,20 @@ export async function sendDelivery(
   });
 }
 
-function detailOf({ status, headers, bytes }: Answer, host: string, now: number): Record<string, unknown> {
+function detailOf({ status, headers, bytes }: Answer, host: string, now: number): ErrorDetail {
   const slow = [429, 502, 503, 504].includes(status) ? SLOW_DOWN_MS : undefined;
   const wait = parseRetryAfter(headers["retry-after"], now) ?? slow;
   const said = new TextDecoder().decode(bytes).trim();
   return {
     host,
-    status,
+    httpStatus: status,
     ...(wait !== undefined && { retryAfterMs: Math.min(wait, LONGEST_WAIT_MS) }),
-    ...(said !== "" && { said: said.slice(0, 300) }),
+    ...(said !== "" && { receiverSaid: said.slice(0, 300) }),
   };
 }
 
 function asDelivery(thrown: unknown): never {
   if (!(thrown instanceof KamadoError) || thrown.code === "address_refused") throw thrown;
   const code = thrown.retry ? "delivery_failed" : "delivery_rejected";
-  throw new KamadoError(code, thrown.message, {
-    cause: thrown,
-    ...(thrown.detail && { detail: thrown.detail }),
-  });
+  throw new KamadoError(code, thrown.message, { cause: thrown, detail: thrown.detail });
 }

@@ -1,7 +1,7 @@
 // How many deliveries a receiver gets at a time, how fast, and the pauses it asks for (Retry-After). A receiver is an entry of
 // the destinations file, else an origin, a topic or a queue. One without deliveries is forgotten.
 import Bottleneck from "bottleneck";
-import { untilAborted } from "../async/abort.ts";
+import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
@@ -42,7 +42,7 @@ export class Pace {
       .finally(() => {
         receiver.deliveries -= 1;
       });
-    await (signal ? untilAborted(turn, signal) : turn);
+    await (signal ? unlessAborted(turn, signal) : turn);
   }
 
   /** How many receivers are known; the number is bounded. */
@@ -76,13 +76,13 @@ export class Pace {
     const retryAfterMs = pausedUntil - this.#clock.now();
     if (retryAfterMs > 0)
       throw new KamadoError("delivery_failed", "The destination asked for a pause.", {
-        detail: { retryAfterMs, untried: true },
+        detail: { retryAfterMs, heldBack: true },
       });
   }
 
   #noteRetryAfter(receiver: Receiver, thrown: unknown): never {
-    const { status, retryAfterMs } = (thrown instanceof KamadoError && thrown.detail) || {};
-    if ((status === 429 || status === 503) && typeof retryAfterMs === "number")
+    const { httpStatus, retryAfterMs } = (thrown instanceof KamadoError && thrown.detail) || {};
+    if ((httpStatus === 429 || httpStatus === 503) && retryAfterMs !== undefined)
       receiver.pausedUntil = this.#clock.now() + Math.min(retryAfterMs, LONGEST_PAUSE_MS);
     throw thrown;
   }

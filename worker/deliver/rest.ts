@@ -46,9 +46,7 @@ function formCall(handler: Handler, { result, input }: Delivery, base: string): 
     throw new KamadoError("delivery_rejected", `The output of ${handler.kind} is too long for a REST call.`);
   const call = callOf(handler, result.output, input, base);
   if (call && !isUnder(base, call.url))
-    throw new KamadoError("address_refused", `The REST call of ${handler.kind} leaves its destination.`, {
-      detail: { kind: handler.kind },
-    });
+    throw new KamadoError("address_refused", `The REST call of ${handler.kind} leaves its destination.`);
   return call;
 }
 

@@ -68,5 +68,8 @@ const REJECTED =
 function refuse(thrown: unknown, arn: string): never {
   const code = namesOf(thrown).some((name) => REJECTED.test(name)) ? "delivery_rejected" : "delivery_failed";
   const { message = "" } = (thrown ?? {}) as { message?: string };
-  throw new KamadoError(code, `${arn}: ${message}`, { cause: thrown, detail: { health: healthOf(thrown) } });
+  throw new KamadoError(code, `${arn}: ${message}`, {
+    cause: thrown,
+    detail: { awsFailure: healthOf(thrown) },
+  });
 }

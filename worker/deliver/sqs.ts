@@ -36,10 +36,7 @@ export function isQueueUrl(url: string, endpoint: string | undefined): boolean {
 
 function asDelivery(thrown: unknown): never {
   if (!(thrown instanceof KamadoError)) throw thrown;
-  const gone = thrown.detail?.health === "missing_queue";
+  const gone = thrown.detail?.awsFailure === "missing_queue";
   const code = thrown.retry && !gone ? "delivery_failed" : "delivery_rejected";
-  throw new KamadoError(code, thrown.message, {
-    cause: thrown,
-    ...(thrown.detail && { detail: thrown.detail }),
-  });
+  throw new KamadoError(code, thrown.message, { cause: thrown, detail: thrown.detail });
 }

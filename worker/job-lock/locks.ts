@@ -183,7 +183,7 @@ async function supportsConditions(bucket: Bucket): Promise<boolean> {
     const refusesCreation = (await isRefused("absent")) || (await isRefused("absent"));
     return refusesCreation && (await isRefused({ etag: '"of no object"' }));
   } catch (thrown) {
-    if (toKamadoError(thrown, "storage_unavailable").detail?.conditions !== false) throw thrown;
+    if (toKamadoError(thrown, "storage_unavailable").detail?.supportsConditions !== false) throw thrown;
     // A store that refuses a plain write too is out of order, which says nothing about conditions.
     await bucket.put(PROBE, "{}", { contentType: "application/json" });
     return false;

@@ -1,6 +1,6 @@
 // The job as a message body, in each of its accepted wrappings. Pure: text in, a job or a coded error out.
 import { z } from "zod";
-import { KamadoError, shapeOf } from "../errors.ts";
+import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
 import { applyRules, type ObjectRule } from "./object-rules.ts";
 
 /** A job's id names its result object and its log lines, so it is kept to characters that are safe in both. */
@@ -133,23 +133,4 @@ function check(fields: Fields, { messageId }: ParseContext): Job {
   const parsed = Job.safeParse({ ...fields, id: fields.id ?? messageId });
   if (parsed.success) return parsed.data;
   throw new KamadoError("invalid_envelope", describeIssues(parsed.error, fields));
-}
-
-/** Each problem with its field and the shape of what stands there: `policy.priority: expected int, got a string of 4 characters`. */
-export function describeIssues(error: z.ZodError, value: unknown): string {
-  return error.issues
-    .slice(0, 5)
-    .map(
-      ({ path, message }) =>
-        `${path.length > 0 ? path.join(".") : "the value"}: ${message} (got ${shapeOf(at(value, path))})`,
-    )
-    .join("; ");
-}
-
-function at(value: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (inner, key) =>
-      typeof inner === "object" && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : undefined,
-    value,
-  );
 }

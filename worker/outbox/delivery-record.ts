@@ -2,8 +2,8 @@
 // of the outbox. A result that is too long for a message is stored under outbox/ in the bucket, and the message has its address.
 import { z } from "zod";
 import { destinationKey, labelOf } from "../deliver/deliver.ts";
-import { KamadoError } from "../errors.ts";
-import { Destination, describeIssues, type Job, JobId } from "../job/envelope.ts";
+import { describeIssues, KamadoError } from "../errors.ts";
+import { Destination, type Job, JobId } from "../job/envelope.ts";
 import { Result } from "../job/result.ts";
 import type { Undeliverable } from "../queue/dead-letter.ts";
 import { addressOf, type Bucket, parseAddress } from "../storage/bucket.ts";

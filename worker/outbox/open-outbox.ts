@@ -1,8 +1,6 @@
 // Wires the outbox: the delivery of a fresh result, the consumer that tries failed deliveries again, and the dead letters.
 import type { Clock } from "../async/clock.ts";
-import { Acks } from "../consumer/acks.ts";
 import { Consumer } from "../consumer/consumer.ts";
-import { Heartbeat } from "../consumer/heartbeat.ts";
 import type { Deliver } from "../deliver/deliver.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { JobEvents } from "../logging/job-events.ts";
@@ -68,25 +66,15 @@ const CAPACITY = { slots: 16, prefetch: 0 };
 const LONGEST_VISIBILITY_SECONDS = 60;
 
 /** Independent of the jobs' consumer and of the engine. */
-function createOutboxConsumer(
-  queue: Queue,
-  options: DeliveriesOptions & Omit<RedeliverOptions, "acks">,
-): Consumer {
+function createOutboxConsumer(queue: Queue, options: DeliveriesOptions & RedeliverOptions): Consumer {
   const { pollSeconds, clock, log } = options;
   const visibilitySeconds = Math.min(LONGEST_VISIBILITY_SECONDS, options.visibilitySeconds ?? Infinity);
-  const leases = new Heartbeat({ queue, visibilitySeconds, clock, log });
-  const acks = new Acks({ queue, leases, clock, log });
   return new Consumer({
     queue,
-    leases,
-    acks,
     concurrency: CAPACITY,
     visibilitySeconds,
     pollSeconds,
-    work: createRedeliver({ ...options, acks }),
-    priorityOf: () => 0,
-    isReady: () => true,
-    ready: async () => {},
+    work: createRedeliver(options),
     clock,
     log,
   });

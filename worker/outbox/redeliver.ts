@@ -3,14 +3,13 @@
 // Without the log a try may come a little early, with the same idempotency key.
 import { backoffMs } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
-import type { Acks } from "../consumer/acks.ts";
+import type { Ending } from "../consumer/acks.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { destinationKey } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Message } from "../queue/queue.ts";
-import type { Ending } from "../runner/settle.ts";
 import type { Bucket } from "../storage/bucket.ts";
 import type { Attempt, DeliveryLog } from "./delivery-log.ts";
 import {
@@ -27,7 +26,6 @@ export type RedeliverOptions = {
   tryDelivery: TryDelivery;
   deliveryLog: DeliveryLog;
   deadLetters: DeadLetters;
-  acks: Acks;
   bucket: Bucket;
   jobEvents: JobEvents;
   /** Undefined: the usual schedule. */
@@ -64,7 +62,7 @@ const wasDelivered = (past: readonly Attempt[] | null, status: string | undefine
 
 /** The function never throws: in any case the message is deleted, hidden, or left to be received again. */
 export function createRedeliver(options: RedeliverOptions) {
-  const { tryDelivery, deliveryLog, deadLetters, acks, bucket, jobEvents, delaysMs, clock } = options;
+  const { tryDelivery, deliveryLog, deadLetters, bucket, jobEvents, delaysMs, clock } = options;
 
   // The log says that the delivery is done, so nobody reads the object again; one that stays only takes up space.
   const discard = (body: string) => discardCarried(body, bucket).catch(() => {});
@@ -116,22 +114,18 @@ export function createRedeliver(options: RedeliverOptions) {
     const error = toKamadoError(thrown, "delivery_failed");
     if (lease.signal.aborted || error.code === "lease_lost") return "leave";
     if (cut.aborted) return { releaseAfterSeconds: 0 };
-    jobEvents.tell("delivery_failed", { job: lease.message.id, error: error.code }, error.message);
+    jobEvents.emit({ stage: "delivery_failed", job: lease.message.id, error: error.code }, error.message);
     if (error.retry) return after(backoffMs(lease.message.receiveCount, { baseMs: 5_000, maxMs: 900_000 }));
     await deadLetters.message(lease.message, error);
     return "delete";
   }
 
-  return async (lease: Lease, cut: AbortSignal): Promise<boolean> => {
-    const ending = (await lease.confirm())
-      ? await redeliver(lease, cut)
-          .catch((thrown) => recover(lease, cut, thrown))
-          .catch((): Ending => after(60_000))
-      : "leave";
-    if (ending === "leave" || !(await lease.confirm())) lease.lose("left to the queue");
-    else if (ending === "delete") void acks.delete(lease);
-    else void acks.release(lease, ending.releaseAfterSeconds);
-    return ending === "delete";
+  return async (lease: Lease, cut: AbortSignal): Promise<Ending> => {
+    if (!(await lease.confirm())) return "leave";
+    const ending = await redeliver(lease, cut)
+      .catch((thrown) => recover(lease, cut, thrown))
+      .catch((): Ending => after(60_000));
+    return (await lease.confirm()) ? ending : "leave";
   };
 }
 

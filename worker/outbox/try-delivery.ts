@@ -43,7 +43,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     const off = await disabledDestinations.off(destination);
     if (off)
       throw new KamadoError("destination_off", `${off.to} was turned off at ${off.at}: ${off.reason}`, {
-        detail: { untried: true },
+        detail: { heldBack: true },
       });
     const job = { ...record.job, input, deliver: [destination], policy: {} };
     await deliver({ job, result, input, destination, insist, ...ownership });
@@ -53,9 +53,8 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
   async function turnOff({ job, destination }: DeliveryRecord, error: KamadoError): Promise<void> {
     await disabledDestinations.turnOff(destination, error.message).catch((thrown) => {
       const why = toKamadoError(thrown, "storage_unavailable").message;
-      jobEvents.tell(
-        "delivery_failed",
-        { job: job.id, to: labelOf(destination), error: "storage_unavailable" },
+      jobEvents.emit(
+        { stage: "delivery_failed", job: job.id, to: labelOf(destination), error: "storage_unavailable" },
         why,
       );
     });
@@ -71,7 +70,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     );
     if (error) ownership.signal.throwIfAborted();
     if (error?.code === "lease_lost") throw error;
-    if (error?.detail?.status === 410) await turnOff(record, error);
+    if (error?.detail?.httpStatus === 410) await turnOff(record, error);
     const verdict = judge(error, { since, tries: tries + 1, now: clock.wall(), delaysMs });
     const attempt: Attempt = {
       at: iso(at),
@@ -83,7 +82,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
       tookMs: Math.round(clock.now() - began),
       worker,
     };
-    report(jobEvents, record, attempt, error);
+    report(jobEvents, record, attempt, verdict, error);
     return { ...verdict, attempt };
   };
 }
@@ -93,8 +92,7 @@ type Round = { since: number; tries: number; now: number; delaysMs: readonly num
 function judge(error: KamadoError | null, round: Round): Verdict {
   if (!error) return { is: "delivered" };
   if (!error.retry) return { is: "refused", error };
-  const asked = error.detail?.retryAfterMs;
-  const asks = { ...round, retryAfterMs: typeof asked === "number" ? asked : 0 };
+  const asks = { ...round, retryAfterMs: error.detail?.retryAfterMs };
   const at = isHeldBack(error) ? heldUntil(asks) : nextTryAt(asks);
   if (at !== null) return { is: "later", at, error };
   const last = new KamadoError(
@@ -106,17 +104,17 @@ function judge(error: KamadoError | null, round: Round): Verdict {
 }
 
 /** Nothing was sent, so it does not count as a try. */
-export const isHeldBack = ({ detail }: KamadoError) => detail?.untried === true;
+export const isHeldBack = ({ detail }: KamadoError) => detail?.heldBack === true;
 
 function describe(
   error: KamadoError | null,
   verdict: Verdict,
 ): Pick<Attempt, "outcome" | "status" | "error" | "nextAt"> {
   if (!error) return { outcome: "delivered" };
-  const { status } = error.detail ?? {};
+  const status = error.detail?.httpStatus;
   return {
     outcome: isHeldBack(error) ? "held back" : verdict.is === "refused" ? "refused" : "failed",
-    ...(typeof status === "number" && { status }),
+    ...(status !== undefined && { status }),
     error: verdict.is === "refused" ? verdict.error.code : error.code,
     ...(verdict.is === "later" && { nextAt: iso(verdict.at) }),
   };
@@ -125,11 +123,16 @@ function describe(
 function report(
   jobEvents: JobEvents,
   { job, result }: DeliveryRecord,
-  attempt: Attempt,
+  { to, attempt, nextAt }: Attempt,
+  verdict: Verdict,
   error: KamadoError | null,
 ): void {
-  const about = { job: job.id, kind: job.kind, to: attempt.to, attempt: attempt.attempt };
-  const { error: code, nextAt } = attempt;
-  if (!error) jobEvents.tell("delivered", { ...about, status: result.status }, `delivered to ${about.to}`);
-  else jobEvents.tell("delivery_failed", { ...about, error: code, ...(nextAt && { nextAt }) }, error.message);
+  const about = { job: job.id, kind: job.kind, to, attempt };
+  if (verdict.is === "delivered")
+    jobEvents.emit({ stage: "delivered", ...about, status: result.status }, `delivered to ${to}`);
+  else
+    jobEvents.emit(
+      { stage: "delivery_failed", ...about, error: verdict.error.code, ...(nextAt && { nextAt }) },
+      error!.message,
+    );
 }

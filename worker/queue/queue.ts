@@ -24,7 +24,7 @@ export type EntryResult = "ok" | "lost" | "failed";
 
 export interface Queue {
   readonly url: string;
-  /** Long poll. Resolves with 0 to `max` (1..10) messages. Throws `queue_unavailable` with `detail.health`. */
+  /** Long poll. Resolves with 0 to `max` (1..10) messages. Throws `queue_unavailable` with `detail.awsFailure`. */
   receive(options: { max: number; waitSeconds: number; visibilitySeconds: number }): Promise<Message[]>;
   /** Hides each message for so many seconds from now; with 0 it can be received again at once. One result for each entry, in order. Never throws. */
   extend(entries: readonly { receipt: string; seconds: number }[]): Promise<EntryResult[]>;

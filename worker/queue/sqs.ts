@@ -178,13 +178,13 @@ export function unavailable(error: unknown, url: string): never {
   const message = error instanceof Error ? error.message : String(error);
   if (/must be shorter than|longer than \d+ bytes/i.test(message))
     throw new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
-  const health = healthOf(error);
+  const awsFailure = healthOf(error);
   throw new KamadoError(
     "queue_unavailable",
-    `${url}: ${TEXTS[health]} (${namesOf(error)[0] ?? "error"}: ${message})`,
+    `${url}: ${TEXTS[awsFailure]} (${namesOf(error)[0] ?? "error"}: ${message})`,
     {
       cause: error,
-      detail: { health },
+      detail: { awsFailure },
     },
   );
 }

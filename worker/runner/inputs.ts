@@ -84,7 +84,7 @@ function decodeText(bytes: Uint8Array): string {
 
 function naming(field: string, thrown: unknown): KamadoError {
   const { code, message, detail } = toKamadoError(thrown, "fetch_failed");
-  return new KamadoError(code, `${field}: ${message}`, { cause: thrown, ...(detail && { detail }) });
+  return new KamadoError(code, `${field}: ${message}`, { cause: thrown, detail });
 }
 
 // Bytes that stand in the job itself: data: URIs and bare base64. Read strictly and capped before they are decoded. Pure.

@@ -30,7 +30,7 @@ export interface Bucket {
   /**
    * Writes the object if the condition holds; check and write are one step. Resolves with the new etag, or with null when
    * the condition does not hold. Some stores that imitate S3 ignore conditions and write anyway. Others refuse them:
-   * that throws `storage_unavailable` with `detail.conditions` false.
+   * that throws `storage_unavailable` with `detail.supportsConditions` false.
    */
   putIf(key: string, body: string, condition: Condition): Promise<string | null>;
   /** Deletes the objects; one that does not exist is no error. Throws `storage_unavailable`, `object_forbidden`. */

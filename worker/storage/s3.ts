@@ -12,6 +12,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { healthOf, namesOf, statusOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
+import { readWhole } from "../http/bounded-body.ts";
 import { addressOf, type Bucket } from "./bucket.ts";
 
 export function s3Bucket(client: S3Client, name: string): Bucket {
@@ -25,9 +26,18 @@ export function s3Bucket(client: S3Client, name: string): Bucket {
         const command = new GetObjectCommand({ Bucket: name, Key: key });
         const now = serverTime(command);
         const answer = await client.send(command, withSignal(signal));
-        const bytes = await readCapped(answer.Body as Readable, answer.ContentLength, maxBytes, address(key));
+        const bytes = await readWhole(answer.Body as Readable, {
+          maxBytes,
+          announced: answer.ContentLength,
+          tooLarge: (size) => tooLarge(address(key), size, maxBytes),
+        });
         const ageMs = Math.max(0, now() - (answer.LastModified?.getTime() ?? 0));
-        return { bytes, contentType: answer.ContentType ?? null, etag: answer.ETag ?? "", ageMs };
+        return {
+          bytes: new Uint8Array(bytes),
+          contentType: answer.ContentType ?? null,
+          etag: answer.ETag ?? "",
+          ageMs,
+        };
       } catch (thrown) {
         throw readError(thrown, address(key), signal);
       }
@@ -146,30 +156,8 @@ const BYTES_PER_MS = 64;
 
 const withSignal = (signal: AbortSignal | undefined) => (signal ? { abortSignal: signal } : {});
 
-/** Reads at most `maxBytes`. The announced length is checked first; it may be missing or wrong, so bytes are counted too. */
-async function readCapped(
-  body: Readable,
-  announced: number | undefined,
-  maxBytes: number,
-  address: string,
-): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const refuse = (bytes: number) =>
-    new KamadoError("input_too_large", `${address} has ${bytes} bytes or more; the limit is ${maxBytes}.`);
-  try {
-    if ((announced ?? 0) > maxBytes) throw refuse(announced!);
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > maxBytes) throw refuse(size);
-      chunks.push(chunk);
-    }
-    return new Uint8Array(Buffer.concat(chunks, size));
-  } finally {
-    // Closes the socket when the rest is not wanted; does nothing after a body that was read to its end.
-    body.destroy();
-  }
-}
+const tooLarge = (address: string, size: number, maxBytes: number) =>
+  new KamadoError("input_too_large", `${address} has ${size} bytes or more; the limit is ${maxBytes}.`);
 
 const isCode = (error: unknown, code: string) => error instanceof KamadoError && error.code === code;
 
@@ -183,13 +171,13 @@ const isConditionUnknown = (error: unknown) =>
 const withoutConditions = (cause: unknown, address: string) =>
   new KamadoError("storage_unavailable", `${address}: the store refuses conditional writes.`, {
     cause,
-    detail: { conditions: false },
+    detail: { supportsConditions: false },
   });
 
 const unavailable = (cause: unknown, address: string, why: string) =>
   new KamadoError("storage_unavailable", `${address}: ${why}.`, {
     cause,
-    detail: { health: healthOf(cause) },
+    detail: { awsFailure: healthOf(cause) },
   });
 
 /** These are a 403 too, but concern our own credentials or clock: once those are corrected, the same job succeeds. */

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { systemClock } from "../../async/clock.ts";
 import { type AwsClients, makeAwsClients } from "../../aws/clients.ts";
+import type { Cloud } from "../../aws/resources.ts";
 import { loadConfig } from "../../config/config.ts";
 import { sqsDeadLetterQueue } from "../../dead-letters/dead-letter-queue.ts";
 import { type DeadLetter, isMeant } from "../../dead-letters/read.ts";
@@ -10,7 +11,6 @@ import { KamadoError, toKamadoError } from "../../errors.ts";
 import { JobId } from "../../job/envelope.ts";
 import { silentLog } from "../../logging/log.ts";
 import { EXIT, paint } from "../../logging/terminal.ts";
-import type { Cloud } from "../../main.ts";
 import { createDeliveryLog, type DeliveryLog } from "../../outbox/delivery-log.ts";
 import { DisabledDestinations } from "../../outbox/disabled-destinations.ts";
 import { sqsQueue } from "../../queue/sqs.ts";

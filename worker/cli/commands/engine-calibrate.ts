@@ -4,6 +4,7 @@ import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { KamadoError } from "../../errors.ts";
 import { createLog } from "../../logging/log.ts";
+import { engineOptions } from "../engine-options.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
@@ -20,7 +21,8 @@ export function calibrateCommand(): Command {
         pretty: process.stderr.isTTY,
         destination: process.stderr,
       });
-      const engine = await openEngine(config, log, { calibrate: "always" });
+      const options = engineOptions(config);
+      const engine = await openEngine({ ...options, slots: "auto", calibrate: "always" }, log);
       void untilStopped(() => process.exit(1)).then(() => engine.stop());
       const info = await engine.ready();
       await engine.stop();

@@ -4,6 +4,7 @@ import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { createLog } from "../../logging/log.ts";
 import { paint } from "../../logging/terminal.ts";
+import { engineOptions } from "../engine-options.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
@@ -31,7 +32,7 @@ export function engineCommand(): Command {
         pretty: process.stderr.isTTY,
         destination: process.stderr,
       });
-      const engine = await openEngine(config, log);
+      const engine = await openEngine(engineOptions(config), log);
       const stopped = untilStopped(() => process.exit(1));
       const info = await engine.ready();
       showCalibration(info);

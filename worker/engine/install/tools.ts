@@ -41,7 +41,7 @@ export function howToInstall(lacking: readonly string[], platform: Platform): st
 
 function missing(lacking: readonly string[], platform: Platform): KamadoError {
   const message = `llama-server is built here, and that needs ${lacking.join(" and ")}: ${howToInstall(lacking, platform)}.`;
-  return new KamadoError("tool_missing", message, { detail: { missing: lacking } });
+  return new KamadoError("tool_missing", message);
 }
 
 async function anyRuns(...commands: string[]): Promise<boolean> {

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { basename, join } from "node:path";
 import type { BackendName } from "../generation/backend.ts";
-import type { Flags } from "../options.ts";
+import type { EngineOptions } from "../options.ts";
 import { graphicsCards } from "./memory-available.ts";
 
 export type Subject = {
@@ -25,8 +25,8 @@ const PACKAGES: Partial<Record<BackendName, string>> = {
   "llama-node": "@fugood/llama.node",
 };
 
-export function subjectOf(flags: Pick<Flags, "model" | "backend" | "threads" | "llamaServer">): Subject {
-  const { model, backend, threads, llamaServer } = flags;
+export function subjectOf(options: Pick<EngineOptions, "backend"> & Partial<EngineOptions>): Subject {
+  const { model, backend, threads, llamaServer } = options;
   const { size, mtimeMs } = statSync(model!);
   const processors = cpus();
   return {

@@ -1,7 +1,7 @@
 // Fits a model into the memory there is before native code tries to, which ends the process when it fails.
 import type { Logger } from "pino";
 import { KamadoError } from "../../errors.ts";
-import type { Flags } from "../options.ts";
+import type { EngineOptions } from "../options.ts";
 import { availableBytes, graphicsCards } from "./memory-available.ts";
 import { needOf } from "./memory-need.ts";
 import { bytesOf, type Need, type Plan, planMemory, type Wish } from "./memory-plan.ts";
@@ -14,31 +14,30 @@ export type Fitted = { slots: number; contextSize: number | undefined; estimated
 export type Fit = (wish: { slots: number; slotsNamed: boolean }, most?: number) => Fitted;
 
 /** Throws `memory_insufficient` from the function it returns. A model nothing is known about passes as it was wished. */
-export async function openFit(flags: Flags, log: Logger): Promise<Fit> {
-  const need = await needOrNothing(flags, log);
-  if (need === undefined) return ({ slots }, most) => ({ slots, contextSize: flags.contextSize ?? most });
-  const available = flags.memoryLimit ?? availableBytes();
+export async function openFit(options: EngineOptions, log: Logger): Promise<Fit> {
+  const need = await needOrNothing(options, log);
+  if (need === undefined) return ({ slots }, most) => ({ slots, contextSize: options.contextSize ?? most });
+  const available = options.memoryLimit ?? availableBytes();
   return (wish, most = MAX_CONTEXT) => {
     const whole: Wish = {
       ...wish,
-      contextSize: flags.contextSize ?? Math.min(need.trainContextSize, most),
-      contextNamed: flags.contextSize !== undefined,
+      contextSize: options.contextSize ?? Math.min(need.trainContextSize, most),
+      contextNamed: options.contextSize !== undefined,
     };
     const plan = planMemory(need, available, whole);
     const words = explain(plan, whole, need, available);
-    if (plan.is === "refused")
-      throw new KamadoError("memory_insufficient", words, { detail: { need, available } });
+    if (plan.is === "refused") throw new KamadoError("memory_insufficient", words);
     if (plan.is !== "fits") log.warn({ slots: plan.slots, contextSize: plan.contextSize }, words);
     return { slots: plan.slots, contextSize: plan.contextSize, estimatedBytes: plan.bytes };
   };
 }
 
-async function needOrNothing(flags: Flags, log: Logger): Promise<Need | undefined> {
-  if (flags.backend === "scripted") return undefined;
+async function needOrNothing(options: EngineOptions, log: Logger): Promise<Need | undefined> {
+  if (options.backend === "scripted") return undefined;
   // A card has memory of its own, and the library that drives it knows how much.
-  if (flags.memoryLimit === undefined && graphicsCards() !== null) return undefined;
+  if (options.memoryLimit === undefined && graphicsCards() !== null) return undefined;
   try {
-    return await needOf(flags.backend, { model: flags.model!, mmproj: flags.mmproj });
+    return await needOf(options.backend, { model: options.model!, mmproj: options.mmproj });
   } catch (thrown) {
     log.debug({ err: thrown }, "what the model needs of memory cannot be estimated");
     return undefined;

@@ -5,7 +5,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Backend } from "../generation/backend.ts";
-import type { Flags } from "../options.ts";
+import type { EngineOptions } from "../options.ts";
 import { type Calibration, readCalibration, writeCalibration } from "./calibration-store.ts";
 import { chooseWidth, DEFAULT_SLOTS, type Measured, WIDTHS } from "./choose.ts";
 import { subjectOf } from "./machine.ts";
@@ -29,21 +29,21 @@ const HARD_LIMIT_MS = 45_000;
 /** Enough for what is asked while measuring; what the slots have afterwards is fitted anew. */
 const MEASURING_CONTEXT = 1_024;
 
-export async function openSized(flags: Flags, log: Logger, tell: Tell): Promise<Opened> {
-  const fit = await openFit(flags, log);
-  const open = ({ slots, contextSize }: Fitted) => openBackend({ ...flags, slots, contextSize }, log);
+export async function openSized(options: EngineOptions, log: Logger, tell: Tell): Promise<Opened> {
+  const fit = await openFit(options, log);
+  const open = ({ slots, contextSize }: Fitted) => openBackend({ ...options, slots, contextSize }, log);
   const opened = async (fitted: Fitted) => {
     return { backend: await open(fitted), estimatedBytes: fitted.estimatedBytes };
   };
-  if (flags.slots !== "auto") return opened(fit({ slots: flags.slots, slotsNamed: true }));
+  if (options.slots !== "auto") return opened(fit({ slots: options.slots, slotsNamed: true }));
   // Without a place to keep it the price would be paid at every start.
-  if (flags.backend === "scripted" || flags.dataDir === undefined)
+  if (options.backend === "scripted" || options.dataDir === undefined)
     return opened(fit({ slots: DEFAULT_SLOTS, slotsNamed: false }));
-  return calibrated({ flags, dataDir: flags.dataDir, fit, open, log, tell });
+  return calibrated({ options, dataDir: options.dataDir, fit, open, log, tell });
 }
 
 type Calibrating = {
-  flags: Flags;
+  options: EngineOptions;
   dataDir: string;
   fit: Fit;
   open(fitted: Fitted): Promise<Backend>;
@@ -52,8 +52,9 @@ type Calibrating = {
 };
 
 async function calibrated(all: Calibrating): Promise<Opened> {
-  const { flags, dataDir, fit, open, log } = all;
-  const stored = flags.calibrate === "always" ? undefined : await readCalibration(dataDir, subjectOf(flags));
+  const { options, dataDir, fit, open, log } = all;
+  const stored =
+    options.calibrate === "always" ? undefined : await readCalibration(dataDir, subjectOf(options));
   const calibration = stored ?? (await measureAnew(all));
   const slots = (calibration && chooseWidth(calibration.measured)) ?? DEFAULT_SLOTS;
   const fitted = fit({ slots, slotsNamed: false });
@@ -65,7 +66,7 @@ async function calibrated(all: Calibrating): Promise<Opened> {
 
 /** Undefined for want of a measurement: an engine that could not be measured still serves. */
 async function measureAnew({
-  flags,
+  options,
   dataDir,
   fit,
   open,
@@ -73,7 +74,7 @@ async function measureAnew({
   tell,
 }: Calibrating): Promise<Calibration | undefined> {
   const fitted = fit({ slots: WIDTHS.at(-1)!, slotsNamed: false }, MEASURING_CONTEXT);
-  const subject = subjectOf(flags);
+  const subject = subjectOf(options);
   tell("calibrating");
   log.info(
     { slots: fitted.slots },
@@ -110,27 +111,30 @@ const keep = (dataDir: string, calibration: Calibration, log: Logger) =>
     log.warn({ err: thrown }, "the calibration cannot be kept; the next start measures again"),
   );
 
-// Opens the backend the flags name. Native libraries are loaded only when they are wanted.
+// Opens the backend the options name. Native libraries are loaded only when they are wanted.
 /** Slots and context are chosen before, in calibration/open.ts. */
-export type Sized = Omit<Flags, "slots" | "contextSize"> & { slots: number; contextSize: number | undefined };
+export type Sized = Omit<EngineOptions, "slots" | "contextSize"> & {
+  slots: number;
+  contextSize: number | undefined;
+};
 
-export async function openBackend(flags: Sized, log: Logger): Promise<Backend> {
-  const { backend, slots, contextSize, threads = defaultThreads(), script } = flags;
+export async function openBackend(options: Sized, log: Logger): Promise<Backend> {
+  const { backend, slots, contextSize, threads = defaultThreads(), script } = options;
   if (backend === "scripted")
     return (await import("../backends/scripted/open.ts")).openScripted({ script, slots });
-  const model = flags.model!;
+  const model = options.model!;
   if (backend === "node-llama-cpp") {
     const { openNodeLlamaCpp } = await import("../backends/node-llama-cpp/open.ts");
-    const prefixFolder = flags.dataDir && join(flags.dataDir, "prefixes");
+    const prefixFolder = options.dataDir && join(options.dataDir, "prefixes");
     return openNodeLlamaCpp({ model, slots, contextSize, threads, prefixFolder }, log);
   }
   if (backend === "llama-server") {
     const { openLlamaServer } = await import("../backends/llama-server/open.ts");
-    const { mmproj, llamaServer: command } = flags;
+    const { mmproj, llamaServer: command } = options;
     return openLlamaServer({ command: command!, model, mmproj, slots, contextSize, threads }, log);
   }
   const { openLlamaNode } = await import("../backends/llama-node/open.ts");
-  return openLlamaNode({ model, mmproj: flags.mmproj, slots, contextSize, threads });
+  return openLlamaNode({ model, mmproj: options.mmproj, slots, contextSize, threads });
 }
 
 /**

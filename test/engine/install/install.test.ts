@@ -1,0 +1,42 @@
+// What the build of llama-server does when a step cannot run. The whole command is tested in test/cli.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { installLlamaServer } from "../../../worker/engine/install/install.ts";
+import { closeLog, openLog, runStep } from "../../../worker/engine/install/step.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "kamado-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+test.skipIf(!existsSync("/dev/full"))("a disk that is too full for the log is reported as full", async () => {
+  const home = join(folder, "llama-server");
+  mkdirSync(home);
+  symlinkSync("/dev/full", join(home, "build.log"));
+  const { signal } = new AbortController();
+  const install = installLlamaServer({ dataDir: folder, jobs: 1, onProgress: () => {}, signal });
+  await expect(install).rejects.toMatchObject({ code: "disk_full" });
+  expect(readdirSync(home)).toEqual(["build.log"]);
+});
+
+test("a log that cannot be written for another reason is named in the error", async () => {
+  const log = openLog(join(folder, "nowhere", "build.log"));
+  const step = { command: "sleep", arguments: ["600"], signal: new AbortController().signal };
+  await expect(runStep(step, log)).rejects.toMatchObject({
+    code: "build_failed",
+    message: expect.stringContaining(log.path),
+  });
+  await closeLog(log);
+});
+
+test("a step that was interrupted before its start is not started", async () => {
+  const log = openLog(join(folder, "build.log"));
+  const signal = AbortSignal.abort(new Error("interrupted"));
+  const step = { command: "touch", arguments: [join(folder, "begun")], signal };
+  await expect(runStep(step, log)).rejects.toThrow("interrupted");
+  await closeLog(log);
+  expect(existsSync(join(folder, "begun"))).toBe(false);
+});
