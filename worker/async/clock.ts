@@ -2,11 +2,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 export type Clock = {
-  /** Monotonic milliseconds; may stand still while the machine sleeps. */
+  /** Monotonic milliseconds. It may stop while the machine sleeps. */
   now(): number;
-  /** Epoch milliseconds; goes on while the machine sleeps, and can be set. */
+  /** Epoch milliseconds. It goes on while the machine sleeps, and somebody may set it. */
   wall(): number;
-  /** Resolves after so many milliseconds, or at once when the signal fires. Never throws. */
+  /** Resolves after `ms` milliseconds, or as soon as the signal fires. Never throws. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 };
 

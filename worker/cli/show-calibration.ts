@@ -1,4 +1,4 @@
-// Shows a person how the engine's slots were chosen; nothing when they were named by hand.
+// Shows how the engine chose its slots; nothing when the user set them.
 import type { Ready } from "../engine/protocol.ts";
 import { paint } from "../logging/terminal.ts";
 

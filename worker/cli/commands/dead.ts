@@ -22,36 +22,41 @@ import { type Flags, flagsOf } from "../flags.ts";
 import { factsOf, viewAlive, viewDeadLetter, viewDone, viewList } from "./dead-view.ts";
 
 const HELP = `
-While the command runs, the dead letters are hidden from others. They can be seen again when it ends, or after two minutes if
-it is killed. The queues are those of KAMADO_QUEUE_URL, else of a \`kamado serve\` on this machine.
-Exit codes: 0 done, 1 not all of it, 2 usage, 3 a queue or the bucket is not available.`;
+While a command runs, the dead letters are hidden from other readers of the queue. They are visible again when it ends; if it
+is killed, after two minutes. It uses the queues of KAMADO_QUEUE_URL, or else of a \`kamado serve\` on this machine.
+Exit codes: 0 done, 1 only partly done, 2 wrong usage, 3 a queue or the bucket is not available.`;
 
 export function deadCommand(): Command {
   const dead = new Command("dead")
-    .description("look at dead letters, send them back, delete them")
+    .description("list dead letters, send them back, or delete them")
     .addHelpText("after", HELP);
   dead
     .command("list", { isDefault: true })
-    .description("list the dead letters, and the destinations that are turned off")
-    .option("--queue <name>", "only jobs, or only deliveries")
+    .description("list the dead letters and the destinations that are turned off")
+    .option("--queue <name>", "only one of the two queues: jobs or deliveries")
     .option("--json", "print one JSON line for each dead letter")
     .action((_, command: Command) => withDeadLetters(command, list));
   dead
     .command("show <id>")
     .description(
-      "show all that is known about one, by its job's id or its message's; of a job without a dead letter, its deliveries",
+      "show everything about one dead letter, by the id of its job or message; for any other job, its deliveries",
     )
-    .option("--json", "print JSON, with the body")
+    .option("--json", "print JSON with the body")
     .action((id: string, _, command: Command) => withDeadLetters(command, (session) => show(session, id)));
   selecting(dead.command("redrive"))
-    .description("send them back to where they came from; turns on a destination that was turned off")
-    .option("--destination <where>", "deliveries to it: its label, its host, or the beginning of its address")
+    .description(
+      "send dead letters back to where they came from; this also turns their destinations on again",
+    )
+    .option(
+      "--destination <where>",
+      "the deliveries to this destination: its label, its host, or the beginning of its address",
+    )
     .action((ids: string[], _, command: Command) =>
       withDeadLetters(command, (session) => redrive(session, ids)),
     );
   selecting(dead.command("purge"))
-    .description("delete them for good")
-    .option("--yes", "needed with --all")
+    .description("delete dead letters for good")
+    .option("--yes", "confirm --all")
     .action((ids: string[], _, command: Command) =>
       withDeadLetters(command, (session) => purge(session, ids)),
     );
@@ -60,9 +65,9 @@ export function deadCommand(): Command {
 
 const selecting = (command: Command) =>
   command
-    .argument("[ids...]", "ids of jobs or of messages")
-    .option("--all", "all of them")
-    .option("--queue <name>", "only jobs, or only deliveries")
+    .argument("[ids...]", "ids of jobs or messages")
+    .option("--all", "all dead letters")
+    .option("--queue <name>", "only one of the two queues: jobs or deliveries")
     .option("--json", "print one JSON line");
 
 /** What one command works with. */

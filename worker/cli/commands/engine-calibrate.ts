@@ -11,7 +11,7 @@ import { untilStopped } from "../until-stopped.ts";
 
 export function calibrateCommand(): Command {
   return modelFlags(new Command("calibrate"))
-    .description("measure anew how many requests at once this machine runs best, and keep it")
+    .description("measure again how many requests at once suit this machine, and store the result")
     .action(async (_, command: Command) => {
       const variables = { ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "", KAMADO_SLOTS: "auto" };
       // Beside an engine that runs it would be in its way at the same port.

@@ -16,12 +16,10 @@ const WORDS: Record<Phase, string> = {
 
 export function installCommand(): Command {
   return new Command("install-llama-server")
-    .description(
-      "build llama-server from the source that came with Kamado: needed for pictures on a Mac's GPU",
-    )
-    .option("--force", "build it again though it is there")
-    .option("--jobs <n>", "how many compilers at once", whole, availableParallelism())
-    .option("--data-dir <folder>", "where Kamado keeps its things (KAMADO_DATA_DIR)")
+    .description("build llama-server from the source that comes with Kamado; pictures on a Mac's GPU need it")
+    .option("--force", "build it again even if it is there")
+    .option("--jobs <n>", "how many compilers run at the same time", whole, availableParallelism())
+    .option("--data-dir <folder>", "where Kamado stores its data (KAMADO_DATA_DIR)")
     .action(async (own: { force?: true; jobs: number }, command: Command) => {
       const { dataDir } = loadConfig(toVariables(flagsOf(command)));
       const tag = bundledTag();

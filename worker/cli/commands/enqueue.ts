@@ -26,7 +26,7 @@ export function enqueueCommand(): Command {
     .description("put a job on the queue (KAMADO_QUEUE_URL, else that of a `kamado serve` on this machine)")
     .requiredOption(
       "--input <file>",
-      'the input as JSON, - for standard input; "file:door.png" inside is uploaded',
+      'the input: a JSON file, or - for standard input; "file:door.png" inside is uploaded',
     )
     .option("--id <id>", "the job's id; sending the same id twice runs the job once")
     .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; can be repeated")
@@ -37,7 +37,7 @@ export function enqueueCommand(): Command {
       "--group <name>",
       "in a FIFO queue, the group whose jobs run in order; by default each job has its own",
     )
-    .option("--wait [seconds]", "wait for the result (300 seconds) and print it")
+    .option("--wait [seconds]", "wait for the result, 300 seconds by default, and print it")
     .option("--json", "print one JSON line")
     .action(async (kind: string, _, command: Command) => {
       const flags = flagsOf(command);

@@ -31,9 +31,9 @@ export function runCommand(): Command {
     .description("run one job without a queue and print its result")
     .requiredOption(
       "--input <file>",
-      'the input as JSON, - for standard input; "file:door.png" inside stands for a file',
+      'the input: a JSON file, or - for standard input; "file:door.png" inside names a file',
     )
-    .option("--json", "print the whole result on one line, nothing else")
+    .option("--json", "print only the whole result, as one JSON line")
     .action(async (kind: string, _, command: Command) => {
       const flags = flagsOf(command);
       const result = await run(kind, flags);

@@ -14,9 +14,9 @@ import { showCalibration } from "../show-calibration.ts";
 export function serveCommand(): Command {
   return modelFlags(new Command("serve"))
     .description(
-      "run everything here: the embedded queue (unless KAMADO_QUEUE_URL names one), a worker, the engine, the page",
+      "run everything on this machine: an embedded queue (unless KAMADO_QUEUE_URL is set), the worker, the engine and its web page",
     )
-    .option("--in-memory", "keep nothing: the embedded queue forgets everything at the end")
+    .option("--in-memory", "do not store the embedded queue: everything in it is gone when this ends")
     .option("--json", "print the addresses as one JSON line")
     .action(async (_, command: Command) => {
       const flags = flagsOf(command);

@@ -8,7 +8,7 @@ import { runUntilStopped } from "../run-until-stopped.ts";
 
 export function workerCommand(): Command {
   return modelFlags(new Command("worker"))
-    .description("work on the queue that KAMADO_QUEUE_URL names")
+    .description("run the jobs of the queue that KAMADO_QUEUE_URL names")
     .action(async (_, command: Command) => {
       const config = loadConfig(toVariables(flagsOf(command)));
       const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY });
