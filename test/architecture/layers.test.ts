@@ -11,7 +11,7 @@ const WORKER = join(ROOT, "worker");
 const MAY_IMPORT: Record<string, string> = {
   errors: "",
   async: "",
-  aws: "",
+  aws: "errors",
   logging: "errors job",
   config: "errors",
   http: "errors",
