@@ -1,4 +1,4 @@
-// Shows a person how the engine's slots were chosen; nothing when they were named by hand.
+// Prints how the engine chose its number of slots; nothing when the user set it.
 import type { Ready } from "../engine/protocol.ts";
 import { paint } from "../logging/terminal.ts";
 

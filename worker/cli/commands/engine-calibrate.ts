@@ -1,4 +1,4 @@
-// `kamado engine calibrate`: measures anew how many requests at once this machine runs best with this model, and shows it.
+// `kamado engine calibrate`: measures again how many requests at once this machine runs best with this model, and shows it.
 import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
@@ -11,10 +11,10 @@ import { untilStopped } from "../until-stopped.ts";
 
 export function calibrateCommand(): Command {
   return modelFlags(new Command("calibrate"))
-    .description("measure anew how many requests at once this machine runs best, and keep it")
+    .description("measure again how many requests at once this machine runs best, and keep the result")
     .action(async (_, command: Command) => {
       const variables = { ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "", KAMADO_SLOTS: "auto" };
-      // Beside an engine that runs it would be in its way at the same port.
+      // A free port, because another engine may use the configured one.
       const config = loadConfig({ ...variables, KAMADO_ENGINE_PORT: "0" });
       const log = createLog({
         level: config.logLevel,

@@ -1,4 +1,4 @@
-// `kamado engine`: the resident model behind its OpenAI-compatible address, supervised.
+// `kamado engine`: serves a model over an OpenAI-compatible API, under a supervisor.
 import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
@@ -13,12 +13,18 @@ import { installCommand } from "./engine-install.ts";
 
 export function engineCommand(): Command {
   return modelFlags(new Command("engine"))
-    .description("serve a model over an OpenAI-compatible API, restarted when it falls over")
-    .option("--port <n>", "its port on loopback (KAMADO_ENGINE_PORT)")
+    .description("serve a model over an OpenAI-compatible API; it is restarted when it crashes or hangs")
+    .option("--port <n>", "port to listen on (KAMADO_ENGINE_PORT)")
     .option("--context-size <tokens>", "context of one slot (KAMADO_CONTEXT_SIZE)")
-    .option("--max-queue <n>", "how many answers may wait for a slot before a 429; 64 (KAMADO_MAX_QUEUE)")
+    .option(
+      "--max-queue <n>",
+      "how many answers may wait for a slot; more get a 429; 64 by default (KAMADO_MAX_QUEUE)",
+    )
     .option("--backend <name>", "auto, node-llama-cpp, llama-node, llama-server or scripted (KAMADO_BACKEND)")
-    .option("--llama-server <file>", "the program, instead of the one that was built (KAMADO_LLAMA_SERVER)")
+    .option(
+      "--llama-server <file>",
+      "the llama-server program, instead of the installed one (KAMADO_LLAMA_SERVER)",
+    )
     .option(
       "--script <file>",
       "what the scripted backend answers: a file, or wait=500,perToken=20,tokens=100 (KAMADO_SCRIPT)",
@@ -37,7 +43,7 @@ export function engineCommand(): Command {
       const info = await engine.ready();
       showCalibration(info);
       process.stdout.write(
-        `${paint(["bold", "yellow"], "The engine is lit.")} ${engine.url}/v1  ${config.engine.model}\n`,
+        `${paint(["bold", "yellow"], "The engine is ready.")} ${engine.url}/v1  ${config.engine.model}\n`,
       );
       await stopped;
       await engine.stop();
