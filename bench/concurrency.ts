@@ -89,7 +89,7 @@ async function serverFor(values: Values, slots: number, session: Session): Promi
   const own = fileOf(values, "model");
   const model = own ?? (await smallModel(oneOf(values, "format", FORMATS)));
   const more = own === undefined ? {} : { logit_bias: await biasesAgainstEnd(own) };
-  const flags = { model, backend: "node-llama-cpp", slots, threads, contextSize: CONTEXT };
+  const flags = { model, backend: "node-llama-cpp" as const, slots, threads, contextSize: CONTEXT };
   const engine = await startOurEngine(flags, session);
   const facts = { server: "our engine", model: modelText(modelFile(model)), threads, slots };
   return { ...engine, token: undefined, more, facts };

@@ -98,7 +98,7 @@ async function measureRuns(plan: Plan, session: Session): Promise<Run[]> {
 async function start(plan: Plan, session: Session, stack: AsyncDisposableStack): Promise<Parts> {
   const folder = temporaryFolder(stack);
   const { model, slots, threads } = plan;
-  const flags = { model, slots, threads, contextSize: CONTEXT, backend: "node-llama-cpp" };
+  const flags = { model, slots, threads, contextSize: CONTEXT, backend: "node-llama-cpp" as const };
   const engine = await startOurEngine(flags, session);
   stack.defer(() => engine.stop());
   const local = await startLocalAws({ port: 0 });

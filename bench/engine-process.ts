@@ -1,9 +1,10 @@
-// Our engine as a process of its own, started as the worker starts it. The other files take its flags and its type from here.
-import { EngineChild, type EngineFlags } from "../worker/engine/supervisor/process.ts";
+// Our engine as a process of its own, started as the worker starts it. The other files take its options' type from here.
+import type { GivenOptions } from "../worker/engine/options.ts";
+import { EngineProcess } from "../worker/engine/supervisor/process.ts";
 import { KamadoError } from "../worker/errors.ts";
 import type { Session } from "./session.ts";
 
-export type { EngineFlags };
+export type { GivenOptions };
 
 /** A server that is measured. */
 export type ServerProcess = { url: string; pid: number; stop(): Promise<void> };
@@ -11,11 +12,11 @@ export type ServerProcess = { url: string; pid: number; stop(): Promise<void> };
 const STOP_MS = 15_000;
 
 /** Resolves when it can serve. Without the supervisor, because an engine that ends must end the measurement. */
-export async function startOurEngine(flags: EngineFlags, session: Session): Promise<ServerProcess> {
+export async function startOurEngine(flags: GivenOptions, session: Session): Promise<ServerProcess> {
   const { promise, resolve, reject } = Promise.withResolvers<ServerProcess>();
   let url = "";
   let [isReady, isStopping] = [false, false];
-  const child = new EngineChild(
+  const child = new EngineProcess(
     { port: 0, logLevel: "error", ...flags },
     {
       onLog: () => {},

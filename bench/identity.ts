@@ -10,7 +10,7 @@ import { todoCase } from "../models/demo/data/todos.ts";
 import { KamadoError } from "../worker/errors.ts";
 import { type Column, table } from "../worker/logging/terminal.ts";
 import { type Bench, whole } from "./arguments.ts";
-import { type EngineFlags, startOurEngine } from "./engine-process.ts";
+import { type GivenOptions, startOurEngine } from "./engine-process.ts";
 import { sum } from "./figures.ts";
 import { programIn } from "./llama-server-process.ts";
 import { factsLine, machine } from "./machine.ts";
@@ -74,7 +74,7 @@ function row({ name, requests, same, differences }: Compared): string[] {
 }
 
 type Body = Record<string, unknown> & { messages: unknown[] };
-type Suite = { name: string; flags: EngineFlags; bodies: Body[] };
+type Suite = { name: string; flags: GivenOptions; bodies: Body[] };
 
 /** One suite for each backend. llama-server only where one is installed. */
 async function suitesOf(requests: number): Promise<Suite[]> {
@@ -94,7 +94,11 @@ async function randomTexts(count: number): Promise<Suite> {
     textOf(20 + ((at * 37) % 700), 50 + at),
   );
   const texts = alike.flatMap((text, at) => [text, others[at]]).filter((text) => text !== undefined);
-  const flags = { backend: "node-llama-cpp", model: await smallModel("Q8_0"), contextSize: CONTEXT };
+  const flags: GivenOptions = {
+    backend: "node-llama-cpp",
+    model: await smallModel("Q8_0"),
+    contextSize: CONTEXT,
+  };
   return { name: "random 57M, texts (node-llama-cpp)", flags, bodies: texts.map(chat) };
 }
 
@@ -166,7 +170,7 @@ async function explain(ask: Ask, body: Body, at: number, alone: string, batch: s
 }
 
 async function withEngine<T>(
-  flags: EngineFlags,
+  flags: GivenOptions,
   session: Session,
   use: (ask: Ask) => Promise<T>,
 ): Promise<T> {

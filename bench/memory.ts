@@ -1,7 +1,7 @@
 // `bench memory`: whether the engine's memory grows with the requests it has answered.
 import { type Column, table } from "../worker/logging/terminal.ts";
 import { type Bench, fileOf, oneOf, whole } from "./arguments.ts";
-import { type EngineFlags, type ServerProcess, startOurEngine } from "./engine-process.ts";
+import { type GivenOptions, type ServerProcess, startOurEngine } from "./engine-process.ts";
 import { figuresOf } from "./figures.ts";
 import { findProgram } from "./llama-server-process.ts";
 import { completion, runLoad } from "./load.ts";
@@ -34,7 +34,7 @@ export const memory: Bench = {
     const requests = whole(values, "requests");
     const model = backend === "scripted" ? undefined : (fileOf(values, "model") ?? (await tinyModel()));
     const file = model === undefined ? undefined : modelFile(model);
-    const flags: EngineFlags = {
+    const flags: GivenOptions = {
       backend,
       slots: CONCURRENCY,
       ...(model !== undefined && { model, threads: 1, contextSize: 512 }),

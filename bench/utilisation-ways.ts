@@ -8,9 +8,7 @@ import { pathToFileURL } from "node:url";
 import type { SQSClient } from "@aws-sdk/client-sqs";
 import { systemClock } from "../worker/async/clock.ts";
 import { loadConfig } from "../worker/config/config.ts";
-import { Acks } from "../worker/consumer/acks.ts";
 import { Consumer } from "../worker/consumer/consumer.ts";
-import { Heartbeat } from "../worker/consumer/heartbeat.ts";
 import { KamadoError } from "../worker/errors.ts";
 import { silentLog } from "../worker/logging/log.ts";
 import { sqsQueue } from "../worker/queue/sqs.ts";
@@ -61,22 +59,14 @@ const viaKamado: Way = async ({ sqs, queueUrl, slots, work, ended }) => {
     log: silentLog,
     visibilitySeconds: 120,
   };
-  const leases = new Heartbeat(shared);
-  const acks = new Acks({ ...shared, leases });
   const consumer = new Consumer({
     ...shared,
-    leases,
-    acks,
     concurrency: { slots, prefetch: slots },
     pollSeconds: 1,
-    work: async (lease) => {
+    work: async () => {
       await work();
-      void acks.delete(lease);
-      return true;
+      return "delete";
     },
-    priorityOf: () => 0,
-    isReady: () => true,
-    ready: async () => {},
   });
   consumer.start();
   try {

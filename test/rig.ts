@@ -1,24 +1,15 @@
-// A worker on fakes: everything but the AWS, the network and the model is the real thing. Time passes when a test says so.
+// A worker on fakes, put together as the real one is: everything but AWS, the network and the model is the real thing. Time
+// passes only when a test says so.
 import { z } from "zod";
-import { Acks } from "../worker/consumer/acks.ts";
-import type { ConcurrencyLimit } from "../worker/consumer/concurrency-limit.ts";
-import { Consumer } from "../worker/consumer/consumer.ts";
-import { Heartbeat } from "../worker/consumer/heartbeat.ts";
 import type { Deliver, Delivery } from "../worker/deliver/deliver.ts";
 import type { KamadoError } from "../worker/errors.ts";
-import type { Job } from "../worker/job/envelope.ts";
 import { defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
 import type { Result } from "../worker/job/result.ts";
-import { createJobClaims } from "../worker/job-lock/job-claim.ts";
-import { type Event, JobEvents } from "../worker/logging/job-events.ts";
-import { silentLog } from "../worker/logging/log.ts";
-import { Meter } from "../worker/model/usage.ts";
-import { openDeliveries } from "../worker/outbox/open-outbox.ts";
-import { Quarantine } from "../worker/runner/quarantine.ts";
-import { createReadJob, enqueueAll, priorityOf } from "../worker/runner/read-message.ts";
-import { runJob } from "../worker/runner/run-job.ts";
-import { createResults } from "../worker/storage/results.ts";
-import { FakeBlobs } from "./fakes/bucket.ts";
+import type { JobEvent } from "../worker/logging/job-events.ts";
+import { type Log, silentLog } from "../worker/logging/log.ts";
+import { NOTHING_USED } from "../worker/model/model.ts";
+import { createWorker } from "../worker/worker.ts";
+import { FakeBucket } from "./fakes/bucket.ts";
 import { FakeClock } from "./fakes/clock.ts";
 import { FakeQueue } from "./fakes/queue.ts";
 
@@ -31,20 +22,20 @@ export type Run = {
 };
 
 export type RigOptions = {
-  slots?: number;
+  slots?: number | undefined;
   prefetch?: number;
   visibilitySeconds?: number;
   maxAttempts?: number;
   timeoutSeconds?: number;
   fifo?: boolean;
-  isReady?: () => boolean;
-  ready?: (signal: AbortSignal) => Promise<void>;
-  /** Shared between two workers of one test. */
-  concurrency?: ConcurrencyLimit;
+  /** Whether the engine answers [it does], and how many slots it says it has. */
+  engine?: { isUp: boolean; slots?: number };
+  log?: Log;
+  /** Shared by the workers of one test. */
   shared?: {
     clock: FakeClock;
     queue: FakeQueue;
-    blobs: FakeBlobs;
+    bucket: FakeBucket;
     dead: FakeQueue;
     outbox?: FakeQueue;
     deadDeliveries?: FakeQueue;
@@ -54,26 +45,19 @@ export type RigOptions = {
 export type Rig = ReturnType<typeof createRig>;
 
 export function createRig(options: RigOptions = {}) {
-  const {
-    slots = 2,
-    prefetch = 2,
-    visibilitySeconds = 30,
-    maxAttempts = 5,
-    timeoutSeconds = 600,
-    shared,
-  } = options;
+  const { shared, engine = { isUp: true } } = options;
   const clock = shared?.clock ?? new FakeClock();
   const dead = shared?.dead ?? new FakeQueue("dead", { clock });
   const queue =
     shared?.queue ??
     new FakeQueue(options.fifo ? "jobs.fifo" : "jobs", { clock, fifo: options.fifo ?? false });
-  const blobs = shared?.blobs ?? new FakeBlobs({ clock });
+  const bucket = shared?.bucket ?? new FakeBucket({ clock });
   const outbox = shared?.outbox ?? new FakeQueue("deliveries", { clock });
   const deadDeliveries = shared?.deadDeliveries ?? new FakeQueue("dead-deliveries", { clock });
   const runs: Run[] = [];
   const deliveries: Delivery[] = [];
-  const events: Event[] = [];
-  /** with which the jobs' models were asked for */
+  const events: JobEvent[] = [];
+  /** The priorities with which the jobs' models were asked for. */
   const priorities: number[] = [];
 
   const work = defineHandler({
@@ -92,68 +76,54 @@ export function createRig(options: RigOptions = {}) {
       return promise;
     },
   });
-  const jobEvents = new JobEvents(silentLog);
-  jobEvents.watch((event) => events.push(event));
-  const leases = new Heartbeat({ queue, visibilitySeconds, clock, log: silentLog });
-  const acks = new Acks({ queue, leases, clock, log: silentLog });
-  const results = createResults({ blobs, bucket: "kamado" });
-  const deliver = async (delivery: Delivery) => {
-    await options.deliver?.(delivery);
-    deliveries.push(delivery);
-  };
-  const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
-    deliver,
-    queues: { dead, deliveries: outbox, deadDeliveries },
-    blobs,
-    bucket: "kamado",
-    fallback: [{ sns: "arn:aws:sns:us-east-1:000000000000:kamado-results" }],
-    results,
-    jobEvents,
-    worker: "rig",
-    pollSeconds: 20,
-    clock,
-    log: silentLog,
-  });
-  const dependencies = {
-    readJob: createReadJob({ blobs, buckets: ["kamado"], rules: [] }),
-    results,
-    handlerDependencies: {
-      registry: new Map([["work", work as unknown as Handler]]),
-      inputs: async () => ({}),
-      modelFor: ({ priority }: { priority: number }) => {
-        priorities.push(priority);
-        return { model: {} as Model, used: () => new Meter().used() };
+  const worker = createWorker(
+    {
+      queues: { jobs: [{ queue, weight: 1 }], dead, deliveries: outbox, deadDeliveries },
+      bucket,
+      buckets: new Map([[bucket.name, bucket]]),
+      rules: [],
+      handlers: {
+        registry: new Map([["work", work as unknown as Handler]]),
+        inputs: async () => ({}),
+        modelFor: ({ priority }) => {
+          priorities.push(priority);
+          return { model: {} as Model, used: () => NOTHING_USED };
+        },
+        pages: { article: async () => ({ title: null, text: "" }) },
+        rest: () => ({ get: async () => null }),
       },
-      pages: { article: async () => ({ title: null, text: "" }) },
-      rest: () => ({ get: async () => null }),
-      jobEvents,
+      engine: {
+        url: "http://engine",
+        model: "none",
+        isDemo: false,
+        health: async () =>
+          engine.isUp
+            ? { is: "ready", ...(engine.slots !== undefined && { slots: engine.slots }) }
+            : { is: "down", reason: "a test says so" },
+      },
+      deliver: async (delivery) => {
+        await options.deliver?.(delivery);
+        deliveries.push(delivery);
+      },
+      topicArn: "arn:aws:sns:us-east-1:000000000000:kamado-results",
       clock,
-      timeoutSeconds,
-      workerName: "rig",
+      log: options.log ?? silentLog,
+      close: async () => {},
     },
-    deliverAll,
-    deadLetters,
-    enqueue: (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group),
-    acks,
-    ...createJobClaims({ blobs, bucket: "kamado", worker: "rig", visibilitySeconds, clock, log: silentLog }),
-    quarantine: new Quarantine(),
-    jobEvents,
-    maxAttempts,
-  };
-  const consumer = new Consumer({
-    queue,
-    leases,
-    acks,
-    concurrency: options.concurrency ?? { slots, prefetch },
-    visibilitySeconds,
-    pollSeconds: 10,
-    work: (lease, cut) => runJob(lease, cut, dependencies),
-    priorityOf: (message) => priorityOf(message, []),
-    isReady: options.isReady ?? (() => true),
-    ready: options.ready ?? (async () => {}),
-    clock,
-    log: silentLog,
-  });
+    {
+      workerName: "rig",
+      slots: "slots" in options ? options.slots : 2,
+      prefetch: options.prefetch ?? 2,
+      visibilitySeconds: options.visibilitySeconds ?? 30,
+      pollSeconds: 10,
+      drainSeconds: 30,
+      timeoutSeconds: options.timeoutSeconds ?? 600,
+      maxAttempts: options.maxAttempts ?? 5,
+      retrySeconds: 5,
+      deliveryDelaysMs: undefined,
+    },
+  );
+  worker.jobEvents.subscribe((event) => events.push(event));
 
   const run = (name: string): Run => {
     const found = runs.findLast(({ input }) => input.name === name);
@@ -168,15 +138,16 @@ export function createRig(options: RigOptions = {}) {
     dead,
     outbox,
     deadDeliveries,
-    blobs,
-    consumer,
-    /** Works the outbox; it stands still until a test starts it. */
-    outboxConsumer: outboxConsumer!,
-    leases,
+    bucket,
+    worker,
+    consumer: worker.jobConsumer,
+    /** Works the outbox. It does nothing until a test starts it. */
+    outboxConsumer: worker.outboxConsumer!,
+    health: worker.health,
     runs,
     deliveries,
     events,
-    jobEvents,
+    jobEvents: worker.jobEvents,
     priorities,
     send: (name: string, more: object = {}, group?: string) =>
       queue.send(
@@ -184,7 +155,7 @@ export function createRig(options: RigOptions = {}) {
         group === undefined ? {} : { group },
       ),
     stored: (id: string): Result | null => {
-      const found = blobs.objects.get(`s3://kamado/results/${id}.json`);
+      const found = bucket.objects.get(`s3://kamado/results/${id}.json`);
       return found ? JSON.parse(Buffer.from(found.bytes).toString()) : null;
     },
     run,

@@ -5,16 +5,17 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AwsClients, makeAwsClients } from "../../worker/aws/clients.ts";
 import { localCloud } from "../../worker/cli/cloud.ts";
+import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig, type Variables } from "../../worker/config/config.ts";
 import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import type { Destination } from "../../worker/job/envelope.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import { createLog } from "../../worker/logging/log.ts";
 import { paint } from "../../worker/logging/terminal.ts";
-import { createWorker } from "../../worker/main.ts";
+import { openWorker } from "../../worker/main.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { createResults } from "../../worker/storage/results.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 import { startTodoService } from "../todo-service/service.ts";
 import { Progress } from "./progress.ts";
 import { type Inbox, startWebhookReceiver, subscribe } from "./receivers.ts";
@@ -40,10 +41,9 @@ export async function demo(flags: Variables, options: { json: boolean }): Promis
     bucket: config.bucket,
   };
   const { jobs, uploads } = await scenario(places);
-  const blobs = s3Blobs(clients.s3);
+  const bucket = s3Bucket(clients.s3, config.bucket);
   for (const title of TODOS) await post(places.todosUrl, { title });
-  for (const { key, bytes } of uploads)
-    await blobs.put({ bucket: config.bucket, key }, bytes, { contentType: "image/png" });
+  for (const { key, bytes } of uploads) await bucket.put(key, bytes, { contentType: "image/png" });
 
   const out = options.json ? process.stderr : process.stdout;
   const say = (text: string) => out.write(`${text}\n`);
@@ -59,7 +59,7 @@ export async function demo(flags: Variables, options: { json: boolean }): Promis
   await Promise.race([progress.allEnded, sleep(DEADLINE_MS, undefined, { ref: false })]);
   progress.stop();
 
-  const results = createResults({ blobs, bucket: config.bucket });
+  const results = createResults(bucket);
   const arrived = async (job: DemoJob) => {
     const todos = (await (await fetch(places.todosUrl)).json()) as Todo[];
     return job.deliver.every((destination) =>
@@ -129,9 +129,9 @@ async function open(flags: Variables, quiet: boolean) {
     pretty: true,
     destination: process.stderr,
   });
-  const engine = await openEngine(config, log);
+  const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
-  const worker = await createWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
+  const worker = await openWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
   stack.defer(() => worker.stop());
   const opened = stack.move();
   const parts = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };

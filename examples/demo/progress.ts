@@ -1,6 +1,6 @@
 // The demo while it runs: one moving line a job on a terminal, one line an ending when piped.
 
-import type { Event, JobEvents } from "../../worker/logging/job-events.ts";
+import type { JobEvent, JobEvents } from "../../worker/logging/job-events.ts";
 import { LiveBlock, paint } from "../../worker/logging/terminal.ts";
 import type { DemoJob } from "./scenario.ts";
 
@@ -21,12 +21,12 @@ export class Progress {
   readonly #jobs: readonly DemoJob[];
   readonly #block: LiveBlock;
   readonly #ended = Promise.withResolvers<void>();
-  readonly #unwatch: () => void;
+  readonly #unsubscribe: () => void;
 
   constructor(jobs: readonly DemoJob[], jobEvents: JobEvents, stream: NodeJS.WriteStream) {
     this.#jobs = jobs;
     this.#block = new LiveBlock(stream);
-    this.#unwatch = jobEvents.watch((event) => this.#onEvent(event));
+    this.#unsubscribe = jobEvents.subscribe((event) => this.#onEvent(event));
   }
 
   sent(id: string): void {
@@ -40,16 +40,18 @@ export class Progress {
   }
 
   stop(): void {
-    this.#unwatch();
+    this.#unsubscribe();
     this.#block.draw([]);
   }
 
-  #onEvent({ job, stage, at, outcome }: Event): void {
+  #onEvent(event: JobEvent): void {
+    const { job, stage, at } = event;
     const trace = this.traces.get(job);
     if (!trace) return;
     if (stage === "delivered") trace.deliveredMs = at - trace.sentAt;
-    trace.state = stage === "ended" && outcome !== "succeeded" ? `ended: ${outcome}` : stage;
-    if (stage === "ended" && !this.#block.isLive) this.#block.log(`  ${job}: ${outcome}`);
+    const hasFailed = event.stage === "ended" && event.outcome !== "succeeded";
+    trace.state = hasFailed ? `ended: ${event.outcome}` : stage;
+    if (event.stage === "ended" && !this.#block.isLive) this.#block.log(`  ${job}: ${event.outcome}`);
     this.#draw();
     const ended = [...this.traces.values()].filter(({ state }) => state.startsWith("ended")).length;
     if (ended === this.#jobs.length) this.#ended.resolve();

@@ -1,6 +1,7 @@
 // Held-out accuracy of the demo model, task by task, through real llama.cpp:
 //   npm run accuracy -- [--cases 300] [--task NAME] [--engine-url URL] [--model FILE --mmproj FILE] [--json] [--wrong]
 import { parseArgs } from "node:util";
+import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig } from "../../worker/config/config.ts";
 import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import { silentLog } from "../../worker/logging/log.ts";
@@ -55,7 +56,7 @@ const config = loadConfig({
   KAMADO_MODEL: flags.model,
   KAMADO_MMPROJ: flags.mmproj,
 });
-const engine = await openEngine(config, silentLog);
+const engine = await openEngine(engineOptions(config), silentLog);
 await engine.ready();
 const answer = overHttp(engine.url);
 const results = [];

@@ -19,7 +19,7 @@ const MAY_IMPORT: Record<string, string> = {
   images: "async errors job",
   pages: "async errors job",
   model: "async errors http job",
-  outbound: "async config/secret config/file-secret errors http job",
+  outbound: "async config/secret errors http",
   queue: "async aws errors job",
   storage: "aws errors http job",
   local: "aws errors",
@@ -30,15 +30,18 @@ const MAY_IMPORT: Record<string, string> = {
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job outbox queue storage",
   runner: "async consumer errors images job job-lock logging model outbound outbox pages queue storage",
-  main: "async aws config console consumer deliver errors job job-lock logging model outbound outbox queue runner storage",
+  worker:
+    "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
+  main: "async aws config deliver errors job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands errors logging",
   "cli/commands":
     "cli/* aws async config console dead-letters engine/install engine/supervisor errors job job-lock local logging main model outbound outbox queue runner storage",
-  "cli/*": "cli/* aws async config engine/supervisor errors local logging main",
+  "cli/*": "cli/* aws async config console engine/protocol engine/supervisor errors local logging main",
   "engine/main": "engine/options engine/protocol engine/scheduler engine/server engine/sizing errors",
-  "engine/supervisor": "config engine/install engine/options engine/protocol errors http logging",
-  "engine/install": "errors",
+  "engine/supervisor":
+    "async config/secret engine/install engine/options engine/protocol errors http logging",
+  "engine/install": "async errors",
   "engine/server": "engine/generation engine/protocol engine/scheduler errors http images",
   "engine/scheduler": "engine/generation engine/protocol errors",
   "engine/sizing":
@@ -54,20 +57,7 @@ const MAY_IMPORT: Record<string, string> = {
 };
 
 /** Arrows that still go up while files are being moved. Each must be there, so that the list can only shrink. */
-const STILL_WRONG: readonly string[] = [
-  "aws/errors -> queue/queue",
-  "engine/main -> engine/supervisor/process",
-  "engine/scheduler/scheduler -> engine/server/metrics",
-  "engine/server/auth -> config/secret",
-  "engine/supervisor/process -> engine/generation/backend",
-  "engine/supervisor/supervisor -> engine/scheduler/scheduler",
-  "outbox/redeliver -> runner/settle",
-  "queue/dead-letter -> deliver/deliver",
-  "queue/dead-letter -> outbox/delivery-log",
-  "queue/dead-letter -> outbox/delivery-record",
-  "queue/dead-letter -> storage/bucket",
-  "runner/handler-context -> config/config",
-];
+const STILL_WRONG: readonly string[] = [];
 
 const files = (folder: string) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })

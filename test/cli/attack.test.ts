@@ -1,7 +1,7 @@
 // `kamado worker` as a process whose queue goes away, or that is itself stopped in the middle of a job and wakes later.
 import { expect, test } from "vitest";
-import { lockKey, readLock } from "../../worker/job-lock/lock-object.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { readLock } from "../../worker/job-lock/lock.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 import { wayTo } from "./outage-proxy.ts";
 import { type Worker, workersYard } from "./workers.ts";
 
@@ -74,10 +74,8 @@ test(
       KAMADO_SCRIPT: JSON.stringify({ waitMs: 5_000 + STOP_SECONDS * 1_000 }),
     });
     // It may meet the stopped one's lock first, and takes the job when that has run out.
-    const lock = { bucket: yard().aws.resources.bucket, key: lockKey("a") };
-    await expect
-      .poll(async () => (await readLock(s3Blobs(yard().clients.s3), lock))?.record.worker, LONG)
-      .toBe("other");
+    const bucket = s3Bucket(yard().clients.s3, yard().aws.resources.bucket);
+    await expect.poll(async () => (await readLock(bucket, "a"))?.record.worker, LONG).toBe("other");
     await stop;
     stopped.child.kill("SIGCONT");
     await expect.poll(() => stopped.log(), LONG).toContain("lease lost");

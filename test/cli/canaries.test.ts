@@ -11,7 +11,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 import { startReceiver } from "../fakes/receiver.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 
@@ -87,7 +87,7 @@ async function startScene(variables: Record<string, string>): Promise<Scene> {
   });
 
   const queue = sqsQueue(clients.sqs, jobsQueueUrl);
-  const blobs = s3Blobs(clients.s3);
+  const bucket = s3Bucket(clients.s3, "kamado");
   const stored = async () => {
     const { Contents = [] } = await clients.s3.send(new ListObjectsV2Command({ Bucket: "kamado" }));
     return Contents.map(({ Key }) => Key!);
@@ -110,9 +110,7 @@ async function startScene(variables: Record<string, string>): Promise<Scene> {
       worker.kill("SIGTERM");
       await exited;
       const [stdout, stderr] = await said;
-      const objects = await Promise.all(
-        (await stored()).map((key) => blobs.get({ bucket: "kamado", key }, { maxBytes: 1e6 })),
-      );
+      const objects = await Promise.all((await stored()).map((key) => bucket.get(key, { maxBytes: 1e6 })));
       return {
         stdout,
         stderr,

@@ -1,4 +1,4 @@
-// Deliveries that fail, with real processes: a worker that is killed meanwhile, and `kamado dead` as a person types it.
+// Failed deliveries with real processes: a worker that is killed, and `kamado dead` as a person types it.
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { createDeliveryLog } from "../../worker/outbox/delivery-log.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 import { type Receiver, startReceiver, status } from "../fakes/receiver.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 
@@ -68,7 +68,7 @@ const send = (id: string) =>
     }),
   );
 const logOf = (id: string) =>
-  createDeliveryLog({ blobs: s3Blobs(clients.s3), bucket: aws.resources.bucket, log: silentLog }).all(id);
+  createDeliveryLog({ bucket: s3Bucket(clients.s3, aws.resources.bucket), log: silentLog }).all(id);
 const idsOf = (id: string) =>
   receiver.received
     .filter(({ body }) => JSON.parse(body).data.id === id)
@@ -109,7 +109,7 @@ test("a receiver that is down gets the result once it is up, once, though the wo
   expect(shown.out).toMatch(/^a {2}no dead letter[\s\S]*failed 500[\s\S]*delivered/);
 }, 120_000);
 
-test("a receiver that is gone for good is turned off; a person looks, and sends back when it is there again", async () => {
+test("a receiver that is gone for good is turned off, and turned on by a redrive", async () => {
   receiver.respond(status(410));
   await send("b");
   await expect.poll(async () => (await logOf("b")).at(-1)?.outcome, LONG).toBe("refused");
@@ -133,7 +133,7 @@ test("a receiver that is gone for good is turned off; a person looks, and sends 
   expect(new Set(idsOf("b")).size).toBe(1);
 }, 120_000);
 
-test("what stands behind the first of a FIFO group is told of, and thrown away with them", async () => {
+test("dead letters behind the first of a FIFO group are mentioned, and deleted with it", async () => {
   const QueueName = "kamado-jobs-dead.fifo";
   const create = new CreateQueueCommand({ QueueName, Attributes: { FifoQueue: "true" } });
   const url = `${new URL(aws.resources.deadQueueUrl).href}.fifo`;
@@ -146,7 +146,7 @@ test("what stands behind the first of a FIFO group is told of, and thrown away w
   expect(listed.errors).toContain("there may be more");
   expect((await deadOf(own, "show", "x")).errors).toContain("there may be more");
   const purged = await deadOf(own, "purge", "--all", "--yes", "--queue", "jobs");
-  expect([purged.out, purged.errors, purged.code]).toEqual(["4 dead letters thrown away\n", "", 0]);
+  expect([purged.out, purged.errors, purged.code]).toEqual(["4 dead letters deleted\n", "", 0]);
 }, 60_000);
 
 test("a worker says that its outbox is missing, and what to do about it", async () => {
@@ -173,7 +173,7 @@ test("a worker says that its outbox is missing, and what to do about it", async 
   expect(await (await fetch(web()!)).text()).toContain("KAMADO_DELIVERIES_QUEUE_URL");
 }, 60_000);
 
-test("mistakes are told, with an exit code a script can use", async () => {
+test("mistakes are reported, with an exit code that a script can use", async () => {
   const [unknown, bare, all, queue] = await Promise.all([
     dead("show", "nobody"),
     dead("redrive"),
@@ -181,7 +181,7 @@ test("mistakes are told, with an exit code a script can use", async () => {
     dead("list", "--queue", "todo"),
   ]);
   expect([unknown.code, bare.code, all.code, queue.code]).toEqual([1, 2, 2, 2]);
-  expect(unknown.errors).toContain("no dead letter is called nobody");
+  expect(unknown.errors).toContain("no dead letter has the id nobody");
   expect(bare.errors).toContain("--all");
   expect(all.errors).toContain("--yes");
 }, 120_000);

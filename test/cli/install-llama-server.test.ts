@@ -13,8 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { barOf, minutes } from "../../worker/cli/commands/engine-install.ts";
+import { stepsIn } from "../../worker/engine/install/install.ts";
 import { bundledTag, findLlamaServer, placeOf } from "../../worker/engine/install/place.ts";
-import { barOf, clock, stepsIn } from "../../worker/engine/install/progress.ts";
 import { howToInstall } from "../../worker/engine/install/tools.ts";
 import { until } from "../engine/running.ts";
 import { kamado } from "./process.ts";
@@ -151,6 +152,6 @@ describe("how far a build is", () => {
     expect(barOf({ done: 165, total: 330 }, 8)).toBe("▕████    ▏ 50 %  165 of 330");
     expect(barOf({ done: 45, total: 100 }, 4)).toBe("▕█   ▏ 45 %");
     expect(barOf({ done: 0, total: 0 }, 2)).toBe("▕  ▏ 0 %");
-    expect([clock(9_000), clock(754_000)]).toEqual(["0:09", "12:34"]);
+    expect([minutes(9_000), minutes(754_000)]).toEqual(["0:09", "12:34"]);
   });
 });

@@ -7,7 +7,7 @@ import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import type { Queue } from "../../worker/queue/queue.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { createResults, type Results } from "../../worker/storage/results.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 
 export type Worker = { child: ChildProcess; exited: Promise<unknown[]>; log(): string };
@@ -30,7 +30,7 @@ export function workersYard(): () => Yard {
     const aws = await startLocalAws({ port: 0 });
     const clients = makeAwsClients(aws);
     const queue = sqsQueue(clients.sqs, aws.resources.jobsQueueUrl);
-    const results = createResults({ blobs: s3Blobs(clients.s3), bucket: aws.resources.bucket });
+    const results = createResults(s3Bucket(clients.s3, aws.resources.bucket));
     const start = (variables: Record<string, string>) => {
       const worker = startWorker(aws, variables);
       workers.push(worker);

@@ -1,4 +1,4 @@
-// The embedded AWS for a suite: started before it, stopped and its folder removed after it.
+// The embedded AWS for a suite: started before it; stopped, and its folder removed, after it.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

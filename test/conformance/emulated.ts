@@ -1,7 +1,7 @@
-// All three ports' promises on one more AWS: started before the suites, stopped after them, or skipped with the reason.
+// The promises of all three ports on one more AWS, which is started before the suites and stopped after them, or skipped.
 import { afterAll, beforeAll, describe, test } from "vitest";
 import type { AwsClients, AwsConfig } from "../../worker/aws/clients.ts";
-import { blobsCases } from "./bucket.cases.ts";
+import { bucketCases } from "./bucket.cases.ts";
 import { Made } from "./made.ts";
 import { patientClients, s3Harness, sqsHarness } from "./over-aws.ts";
 import { queueCases } from "./queue.cases.ts";
@@ -11,22 +11,22 @@ import { snsHarness } from "./topic-over-aws.ts";
 
 export type Started = {
   aws: AwsConfig;
-  /** The address of a queue that does not exist, where the suite's own would not lead to this AWS. */
+  /** The address of a queue that does not exist, if the suite's own does not lead to this AWS. */
   missingQueueUrl?: string;
   stop(): Promise<void>;
 };
 
-/** What this AWS cannot show, port by port. */
+/** What this AWS cannot show, for each port. */
 export type NotShown = {
   sqs?: Exceptions<typeof queueCases>;
-  s3?: Exceptions<typeof blobsCases>;
+  s3?: Exceptions<typeof bucketCases>;
   sns?: Exceptions<typeof topicCases>;
 };
 
-/** More than an emulator may take to start, and more than a few calls to a slow one. */
+/** Longer than an emulator takes to start, and than a few calls to a slow one. */
 const HOOK_MS = 240_000;
 
-/** `unavailable` is why there is none, or null. */
+/** `unavailable` says why this AWS is not there; null when it is. */
 export function promisesOn(
   title: string,
   unavailable: string | null,
@@ -56,19 +56,19 @@ export function promisesOn(
       }
     }, HOOK_MS);
     runSuite("SQS", queueCases, () => sqsHarness(clients, made, started!.missingQueueUrl), sqs);
-    runSuite("S3", blobsCases, () => s3Harness(clients, made), s3);
+    runSuite("S3", bucketCases, () => s3Harness(clients, made), s3);
     runSuite("SNS", topicCases, () => snsHarness(clients, made), sns);
   });
 }
 
-/** One of each, one after the other: what an emulator loads when it is first asked for it, it loads here and only once. */
+/** Creates one of each in turn, because an emulator loads a service at its first call. */
 async function warmUp(clients: AwsClients, made: Made): Promise<void> {
   await sqsHarness(clients, made).create();
   await s3Harness(clients, made);
   await snsHarness(clients, made).create();
 }
 
-/** How anything that is not AWS itself is spoken to. */
+/** The config for an endpoint that is not AWS itself. */
 export const locally = (endpoint: string): AwsConfig => ({
   endpoint,
   region: "us-east-1",

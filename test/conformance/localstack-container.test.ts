@@ -13,7 +13,7 @@ async function start() {
 
 promisesOn("LocalStack in a container", await whyNoContainer(), start, {
   sqs: {
-    "a lease that went to somebody else is reported as lost":
+    "a lease that another worker has by now is reported as lost":
       "LocalStack lets an old receipt extend what another one holds, and says ok",
   },
 });

@@ -1,4 +1,4 @@
-// What a suite made on an AWS that outlives it, remembered so that all of it can be removed.
+// What a suite created on an AWS that outlives it, so that all of it can be removed.
 import { DeleteBucketCommand, DeleteObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { DeleteTopicCommand } from "@aws-sdk/client-sns";
 import { DeleteQueueCommand } from "@aws-sdk/client-sqs";
@@ -9,7 +9,7 @@ export class Made {
   readonly topics: string[] = [];
   readonly buckets: string[] = [];
 
-  /** Removes everything; throws when something would stay behind. Subscriptions go with their topics. */
+  /** Removes everything; throws when something cannot be removed. Subscriptions are removed with their topics. */
   async remove({ sqs, s3, sns }: AwsClients): Promise<void> {
     for (const TopicArn of this.topics.splice(0)) await sns.send(new DeleteTopicCommand({ TopicArn }));
     for (const QueueUrl of this.queues.splice(0)) await sqs.send(new DeleteQueueCommand({ QueueUrl }));

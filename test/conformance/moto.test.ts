@@ -12,7 +12,7 @@ const TWO_STEPS = "moto looks whether the condition is met and writes in two ste
 
 promisesOn("moto", whyNot(EMULATORS.moto), start, {
   sqs: {
-    "a lease that went to somebody else is reported as lost":
+    "a lease that another worker has by now is reported as lost":
       "moto lets an old receipt extend what another one holds, and says ok",
   },
   s3: {

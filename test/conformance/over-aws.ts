@@ -1,20 +1,20 @@
-// The suites' harnesses over any endpoint that speaks AWS. A new adapter is one test file that starts its server and
-// hands its config in; see test/queue/embedded.test.ts.
+// The suites' harnesses over any endpoint that speaks AWS. A new adapter is one test file that starts its server and passes its
+// config; see test/queue/embedded.test.ts.
 import { randomUUID } from "node:crypto";
 import { type BucketLocationConstraint, CreateBucketCommand } from "@aws-sdk/client-s3";
 import { CreateQueueCommand, GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import type { NodeHttpHandler } from "@smithy/node-http-handler";
 import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
-import type { BlobsHarness } from "./bucket.cases.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
+import type { BucketHarness } from "./bucket.cases.ts";
 import { Made } from "./made.ts";
 import type { QueueHarness } from "./queue.cases.ts";
 
-// With an endpoint of its own the client goes there whatever host the URL names.
+// A client with an endpoint of its own ignores the host of the URL.
 const NO_QUEUE = "http://localhost/000000000000/kamado-no-such-queue";
 
-/** What is promised here is what is answered, not how soon: on a machine that has much to do an emulator takes its time. */
+/** These suites promise answers, not how soon they come: on a busy machine an emulator is slow. */
 const PATIENCE_MS = 25_000;
 const PATIENT = { call: PATIENCE_MS, poll: PATIENCE_MS };
 
@@ -50,12 +50,12 @@ export function sqsHarness({ sqs }: AwsClients, made = new Made(), missingUrl = 
   };
 }
 
-export async function s3Harness({ s3 }: AwsClients, made = new Made()): Promise<BlobsHarness> {
+export async function s3Harness({ s3 }: AwsClients, made = new Made()): Promise<BucketHarness> {
   const bucket = `kamado-test-${randomUUID()}`;
   const region = await s3.config.region();
-  // Everywhere but where S3 began the region must be said.
+  // Every region but the first one of S3 must be named.
   const elsewhere = { CreateBucketConfiguration: { LocationConstraint: region as BucketLocationConstraint } };
   await s3.send(new CreateBucketCommand({ Bucket: bucket, ...(region !== "us-east-1" && elsewhere) }));
   made.buckets.push(bucket);
-  return { blobs: s3Blobs(s3), bucket };
+  return { bucket: s3Bucket(s3, bucket), missing: s3Bucket(s3, `no-such-bucket-${randomUUID()}`) };
 }

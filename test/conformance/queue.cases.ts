@@ -1,4 +1,4 @@
-// What every queue promises the worker, in its user's words. One suite for the fake, the embedded AWS and any other.
+// What every queue promises the worker. One suite for the fake, the embedded AWS and any other.
 import { expect } from "vitest";
 import type { Message, Queue } from "../../worker/queue/queue.ts";
 import type { Promises } from "./suite.ts";
@@ -8,16 +8,16 @@ export type QueueHarness = {
   create(options?: { fifo?: boolean; maxReceiveCount?: number }): Promise<{ queue: Queue; dead: Queue }>;
   /** A queue that does not exist. */
   missing(): Queue;
-  /** Lets so much of the queue's time pass while the work runs; a real queue's time passes by itself. */
+  /** Lets so much time pass for the queue while the work runs. For a real queue time passes by itself. */
   during<T>(work: Promise<T>, seconds: number): Promise<T>;
 };
 
 const NONE: Message[] = [];
-/** A lease that is to end, in seconds: long enough that the calls before its end come before it on a busy machine too. */
+/** Seconds of a lease that a test lets end: enough for the calls before its end, on a busy machine too. */
 const BRIEF = 3;
-/** Until such a lease has ended for certain, where nothing may come. */
+/** Seconds until such a lease has certainly ended, for a receive that must get nothing. */
 const PAST_BRIEF = 4;
-/** For what does come: it returns on arrival. */
+/** Seconds of a receive that gets something; it returns when a message arrives. */
 const SOON = 10;
 const take = (queue: Queue, { max = 10, wait = 0, visibility = 60 } = {}) =>
   queue.receive({ max, waitSeconds: wait, visibilitySeconds: visibility });
@@ -25,7 +25,7 @@ const wait = ({ during }: QueueHarness, queue: Queue, seconds: number, visibilit
   during(take(queue, { wait: seconds, visibility }), seconds);
 const bodies = (messages: readonly Message[]) => messages.map(({ body }) => body);
 
-/** Receives until so many messages have come: a real queue may give fewer than it has. */
+/** Receives until there are so many messages: a real queue may answer with fewer than it has. */
 async function gather(harness: QueueHarness, queue: Queue, count: number): Promise<Message[]> {
   const all: Message[] = [];
   while (all.length < count) {
@@ -80,7 +80,7 @@ export const queueCases = {
     expect(await wait(harness, queue, PAST_BRIEF)).toEqual(NONE);
   },
 
-  async "a lease that went to somebody else is reported as lost"(harness) {
+  async "a lease that another worker has by now is reported as lost"(harness) {
     const { queue } = await harness.create();
     await queue.send("slow");
     const [mine] = await take(queue, { visibility: BRIEF });
@@ -105,12 +105,12 @@ export const queueCases = {
     expect(await queue.remove([message!.receipt])).toEqual(["ok"]);
   },
 
-  async "a receipt that never was one cannot be extended: lost"({ create }) {
+  async "an invalid receipt handle cannot extend a lease: lost"({ create }) {
     const { queue } = await create();
     expect(await queue.extend([{ receipt: "garbage", seconds: 30 }])).toEqual(["lost"]);
   },
 
-  async "a receipt that never was one cannot delete: lost"({ create }) {
+  async "an invalid receipt handle cannot delete: lost"({ create }) {
     const { queue } = await create();
     expect(await queue.remove(["garbage"])).toEqual(["lost"]);
   },
@@ -143,7 +143,7 @@ export const queueCases = {
     expect(await queue.remove([])).toEqual([]);
   },
 
-  async "a receive never gives more than it was asked for"(harness) {
+  async "a receive never gives more than was asked for"(harness) {
     const { queue } = await harness.create();
     await Promise.all(["a", "b", "c"].map((body) => queue.send(body)));
     expect((await take(queue, { max: 2 })).length).toBeLessThanOrEqual(2);
@@ -177,7 +177,7 @@ export const queueCases = {
     expect(await wait(harness, queue, 1)).toEqual(NONE);
   },
 
-  async "a FIFO group is handed out in order, one lease at a time"({ create }) {
+  async "the messages of a FIFO group arrive in order, one lease at a time"({ create }) {
     const { queue } = await create({ fifo: true });
     for (const body of ["a1", "a2"]) await queue.send(body, { group: "a", deduplicationId: body });
     const [first] = await take(queue, { max: 1, wait: SOON });
@@ -187,7 +187,7 @@ export const queueCases = {
     expect(bodies(await take(queue, { wait: SOON }))).toEqual(["a2"]);
   },
 
-  async "a FIFO message that is given back comes before those behind it"({ create }) {
+  async "a FIFO message that is given back arrives before those behind it"({ create }) {
     const { queue } = await create({ fifo: true });
     for (const body of ["a1", "a2"]) await queue.send(body, { group: "a", deduplicationId: body });
     const [first] = await take(queue, { max: 1, wait: SOON });
@@ -213,24 +213,24 @@ export const queueCases = {
     expect(await take(queue)).toEqual(NONE);
   },
 
-  async "a message received too often goes to the dead letters"(harness) {
+  async "a message that is received too often goes to the dead-letter queue"(harness) {
     const { queue, dead } = await harness.create({ maxReceiveCount: 2 });
-    await queue.send("poison");
+    await queue.send("unlucky");
     for (const _ of [1, 2]) {
       const [message] = await take(queue, { wait: SOON });
       await queue.extend([{ receipt: message!.receipt, seconds: 0 }]);
     }
     expect(await take(queue)).toEqual(NONE);
-    expect(bodies(await wait(harness, dead, SOON))).toEqual(["poison"]);
+    expect(bodies(await wait(harness, dead, SOON))).toEqual(["unlucky"]);
   },
 
-  async "a queue that does not exist is told apart"({ missing }) {
-    const error = { code: "queue_unavailable", detail: { health: "missing_queue" } };
+  async "a queue that does not exist has a health state of its own"({ missing }) {
+    const error = { code: "queue_unavailable", detail: { awsFailure: "missing_queue" } };
     await expect(take(missing())).rejects.toMatchObject(error);
     await expect(missing().send("x")).rejects.toMatchObject(error);
   },
 
-  async "leases and deletes never throw; what could not be said stays failed"({ missing }) {
+  async "extending and deleting never throw; a call that fails makes its entries failed"({ missing }) {
     expect(await missing().extend([{ receipt: "r", seconds: 1 }])).toEqual(["failed"]);
     expect(await missing().remove(["r", "s"])).toEqual(["failed", "failed"]);
   },

@@ -1,10 +1,10 @@
-// How a conformance suite is written and run: promises by name, each kept by every implementation or skipped for one
-// with the reason in its title.
+// How a conformance suite is written and run: promises by name. Every implementation keeps each of them, or skips it with the
+// reason in the title.
 import { describe, test } from "vitest";
 
 export type Promises<Harness> = Record<string, (harness: Harness) => Promise<void>>;
 
-/** What an implementation cannot show, and why: an emulator's fault is not ours, but it must be seen. */
+/** What an implementation cannot show, and why. A fault of an emulator is not ours, but must be visible. */
 export type Exceptions<P> = { [Name in keyof P]?: string };
 
 export function runSuite<Harness, P extends Promises<Harness>>(
@@ -13,7 +13,7 @@ export function runSuite<Harness, P extends Promises<Harness>>(
   harness: () => Harness | Promise<Harness>,
   exceptions: Exceptions<P>,
 ): void {
-  // At once, because the real ones spend most of their time waiting for a visibility timeout.
+  // Concurrently, because with real queues most of the time is spent waiting for a visibility timeout.
   describe.concurrent(title, { timeout: 120_000 }, () => {
     for (const [name, keep] of Object.entries(promises)) {
       const reason = exceptions[name];

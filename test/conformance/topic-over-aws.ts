@@ -24,8 +24,8 @@ export function snsHarness({ sns, sqs }: AwsClients, made = new Made()): TopicHa
     const command = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] });
     return { url: QueueUrl!, arn: (await sqs.send(command)).Attributes!.QueueArn! };
   }
-  /** AWS delivers to a queue only what the queue allows. */
-  async function letIn(topic: string, queue: { url: string; arn: string }): Promise<void> {
+  /** AWS delivers to a queue only what its policy allows. */
+  async function allow(topic: string, queue: { url: string; arn: string }): Promise<void> {
     const Policy = JSON.stringify({
       Version: "2012-10-17",
       Statement: {
@@ -67,7 +67,7 @@ export function snsHarness({ sns, sqs }: AwsClients, made = new Made()): TopicHa
     },
     async subscribe(arn, filter) {
       const queue = await makeQueue(arn.endsWith(".fifo"));
-      await letIn(arn, queue);
+      await allow(arn, queue);
       const Attributes = {
         RawMessageDelivery: "true",
         ...(filter && { FilterPolicy: JSON.stringify(filter) }),

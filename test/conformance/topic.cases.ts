@@ -8,7 +8,7 @@ export type TopicHarness = {
   topic: Topic;
   /** A new topic's ARN. */
   create(options?: { fifo?: boolean }): Promise<string>;
-  /** Subscribes; `take` gives the next `count` messages that pass the filter, or those that came until it gave up. */
+  /** Subscribes. `take` waits for the next `count` messages that pass the filter, and gives those that arrived in time. */
   subscribe(arn: string, filter?: Filter): Promise<{ take(count: number): Promise<Published[]> }>;
 };
 
@@ -23,14 +23,14 @@ export const topicCases = {
     ]);
   },
 
-  async "every subscriber gets it"({ topic, create, subscribe }) {
+  async "every subscriber gets a message"({ topic, create, subscribe }) {
     const arn = await create();
     const [one, two] = [await subscribe(arn), await subscribe(arn)];
     await topic.publish(arn, "x", { kind: "k" });
     expect([(await one.take(1)).length, (await two.take(1)).length]).toEqual([1, 1]);
   },
 
-  async "a subscriber that filters on the answer gets those answers only"({ topic, create, subscribe }) {
+  async "a subscriber that filters on the answer gets only such messages"({ topic, create, subscribe }) {
     const arn = await create();
     const { take } = await subscribe(arn, { answer: ["y"], kind: ["image.check"] });
     for (const [message, attributes] of [
@@ -43,14 +43,14 @@ export const topicCases = {
     expect((await take(1)).map(({ message }) => message)).toEqual(["yes"]);
   },
 
-  async "a topic that does not exist refuses for good"({ topic, create }) {
+  async "a topic that does not exist refuses a message for good"({ topic, create }) {
     const arn = await create();
     await expect(topic.publish(`${arn}-missing`, "x", {})).rejects.toMatchObject({
       code: "delivery_rejected",
     });
   },
 
-  async "256 KiB are carried, one byte more is refused, bytes counted and attributes with them"({
+  async "a message of 256 KiB is published, one byte more is refused; bytes count, and attributes too"({
     topic,
     create,
     subscribe,
@@ -66,7 +66,7 @@ export const topicCases = {
     await expect(topic.publish(arn, "犬".repeat(100_000), {})).rejects.toMatchObject(refused);
   },
 
-  async "a FIFO topic keeps the order and drops what it has seen"({ topic, create, subscribe }) {
+  async "a FIFO topic keeps the order and drops a message that is sent again"({ topic, create, subscribe }) {
     const arn = await create({ fifo: true });
     const { take } = await subscribe(arn);
     for (const message of ["a", "a", "b"])

@@ -1,23 +1,24 @@
 // Back-pressure: fewer jobs at once while what they need fails, more when it holds again.
+
 import { describe, expect, test } from "vitest";
 import {
   afterEnd,
   allowed,
-  ConcurrencyLimit,
-  isStrain,
-  NO_PRESSURE,
-  type Pressure,
+  isOverloadError,
+  NO_REDUCTION,
+  type Reduction,
 } from "../../worker/consumer/concurrency-limit.ts";
+import type { ErrorCode } from "../../worker/errors.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { createRig } from "../rig.ts";
 
-const strained = { isStrained: true, others: 7, slots: 8 };
-const good = { isStrained: false, others: 7, slots: 8 };
+const strained = { isOverload: true, others: 7, slots: 8 };
+const good = { isOverload: false, others: 7, slots: 8 };
 
 test.each([
-  ["a good end changes nothing", NO_PRESSURE, good, NO_PRESSURE],
-  ["the first error halves", NO_PRESSURE, strained, { limit: 4, settling: 7 }],
+  ["a good end changes nothing", NO_REDUCTION, good, NO_REDUCTION],
+  ["the first error halves", NO_REDUCTION, strained, { limit: 4, settling: 7 }],
   [
     "those that began before do not halve again",
     { limit: 4, settling: 7 },
@@ -33,24 +34,24 @@ test.each([
   ],
   ["one slot always stays", { limit: 1, settling: 0 }, { ...strained, others: 0 }, { limit: 1, settling: 0 }],
   ["a good end gives a part back", { limit: 4, settling: 0 }, good, { limit: 4.25, settling: 0 }],
-  ["until there is no pressure left", { limit: 7.9, settling: 0 }, good, NO_PRESSURE],
+  ["until there is no pressure left", { limit: 7.9, settling: 0 }, good, NO_REDUCTION],
   [
     "an engine with fewer slots than the limit",
     { limit: 7, settling: 0 },
     { ...good, slots: 2 },
-    NO_PRESSURE,
+    NO_REDUCTION,
   ],
-])("%s", (_, before: Pressure, end, expected) => expect(afterEnd(before, end)).toEqual(expected));
+])("%s", (_, before: Reduction, end, expected) => expect(afterEnd(before, end)).toEqual(expected));
 
 test("as many good ends as there are slots give one more back", () => {
-  const ends = (from: Pressure, count: number) =>
-    Array.from({ length: count }).reduce<Pressure>((pressure) => afterEnd(pressure, good), from);
+  const ends = (from: Reduction, count: number) =>
+    Array.from({ length: count }).reduce<Reduction>((before) => afterEnd(before, good), from);
   expect(allowed(ends({ limit: 3, settling: 0 }, 2).limit, 8)).toBe(3);
   expect(allowed(ends({ limit: 3, settling: 0 }, 3).limit, 8)).toBe(4);
-  expect(ends({ limit: 1, settling: 0 }, 28)).toEqual(NO_PRESSURE);
+  expect(ends({ limit: 1, settling: 0 }, 28)).toEqual(NO_REDUCTION);
 });
 
-test.each([
+test.each<[ErrorCode | undefined, boolean]>([
   ["engine_unavailable", true],
   ["engine_busy", true],
   ["storage_unavailable", true],
@@ -58,17 +59,15 @@ test.each([
   ["fetch_failed", false],
   ["invalid_input", false],
   [undefined, false],
-])("%s is strain: %s", (code, expected) => expect(isStrain(code)).toBe(expected));
+])("%s counts as overload: %s", (code, expected) => expect(isOverloadError(code)).toBe(expected));
 
 describe("a worker whose engine is overloaded", () => {
   test("runs fewer at once, says so, and runs all again when it is well", async () => {
     const said: string[] = [];
-    const log = { ...silentLog, warn: (_: object, text?: string) => void said.push(text ?? "") };
-    const concurrency = new ConcurrencyLimit({ slots: 4, prefetch: 0 }, log as unknown as typeof silentLog);
-    const rig = createRig({ concurrency });
-    rig.jobEvents.watch(({ stage, error }) => {
-      if (stage === "ended") concurrency.ended(error as string | undefined, rig.consumer.running - 1);
-    });
+    const warn = ({ stage }: { stage?: string }, text = "") =>
+      void (stage === "concurrency" && said.push(text));
+    const log = { ...silentLog, warn };
+    const rig = createRig({ slots: 4, prefetch: 0, log: log as unknown as typeof silentLog });
     for (let i = 0; i < 30; i++) await rig.send(`job-${i}`);
     rig.consumer.start();
     await rig.clock.advance(100);

@@ -25,14 +25,13 @@ test.each([
   ["the engine's number beside a configured waiting room", { prefetch: 2 }, 4, 4, 2],
 ])("a worker runs %s", (_, { slots, prefetch }: { slots?: number; prefetch?: number }, told, ...expected) => {
   const concurrency = new ConcurrencyLimit({ slots, prefetch }, silentLog);
-  concurrency.tell(told);
-  concurrency.tell(undefined);
+  concurrency.setEngineSlots(told);
+  concurrency.setEngineSlots(undefined);
   expect([concurrency.slots, concurrency.prefetch]).toEqual(expected);
 });
 
 test("as many run as the engine has slots, once it says so", async () => {
-  const concurrency = new ConcurrencyLimit({ slots: undefined, prefetch: 0 }, silentLog);
-  const rig = createRig({ concurrency, ready: async () => concurrency.tell(1) });
+  const rig = createRig({ slots: undefined, prefetch: 0, engine: { isUp: true, slots: 1 } });
   for (const name of ["a", "b", "c"]) await rig.send(name);
   rig.consumer.start();
   await rig.clock.advance(100);
@@ -49,45 +48,45 @@ test("what is more urgent runs first among those that wait", async () => {
 });
 
 test("nothing is pulled before the engine can be asked", async () => {
-  const engine = Promise.withResolvers<void>();
-  const rig = createRig({ ready: () => engine.promise });
+  const engine = { isUp: false };
+  const rig = createRig({ engine });
   await rig.send("a");
   rig.consumer.start();
   await rig.clock.advance(60 * SECOND);
   expect(rig.queue.calls.receive).toBe(0);
-  engine.resolve();
-  await rig.clock.advance(100);
+  engine.isUp = true;
+  await rig.clock.advance(15 * SECOND);
   expect(rig.runs).toHaveLength(1);
 });
 
 test("a message that came while the engine went away waits for it, still ours, and loses no attempt", async () => {
-  const engine = Promise.withResolvers<void>();
-  let up = true;
-  const rig = createRig({ isReady: () => up, ready: () => (up ? Promise.resolve() : engine.promise) });
+  const engine = { isUp: true };
+  const rig = createRig({ engine });
   rig.consumer.start();
   await rig.clock.advance(SECOND);
-  up = false;
+  engine.isUp = false;
+  rig.health.engine.suspect();
   await rig.send("a");
   await rig.clock.advance(120 * SECOND);
   expect(rig.runs).toEqual([]);
-  up = true;
-  engine.resolve();
-  await rig.clock.advance(100);
+  engine.isUp = true;
+  await rig.clock.advance(15 * SECOND);
   expect(rig.runs).toHaveLength(1);
   expect(rig.queue.messages[0]?.receiveCount).toBe(1);
 });
 
 test("when the engine stays away, other workers get what waits here", async () => {
-  let up = true;
-  const rig = createRig({ isReady: () => up, ready: () => (up ? Promise.resolve() : new Promise(() => {})) });
+  const engine = { isUp: true };
+  const rig = createRig({ engine });
   rig.consumer.start();
   await rig.clock.advance(SECOND);
-  up = false;
+  engine.isUp = false;
+  rig.health.engine.suspect();
   await rig.send("a");
   await rig.clock.advance(400 * SECOND);
   expect(rig.consumer.waiting).toBe(0);
-  const { clock, queue, blobs, dead } = rig;
-  const other = createRig({ shared: { clock, queue, blobs, dead } });
+  const { clock, queue, bucket, dead } = rig;
+  const other = createRig({ shared: { clock, queue, bucket, dead } });
   other.consumer.start();
   await other.complete("a");
   expect(rig.stored("a")?.status).toBe("succeeded");

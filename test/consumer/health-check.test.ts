@@ -10,17 +10,17 @@ test("what a job needs is asked ever more rarely while it is away, and used agai
     probes++;
     return up;
   };
-  const engineHealth = new HealthCheck({ what: "bucket", probe, clock, log: silentLog });
-  let isReady = false;
-  void engineHealth.ready(new AbortController().signal).then(() => {
-    isReady = true;
+  const health = new HealthCheck({ what: "bucket", probe, clock, log: silentLog });
+  let isAnswered = false;
+  void health.healthy(new AbortController().signal).then(() => {
+    isAnswered = true;
   });
   await clock.advance(60_000);
-  expect([isReady, engineHealth.isOpen, engineHealth.isAway]).toEqual([false, false, true]);
+  expect([isAnswered, health.isHealthy, health.isDown]).toEqual([false, false, true]);
   expect(probes).toBeLessThan(20);
   up = true;
   await clock.advance(16_000);
-  expect([isReady, engineHealth.isOpen]).toEqual([true, true]);
-  engineHealth.suspect();
-  expect([engineHealth.isOpen, engineHealth.isAway]).toEqual([false, false]);
+  expect([isAnswered, health.isHealthy]).toEqual([true, true]);
+  health.suspect();
+  expect([health.isHealthy, health.isDown]).toEqual([false, false]);
 });

@@ -1,6 +1,6 @@
 // Heartbeat: whose message it is. A worker that is not certain does nothing that another may do as well.
 import { describe, expect, test } from "vitest";
-import { hasSlept } from "../../worker/consumer/suspend-detector.ts";
+import { wasSuspended } from "../../worker/consumer/suspend-detector.ts";
 import type { Delivery } from "../../worker/deliver/deliver.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { createRig, type Rig } from "../rig.ts";
@@ -229,7 +229,7 @@ describe("a machine that slept", () => {
     ["both went on, and the look came far too late", { now: 125_000, wall: 125_000 }, true],
     ["the wall clock was set back", { now: 5_000, wall: -60_000 }, true],
   ])("is told by its clocks: %s", (_, { now, wall }, expected) => {
-    expect(hasSlept(awake, { now: awake.now + now, wall: awake.wall + wall }, 5_000)).toBe(expected);
+    expect(wasSuspended(awake, { now: awake.now + now, wall: awake.wall + wall }, 5_000)).toBe(expected);
   });
 });
 
@@ -265,12 +265,12 @@ describe("after 12 hours, when SQS takes every message back", () => {
   });
 
   test("a message that never came to run goes back, and is no failure", async () => {
-    let up = true;
-    const engine = Promise.withResolvers<void>();
-    const rig = createRig({ isReady: () => up, ready: () => (up ? Promise.resolve() : engine.promise) });
+    const engine = { isUp: true };
+    const rig = createRig({ engine });
     rig.consumer.start();
     await rig.clock.advance(SECOND);
-    up = false;
+    engine.isUp = false;
+    rig.health.engine.suspect();
     await rig.send("a");
     await rig.clock.advance(12.1 * HOUR);
     expect(rig.consumer.waiting).toBe(0);

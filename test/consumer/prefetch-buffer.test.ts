@@ -1,17 +1,43 @@
-// FIFO queues: one job of a group at a time, in order, through failures and over several workers; groups do not wait for each other.
+// How many messages are pulled in advance and which of them runs next. In a FIFO queue one job of a group runs at a time, in
+// order, through failures and over several workers; groups do not wait for each other.
 import { randomUUID } from "node:crypto";
 import { CreateQueueCommand } from "@aws-sdk/client-sqs";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { systemClock } from "../../worker/async/clock.ts";
-import { Acks } from "../../worker/consumer/acks.ts";
+import type { Ending } from "../../worker/consumer/acks.ts";
 import { Consumer } from "../../worker/consumer/consumer.ts";
-import { Heartbeat } from "../../worker/consumer/heartbeat.ts";
 import type { Lease } from "../../worker/consumer/lease.ts";
+import { howManyToPull, nextToRun } from "../../worker/consumer/prefetch-buffer.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { embeddedAws } from "../conformance/embedded.ts";
 import { createRig } from "../rig.ts";
+
+describe("how many messages to ask for", () => {
+  test.each([
+    ["an idle worker asks for a full batch", { slots: 8, prefetch: 8, held: 0 }, 10],
+    ["never for more than it has room for", { slots: 2, prefetch: 1, held: 0 }, 3],
+    ["a free slot is worth a call of its own", { slots: 8, prefetch: 0, held: 7 }, 1],
+    ["a busy one waits until half of those in advance are gone", { slots: 8, prefetch: 8, held: 13 }, 0],
+    ["then asks", { slots: 8, prefetch: 8, held: 12 }, 4],
+    ["a large one for whole batches", { slots: 32, prefetch: 32, held: 54 }, 10],
+    ["a small buffer is filled as it empties", { slots: 1, prefetch: 2, held: 1 }, 2],
+    ["a full one asks for none", { slots: 8, prefetch: 8, held: 16 }, 0],
+  ])("%s", (_, room, want) => expect(howManyToPull(room)).toBe(want));
+});
+
+describe("which waiting message runs next", () => {
+  const at = (priority: number, group: string | null = null) => ({ priority, group });
+  test.each([
+    ["none when none waits", [], [], -1],
+    ["the oldest among equals", [at(5), at(5)], [], 0],
+    ["the highest priority", [at(5), at(9), at(1)], [], 1],
+    ["not one whose group runs", [at(5, "a"), at(5, "b")], ["a"], 1],
+    ["not past an older one of its own group, however urgent", [at(1, "a"), at(9, "a")], [], 0],
+    ["none when every group runs", [at(5, "a")], ["a"], -1],
+  ])("%s", (_, waiting, running, index) => expect(nextToRun(waiting, new Set(running))).toBe(index));
+});
 
 const SECOND = 1_000;
 
@@ -81,9 +107,7 @@ test("two workers on a real FIFO queue keep every group's order through failures
   let failures = 0;
   const all = Promise.withResolvers<void>();
   const workers = [1, 2].map(() => {
-    const leases = new Heartbeat({ queue, visibilitySeconds: 30, clock: systemClock, log: silentLog });
-    const acks = new Acks({ queue, leases, clock: systemClock, log: silentLog });
-    const work = async (lease: Lease): Promise<boolean> => {
+    const work = async (lease: Lease): Promise<Ending> => {
       const { body, group, receiveCount } = lease.message;
       if (running.has(group!)) together.push(body);
       running.add(group!);
@@ -94,20 +118,14 @@ test("two workers on a real FIFO queue keep every group's order through failures
       if (fails) failures++;
       else done.push(body);
       if (done.length === 12) all.resolve();
-      void (fails ? acks.release(lease, 1) : acks.delete(lease));
-      return !fails;
+      return fails ? { releaseAfterSeconds: 1 } : "delete";
     };
     return new Consumer({
       queue,
-      leases,
-      acks,
       concurrency: { slots: 4, prefetch: 4 },
       visibilitySeconds: 30,
       pollSeconds: 1,
       work,
-      priorityOf: () => 5,
-      isReady: () => true,
-      ready: async () => {},
       clock: systemClock,
       log: silentLog,
     });

@@ -1,9 +1,7 @@
 // Several queues on one worker: each gets its part of the slots while all have work, and all of them when it alone has.
 import { expect, test } from "vitest";
 import { loadConfig } from "../../worker/config/config.ts";
-import { Acks } from "../../worker/consumer/acks.ts";
 import { ConsumerGroup } from "../../worker/consumer/consumer-group.ts";
-import { Heartbeat } from "../../worker/consumer/heartbeat.ts";
 import { WeightedSlots } from "../../worker/consumer/weighted-slots.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { FakeClock } from "../fakes/clock.ts";
@@ -80,26 +78,20 @@ test("a worker with two queues keeps its slots busy with either, and never runs 
   let most = 0;
   const sources = [9, 1].map((weight, index) => {
     const queue = new FakeQueue(`q${index}`, { clock });
-    const leases = new Heartbeat({ queue, visibilitySeconds: 30, clock, log: silentLog });
-    const acks = new Acks({ queue, leases, clock, log: silentLog });
     const work: ConstructorParameters<typeof ConsumerGroup>[0][number]["work"] = async (lease) => {
       running.add(lease.message.receipt);
       started.push(queue.url);
       most = Math.max(most, running.size);
       await clock.sleep(100);
       running.delete(lease.message.receipt);
-      void acks.delete(lease);
-      return true;
+      return "delete";
     };
-    return { queue, leases, acks, weight, work };
+    return { queue, weight, work };
   });
   const consumers = new ConsumerGroup(sources, {
     concurrency: { slots: 4, prefetch: 4 },
     visibilitySeconds: 30,
     pollSeconds: 5,
-    priorityOf: () => 5,
-    isReady: () => true,
-    ready: async () => {},
     clock,
     log: silentLog,
   });

@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
 import { createDeliver } from "../../worker/deliver/by-kind.ts";
-import { labelOf, nameOf } from "../../worker/deliver/deliver.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { createOutbound } from "../../worker/outbound/outbound.ts";
 import { known } from "../fakes/known.ts";
@@ -12,7 +11,7 @@ import { delivery, errorOf, FAILED } from "./deliveries.ts";
 const ARN = "arn:aws:sns:us-east-1:000000000000:t";
 const QUEUE = "https://sqs.us-east-1.amazonaws.com/000000000000/q";
 
-/** All four kinds, with receivers at these addresses. */
+/** All four kinds, with known receivers at these addresses. */
 function wired(...urls: string[]) {
   const destinations = urls.map((url) => known(url));
   const outbound = createOutbound({ destinations });
@@ -23,7 +22,7 @@ function wired(...urls: string[]) {
   return { deliver, outbound, topic, queue };
 }
 
-test("each kind of destination gets the result its own way", async () => {
+test("each kind of destination gets the result in its own way", async () => {
   await using receiver = await startReceiver();
   const { deliver, outbound, topic, queue } = wired(receiver.url);
   topic.create(ARN);
@@ -38,7 +37,7 @@ test("each kind of destination gets the result its own way", async () => {
   await outbound.close();
 });
 
-test("what is not ours any more when its turn comes is not sent", async () => {
+test("a delivery that another worker has by the time its turn comes is not sent", async () => {
   await using receiver = await startReceiver();
   const { deliver, outbound } = wired(receiver.url);
   const to = delivery({ callback: `${receiver.url}/hook` });
@@ -49,35 +48,35 @@ test("what is not ours any more when its turn comes is not sent", async () => {
   await outbound.close();
 });
 
-test("a receiver that is down is not even asked any more; a last try is, and others are", async () => {
+test("nothing is sent to a receiver that is down except a last try; other receivers are not affected", async () => {
   await using down = await startReceiver(status(500));
   await using up = await startReceiver();
   const { deliver, outbound } = wired(down.url, up.url);
   const to = delivery({ callback: `${down.url}/hook` });
   for (let i = 0; i < 5; i++) await errorOf(deliver(to));
   expect((await errorOf(deliver(to))).detail).toMatchObject({
-    untried: true,
+    heldBack: true,
     retryAfterMs: expect.any(Number),
   });
   expect(down.received).toHaveLength(5);
   await deliver(delivery({ callback: `${up.url}/hook` }));
-  expect((await errorOf(deliver({ ...to, insist: true }))).detail).toMatchObject({ status: 500 });
+  expect((await errorOf(deliver({ ...to, insist: true }))).detail).toMatchObject({ httpStatus: 500 });
   await outbound.close();
 });
 
-test("a last try is made though the receiver asked for quiet", async () => {
+test("a last try is made although the receiver asked for a pause", async () => {
   await using receiver = await startReceiver(status(429, { "retry-after": "60" }));
   const { deliver, outbound } = wired(receiver.url);
   const to = delivery({ callback: `${receiver.url}/hook` });
   await errorOf(deliver(to));
-  expect((await errorOf(deliver(to))).detail).toMatchObject({ untried: true });
+  expect((await errorOf(deliver(to))).detail).toMatchObject({ heldBack: true });
   receiver.respond(status(200));
   await deliver({ ...to, insist: true });
   expect(receiver.received).toHaveLength(2);
   await outbound.close();
 });
 
-test("what needs no call is not held back by a dead receiver, and says nothing about it", async () => {
+test("a delivery without a call is not held back by a receiver that is down, and does not count for it", async () => {
   await using down = await startReceiver(status(500));
   const { deliver, outbound } = wired(down.url);
   const to = delivery({ callback: `${down.url}/hook` });
@@ -86,14 +85,7 @@ test("what needs no call is not held back by a dead receiver, and says nothing a
   await deliver(nothing);
   await errorOf(deliver(to));
   await deliver(nothing);
-  expect((await errorOf(deliver(to))).detail).toMatchObject({ untried: true });
+  expect((await errorOf(deliver(to))).detail).toMatchObject({ heldBack: true });
   expect(down.received).toHaveLength(5);
   await outbound.close();
-});
-
-test("a destination's label for the log leaves out what may be a token; its name does not", () => {
-  const to = { callback: "https://hooks.example/services/t0k3n?sig=t0k3n" };
-  expect(labelOf(to)).toBe("callback:https://hooks.example");
-  expect(labelOf({ sns: ARN })).toBe(`sns:${ARN}`);
-  expect(nameOf(to)).toBe(`callback:${to.callback}`);
 });

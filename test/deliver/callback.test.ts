@@ -1,10 +1,13 @@
 import { Webhook } from "standardwebhooks";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createCallback } from "../../worker/deliver/callback.ts";
+import { secret } from "../../worker/config/secret.ts";
+import { createCallback, webhookHeaders } from "../../worker/deliver/callback.ts";
+import { deliveryId } from "../../worker/deliver/deliver.ts";
 import { createOutbound, type Outbound } from "../../worker/outbound/outbound.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { known } from "../fakes/known.ts";
 import { type Receiver, type Respond, startReceiver, status } from "../fakes/receiver.ts";
+import fc from "../properties.ts";
 import { delivery, errorOf, FAILED, type Given } from "./deliveries.ts";
 
 const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
@@ -33,15 +36,15 @@ test("the receiver gets the result as a signed event that it can verify", async 
   await call({ secrets: [SECRET, OLDER] });
   const [{ method, path, headers, body }] = receiver.received as [Receiver["received"][0]];
   expect([method, path, headers["content-type"]]).toEqual(["POST", "/hook", "application/json"]);
-  for (const secret of [SECRET, OLDER])
-    expect(new Webhook(secret).verify(body, headers)).toMatchObject({
+  for (const key of [SECRET, OLDER])
+    expect(new Webhook(key).verify(body, headers)).toMatchObject({
       type: "job.succeeded",
       timestamp: new Date(clock.epoch).toISOString(),
       data: { id: "01J.a:b", kind: "image.check", output: { answer: "y" } },
     });
 });
 
-test("a failure is told as well, under its own type", async () => {
+test("a failure is delivered too, with its own type", async () => {
   await call({ given: { result: FAILED } });
   const { type, data } = JSON.parse(receiver.received[0]!.body);
   expect([type, data.error.code]).toEqual(["job.failed", "timed_out"]);
@@ -59,7 +62,7 @@ test("every try has the same id and a signature of its own time", async () => {
   expect(other!["webhook-id"]).not.toBe(first!["webhook-id"]);
 });
 
-test("without a secret it goes unsigned, with its id and time", async () => {
+test("without a secret it is unsigned, with its id and time", async () => {
   await call({ secrets: [] });
   expect(receiver.received[0]!.headers).toMatchObject({
     "webhook-id": expect.any(String),
@@ -99,11 +102,11 @@ test("Retry-After as a date is honoured", async () => {
   expect(detail!.retryAfterMs).toBeLessThanOrEqual(60_000);
 });
 
-test("what a refusing receiver says is kept for the log, in bounds", async () => {
+test("the body of a refusal is kept for the log, up to a limit", async () => {
   receiver.respond((_, response) => void response.writeHead(400).end(`no such hook ${"x".repeat(100_000)}`));
   const { message, detail } = await errorOf(call());
   expect(message).toBe("127.0.0.1 answered 400.");
-  expect(detail!.said).toMatch(/^no such hook x{287}$/);
+  expect(detail!.receiverSaid).toMatch(/^no such hook x{287}$/);
 });
 
 test.each<[string, Respond]>([
@@ -123,12 +126,12 @@ test.each<[string, Respond]>([
       setImmediate(() => response.destroy());
     },
   ],
-])("a 200 with %s body has taken the result", async (_, respond) => {
+])("a receiver that answers 200 with %s body has taken the result", async (_, respond) => {
   receiver.respond(respond);
   await call();
 });
 
-test("a receiver that hangs is left when the lease is lost", async () => {
+test("the call to a receiver that hangs ends when the lease is lost", async () => {
   const lease = new AbortController();
   receiver.respond(() => lease.abort(new Error("the lease is lost")));
   await expect(call({ given: { signal: lease.signal } })).rejects.toThrow("the lease is lost");
@@ -141,4 +144,44 @@ test("an address in the home network that is not listed is refused", async () =>
     createCallback({ outbound, destinations: [], clock })(delivery({ callback: url }), url),
   );
   expect(error).toMatchObject({ code: "address_refused", retry: false });
+});
+
+const key = (fill: number) => `whsec_${Buffer.alloc(24, fill).toString("base64")}`;
+
+test("the reference implementation verifies what we sign, whatever the body", () => {
+  fc.assert(
+    fc.property(
+      fc.json(),
+      fc.string(),
+      fc.uint8Array({ minLength: 24, maxLength: 64 }),
+      (json, job, bytes) => {
+        const id = deliveryId(job, { callback: "https://a.b/" });
+        const whsec = `whsec_${Buffer.from(bytes).toString("base64")}`;
+        const headers = webhookHeaders({ id, at: Date.now(), body: json, secrets: [secret(whsec)] });
+        expect(new Webhook(whsec).verify(json, headers)).toEqual(JSON.parse(json));
+        expect(() => new Webhook(whsec).verify(`${json} `, headers)).toThrow("No matching signature");
+      },
+    ),
+  );
+});
+
+test("while a secret rotates, the old and the new one both verify, and no other", () => {
+  const headers = webhookHeaders({
+    id: "a",
+    at: Date.now(),
+    body: "{}",
+    secrets: [secret(key(1)), secret(key(2))],
+  });
+  expect(headers["webhook-signature"]!.split(" ")).toHaveLength(2);
+  for (const whsec of [key(1), key(2)]) expect(new Webhook(whsec).verify("{}", headers)).toEqual({});
+  expect(() => new Webhook(key(3)).verify("{}", headers)).toThrow("No matching signature");
+});
+
+test("without a secret there is an id and a time, and no signature", () => {
+  const headers = webhookHeaders({ id: "a", at: 1_700_000_000_999, body: "{}", secrets: [] });
+  expect(headers).toEqual({
+    "content-type": "application/json",
+    "webhook-id": "a",
+    "webhook-timestamp": "1700000000",
+  });
 });

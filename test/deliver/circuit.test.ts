@@ -1,4 +1,4 @@
-// A receiver that is dead costs no job its time, and nobody else anything.
+// A receiver that is down costs no job its time and does not affect other receivers.
 import { expect, test } from "vitest";
 import { Circuits } from "../../worker/deliver/circuit.ts";
 import { KamadoError } from "../../worker/errors.ts";
@@ -7,8 +7,8 @@ import { FakeClock } from "../fakes/clock.ts";
 import { errorOf } from "./deliveries.ts";
 
 const failure = (status?: number) =>
-  new KamadoError("delivery_failed", "down", { detail: status === undefined ? {} : { status } });
-const refusal = new KamadoError("delivery_rejected", "no", { detail: { status: 404 } });
+  new KamadoError("delivery_failed", "down", { detail: status === undefined ? {} : { httpStatus: status } });
+const refusal = new KamadoError("delivery_rejected", "no", { detail: { httpStatus: 404 } });
 
 function rig() {
   const clock = new FakeClock();
@@ -34,33 +34,33 @@ const fail = async ({ run }: ReturnType<typeof rig>, times: number, error = fail
   for (let i = 0; i < times; i++) await run("a", error);
 };
 
-test("after five failures in a row it is left alone, and says for how long", async () => {
+test("after five failures in a row nothing is sent for a while, and the error says for how long", async () => {
   const one = rig();
   await fail(one, 5);
-  expect((await one.run("a", null))?.detail).toEqual({ retryAfterMs: 30_000, untried: true });
+  expect((await one.run("a", null))?.detail).toEqual({ retryAfterMs: 30_000, heldBack: true });
   expect(one.tried()).toBe(5);
 });
 
-test("others are not touched", async () => {
+test("other receivers are not affected", async () => {
   const one = rig();
   await fail(one, 5);
   expect(await one.run("b", null)).toBeNull();
 });
 
-test("then one delivery probes it while the others go on waiting; when it works everybody may", async () => {
+test("then one delivery probes it while the others are still held back; if it works, the circuit closes", async () => {
   const one = rig();
   await fail(one, 5);
   await one.clock.advance(30_000);
   const gate = Promise.withResolvers<void>();
   const probe = one.circuits.run("a", () => gate.promise);
-  expect((await one.run("a", null))?.detail?.untried).toBe(true);
+  expect((await one.run("a", null))?.detail?.heldBack).toBe(true);
   gate.resolve();
   await probe;
   expect(await one.run("a", null)).toBeNull();
   expect(one.circuits.size).toBe(0);
 });
 
-test("a probe that fails opens it for twice as long, up to ten minutes", async () => {
+test("a probe that fails keeps it open for twice as long, up to ten minutes", async () => {
   const one = rig();
   await fail(one, 5);
   const waits: unknown[] = [];
@@ -73,7 +73,7 @@ test("a probe that fails opens it for twice as long, up to ten minutes", async (
   expect(waits).toEqual([30, 60, 120, 240, 480, 600, 600]);
 });
 
-test("a last try is made whatever the circuit says", async () => {
+test("a last try is made even if the circuit is open", async () => {
   const one = rig();
   await fail(one, 5);
   expect(await one.run("a", null, true)).toBeNull();
@@ -81,9 +81,9 @@ test("a last try is made whatever the circuit says", async () => {
 
 test.each([
   ["a refusal of one delivery", refusal],
-  ["a plea for patience", failure(429)],
+  ["a request to wait", failure(429)],
   ["a success", null],
-])("%s shows that it is alive: failures before it do not count", async (_, answer) => {
+])("%s shows that it works: failures before it do not count", async (_, answer) => {
   const one = rig();
   await fail(one, 4);
   await one.run("a", answer);
@@ -92,13 +92,13 @@ test.each([
   expect(one.tried()).toBe(10);
 });
 
-test("a stop in the middle says nothing about the receiver", async () => {
+test("a worker that stops in the middle says nothing about the receiver", async () => {
   const one = rig();
   await fail(one, 5, new KamadoError("stopping", "the worker stops"));
   expect(await one.run("a", null)).toBeNull();
 });
 
-test("receivers named by jobs do not pile up", async () => {
+test("the number of remembered receivers is bounded", async () => {
   const { circuits } = rig();
   for (let i = 0; i < 1_200; i++)
     await errorOf(circuits.run(`https://${i}.example`, () => Promise.reject(failure())));

@@ -1,5 +1,4 @@
-// Deliveries for the tests of their kinds: a result of a job, going somewhere.
-
+// Makes deliveries for the tests: a result of a job, for some destination.
 import { expect } from "vitest";
 import type { Delivery } from "../../worker/deliver/deliver.ts";
 import type { KamadoError } from "../../worker/errors.ts";

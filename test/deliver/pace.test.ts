@@ -6,7 +6,7 @@ import { FakeClock } from "../fakes/clock.ts";
 import { known } from "../fakes/known.ts";
 import { errorOf } from "./deliveries.ts";
 
-/** Starts `count` deliveries that wait to be let go. */
+/** Starts `count` deliveries that wait until `letGo`. */
 function start(pace: Pace, to: Destination, count: number, signal?: AbortSignal) {
   const gate = Promise.withResolvers<void>();
   const seen = { made: 0, running: 0, peak: 0 };
@@ -24,11 +24,9 @@ const make = (
   clock = new FakeClock(),
 ) => new Pace({ destinations, clock });
 const asking = (status: number, retryAfterMs?: number) => () =>
-  Promise.reject(
-    new KamadoError("delivery_failed", "no", { detail: { status, ...(retryAfterMs && { retryAfterMs }) } }),
-  );
+  Promise.reject(new KamadoError("delivery_failed", "no", { detail: { httpStatus: status, retryAfterMs } }));
 
-test("eight at a time to one origin, and other origins do not wait for it", async () => {
+test("one origin gets eight deliveries at a time, and others do not wait for it", async () => {
   const pace = make();
   const one = start(pace, { callback: "https://a.example/x" }, 12);
   const other = start(pace, { rest: "https://b.example/" }, 1);
@@ -38,7 +36,7 @@ test("eight at a time to one origin, and other origins do not wait for it", asyn
   expect(one.seen).toMatchObject({ made: 12, peak: 8 });
 });
 
-test("as many as the destinations file says", async () => {
+test("a receiver gets as many at a time as the destinations file says", async () => {
   const pace = make([known("https://a.example/slow", { maxConcurrent: 2, maxPerSecond: 1_000 })]);
   const slow = start(pace, { callback: "https://a.example/slow/1" }, 3);
   const rest = start(pace, { callback: "https://a.example/fast" }, 3);
@@ -48,7 +46,7 @@ test("as many as the destinations file says", async () => {
   expect(slow.seen).toMatchObject({ made: 3, peak: 2 });
 });
 
-test("one that waits in line leaves at once when its lease is lost, and is never made", async () => {
+test("a delivery that waits for its turn is given up at once when its lease is lost, and is never sent", async () => {
   const pace = make([known("https://a.example/", { maxConcurrent: 1 })]);
   const to = { callback: "https://a.example/" };
   const first = start(pace, to, 1);
@@ -57,12 +55,12 @@ test("one that waits in line leaves at once when its lease is lost, and is never
   lease.abort(new Error("the lease is lost"));
   await expect(waiting.all).rejects.toThrow("the lease is lost");
   first.letGo();
-  // The line moves past the one that left.
+  // The next delivery gets its turn.
   await pace.run(to, undefined, async () => {});
   expect(waiting.seen.made).toBe(0);
 });
 
-test("a destination that asks for quiet gets it; then deliveries go on", async () => {
+test("a receiver that asks for a pause gets it; then deliveries go on", async () => {
   const clock = new FakeClock();
   const pace = make([], clock);
   const to = { callback: "https://a.example/" };
@@ -76,7 +74,7 @@ test("a destination that asks for quiet gets it; then deliveries go on", async (
   expect(made).toBe(2);
 });
 
-test("a last try does not heed it", async () => {
+test("a last try ignores the pause", async () => {
   const pace = make();
   const to = { callback: "https://a.example/" };
   await errorOf(pace.run(to, undefined, asking(429, 10_000)));
@@ -85,7 +83,7 @@ test("a last try does not heed it", async () => {
   expect(made).toBe(1);
 });
 
-test("a very long quiet holds for that delivery, but not for its neighbours", async () => {
+test("a very long pause applies to its own delivery, but not to others of the same receiver", async () => {
   const clock = new FakeClock();
   const pace = make([], clock);
   const error = await errorOf(
@@ -96,14 +94,14 @@ test("a very long quiet holds for that delivery, but not for its neighbours", as
   await pace.run({ callback: "https://a.example/2" }, undefined, async () => {});
 });
 
-test("a plain failure is no wish for quiet", async () => {
+test("a failure without Retry-After is no request for a pause", async () => {
   const pace = make();
   const to = { callback: "https://a.example/" };
   await errorOf(pace.run(to, undefined, asking(500)));
   await pace.run(to, undefined, async () => {});
 });
 
-test("destinations that nobody uses any more are forgotten", async () => {
+test("receivers without deliveries are forgotten", async () => {
   const pace = make([known("https://known.example/")]);
   for (let index = 0; index < 50; index++)
     await pace.run({ callback: `https://a${index}.example/` }, undefined, async () => {});

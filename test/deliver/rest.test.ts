@@ -44,7 +44,7 @@ const match = (output: unknown, id = "j1") =>
   carryOut(todoMatch, { id, input: { text: "  牛乳を買った ", todos: [] }, result: { output } });
 
 describe("todo.match", () => {
-  test("patches the todo that is meant, with the sentence as the handler saw it", async () => {
+  test("patches the matching todo, with the sentence as the handler got it", async () => {
     await match({ action: "update", todoId: "7", title: "Buy milk", probability: 0.9 });
     expect(receiver.received[0]).toMatchObject({
       method: "PATCH",
@@ -64,7 +64,7 @@ describe("todo.match", () => {
     expect(receiver.received).toEqual([]);
   });
 
-  test("every try has the same idempotency key, another job another one", async () => {
+  test("every try has the same idempotency key; another job has another one", async () => {
     const output = { action: "create", title: "x", probability: 1 };
     for (const id of ["j1", "j1", "j2"]) await match(output, id);
     const [first, again, other] = receiver.received.map(({ headers }) => headers["idempotency-key"]);
@@ -82,7 +82,7 @@ describe("todo.match", () => {
   );
 });
 
-describe("whatever the handler", () => {
+describe("for every handler", () => {
   const post = () => calling({ method: "POST", url: base, body: {} });
 
   test("a failed result makes no call", async () => {
@@ -90,7 +90,7 @@ describe("whatever the handler", () => {
     expect(receiver.received).toEqual([]);
   });
 
-  test("one without `request` says so", async () => {
+  test("one without `request` is refused with its name", async () => {
     expect(await errorOf(carryOut(callless, {}))).toMatchObject({
       code: "no_request",
       message: expect.stringContaining("test.call"),
@@ -105,14 +105,14 @@ describe("whatever the handler", () => {
     },
   );
 
-  test("a call that cannot be formed is the handler's fault, for good", async () => {
+  test("a call that cannot be formed is refused for good", async () => {
     const broken = calling(() => {
       throw new TypeError("todoId is undefined");
     });
     expect((await errorOf(carryOut(broken, {}))).code).toBe("delivery_rejected");
   });
 
-  test("an output that was too long to carry cannot be carried out", async () => {
+  test("an output that is too long for the delivery is refused", async () => {
     const result = { output: undefined, outputRef: "s3://kamado/results/j1.json" };
     expect((await errorOf(carryOut(post(), { result }))).code).toBe("delivery_rejected");
   });

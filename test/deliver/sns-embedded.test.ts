@@ -28,7 +28,7 @@ afterAll(async () => {
 
 runSuite("SNS on the embedded AWS", topicCases, () => harness, {});
 
-test("who subscribed to the answer yes hears of yes only; a result reaches a queue as well", async () => {
+test("a subscriber to the answer yes gets only yes; a result reaches a queue too", async () => {
   const deliver = createDeliver({
     outbound: createOutbound(),
     topic: harness.topic,

@@ -13,8 +13,8 @@ function fakeHarness(): TopicHarness {
       return arn;
     },
     async subscribe(arn, filter) {
-      const box = topic.subscribe(arn, filter);
-      return { take: async () => box.splice(0) };
+      const inbox = topic.subscribe(arn, filter);
+      return { take: async () => inbox.splice(0) };
     },
   };
 }

@@ -17,7 +17,7 @@ test("the result is the body", async () => {
   expect(queue.messages.map(({ body }) => JSON.parse(body))).toEqual([delivery({ sqs: URL }).result]);
 });
 
-test("a FIFO queue gets the kind as its group, and a second try adds nothing", async () => {
+test("a FIFO queue gets the kind as the group, and a second try adds no message", async () => {
   const queue = new FakeQueue("fake:results", { fifo: true });
   await sending(queue, { url: `${URL}.fifo` });
   await sending(queue, { url: `${URL}.fifo` });
@@ -31,7 +31,7 @@ test.each([
   ["missing_queue", "delivery_rejected"],
 ] as const)("a queue that cannot be reached (%s) is %s", async (health, code) => {
   const error = await errorOf(sending(new FakeQueue("fake:results").next("send", { is: "fail", health })));
-  expect(error).toMatchObject({ code, detail: { health } });
+  expect(error).toMatchObject({ code, detail: { awsFailure: health } });
 });
 
 const LOCAL = "http://127.0.0.1:4566";

@@ -1,21 +1,24 @@
-// Runs an engine inside the test's own process: a real port, the real HTTP side, any backend.
+// An engine inside the test's own process: a real port, the real HTTP server and scheduler, any backend.
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { serve } from "@hono/node-server";
 import OpenAI from "openai";
 import { pino } from "pino";
 import { openScripted } from "../../worker/engine/backends/scripted/open.ts";
-import type { Backend } from "../../worker/engine/generation/backend.ts";
+import type { Backend, Generation } from "../../worker/engine/generation/backend.ts";
 import { Scheduler } from "../../worker/engine/scheduler/scheduler.ts";
 import { createApp } from "../../worker/engine/server/app.ts";
+import { Metrics } from "../../worker/engine/server/metrics.ts";
 
 export type Running = { url: string; scheduler: Scheduler; client: OpenAI; close(): Promise<void> };
 type Options = { slots?: number; maxQueue?: number; stallMs?: number; token?: string };
 
 export async function running(open: () => Promise<Backend>, options: Options = {}): Promise<Running> {
   const { slots = 4, maxQueue = 64, stallMs = 300_000, token } = options;
-  const scheduler = new Scheduler({ slots, maxQueue, stallMs });
-  const app = createApp({ scheduler, log: pino({ level: "silent" }), token });
+  const metrics = new Metrics();
+  const onAnswered: Metrics["answered"] = (...answer) => metrics.answered(...answer);
+  const scheduler = new Scheduler({ slots, maxQueue, stallMs, onAnswered });
+  const app = createApp({ scheduler, metrics, log: pino({ level: "silent" }), token });
   const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -32,6 +35,33 @@ export async function running(open: () => Promise<Backend>, options: Options = {
 export function scripted(script: Record<string, unknown> = {}, options: Options = {}): Promise<Running> {
   const { slots = 4 } = options;
   return running(() => openScripted({ script: JSON.stringify(script), slots }), options);
+}
+
+/** An engine whose backend answers "ok" and keeps what it was asked for. */
+export async function recording(): Promise<Running & { seen: Generation[] }> {
+  const seen: Generation[] = [];
+  const backend: Backend = {
+    info: {
+      backend: "scripted",
+      model: "recorder",
+      contextSize: 100,
+      slots: 4,
+      images: false,
+      thinks: false,
+    },
+    prepare: async (generation) => {
+      seen.push(generation);
+      return {
+        promptTokens: 1,
+        run: async (emit) => {
+          emit({ text: "ok" });
+          return { finish: "stop", promptTokens: 1, cachedTokens: 0, completionTokens: 1 };
+        },
+      };
+    },
+    close: async () => {},
+  };
+  return { ...(await running(async () => backend)), seen };
 }
 
 /** POSTs a body as it stands, for what no client would send. */

@@ -1,110 +1,94 @@
-// An object store in memory whose calls can be made to fail or to wait. It passes the same suite as the real ones.
-
+// A bucket in memory. A test can make its calls fail or wait. It passes the same suite as the real ones.
 import { type Clock, systemClock } from "../../worker/async/clock.ts";
 import { type ErrorCode, KamadoError } from "../../worker/errors.ts";
-import {
-  type Blobs,
-  type Condition,
-  formatAddress,
-  type ObjectAddress,
-} from "../../worker/storage/bucket.ts";
+import { addressOf, type Bucket, type Condition } from "../../worker/storage/bucket.ts";
 
-export type BlobCall = "get" | "put" | "exists" | "putIf" | "remove" | "list";
+export type BucketCall = "get" | "put" | "exists" | "putIf" | "remove" | "list";
 
-/** What goes wrong with one call: it fails with a code, with or without having happened, or it takes long. */
-export type BlobFault = { is: "fail" | "drop"; code?: ErrorCode } | { is: "delay"; ms: number };
+/** What goes wrong with one call: `fail` before it has an effect, `drop` after it, or a delay. */
+export type BucketFault = { is: "fail" | "drop"; code?: ErrorCode } | { is: "delay"; ms: number };
 
 type StoredObject = { bytes: Uint8Array; contentType: string; etag: string; modified: number };
 
-export class FakeBlobs implements Blobs {
+export class FakeBucket implements Bucket {
+  readonly name: string;
   /** By address, `s3://bucket/key`. */
   readonly objects = new Map<string, StoredObject>();
-  readonly calls: Record<BlobCall, number> = { get: 0, put: 0, exists: 0, putIf: 0, remove: 0, list: 0 };
-  /** A store that takes conditional writes for plain ones, when a test says so. */
+  readonly calls: Record<BucketCall, number> = { get: 0, put: 0, exists: 0, putIf: 0, remove: 0, list: 0 };
+  /** Whether this store ignores conditions and writes anyway. */
   ignoresConditions = false;
+  /** Whether there is no such bucket. */
+  isMissing = false;
   #writes = 0;
-  readonly #faults: { call: BlobCall; fault: BlobFault }[] = [];
+  readonly #faults: { call: BucketCall; fault: BucketFault }[] = [];
   readonly #clock: Clock;
-  readonly #buckets: ReadonlySet<string>;
 
-  constructor({
-    buckets = ["kamado"],
-    clock = systemClock,
-  }: { buckets?: readonly string[]; clock?: Clock } = {}) {
-    this.#buckets = new Set(buckets);
+  constructor({ name = "kamado", clock = systemClock }: { name?: string; clock?: Clock } = {}) {
+    this.name = name;
     this.#clock = clock;
   }
 
-  /** The next call of this kind goes wrong so; several faults wait in line. */
-  next(call: BlobCall, fault: BlobFault): this {
+  /** Makes the next call of this kind go wrong; several faults apply one after another. */
+  next(call: BucketCall, fault: BucketFault): this {
     this.#faults.push({ call, fault });
     return this;
   }
 
-  get(address: ObjectAddress, options: { maxBytes: number; signal?: AbortSignal }) {
+  get(key: string, options: { maxBytes: number; signal?: AbortSignal }) {
     return this.#run("get", options.signal, () => {
-      const found = this.objects.get(formatAddress(address));
-      if (!found)
-        throw new KamadoError("object_not_found", `${formatAddress(address)}: there is no such object.`);
+      const address = addressOf(this, key);
+      const found = this.objects.get(address);
+      if (!found) throw new KamadoError("object_not_found", `${address}: there is no such object.`);
       if (found.bytes.length > options.maxBytes)
-        throw new KamadoError(
-          "input_too_large",
-          `${formatAddress(address)}: the limit is ${options.maxBytes}.`,
-        );
+        throw new KamadoError("input_too_large", `${address}: the limit is ${options.maxBytes}.`);
       const { bytes, contentType, etag, modified } = found;
       return { bytes: bytes.slice(), contentType, etag, ageMs: this.#clock.wall() - modified };
     });
   }
 
-  put(
-    address: ObjectAddress,
-    body: string | Uint8Array,
-    options: { contentType: string; signal?: AbortSignal },
-  ) {
+  put(key: string, body: string | Uint8Array, options: { contentType: string; signal?: AbortSignal }) {
     return this.#run("put", options.signal, () => {
-      this.#write(address, body, options.contentType);
+      this.#write(key, body, options.contentType);
     });
   }
 
-  putIf(address: ObjectAddress, body: string, condition: Condition): Promise<string | null> {
+  putIf(key: string, body: string, condition: Condition): Promise<string | null> {
     return this.#run("putIf", undefined, () => {
-      const etag = this.objects.get(formatAddress(address))?.etag;
+      const etag = this.objects.get(addressOf(this, key))?.etag;
       const holds = condition === "absent" ? etag === undefined : etag === condition.etag;
-      return holds || this.ignoresConditions ? this.#write(address, body, "application/json") : null;
+      return holds || this.ignoresConditions ? this.#write(key, body, "application/json") : null;
     });
   }
 
-  remove(addresses: readonly ObjectAddress[]): Promise<void> {
+  remove(keys: readonly string[]): Promise<void> {
     return this.#run("remove", undefined, () => {
-      for (const address of addresses) this.objects.delete(formatAddress(address));
+      for (const key of keys) this.objects.delete(addressOf(this, key));
     });
   }
 
-  list(bucket: string, prefix: string) {
+  list(prefix: string) {
     return this.#run("list", undefined, () => {
-      const from = formatAddress({ bucket, key: prefix });
-      const found = [...this.objects].filter(([address]) => address.startsWith(from));
-      return found.map(([address, { modified }]) => ({
-        key: address.slice(`s3://${bucket}/`.length),
-        modified,
-      }));
+      const [root, from] = [addressOf(this, ""), addressOf(this, prefix)];
+      return [...this.objects]
+        .filter(([address]) => address.startsWith(from))
+        .map(([address, { modified }]) => ({ key: address.slice(root.length), modified }));
     });
   }
 
-  #write(address: ObjectAddress, body: string | Uint8Array, contentType: string): string {
-    if (!this.#buckets.has(address.bucket))
-      throw new KamadoError("storage_unavailable", `${formatAddress(address)}: there is no such bucket.`);
+  exists(key: string): Promise<boolean> {
+    return this.#run("exists", undefined, () => this.objects.has(addressOf(this, key)));
+  }
+
+  #write(key: string, body: string | Uint8Array, contentType: string): string {
+    const address = addressOf(this, key);
+    if (this.isMissing) throw new KamadoError("storage_unavailable", `${address}: there is no such bucket.`);
     const bytes = Uint8Array.from(Buffer.from(body));
     const etag = `"${++this.#writes}"`;
-    this.objects.set(formatAddress(address), { bytes, contentType, etag, modified: this.#clock.wall() });
+    this.objects.set(address, { bytes, contentType, etag, modified: this.#clock.wall() });
     return etag;
   }
 
-  exists(address: ObjectAddress): Promise<boolean> {
-    return this.#run("exists", undefined, () => this.objects.has(formatAddress(address)));
-  }
-
-  async #run<T>(call: BlobCall, signal: AbortSignal | undefined, act: () => T): Promise<T> {
+  async #run<T>(call: BucketCall, signal: AbortSignal | undefined, act: () => T): Promise<T> {
     this.calls[call] += 1;
     const index = this.#faults.findIndex((one) => one.call === call);
     const fault = index < 0 ? undefined : this.#faults.splice(index, 1)[0]!.fault;
@@ -113,7 +97,7 @@ export class FakeBlobs implements Blobs {
     const failure = () =>
       new KamadoError(
         (fault as { code?: ErrorCode }).code ?? "storage_unavailable",
-        "the fake store is told to fail",
+        "the fake bucket fails because the test says so",
       );
     if (fault?.is === "fail") throw failure();
     const answer = act();

@@ -1,21 +1,21 @@
-// A queue in memory with SQS's meaning, on a clock of the test's choosing; its calls can be made to fail, to be lost
-// on the way back, or to take long. It passes the same suite as the real ones.
+// A queue in memory that acts like SQS, on a clock of the test's choice. A test can make its calls fail, lose their answer or take
+// long. It passes the same suite as the real ones.
 import { type Clock, systemClock } from "../../worker/async/clock.ts";
-import type { Letter, LetterQueue } from "../../worker/dead-letters/dead-letter-queue.ts";
-import { KamadoError } from "../../worker/errors.ts";
-import { type EntryResult, ID_ATTRIBUTE, type Message, type QueueHealth } from "../../worker/queue/queue.ts";
+import type { DeadLetterQueue, DeadMessage } from "../../worker/dead-letters/dead-letter-queue.ts";
+import { type AwsFailure, KamadoError } from "../../worker/errors.ts";
+import { type EntryResult, ID_ATTRIBUTE, type Message } from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send";
 
 /** What goes wrong with one call. */
 export type Fault =
-  /** Nothing happens, and the caller is told. */
-  | { is: "fail"; health?: QueueHealth }
-  /** It happens, but the answer is lost: the caller is told that it failed. */
+  /** It has no effect, and the caller gets an error. */
+  | { is: "fail"; health?: AwsFailure }
+  /** It has its effect, but the answer is lost: the caller gets an error. */
   | { is: "drop" }
-  /** It happens after so long. */
+  /** It takes so long. */
   | { is: "delay"; ms: number }
-  /** Of a batch, these entries fail, by their place. */
+  /** These entries of a batch fail, by their index. */
   | { is: "entries"; fail: readonly number[] };
 
 type Stored = Omit<Message, "receipt" | "sentAt" | "queue"> & {
@@ -28,15 +28,15 @@ type Stored = Omit<Message, "receipt" | "sentAt" | "queue"> & {
 
 export type FakeQueueOptions = {
   clock?: Clock;
-  /** A FIFO queue: one message of a group at a time, in order, duplicates dropped. */
+  /** A FIFO queue: one message of a group at a time, in order; duplicates are dropped. */
   fifo?: boolean;
-  /** Where messages go that were received more often than this. */
+  /** Where messages go that were received more often. */
   dead?: { queue: FakeQueue; maxReceiveCount: number };
 };
 
 const BODY_LIMIT = 1024 * 1024;
 
-export class FakeQueue implements LetterQueue {
+export class FakeQueue implements DeadLetterQueue {
   readonly url: string;
   readonly #clock: Clock;
   readonly #options: FakeQueueOptions;
@@ -47,7 +47,7 @@ export class FakeQueue implements LetterQueue {
   #serial = 0;
   /** How often each call was made. */
   readonly calls: Record<Call, number> = { receive: 0, extend: 0, remove: 0, send: 0 };
-  /** A queue that does not exist, when a test says so. */
+  /** Whether there is no such queue. */
   missing = false;
 
   constructor(url: string, options: FakeQueueOptions = {}) {
@@ -56,7 +56,7 @@ export class FakeQueue implements LetterQueue {
     this.#clock = options.clock ?? systemClock;
   }
 
-  /** The next call of this kind goes wrong so; several faults wait in line. */
+  /** Makes the next call of this kind go wrong; several faults apply one after another. */
   next(call: Call, fault: Fault): this {
     this.#faults.push({ call, fault });
     return this;
@@ -67,12 +67,12 @@ export class FakeQueue implements LetterQueue {
     return this.#messages;
   }
 
-  /** Takes a message from whoever holds it, as if its visibility had run out. */
+  /** Takes a message from the worker that has it, as if its visibility had ended. */
   takeAway(id: string): void {
     for (const message of this.#messages.filter((one) => one.id === id)) this.#hide(message, 0);
   }
 
-  async receive(options: Parameters<LetterQueue["receive"]>[0]): Promise<Message[]> {
+  async receive(options: Parameters<DeadLetterQueue["receive"]>[0]): Promise<Message[]> {
     const messages = await this.#receive(options);
     return messages.map(({ attributes, ...message }) => ({
       ...message,
@@ -80,7 +80,7 @@ export class FakeQueue implements LetterQueue {
     }));
   }
 
-  #receive(options: Parameters<LetterQueue["receive"]>[0]): Promise<Letter[]> {
+  #receive(options: Parameters<DeadLetterQueue["receive"]>[0]): Promise<DeadMessage[]> {
     return this.#throwing("receive", async () => {
       const end = this.#clock.now() + options.waitSeconds * 1_000;
       for (;;) {
@@ -93,8 +93,8 @@ export class FakeQueue implements LetterQueue {
     });
   }
 
-  /** As a person's command sees it, with the attributes. */
-  receiveLetters({ visibilitySeconds }: { visibilitySeconds: number }): Promise<Letter[]> {
+  /** As `kamado dead` receives it, with the attributes. */
+  receiveDead({ visibilitySeconds }: { visibilitySeconds: number }): Promise<DeadMessage[]> {
     return this.#receive({ max: 10, waitSeconds: 0, visibilitySeconds });
   }
 
@@ -111,7 +111,7 @@ export class FakeQueue implements LetterQueue {
       const message = this.#held(receipt);
       this.#messages = this.#messages.filter((one) => one !== message);
       this.#notify();
-      // A receipt that was ours once deletes nothing and is no error, as in SQS.
+      // A receipt that was valid once deletes nothing and is no error, as in SQS.
       return message || receipt.startsWith(this.url) ? "ok" : "lost";
     });
   }
@@ -152,7 +152,7 @@ export class FakeQueue implements LetterQueue {
     this.#notify();
   }
 
-  /** What may be received now: not hidden, first of its group, and not received too often. */
+  /** What can be received now: not hidden, first of its group, and not received too often. */
   #visible(): Stored[] {
     const now = this.#clock.now();
     const { dead, fifo } = this.#options;
@@ -163,7 +163,7 @@ export class FakeQueue implements LetterQueue {
       }
     const free = this.#messages.filter((one) => one.hiddenUntil <= now);
     if (!fifo) return free;
-    // One batch may hold several of a group, in order; none comes while an earlier one is hidden.
+    // One batch may have several messages of a group, in order; none while an earlier one is hidden.
     const isHidden = (one: Stored) => one.hiddenUntil > now;
     return free.filter((one, _, all) =>
       this.#messages
@@ -172,7 +172,7 @@ export class FakeQueue implements LetterQueue {
     );
   }
 
-  #lease(message: Stored, seconds: number): Letter {
+  #lease(message: Stored, seconds: number): DeadMessage {
     message.receipt = `${this.url}#${++this.#serial}`;
     message.receiveCount += 1;
     message.hiddenUntil = this.#clock.now() + seconds * 1_000;
@@ -196,7 +196,7 @@ export class FakeQueue implements LetterQueue {
     this.#wake = Promise.withResolvers();
   }
 
-  /** Until a call changed the queue, a hidden message came back, or `ms` are over. */
+  /** Resolves when a call has changed the queue, a hidden message is visible again, or `ms` are over. */
   async #somethingMayHaveChanged(ms: number): Promise<void> {
     const now = this.#clock.now();
     const due = this.#messages.map(({ hiddenUntil }) => hiddenUntil - now).filter((left) => left > 0);
@@ -235,5 +235,7 @@ export class FakeQueue implements LetterQueue {
   }
 }
 
-const unavailable = (health: QueueHealth) =>
-  new KamadoError("queue_unavailable", `the fake queue is told to fail: ${health}`, { detail: { health } });
+const unavailable = (awsFailure: AwsFailure) =>
+  new KamadoError("queue_unavailable", `the fake queue fails because the test says so: ${awsFailure}`, {
+    detail: { awsFailure },
+  });

@@ -1,5 +1,5 @@
-// Topics in memory with SNS's meaning: subscribers, filters on attributes, FIFO deduplication. It passes the same suite as
-// the real ones, and its next publish can be made to fail.
+// Topics in memory that act like SNS: subscribers, filters on attributes, FIFO deduplication. A test can make the next publish
+// fail. It passes the same suite as the real ones.
 import { checkSize, isFifo, type Topic } from "../../worker/deliver/sns.ts";
 import { KamadoError } from "../../worker/errors.ts";
 
@@ -9,7 +9,7 @@ export type Filter = Record<string, string[]>;
 export class FakeTopic implements Topic {
   readonly #topics = new Map<
     string,
-    { inboxes: { filter: Filter; box: Published[] }[]; seen: Set<string> }
+    { inboxes: { filter: Filter; inbox: Published[] }[]; seen: Set<string> }
   >();
   readonly #faults: KamadoError[] = [];
 
@@ -17,11 +17,11 @@ export class FakeTopic implements Topic {
     this.#topics.set(arn, { inboxes: [], seen: new Set() });
   }
 
-  /** What is published from now on and passes the filter. */
+  /** Collects what is published from now on and passes the filter. */
   subscribe(arn: string, filter: Filter = {}): Published[] {
-    const box: Published[] = [];
-    this.#topics.get(arn)!.inboxes.push({ filter, box });
-    return box;
+    const inbox: Published[] = [];
+    this.#topics.get(arn)!.inboxes.push({ filter, inbox });
+    return inbox;
   }
 
   next(fault: KamadoError): this {
@@ -43,6 +43,6 @@ export class FakeTopic implements Topic {
     if (fifo) topic.seen.add(fifo.deduplicationId);
     const passes = (filter: Filter) =>
       Object.entries(filter).every(([name, values]) => values.includes(attributes[name] ?? ""));
-    for (const { filter, box } of topic.inboxes) if (passes(filter)) box.push({ message, attributes });
+    for (const { filter, inbox } of topic.inboxes) if (passes(filter)) inbox.push({ message, attributes });
   }
 }

@@ -173,7 +173,7 @@ describe("what is no picture is refused by what it is", () => {
     [svg, "an SVG"],
     ["<!doctype html><p>", "a web page"],
     ["PK\x03\x04....", "a ZIP archive"],
-    ["\0\0\0\x14ftypisom\0\0\0\0mp42", "a film"],
+    ["\0\0\0\x14ftypisom\0\0\0\0mp42", "a video"],
     ["\0\x01\x02\x03", "unknown binary data"],
   ])("%j is %s", async ([bytes, looksLike]) => {
     const error = await refusal(Buffer.from(bytes!, "latin1"));

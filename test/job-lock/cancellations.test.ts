@@ -1,16 +1,16 @@
-// `kamado cancel ID`: a job can be taken back before it comes, while it waits and while it runs; not when it has ended.
+// A job can be canceled before it arrives, while it waits and while it runs, but not after it has ended.
 import { expect, test } from "vitest";
 import { cancelJob } from "../../worker/job-lock/cancellations.ts";
 import { createResults } from "../../worker/storage/results.ts";
 import { createRig, type Rig } from "../rig.ts";
 
 const cancel = (rig: Rig, id: string) => {
-  const results = createResults({ blobs: rig.blobs, bucket: "kamado" });
-  return cancelJob(id, { blobs: rig.blobs, bucket: "kamado", results, clock: rig.clock });
+  const results = createResults(rig.bucket);
+  return cancelJob(id, { bucket: rig.bucket, results, clock: rig.clock });
 };
-const marks = (rig: Rig) => [...rig.blobs.objects.keys()].filter((key) => /cancel\/[^.]/.test(key));
+const cancellations = (rig: Rig) => [...rig.bucket.objects.keys()].filter((key) => /cancel\/[^.]/.test(key));
 
-test("a job that runs is stopped within seconds; its sender is told, and it does not come back", async () => {
+test("a job that runs is stopped within seconds; its sender gets the result, and it does not run again", async () => {
   const rig = createRig();
   await rig.send("a");
   rig.consumer.start();
@@ -22,10 +22,10 @@ test("a job that runs is stopped within seconds; its sender is told, and it does
   expect(rig.deliveries.map(({ result }) => result.status)).toEqual(["canceled"]);
   expect(rig.endOf("a")).toMatchObject({ outcome: "canceled", ending: "delete" });
   expect(rig.queue.messages).toEqual([]);
-  expect(marks(rig)).toEqual([]);
+  expect(cancellations(rig)).toEqual([]);
 });
 
-test("a job that is not there yet is canceled when it comes, without a run", async () => {
+test("a job that has not arrived yet is canceled when it arrives, without a run", async () => {
   const rig = createRig();
   rig.consumer.start();
   expect(await cancel(rig, "later")).toMatchObject({ is: "waiting" });
@@ -38,11 +38,11 @@ test("a job that is not there yet is canceled when it comes, without a run", asy
   expect(rig.queue.messages).toHaveLength(1);
 });
 
-test("a store that is slow at the wrong moment does not make a worker deaf", async () => {
+test("a store that is slow at a bad moment does not stop a worker from noticing a cancel", async () => {
   const rig = createRig();
-  rig.blobs.next("get", { is: "fail" });
-  rig.blobs.next("putIf", { is: "fail" });
-  rig.blobs.next("get", { is: "delay", ms: 300 });
+  rig.bucket.next("get", { is: "fail" });
+  rig.bucket.next("putIf", { is: "fail" });
+  rig.bucket.next("get", { is: "delay", ms: 300 });
   await rig.send("a");
   rig.consumer.start();
   await rig.clock.advance(60_000);
@@ -51,27 +51,27 @@ test("a store that is slow at the wrong moment does not make a worker deaf", asy
   expect(rig.run("a").signal.aborted).toBe(true);
 });
 
-test("a worker that stops before it could write the end down leaves the cancel to the next one", async () => {
+test("a worker that stops before it could store the result leaves the cancel to the next one", async () => {
   const rig = createRig();
   await rig.send("a");
   rig.consumer.start();
   await rig.clock.advance(5_000);
   await cancel(rig, "a");
-  for (let i = 0; i < 5; i++) rig.blobs.next("put", { is: "fail" });
+  for (let i = 0; i < 5; i++) rig.bucket.next("put", { is: "fail" });
   await rig.clock.advance(4_000);
   const stopped = rig.consumer.stop(0);
   await rig.clock.advance(30_000);
   await stopped;
   expect(rig.stored("a")).toBeNull();
-  const { clock, queue, blobs, dead } = rig;
-  const next = createRig({ shared: { clock, queue, blobs, dead } });
+  const { clock, queue, bucket, dead } = rig;
+  const next = createRig({ shared: { clock, queue, bucket, dead } });
   next.consumer.start();
   await clock.advance(120_000);
   expect(next.runs).toEqual([]);
   expect(next.stored("a")?.status).toBe("canceled");
 });
 
-test("one that waits behind others is canceled when its turn comes", async () => {
+test("a job that waits behind others is canceled when its turn comes", async () => {
   const rig = createRig({ slots: 1, prefetch: 3 });
   for (const name of ["long", "next"]) await rig.send(name);
   rig.consumer.start();
@@ -84,16 +84,16 @@ test("one that waits behind others is canceled when its turn comes", async () =>
   expect(rig.stored("next")?.status).toBe("canceled");
 });
 
-test("one that has ended keeps its result", async () => {
+test("a job that has ended keeps its result", async () => {
   const rig = createRig();
   await rig.send("a");
   rig.consumer.start();
   await rig.complete("a");
   expect(await cancel(rig, "a")).toEqual({ is: "ended", status: "succeeded" });
-  expect(marks(rig)).toEqual([]);
+  expect(cancellations(rig)).toEqual([]);
 });
 
-test("a mark nobody came for is forgotten after 14 days", async () => {
+test("a cancel of a job that never came is forgotten after 14 days", async () => {
   const rig = createRig();
   await cancel(rig, "never");
   await rig.clock.advance(15 * 24 * 3_600_000);
@@ -101,32 +101,32 @@ test("a mark nobody came for is forgotten after 14 days", async () => {
   rig.consumer.start();
   await rig.complete("never");
   expect(rig.stored("never")?.status).toBe("succeeded");
-  expect(marks(rig)).toEqual([]);
+  expect(cancellations(rig)).toEqual([]);
 });
 
-test("all running jobs together are worth one look every few seconds, and none when nothing runs", async () => {
+test("a worker checks once every few seconds for all its jobs, and not at all when nothing runs", async () => {
   const rig = createRig({ slots: 5, prefetch: 0 });
   for (const name of ["a", "b", "c", "d", "e"]) await rig.send(name);
   rig.consumer.start();
   await rig.clock.advance(100);
-  const before = rig.blobs.calls.get;
+  const before = rig.bucket.calls.get;
   await rig.clock.advance(30_000);
-  expect(rig.blobs.calls.get - before).toBeLessThanOrEqual(10);
-  // Once for the cancel marks, once at the start for what dead workers left.
-  expect(rig.blobs.calls.list).toBe(2);
+  expect(rig.bucket.calls.get - before).toBeLessThanOrEqual(10);
+  // Once for the cancellations, once at the start for the locks of dead workers.
+  expect(rig.bucket.calls.list).toBe(2);
   for (const run of rig.runs) run.finish();
   await rig.clock.advance(10_000);
-  const after = rig.blobs.calls.get;
+  const after = rig.bucket.calls.get;
   await rig.clock.advance(60_000);
-  expect(rig.blobs.calls.get).toBe(after);
+  expect(rig.bucket.calls.get).toBe(after);
 });
 
-test("a store that cannot be looked into cancels nothing", async () => {
+test("a store that cannot be read cancels nothing", async () => {
   const rig = createRig();
   await rig.send("a");
   rig.consumer.start();
   await rig.clock.advance(10);
-  for (let i = 0; i < 5; i++) rig.blobs.next("get", { is: "fail" });
+  for (let i = 0; i < 5; i++) rig.bucket.next("get", { is: "fail" });
   await rig.clock.advance(12_000);
   rig.run("a").finish();
   await rig.clock.advance(1_000);

@@ -1,74 +1,36 @@
-// A job that kills the engine costs itself, and nobody who only ran beside it.
+// A job that kills the engine fails; jobs that only ran beside it do not.
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import {
   count,
   type Deaths,
-  isPoison,
+  killsEngine,
   mustRunAlone,
   NO_DEATHS,
 } from "../../worker/job-lock/engine-deaths.ts";
-import { Quarantine } from "../../worker/runner/quarantine.ts";
-import { settled } from "../fakes/clock.ts";
 import { createRig, type Rig } from "../rig.ts";
 
-describe("whom the engine's deaths are laid to", () => {
-  test.each<[string, boolean[], { alone: boolean; poison: boolean }]>([
-    ["nobody at first", [], { alone: false, poison: false }],
-    ["one death says nothing", [false], { alone: false, poison: false }],
-    ["after two a job runs alone", [false, false], { alone: true, poison: false }],
-    ["a third, alone, says who it was", [false, false, true], { alone: true, poison: true }],
-    ["three beside others say nothing more than two", [false, false, false], { alone: true, poison: false }],
-  ])("%s", (_, deaths, { alone, poison }) => {
+describe("which job is blamed for the engine's deaths", () => {
+  test.each<[string, boolean[], { alone: boolean; kills: boolean }]>([
+    ["none at first", [], { alone: false, kills: false }],
+    ["one death shows nothing", [false], { alone: false, kills: false }],
+    ["after two a job runs alone", [false, false], { alone: true, kills: false }],
+    ["a third, alone, shows that this job is the cause", [false, false, true], { alone: true, kills: true }],
+    ["three beside others show no more than two", [false, false, false], { alone: true, kills: false }],
+  ])("%s", (_, deaths, { alone, kills }) => {
     const counted = deaths.reduce<Deaths>(count, NO_DEATHS);
-    expect([mustRunAlone(counted), isPoison(counted)]).toEqual([alone, poison]);
+    expect([mustRunAlone(counted), killsEngine(counted)]).toEqual([alone, kills]);
   });
 });
 
-describe("alone", () => {
-  const never = new AbortController().signal;
-
-  test("means that the others have left, and that nobody comes in", async () => {
-    const quarantine = new Quarantine();
-    const inside: string[] = [];
-    const leave = await quarantine.enter(false, never);
-    const suspect = quarantine.enter(true, never).then((gone) => {
-      inside.push("suspect");
-      return gone;
-    });
-    const later = quarantine.enter(false, never).then(() => inside.push("later"));
-    await settled();
-    expect(inside).toEqual([]);
-    leave();
-    const gone = await suspect;
-    await settled();
-    expect(inside).toEqual(["suspect"]);
-    gone();
-    await later;
-    expect(inside).toEqual(["suspect", "later"]);
-  });
-
-  test("whoever gives up waiting keeps nobody else waiting", async () => {
-    const quarantine = new Quarantine();
-    await quarantine.enter(false, never);
-    const cut = new AbortController();
-    const suspect = quarantine.enter(true, cut.signal);
-    const later = quarantine.enter(false, never);
-    cut.abort(new KamadoError("stopping", "The worker stops."));
-    await expect(suspect).rejects.toMatchObject({ code: "stopping" });
-    await later;
-    await expect(quarantine.enter(false, cut.signal)).rejects.toMatchObject({ code: "stopping" });
-  });
-});
-
-/** What a real engine would do: it dies of `poison` with everything it runs, and answers the rest. */
-async function work(rig: Rig, poison: string): Promise<string[][]> {
+/** Acts as the engine: it dies with everything it runs while it runs the job `deadly`, and answers all others. */
+async function work(rig: Rig, deadly: string): Promise<string[][]> {
   const deaths: string[][] = [];
   const done = new Set<object>();
   for (let round = 0; round < 60; round++) {
     await rig.clock.advance(2_000);
     const running = rig.runs.filter((run) => !done.has(run));
-    const dies = running.some(({ input }) => input.name === poison);
+    const dies = running.some(({ input }) => input.name === deadly);
     if (dies) deaths.push(running.map(({ input }) => input.name).toSorted());
     for (const run of running) {
       done.add(run);
@@ -79,7 +41,7 @@ async function work(rig: Rig, poison: string): Promise<string[][]> {
   return deaths;
 }
 
-test("a poisoned job kills the engine three times, the last time alone; then it is put aside, told and answered", async () => {
+test("a job that kills the engine does so three times, the last time alone; then it fails, is delivered and dead-lettered", async () => {
   const rig = createRig({ slots: 3, prefetch: 3 });
   for (const name of ["bad", "good", "fine"]) await rig.send(name);
   rig.consumer.start();
@@ -92,7 +54,7 @@ test("a poisoned job kills the engine three times, the last time alone; then it 
   expect(rig.deliveries.find(({ job }) => job.id === "bad")?.result.error?.code).toBe("engine_died");
   expect(rig.dead.messages.map(({ body }) => JSON.parse(body).id)).toEqual(["bad"]);
   expect(rig.queue.messages).toEqual([]);
-  expect([...rig.blobs.objects.keys()].filter((key) => /running\/[^.]/.test(key))).toEqual([]);
+  expect([...rig.bucket.objects.keys()].filter((key) => /running\/[^.]/.test(key))).toEqual([]);
 });
 
 test("the deaths are remembered by the next worker", async () => {
@@ -114,7 +76,7 @@ test("the deaths are remembered by the next worker", async () => {
   expect(second.stored("bad")?.error?.code).toBe("engine_died");
 });
 
-test("a job that only met a closed door is no suspect", async () => {
+test("a job that could not reach the engine is not blamed", async () => {
   const rig = createRig();
   await rig.send("a");
   rig.consumer.start();

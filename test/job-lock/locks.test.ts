@@ -1,17 +1,17 @@
-// One job, one run: whatever brings a job to two workers at once, one of them runs it and the other answers later.
+// Of two workers that have one job, one runs it and the other answers later, with the stored result.
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
-import { holdsForMs, type LockRecord, readRecord } from "../../worker/job-lock/lock-object.ts";
+import type { LockRecord } from "../../worker/job-lock/lock.ts";
 import { JobLocks } from "../../worker/job-lock/locks.ts";
 import { silentLog } from "../../worker/logging/log.ts";
-import { FakeBlobs } from "../fakes/bucket.ts";
+import { FakeBucket } from "../fakes/bucket.ts";
 import { FakeClock } from "../fakes/clock.ts";
 import { FakeQueue } from "../fakes/queue.ts";
 import { createRig, type RigOptions } from "../rig.ts";
 
 const MINUTE = 60_000;
-const MARKER = "s3://kamado/running/a.json";
-const ADDRESS = { bucket: "kamado", key: "running/a.json" };
+const LOCK = "s3://kamado/running/a.json";
+const KEY = "running/a.json";
 const another: LockRecord = {
   worker: "another",
   token: "t",
@@ -24,25 +24,25 @@ const another: LockRecord = {
 function two(options: RigOptions = {}) {
   const clock = new FakeClock();
   const queue = new FakeQueue("jobs", { clock });
-  const shared = { clock, queue, blobs: new FakeBlobs({ clock }), dead: new FakeQueue("dead", { clock }) };
+  const shared = { clock, queue, bucket: new FakeBucket({ clock }), dead: new FakeQueue("dead", { clock }) };
   const workers = [createRig({ ...options, shared }), createRig({ ...options, shared })] as const;
   return { ...shared, workers, runs: () => workers.flatMap(({ runs }) => runs) };
 }
 
 const refusing = async () =>
-  Promise.reject(new KamadoError("storage_unavailable", "501", { detail: { conditions: false } }));
+  Promise.reject(new KamadoError("storage_unavailable", "501", { detail: { supportsConditions: false } }));
 
-/** What stores make of conditions on writes. */
-const STORES: [string, Partial<FakeBlobs>][] = [
-  ["a store that keeps conditions", {}],
-  ["a store that takes them for plain writes", { ignoresConditions: true }],
-  ["a store that refuses them", { putIf: refusing }],
+/** What stores do with conditions on writes. */
+const STORES: [string, Partial<FakeBucket>][] = [
+  ["a store with conditional writes", {}],
+  ["a store that ignores conditions", { ignoresConditions: true }],
+  ["a store that refuses conditions", { putIf: refusing }],
 ];
 
-describe("a job that two workers hold", () => {
+describe("a job that two workers have", () => {
   test.each(STORES)("by two messages is run by one of them and answered twice, with %s", async (_, store) => {
-    const { workers, blobs, clock, queue, runs } = two({ slots: 1, prefetch: 0 });
-    Object.assign(blobs, store);
+    const { workers, bucket, clock, queue, runs } = two({ slots: 1, prefetch: 0 });
+    Object.assign(bucket, store);
     await workers[0].send("a");
     await workers[0].send("a");
     for (const { consumer } of workers) consumer.start();
@@ -53,7 +53,7 @@ describe("a job that two workers hold", () => {
     expect(runs()).toHaveLength(1);
     expect(workers.flatMap(({ deliveries }) => deliveries)).toHaveLength(2);
     expect(queue.messages).toEqual([]);
-    expect(blobs.objects.has(MARKER)).toBe(false);
+    expect(bucket.objects.has(LOCK)).toBe(false);
   });
 
   test("by one message, after its visibility ran out, is not run by the second while the first runs it", async () => {
@@ -71,29 +71,29 @@ describe("a job that two workers hold", () => {
   });
 
   test("because the first one slept is the second one's alone: the first neither stores nor delivers nor deletes", async () => {
-    const { workers, blobs, clock, queue, runs } = two();
+    const { workers, bucket, clock, queue, runs } = two();
     await workers[0].send("a");
     workers[0].consumer.start();
     await clock.advance(10);
     clock.epoch += 10 * MINUTE;
-    // What the second one did meanwhile: it took the message and the lock over.
+    // Meanwhile the second one took over the message and the lock.
     queue.takeAway(queue.messages[0]!.id);
     await queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 600 });
-    await blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await bucket.put(KEY, JSON.stringify(another), { contentType: "application/json" });
     runs()[0]!.finish();
     await clock.advance(MINUTE);
     expect(workers[0].stored("a")).toBeNull();
     expect(workers[0].deliveries).toEqual([]);
     expect(queue.messages).toHaveLength(1);
-    expect(blobs.objects.has(MARKER)).toBe(true);
+    expect(bucket.objects.has(LOCK)).toBe(true);
   });
 
-  test("is ended in the one that could not keep its marker, though its message is still its own", async () => {
-    const { workers, blobs, clock, runs } = two();
+  test("is ended in the one that could not keep its lock, though its message is still its own", async () => {
+    const { workers, bucket, clock, runs } = two();
     await workers[0].send("a");
     workers[0].consumer.start();
     await clock.advance(10);
-    await blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await bucket.put(KEY, JSON.stringify(another), { contentType: "application/json" });
     await clock.advance(15_000);
     expect(runs()[0]!.signal.aborted).toBe(true);
     runs()[0]!.finish();
@@ -103,7 +103,7 @@ describe("a job that two workers hold", () => {
   });
 });
 
-describe("a marker", () => {
+describe("a lock", () => {
   test("costs a job one write and one removal", async () => {
     const rig = createRig();
     for (const name of ["a", "b"]) {
@@ -112,23 +112,22 @@ describe("a marker", () => {
       await rig.complete(name);
     }
     const probing = 3;
-    expect(rig.blobs.calls.putIf).toBe(probing + 2);
+    expect(rig.bucket.calls.putIf).toBe(probing + 2);
     const atStart = 1;
-    expect(rig.blobs.calls.remove).toBe(atStart + 2);
-    expect([...rig.blobs.objects.keys()].filter((key) => key.includes("/running/"))).toEqual([
+    expect(rig.bucket.calls.remove).toBe(atStart + 2);
+    expect([...rig.bucket.objects.keys()].filter((key) => key.includes("/running/"))).toEqual([
       "s3://kamado/running/.probe",
     ]);
   });
 
-  test.each(STORES)("of a long job is kept alive, with %s", async (_, store) => {
+  test.each(STORES)("of a long job is renewed, with %s", async (_, store) => {
     const rig = createRig();
-    Object.assign(rig.blobs, store);
+    Object.assign(rig.bucket, store);
     await rig.send("a");
     rig.consumer.start();
     await rig.clock.advance(5 * MINUTE);
     const locks = new JobLocks({
-      blobs: rig.blobs,
-      bucket: "kamado",
+      bucket: rig.bucket,
       worker: "second",
       visibilitySeconds: 30,
       clock: rig.clock,
@@ -142,7 +141,7 @@ describe("a marker", () => {
 
   test("of a worker that died holds no longer than the job's message stays hidden", async () => {
     const rig = createRig({ visibilitySeconds: 30 });
-    await rig.blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await rig.bucket.put(KEY, JSON.stringify(another), { contentType: "application/json" });
     await rig.clock.advance(30_000);
     await rig.send("a");
     rig.consumer.start();
@@ -150,31 +149,30 @@ describe("a marker", () => {
     expect(rig.stored("a")?.status).toBe("succeeded");
   });
 
-  test("that a dead worker left and nobody came for is removed at a start, days later", async () => {
+  test("of a worker that died, whose job never came back, is removed when a worker starts days later", async () => {
     const rig = createRig();
-    await rig.blobs.put(ADDRESS, JSON.stringify(another), { contentType: "application/json" });
+    await rig.bucket.put(KEY, JSON.stringify(another), { contentType: "application/json" });
     await rig.clock.advance(3 * 24 * 60 * MINUTE);
     await rig.send("b");
     rig.consumer.start();
     await rig.complete("b");
-    expect(rig.blobs.objects.has(MARKER)).toBe(false);
+    expect(rig.bucket.objects.has(LOCK)).toBe(false);
   });
 
-  test("is nobody's where the store takes no writes at all: that is no word about conditions", async () => {
+  test("is not taken while the store takes no writes at all, which says nothing about its conditions", async () => {
     const rig = createRig();
-    const { putIf } = rig.blobs;
-    Object.assign(rig.blobs, { putIf: refusing });
+    const { putIf } = rig.bucket;
+    Object.assign(rig.bucket, { putIf: refusing });
     const locks = new JobLocks({
-      blobs: rig.blobs,
-      bucket: "kamado",
+      bucket: rig.bucket,
       worker: "second",
       visibilitySeconds: 30,
       clock: rig.clock,
       log: silentLog,
     });
-    rig.blobs.next("put", { is: "fail" });
+    rig.bucket.next("put", { is: "fail" });
     await expect(locks.take("a")).rejects.toMatchObject({ code: "storage_unavailable" });
-    Object.assign(rig.blobs, { putIf });
+    Object.assign(rig.bucket, { putIf });
     expect(await locks.take("a")).toMatchObject({ is: "ours", lookAgain: false });
   });
 
@@ -197,7 +195,7 @@ describe("a marker", () => {
       await rig.send("first");
       rig.consumer.start();
       await rig.complete("first");
-      rig.blobs.next("putIf", { is });
+      rig.bucket.next("putIf", { is });
       await rig.send("a");
       await rig.clock.advance(100);
       expect(rig.runs).toHaveLength(1);
@@ -207,25 +205,4 @@ describe("a marker", () => {
       expect(rig.stored("a")?.status).toBe("succeeded");
     },
   );
-
-  test("that holds something else is nobody's", () => {
-    const read = (text: string) => readRecord(new TextEncoder().encode(text));
-    for (const text of [
-      "",
-      "{",
-      "null",
-      "[]",
-      '{"holdMs": "long"}',
-      JSON.stringify({ ...another, beat: -1 }),
-    ])
-      expect(holdsForMs(read(text), { ageMs: 0 })).toBe(0);
-    expect(read(JSON.stringify(another))).toEqual(another);
-  });
-
-  test.each([
-    ["holds from its last write on", 20_000, 0, 22_000],
-    ["and a little longer, because stores tell whole seconds", 20_000, 21_000, 1_000],
-    ["then anybody may take it over", 20_000, 22_000, 0],
-    ["one that was given up holds nothing", 0, 0, 0],
-  ])("%s", (_, holdMs, ageMs, forMs) => expect(holdsForMs({ ...another, holdMs }, { ageMs })).toBe(forMs));
 });

@@ -16,7 +16,7 @@ import { FAUXQS_VERSION } from "../../worker/local/fauxqs.ts";
 import { strangerBy } from "../../worker/local/guards.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 
 async function start(options: { port?: number; dataDir?: string } = {}): Promise<LocalAws> {
   const aws = await startLocalAws({ port: 0, ...options });
@@ -62,8 +62,8 @@ describe("what is there after a start", () => {
     expect(JSON.parse(deliveries.RedrivePolicy!).deadLetterTargetArn).toBe(
       (await attributesOf(aws.resources.deadDeliveriesQueueUrl)).QueueArn,
     );
-    const blobs = s3Blobs(s3);
-    await blobs.put({ bucket: aws.resources.bucket, key: "in/x" }, "x", TEXT);
+    const bucket = s3Bucket(s3, aws.resources.bucket);
+    await bucket.put("in/x", "x", TEXT);
     const subscribe = {
       TopicArn: aws.resources.topicArn,
       Protocol: "sqs",
@@ -123,7 +123,7 @@ describe("who can reach it", () => {
 
   test("from a container, objects are found under their own names", async () => {
     const aws = await start();
-    await s3Blobs(clientsOf(aws).s3).put({ bucket: "kamado", key: "in/x" }, "hello", TEXT);
+    await s3Bucket(clientsOf(aws).s3, "kamado").put("in/x", "hello", TEXT);
     const headers = { host: `host.containers.internal:${portOf(aws)}` };
     const asked = request(`${aws.endpoint}/kamado/in/x`, { headers }).end();
     const [response] = await once(asked, "response");
@@ -159,7 +159,7 @@ describe("what is kept in a folder", () => {
     await queue.send("held");
     const [held] = await queue.receive({ max: 1, waitSeconds: 1, visibilitySeconds: 60 });
     await queue.send("ready");
-    await s3Blobs(s3).put({ bucket: "kamado", key: "in/x" }, "hello", TEXT);
+    await s3Bucket(s3, "kamado").put("in/x", "hello", TEXT);
     await first.stop();
 
     const second = await start({ dataDir });
@@ -171,7 +171,7 @@ describe("what is kept in a folder", () => {
     expect(await again.extend([{ receipt: held!.receipt, seconds: 0 }])).toEqual(["ok"]);
     const [back] = await again.receive({ max: 10, waitSeconds: 1, visibilitySeconds: 60 });
     expect(back).toMatchObject({ id: held!.id, receiveCount: 2 });
-    const { bytes } = await s3Blobs(s3Again).get({ bucket: "kamado", key: "in/x" }, { maxBytes: 100 });
+    const { bytes } = await s3Bucket(s3Again, "kamado").get("in/x", { maxBytes: 100 });
     expect(Buffer.from(bytes).toString()).toBe("hello");
     const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: "kamado-jobs" }));
     expect(QueueUrl).toBe(second.resources.jobsQueueUrl);
@@ -189,7 +189,7 @@ describe("what is kept in a folder", () => {
     const { sqs, s3 } = clientsOf(remote);
     const queue = sqsQueue(sqs, `${endpoint}/000000000000/kamado-jobs`);
     const ids = await Promise.all(Array.from({ length: 12 }, (_, index) => queue.send(`job ${index}`)));
-    await s3Blobs(s3).put({ bucket: "kamado", key: "in/x" }, "hello", TEXT);
+    await s3Bucket(s3, "kamado").put("in/x", "hello", TEXT);
     const [done] = await queue.receive({ max: 1, waitSeconds: 1, visibilitySeconds: 60 });
     expect(await queue.remove([done!.receipt])).toEqual(["ok"]);
     child.kill("SIGKILL");
@@ -200,7 +200,7 @@ describe("what is kept in a folder", () => {
     const batch = () => again.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 60 });
     const left = [...(await batch()), ...(await batch())].map(({ id }) => id);
     expect(left.toSorted()).toEqual(ids.filter((id) => id !== done!.id).toSorted());
-    expect(await s3Blobs(clientsOf(after).s3).exists({ bucket: "kamado", key: "in/x" })).toBe(true);
+    expect(await s3Bucket(clientsOf(after).s3, "kamado").exists("in/x")).toBe(true);
   });
 
   test("belongs to one at a time", async () => {

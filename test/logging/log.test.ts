@@ -67,11 +67,17 @@ test("an error keeps its code, cause and stack, and loses its secrets", () => {
   const cause = new Error("refused Bearer abcdefgh");
   log.error(
     {
-      err: new KamadoError("delivery_failed", "no", { cause, detail: { status: 500, headers: { a: "1" } } }),
+      err: new KamadoError("delivery_failed", "no", {
+        cause,
+        detail: { httpStatus: 500, ...{ headers: { a: "1" } } },
+      }),
     },
     "failed",
   );
-  expect(last().err).toMatchObject({ code: "delivery_failed", detail: { status: 500, headers: "[secret]" } });
+  expect(last().err).toMatchObject({
+    code: "delivery_failed",
+    detail: { httpStatus: 500, headers: "[secret]" },
+  });
   expect(last().err.stack).toContain("log.test.ts");
   expect(JSON.stringify(last())).not.toContain("abcdefgh");
 });

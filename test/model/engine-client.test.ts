@@ -4,8 +4,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
-import { EngineClient, type EngineOptions, hidingToken } from "../../worker/model/engine-client.ts";
-import { unreachable } from "../../worker/model/engine-errors.ts";
+import { unreachable } from "../../worker/model/engine-answer.ts";
+import { EngineClient, type EngineOptions, removeToken } from "../../worker/model/engine-client.ts";
 import { engineServer, type Reply, says } from "./engine-server.ts";
 
 const never = new AbortController().signal;
@@ -238,10 +238,10 @@ describe("an engine that says the token it was sent", () => {
   const traces = /token|some|dG9rZW|b2tlb|Rva2Vu|746f6b/i;
 
   test.each(forms)("is not believed to keep it: %s", async (form) => {
-    const { inErrors, inAnswers } = hidingToken(TOKEN);
-    expect(inErrors(`you sent ${form}, bye`)).toMatch(/^you sent .*\[secret\].*, bye$/);
-    expect(inErrors(form)).not.toMatch(traces);
-    expect(inAnswers(form)).not.toMatch(traces);
+    const { fromErrors, fromAnswers } = removeToken(TOKEN);
+    expect(fromErrors(`you sent ${form}, bye`)).toMatch(/^you sent .*\[secret\].*, bye$/);
+    expect(fromErrors(form)).not.toMatch(traces);
+    expect(fromAnswers(form)).not.toMatch(traces);
   });
 
   test("has it taken out of its refusals, where they are cut off too, and of its answers", async () => {

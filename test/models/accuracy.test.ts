@@ -11,13 +11,13 @@ import { articleCase } from "../../models/demo/data/articles.ts";
 import { pictureCase } from "../../models/demo/data/lock-questions.ts";
 import { HELD_OUT } from "../../models/demo/data/random.ts";
 import { todoCase } from "../../models/demo/data/todos.ts";
+import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig } from "../../worker/config/config.ts";
 import { type OpenEngine, openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import { safeImage } from "../../worker/images/safe-image.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel } from "../../worker/model/model.ts";
-import { Meter } from "../../worker/model/usage.ts";
 
 let engine: OpenEngine;
 let client: EngineClient;
@@ -27,7 +27,7 @@ beforeAll(async () => {
   // One of its own: whatever engine was installed for daily use, the card speaks of the one that comes along.
   dataDir = mkdtempSync(join(tmpdir(), "kamado-accuracy-"));
   const config = loadConfig({ KAMADO_ENGINE_PORT: "0", KAMADO_DATA_DIR: dataDir }, {});
-  engine = await openEngine(config, silentLog);
+  engine = await openEngine(engineOptions(config), silentLog);
   await engine.ready();
   client = new EngineClient({ url: engine.url });
 }, 120_000);
@@ -38,7 +38,7 @@ afterAll(async () => {
 });
 
 const context = () => ({
-  model: createModel({ client, meter: new Meter(), signal: new AbortController().signal }),
+  model: createModel({ client, signal: new AbortController().signal }).model,
   pages: { article: async () => ({ title: null, text: "" }) },
   rest: { get: async () => null },
   progress: () => {},

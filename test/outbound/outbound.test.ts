@@ -76,7 +76,7 @@ describe("addresses that must not be reached", () => {
     const at = (address: string) => outbound({ resolve: async () => [{ address, family: 4 }] });
     const error = await errorOf(at("10.0.0.7").getBytes("https://innocent.example/?token=t0k3n"));
     expect(error).toMatchObject({ code: "address_refused", detail: { host: "innocent.example" } });
-    expect(error.message).toContain("innocent.example: the name stands for a private address");
+    expect(error.message).toContain("innocent.example: the name resolves to a private address");
     expect(error.message).not.toContain("t0k3n");
     expect(await codeOf(at("169.254.169.254").getBytes("https://metadata.example/"))).toBe("address_refused");
   });
@@ -274,7 +274,7 @@ describe("failures", () => {
   ])("%i is %s", async (code, expected) => {
     receiver.respond(status(code, { "retry-after": "7" }));
     const error = await errorOf(friendly().getJson(receiver.url));
-    expect(error).toMatchObject({ code: expected, detail: { status: code, retryAfterMs: 7_000 } });
+    expect(error).toMatchObject({ code: expected, detail: { httpStatus: code, retryAfterMs: 7_000 } });
   });
 
   test("what is no JSON is rejected", async () => {

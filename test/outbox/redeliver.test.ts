@@ -1,4 +1,4 @@
-// A failing receiver holds neither a slot nor a message: what becomes of a delivery that does not work at once.
+// What happens to a delivery whose first try fails. Its receiver blocks neither a slot nor its job's message.
 import { describe, expect, test } from "vitest";
 import type { Delivery } from "../../worker/deliver/deliver.ts";
 import { KamadoError } from "../../worker/errors.ts";
@@ -16,11 +16,11 @@ const answer = (status: number, more: object = {}) =>
     status < 500 && status !== 429 ? "delivery_rejected" : "delivery_failed",
     `it answered ${status}`,
     {
-      detail: { status, ...more },
+      detail: { httpStatus: status, ...more },
     },
   );
 
-/** A worker whose receiver at HOOK answers as told; `tries` are the moments it was asked, in seconds since the first. */
+/** A worker whose receiver at HOOK answers with `respond`. `tries` are the times of its tries, in seconds since the first. */
 function rigWith(respond: (delivery: Delivery) => KamadoError | null, options: RigOptions = {}) {
   const moments: number[] = [];
   const rig: Rig = createRig({
@@ -40,27 +40,27 @@ async function work(rig: Rig, name = "a", deliver: object[] = [HOOK]): Promise<v
   rig.consumer.start();
   await rig.complete(name);
 }
-/** The jobs' consumer is of no use for three days of waiting. */
+/** Stops the jobs' consumer, which is not needed for days of waiting. */
 async function waitOnly(rig: Rig, ms: number): Promise<void> {
   const stopping = rig.consumer.stop(0);
   rig.outboxConsumer.start();
   await rig.clock.advance(ms);
   await stopping;
 }
-const share = ({ clock, queue, blobs, dead, outbox, deadDeliveries }: Rig) => ({
+const share = ({ clock, queue, bucket, dead, outbox, deadDeliveries }: Rig) => ({
   clock,
   queue,
-  blobs,
+  bucket,
   dead,
   outbox,
   deadDeliveries,
 });
 const object = (rig: Rig, part: string) => {
-  const found = [...rig.blobs.objects].find(([address]) => address.includes(part));
+  const found = [...rig.bucket.objects].find(([address]) => address.includes(part));
   return found && JSON.parse(Buffer.from(found[1].bytes).toString());
 };
 const logOf = (rig: Rig): Attempt[] =>
-  [...rig.blobs.objects]
+  [...rig.bucket.objects]
     .filter(([address]) => address.includes("/deliveries/a"))
     .flatMap(([, { bytes }]) => JSON.parse(Buffer.from(bytes).toString()).attempts as Attempt[])
     .toSorted((a, b) => a.at.localeCompare(b.at));
@@ -75,7 +75,7 @@ describe("a receiver that is down", () => {
     expect(rig.stored("next")?.status).toBe("succeeded");
   });
 
-  test("is tried ten times in three days, then the delivery is put aside with all that happened", async () => {
+  test("is tried ten times in three days, then the delivery becomes a dead letter with all that happened", async () => {
     const { rig, tries } = rigWith(() => answer(503));
     await work(rig);
     await waitOnly(rig, 74 * HOUR);
@@ -100,7 +100,7 @@ describe("a receiver that is down", () => {
     expect(rig.runs).toHaveLength(1);
   });
 
-  test("has every try in the delivery log, with its outcome and the next one's time, and no secret", async () => {
+  test("has every try in the delivery log, with its outcome and the time of the next one, and no secret", async () => {
     let down = true;
     const { rig } = rigWith(() => (down ? answer(503) : null));
     await work(rig);
@@ -121,7 +121,7 @@ describe("a receiver that is down", () => {
     expect(JSON.stringify(logOf(rig))).not.toContain("t0k3n");
   });
 
-  test("keeps its count and its next moment when another worker takes over", async () => {
+  test("keeps its count of tries and its schedule when another worker takes over", async () => {
     const { rig, tries } = rigWith(() => answer(503));
     await work(rig);
     await waitOnly(rig, MINUTE);
@@ -139,7 +139,7 @@ describe("a receiver that is down", () => {
     expect(other.tries()).toHaveLength(1);
   });
 
-  test("that says for how long is left alone for so long", async () => {
+  test("that sends Retry-After is not tried before then", async () => {
     const { rig, tries } = rigWith(() => answer(503, { retryAfterMs: 50 * MINUTE }));
     await work(rig);
     await waitOnly(rig, 49 * MINUTE);
@@ -149,13 +149,13 @@ describe("a receiver that is down", () => {
   });
 });
 
-describe("a receiver that is left alone for a while", () => {
+describe("a receiver whose deliveries are held back", () => {
   const held = () =>
-    new KamadoError("delivery_failed", "it is left alone", {
-      detail: { untried: true, retryAfterMs: 10 * MINUTE },
+    new KamadoError("delivery_failed", "it is down", {
+      detail: { heldBack: true, retryAfterMs: 10 * MINUTE },
     });
 
-  test("uses no tries up meanwhile, and has its delivery soon after", async () => {
+  test("uses up no tries meanwhile, and gets its delivery soon after", async () => {
     let respond = (): KamadoError | null => answer(503);
     const { rig } = rigWith(() => respond());
     await work(rig);
@@ -171,7 +171,7 @@ describe("a receiver that is left alone for a while", () => {
     expect(logOf(rig).at(-1)).toMatchObject({ attempt: 2, outcome: "delivered" });
   });
 
-  test("before its first try, all the time, is asked at the end of the third day", async () => {
+  test("is tried at the end of the third day, even if all were held back since the first try", async () => {
     const asked: boolean[] = [];
     const { rig } = rigWith(({ insist = false }) => {
       asked.push(insist);
@@ -191,7 +191,7 @@ describe("a receiver that is left alone for a while", () => {
 });
 
 describe("a receiver that refuses", () => {
-  test("gets nothing more of that job, and the delivery is put aside at once", async () => {
+  test("gets nothing more of that job, and the delivery becomes a dead letter at once", async () => {
     const { rig, tries } = rigWith(() => answer(404));
     await work(rig);
     await waitOnly(rig, HOUR);
@@ -220,8 +220,8 @@ describe("a receiver that refuses", () => {
   });
 });
 
-describe("when the parts it needs fail", () => {
-  test("a delivery that the outbox does not take keeps its job's message, and only it is tried again", async () => {
+describe("when something it needs fails", () => {
+  test("a delivery that the outbox does not take keeps its job's message, and only this delivery is tried again", async () => {
     let down = true;
     const { rig, tries } = rigWith(() => (down ? answer(503) : null));
     rig.outbox.missing = true;
@@ -238,18 +238,18 @@ describe("when the parts it needs fail", () => {
   test("without a delivery log deliveries go on, and still end", async () => {
     const { rig, tries } = rigWith(() => answer(503));
     await work(rig);
-    const { put, get } = rig.blobs;
+    const { put, get } = rig.bucket;
     const refuse = async () => Promise.reject(new KamadoError("object_forbidden", "not allowed"));
-    Object.assign(rig.blobs, { put: refuse, get: refuse });
+    Object.assign(rig.bucket, { put: refuse, get: refuse });
     await waitOnly(rig, 80 * HOUR);
-    Object.assign(rig.blobs, { put, get });
+    Object.assign(rig.bucket, { put, get });
     expect(tries().length).toBeGreaterThan(5);
     expect(tries().length).toBeLessThan(100);
     expect(rig.deadDeliveries.messages).toHaveLength(1);
     expect(rig.outbox.messages).toEqual([]);
   });
 
-  test("a message that is no delivery is put aside with the reason", async () => {
+  test("a message that is no delivery becomes a dead letter with the reason", async () => {
     const { rig } = rigWith(() => null);
     await rig.outbox.send('{"type": "kamado.delivery", "version": 9}');
     await waitOnly(rig, MINUTE);
@@ -260,9 +260,9 @@ describe("when the parts it needs fail", () => {
 
 describe("a delivery too long for a message", () => {
   const long = { name: "a", more: "x".repeat(1_100_000) };
-  const objects = (rig: Rig) => [...rig.blobs.objects.keys()].filter((key) => key.includes("/outbox/"));
+  const objects = (rig: Rig) => [...rig.bucket.objects.keys()].filter((key) => key.includes("/outbox/"));
 
-  /** One that is in the outbox, and in the bucket, because its receiver was down. */
+  /** One that is in the outbox and in the bucket, because its receiver was down. */
   async function waiting() {
     const seen: Delivery[] = [];
     const now: { error: KamadoError | null } = { error: answer(503) };
@@ -272,8 +272,8 @@ describe("a delivery too long for a message", () => {
         if (now.error) throw now.error;
       },
     });
-    await rig.blobs.put(
-      { bucket: "kamado", key: "in/a.json" },
+    await rig.bucket.put(
+      "in/a.json",
       JSON.stringify({ id: "a", kind: "none", input: long, deliver: [{ rest: "https://down.example/" }] }),
       { contentType: "application/json" },
     );
@@ -283,7 +283,7 @@ describe("a delivery too long for a message", () => {
     return { rig, seen, now };
   }
 
-  test("lies in the bucket meanwhile, and no longer", async () => {
+  test("is in the bucket until it is delivered", async () => {
     const { rig, seen, now } = await waiting();
     expect(rig.outbox.messages[0]!.body.length).toBeLessThan(2_000);
     expect(objects(rig)).toHaveLength(1);
@@ -294,7 +294,7 @@ describe("a delivery too long for a message", () => {
     expect([rig.outbox.messages, objects(rig)]).toEqual([[], []]);
   });
 
-  test("whose deletion fails, or that is there twice, is not taken for one that was lost", async () => {
+  test("that is received again or sent twice after its delivery is not treated as lost", async () => {
     const { rig, seen, now } = await waiting();
     await rig.outbox.send(rig.outbox.messages[0]!.body, { delaySeconds: 600 });
     now.error = null;
@@ -305,7 +305,7 @@ describe("a delivery too long for a message", () => {
     expect([rig.outbox.messages, rig.deadDeliveries.messages]).toEqual([[], []]);
   });
 
-  test("lies there as long as its dead letter needs it", async () => {
+  test("is in the bucket as long as its dead letter needs it", async () => {
     const { rig, seen, now } = await waiting();
     now.error = answer(404);
     rig.outboxConsumer.start();
@@ -342,38 +342,44 @@ describe("what to do with a delivery that was received", () => {
   const first = attempt(0, "failed", 5);
 
   test.each<[string, Attempt[] | null, number, number, ReturnType<typeof stepOf>]>([
-    ["it came early: it waits for its moment", [first], 2, 1, { is: "wait", ms: 3_000 }],
-    ["its moment has come", [first], 6, 1, { is: "try", tries: 1 }],
+    ["its next try is not due yet: it waits", [first], 2, 1, { is: "wait", ms: 3_000 }],
+    ["its next try is due", [first], 6, 1, { is: "try", tries: 1 }],
     [
-      "it came back from a long wait before its end",
+      "it is received again before the end of a long wait",
       [first, attempt(6, "failed", 300)],
       100,
       2,
       { is: "wait", ms: 200_000 },
     ],
-    ["the next moment has come", [first, attempt(6, "failed", 300)], 301, 3, { is: "try", tries: 2 }],
+    ["the try after that is due", [first, attempt(6, "failed", 300)], 301, 3, { is: "try", tries: 2 }],
     ["another message delivered it", [first, attempt(6, "delivered")], 300, 2, { is: "drop" }],
-    ["another message put it aside", [first, attempt(6, "refused")], 300, 2, { is: "drop" }],
+    ["another message made it a dead letter", [first, attempt(6, "refused")], 300, 2, { is: "drop" }],
     [
-      "it was delivered in an earlier round, and sent back since",
+      "it was delivered in an earlier round and redriven since",
       [attempt(-50, "delivered")],
       6,
       1,
       { is: "try", tries: 1 },
     ],
     [
-      "a failure was told under the same id, not this success",
+      "a failure was delivered under the same id, not this success",
       [{ ...attempt(6, "delivered"), result: "failed" }],
       7,
       1,
       { is: "try", tries: 1 },
     ],
-    ["the log has nothing of it", [], 6, 4, { is: "try", tries: 1 }],
-    ["there is no log: its receipts stand in for its tries", null, 6, 4, { is: "try", tries: 4 }],
-    ["however many receipts, they are no last try", null, 24 * 3_600, 10, { is: "try", tries: 8 }],
-    ["unless its three days are over", null, 72 * 3_600, 10, { is: "try", tries: 10 }],
+    ["the log has no try of it", [], 6, 4, { is: "try", tries: 1 }],
+    ["without a log its receives count as tries", null, 6, 4, { is: "try", tries: 4 }],
     [
-      "it was held back: that was no try",
+      "without a log receives alone never make a try the last one",
+      null,
+      24 * 3_600,
+      10,
+      { is: "try", tries: 8 },
+    ],
+    ["without a log the last try comes after its three days", null, 72 * 3_600, 10, { is: "try", tries: 10 }],
+    [
+      "being held back is no try",
       [first, attempt(6, "held back", 30), attempt(31, "held back", 60)],
       61,
       3,

@@ -1,11 +1,11 @@
-// The table of tries: when a delivery that failed is tried again.
+// When a failed delivery is tried again.
 import { expect, test } from "vitest";
 import {
   heldUntil,
   isLastTry,
   LONGEST_MS,
   nextTryAt,
-  triesByReceipts,
+  triesByReceives,
 } from "../../worker/outbox/schedule.ts";
 import fc from "../properties.ts";
 
@@ -24,28 +24,36 @@ test("a receiver that is down for three days is tried ten times, as Standard Web
 });
 
 test.each([
-  ["a wait that was asked for is kept", { tries: 1, now: 0, retryAfterMs: 20 * MINUTE }, 20 * MINUTE],
+  [
+    "a longer wait that the receiver asked for is kept",
+    { tries: 1, now: 0, retryAfterMs: 20 * MINUTE },
+    20 * MINUTE,
+  ],
   ["a shorter one than the schedule's is not", { tries: 2, now: 0, retryAfterMs: 1_000 }, 5 * MINUTE],
   ["one past the end is the end", { tries: 1, now: 71 * HOUR, retryAfterMs: 9 * HOUR }, LONGEST_MS],
-  ["a machine that slept past the end does not go on", { tries: 2, now: 80 * HOUR }, null],
-  ["nor does one that has made every try", { tries: 10, now: HOUR }, null],
+  [
+    "after the end there is no next try, also when the machine slept past it",
+    { tries: 2, now: 80 * HOUR },
+    null,
+  ],
+  ["after the last try there is no next one", { tries: 10, now: HOUR }, null],
 ])("%s", (_, tried, at) => expect(nextTryAt({ since: 0, random: () => 0, ...tried })).toBe(at));
 
 test.each([
-  ["at first as soon as its receiver may be asked again", { now: 10_000, retryAfterMs: 30_000 }, 40_000],
+  ["at first as soon as its receiver may be tried", { now: 10_000, retryAfterMs: 30_000 }, 40_000],
   ["later more rarely", { now: 50 * HOUR, retryAfterMs: 30_000 }, 55 * HOUR],
   ["at the end, for its last try", { now: 71 * HOUR, retryAfterMs: 30_000 }, LONGEST_MS],
   ["and at once past the end", { now: 73 * HOUR, retryAfterMs: 30_000 }, 73 * HOUR],
-])("one that was held back comes again %s", (_, held, at) =>
+])("a delivery that was held back is due again %s", (_, held, at) =>
   expect(heldUntil({ since: 0, random: () => 0, ...held })).toBe(at),
 );
 
 test.each([
-  ["stand in for tries", 1, 3, HOUR, 4],
-  ["do not use the schedule up", 1, 20, 24 * HOUR, 8],
-  ["unless its time is over", 1, 20, 72 * HOUR, 21],
-])("receipts %s", (_, known, receipts, now, tries) =>
-  expect(triesByReceipts(known, receipts, { since: 0, now })).toBe(tries),
+  ["count as tries", 1, 3, HOUR, 4],
+  ["do not use up the schedule", 1, 20, 24 * HOUR, 8],
+  ["use it up once its time is over", 1, 20, 72 * HOUR, 21],
+])("without a log receives %s", (_, known, receives, now, tries) =>
+  expect(triesByReceives(known, receives, { since: 0, now })).toBe(tries),
 );
 
 test("another schedule ends with its own last try", () => {
@@ -61,7 +69,7 @@ test.each([
   ["any at the end of the time", { tries: 3, now: LONGEST_MS }, true],
 ])("%s is the last try: %s", (_, tried, last) => expect(isLastTry({ since: 0, ...tried })).toBe(last));
 
-test("whatever happens it ends within three days, and never in the past", () => {
+test("the next try is never after three days and never in the past", () => {
   const any = fc.record({
     tries: fc.nat(12),
     now: fc.nat(LONGEST_MS * 2),

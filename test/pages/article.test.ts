@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import { createPages } from "../../worker/pages/article.ts";
-import { bareText } from "../../worker/pages/bare-text.ts";
+import { bareText } from "../../worker/pages/plain-text.ts";
 import { readPage } from "../../worker/pages/read-page.ts";
 import fc from "../properties.ts";
 

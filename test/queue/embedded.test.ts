@@ -11,6 +11,6 @@ describe.each([
 ])("the embedded AWS %s", (_, kept) => {
   const clients = embeddedAws({ kept });
   runSuite("SQS", queueCases, () => sqsHarness(clients()), {
-    "a receipt that never was one cannot delete: lost": "fauxqs deletes with any receipt handle, and says ok",
+    "an invalid receipt handle cannot delete: lost": "fauxqs deletes with any receipt handle, and says ok",
   });
 });

@@ -1,12 +1,11 @@
-// What the SQS adapter makes of answers that no emulator gives: refusals, silence, half-failed batches.
+// What the SQS adapter does with answers that no emulator gives: refusals, silence, batches that fail in part.
 import { createHash } from "node:crypto";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
-import { letterQueue } from "../../worker/dead-letters/dead-letter-queue.ts";
 import { callTimeoutMs, isLost, sqsQueue } from "../../worker/queue/sqs.ts";
 import { blackHole, sqsServer } from "../fakes/aws-server.ts";
 
-/** For a server that is silent; of one that speaks, a busy machine must not make another. */
+/** For a server that is silent. One that answers gets long, because the machine may be busy. */
 const SHORT_MS = 200;
 const LONG_MS = 20_000;
 const KEYS = { region: "us-east-1", credentials: { accessKeyId: "a", secretAccessKey: "b" } };
@@ -29,7 +28,7 @@ const message = (body: string, rest: object = {}) => ({
   ...rest,
 });
 
-describe("why a queue cannot be reached is told apart", () => {
+describe("the health says why a queue cannot be reached", () => {
   test.each([
     ["InvalidClientTokenId", 403, "credentials"],
     ["ExpiredTokenException", 400, "credentials"],
@@ -47,21 +46,21 @@ describe("why a queue cannot be reached is told apart", () => {
       status,
       { __type: `com.amazonaws.sqs#${type}`, message: "no" },
     ]);
-    const error = { code: "queue_unavailable", detail: { health } };
+    const error = { code: "queue_unavailable", detail: { awsFailure: health } };
     await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject(error);
   });
 
-  test("nobody listens: network", async () => {
+  test("no server: network", async () => {
     const server = await blackHole();
     await server[Symbol.asyncDispose]();
-    const error = { code: "queue_unavailable", detail: { health: "network" } };
+    const error = { code: "queue_unavailable", detail: { awsFailure: "network" } };
     await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject(error);
   });
 
-  test("somebody listens and never answers: network, and no call hangs", async () => {
+  test("a server that never answers: network, and no call hangs", async () => {
     await using server = await blackHole();
     const queue = queueAt(server.endpoint, { ms: SHORT_MS });
-    const error = { code: "queue_unavailable", detail: { health: "network" } };
+    const error = { code: "queue_unavailable", detail: { awsFailure: "network" } };
     await expect(receive(queue)).rejects.toMatchObject(error);
     await expect(queue.send("x")).rejects.toMatchObject(error);
     expect(await queue.extend([{ receipt: "r", seconds: 1 }])).toEqual(["failed"]);
@@ -75,7 +74,7 @@ describe("why a queue cannot be reached is told apart", () => {
   });
 });
 
-describe("what a server leaves out does no harm", () => {
+describe("a server may leave out fields", () => {
   test("a message without attributes counts as received once, its time unknown", async () => {
     await using server = await sqsServer(() => [200, { Messages: [message("hi")] }]);
     expect(await receive(queueAt(server.endpoint))).toEqual([
@@ -124,14 +123,14 @@ test.each([3, 12, 30, 120, 43_200])(
   (seconds) => expect(2 * callTimeoutMs(seconds)).toBeLessThan(seconds * 1_000),
 );
 
-test("a frozen config is taken as it is", async () => {
+test("a frozen config is accepted", async () => {
   await using server = await sqsServer(() => [200, {}]);
   const config = Object.freeze({ ...KEYS, credentials: Object.freeze({ ...KEYS.credentials }) });
   expect(await receive(queueAt(server.endpoint, { config }))).toEqual([]);
 });
 
 // The texts are AWS's own, and the emulators'.
-describe("a lost lease is told from a failed call", () => {
+describe("a lost lease is distinguished from a failed call", () => {
   test.each([
     ["ReceiptHandleIsInvalid", 'The input receipt handle "x" is not a valid receipt handle.', true],
     ["MessageNotInflight", undefined, true],
@@ -157,29 +156,13 @@ describe("a lost lease is told from a failed call", () => {
   ])("%s: %s", (code, text, lost) => expect(isLost(code, text)).toBe(lost));
 });
 
-describe("what was put aside", () => {
+test("a message that was dead-lettered and sent back has its former id; an invalid one is ignored", async () => {
   const attributed = (id: string) =>
     message("{}", { MessageAttributes: { "kamado-message": { DataType: "String", StringValue: id } } });
-
-  test("and is sent back has the id it had; what is no id is none", async () => {
-    await using server = await sqsServer((_, { MessageAttributeNames }) => [
-      200,
-      { Messages: MessageAttributeNames ? ["original", "/../x"].map(attributed) : [] },
-    ]);
-    const [kept, other] = await receive(queueAt(server.endpoint));
-    expect([kept!.id, other!.id]).toEqual(["original", "id"]);
-  });
-
-  test("has its own id among the dead, and says where SQS itself took it from", async () => {
-    const arn = "arn:aws:sqs:us-east-1:000000000000:jobs";
-    await using server = await sqsServer(() => [
-      200,
-      { Messages: [{ ...attributed("original"), Attributes: { DeadLetterQueueSourceArn: arn } }] },
-    ]);
-    const clients = makeAwsClients({ endpoint: server.endpoint, ...KEYS });
-    onTestFinished(() => clients.destroy());
-    const queue = letterQueue(clients.sqs, `${server.endpoint}/000000000000/q-dead`);
-    const [letter] = await queue.receiveLetters({ visibilitySeconds: 30 });
-    expect(letter).toMatchObject({ id: "id", movedFrom: arn });
-  });
+  await using server = await sqsServer((_, { MessageAttributeNames }) => [
+    200,
+    { Messages: MessageAttributeNames ? ["original", "/../x"].map(attributed) : [] },
+  ]);
+  const [kept, other] = await receive(queueAt(server.endpoint));
+  expect([kept!.id, other!.id]).toEqual(["original", "id"]);
 });

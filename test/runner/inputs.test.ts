@@ -26,9 +26,8 @@ function inputsOver(there: Record<string, Uint8Array>, more: Partial<InputsOptio
     return { bytes, contentType: null, etag: "", ageMs: 0 };
   };
   const inputs = createInputs({
-    blobs: { get: async ({ bucket, key }, { maxBytes }) => find(`s3://${bucket}/${key}`, maxBytes) },
     outbound: { getBytes: async (url, { maxBytes = 0 } = {}) => ({ ...find(url, maxBytes), url }) },
-    buckets: ["home"],
+    buckets: new Map([["home", { get: async (key, { maxBytes }) => find(`s3://home/${key}`, maxBytes) }]]),
     ...more,
   });
   return { inputs, bodiesRead };
@@ -164,13 +163,18 @@ describe("several inputs", () => {
     const { inputs } = inputsOver(
       {},
       {
-        blobs: {
-          async get() {
-            if (++waiting === 2) bothAsked.resolve();
-            await bothAsked.promise;
-            return { bytes: text("x"), contentType: null, etag: "", ageMs: 0 };
-          },
-        },
+        buckets: new Map([
+          [
+            "home",
+            {
+              async get() {
+                if (++waiting === 2) bothAsked.resolve();
+                await bothAsked.promise;
+                return { bytes: text("x"), contentType: null, etag: "", ageMs: 0 };
+              },
+            },
+          ],
+        ]),
       },
     );
     const ref = { from: "s3://home/x", as: "text" } as const;

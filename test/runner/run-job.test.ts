@@ -52,11 +52,9 @@ describe("a job that works", () => {
 
   test("comes from behind a pointer as well", async () => {
     const rig = createRig();
-    await rig.blobs.put(
-      { bucket: "kamado", key: "in/job.json" },
-      JSON.stringify({ id: "big", kind: "work", input: { name: "big" } }),
-      { contentType: "application/json" },
-    );
+    await rig.bucket.put("in/job.json", JSON.stringify({ id: "big", kind: "work", input: { name: "big" } }), {
+      contentType: "application/json",
+    });
     await rig.queue.send(
       JSON.stringify([
         "software.amazon.payloadoffloading.PayloadS3Pointer",
@@ -234,7 +232,7 @@ describe("what may pass by is tried again", () => {
     await rig.send("a");
     rig.consumer.start();
     await rig.clock.advance(10);
-    for (let tries = 0; tries < 5; tries++) rig.blobs.next("put", { is: "fail" });
+    for (let tries = 0; tries < 5; tries++) rig.bucket.next("put", { is: "fail" });
     rig.run("a").finish();
     await rig.clock.advance(9_000);
     expect(rig.deliveries).toEqual([]);
@@ -246,8 +244,8 @@ describe("what may pass by is tried again", () => {
     await rig.send("a");
     rig.consumer.start();
     await rig.clock.advance(10);
-    rig.blobs.next("put", { is: "fail" });
-    rig.blobs.next("put", { is: "fail" });
+    rig.bucket.next("put", { is: "fail" });
+    rig.bucket.next("put", { is: "fail" });
     rig.run("a").finish();
     await rig.clock.advance(MINUTE);
     expect(rig.stored("a")).toMatchObject({ status: "succeeded" });

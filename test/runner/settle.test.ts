@@ -1,47 +1,9 @@
-// The pure decisions of a worker, as tables.
+// What happens after a run, as tables.
 import { describe, expect, test } from "vitest";
-import { backoffMs } from "../../worker/async/backoff.ts";
-import { howManyToPull, nextToRun } from "../../worker/consumer/prefetch-buffer.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import type { Job } from "../../worker/job/envelope.ts";
 import { succeeded } from "../../worker/job/result.ts";
 import { settle } from "../../worker/runner/settle.ts";
-
-describe("how many messages to ask for", () => {
-  test.each([
-    ["an idle worker asks for a full batch", { slots: 8, prefetch: 8, held: 0 }, 10],
-    ["never for more than it has room for", { slots: 2, prefetch: 1, held: 0 }, 3],
-    ["a free slot is worth a call of its own", { slots: 8, prefetch: 0, held: 7 }, 1],
-    ["a busy one waits until half of those in advance are gone", { slots: 8, prefetch: 8, held: 13 }, 0],
-    ["then asks", { slots: 8, prefetch: 8, held: 12 }, 4],
-    ["a large one for whole batches", { slots: 32, prefetch: 32, held: 54 }, 10],
-    ["a small waiting room is filled as it empties", { slots: 1, prefetch: 2, held: 1 }, 2],
-    ["a full one asks for none", { slots: 8, prefetch: 8, held: 16 }, 0],
-  ])("%s", (_, room, want) => expect(howManyToPull(room)).toBe(want));
-});
-
-describe("which waiting message runs next", () => {
-  const at = (priority: number, group: string | null = null) => ({ priority, group });
-  test.each([
-    ["none when none waits", [], [], -1],
-    ["the oldest among equals", [at(5), at(5)], [], 0],
-    ["the highest priority", [at(5), at(9), at(1)], [], 1],
-    ["not one whose group runs", [at(5, "a"), at(5, "b")], ["a"], 1],
-    ["not past an older one of its own group, however urgent", [at(1, "a"), at(9, "a")], [], 0],
-    ["none when every group runs", [at(5, "a")], ["a"], -1],
-  ])("%s", (_, waiting, running, index) => expect(nextToRun(waiting, new Set(running))).toBe(index));
-});
-
-test("backoff doubles, stays within its limit and is never the same for two workers", () => {
-  const options = { baseMs: 1_000, maxMs: 60_000 };
-  expect([1, 2, 3].map((attempt) => backoffMs(attempt, { ...options, random: () => 1 }))).toEqual([
-    1_000, 2_000, 4_000,
-  ]);
-  expect([1, 2, 3].map((attempt) => backoffMs(attempt, { ...options, random: () => 0 }))).toEqual([
-    500, 1_000, 2_000,
-  ]);
-  expect(backoffMs(1_000, { ...options, random: () => 1 })).toBe(60_000);
-});
 
 describe("what happens after a run", () => {
   const job: Job = { id: "j", kind: "prompt", input: {}, deliver: [], policy: {} };

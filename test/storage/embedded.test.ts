@@ -1,6 +1,6 @@
-// The S3 adapter keeps the object store's promises against the embedded AWS, in memory and in a folder.
+// The S3 adapter keeps a bucket's promises against the embedded AWS, in memory and in a folder.
 import { describe } from "vitest";
-import { blobsCases } from "../conformance/bucket.cases.ts";
+import { bucketCases } from "../conformance/bucket.cases.ts";
 import { embeddedAws } from "../conformance/embedded.ts";
 import { s3Harness } from "../conformance/over-aws.ts";
 import { runSuite } from "../conformance/suite.ts";
@@ -10,5 +10,5 @@ describe.each([
   ["in a folder", true],
 ])("the embedded AWS %s", (_, kept) => {
   const clients = embeddedAws({ kept });
-  runSuite("S3", blobsCases, () => s3Harness(clients()), {});
+  runSuite("S3", bucketCases, () => s3Harness(clients()), {});
 });

@@ -1,6 +1,11 @@
-// The fake object store keeps the same promises as the real ones.
-import { blobsCases } from "../conformance/bucket.cases.ts";
+// The fake bucket keeps the same promises as the real ones.
+import { bucketCases } from "../conformance/bucket.cases.ts";
 import { runSuite } from "../conformance/suite.ts";
-import { FakeBlobs } from "../fakes/bucket.ts";
+import { FakeBucket } from "../fakes/bucket.ts";
 
-runSuite("the fake object store", blobsCases, () => ({ blobs: new FakeBlobs(), bucket: "kamado" }), {});
+runSuite(
+  "the fake bucket",
+  bucketCases,
+  () => ({ bucket: new FakeBucket(), missing: Object.assign(new FakeBucket(), { isMissing: true }) }),
+  {},
+);

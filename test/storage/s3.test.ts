@@ -1,40 +1,40 @@
-// What the S3 adapter makes of answers that no emulator gives: lengths that lie, silence in the middle, refusals.
+// What the S3 adapter does with answers that no emulator gives: wrong lengths, silence in the middle, refusals.
 import type { ServerResponse } from "node:http";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import { s3Blobs } from "../../worker/storage/s3.ts";
+import { s3Bucket } from "../../worker/storage/s3.ts";
 import { awsServer, blackHole } from "../fakes/aws-server.ts";
 
 const CREDENTIALS = { accessKeyId: "a", secretAccessKey: "b" };
 const limits = (ms: number) => ({ connectionTimeout: ms, requestTimeout: ms, socketTimeout: ms });
-/** For servers that are silent; of one that speaks, a busy machine must not make another. */
+/** For servers that are silent. One that answers gets long, because the machine may be busy. */
 const SHORT = limits(200);
 const LONG = limits(20_000);
-const ADDRESS = { bucket: "kamado", key: "in/x" };
+const KEY = "in/x";
 
-function blobsAt(endpoint: string, timeouts = LONG) {
+function bucketAt(endpoint: string, timeouts = LONG) {
   const clients = makeAwsClients({ endpoint, region: "us-east-1", credentials: CREDENTIALS }, timeouts);
   onTestFinished(() => clients.destroy());
-  return s3Blobs(clients.s3);
+  return s3Bucket(clients.s3, "kamado");
 }
 
 const closed = (response: ServerResponse) => new Promise((resolve) => response.once("close", resolve));
 
-describe("an object longer than the limit costs no more than the limit", () => {
-  test("a length that is announced is refused before the body is read, and the connection given up", async () => {
+describe("an object that is too long", () => {
+  test("with an announced length is refused before its body is read, and the connection is closed", async () => {
     const gone = Promise.withResolvers();
     await using server = await awsServer((_, response) => {
       void closed(response).then(gone.resolve);
       response.writeHead(200, { "content-length": 50_000_000 });
       response.flushHeaders();
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 20_000_000 });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 20_000_000 });
     await expect(reading).rejects.toMatchObject({ code: "input_too_large" });
     await gone.promise;
   });
 
-  test("without an announced length the reading stops at the limit", async () => {
+  test("without an announced length is read up to the limit only", async () => {
     const gone = Promise.withResolvers();
     await using server = await awsServer((_, response) => {
       void closed(response).then(gone.resolve);
@@ -44,7 +44,7 @@ describe("an object longer than the limit costs no more than the limit", () => {
       response.on("drain", more);
       more();
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 1_000_000 });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 1_000_000 });
     await expect(reading).rejects.toMatchObject({ code: "input_too_large" });
     await gone.promise;
   });
@@ -52,26 +52,26 @@ describe("an object longer than the limit costs no more than the limit", () => {
 
 describe("a write on a condition", () => {
   test.each([
-    ["NotImplemented", 501, { detail: { conditions: false } }],
-    ["InvalidArgument", 400, { detail: { conditions: false } }],
-    ["ExpiredToken", 400, { detail: { health: "credentials" } }],
-    ["RequestTimeout", 400, { detail: { health: "network" } }],
+    ["NotImplemented", 501, { detail: { supportsConditions: false } }],
+    ["InvalidArgument", 400, { detail: { supportsConditions: false } }],
+    ["ExpiredToken", 400, { detail: { awsFailure: "credentials" } }],
+    ["RequestTimeout", 400, { detail: { awsFailure: "network" } }],
   ])("that a store refuses as %s (%i)", async (code, status, error) => {
     await using server = await awsServer((_, response) => {
       response
         .writeHead(status, { "content-type": "application/xml" })
         .end(`<Error><Code>${code}</Code></Error>`);
     });
-    const writing = blobsAt(server.endpoint).putIf(ADDRESS, "{}", "absent");
+    const writing = bucketAt(server.endpoint).putIf(KEY, "{}", "absent");
     await expect(writing).rejects.toMatchObject({ code: "storage_unavailable", ...error });
   });
 });
 
 describe("no call hangs", () => {
-  test("a bucket and a topic, which have no long polls, are given up sooner than a queue", async () => {
+  test("a bucket and a topic, which have no long polls, time out sooner than a queue", async () => {
     const clients = makeAwsClients({ region: "us-east-1", credentials: CREDENTIALS });
     onTestFinished(() => clients.destroy());
-    // Whoever is called for the first time reads its limits.
+    // A handler reads its limits at its first call.
     const limitOf = async (handler: unknown) => {
       const { configProvider } = handler as { configProvider: Promise<{ requestTimeout: number }> };
       return (await configProvider).requestTimeout;
@@ -84,44 +84,44 @@ describe("no call hangs", () => {
 
   test("a store that never answers is unavailable", async () => {
     await using server = await blackHole();
-    const blobs = blobsAt(server.endpoint, SHORT);
+    const bucket = bucketAt(server.endpoint, SHORT);
     const unavailable = { code: "storage_unavailable" };
-    await expect(blobs.get(ADDRESS, { maxBytes: 10 })).rejects.toMatchObject(unavailable);
-    await expect(blobs.put(ADDRESS, "x", { contentType: "text/plain" })).rejects.toMatchObject(unavailable);
-    await expect(blobs.exists(ADDRESS)).rejects.toMatchObject(unavailable);
+    await expect(bucket.get(KEY, { maxBytes: 10 })).rejects.toMatchObject(unavailable);
+    await expect(bucket.put(KEY, "x", { contentType: "text/plain" })).rejects.toMatchObject(unavailable);
+    await expect(bucket.exists(KEY)).rejects.toMatchObject(unavailable);
   });
 
-  test("a store that falls silent in the middle of an object is unavailable", async () => {
+  test("a store that stops sending in the middle of an object is unavailable", async () => {
     await using server = await awsServer((_, response) => {
       response.writeHead(200, { "content-length": 1_000 });
       response.write("only this");
     });
-    const reading = blobsAt(server.endpoint, SHORT).get(ADDRESS, { maxBytes: 10_000 });
+    const reading = bucketAt(server.endpoint, SHORT).get(KEY, { maxBytes: 10_000 });
     await expect(reading).rejects.toMatchObject({ code: "storage_unavailable" });
   });
 
-  test("a store that breaks off in the middle of an object is unavailable", async () => {
+  test("a store that closes the connection in the middle of an object is unavailable", async () => {
     await using server = await awsServer((_, response) => {
       response.writeHead(200, { "content-length": 1_000 });
       response.write("only this", () => response.destroy());
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10_000 });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 10_000 });
     await expect(reading).rejects.toMatchObject({ code: "storage_unavailable" });
   });
 
-  test("a signal that fires in the middle of an object ends the reading with its reason", async () => {
+  test("a signal that fires in the middle of an object ends the read with its reason", async () => {
     const cut = new AbortController();
     const reason = new KamadoError("lease_lost", "Another worker holds the job now.");
     await using server = await awsServer((_, response) => {
       response.writeHead(200, { "content-length": 1_000 });
       response.write("only this", () => cut.abort(reason));
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10_000, signal: cut.signal });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 10_000, signal: cut.signal });
     await expect(reading).rejects.toBe(reason);
   });
 });
 
-describe("why an object cannot be read is told apart", () => {
+describe("the code says why an object cannot be read", () => {
   test.each([
     [403, "AccessDenied", "object_forbidden"],
     [403, "InvalidObjectState", "object_forbidden"],
@@ -138,13 +138,13 @@ describe("why an object cannot be read is told apart", () => {
       const xml = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>no</Message></Error>`;
       response.writeHead(status, { "content-type": "application/xml" }).end(xml);
     });
-    const reading = blobsAt(server.endpoint).get(ADDRESS, { maxBytes: 10 });
+    const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 10 });
     await expect(reading).rejects.toMatchObject({ code: expected });
   });
 
-  test("asking whether an object is there without the right to is forbidden, not absent", async () => {
+  test("checking whether an object exists without the right to do so is forbidden, not absent", async () => {
     await using server = await awsServer((_, response) => void response.writeHead(403).end());
-    await expect(blobsAt(server.endpoint).exists(ADDRESS)).rejects.toMatchObject({
+    await expect(bucketAt(server.endpoint).exists(KEY)).rejects.toMatchObject({
       code: "object_forbidden",
     });
   });

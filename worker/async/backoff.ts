@@ -1,4 +1,4 @@
-// How long to wait before the next try: pure.
+// How long to wait before the next try. Pure.
 
 export type BackoffOptions = { baseMs: number; maxMs: number; random?: () => number };
 

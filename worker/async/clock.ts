@@ -1,12 +1,12 @@
-// Time as the worker sees it. Everything that waits or measures takes a Clock, so that tests can own it.
+// Time as the worker sees it. Everything that waits or measures takes a Clock, so that tests can control it.
 import { setTimeout as sleep } from "node:timers/promises";
 
 export type Clock = {
-  /** Monotonic milliseconds; may stand still while the machine sleeps. */
+  /** Monotonic milliseconds. It may stop while the machine sleeps. */
   now(): number;
-  /** Epoch milliseconds; goes on while the machine sleeps, and can be set. */
+  /** Epoch milliseconds. It goes on while the machine sleeps, and somebody may set it. */
   wall(): number;
-  /** Resolves after so many milliseconds, or at once when the signal fires. Never throws. */
+  /** Resolves after `ms` milliseconds, or as soon as the signal fires. Never throws. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 };
 
@@ -15,3 +15,11 @@ export const systemClock: Clock = {
   wall: () => Date.now(),
   sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}).catch(() => {}),
 };
+
+/** One moment on both clocks: a machine that slept can tell only by comparing them. */
+export type Moment = { now: number; wall: number };
+
+export const momentOf = (clock: Pick<Clock, "now" | "wall">): Moment => ({
+  now: clock.now(),
+  wall: clock.wall(),
+});

@@ -1,8 +1,8 @@
-// At most so many at once; the others wait in line.
+// Lets only so many pieces of work run at the same time; the others wait in order.
 
 export class Semaphore {
   #free: number;
-  readonly #line: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
 
   constructor(atOnce: number) {
     this.#free = atOnce;
@@ -10,12 +10,12 @@ export class Semaphore {
 
   async take<T>(work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#line.push(resolve));
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
       return await work();
     } finally {
-      // A turn is handed over, never put back and taken again, so that nobody can slip in between.
-      const next = this.#line.shift();
+      // The place goes straight to the next in order, so that a newcomer cannot take it first.
+      const next = this.#waiting.shift();
       if (next) next();
       else this.#free += 1;
     }

@@ -1,10 +1,10 @@
-// One piece of work on something from outside, in a thread that lives for it alone: the event loop stays free for
-// leases, work that never ends is ended, and the memory it took is given back.
+// Runs one piece of work on data from outside in a thread of its own: the event loop stays free for leases, work that takes too
+// long is stopped, and its memory is freed.
 import { type Transferable, Worker } from "node:worker_threads";
 
 export type ThreadOptions = { timeoutMs: number; maxMemoryMb?: number; transfer?: readonly Transferable[] };
 
-/** Resolves with the first message the thread posts. Rejects when it throws, ends without one, or takes too long. */
+/** Resolves with the first message that the thread posts. Rejects when the thread throws, ends without a message, or takes too long. */
 export async function inThread<T>(
   file: URL,
   input: unknown,
@@ -14,7 +14,7 @@ export async function inThread<T>(
     workerData: input,
     transferList: [...transfer],
     ...(maxMemoryMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: maxMemoryMb } }),
-    // Decoders print their complaints; the thrown error already says it.
+    // Decoders print their complaints; the error that they throw says the same.
     stdout: true,
     stderr: true,
   });

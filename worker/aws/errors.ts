@@ -1,7 +1,9 @@
 // What an error of the AWS SDK means: which health state it points to. Pure; the adapters turn it into a KamadoError.
-import type { QueueHealth } from "../queue/queue.ts";
 
-/** The fields of an SDK error that say something. Emulators and SDK versions fill different ones. */
+/** Why a call to AWS failed. Each is a health state of its own, because each is corrected in a different place. */
+export type Unhealthy = "credentials" | "missing_queue" | "network" | "throttled" | "unknown";
+
+/** The fields of an SDK error that say what went wrong. Emulators and SDK versions fill different ones. */
 type SdkError = {
   name?: string;
   code?: unknown;
@@ -17,13 +19,13 @@ const THROTTLED = /Throttl|RequestLimit|TooManyRequests|SlowDown|^OverLimit$/i;
 const NETWORK =
   /^(ECONN\w+|ENOTFOUND|EAI_\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL|ERR_TLS\w*|ERR_SSL\w*|CERT_\w+|DEPTH_ZERO_\w+|SELF_SIGNED_\w+|UNABLE_TO_\w+|TimeoutError|NetworkingError|RequestTimeout)$/i;
 
-/** Every name an error goes by: its own, its code, and those of what it wraps. */
+/** All names of an error: its own, its code, and those of the errors it wraps. */
 export function namesOf(error: unknown): string[] {
   if (typeof error !== "object" || error === null) return [];
   const { name, code, Code, errors } = error as SdkError;
   const cause = (error as { cause?: unknown }).cause;
   const own = [name, code, Code].filter((one): one is string => typeof one === "string");
-  // A host with several addresses fails with an AggregateError that holds one error an address.
+  // A host with several addresses fails with an AggregateError of one error for each address.
   const inner = Array.isArray(errors) ? errors.flatMap((one) => namesOf(one)) : [];
   return [...own, ...inner, ...(cause === undefined || cause === error ? [] : namesOf(cause))];
 }
@@ -31,8 +33,8 @@ export function namesOf(error: unknown): string[] {
 export const statusOf = (error: unknown): number | undefined =>
   typeof error === "object" && error !== null ? (error as SdkError).$metadata?.httpStatusCode : undefined;
 
-/** The health state an error points to; `unknown` when it says nothing we know. */
-export function healthOf(error: unknown): Exclude<QueueHealth, "ok"> {
+/** The health state an error points to; `unknown` when nothing in it is known here. */
+export function healthOf(error: unknown): Unhealthy {
   const names = namesOf(error);
   const any = (pattern: RegExp) => names.some((name) => pattern.test(name));
   if (any(/QueueDoesNotExist|NonExistentQueue|QueueDeletedRecently/)) return "missing_queue";

@@ -1,14 +1,15 @@
-// The names and attributes of everything Kamado needs in AWS. One list for the embedded AWS and for
-// every emulator.
+// The names and attributes of everything Kamado needs in AWS, one list for the embedded AWS and for every emulator; and the
+// addresses that a worker uses.
+import type { AwsConfig } from "./clients.ts";
 
 export const REGION = "us-east-1";
-/** The account every emulator pretends to be. */
+/** The account of every emulator. */
 export const ACCOUNT = "000000000000";
 
 export const BUCKET = "kamado";
 export const TOPIC = "kamado-results";
 
-/** A queue's attributes but for its redrive policy, which needs the other queue's ARN. */
+/** Without the redrive policy, which needs the ARN of the dead-letter queue. */
 export type QueueDefinition = {
   name: string;
   attributes: Record<string, string>;
@@ -17,19 +18,19 @@ export type QueueDefinition = {
 
 const FOURTEEN_DAYS = String(14 * 24 * 3600);
 
-/** Dead-letter queues come first: a redrive policy can only name a queue that exists. */
+/** Dead-letter queues come first, because a redrive policy can only name a queue that exists. */
 export const QUEUES = [
   { name: "kamado-jobs-dead", attributes: { MessageRetentionPeriod: FOURTEEN_DAYS } },
   { name: "kamado-deliveries-dead", attributes: { MessageRetentionPeriod: FOURTEEN_DAYS } },
   {
     name: "kamado-jobs",
-    // The lease is renewed while a job runs, so this is only how long the jobs of a worker that died stay hidden.
+    // A lease is renewed while its job runs. So this is how long the jobs of a worker that died stay hidden.
     attributes: {
       VisibilityTimeout: "120",
       MessageRetentionPeriod: FOURTEEN_DAYS,
       ReceiveMessageWaitTimeSeconds: "20",
     },
-    // Receives by a worker that is stopping count as well, so this is higher than the attempts a job gets.
+    // Above the number of attempts of a job, because a worker that stops receives without starting an attempt.
     dead: { name: "kamado-jobs-dead", maxReceiveCount: 10 },
   },
   {
@@ -39,7 +40,7 @@ export const QUEUES = [
       MessageRetentionPeriod: FOURTEEN_DAYS,
       ReceiveMessageWaitTimeSeconds: "20",
     },
-    // The outbox gives up by its own schedule; this only stops a delivery that kills whoever takes it up.
+    // The outbox has its own schedule. This only stops a delivery that kills every worker that receives it.
     dead: { name: "kamado-deliveries-dead", maxReceiveCount: 100 },
   },
 ] as const satisfies QueueDefinition[];
@@ -50,10 +51,24 @@ export const queueUrl = (endpoint: string, name: QueueName) => `${endpoint}/${AC
 export const queueArn = (name: string) => `arn:aws:sqs:${REGION}:${ACCOUNT}:${name}`;
 export const topicArn = () => `arn:aws:sns:${REGION}:${ACCOUNT}:${TOPIC}`;
 
-/** The attributes a queue is created with, its redrive policy included. */
+/** The attributes to create a queue with, including its redrive policy. */
 export function attributesOf({ attributes, dead }: QueueDefinition, arnOf: (name: string) => string) {
   if (!dead) return attributes;
   const { name, maxReceiveCount } = dead;
   const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: arnOf(name), maxReceiveCount });
   return { ...attributes, RedrivePolicy };
 }
+
+/** Where a worker finds its parts of AWS: from the configuration, or the embedded AWS's own. */
+export type Cloud = {
+  aws: AwsConfig;
+  /** Where jobs are sent. */
+  queueUrl: string;
+  /** The queues to pull from, when there are several. Their dead letters share one queue. */
+  queues?: readonly { url: string; weight: number }[];
+  deadQueueUrl: string;
+  /** The outbox. Without one, a failed delivery keeps its job's message. */
+  deliveriesQueueUrl: string | undefined;
+  deadDeliveriesQueueUrl: string;
+  topicArn: string | undefined;
+};

@@ -1,17 +1,16 @@
-// Which AWS a command talks to: the one the configuration names, or a `kamado serve` on this machine.
-
+// Which AWS a command uses: the configured one, or that of a `kamado serve` on this machine.
+import type { Cloud } from "../aws/resources.ts";
 import { queueUrl, topicArn } from "../aws/resources.ts";
 import type { AwsKeys, Config } from "../config/config.ts";
 import { KamadoError } from "../errors.ts";
 import type { LocalAws } from "../local/local-aws.ts";
-import type { Cloud } from "../main.ts";
 
-/** The configured cloud. Throws `config_invalid` without a queue. */
+/** The configured AWS. Throws `config_invalid` when no queue is configured. */
 export function cloudOf(config: Config): Cloud {
   if (config.queueUrl === undefined)
     throw new KamadoError(
       "config_invalid",
-      "KAMADO_QUEUE_URL: name the queue to work on, or use `kamado serve`, which brings its own.",
+      "KAMADO_QUEUE_URL: set the queue to work on, or run `kamado serve`, which has a queue of its own.",
     );
   const deadQueueUrl = config.deadQueueUrl ?? deadOf(config.queueUrl);
   return {
@@ -24,13 +23,13 @@ export function cloudOf(config: Config): Cloud {
     queues: config.queues,
     deadQueueUrl,
     deliveriesQueueUrl: config.deliveriesQueueUrl,
-    // Refused deliveries have a place of their own when there is one; lost they are never.
+    // Without a dead-letter queue of their own, refused deliveries go to that of the jobs: none is ever lost.
     deadDeliveriesQueueUrl: config.deadDeliveriesQueueUrl ?? deadQueueUrl,
     topicArn: config.topicArn,
   };
 }
 
-/** `jobs-dead` of `jobs`; a FIFO queue's name keeps its ending, and its dead letters are FIFO too. */
+/** `jobs-dead` for `jobs`, and `jobs-dead.fifo` for `jobs.fifo`: a FIFO queue needs a FIFO dead-letter queue. */
 export const deadOf = (url: string) => url.replace(/(\.fifo)?$/, "-dead$1");
 
 function keysOf({ accessKeyId, secretAccessKey, sessionToken }: AwsKeys) {
@@ -41,7 +40,7 @@ function keysOf({ accessKeyId, secretAccessKey, sessionToken }: AwsKeys) {
   };
 }
 
-/** The configured cloud, else the embedded one of a `kamado serve` that runs on this machine. */
+/** The configured AWS, or else that of a `kamado serve` on this machine. */
 export function cloudOrLocal(config: Config): Cloud {
   if (config.queueUrl !== undefined) return cloudOf(config);
   const endpoint = `http://127.0.0.1:${config.localPort}`;
@@ -55,7 +54,7 @@ export function cloudOrLocal(config: Config): Cloud {
   };
 }
 
-/** The cloud that was started here. */
+/** The embedded AWS that this process started. */
 export function localCloud({ endpoint, region, credentials, resources }: LocalAws): Cloud {
   return {
     aws: { endpoint, region, credentials },

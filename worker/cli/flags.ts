@@ -1,4 +1,4 @@
-// Flags that several commands share, and how they become configuration: a flag goes before its variable.
+// The flags that several commands share, and how they become configuration: a flag takes precedence over its variable.
 import type { Command } from "commander";
 import type { Variables } from "../config/config.ts";
 
@@ -7,15 +7,18 @@ export const flagsOf = (command: Command): Flags => command.optsWithGlobals();
 
 export function modelFlags(command: Command): Command {
   return command
-    .option("--model <file>", "the model, a GGUF file (KAMADO_MODEL)")
-    .option("--mmproj <file>", "its projector, for pictures (KAMADO_MMPROJ)")
-    .option("--engine-url <url>", "an OpenAI-compatible server to use instead (KAMADO_ENGINE_URL)")
+    .option("--model <file>", "the model: a GGUF file (KAMADO_MODEL)")
+    .option("--mmproj <file>", "the model's projector file, needed for pictures (KAMADO_MMPROJ)")
+    .option(
+      "--engine-url <url>",
+      "use this OpenAI-compatible server instead of an engine of our own (KAMADO_ENGINE_URL)",
+    )
     .option(
       "--slots <n>",
-      "how many jobs run at once; auto measures what the machine runs best (KAMADO_SLOTS)",
+      "how many jobs run at the same time; auto measures what suits this machine (KAMADO_SLOTS)",
     )
-    .option("--memory-limit <size>", "what the model may take, like 6G (KAMADO_MEMORY_LIMIT)")
-    .option("--data-dir <folder>", "where Kamado keeps its things (KAMADO_DATA_DIR)")
+    .option("--memory-limit <size>", "how much memory the model may use, such as 6G (KAMADO_MEMORY_LIMIT)")
+    .option("--data-dir <folder>", "where Kamado stores its data (KAMADO_DATA_DIR)")
     .option("--log-level <level>", "trace, debug, info, warn, error or silent (KAMADO_LOG_LEVEL)");
 }
 

@@ -1,9 +1,9 @@
-// The command line: one file a command; this one finds the one that is called and turns errors into words and exit codes.
+// The command line: runs one command, and turns an error into text and an exit code. Each command is a file in commands/.
 import { Command } from "commander";
 import { toKamadoError } from "../errors.ts";
 import { EXIT, paint } from "../logging/terminal.ts";
 
-// Only the command that is called is loaded: a worker need not carry the embedded AWS in its memory.
+// Loads only the command that is called, so that a worker does not have the embedded AWS in memory.
 const COMMANDS: Record<string, () => Promise<Command>> = {
   serve: async () => (await import("./commands/serve.ts")).serveCommand(),
   worker: async () => (await import("./commands/worker.ts")).workerCommand(),
@@ -18,15 +18,15 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
 
 async function main(name: string | undefined): Promise<void> {
   const program = new Command("kamado")
-    .description("A Mac mini at home as a Lambda for local LLM jobs.")
-    .showHelpAfterError("(kamado --help lists the commands)")
+    .description("Runs LLM jobs from a queue on your own machine, like a Lambda at home.")
+    .showHelpAfterError("(run `kamado --help` for the list of commands)")
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
   const called = name !== undefined && COMMANDS[name] ? [COMMANDS[name]] : Object.values(COMMANDS);
   for (const load of called) program.addCommand(inherit(await load(), program));
   await program.parseAsync();
 }
 
-/** Settings reach a command that is added, and not by themselves its own commands. */
+/** Commander does not pass a program's settings on to the subcommands of a command. */
 function inherit(command: Command, from: Command): Command {
   for (const inner of command.commands) inherit(inner, from);
   return command.copyInheritedSettings(from);
@@ -37,7 +37,7 @@ try {
 } catch (thrown) {
   const error = toKamadoError(thrown, "handler_failed");
   process.stderr.write(`${paint("red", `kamado: ${error.code}`, process.stderr)}: ${error.message}\n`);
-  // What has no code of its own is a fault of ours: then its place matters.
+  // An error without a code is a bug of ours, so its stack matters.
   process.stderr.write(
     `${error === thrown ? error.hint : error.cause instanceof Error ? error.cause.stack : ""}\n`,
   );

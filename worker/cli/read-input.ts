@@ -1,19 +1,16 @@
-// The input of a job from a file or standard input; strings that begin with file: stand for files beside it.
+// Reads a job's input from a file or standard input. Strings that begin with file: name files, relative to the input's own.
 import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { KamadoError, shapeOf } from "../errors.ts";
 
-/** `-` is standard input. Throws `invalid_input`. */
+/** `-` means standard input. Throws `invalid_input`. */
 export async function readInput(path: string): Promise<{ value: unknown; folder: string }> {
   const source = path === "-" ? await text(process.stdin) : await readText(path);
   try {
     return { value: JSON.parse(source), folder: path === "-" ? process.cwd() : dirname(resolve(path)) };
   } catch {
-    throw new KamadoError(
-      "invalid_input",
-      `--input ${path}: not JSON, but ${shapeOf(source)}. A job's input is a JSON object.`,
-    );
+    throw new KamadoError("invalid_input", `--input ${path}: expected JSON, got ${shapeOf(source)}.`);
   }
 }
 
@@ -27,7 +24,7 @@ async function readText(path: string): Promise<string> {
 
 export type InputFile = { name: string; bytes: Uint8Array };
 
-/** The value with every "file:PATH" replaced by what `place` makes of the file (a data: URI, an s3:// address). */
+/** The value with every "file:PATH" replaced by what `place` returns for the file: a data: URI or an s3:// address. */
 export async function replaceFiles(
   value: unknown,
   folder: string,

@@ -1,5 +1,5 @@
-// Shows a person how the engine's slots were chosen; nothing when they were named by hand.
-import type { Ready } from "../engine/supervisor/process.ts";
+// Shows how the engine chose its slots; nothing when the user set them.
+import type { Ready } from "../engine/protocol.ts";
 import { paint } from "../logging/terminal.ts";
 
 export function showCalibration(info: Pick<Ready, "calibration"> | undefined): void {

@@ -1,4 +1,4 @@
-// SIGTERM and SIGINT for the commands that stay: the first one stops in order, the second does not wait.
+// SIGTERM and SIGINT for commands that run until they are stopped: the first signal stops in order, the second at once.
 
 /** Resolves at the first signal. `onSecond` is called at the second. */
 export function untilStopped(onSecond: () => void): Promise<NodeJS.Signals> {

@@ -1,4 +1,5 @@
-// The only reader of process.env: from its variables (environment.ts) to what the parts are told. Frozen, then passed down.
+// The configuration: reads the environment (the only file that does), checks it with the schema in environment.ts, and gives the
+// parts plain, frozen values.
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
@@ -16,44 +17,44 @@ export type Config = Readonly<{
   aws: {
     endpoint: string | undefined;
     region: string;
-    /** Where one of them stands in a file; else the SDK finds its own. */
+    /** Set only when one of the keys is in a file; otherwise the SDK finds its own. */
     credentials: AwsKeys | undefined;
   };
   /** Undefined: the embedded AWS serves the queue. */
   queueUrl: string | undefined;
-  /** All that are pulled from, `queueUrl` first. */
+  /** Every queue to consume, `queueUrl` first. */
   queues: readonly WeightedQueue[];
   deadQueueUrl: string | undefined;
   deliveriesQueueUrl: string | undefined;
   deadDeliveriesQueueUrl: string | undefined;
   bucket: string;
-  /** Buckets inputs may come from; the result bucket is always among them. */
+  /** Buckets that inputs may come from; always includes the result bucket. */
   buckets: readonly string[];
   /** Where a result goes when its job names no destination. */
   topicArn: string | undefined;
   engine: {
-    /** A server that is already there; undefined: the worker starts its own. */
+    /** A running server; undefined: the worker starts its own engine. */
     url: string | undefined;
-    /** Sent to the engine; one of our own demands it from everybody. */
+    /** Sent to the engine. Our own engine demands it of every client. */
     token: Secret | undefined;
-    /** Where one of our own listens. */
+    /** Where our own engine listens. */
     host: string;
     model: string;
     mmproj: string | undefined;
     backend: Environment["KAMADO_BACKEND"];
     script: string | undefined;
-    /** The program; undefined: the one that `kamado engine install-llama-server` built, if it did. */
+    /** The program; undefined: the one that `kamado engine install-llama-server` built, if any. */
     llamaServer: string | undefined;
     contextSize: number | undefined;
     /** How many answers may wait for a slot. */
     maxQueue: number | undefined;
-    /** What the model may take, instead of what the system says there is: "6G". */
+    /** How much memory the model may use, instead of what the system reports: "6G". */
     memoryLimit: string | undefined;
     port: number;
-    /** Whether `model` is the toy that comes with Kamado. */
+    /** Whether `model` is the demo model that comes with Kamado. */
     isDemo: boolean;
   };
-  /** Undefined: as many as the engine has, which finds out itself what suits the machine. */
+  /** Undefined: as many as the engine has, which measures what suits the machine. */
   slots: number | undefined;
   /** Undefined: as many as slots. */
   prefetch: number | undefined;
@@ -62,9 +63,9 @@ export type Config = Readonly<{
   drainSeconds: number;
   timeoutSeconds: number;
   maxAttempts: number;
-  /** A job that may work later is tried again after about so long, then after twice that, and so on. */
+  /** Before the first retry of a job; doubles with every retry. */
   retrySeconds: number;
-  /** Before each try of a delivery, the first included; undefined: as Standard Webhooks recommends. */
+  /** The wait before each try of a delivery, the first one included; undefined: the schedule of Standard Webhooks. */
   deliveryDelaysMs: readonly number[] | undefined;
   dataDir: string;
   web: { port: number; host: string; token: Secret | undefined };
@@ -83,8 +84,8 @@ const DEMO_MODEL = join(HOME, "models/demo/kamado-demo.gguf");
 const DEMO_MMPROJ = join(HOME, "models/demo/kamado-demo-mmproj.gguf");
 
 /**
- * Reads the configuration. `flags` (from the command line) go before the environment; `NAME_FILE` stands for `NAME`
- * with the value in a file. Throws `config_invalid`, which names the variable.
+ * Reads the configuration. `flags` from the command line take precedence over the environment. `NAME_FILE` names a file that
+ * holds the value of `NAME`. Throws `config_invalid`, which names the variable.
  */
 export function loadConfig(flags: Variables = {}, environment: Variables = process.env): Config {
   const given = withFiles({ ...environment, ...defined(flags) });
@@ -95,17 +96,17 @@ export function loadConfig(flags: Variables = {}, environment: Variables = proce
   return deepFreeze(build(parsed.data, inFile && keysOf(parsed.data, inFile)));
 }
 
-/** `kamado-jobs` has its `kamado-deliveries` beside it, as the template and the embedded AWS make them. */
+/** `…/kamado-deliveries` for `…/kamado-jobs`: the template and the embedded AWS create both. */
 const besideJobs = (queueUrl: string | undefined) =>
   queueUrl?.endsWith("-jobs") ? queueUrl.replace(/-jobs$/, "-deliveries") : undefined;
 
-/** An engine of our own demands it of everybody; another's may be as short as its owner likes. */
+/** Our own engine demands the token of every client, so it must be long; another engine's may be short. */
 function checkEngineToken({ KAMADO_ENGINE_URL: url, KAMADO_ENGINE_TOKEN: token }: Environment): void {
   if (url !== undefined || token === undefined || token.length >= MIN_TOKEN) return;
   throw new KamadoError("config_invalid", `KAMADO_ENGINE_TOKEN: ${SHORT_TOKEN} (got ${shapeOf(token)})`);
 }
 
-/** The SDK knows nothing of files: when one of these stands in one, it is given all of them. */
+/** The SDK reads no `_FILE` variables: when one of these is in a file, we give it all of them. */
 const AWS_KEYS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] as const;
 
 function keysOf(env: Environment, inFile: string): AwsKeys {
@@ -175,11 +176,11 @@ function build(env: Environment, credentials: AwsKeys | undefined): Config {
   };
 }
 
-// Names are all there is to go by; what is ours reaches the engine by its flags.
+// A secret is known only by its name. Kamado's own settings reach the engine as options.
 const NOT_FOR_THE_ENGINE =
   /^(AWS|KAMADO)_|TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY/i;
 
-/** The environment of the engine process, which runs native code on what strangers sent: without any secret. */
+/** The environment of the engine process. It runs native code on data from strangers, so it gets no secrets. */
 export function engineEnvironment(environment: Variables = process.env): Variables {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !NOT_FOR_THE_ENGINE.test(name)));
 }
@@ -189,7 +190,7 @@ const asSecret = (value: string | undefined) => (value === undefined ? undefined
 const defined = (variables: Variables) =>
   Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined));
 
-/** Empty variables count as unset; `KAMADO_X_FILE` gives `KAMADO_X` its value from a file. */
+/** An empty variable counts as unset. `KAMADO_X_FILE` names the file with the value of `KAMADO_X`. */
 function withFiles(variables: Variables): Variables {
   const given: Variables = Object.fromEntries(
     Object.entries(variables).filter(([, value]) => value !== undefined && value !== ""),

@@ -1,4 +1,4 @@
-// Everything that can be set by a variable: its name, its default, what it must look like. Reads nothing itself.
+// The schema of every environment variable: name, default, form. config.ts reads them.
 import { homedir, hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
@@ -12,11 +12,11 @@ const list = z.string().transform((text) =>
     .filter(Boolean),
 );
 
-/** A queue to pull from; of two, one with twice the weight of the other has twice as many of its jobs started. */
+/** A queue to consume. A queue with twice the weight of another has twice as many of its jobs started. */
 export type WeightedQueue = { url: string; weight: number };
 const MAX_WEIGHT = 100;
 
-/** One address, or several with their weights: `https://…/urgent=9,https://…/jobs=1`. */
+/** One URL, or several with weights: `https://…/urgent=9,https://…/jobs=1`. */
 const weightedQueues = list
   .transform((all) =>
     all.map((one) => {
@@ -28,7 +28,7 @@ const weightedQueues = list
     z
       .array(
         z.object({
-          url: z.url("must be an address, or several like address=weight,address=weight"),
+          url: z.url("must be a URL, or several like url=weight,url=weight"),
           weight: z.int().min(1).max(MAX_WEIGHT),
         }),
       )

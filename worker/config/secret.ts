@@ -1,9 +1,10 @@
-// A value that must not be seen: it prints as [secret] wherever values get printed, and is read only by name.
-import { createHash, timingSafeEqual } from "node:crypto";
+// Values that must not be shown, whether they stand in the environment or in a file that may change while the worker runs.
+import { readFileSync, statSync } from "node:fs";
 import { inspect } from "node:util";
 
 const SHOWN = "[secret]";
 
+/** Prints as [secret] wherever values get printed; only `reveal` returns the value. */
 export class Secret {
   readonly #value: string;
 
@@ -11,7 +12,7 @@ export class Secret {
     this.#value = value;
   }
 
-  /** The value itself. Call it where the value is used, never where it is passed on. */
+  /** The value itself. Call this where the value is used, not where it is handed on. */
   reveal(): string {
     return this.#value;
   }
@@ -29,8 +30,51 @@ export class Secret {
 
 export const secret = (value: string): Secret => new Secret(value);
 
-/** Whether somebody who claims to know a secret does: in constant time, whatever the lengths. */
-export function sameSecret(given: string, expected: string): boolean {
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(given), digest(expected));
+/**
+ * A secret in a file. The file is read again when it has changed, so that a secret can be rotated without a restart. While
+ * the file is missing or holds nothing usable, the last usable value stays in use.
+ */
+export class FileSecret extends Secret {
+  readonly #path: string;
+  readonly #isUsable: (text: string) => boolean;
+  #value: string;
+  #version: string;
+
+  /** `value` is what the caller has just read from the file and found usable. */
+  constructor(path: string, value: string, isUsable: (text: string) => boolean) {
+    super(value);
+    this.#path = path;
+    this.#isUsable = isUsable;
+    this.#value = value;
+    this.#version = versionOf(path);
+  }
+
+  override reveal(): string {
+    const version = versionOf(this.#path);
+    if (version === this.#version || version === "") return this.#value;
+    const text = read(this.#path);
+    if (text === null || !this.#isUsable(text)) return this.#value;
+    // The version was taken before the file was read: a change in between is noticed the next time.
+    this.#version = version;
+    this.#value = text;
+    return text;
+  }
+}
+
+/** Differs after every change; empty when there is no file. A mounted secret becomes another inode with each change. */
+function versionOf(path: string): string {
+  try {
+    const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
+    return `${dev}:${ino}:${size}:${mtimeNs}`;
+  } catch {
+    return "";
+  }
+}
+
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return null;
+  }
 }

@@ -1,7 +1,7 @@
 // Who may look at the worker's pages: whoever is on this machine and asks it by its own name, or whoever has the token.
 import type { Context } from "hono";
-import { type Secret, sameSecret } from "../config/secret.ts";
-import { isOwnName } from "../http/loopback.ts";
+import type { Secret } from "../config/secret.ts";
+import { isOwnName, sameSecret } from "../http/auth.ts";
 
 export function isAllowed(context: Context, token: Secret | undefined): boolean {
   if (token === undefined) return isOwnName(context.req.header("host"));

@@ -1,20 +1,25 @@
-// What is known about the worker at one moment: for its page, its health, its commands.
+// What is known about the worker at one moment: for its page, its health address and its commands.
+import type { JobEvents } from "../logging/job-events.ts";
 
-export type QueueState = { url: string; health: string /** What to do about it. */; hint?: string };
+export type QueueState = {
+  url: string;
+  health: string;
+  /** What to do about it. */
+  hint?: string;
+};
 
 /** What the page shows; made anew for every request. */
 export type State = {
-  /** STARTING, READY, BUSY, DRAINING or UNHEALTHY. */
   status: "STARTING" | "READY" | "BUSY" | "DRAINING" | "UNHEALTHY";
   queue: QueueState;
-  /** The outbox. Without it jobs go on, so it makes nobody unhealthy; null when there is none. */
+  /** The outbox; null when there is none. Jobs go on without it, so its health does not count for `status`. */
   deliveries: QueueState | null;
   engine: { url: string; model: string; answers: boolean; isDemo: boolean };
   bucket: { name: string; answers: boolean };
   topic: string | null;
   running: number;
   waiting: number;
-  /** In use now; fewer than all while errors rise. */
+  /** In use now; fewer than `allSlots` while errors rise. */
   slots: number;
   allSlots: number;
   /** Of this process: `handles` are its open sockets, timers and the like. */
@@ -22,3 +27,48 @@ export type State = {
   /** The latest first. */
   jobs: { id: string; kind: string; outcome: string; at: number; error?: string }[];
 };
+
+/** The whole state, from what the worker's parts say of themselves. */
+export function stateOf({
+  isStopping,
+  latest,
+  ...now
+}: Omit<State, "status" | "process" | "jobs"> & { isStopping: boolean; latest: LatestJobs }): State {
+  return {
+    status: statusOf(now, isStopping),
+    ...now,
+    // The engine itself says which model answered; the configuration only says which one was asked for.
+    engine: { ...now.engine, model: latest.model ?? now.engine.model },
+    process: {
+      residentBytes: process.memoryUsage.rss(),
+      handles: process.getActiveResourcesInfo().length,
+    },
+    jobs: latest.jobs,
+  };
+}
+
+function statusOf(
+  { queue, bucket, engine, running }: Pick<State, "queue" | "bucket" | "engine" | "running">,
+  isStopping: boolean,
+): State["status"] {
+  if (isStopping) return "DRAINING";
+  if (queue.health !== "ok" || !bucket.answers) return "UNHEALTHY";
+  if (!engine.answers) return "STARTING";
+  return running > 0 ? "BUSY" : "READY";
+}
+
+export type LatestJobs = { jobs: State["jobs"]; model: string | null };
+
+const SHOWN = 50;
+
+/** The jobs that ended last. The object it returns is kept up to date. */
+export function latestJobs(jobEvents: JobEvents): LatestJobs {
+  const latest: LatestJobs = { jobs: [], model: null };
+  jobEvents.subscribe((event) => {
+    if (event.stage !== "ended") return;
+    const { job: id, kind = "?", outcome, at, error, receipt } = event;
+    latest.model = receipt?.model ?? latest.model;
+    latest.jobs = [{ id, kind, outcome, at, ...(error && { error }) }, ...latest.jobs].slice(0, SHOWN);
+  });
+  return latest;
+}

@@ -1,12 +1,15 @@
-// The last call of a message's life: deleted, or given back. Gathered into batches; what fails is tried again until
-// the lease ends.
+// The last call about a message: it is deleted, or given back. Calls are gathered into batches; one that fails is tried again
+// until the lease ends.
 import type { Clock } from "../async/clock.ts";
 import type { Log } from "../logging/log.ts";
 import type { EntryResult, Queue } from "../queue/queue.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import type { Lease } from "./lease.ts";
 
-/** So long a call waits for others to go with; the slot is free meanwhile. */
+/** What becomes of a message once the work on it is over. `leave`: nothing is called, the queue delivers it again. */
+export type Ending = "delete" | "leave" | { releaseAfterSeconds: number };
+
+/** A call waits this long for others to share its batch. The slot is free meanwhile. */
 const LINGER_MS = 50;
 const BATCH = 10;
 const RETRY_MS = 1_000;
@@ -15,17 +18,17 @@ type Ack = { lease: Lease; releaseAfterSeconds: number | null; done: () => void 
 
 export class Acks {
   readonly #queue: Queue;
-  readonly #leases: Heartbeat;
+  readonly #heartbeat: Pick<Heartbeat, "drop">;
   readonly #clock: Clock;
   readonly #log: Log;
-  #waiting: Ack[] = [];
+  #gathered: Ack[] = [];
   #timer: Promise<void> | undefined;
-  #hurry = new AbortController();
+  #flushNow = new AbortController();
   readonly #open = new Set<Promise<void>>();
 
-  constructor(options: { queue: Queue; leases: Heartbeat; clock: Clock; log: Log }) {
+  constructor(options: { queue: Queue; heartbeat: Pick<Heartbeat, "drop">; clock: Clock; log: Log }) {
     this.#queue = options.queue;
-    this.#leases = options.leases;
+    this.#heartbeat = options.heartbeat;
     this.#clock = options.clock;
     this.#log = options.log;
   }
@@ -35,7 +38,7 @@ export class Acks {
     return this.#add(lease, null);
   }
 
-  /** Gives the message back; others see it after so many seconds. Resolves like `delete`. */
+  /** Gives the message back; others see it after so many seconds. Resolves as `delete` does. */
   release(lease: Lease, releaseAfterSeconds: number): Promise<void> {
     return this.#add(lease, releaseAfterSeconds);
   }
@@ -49,17 +52,17 @@ export class Acks {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#open.add(promise);
     void promise.then(() => this.#open.delete(promise));
-    this.#waiting.push({ lease, releaseAfterSeconds, done: resolve });
-    if (this.#waiting.length >= BATCH) this.#hurry.abort();
-    this.#timer ??= this.#clock.sleep(LINGER_MS, this.#hurry.signal).then(() => this.#flush());
+    this.#gathered.push({ lease, releaseAfterSeconds, done: resolve });
+    if (this.#gathered.length >= BATCH) this.#flushNow.abort();
+    this.#timer ??= this.#clock.sleep(LINGER_MS, this.#flushNow.signal).then(() => this.#flush());
     return promise;
   }
 
   async #flush(): Promise<void> {
-    const batch = this.#waiting;
-    this.#waiting = [];
+    const batch = this.#gathered;
+    this.#gathered = [];
     this.#timer = undefined;
-    this.#hurry = new AbortController();
+    this.#flushNow = new AbortController();
     await Promise.all([
       this.#carryOut(batch.filter((ack) => ack.releaseAfterSeconds === null)),
       this.#carryOut(batch.filter((ack) => ack.releaseAfterSeconds !== null)),
@@ -79,7 +82,7 @@ export class Acks {
     }
   }
 
-  /** What another worker may hold by now is not ours to delete or to give back. */
+  /** A message that another worker may hold by now is not ours to delete or to give back. */
   async #stillOurs(batch: readonly Ack[]): Promise<Ack[]> {
     const held = await Promise.all(batch.map(({ lease }) => lease.held || lease.confirm()));
     for (const [index, ack] of batch.entries()) if (!held[index]) this.#finish(ack, "lost");
@@ -99,13 +102,11 @@ export class Acks {
   }
 
   #finish({ lease, releaseAfterSeconds, done }: Ack, result: EntryResult): void {
-    this.#leases.drop(lease);
+    this.#heartbeat.drop(lease);
     if (result !== "ok") {
       const what = releaseAfterSeconds === null ? "delete" : "release";
-      this.#log.warn(
-        { message: lease.message.id, stage: what },
-        `${what} ${result}; the queue will deliver it again`,
-      );
+      const text = `${what} ${result}; the queue will deliver it again`;
+      this.#log.warn({ message: lease.message.id, stage: what }, text);
     }
     done();
   }

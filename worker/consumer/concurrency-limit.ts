@@ -1,37 +1,36 @@
-// How many jobs run at once and how many more are held: as configured, else as many as the engine says it has slots for;
-// fewer while what the jobs need fails.
-
+// How many jobs run at once and how many more are held in advance: as configured, else as many as the engine has slots.
+// Fewer while what the jobs need fails under load: additive increase, multiplicative decrease, as TCP does it.
 import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
+import type { Slots } from "./weighted-slots.ts";
 
-export type Wanted = { slots: number | undefined; prefetch: number | undefined };
+/** Slots when neither the configuration nor the engine says how many. */
+const DEFAULT_SLOTS = 8;
 
-/** An engine that does not say runs so many. */
-const UNTOLD = 8;
-
-export class ConcurrencyLimit {
-  readonly #wanted: Wanted;
+export class ConcurrencyLimit implements Slots {
+  readonly #configured: { slots: number | undefined; prefetch: number | undefined };
   readonly #log: Log;
-  #told: number | undefined;
-  #pressure = NO_PRESSURE;
+  #engineSlots: number | undefined;
+  #reduction = NO_REDUCTION;
 
-  constructor(wanted: Wanted, log: Log) {
-    this.#wanted = wanted;
+  constructor(configured: { slots: number | undefined; prefetch: number | undefined }, log: Log) {
+    this.#configured = configured;
     this.#log = log;
   }
 
-  /** Another engine may answer later, or the same one with another model. */
-  tell(engineSlots: number | undefined): void {
-    this.#told = engineSlots ?? this.#told;
+  /** Called at each health check: another engine, or the same with another model, may have other slots. */
+  setEngineSlots(slots: number | undefined): void {
+    this.#engineSlots = slots ?? this.#engineSlots;
   }
 
-  /** A run ended, with this error if it is to be tried again, while so many others ran. */
-  ended(error: string | undefined, others: number): void {
+  /** A run ended, with this error if it had one, while so many others were running. */
+  onEnded(error: ErrorCode | undefined, others: number): void {
     const before = this.slots;
-    this.#pressure = afterEnd(this.#pressure, { isStrained: isStrain(error), others, slots: this.allSlots });
+    const isOverload = isOverloadError(error);
+    this.#reduction = afterEnd(this.#reduction, { isOverload, others, slots: this.allSlots });
     if (this.slots === before) return;
     const entry = {
-      stage: "pressure",
+      stage: "concurrency",
       slots: this.slots,
       of: this.allSlots,
       ...(error && { code: error }),
@@ -40,37 +39,33 @@ export class ConcurrencyLimit {
     else this.#log.info(entry, `more jobs at once: ${this.slots} of ${this.allSlots}`);
   }
 
-  /** Without pressure. */
+  /** Slots when nothing fails. */
   get allSlots(): number {
-    return this.#wanted.slots ?? this.#told ?? UNTOLD;
+    return this.#configured.slots ?? this.#engineSlots ?? DEFAULT_SLOTS;
   }
   get slots(): number {
-    return allowed(this.#pressure.limit, this.allSlots);
+    return allowed(this.#reduction.limit, this.allSlots);
   }
   get prefetch(): number {
-    return Math.min(
-      this.#wanted.prefetch ?? this.slots,
-      this.slots === this.allSlots ? Infinity : this.slots,
-    );
+    const isReduced = this.slots < this.allSlots;
+    return Math.min(this.#configured.prefetch ?? this.slots, isReduced ? this.slots : Infinity);
   }
 }
 
-// Fewer jobs at once when what they need gives way, more when it holds again: additive increase, multiplicative decrease,
-// as TCP does it. Pure; who counts and who obeys is concurrency.ts.
-export type Pressure = {
-  /** How many may run at once; null when there is no pressure. Grows by fractions. */
+export type Reduction = {
+  /** How many jobs may run at once; null when there is no reduction. Grows by fractions. */
   limit: number | null;
-  /** So many runs began before the last cut. Their ends say nothing about it. */
+  /** Runs that began before the last cut and have not ended. Their ends say nothing about it. */
   settling: number;
 };
 
 /** How one run ended, with how many others still running, of how many slots in all. */
-export type RunEnd = { isStrained: boolean; others: number; slots: number };
+export type RunEnd = { isOverload: boolean; others: number; slots: number };
 
-export const NO_PRESSURE: Pressure = { limit: null, settling: 0 };
+export const NO_REDUCTION: Reduction = { limit: null, settling: 0 };
 
-/** What fails under load here and passes by. A destination's or a page's failure is its own: fewer slots would not mend it. */
-const STRAIN: ReadonlySet<ErrorCode> = new Set([
+/** What fails here under load and recovers. The failure of a destination or a page is its own: fewer slots would not help. */
+const OVERLOAD_ERRORS: ReadonlySet<ErrorCode | undefined> = new Set<ErrorCode>([
   "engine_unavailable",
   "engine_died",
   "engine_busy",
@@ -78,18 +73,18 @@ const STRAIN: ReadonlySet<ErrorCode> = new Set([
   "queue_unavailable",
 ]);
 
-export const isStrain = (code: string | undefined) => STRAIN.has(code as ErrorCode);
+export const isOverloadError = (code: ErrorCode | undefined) => OVERLOAD_ERRORS.has(code);
 
-/** Half of the slots after a strained end, one more after as many good ends as there are slots; never less than one. */
-export function afterEnd({ limit, settling }: Pressure, { isStrained, others, slots }: RunEnd): Pressure {
+/** Half of the slots after an overload, one more after as many good ends as there are slots; never fewer than one. Pure. */
+export function afterEnd({ limit, settling }: Reduction, { isOverload, others, slots }: RunEnd): Reduction {
   const now = allowed(limit, slots);
   if (settling > 0) return { limit, settling: settling - 1 };
-  if (isStrained) return { limit: Math.max(1, now / 2), settling: others };
-  if (limit === null) return NO_PRESSURE;
+  if (isOverload) return { limit: Math.max(1, now / 2), settling: others };
+  if (limit === null) return NO_REDUCTION;
   const grown = Math.min(limit, slots) + 1 / now;
-  return grown >= slots ? NO_PRESSURE : { limit: grown, settling: 0 };
+  return grown >= slots ? NO_REDUCTION : { limit: grown, settling: 0 };
 }
 
-/** How many of the slots may be used. A little is added, because thirds do not add up to one. */
+/** How many of the slots may be used. A little is added, because three thirds do not add up to one. */
 export const allowed = (limit: number | null, slots: number) =>
   Math.max(1, Math.min(slots, Math.floor((limit ?? slots) + 1e-9)));

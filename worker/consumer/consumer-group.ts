@@ -1,10 +1,10 @@
-// One consumer a queue, all on the same slots. Seen from outside they are one.
-import type { QueueHealth } from "../queue/queue.ts";
+// One consumer for each queue, all on the same slots. From outside they look like one.
+import type { QueueHealth } from "../queue/health.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { WeightedSlots } from "./weighted-slots.ts";
 
 /** What each queue has of its own. */
-export type Source = Pick<ConsumerOptions, "queue" | "leases" | "acks" | "work"> & { weight: number };
+export type Source = Pick<ConsumerOptions, "queue" | "work"> & { weight: number };
 
 export class ConsumerGroup {
   readonly #consumers: readonly Consumer[];
@@ -20,7 +20,7 @@ export class ConsumerGroup {
   get waiting(): number {
     return this.#sum(({ waiting }) => waiting);
   }
-  /** `ok` when every queue can be reached, else what is the matter with the first that cannot. */
+  /** `ok` when every queue answers, else the health of the first that does not. */
   get health(): QueueHealth {
     return this.#consumers.find(({ health }) => health !== "ok")?.health ?? "ok";
   }

@@ -1,72 +1,80 @@
-// The loop of a worker: pulls by free slots, keeps a few messages waiting, runs them, drains on stop. What a message
-// means and what happens to it is not known here.
-
+// Consumes one queue: pulls by free slots, keeps a few messages in a prefetch buffer, runs them, and drains on stop. It owns
+// the leases of its messages, their heartbeat and their acks. It knows neither jobs nor deliveries: what a message means is
+// decided by `work`, which resolves with what becomes of the message.
+import { whenAborted } from "../async/abort.ts";
 import { backoffMs } from "../async/backoff.ts";
-import type { Clock } from "../async/clock.ts";
+import { type Clock, momentOf } from "../async/clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import { isFifo, type Message, QUEUE_HINTS, type Queue, type QueueHealth } from "../queue/queue.ts";
-import type { Acks } from "./acks.ts";
-import type { Heartbeat } from "./heartbeat.ts";
+import { QUEUE_HINTS, type QueueHealth } from "../queue/health.ts";
+import { isFifo, type Message, type Queue } from "../queue/queue.ts";
+import { Acks, type Ending } from "./acks.ts";
+import type { Health } from "./health-check.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import type { Lease } from "./lease.ts";
 import { howManyToPull, PrefetchBuffer } from "./prefetch-buffer.ts";
-import { momentOf } from "./suspend-detector.ts";
 import { type Share, type Slots, WeightedSlots } from "./weighted-slots.ts";
 
 export type ConsumerOptions = {
   queue: Queue;
-  leases: Heartbeat;
-  acks: Acks;
-  /** May change while it runs: the engine's slots are known only when it answers. */
+  /** Slots and prefetch. Read before every pull, because the engine's slots are known only when it answers. */
   concurrency: Slots;
-  /** The same slots, where several consumers share them; `weight` counts then. */
+  /** Shared with the consumers of other queues; `weight` decides who gets how many. */
   slots?: WeightedSlots;
   weight?: number;
   visibilitySeconds: number;
   pollSeconds: number;
-  /** Runs one message to its end; `cut` fires when a stop does not wait any longer. Resolves with false when its group's later messages must go back. */
-  work(lease: Lease, cut: AbortSignal): Promise<boolean>;
-  priorityOf(message: Message): number;
-  /** Whether work can be done: the engine answers. */
-  isReady(): boolean;
-  /** Resolves when it can; pulling and starting wait for it. */
-  ready(signal: AbortSignal): Promise<unknown>;
+  /**
+   * Works on one message and resolves with what becomes of it. Must not throw. `cut` fires when a stop no longer waits for
+   * running work.
+   */
+  work(lease: Lease, cut: AbortSignal): Promise<Ending>;
+  /** Higher first among the messages that wait [all the same]. */
+  priorityOf?(message: Message): number;
+  /** What must answer before anything is pulled or started. */
+  health?: readonly Health[];
   clock: Clock;
   log: Log;
 };
 
 /** Short enough that a queue that is back is used again within half a minute. */
 const POLL_BACKOFF = { baseMs: 500, maxMs: 25_000 };
-/** Longer than most models take to load. */
+/** Messages that were pulled before the engine went down wait this long for it. Longer than most models take to load. */
 const STAND_BY_MS = 300_000;
-/** After the deadline of a stop: for the calls that give back what was cut. */
+/** After the deadline of a stop: time for the calls that give back what was cut. */
 const LAST_CALLS_MS = 5_000;
+/** `work` failed unexpectedly: the message comes back after this. */
+const AFTER_BUG_SECONDS = 60;
 
 export class Consumer {
   readonly #options: ConsumerOptions;
+  readonly #heartbeat: Heartbeat;
+  readonly #acks: Acks;
   readonly #stopPulling = new AbortController();
   readonly #cutWork = new AbortController();
   readonly #running = new Map<Lease, Promise<void>>();
-  readonly #waiting: PrefetchBuffer;
+  readonly #buffer: PrefetchBuffer;
   readonly #share: Share;
   #room = Promise.withResolvers<void>();
   #loop: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
-  /** Set while messages wait for the engine. */
+  /** Set while buffered messages wait for what they need to answer. */
   #standingBy: Promise<void> | undefined;
   health: QueueHealth = "ok";
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
+    this.#heartbeat = new Heartbeat(options);
+    this.#acks = new Acks({ ...options, heartbeat: this.#heartbeat });
     const slots = options.slots ?? new WeightedSlots(options.concurrency);
     this.#share = slots.share(options.weight ?? 1, {
       start: () => this.#startOne(),
       onRoom: () => this.#room.resolve(),
     });
-    this.#waiting = new PrefetchBuffer({
-      priorityOf: options.priorityOf,
+    this.#buffer = new PrefetchBuffer({
+      priorityOf: options.priorityOf ?? (() => 0),
       onLeave: (lease) => {
-        if (!lease.isLost) void options.acks.release(lease, 0);
+        if (!lease.isLost) void this.#acks.release(lease, 0);
         this.#room.resolve();
       },
     });
@@ -76,17 +84,17 @@ export class Consumer {
     return this.#running.size;
   }
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#buffer.size;
   }
 
   start(): void {
-    this.#options.leases.start();
+    this.#heartbeat.start();
     this.#loop ??= this.#pull();
   }
 
   /**
-   * Two signals, never one: first pulling stops and what has not started goes back; work that still runs after
-   * `deadlineMs` is cut. Waits for both; may be called twice, and before start.
+   * Two signals, never one: first pulling stops and messages that have not started go back; work that still runs after
+   * `deadlineMs` is cut. Waits for both. May be called twice, and before start.
    */
   stop(deadlineMs: number): Promise<void> {
     this.#stopped ??= this.#drain(deadlineMs);
@@ -99,25 +107,24 @@ export class Consumer {
   }
 
   async #drain(deadlineMs: number): Promise<void> {
-    const { clock, leases } = this.#options;
     this.#stopPulling.abort();
     this.#room.resolve();
     const finished = new AbortController();
-    void clock.sleep(deadlineMs, finished.signal).then(() => this.cut());
-    // A queue that cannot be reached must not hold a stop: what cannot be given back comes back by itself.
+    void this.#options.clock.sleep(deadlineMs, finished.signal).then(() => this.cut());
+    // A queue that cannot be reached must not hold up a stop: messages that cannot be given back come back by themselves.
     await Promise.race([this.#finishAll(), this.#lastCalls(finished.signal)]);
     finished.abort();
-    await leases.stop();
+    await this.#heartbeat.stop();
   }
 
   async #finishAll(): Promise<void> {
     await this.#giveBackWaiting();
     await this.#loop;
     while (this.#running.size > 0) await Promise.all(this.#running.values());
-    await this.#options.acks.idle();
+    await this.#acks.idle();
   }
 
-  /** Resolves when what was cut has had its time, and an open poll too. */
+  /** Resolves when work that was cut, and an open poll, have had their time. */
   async #lastCalls(finished: AbortSignal): Promise<void> {
     const { clock, pollSeconds } = this.#options;
     await whenAborted(this.#cutWork.signal);
@@ -125,24 +132,23 @@ export class Consumer {
   }
 
   async #pull(): Promise<void> {
-    const { clock, leases, ready } = this.#options;
     const { signal } = this.#stopPulling;
     let failures = 0;
     while (!signal.aborted) {
-      await ready(signal);
+      await this.#healthy(signal);
       const want = await this.#waitForRoom();
-      // What we hold goes first: after a sleep others may have it.
-      if (leases.areInDoubt()) await Promise.race([leases.certain(), whenAborted(signal)]);
+      // After a sleep, others may have the messages we hold: ask about those before pulling more.
+      if (this.#heartbeat.areInDoubt()) await Promise.race([this.#heartbeat.certain(), whenAborted(signal)]);
       if (signal.aborted) return;
       failures = (await this.#receive(want)) ? 0 : failures + 1;
-      if (failures > 0) await clock.sleep(backoffMs(failures, POLL_BACKOFF), signal);
+      if (failures > 0) await this.#options.clock.sleep(backoffMs(failures, POLL_BACKOFF), signal);
     }
   }
 
   async #waitForRoom(): Promise<number> {
     for (;;) {
       const { slots, prefetch } = this.#share;
-      const want = howManyToPull({ slots, prefetch, held: this.#waiting.size + this.#running.size });
+      const want = howManyToPull({ slots, prefetch, held: this.#buffer.size + this.#running.size });
       if (want > 0 || this.#stopPulling.signal.aborted) return want;
       this.#room = Promise.withResolvers();
       await this.#room.promise;
@@ -151,16 +157,16 @@ export class Consumer {
 
   /** One poll. False when the queue could not be reached. */
   async #receive(max: number): Promise<boolean> {
-    const { queue, leases, clock, log, pollSeconds, visibilitySeconds } = this.#options;
+    const { queue, clock, log, pollSeconds, visibilitySeconds } = this.#options;
     const since = momentOf(clock);
     try {
-      // A batch of a FIFO queue may be all of one group, which runs one by one: what waited for a job that fails would go
-      // back, nearer to the dead letters each time.
+      // A batch of a FIFO queue may be of one group, which runs one by one. If one fails, those behind it go back, and each
+      // time they are nearer to the dead-letter queue. So they are pulled one at a time.
       const atOnce = isFifo(queue) ? 1 : max;
       const messages = await queue.receive({ max: atOnce, waitSeconds: pollSeconds, visibilitySeconds });
       if (this.health !== "ok") log.info({ stage: "pull" }, "the queue answers again");
       this.health = "ok";
-      for (const message of messages) this.#waiting.enter(leases.take(message, since));
+      for (const message of messages) this.#buffer.enter(this.#heartbeat.take(message, since));
     } catch (thrown) {
       this.#unreachable(toKamadoError(thrown, "queue_unavailable"));
       return false;
@@ -171,61 +177,79 @@ export class Consumer {
   }
 
   #unreachable({ code, message, detail }: KamadoError): void {
-    const health = (detail?.health as Exclude<QueueHealth, "ok"> | undefined) ?? "unknown";
+    const health = detail?.awsFailure ?? "unknown";
     this.health = health;
     this.#options.log.error({ stage: "pull", code, health }, `${message} ${QUEUE_HINTS[health]}`);
   }
 
+  get #isHealthy(): boolean {
+    return (this.#options.health ?? []).every(({ isHealthy }) => isHealthy);
+  }
+
+  async #healthy(signal: AbortSignal): Promise<void> {
+    await Promise.all((this.#options.health ?? []).map((one) => one.healthy(signal)));
+  }
+
   #startWaiting(): void {
-    if (this.#waiting.size > 0 && !this.#options.isReady()) this.#standBy();
+    if (this.#buffer.size > 0 && !this.#isHealthy) this.#standBy();
     else this.#share.fill();
   }
 
   #startOne(): boolean {
-    if (this.#stopPulling.signal.aborted || !this.#options.isReady()) return false;
-    const next = this.#waiting.next();
-    if (next) this.#begin(next);
+    if (this.#stopPulling.signal.aborted || !this.#isHealthy) return false;
+    const next = this.#buffer.next();
+    if (next) this.#start(next);
     return next !== undefined;
   }
 
   #standBy(): void {
-    this.#standingBy ??= this.#untilReady().then(() => {
+    this.#standingBy ??= this.#untilHealthy().then(() => {
       this.#standingBy = undefined;
       if (!this.#stopPulling.signal.aborted) this.#startWaiting();
     });
   }
 
-  /** An engine that starts anew is worth a wait; after that other workers shall have what waits here. */
-  async #untilReady(): Promise<void> {
-    const { clock, ready } = this.#options;
+  /** A restarting engine is worth a wait. After that, other workers get the messages that wait here. */
+  async #untilHealthy(): Promise<void> {
     const over = new AbortController();
-    void clock.sleep(STAND_BY_MS, over.signal).then(() => {
+    void this.#options.clock.sleep(STAND_BY_MS, over.signal).then(() => {
       if (!over.signal.aborted) void this.#giveBackWaiting();
     });
-    await ready(this.#stopPulling.signal);
+    await this.#healthy(this.#stopPulling.signal);
     over.abort();
   }
 
-  #begin(lease: Lease): void {
+  #start(lease: Lease): void {
+    this.#running.set(lease, this.#run(lease));
+  }
+
+  /** The slot is free as soon as the work is done; the call that deletes the message is gathered with others. */
+  async #run(lease: Lease): Promise<void> {
     const { group } = lease.message;
-    const run = this.#options.work(lease, this.#cutWork.signal).then(async (goOn) => {
-      if (group !== null && !goOn) await this.#giveBackWaiting(group);
-      this.#waiting.leave(lease);
-      this.#running.delete(lease);
-      this.#share.ended();
-      this.#room.resolve();
-      this.#startWaiting();
-    });
-    this.#running.set(lease, run);
+    const ending = await this.#work(lease);
+    if (ending === "delete") void this.#acks.delete(lease);
+    else if (ending === "leave") lease.lose("left to the queue");
+    else void this.#acks.release(lease, ending.releaseAfterSeconds);
+    // Later messages of the group must not overtake the one that comes back.
+    if (group !== null && ending !== "delete") await this.#giveBackWaiting(group);
+    this.#buffer.leave(lease);
+    this.#running.delete(lease);
+    this.#share.ended();
+    this.#room.resolve();
+    this.#startWaiting();
   }
 
-  /** Messages that have not started go back at once, so that others see them. */
+  async #work(lease: Lease): Promise<Ending> {
+    try {
+      return await this.#options.work(lease, this.#cutWork.signal);
+    } catch (thrown) {
+      this.#options.log.error({ stage: "work", message: lease.message.id, err: thrown }, "unexpected error");
+      return { releaseAfterSeconds: AFTER_BUG_SECONDS };
+    }
+  }
+
+  /** Messages that have not started go back at once, so that other workers see them. */
   async #giveBackWaiting(group?: string): Promise<void> {
-    await Promise.all(this.#waiting.clear(group).map((lease) => this.#options.acks.release(lease, 0)));
+    await Promise.all(this.#buffer.clear(group).map((lease) => this.#acks.release(lease, 0)));
   }
-}
-
-function whenAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

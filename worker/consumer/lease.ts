@@ -1,44 +1,44 @@
-// One message that is ours for a while: until when, and whether that is certain. Keeping it ours belongs to leases.ts,
-// deleting and giving back to acks.ts.
-import type { Clock } from "../async/clock.ts";
+// One message that is ours for a while: until when, and whether that is certain. Renewing it belongs to heartbeat.ts,
+// deleting it and giving it back to acks.ts.
+import { type Clock, type Moment, momentOf } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Message } from "../queue/queue.ts";
-import { type Moment, momentOf } from "./suspend-detector.ts";
 
-/** SQS ends every receipt 12 hours after the receive, renewed or not. A little is kept for calls on their way. */
+/** SQS ends every receipt 12 hours after the receive, renewed or not. Five seconds are kept for calls that are under way. */
 const LIMIT_MS = (12 * 3_600 - 5) * 1_000;
-/** Before that the job is ended, so that its failure can still be stored, told, and its message deleted. */
+/** The job is ended this long before the limit, so that its failure can still be stored and delivered and its message deleted. */
 const LAST_EFFECTS_MS = 60_000;
 
-/** What a lease wants of whoever keeps it. */
-export type Keeper = {
+/** What a lease needs from its heartbeat. */
+export type Renewer = {
   readonly clock: Clock;
+  /** How long a receive or a renewal hides the message. */
   readonly visibilityMs: number;
-  /** Notices a sleep, which puts every lease in doubt. */
-  look(): void;
+  /** Notices that the process was suspended, which puts every lease in doubt. */
+  checkForSuspend(): void;
   /** Resolves when the lease has been renewed, or is lost. */
   renewNow(lease: Lease): Promise<void>;
   drop(lease: Lease): void;
 };
 
-/** `expires` is kept in both clocks: a machine that slept knows it by the wall clock. */
 export class Lease {
   readonly message: Message;
   readonly receivedWall: number;
-  readonly #keeper: Keeper;
+  readonly #renewer: Renewer;
   readonly #end = new AbortController();
   readonly #lost = new AbortController();
   readonly #limit: number;
+  /** On both clocks: after a sleep only the wall clock may have moved on. */
   #expires: Moment;
   #dueAt: number;
   #isDoubted = false;
 
-  constructor(keeper: Keeper, message: Message, since: Moment) {
-    this.#keeper = keeper;
+  constructor(renewer: Renewer, message: Message, since: Moment) {
+    this.#renewer = renewer;
     this.message = message;
-    this.receivedWall = keeper.clock.wall();
+    this.receivedWall = renewer.clock.wall();
     this.#limit = since.now + LIMIT_MS;
-    this.#expires = after(since, keeper.visibilityMs);
+    this.#expires = after(since, renewer.visibilityMs);
     this.#dueAt = this.#nextDue(since.now);
   }
 
@@ -46,7 +46,7 @@ export class Lease {
   get signal(): AbortSignal {
     return this.#end.signal;
   }
-  /** Fires when the message is not ours any more: then nothing more may be done about it. */
+  /** Fires when the message is no longer ours: from then on nothing more may be done about it. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
@@ -55,7 +55,7 @@ export class Lease {
   }
   /** Whether another worker may have the message by now. */
   get isOver(): boolean {
-    const { now, wall } = momentOf(this.#keeper.clock);
+    const { now, wall } = momentOf(this.#renewer.clock);
     return this.isLost || now >= this.#expires.now || wall >= this.#expires.wall;
   }
   /** Whether the message is certainly still ours. */
@@ -65,25 +65,25 @@ export class Lease {
   get isDoubted(): boolean {
     return this.#isDoubted && !this.isLost;
   }
-  /** When it is to be renewed next, in the monotonic clock. */
+  /** When to renew it next, on the monotonic clock. */
   get dueAt(): number {
     return this.#dueAt;
   }
 
-  /** Asks the queue when we cannot be certain. Before every effect: what another worker may hold is not ours to finish. */
+  /** Whether the message is still ours; asks the queue when that is not certain. Called before every effect of a job. */
   async confirm(): Promise<boolean> {
-    this.#keeper.look();
-    if (!this.held && !this.isLost) await this.#keeper.renewNow(this);
+    this.#renewer.checkForSuspend();
+    if (!this.held && !this.isLost) await this.#renewer.renewNow(this);
     return this.held;
   }
 
   /** What is left of the 12 hours. Seconds. */
   get budgetSeconds(): number {
-    return Math.max(0, Math.floor((this.#limit - this.#keeper.clock.now()) / 1_000));
+    return Math.max(0, Math.floor((this.#limit - this.#renewer.clock.now()) / 1_000));
   }
   /** How long the next renewal may hide the message; 0 when the 12 hours are used up. Seconds. */
   get renewalSeconds(): number {
-    return Math.min(this.#keeper.visibilityMs / 1_000, this.budgetSeconds);
+    return Math.min(this.#renewer.visibilityMs / 1_000, this.budgetSeconds);
   }
 
   renewed(since: Moment, seconds: number): void {
@@ -96,29 +96,30 @@ export class Lease {
     this.#dueAt = now;
   }
 
-  /** The process slept: only a renewal can tell whether the message is still ours. */
+  /** The process was suspended: only a renewal can tell whether the message is still ours. */
   doubt(): void {
     this.#isDoubted = true;
   }
 
-  /** Ends the job, not the lease, when the 12 hours are nearly used up. */
+  /** Ends the job, but not the lease, when the 12 hours are nearly used up. */
   endInTime(): void {
-    if (this.#end.signal.aborted || this.#keeper.clock.now() < this.#limit - LAST_EFFECTS_MS) return;
+    if (this.#end.signal.aborted || this.#renewer.clock.now() < this.#limit - LAST_EFFECTS_MS) return;
     this.#end.abort(
       new KamadoError("timed_out", "A queue lends a message for 12 hours in all, and they are used up."),
     );
   }
 
-  /** Ends the lease from our side: the job is aborted, the message left to the queue. */
+  /** Ends the lease from our side: the job is aborted, and the queue delivers the message again. */
   lose(why: string): void {
     const reason = new KamadoError("lease_lost", why);
     this.#lost.abort(reason);
-    this.#keeper.drop(this);
+    this.#renewer.drop(this);
     this.#end.abort(reason);
   }
 
+  /** A third of the visibility, so that two renewals may fail; but in time for the last effects. */
   #nextDue(now: number): number {
-    const atThird = now + this.#keeper.visibilityMs / 3;
+    const atThird = now + this.#renewer.visibilityMs / 3;
     return this.#end.signal.aborted ? atThird : Math.min(atThird, this.#limit - LAST_EFFECTS_MS);
   }
 }

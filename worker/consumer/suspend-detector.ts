@@ -1,50 +1,47 @@
-// Whether this process was awake all the time. A machine that sleeps and a process that is stopped both come back as if
-// nothing had been, and others may have taken their work meanwhile. What to do about it belongs to who is told.
-import type { Clock } from "../async/clock.ts";
+// Notices that this process was suspended. A machine that slept and a process that was stopped both go on as if nothing had
+// happened, and other workers may have taken their messages meanwhile. What to do about it belongs to `onResume`.
+import { type Clock, type Moment, momentOf } from "../async/clock.ts";
 
-export type Moment = { now: number; wall: number };
-
-export const momentOf = (clock: Clock): Moment => ({ now: clock.now(), wall: clock.wall() });
-
-/** A look is taken this often. */
+/** The clocks are looked at this often. */
 const TICK_MS = 5_000;
 /** A busy event loop may be this late. */
 const LATE_MS = 2_500;
 
 /**
- * Whether more went by between two looks than can be while awake. Some systems stop the monotonic clock in their sleep:
- * then the clocks disagree. Others do not, nor does a stopped process: then both say that the look came far too late.
+ * Whether more time passed between two looks than can pass while awake. Some systems stop the monotonic clock while they
+ * sleep: then the two clocks disagree. Others do not, and neither does a stopped process: then both say that the second look
+ * came far too late.
  */
-export function hasSlept(before: Moment, after: Moment, everyMs: number): boolean {
+export function wasSuspended(before: Moment, after: Moment, everyMs: number): boolean {
   const [now, wall] = [after.now - before.now, after.wall - before.wall];
   return Math.abs(wall - now) > LATE_MS || Math.max(now, wall) > everyMs + LATE_MS;
 }
 
 export class SuspendDetector {
   readonly #clock: Clock;
-  readonly #onWake: () => void;
+  readonly #onResume: () => void;
   readonly #everyMs: number;
-  #seen: Moment;
+  #last: Moment;
 
-  constructor(options: { clock: Clock; everyMs?: number; onWake(): void }) {
+  constructor(options: { clock: Clock; everyMs?: number; onResume(): void }) {
     this.#clock = options.clock;
-    this.#onWake = options.onWake;
+    this.#onResume = options.onResume;
     this.#everyMs = Math.min(TICK_MS, options.everyMs ?? TICK_MS);
-    this.#seen = momentOf(this.#clock);
+    this.#last = momentOf(this.#clock);
   }
 
-  /** Tells of a sleep at once. Also to be called before anything that must not be done on an old belief. */
-  look(): void {
-    const before = this.#seen;
-    this.#seen = momentOf(this.#clock);
-    if (hasSlept(before, this.#seen, this.#everyMs)) this.#onWake();
+  /** Calls `onResume` at once if the process was suspended. Also called before anything that a stale belief would make wrong. */
+  check(): void {
+    const before = this.#last;
+    this.#last = momentOf(this.#clock);
+    if (wasSuspended(before, this.#last, this.#everyMs)) this.#onResume();
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    this.#seen = momentOf(this.#clock);
+    this.#last = momentOf(this.#clock);
     while (!signal.aborted) {
       await this.#clock.sleep(this.#everyMs, signal);
-      this.look();
+      this.check();
     }
   }
 }

@@ -1,5 +1,5 @@
-// The slots of a worker, shared by the queues it pulls from: all of them for the one that alone has something to run, by
-// weight where several have (stride scheduling: whoever had least for its weight is next, so nobody starves).
+// The slots of a worker, shared by the consumers of its queues. A queue that alone has messages gets all of them. Where several
+// have, they take turns by weight (stride scheduling: the queue that has had the least for its weight is next, so none starves).
 
 /** May change while it is used: the engine's slots are known only when it answers. */
 export type Slots = { readonly slots: number; readonly prefetch: number };
@@ -7,18 +7,18 @@ export type Slots = { readonly slots: number; readonly prefetch: number };
 export type Sharer = {
   /** Starts one message if there is one to start; false when there is none. */
   start(): boolean;
-  /** There may be room now for more messages than before. */
+  /** There may now be room for more messages. */
   onRoom(): void;
 };
 
 export class WeightedSlots {
-  readonly #concurrency: Slots;
+  readonly #limit: Slots;
   readonly #shares: Share[] = [];
-  /** How far the share that started last had come: one that was idle goes on from here and claims nothing for the past. */
-  #now = 0;
+  /** The pass of the share that started last. A share that was idle continues from here and claims nothing for the past. */
+  #pass = 0;
 
-  constructor(concurrency: Slots) {
-    this.#concurrency = concurrency;
+  constructor(limit: Slots) {
+    this.#limit = limit;
   }
 
   share(weight: number, sharer: Sharer): Share {
@@ -28,25 +28,25 @@ export class WeightedSlots {
   }
 
   get prefetch(): number {
-    return this.#concurrency.prefetch;
+    return this.#limit.prefetch;
   }
 
   /** How many slots one share may count on. */
   for({ weight, running }: Share): number {
-    const { slots } = this.#concurrency;
+    const { slots } = this.#limit;
     const all = this.#shares.reduce((sum, share) => sum + share.weight, 0);
     const free = Math.max(0, slots - this.#running);
     return Math.min(slots, Math.max(running + free, Math.ceil((slots * weight) / all)));
   }
 
-  /** Starts what there is to start, in turns. */
+  /** Starts messages, by weight, until the slots are full or nothing waits. */
   fill(): void {
-    while (this.#running < this.#concurrency.slots) {
-      const inTurn = this.#shares.toSorted((a, b) => this.#passOf(a) - this.#passOf(b));
-      const next = inTurn.find((share) => share.sharer.start());
+    while (this.#running < this.#limit.slots) {
+      const inOrder = this.#shares.toSorted((a, b) => this.#passOf(a) - this.#passOf(b));
+      const next = inOrder.find((share) => share.sharer.start());
       if (!next) break;
-      this.#now = this.#passOf(next);
-      next.started(this.#now + 1 / next.weight);
+      this.#pass = this.#passOf(next);
+      next.started(this.#pass + 1 / next.weight);
     }
     for (const { sharer } of this.#shares) sharer.onRoom();
   }
@@ -55,7 +55,7 @@ export class WeightedSlots {
     return this.#shares.reduce((sum, { running }) => sum + running, 0);
   }
 
-  #passOf = ({ pass }: Share): number => Math.max(pass, this.#now);
+  #passOf = ({ pass }: Share): number => Math.max(pass, this.#pass);
 }
 
 /** What one queue has of the slots. */
@@ -64,6 +64,7 @@ export class Share {
   readonly weight: number;
   readonly sharer: Sharer;
   running = 0;
+  /** Grows by 1 / weight with each start; the share with the smallest is next. */
   pass = 0;
 
   constructor(all: WeightedSlots, weight: number, sharer: Sharer) {
@@ -88,7 +89,7 @@ export class Share {
     this.pass = pass;
   }
 
-  /** A run is over: its slot is anybody's. */
+  /** A run is over: any share may use its slot. */
   ended(): void {
     this.running -= 1;
   }

@@ -1,32 +1,33 @@
-// Dead letters over SQS: a message together with the attributes that say why it is dead, which a worker has no need of.
-import { ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
+// The port to a dead-letter queue and its adapter over SQS: a queue whose messages come with the attributes that say why they
+// are dead. A worker never reads them; `kamado dead` does.
+import { type MessageAttributeValue, ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import type { Message, Queue } from "../queue/queue.ts";
 import { BATCH_LIMIT, sqsQueue, toMessage, unavailable } from "../queue/sqs.ts";
 
-export type Letter = Message & {
+export type DeadMessage = Message & {
   attributes: Readonly<Record<string, string>>;
-  /** The queue it was in, as an ARN, when SQS itself moved it here; emulators do not say. */
+  /** The ARN of the queue it was in, when SQS itself moved it here; emulators do not say. */
   movedFrom?: string | undefined;
 };
 
-export type LetterQueue = Queue & {
-  /** Resolves with up to ten, hidden from everybody else meanwhile; with none when no more are to be seen. */
-  receiveLetters(options: { visibilitySeconds: number }): Promise<Letter[]>;
+export type DeadLetterQueue = Queue & {
+  /** Resolves with up to ten messages, which are then hidden from everybody else; with none when no more can be seen. */
+  receiveDead(options: { visibilitySeconds: number }): Promise<DeadMessage[]>;
 };
 
-/** With a wait, however short, every server of a queue is asked; without one an answer may be empty by chance. */
+/** With a wait SQS asks all servers of the queue. Without one it may answer that there are no messages although there are. */
 const WAIT_SECONDS = 1;
 
-export function letterQueue(client: SQSClient, url: string): LetterQueue {
+export function sqsDeadLetterQueue(client: SQSClient, url: string): DeadLetterQueue {
   return {
     ...sqsQueue(client, url),
-    async receiveLetters({ visibilitySeconds }) {
+    async receiveDead({ visibilitySeconds }) {
       const command = new ReceiveMessageCommand({
         QueueUrl: url,
         MaxNumberOfMessages: BATCH_LIMIT,
         WaitTimeSeconds: WAIT_SECONDS,
         VisibilityTimeout: visibilitySeconds,
-        // Asked for under both names: moto and other old servers know only the second.
+        // Under both names, because moto and other old servers know only the second.
         MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
         AttributeNames: ["All"],
         MessageAttributeNames: ["All"],
@@ -34,20 +35,16 @@ export function letterQueue(client: SQSClient, url: string): LetterQueue {
       const { Messages } = await client.send(command).catch((error) => unavailable(error, url));
       return (Messages ?? []).map((message) => ({
         ...toMessage(message, url),
-        attributes: textsOf(message),
+        attributes: textsOf(message.MessageAttributes),
         movedFrom: message.Attributes?.DeadLetterQueueSourceArn,
       }));
     },
   };
 }
 
-const textsOf = ({
-  MessageAttributes = {},
-}: {
-  MessageAttributes?: Record<string, { StringValue?: string | undefined }> | undefined;
-}) =>
+const textsOf = (attributes: Record<string, MessageAttributeValue> = {}): Record<string, string> =>
   Object.fromEntries(
-    Object.entries(MessageAttributes).flatMap(([name, { StringValue }]) =>
+    Object.entries(attributes).flatMap(([name, { StringValue }]) =>
       StringValue === undefined ? [] : [[name, StringValue]],
     ),
   );

@@ -4,87 +4,79 @@ import { ERRORS, type ErrorCode } from "../errors.ts";
 import { type Destination, parseBody } from "../job/envelope.ts";
 import { peekRecord } from "../outbox/delivery-record.ts";
 import { ID_ATTRIBUTE } from "../queue/queue.ts";
-import type { Letter } from "./dead-letter-queue.ts";
+import type { DeadMessage } from "./dead-letter-queue.ts";
 
 export type DeadLetter = {
   queue: "jobs" | "deliveries";
-  /** The job's id; the message's where the body says none. */
+  /** The job's id; the message's if the body has none. */
   id: string;
   messageId: string;
-  /** The address or ARN of the queue it came from, and its group there; null when nobody said. */
+  /** The address or ARN of the queue it came from, and its group there; null when they are unknown. */
   from: string | null;
   group: string | null;
   kind: string | null;
-  /** Why; `received_too_often` when the queue itself put it aside, which says no more. */
+  /** Why. `received_too_often` when the queue itself moved it, which gives no other reason. */
   code: string;
   reason: string;
   hint: string | null;
   errors: string[];
   destination: Destination | null;
-  /** The destination without what may be a token. */
+  /** The destination's label, without what may be a token. */
   to: string | null;
   firstAt: string | null;
   lastAt: string | null;
   receives: number | null;
   worker: string | null;
   receipt: unknown;
-  letter: Letter;
+  message: DeadMessage;
 };
 
-export function readDeadLetter(letter: Letter, found: "jobs" | "deliveries"): DeadLetter {
-  const said = (name: string): string | null => letter.attributes[`kamado-${name}`] ?? null;
-  const code = said("code") ?? "received_too_often";
-  const record = peekRecord(letter.body);
-  const [from, group] = (said("queue") ?? letter.movedFrom ?? "").split("#");
+/** `found` is the queue in which the message is. Without a queue of their own, dead deliveries are in that of the jobs. */
+export function readDeadLetter(message: DeadMessage, found: DeadLetter["queue"]): DeadLetter {
+  const attribute = (name: string): string | null => message.attributes[`kamado-${name}`] ?? null;
+  const code = attribute("code") ?? "received_too_often";
+  const receives = attribute("receives");
+  const [from, group] = (attribute("queue") ?? message.movedFrom ?? "").split("#");
   return {
-    ...whatItIs(letter, originalId(letter)),
-    queue: record ? "deliveries" : found,
-    messageId: letter.id,
+    ...contentOf(message.body, originalId(message)),
+    queue: peekRecord(message.body) ? "deliveries" : found,
+    messageId: message.id,
     from: from || null,
-    group: group === undefined ? letter.group : decoded(group),
+    group: group === undefined ? message.group : decoded(group),
     code,
-    reason: said("reason") ?? "The queue put it aside: it was received too often and never ended.",
+    reason:
+      attribute("reason") ?? "The queue moved it here: it was received too often without being deleted.",
     hint: ERRORS[code as ErrorCode]?.hint ?? null,
-    errors: listOf(said("errors")),
-    firstAt: said("first-at") ?? (letter.sentAt === null ? null : new Date(letter.sentAt).toISOString()),
-    lastAt: said("last-at"),
-    receives: said("receives") === null ? null : Number(said("receives")),
-    worker: said("worker"),
-    receipt: parseOr(said("receipt"), null),
-    letter,
+    errors: listOf(attribute("errors")),
+    firstAt:
+      attribute("first-at") ?? (message.sentAt === null ? null : new Date(message.sentAt).toISOString()),
+    lastAt: attribute("last-at"),
+    receives: receives === null ? null : Number(receives),
+    worker: attribute("worker"),
+    receipt: parseOr(attribute("receipt"), null),
+    message,
   };
 }
 
-/** The id a message had before it was put aside; one that SQS itself moved still has it. */
-export const originalId = ({ id, attributes }: Pick<Letter, "id" | "attributes">): string =>
+/** The id that the message had before it became a dead letter. If SQS itself moved it, it still has that id. */
+export const originalId = ({ id, attributes }: Pick<DeadMessage, "id" | "attributes">): string =>
   attributes[ID_ATTRIBUTE] ?? id;
 
-/** The queue that an address or an ARN means; hosts differ from machine to machine, account and name do not. */
+/** The queue of an address or ARN. Hosts differ from machine to machine; account and name do not. */
 export function queueOf<Q extends { url: string }>(from: string | null, queues: readonly Q[]): Q | undefined {
   if (from === null) return undefined;
   const tail = (name: string) => name.split(/[/:]/).slice(-2).join("/");
   return queues.find(({ url }) => url === from) ?? queues.find(({ url }) => tail(url) === tail(from));
 }
 
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-/** Whether a person who names a destination means this one: by its label, its host, or where its address begins. */
+/** Whether `asked` names this destination: by its label, its host, or the beginning of its address. */
 export function isMeant(asked: string, to: string, address?: string): boolean {
   const own = to.slice(to.indexOf(":") + 1);
   const host = URL.canParse(own) ? new URL(own).host : own;
   return [to, own, host].includes(asked) || (address?.startsWith(asked) ?? false);
 }
 
-function whatItIs(
-  { body }: Letter,
-  messageId: string,
-): Pick<DeadLetter, "id" | "kind" | "destination" | "to"> {
+function contentOf(body: string, messageId: string): Pick<DeadLetter, "id" | "kind" | "destination" | "to"> {
   const record = peekRecord(body);
   if (record) {
     const { job, destination } = record;
@@ -93,6 +85,14 @@ function whatItIs(
   const parsed = parseBody(body, { messageId, rules: [] });
   const { id, kind } = parsed.is === "job" ? parsed.job : { id: messageId, kind: null };
   return { id, kind, destination: null, to: null };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function listOf(text: string | null): string[] {

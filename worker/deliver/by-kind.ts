@@ -1,4 +1,4 @@
-// Puts the four kinds of delivery together behind the one port, each in its destination's line and behind its circuit.
+// Delivers to every kind of destination, at the pace of its receiver and only while the receiver's circuit allows it.
 import { type Clock, systemClock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Registry } from "../job/registry.ts";
@@ -8,12 +8,10 @@ import type { Outbound } from "../outbound/outbound.ts";
 import type { Queue } from "../queue/queue.ts";
 import { createCallback } from "./callback.ts";
 import { Circuits } from "./circuit.ts";
-import type { Deliver, Delivery } from "./deliver.ts";
-import { receiverOf } from "./deliver.ts";
+import { type Deliver, type Delivery, receiverOf } from "./deliver.ts";
 import { Pace } from "./pace.ts";
 import { createRest } from "./rest.ts";
-import type { Topic } from "./sns.ts";
-import { createSns } from "./sns.ts";
+import { createSns, type Topic } from "./sns.ts";
 import { createSqs } from "./sqs.ts";
 
 export type DeliverOptions = {
@@ -22,32 +20,23 @@ export type DeliverOptions = {
   queueFor: (url: string) => Pick<Queue, "send">;
   registry: Registry;
   log: Log;
-  /** The same that `outbound` has. */
+  /** The same as `outbound` has. */
   destinations?: Destinations;
-  /** Where the queues are when they are not AWS's own. */
+  /** Where the queues are if not at AWS itself. */
   awsEndpoint?: string | undefined;
   clock?: Pick<Clock, "now" | "wall">;
 };
 
 export function createDeliver(options: DeliverOptions): Deliver {
-  const {
-    outbound,
-    topic,
-    queueFor,
-    registry,
-    log,
-    destinations = [],
-    awsEndpoint,
-    clock = systemClock,
-  } = options;
+  const { outbound, topic, queueFor, registry, log, destinations = [], clock = systemClock } = options;
   const callback = createCallback({ outbound, destinations, clock });
   const rest = createRest({ outbound, registry, log, clock });
   const sns = createSns(topic);
-  const sqs = createSqs({ queueFor, destinations, endpoint: awsEndpoint });
+  const sqs = createSqs({ queueFor, destinations, endpoint: options.awsEndpoint });
   const pace = new Pace({ destinations, clock });
   const circuits = new Circuits({ clock, log });
 
-  /** What is to be sent; null when that is nothing. */
+  /** The call to make; null when there is none. */
   function prepare(delivery: Delivery): (() => Promise<void>) | null {
     const { destination: to } = delivery;
     if ("rest" in to) return rest(delivery, to.rest);
@@ -55,11 +44,11 @@ export function createDeliver(options: DeliverOptions): Deliver {
     return "sns" in to ? () => sns(delivery, to.sns) : () => sqs(delivery, to.sqs);
   }
   return async (delivery) => {
-    // Before line and circuit: what needs no call neither waits for its receiver nor says anything about it.
+    // Before pace and circuit: a delivery without a call does not wait for its receiver and says nothing about it.
     const send = prepare(delivery);
     if (!send) return;
     const { destination, signal, insist } = delivery;
-    // Inside the line, which may have been long: what waits behind the failures that open a circuit is held back as well.
+    // The circuit is asked after the wait, which may be long: it may have opened in the meantime.
     const guarded = async () => {
       if (delivery.isOurs && !(await delivery.isOurs()))
         throw new KamadoError("lease_lost", "Another worker has the job.");

@@ -1,6 +1,5 @@
-// Delivers to a callback: the result as a Standard Webhooks event, signed when the destinations file has a secret for
-// it, unsigned otherwise. Its id stays the same over tries, so that a receiver can drop what it has seen.
-
+// Delivers to a callback: the result as a Standard Webhooks event (https://www.standardwebhooks.com). It is signed if the
+// destinations file has a secret for the address. Its id is the same in every try, so that a receiver can recognise it.
 import { createHmac } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
@@ -16,29 +15,25 @@ export function createCallback({ outbound, destinations, clock }: CallbackOption
     const at = clock.wall();
     const type = `job.${result.status}`;
     const body = JSON.stringify({ type, timestamp: new Date(at).toISOString(), data: result });
-    // A job that failed and was sent again may succeed: that is news, not a repetition.
+    // With the status: a job that failed and was sent back may succeed, and that is news.
     const id = deliveryId(job.id, destination, type);
-    const headers = webhookHeaders({
-      id,
-      at,
-      body,
-      secrets: destinationFor(destinations, url)?.secrets ?? [],
-    });
+    const secrets = destinationFor(destinations, url)?.secrets ?? [];
+    const headers = webhookHeaders({ id, at, body, secrets });
     const request = { method: "POST" as const, url, headers, body, ...(signal && { signal }) };
     await sendDelivery(outbound, request, judgeCallback, at);
   };
 }
 
-// The headers of a callback as Standard Webhooks (https://www.standardwebhooks.com) has them. Pure.
-export type Webhook = {
+type Webhook = {
   id: string;
   /** Epoch ms of this try. */
   at: number;
   body: string;
-  /** The current one first; while a secret rotates the old ones sign as well. None: the callback goes unsigned. */
+  /** The current one first. While a secret rotates, older ones sign as well. Without any the callback is unsigned. */
   secrets: readonly Secret[];
 };
 
+/** The signature covers id, timestamp and body. */
 export function webhookHeaders({ id, at, body, secrets }: Webhook): Record<string, string> {
   const timestamp = String(Math.floor(at / 1_000));
   const signatures = secrets.map((secret) => sign(secret, `${id}.${timestamp}.${body}`));

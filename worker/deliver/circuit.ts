@@ -1,5 +1,6 @@
-// A circuit a receiver: after several failures in a row nobody tries it for a while, so that a dead one costs no job its
-// time. Then one delivery probes it; the others wait for what it finds. In memory, each worker its own.
+// A circuit breaker for each receiver. After several failures in a row the circuit opens: nothing is sent for a while, so that
+// a receiver that is down costs no job its time. Then one delivery probes it while the others are still held back. Each
+// worker keeps its circuits in memory.
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
@@ -7,12 +8,12 @@ import type { Log } from "../logging/log.ts";
 const FAILURES_IN_A_ROW = 5;
 const OPEN_MS = 30_000;
 const LONGEST_OPEN_MS = 600_000;
-/** Receivers remembered at most; one that works is not remembered at all. */
+/** At most so many receivers are remembered. One that works needs no circuit. */
 const REMEMBERED = 1_000;
 
 type Circuit = {
   failures: number;
-  /** On the clock's `now`; in the past: the next delivery is the probe. */
+  /** On the clock's `now`. Once it has passed, the next delivery is the probe. */
   openUntil: number;
   openMs: number;
   probing: boolean;
@@ -28,7 +29,7 @@ export class Circuits {
     this.#log = log;
   }
 
-  /** Runs `work` unless the receiver's circuit is open; `insist` tries it even then. Throws what it throws, and `delivery_failed`. */
+  /** Runs `work` unless the receiver's circuit is open; with `insist` even then. Throws what `work` throws, and `delivery_failed`. */
   async run(receiver: string, work: () => Promise<void>, insist = false): Promise<void> {
     const circuit = this.#circuits.get(receiver);
     if (circuit && !insist) this.#throwIfOpen(circuit);
@@ -46,7 +47,7 @@ export class Circuits {
     }
   }
 
-  /** How many receivers are in trouble; they must not pile up. */
+  /** How many receivers have a circuit; the number is bounded. */
   get size(): number {
     return this.#circuits.size;
   }
@@ -57,8 +58,8 @@ export class Circuits {
     if (left <= 0 && !circuit.probing) return;
     throw new KamadoError(
       "delivery_failed",
-      "The destination failed several times in a row; it is left alone for a while.",
-      { detail: { retryAfterMs: Math.max(left, 1_000), untried: true } },
+      "The destination failed several times in a row; nothing is sent to it for a while.",
+      { detail: { retryAfterMs: Math.max(left, 1_000), heldBack: true } },
     );
   }
 
@@ -75,13 +76,13 @@ export class Circuits {
     this.#circuits.set(receiver, circuit);
     if (this.#circuits.size > REMEMBERED) this.#circuits.delete(this.#circuits.keys().next().value!);
     circuit.failures += 1;
-    // What was under way when it opened says nothing new; only a probe does.
+    // Deliveries that were in progress when it opened change nothing; only a probe does.
     if (circuit.failures < FAILURES_IN_A_ROW || circuit.openUntil > this.#clock.now()) return;
     circuit.openMs = Math.min(LONGEST_OPEN_MS, circuit.openMs === 0 ? OPEN_MS : circuit.openMs * 2);
     circuit.openUntil = this.#clock.now() + circuit.openMs;
     this.#log.warn(
       { stage: "deliver", receiver: shownOf(receiver), failures: circuit.failures },
-      `the receiver is left alone for ${circuit.openMs / 1_000} s`,
+      `nothing is sent to the receiver for ${circuit.openMs / 1_000} s`,
     );
   }
 }
@@ -94,18 +95,18 @@ const fresh = (): Circuit => ({
 });
 const isOpen = ({ openMs }: Circuit) => openMs > 0;
 
-/** An address without its path: there may be a token in it. */
+/** An address without its path, which may contain a token. */
 const shownOf = (receiver: string) =>
   URL.canParse(receiver) && /^https?:/.test(receiver) ? new URL(receiver).origin : receiver;
 
-const statusOf = (thrown: unknown) => (thrown instanceof KamadoError ? thrown.detail?.status : undefined);
+const statusOf = (thrown: unknown) => (thrown instanceof KamadoError ? thrown.detail?.httpStatus : undefined);
 
-/** No answer, a server error, a redirect. What asks for patience (429) or refuses one delivery (4xx) is alive. */
+/** No answer, a server error or a redirect. A receiver that asks to wait (429) or refuses one delivery (4xx) works. */
 function isReceiversFault(thrown: unknown): boolean {
-  if (!(thrown instanceof KamadoError) || thrown.code !== "delivery_failed" || thrown.detail?.untried)
+  if (!(thrown instanceof KamadoError) || thrown.code !== "delivery_failed" || thrown.detail?.heldBack)
     return false;
   const status = statusOf(thrown);
-  return typeof status !== "number" || status >= 500 || status < 400;
+  return status === undefined || status >= 500 || status < 400;
 }
 
-const isAnswer = (thrown: unknown) => typeof statusOf(thrown) === "number";
+const isAnswer = (thrown: unknown) => statusOf(thrown) !== undefined;

@@ -1,5 +1,5 @@
-// Where results go. One function a kind of destination; this file only chooses and says what all of them must do.
-
+// The port of a delivery, and a destination's names: for people, for keys, and for its receiver. Each kind of destination has
+// a file of its own; by-kind.ts chooses. When a failed delivery is tried again is the outbox's decision.
 import { createHash } from "node:crypto";
 import type { Destination, Job } from "../job/envelope.ts";
 import type { Result } from "../job/result.ts";
@@ -12,65 +12,61 @@ export type Delivery = {
   /** `todo.match` needs it to form its REST call. */
   input: unknown;
   destination: Destination;
-  /** Try it even where the circuit is open or quiet was asked for: there will be no other try. */
+  /** Try even if the circuit is open or the receiver asked for a pause: there will be no other try. */
   insist?: boolean;
-  /** Asked when its turn has come, before anything goes out: whether it is still ours to send. */
+  /** Whether the delivery still belongs to this worker. Asked directly before something is sent. */
   isOurs?(): Promise<boolean>;
   signal?: AbortSignal;
 };
 
 /**
- * Hands one result to one destination. Resolves when the destination has it. Throws `delivery_failed` when trying
- * again may help (`detail.retryAfterMs` when the destination said how long, `detail.untried` when it was left alone)
- * `delivery_rejected`, `address_refused` or `no_request` when it cannot, and `lease_lost` when it is not ours any more.
+ * Sends one result to one destination. Resolves when the destination has it. Throws `delivery_failed` when another try may
+ * help (`detail.retryAfterMs` when the destination said how long to wait, `detail.heldBack` when nothing was sent),
+ * `delivery_rejected`, `address_refused` or `no_request` when it cannot, and `lease_lost` when another worker has the job.
  */
 export type Deliver = (delivery: Delivery) => Promise<void>;
 
-/** A destination's stable name, for idempotency keys and the delivery record. Not for logs: an address may hold a token. */
-export function nameOf(destination: Destination): string {
-  const [kind, address] = Object.entries(destination)[0]!;
-  return `${kind}:${address}`;
-}
+const partsOf = (destination: Destination) => Object.entries(destination)[0] as [string, string];
+const isHttp = (kind: string) => kind === "callback" || kind === "rest";
 
-/** A destination for people and logs: an HTTP one by its origin only. */
+/** A destination's stable name, for idempotency keys. Never log it: the address may contain a token. */
+export const nameOf = (destination: Destination): string => partsOf(destination).join(":");
+
+/** A destination's name for people and logs: an HTTP address only as its origin. */
 export function labelOf(destination: Destination): string {
-  const [kind, address] = Object.entries(destination)[0]!;
-  return `${kind}:${kind === "callback" || kind === "rest" ? new URL(address).origin : address}`;
+  const [kind, address] = partsOf(destination);
+  return `${kind}:${isHttp(kind) ? new URL(address).origin : address}`;
 }
 
-// The name of one delivery: the same in every try, another for another destination. Receivers drop what they have seen by it.
+const hashOf = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
+/** A destination's name in object keys, from which its address cannot be read. */
+export const destinationKey = (destination: Destination): string => hashOf(nameOf(destination));
+
 /**
- * Made of letters, digits, `-` and `_`, at most 117 long: what SQS, SNS, HTTP headers and Standard Webhooks (which joins
- * it to the body with a full stop) all take. `event` tells deliveries apart that are news to the same destination.
+ * The key of one delivery, the same in every try. A receiver that remembers it acts once. `event` separates deliveries to one
+ * destination that each are news. It has at most 117 letters, digits, `-` and `_`: SQS, SNS, HTTP headers and Standard
+ * Webhooks (which joins it to the body with a full stop) all take that.
  */
 export function deliveryId(jobId: string, destination: Destination, event = ""): string {
-  const hash = createHash("sha256")
-    .update([jobId, nameOf(destination), event].join("\n"))
-    .digest("hex");
-  return `${jobId.replaceAll(/[^A-Za-z0-9_-]/g, "-").slice(0, 100)}_${hash.slice(0, 16)}`;
+  const job = jobId.replaceAll(/[^A-Za-z0-9_-]/g, "-").slice(0, 100);
+  return `${job}_${hashOf([jobId, nameOf(destination), event].join("\n"))}`;
 }
 
-/** A destination's name where its address must not be read: in the keys of objects. */
-export const destinationKey = (destination: Destination): string =>
-  createHash("sha256").update(nameOf(destination)).digest("hex").slice(0, 16);
-
-// Which receiver a destination belongs to: what is paced, and what a circuit opens for. Pure.
-/** The matching entry of the destinations file, else the origin, topic or queue. */
+/** Whom a destination belongs to, for pacing and circuits: its entry in the destinations file, else its origin, topic or queue. */
 export function receiverOf(destinations: Destinations, destination: Destination): string {
-  const [[kind, address]] = Object.entries(destination) as [[string, string]];
-  const own = kind === "callback" || kind === "rest" ? new URL(address).origin : address;
-  return destinationFor(destinations, address)?.match ?? own;
+  const [kind, address] = partsOf(destination);
+  return destinationFor(destinations, address)?.match ?? (isHttp(kind) ? new URL(address).origin : address);
 }
 
-// What a result says about itself outside its body, so that subscribers can filter without reading it. Pure.
 const LONGEST_ANSWER = 64;
 
-/** `kind` and `status`; with an output that has a short `answer` (yes/no questions do) that as well. */
+/** Message attributes by which subscribers filter: `kind`, `status`, and the output's `answer` if it has a short one. */
 export function attributesOf({ kind, status, output }: Result): Record<string, string> {
   const answer = (output as { answer?: unknown } | null | undefined)?.answer;
   return { kind, status, ...(isWord(answer) && { answer }) };
 }
 
-// One word: the longer answers of other kinds are content, which nobody can filter for.
+// One word. Longer answers are content, for which nobody can filter.
 const isWord = (value: unknown): value is string =>
   typeof value === "string" && value.length <= LONGEST_ANSWER && /^[\p{L}\p{N}_.-]+$/u.test(value);

@@ -1,7 +1,7 @@
-// How many deliveries a destination gets at a time and how fast, and the quiet it asked for. One line a destination of
-// the destinations file, else one an origin, topic or queue; a line that nobody stands in is forgotten.
+// How many deliveries a receiver gets at a time, how fast, and the pauses it asks for (Retry-After). A receiver is an entry of
+// the destinations file, else an origin, a topic or a queue. One without deliveries is forgotten.
 import Bottleneck from "bottleneck";
-import { untilAborted } from "../async/abort.ts";
+import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
@@ -9,49 +9,49 @@ import type { Destinations } from "../outbound/destinations.ts";
 import { receiverOf } from "./deliver.ts";
 
 const MAX_CONCURRENT = 8;
-/** One receiver among many behind an origin must not silence the others for long. */
-const LONGEST_QUIET_MS = 60_000;
+/** An origin may stand for many receivers: one that asks for a pause must not stop the others for long. */
+const LONGEST_PAUSE_MS = 60_000;
 
-type Line = { limiter: Bottleneck; standing: number; quietUntil: number };
+type Receiver = { limiter: Bottleneck; deliveries: number; pausedUntil: number };
 
 export class Pace {
   readonly #destinations: Destinations;
   readonly #clock: Pick<Clock, "now">;
-  readonly #lines = new Map<string, Line>();
+  readonly #receivers = new Map<string, Receiver>();
 
   constructor({ destinations, clock }: { destinations: Destinations; clock: Pick<Clock, "now"> }) {
     this.#destinations = destinations;
     this.#clock = clock;
   }
 
-  /** Runs `work` when it is its turn. Throws what it throws, and `delivery_failed` while the destination wants quiet; `insist` does not heed that. */
+  /** Runs `work` when its turn comes. Throws what `work` throws, and `delivery_failed` during a pause, which `insist` ignores. */
   async run(
     destination: Destination,
     signal: AbortSignal | undefined,
     work: () => Promise<void>,
     insist = false,
   ): Promise<void> {
-    const line = this.#receiverOf(receiverOf(this.#destinations, destination));
-    line.standing += 1;
-    const turn = line.limiter
+    const receiver = this.#receiver(receiverOf(this.#destinations, destination));
+    receiver.deliveries += 1;
+    const turn = receiver.limiter
       .schedule(async () => {
         signal?.throwIfAborted();
-        if (!insist) this.#throwIfQuiet(line);
-        await work().catch((thrown) => this.#heed(line, thrown));
+        if (!insist) this.#throwIfPaused(receiver);
+        await work().catch((thrown) => this.#noteRetryAfter(receiver, thrown));
       })
       .finally(() => {
-        line.standing -= 1;
+        receiver.deliveries -= 1;
       });
-    await (signal ? untilAborted(turn, signal) : turn);
+    await (signal ? unlessAborted(turn, signal) : turn);
   }
 
-  /** How many lines there are; they must not pile up. */
+  /** How many receivers are known; the number is bounded. */
   get size(): number {
-    return this.#lines.size;
+    return this.#receivers.size;
   }
 
-  #receiverOf(name: string): Line {
-    const existing = this.#lines.get(name);
+  #receiver(name: string): Receiver {
+    const existing = this.#receivers.get(name);
     if (existing) return existing;
     this.#forgetIdle();
     const known = this.#destinations.find(({ match }) => match === name);
@@ -59,30 +59,31 @@ export class Pace {
       maxConcurrent: known?.maxConcurrent ?? MAX_CONCURRENT,
       minTime: known?.maxPerSecond === undefined ? 0 : 1_000 / known.maxPerSecond,
     });
-    const line = { limiter, standing: 0, quietUntil: Number.NEGATIVE_INFINITY };
-    this.#lines.set(name, line);
-    return line;
+    const receiver = { limiter, deliveries: 0, pausedUntil: Number.NEGATIVE_INFINITY };
+    this.#receivers.set(name, receiver);
+    return receiver;
   }
 
-  /** Jobs may name ever new destinations. Known ones stay: a new line would not know when the last delivery went. */
+  /** Jobs may name ever new destinations. Those of the file stay, because their limit has to know the time of the last delivery. */
   #forgetIdle(): void {
     const known = new Set(this.#destinations.map(({ match }) => match));
-    for (const [name, { standing, quietUntil }] of this.#lines)
-      if (standing === 0 && quietUntil <= this.#clock.now() && !known.has(name)) this.#lines.delete(name);
+    for (const [name, { deliveries, pausedUntil }] of this.#receivers)
+      if (deliveries === 0 && pausedUntil <= this.#clock.now() && !known.has(name))
+        this.#receivers.delete(name);
   }
 
-  #throwIfQuiet(line: Line): void {
-    const retryAfterMs = line.quietUntil - this.#clock.now();
+  #throwIfPaused({ pausedUntil }: Receiver): void {
+    const retryAfterMs = pausedUntil - this.#clock.now();
     if (retryAfterMs > 0)
-      throw new KamadoError("delivery_failed", "The destination asked to be left alone for a while.", {
-        detail: { retryAfterMs, untried: true },
+      throw new KamadoError("delivery_failed", "The destination asked for a pause.", {
+        detail: { retryAfterMs, heldBack: true },
       });
   }
 
-  #heed(line: Line, thrown: unknown): never {
-    const { status, retryAfterMs } = (thrown instanceof KamadoError && thrown.detail) || {};
-    if ((status === 429 || status === 503) && typeof retryAfterMs === "number")
-      line.quietUntil = this.#clock.now() + Math.min(retryAfterMs, LONGEST_QUIET_MS);
+  #noteRetryAfter(receiver: Receiver, thrown: unknown): never {
+    const { httpStatus, retryAfterMs } = (thrown instanceof KamadoError && thrown.detail) || {};
+    if ((httpStatus === 429 || httpStatus === 503) && retryAfterMs !== undefined)
+      receiver.pausedUntil = this.#clock.now() + Math.min(retryAfterMs, LONGEST_PAUSE_MS);
     throw thrown;
   }
 }

@@ -1,5 +1,4 @@
-// Delivers to a REST destination: carries the result out with the call its handler forms, under an idempotency key. Whether
-// there is anything to call is known before anything is sent.
+// Delivers to a REST destination: makes the call that the job's handler forms from the result, with an idempotency key.
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Handler, RestRequest } from "../job/handler.ts";
@@ -7,12 +6,12 @@ import { handlerOf, type Registry } from "../job/registry.ts";
 import type { Log } from "../logging/log.ts";
 import { isUnder } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
-import type { Delivery } from "./deliver.ts";
-import { deliveryId } from "./deliver.ts";
+import { type Delivery, deliveryId } from "./deliver.ts";
 import { judgeRest, sendDelivery } from "./http-answer.ts";
 
 export type RestOptions = { outbound: Outbound; registry: Registry; log: Log; clock: Pick<Clock, "wall"> };
 
+/** For each delivery the call to make, or null when there is none. */
 export function createRest({ outbound, registry, log, clock }: RestOptions) {
   return (delivery: Delivery, base: string): (() => Promise<void>) | null => {
     const { job, result, destination, signal } = delivery;
@@ -20,7 +19,7 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
       log.info({ job: job.id, stage: "deliver", kind: job.kind }, `no REST call: ${why}`);
       return null;
     };
-    // A failure is told by the other kinds of destination; a REST service has nothing to do about it.
+    // A REST service cannot act on a failure; the other kinds of destination report it.
     if (result.status !== "succeeded") return nothing(`the job ${result.status}`);
     const call = formCall(handlerOf(registry, job.kind), delivery, base);
     if (!call) return nothing("there is nothing to do");
@@ -39,7 +38,7 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
   };
 }
 
-/** The handler's call, kept at or below `base`: what a model wrote must not lead it elsewhere on the same host. */
+/** The handler's call. It must stay at or below `base`: a model's output may not lead it elsewhere on the same host. */
 function formCall(handler: Handler, { result, input }: Delivery, base: string): RestRequest | null {
   if (!handler.request)
     throw new KamadoError("no_request", `${handler.kind} cannot be carried out as a REST call.`);
@@ -47,14 +46,12 @@ function formCall(handler: Handler, { result, input }: Delivery, base: string): 
     throw new KamadoError("delivery_rejected", `The output of ${handler.kind} is too long for a REST call.`);
   const call = callOf(handler, result.output, input, base);
   if (call && !isUnder(base, call.url))
-    throw new KamadoError("address_refused", `The REST call of ${handler.kind} leaves its destination.`, {
-      detail: { kind: handler.kind },
-    });
+    throw new KamadoError("address_refused", `The REST call of ${handler.kind} leaves its destination.`);
   return call;
 }
 
 function callOf(handler: Handler, output: unknown, input: unknown, base: string): RestRequest | null {
-  // The job carries its input as it was sent; `request` expects it as `run` had it.
+  // The job has its input as it was sent; `request` expects it as `run` gets it.
   const parsed = handler.input.safeParse(input);
   try {
     return handler.request!(output, base, parsed.success ? parsed.data : input);

@@ -1,23 +1,14 @@
-// Delivers to a topic: the result as the message, its kind, status and answer as attributes to filter on.
-
+// Delivers to a topic: the result as the message, its kind, status and answer as attributes to filter on. The port to a topic
+// and its adapter over SNS are here too; the fake is in test/fakes.
 import { type MessageAttributeValue, PublishCommand, type SNSClient } from "@aws-sdk/client-sns";
 import { healthOf, namesOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { attributesOf, type Delivery, deliveryId } from "./deliver.ts";
 
-export function createSns(topic: Topic) {
-  return async ({ job, result, destination }: Delivery, arn: string): Promise<void> => {
-    // Results of one kind keep their order on a FIFO topic; the same one sent again is dropped there.
-    const fifo = { group: job.kind, deduplicationId: deliveryId(job.id, destination, result.status) };
-    await topic.publish(arn, JSON.stringify(result), attributesOf(result), isFifo(arn) ? fifo : undefined);
-  };
-}
-
-// A topic as deliveries see it, and the same over SNS.
 export interface Topic {
   /**
-   * Publishes one message; `fifo` is for FIFO topics and required there. Throws `delivery_failed` when trying again may
-   * help and `delivery_rejected` when it cannot: no such topic, or past 256 KiB.
+   * Publishes one message. A FIFO topic requires `fifo`, others do not take it. Throws `delivery_failed` when another try may
+   * help and `delivery_rejected` when it cannot: no such topic, or a message over 256 KiB.
    */
   publish(
     arn: string,
@@ -27,14 +18,15 @@ export interface Topic {
   ): Promise<void>;
 }
 
-/** SNS counts the message and its attributes. */
-export const MESSAGE_LIMIT = 256 * 1024;
-
 export const isFifo = (name: string): boolean => name.endsWith(".fifo");
 
-// About the topic or the message. What is about us (credentials, throttling, the network) is put right without them.
-const REJECTED =
-  /NotFound|InvalidParameter|ValidationError|EndpointDisabled|ParameterValueInvalid|MalformedArn/i;
+export function createSns(topic: Topic) {
+  return async ({ job, result, destination }: Delivery, arn: string): Promise<void> => {
+    // A FIFO topic keeps the order of results of one kind, and drops a result that is sent again.
+    const fifo = { group: job.kind, deduplicationId: deliveryId(job.id, destination, result.status) };
+    await topic.publish(arn, JSON.stringify(result), attributesOf(result), isFifo(arn) ? fifo : undefined);
+  };
+}
 
 export function snsTopic(client: Pick<SNSClient, "send">): Topic {
   return {
@@ -55,7 +47,10 @@ export function snsTopic(client: Pick<SNSClient, "send">): Topic {
 
 const asText = (value: string): MessageAttributeValue => ({ DataType: "String", StringValue: value });
 
-/** Throws `delivery_rejected` for what SNS would not take. */
+/** Bytes. SNS counts the message and its attributes. */
+export const MESSAGE_LIMIT = 256 * 1024;
+
+/** Throws `delivery_rejected` for a message that SNS would refuse. */
 export function checkSize(message: string, attributes: Record<string, string>): void {
   const parts = Object.entries(attributes).map(([name, value]) => `${name}String${value}`);
   const bytes = Buffer.byteLength(message + parts.join(""));
@@ -66,8 +61,15 @@ export function checkSize(message: string, attributes: Record<string, string>): 
     );
 }
 
+// These concern the topic or the message. Others concern us (credentials, throttling, the network) and pass.
+const REJECTED =
+  /NotFound|InvalidParameter|ValidationError|EndpointDisabled|ParameterValueInvalid|MalformedArn/i;
+
 function refuse(thrown: unknown, arn: string): never {
   const code = namesOf(thrown).some((name) => REJECTED.test(name)) ? "delivery_rejected" : "delivery_failed";
   const { message = "" } = (thrown ?? {}) as { message?: string };
-  throw new KamadoError(code, `${arn}: ${message}`, { cause: thrown, detail: { health: healthOf(thrown) } });
+  throw new KamadoError(code, `${arn}: ${message}`, {
+    cause: thrown,
+    detail: { awsFailure: healthOf(thrown) },
+  });
 }

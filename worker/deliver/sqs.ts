@@ -1,27 +1,22 @@
 // Delivers to a queue: the result as the body, its kind, status and answer as attributes.
 import { KamadoError } from "../errors.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
-import type { Queue } from "../queue/queue.ts";
-import type { Delivery } from "./deliver.ts";
-import { attributesOf, deliveryId } from "./deliver.ts";
-import { isFifo } from "./sns.ts";
+import { isFifo, type Queue } from "../queue/queue.ts";
+import { attributesOf, type Delivery, deliveryId } from "./deliver.ts";
 
 export type SqsOptions = {
   queueFor: (url: string) => Pick<Queue, "send">;
   destinations: Destinations;
-  /** Of anything that is not AWS itself; queues there may be written to. */
+  /** The endpoint if it is not AWS itself; jobs may name queues there. */
   endpoint: string | undefined;
 };
 
 export function createSqs({ queueFor, destinations, endpoint }: SqsOptions) {
   return async ({ job, result, destination }: Delivery, url: string): Promise<void> => {
     if (!isQueueUrl(url, endpoint) && !destinationFor(destinations, url))
-      throw new KamadoError(
-        "address_refused",
-        "The address is no queue of AWS, nor of the endpoint that is set.",
-      );
+      throw new KamadoError("address_refused", "The address is no queue of AWS or of AWS_ENDPOINT_URL.");
     const fifo = { group: job.kind, deduplicationId: deliveryId(job.id, destination, result.status) };
-    const options = { attributes: attributesOf(result), ...(isFifo(url) && fifo) };
+    const options = { attributes: attributesOf(result), ...(isFifo({ url }) && fifo) };
     await queueFor(url).send(JSON.stringify(result), options).catch(asDelivery);
   };
 }
@@ -30,8 +25,8 @@ const AWS_QUEUES =
   /^([a-z0-9.-]+\.)?sqs(-fips)?\.[a-z0-9-]+(\.vpce)?\.amazonaws\.com(\.cn)?$|^([a-z0-9-]+\.)?queue\.amazonaws\.com$/;
 
 /**
- * Whether an address is a queue's. The SDK sends signed requests to whatever host a queue's URL names, so a job that
- * names a host of its own choosing must not get that far.
+ * Whether the address is a queue of AWS or of the endpoint. The SDK sends signed requests to whatever host a queue's URL
+ * names, so a host that a job made up must be refused before that.
  */
 export function isQueueUrl(url: string, endpoint: string | undefined): boolean {
   const { protocol, hostname, origin } = new URL(url);
@@ -41,10 +36,7 @@ export function isQueueUrl(url: string, endpoint: string | undefined): boolean {
 
 function asDelivery(thrown: unknown): never {
   if (!(thrown instanceof KamadoError)) throw thrown;
-  const gone = thrown.detail?.health === "missing_queue";
+  const gone = thrown.detail?.awsFailure === "missing_queue";
   const code = thrown.retry && !gone ? "delivery_failed" : "delivery_rejected";
-  throw new KamadoError(code, thrown.message, {
-    cause: thrown,
-    ...(thrown.detail && { detail: thrown.detail }),
-  });
+  throw new KamadoError(code, thrown.message, { cause: thrown, detail: thrown.detail });
 }

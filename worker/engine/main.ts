@@ -1,133 +1,110 @@
-// The engine process: flags -> HTTP -> model -> signals. It listens before it loads, so that /health can tell what is going
-// on. A supervisor hears its events and its log on a pipe of their own; without one they stand on stdout and stderr.
-import { closeSync, openSync, writeSync } from "node:fs";
+// The engine process. It takes its options from its supervisor, listens, loads the model and serves until it is stopped.
+// It listens before it loads, so that /health can say what is going on. engine/supervisor starts it; nothing else does.
+import { once } from "node:events";
+import { writeSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { serve } from "@hono/node-server";
-import { type Logger, pino } from "pino";
-import { KamadoError, toKamadoError } from "../errors.ts";
-import { type Flags, parseFlags } from "./options.ts";
+import { pino } from "pino";
+import { toKamadoError } from "../errors.ts";
+import { type EngineOptions, parseOptions } from "./options.ts";
+import { type EngineEvent, EXIT, type LastEvent, PIPE } from "./protocol.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { createApp } from "./server/app.ts";
+import { Metrics } from "./server/metrics.ts";
 import { DEFAULT_SLOTS } from "./sizing/choose.ts";
 import { openSized } from "./sizing/open-sized.ts";
-import { PIPE } from "./supervisor/process.ts";
 
 /** How long running requests may go on after SIGTERM. */
 const DRAIN_MS = 10_000;
-/** The model does not fit into this machine's memory: the same flags will fail again. */
-const NO_ROOM = 3;
+/** How long freeing the model may take after that. */
+const CLOSE_MS = 2_000;
 
-function flagsOrExit(): Flags {
-  try {
-    return parseFlags(process.argv.slice(2));
-  } catch (thrown) {
-    if (!(thrown instanceof KamadoError)) throw thrown;
-    process.stderr.write(`${thrown.message}\n`);
-    process.exit(2);
-  }
-}
-
-/** What native libraries print must not reach the terminal or a log: it is whole prompts. */
-function outlets(): { out: number; err: number } {
-  if (isSupervised) return { out: PIPE, err: PIPE };
-  return flags.backend === "llama-node" ? quiet() : { out: 1, err: 2 };
-}
-
-// The model wants the machine's memory, and this process only passes words on: it collects its garbage early.
+// The model wants the machine's memory, and this process only passes text on: it collects its garbage early.
 for (const flag of ["--semi-space-growth-factor=1", "--heap-growing-percent=10"]) setFlagsFromString(flag);
 
-const flags = flagsOrExit();
-const isSupervised = process.connected;
-const { out, err } = outlets();
-const say = (event: string, more: Record<string, unknown> = {}) =>
-  writeSync(out, `${JSON.stringify({ event, ...more })}\n`);
-const log = pino(
-  { level: flags.logLevel, base: { part: "engine" } },
-  pino.destination({ fd: err, sync: true }),
-);
-const scheduler = new Scheduler({
-  ...flags,
-  slots: flags.slots === "auto" ? DEFAULT_SLOTS : flags.slots,
-  stallMs: flags.stallSeconds * 1_000,
-});
-const app = createApp({ scheduler, log, token: flags.token });
-
-const server = serve({ fetch: app.fetch, hostname: flags.host, port: flags.port }, ({ port }) => {
-  say("listening", { url: `http://${flags.host.includes(":") ? `[${flags.host}]` : flags.host}:${port}` });
-  void load(log);
-});
-server.on("error", (error) => fatal(`Cannot listen on ${flags.host}:${flags.port}: ${error.message}`));
-process.on("uncaughtException", (error) => fatal(error.stack ?? error.message));
-
-function fatal(message: string): never {
-  tellWhy(message);
-  process.exit(1);
-}
-
-function tellWhy(reason: string): void {
-  if (isSupervised) say("dying", { reason });
-  else writeSync(err, `${reason}\n`);
-}
-
-async function load(log: Logger): Promise<void> {
-  let calibration: string[] | undefined;
-  try {
-    await scheduler.load(async () => {
-      const opened = await openSized(flags, log, (doing) => (scheduler.loading = doing));
-      scheduler.estimatedBytes = opened.estimatedBytes;
-      calibration = opened.calibration;
-      return opened.backend;
-    });
-    log.info({ ...scheduler.info }, "ready");
-    say("ready", { ...scheduler.info, memory: scheduler.health().memory, calibration });
-  } catch (thrown) {
-    const { code, message } = toKamadoError(thrown, "engine_unavailable");
-    log.error({ err: thrown }, "the model could not be loaded");
-    say("failed", { code, reason: message });
-    if (code !== "memory_insufficient") return;
-    tellWhy(`Error: ${message}`);
-    process.exit(NO_ROOM);
-  }
-}
-
-let stopping = false;
-async function stop(why: string): Promise<void> {
-  if (stopping) return;
-  stopping = true;
-  log.info({ why }, "stopping");
-  server.close();
-  await scheduler.drain(AbortSignal.timeout(DRAIN_MS));
-  await Promise.race([scheduler.close(), new Promise((resolve) => setTimeout(resolve, 2_000))]);
-  process.exit(0);
-}
-process.on("SIGTERM", () => void stop("SIGTERM"));
-// Ctrl-C reaches parent and child alike; the parent still needs the engine for what it finishes.
-process.on("SIGINT", () => void (process.connected || stop("SIGINT")));
-// The channel to the parent closes when the parent dies, however it dies: nobody is left to stop this process then.
+// The channel closes when the supervisor's process dies, however it dies. Nobody could stop this process then, so it ends.
 process.on("disconnect", () => {
-  // Native threads still work, and a plain exit would take their memory away under them: a crash, with its report.
+  // Native threads may still run. A plain exit takes their memory away from under them, which ends in a crash report.
   process.once("exit", () => process.kill(process.pid, "SIGKILL"));
   process.exit(0);
 });
 
-// Keeps native libraries from writing to this process's stdout and stderr, which they do past every log callback.
-/**
- * Points stdout and stderr at nothing for everyone who writes to them by number, and returns two new numbers that still lead
- * where they led. Where the system cannot open them a second time (a socket), all stays as it is.
- */
-export function quiet(): { out: number; err: number } {
-  let out: number;
-  let err: number;
+const options = await receiveOptions();
+const log = pino(
+  { level: options.logLevel, base: { part: "engine" } },
+  pino.destination({ fd: PIPE, sync: true }),
+);
+const metrics = new Metrics();
+const scheduler = new Scheduler({
+  maxQueue: options.maxQueue,
+  slots: options.slots === "auto" ? DEFAULT_SLOTS : options.slots,
+  stallMs: options.stallSeconds * 1_000,
+  onAnswered: (...answer) => metrics.answered(...answer),
+});
+const app = createApp({ scheduler, metrics, log, token: options.token });
+
+const { host } = options;
+const server = serve({ fetch: app.fetch, hostname: host, port: options.port }, ({ port }) => {
+  send({ event: "listening", url: `http://${host.includes(":") ? `[${host}]` : host}:${port}` });
+  void load();
+});
+server.on("error", (error) => end(1, `Cannot listen on ${host}:${options.port}: ${error.message}`));
+process.on("uncaughtException", (error) => end(1, error.stack ?? error.message));
+process.on("SIGTERM", () => void stop());
+// Ctrl-C reaches a terminal's whole process group. The worker still needs the engine for the jobs it finishes.
+process.on("SIGINT", () => {});
+
+async function receiveOptions(): Promise<EngineOptions> {
+  if (process.send === undefined) {
+    process.stderr.write("This process is started by its supervisor: use `kamado engine`.\n");
+    process.exit(EXIT.badOptions);
+  }
+  // The supervisor may have died before this process was listening for it.
+  if (!process.connected) process.exit(0);
+  const [given] = await once(process, "message");
   try {
-    out = openSync("/dev/fd/1", "a");
-    err = openSync("/dev/fd/2", "a");
-  } catch {
-    return { out: 1, err: 2 };
+    return parseOptions(given);
+  } catch (thrown) {
+    return end(EXIT.badOptions, toKamadoError(thrown, "config_invalid").message);
   }
-  for (const standard of [1, 2]) {
-    closeSync(standard);
-    // The system gives the lowest free number, which is the one just closed.
-    openSync("/dev/null", "a");
+}
+
+async function load(): Promise<void> {
+  let calibration: string[] | undefined;
+  try {
+    await scheduler.load(async () => {
+      const opened = await openSized(options, log, (doing) => (scheduler.loading = doing));
+      scheduler.estimatedBytes = opened.estimatedBytes;
+      calibration = opened.calibration;
+      return opened.backend;
+    });
+    const info = scheduler.info!;
+    log.info(info, "ready");
+    send({ event: "ready", ...info, memory: scheduler.health().memory, calibration });
+  } catch (thrown) {
+    const { code, message } = toKamadoError(thrown, "engine_unavailable");
+    log.error({ err: thrown }, "the model could not be loaded");
+    send({ event: "failed", code, reason: message });
+    if (code === "memory_insufficient") end(EXIT.noMemory, message);
   }
-  return { out, err };
+}
+
+let stopping = false;
+async function stop(): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  log.info("stopping");
+  server.close();
+  await scheduler.drain(AbortSignal.timeout(DRAIN_MS));
+  await Promise.race([scheduler.close(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS))]);
+  process.exit(0);
+}
+
+function end(code: number, reason: string): never {
+  send({ event: "dying", reason });
+  process.exit(code);
+}
+
+function send(event: EngineEvent | LastEvent): void {
+  writeSync(PIPE, `${JSON.stringify(event)}\n`);
 }

@@ -1,4 +1,13 @@
-// How the engine is, as /health tells it.
+// What crosses between the engine process and its supervisor. The options go in as one message over the IPC channel
+// (options.ts); events and log lines come out on a pipe; GET /health says how the engine is.
+import type { ErrorCode } from "../errors.ts";
+import type { BackendInfo } from "./generation/backend.ts";
+
+/** The file descriptor of the pipe: each line is one event as JSON, or one line of the log. */
+export const PIPE = 4;
+
+/** Exit codes after which the same options would fail again. */
+export const EXIT = { badOptions: 2, noMemory: 3 } as const;
 
 export const STATES = ["STARTING", "READY", "BUSY", "SETUP_FAILED", "UNHEALTHY"] as const;
 export type State = (typeof STATES)[number];
@@ -8,7 +17,22 @@ export type Health = {
   backend: string | null;
   slots: { busy: number; total: number };
   waiting: number;
-  /** What the model and its slots were found to need, where that can be known, and what this process holds. */
+  /** What the model and its slots are estimated to need, where that can be known, and what this process holds now. */
   memory: { estimatedBytes: number | null; residentBytes: number };
   reason?: string;
 };
+
+/** What an engine that can serve says about itself. */
+export type Ready = BackendInfo & {
+  memory: Health["memory"];
+  /** The lines of a table, when the slots were chosen by a calibration. */
+  calibration?: string[] | undefined;
+};
+
+export type EngineEvent =
+  | { event: "listening"; url: string }
+  | ({ event: "ready" } & Ready)
+  | { event: "failed"; reason: string; code?: ErrorCode };
+
+/** The last line before the process ends by itself: why it does. */
+export type LastEvent = { event: "dying"; reason: string };

@@ -1,20 +1,12 @@
-// What is this machine alone, as an address to listen on and as a name it is asked by. Pure.
+// Which host names and addresses mean this machine. Pure.
 import { isIP } from "node:net";
 
-/** Whether nobody outside this machine can reach what listens there. */
+/** Whether only this machine can reach a server that listens on `host`. */
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 
+/** What containers call the machine they run on. */
 const CONTAINER_HOST = /^host\.(containers|docker)\.internal$/;
 
-/** Whether no network lies between: this machine, also as its containers call it. */
+/** Whether no network lies between us and `host`: it is this machine, or the machine this container runs on. */
 export const isThisMachine = (host: string): boolean => isLoopback(host) || CONTAINER_HOST.test(host);
-
-/**
- * Whether a request's Host header names this machine. A page elsewhere could reach a server without a token under a name of
- * its own that resolves to this machine.
- */
-export function isOwnName(header = ""): boolean {
-  const [, v6, name = v6] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::\d+)?$/.exec(header.toLowerCase()) ?? [];
-  return name !== undefined && isThisMachine(name);
-}

@@ -1,4 +1,4 @@
-// What bytes are, read from the bytes themselves and never from a name. Pure; decoding is in safe-image.ts.
+// Which format a file has, by its bytes and never by its name. Pure; safe-image.ts decodes it.
 
 export type PictureFormat = "jpeg" | "png" | "webp" | "gif" | "tiff" | "avif" | "heic";
 export type Sniffed = { is: "picture"; format: PictureFormat } | { is: "other"; looksLike: string };
@@ -24,8 +24,8 @@ function pictureFormat(bytes: Uint8Array): PictureFormat | null {
   return head.startsWith("ftyp", 4) ? fromBrands(bytes) : null;
 }
 
-// An ISO media file opens with a box of brands: the major one, four bytes of version, then the compatible ones.
-// `mif1` alone does not say which codec is inside, so AVIF is looked for first.
+// An ISO media file begins with a box of brands: the major brand, four bytes of version, then the compatible brands.
+// `mif1` does not say which codec is inside, so AVIF is checked first.
 function fromBrands(bytes: Uint8Array): PictureFormat | null {
   const length = Math.min(new DataView(bytes.buffer, bytes.byteOffset).getUint32(0), 256, bytes.length);
   const brands = (latin1(bytes, 8, length).match(/.{4}/gs) ?? []).filter((_, index) => index !== 1);
@@ -42,14 +42,14 @@ function describe(bytes: Uint8Array): string {
   if (/^(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)/i.test(head)) return "a web page";
   if (head.startsWith("BM")) return "a BMP";
   if (head.startsWith("PK\x03\x04")) return "a ZIP archive";
-  if (head.startsWith("ftyp", 4)) return "a film";
+  if (head.startsWith("ftyp", 4)) return "a video";
   return isText(bytes) ? "a text file" : "unknown binary data";
 }
 
 function isText(bytes: Uint8Array): boolean {
   const head = bytes.subarray(0, 1024);
   if (head.includes(0)) return false;
-  // `stream` lets the cut at 1024 fall inside a character.
+  // `stream` allows the cut at 1024 bytes to be inside a character.
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(head, { stream: true });
     return true;
@@ -58,7 +58,7 @@ function isText(bytes: Uint8Array): boolean {
   }
 }
 
-/** Whether the end that the format prescribes is missing. Formats without a prescribed end are never called truncated. */
+/** Whether the end that the format requires is missing. */
 export function isTruncated(format: PictureFormat, bytes: Uint8Array): boolean {
   const tail = latin1(bytes, Math.max(0, bytes.length - 64), bytes.length);
   if (format === "png") return !tail.includes("IEND");

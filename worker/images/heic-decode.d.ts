@@ -1,4 +1,4 @@
-// The part of heic-decode that is used here; the package brings no types.
+// The part of heic-decode that is used here. The package has no types.
 declare module "heic-decode" {
   type Stated = {
     width: number;

@@ -1,4 +1,4 @@
-// The thread that decodes one HEIC picture and ends. See heic.ts for why it is a thread.
+// The thread in which safe-image.ts decodes one HEIC picture.
 import { parentPort, workerData } from "node:worker_threads";
 import heicDecode from "heic-decode";
 

@@ -1,123 +1,122 @@
-// Which jobs their senders took back. `kamado cancel ID` leaves a mark at cancel/<id> and then touches cancel/.changed. A
-// worker with something to run reads only the second, every few seconds and for all its jobs at once, and lists the marks when it changed.
+// Which jobs their senders canceled. `kamado cancel ID` writes the object cancel/<id> and then cancel/.changed. A worker that
+// runs jobs reads cancel/.changed every few seconds, once for all its jobs, and lists cancel/ only when it has changed.
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
-import { lockKey } from "./lock-object.ts";
+import { lockKey } from "./lock.ts";
 
 const PREFIX = "cancel/";
 const CHANGED = `${PREFIX}.changed`;
-const LOOK_MS = 3_000;
-/** As long as a queue keeps a message: a mark may wait for a job that has not come yet. */
+const CHECK_MS = 3_000;
+/** As long as a queue keeps a message: a job may be canceled before its message arrives. */
 const KEPT_MS = 14 * 24 * 3_600_000;
 
-export type CancellationsOptions = { blobs: Blobs; bucket: string; clock: Clock; log: Log };
+export type CancellationsOptions = { bucket: Bucket; clock: Clock; log: Log };
 
 export class Cancellations {
   readonly #options: CancellationsOptions;
   readonly #running = new Map<string, AbortController>();
-  #marked: ReadonlySet<string> = new Set();
-  /** Of cancel/.changed as it was read last; null when it was not there, undefined before the first look. */
+  #canceled: ReadonlySet<string> = new Set();
+  /** The etag of cancel/.changed at the last check; null when there was no such object, undefined before the first check. */
   #seen: string | null | undefined;
-  #lookedAt = Number.NEGATIVE_INFINITY;
-  #looking: Promise<void> | undefined;
+  #checkedAt = Number.NEGATIVE_INFINITY;
+  #checking: Promise<void> | undefined;
   #watching: Promise<void> | undefined;
 
   constructor(options: CancellationsOptions) {
     this.#options = options;
   }
 
-  /** A signal that fires with `canceled` when the job is taken back, from before its start until `forget`. */
+  /** A signal that fires with `canceled` when the job is canceled, before its run or during it. Ends with `forget`. */
   async watch(id: string): Promise<AbortSignal> {
     const controller = new AbortController();
     this.#running.set(id, controller);
-    if (this.#options.clock.now() - this.#lookedAt >= LOOK_MS) await this.#look();
-    this.#tell();
-    this.#watching ??= this.#keepLooking().finally(() => {
+    if (this.#options.clock.now() - this.#checkedAt >= CHECK_MS) await this.#check();
+    this.#abortCanceled();
+    this.#watching ??= this.#keepChecking().finally(() => {
       this.#watching = undefined;
     });
     return controller.signal;
   }
 
-  /** The run is over. A mark that did its work is removed: the job has ended with it. */
+  /** The run is over. If the job ended as canceled, its cancellation is removed. */
   forget(id: string, how: "done" | "again"): void {
     const wasCanceled = this.#running.get(id)?.signal.aborted;
     this.#running.delete(id);
     if (!wasCanceled || how === "again") return;
-    const { blobs, bucket } = this.#options;
-    // One that stays does nothing more: the job has its result.
-    void blobs.remove([{ bucket, key: `${PREFIX}${id}` }]).catch(() => {});
+    // One that stays does no harm: the job has its result.
+    void this.#options.bucket.remove([`${PREFIX}${id}`]).catch(() => {});
   }
 
-  async #keepLooking(): Promise<void> {
+  async #keepChecking(): Promise<void> {
     while (this.#running.size > 0) {
-      await this.#options.clock.sleep(LOOK_MS);
-      if (this.#running.size > 0) await this.#look();
-      this.#tell();
+      await this.#options.clock.sleep(CHECK_MS);
+      if (this.#running.size > 0) await this.#check();
+      this.#abortCanceled();
     }
   }
 
-  #tell(): void {
+  #abortCanceled(): void {
     for (const [id, controller] of this.#running)
-      if (this.#marked.has(id) && !controller.signal.aborted)
+      if (this.#canceled.has(id) && !controller.signal.aborted)
         controller.abort(new KamadoError("canceled", "The job was canceled."));
   }
 
-  /** A look that fails changes nothing: what the job itself needs of the store says that it is away. */
-  #look(): Promise<void> {
-    this.#looking ??= this.#lookNow()
+  /** A check that fails changes nothing. If the store is away, the job's own calls report it. */
+  #check(): Promise<void> {
+    this.#checking ??= this.#checkNow()
       .catch((thrown) => this.#options.log.debug({ stage: "cancel" }, (thrown as Error).message))
       .finally(() => {
-        this.#looking = undefined;
+        this.#checking = undefined;
       });
-    return this.#looking;
+    return this.#checking;
   }
 
-  async #lookNow(): Promise<void> {
-    const { blobs, bucket, clock } = this.#options;
+  async #checkNow(): Promise<void> {
+    const { bucket, clock } = this.#options;
     const at = clock.now();
-    const seen = await blobs.get({ bucket, key: CHANGED }, { maxBytes: 1_024 }).then(
+    const seen = await bucket.get(CHANGED, { maxBytes: 1_024 }).then(
       ({ etag }) => etag,
       (thrown) => {
         if (toKamadoError(thrown, "storage_unavailable").code === "object_not_found") return null;
         throw thrown;
       },
     );
-    if (seen !== this.#seen) this.#marked = await this.#list();
+    if (seen !== this.#seen) this.#canceled = await this.#list();
     this.#seen = seen;
-    this.#lookedAt = at;
+    this.#checkedAt = at;
   }
 
   async #list(): Promise<ReadonlySet<string>> {
-    const { blobs, bucket, clock } = this.#options;
-    const marks = (await blobs.list(bucket, PREFIX)).filter(({ key }) => key !== CHANGED);
+    const { bucket, clock } = this.#options;
+    const all = (await bucket.list(PREFIX)).filter(({ key }) => key !== CHANGED);
     const isOld = ({ modified }: { modified: number }) => clock.wall() - modified > KEPT_MS;
-    const old = marks.filter(isOld);
-    if (old.length > 0) void blobs.remove(old.map(({ key }) => ({ bucket, key }))).catch(() => {});
-    return new Set(marks.filter((mark) => !isOld(mark)).map(({ key }) => key.slice(PREFIX.length)));
+    const old = all.filter(isOld);
+    if (old.length > 0) void bucket.remove(old.map(({ key }) => key)).catch(() => {});
+    return new Set(all.filter((one) => !isOld(one)).map(({ key }) => key.slice(PREFIX.length)));
   }
 }
 
-/** What became of a wish to cancel: too late, under way, or kept for when the job comes. */
+/** What a cancel met: a job that has ended, one that runs, or one that has not started and will not start before `untilEpochMs`. */
 export type Canceled =
   | { is: "ended"; status: string }
   | { is: "running" }
   | { is: "waiting"; untilEpochMs: number };
 
-/** Takes a job back. Of one that has ended nothing is changed. */
+/** Cancels a job. One that has ended keeps its result. */
 export async function cancelJob(
   id: string,
-  { blobs, bucket, results, clock }: { blobs: Blobs; bucket: string; results: Results; clock: Clock },
+  { bucket, results, clock }: { bucket: Bucket; results: Results; clock: Clock },
 ): Promise<Canceled> {
   const ended = await results.find(id);
   if (ended) return { is: "ended", status: ended.status };
   const json = { contentType: "application/json" };
-  const isRunning = await blobs.exists({ bucket, key: lockKey(id) });
-  await blobs.put({ bucket, key: `${PREFIX}${id}` }, JSON.stringify({ at: clock.wall() }), json);
-  // After the mark, and never the same twice: whoever sees the change finds the mark.
-  await blobs.put({ bucket, key: CHANGED }, JSON.stringify({ change: randomUUID() }), json);
+  const isRunning = await bucket.exists(lockKey(id));
+  await bucket.put(`${PREFIX}${id}`, JSON.stringify({ at: clock.wall() }), json);
+  // Written last and with a new value, so that whoever sees the change finds the cancellation.
+  await bucket.put(CHANGED, JSON.stringify({ change: randomUUID() }), json);
   return isRunning ? { is: "running" } : { is: "waiting", untilEpochMs: clock.wall() + KEPT_MS };
 }

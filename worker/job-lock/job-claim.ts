@@ -1,14 +1,19 @@
-// What one run holds of its job besides the message's lease: the claim in this process, the lock among all workers, and
-// an open ear for the sender's change of mind. Taken in attempt.ts, confirmed before every effect, given up at the end.
+// What one run needs of its job besides the message's lease: the claim in this process, the lock among all workers, and a
+// signal for when the sender cancels it. Acquired before the handler runs, confirmed before every effect, ended with the run.
 import { Cancellations } from "./cancellations.ts";
 import type { JobLock } from "./lock.ts";
 import { JobLocks, type JobLocksOptions, type Taken } from "./locks.ts";
 
-export type JobClaims = { claims: Claims; locks: JobLocks; cancellations: Cancellations };
+/** What the claims of one worker share. */
+export type JobClaims = {
+  /** The jobs that run in this process. Two messages may carry one job; the second then waits for the first one's result. */
+  claimed: Set<string>;
+  locks: JobLocks;
+  cancellations: Cancellations;
+};
 
-/** What all runs of one worker hold their jobs by. */
 export const createJobClaims = (options: JobLocksOptions): JobClaims => ({
-  claims: new Claims(),
+  claimed: new Set(),
   locks: new JobLocks(options),
   cancellations: new Cancellations(options),
 });
@@ -16,34 +21,36 @@ export const createJobClaims = (options: JobLocksOptions): JobClaims => ({
 const NEVER = new AbortController().signal;
 
 export class JobClaim {
-  readonly #holds: JobClaims;
-  readonly #claim;
+  readonly #claims: JobClaims;
   #id: string | undefined;
+  #isWatched = false;
   #taking: Promise<Taken> | undefined;
   #lock: JobLock | undefined;
 
-  constructor(holds: JobClaims) {
-    this.#holds = holds;
-    this.#claim = holds.claims.open();
+  constructor(claims: JobClaims) {
+    this.#claims = claims;
   }
 
-  /** False when the job runs in this process already. */
+  /** False when the job is already running in this process. */
   claim(id: string): boolean {
-    return this.#claim.take(id);
+    if (this.#claims.claimed.has(id)) return false;
+    this.#claims.claimed.add(id);
+    this.#id = id;
+    return true;
   }
 
-  /** Whether the job is ours among all workers. Throws `storage_unavailable`. */
+  /** Acquires the lock among all workers. Throws `storage_unavailable`. */
   async take(id: string): Promise<Taken> {
-    this.#taking = this.#holds.locks.take(id);
+    this.#taking = this.#claims.locks.take(id);
     const taken = await this.#taking;
     if (taken.is === "ours") this.#lock = taken.lock;
     return taken;
   }
 
-  /** Fires with `canceled` when the sender takes the job back. */
+  /** Fires with `canceled` when the sender cancels the job. */
   watch(id: string): Promise<AbortSignal> {
-    this.#id = id;
-    return this.#holds.cancellations.watch(id);
+    this.#isWatched = true;
+    return this.#claims.cancellations.watch(id);
   }
 
   /** Fires when another worker has the job. */
@@ -51,47 +58,18 @@ export class JobClaim {
     return this.#lock?.signal ?? NEVER;
   }
 
-  /** Throws `storage_unavailable`. */
+  /** Whether no other worker has the job. Throws `storage_unavailable`. */
   async confirm(): Promise<boolean> {
     return this.#lock === undefined || this.#lock.confirm();
   }
 
-  /** Never throws. A job that others may run next is free when this resolves. */
+  /** Never throws. When it resolves, another run may claim the job. */
   async end(how: "done" | "again"): Promise<void> {
-    // A run that failed early may still be taking its lock.
+    // A run that failed early may still be acquiring its lock.
     await this.#taking?.catch(() => {});
     await this.#lock?.end(how);
-    if (this.#id !== undefined) this.#holds.cancellations.forget(this.#id, how);
-    this.#claim.close();
-  }
-}
-
-// Which jobs run in this process now. Two messages may carry the same job; the second waits for the first one's result.
-export class Claims {
-  readonly #ids = new Set<string>();
-
-  open(): Claim {
-    return new Claim(this.#ids);
-  }
-}
-
-export class Claim {
-  readonly #ids: Set<string>;
-  #id: string | undefined;
-
-  constructor(ids: Set<string>) {
-    this.#ids = ids;
-  }
-
-  /** False when the job runs already. */
-  take(id: string): boolean {
-    if (this.#ids.has(id)) return false;
-    this.#ids.add(id);
-    this.#id = id;
-    return true;
-  }
-
-  close(): void {
-    if (this.#id !== undefined) this.#ids.delete(this.#id);
+    if (this.#id === undefined) return;
+    if (this.#isWatched) this.#claims.cancellations.forget(this.#id, how);
+    this.#claims.claimed.delete(this.#id);
   }
 }

@@ -1,32 +1,112 @@
-// One job's lock while its worker holds it: kept alive as long as the job runs, looked after before each effect, given
-// up at the end. How it is won is in locks.ts.
-
+// A job's lock, the object running/<id>.json in the bucket: which worker runs the job, for how long the lock holds without a
+// renewal, and how often the engine died during the job. JobLock is the lock that this worker holds; locks.ts acquires it.
+import { z } from "zod";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import type { Blobs, ObjectAddress } from "../storage/bucket.ts";
-import { count, type Deaths, totalOf } from "./engine-deaths.ts";
-import { type LockRecord, readLock, writeLock } from "./lock-object.ts";
+import type { Bucket, Condition, Found } from "../storage/bucket.ts";
+import { count, type Deaths, NO_DEATHS, totalOf } from "./engine-deaths.ts";
+
+const Count = z.int().min(0);
+const LockRecord = z.object({
+  worker: z.string(),
+  /** Unique to one acquisition of the lock. */
+  token: z.string(),
+  /** Grows with every write, so that no write equals the one before it. */
+  beat: Count,
+  /** The lock holds for so long after its last write; 0 means that nobody runs the job. */
+  holdMs: Count,
+  deaths: z.object({ beside: Count, alone: Count }),
+});
+export type LockRecord = z.output<typeof LockRecord>;
+
+export const LOCKS = "running/";
+export const lockKey = (id: string) => `${LOCKS}${id}.json`;
+
+const RECORD_LIMIT = 64 * 1024;
+/** Stores round an object's times to whole seconds, once at the write and once at the read. */
+const ROUNDING_MS = 2_000;
+
+/** An object that is no valid record holds nothing. */
+export function parseRecord(bytes: Uint8Array): LockRecord {
+  try {
+    return LockRecord.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    return { worker: "", token: "", beat: 0, holdMs: 0, deaths: NO_DEATHS };
+  }
+}
+
+/** Whether another worker's lock still holds. Both times are the store's, so no worker's clock has to be right. */
+export const isHeld = ({ holdMs }: LockRecord, { ageMs }: Pick<Found, "ageMs">): boolean =>
+  holdMs > 0 && ageMs < holdMs + ROUNDING_MS;
+
+export type StoredLock = Pick<Found, "etag" | "ageMs"> & { record: LockRecord };
+
+/** The stored lock; null when there is none. Throws `storage_unavailable`. */
+export async function readLock(bucket: Bucket, id: string): Promise<StoredLock | null> {
+  try {
+    const { bytes, etag, ageMs } = await bucket.get(lockKey(id), { maxBytes: RECORD_LIMIT });
+    return { record: parseRecord(bytes), etag, ageMs };
+  } catch (thrown) {
+    if (thrown instanceof KamadoError && thrown.code === "object_not_found") return null;
+    throw unavailable(thrown);
+  }
+}
+
+/**
+ * Resolves with the new etag, or with null when the condition does not hold. Without a condition it writes in any case, and
+ * the etag is empty. Throws `storage_unavailable`.
+ */
+export async function writeLock(
+  bucket: Bucket,
+  id: string,
+  record: LockRecord,
+  condition: Condition | null,
+): Promise<string | null> {
+  try {
+    if (condition === null) {
+      await bucket.put(lockKey(id), JSON.stringify(record), { contentType: "application/json" });
+      return "";
+    }
+    const etag = await bucket.putIf(lockKey(id), JSON.stringify(record), condition);
+    if (etag !== null) return etag;
+    // The write may have worked all the same: if its answer was lost, the SDK sent it again, and that one was refused.
+    const found = await readLock(bucket, id);
+    const isOurs = found?.record.token === record.token && found.record.beat === record.beat;
+    return isOurs ? found.etag : null;
+  } catch (thrown) {
+    throw unavailable(thrown);
+  }
+}
+
+/** The worker lacks a right on its own bucket: that is not the sender's fault, and the operator can correct it. */
+function unavailable(thrown: unknown): unknown {
+  if (!(thrown instanceof KamadoError) || thrown.code === "storage_unavailable") return thrown;
+  const message = `The worker may not use ${LOCKS} of its bucket: ${thrown.message}`;
+  return new KamadoError("storage_unavailable", message, { cause: thrown });
+}
 
 type Moment = { now: number; wall: number };
 
 export type JobLockOptions = {
-  blobs: Blobs;
-  address: ObjectAddress;
+  bucket: Bucket;
+  /** The job's. */
+  id: string;
   record: LockRecord;
   etag: string;
-  /** Before it was written: it cannot hold longer than from then on. */
+  /** A moment before the lock was written; its time runs from then at the latest. */
   since: Moment;
-  /** Whether the store keeps conditions on writes. */
+  /** Whether the store supports conditional writes. */
   isExact: boolean;
   /** Has the object removed in a while. */
-  linger(): void;
+  removeLater(): void;
   clock: Clock;
   log: Log;
 };
 
 const RETRY_MS = 1_000;
 
+/** Renews itself until `end`. */
 export class JobLock {
   readonly #options: JobLockOptions;
   readonly #lost = new AbortController();
@@ -34,58 +114,58 @@ export class JobLock {
   #record: LockRecord;
   #etag: string;
   #since: Moment;
-  #beating: Promise<boolean> | undefined;
+  #renewing: Promise<boolean> | undefined;
 
   constructor(options: JobLockOptions) {
     this.#options = options;
     this.#record = options.record;
     this.#etag = options.etag;
     this.#since = options.since;
-    void this.#keepAlive();
+    void this.#keepRenewing();
   }
 
   get deaths(): Deaths {
     return this.#record.deaths;
   }
 
-  /** Fires with `lease_lost` when another worker runs the job. */
+  /** Fires with `lease_lost` when another worker has the lock. */
   get signal(): AbortSignal {
     return this.#lost.signal;
   }
 
-  /** The engine died while the job ran. Written down at the end, for whoever takes the job next. */
+  /** Counts that the engine died during the job. `end` stores it for the next attempt. */
   countDeath(wasAlone: boolean): Deaths {
     this.#record = { ...this.#record, deaths: count(this.#record.deaths, wasAlone) };
     return this.deaths;
   }
 
-  /** Whether the job is still ours; asks when the lock may have run out meanwhile. Throws `storage_unavailable`. */
+  /** Whether this worker still has the lock; asks the store when the lock may have expired. Throws `storage_unavailable`. */
   async confirm(): Promise<boolean> {
     if (this.#lost.signal.aborted) return false;
-    return this.#holds() || this.#beat();
+    return this.#isFresh() || this.#renew();
   }
 
   /**
-   * The end of the run. A job that is done keeps its lock a while; one that will be run again gives it up at once, but
-   * leaves what it knows about the engine's deaths. Never throws: a lock that stays runs out.
+   * Ends the renewal. A job that is done keeps its lock a little longer; one that will run again frees it at once and stores
+   * the engine's deaths. Never throws: a lock that cannot be removed expires.
    */
   async end(how: "done" | "again"): Promise<void> {
     this.#ended.abort();
-    const { blobs, address, log, linger } = this.#options;
+    const { bucket, id, log, removeLater } = this.#options;
     try {
-      await this.#beating;
+      await this.#renewing;
       if (this.#lost.signal.aborted) return;
-      if (how === "done") return linger();
+      if (how === "done") return removeLater();
       if (totalOf(this.deaths) > 0)
         await this.#write({ ...this.#record, beat: this.#record.beat + 1, holdMs: 0 });
-      else if (await this.confirm()) await blobs.remove([address]);
+      else if (await this.confirm()) await bucket.remove([lockKey(id)]);
     } catch (thrown) {
-      log.debug({ stage: "markers" }, `a lock stays behind: ${(thrown as Error).message}`);
+      log.debug({ stage: "job-lock" }, `a lock could not be removed: ${(thrown as Error).message}`);
     }
   }
 
-  /** Written anew in the middle of its time. What cannot be written is tried again; the job goes on meanwhile. */
-  async #keepAlive(): Promise<void> {
+  /** Renews the lock after half of its time. A renewal that fails is tried again while the job goes on. */
+  async #keepRenewing(): Promise<void> {
     const { clock, log } = this.#options;
     const { signal } = this.#ended;
     let pause = this.#record.holdMs / 2;
@@ -93,35 +173,35 @@ export class JobLock {
       await clock.sleep(pause, signal);
       if (signal.aborted || this.#lost.signal.aborted) return;
       try {
-        await this.#beat();
+        await this.#renew();
         pause = this.#record.holdMs / 2;
       } catch (thrown) {
-        log.debug({ stage: "markers" }, `a lock could not be renewed: ${(thrown as Error).message}`);
+        log.debug({ stage: "job-lock" }, `a lock could not be renewed: ${(thrown as Error).message}`);
         pause = RETRY_MS;
       }
     }
   }
 
-  #holds(): boolean {
+  #isFresh(): boolean {
     const { clock } = this.#options;
     const { holdMs } = this.#record;
     return clock.now() - this.#since.now < holdMs && clock.wall() - this.#since.wall < holdMs;
   }
 
-  #beat(): Promise<boolean> {
-    this.#beating ??= this.#write({ ...this.#record, beat: this.#record.beat + 1 }).finally(() => {
-      this.#beating = undefined;
+  #renew(): Promise<boolean> {
+    this.#renewing ??= this.#write({ ...this.#record, beat: this.#record.beat + 1 }).finally(() => {
+      this.#renewing = undefined;
     });
-    return this.#beating;
+    return this.#renewing;
   }
 
-  /** False, and the lock lost, when another wrote it since. */
+  /** Resolves with false, and the lock is lost, when another worker has written it. */
   async #write(record: LockRecord): Promise<boolean> {
-    const { blobs, address, clock, isExact } = this.#options;
+    const { bucket, id, clock, isExact } = this.#options;
     const since = { now: clock.now(), wall: clock.wall() };
-    const isOurs = isExact || (await readLock(blobs, address))?.record.token === record.token;
+    const isOurs = isExact || (await readLock(bucket, id))?.record.token === record.token;
     const condition = isExact ? { etag: this.#etag } : null;
-    const etag = isOurs ? await writeLock(blobs, address, record, condition) : null;
+    const etag = isOurs ? await writeLock(bucket, id, record, condition) : null;
     if (etag === null) {
       this.#lost.abort(new KamadoError("lease_lost", "Another worker runs the job now."));
       return false;

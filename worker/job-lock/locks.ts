@@ -1,29 +1,20 @@
-// Which worker runs a job, told to all of them by an object in the bucket: of two that hold the same job, by a second
-// receipt or a second message, one runs it and the other gives it back. It costs a job one write before and one removal
-// after it, and neither is waited for alone.
+// Acquires jobs' locks and removes those of jobs that are done. When two workers have the same job, because a message was
+// received twice or two messages carry one job, the lock lets one of them run it and the other returns its message. A job
+// costs one write and one removal; both happen beside other calls, so the job does not wait for them.
 //
-// Where the store keeps conditions (AWS S3, the embedded AWS, moto) exactly one worker wins. Where it takes a conditional write for
-// a plain one or refuses it, which is found out once, each writes, waits a moment and looks whose writing stands: best effort,
-// two that write far apart in that moment may both run the job.
+// With conditional writes (AWS S3, the embedded AWS, moto) exactly one worker gets the lock. Some stores ignore or refuse
+// conditions, which a probe finds out once. There a worker writes, waits a moment and reads which write remained. That is
+// best effort: two workers may still run the job if their writes are far apart within that moment.
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
+import { toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import type { Blobs, Condition, ObjectAddress } from "../storage/bucket.ts";
+import type { Bucket, Condition } from "../storage/bucket.ts";
 import { NO_DEATHS } from "./engine-deaths.ts";
-import { JobLock } from "./lock.ts";
-import {
-  holdsForMs,
-  keepsConditions,
-  type LockRecord,
-  lockKey,
-  MARKERS,
-  readLock,
-  writeLock,
-} from "./lock-object.ts";
+import { isHeld, JobLock, LOCKS, type LockRecord, lockKey, readLock, writeLock } from "./lock.ts";
 
 export type JobLocksOptions = {
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   worker: string;
   /** How long a message stays hidden without renewal. */
   visibilitySeconds: number;
@@ -31,28 +22,35 @@ export type JobLocksOptions = {
   log: Log;
 };
 
-/** Between writing and looking, where the store keeps no conditions. */
+/** From the write to the read, where the store has no conditional writes. */
 const SETTLE_MS = 400;
 const TRIES = 4;
-/** No job's: an id begins with a letter or a digit. */
-const PROBE = `${MARKERS}.probe`;
-/** Longer than any lock holds: what is older was left by workers that were killed, its job done or forgotten. */
-const LEFT_MS = 2 * 24 * 3_600_000;
+/** No job has this key, because an id begins with a letter or a digit. */
+const PROBE = `${LOCKS}.probe`;
+/** Longer than any lock holds. Older ones belong to workers that were killed; nobody needs them. */
+const ABANDONED_MS = 2 * 24 * 3_600_000;
+/**
+ * How long the lock of a job that is done stays. A worker looks for a stored result while it acquires the lock. If both
+ * answers came within this time, no other worker can have stored the result and removed its lock in between.
+ */
+export const REMOVE_AFTER_MS = 500;
 
-/** `lookAgain`: the result may have been stored meanwhile. */
-export type Taken = { is: "ours"; lock: JobLock; lookAgain: boolean } | { is: "another's"; forMs: number };
+/** `lookAgain`: another worker may have stored the result in the meantime. */
+export type Taken = { is: "ours"; lock: JobLock; lookAgain: boolean } | { is: "another's" };
+
+type Won = { etag: string; record: LockRecord; existed: boolean };
 
 export class JobLocks {
   readonly #options: JobLocksOptions;
   readonly #holdMs: number;
-  readonly #lingering: Lingering;
   #exact: Promise<boolean> | undefined;
+  #toRemove: { key: string; since: number }[] = [];
+  #removing: Promise<void> | undefined;
 
   constructor(options: JobLocksOptions) {
     this.#options = options;
-    this.#lingering = new Lingering(options);
-    // A worker that died must not keep its jobs longer than their messages stay hidden: a lock is renewed as often as a
-    // lease, every third of the visibility, and holds for two thirds.
+    // A worker that died must not keep its jobs longer than their messages stay hidden. So a lock holds for two thirds of
+    // that time and, like a lease, is renewed every third.
     this.#holdMs = Math.ceil((options.visibilitySeconds * 2_000) / 3);
   }
 
@@ -60,55 +58,56 @@ export class JobLocks {
   async take(id: string): Promise<Taken> {
     const since = this.#time();
     const isExact = await this.#isExact();
-    const record = this.#record();
-    const won = isExact ? await this.#takeSurely(id, record) : await this.#takeUnsurely(id, record);
-    if ("forMs" in won) return { is: "another's", forMs: won.forMs };
+    const record = this.#newRecord();
+    const won = isExact ? await this.#takeExactly(id, record) : await this.#takeAndCheck(id, record);
+    if (!won) return { is: "another's" };
     const { now, wall } = this.#time();
     const tookMs = Math.max(now - since.now, wall - since.wall);
+    const { etag, existed } = won;
+    const removeLater = () => this.#removeLater(lockKey(id));
     const lock = new JobLock({
       ...this.#options,
-      ...won,
-      address: this.#at(id),
+      id,
+      record: won.record,
+      etag,
       since,
       isExact,
-      linger: () => this.#lingering.add(this.#at(id)),
+      removeLater,
     });
-    return { is: "ours", lock, lookAgain: tookMs >= LINGER_MS || won.wasThere };
+    return { is: "ours", lock, lookAgain: tookMs >= REMOVE_AFTER_MS || existed };
   }
 
-  /** Resolves when no lock of a finished job is left to be removed. */
-  idle(): Promise<void> {
-    return this.#lingering.idle();
+  /** Resolves when the locks of all finished jobs are removed. */
+  async idle(): Promise<void> {
+    await this.#removing;
   }
 
-  async #takeSurely(id: string, record: LockRecord) {
+  async #takeExactly(id: string, record: LockRecord): Promise<Won | null> {
     for (let tries = 0; tries < TRIES; tries++) {
       const etag = await this.#write(id, record, "absent");
-      if (etag !== null) return { etag, record, wasThere: false };
+      if (etag !== null) return { etag, record, existed: false };
       const found = await this.#read(id);
       if (!found) continue;
-      const forMs = holdsForMs(found.record, found);
-      if (forMs > 0) return { forMs };
+      if (isHeld(found.record, found)) return null;
       const heir = { ...record, deaths: found.record.deaths };
-      const inherited = await this.#write(id, heir, { etag: found.etag });
-      if (inherited !== null) return { etag: inherited, record: heir, wasThere: true };
+      const replaced = await this.#write(id, heir, { etag: found.etag });
+      if (replaced !== null) return { etag: replaced, record: heir, existed: true };
     }
-    return { forMs: this.#holdMs };
+    return null;
   }
 
-  async #takeUnsurely(id: string, record: LockRecord) {
+  async #takeAndCheck(id: string, record: LockRecord): Promise<Won | null> {
     const before = await this.#read(id);
-    const forMs = before ? holdsForMs(before.record, before) : 0;
-    if (forMs > 0) return { forMs };
+    if (before && isHeld(before.record, before)) return null;
     const heir = { ...record, deaths: before?.record.deaths ?? NO_DEATHS };
     await this.#write(id, heir, null);
     await this.#options.clock.sleep(SETTLE_MS);
     const after = await this.#read(id);
-    if (after?.record.token !== heir.token) return { forMs: this.#holdMs };
-    return { etag: after.etag, record: heir, wasThere: true };
+    if (after?.record.token !== heir.token) return null;
+    return { etag: after.etag, record: heir, existed: true };
   }
 
-  /** Found out at an object of its own, once; asked again when the store could not be reached. */
+  /** Probed once; again when the store could not be reached. */
   #isExact(): Promise<boolean> {
     this.#exact ??= this.#probe().catch((thrown) => {
       this.#exact = undefined;
@@ -118,82 +117,75 @@ export class JobLocks {
   }
 
   async #probe(): Promise<boolean> {
-    const { blobs, bucket, log } = this.#options;
-    const keeps = await keepsConditions(blobs, { bucket, key: PROBE });
-    if (!keeps)
+    const { bucket, log } = this.#options;
+    const isExact = await supportsConditions(bucket);
+    if (!isExact)
       log.warn(
-        { stage: "markers" },
-        "the store keeps no conditions on writes: two workers that get one job at the same moment may both run it",
+        { stage: "job-lock" },
+        "the store has no conditional writes: two workers that get one job at the same moment may both run it",
       );
-    void this.#removeLeft();
-    return keeps;
+    void this.#removeAbandoned();
+    return isExact;
   }
 
-  /** Once a start, so that the bucket does not fill with the marks of the dead. */
-  async #removeLeft(): Promise<void> {
-    const { blobs, bucket, clock, log } = this.#options;
+  /** Once per start, so that locks of dead workers do not fill the bucket. */
+  async #removeAbandoned(): Promise<void> {
+    const { bucket, clock, log } = this.#options;
     try {
-      const all = await blobs.list(bucket, MARKERS);
-      const left = all.filter(({ key, modified }) => key !== PROBE && clock.wall() - modified > LEFT_MS);
-      await blobs.remove(left.map(({ key }) => ({ bucket, key })));
+      const all = await bucket.list(LOCKS);
+      const isAbandoned = (modified: number) => clock.wall() - modified > ABANDONED_MS;
+      const abandoned = all.filter(({ key, modified }) => key !== PROBE && isAbandoned(modified));
+      await bucket.remove(abandoned.map(({ key }) => key));
     } catch (thrown) {
-      log.debug({ stage: "markers" }, `old locks stay: ${(thrown as Error).message}`);
+      log.debug({ stage: "job-lock" }, `old locks could not be removed: ${(thrown as Error).message}`);
     }
   }
 
-  #read = (id: string) => readLock(this.#options.blobs, this.#at(id));
+  /** Locks of finished jobs are removed together. One that cannot be removed expires, and its job's result is found first. */
+  #removeLater(key: string): void {
+    this.#toRemove.push({ key, since: this.#options.clock.now() });
+    this.#removing ??= this.#removeAll().finally(() => {
+      this.#removing = undefined;
+    });
+  }
+
+  async #removeAll(): Promise<void> {
+    const { bucket, clock, log } = this.#options;
+    while (this.#toRemove.length > 0) {
+      await clock.sleep(REMOVE_AFTER_MS);
+      const before = clock.now() - REMOVE_AFTER_MS;
+      const due = this.#toRemove.filter(({ since }) => since <= before);
+      this.#toRemove = this.#toRemove.filter((one) => !due.includes(one));
+      await bucket
+        .remove(due.map(({ key }) => key))
+        .catch((thrown) => log.debug({ stage: "job-lock" }, `locks could not be removed: ${thrown.message}`));
+    }
+  }
+
+  #read = (id: string) => readLock(this.#options.bucket, id);
   #write = (id: string, record: LockRecord, condition: Condition | null) =>
-    writeLock(this.#options.blobs, this.#at(id), record, condition);
-  #record = (): LockRecord => ({
+    writeLock(this.#options.bucket, id, record, condition);
+  #newRecord = (): LockRecord => ({
     worker: this.#options.worker,
     token: randomUUID(),
     beat: 0,
     holdMs: this.#holdMs,
     deaths: NO_DEATHS,
   });
-  #at = (id: string) => ({ bucket: this.#options.bucket, key: lockKey(id) });
   #time = () => ({ now: this.#options.clock.now(), wall: this.#options.clock.wall() });
 }
 
-// JobLocks of jobs that are done: each stays a while, then they are removed together. A lock that is not removed runs out
-// by itself, and its job's result is found first.
-/**
- * A worker looks for a stored result at the same time as it takes the lock; when both answers came within this, no job
- * can have been stored and its lock removed between the two.
- */
-export const LINGER_MS = 500;
-
-export class Lingering {
-  readonly #options: { blobs: Blobs; clock: Clock; log: Log };
-  #leaving: { address: ObjectAddress; since: number }[] = [];
-  #sweep: Promise<void> | undefined;
-
-  constructor(options: { blobs: Blobs; clock: Clock; log: Log }) {
-    this.#options = options;
-  }
-
-  add(address: ObjectAddress): void {
-    this.#leaving.push({ address, since: this.#options.clock.now() });
-    this.#sweep ??= this.#sweepAll().finally(() => {
-      this.#sweep = undefined;
-    });
-  }
-
-  /** Resolves when none is left. */
-  async idle(): Promise<void> {
-    await this.#sweep;
-  }
-
-  async #sweepAll(): Promise<void> {
-    const { blobs, clock, log } = this.#options;
-    while (this.#leaving.length > 0) {
-      await clock.sleep(LINGER_MS);
-      const before = clock.now() - LINGER_MS;
-      const due = this.#leaving.filter(({ since }) => since <= before);
-      this.#leaving = this.#leaving.filter((one) => !due.includes(one));
-      await blobs
-        .remove(due.map(({ address }) => address))
-        .catch((thrown) => log.debug({ stage: "markers" }, `locks stay behind: ${thrown.message}`));
-    }
+/** Whether the store honours conditions on writes; false when it ignores or refuses them. Throws `storage_unavailable`, `object_forbidden`. */
+async function supportsConditions(bucket: Bucket): Promise<boolean> {
+  const isRefused = async (condition: Condition) => (await bucket.putIf(PROBE, "{}", condition)) === null;
+  try {
+    // The first write may create the object; the second must then be refused.
+    const refusesCreation = (await isRefused("absent")) || (await isRefused("absent"));
+    return refusesCreation && (await isRefused({ etag: '"of no object"' }));
+  } catch (thrown) {
+    if (toKamadoError(thrown, "storage_unavailable").detail?.supportsConditions !== false) throw thrown;
+    // A store that refuses a plain write too is out of order, which says nothing about conditions.
+    await bucket.put(PROBE, "{}", { contentType: "application/json" });
+    return false;
   }
 }

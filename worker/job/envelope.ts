@@ -1,21 +1,21 @@
-// The job as a message body, in each of its accepted wrappings. Pure: text in, a job or a coded error out.
+// A job as a message body, in every form that is accepted. Pure: from text to a job, or to an error with a code.
 import { z } from "zod";
-import { KamadoError, shapeOf } from "../errors.ts";
+import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
 import { applyRules, type ObjectRule } from "./object-rules.ts";
 
-/** A job's id names its result object and its log lines, so it is kept to characters that are safe in both. */
+/** The id becomes part of object keys and log lines, so only characters that are safe in both are allowed. */
 export const JobId = z
   .string()
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/,
-    "1 to 128 letters, digits and . _ : - , a letter or digit first",
+    "expected 1 to 128 letters, digits or . _ : - with a letter or digit first",
   );
 
 export const Destination = z
   .union([
     z.strictObject({ sns: z.string().startsWith("arn:").describe("A topic's ARN.") }),
     z.strictObject({ callback: z.url().describe("Where the signed result is POSTed.") }),
-    z.strictObject({ rest: z.url().describe("A REST collection the result is carried out on.") }),
+    z.strictObject({ rest: z.url().describe("A REST collection to which the result is applied.") }),
     z.strictObject({ sqs: z.url().describe("A queue's URL.") }),
   ])
   .describe("Where a result goes.");
@@ -25,10 +25,15 @@ export const Policy = z.strictObject({
   expiresAt: z.iso
     .datetime({ offset: true })
     .optional()
-    .describe("After this the job is not started any more."),
-  timeoutSeconds: z.number().positive().max(39_600).optional().describe("The longest run; 600 by default."),
+    .describe("After this time the job is not started any more."),
+  timeoutSeconds: z
+    .number()
+    .positive()
+    .max(39_600)
+    .optional()
+    .describe("How long the job may run; 600 by default."),
   priority: z.int().min(0).max(9).optional().describe("0 to 9, higher first; 5 by default."),
-  model: z.string().max(200).optional().describe("The model to run on; the engine's own by default."),
+  model: z.string().max(200).optional().describe("The model to use; by default the engine's first."),
 });
 
 export const Job = z.strictObject({
@@ -43,17 +48,17 @@ export type Job = z.output<typeof Job>;
 /** What a message body turns out to be. */
 export type Parsed =
   | { is: "job"; job: Job }
-  /** The body is elsewhere (an extended-client pointer): fetch it and parse again. */
+  /** The body is in a bucket (a pointer of the SQS extended client): fetch it and parse it. */
   | { is: "pointer"; bucket: string; key: string }
-  /** One message, several jobs (an S3 event with several records). */
+  /** One message with several jobs (an S3 event with several records). */
   | { is: "several"; jobs: Job[] }
-  /** Nothing to do: the test event that S3 sends when a notification is set up. */
+  /** Nothing to do: for example the test event that S3 sends when a notification is set up. */
   | { is: "nothing"; reason: string }
   | { is: "malformed"; error: KamadoError };
 
 export type ParseContext = { messageId: string; rules: readonly ObjectRule[] };
 
-/** Reads a message body. Never throws: a body that is no job comes back as `malformed` with the reason. */
+/** Reads a message body. Never throws: a body that is not a job is `malformed`, with the reason. */
 export function parseBody(body: string, context: ParseContext): Parsed {
   try {
     return unwrap(parseJson(body), context, 0);
@@ -75,7 +80,7 @@ type Fields = Record<string, unknown>;
 const isObject = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-// An SNS notification may hold any other wrapping, and that is as deep as wrappings go; deeper is an attack.
+// An SNS notification may contain any other form. Anything deeper is an attack.
 const MAX_DEPTH = 3;
 
 function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
@@ -100,7 +105,7 @@ function asPointer(value: unknown): Parsed | null {
   return typeof bucket === "string" && typeof key === "string" ? { is: "pointer", bucket, key } : null;
 }
 
-// CloudEvents 1.0, structured JSON: `type` is the kind, `data` the input; our own fields ride as extension attributes.
+// CloudEvents 1.0, structured JSON: `type` is the kind, `data` the input, and our other fields are extension attributes.
 function fromCloudEvent(event: Fields): Fields {
   if (event.specversion !== "1.0")
     throw new KamadoError("invalid_envelope", "specversion: only CloudEvents 1.0 is understood.");
@@ -133,23 +138,4 @@ function check(fields: Fields, { messageId }: ParseContext): Job {
   const parsed = Job.safeParse({ ...fields, id: fields.id ?? messageId });
   if (parsed.success) return parsed.data;
   throw new KamadoError("invalid_envelope", describeIssues(parsed.error, fields));
-}
-
-/** Each problem with its field and the shape of what stands there: `policy.priority: expected int, got a string of 4 characters`. */
-export function describeIssues(error: z.ZodError, value: unknown): string {
-  return error.issues
-    .slice(0, 5)
-    .map(
-      ({ path, message }) =>
-        `${path.length > 0 ? path.join(".") : "the value"}: ${message} (got ${shapeOf(at(value, path))})`,
-    )
-    .join("; ");
-}
-
-function at(value: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (inner, key) =>
-      typeof inner === "object" && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : undefined,
-    value,
-  );
 }

@@ -1,9 +1,9 @@
-// What a handler is and what it is given. Handlers import only zod and this folder; everything behind these
-// interfaces (the engine, S3, the network) belongs to the worker.
+// What a handler is and what it gets. Handlers import only zod and this folder: the engine, S3 and the network are behind these
+// interfaces.
 import type { z } from "zod";
 import { KamadoError } from "../errors.ts";
 
-/** A picture that has been decoded in bounds, turned upright, made small and re-encoded. Safe to show an engine. */
+/** A picture that is safe for an engine: decoded within limits, turned upright, made small and re-encoded. */
 export type SafeImage = {
   /** `data:image/png;base64,…` or `data:image/jpeg;base64,…` */
   dataUri: string;
@@ -14,7 +14,7 @@ export type SafeImage = {
   sha256: string;
 };
 
-/** An input that stands somewhere else: `s3://bucket/key`, `https://…` or a `data:` URI. */
+/** An input that has to be fetched: `s3://bucket/key`, `https://…` or a `data:` URI. */
 export type InputRef = { from: string; as: "image" | "text" };
 export type InputRefs = Record<string, InputRef | undefined>;
 type FetchedInput<R> = R extends { as: "image" } ? SafeImage : R extends InputRef ? string : undefined;
@@ -22,9 +22,9 @@ type FetchedInput<R> = R extends { as: "image" } ? SafeImage : R extends InputRe
 export type Fetched<R extends InputRefs> = { [K in keyof R]: FetchedInput<R[K]> };
 
 export type Question = {
-  /** What the model must do: the system message. Ours, never a sender's. */
+  /** What the model must do: the system message. Written by the handler, never by a sender. */
   instructions: string;
-  /** What comes from outside: the user message, put between `<input>` and `</input>`. */
+  /** Text from outside: the user message, which is put between `<input>` and `</input>`. */
   content: string;
   image?: SafeImage | undefined;
 };
@@ -34,7 +34,7 @@ export type Ask = Question & { maxTokens?: number; temperature?: number };
 export type Choice<T extends string> = {
   /** The most probable option, or `uncertain` when its probability is below the threshold. */
   choice: T | "uncertain";
-  /** The most probable option, however probable. */
+  /** The most probable option, whatever its probability. */
   best: T;
   /** Each option's probability among the options, 0..1; they add up to 1. */
   probabilities: Record<T, number>;
@@ -44,25 +44,25 @@ export interface Model {
   /** The answer as text. */
   ask(question: Ask): Promise<string>;
   /**
-   * The answer as a value that fits `schema`: constrained by the engine where it can be, validated always,
-   * repaired once. Throws `answer_invalid`, which carries the raw text.
+   * The answer as a value that fits `schema`. The engine constrains it where it can; it is always validated, and the model
+   * is asked once more when it does not fit. Throws `answer_invalid`.
    */
   ask<S extends z.ZodType>(question: Ask & { schema: S }): Promise<z.output<S>>;
-  /** The answer as a value that fits a JSON schema that came from outside. */
+  /** The same with a JSON schema from a sender. */
   ask(question: Ask & { jsonSchema: Record<string, unknown> }): Promise<unknown>;
-  /** One of `options` with its probability, read from the model's own distribution. `threshold` [0.6] */
+  /** One of `options` with the probability that the model gives it. `threshold` [0.6] */
   decide<const T extends string>(
     question: Question & { options: readonly T[]; threshold?: number },
   ): Promise<Choice<T>>;
 }
 
 export interface Pages {
-  /** The article in a page: plain text with paragraphs on lines of their own. */
+  /** The article in a page: plain text, one paragraph on each line. */
   article(html: string): Promise<{ title: string | null; text: string }>;
 }
 
 export interface Rest {
-  /** GET JSON through the safe client. */
+  /** GETs JSON through the safe client. */
   get(url: string): Promise<unknown>;
 }
 
@@ -72,18 +72,18 @@ export type Context<R extends InputRefs = Record<string, never>> = {
   rest: Rest;
   /** What `inputs` asked for, fetched and checked. */
   inputs: Fetched<R>;
-  /** 0..1, and a word about what is happening; shown live, never stored. */
+  /** How much is done, 0..1, and what is happening. Shown live, never stored. */
   progress(done: number, what?: string): void;
-  /** Fires when the lease is lost, the time is up, the job is canceled or the worker stops. */
+  /** Fires when the lease is lost, the time is over, the job is canceled or the worker stops. */
   signal: AbortSignal;
 };
 
-/** Ends the job for good, with a coded error for its sender: what it was given cannot be worked with. */
+/** Ends the job for good, with an error for its sender: its input cannot be processed. */
 export function refuse(code: "invalid_input" | "input_too_large", message: string): never {
   throw new KamadoError(code, message);
 }
 
-/** A REST call that carries out a result. `base` is the `rest` destination of the job. */
+/** The REST call that applies a result. */
 export type RestRequest = {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   url: string;
@@ -100,10 +100,10 @@ export type Handler<
   summary: string;
   input: I;
   output: O;
-  /** Which parts of the input stand elsewhere; they are fetched before `run`. */
+  /** Which parts of the input have to be fetched before `run`. */
   inputs?(input: z.output<I>): R;
   run(input: z.output<I>, context: Context<R>): Promise<z.input<O>>;
-  /** The REST call that carries out an output at `base`; `null` when there is nothing to do. */
+  /** The REST call that applies an output; `base` is the job's `rest` destination. `null` when there is nothing to do. */
   request?(output: z.output<O>, base: string, input: z.output<I>): RestRequest | null;
 };
 

@@ -1,10 +1,10 @@
-// Rules that turn an uploaded object into a job: a prefix, a kind, and an input in which "$object" is the object's address.
+// Rules that make a job of an uploaded object: a prefix, a kind, and an input in which "$object" stands for the object's address.
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
 
-/** One entry of the file `KAMADO_RULES_FILE` names: a JSON array of these. */
+/** One entry of the JSON array in the file that KAMADO_RULES_FILE names. */
 export const ObjectRule = z.strictObject({
-  bucket: z.string().optional().describe("Only objects of this bucket."),
+  bucket: z.string().optional().describe("Only objects in this bucket."),
   prefix: z.string().describe("Only keys that begin with this; the longest prefix wins."),
   suffix: z.string().optional().describe("Only keys that end with this."),
   kind: z.string().min(1),
@@ -19,10 +19,11 @@ const ObjectRecord = z.object({
   s3: z.object({ bucket: z.object({ name: z.string() }), object: z.object({ key: z.string() }) }),
 });
 
-/** The fields of the job that a rule makes of one record of an S3 event. Throws `no_rule_for_object`. */
+/** The fields of the job for one record of an S3 event. Throws `invalid_envelope`, and `no_rule_for_object` when no rule matches. */
 export function applyRules(record: unknown, rules: readonly ObjectRule[]): Record<string, unknown> {
   const parsed = ObjectRecord.safeParse(record);
-  if (!parsed.success) throw new KamadoError("invalid_envelope", "Records: not the records of an S3 event.");
+  if (!parsed.success)
+    throw new KamadoError("invalid_envelope", "Records: these are not records of an S3 event.");
   const bucket = parsed.data.s3.bucket.name;
   const key = decodeKey(parsed.data.s3.object.key);
   const rule = rules

@@ -1,14 +1,15 @@
-// How one run of a job ended. A closed union: every end has a name, and a shutdown is not a failure.
+// How one run of a job ended: every possible end has a name, and a shutdown is not a failure.
 import type { KamadoError } from "../errors.ts";
 import type { Job } from "./envelope.ts";
 import type { Receipt, Result } from "./result.ts";
 
 export type Outcome =
-  /** The work is done; `stored` when an earlier run did it and the result is already in the bucket. */
+  /** The work is done. `stored`: an earlier run did it, and its result is already in the bucket. */
   | { is: "succeeded"; job: Job; result: Result; stored: boolean }
   /**
-   * Trying again cannot help. With a job (`about`) there is a failed result to deliver, kept in the bucket unless the
-   * place is taken, and with `putAside` the message is dead-lettered as well; without a job it always is, with its reason.
+   * Trying again cannot help. `about`: the job and its failed result, which is delivered. `keep`: the result is stored too; not
+   * when the id belongs to another job's result. `putAside`: the message also goes to the dead-letter queue. A message that is
+   * not a job has no `about` and always goes there.
    */
   | {
       is: "rejected";
@@ -17,11 +18,11 @@ export type Outcome =
       keep?: boolean;
       putAside?: boolean;
     }
-  /** Trying again later may help; `about` is what a failed result would say if this was the last try. */
+  /** Trying again later may help. `about` is for the failed result in case this was the last attempt. */
   | { is: "retry"; error: KamadoError; afterMs?: number; about?: { job: Job; receipt: Receipt } }
-  /** Cut short by a stop or a lost lease, or held while another run of the job is under way; nothing is known about the job itself. */
+  /** The worker stops, the lease is lost, or another worker runs the job. It says nothing about the job itself. */
   | { is: "interrupted"; why: "stopping" | "lease_lost" | "already_running" }
-  /** It waited too long and was not started, or its sender took it back. */
+  /** It was not started before policy.expiresAt, or its sender canceled it. */
   | { is: "expired" | "canceled"; job: Job; result: Result; stored: boolean }
-  /** A message that asks for nothing (a test event), or whose jobs went into messages of their own. */
+  /** The message asks for nothing (a test event), or its jobs were sent on as separate messages. */
   | { is: "ignored"; reason: string };

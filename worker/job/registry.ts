@@ -1,4 +1,4 @@
-// The kinds this worker knows: one file a kind in handlers/, found by scanning the folder at boot.
+// The kinds that this worker knows: one file each in handlers/, found when the worker starts.
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -13,7 +13,7 @@ export const kindOfFile = (file: string) =>
     .replace(/\.[jt]s$/, "")
     .replaceAll("-", ".");
 
-/** Loads every handler in `folder`. Refuses, by name, a file without a handler and a kind that does not match its file. */
+/** Loads every handler in `folder`. Throws `config_invalid` for a file without a handler, or with a kind that its name does not say. */
 export async function loadRegistry(folder: string): Promise<Registry> {
   const files = (await readdir(folder))
     .filter((name) => /\.[jt]s$/.test(name) && !name.endsWith(".d.ts"))
@@ -45,13 +45,13 @@ async function loadHandler(path: string): Promise<Handler> {
   if (handler.kind !== kindOfFile(file)) {
     throw new KamadoError(
       "config_invalid",
-      `${file}: holds the kind "${handler.kind}"; the file's name says "${kindOfFile(file)}".`,
+      `${file}: the kind is "${handler.kind}", but the file's name says "${kindOfFile(file)}".`,
     );
   }
   return handler as Handler;
 }
 
-/** The handler of a kind. Throws `unknown_kind`, which lists the kinds there are. */
+/** The handler of a kind. Throws `unknown_kind`, which lists the known kinds. */
 export function handlerOf(registry: Registry, kind: string): Handler {
   const handler = registry.get(kind);
   if (handler) return handler;

@@ -1,21 +1,21 @@
-// The result of a job: what is stored at results/<id>.json and what a delivery carries.
+// The result of a job: what results/<id>.json holds and what a delivery carries.
 import { z } from "zod";
 import type { KamadoError } from "../errors.ts";
 import { JobId } from "./envelope.ts";
 
-/** Results whose JSON is longer than this are delivered as a pointer to the stored object. Bytes. */
+/** A result whose JSON has more bytes is delivered as a pointer to the stored object. */
 export const INLINE_LIMIT = 128 * 1024;
 
 export const Receipt = z.strictObject({
-  model: z.string().nullable().describe("The model that answered; null when none was asked."),
-  engine: z.string().nullable().describe("What ran it."),
+  model: z.string().nullable().describe("The model that answered; null when no model was asked."),
+  engine: z.string().nullable().describe("The engine that ran the model."),
   promptTokens: z.int(),
-  cachedTokens: z.int().describe("Of promptTokens, how many needed no work."),
+  cachedTokens: z.int().describe("How many of promptTokens came from the cache."),
   completionTokens: z.int(),
   queuedMs: z.number().describe("From sent to received."),
   inferenceMs: z.number().describe("From the first question to the last answer."),
   attempts: z.int().describe("How many times the job was received."),
-  repairs: z.int().describe("Answers that had to be asked for a second time."),
+  repairs: z.int().describe("How often the model had to be asked again because its answer did not fit."),
   worker: z.string(),
 });
 export type Receipt = z.output<typeof Receipt>;
@@ -28,7 +28,7 @@ export const Result = z.strictObject({
   outputRef: z
     .string()
     .optional()
-    .describe("s3:// address of the whole result, when it is too long to carry."),
+    .describe("s3:// address of the whole result, when it is too long for a delivery."),
   error: z.strictObject({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
   receipt: Receipt,
 });
@@ -46,7 +46,7 @@ export function failed(id: string, kind: string, error: KamadoError, receipt: Re
 /** The key of a job's stored result. */
 export const resultKey = (id: string) => `results/${id}.json`;
 
-/** The result as a delivery carries it: whole when short, else with `outputRef` instead of `output`. */
+/** The result as a delivery carries it: a long one has `outputRef` instead of `output`. */
 export function forDelivery(result: Result, storedAt: string): Result {
   if (Buffer.byteLength(JSON.stringify(result)) <= INLINE_LIMIT) return result;
   const { output: _, ...rest } = result;

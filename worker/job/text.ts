@@ -1,8 +1,8 @@
-// Plain text for models: sentences, chunks that end on a sentence, and finding a quoted sentence again. English and Japanese.
+// Plain text for models, in English and Japanese: splits it into sentences and chunks, and finds a quoted sentence in it.
 
 const segmenter = new Intl.Segmenter("en", { granularity: "sentence" });
 
-/** Sentences of a text with what stands between them trimmed. Splits after . ! ? and their Japanese forms, and on line ends. */
+/** The sentences of a text, trimmed. A sentence ends at a line end, or after . ! ? or their Japanese forms. */
 export function sentences(text: string): string[] {
   return text
     .split(/\n+/)
@@ -11,8 +11,8 @@ export function sentences(text: string): string[] {
     .filter((sentence) => sentence !== "");
 }
 
-// Unicode's rules see no end before a digit ("about it. 7 people came") and one after every "Dr.". The digit comes first
-// in the pattern: it is rare, so what stands before it is seldom looked at.
+// Unicode's rules do not split before a digit ("about it. 7 people came"), but do after "Dr.". Both are corrected here. The
+// pattern begins with the digit because digits are rare, so the slower lookbehind seldom runs.
 const beforeDigits = (segment: string) => segment.split(/(?=\d)(?<=[.!?]["'”’)\]]{0,3} )/);
 const ABBREVIATED = /(?:^|[\s("'“‘])(?:Mrs?|Ms|Dr|Prof|St|Mt|Gen|Col|Capt|Lt|Sgt|Rev|Gov|Sen|vs|[A-Z])\.\s*$/;
 const BEFORE_NUMBER =
@@ -33,10 +33,7 @@ function glued(segments: readonly string[]): string[] {
   return whole;
 }
 
-/**
- * Cuts a text into parts of at most `size` characters that end on sentence ends. A sentence longer than `size` is cut
- * where it must be, between words if it has any.
- */
+/** Cuts a text into parts of at most `size` characters, each of whole sentences. A longer sentence is cut, between words if possible. */
 export function chunkText(text: string, size: number): string[] {
   const parts: string[] = [];
   let part = "";
@@ -65,7 +62,7 @@ function cutLong(sentence: string, size: number): string[] {
 
 const isLowSurrogate = (text: string, at: number) => (text.charCodeAt(at) & 0xfc00) === 0xdc00;
 
-// A number with its decimals, a letter of a script that puts no spaces between words, or a word of any other.
+// A number with its decimals, one letter of a script without spaces between words, or a word of another script.
 const UNSPACED = String.raw`\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Hang}\p{scx=Thai}\p{scx=Khmr}\p{scx=Laoo}\p{scx=Mymr}`;
 const WORD = new RegExp(
   String.raw`\p{N}+(?:\.\p{N}+)*|(?=[${UNSPACED}])[\p{L}\p{M}]\p{M}*|(?:(?![${UNSPACED}])[\p{L}\p{M}])+`,
@@ -73,7 +70,7 @@ const WORD = new RegExp(
 );
 const THOUSANDS = /(?<=\d)[,'’](?=\d{3}(?!\d))/g;
 
-/** The words of a text between spaces, so that whole words can be looked for: " the 7 loaves ". */
+/** The words of a text with a space around each, so that only whole words are found: " the 7 loaves ". */
 function words(text: string): string {
   const plain = text.normalize("NFKC").toLowerCase().replaceAll(THOUSANDS, "");
   const found = plain.match(WORD);
@@ -83,8 +80,8 @@ function words(text: string): string {
 const MAX_QUOTED_SENTENCES = 5;
 
 /**
- * The sentence of `text` that holds `quote`, or the few neighbours it runs over, as they stand there; `null` when none
- * do. Whole words count: 7 is not in 1977. Case, white space and punctuation do not, so that a quote a model retyped is found.
+ * The sentence of `text` that contains `quote`, or the few sentences over which it extends; `null` when the text does not contain
+ * it. It compares whole words (7 is not in 1977) and ignores case, white space and punctuation, because models change these.
  */
 export function findSentence(text: string, quote: string): string | null {
   const wanted = words(quote);

@@ -1,11 +1,11 @@
-// The one place that knows the inside of fauxqs. Its public start function listens on every interface, so the
-// server is put together here from its parts, which the package does not export: hence the exact version.
+// The only file that knows the inside of fauxqs. Its public start function listens on every interface, so this file builds the
+// server from parts that the package does not export. That is why its version is exact.
 import { findPackageJSON } from "node:module";
 import type { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { buildApp } from "fauxqs";
 
-/** The version whose inside this file was written against. A test compares it with the one installed. */
+/** The version that this file was written for. A test compares it with the installed one. */
 export const FAUXQS_VERSION = "2.4.1";
 
 type BuildOptions = NonNullable<Parameters<typeof buildApp>[0]>;
@@ -19,7 +19,7 @@ type Persistence = NonNullable<SqsQueue["persistence"]> & {
   close(): void;
 };
 
-/** A server that does not listen yet; with `dataDir` it holds what an earlier one stored there. */
+/** A server that does not listen yet. With `dataDir` it loads what an earlier server stored there. */
 export async function buildFauxqs(region: string, dataDir?: string): Promise<Fauxqs> {
   const { SqsStore } = await inside<{ SqsStore: new () => Stores["sqsStore"] }>("sqs/sqsStore.js");
   const { SnsStore } = await inside<{ SnsStore: new () => Stores["snsStore"] }>("sns/snsStore.js");
@@ -29,12 +29,12 @@ export async function buildFauxqs(region: string, dataDir?: string): Promise<Fau
   const persistence = dataDir === undefined ? null : await persist(stores, dataDir);
   const app = buildApp({ logger: false, stores, defaultRegion: region });
   takeBigObjects(app);
-  // Without a host of its own it answers with the host it was asked at, which the asker can reach.
+  // Without a host of its own, it answers with the host of the request, which the client can reach.
   (stores.sqsStore as { host: string | undefined }).host = undefined;
   return { app, stores, closeStore: () => persistence?.close() };
 }
 
-/** Lets stored queues answer with the address of now; a queue keeps the one it was made at, its port included. */
+/** Gives stored queues the current address: a queue keeps the address and port at which it was created. */
 export function readdress({ stores: { sqsStore } }: Fauxqs, endpoint: string): void {
   const { queues: byUrl } = sqsStore as unknown as { queues: Map<string, SqsQueue> };
   for (const queue of [...byUrl.values()]) {
@@ -45,8 +45,8 @@ export function readdress({ stores: { sqsStore } }: Fauxqs, endpoint: string): v
 }
 
 /**
- * Everything goes to SQLite, objects too. Its file store would make `A.json` and `a.json` one file on a Mac, lets a key
- * with `..` out of its folder, and cannot start again after a kill in the middle of a write.
+ * Stores everything in SQLite, objects too. The file store of fauxqs makes `A.json` and `a.json` one file on a Mac, lets a key
+ * with `..` leave its folder, and cannot start again after a kill in the middle of a write.
  */
 async function persist(stores: Stores, dataDir: string): Promise<Persistence> {
   const { PersistenceManager } = await inside<{ PersistenceManager: new (folder: string) => Persistence }>(
@@ -55,15 +55,15 @@ async function persist(stores: Stores, dataDir: string): Promise<Persistence> {
   const persistence = new PersistenceManager(dataDir);
   letMessagesBeGivenBack(persistence);
   const { sqsStore, snsStore, s3Store } = stores;
-  // Loaded before it is attached: attached, loading a queue would write it anew and thereby delete its messages.
+  // It must load before it is attached: otherwise loading a queue writes it again and thereby deletes its messages.
   persistence.load(sqsStore, snsStore, s3Store);
   const attach = (part: object) => Object.assign(part, { persistence });
   for (const part of [sqsStore, snsStore, s3Store, ...sqsStore.allQueues()]) attach(part);
   return persistence;
 }
 
-// fauxqs's own statement also empties the receive count, which the table forbids: giving a message back would fail
-// and the message be gone until the next start.
+// fauxqs's own statement also empties the receive count, which the table forbids: to give a message back would fail, and the
+// message would be gone until the next start.
 function letMessagesBeGivenBack(persistence: Persistence): void {
   const ready =
     "UPDATE sqs_messages SET receipt_handle = NULL, visibility_deadline = NULL WHERE message_id = ?";
@@ -72,16 +72,16 @@ function letMessagesBeGivenBack(persistence: Persistence): void {
   persistence.updateMessageReady = (messageId) => void statement.run(messageId);
 }
 
-/** The etag of an object; undefined where there is none. */
+/** The etag of an object; undefined when there is no such object. */
 export function etagOf(s3Store: Stores["s3Store"], bucket: string, key: string): string | undefined {
   const { buckets } = s3Store as unknown as { buckets: Map<string, Map<string, { etag: string }>> };
   return buckets.get(bucket)?.get(key)?.etag;
 }
 
-/** The longest object that can be put in one request; the emulator holds each in memory as it arrives. Bytes. */
+/** The longest object that one request may put, in bytes; the emulator holds it in memory as it arrives. */
 const MAX_OBJECT = 256 * 1024 * 1024;
 
-// fauxqs takes 11 MiB at once, which is less than one photo of a good camera.
+// fauxqs accepts 11 MiB, which is less than one photo of a good camera.
 function takeBigObjects(app: FauxqsApp): void {
   app.removeContentTypeParser("*");
   app.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: MAX_OBJECT }, (_request, body, done) =>
@@ -89,7 +89,7 @@ function takeBigObjects(app: FauxqsApp): void {
   );
 }
 
-// fauxqs checks bodies by UTF-16 unit, and so refuses everything past U+FFFF, emoji among it. AWS takes these.
+// fauxqs checks bodies by UTF-16 unit and so refuses every character above U+FFFF, such as emoji. AWS accepts them.
 async function allowEveryCharacter(): Promise<void> {
   const { INVALID_MESSAGE_BODY_CHAR } = await inside<{ INVALID_MESSAGE_BODY_CHAR: RegExp }>(
     "sqs/sqsTypes.js",

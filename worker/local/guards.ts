@@ -1,5 +1,5 @@
-// What stands before the embedded AWS because anybody on this machine, a web page in its browser included, can reach
-// a loopback port: strangers are refused, every client is in one region, and a poller that left swallows nothing.
+// Protects the embedded AWS. Everything on this machine can reach a loopback port, a web page in the browser too, so requests from
+// other pages are refused. It also mends what the emulator does differently from AWS: regions, long polls, conditional writes.
 import type { IncomingMessage } from "node:http";
 import { etagOf, type Fauxqs, type FauxqsApp } from "./fauxqs.ts";
 
@@ -12,19 +12,19 @@ export function guard({ app, stores }: Fauxqs, region: string): void {
     const why = strangerBy(request.headers);
     if (why !== null) return reply.code(403).send({ message: `Refused: ${why}.` });
   });
-  giveBackWhatNobodyTook(app, stores);
+  giveBackUndelivered(app, stores);
   keepConditions(app, stores);
 }
 
-/** Names under which a container reaches its host's loopback; no page can make a browser believe in them. */
+/** Containers reach their host by these names. A web page cannot: its browser does not resolve them. */
 const FROM_CONTAINERS = /^host\.(containers|docker)\.internal$/;
 const LOOPBACK = /^(localhost|127\.0\.0\.1|\[::1\]|.+\.localhost)$/;
 
 const hostnameOf = (host: string) => host.replace(/:\d+$/, "").toLowerCase();
 
 /**
- * Why a request is refused; null when it is not. A page elsewhere can send forms to a loopback port, and after DNS
- * rebinding anything: the first carries an Origin, the second a Host, that is not ours. SDKs and the CLI send no Origin.
+ * Why a request is refused, or null. A page on the web can send forms to a loopback port: they carry the page's Origin. After DNS
+ * rebinding it can send anything: then the Host is the page's. SDKs and the AWS CLI send no Origin.
  */
 export function strangerBy(headers: {
   host?: string | undefined;
@@ -33,24 +33,24 @@ export function strangerBy(headers: {
   const host = hostnameOf(headers.host ?? "");
   if (!LOOPBACK.test(host) && !FROM_CONTAINERS.test(host)) return "Host does not name this machine";
   if (headers.origin !== undefined && !LOOPBACK.test(hostnameOf(headers.origin.replace(/^https?:\/\//, ""))))
-    return "a page from elsewhere may not use it";
+    return "pages from other sites may not use it";
   return null;
 }
 
-// fauxqs keeps queues by region but stores them by name: the same name made in a second region would delete the
-// stored messages of the first. The region stands in the signature's scope, which it does not verify.
+// fauxqs keeps queues by region but stores them by name only: a queue of the same name in a second region would delete the
+// stored messages of the first. So every request gets our region, in the scope of its signature, which fauxqs does not verify.
 function settleRegion({ headers }: IncomingMessage, region: string): void {
   const scope = /(Credential=[^/,\s]+\/\d+\/)[^/]+/;
   if (headers.authorization) headers.authorization = headers.authorization.replace(scope, `$1${region}`);
 }
 
-// A dotted host makes fauxqs take its first part for a bucket's name.
+// fauxqs takes the first part of a host with dots for the name of a bucket.
 function settleHost({ headers, socket }: IncomingMessage): void {
   if (FROM_CONTAINERS.test(hostnameOf(headers.host ?? ""))) headers.host = `127.0.0.1:${socket.localPort}`;
 }
 
-// A long poll whose client is gone would still take the next message, and hide it for its whole visibility timeout.
-function giveBackWhatNobodyTook(app: FauxqsApp, { sqsStore }: Fauxqs["stores"]): void {
+// A long poll whose client has gone would still receive the next message and hide it for the whole visibility timeout.
+function giveBackUndelivered(app: FauxqsApp, { sqsStore }: Fauxqs["stores"]): void {
   app.addHook("onSend", async (request, _reply, payload) => {
     const isReceive = request.headers["x-amz-target"] === "AmazonSQS.ReceiveMessage";
     if (!isReceive || !request.raw.socket.destroyed || typeof payload !== "string") return payload;
@@ -61,8 +61,8 @@ function giveBackWhatNobodyTook(app: FauxqsApp, { sqsStore }: Fauxqs["stores"]):
   });
 }
 
-// fauxqs writes whatever the condition says. The hook is no async function, so that nothing comes between looking and
-// writing.
+// fauxqs ignores the condition of a write. The hook is not an async function, so that no other request comes between the check
+// and the write.
 function keepConditions(app: FauxqsApp, { s3Store }: Fauxqs["stores"]): void {
   app.addHook("preHandler", (request, reply, done) => {
     const { "if-none-match": absent, "if-match": wanted } = request.headers;

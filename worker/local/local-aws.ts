@@ -1,13 +1,21 @@
-// The embedded AWS: SQS, S3 and SNS on one loopback port, in memory or kept in a folder. Starting and stopping are
-// here; what it consists of is in resources.ts, the emulator itself behind fauxqs.ts.
+// The embedded AWS: SQS, S3 and SNS on one loopback port, in memory or stored in a folder. This file starts and stops it and
+// creates its resources, which aws/resources.ts lists. fauxqs.ts hides the emulator, guards.ts protects it from strangers.
 import { mkdirSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { makeAwsClients } from "../aws/clients.ts";
-import { BUCKET, queueUrl, REGION, topicArn } from "../aws/resources.ts";
+import { CreateBucketCommand, HeadBucketCommand } from "@aws-sdk/client-s3";
+import { CreateTopicCommand } from "@aws-sdk/client-sns";
+import {
+  CreateQueueCommand,
+  GetQueueAttributesCommand,
+  GetQueueUrlCommand,
+  SetQueueAttributesCommand,
+} from "@aws-sdk/client-sqs";
+import { type AwsClients, makeAwsClients } from "../aws/clients.ts";
+import { healthOf, statusOf } from "../aws/errors.ts";
+import { attributesOf, BUCKET, QUEUES, queueUrl, REGION, TOPIC, topicArn } from "../aws/resources.ts";
 import { KamadoError } from "../errors.ts";
-import { createResources } from "./create-resources.ts";
 import { buildFauxqs, type Fauxqs, readdress } from "./fauxqs.ts";
 import { guard } from "./guards.ts";
 
@@ -23,7 +31,7 @@ export type LocalResources = {
 export type LocalAws = {
   endpoint: string;
   region: string;
-  /** Anything does: the emulator checks no signature. These are the ones every AWS emulator's manual uses. */
+  /** The emulator checks no signature. These are the values that the manuals of AWS emulators use. */
   credentials: { accessKeyId: string; secretAccessKey: string };
   resources: LocalResources;
   /** Waits until the port is free and everything is on disk. May be called twice. */
@@ -33,7 +41,7 @@ export type LocalAws = {
 const HOST = "127.0.0.1";
 const CREDENTIALS = { accessKeyId: "test", secretAccessKey: "test" };
 
-/** Port 0 takes any free one. With `dataDir` everything survives a restart, and a kill. */
+/** Port 0 means any free port. With `dataDir`, everything survives a restart or a kill. */
 export async function startLocalAws(options: { port: number; dataDir?: string }): Promise<LocalAws> {
   const unlock = options.dataDir === undefined ? () => {} : lock(options.dataDir);
   let stopped: Promise<void> | undefined;
@@ -83,6 +91,45 @@ async function prepare(endpoint: string): Promise<void> {
   }
 }
 
+/** Creates what aws/resources.ts lists and updates what differs. What exists keeps its messages and objects. */
+async function createResources({ sqs, s3, sns }: AwsClients): Promise<void> {
+  const arns = new Map<string, string>();
+  // One after another: a queue's redrive policy names a queue that comes before it.
+  for (const definition of QUEUES) {
+    const attributes = attributesOf(definition, (name) => arns.get(name)!);
+    arns.set(definition.name, await createQueue(sqs, definition.name, attributes));
+  }
+  await createBucket(s3);
+  await sns.send(new CreateTopicCommand({ Name: TOPIC }));
+}
+
+/** Resolves with the queue's ARN, which contains the endpoint's account. */
+async function createQueue(
+  sqs: AwsClients["sqs"],
+  QueueName: string,
+  Attributes: Record<string, string>,
+): Promise<string> {
+  const existing = await sqs.send(new GetQueueUrlCommand({ QueueName })).catch((error) => {
+    if (healthOf(error) === "missing_queue") return null;
+    throw error;
+  });
+  const { QueueUrl } = existing ?? (await sqs.send(new CreateQueueCommand({ QueueName, Attributes })));
+  if (existing) await sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));
+  const asked = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] });
+  return (await sqs.send(asked)).Attributes!.QueueArn!;
+}
+
+async function createBucket(s3: AwsClients["s3"]): Promise<void> {
+  const found = await s3.send(new HeadBucketCommand({ Bucket: BUCKET })).then(
+    () => true,
+    (error) => {
+      if (statusOf(error) === 404) return false;
+      throw error;
+    },
+  );
+  if (!found) await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
+}
+
 function resourcesAt(endpoint: string): LocalResources {
   return {
     jobsQueueUrl: queueUrl(endpoint, "kamado-jobs"),
@@ -94,7 +141,7 @@ function resourcesAt(endpoint: string): LocalResources {
   };
 }
 
-// The store closes after the last request, not before: a delete that is under way must reach the disk.
+// The store closes after the last request, because a delete under way must reach the disk.
 async function close({ app, closeStore }: Fauxqs, unlock: () => void): Promise<void> {
   await app.close();
   closeStore();
@@ -102,8 +149,8 @@ async function close({ app, closeStore }: Fauxqs, unlock: () => void): Promise<v
 }
 
 /**
- * Two servers on one folder would hand out every message twice. The lock is an open SQLite transaction, which the
- * system releases with the process however that ends.
+ * Keeps a second server off the folder: two would hand out every message twice. The lock is an open SQLite transaction; the
+ * operating system releases it when the process ends, however it ends.
  */
 function lock(dataDir: string): () => void {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });

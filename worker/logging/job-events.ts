@@ -1,29 +1,37 @@
-// What is told about jobs while they move: one log line a stage, and the same to whoever watches (a terminal, a page).
+// What happens to jobs, as typed events: each becomes a log line, and goes to every listener (health checks, the console, a
+// terminal). A listener that throws disturbs neither the job nor the other listeners.
+import type { ErrorCode } from "../errors.ts";
+import type { Outcome } from "../job/outcome.ts";
+import type { Receipt, Result } from "../job/result.ts";
 import type { Log } from "./log.ts";
 
-export type Stage =
-  | "received"
-  | "running"
-  | "progress"
-  | "stored"
-  | "delivered"
-  | "delivery_failed"
-  | "ended";
-
-export type Event = {
-  at: number;
-  stage: Stage;
-  /** The job's id; the message's as long as the body has not been read. */
-  job: string;
-  kind?: string;
-  /** Of `ended`: succeeded, rejected, retry, interrupted, expired. */
-  outcome?: string;
-  /** Of `progress`: 0..1. */
-  done?: number;
-  [detail: string]: unknown;
+type Stages = {
+  received: { message: string; attempt: number };
+  /** `done` is 0..1. */
+  progress: { done: number; what?: string };
+  stored: { status: Result["status"] };
+  delivered: { to: string; attempt: number; status: Result["status"] };
+  /** `nextAt` when it will be tried again at a known time. */
+  delivery_failed: { error: ErrorCode; to?: string; attempt?: number; nextAt?: string };
+  /** `ending` says what becomes of the message. */
+  ended: { outcome: Outcome["is"]; ending: string; error?: ErrorCode; receipt?: Receipt };
 };
 
-export type Listener = (event: Event) => void;
+export type Stage = keyof Stages;
+
+/** `job` is the job's id; the message's as long as its body has not been read. */
+export type NewJobEvent = {
+  [S in Stage]: { stage: S; job: string; kind?: string } & Stages[S];
+}[Stage];
+
+/** `at`: epoch milliseconds. */
+export type JobEvent = NewJobEvent & { at: number };
+
+export type Listener = (event: JobEvent) => void;
+
+/** The event's error code, if it has one. */
+export const errorOf = (event: JobEvent): ErrorCode | undefined =>
+  "error" in event ? event.error : undefined;
 
 export class JobEvents {
   readonly #log: Log;
@@ -33,15 +41,25 @@ export class JobEvents {
     this.#log = log;
   }
 
-  tell(stage: Stage, event: Omit<Event, "at" | "stage">, message: string): void {
-    const level = event.error ? "warn" : stage === "progress" ? "debug" : "info";
-    this.#log[level]({ stage, ...event }, message);
-    for (const listener of this.#listeners) listener({ at: Date.now(), stage, ...event } as Event);
+  /** Never throws. */
+  emit(event: NewJobEvent, message: string): void {
+    const stamped = { at: Date.now(), ...event };
+    const level = errorOf(stamped) ? "warn" : event.stage === "progress" ? "debug" : "info";
+    this.#log[level](event, message);
+    for (const listener of this.#listeners) this.#call(listener, stamped);
   }
 
-  /** Calls `listener` for everything from now on; the function returned ends it. */
-  watch(listener: Listener): () => void {
+  /** Calls `listener` with everything from now on; the function returned ends it. */
+  subscribe(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  #call(listener: Listener, event: JobEvent): void {
+    try {
+      listener(event);
+    } catch (thrown) {
+      this.#log.error({ stage: event.stage, job: event.job, err: thrown }, "a listener to job events failed");
+    }
   }
 }

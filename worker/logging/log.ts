@@ -1,12 +1,10 @@
-// The log: one JSON line an event, or one readable line. What must not be seen is cut out here (see log-redaction.ts),
-// so that no caller has to remember it. A line about a job says which job and at which stage of its way.
-import { type DestinationStream, pino } from "pino";
-import { readableLine } from "./readable-line.ts";
-import { redact, redactText } from "./redaction.ts";
+// The log: one line for each event, in JSON or readable. It removes secrets and pictures from every line, so that no caller has to
+// remember that. A line about a job names the job and its stage.
+import { type DestinationStream, pino, stdSerializers } from "pino";
 
 type Write = { (fields: Record<string, unknown>, message?: string): void; (message: string): void };
 
-/** What every part may do with the log: `log.info({ job: id, stage: "deliver" }, "delivered")`. */
+/** `log.info({ job: id, stage: "deliver" }, "delivered")` */
 export type Log = {
   debug: Write;
   info: Write;
@@ -20,7 +18,7 @@ export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "silent";
 
 export type LogOptions = {
   level: LogLevel;
-  /** One readable line an event instead of JSON. */
+  /** Readable lines instead of JSON. */
   pretty?: boolean;
   /** Where lines go; standard output by default. */
   destination?: DestinationStream;
@@ -43,7 +41,7 @@ export function createLog({ level, pretty = false, destination = process.stdout 
     },
     lines,
   );
-  // Pino formats a child's fields once and as they are; children inherit this method.
+  // Pino would write a child's fields as they are. The children of a child inherit this method.
   const { child } = log;
   log.child = function (this: typeof log, fields: object) {
     return child.call(this, redactFields(fields));
@@ -51,8 +49,75 @@ export function createLog({ level, pretty = false, destination = process.stdout 
   return log;
 }
 
-export const silentLog: Log = createLog({ level: "silent" });
-
 function redactFields(fields: object): Record<string, unknown> {
-  return redact(fields) as Record<string, unknown>;
+  return redact(fields, 0) as Record<string, unknown>;
 }
+
+const SECRET_FIELDS =
+  /^(.*(secret|password|token|api-?_?key|access-?_?key)s?|authorization|proxy-authorization|cookie|set-cookie|headers|webhook-signature)$/i;
+// Numbers of tokens are not secret.
+const COUNTS = /^(prompt|cached|completion|max|total)_?tokens$/i;
+
+// Deep enough for an error with its detail and cause. Anything deeper is shown as its type only.
+const MAX_DEPTH = 6;
+const MAX_TEXT = 4_000;
+
+/** A copy of `value` without secrets, known by the names of their fields or by their look, and without pictures. */
+function redact(value: unknown, depth: number): unknown {
+  if (typeof value === "string") return redactText(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
+  if (depth >= MAX_DEPTH) return Array.isArray(value) ? "[array]" : "[object]";
+  if (value instanceof Error) return redact(stdSerializers.err(value), depth + 1);
+  // Dates and URLs as in JSON. A Secret gives "[secret]" here.
+  if ("toJSON" in value && typeof value.toJSON === "function") return redact(value.toJSON(), depth + 1);
+  if (Array.isArray(value)) return value.slice(0, 100).map((one) => redact(one, depth + 1));
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, field(name, inner, depth)]));
+}
+
+function field(name: string, value: unknown, depth: number): unknown {
+  const hidden = SECRET_FIELDS.test(name) && !COUNTS.test(name) && value !== undefined && value !== null;
+  return hidden ? "[secret]" : redact(value, depth + 1);
+}
+
+/** A text without secrets; data URIs and very long texts are cut short. */
+function redactText(text: string): string {
+  const safe = text
+    .replaceAll(
+      /data:([\w.+/-]*)[^,\s"']{0,100},[A-Za-z0-9+/=_%-]{32,}/g,
+      (uri, type) => `data:${type},… (${uri.length} characters)`,
+    )
+    .replaceAll(/whsec_[A-Za-z0-9+/=_-]+/g, "whsec_[secret]")
+    .replaceAll(/\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{6,}/gi, "$1 [secret]")
+    .replaceAll(/(\b[a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/@:]{1,256}:[^\s/@]{1,256}@/gi, "$1[secret]@");
+  return safe.length <= MAX_TEXT ? safe : `${safe.slice(0, MAX_TEXT)}… (${safe.length} characters)`;
+}
+
+/** A JSON line as a person reads it, a stack trace below it: `12:03:04 info  deliver 01J… delivered to=sns:…`. */
+function readableLine(line: string): string {
+  const fields = parse(line);
+  if (!fields) return line;
+  const { time, level, msg, stage, job, err, ...rest } = fields;
+  const head = [String(time).slice(11, 19), String(level).padEnd(5), stage, job, msg]
+    .filter(isGiven)
+    .join(" ");
+  const tail = Object.entries(rest).map(([name, value]) => ` ${name}=${shown(value)}`);
+  return `${head}${tail.join("")}${isObject(err) ? `\n${shown(err.stack ?? err.message)}` : ""}\n`;
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null;
+const isGiven = (value: unknown) => value !== undefined && value !== "";
+const shown = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
+
+function parse(line: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+// Created last, because it needs the constants above.
+export const silentLog: Log = createLog({ level: "silent" });

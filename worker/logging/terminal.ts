@@ -1,15 +1,15 @@
-// What a person sees: colours and moving lines on a terminal, plain lines when piped. Decides nothing else.
+// Output for people: colours, tables and live lines on a terminal, plain lines in a pipe.
 import { stripVTControlCharacters, styleText } from "node:util";
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Styled where the stream shows it; `NO_COLOR` and pipes are honoured. */
+/** Styled when the stream is a terminal and NO_COLOR is not set. */
 export const paint = (style: Style, text: string, stream: NodeJS.WriteStream = process.stdout) =>
   styleText(style, text, { stream });
 
 export type Column = { title: string; align?: "right"; max?: number };
 
-/** Rows under their titles, columns as wide as what stands in them. Wide characters count double. */
+/** Rows under titles, each column as wide as its longest cell. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const cut = rows.map((row) => row.map((cell, index) => shorten(cell, columns[index]?.max ?? 60)));
   const widths = columns.map(({ title }, index) =>
@@ -35,7 +35,7 @@ export function shorten(text: string, max: number): string {
   return `${short}…`;
 }
 
-/** Columns a text takes: none for styles, two for East Asian wide characters. */
+/** How many columns a text takes: styles take none, wide East Asian characters take two. */
 export function widthOf(text: string): number {
   const plain = stripVTControlCharacters(text);
   return [...plain].reduce(
@@ -50,7 +50,7 @@ export function widthOf(text: string): number {
   );
 }
 
-/** A block of lines that is drawn over itself on a terminal. When piped, only `log` prints. */
+/** A block of lines that redraws itself on a terminal. In a pipe, only `log` prints. */
 export class LiveBlock {
   readonly #stream: NodeJS.WriteStream;
   #height = 0;
@@ -71,7 +71,7 @@ export class LiveBlock {
     this.#height = lines.length;
   }
 
-  /** A line that stays, above the block. */
+  /** Prints a line that stays, above the block. */
   log(line: string): void {
     this.#erase();
     this.#stream.write(`${line}\n`);

@@ -1,23 +1,24 @@
-// One question, one answer: as text, or as a value that fits a schema. The engine constrains where it can; every value
-// is checked here, and one that does not fit is asked for once more, with the reason.
+// One question and its answer: as text, or as a value that fits a schema. The engine constrains the answer where it can. Every
+// value is checked here anyway, and the model is asked once more when its answer does not fit, with the reason.
 import type { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import type { Ask } from "../job/handler.ts";
-import type { Chat } from "./chat.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
+import type { Chat } from "./engine-client.ts";
 import { escapeInput, type Message, messagesOf } from "./prompt.ts";
 import { readJson, withoutThoughts } from "./read-json.ts";
 import { type Fit, foreignShape, type JsonSchema, type Shape, zodShape } from "./schema-fit.ts";
-import type { Meter } from "./usage.ts";
 
 export type AnyAsk = Ask & { schema?: z.ZodType; jsonSchema?: JsonSchema };
 
 const MAX_TOKENS = 1_024;
-const MAX_RAW = 4_000;
+/** How much of an answer that cannot be used is kept, in characters. */
+const MAX_KEPT = 4_000;
 
-export function ask(chat: Chat, meter: Meter, question: AnyAsk): Promise<unknown> {
-  if (question.schema) return askValue(chat, meter, question, zodShape(question.schema));
-  if (question.jsonSchema) return askValue(chat, meter, question, foreignShape(question.jsonSchema));
+/** `onRepair` is called when the model has to be asked again. Throws `answer_invalid` when the second answer does not fit either. */
+export function ask(chat: Chat, question: AnyAsk, onRepair: () => void): Promise<unknown> {
+  if (question.schema) return askValue(chat, question, zodShape(question.schema), onRepair);
+  if (question.jsonSchema) return askValue(chat, question, foreignShape(question.jsonSchema), onRepair);
   return askText(chat, question);
 }
 
@@ -33,12 +34,12 @@ async function askText(chat: Chat, question: Ask): Promise<string> {
   return text;
 }
 
-async function askValue(chat: Chat, meter: Meter, question: Ask, shape: Shape): Promise<unknown> {
+async function askValue(chat: Chat, question: Ask, shape: Shape, onRepair: () => void): Promise<unknown> {
   const request = { messages: messagesOf(question), ...limitsOf(question) };
   const first = await constrained(chat, request, shape);
   const read = fitOf(first, shape);
   if (read.fits) return read.value;
-  meter.repaired();
+  onRepair();
   const messages = [...request.messages, ...repairMessages(first.text, read.reason, shape)];
   const second = await constrained(chat, { ...request, messages }, shape);
   const again = fitOf(second, shape);
@@ -48,7 +49,7 @@ async function askValue(chat: Chat, meter: Meter, question: Ask, shape: Shape): 
 
 type Request = Parameters<Chat>[0];
 
-/** Constrained by the engine; by words alone when it refuses the schema, for not every server knows every keyword. */
+/** Lets the engine constrain the answer. Where the engine refuses the schema, the prompt asks for it in words. */
 async function constrained(chat: Chat, request: Request, { schema }: Shape): Promise<ChatAnswer> {
   const json_schema = { name: "answer", strict: true, schema };
   try {
@@ -56,8 +57,8 @@ async function constrained(chat: Chat, request: Request, { schema }: Shape): Pro
   } catch (thrown) {
     if (!refusesSchema(thrown)) throw thrown;
     const [system, ...rest] = request.messages as [Message, ...Message[]];
-    const told = { ...system, content: `${system.content}\n${fitting(schema)}` };
-    return chat({ ...request, messages: [told, ...rest] });
+    const withSchema = { ...system, content: `${system.content}\n${fitting(schema)}` };
+    return chat({ ...request, messages: [withSchema, ...rest] });
   }
 }
 
@@ -66,7 +67,7 @@ const refusesSchema = (thrown: unknown) =>
   thrown.code === "engine_rejected" &&
   /response_format|json_schema|schema|grammar|guided|structured/i.test(thrown.message);
 
-// A schema may come from outside, and what does not fit one says so in its words or the answer's.
+// The schema, the reason and the answer may hold text from outside, so none of them may close the prompt's own block.
 const fitting = (schema: JsonSchema) =>
   `Answer with JSON and nothing else. It has to fit this JSON schema: ${escapeInput(JSON.stringify(schema))}`;
 
@@ -79,12 +80,12 @@ function fitOf(answer: ChatAnswer, shape: Shape): Fit {
 
 function repairMessages(bad: string, reason: string, { schema }: Shape): Message[] {
   return [
-    { role: "assistant", content: escapeInput(bad.slice(0, MAX_RAW)) || "(nothing)" },
+    { role: "assistant", content: escapeInput(bad.slice(0, MAX_KEPT)) || "(nothing)" },
     { role: "user", content: `That answer cannot be used. ${escapeInput(reason)}\n${fitting(schema)}` },
   ];
 }
 
-const invalid = (reason: string, raw: string) =>
+const invalid = (reason: string, answer: string) =>
   new KamadoError("answer_invalid", `The model's answer cannot be used: ${reason}`, {
-    detail: { raw: raw.slice(0, MAX_RAW) },
+    detail: { modelAnswer: answer.slice(0, MAX_KEPT) },
   });

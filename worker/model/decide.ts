@@ -1,9 +1,8 @@
-// A choice among options, with its probability read from the model's own distribution: one short request.
+// A choice among options, with the probability that the model itself gives to each. Usually one short request.
 import { KamadoError } from "../errors.ts";
 import type { Choice, Question } from "../job/handler.ts";
-import type { Chat } from "./chat.ts";
 import type { ReadToken } from "./engine-answer.ts";
-import type { ChatRequest } from "./engine-client.ts";
+import type { Chat, ChatRequest } from "./engine-client.ts";
 import { MIN_COVERED, type Reading, readProbabilities } from "./probabilities.ts";
 import { messagesOf } from "./prompt.ts";
 
@@ -17,7 +16,7 @@ const SAMPLES = 5;
 export async function decide<T extends string>(chat: Chat, question: Decide<T>): Promise<Choice<T>> {
   const { options, threshold = THRESHOLD } = question;
   if (options.length === 0 || new Set(options).size !== options.length || options.includes("" as T))
-    throw new TypeError("decide: options must be there, distinct and not empty.");
+    throw new TypeError("decide: give at least one option; options must be distinct and not empty.");
   const messages = messagesOf(question);
   const reading =
     (await fromLogprobs(chat, messages, options)) ??
@@ -25,11 +24,11 @@ export async function decide<T extends string>(chat: Chat, question: Decide<T>):
   return choose(reading, options, threshold);
 }
 
-/** One more than the longest option can take: a space may come first. */
+/** One token more than the longest option can take: the answer may begin with a space. */
 const tokensFor = (options: readonly string[]) =>
   Math.min(MAX_TOKENS, 1 + Math.max(...options.map((option) => Buffer.byteLength(option))));
 
-/** Options that begin differently are told apart by the first token: one forward pass, nothing is generated. */
+/** Options with different first letters need only the first token: one forward pass, and nothing is generated. */
 const firstTokenDecides = (options: readonly string[]) =>
   new Set(options.map((option) => option.charAt(0).toLowerCase())).size === options.length;
 
@@ -43,7 +42,7 @@ async function fromLogprobs<T extends string>(
 ): Promise<Reading<T> | null> {
   const longest = tokensFor(options);
   const first = await look(chat, { messages, max_tokens: firstTokenDecides(options) ? 1 : longest }, options);
-  // Where the model begins with a space or a quote, what it means comes after it.
+  // The model may begin with a space or a quotation mark; then its choice comes after it.
   if (!first || first.covered >= MIN_COVERED || !firstTokenDecides(options)) return first;
   return look(chat, { messages, max_tokens: longest }, options);
 }
@@ -71,8 +70,8 @@ function choose<T extends string>(reading: Reading<T>, options: readonly T[], th
 }
 
 /**
- * For engines that give no probabilities: several answers at temperature 1, counted. Half an answer is shared over all
- * options beforehand, because a few answers that agree are no certainty.
+ * For engines without probabilities: counts several answers at temperature 1. All options together get half an answer in
+ * advance, because a few answers that agree do not make a certainty.
  */
 async function sample<T extends string>(
   chat: Chat,

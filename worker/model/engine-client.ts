@@ -1,20 +1,19 @@
-// The engine over its OpenAI-compatible HTTP API: one request, one answer or one coded error. Any such server will do.
-// What is asked, and what an answer means, is in ask.ts and decide.ts.
+// The client of any server with an OpenAI-compatible HTTP API: one request, then one answer or one error with a code. What is
+// asked is decided in ask.ts and decide.ts; what an answer means, in engine-answer.ts.
 import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
-import { readBody } from "../http/bounded-body.ts";
+import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
-import { type ChatAnswer, readAnswer } from "./engine-answer.ts";
-import { refusal, unreachable } from "./engine-errors.ts";
+import { type ChatAnswer, readAnswer, refusal, unreachable } from "./engine-answer.ts";
 import type { Message } from "./prompt.ts";
 
 export type EngineOptions = {
-  /** With or without a `/v1` at its end. */
+  /** May end with `/v1`. */
   url: string;
   token?: string | undefined;
-  /** The longest wait for one answer; a job's own time limit usually comes first. [30 minutes] */
+  /** The longest wait for one answer; the job's own time limit usually ends it earlier. [30 minutes] */
   timeoutMs?: number;
-  /** Fields added to every request, for what is no standard: `{ chat_template_kwargs: { enable_thinking: false } }`. */
+  /** Non-standard fields for every request: `{ chat_template_kwargs: { enable_thinking: false } }`. */
   extra?: Record<string, unknown>;
 };
 
@@ -29,8 +28,11 @@ export type ChatRequest = {
   priority?: number;
 };
 
+/** Sends one request of a job. Which model it goes to and with which priority is the same for the whole job. */
+export type Chat = (request: Omit<ChatRequest, "model" | "priority">) => Promise<ChatAnswer>;
+
 export type Identity = { model: string | null; engine: string };
-/** `slots` when the engine says how many it has. */
+/** `slots`: how many answers the engine generates at once, where it says so. */
 export type Health = { is: "ready"; slots?: number } | { is: "loading" } | { is: "down"; reason: string };
 
 const CONNECT_MS = 5_000;
@@ -41,15 +43,15 @@ export class EngineClient {
   readonly #base: string;
   readonly #options: EngineOptions;
   readonly #agent: Agent;
-  readonly #hide: HideToken;
+  readonly #removeToken: RemoveToken;
   #identity: { value: Identity; until: number } | null = null;
 
   constructor(options: EngineOptions) {
     this.#base = options.url.replace(/\/+$/, "").replace(/\/v1$/, "");
     this.#options = options;
-    this.#hide = hidingToken(options.token);
+    this.#removeToken = removeToken(options.token);
     const timeout = options.timeoutMs ?? 30 * 60_000;
-    // An answer's headers come when the whole answer is there, so the wait for them is the wait for the model.
+    // The headers come with the finished answer, so to wait for them is to wait for the model.
     this.#agent = new Agent({
       connect: { timeout: CONNECT_MS },
       headersTimeout: timeout,
@@ -58,17 +60,17 @@ export class EngineClient {
     });
   }
 
-  /** An aborted request closes its connection, which is how an engine learns to free the slot. */
+  /** An aborted request closes its connection; that is how the engine learns that it can free the slot. */
   async chat(request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
     const body = JSON.stringify({ ...request, ...this.#options.extra, stream: false });
     const { status, headers, text } = await this.#send("POST", "/v1/chat/completions", signal, body);
     if (status === 200) return readAnswer(text);
-    // Another model may have been loaded meanwhile.
+    // The engine may have loaded another model meanwhile.
     if (status === 404) this.#identity = null;
-    throw refusal(status, headers, text, this.#hide.inErrors);
+    throw refusal(status, headers, text, this.#removeToken.fromErrors);
   }
 
-  /** Which model answers when none is named, and what runs it. Asked for once a minute; nulls when the engine does not say. */
+  /** The engine's default model, null when it lists none, and the engine's name. Asked once a minute. */
   async identify(signal: AbortSignal): Promise<Identity> {
     if (this.#identity && this.#identity.until > performance.now()) return this.#identity.value;
     const { status, text } = await this.#send("GET", "/v1/models", signal);
@@ -77,7 +79,7 @@ export class EngineClient {
     return value;
   }
 
-  /** `/health` where there is one, else whether `/v1/models` answers. Never throws. */
+  /** Asks `/health`; where there is none, whether `/v1/models` answers. Never throws. */
   async health(): Promise<Health> {
     try {
       const signal = AbortSignal.timeout(PROBE_MS);
@@ -113,8 +115,12 @@ export class EngineClient {
         signal,
       });
       const { statusCode: status } = answer;
-      const text = await readBody(answer);
-      return { status, headers: answer.headers, text: status === 200 ? this.#hide.inAnswers(text) : text };
+      const text = await textOf(answer);
+      return {
+        status,
+        headers: answer.headers,
+        text: status === 200 ? this.#removeToken.fromAnswers(text) : text,
+      };
     } catch (thrown) {
       this.#identity = null;
       signal.throwIfAborted();
@@ -123,7 +129,17 @@ export class EngineClient {
   }
 }
 
-/** Kamado's own engine says how many answers it makes at once. */
+/** More than the longest answer with all of its probabilities. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+
+async function textOf({ headers, body }: Dispatcher.ResponseData): Promise<string> {
+  const tooLarge = () =>
+    new KamadoError("answer_invalid", `The engine's answer is longer than ${MAX_ANSWER_BYTES} bytes.`);
+  const announced = [headers["content-length"]].flat()[0];
+  return (await readWhole(body, { maxBytes: MAX_ANSWER_BYTES, announced, tooLarge })).toString();
+}
+
+/** Kamado's own engine reports its slots. */
 function slotsIn(text: string): { slots?: number } {
   try {
     const total: unknown = JSON.parse(text).slots.total;
@@ -146,24 +162,26 @@ function firstModel(text: string): Partial<Identity> {
   }
 }
 
-// An engine may say the token it was sent, in an error's words or in an answer, and what it says is stored and told on. Pure.
+// An engine may repeat the token it was sent, in an error or in an answer. Both are stored and delivered, so the token is
+// removed from them.
 const SHOWN = "[secret]";
-/** Fewer letters stand in too many words to be taken out of them. */
+/** A shorter form of the token occurs inside ordinary words, so it is not looked for. */
 const MIN_FORM = 4;
-/** What is shorter may be a word like any other ("EMPTY", "lm-studio"), which an answer must be able to say. */
+/** A shorter token may be an ordinary word ("EMPTY", "lm-studio") that an answer must be able to contain. */
 const MIN_IN_ANSWERS = 16;
 
-/** Takes the token out of a text in every form it travels in; `answers` leaves alone what is hardly a secret. */
-export type HideToken = { inErrors(text: string): string; inAnswers(text: string): string };
+type RemoveToken = { fromErrors(text: string): string; fromAnswers(text: string): string };
 
-export function hidingToken(token = ""): HideToken {
-  const forms = formsOf(token).filter((form) => form.length >= MIN_FORM);
+/** Removes the token in every encoding in which it may travel. */
+export function removeToken(token = ""): RemoveToken {
+  const forms = encodingsOf(token).filter((form) => form.length >= MIN_FORM);
   const pattern = new RegExp(forms.map(escaped).join("|") || "(?!)", "gi");
-  const inErrors = (text: string) => text.replaceAll(pattern, SHOWN);
-  return { inErrors, inAnswers: token.length < MIN_IN_ANSWERS ? (text) => text : inErrors };
+  const fromErrors = (text: string) => text.replaceAll(pattern, SHOWN);
+  return { fromErrors, fromAnswers: token.length < MIN_IN_ANSWERS ? (text) => text : fromErrors };
 }
 
-function formsOf(token: string): string[] {
+/** The token itself, in JSON, in a URL, in hex and in base64, the longest form first. */
+function encodingsOf(token: string): string[] {
   const bytes = Buffer.from(token);
   const base64 = [0, 1, 2].flatMap((before) => {
     const text = insideBase64(bytes, before);
@@ -173,7 +191,7 @@ function formsOf(token: string): string[] {
   return [...plain, ...base64].toSorted((one, other) => other.length - one.length);
 }
 
-/** What of the base64 of a longer text only the token decides, so many bytes standing before it. */
+/** The characters that depend on the token alone when base64 encodes it with `before` bytes in front of it. */
 function insideBase64(bytes: Buffer, before: number): string {
   const text = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64");
   const whole = Math.floor(((before + bytes.length) * 4) / 3);

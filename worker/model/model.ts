@@ -1,16 +1,115 @@
-// The `Model` a handler is given: one a job, so that its meter tells the truth and its signal cuts all of its work.
+// The model that a handler asks, one for each job: it names the model, takes turns with the job's other requests, waits while the
+// engine's queue is full, and adds up what the job used. One question and its answer are in ask.ts and decide.ts.
+import { setTimeout as sleep } from "node:timers/promises";
+import { Semaphore } from "../async/semaphore.ts";
+import { KamadoError } from "../errors.ts";
 import type { Choice, Model } from "../job/handler.ts";
+import type { Receipt } from "../job/result.ts";
 import { type AnyAsk, ask } from "./ask.ts";
-import { type ChatOptions, createChat } from "./chat.ts";
 import { type Decide, decide } from "./decide.ts";
+import type { ChatAnswer } from "./engine-answer.ts";
+import type { Chat, EngineClient } from "./engine-client.ts";
 
-export type ModelOptions = ChatOptions;
+export type ModelOptions = {
+  client: EngineClient;
+  /** Cuts every request of the job. */
+  signal: AbortSignal;
+  /** The model to ask for; by default the first one that the engine lists. */
+  model?: string | undefined;
+  /** The job's, 0 to 9. Only our own engine is told: others do not know the field, or give it another meaning. */
+  priority?: number | undefined;
+  /** How many requests of this job may be at the engine at the same time. [16] */
+  atOnce?: number;
+};
 
-export function createModel(options: ModelOptions): Model {
-  const chat = createChat(options);
-  return {
-    // Which of ask's forms it is shows in the question; the caller's form says what comes back.
-    ask: async (question: AnyAsk) => (await ask(chat, options.meter, question)) as never,
-    decide: <const T extends string>(question: Decide<T>): Promise<Choice<T>> => decide(chat, question),
+/** The model's part of a receipt. */
+export type Usage = Pick<
+  Receipt,
+  "model" | "engine" | "promptTokens" | "cachedTokens" | "completionTokens" | "inferenceMs" | "repairs"
+>;
+
+/** What our own engine calls itself in `owned_by`. */
+const OWN_ENGINE = "kamado";
+const BUSY_TRIES = 4;
+const BUSY_WAIT_MS = 1_000;
+const MAX_BUSY_WAIT_MS = 10_000;
+
+export function createModel(options: ModelOptions): { model: Model; used(): Usage } {
+  const { client, signal, model, priority, atOnce = 16 } = options;
+  const meter = new Meter();
+  // A handler may ask a thousand questions at once, but the engine's queue is short and serves all jobs.
+  const turns = new Semaphore(atOnce);
+  const send: Chat = async (request) => {
+    meter.asked();
+    const identity = await client.identify(signal);
+    const name = model ?? identity.model;
+    const rank = identity.engine === OWN_ENGINE && priority !== undefined && { priority };
+    const answer = await client.chat({ ...request, ...(name !== null && { model: name }), ...rank }, signal);
+    meter.answered(answer, identity.engine, name);
+    return answer;
   };
+  const chat: Chat = (request) => turns.take(() => whileBusy(signal, () => send(request)));
+  return {
+    model: {
+      // The question says which form of `ask` it is, and the caller's form says what type comes back.
+      ask: async (question: AnyAsk) => (await ask(chat, question, () => meter.repaired())) as never,
+      decide: <const T extends string>(question: Decide<T>): Promise<Choice<T>> => decide(chat, question),
+    },
+    used: () => meter.used(),
+  };
+}
+
+/** Tries again while the engine's queue is full. To give the job back would throw away the answers it already has. */
+async function whileBusy<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (thrown) {
+      if (!(thrown instanceof KamadoError) || thrown.code !== "engine_busy" || attempt === BUSY_TRIES)
+        throw thrown;
+      const waitMs = thrown.detail?.retryAfterMs ?? BUSY_WAIT_MS * attempt;
+      const wait = sleep(Math.min(waitMs, MAX_BUSY_WAIT_MS), undefined, { signal });
+      await wait.catch(() => signal.throwIfAborted());
+    }
+  }
+}
+
+export const NOTHING_USED: Usage = {
+  model: null,
+  engine: null,
+  promptTokens: 0,
+  cachedTokens: 0,
+  completionTokens: 0,
+  inferenceMs: 0,
+  repairs: 0,
+};
+
+class Meter {
+  #firstAskedAt: number | null = null;
+  #lastAnsweredAt = 0;
+  readonly #usage: Usage = { ...NOTHING_USED };
+
+  asked(): void {
+    this.#firstAskedAt ??= performance.now();
+  }
+
+  answered(answer: ChatAnswer, engine: string, requested: string | null): void {
+    this.#lastAnsweredAt = performance.now();
+    this.#usage.model = answer.model ?? requested;
+    this.#usage.engine = engine;
+    this.#usage.promptTokens += answer.promptTokens;
+    this.#usage.cachedTokens += answer.cachedTokens;
+    this.#usage.completionTokens += answer.completionTokens;
+  }
+
+  repaired(): void {
+    this.#usage.repairs += 1;
+  }
+
+  /** `inferenceMs` is from the first question to the last answer: questions may overlap, so their times do not add up. */
+  used(): Usage {
+    if (this.#firstAskedAt === null) return NOTHING_USED;
+    const inferenceMs = Math.max(0, Math.round(this.#lastAnsweredAt - this.#firstAskedAt));
+    return { ...this.#usage, inferenceMs };
+  }
 }

@@ -1,20 +1,20 @@
-// How probable each option is, read from the tokens of a greedy answer and the alternatives beside them. Pure.
+// How probable each option is, read from the tokens of a greedy answer and the alternatives to each of them. Pure.
 import type { ReadToken, TokenLogprob } from "./engine-answer.ts";
 
 export type Reading<T extends string> = {
-  /** Among the options; they add up to 1. Even when too little of the mass is on options at all. */
+  /** Each option's share; they add up to 1. All the same when the options have too little of the whole probability. */
   probabilities: Record<T, number>;
-  /** How much of the model's whole mass is on the options, 0..1. */
+  /** How much of the whole probability is on the options, 0..1. */
   covered: number;
 };
 
-/** Below this the model was about to say something else, and what is left over for the options is noise. */
+/** Below this the model was about to say something else, and the rest that falls on the options is noise. */
 export const MIN_COVERED = 0.05;
 
 /**
- * Walks the path the model took. At every position each alternative is read on from the path so far: one that can
- * only become one option gives it its mass; the taken token is followed until it is decided. Mass that stays open
- * between several options is shared evenly among them. `ended` says that the model stopped by itself.
+ * Follows the tokens that the model chose. At every position, each alternative continues the text so far: its probability goes
+ * to the option that the text can still become, or in equal parts to several. It stops as soon as the chosen tokens fit fewer
+ * than two options. `ended`: the model stopped by itself.
  */
 export function readProbabilities<T extends string>(
   tokens: readonly ReadToken[],
@@ -32,7 +32,7 @@ export function readProbabilities<T extends string>(
   for (const token of tokens) {
     for (const other of othersThan(token)) {
       const found = meanings.of(path + bytesOf(other), isEnd(other));
-      // Only white space or a quote so far: that says nothing about any option, and sharing it would blur all of them.
+      // Only white space or a quotation mark so far: it says nothing about the options, so none gets its probability.
       if (!found.blank) give(found.options, onPath * Math.exp(other.logprob ?? -Infinity));
     }
     path += bytesOf(token);
@@ -41,7 +41,7 @@ export function readProbabilities<T extends string>(
     open = found.options;
     if (open.length < 2) break;
   }
-  // Nothing follows "1": then it is 1 and not the beginning of 10.
+  // The answer ended after "1", so it is the option 1 and not the beginning of 10.
   if (ended && open.length > 1) open = meanings.of(path, true).options;
   const blank = meanings.of(path, false).blank;
   if (!blank) give(open, onPath);
@@ -64,7 +64,7 @@ const isEnd = ({ token }: TokenLogprob) => token === "";
 const toBytes = (text: string) => Buffer.from(text, "utf8").toString("latin1");
 const bytesOf = ({ token, bytes }: TokenLogprob) => (bytes ? String.fromCharCode(...bytes) : toBytes(token));
 
-/** What a beginning of an answer may mean. White space, an opening quote and the first letter's case do not count. */
+/** Which options a beginning of an answer can become. Leading white space and quotes and the first letter's case are ignored. */
 class Meanings<T extends string> {
   readonly #options: { option: T; bytes: string }[];
   readonly #fold: (bytes: string) => string;
@@ -84,13 +84,13 @@ class Meanings<T extends string> {
   }
 }
 
-// White space, quotes and the marks that tokenizers write for a space and a line end, as bytes.
+// White space, quotation marks, and the signs with which tokenizers write a space and a line end, as bytes.
 const LEADING = new RegExp(
   `^(?:[ \\t\\r\\n"'\`]|${["“", "‘", "「", "『", "▁", "Ġ", "Ċ"].map(toBytes).join("|")})+`,
 );
 const foldFirst = (bytes: string) => bytes.replace(/^[A-Z]/, (letter) => letter.toLowerCase());
 
-/** Whether `text` is the whole option, with nothing after it that makes it another word: "yes." but not "yesterday". */
+/** Whether `text` is the option, and what follows does not make it another word: "yes." but not "yesterday". */
 function completes(text: string, option: string): boolean {
   if (!text.startsWith(option)) return false;
   const next = Buffer.from(text.slice(option.length), "latin1").toString("utf8").slice(0, 1);

@@ -1,13 +1,13 @@
-// The JSON in a model's answer, read tolerantly: thoughts, code fences and words around it do not count. Pure, and
-// linear in the answer's length: what a model writes may have been steered by whoever wrote its input.
+// Finds the JSON in a model's answer, whatever thoughts, code fences or words surround it. Pure. It takes time in proportion to
+// the answer's length, because the sender of an input can influence what the model writes.
 
 const MAX_STARTS = 20;
 
 export type ReadJson = { is: "json"; value: unknown } | { is: "none"; reason: string };
 
-/** The answer without the thoughts some models put before it. */
+/** The answer without the thoughts that some models put before it. */
 export function withoutThoughts(answer: string): string {
-  // A template may open the block itself, so that only its end is seen; a cut-off answer may have no end.
+  // The chat template may have opened the block, so only its end is here; an answer that was cut off may have no end.
   const end = answer.lastIndexOf("</think>");
   const after = end < 0 ? answer : answer.slice(end + "</think>".length);
   return /^\s*<think>/.test(after) ? "" : after.trim();
@@ -37,7 +37,7 @@ function* candidates(answer: string): Generator<string> {
   }
 }
 
-/** Where the object or array that starts at `start` ends; braces inside strings do not count. */
+/** Where the object or array that begins at `start` ends. Braces inside strings do not count. */
 function endOfValue(text: string, start: number): number | null {
   let depth = 0;
   let inString = false;

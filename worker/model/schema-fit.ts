@@ -1,19 +1,18 @@
-// Whether a value fits a schema: a handler's zod schema, or a JSON schema that came from outside and is itself checked
-// first. Pure but for the time it may take, which is bounded.
+// Whether a value fits a schema: a handler's zod schema, or a JSON schema from a sender, which is checked first. A check has a
+// time limit.
 import { createRequire } from "node:module";
 import { runInNewContext } from "node:vm";
 import type { Options } from "ajv";
 import { z } from "zod";
-import { KamadoError } from "../errors.ts";
-import { describeIssues } from "../job/envelope.ts";
+import { describeIssues, KamadoError } from "../errors.ts";
 
 export type JsonSchema = Record<string, unknown>;
 export type Fit = { fits: true; value: unknown } | { fits: false; reason: string };
-/** A schema as the engine is told it, and as an answer is held against it. */
+/** A schema in two forms: as the engine gets it, and as a check of the answer. */
 export type Shape = { schema: JsonSchema; check(value: unknown): Fit };
 
 export function zodShape(type: z.ZodType): Shape {
-  // The model writes what the schema takes in; what transforms make of it is ours.
+  // The model writes the schema's input; the handler gets what its transforms make of it.
   const { $schema: _, ...schema } = z.toJSONSchema(type, { io: "input", unrepresentable: "any" });
   return {
     schema,
@@ -35,21 +34,21 @@ const AJV: Options = {
   logger: false,
 };
 
-// Most workers never see a JSON schema from outside; what reads them is loaded with the first.
+// Loaded with the first JSON schema from a sender: most workers never see one.
 const require = createRequire(import.meta.url);
 const ajvFor = (draft: string) =>
   /draft-0[467]/.test(draft)
     ? new (require("ajv") as typeof import("ajv")).Ajv(AJV)
     : new (require("ajv/dist/2020.js") as typeof import("ajv/dist/2020.js")).Ajv2020(AJV);
 
-/** Throws `invalid_input` when the schema is none, or none that a stranger should be able to send. */
+/** Throws `invalid_input` when it is not a JSON schema, or one that a sender must not send. */
 export function foreignShape(foreign: JsonSchema): Shape {
-  refuseStrange(foreign, 0);
+  refuseDangerous(foreign, 0);
   if (Buffer.byteLength(JSON.stringify(foreign)) > MAX_SCHEMA_BYTES)
     throw bad(`is longer than ${MAX_SCHEMA_BYTES} bytes`);
   const { $schema: draft, $id: _, ...schema } = foreign;
   const ajv = ajvFor(String(draft));
-  // Makes what all schemas are checked with: on a busy machine it takes long, which is no fault of this one.
+  // Compiles ajv's own schema first, outside the time limit: on a busy machine that takes long.
   ajv.validateSchema({});
   const validate = compile(() => ajv.compile(schema));
   return {
@@ -69,21 +68,21 @@ function compile<T>(work: () => T): T {
     return inTime(work);
   } catch (thrown) {
     if (thrown instanceof KamadoError) throw thrown;
-    throw bad(`is no JSON schema: ${thrown instanceof Error ? thrown.message : String(thrown)}`, thrown);
+    throw bad(`is not a JSON schema: ${thrown instanceof Error ? thrown.message : String(thrown)}`, thrown);
   }
 }
 
-function refuseStrange(value: unknown, depth: number): void {
+function refuseDangerous(value: unknown, depth: number): void {
   if (depth > MAX_SCHEMA_DEPTH) throw bad(`is nested deeper than ${MAX_SCHEMA_DEPTH}`);
   if (typeof value !== "object" || value === null) return;
   for (const [key, inner] of Object.entries(value)) {
     if (/^\$(ref|dynamicRef|recursiveRef)$/.test(key) && typeof inner === "string" && !inner.startsWith("#"))
       throw bad("refers to another document; only references that begin with # are followed");
-    refuseStrange(inner, depth + 1);
+    refuseDangerous(inner, depth + 1);
   }
 }
 
-/** A stranger's `pattern` may take for ever on the wrong text; a script's time limit ends even that. */
+/** A sender's `pattern` may take for ever on certain texts; only the time limit of a script can end it. */
 function inTime<T>(work: () => T): T {
   try {
     return runInNewContext("work()", { work }, { timeout: CHECK_MS }) as T;

@@ -1,19 +1,68 @@
-// Which network addresses may be reached. Pure: an address in, a ruling out. The registry behind the tables is IANA's
-// "special-purpose addresses" for IPv4 and IPv6, and what cloud providers serve their metadata on.
+// Which addresses may be reached: the rules for a URL and for the network addresses behind its name. Pure. Names are judged
+// when they are resolved (connect.ts), so that the address that was judged is the one that is connected to.
+//
+// The tables follow IANA's "special-purpose addresses" for IPv4 and IPv6, plus the addresses at which cloud providers
+// serve their metadata.
 import { BlockList, isIP } from "node:net";
+import { KamadoError } from "../errors.ts";
+
+/** Throws `unsupported_address` unless the address is an http(s) URL. */
+export function parseUrl(url: string | URL): URL {
+  const parsed = URL.canParse(String(url)) ? new URL(url) : null;
+  if (parsed && /^https?:$/.test(parsed.protocol)) return parsed;
+  throw new KamadoError("unsupported_address", "The address is not an https:// URL.");
+}
+
+/** Throws `address_refused` unless `url` may be requested. `known`: the destinations file lists it. */
+export function checkUrl(url: URL, { known, allowPrivate }: { known: boolean; allowPrivate: boolean }): void {
+  if (url.username !== "" || url.password !== "")
+    throw refused(
+      url.hostname,
+      "an address must not hold credentials; put them into the destination's headers",
+    );
+  if (url.protocol !== "https:" && !known)
+    throw refused(url.hostname, "plain http is only allowed for addresses in the destinations file");
+  checkHost(url.hostname, allowPrivate);
+}
+
+/** Throws `address_refused` when `hostname` is a network address that must not be reached. A name passes. */
+export function checkHost(hostname: string, allowPrivate: boolean): void {
+  const literal = hostname.replace(/^\[|\]$/g, "");
+  if (isIP(literal) === 0) return;
+  const ruling = ruleOn(literal);
+  if (!isReachable(ruling, allowPrivate)) throw refused(hostname, `it is a ${ruling} address`);
+}
+
+export type Resolved = { address: string; family: number };
+
+/** Those of a name's addresses that may be reached. Throws `address_refused` when there are none. */
+export function reachable(
+  hostname: string,
+  resolved: readonly Resolved[],
+  allowPrivate: boolean,
+): Resolved[] {
+  const allowed = resolved.filter(({ address }) => isReachable(ruleOn(address), allowPrivate));
+  if (allowed.length > 0) return allowed;
+  const rulings: Ruling[] = resolved.map(({ address }) => ruleOn(address));
+  throw refused(hostname, `the name resolves to a ${rulings[0] ?? "missing"} address`);
+}
+
+function refused(hostname: string, rule: string): KamadoError {
+  return new KamadoError("address_refused", `${hostname}: ${rule}.`, { detail: { host: hostname, rule } });
+}
 
 export type Ruling =
   | "public"
-  /** At home: reachable for destinations with `allowPrivate`. */
+  /** In the home network or on this machine: only for destinations with `allowPrivate`. */
   | "private"
-  /** Never reachable, whatever is allowed. */
+  // The rest must never be reached.
   | "link-local"
   | "metadata"
   | "reserved";
 
 type Family = "ipv4" | "ipv6";
 
-// 100.64/10 is also Tailscale's; 198.18/15 is what some Mac proxies answer every name with.
+// Tailscale uses 100.64/10 as well; some proxies on a Mac answer every name with 198.18/15.
 const PRIVATE = list(
   ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "100.64.0.0/10", "198.18.0.0/15"],
   ["::1/128", "fc00::/7"],
@@ -42,7 +91,7 @@ const UNICAST_V6 = list([], ["2000::/3"]);
 const MAPPED = list([], ["::ffff:0:0/96"]);
 const NAT64 = list([], ["64:ff9b::/96"]);
 
-/** The ruling on a literal address. What is no address at all is `reserved`. */
+/** The ruling on a network address. Anything else is `reserved`. */
 export function ruleOn(address: string): Ruling {
   const plain = address.replace(/%.*$/, "");
   const version = isIP(plain);
@@ -50,7 +99,7 @@ export function ruleOn(address: string): Ruling {
   return version === 6 ? ruleOnV6(plain) : "reserved";
 }
 
-/** Whether an address may be connected to. `allowPrivate` opens the home network, never link-local or metadata. */
+/** Whether an address may be reached. `allowPrivate` opens the home network, never link-local or metadata addresses. */
 export function isReachable(ruling: Ruling, allowPrivate: boolean): boolean {
   return ruling === "public" || (ruling === "private" && allowPrivate);
 }
@@ -59,7 +108,7 @@ const ruleOnV4 = (address: string): Ruling => named(address, "ipv4") ?? "public"
 
 function ruleOnV6(address: string): Ruling {
   if (MAPPED.check(address, "ipv6")) return ruleOnV4(embeddedV4(address));
-  // A network without IPv4 reaches all of it through this prefix, but nothing private stands behind it legitimately.
+  // A network without IPv4 reaches public IPv4 addresses through this prefix; a private one behind it is an attack.
   if (NAT64.check(address, "ipv6")) return ruleOnV4(embeddedV4(address)) === "public" ? "public" : "reserved";
   return named(address, "ipv6") ?? (UNICAST_V6.check(address, "ipv6") ? "public" : "reserved");
 }
@@ -71,7 +120,7 @@ function named(address: string, family: Family): Ruling | null {
   return RESERVED.check(address, family) ? "reserved" : null;
 }
 
-/** The IPv4 address in the last 32 bits of an IPv6 one. The URL parser writes those as two groups, whatever was typed. */
+/** The IPv4 address in the last 32 bits of an IPv6 address. The URL parser always writes those bits as two groups. */
 function embeddedV4(address: string): string {
   const canonical = new URL(`http://[${address}]/`).hostname.slice(1, -1);
   const groups = canonical.replace(/^.*::/, "0:0:").split(":").slice(-2);

@@ -1,9 +1,10 @@
-// An answer as callers see it, read in the bounds they set.
-
+// An answer to an outbound request: read within the bounds that the caller sets, and what its status means.
 import { promisify } from "node:util";
 import { brotliDecompress, unzip, zstdDecompress } from "node:zlib";
 import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
+import { readStart, readWhole } from "../http/bounded-body.ts";
+import { parseRetryAfter } from "../http/retry-after.ts";
 
 export type Answer = {
   status: number;
@@ -14,84 +15,35 @@ export type Answer = {
   url: string;
 };
 
-export type Reading = { maxBytes: number; part: "whole" | "start" };
+/** Of a redirect's body, which nobody reads. */
+const MAX_REDIRECT_BYTES = 16 * 1024;
+/** How long to wait for the rest of an answer when only its status matters. */
+const START_MS = 1_000;
 
-// A redirect's body is for people whose browser does not follow it.
-const REDIRECT_BODY = 16 * 1024;
-
-/** Reads a response. Throws `input_too_large` where the whole of it is asked for. */
+/** Reads a response. Throws `input_too_large` when the whole body is wanted and longer than `maxBytes`. */
 export async function readAnswer(
   { statusCode: status, headers: raw, body }: Dispatcher.ResponseData,
-  url: URL,
-  { maxBytes, part }: Reading,
+  { href: url }: URL,
+  { maxBytes, part }: { maxBytes: number; part: "whole" | "start" },
 ): Promise<Answer> {
   const headers = Object.fromEntries(
     Object.entries(raw).map(([name, value]) => [name, [value ?? ""].flat().join(", ")]),
   );
-  const redirects = redirectOf({ status, headers, url: url.href }) !== null;
-  const bytes =
-    redirects || part === "start"
-      ? await readStart(body, redirects ? Math.min(maxBytes, REDIRECT_BODY) : maxBytes)
-      : await readWhole(body, headers["content-length"], maxBytes);
-  return { status, headers, bytes, url: url.href };
+  const read = () => {
+    if (redirectOf({ status, headers, url }))
+      return readStart(body, Math.min(maxBytes, MAX_REDIRECT_BYTES), START_MS);
+    if (part === "start") return readStart(body, maxBytes, START_MS);
+    const announced = headers["content-length"];
+    return readWhole(body, { maxBytes, announced, tooLarge: () => tooLarge(maxBytes) });
+  };
+  return { status, headers, bytes: await read(), url };
 }
 
-/** Where an answer redirects to; null when it does not, or to nothing that is an address. */
+/** Where an answer redirects to; null when it does not redirect, or not to a valid address. */
 export function redirectOf({ status, headers, url }: Pick<Answer, "status" | "headers" | "url">): URL | null {
   const { location } = headers;
   if (![301, 302, 303, 307, 308].includes(status) || location === undefined) return null;
   return URL.canParse(location, url) ? new URL(location, url) : null;
-}
-
-// Reading an answer in bounds: bytes are counted as they come, and what is compressed unasked is unpacked in the same bound.
-type Body = Dispatcher.ResponseData["body"];
-
-/** The whole body. Throws `input_too_large` once it is known to be longer than `maxBytes`. */
-export async function readWhole(
-  body: Body,
-  announced: string | undefined,
-  maxBytes: number,
-): Promise<Uint8Array> {
-  if (Number(announced) > maxBytes) {
-    hangUp(body);
-    throw tooLarge(maxBytes);
-  }
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    // Leaving the loop destroys the stream, and with it the connection.
-    if (length > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, length);
-}
-
-/** How long the rest of an answer may take once its status is known and all that matters. */
-const GRACE_MS = 1_000;
-
-/** The first `maxBytes` of a body, or what of it came in a short while. Never throws. */
-export async function readStart(body: Body, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  const timer = setTimeout(() => hangUp(body), GRACE_MS);
-  try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length >= maxBytes) break;
-    }
-  } catch {
-    // The status stands, whatever became of the rest.
-  } finally {
-    clearTimeout(timer);
-  }
-  return Buffer.concat(chunks, length).subarray(0, maxBytes);
-}
-
-function hangUp(body: Body): void {
-  body.on("error", () => {});
-  body.destroy();
 }
 
 const UNPACK: Record<string, (bytes: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>> = {
@@ -103,8 +55,8 @@ const UNPACK: Record<string, (bytes: Uint8Array, options: { maxOutputLength: num
 };
 
 /**
- * Undoes a content-encoding. We ask for none, but objects that were stored compressed come so anyway. Throws
- * `input_too_large` past `maxBytes` and `fetch_rejected` for what cannot be unpacked.
+ * Undoes a content-encoding. We ask for none, but an object that was stored compressed comes compressed anyway. Throws
+ * `input_too_large` past `maxBytes`, and `fetch_rejected` for what cannot be unpacked.
  */
 export async function unpack(
   bytes: Uint8Array,
@@ -123,11 +75,24 @@ export async function unpack(
     return await undo(bytes, { maxOutputLength: maxBytes });
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(maxBytes);
-    throw new KamadoError("fetch_rejected", `The answer is no valid ${name}.`, { cause: thrown });
+    throw new KamadoError("fetch_rejected", `The answer is not valid ${name}.`, { cause: thrown });
   }
 }
 
 const tooLarge = (maxBytes: number) =>
-  new KamadoError("input_too_large", `The answer is longer than ${maxBytes} bytes.`, {
-    detail: { maxBytes },
-  });
+  new KamadoError("input_too_large", `The answer is longer than ${maxBytes} bytes.`);
+
+/** Throws unless the status is 2xx: `fetch_failed` when it may pass by itself, else `fetch_rejected`. */
+export function throwForStatus({ status, headers, url }: Answer, now: number): void {
+  if (status >= 200 && status < 300) return;
+  const { hostname } = new URL(url);
+  const retryAfterMs = parseRetryAfter(headers["retry-after"], now);
+  throw new KamadoError(
+    isPassing(status) ? "fetch_failed" : "fetch_rejected",
+    `${hostname} answered ${status}.`,
+    { detail: { host: hostname, httpStatus: status, retryAfterMs } },
+  );
+}
+
+/** Whether an error status means "not now" rather than "no". */
+export const isPassing = (status: number): boolean => status >= 500 || [408, 425, 429].includes(status);

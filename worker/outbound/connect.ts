@@ -1,11 +1,11 @@
-// The one place where sockets to the outside are opened. A name is resolved once and only addresses that passed the
-// rules are handed to the socket: a name that answers differently the next time (DNS rebinding) gains nothing.
+// The only place that opens sockets to addresses somebody else chose. It resolves a name once, and the socket gets only the
+// addresses that passed the rules: a name that resolves differently the next time (DNS rebinding) gains nothing.
 import { lookup as systemLookup } from "node:dns/promises";
 import type { LookupFunction } from "node:net";
 import { Agent, buildConnector } from "../http/undici.ts";
-import { checkHost, type Resolved, reachable } from "./refusals.ts";
+import { checkHost, type Resolved, reachable } from "./addresses.ts";
 
-/** All addresses of a name, as the system resolves it. */
+/** All addresses of a name. */
 export type Resolve = (hostname: string) => Promise<readonly Resolved[]>;
 
 export const systemResolve: Resolve = (hostname) => systemLookup(hostname, { all: true });
@@ -13,8 +13,8 @@ export const systemResolve: Resolve = (hostname) => systemLookup(hostname, { all
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
- * Connections for one rule. Those that may reach the home network and those that may not are kept in two agents: an open
- * connection is used again by origin alone, and must not carry a request that the rule would have refused.
+ * Connections under one rule. An agent reuses an open connection for every request to the same origin, so connections that
+ * may reach the home network need an agent of their own.
  */
 export function createAgent(resolve: Resolve, allowPrivate: boolean): Agent {
   const connect = buildConnector({

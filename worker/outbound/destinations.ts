@@ -1,16 +1,15 @@
-// The destinations the owner knows: the file KAMADO_DESTINATIONS_FILE names, checked and frozen, and which of its entries
-// an address belongs to. What is not in it may still be written to, over https, unsigned and outside the home network.
+// The destinations that the owner lists in the file KAMADO_DESTINATIONS_FILE names: its schema, how it is read, and which entry an
+// address belongs to. A result may also go to an address that is not listed, but only over https, unsigned, and not into the
+// home network.
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
-import { FileSecret } from "../config/file-secret.ts";
-import { type Secret, secret } from "../config/secret.ts";
-import { KamadoError } from "../errors.ts";
-import { describeIssues } from "../job/envelope.ts";
+import { FileSecret, type Secret, secret } from "../config/secret.ts";
+import { describeIssues, KamadoError } from "../errors.ts";
 
 export type KnownDestination = Readonly<{
   match: string;
-  /** What deliveries are signed with: the current secret first, then the ones being rotated out. */
+  /** Deliveries are signed with all of them: the current secret first, then those that are being replaced. */
   secrets: readonly Secret[];
   headers: Readonly<Record<string, Secret>>;
   allowPrivate: boolean;
@@ -19,7 +18,81 @@ export type KnownDestination = Readonly<{
 }>;
 export type Destinations = readonly KnownDestination[];
 
-/** Reads the file; without one there are none. Throws `config_invalid`, which names the file and the field. */
+// The Standard Webhooks form: 24 to 64 random bytes in base64.
+export const SigningSecret = z.string().refine((text) => {
+  const bytes = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1];
+  const length = bytes === undefined ? 0 : Buffer.from(bytes, "base64").length;
+  return length >= 24 && length <= 64;
+}, "expected whsec_ and 24 to 64 bytes in base64");
+
+const InFile = z.strictObject({
+  file: z.string().min(1).describe("A path, relative to the folder of this file."),
+});
+
+const Match = z.string().refine((text) => {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  return (
+    url !== null &&
+    /^https?:$/.test(url.protocol) &&
+    url.username === "" &&
+    url.search === "" &&
+    url.hash === ""
+  );
+}, "expected https://host/path without credentials and query");
+
+// The HTTP client sets these headers; a value from the file would break the connection or lead it elsewhere.
+const OWNED =
+  /^(host|connection|content-length|transfer-encoding|keep-alive|upgrade|expect|te|trailer|accept-encoding)$/i;
+const HeaderName = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "expected a header's name")
+  .refine((name) => !OWNED.test(name), "this header is set by the HTTP client");
+const HeaderValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "expected one line");
+
+const Entry = z
+  .strictObject({
+    match: Match.describe("An address; everything at or below it belongs to this entry."),
+    secret: SigningSecret.optional().describe("Callbacks are signed with it."),
+    secretFile: z.string().min(1).optional().describe("A file that holds the secret."),
+    previousSecrets: z
+      .array(z.union([SigningSecret, InFile]))
+      .max(5)
+      .default([])
+      .describe("Callbacks are signed with these too, while a secret is being replaced."),
+    headers: z
+      .record(HeaderName, z.union([HeaderValue, InFile]))
+      .default({})
+      .describe("Sent with every request."),
+    allowPrivate: z.boolean().default(false).describe("The address may be in the home network."),
+    maxPerSecond: z
+      .number()
+      .positive()
+      .max(10_000)
+      .optional()
+      .describe("Deliveries per second; unlimited by default."),
+    maxConcurrent: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .optional()
+      .describe("Deliveries at the same time; 8 by default."),
+  })
+  .refine(({ secret, secretFile }) => secret === undefined || secretFile === undefined, {
+    message: "give either secret or secretFile",
+    path: ["secretFile"],
+  });
+export type FileEntry = z.output<typeof Entry>;
+
+export const DestinationsFile = z
+  .array(Entry)
+  .refine(
+    (entries) =>
+      new Set(entries.map(({ match }) => (URL.canParse(match) ? new URL(match).href : match))).size ===
+      entries.length,
+    "two entries have the same match",
+  );
+
+/** Reads the file; without a file there are no destinations. Throws `config_invalid`, which names the file and the field. */
 export function loadDestinations(path: string | undefined): Destinations {
   if (path === undefined) return [];
   const fail = (problem: string) =>
@@ -31,7 +104,7 @@ export function loadDestinations(path: string | undefined): Destinations {
 }
 
 type Fail = (problem: string) => KamadoError;
-/** A value that stands in the file itself or in one of its own; `field` is for the message. */
+/** Reads a value that the file holds itself or names a file for. `field` is for the message. */
 type Read = (value: string | { file: string }, field: string, schema?: z.ZodType<string>) => Secret;
 
 const NotEmpty = z.string().min(1);
@@ -83,14 +156,14 @@ function parse(text: string, fail: Fail): unknown {
   }
 }
 
-/** The entry an address belongs to: the one with the longest match. */
+/** The entry that an address belongs to: the one with the longest match. */
 export function destinationFor(destinations: Destinations, url: URL | string): KnownDestination | undefined {
   return destinations
     .filter(({ match }) => isUnder(match, url))
     .toSorted((a, b) => b.match.length - a.match.length)[0];
 }
 
-/** Whether `url` has the origin of `base` and stands at or below its path, also after a server has unescaped the path. */
+/** Whether `url` has the origin of `base` and is at or below its path, even after a server unescapes the path. */
 export function isUnder(base: string | URL, url: string | URL): boolean {
   if (!URL.canParse(String(base)) || !URL.canParse(String(url))) return false;
   const [{ origin, pathname: prefix }, { origin: asked, pathname: path }] = [new URL(base), new URL(url)];
@@ -98,71 +171,8 @@ export function isUnder(base: string | URL, url: string | URL): boolean {
   return path === prefix || `${path}/`.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`);
 }
 
-/** The URL parser resolves `..` but leaves `..%2f` alone; a server behind it may not. */
+/** The URL parser resolves `..` but not `..%2f`; the server that gets it may. */
 function climbs(path: string): boolean {
   const unescaped = path.replaceAll(/%(25)*2e/gi, ".").replaceAll(/%(25)*(2f|5c)/gi, "/");
   return unescaped.split("/").some((segment) => /^\.\.?(;|$)/.test(segment));
 }
-
-// What may stand in the destinations file. Reading it and its secret files is destinations.ts.
-// The Standard Webhooks form: 24 to 64 random bytes in base64.
-export const SigningSecret = z.string().refine((text) => {
-  const bytes = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1];
-  const length = bytes === undefined ? 0 : Buffer.from(bytes, "base64").length;
-  return length >= 24 && length <= 64;
-}, "expected whsec_ and 24 to 64 bytes in base64");
-
-const InFile = z.strictObject({ file: z.string().min(1).describe("A path, from the folder of this file.") });
-
-const Match = z.string().refine((text) => {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  return (
-    url !== null &&
-    /^https?:$/.test(url.protocol) &&
-    url.username === "" &&
-    url.search === "" &&
-    url.hash === ""
-  );
-}, "expected https://host/path without credentials and query");
-
-// These belong to the connection; a value from a file would break it or lead it elsewhere.
-const OWNED =
-  /^(host|connection|content-length|transfer-encoding|keep-alive|upgrade|expect|te|trailer|accept-encoding)$/i;
-const HeaderName = z
-  .string()
-  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "expected a header's name")
-  .refine((name) => !OWNED.test(name), "this header belongs to the connection");
-const HeaderValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "expected one line");
-
-const Entry = z
-  .strictObject({
-    match: Match.describe("An address; everything at or below it belongs to this entry."),
-    secret: SigningSecret.optional().describe("Callbacks are signed with it."),
-    secretFile: z.string().min(1).optional().describe("The same, in a file of its own."),
-    previousSecrets: z
-      .array(z.union([SigningSecret, InFile]))
-      .max(5)
-      .default([])
-      .describe("Signed with too, while a secret rotates."),
-    headers: z
-      .record(HeaderName, z.union([HeaderValue, InFile]))
-      .default({})
-      .describe("Sent with every request."),
-    allowPrivate: z.boolean().default(false).describe("It may stand in the home network."),
-    maxPerSecond: z.number().positive().max(10_000).optional().describe("Deliveries; unlimited by default."),
-    maxConcurrent: z.int().min(1).max(1_000).optional().describe("Deliveries at a time; 8 by default."),
-  })
-  .refine(({ secret, secretFile }) => secret === undefined || secretFile === undefined, {
-    message: "give either secret or secretFile",
-    path: ["secretFile"],
-  });
-export type FileEntry = z.output<typeof Entry>;
-
-export const DestinationsFile = z
-  .array(Entry)
-  .refine(
-    (entries) =>
-      new Set(entries.map(({ match }) => (URL.canParse(match) ? new URL(match).href : match))).size ===
-      entries.length,
-    "two entries have the same match",
-  );

@@ -1,62 +1,121 @@
-// The safe way out: every request to an address that somebody else chose goes through here. It owns what may be reached,
-// how long it may take, how much may come back and where a redirect may lead; what an answer means is its callers' matter.
+// The safe HTTP client: every request to an address that somebody else chose goes through here. It decides which addresses may
+// be reached, how long a request may take, how much may come back and where a redirect may lead. What an answer means is up to
+// its callers.
+import { unlessAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
-import type { Answer } from "./answer.ts";
-import { unpack } from "./answer.ts";
-import { type Resolve, systemResolve } from "./connect.ts";
-import type { Destinations } from "./destinations.ts";
-import { Exchange, MAX_BYTES, type Send } from "./exchange.ts";
-import { fetchFailure, throwForStatus } from "./failures.ts";
-import { parseUrl } from "./refusals.ts";
+import { checkUrl, parseUrl } from "./addresses.ts";
+import { type Answer, readAnswer, redirectOf, throwForStatus, unpack } from "./answer.ts";
+import { createAgent, type Resolve, systemResolve } from "./connect.ts";
+import { type Destinations, destinationFor, type KnownDestination } from "./destinations.ts";
 
-export type { Send } from "./exchange.ts";
+export type Send = {
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  url: string;
+  headers?: Record<string, string>;
+  body?: string | Uint8Array;
+  /** A longer answer is `input_too_large`. [10 MiB] */
+  maxBytes?: number;
+  /** For the whole exchange, from the first connection to the last byte, redirects included. [30 s] */
+  timeoutMs?: number;
+  /** Follow up to three redirects of a GET. Otherwise a redirect is an answer like any other. [false] */
+  followRedirects?: boolean;
+  /** `start`: only the status matters. The body is what arrives soon, up to `maxBytes`, and never an error. [whole] */
+  answer?: "whole" | "start";
+  signal?: AbortSignal;
+};
 
 export type Get = Pick<Send, "headers" | "maxBytes" | "timeoutMs" | "signal">;
 
 export interface Outbound {
   /**
-   * Sends a request and resolves with whatever status came back. Throws `unsupported_address`, `address_refused`,
-   * `fetch_failed` (network, time), `fetch_rejected` (too many redirects), `input_too_large`; when `signal` fires, its reason.
+   * Sends a request and resolves with the answer, whatever its status. Throws `unsupported_address`, `address_refused`,
+   * `fetch_failed` (network, time), `fetch_rejected` (too many redirects) and `input_too_large`. When `signal` fires, it
+   * throws the signal's reason.
    */
   send(request: Send): Promise<Answer>;
-  /** GET with redirects followed. Throws also `fetch_rejected` for 3xx and 4xx, `fetch_failed` for 408, 425, 429 and 5xx. */
+  /** GET with redirects followed. Also throws `fetch_rejected` for 3xx and 4xx, and `fetch_failed` for 408, 425, 429 and 5xx. */
   getBytes(
     url: string,
     options?: Get,
   ): Promise<{ bytes: Uint8Array; contentType: string | null; url: string }>;
-  /** The same for JSON; what is no JSON is `fetch_rejected`. */
+  /** The same for JSON. An answer that is not JSON is `fetch_rejected`. */
   getJson(url: string, options?: Get): Promise<unknown>;
-  /** Lets requests that are under way come to their end. May be called twice. */
+  /** Lets the requests under way finish. May be called twice. */
   close(): Promise<void>;
 }
 
 export type OutboundOptions = { destinations?: Destinations; resolve?: Resolve; now?: () => number };
 
 const TIMEOUT_MS = 30_000;
+const MAX_BYTES = 10 * 1024 * 1024;
+const MAX_REDIRECTS = 3;
 
 export function createOutbound(options: OutboundOptions = {}): Outbound {
   const { destinations = [], resolve = systemResolve, now = Date.now } = options;
-  const exchange = new Exchange(destinations, resolve);
+  const agents = { public: createAgent(resolve, false), private: createAgent(resolve, true) };
   const underway = new Set<Promise<unknown>>();
   let closed: Promise<unknown> | undefined;
 
-  async function send(asked: Send): Promise<Answer> {
-    if (closed) throw new KamadoError("fetch_failed", "The worker is stopping; nothing is sent any more.");
-    const answering = sendWithin(asked);
+  async function send(request: Send): Promise<Answer> {
+    if (closed) throw new KamadoError("fetch_failed", "The worker is stopping; it sends nothing any more.");
+    const answering = sendWithin(request);
     underway.add(answering);
     return answering.finally(() => underway.delete(answering));
   }
 
-  async function sendWithin(asked: Send): Promise<Answer> {
-    const deadline = AbortSignal.timeout(asked.timeoutMs ?? TIMEOUT_MS);
-    const signal = asked.signal ? AbortSignal.any([asked.signal, deadline]) : deadline;
-    const first = parseUrl(asked.url);
+  async function sendWithin(request: Send): Promise<Answer> {
+    const deadline = AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS);
+    const signal = request.signal ? AbortSignal.any([request.signal, deadline]) : deadline;
+    const url = parseUrl(request.url);
     try {
-      return await exchange.follow(asked, first, signal);
+      return await follow(request, url, signal);
     } catch (thrown) {
-      asked.signal?.throwIfAborted();
-      throw fetchFailure(thrown, first.hostname, deadline.aborted);
+      request.signal?.throwIfAborted();
+      throw fetchFailure(thrown, url.hostname, deadline.aborted);
     }
+  }
+
+  /** Each redirect is checked like a new address, and gets only what is meant for its origin. */
+  async function follow(request: Send, first: URL, signal: AbortSignal): Promise<Answer> {
+    const redirects = request.followRedirects && request.method === "GET" ? MAX_REDIRECTS : 0;
+    const isFirstKnown = destinationFor(destinations, first) !== undefined;
+    for (let url = first, left = redirects; ; left--) {
+      // The caller's headers are meant for the origin that it named.
+      const isElsewhere = url.origin !== first.origin;
+      // An unknown server must not redirect us into the home network, nor to a destination with the owner's credentials.
+      const known = isElsewhere && !isFirstKnown ? undefined : destinationFor(destinations, url);
+      const answer = await sendOnce(isElsewhere ? { ...request, headers: {} } : request, url, known, signal);
+      const next = redirects > 0 ? redirectOf(answer) : null;
+      if (!next) return answer;
+      if (left === 0)
+        throw new KamadoError("fetch_rejected", `${first.hostname}: more than ${MAX_REDIRECTS} redirects.`);
+      url = parseUrl(next);
+    }
+  }
+
+  /** One request to one address; `known` is what the destinations file says about it. */
+  async function sendOnce(
+    request: Send,
+    url: URL,
+    known: KnownDestination | undefined,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const allowPrivate = known?.allowPrivate ?? false;
+    checkUrl(url, { known: known !== undefined, allowPrivate });
+    const responding = (allowPrivate ? agents.private : agents.public).request({
+      origin: url.origin,
+      path: url.pathname + url.search,
+      method: request.method,
+      headers: headersFor(request.headers ?? {}, known),
+      body: request.body ?? null,
+      signal,
+    });
+    // undici looks at the signal only once it is connected.
+    const response = await unlessAborted(responding, signal);
+    return readAnswer(response, url, {
+      maxBytes: request.maxBytes ?? MAX_BYTES,
+      part: request.answer ?? "whole",
+    });
   }
 
   async function getBytes(url: string, get: Get = {}) {
@@ -72,21 +131,64 @@ export function createOutbound(options: OutboundOptions = {}): Outbound {
   }
 
   async function close(): Promise<void> {
-    // Destroyed rather than closed: a connection nobody waits for any more must not hold up the stop.
-    closed ??= Promise.allSettled(underway).then(() => exchange.destroy());
+    // Destroys the agents instead of closing them: an idle connection must not hold up the stop.
+    closed ??= Promise.allSettled(underway).then(() =>
+      Promise.all([agents.public.destroy(), agents.private.destroy()]),
+    );
     await closed;
   }
 
   return { send, getBytes, getJson, close };
 }
 
+function headersFor(
+  given: Record<string, string>,
+  known: KnownDestination | undefined,
+): Record<string, string> {
+  const own = Object.entries(known?.headers ?? {}).map(([name, value]) => [name, value.reveal()]);
+  const lower = Object.entries(given).map(([name, value]) => [name.toLowerCase(), value]);
+  return { "user-agent": "kamado", "accept-encoding": "identity", ...Object.fromEntries([...own, ...lower]) };
+}
+
 function parseJson({ bytes, url }: { bytes: Uint8Array; url: string }): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    throw new KamadoError(
-      "fetch_rejected",
-      `${new URL(url).hostname} answered ${bytes.length} bytes that are no JSON.`,
-    );
+    const { hostname } = new URL(url);
+    throw new KamadoError("fetch_rejected", `${hostname} answered ${bytes.length} bytes that are not JSON.`);
   }
+}
+
+const REASONS: Record<string, string> = {
+  ENOTFOUND: "the name does not resolve",
+  EAI_AGAIN: "the name does not resolve just now",
+  ECONNREFUSED: "the connection was refused",
+  ECONNRESET: "the connection was reset",
+  EHOSTUNREACH: "there is no route to the host",
+  ENETUNREACH: "there is no route to the network",
+  UND_ERR_SOCKET: "the connection was closed in the middle",
+  UND_ERR_CONNECT_TIMEOUT: "the connection took too long",
+  UND_ERR_HEADERS_TIMEOUT: "the answer took too long",
+  UND_ERR_BODY_TIMEOUT: "the answer took too long",
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "the answer was cut short",
+};
+
+/** Our own errors as they are, everything else as `fetch_failed`. It names only the host: a webhook's path may hold a secret. */
+function fetchFailure(thrown: unknown, host: string, timedOut: boolean): KamadoError {
+  const own = ownError(thrown);
+  if (own) return own;
+  const { code, name } = (thrown ?? {}) as { code?: unknown; name?: unknown };
+  const networkCode = String(code ?? name ?? "unknown");
+  const reason = REASONS[networkCode] ?? `the request failed (${networkCode})`;
+  return new KamadoError("fetch_failed", `${host}: ${timedOut ? "the answer took too long" : reason}.`, {
+    cause: thrown,
+    detail: { host, networkCode },
+  });
+}
+
+/** An address that is refused while connecting comes back wrapped in other errors. */
+function ownError(thrown: unknown): KamadoError | null {
+  for (let error = thrown, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++)
+    if (error instanceof KamadoError) return error;
+  return null;
 }

@@ -1,19 +1,20 @@
-// The delivery log: every try of every delivery, kept in the bucket beside the results and never in them. Each object has
-// one writer: the tries with a job's message in hand stand in one, those of each outbox message in one of their own.
+// The delivery log: every try of every delivery. It is in the bucket, under deliveries/ and not under results/, because a job
+// may have any id, also one that equals a log's key. Each object has one writer at a time: one for the tries that a job's own
+// worker made, and one for each destination's tries from the outbox.
 import { z } from "zod";
 import { toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 
 const Attempt = z.object({
   at: z.string(),
-  /** Which destination; its label alone is no name, for it leaves out what may be a token. */
+  /** The destination. Its label is not unique, because it leaves out what may be a token. */
   key: z.string(),
   to: z.string(),
-  /** What was carried: a failure that was told is no success that was told. */
+  /** The status that was sent. An earlier `failed` delivery does not count as delivering `succeeded`. */
   result: z.string(),
   attempt: z.int(),
-  /** `held back`: the destination was left alone, nothing was sent. */
+  /** `held back`: nothing was sent, because the receiver is down or asked for a pause. */
   outcome: z.enum(["delivered", "failed", "refused", "held back"]),
   status: z.int().optional(),
   error: z.string().optional(),
@@ -22,39 +23,35 @@ const Attempt = z.object({
   worker: z.string(),
 });
 export type Attempt = z.output<typeof Attempt>;
-const Kept = z.object({ job: z.string(), attempts: z.array(Attempt) });
+const Stored = z.object({ job: z.string(), attempts: z.array(Attempt) });
 
-/** An object's latest; a delivery makes ten tries in a round. */
+/** An object keeps its latest tries; one round of a delivery makes ten. */
 const KEPT = 200;
 const LIMIT = 4 * 1024 * 1024;
-/** The log is worth waiting for, but not for long: nothing depends on it that would be lost. */
+/** A delivery waits only so long for the log, because it can go on without it. */
 const PATIENCE_MS = 5_000;
 
 export type DeliveryLog = {
-  /** Adds tries made with the job's message in hand. False when they could not be written. */
-  addInHand(job: string, attempts: readonly Attempt[]): Promise<boolean>;
-  /** Adds a try made from the outbox. */
+  /** Adds the tries that were made before the job's message was deleted. False when they could not be written. */
+  addDirect(job: string, attempts: readonly Attempt[]): Promise<boolean>;
+  /** Adds a try that was made from the outbox. False when it could not be written. */
   add(job: string, attempt: Attempt): Promise<boolean>;
-  /** Every try of one destination, wherever it was made, in order. Null when the bucket does not say. */
+  /** Every try of one destination, in order. Null when the bucket cannot be read. */
   of(job: string, key: string): Promise<Attempt[] | null>;
-  /** Every try of a job. Throws what the bucket throws. */
+  /** Every try of a job, in order. Throws what the bucket throws. */
   all(job: string): Promise<Attempt[]>;
 };
 
-export function createDeliveryLog(options: {
-  blobs: Blobs;
-  bucket: string;
-  log: Pick<Log, "warn">;
-}): DeliveryLog {
-  const { blobs, bucket, log } = options;
-  // Not under results/: a job may be called anything, also what a log beside its neighbour's result would be.
-  const inHand = (job: string) => `deliveries/${job}.json`;
-  const own = (job: string, key: string) => `deliveries/${job}/${key}.json`;
+export function createDeliveryLog(options: { bucket: Bucket; log: Pick<Log, "warn"> }): DeliveryLog {
+  const { bucket, log } = options;
+  const directKey = (job: string) => `deliveries/${job}.json`;
+  const outboxPrefix = (job: string) => `deliveries/${job}/`;
+  const outboxKey = (job: string, key: string) => `${outboxPrefix(job)}${key}.json`;
   const patience = () => ({ signal: AbortSignal.timeout(PATIENCE_MS) });
 
   async function read(key: string): Promise<Attempt[]> {
     try {
-      const { bytes } = await blobs.get({ bucket, key }, { maxBytes: LIMIT, ...patience() });
+      const { bytes } = await bucket.get(key, { maxBytes: LIMIT, ...patience() });
       return parse(new TextDecoder().decode(bytes));
     } catch (thrown) {
       if (toKamadoError(thrown, "storage_unavailable").code === "object_not_found") return [];
@@ -66,39 +63,36 @@ export function createDeliveryLog(options: {
     try {
       const kept = [...(await read(key)), ...attempts].slice(-KEPT);
       const body = JSON.stringify({ job, attempts: kept });
-      await blobs.put({ bucket, key }, body, { contentType: "application/json", ...patience() });
+      await bucket.put(key, body, { contentType: "application/json", ...patience() });
       return true;
     } catch (thrown) {
-      const error = toKamadoError(thrown, "storage_unavailable");
-      log.warn(
-        { job, stage: "deliver", error: error.code },
-        `the delivery log cannot be written: ${error.message}`,
-      );
+      const { code, message } = toKamadoError(thrown, "storage_unavailable");
+      log.warn({ job, stage: "deliver", error: code }, `the delivery log cannot be written: ${message}`);
       return false;
     }
   }
 
   return {
-    addInHand: (job, attempts) => append(job, inHand(job), attempts),
-    add: (job, attempt) => append(job, own(job, attempt.key), [attempt]),
+    addDirect: (job, attempts) => append(job, directKey(job), attempts),
+    add: (job, attempt) => append(job, outboxKey(job, attempt.key), [attempt]),
     of: (job, key) =>
-      Promise.all([read(inHand(job)), read(own(job, key))]).then(
+      Promise.all([read(directKey(job)), read(outboxKey(job, key))]).then(
         (both) => inOrder(both.flat().filter((attempt) => attempt.key === key)),
         () => null,
       ),
     async all(job) {
-      const owns = (await blobs.list(bucket, own(job, "").replace(/\.json$/, ""))).map(({ key }) => key);
-      return inOrder((await Promise.all([inHand(job), ...owns].map(read))).flat());
+      const fromOutbox = (await bucket.list(outboxPrefix(job))).map(({ key }) => key);
+      return inOrder((await Promise.all([directKey(job), ...fromOutbox].map(read))).flat());
     },
   };
 }
 
 const inOrder = (attempts: readonly Attempt[]) => attempts.toSorted((a, b) => a.at.localeCompare(b.at));
 
-// What cannot be read is no reason to hold a delivery back.
+// A log that cannot be parsed must not stop a delivery.
 function parse(text: string): Attempt[] {
   try {
-    return Kept.parse(JSON.parse(text)).attempts;
+    return Stored.parse(JSON.parse(text)).attempts;
   } catch {
     return [];
   }

@@ -1,11 +1,13 @@
-// One delivery in the outbox: the result, where it goes, and what is known of its tries. What travels is the message of
-// the deliveries queue; what is too long for one lies in the bucket, and the message says where.
+// A delivery record: one result for one destination, and what is known of its tries. It is the body of a message in the queue
+// of the outbox. A result that is too long for a message is stored under outbox/ in the bucket, and the message has its address.
 import { z } from "zod";
-import { destinationKey } from "../deliver/deliver.ts";
-import { KamadoError } from "../errors.ts";
-import { Destination, describeIssues, type Job, JobId } from "../job/envelope.ts";
+import { destinationKey, labelOf } from "../deliver/deliver.ts";
+import { describeIssues, KamadoError } from "../errors.ts";
+import { Destination, type Job, JobId } from "../job/envelope.ts";
 import { Result } from "../job/result.ts";
-import { type Blobs, formatAddress, type ObjectAddress, parseAddress } from "../storage/bucket.ts";
+import type { Undeliverable } from "../queue/dead-letter.ts";
+import { addressOf, type Bucket, parseAddress } from "../storage/bucket.ts";
+import type { Attempt } from "./delivery-log.ts";
 
 const Moment = z.iso.datetime();
 
@@ -14,31 +16,31 @@ const DeliveryRecord = z.object({
   destination: Destination,
   /** Already cut to what a delivery carries. */
   result: Result,
-  /** Only where the delivery needs it: a REST call is formed of input and output. */
+  /** Only for a REST call, which is formed from input and output. */
   input: z.unknown().optional(),
-  since: Moment.describe("When this round of tries began; three days later it ends."),
-  tries: z.int().min(0).describe("Made in this round before it came here."),
-  notBefore: Moment.describe("The first try from here."),
+  since: Moment.describe("When this round of tries began; it ends three days later."),
+  tries: z.int().min(0).describe("Made in this round before the record was written."),
+  notBefore: Moment.describe("When the next try is due."),
   failure: z
     .object({ at: Moment, code: z.string(), message: z.string() })
     .optional()
-    .describe("Why it is here."),
+    .describe("The error of the last try."),
 });
 export type DeliveryRecord = z.output<typeof DeliveryRecord>;
 
 const Message = DeliveryRecord.partial({ result: true }).extend({
   type: z.literal("kamado.delivery"),
   version: z.literal(1),
-  carried: z.string().optional().describe("s3:// address of result and input, when they are too long."),
-  status: z.string().optional().describe("The result's, when it is carried."),
+  carried: z.string().optional().describe("The s3:// address of result and input, when they are too long."),
+  status: z.string().optional().describe("The result's status, when the result is in the bucket."),
 });
 const Carried = DeliveryRecord.pick({ result: true, input: true });
 
-/** Bytes. A queue takes 1 MiB; a dead letter needs room for its reason beside the same body. */
+/** Bytes. A queue takes 1 MiB, and a dead letter needs room for its attributes beside the same body. */
 const BODY_LIMIT = 960 * 1024;
 const CARRIED_LIMIT = 64 * 1024 * 1024;
 
-export function packRecord(
+export function newRecord(
   job: Job,
   destination: Destination,
   result: Result,
@@ -57,40 +59,30 @@ export function packRecord(
 
 export const iso = (at: number): string => new Date(at).toISOString();
 
-/** The record as a message body, what is too long put into the bucket first. */
-export async function writeRecord(record: DeliveryRecord, blobs: Blobs, bucket: string): Promise<string> {
-  const mark = { type: "kamado.delivery", version: 1 } as const;
-  const body = JSON.stringify({ ...mark, ...record });
+/** The record as a message body. Writes to the bucket first what is too long for one. */
+export async function writeRecord(record: DeliveryRecord, bucket: Bucket): Promise<string> {
+  const header = { type: "kamado.delivery", version: 1 } as const;
+  const body = JSON.stringify({ ...header, ...record });
   if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
   const { result, input, ...rest } = record;
-  // A job that failed and is sent back may succeed while its failure is still on its way.
+  // With the status: a job that is sent back may succeed while the delivery of its failure is still waiting.
   const name = `${destinationKey(record.destination)}-${result.status}`;
-  const address = { bucket, key: `outbox/${record.job.id}/${name}.json` };
-  await blobs.put(address, JSON.stringify({ result, input }), { contentType: "application/json" });
-  return JSON.stringify({ ...mark, ...rest, carried: formatAddress(address), status: result.status });
+  const key = `outbox/${record.job.id}/${name}.json`;
+  await bucket.put(key, JSON.stringify({ result, input }), { contentType: "application/json" });
+  return JSON.stringify({ ...header, ...rest, carried: addressOf(bucket, key), status: result.status });
 }
 
-/** Throws `invalid_envelope` for what is no record, and what reading the bucket throws. */
-export async function readDeliveryRecord(
-  body: string,
-  blobs: Blobs,
-  bucket: string,
-): Promise<DeliveryRecord> {
+/** Throws `invalid_envelope` for a body that is no record, and what the bucket throws. */
+export async function readDeliveryRecord(body: string, bucket: Bucket): Promise<DeliveryRecord> {
   const { carried, type: _, version: __, status: ___, ...fields } = parse(Message, body);
   if (carried === undefined) return parse(DeliveryRecord, JSON.stringify(fields));
-  const address = within(bucket, carried);
-  if (!address) throw new KamadoError("invalid_envelope", "carried: the address is not one of the outbox.");
-  const { bytes } = await blobs.get(address, { maxBytes: CARRIED_LIMIT });
+  const key = keyOf(bucket, carried);
+  if (key === null) throw new KamadoError("invalid_envelope", "carried: the address is not below outbox/.");
+  const { bytes } = await bucket.get(key, { maxBytes: CARRIED_LIMIT });
   return { ...fields, ...parse(Carried, new TextDecoder().decode(bytes)) };
 }
 
-/** Removes what lies in the bucket for a message that nobody needs any more. Throws what the bucket throws. */
-export async function discardCarried(body: string, blobs: Blobs, bucket: string): Promise<void> {
-  const address = within(bucket, peekRecord(body)?.carried);
-  if (address) await blobs.remove([address]);
-}
-
-/** What can be read of a record without the bucket, for showing it; null when it is none. */
+/** What a record says without the bucket; null when the body is no record. */
 export function peekRecord(body: string): z.output<typeof Message> | null {
   try {
     return parse(Message, body);
@@ -99,19 +91,46 @@ export function peekRecord(body: string): z.output<typeof Message> | null {
   }
 }
 
+/** Removes what is stored in the bucket for a message that is no longer needed. Throws what the bucket throws. */
+export async function discardCarried(body: string, bucket: Bucket): Promise<void> {
+  const key = keyOf(bucket, peekRecord(body)?.carried);
+  if (key !== null) await bucket.remove([key]);
+}
+
 /**
- * The same for a new round of three days that begins now; a record, or its message. Never before the last round: on a
- * machine whose clock is behind, that round's tries would belong to this one too.
+ * The record, or its message, with a new round of three days. The round begins now, but not before the last one: if this
+ * machine's clock is behind, the last round's tries would otherwise count for the new one.
  */
-export function renewRecord<P extends Pick<DeliveryRecord, "since">>(record: P, now: number) {
+export function renewRecord<R extends Pick<DeliveryRecord, "since">>(record: R, now: number) {
   const since = iso(Math.max(now, Date.parse(record.since)));
   return { ...record, since, notBefore: since, tries: 0 };
 }
 
-// A message that leads elsewhere was not written by us.
-function within(bucket: string, carried = ""): ObjectAddress | null {
+/** The delivery as a dead letter; `tries` are those that the delivery log knows. */
+export async function asDeadLetter(
+  record: DeliveryRecord,
+  tries: readonly Attempt[],
+  bucket: Bucket,
+  now: number,
+): Promise<Undeliverable> {
+  // The body is a new round that begins after the last try, so sending it back unchanged starts a new delivery.
+  const body = await writeRecord(renewRecord(record, now + 1), bucket);
+  return {
+    body,
+    group: null,
+    attributes: { "first-at": record.since, receives: record.tries, receipt: record.result.receipt },
+    history: tries.slice(-10).map(summaryOf),
+    about: { job: record.job.id, to: labelOf(record.destination) },
+  };
+}
+
+const summaryOf = ({ at, outcome, status, error }: Attempt) =>
+  [at, outcome, error, status].filter((word) => word !== undefined).join(" ");
+
+// A message with any other address was not written by us.
+function keyOf({ name }: Bucket, carried = ""): string | null {
   const address = parseAddress(carried);
-  return address?.bucket === bucket && address.key.startsWith("outbox/") ? address : null;
+  return address?.bucket === name && address.key.startsWith("outbox/") ? address.key : null;
 }
 
 function parse<T>(schema: z.ZodType<T>, text: string): T {

@@ -1,121 +1,83 @@
-// Puts the parts of delivering together: the stage in a job's way, the outbox behind it, and where both put aside what
-// nobody takes.
-
+// Wires the outbox: the delivery of a fresh result, the consumer that tries failed deliveries again, and the dead letters.
 import type { Clock } from "../async/clock.ts";
-import { Acks } from "../consumer/acks.ts";
 import { Consumer } from "../consumer/consumer.ts";
-import { Heartbeat } from "../consumer/heartbeat.ts";
 import type { Deliver } from "../deliver/deliver.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { Log } from "../logging/log.ts";
 import { createDeadLetters, type DeadLetters } from "../queue/dead-letter.ts";
 import type { Queue } from "../queue/queue.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
 import { createDeliverAll, type DeliverAll } from "./deliver-result.ts";
-import { createDeliveryLog, type DeliveryLog } from "./delivery-log.ts";
+import { createDeliveryLog } from "./delivery-log.ts";
 import { DisabledDestinations } from "./disabled-destinations.ts";
-import { createOutbox, noOutbox } from "./outbox.ts";
-import { createRetryDelivery } from "./redeliver.ts";
-import { createTryDelivery, type TryDelivery } from "./try-delivery.ts";
+import { createRedeliver, type RedeliverOptions } from "./redeliver.ts";
+import { createTryDelivery } from "./try-delivery.ts";
 
 export type DeliveriesOptions = {
   deliver: Deliver;
   queues: { dead: Queue; deliveries: Queue | undefined; deadDeliveries: Queue };
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   /** Where a result goes when its job names no destination. */
   fallback: readonly Destination[];
   results: Pick<Results, "address">;
   jobEvents: JobEvents;
   worker: string;
   pollSeconds: number;
-  /** Of a job's message; a delivery's is never longer than it needs. */
+  /** Of a job's message. A delivery's may be shorter. */
   visibilitySeconds?: number;
-  /** Before each try, the first included; undefined: the usual schedule. */
+  /** The delays before each try, the first included; undefined: the usual schedule. */
   delaysMs?: readonly number[] | undefined;
   clock: Clock;
   log: Log;
 };
 
-/** `stage` works the outbox; without a queue for it there is none, and failed deliveries keep their job's message. */
 export type Deliveries = {
   deliverAll: DeliverAll;
+  /** Of jobs. */
   deadLetters: DeadLetters;
+  /** Undefined when there is no queue for the outbox; a delivery that fails then keeps its job's message. */
   outboxConsumer: Consumer | undefined;
 };
 
 export function openDeliveries(options: DeliveriesOptions): Deliveries {
-  const { queues, blobs, bucket, worker, clock, log } = options;
-  const put = (messages: Queue) =>
-    createDeadLetters({
-      messages,
-      deliveries: queues.deadDeliveries,
-      blobs,
-      bucket,
-      worker,
-      clock,
-      log: (entry, text) => log.warn({ ...entry }, text),
-    });
-  const deadLetters = put(queues.dead);
-  const deliveryLog = createDeliveryLog({ blobs, bucket, log });
-  const marks = new DisabledDestinations({ blobs, bucket, clock });
-  const tryDelivery = createTryDelivery({ ...options, marks });
-  const queue = queues.deliveries;
-  const outbox = queue ? createOutbox({ queue, blobs, bucket, clock }) : noOutbox;
+  const { queues, bucket, worker, clock, log } = options;
+  const shared = {
+    ...options,
+    tryDelivery: createTryDelivery({
+      ...options,
+      disabledDestinations: new DisabledDestinations({ bucket, clock }),
+    }),
+    deliveryLog: createDeliveryLog({ bucket, log }),
+    deadLetters: createDeadLetters({ queue: queues.deadDeliveries, worker, clock, log }),
+  };
+  const outbox = queues.deliveries;
   return {
-    deadLetters,
-    deliverAll: createDeliverAll({ ...options, tryDelivery, outbox, deadLetters, deliveryLog }),
-    outboxConsumer:
-      queue &&
-      createOutboxStation({
-        ...options,
-        queue,
-        tryDelivery,
-        deliveryLog,
-        deadLetters: put(queues.deadDeliveries),
-      }),
+    deadLetters: createDeadLetters({ queue: queues.dead, worker, clock, log }),
+    deliverAll: createDeliverAll({ ...shared, outbox }),
+    outboxConsumer: outbox && createOutboxConsumer(outbox, shared),
   };
 }
 
-// The outbox at work: its own consumer with its own leases, beside the one of the jobs and apart from the engine.
-export type OutboxStationOptions = {
-  queue: Queue;
-  tryDelivery: TryDelivery;
-  deliveryLog: DeliveryLog;
-  deadLetters: DeadLetters;
-  blobs: Blobs;
-  bucket: string;
-  pollSeconds: number;
-  visibilitySeconds?: number;
-  delaysMs?: readonly number[] | undefined;
-  jobEvents: JobEvents;
-  clock: Clock;
-  log: Log;
-};
-
-/** Twice what one receiver gets at a time, so that one that hangs does not hold up the others. */
+/** Twice the number of deliveries that one receiver gets at a time, so that one that hangs does not block the others. */
 const CAPACITY = { slots: 16, prefetch: 0 };
-/** A try ends within 20 s; then its entry and its message are written. Where jobs come back sooner, so do deliveries. */
+/** A try ends within 20 s; then its log entry and its message are written. */
 const LONGEST_VISIBILITY_SECONDS = 60;
 
-export function createOutboxStation(options: OutboxStationOptions): Consumer {
-  const { queue, pollSeconds, clock, log } = options;
+/** Independent of the jobs' consumer and of the engine. */
+function createOutboxConsumer(
+  queue: Queue,
+  options: DeliveriesOptions & Omit<RedeliverOptions, "acks">,
+): Consumer {
+  const { pollSeconds, clock, log } = options;
   const visibilitySeconds = Math.min(LONGEST_VISIBILITY_SECONDS, options.visibilitySeconds ?? Infinity);
-  const leases = new Heartbeat({ queue, visibilitySeconds, clock, log });
-  const acks = new Acks({ queue, leases, clock, log });
   return new Consumer({
     queue,
-    leases,
-    acks,
     concurrency: CAPACITY,
     visibilitySeconds,
     pollSeconds,
-    work: createRetryDelivery({ ...options, acks }),
-    priorityOf: () => 0,
-    isReady: () => true,
-    ready: async () => {},
+    work: createRedeliver(options),
     clock,
     log,
   });

@@ -1,39 +1,42 @@
-// The life of one outbox message: a try when it is due, then gone, put off, or put aside. It is never sent anew: one
-// message from the first failure to the last try, hidden in between, so that no crash can lose or double it. When the next
-// try is due stands in the delivery log; without the log it would come a little early, under the same idempotency key.
-
+// Tries a delivery from the outbox again. A delivery is one message from its first failure to its last try. It is hidden between
+// tries and never sent anew, so that a crash can neither lose nor duplicate it. The delivery log says when the next try is due.
+// Without the log a try may come a little early, with the same idempotency key.
 import { backoffMs } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
-import type { Acks } from "../consumer/acks.ts";
+import type { Ending } from "../consumer/acks.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { destinationKey } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Message } from "../queue/queue.ts";
-import type { Ending } from "../runner/settle.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Bucket } from "../storage/bucket.ts";
 import type { Attempt, DeliveryLog } from "./delivery-log.ts";
-import { type DeliveryRecord, discardCarried, peekRecord, readDeliveryRecord } from "./delivery-record.ts";
-import { triesByReceipts } from "./schedule.ts";
+import {
+  asDeadLetter,
+  type DeliveryRecord,
+  discardCarried,
+  peekRecord,
+  readDeliveryRecord,
+} from "./delivery-record.ts";
+import { triesByReceives } from "./schedule.ts";
 import type { TryDelivery } from "./try-delivery.ts";
 
-export type RetryDeliveryOptions = {
+export type RedeliverOptions = {
   tryDelivery: TryDelivery;
   deliveryLog: DeliveryLog;
   deadLetters: DeadLetters;
-  acks: Acks;
-  blobs: Blobs;
-  bucket: string;
+  bucket: Bucket;
   jobEvents: JobEvents;
-  /** The schedule, when it is another than the usual one. */
+  /** Undefined: the usual schedule. */
   delaysMs?: readonly number[] | undefined;
   clock: Clock;
 };
 
-/** What to do with a delivery that was received: pure. */
+/** What to do with a delivery that was received. */
 export type Step = { is: "drop" } | { is: "wait"; ms: number } | { is: "try"; tries: number };
 
+/** Pure. */
 export function stepOf(
   record: DeliveryRecord,
   past: readonly Attempt[] | null,
@@ -42,47 +45,47 @@ export function stepOf(
   delaysMs?: readonly number[],
 ): Step {
   const here = (past ?? []).filter(({ at, result }) => at >= record.since && result === record.result.status);
-  // A second message of the same delivery, or this one when its deletion failed.
+  // This message was received again because its deletion failed, or it is a second one of the same delivery.
   if (here.some(({ outcome }) => outcome === "delivered" || outcome === "refused")) return { is: "drop" };
   const due = Math.max(Date.parse(record.notBefore), Date.parse(here.at(-1)?.nextAt ?? record.notBefore));
   if (due > now) return { is: "wait", ms: due - now };
   const made = here.filter(({ outcome }) => outcome !== "held back").length;
   if (past) return { is: "try", tries: Math.max(record.tries, made) };
-  // Without a log, receipts stand in for tries; some were none, and then the schedule goes on a little faster.
+  // Without a log receives are counted instead of tries. Some receives made no try, so the schedule is a little faster.
   const round = { since: Date.parse(record.since), now, ...(delaysMs && { delaysMs }) };
-  return { is: "try", tries: triesByReceipts(record.tries, receiveCount - 1, round) };
+  return { is: "try", tries: triesByReceives(record.tries, receiveCount - 1, round) };
 }
 
-/** Whether the receiver has this result, of whichever round. */
+/** Whether the receiver has this result, from this round or an earlier one. */
 const wasDelivered = (past: readonly Attempt[] | null, status: string | undefined) =>
   (past ?? []).some(({ outcome, result }) => outcome === "delivered" && result === status);
 
-/** Never throws: whatever happens, the message is deleted, hidden, or left to come again. */
-export function createRetryDelivery(options: RetryDeliveryOptions) {
-  const { tryDelivery, deliveryLog, deadLetters, acks, blobs, bucket, jobEvents, delaysMs, clock } = options;
+/** The function never throws: in any case the message is deleted, hidden, or left to be received again. */
+export function createRedeliver(options: RedeliverOptions) {
+  const { tryDelivery, deliveryLog, deadLetters, bucket, jobEvents, delaysMs, clock } = options;
 
-  // Nobody asks for it again, for the log says that it was delivered; an object that stays costs room and nothing else.
-  const discard = (body: string) => discardCarried(body, blobs, bucket).catch(() => {});
+  // The log says that the delivery is done, so nobody reads the object again; one that stays only takes up space.
+  const discard = (body: string) => discardCarried(body, bucket).catch(() => {});
 
-  /** The record, and what the log says of it; no record when what it carried was removed, delivered. */
-  async function unpack(body: string): Promise<{ record: DeliveryRecord | null; past: Attempt[] | null }> {
-    const note = peekRecord(body);
-    const past = note && (await deliveryLog.of(note.job.id, destinationKey(note.destination)));
-    const record = await readDeliveryRecord(body, blobs, bucket).catch((thrown) => {
-      if (wasDelivered(past, note?.status) && isGone(thrown)) return null;
+  /** The record and its logged tries. No record when it was delivered and its object in the bucket is removed. */
+  async function read(body: string): Promise<{ record: DeliveryRecord | null; past: Attempt[] | null }> {
+    const known = peekRecord(body);
+    const past = known && (await deliveryLog.of(known.job.id, destinationKey(known.destination)));
+    const record = await readDeliveryRecord(body, bucket).catch((thrown) => {
+      if (wasDelivered(past, known?.status) && isGone(thrown)) return null;
       if (past || !isGone(thrown)) throw thrown;
       throw new KamadoError("storage_unavailable", "The delivery log cannot be read.", { cause: thrown });
     });
     return { record, past };
   }
 
-  async function visit(lease: Lease, cut: AbortSignal): Promise<Ending> {
+  async function redeliver(lease: Lease, cut: AbortSignal): Promise<Ending> {
     const { message } = lease;
-    const { record, past } = await unpack(message.body);
+    const { record, past } = await read(message.body);
     if (!record) return "delete";
     const step = stepOf(record, past, message, clock.wall(), delaysMs);
     if (step.is === "drop") {
-      // One that was put aside instead is still needed there.
+      // A dead letter still needs the object in the bucket.
       if (wasDelivered(past, record.result.status)) await discard(message.body);
       return "delete";
     }
@@ -91,42 +94,38 @@ export function createRetryDelivery(options: RetryDeliveryOptions) {
       isOurs: () => lease.confirm(),
       signal: AbortSignal.any([lease.signal, cut]),
     });
-    // What another worker may hold by now is not ours to put aside; that it was tried is true all the same.
+    // If another worker has the delivery by now, only the try is logged; a dead letter is that worker's to write.
     const isOurs = await lease.confirm();
-    if (isOurs && tried.is === "refused")
-      await deadLetters.delivery({ ...record, tries: tried.attempt.attempt }, tried.error, [
-        ...(past ?? []),
-        tried.attempt,
-      ]);
+    if (isOurs && tried.is === "refused") {
+      const dead = { ...record, tries: tried.attempt.attempt };
+      const tries = [...(past ?? []), tried.attempt];
+      await deadLetters.send(await asDeadLetter(dead, tries, bucket, clock.wall()), tried.error);
+    }
     const isWritten = await deliveryLog.add(record.job.id, tried.attempt);
     if (!isOurs) return "leave";
     if (tried.is === "delivered" && isWritten) await discard(message.body);
     if (tried.is !== "later") return "delete";
-    // Where the log cannot be written the count of tries would stand still, and the waits with it.
-    const floor = isWritten ? 0 : backoffMs(message.receiveCount, { baseMs: 5_000, maxMs: 3_600_000 });
-    return after(Math.max(tried.at - clock.wall(), floor));
+    // If the log cannot be written, the next try does not know of this one, so the wait would not grow.
+    const atLeast = isWritten ? 0 : backoffMs(message.receiveCount, { baseMs: 5_000, maxMs: 3_600_000 });
+    return after(Math.max(tried.at - clock.wall(), atLeast));
   }
 
-  async function carryOn(lease: Lease, cut: AbortSignal, thrown: unknown): Promise<Ending> {
+  async function recover(lease: Lease, cut: AbortSignal, thrown: unknown): Promise<Ending> {
     const error = toKamadoError(thrown, "delivery_failed");
     if (lease.signal.aborted || error.code === "lease_lost") return "leave";
     if (cut.aborted) return { releaseAfterSeconds: 0 };
-    jobEvents.tell("delivery_failed", { job: lease.message.id, error: error.code }, error.message);
+    jobEvents.emit({ stage: "delivery_failed", job: lease.message.id, error: error.code }, error.message);
     if (error.retry) return after(backoffMs(lease.message.receiveCount, { baseMs: 5_000, maxMs: 900_000 }));
     await deadLetters.message(lease.message, error);
     return "delete";
   }
 
-  return async (lease: Lease, cut: AbortSignal): Promise<boolean> => {
-    const ending = (await lease.confirm())
-      ? await visit(lease, cut)
-          .catch((thrown) => carryOn(lease, cut, thrown))
-          .catch((): Ending => after(60_000))
-      : "leave";
-    if (ending === "leave" || !(await lease.confirm())) lease.lose("left to the queue");
-    else if (ending === "delete") void acks.delete(lease);
-    else void acks.release(lease, ending.releaseAfterSeconds);
-    return ending === "delete";
+  return async (lease: Lease, cut: AbortSignal): Promise<Ending> => {
+    if (!(await lease.confirm())) return "leave";
+    const ending = await redeliver(lease, cut)
+      .catch((thrown) => recover(lease, cut, thrown))
+      .catch((): Ending => after(60_000));
+    return (await lease.confirm()) ? ending : "leave";
   };
 }
 

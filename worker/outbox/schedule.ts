@@ -1,10 +1,10 @@
-// When a delivery that failed is tried again: the schedule Standard Webhooks recommends. Pure.
+// When a failed delivery is tried again: the schedule that Standard Webhooks recommends. Pure.
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
-/** How long after one try the next one comes: the first at once, the tenth a day after the ninth. */
+/** The delay before each try: the first at once, the tenth a day after the ninth. */
 const USUAL_MS: readonly number[] = [
   0,
   5 * SECOND,
@@ -12,25 +12,25 @@ const USUAL_MS: readonly number[] = [
   30 * MINUTE,
   ...[2, 5, 10, 14, 20, 24].map((hours) => hours * HOUR),
 ];
-/** From the first try to the last, whatever the schedule or the receiver says. */
+/** The longest time from the first try to the last, whatever the schedule or the receiver says. */
 export const LONGEST_MS = 72 * HOUR;
-/** Added at most, as a part of the delay: receivers that come back must not meet everybody at once. */
+/** At most this share of a delay is added, so that a receiver that is up again does not get all deliveries at once. */
 const JITTER = 0.1;
 
 export type Tried = {
   /** When this round of tries began, epoch ms. */
   since: number;
-  /** Tries made in it. One that was held back, with nothing sent, is none. */
+  /** Tries made in it. A delivery that was held back, with nothing sent, is no try. */
   tries: number;
   now: number;
-  /** What the receiver, or the circuit, asked for. */
+  /** What the receiver asked for, or how long its circuit stays open. */
   retryAfterMs?: number | undefined;
   /** Another schedule than the usual one. */
   delaysMs?: readonly number[] | undefined;
   random?: () => number;
 };
 
-/** The moment of the next try, epoch ms; null when the delivery has had its time. */
+/** When the next try is due, epoch ms; null when there is none left. */
 export function nextTryAt({
   since,
   tries,
@@ -46,10 +46,10 @@ export function nextTryAt({
   return Math.min(end, now + Math.round(Math.max(delay, retryAfterMs) * spread));
 }
 
-/** How long a delivery that waits behind a receiver in trouble stays away, as a part of the time it has waited: it is seen often at first, and some fifty times in all. */
+/** The wait of a delivery that is held back, as a share of the time it has waited so far: short at first, about fifty waits in all. */
 const HELD = 0.1;
 
-/** When a delivery that was held back comes again. The schedule stands still meanwhile, and the last try is made at its end. */
+/** When a delivery that was held back is due. It uses up no tries, and its last try comes at the end of the three days. */
 export function heldUntil({
   since,
   now,
@@ -61,17 +61,17 @@ export function heldUntil({
   return Math.max(now, Math.min(since + LONGEST_MS, at));
 }
 
-/** How many tries were made where only the receipts are known: waits, stops and crashes are receipts too, so they never use the schedule up before its time is over. */
-export function triesByReceipts(
+/** An estimate of the tries when only the receives are known. Waits, stops and crashes are receives too, so receives alone never use up the schedule before its time is over. */
+export function triesByReceives(
   known: number,
-  receipts: number,
+  receives: number,
   { since, now, delaysMs = USUAL_MS }: Pick<Tried, "since" | "now" | "delaysMs">,
 ): number {
-  if (now >= since + LONGEST_MS) return known + receipts;
-  return Math.max(known, Math.min(known + receipts, delaysMs.length - 2));
+  if (now >= since + LONGEST_MS) return known + receives;
+  return Math.max(known, Math.min(known + receives, delaysMs.length - 2));
 }
 
-/** Whether this is the last try there will be: then it is made, whatever circuit and quiet say. */
+/** Whether this is the last try. It is made even if the circuit is open or the receiver asked for a pause. */
 export const isLastTry = ({
   since,
   tries,

@@ -1,5 +1,5 @@
-// One try of one delivery, wherever it is made: measured, judged, told. What follows from it belongs to its callers,
-// deliver-all.ts with the job's message in hand and retry-delivery.ts from the outbox.
+// One try of one delivery: it is sent, measured, judged and reported. What follows is up to the callers: deliver-result.ts for
+// a fresh result, redeliver.ts for a delivery from the outbox.
 import type { Clock } from "../async/clock.ts";
 import { type Deliver, destinationKey, labelOf } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
@@ -9,93 +9,90 @@ import { type DeliveryRecord, iso } from "./delivery-record.ts";
 import type { DisabledDestinations } from "./disabled-destinations.ts";
 import { heldUntil, isLastTry, nextTryAt } from "./schedule.ts";
 
-/** How a try ended. `later` has the moment of the next one. */
-export type Tried = { attempt: Attempt } & (
+/** How a try ended; `at` is when the next one is due. */
+export type Tried = { attempt: Attempt } & Verdict;
+type Verdict =
   | { is: "delivered" }
   | { is: "later"; at: number; error: KamadoError }
-  | { is: "refused"; error: KamadoError }
-);
+  | { is: "refused"; error: KamadoError };
 
-/** `tries`: made before this one in the same round; one that is held back is not made. Throws only when it is not ours any more, or the worker stops: then nothing is known. */
-export type TryDelivery = (record: DeliveryRecord, tries: number, right: Right) => Promise<Tried>;
-/** Whether what is delivered is still ours, and a signal for when it is not, or when the worker stops. */
-export type Right = { isOurs(): Promise<boolean>; signal: AbortSignal };
+/**
+ * `tries` were made before this one in the same round. Throws only when another worker has the delivery or this worker stops;
+ * then it is unknown whether the receiver has it.
+ */
+export type TryDelivery = (record: DeliveryRecord, tries: number, ownership: Ownership) => Promise<Tried>;
+
+/** Whether the delivery is still this worker's. The signal fires when it is not, or when the worker stops. */
+export type Ownership = { isOurs(): Promise<boolean>; signal: AbortSignal };
 
 export type TryDeliveryOptions = {
   deliver: Deliver;
-  marks: Pick<DisabledDestinations, "off" | "turnOff">;
+  disabledDestinations: Pick<DisabledDestinations, "off" | "turnOff">;
   jobEvents: JobEvents;
   worker: string;
-  /** The schedule, when it is another than the usual one. */
+  /** Undefined: the usual schedule. */
   delaysMs?: readonly number[] | undefined;
   clock: Clock;
 };
 
 export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
-  const { deliver, marks, jobEvents, worker, delaysMs, clock } = options;
+  const { deliver, disabledDestinations, jobEvents, worker, delaysMs, clock } = options;
 
-  async function hand(record: DeliveryRecord, insist: boolean, right: Right): Promise<void> {
+  async function send(record: DeliveryRecord, insist: boolean, ownership: Ownership): Promise<void> {
     const { destination, result, input } = record;
-    const mark = await marks.off(destination);
-    if (mark)
-      throw new KamadoError("destination_off", `${mark.to} was turned off at ${mark.at}: ${mark.reason}`, {
-        detail: { untried: true },
+    const off = await disabledDestinations.off(destination);
+    if (off)
+      throw new KamadoError("destination_off", `${off.to} was turned off at ${off.at}: ${off.reason}`, {
+        detail: { heldBack: true },
       });
     const job = { ...record.job, input, deliver: [destination], policy: {} };
-    await deliver({ job, result, input, destination, insist, ...right });
+    await deliver({ job, result, input, destination, insist, ...ownership });
   }
 
-  /** Only a receiver's own 410: one destination of many behind an origin is gone, for everybody. */
+  /** After a 410. It turns off this one destination, not its whole origin. */
   async function turnOff({ job, destination }: DeliveryRecord, error: KamadoError): Promise<void> {
-    await marks.turnOff(destination, error.message).catch((thrown) => {
+    await disabledDestinations.turnOff(destination, error.message).catch((thrown) => {
       const why = toKamadoError(thrown, "storage_unavailable").message;
-      jobEvents.tell(
-        "delivery_failed",
-        { job: job.id, to: labelOf(destination), error: "storage_unavailable" },
+      jobEvents.emit(
+        { stage: "delivery_failed", job: job.id, to: labelOf(destination), error: "storage_unavailable" },
         why,
       );
     });
   }
 
-  return async (record, tries, right) => {
+  return async (record, tries, ownership) => {
     const [began, since] = [clock.now(), Date.parse(record.since)];
     const at = clock.wall();
     const insist = isLastTry({ since, tries, now: at, delaysMs });
-    const error = await hand(record, insist, right).then(
+    const error = await send(record, insist, ownership).then(
       () => null,
       (thrown) => toKamadoError(thrown, "delivery_failed"),
     );
-    if (error) right.signal.throwIfAborted();
+    if (error) ownership.signal.throwIfAborted();
     if (error?.code === "lease_lost") throw error;
-    if (error?.detail?.status === 410) await turnOff(record, error);
-    const tried = judge(error, { since, tries: tries + 1, now: clock.wall(), delaysMs });
+    if (error?.detail?.httpStatus === 410) await turnOff(record, error);
+    const verdict = judge(error, { since, tries: tries + 1, now: clock.wall(), delaysMs });
     const attempt: Attempt = {
       at: iso(at),
       key: destinationKey(record.destination),
       to: labelOf(record.destination),
       result: record.result.status,
       attempt: tries + 1,
-      ...describe(error, tried),
+      ...describe(error, verdict),
       tookMs: Math.round(clock.now() - began),
       worker,
     };
-    tell(jobEvents, record, attempt, error);
-    return { ...tried, attempt };
+    report(jobEvents, record, attempt, verdict, error);
+    return { ...verdict, attempt };
   };
 }
 
-type Judged =
-  | { is: "delivered" }
-  | { is: "later"; at: number; error: KamadoError }
-  | { is: "refused"; error: KamadoError };
-
 type Round = { since: number; tries: number; now: number; delaysMs: readonly number[] | undefined };
 
-function judge(error: KamadoError | null, round: Round): Judged {
+function judge(error: KamadoError | null, round: Round): Verdict {
   if (!error) return { is: "delivered" };
   if (!error.retry) return { is: "refused", error };
-  const asked = error.detail?.retryAfterMs;
-  const asks = { ...round, retryAfterMs: typeof asked === "number" ? asked : 0 };
+  const asks = { ...round, retryAfterMs: error.detail?.retryAfterMs };
   const at = isHeldBack(error) ? heldUntil(asks) : nextTryAt(asks);
   if (at !== null) return { is: "later", at, error };
   const last = new KamadoError(
@@ -106,31 +103,36 @@ function judge(error: KamadoError | null, round: Round): Judged {
   return { is: "refused", error: last };
 }
 
-/** Nothing was sent: no try was made. */
-export const isHeldBack = ({ detail }: KamadoError) => detail?.untried === true;
+/** Nothing was sent, so it does not count as a try. */
+export const isHeldBack = ({ detail }: KamadoError) => detail?.heldBack === true;
 
 function describe(
   error: KamadoError | null,
-  tried: Judged,
+  verdict: Verdict,
 ): Pick<Attempt, "outcome" | "status" | "error" | "nextAt"> {
   if (!error) return { outcome: "delivered" };
-  const { status } = error.detail ?? {};
+  const status = error.detail?.httpStatus;
   return {
-    outcome: isHeldBack(error) ? "held back" : tried.is === "refused" ? "refused" : "failed",
-    ...(typeof status === "number" && { status }),
-    error: tried.is === "refused" ? tried.error.code : error.code,
-    ...(tried.is === "later" && { nextAt: iso(tried.at) }),
+    outcome: isHeldBack(error) ? "held back" : verdict.is === "refused" ? "refused" : "failed",
+    ...(status !== undefined && { status }),
+    error: verdict.is === "refused" ? verdict.error.code : error.code,
+    ...(verdict.is === "later" && { nextAt: iso(verdict.at) }),
   };
 }
 
-function tell(
+function report(
   jobEvents: JobEvents,
   { job, result }: DeliveryRecord,
-  attempt: Attempt,
+  { to, attempt, nextAt }: Attempt,
+  verdict: Verdict,
   error: KamadoError | null,
 ): void {
-  const about = { job: job.id, kind: job.kind, to: attempt.to, attempt: attempt.attempt };
-  const { error: code, nextAt } = attempt;
-  if (!error) jobEvents.tell("delivered", { ...about, status: result.status }, `delivered to ${about.to}`);
-  else jobEvents.tell("delivery_failed", { ...about, error: code, ...(nextAt && { nextAt }) }, error.message);
+  const about = { job: job.id, kind: job.kind, to, attempt };
+  if (verdict.is === "delivered")
+    jobEvents.emit({ stage: "delivered", ...about, status: result.status }, `delivered to ${to}`);
+  else
+    jobEvents.emit(
+      { stage: "delivery_failed", ...about, error: verdict.error.code, ...(nextAt && { nextAt }) },
+      error!.message,
+    );
 }

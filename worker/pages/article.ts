@@ -1,11 +1,10 @@
-// The article in a page, in bounds: how large and how intricate a page may be, and how long reading it may take.
-// Reading itself is read-page.ts, in a thread, because some pages are made to hang whoever reads them.
-
+// Finds the article in a page within limits: on the page's size and nesting, and on the time it takes. The work itself is in
+// read-page.ts. It runs in a thread, because some pages are made to keep their reader busy for ever.
 import { Semaphore } from "../async/semaphore.ts";
 import { inThread } from "../async/thread.ts";
 import { KamadoError } from "../errors.ts";
 import type { Pages } from "../job/handler.ts";
-import { bareText } from "./bare-text.ts";
+import { bareText } from "./plain-text.ts";
 
 export type Article = { title: string | null; text: string };
 export type PageLimits = { maxBytes?: number; maxTags?: number; maxDepth?: number; timeoutMs?: number };
@@ -19,7 +18,7 @@ export const PAGE_LIMITS = {
 const MAX_MEMORY_MB = 512;
 const AT_ONCE = 2;
 
-/** `article` throws `input_too_large`. A page that cannot be understood in time gives its bare text. */
+/** `article` throws `input_too_large`. Of a page that cannot be read in time, it returns the text between the tags. */
 export function createPages(limits: PageLimits = {}): Pages {
   const { maxBytes, maxTags, maxDepth, timeoutMs } = { ...PAGE_LIMITS, ...limits };
   const turns = new Semaphore(AT_ONCE);
@@ -42,11 +41,11 @@ const readPage = (html: string, timeoutMs: number) =>
 
 const bare = (html: string): Article => ({ title: null, text: bareText(html) });
 
-// Elements that often stand without an end; counting them would make every long list deep.
+// Elements that often have no end tag; to count them would make every long list look deep.
 const OPEN_ENDED =
   /^(area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|p|li|dt|dd|tr|td|th|option)$/i;
 
-/** Read off the tags alone, without a tree: a rough depth is enough to tell a page from a trap. */
+/** Counts tags without parsing: a rough depth is enough to tell an ordinary page from a trap. */
 function isIntricate(html: string, maxTags: number, maxDepth: number): boolean {
   let tags = 0;
   let depth = 0;

@@ -1,4 +1,4 @@
-// The thread that reads one page and ends. See article.ts for why it is a thread.
+// The thread in which article.ts reads one page.
 import { parentPort, workerData } from "node:worker_threads";
 import { readPage } from "./read-page.ts";
 

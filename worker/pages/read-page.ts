@@ -1,13 +1,13 @@
-// A page as a document, and the article found in it. Nothing of the page is run and nothing is fetched for it.
-// Unbounded: article.ts says what may come here and for how long.
+// Parses a page and finds the article in it. Runs no script and fetches nothing. Has no limits of its own: article.ts decides
+// which pages come here and how long they may take.
 import { Readability } from "@mozilla/readability";
 import { parseHTML } from "linkedom";
 import type { Article } from "./article.ts";
-import { textOf } from "./layout.ts";
+import { textOf } from "./plain-text.ts";
 
 export function readPage(html: string): Article {
   const document = parse(html);
-  // Readability takes the document apart, so what it may not find is read before.
+  // Readability takes the document apart, so what is needed if it finds nothing is read before.
   const title = oneLine(document.querySelector("title")?.textContent);
   const body = textOf(document.body);
   const found = new Readability<Node>(document, { serializer: (node) => node }).parse();
@@ -15,7 +15,7 @@ export function readPage(html: string): Article {
   return { title: oneLine(found?.title) ?? title, text: text || body };
 }
 
-// linkedom takes the first element for the root, whatever it is.
+// linkedom takes the first element as the root, whichever it is.
 function parse(html: string): Document {
   const whole = /<html[\s>]/i.test(html) ? html : `<!doctype html><html><body>${html}</body></html>`;
   return parseHTML(whole).document;

@@ -1,38 +1,39 @@
-// The queue as the worker sees it: a handful of calls with SQS's own meaning. Adapters: sqs.ts, and a fake in test/.
+// The port to a queue: a few calls that mean what they mean in SQS. Adapters: sqs.ts, and a fake in test/fakes.
 
 export type Message = {
-  /** Stable over redeliveries, and kept by what was put aside and sent back. */
+  /** Stays the same when the message is received again, and when it is redriven from a dead-letter queue. */
   id: string;
-  /** Where it was received. */
+  /** The address of the queue it was received from. */
   queue: string;
   body: string;
-  /** The handle of this one receipt; a later receipt has another. */
+  /** SQS's receipt handle: each receive of a message has another. */
   receipt: string;
   /** When it was sent, epoch ms; null where the queue does not say. */
   sentAt: number | null;
   /** How often it has been received, this time included; 1 where the queue does not say. */
   receiveCount: number;
-  /** The message group of a FIFO queue; null in any other, whatever groups its senders name. */
+  /** The message group of a FIFO queue; null for any other queue, even if the sender named a group. */
   group: string | null;
 };
 
-/** Queues say in their name that they keep the order of a group. */
+/** SQS requires that the name of a FIFO queue ends so. */
 export const isFifo = ({ url }: { url: string }) => url.endsWith(".fifo");
 
-/** What became of one entry of a batch: `lost` means that the receipt is no longer ours, for good. */
+/** The result of one entry of a batch. `lost`: the receipt handle has expired, so another worker may have the message. */
 export type EntryResult = "ok" | "lost" | "failed";
 
 export interface Queue {
   readonly url: string;
-  /** Long poll. Resolves with 0 to `max` (1..10) messages. Throws `queue_unavailable` with `detail.health`. */
+  /** Long poll. Resolves with 0 to `max` (1..10) messages. Throws `queue_unavailable` with `detail.awsFailure`. */
   receive(options: { max: number; waitSeconds: number; visibilitySeconds: number }): Promise<Message[]>;
-  /** Hides each message for so many seconds from now; 0 gives it back at once. One result an entry, in order; never throws. */
+  /** Hides each message for so many seconds from now; with 0 it can be received again at once. One result for each entry, in order. Never throws. */
   extend(entries: readonly { receipt: string; seconds: number }[]): Promise<EntryResult[]>;
-  /** Deletes. One result an entry, in order; never throws. */
+  /** Deletes. One result for each entry, in order. Never throws. */
   remove(receipts: readonly string[]): Promise<EntryResult[]>;
   /**
-   * Sends one message and resolves with its id. Group and deduplication id count in a FIFO queue only: there messages without
-   * a group share one, and two with the same deduplication id are one. Throws `queue_unavailable`, or `body_too_large` past 1 MiB.
+   * Sends one message and resolves with its id. Group and deduplication id apply to a FIFO queue only: there messages without
+   * a group share one, and two messages with the same deduplication id are one. Throws `queue_unavailable`, or `body_too_large`
+   * above 1 MiB.
    */
   send(
     body: string,
@@ -45,32 +46,5 @@ export interface Queue {
   ): Promise<string>;
 }
 
-/** The attribute that says which id a message had before it was put aside. */
+/** The attribute with the id that a message had before it became a dead letter. */
 export const ID_ATTRIBUTE = "kamado-message";
-
-/** Why a queue cannot be reached; each is a health state of its own, because each is put right elsewhere. */
-export type QueueHealth = "ok" | "credentials" | "missing_queue" | "network" | "throttled" | "unknown";
-
-/** What to do about each. */
-export const QUEUE_HINTS = {
-  credentials:
-    "Check the AWS credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and that they may use the queue.",
-  missing_queue: "Check KAMADO_QUEUE_URL and AWS_REGION, or create the queue.",
-  network: "Check the network and AWS_ENDPOINT_URL; it is tried again by itself.",
-  throttled: "There are too many calls; it is tried again by itself, more slowly.",
-  unknown: "Check the network, the credentials and the queue's address.",
-} as const satisfies Record<Exclude<QueueHealth, "ok">, string>;
-
-/** The same for the outbox. */
-export const OUTBOX_HINTS = {
-  ...QUEUE_HINTS,
-  missing_queue:
-    "Check KAMADO_DELIVERIES_QUEUE_URL, or create the queue; until then a delivery that fails keeps its job's message.",
-} as const satisfies Record<Exclude<QueueHealth, "ok">, string>;
-
-/** A queue as people see it: its health, and what to do about it. */
-export const shownOf = (
-  url: string,
-  health: QueueHealth,
-  hints: Record<Exclude<QueueHealth, "ok">, string> = QUEUE_HINTS,
-) => ({ url, health, ...(health !== "ok" && { hint: hints[health] }) });

@@ -1,5 +1,5 @@
-// The queue over SQS: batches cut to SQS's limits, one result an entry, errors turned into health states.
-// How often to call, and what to do about a result, belongs to run/.
+// A queue over SQS: batches within SQS's limits, one result for each entry, errors as health states. How often to call, and
+// what follows from a result, is up to the callers.
 import { randomUUID } from "node:crypto";
 import {
   ChangeMessageVisibilityBatchCommand,
@@ -14,23 +14,24 @@ import { KamadoError } from "../errors.ts";
 import { JobId } from "../job/envelope.ts";
 import { type EntryResult, ID_ATTRIBUTE, isFifo, type Message, type Queue } from "./queue.ts";
 
-/** SQS takes this many entries in a batch call, and gives this many messages in one answer. */
+/** The most entries of a batch call, and the most messages of an answer. */
 export const BATCH_LIMIT = 10;
-/** Body and attributes together. */
+/** Bytes of body and attributes together. */
 export const BODY_LIMIT = 1024 * 1024;
+/** Seconds. */
 const MAX_VISIBILITY = 43_200;
-/** Of messages sent to a FIFO queue without one. */
+/** The group of messages that are sent to a FIFO queue without one. */
 const GROUP = "kamado";
 
 /**
- * How long a call may take, in ms. A renewal that hangs for half a minute would lose the lease it renews, so short
- * calls get little; a long poll gets its wait and `poll`.
+ * The longest duration of a call, in ms. It is short, because a renewal that hangs for half a minute would lose the lease that
+ * it renews. A long poll gets `poll` in addition to its wait.
  */
 export type SqsTimeouts = { call: number; poll: number };
 
 const TIMEOUTS: SqsTimeouts = { call: 8_000, poll: 8_000 };
 
-/** Of the visibility, so much that a call that hangs and its repetition leave time for another try. */
+/** So short that a call that hangs, and its retry, leave time in the visibility for one more call. */
 export const callTimeoutMs = (visibilitySeconds: number) =>
   Math.min(TIMEOUTS.call, Math.max(1_000, (visibilitySeconds * 1_000) / 6));
 
@@ -46,7 +47,7 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
         MaxNumberOfMessages: Math.min(Math.max(1, max), BATCH_LIMIT),
         WaitTimeSeconds: waitSeconds,
         VisibilityTimeout: visibilitySeconds,
-        // Asked for under both names: moto and other old servers know only the second.
+        // Under both names, because moto and other old servers know only the second.
         MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
         AttributeNames: ["All"],
         MessageAttributeNames: [ID_ATTRIBUTE],
@@ -84,7 +85,7 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
           Object.entries(attributes).map(([key, value]) => [key, { DataType: "String", StringValue: value }]),
         ),
         ...(delaySeconds !== undefined && { DelaySeconds: delaySeconds }),
-        // Said always: a queue that finds duplicates by content would drop the second of two equal dead letters.
+        // Always: a queue that detects duplicates by content would drop the second of two equal dead letters.
         ...(isFifo({ url }) && {
           MessageGroupId: group ?? GROUP,
           MessageDeduplicationId: deduplicationId ?? randomUUID(),
@@ -96,7 +97,7 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
   };
 }
 
-/** What was put aside and is sent back has a new MessageId; a job without an id of its own keeps the one it ran under. */
+/** A redriven message has a new MessageId. Its attribute has the former one, which a job without an id of its own keeps. */
 function idOf({ MessageId = "", MessageAttributes = {} }: SqsMessage): string {
   const { success, data } = JobId.safeParse(MessageAttributes[ID_ATTRIBUTE]?.StringValue);
   return success ? data : MessageId;
@@ -113,7 +114,7 @@ export function toMessage(
     receipt: ReceiptHandle ?? "",
     sentAt: Attributes.SentTimestamp === undefined ? null : Number(Attributes.SentTimestamp),
     receiveCount: Number(Attributes.ApproximateReceiveCount ?? 1) || 1,
-    // Other queues take groups too, to be fair to many senders; there they promise no order.
+    // Other queues accept groups too (for fair queues), but do not keep their order.
     group: isFifo({ url: queue }) ? (Attributes.MessageGroupId ?? null) : null,
   };
 }
@@ -123,7 +124,7 @@ type BatchAnswer = {
   Failed?: { Id?: string | undefined; Code?: string | undefined; Message?: string | undefined }[] | undefined;
 };
 
-/** Sends `requests` ten at a time, at once, and puts each entry's result back into its place. */
+/** Sends the requests in batches of ten, all at the same time. The results are in the order of the requests. */
 async function inBatches<R>(
   requests: readonly R[],
   send: (entries: (R & { Id: string })[]) => Promise<BatchAnswer>,
@@ -134,7 +135,7 @@ async function inBatches<R>(
     numbered.slice(index * BATCH_LIMIT, (index + 1) * BATCH_LIMIT),
   );
   const run = async (entries: (R & { Id: string })[]) => {
-    // A call that fails says nothing about its entries: they stay `failed`, to be tried again.
+    // After a call that fails, all its entries are `failed` and may be tried again.
     const answer = await send(entries).catch((): BatchAnswer => ({}));
     for (const { Id } of answer.Successful ?? []) results[Number(Id)] = "ok";
     for (const { Id, Code, Message } of answer.Failed ?? [])
@@ -145,8 +146,8 @@ async function inBatches<R>(
 }
 
 /**
- * Whether a batch entry failed because its receipt is no longer ours. AWS says so in four ways, one of them
- * InvalidParameterValue, which it also uses for a visibility past 12 hours: there the lease still holds.
+ * Whether a batch entry failed because its receipt handle is no longer valid. AWS reports that in four ways. One of them is
+ * InvalidParameterValue, which it also uses for a visibility above 12 hours, where the lease still holds.
  */
 export function isLost(code: string | undefined, message: string | undefined): boolean {
   if (/ReceiptHandleIsInvalid|MessageNotInflight/.test(code ?? "")) return true;
@@ -164,7 +165,7 @@ function checkSize(body: string, attributes: Record<string, string>): void {
     throw new KamadoError("body_too_large", `The message has ${size} bytes; a queue takes ${BODY_LIMIT}.`);
 }
 
-const SAY = {
+const TEXTS = {
   missing_queue: "there is no such queue",
   credentials: "the credentials are refused",
   network: "there is no answer",
@@ -173,17 +174,17 @@ const SAY = {
 };
 
 export function unavailable(error: unknown, url: string): never {
-  // The limit above is AWS's; a queue or an emulator may have a lower one of its own.
+  // A queue or an emulator may have a lower limit than AWS.
   const message = error instanceof Error ? error.message : String(error);
   if (/must be shorter than|longer than \d+ bytes/i.test(message))
     throw new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
-  const health = healthOf(error);
+  const awsFailure = healthOf(error);
   throw new KamadoError(
     "queue_unavailable",
-    `${url}: ${SAY[health]} (${namesOf(error)[0] ?? "error"}: ${message})`,
+    `${url}: ${TEXTS[awsFailure]} (${namesOf(error)[0] ?? "error"}: ${message})`,
     {
       cause: error,
-      detail: { health },
+      detail: { awsFailure },
     },
   );
 }

@@ -1,77 +1,60 @@
-// The stations in the middle: the input is checked, what it points at fetched, the handler run and its output checked.
+// Runs a job's handler: checks the input, fetches what it points at, runs the handler within its time, and checks the output.
 // From a job to an outcome; storing, delivering and deleting come after.
 import { z } from "zod";
+import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Lease } from "../consumer/lease.ts";
-import { KamadoError, toKamadoError } from "../errors.ts";
-import { describeIssues, type Job } from "../job/envelope.ts";
-import type { Context, Fetched, Handler, InputRefs, Model, Pages, Rest } from "../job/handler.ts";
+import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
+import type { Job } from "../job/envelope.ts";
+import type { Context, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
-import { handlerOf, type Registry } from "../job/registry.ts";
+import { handlerOf } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
-import type { JobEvents } from "../logging/job-events.ts";
+import { contextOf, type HandlerDependencies } from "./handler-context.ts";
 import { DEFAULT_PRIORITY } from "./read-message.ts";
 
-/** What the model part of a receipt says. */
-export type ModelUse = Omit<Receipt, "queuedMs" | "attempts" | "worker">;
-
-export type HandlerDependencies = {
-  registry: Registry;
-  inputs(refs: InputRefs, signal: AbortSignal): Promise<Fetched<InputRefs>>;
-  modelFor(options: { model: string | undefined; priority: number; signal: AbortSignal }): {
-    model: Model;
-    used(): ModelUse;
-  };
-  pages: Pages;
-  rest(signal: AbortSignal): Rest;
-  jobEvents: JobEvents;
-  clock: Clock;
-  timeoutSeconds: number;
-  workerName: string;
-};
-
-/** What a run needs to know of how its job came. */
+/** What a run needs to know of how its job came. `signal` fires when the job must end. */
 export type Arrival = Pick<Lease, "message" | "receivedWall" | "signal">;
 
 /** Runs a job. Never throws: whatever happens is an outcome. */
 export async function executeHandler(
   job: Job,
-  lease: Arrival,
-  cut: AbortSignal,
-  handlerDependencies: HandlerDependencies,
+  arrival: Arrival,
+  stop: AbortSignal,
+  dependencies: HandlerDependencies,
 ): Promise<Outcome> {
-  const seconds = job.policy.timeoutSeconds ?? handlerDependencies.timeoutSeconds;
-  const late = new AbortController();
-  const ended = new AbortController();
-  void handlerDependencies.clock.sleep(seconds * 1_000, ended.signal).then(() => {
-    if (!ended.signal.aborted)
-      late.abort(new KamadoError("timed_out", `It ran longer than ${seconds} seconds.`));
-  });
-  const signal = AbortSignal.any([lease.signal, cut, late.signal]);
-  // When the handler ends, by one failed question of many, the others must not go on keeping the engine busy.
-  const working = AbortSignal.any([signal, ended.signal]);
-  const { model, used } = handlerDependencies.modelFor({
+  using time = timeLimit(job, dependencies);
+  const signal = AbortSignal.any([arrival.signal, stop, time.over]);
+  // When the handler ends because one of its questions failed, its other questions must not keep the engine busy.
+  const working = AbortSignal.any([signal, time.ended]);
+  const { model, used } = dependencies.modelFor({
     model: job.policy.model,
     priority: job.policy.priority ?? DEFAULT_PRIORITY,
     signal: working,
   });
-  const receipt = (): Receipt => ({ ...used(), ...arrival(lease, handlerDependencies) });
-
+  const receipt = (): Receipt => ({ ...used(), ...receiptOf(arrival, dependencies) });
   try {
     signal.throwIfAborted();
-    if (hasExpired(job, handlerDependencies.clock))
+    if (hasExpired(job, dependencies.clock))
       throw new KamadoError("expired", `It was to be started before ${job.policy.expiresAt}.`);
-    const output = await unlessAborted(runHandler(job, model, working, handlerDependencies), signal);
+    // A handler that ignores its signal must not hold its slot: its promise loses this race, and its effects have no way out.
+    const output = await unlessAborted(runHandler(job, model, working, dependencies), signal);
     return { is: "succeeded", job, result: succeeded(job.id, job.kind, output, receipt()), stored: false };
   } catch (thrown) {
-    return afterError(
-      toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed"),
-      job,
-      receipt(),
-    );
-  } finally {
-    ended.abort();
+    const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
+    return afterError(error, job, receipt());
   }
+}
+
+/** `over` fires with `timed_out` when the job has run too long; `ended` when it is disposed of. */
+function timeLimit(job: Job, { clock, timeoutSeconds }: HandlerDependencies) {
+  const seconds = job.policy.timeoutSeconds ?? timeoutSeconds;
+  const [over, ended] = [new AbortController(), new AbortController()];
+  void clock.sleep(seconds * 1_000, ended.signal).then(() => {
+    if (!ended.signal.aborted)
+      over.abort(new KamadoError("timed_out", `It ran longer than ${seconds} seconds.`));
+  });
+  return { over: over.signal, ended: ended.signal, [Symbol.dispose]: () => ended.abort() };
 }
 
 function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
@@ -81,36 +64,23 @@ function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
     return { is: error.code, job, result, stored: false };
   if (!error.retry) return { is: "rejected", error, about: { job, result }, keep: true };
   const afterMs = error.detail?.retryAfterMs;
-  return { is: "retry", error, about: { job, receipt }, ...(typeof afterMs === "number" && { afterMs }) };
+  return { is: "retry", error, about: { job, receipt }, ...(afterMs !== undefined && { afterMs }) };
 }
 
 async function runHandler(
   job: Job,
   model: Model,
   signal: AbortSignal,
-  handlerDependencies: HandlerDependencies,
+  dependencies: HandlerDependencies,
 ): Promise<unknown> {
-  const handler = handlerOf(handlerDependencies.registry, job.kind);
+  const handler = handlerOf(dependencies.registry, job.kind);
   const input = check(handler.input, job.input, "invalid_input", "input");
-  const inputs = await handlerDependencies.inputs(handler.inputs?.(input) ?? {}, signal);
-  const context: Context<InputRefs> = {
-    model,
-    pages: handlerDependencies.pages,
-    rest: handlerDependencies.rest(signal),
-    inputs,
-    progress: (done, what) =>
-      handlerDependencies.jobEvents.tell(
-        "progress",
-        { job: job.id, kind: job.kind, done, ...(what && { what }) },
-        "progress",
-      ),
-    signal,
-  };
-  const output = await callHandler(handler, input, context);
+  const inputs = await dependencies.inputs(handler.inputs?.(input) ?? {}, signal);
+  const output = await callHandler(handler, input, contextOf(job, model, inputs, signal, dependencies));
   return check(handler.output, output, "output_invalid", "output");
 }
 
-// A bug in a handler may pass by on another try (its model answers anew), a coded error says for itself whether it can.
+// An unexpected error may pass with another attempt, because the model answers anew. A coded error says for itself whether it can.
 async function callHandler(handler: Handler, input: unknown, context: Context<InputRefs>): Promise<unknown> {
   try {
     return await handler.run(input, context);
@@ -132,21 +102,10 @@ export function check(
   throw new KamadoError(code, describeIssues(new z.ZodError(issues), { [name]: value }));
 }
 
-/** A handler that does not look at its signal must not hold its slot: the promise loses the race, its effects have no way out. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  if (signal.aborted) onAbort();
-  else signal.addEventListener("abort", onAbort, { once: true });
-  promise.catch(() => {});
-  work.catch(() => {});
-  return Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", onAbort));
-}
-
 const hasExpired = (job: Job, clock: Clock) =>
   job.policy.expiresAt !== undefined && Date.parse(job.policy.expiresAt) <= clock.wall();
 
-function arrival(
+function receiptOf(
   { message, receivedWall }: Arrival,
   { workerName }: HandlerDependencies,
 ): Pick<Receipt, "queuedMs" | "attempts" | "worker"> {

@@ -1,49 +1,71 @@
-// What a handler works with, made of the worker's parts.
-
+// What a handler gets to work with: the model, fetched inputs, pages, REST calls and progress, made of the worker's parts.
 import type { Clock } from "../async/clock.ts";
-import type { Config } from "../config/config.ts";
+import type { Job } from "../job/envelope.ts";
+import type { Context, Fetched, InputRefs, Model, Pages, Rest } from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { EngineClient } from "../model/engine-client.ts";
-import { createModel } from "../model/model.ts";
-import { Meter } from "../model/usage.ts";
+import { createModel, type Usage } from "../model/model.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
-import type { Blobs } from "../storage/bucket.ts";
-import type { HandlerDependencies } from "./execute-handler.ts";
+import type { Buckets } from "../storage/bucket.ts";
 import { createInputs } from "./inputs.ts";
 
-export type Parts = {
-  config: Config;
+/** What handlers reach the outside through. */
+export type HandlerServices = {
   registry: Registry;
-  blobs: Blobs;
-  outbound: Outbound;
-  client: EngineClient;
-  jobEvents: JobEvents;
-  clock: Clock;
+  inputs(refs: InputRefs, signal: AbortSignal): Promise<Fetched<InputRefs>>;
+  /** A model for one job, and what that job has used of it so far. */
+  modelFor(options: { model: string | undefined; priority: number; signal: AbortSignal }): {
+    model: Model;
+    used(): Usage;
+  };
+  pages: Pages;
+  rest(signal: AbortSignal): Rest;
 };
 
-export function createHandlerDependencies({
-  config,
-  registry,
-  blobs,
-  outbound,
-  client,
-  jobEvents,
-  clock,
-}: Parts): HandlerDependencies {
+/** What all runs of handlers share. */
+export type HandlerDependencies = HandlerServices & {
+  jobEvents: JobEvents;
+  clock: Clock;
+  /** For jobs whose policy names no other limit. */
+  timeoutSeconds: number;
+  workerName: string;
+};
+
+export function createHandlerServices(options: {
+  registry: Registry;
+  /** The buckets that jobs may name. */
+  buckets: Buckets;
+  outbound: Outbound;
+  client: EngineClient;
+}): HandlerServices {
+  const { registry, client, outbound } = options;
   return {
     registry,
-    inputs: createInputs({ blobs, outbound, buckets: config.buckets }),
-    modelFor({ model, priority, signal }) {
-      const meter = new Meter();
-      return { model: createModel({ client, meter, signal, model, priority }), used: () => meter.used() };
-    },
+    inputs: createInputs(options),
+    modelFor: ({ model, priority, signal }) => createModel({ client, signal, model, priority }),
     pages: createPages(),
     rest: (signal) => ({ get: (url) => outbound.getJson(url, { signal }) }),
-    jobEvents,
-    clock,
-    timeoutSeconds: config.timeoutSeconds,
-    workerName: config.workerName,
+  };
+}
+
+/** The context of one run. `signal` fires when the run must end, and when it has ended. */
+export function contextOf(
+  job: Job,
+  model: Model,
+  inputs: Fetched<InputRefs>,
+  signal: AbortSignal,
+  { pages, rest, jobEvents }: HandlerDependencies,
+): Context<InputRefs> {
+  const { id, kind } = job;
+  return {
+    model,
+    pages,
+    rest: rest(signal),
+    inputs,
+    progress: (done, what) =>
+      jobEvents.emit({ stage: "progress", job: id, kind, done, ...(what && { what }) }, "progress"),
+    signal,
   };
 }

@@ -5,13 +5,12 @@ import { KamadoError, shapeOf, toKamadoError } from "../errors.ts";
 import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../images/safe-image.ts";
 import type { Fetched, InputRef, InputRefs, SafeImage } from "../job/handler.ts";
 import type { Outbound } from "../outbound/outbound.ts";
-import { type Blobs, parseAddress } from "../storage/bucket.ts";
+import { type Bucket, type Buckets, parseAddress } from "../storage/bucket.ts";
 
 export type InputsOptions = {
-  blobs: Pick<Blobs, "get">;
   outbound: Pick<Outbound, "getBytes">;
   /** The buckets that jobs may name. */
-  buckets: readonly string[];
+  buckets: Buckets<Pick<Bucket, "get">>;
   limits?: { image?: ImageLimits; maxTextBytes?: number };
 };
 export type Inputs = (refs: InputRefs, signal: AbortSignal) => Promise<Fetched<InputRefs>>;
@@ -59,16 +58,17 @@ async function fetchInput(
 async function bytesOf(
   from: string,
   maxBytes: number,
-  { blobs, outbound, buckets }: InputsOptions,
+  { outbound, buckets }: InputsOptions,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   if (/^data:/i.test(from)) return decodeDataUri(from, maxBytes);
   if (/^https?:\/\//i.test(from)) return (await outbound.getBytes(from, { maxBytes, signal })).bytes;
   const address = parseAddress(from);
   if (!address) throw new KamadoError("unsupported_address", `${shapeOf(from)} is no address.`);
-  if (!buckets.includes(address.bucket))
+  const bucket = buckets.get(address.bucket);
+  if (!bucket)
     throw new KamadoError("object_forbidden", `the bucket "${address.bucket}" is not one jobs may read.`);
-  return (await blobs.get(address, { maxBytes, signal })).bytes;
+  return (await bucket.get(address.key, { maxBytes, signal })).bytes;
 }
 
 const isBareBase64 = (from: string) =>
@@ -84,7 +84,7 @@ function decodeText(bytes: Uint8Array): string {
 
 function naming(field: string, thrown: unknown): KamadoError {
   const { code, message, detail } = toKamadoError(thrown, "fetch_failed");
-  return new KamadoError(code, `${field}: ${message}`, { cause: thrown, ...(detail && { detail }) });
+  return new KamadoError(code, `${field}: ${message}`, { cause: thrown, detail });
 }
 
 // Bytes that stand in the job itself: data: URIs and bare base64. Read strictly and capped before they are decoded. Pure.

@@ -1,43 +1,43 @@
-// Lets jobs into the engine beside each other, and a suspect by itself. In order of arrival, so that a suspect is not
-// kept waiting by those who came after it. Who is a suspect is decided in poison.ts.
+// Lets jobs into the engine side by side, but a suspect alone. In order of arrival, so that a suspect does not wait for those
+// that came after it. Which job is a suspect is decided in job-lock/engine-deaths.ts.
 
-type Entrant = { alone: boolean; enter(): void };
+type Waiting = { isAlone: boolean; admit(): void };
 
 export class Quarantine {
   #inside = 0;
   #hasSuspect = false;
-  #line: Entrant[] = [];
+  #waiting: Waiting[] = [];
 
-  /** Resolves with how to leave again. Rejects with the signal's reason when it fires first. */
-  async enter(alone: boolean, signal: AbortSignal): Promise<() => void> {
+  /** Resolves with a function that leaves again. Rejects with the signal's reason if it fires first. */
+  async enter(isAlone: boolean, signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const entrant = { alone, enter: resolve };
+    const waiting = { isAlone, admit: resolve };
     const giveUp = () => {
-      this.#line = this.#line.filter((one) => one !== entrant);
+      this.#waiting = this.#waiting.filter((one) => one !== waiting);
       reject(signal.reason);
       this.#admit();
     };
     signal.addEventListener("abort", giveUp, { once: true });
-    this.#line.push(entrant);
+    this.#waiting.push(waiting);
     this.#admit();
     await promise.finally(() => signal.removeEventListener("abort", giveUp));
-    return () => this.#leave(alone);
+    return () => this.#leave(isAlone);
   }
 
-  #leave(alone: boolean): void {
+  #leave(wasAlone: boolean): void {
     this.#inside -= 1;
-    if (alone) this.#hasSuspect = false;
+    if (wasAlone) this.#hasSuspect = false;
     this.#admit();
   }
 
   #admit(): void {
-    for (let [first] = this.#line; first; [first] = this.#line) {
-      if (this.#hasSuspect || (first.alone && this.#inside > 0)) return;
-      this.#line.shift();
+    for (let [first] = this.#waiting; first; [first] = this.#waiting) {
+      if (this.#hasSuspect || (first.isAlone && this.#inside > 0)) return;
+      this.#waiting.shift();
       this.#inside += 1;
-      this.#hasSuspect = first.alone;
-      first.enter();
+      this.#hasSuspect = first.isAlone;
+      first.admit();
     }
   }
 }

@@ -1,34 +1,39 @@
-// The parse stage: from a message body to a job, following a pointer into the bucket when the body is one.
-
+// Reads a message: from its body to a job, following a pointer into a bucket when the body is one.
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import { type Job, type Parsed, parseBody } from "../job/envelope.ts";
 import { ObjectRule } from "../job/object-rules.ts";
 import type { Message, Queue } from "../queue/queue.ts";
-import type { Blobs } from "../storage/bucket.ts";
+import type { Buckets } from "../storage/bucket.ts";
 
-/** Bodies behind a pointer may be this long. Bytes. */
+/** The priority of a job that asks for none. */
+export const DEFAULT_PRIORITY = 5;
+/** A body behind a pointer may be this long. Bytes. */
 const POINTED_BODY_LIMIT = 16 * 1024 * 1024;
 
-export type ReadJob = (message: Message, signal: AbortSignal) => Promise<Exclude<Parsed, { is: "pointer" }>>;
+/** Throws only what another attempt may mend; a body that is no job is `malformed`. */
+export type ReadMessage = (
+  message: Message,
+  signal: AbortSignal,
+) => Promise<Exclude<Parsed, { is: "pointer" }>>;
 
-export function createReadJob(options: {
-  blobs: Blobs;
-  buckets: readonly string[];
+export function createReadMessage(options: {
+  /** The buckets that pointers may name. */
+  buckets: Buckets;
   rules: readonly ObjectRule[];
-}): ReadJob {
-  const { blobs, buckets, rules } = options;
+}): ReadMessage {
+  const { buckets, rules } = options;
 
-  const follow = async (bucket: string, key: string, signal: AbortSignal): Promise<string> => {
-    if (!buckets.includes(bucket))
-      throw new KamadoError(
-        "object_forbidden",
-        `The pointer names the bucket ${bucket}, which is not allowed.`,
-      );
-    const { bytes } = await blobs.get({ bucket, key }, { maxBytes: POINTED_BODY_LIMIT, signal });
+  async function follow(name: string, key: string, signal: AbortSignal): Promise<string> {
+    const bucket = buckets.get(name);
+    if (!bucket) {
+      const why = `The pointer names the bucket ${name}, which is not allowed.`;
+      throw new KamadoError("object_forbidden", why);
+    }
+    const { bytes } = await bucket.get(key, { maxBytes: POINTED_BODY_LIMIT, signal });
     return new TextDecoder().decode(bytes);
-  };
+  }
 
   return async (message, signal) => {
     const context = { messageId: message.id, rules };
@@ -40,23 +45,22 @@ export function createReadJob(options: {
       throw new KamadoError("pointer_unreadable", "The pointer leads to another pointer.");
     } catch (thrown) {
       if (!(thrown instanceof KamadoError) || thrown.retry) throw thrown;
-      return {
-        is: "malformed",
-        error: new KamadoError("pointer_unreadable", thrown.message, { cause: thrown }),
-      };
+      const error = new KamadoError("pointer_unreadable", thrown.message, { cause: thrown });
+      return { is: "malformed", error };
     }
   };
 }
 
-/** The priority a waiting message asks for; what cannot be read yet has the middle one. */
+/** The priority that a waiting message asks for. A body that cannot be read yet, such as a pointer, has the default. */
 export function priorityOf(message: Message, rules: readonly ObjectRule[]): number {
   const parsed = parseBody(message.body, { messageId: message.id, rules });
   return parsed.is === "job" ? (parsed.job.policy.priority ?? DEFAULT_PRIORITY) : DEFAULT_PRIORITY;
 }
-export const DEFAULT_PRIORITY = 5;
 
-// Jobs that came together in one message, sent on as messages of their own. In a FIFO queue they keep the group of the
-// message they came in; a second try after a failure sends none twice.
+/**
+ * Sends jobs that came together in one message as messages of their own. In a FIFO queue they keep the group of that message,
+ * and a second try after a failure sends none twice.
+ */
 export async function enqueueAll(
   queue: Pick<Queue, "send">,
   jobs: readonly Job[],
@@ -66,8 +70,7 @@ export async function enqueueAll(
     await queue.send(JSON.stringify(job), { ...(group !== null && { group }), deduplicationId: job.id });
 }
 
-// The file that says which uploaded object becomes which job.
-/** Throws `config_invalid`, which names the entry and the field. */
+/** Reads the file that says which uploaded object becomes which job. Throws `config_invalid`, which names entry and field. */
 export function loadRules(path: string | undefined): ObjectRule[] {
   if (path === undefined) return [];
   try {

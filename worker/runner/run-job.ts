@@ -1,129 +1,86 @@
-// The whole life of a job, as verbs, in order. Every stage is a file of its own.
-
+// A job's whole life on one page. The consumer receives and leases a message and calls `runJob`:
+//
+//     parse -> claim -> execute -> settle -> store -> deliver -> dead-letter
+//
+// and the consumer carries out the ending that comes back: it deletes the message, gives it back, or leaves it to the queue.
 import { backoffMs } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
-import type { Acks } from "../consumer/acks.ts";
+import type { Ending } from "../consumer/acks.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { failed, type Result } from "../job/result.ts";
-import { isPoison, mustRunAlone, totalOf } from "../job-lock/engine-deaths.ts";
+import { killsEngine, mustRunAlone, totalOf } from "../job-lock/engine-deaths.ts";
 import { JobClaim, type JobClaims } from "../job-lock/job-claim.ts";
 import type { JobLock } from "../job-lock/lock.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { DeliverAll } from "../outbox/deliver-result.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
-import type { Message } from "../queue/queue.ts";
 import type { Results } from "../storage/results.ts";
-import { executeHandler, type HandlerDependencies } from "./execute-handler.ts";
+import { executeHandler } from "./execute-handler.ts";
+import type { HandlerDependencies } from "./handler-context.ts";
 import type { Quarantine } from "./quarantine.ts";
-import type { ReadJob } from "./read-message.ts";
-import { type Ending, type Plan, retryBackoff, settle } from "./settle.ts";
+import type { ReadMessage } from "./read-message.ts";
+import { type Plan, retryBackoff, settle } from "./settle.ts";
 
-export type Dependencies = AttemptDependencies &
-  JobClaims & {
-    deliverAll: DeliverAll;
-    deadLetters: DeadLetters;
-    acks: Acks;
-    jobEvents: JobEvents;
-    maxAttempts: number;
-    /** Before the second attempt, when it is another wait than the usual one. */
-    retryMs?: number;
-  };
-
-/** Runs one message to its end. Never throws. Resolves with false when the message went back and its group must wait for it. */
-export async function runJob(lease: Lease, cut: AbortSignal, dependencies: Dependencies): Promise<boolean> {
-  const { message } = lease;
-  const hold = new JobClaim(dependencies);
-  const onRead: Parameters<typeof attempt>[3]["onRead"] = (read) =>
-    emitReceived(read, message, dependencies.jobEvents);
-  const outcome = await attempt(lease, cut, hold, { ...dependencies, onRead });
-  const plan = settle(outcome, { ...dependencies, receiveCount: message.receiveCount });
-  const ending = await carryOut(plan, lease, hold, cut, dependencies);
-  // Before the message goes back: whoever receives it next must not find the job taken.
-  await hold.end(ending === "delete" ? "done" : "again");
-  finish(lease, ending, dependencies);
-  emitEnded(outcome, ending, message, dependencies.jobEvents);
-  return ending === "delete";
-}
-
-/** store -> deliver -> dead-letter. Before each effect lease and lock are confirmed: what another worker holds is not ours to finish. */
-async function carryOut(
-  plan: Plan,
-  lease: Lease,
-  hold: JobClaim,
-  cut: AbortSignal,
-  dependencies: Dependencies,
-): Promise<Ending> {
-  const isOurs = async () => (await lease.confirm()) && (await hold.confirm());
-  try {
-    const signal = AbortSignal.any([lease.signal, cut]);
-    if (plan.store && (await isOurs())) await storeResult(plan.store, dependencies, isOurs, signal);
-    const gone = AbortSignal.any([lease.lost, hold.lost, cut]);
-    if (plan.deliver && (await isOurs()))
-      await dependencies.deliverAll(plan.deliver, lease.message, { isOurs, signal: gone });
-    if (plan.deadLetter && (await isOurs()))
-      await dependencies.deadLetters.message(lease.message, plan.deadLetter, receiptOf(plan));
-    return (await isOurs()) ? plan.message : "leave";
-  } catch (thrown) {
-    if (lease.signal.aborted || hold.lost.aborted) return "leave";
-    if (cut.aborted) return { releaseAfterSeconds: 0 };
-    // The result is stored, or will be worked out again: either way the message comes back later.
-    const error = toKamadoError(thrown, "delivery_failed");
-    dependencies.jobEvents.tell(
-      "delivery_failed",
-      { job: plan.deliver?.job.id ?? lease.message.id, error: error.code },
-      error.message,
-    );
-    const asked = error.detail?.retryAfterMs;
-    const ms = Math.max(
-      typeof asked === "number" ? asked : 0,
-      backoffMs(lease.message.receiveCount, retryBackoff(dependencies.retryMs)),
-    );
-    return { releaseAfterSeconds: Math.ceil(ms / 1_000) };
-  }
-}
-
-const receiptOf = ({ store, deliver }: Plan) => (store ?? deliver?.result)?.receipt;
-
-/** The message goes last. The call is gathered with others; the slot is free meanwhile. */
-function finish(lease: Lease, ending: Ending, { acks }: Dependencies): void {
-  if (ending === "delete") void acks.delete(lease);
-  else if (ending === "leave") lease.lose("left to the queue");
-  else void acks.release(lease, ending.releaseAfterSeconds);
-}
-
-// The first half of a job's life: from a message to an outcome. What happens about the outcome is run-job.ts's.
-export type AttemptDependencies = {
-  readJob: ReadJob;
-  results: Results;
-  handlerDependencies: HandlerDependencies;
-  /** Sends jobs of their own messages: one a record of an event that held several. */
+/** What all runs of a worker share. */
+export type Dependencies = {
+  readMessage: ReadMessage;
+  /** Sends jobs as messages of their own: one for each record of an event that holds several. */
   enqueue(jobs: readonly Job[], group: string | null): Promise<void>;
+  claims: JobClaims;
+  results: Results;
   quarantine: Quarantine;
+  handlers: HandlerDependencies;
+  deliverAll: DeliverAll;
+  deadLetters: DeadLetters;
+  jobEvents: JobEvents;
+  maxAttempts: number;
+  /** Before the second attempt [5,000]; later waits grow from it. */
+  retryMs?: number;
+  clock: Clock;
 };
-export type Read = Awaited<ReturnType<ReadJob>>;
 
-/** parse -> ours, and not done already? -> inputs -> handler -> validate. Never throws. */
-export async function attempt(
-  lease: Lease,
-  cut: AbortSignal,
-  hold: JobClaim,
-  dependencies: AttemptDependencies & { onRead(read: Read): void },
-): Promise<Outcome> {
+/** One message being worked on. */
+type Run = Dependencies & {
+  lease: Lease;
+  claim: JobClaim;
+  /** Fires when a stopping worker does not wait any longer. */
+  cut: AbortSignal;
+};
+
+/** Works on one message and resolves with what becomes of it. Never throws. */
+export async function runJob(lease: Lease, cut: AbortSignal, dependencies: Dependencies): Promise<Ending> {
+  const run: Run = { ...dependencies, lease, cut, claim: new JobClaim(dependencies.claims) };
+  const outcome = await outcomeOf(run);
+  const plan = settle(outcome, { ...dependencies, receiveCount: lease.message.receiveCount });
+  const ending = await carryOut(plan, run);
+  // Before the message goes back: whoever receives it next must not find the job taken.
+  await run.claim.end(ending === "delete" ? "done" : "again");
+  emitEnded(run, outcome, ending);
+  return ending;
+}
+
+/** parse -> claim -> execute. Never throws: whatever happens is an outcome. */
+async function outcomeOf(run: Run): Promise<Outcome> {
+  const { lease, cut } = run;
   const signal = AbortSignal.any([lease.signal, cut]);
   try {
     if (!(await lease.confirm())) return { is: "interrupted", why: "lease_lost" };
-    const read = await dependencies.readJob(lease.message, signal);
-    dependencies.onRead(read);
-    if (read.is === "malformed") return { is: "rejected", error: read.error };
-    if (read.is === "nothing") return { is: "ignored", reason: read.reason };
-    if (read.is === "several") {
-      await dependencies.enqueue(read.jobs, lease.message.group);
-      return { is: "ignored", reason: `split into ${read.jobs.length} jobs` };
+    const read = await run.readMessage(lease.message, signal);
+    emitReceived(run, read.is === "job" ? read.job : null);
+    switch (read.is) {
+      case "malformed":
+        return { is: "rejected", error: read.error };
+      case "nothing":
+        return { is: "ignored", reason: read.reason };
+      case "several":
+        await run.enqueue(read.jobs, lease.message.group);
+        return { is: "ignored", reason: `split into ${read.jobs.length} jobs` };
+      case "job":
+        return await claimAndExecute(read.job, run);
     }
-    return await once(read.job, lease, cut, hold, dependencies);
   } catch (thrown) {
     const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
     if (error.code === "lease_lost" || error.code === "stopping")
@@ -132,67 +89,64 @@ export async function attempt(
   }
 }
 
-/** At once asks whether the job is done, whether anybody runs it, and whether it is still wanted. */
-async function once(
-  job: Job,
-  lease: Lease,
-  cut: AbortSignal,
-  hold: JobClaim,
-  dependencies: AttemptDependencies,
-): Promise<Outcome> {
-  if (!hold.claim(job.id)) return { is: "interrupted", why: "already_running" };
-  const find = () => dependencies.results.find(job.id, lease.signal);
-  const [found, taken, canceled] = await Promise.all([find(), hold.take(job.id), hold.watch(job.id)]);
+/** Asks at the same time whether the job is done already, whether another worker runs it, and whether it was canceled. */
+async function claimAndExecute(job: Job, run: Run): Promise<Outcome> {
+  const { lease, claim, results } = run;
+  if (!claim.claim(job.id)) return { is: "interrupted", why: "already_running" };
+  const find = () => results.find(job.id, lease.signal);
+  const [found, taken, canceled] = await Promise.all([find(), claim.take(job.id), claim.watch(job.id)]);
   if (taken.is === "another's") return { is: "interrupted", why: "already_running" };
   const stored = found ?? (taken.lookAgain ? await find() : null);
-  if (stored) return doneBefore(job, stored);
-  return inTheEngine(job, lease, AbortSignal.any([cut, canceled]), taken.lock, dependencies);
+  if (stored) return alreadyDone(job, stored);
+  return execute(job, taken.lock, canceled, run);
 }
 
-/** A job that was done before answers with its stored result, never with a second run. */
-function doneBefore(job: Job, stored: Result): Outcome {
+/** A job that was done before is answered with its stored result. It never runs a second time. */
+function alreadyDone(job: Job, stored: Result): Outcome {
   if (stored.kind === job.kind) {
-    const aside = whyAside(stored);
-    if (!aside) return { is: "succeeded", job, result: stored, stored: true };
-    return { is: "rejected", error: aside, about: { job, result: stored }, keep: false, putAside: true };
+    const error = deadLetterReason(stored);
+    if (!error) return { is: "succeeded", job, result: stored, stored: true };
+    return { is: "rejected", error, about: { job, result: stored }, keep: false, putAside: true };
   }
-  const error = new KamadoError(
-    "duplicate_id",
-    `id: "${job.id}" already names a job of the kind ${stored.kind}.`,
-  );
+  const why = `id: "${job.id}" already names a job of the kind ${stored.kind}.`;
+  const error = new KamadoError("duplicate_id", why);
   const result = failed(job.id, job.kind, error, stored.receipt);
   return { is: "rejected", error, about: { job, result }, keep: false };
 }
 
-/** A worker that died after it stored such a failure may have told its sender, and may not have put its message aside. */
-function whyAside({ error }: Result): KamadoError | null {
+/** Such a failure is dead-lettered too. The worker that stored it may have died before it did that. */
+function deadLetterReason({ error }: Result): KamadoError | null {
   if (error?.code !== "attempts_exhausted" && error?.code !== "engine_died") return null;
   return new KamadoError(error.code, error.message);
 }
 
-/** Beside the other jobs of this worker, or alone when the engine died too often meanwhile. */
-async function inTheEngine(
+/** Beside the other jobs of this worker, or alone if the engine died too often during this job. */
+async function execute(
   job: Job,
-  { message, receivedWall, signal }: Lease,
-  cut: AbortSignal,
   lock: JobLock,
-  { quarantine, handlerDependencies }: AttemptDependencies,
+  canceled: AbortSignal,
+  { lease, cut, quarantine, handlers }: Run,
 ): Promise<Outcome> {
-  const arrival = { message, receivedWall, signal: AbortSignal.any([signal, lock.signal]) };
-  const alone = mustRunAlone(lock.deaths);
-  // A signal that fires while the job waits for its turn makes the outcome of a run that never began.
-  const leave = await quarantine.enter(alone, AbortSignal.any([arrival.signal, cut])).catch(() => () => {});
+  const { message, receivedWall } = lease;
+  const arrival = { message, receivedWall, signal: AbortSignal.any([lease.signal, lock.signal]) };
+  const stop = AbortSignal.any([cut, canceled]);
+  const isAlone = mustRunAlone(lock.deaths);
+  // If a signal fires while the job waits to enter, `executeHandler` makes the outcome of a run that never began.
+  const leave = await quarantine
+    .enter(isAlone, AbortSignal.any([arrival.signal, stop]))
+    .catch(() => () => {});
   try {
-    return afterDeath(await executeHandler(job, arrival, cut, handlerDependencies), lock, alone);
+    return afterEngineDeath(await executeHandler(job, arrival, stop, handlers), lock, isAlone);
   } finally {
     leave();
   }
 }
 
-function afterDeath(outcome: Outcome, lock: JobLock, wasAlone: boolean): Outcome {
+/** Counts the death at the job's lock. The job that is proven to kill the engine fails for good and is dead-lettered. */
+function afterEngineDeath(outcome: Outcome, lock: JobLock, wasAlone: boolean): Outcome {
   if (outcome.is !== "retry" || outcome.error.code !== "engine_died" || !outcome.about) return outcome;
   const deaths = lock.countDeath(wasAlone);
-  if (!isPoison(deaths)) return outcome;
+  if (!killsEngine(deaths)) return outcome;
   const { job, receipt } = outcome.about;
   const error = new KamadoError(
     "engine_died",
@@ -203,59 +157,89 @@ function afterDeath(outcome: Outcome, lock: JobLock, wasAlone: boolean): Outcome
   return { is: "rejected", error, about, keep: true, putAside: true };
 }
 
-// The store stage: the result made durable, before anybody hears of it. What was worked out is dearer than a few seconds:
-// a bucket that is away for a moment must not cost another run.
-const TRIES = 5;
-const BACKOFF = { baseMs: 500, maxMs: 4_000 };
+/**
+ * store -> deliver -> dead-letter. Lease and job lock are confirmed before each effect: a job that another worker holds is not
+ * ours to finish.
+ */
+async function carryOut(plan: Plan, run: Run): Promise<Ending> {
+  const { lease, claim, cut } = run;
+  const isOurs = async () => (await lease.confirm()) && (await claim.confirm());
+  const signal = AbortSignal.any([lease.lost, claim.lost, cut]);
+  try {
+    if (plan.store && (await isOurs())) await store(plan.store, run, isOurs);
+    if (plan.deliver && (await isOurs()))
+      await run.deliverAll(plan.deliver, lease.message, { isOurs, signal });
+    if (plan.deadLetter && (await isOurs()))
+      await run.deadLetters.message(lease.message, plan.deadLetter, receiptOf(plan));
+    return (await isOurs()) ? plan.message : "leave";
+  } catch (thrown) {
+    if (lease.signal.aborted || claim.lost.aborted) return "leave";
+    if (cut.aborted) return { releaseAfterSeconds: 0 };
+    return afterFailedEffect(toKamadoError(thrown, "delivery_failed"), plan, run);
+  }
+}
 
-export type StoreOptions = { results: Results; jobEvents: JobEvents; handlerDependencies: { clock: Clock } };
+const STORE_TRIES = 5;
+const STORE_BACKOFF = { baseMs: 500, maxMs: 4_000 };
 
-/** `goOn` is asked before each further try. Throws `storage_unavailable` after the last. */
-export async function storeResult(
-  result: Result,
-  { results, jobEvents, handlerDependencies }: StoreOptions,
-  goOn: () => Promise<boolean>,
-  signal: AbortSignal,
-): Promise<void> {
+/**
+ * Makes the result durable before anybody hears of it. Computing it again costs more than a few seconds of patience, so a short
+ * outage of the bucket is waited out here. Throws `storage_unavailable` after the last try.
+ */
+async function store(result: Result, run: Run, isOurs: () => Promise<boolean>): Promise<void> {
+  const { results, jobEvents, clock, lease, cut } = run;
+  const signal = AbortSignal.any([lease.signal, cut]);
   for (let tries = 1; ; tries++) {
     try {
       await results.store(result);
       break;
     } catch (thrown) {
-      if (!toKamadoError(thrown, "storage_unavailable").retry || tries === TRIES) throw thrown;
-      await handlerDependencies.clock.sleep(backoffMs(tries, BACKOFF), signal);
-      if (signal.aborted || !(await goOn())) throw thrown;
+      if (!toKamadoError(thrown, "storage_unavailable").retry || tries === STORE_TRIES) throw thrown;
+      await clock.sleep(backoffMs(tries, STORE_BACKOFF), signal);
+      if (signal.aborted || !(await isOurs())) throw thrown;
     }
   }
-  const about = { job: result.id, kind: result.kind, status: result.status };
-  jobEvents.tell("stored", about, `result stored at ${results.address(result.id)}`);
+  const { id: job, kind, status } = result;
+  jobEvents.emit({ stage: "stored", job, kind, status }, `result stored at ${results.address(job)}`);
 }
 
-// What the jobEvents hears of a run's beginning and its end.
-export function emitReceived(read: Read, message: Message, jobEvents: JobEvents): void {
-  const about = read.is === "job" ? { job: read.job.id, kind: read.job.kind } : { job: message.id };
-  jobEvents.tell("received", { ...about, message: message.id, attempt: message.receiveCount }, "received");
+/** The result is stored, or will be computed again. Either way the message comes back later. */
+function afterFailedEffect(error: KamadoError, plan: Plan, run: Run): Ending {
+  const { message } = run.lease;
+  const job = plan.deliver?.job.id ?? message.id;
+  run.jobEvents.emit({ stage: "delivery_failed", job, error: error.code }, error.message);
+  const backoff = backoffMs(message.receiveCount, retryBackoff(run.retryMs));
+  const ms = Math.max(error.detail?.retryAfterMs ?? 0, backoff);
+  return { releaseAfterSeconds: Math.ceil(ms / 1_000) };
 }
 
-export function emitEnded(outcome: Outcome, ending: Ending, message: Message, jobEvents: JobEvents): void {
+const receiptOf = ({ store, deliver }: Plan) => (store ?? deliver?.result)?.receipt;
+
+function emitReceived({ lease, jobEvents }: Run, job: Job | null): void {
+  const { id, receiveCount: attempt } = lease.message;
+  const about = { job: job?.id ?? id, ...(job && { kind: job.kind }) };
+  jobEvents.emit({ stage: "received", ...about, message: id, attempt }, "received");
+}
+
+function emitEnded({ lease, jobEvents }: Run, outcome: Outcome, ending: Ending): void {
   const job = "job" in outcome ? outcome.job : "about" in outcome ? outcome.about?.job : undefined;
-  const result = resultOf(outcome);
   const error = "error" in outcome ? outcome.error : undefined;
-  jobEvents.tell(
-    "ended",
+  const receipt = resultOf(outcome)?.receipt;
+  jobEvents.emit(
     {
-      job: job?.id ?? message.id,
+      stage: "ended",
+      job: job?.id ?? lease.message.id,
       outcome: outcome.is,
       ending: typeof ending === "string" ? ending : `back in ${ending.releaseAfterSeconds} s`,
       ...(job && { kind: job.kind }),
       ...(error && { error: error.code }),
-      ...(result && { receipt: result.receipt }),
+      ...(receipt && { receipt }),
     },
     error ? `${outcome.is}: ${error.message}` : outcome.is,
   );
 }
 
-function resultOf(outcome: Outcome) {
+function resultOf(outcome: Outcome): Result | undefined {
   if ("result" in outcome) return outcome.result;
   return outcome.is === "rejected" ? outcome.about?.result : undefined;
 }

@@ -1,26 +1,25 @@
-// What happens after a run: pure, from an outcome to a plan. Carrying it out belongs to run-job.ts.
-
+// What happens after a run: from its outcome to a plan. Pure; run-job.ts carries the plan out.
 import { backoffMs } from "../async/backoff.ts";
+import type { Ending } from "../consumer/acks.ts";
 import { KamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { failed, type Result } from "../job/result.ts";
 
-/** In this order: store, deliver, dead-letter, and the message last. */
+/** Carried out in this order: store, deliver, dead-letter, and the message last. */
 export type Plan = {
-  /** Put at results/<id>.json before anything else. */
+  /** Stored at results/<id>.json before anything else. */
   store: Result | null;
   deliver: { job: Job; result: Result } | null;
   /** Why a copy of the message goes to the dead-letter queue. */
   deadLetter: KamadoError | null;
   message: Ending;
 };
-export type Ending = "delete" | "leave" | { releaseAfterSeconds: number };
 
 export type SettleOptions = {
   receiveCount: number;
   maxAttempts: number;
-  /** The first wait, when it is another than the usual one. */
+  /** The first wait [5,000]. */
   retryMs?: number | undefined;
   random?: () => number;
 };
@@ -30,8 +29,8 @@ const RETRY_MS = 5_000;
 type Interruption = Extract<Outcome, { is: "interrupted" }>["why"];
 
 /**
- * A second message of a running job comes back when the other run may have stored the result; ever more rarely, because
- * each receive brings it nearer to the dead letters.
+ * A second message of a running job comes back when the other run may have stored the result. The waits grow, because each
+ * receive brings the message nearer to the dead-letter queue.
  */
 const alreadyRunning = (retryMs = RETRY_MS) => ({ baseMs: 2 * retryMs, maxMs: 900_000 });
 
@@ -65,7 +64,7 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
         message: "delete",
       };
     case "retry":
-      return mayGoOn(outcome, options) ? again(outcome, options) : giveUp(outcome, options);
+      return mayTryAgain(outcome, options) ? again(outcome, options) : giveUp(outcome, options);
     case "ignored":
       return { ...nothing, message: "delete" };
     case "interrupted":
@@ -73,15 +72,18 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
   }
 }
 
-/** A bucket that is away is no fault of the job's, and its failure could not even be stored: the queue's own limit is left to end it. */
-function mayGoOn(
+/**
+ * Whether another attempt is left. A bucket that does not answer is not the job's fault, and the job's failure could not even be
+ * stored: then only the queue's own maximum of receives ends it.
+ */
+function mayTryAgain(
   { error, about }: Extract<Outcome, { is: "retry" }>,
   { receiveCount, maxAttempts }: SettleOptions,
 ): boolean {
   return receiveCount < maxAttempts || (!about && error.code === "storage_unavailable");
 }
 
-/** Retries of a job: 5 s, 10 s, 20 s, … up to 15 minutes, or what the other side asked for. */
+/** The waits between the attempts of a job: 5 s, 10 s, 20 s, … up to 15 minutes. */
 export const retryBackoff = (baseMs = RETRY_MS) => ({ baseMs, maxMs: 900_000 });
 
 function again(

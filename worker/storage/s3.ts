@@ -1,5 +1,5 @@
-// The object store over S3: reads stream under a cap, errors get their codes. A call whose signal fires rejects with
-// the signal's reason; which buckets a job may name is decided elsewhere.
+// A bucket over S3. Reads stop at their limit, and every error gets its code: not found, forbidden, or not available now.
+// A call whose signal fires rejects with the signal's reason.
 import type { Readable } from "node:stream";
 import {
   DeleteObjectCommand,
@@ -10,89 +10,91 @@ import {
   PutObjectCommand,
   type S3Client,
 } from "@aws-sdk/client-s3";
-import { namesOf } from "../aws/errors.ts";
+import { healthOf, namesOf, statusOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
-import { type Blobs, formatAddress, type ObjectAddress } from "./bucket.ts";
-import {
-  isCode,
-  isConditionUnknown,
-  isRefusedCondition,
-  meaning,
-  unavailable,
-  withoutConditions,
-} from "./s3-errors.ts";
+import { readWhole } from "../http/bounded-body.ts";
+import { addressOf, type Bucket } from "./bucket.ts";
 
-export function s3Blobs(client: S3Client): Blobs {
+export function s3Bucket(client: S3Client, name: string): Bucket {
+  const address = (key: string) => addressOf({ name }, key);
   return {
-    async get(address, { maxBytes, signal }) {
+    name,
+
+    async get(key, { maxBytes, signal }) {
       signal?.throwIfAborted();
       try {
-        const command = new GetObjectCommand({ Bucket: address.bucket, Key: address.key });
+        const command = new GetObjectCommand({ Bucket: name, Key: key });
         const now = serverTime(command);
         const answer = await client.send(command, withSignal(signal));
-        const bytes = await readCapped(answer.Body as Readable, answer.ContentLength, maxBytes, address);
+        const bytes = await readWhole(answer.Body as Readable, {
+          maxBytes,
+          announced: answer.ContentLength,
+          tooLarge: (size) => tooLarge(address(key), size, maxBytes),
+        });
         const ageMs = Math.max(0, now() - (answer.LastModified?.getTime() ?? 0));
-        return { bytes, contentType: answer.ContentType ?? null, etag: answer.ETag ?? "", ageMs };
+        return {
+          bytes: new Uint8Array(bytes),
+          contentType: answer.ContentType ?? null,
+          etag: answer.ETag ?? "",
+          ageMs,
+        };
       } catch (thrown) {
-        throw meaning(thrown, address, signal);
+        throw readError(thrown, address(key), signal);
       }
     },
 
-    async put(address, body, { contentType, signal }) {
+    async put(key, body, { contentType, signal }) {
       signal?.throwIfAborted();
       try {
-        const { bucket: Bucket, key: Key } = address;
         // Bytes, because the SDK takes an empty string for a stream of unknown length.
         const bytes = typeof body === "string" ? Buffer.from(body) : body;
         const command = new PutObjectCommand({
-          Bucket,
-          Key,
+          Bucket: name,
+          Key: key,
           Body: bytes,
           ContentType: contentType,
         });
         await client.send(command, { ...withSignal(signal), ...timeFor(bytes.byteLength) });
       } catch (thrown) {
-        throw whenWritten(thrown, address, signal);
+        throw writeError(thrown, address(key), signal);
       }
     },
 
-    async putIf(address, body, condition) {
+    async putIf(key, body, condition) {
       try {
         const command = new PutObjectCommand({
-          Bucket: address.bucket,
-          Key: address.key,
+          Bucket: name,
+          Key: key,
           Body: Buffer.from(body),
           ContentType: "application/json",
           ...(condition === "absent" ? { IfNoneMatch: "*" } : { IfMatch: condition.etag }),
         });
         return (await client.send(command)).ETag ?? "";
       } catch (thrown) {
-        // What is no longer there is not what was read.
+        // An object that is gone is not the object that was read.
         const isGone = condition !== "absent" && namesOf(thrown).includes("NoSuchKey");
         if (isGone || isRefusedCondition(thrown)) return null;
-        if (isConditionUnknown(thrown)) throw withoutConditions(thrown, address);
-        throw whenWritten(thrown, address, undefined);
+        if (isConditionUnknown(thrown)) throw withoutConditions(thrown, address(key));
+        throw writeError(thrown, address(key));
       }
     },
 
-    async remove(addresses) {
-      const buckets = Map.groupBy(addresses, ({ bucket }) => bucket);
-      for (const [bucket, some] of buckets)
-        for (let from = 0; from < some.length; from += DELETE_LIMIT)
-          await removeSome(client, bucket, some.slice(from, from + DELETE_LIMIT));
+    async remove(keys) {
+      for (let from = 0; from < keys.length; from += DELETE_LIMIT)
+        await removeSome(client, name, keys.slice(from, from + DELETE_LIMIT));
     },
 
-    async list(Bucket, Prefix) {
+    async list(prefix) {
       const found: { key: string; modified: number }[] = [];
       let next: string | undefined;
       do {
         const command = new ListObjectsV2Command({
-          Bucket,
-          Prefix,
+          Bucket: name,
+          Prefix: prefix,
           ...(next !== undefined && { ContinuationToken: next }),
         });
         const answer = await client.send(command).catch((thrown) => {
-          throw whenWritten(thrown, { bucket: Bucket, key: Prefix }, undefined);
+          throw writeError(thrown, address(prefix));
         });
         for (const { Key, LastModified } of answer.Contents ?? [])
           if (Key !== undefined) found.push({ key: Key, modified: LastModified?.getTime() ?? 0 });
@@ -101,12 +103,12 @@ export function s3Blobs(client: S3Client): Blobs {
       return found;
     },
 
-    async exists(address) {
+    async exists(key) {
       try {
-        await client.send(new HeadObjectCommand({ Bucket: address.bucket, Key: address.key }));
+        await client.send(new HeadObjectCommand({ Bucket: name, Key: key }));
         return true;
       } catch (thrown) {
-        const error = meaning(thrown, address, undefined);
+        const error = readError(thrown, address(key));
         if (isCode(error, "object_not_found")) return false;
         throw error;
       }
@@ -114,30 +116,23 @@ export function s3Blobs(client: S3Client): Blobs {
   };
 }
 
-/** S3 takes this many in one call. */
+/** S3 takes at most this many keys in one call. */
 const DELETE_LIMIT = 1_000;
 
-async function removeSome(client: S3Client, Bucket: string, addresses: readonly ObjectAddress[]) {
-  const [first] = addresses;
-  const Objects = addresses.map(({ key: Key }) => ({ Key }));
+async function removeSome(client: S3Client, name: string, keys: readonly string[]): Promise<void> {
+  const [first = ""] = keys;
   try {
-    if (addresses.length === 1)
-      return void (await client.send(new DeleteObjectCommand({ Bucket, Key: first!.key })));
-    const command = new DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } });
-    const { Errors: [failed] = [] } = await client.send(command);
+    if (keys.length === 1)
+      return void (await client.send(new DeleteObjectCommand({ Bucket: name, Key: first })));
+    const Delete = { Objects: keys.map((Key) => ({ Key })), Quiet: true };
+    const { Errors: [failed] = [] } = await client.send(new DeleteObjectsCommand({ Bucket: name, Delete }));
     if (failed) throw Object.assign(new Error(failed.Message), { name: failed.Code });
   } catch (thrown) {
-    throw whenWritten(thrown, first!, undefined);
+    throw writeError(thrown, addressOf({ name }, first));
   }
 }
 
-/** Writing creates the object, so what is missing is the bucket: the operator's to put right, not the job's. */
-function whenWritten(thrown: unknown, address: ObjectAddress, signal: AbortSignal | undefined): unknown {
-  const error = meaning(thrown, address, signal);
-  return isCode(error, "object_not_found") ? unavailable(thrown, address, "there is no such bucket") : error;
-}
-
-/** The store's time when it answered, which the SDK does not hand on; ours where the store does not say. */
+/** The store's time when it answered, which the SDK does not return; this machine's time where the store does not say. */
 function serverTime(command: GetObjectCommand): () => number {
   let date = Number.NaN;
   const read = (answer: { response: unknown }) => {
@@ -155,37 +150,55 @@ function serverTime(command: GetObjectCommand): () => number {
   return () => (Number.isNaN(date) ? Date.now() : date);
 }
 
-/** The answer comes when all is sent, which on a slow line takes a big object longer than a call may usually take. */
+/** S3 answers only after the last byte, so on a slow network a large object needs more time than other calls. */
 const timeFor = (bytes: number) => (bytes < 2 ** 20 ? {} : { requestTimeout: 10_000 + bytes / BYTES_PER_MS });
 const BYTES_PER_MS = 64;
 
 const withSignal = (signal: AbortSignal | undefined) => (signal ? { abortSignal: signal } : {});
 
-/** Reads at most `maxBytes`. The announced length is looked at first; it may be absent or wrong, so bytes are counted too. */
-async function readCapped(
-  body: Readable,
-  announced: number | undefined,
-  maxBytes: number,
-  address: ObjectAddress,
-): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    if ((announced ?? 0) > maxBytes) throw tooLarge(address, announced!, maxBytes);
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > maxBytes) throw tooLarge(address, size, maxBytes);
-      chunks.push(chunk);
-    }
-    return new Uint8Array(Buffer.concat(chunks, size));
-  } finally {
-    // Gives the socket up when the rest is not wanted; nothing after a body that was read to its end.
-    body.destroy();
-  }
+const tooLarge = (address: string, size: number, maxBytes: number) =>
+  new KamadoError("input_too_large", `${address} has ${size} bytes or more; the limit is ${maxBytes}.`);
+
+const isCode = (error: unknown, code: string) => error instanceof KamadoError && error.code === code;
+
+/** The condition of a write did not hold; 409 when another write was in progress at the same time. */
+const isRefusedCondition = (error: unknown) => statusOf(error) === 412 || statusOf(error) === 409;
+
+/** The store does not know conditions. An error about our credentials or the network has a name that says so. */
+const isConditionUnknown = (error: unknown) =>
+  [400, 501].includes(statusOf(error) ?? 0) && healthOf(error) === "unknown";
+
+const withoutConditions = (cause: unknown, address: string) =>
+  new KamadoError("storage_unavailable", `${address}: the store refuses conditional writes.`, {
+    cause,
+    detail: { supportsConditions: false },
+  });
+
+const unavailable = (cause: unknown, address: string, why: string) =>
+  new KamadoError("storage_unavailable", `${address}: ${why}.`, {
+    cause,
+    detail: { awsFailure: healthOf(cause) },
+  });
+
+/** These are a 403 too, but concern our own credentials or clock: once those are corrected, the same job succeeds. */
+const OUR_KEY =
+  /Expired|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|TimeTooSkewed/;
+
+function readError(thrown: unknown, address: string, signal?: AbortSignal): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (thrown instanceof KamadoError) return thrown;
+  const names = namesOf(thrown);
+  if (names.some((name) => /^(NoSuchKey|NoSuchBucket|NotFound)$/.test(name)) || statusOf(thrown) === 404)
+    return new KamadoError("object_not_found", `${address}: there is no such object.`, { cause: thrown });
+  if (statusOf(thrown) === 403 && !names.some((name) => OUR_KEY.test(name)))
+    return new KamadoError("object_forbidden", `${address}: the worker may not read or write it.`, {
+      cause: thrown,
+    });
+  return unavailable(thrown, address, thrown instanceof Error ? thrown.message : "the call failed");
 }
 
-const tooLarge = (address: ObjectAddress, size: number, maxBytes: number) =>
-  new KamadoError(
-    "input_too_large",
-    `${formatAddress(address)} has ${size} bytes or more; the limit is ${maxBytes}.`,
-  );
+/** A write creates the object, so what is missing is the bucket: the operator must correct that, not the sender. */
+function writeError(thrown: unknown, address: string, signal?: AbortSignal): unknown {
+  const error = readError(thrown, address, signal);
+  return isCode(error, "object_not_found") ? unavailable(thrown, address, "there is no such bucket") : error;
+}

@@ -1,62 +1,66 @@
 import { describe, expect, test } from "vitest";
-import { INTERACTIVE, nextTurn, type Waiter } from "../../../worker/engine/scheduler/queue-order.ts";
+import { chooseNext, INTERACTIVE, type Waiting } from "../../../worker/engine/scheduler/queue-order.ts";
 import fc from "../../properties.ts";
 
-const waiter = (rank: number, { warm = 0, passedOver = 0 } = {}): Waiter => {
+const request = (rank: number, { warm = 0, passedOver = 0 } = {}): Waiting => {
   return { rank, passedOver, warmTokens: () => warm };
 };
-const person = (more = {}) => waiter(INTERACTIVE, more);
+const interactive = (more = {}) => request(INTERACTIVE, more);
 
-describe("who is next", () => {
+describe("next is", () => {
   test.each([
-    ["the only one", [waiter(0)], 0],
-    ["the oldest of equals", [waiter(5), waiter(5)], 0],
-    ["a person before every job", [waiter(9), person()], 1],
-    ["the job of the higher priority", [waiter(3), waiter(7), waiter(7)], 1],
-    ["of one priority the warmest", [waiter(5), waiter(5, { warm: 200 }), waiter(5, { warm: 100 })], 1],
-    ["warmth does not go before priority", [waiter(5, { warm: 900 }), waiter(6)], 1],
-    ["the overdue one before a person", [waiter(0), waiter(0, { passedOver: 8 }), person()], 1],
-    ["nobody is overdue a turn too early", [waiter(0, { passedOver: 7 }), person()], 1],
+    ["the only one", [request(0)], 0],
+    ["the oldest of equals", [request(5), request(5)], 0],
+    ["an interactive request before every job", [request(9), interactive()], 1],
+    ["the job of the higher priority", [request(3), request(7), request(7)], 1],
+    ["the warmest of one priority", [request(5), request(5, { warm: 200 }), request(5, { warm: 100 })], 1],
+    ["a higher priority before a warmer prompt", [request(5, { warm: 900 }), request(6)], 1],
+    [
+      "an overdue job before an interactive request",
+      [request(0), request(0, { passedOver: 8 }), interactive()],
+      1,
+    ],
+    ["no job that is not overdue yet", [request(0, { passedOver: 7 }), interactive()], 1],
   ])("%s", (_, waiting, at) => {
-    expect(nextTurn(waiting, { slots: 2, afterOverdue: false }).at).toBe(at);
+    expect(chooseNext(waiting, { slots: 2, lastWasOverdue: false }).index).toBe(at);
   });
 
-  test("after an overdue one a person has the next turn", () => {
-    const waiting = [waiter(0, { passedOver: 99 }), person()];
-    expect(nextTurn(waiting, { slots: 1, afterOverdue: false })).toEqual({ at: 0, overdue: true });
-    expect(nextTurn(waiting, { slots: 1, afterOverdue: true })).toEqual({ at: 1, overdue: false });
+  test("after an overdue job an interactive request is next", () => {
+    const waiting = [request(0, { passedOver: 99 }), interactive()];
+    expect(chooseNext(waiting, { slots: 1, lastWasOverdue: false })).toEqual({ index: 0, isOverdue: true });
+    expect(chooseNext(waiting, { slots: 1, lastWasOverdue: true })).toEqual({ index: 1, isOverdue: false });
   });
 
-  test("a line of a thousand asks no more than a part of them how warm they are", () => {
+  test("only a part of a thousand waiting requests is asked how warm they are", () => {
     let asked = 0;
     const warmTokens = () => ++asked;
-    nextTurn(
+    chooseNext(
       Array.from({ length: 1_000 }, () => ({ rank: 5, passedOver: 0, warmTokens })),
-      { slots: 8, afterOverdue: false },
+      { slots: 8, lastWasOverdue: false },
     );
     expect(asked).toBeLessThan(200);
   });
 });
 
-/** Plays turns in which a new one comes for each that is let in; says after how many turns the watched one was let in. */
-function turnsUntil(watched: Waiter, others: Waiter[], slots: number, next: () => Waiter): number {
+/** Frees one slot after the other, with a new request for each, and says at which free slot the watched request was chosen. */
+function slotsUntil(watched: Waiting, others: Waiting[], slots: number, next: () => Waiting): number {
   const waiting = [watched, ...others];
-  let afterOverdue = false;
-  for (let turn = 1; ; turn++) {
-    const { at, overdue } = nextTurn(waiting, { slots, afterOverdue });
-    afterOverdue = overdue;
-    for (const older of waiting.slice(0, at)) older.passedOver++;
-    if (waiting.splice(at, 1)[0] === watched) return turn;
+  let lastWasOverdue = false;
+  for (let freed = 1; ; freed++) {
+    const { index, isOverdue } = chooseNext(waiting, { slots, lastWasOverdue });
+    lastWasOverdue = isOverdue;
+    for (const older of waiting.slice(0, index)) older.passedOver++;
+    if (waiting.splice(index, 1)[0] === watched) return freed;
     waiting.push(next());
   }
 }
 
-describe("nobody starves", () => {
-  test("a job of the lowest priority under an endless stream of people", () => {
-    expect(turnsUntil(waiter(0), [person()], 2, person)).toBe(9);
+describe("no request waits for ever", () => {
+  test("a job of the lowest priority under an endless stream of interactive requests", () => {
+    expect(slotsUntil(request(0), [interactive()], 2, interactive)).toBe(9);
   });
 
-  test("whatever comes, the oldest is let in within four turns a slot and one", () => {
+  test("the oldest, after four free slots for each slot and one more at most", () => {
     const any = fc.record({ rank: fc.nat(INTERACTIVE), warm: fc.nat(1_000) });
     fc.assert(
       fc.property(
@@ -67,17 +71,17 @@ describe("nobody starves", () => {
           let at = 0;
           const next = () => {
             const { rank, warm } = more[at++ % more.length]!;
-            return waiter(rank, { warm });
+            return request(rank, { warm });
           };
-          const turns = turnsUntil(waiter(first.rank, first), more.map(next), slots, next);
-          expect(turns).toBeLessThanOrEqual(4 * slots + 1);
+          const freed = slotsUntil(request(first.rank, first), more.map(next), slots, next);
+          expect(freed).toBeLessThanOrEqual(4 * slots + 1);
         },
       ),
     );
   });
 
-  test("a person does not wait for a heap of overdue jobs", () => {
-    const heap = Array.from({ length: 50 }, () => waiter(0, { passedOver: 99 }));
-    expect(turnsUntil(person(), heap, 8, () => waiter(0))).toBeLessThanOrEqual(2);
+  test("an interactive request does not wait for many overdue jobs", () => {
+    const overdue = Array.from({ length: 50 }, () => request(0, { passedOver: 99 }));
+    expect(slotsUntil(interactive(), overdue, 8, () => request(0))).toBeLessThanOrEqual(2);
   });
 });

@@ -237,7 +237,7 @@ describe("what is wrong with a request is said, and the engine goes on", () => {
   });
 });
 
-describe("the line", () => {
+describe("the queue", () => {
   const hanging = { rules: [{ when: "hang", do: "hang" }] };
 
   test("past its end there is a 429 that says when to come back", async () => {
@@ -298,9 +298,9 @@ describe("health", () => {
   });
 });
 
-describe("the door", () => {
+describe("the token", () => {
   test("with a token nothing is answered without it, and health tells a stranger only the state", async () => {
-    const token = "a secret of the house";
+    const token = "a secret of some length";
     const { url, client } = await start({}, { token });
     expect((await client.models.list()).data).toHaveLength(1);
     const stranger = new OpenAI({ baseURL: `${url}/v1`, apiKey: "a guess", maxRetries: 0 });

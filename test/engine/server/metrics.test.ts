@@ -1,6 +1,4 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { Rate } from "../../../worker/engine/scheduler/slot-stats.ts";
-import { Counter, Histogram, writeFamilies } from "../../../worker/engine/server/prometheus.ts";
 import { collect, post, type Running, scripted, until, user } from "../running.ts";
 
 let engine: Running | undefined;
@@ -30,47 +28,6 @@ async function metrics(url: string, headers: Record<string, string> = {}): Promi
   );
 }
 const CHAT = 'gen_ai_operation_name="chat",gen_ai_provider_name="kamado"';
-
-describe("the text format", () => {
-  test("a histogram counts up to each bound, and labels are escaped", () => {
-    const histogram = new Histogram([1, 10]);
-    for (const value of [0.5, 5, 50]) histogram.observe(value, { of: 'a"b\\c\nd' });
-    const text = writeFamilies([{ name: "h", type: "histogram", help: "It.", samples: histogram.samples() }]);
-    const label = 'of="a\\"b\\\\c\\nd"';
-    expect(text).toBe(
-      [
-        "# HELP h It.",
-        "# TYPE h histogram",
-        `h_bucket{${label},le="1"} 1`,
-        `h_bucket{${label},le="10"} 2`,
-        `h_bucket{${label},le="+Inf"} 3`,
-        `h_sum{${label}} 55.5`,
-        `h_count{${label}} 3\n`,
-      ].join("\n"),
-    );
-  });
-
-  test("what was never counted is left out", () => {
-    const counter = new Counter();
-    const family = () =>
-      writeFamilies([{ name: "c", type: "counter", help: "C.", samples: counter.samples() }]);
-    expect(family()).toBe("");
-    counter.add();
-    counter.add({}, 2);
-    expect(family()).toBe("# HELP c C.\n# TYPE c counter\nc 3\n");
-  });
-});
-
-test("the rate is the mean of the last whole seconds", () => {
-  let now = 0;
-  const rate = new Rate(() => now);
-  for (now = 0; now < 5_000; now += 100) rate.count();
-  expect(rate.perSecond()).toBe(10);
-  now = 7_999;
-  expect(rate.perSecond()).toBe(6);
-  now = 60_000;
-  expect(rate.perSecond()).toBe(0);
-});
 
 describe("/metrics", () => {
   test("tells tokens, times and how requests ended", async () => {
@@ -137,7 +94,7 @@ describe("while requests run and wait", () => {
         )
         .catch(() => {});
     const asked = [ask("think", { priority: 3 })];
-    await until(() => running.scheduler.seats.list()[0]!.state === "decode");
+    await until(() => running.scheduler.slotStats.list()[0]!.state === "decode");
     asked.push(ask("now"));
     await until(() => running.scheduler.queue.busy === 2);
     asked.push(ask("later", { priority: 7, n: 2 }), ask("person"));
@@ -198,7 +155,7 @@ describe("while requests run and wait", () => {
 });
 
 test("with a token neither is shown without it", async () => {
-  const token = "a secret of the house";
+  const token = "a secret of some length";
   const { url } = await start({}, { token });
   for (const path of ["/metrics", "/slots"]) {
     expect((await fetch(url + path)).status).toBe(401);

@@ -1,7 +1,6 @@
 // Which number of slots follows from what was measured: curves as machines have them.
 import { describe, expect, test } from "vitest";
-import { chooseWidth, falls, isSteady, type LeftOut } from "../../../worker/engine/sizing/choose.ts";
-import { rateOf } from "../../../worker/engine/sizing/window.ts";
+import { chooseWidth, cliffs, isSteady, type LeftOut } from "../../../worker/engine/sizing/choose.ts";
 
 const curve = (rates: Record<number, number>) =>
   Object.entries(rates).map(([width, tokensPerSecond]) => ({ width: Number(width), tokensPerSecond }));
@@ -49,29 +48,5 @@ test.each([
 });
 
 test("a fall is told from noise, against the best so far", () => {
-  expect(falls(curve({ 1: 100, 2: 190, 4: 160, 8: 145, 9: 300, 16: 239 }))).toEqual([8, 16]);
-});
-
-describe("a rate", () => {
-  const steps = (from: number, every: number, count: number) =>
-    Array.from({ length: count }, (_, step) => from + step * every);
-
-  test.each([
-    ["is that of one alone", [steps(0, 10, 11)], 100],
-    ["is the sum of all", [steps(0, 10, 11), steps(0, 10, 11)], 200],
-    ["counts only while all of them decode", [steps(0, 1, 100), steps(90, 10, 21)], undefined],
-    [
-      "begins when the last one begins and ends when the first one ends",
-      [steps(0, 10, 60), steps(300, 20, 30)],
-      150,
-    ],
-    ["does not depend on when in a step each is told", [steps(0, 20, 30), steps(7, 20, 30)], 100],
-    ["is not told of answers that hardly began", [steps(0, 10, 11), [200]], undefined],
-    ["is not told of a burst", [steps(0, 0.01, 50), steps(0.2, 0.01, 50)], undefined],
-    ["is not told of answers that never came", [[], steps(0, 10, 11)], undefined],
-  ])("%s", (_, times, expected) => {
-    const rate = rateOf(times);
-    if (expected === undefined) expect(rate).toBeUndefined();
-    else expect(rate).toBeCloseTo(expected, 6);
-  });
+  expect(cliffs(curve({ 1: 100, 2: 190, 4: 160, 8: 145, 9: 300, 16: 239 }))).toEqual([8, 16]);
 });

@@ -1,21 +1,15 @@
 // The engine process measures a real model once, keeps the table, and fits itself into the memory it is given.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TINY, writeTextModel } from "../../../models/random/models.ts";
-import { writeCalibration } from "../../../worker/engine/sizing/calibration-store.ts";
-import { subjectOf } from "../../../worker/engine/sizing/machine.ts";
+import type { EngineEvent } from "../../../worker/engine/protocol.ts";
+import { subjectOf, writeCalibration } from "../../../worker/engine/sizing/calibration-store.ts";
 import { tableOf } from "../../../worker/engine/sizing/report.ts";
-import { argumentsOf } from "../../../worker/engine/supervisor/process.ts";
+import { EngineProcess } from "../../../worker/engine/supervisor/process.ts";
 import { type Engine, startEngine } from "../../../worker/engine/supervisor/supervisor.ts";
 import { until } from "../running.ts";
-
-const MAIN = fileURLToPath(new URL("../../../worker/engine/main.ts", import.meta.url));
 
 let folder: string;
 let model: string;
@@ -93,33 +87,21 @@ describe("in little memory", () => {
     expect(memory.estimatedBytes).toBeLessThanOrEqual(240 * 2 ** 20);
     expect((await health(one)).memory).toMatchObject({ estimatedBytes: memory.estimatedBytes });
     expect((await health(one)).memory.residentBytes).toBeGreaterThan(2 ** 20);
-    expect(log.join()).toContain(`Memory for 8 slots of ${contextSize} tokens instead of 8 of 8192`);
+    expect(log.join()).toContain(`The engine uses 8 slots of ${contextSize} tokens instead of 8 of 8192`);
   }, 120_000);
 
   test("the engine ends with the reason and an exit code of its own when nothing fits", async () => {
-    const flags = argumentsOf({
-      model,
-      port: 0,
-      threads: 1,
-      slots: 8,
-      contextSize: 8_192,
-      memoryLimit: "165M",
+    const options = { model, port: 0, threads: 1, slots: 8, contextSize: 8_192, memoryLimit: "165M" };
+    const events: EngineEvent[] = [];
+    const [how, reason] = await new Promise<[string, string]>((resolve) => {
+      const onExit = (...end: [string, string]) => resolve(end);
+      new EngineProcess(options, { onLog: () => {}, onEvent: (event) => events.push(event), onExit });
     });
-    const child = spawn(process.execPath, [MAIN, ...flags], { stdio: ["ignore", "pipe", "pipe"] });
-    const [out, err, [code]] = await Promise.all([
-      text(child.stdout),
-      text(child.stderr),
-      once(child, "close"),
-    ]);
-    expect(code).toBe(3);
+    expect(how).toBe("exit code 3");
     const words =
-      /The model needs \d+ MiB with 8 slots of 8192 tokens, 165 MiB are there for it\. Take a smaller quant/;
-    expect(err).toMatch(words);
-    const said = out
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line));
-    expect(said.at(-1)).toEqual({
+      /The model needs \d+ MiB with 8 slots of 8192 tokens, and 165 MiB are available\. Use a smaller quantization/;
+    expect(reason).toMatch(words);
+    expect(events.at(-1)).toEqual({
       event: "failed",
       code: "memory_insufficient",
       reason: expect.stringMatching(words),
@@ -130,7 +112,7 @@ describe("in little memory", () => {
     const one = start({ slots: 1, contextSize: 8_192, memoryLimit: "100M" });
     await expect(one.ready()).rejects.toMatchObject({
       code: "memory_insufficient",
-      message: expect.stringContaining("100 MiB are there"),
+      message: expect.stringContaining("100 MiB are available"),
     });
     expect([one.state, one.restarts]).toEqual(["SETUP_FAILED", 0]);
   }, 120_000);

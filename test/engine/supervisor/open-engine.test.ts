@@ -1,28 +1,28 @@
 // The engine a command works with: where it is, before it can serve.
 import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { loadConfig, type Variables } from "../../../worker/config/config.ts";
-import { openEngine } from "../../../worker/engine/supervisor/open-engine.ts";
+import { secret } from "../../../worker/config/secret.ts";
+import { type OpenOptions, openEngine } from "../../../worker/engine/supervisor/open-engine.ts";
 import { silentLog } from "../../../worker/logging/log.ts";
 
-const open = (variables: Variables) =>
-  openEngine(loadConfig({ KAMADO_BACKEND: "scripted", ...variables }, {}), silentLog);
+const folder = mkdtempSync(join(tmpdir(), "kamado-"));
+const open = (more: Partial<OpenOptions>) =>
+  openEngine({ backend: "scripted", host: "127.0.0.1", port: 0, dataDir: folder, ...more }, silentLog);
 
 test("on a port of its own choosing it is where its address says, though its model still loads", async () => {
-  const engine = await open({ KAMADO_ENGINE_PORT: "0", KAMADO_SCRIPT: '{"loadMs": 60000}' });
+  const engine = await open({ script: '{"loadMs": 60000}' });
   onTestFinished(() => engine.stop());
   expect(await (await fetch(`${engine.url}/health`)).json()).toMatchObject({ state: "STARTING" });
 });
 
 test("one that listens on all addresses is asked on this machine's", async () => {
   const token = "a-token-of-some-length";
-  const engine = await open({
-    KAMADO_ENGINE_PORT: "0",
-    KAMADO_ENGINE_HOST: "0.0.0.0",
-    KAMADO_ENGINE_TOKEN: token,
-  });
+  const engine = await open({ host: "0.0.0.0", token: secret(token) });
   onTestFinished(() => engine.stop());
   expect(engine.url).toMatch(/^http:\/\/127\.0\.0\.1:[1-9]\d+$/);
   await engine.ready();
@@ -31,7 +31,7 @@ test("one that listens on all addresses is asked on this machine's", async () =>
 });
 
 test("one that never listens is not waited for", async () => {
-  const opened = open({ KAMADO_ENGINE_PORT: "0", KAMADO_BACKEND: "auto", KAMADO_MODEL: "/no/such.gguf" });
+  const opened = open({ backend: "auto", model: "/no/such.gguf" });
   await expect(opened).rejects.toMatchObject({
     code: "engine_unavailable",
     message: expect.stringContaining("there is no file /no/such.gguf"),
@@ -43,7 +43,7 @@ test("a port that others use is named", async () => {
   onTestFinished(() => void other.close());
   await once(other, "listening");
   const { port } = other.address() as AddressInfo;
-  await expect(open({ KAMADO_ENGINE_PORT: `${port}` })).rejects.toMatchObject({
+  await expect(open({ port })).rejects.toMatchObject({
     code: "config_invalid",
     message: expect.stringMatching(
       `^KAMADO_ENGINE_PORT: port ${port} of 127.0.0.1 cannot be used \\(EADDRINUSE`,

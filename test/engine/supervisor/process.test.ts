@@ -1,13 +1,21 @@
-// One run of the engine process: however it ends, and whoever holds on to what is left of it, its supervisor hears of it.
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+// One run of the engine process: its options reach it, and its supervisor learns of its end, however it ends and whoever
+// holds on to what is left of it.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, onTestFinished, test } from "vitest";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, onTestFinished, test } from "vitest";
+import type { GivenOptions } from "../../../worker/engine/options.ts";
+import { EngineProcess } from "../../../worker/engine/supervisor/process.ts";
 import {
   type Engine,
   type SuperviseOptions,
   startEngine,
 } from "../../../worker/engine/supervisor/supervisor.ts";
+import fc from "../../properties.ts";
 import { until } from "../running.ts";
 
 let engine: Engine | undefined;
@@ -60,8 +68,8 @@ test("a program that cannot be started is given up, and can be stopped", async (
   await one.stop();
 });
 
-test("flags that no process can be given are no crash", async () => {
-  const one = start({ model: "a\0b", timing: { attempts: 2 } });
+test("an environment that no process can be given is no crash", async () => {
+  const one = start({ environment: { NAME: "a\0b" }, timing: { attempts: 2 } });
   await expect(one.ready()).rejects.toThrow(/null bytes/);
 });
 
@@ -100,3 +108,71 @@ test("a run that found no room says nothing about the next one", async () => {
   await until(() => one.state === "STARTING");
   expect(one.reason).toBe("SIGKILL");
 }, 60_000);
+
+describe("the options", () => {
+  const file = join(mkdtempSync(join(tmpdir(), "kamado-child-")), "received.json");
+  const writesItsOptions = beginningWith(`
+    import { once } from "node:events";
+    import { writeFileSync } from "node:fs";
+    const [given] = await once(process, "message");
+    writeFileSync(${JSON.stringify(file)}, JSON.stringify(given));
+    process.exit(0);
+  `);
+  /** What an engine process receives as its first message. */
+  async function received(options: GivenOptions): Promise<unknown> {
+    await new Promise((resolve) => {
+      const watcher = { onEvent: () => {}, onLog: () => {}, onExit: resolve };
+      new EngineProcess(options, watcher, writesItsOptions.environment);
+    });
+    return JSON.parse(readFileSync(file, "utf8"));
+  }
+
+  test("reach the engine unchanged, whatever is in them", async () => {
+    const given = fc.record({
+      model: fc.string({ unit: "binary" }),
+      script: fc.string({ unit: "binary", maxLength: 100_000, size: "max" }),
+      token: fc.constantFrom("--model", 'a "quoted" token\nof two lines'),
+      slots: fc.constantFrom("auto" as const, 3),
+      contextSize: fc.integer(),
+    });
+    await fc.assert(
+      fc.asyncProperty(given, async (options) => {
+        expect(await received(options)).toEqual(options);
+      }),
+      { numRuns: 5 },
+    );
+  }, 60_000);
+
+  test.skipIf(!existsSync("/proc/self/environ"))(
+    "show the token to nobody: not in arguments, environment or a file",
+    async () => {
+      const token = "a-token-that-nobody-sees";
+      const { TMPDIR: _, ...environment } = process.env;
+      const temporary = mkdtempSync(join(tmpdir(), "kamado-child-"));
+      const one = start({ token, environment: { ...environment, TMPDIR: temporary } });
+      await one.ready();
+      const shown = ["cmdline", "environ"].map((name) => readFileSync(`/proc/${one.pid}/${name}`, "utf8"));
+      expect(shown.join()).toContain("engine/main.ts");
+      expect(shown.join()).not.toContain(token);
+      expect(readdirSync(temporary)).toEqual([]);
+      expect((await fetch(`${one.url}/v1/models`)).status).toBe(401);
+      const headers = { authorization: `Bearer ${token}` };
+      expect((await fetch(`${one.url}/v1/models`, { headers })).status).toBe(200);
+    },
+  );
+});
+
+const MAIN = fileURLToPath(new URL("../../../worker/engine/main.ts", import.meta.url));
+
+test("an engine whose supervisor dies before it sent the options ends", async () => {
+  const child = spawn(process.execPath, [MAIN], { stdio: ["ignore", "ignore", "ignore", "ipc"] });
+  child.disconnect();
+  const [code, signal] = await once(child, "exit");
+  expect([0, "SIGKILL"]).toContain(code ?? signal);
+});
+
+test("started without a supervisor it says what to use, and ends", async () => {
+  const child = spawn(process.execPath, [MAIN], { stdio: ["ignore", "ignore", "pipe"] });
+  const [said, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
+  expect([code, said]).toEqual([2, "This process is started by its supervisor: use `kamado engine`.\n"]);
+});

@@ -4,10 +4,8 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { argumentsOf } from "../../../worker/engine/supervisor/process.ts";
 import {
   type Engine,
-  restartDelayMs,
   type SuperviseOptions,
   startEngine,
 } from "../../../worker/engine/supervisor/supervisor.ts";
@@ -15,13 +13,13 @@ import { until, user } from "../running.ts";
 
 let engine: Engine | undefined;
 const start = (script: object, more: SuperviseOptions = {}) => {
-  const { timing, ...flags } = more;
+  const { timing, ...options } = more;
   engine = startEngine({
     backend: "scripted",
     port: 0,
     script: JSON.stringify(script),
     timing: { firstDelayMs: 20, healthEveryMs: 50, ...timing },
-    ...flags,
+    ...options,
   });
   return engine;
 };
@@ -75,9 +73,12 @@ describe("a supervised engine", () => {
     expect([one.state, one.restarts, states.at(-1)]).toEqual(["SETUP_FAILED", 1, "SETUP_FAILED"]);
   }, 60_000);
 
-  test("says what is wrong with its flags, without trying again", async () => {
+  test("says which of its options is wrong, without trying again", async () => {
     const one = start({}, { backend: "node-llama-cpp", model: "/no/such.gguf" });
-    await expect(one.ready()).rejects.toThrow("--model: there is no file /no/such.gguf");
+    await expect(one.ready()).rejects.toThrow(
+      "The engine does not run: model: there is no file /no/such.gguf.",
+    );
+    expect([one.state, one.restarts]).toEqual(["SETUP_FAILED", 0]);
   }, 60_000);
 
   test("stops before it started, twice, and lets nothing live on", async () => {
@@ -120,23 +121,4 @@ describe("a supervised engine", () => {
     parent.kill("SIGKILL");
     await until(() => !alive(pid));
   }, 60_000);
-});
-
-test.each([
-  [1, 0, 250],
-  [1, 1, 500],
-  [2, 1, 1_000],
-  [4, 1, 4_000],
-  [20, 1, 30_000],
-])("after %i failures, with chance %d, it waits %i ms", (failures, random, expected) => {
-  expect(restartDelayMs(failures, { firstDelayMs: 500, maxDelayMs: 30_000 }, random)).toBe(expected);
-});
-
-test("options become flags", () => {
-  expect(argumentsOf({ model: "m.gguf", contextSize: 512, mmproj: undefined })).toEqual([
-    "--model",
-    "m.gguf",
-    "--context-size",
-    "512",
-  ]);
 });

@@ -20,8 +20,7 @@ export function benchCommand(): Command {
       "the table's own flags; --help names them, --json prints one JSON line at the end",
     )
     .description(
-      "measure this machine: the engine beside llama-server, what a batch says, concurrency, what the worker " +
-        "costs, memory, pictures, slots in use, a long run, several workers",
+      "measure speed, memory and scaling on this machine; without a name it lists what can be measured",
     )
     .allowUnknownOption()
     .action(async () => {

@@ -1,4 +1,4 @@
-// `kamado cancel ID`: takes a job back, wherever it is. The workers see to it; this only leaves word for them.
+// `kamado cancel ID`: cancels a job. It stores the cancellation in the bucket; the workers act on it.
 import { Command } from "commander";
 import { systemClock } from "../../async/clock.ts";
 import { makeAwsClients } from "../../aws/clients.ts";
@@ -8,7 +8,7 @@ import { JobId } from "../../job/envelope.ts";
 import { type Canceled, cancelJob } from "../../job-lock/cancellations.ts";
 import { EXIT } from "../../logging/terminal.ts";
 import { createResults } from "../../storage/results.ts";
-import { s3Blobs } from "../../storage/s3.ts";
+import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
 import { flagsOf } from "../flags.ts";
 
@@ -16,13 +16,14 @@ export function cancelCommand(): Command {
   return new Command("cancel")
     .argument("<id>", "the job's id")
     .description(
-      "take a job back: one that runs is stopped, one that waits or has not come yet is not started",
+      "cancel a job: stops it if it runs, and prevents its start if it waits or has not arrived yet",
     )
     .option("--json", "print one JSON line")
     .action(async (id: string, _, command: Command) => {
       const canceled = await cancel(id);
-      const words = flagsOf(command).json === true ? JSON.stringify({ id, ...canceled }) : say(id, canceled);
-      process.stdout.write(`${words}\n`);
+      const isJson = flagsOf(command).json === true;
+      const text = isJson ? JSON.stringify({ id, ...canceled }) : textOf(id, canceled);
+      process.stdout.write(`${text}\n`);
       process.exitCode = canceled.is === "ended" ? EXIT.failed : EXIT.ok;
     });
 }
@@ -34,16 +35,16 @@ async function cancel(id: string): Promise<Canceled> {
   const config = loadConfig();
   const clients = makeAwsClients(cloudOrLocal(config).aws);
   try {
-    const store = { blobs: s3Blobs(clients.s3), bucket: config.bucket };
-    return await cancelJob(id, { ...store, results: createResults(store), clock: systemClock });
+    const bucket = s3Bucket(clients.s3, config.bucket);
+    return await cancelJob(id, { bucket, results: createResults(bucket), clock: systemClock });
   } finally {
     clients.destroy();
   }
 }
 
-function say(id: string, canceled: Canceled): string {
-  if (canceled.is === "ended") return `${id} has ended already (${canceled.status}); nothing is changed`;
-  if (canceled.is === "running") return `${id} runs; its worker stops it within seconds`;
+function textOf(id: string, canceled: Canceled): string {
+  if (canceled.is === "ended") return `${id} has already ended (${canceled.status}); its result stays`;
+  if (canceled.is === "running") return `${id} is running; its worker stops it within seconds`;
   const until = new Date(canceled.untilEpochMs).toISOString().slice(0, 10);
-  return `${id} does not run; it will not be started when it comes before ${until}`;
+  return `${id} is not running; it will not be started if it arrives before ${until}`;
 }

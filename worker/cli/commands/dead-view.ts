@@ -1,21 +1,21 @@
-// What a person sees of dead letters. Addresses are shown without what may be a token. Pure.
+// How `kamado dead` prints dead letters. Addresses are shown without what may be a token.
 import type { DeadLetter } from "../../dead-letters/read.ts";
 import { type Column, paint, shorten, table, widthOf } from "../../logging/terminal.ts";
 import type { Attempt } from "../../outbox/delivery-log.ts";
-import type { Mark } from "../../outbox/disabled-destinations.ts";
+import type { Disabled } from "../../outbox/disabled-destinations.ts";
 
 const moment = (at: string | null): string => (at === null ? "-" : `${at.slice(0, 10)} ${at.slice(11, 16)}`);
 const number = (count: number | null): string => (count === null ? "-" : String(count));
 const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
-export function viewList(letters: readonly DeadLetter[], off: readonly Mark[]): string {
-  const parts = (["jobs", "deliveries"] as const).map((queue) => viewQueue(letters, queue));
+export function viewList(all: readonly DeadLetter[], off: readonly Disabled[]): string {
+  const parts = (["jobs", "deliveries"] as const).map((queue) => viewQueue(all, queue));
   const shown = [...parts, viewOff(off)].filter((part) => part !== "");
   return shown.length === 0 ? "no dead letters" : shown.join("\n\n");
 }
 
-function viewQueue(letters: readonly DeadLetter[], queue: DeadLetter["queue"]): string {
-  const own = letters.filter((letter) => letter.queue === queue);
+function viewQueue(all: readonly DeadLetter[], queue: DeadLetter["queue"]): string {
+  const own = all.filter((dead) => dead.queue === queue);
   if (own.length === 0) return "";
   const isDelivery = queue === "deliveries";
   const columns: Column[] = [
@@ -42,7 +42,7 @@ function viewQueue(letters: readonly DeadLetter[], queue: DeadLetter["queue"]): 
   return `${paint("bold", queue)}  ${plural(own.length, "dead letter")}\n${shown}`;
 }
 
-/** A terminal with too little room shows no reasons rather than broken lines; a pipe has room for everything. */
+/** A narrow terminal shows no reasons, because lines would break. */
 function withReasons(columns: Column[], rows: string[][], reasons: string[]): string {
   const bare = table(columns, rows);
   const used = Math.max(...bare.split("\n").map(widthOf));
@@ -54,7 +54,7 @@ function withReasons(columns: Column[], rows: string[][], reasons: string[]): st
   );
 }
 
-function viewOff(off: readonly Mark[]): string {
+function viewOff(off: readonly Disabled[]): string {
   if (off.length === 0) return "";
   const rows = off.map(({ to, at, reason }) => [to, moment(at), reason]);
   const columns = [{ title: "DESTINATION" }, { title: "SINCE" }, { title: "REASON" }];
@@ -62,7 +62,7 @@ function viewOff(off: readonly Mark[]): string {
 }
 
 /** Everything but the body, for scripts. */
-export function factsOf({ letter: _, destination: __, ...facts }: DeadLetter): object {
+export function factsOf({ message: _, destination: __, ...facts }: DeadLetter): object {
   return facts;
 }
 
@@ -93,11 +93,11 @@ export function viewDeadLetter(dead: DeadLetter, tries: readonly Attempt[]): str
   ].join("\n");
 }
 
-/** A job that is not among the dead. */
+/** A job without a dead letter. */
 export const viewAlive = (id: string, tries: readonly Attempt[]): string =>
   [`${paint("bold", id)}  no dead letter`, ...viewTries(tries)].join("\n");
 
-/** A try in short; where the log is at hand it says more. */
+/** A summary of a try. Where the delivery log is known, it says more. */
 const isTry = (line: string) => /^\d{4}-\d\d-\d\dT/.test(line);
 
 const section = (title: string, lines: readonly string[]): string[] =>
@@ -137,4 +137,4 @@ const viewReceipt = ({ receipt }: DeadLetter): string[] =>
       ])
     : [];
 
-export const sayDone = (count: number, done: string): string => `${plural(count, "dead letter")} ${done}`;
+export const viewDone = (count: number, done: string): string => `${plural(count, "dead letter")} ${done}`;

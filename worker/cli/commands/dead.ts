@@ -1,9 +1,10 @@
-// `kamado dead`: what could not be dealt with, in a person's hands. What it looks like is in dead-view.ts.
+// `kamado dead`: lists, shows, redrives and purges the dead letters of jobs and deliveries. How they are printed is in dead-view.ts.
 import { Command } from "commander";
 import { systemClock } from "../../async/clock.ts";
-import { makeAwsClients } from "../../aws/clients.ts";
+import { type AwsClients, makeAwsClients } from "../../aws/clients.ts";
+import type { Cloud } from "../../aws/resources.ts";
 import { loadConfig } from "../../config/config.ts";
-import { letterQueue } from "../../dead-letters/dead-letter-queue.ts";
+import { sqsDeadLetterQueue } from "../../dead-letters/dead-letter-queue.ts";
 import { type DeadLetter, isMeant } from "../../dead-letters/read.ts";
 import { DeadLetterQueues } from "../../dead-letters/redrive.ts";
 import { KamadoError, toKamadoError } from "../../errors.ts";
@@ -13,193 +14,75 @@ import { EXIT, paint } from "../../logging/terminal.ts";
 import { createDeliveryLog, type DeliveryLog } from "../../outbox/delivery-log.ts";
 import { DisabledDestinations } from "../../outbox/disabled-destinations.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
+import type { Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
-import { s3Blobs } from "../../storage/s3.ts";
+import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
 import { type Flags, flagsOf } from "../flags.ts";
-import { factsOf, sayDone, viewAlive, viewDeadLetter, viewList } from "./dead-view.ts";
+import { factsOf, viewAlive, viewDeadLetter, viewDone, viewList } from "./dead-view.ts";
 
-const HIDES = `
-While it looks, it holds the dead letters: others do not see them for the moment. They are given back at its end; if it is
-killed, after two minutes. Queues: those of KAMADO_QUEUE_URL, else of a \`kamado serve\` on this machine.
-Exit codes: 0 done, 1 not all of it, 2 usage, 3 a queue or the bucket is not available.`;
+const HELP = `
+While a command runs, the dead letters are hidden from other readers of the queue. They are visible again when it ends; if it
+is killed, after two minutes. It uses the queues of KAMADO_QUEUE_URL, or else of a \`kamado serve\` on this machine.
+Exit codes: 0 done, 1 only partly done, 2 wrong usage, 3 a queue or the bucket is not available.`;
 
 export function deadCommand(): Command {
   const dead = new Command("dead")
-    .description("look at dead letters, send them back, throw them away")
-    .addHelpText("after", HIDES);
+    .description("list dead letters, send them back, or delete them")
+    .addHelpText("after", HELP);
   dead
     .command("list", { isDefault: true })
-    .description("what was put aside, and the destinations that are turned off")
-    .option("--queue <name>", "only jobs, or only deliveries")
-    .option("--json", "print one JSON line a dead letter")
-    .action((_, command: Command) => run(command, list));
+    .description("list the dead letters and the destinations that are turned off")
+    .option("--queue <name>", "only one of the two queues: jobs or deliveries")
+    .option("--json", "print one JSON line for each dead letter")
+    .action((_, command: Command) => withDeadLetters(command, list));
   dead
     .command("show <id>")
     .description(
-      "all that is known about one, a job's id or a message's; of a job that is not dead, its deliveries",
+      "show everything about one dead letter, by the id of its job or message; for any other job, its deliveries",
     )
-    .option("--json", "print JSON, the body included")
-    .action((id: string, _, command: Command) => run(command, (dependencies) => show(dependencies, id)));
+    .option("--json", "print JSON with the body")
+    .action((id: string, _, command: Command) => withDeadLetters(command, (session) => show(session, id)));
   selecting(dead.command("redrive"))
-    .description("send them back to where they came from; a destination that was turned off is turned on")
-    .option("--destination <where>", "deliveries to it: its label, its host, or the beginning of its address")
+    .description(
+      "send dead letters back to where they came from; this also turns their destinations on again",
+    )
+    .option(
+      "--destination <where>",
+      "the deliveries to this destination: its label, its host, or the beginning of its address",
+    )
     .action((ids: string[], _, command: Command) =>
-      run(command, (dependencies) => redrive(dependencies, ids)),
+      withDeadLetters(command, (session) => redrive(session, ids)),
     );
   selecting(dead.command("purge"))
-    .description("throw them away, for good")
-    .option("--yes", "needed with --all")
-    .action((ids: string[], _, command: Command) => run(command, (dependencies) => purge(dependencies, ids)));
+    .description("delete dead letters for good")
+    .option("--yes", "confirm --all")
+    .action((ids: string[], _, command: Command) =>
+      withDeadLetters(command, (session) => purge(session, ids)),
+    );
   return dead;
 }
 
 const selecting = (command: Command) =>
   command
-    .argument("[ids...]", "jobs' ids, or messages'")
-    .option("--all", "all of them")
-    .option("--queue <name>", "only jobs, or only deliveries")
+    .argument("[ids...]", "ids of jobs or messages")
+    .option("--all", "all dead letters")
+    .option("--queue <name>", "only one of the two queues: jobs or deliveries")
     .option("--json", "print one JSON line");
 
-const BEHIND =
-  "there may be more than show now: of a FIFO queue's group only the first do, until they are gone";
-
-const print = (text: string) => void process.stdout.write(`${text}\n`);
-const warn = (text: string) =>
-  void process.stderr.write(`${paint("red", "kamado", process.stderr)}: ${text}\n`);
-
-async function list({ box, letters, marks, flags }: Dependencies): Promise<number> {
-  if (flags.json === true) for (const letter of letters) print(JSON.stringify(factsOf(letter)));
-  else print(viewList(letters, flags.queue === "jobs" ? [] : await marks.all()));
-  if (box.mayHoldMore) warn(BEHIND);
-  return EXIT.ok;
-}
-
-async function show(dependencies: Dependencies, id: string): Promise<number> {
-  const { letters, deliveryLog, flags } = dependencies;
-  const isJson = flags.json === true;
-  const found = letters.filter((letter) => isCalled(letter, id));
-  for (const letter of found) {
-    const tries = await deliveryLog.all(letter.id).catch(() => []);
-    const { body } = letter.letter;
-    print(isJson ? JSON.stringify({ ...factsOf(letter), tries, body }) : viewDeadLetter(letter, tries));
-  }
-  if (found.length > 0) return EXIT.ok;
-  // Not dead, but perhaps on its way: what is known of that is worth showing.
-  const tries = JobId.safeParse(id).success ? await deliveryLog.all(id) : [];
-  if (tries.length === 0) return missing([id], dependencies);
-  print(isJson ? JSON.stringify({ id, queue: null, tries }) : viewAlive(id, tries));
-  return EXIT.ok;
-}
-
-async function redrive(dependencies: Dependencies, ids: string[]): Promise<number> {
-  const { box, marks, flags } = dependencies;
-  const destination = typeof flags.destination === "string" ? flags.destination : undefined;
-  const wanted = wantedOf(ids, flags, destination);
-  const before = await marks.all();
-  const code = await each(dependencies, wanted, "sent back", (letter) => box.redrive(letter));
-  if (destination !== undefined)
-    for (const { key, to } of before) if (isMeant(destination, to)) await marks.turnOn(key);
-  const on = before.length - (await marks.all()).length;
-  if (on > 0 && flags.json !== true) print(`${on} destination${on === 1 ? "" : "s"} turned on`);
-  return code;
-}
-
-async function purge(dependencies: Dependencies, ids: string[]): Promise<number> {
-  const { box, flags } = dependencies;
-  if (flags.all === true && flags.yes !== true)
-    throw new KamadoError(
-      "invalid_input",
-      "--all throws every dead letter away for good; say --yes as well.",
-    );
-  return each(dependencies, wantedOf(ids, flags), "thrown away", (letter) => box.purge(letter));
-}
-
-type Wanted = { ids: string[]; destination: string | undefined };
-
-function wantedOf(ids: string[], { all }: Flags, destination?: string): Wanted {
-  if (ids.length === 0 && all !== true && destination === undefined)
-    throw new KamadoError("invalid_input", "Name the dead letters by their ids, or say --all.");
-  return { ids, destination };
-}
-
-const choose = (letters: DeadLetter[], { ids, destination }: Wanted): DeadLetter[] =>
-  letters
-    .filter((letter) => ids.length === 0 || ids.some((id) => isCalled(letter, id)))
-    .filter(
-      ({ to, destination: where }) =>
-        destination === undefined ||
-        (to !== null && where !== null && isMeant(destination, to, Object.values(where)[0])),
-    );
-
-const isCalled = ({ id, messageId }: DeadLetter, asked: string) => id === asked || messageId === asked;
-
-/** All that are wanted; those that stand behind others are seen once those are gone. */
-async function* allOf({ box, letters, lookAgain }: Dependencies, wanted: Wanted): AsyncGenerator<DeadLetter> {
-  const nameOf = ({ queue, id, to }: DeadLetter) => JSON.stringify([queue, id, to]);
-  const met = new Set<string>();
-  for (let seen = letters; ; seen = await lookAgain()) {
-    // A job that was sent back and has died again meanwhile is left for another time.
-    const page = choose(seen, wanted).filter((letter) => !met.has(nameOf(letter)));
-    yield* page;
-    for (const letter of page) met.add(nameOf(letter));
-    if (page.length === 0 || !box.mayHoldMore) return;
-  }
-}
-
-/** One after another, so that a queue that goes away in the middle leaves the rest as it was. */
-async function each(
-  dependencies: Dependencies,
-  wanted: Wanted,
-  done: string,
-  act: (letter: DeadLetter) => Promise<string | undefined>,
-): Promise<number> {
-  const met: DeadLetter[] = [];
-  const failed: { id: string; error: string }[] = [];
-  for await (const letter of allOf(dependencies, wanted)) {
-    met.push(letter);
-    try {
-      const word = await act(letter);
-      if (word !== undefined) warn(`${letter.id}: ${word}`);
-    } catch (thrown) {
-      const { code, message } = toKamadoError(thrown, "queue_unavailable");
-      failed.push({ id: letter.id, error: `${code}: ${message}` });
-    }
-  }
-  for (const { id, error } of failed) warn(`${id}: ${error}`);
-  const unknown = wanted.ids.filter((id) => !met.some((letter) => isCalled(letter, id)));
-  const count = met.length - failed.length;
-  print(
-    dependencies.flags.json === true
-      ? JSON.stringify({ done: count, failed, unknown })
-      : sayDone(count, done),
-  );
-  if (unknown.length > 0) return missing(unknown, dependencies);
-  return failed.length > 0 ? EXIT.failed : EXIT.ok;
-}
-
-function missing(ids: string[], { box }: Dependencies): number {
-  const behind = box.mayHoldMore ? `; ${BEHIND}` : "";
-  warn(`no dead letter is called ${ids.join(", ")}; \`kamado dead list\` shows what there is${behind}`);
-  return EXIT.failed;
-}
-
-// What the commands of `kamado dead` work with: both queues, the delivery log, the destinations that are off.
-export type Dependencies = {
-  box: DeadLetterQueues;
-  letters: DeadLetter[];
-  /** What is to be seen now that was not before. */
-  lookAgain(): Promise<DeadLetter[]>;
-  marks: DisabledDestinations;
+/** What one command works with. */
+type Session = {
+  queues: DeadLetterQueues;
+  found: DeadLetter[];
+  /** Dead letters that can be seen only now, because others are gone. */
+  readAgain(): Promise<DeadLetter[]>;
+  disabledDestinations: DisabledDestinations;
   deliveryLog: DeliveryLog;
   flags: Flags;
 };
 
-/** Opens both queues for one command and gives back afterwards what it leaves. */
-export async function run(
-  command: Command,
-  act: (dependencies: Dependencies) => Promise<number>,
-): Promise<void> {
+/** Opens the queues for one command; at its end others see again what it left. */
+async function withDeadLetters(command: Command, act: (session: Session) => Promise<number>): Promise<void> {
   const flags = flagsOf(command);
   const config = loadConfig();
   const cloud = cloudOrLocal(config);
@@ -207,31 +90,157 @@ export async function run(
   if (queue !== undefined && queue !== "jobs" && queue !== "deliveries")
     throw new KamadoError("invalid_input", "--queue: give jobs or deliveries.");
   const clients = makeAwsClients(cloud.aws);
-  const store = { blobs: s3Blobs(clients.s3), bucket: config.bucket };
-  const marks = new DisabledDestinations({ ...store, clock: systemClock });
-  const at = (url: string) => sqsQueue(clients.sqs, url);
-  const others = (cloud.queues ?? []).filter(({ url }) => url !== cloud.queueUrl);
-  const box = new DeadLetterQueues({
-    ...store,
-    dead: {
-      jobs: letterQueue(clients.sqs, cloud.deadQueueUrl),
-      deliveries: letterQueue(clients.sqs, cloud.deadDeliveriesQueueUrl),
-    },
-    origin: {
-      jobs: [at(cloud.queueUrl), ...others.map(({ url }) => at(url))],
-      deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : at(cloud.deliveriesQueueUrl),
-    },
-    results: createResults(store),
-    marks,
-    clock: systemClock,
-  });
+  const bucket = s3Bucket(clients.s3, config.bucket);
+  const disabledDestinations = new DisabledDestinations({ bucket, clock: systemClock });
+  const queues = openQueues(clients, cloud, bucket, disabledDestinations);
   try {
-    const lookAgain = () => box.open(queue);
-    const letters = await lookAgain();
-    const deliveryLog = createDeliveryLog({ ...store, log: silentLog });
-    process.exitCode = await act({ box, letters, lookAgain, marks, deliveryLog, flags });
+    const readAgain = () => queues.open(queue);
+    const found = await readAgain();
+    const deliveryLog = createDeliveryLog({ bucket, log: silentLog });
+    process.exitCode = await act({ queues, found, readAgain, disabledDestinations, deliveryLog, flags });
   } finally {
-    await box.close();
+    await queues.close();
     clients.destroy();
   }
+}
+
+function openQueues(
+  { sqs }: AwsClients,
+  cloud: Cloud,
+  bucket: Bucket,
+  disabledDestinations: DisabledDestinations,
+): DeadLetterQueues {
+  const others = (cloud.queues ?? []).filter(({ url }) => url !== cloud.queueUrl);
+  return new DeadLetterQueues({
+    bucket,
+    dead: {
+      jobs: sqsDeadLetterQueue(sqs, cloud.deadQueueUrl),
+      deliveries: sqsDeadLetterQueue(sqs, cloud.deadDeliveriesQueueUrl),
+    },
+    origin: {
+      jobs: [sqsQueue(sqs, cloud.queueUrl), ...others.map(({ url }) => sqsQueue(sqs, url))],
+      deliveries:
+        cloud.deliveriesQueueUrl === undefined ? undefined : sqsQueue(sqs, cloud.deliveriesQueueUrl),
+    },
+    results: createResults(bucket),
+    disabledDestinations,
+    clock: systemClock,
+  });
+}
+
+const MORE = "there may be more: a FIFO queue shows only the first of a group until they are gone";
+
+const print = (text: string) => void process.stdout.write(`${text}\n`);
+const warn = (text: string) =>
+  void process.stderr.write(`${paint("red", "kamado", process.stderr)}: ${text}\n`);
+
+async function list({ queues, found, disabledDestinations, flags }: Session): Promise<number> {
+  if (flags.json === true) for (const dead of found) print(JSON.stringify(factsOf(dead)));
+  else print(viewList(found, flags.queue === "jobs" ? [] : await disabledDestinations.all()));
+  if (queues.mayHaveMore) warn(MORE);
+  return EXIT.ok;
+}
+
+async function show(session: Session, id: string): Promise<number> {
+  const { found, deliveryLog, flags } = session;
+  const isJson = flags.json === true;
+  const called = found.filter((dead) => isCalled(dead, id));
+  for (const dead of called) {
+    const tries = await deliveryLog.all(dead.id).catch(() => []);
+    const { body } = dead.message;
+    print(isJson ? JSON.stringify({ ...factsOf(dead), tries, body }) : viewDeadLetter(dead, tries));
+  }
+  if (called.length > 0) return EXIT.ok;
+  // A job without a dead letter may have deliveries, which are worth showing.
+  const tries = JobId.safeParse(id).success ? await deliveryLog.all(id) : [];
+  if (tries.length === 0) return reportUnknown([id], session);
+  print(isJson ? JSON.stringify({ id, queue: null, tries }) : viewAlive(id, tries));
+  return EXIT.ok;
+}
+
+async function redrive(session: Session, ids: string[]): Promise<number> {
+  const { queues, disabledDestinations, flags } = session;
+  const destination = typeof flags.destination === "string" ? flags.destination : undefined;
+  const selection = selectionOf(ids, flags, destination);
+  const before = await disabledDestinations.all();
+  const code = await forEach(session, selection, "sent back", (dead) => queues.redrive(dead));
+  if (destination !== undefined)
+    for (const { key, to } of before) if (isMeant(destination, to)) await disabledDestinations.turnOn(key);
+  const on = before.length - (await disabledDestinations.all()).length;
+  if (on > 0 && flags.json !== true) print(`${on} destination${on === 1 ? "" : "s"} turned on`);
+  return code;
+}
+
+async function purge(session: Session, ids: string[]): Promise<number> {
+  const { queues, flags } = session;
+  if (flags.all === true && flags.yes !== true)
+    throw new KamadoError("invalid_input", "--all deletes every dead letter for good; give --yes as well.");
+  return forEach(session, selectionOf(ids, flags), "deleted", (dead) => queues.purge(dead));
+}
+
+type Selection = { ids: string[]; destination: string | undefined };
+
+function selectionOf(ids: string[], { all }: Flags, destination?: string): Selection {
+  if (ids.length === 0 && all !== true && destination === undefined)
+    throw new KamadoError("invalid_input", "Give the ids of dead letters, or --all.");
+  return { ids, destination };
+}
+
+const isCalled = ({ id, messageId }: DeadLetter, asked: string) => id === asked || messageId === asked;
+
+const isSelected = (dead: DeadLetter, { ids, destination }: Selection): boolean =>
+  (ids.length === 0 || ids.some((id) => isCalled(dead, id))) &&
+  (destination === undefined ||
+    (dead.to !== null &&
+      dead.destination !== null &&
+      isMeant(destination, dead.to, Object.values(dead.destination)[0])));
+
+/** All that are selected. Those behind others in a FIFO group are found once the others are gone. */
+async function* allOf(
+  { queues, found, readAgain }: Session,
+  selection: Selection,
+): AsyncGenerator<DeadLetter> {
+  const nameOf = ({ queue, id, to }: DeadLetter) => JSON.stringify([queue, id, to]);
+  const met = new Set<string>();
+  for (let seen = found; ; seen = await readAgain()) {
+    // A job that was sent back and is dead again by now is not sent back twice.
+    const page = seen.filter((dead) => isSelected(dead, selection) && !met.has(nameOf(dead)));
+    yield* page;
+    for (const dead of page) met.add(nameOf(dead));
+    if (page.length === 0 || !queues.mayHaveMore) return;
+  }
+}
+
+/** One after another: if a queue becomes unavailable, the rest stays as it was. */
+async function forEach(
+  session: Session,
+  selection: Selection,
+  done: string,
+  act: (dead: DeadLetter) => Promise<string | undefined>,
+): Promise<number> {
+  const met: DeadLetter[] = [];
+  const failed: { id: string; error: string }[] = [];
+  for await (const dead of allOf(session, selection)) {
+    met.push(dead);
+    try {
+      const remark = await act(dead);
+      if (remark !== undefined) warn(`${dead.id}: ${remark}`);
+    } catch (thrown) {
+      const { code, message } = toKamadoError(thrown, "queue_unavailable");
+      failed.push({ id: dead.id, error: `${code}: ${message}` });
+    }
+  }
+  for (const { id, error } of failed) warn(`${id}: ${error}`);
+  const unknown = selection.ids.filter((id) => !met.some((dead) => isCalled(dead, id)));
+  const count = met.length - failed.length;
+  const isJson = session.flags.json === true;
+  print(isJson ? JSON.stringify({ done: count, failed, unknown }) : viewDone(count, done));
+  if (unknown.length > 0) return reportUnknown(unknown, session);
+  return failed.length > 0 ? EXIT.failed : EXIT.ok;
+}
+
+function reportUnknown(ids: string[], { queues }: Session): number {
+  const more = queues.mayHaveMore ? `; ${MORE}` : "";
+  warn(`no dead letter has the id ${ids.join(", ")}; \`kamado dead list\` shows them all${more}`);
+  return EXIT.failed;
 }

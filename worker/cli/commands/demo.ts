@@ -5,7 +5,7 @@ import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 
 export function demoCommand(): Command {
   return modelFlags(new Command("demo"))
-    .description("run jobs of every kind end to end on the embedded queue and show the results")
+    .description("run jobs of every kind on an embedded queue and show their results")
     .option("--json", "print one JSON line at the end")
     .action(async (_, command: Command) => {
       const flags = flagsOf(command);

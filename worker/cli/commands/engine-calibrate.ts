@@ -4,13 +4,14 @@ import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { KamadoError } from "../../errors.ts";
 import { createLog } from "../../logging/log.ts";
+import { engineOptions } from "../engine-options.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
 
 export function calibrateCommand(): Command {
   return modelFlags(new Command("calibrate"))
-    .description("measure anew how many requests at once this machine runs best, and keep it")
+    .description("measure again how many requests at once suit this machine, and store the result")
     .action(async (_, command: Command) => {
       const variables = { ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "", KAMADO_SLOTS: "auto" };
       // Beside an engine that runs it would be in its way at the same port.
@@ -20,7 +21,8 @@ export function calibrateCommand(): Command {
         pretty: process.stderr.isTTY,
         destination: process.stderr,
       });
-      const engine = await openEngine(config, log, { calibrate: "always" });
+      const options = engineOptions(config);
+      const engine = await openEngine({ ...options, slots: "auto", calibrate: "always" }, log);
       void untilStopped(() => process.exit(1)).then(() => engine.stop());
       const info = await engine.ready();
       await engine.stop();

@@ -1,14 +1,13 @@
-// `kamado engine install-llama-server`: builds it with progress one can see; a second run says that it is there.
+// `kamado engine install-llama-server`: builds llama-server and shows the progress. A second run says that it is installed.
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { loadConfig } from "../../config/config.ts";
-import { installLlamaServer, type Phase } from "../../engine/install/install.ts";
+import { installLlamaServer, type Phase, type Steps } from "../../engine/install/install.ts";
 import { bundledTag, findLlamaServer, placeOf } from "../../engine/install/place.ts";
-import { barOf, clock, percentOf, type Steps } from "../../engine/install/progress.ts";
 import { LiveBlock, paint } from "../../logging/terminal.ts";
 import { flagsOf, toVariables } from "../flags.ts";
 
-const WORDS: Record<Phase, string> = {
+const PHASES: Record<Phase, string> = {
   unpack: "unpacking the source",
   configure: "looking at this machine",
   build: "building",
@@ -16,12 +15,10 @@ const WORDS: Record<Phase, string> = {
 
 export function installCommand(): Command {
   return new Command("install-llama-server")
-    .description(
-      "build llama-server from the source that came with Kamado: needed for pictures on a Mac's GPU",
-    )
-    .option("--force", "build it again though it is there")
-    .option("--jobs <n>", "how many compilers at once", whole, availableParallelism())
-    .option("--data-dir <folder>", "where Kamado keeps its things (KAMADO_DATA_DIR)")
+    .description("build llama-server from the source that comes with Kamado; pictures on a Mac's GPU need it")
+    .option("--force", "build it again even if it is installed")
+    .option("--jobs <n>", "how many compilers run at once", whole, availableParallelism())
+    .option("--data-dir <folder>", "where Kamado keeps its data (KAMADO_DATA_DIR)")
     .action(async (own: { force?: true; jobs: number }, command: Command) => {
       const { dataDir } = loadConfig(toVariables(flagsOf(command)));
       const tag = bundledTag();
@@ -32,52 +29,52 @@ export function installCommand(): Command {
 }
 
 async function install(dataDir: string, tag: string, jobs: number): Promise<void> {
-  const cut = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => cut.abort());
-  const show = new Progress(tag);
+  const interrupted = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
+  const progress = new Progress(tag);
   try {
-    const onProgress = (phase: Phase, steps: Steps | undefined) => show.become(phase, steps);
-    const { path } = await installLlamaServer({ dataDir, jobs, onProgress, signal: cut.signal });
-    show.end(`${paint("green", "llama-server is built.")} ${path}  (${show.time})`);
+    const onProgress = (phase: Phase, steps: Steps | undefined) => progress.update(phase, steps);
+    const { path } = await installLlamaServer({ dataDir, jobs, onProgress, signal: interrupted.signal });
+    progress.end(`${paint("green", "llama-server is built.")} ${path}  (${progress.time})`);
   } catch (thrown) {
-    show.end("");
-    if (!cut.signal.aborted) throw thrown;
+    progress.end("");
+    if (!interrupted.signal.aborted) throw thrown;
     say("Interrupted; nothing was installed.");
     process.exit(130);
   } finally {
-    show.stop();
+    progress.stop();
   }
 }
 
-/** One line that is drawn over itself on a terminal; elsewhere a line a phase and a line every ten percent. */
+/** On a terminal one line that is drawn again and again; elsewhere a line for each phase and for every ten percent. */
 class Progress {
-  readonly #begun = performance.now();
+  readonly #startedAt = performance.now();
   readonly #block = new LiveBlock();
   readonly #tag: string;
-  // The clock goes on while a long file compiles.
+  // The shown time goes on while a long file compiles.
   readonly #timer = setInterval(() => this.#draw(), 1_000);
   #phase: Phase | undefined;
   #steps: Steps | undefined;
-  #told = 0;
+  #printedTens = 0;
 
   constructor(tag: string) {
     this.#tag = tag;
   }
 
   get time(): string {
-    return clock(performance.now() - this.#begun);
+    return minutes(performance.now() - this.#startedAt);
   }
 
-  become(phase: Phase, steps: Steps | undefined): void {
+  update(phase: Phase, steps: Steps | undefined): void {
     const isNew = phase !== this.#phase;
     this.#phase = phase;
     this.#steps = steps;
     this.#draw();
     if (this.#block.isLive) return;
-    if (isNew) say(`llama-server ${this.#tag}: ${WORDS[phase]}`);
+    if (isNew) say(`llama-server ${this.#tag}: ${PHASES[phase]}`);
     const tens = steps ? Math.floor(percentOf(steps) / 10) : 0;
-    if (tens <= this.#told) return;
-    this.#told = tens;
+    if (tens <= this.#printedTens) return;
+    this.#printedTens = tens;
     say(`llama-server ${this.#tag}: ${tens * 10} %  ${this.time}`);
   }
 
@@ -85,7 +82,7 @@ class Progress {
     clearInterval(this.#timer);
   }
 
-  /** Takes the moving line away and leaves `line`. */
+  /** Replaces the moving line with `line`. */
   end(line: string): void {
     this.stop();
     this.#block.draw([]);
@@ -95,13 +92,31 @@ class Progress {
   #draw(): void {
     if (this.#phase === undefined || !this.#block.isLive) return;
     const bar = this.#steps ? `  ${barOf(this.#steps)}` : "";
-    this.#block.draw([`llama-server ${this.#tag}: ${WORDS[this.#phase]}${bar}  ${this.time}`]);
+    this.#block.draw([`llama-server ${this.#tag}: ${PHASES[this.#phase]}${bar}  ${this.time}`]);
   }
+}
+
+/** `▕█████     ▏ 45 %  149 of 330`; the number of steps only where there are steps. */
+export function barOf({ done, total }: Steps, width = 24): string {
+  const share = Math.min(1, total === 0 ? 0 : done / total);
+  const full = Math.floor(share * width);
+  const bar = `▕${"█".repeat(full)}${" ".repeat(width - full)}▏`;
+  const steps = total === 100 || total === 0 ? "" : `  ${done} of ${total}`;
+  return `${bar} ${percentOf({ done, total })} %${steps}`;
+}
+
+const percentOf = ({ done, total }: Steps) => (total === 0 ? 0 : Math.floor(Math.min(1, done / total) * 100));
+
+/** 75 seconds are `1:15`. */
+export function minutes(ms: number): string {
+  const seconds = Math.floor(ms / 1_000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 
 function whole(text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 on.");
+  if (!/^[1-9]\d{0,3}$/.test(text))
+    throw new InvalidArgumentError("It must be a whole number of at least 1.");
   return Number(text);
 }

@@ -4,6 +4,7 @@ import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { createLog } from "../../logging/log.ts";
 import { paint } from "../../logging/terminal.ts";
+import { engineOptions } from "../engine-options.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
@@ -12,12 +13,21 @@ import { installCommand } from "./engine-install.ts";
 
 export function engineCommand(): Command {
   return modelFlags(new Command("engine"))
-    .description("serve a model over an OpenAI-compatible API, restarted when it falls over")
-    .option("--port <n>", "its port on loopback (KAMADO_ENGINE_PORT)")
-    .option("--context-size <tokens>", "context of one slot (KAMADO_CONTEXT_SIZE)")
-    .option("--max-queue <n>", "how many answers may wait for a slot before a 429; 64 (KAMADO_MAX_QUEUE)")
-    .option("--backend <name>", "auto, node-llama-cpp, llama-node, llama-server or scripted (KAMADO_BACKEND)")
-    .option("--llama-server <file>", "the program, instead of the one that was built (KAMADO_LLAMA_SERVER)")
+    .description("serve a model over an OpenAI-compatible API and restart it when it crashes")
+    .option("--port <n>", "the port to listen on (KAMADO_ENGINE_PORT)")
+    .option("--context-size <tokens>", "the context of each slot (KAMADO_CONTEXT_SIZE)")
+    .option(
+      "--max-queue <n>",
+      "how many requests may wait for a slot, 64 by default; more get a 429 (KAMADO_MAX_QUEUE)",
+    )
+    .option(
+      "--backend <name>",
+      "what runs the model: auto, node-llama-cpp, llama-node, llama-server or scripted (KAMADO_BACKEND)",
+    )
+    .option(
+      "--llama-server <file>",
+      "the llama-server program to use instead of the one built here (KAMADO_LLAMA_SERVER)",
+    )
     .option(
       "--script <file>",
       "what the scripted backend answers: a file, or wait=500,perToken=20,tokens=100 (KAMADO_SCRIPT)",
@@ -31,7 +41,7 @@ export function engineCommand(): Command {
         pretty: process.stderr.isTTY,
         destination: process.stderr,
       });
-      const engine = await openEngine(config, log);
+      const engine = await openEngine(engineOptions(config), log);
       const stopped = untilStopped(() => process.exit(1));
       const info = await engine.ready();
       showCalibration(info);

@@ -1,43 +1,43 @@
-// `kamado enqueue KIND`: puts a job on the queue; with --wait, stays until its result is there.
+// `kamado enqueue KIND`: puts a job on the queue; with --wait, waits for its result and prints it.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import { makeAwsClients } from "../../aws/clients.ts";
 import { loadConfig } from "../../config/config.ts";
-import { KamadoError } from "../../errors.ts";
-import { describeIssues, Job } from "../../job/envelope.ts";
+import { describeIssues, KamadoError } from "../../errors.ts";
+import { Job } from "../../job/envelope.ts";
 import type { Result } from "../../job/result.ts";
 import { EXIT, paint } from "../../logging/terminal.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
-import { type Blobs, formatAddress } from "../../storage/bucket.ts";
+import { addressOf, type Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
-import { s3Blobs } from "../../storage/s3.ts";
+import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
 import { type Flags, flagsOf } from "../flags.ts";
 import { readInput, replaceFiles } from "../read-input.ts";
 
-/** Longer bodies go into the bucket, and a pointer into the queue. Bytes; SQS takes 1 MiB with the attributes. */
+/** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
 const BODY_LIMIT = 900 * 1024;
 const WAIT_EVERY_MS = 250;
 
 export function enqueueCommand(): Command {
   return new Command("enqueue")
     .argument("<kind>", "the kind of job: todo.match, image.check, …")
-    .description("put a job on the queue (of KAMADO_QUEUE_URL, else of a `kamado serve` on this machine)")
+    .description("put a job on the queue (KAMADO_QUEUE_URL, else that of a `kamado serve` on this machine)")
     .requiredOption(
       "--input <file>",
-      'the input as JSON, - for standard input; "file:door.png" inside is uploaded',
+      'the input: a JSON file, or - for standard input; "file:door.png" inside is uploaded',
     )
     .option("--id <id>", "the job's id; sending the same id twice runs the job once")
-    .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; may be given several times")
+    .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; can be repeated")
     .option("--priority <n>", "0 to 9, higher first")
     .option("--timeout <seconds>", "the longest run")
-    .option("--expires-in <seconds>", "do not start it later than this")
+    .option("--expires-in <seconds>", "how long it may wait to be started")
     .option(
       "--group <name>",
-      "in a FIFO queue, run after the jobs of this group; none waits for others by default",
+      "in a FIFO queue, the group whose jobs run in order; by default each job has its own",
     )
-    .option("--wait [seconds]", "wait for the result (300 seconds) and print it")
+    .option("--wait [seconds]", "wait for the result, 300 seconds by default, and print it")
     .option("--json", "print one JSON line")
     .action(async (kind: string, _, command: Command) => {
       const flags = flagsOf(command);
@@ -50,33 +50,33 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
   const cloud = cloudOrLocal(config);
   const clients = makeAwsClients(cloud.aws);
   try {
-    const blobs = s3Blobs(clients.s3);
-    const job = await readJob(kind, flags, blobs, config.bucket);
-    const body = await bodyOf(job, blobs, config.bucket);
+    const bucket = s3Bucket(clients.s3, config.bucket);
+    const job = await readJob(kind, flags, bucket);
+    const body = await bodyOf(job, bucket);
     const group = typeof flags.group === "string" ? flags.group : job.id;
     const queue = sqsQueue(clients.sqs, cloud.queueUrl);
     const messageId = await queue.send(body, { group, deduplicationId: job.id });
-    if (flags.wait === undefined) return say(flags, { id: job.id, messageId }, `queued ${job.id}`);
+    if (flags.wait === undefined) return print(flags, { id: job.id, messageId }, `queued ${job.id}`);
     if (flags.json !== true)
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
     const result = await waitFor(
       job.id,
-      createResults({ blobs, bucket: config.bucket }),
+      createResults(bucket),
       Number(flags.wait === true ? 300 : flags.wait),
     );
-    return result ? tell(flags, result) : giveUp(job.id);
+    return result ? printResult(flags, result) : giveUp(job.id);
   } finally {
     clients.destroy();
   }
 }
 
-async function readJob(kind: string, flags: Flags, blobs: Blobs, bucket: string): Promise<Job> {
+async function readJob(kind: string, flags: Flags, bucket: Bucket): Promise<Job> {
   const id = typeof flags.id === "string" ? flags.id : randomUUID();
   const { value, folder } = await readInput(String(flags.input));
   const input = await replaceFiles(value, folder, async ({ name, bytes }) => {
-    const address = { bucket, key: `in/${id}/${name}` };
-    await blobs.put(address, bytes, { contentType: "application/octet-stream" });
-    return formatAddress(address);
+    const key = `in/${id}/${name}`;
+    await bucket.put(key, bytes, { contentType: "application/octet-stream" });
+    return addressOf(bucket, key);
   });
   const fields = { id, kind, input, deliver: destinations(flags.deliver), policy: policy(flags) };
   const parsed = Job.safeParse(fields);
@@ -107,14 +107,14 @@ function policy({ priority, timeout, expiresIn }: Flags): object {
   };
 }
 
-async function bodyOf(job: Job, blobs: Blobs, bucket: string): Promise<string> {
+async function bodyOf(job: Job, bucket: Bucket): Promise<string> {
   const body = JSON.stringify(job);
   if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
   const key = `in/${job.id}/job.json`;
-  await blobs.put({ bucket, key }, body, { contentType: "application/json" });
+  await bucket.put(key, body, { contentType: "application/json" });
   return JSON.stringify([
     "software.amazon.payloadoffloading.PayloadS3Pointer",
-    { s3BucketName: bucket, s3Key: key },
+    { s3BucketName: bucket.name, s3Key: key },
   ]);
 }
 
@@ -131,12 +131,12 @@ async function waitFor(
   }
 }
 
-function say(flags: Flags, facts: object, words: string): number {
-  process.stdout.write(`${flags.json === true ? JSON.stringify(facts) : words}\n`);
+function print(flags: Flags, facts: object, text: string): number {
+  process.stdout.write(`${flags.json === true ? JSON.stringify(facts) : text}\n`);
   return EXIT.ok;
 }
 
-function tell(flags: Flags, result: Result): number {
+function printResult(flags: Flags, result: Result): number {
   const shown =
     flags.json === true
       ? JSON.stringify(result)
@@ -147,7 +147,7 @@ function tell(flags: Flags, result: Result): number {
 
 function giveUp(id: string): number {
   process.stderr.write(
-    `kamado: no result yet; the job ${id} stays in the queue and its result will stand at results/${id}.json\n`,
+    `kamado: no result yet; the job ${id} stays in the queue and its result will be stored at results/${id}.json\n`,
   );
   return EXIT.unavailable;
 }

@@ -1,7 +1,7 @@
 // `kamado run KIND`: one job here and now, without a queue. What a developer of a handler uses all day.
 import { randomUUID } from "node:crypto";
 import { Command } from "commander";
-import { untilAborted } from "../../async/abort.ts";
+import { unlessAborted } from "../../async/abort.ts";
 import { systemClock } from "../../async/clock.ts";
 import { type AwsConfig, makeAwsClients } from "../../aws/clients.ts";
 import { type Config, HANDLERS, loadConfig } from "../../config/config.ts";
@@ -11,16 +11,17 @@ import { Job } from "../../job/envelope.ts";
 import type { Outcome } from "../../job/outcome.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
 import type { Result } from "../../job/result.ts";
-import { type Event, JobEvents, type Listener } from "../../logging/job-events.ts";
+import { JobEvents, type Listener } from "../../logging/job-events.ts";
 import { createLog, type Log } from "../../logging/log.ts";
 import { EXIT, LiveBlock, paint } from "../../logging/terminal.ts";
 import { EngineClient } from "../../model/engine-client.ts";
 import { loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound } from "../../outbound/outbound.ts";
 import { executeHandler } from "../../runner/execute-handler.ts";
-import { createHandlerDependencies } from "../../runner/handler-context.ts";
-import { s3Blobs } from "../../storage/s3.ts";
+import { createHandlerServices } from "../../runner/handler-context.ts";
+import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
+import { engineOptions } from "../engine-options.ts";
 import { type Flags, flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { asDataUri, readInput, replaceFiles } from "../read-input.ts";
 
@@ -30,9 +31,9 @@ export function runCommand(): Command {
     .description("run one job without a queue and print its result")
     .requiredOption(
       "--input <file>",
-      'the input as JSON, - for standard input; "file:door.png" inside stands for a file',
+      'the input: a JSON file, or - for standard input; "file:door.png" inside names a file',
     )
-    .option("--json", "print the whole result on one line, nothing else")
+    .option("--json", "print only the whole result, as one JSON line")
     .action(async (kind: string, _, command: Command) => {
       const flags = flagsOf(command);
       const result = await run(kind, flags);
@@ -54,7 +55,10 @@ async function run(kind: string, flags: Flags): Promise<Result> {
 
   const block = new LiveBlock(process.stderr);
   block.draw(["loading the model …"]);
-  const watch = ({ done = 0 }: Event) => block.draw([`${kind} … ${Math.round(done * 100)} %`]);
+  const watch: Listener = (event) => {
+    const done = event.stage === "progress" ? event.done : 0;
+    block.draw([`${kind} … ${Math.round(done * 100)} %`]);
+  };
   try {
     return await runAlone(job, {
       config,
@@ -89,35 +93,27 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   stack.defer(() => clients.destroy());
   const outbound = createOutbound({ destinations: loadDestinations(config.destinationsFile) });
   stack.defer(() => outbound.close());
-  const engine = await openEngine(config, log);
+  const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
   const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
   stack.defer(() => client.close());
 
   // Of one of our own its supervisor knows when it can serve, and when it never will; another has to be asked.
   const ready = config.engine.url === undefined ? engine.ready() : untilItAnswers(client, signal);
-  await untilAborted<unknown>(ready, signal);
+  await unlessAborted<unknown>(ready, signal);
   const jobEvents = new JobEvents(log);
-  jobEvents.watch(watch);
-  const blobs = s3Blobs(clients.s3);
-  const handlerDependencies = createHandlerDependencies({
-    config,
-    registry,
-    blobs,
-    outbound,
-    client,
-    jobEvents,
-    clock: systemClock,
-  });
+  jobEvents.subscribe(watch);
+  const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
+  const services = createHandlerServices({ registry, buckets, outbound, client });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", receipt: "", sentAt: now, receiveCount: 1, group: null };
   return resultOf(
-    await executeHandler(
-      job,
-      { message, receivedWall: now, signal },
-      new AbortController().signal,
-      handlerDependencies,
-    ),
+    await executeHandler(job, { message, receivedWall: now, signal }, new AbortController().signal, {
+      ...services,
+      ...config,
+      jobEvents,
+      clock: systemClock,
+    }),
   );
 }
 

@@ -1,24 +1,22 @@
 // `kamado serve`: the queue, the worker, the engine and the page, all in one go.
 import { join } from "node:path";
 import { Command } from "commander";
+import type { Cloud } from "../../aws/resources.ts";
 import { type Config, loadConfig } from "../../config/config.ts";
-import { startWeb } from "../../console/server.ts";
-import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { type LocalAws, startLocalAws } from "../../local/local-aws.ts";
 import { createLog, type Log } from "../../logging/log.ts";
 import { paint } from "../../logging/terminal.ts";
-import { type Cloud, createWorker } from "../../main.ts";
 import { cloudOf, localCloud } from "../cloud.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+import { runUntilStopped } from "../run-until-stopped.ts";
 import { showCalibration } from "../show-calibration.ts";
-import { untilStopped } from "../until-stopped.ts";
 
 export function serveCommand(): Command {
   return modelFlags(new Command("serve"))
     .description(
-      "run everything here: the embedded queue (unless KAMADO_QUEUE_URL names one), a worker, the engine, the page",
+      "run everything on this machine: an embedded queue (unless KAMADO_QUEUE_URL is set), the worker, the engine and its web page",
     )
-    .option("--in-memory", "keep nothing: the embedded queue forgets everything at the end")
+    .option("--in-memory", "do not store the embedded queue: everything in it is gone when this ends")
     .option("--json", "print the addresses as one JSON line")
     .action(async (_, command: Command) => {
       const flags = flagsOf(command);
@@ -37,18 +35,10 @@ export function serveCommand(): Command {
 async function serve(config: Config, log: Log, options: { inMemory: boolean; json: boolean }): Promise<void> {
   const local = config.queueUrl === undefined ? await startLocal(config, options.inMemory) : undefined;
   const cloud = local ? localCloud(local) : cloudOf(config);
-  const engine = await openEngine(config, log);
-  const worker = await createWorker(config, cloud, engine, log);
-  const web = await startWeb({ ...config.web, state: worker.state });
-  const stopped = untilStopped(() => worker.cut());
-  worker.start();
-  announce(config, cloud, local, web.url, options.json);
-  if (!options.json) void engine.ready().then(showCalibration, () => {});
-
-  await stopped;
-  log.info({ stage: "stop" }, "stopping: what runs is finished, what waits goes back");
-  await worker.stop();
-  await Promise.all([engine.stop(), web.stop()]);
+  await runUntilStopped(config, cloud, log, ({ engine, web }) => {
+    announce(config, cloud, local, web.url, options.json);
+    if (!options.json) void engine.ready().then(showCalibration, () => {});
+  });
   await local?.stop();
 }
 

@@ -125,7 +125,7 @@ export function tooLong(promptTokens: number, contextSize: number): KamadoError 
   return new KamadoError(
     "context_length_exceeded",
     `The prompt has ${promptTokens} tokens; this model's context holds ${contextSize}, and the answer needs room too.`,
-    { detail: { param: "messages", promptTokens, contextSize } },
+    { detail: { param: "messages" } },
   );
 }
 

@@ -1,17 +1,17 @@
-// Builds llama-server from the source that came with node-llama-cpp and puts it where it is looked for, whole or not at all:
-// everything happens in a folder beside it, and the last step is one rename.
-import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync } from "node:fs";
-import { basename, join } from "node:path";
+// Builds llama-server from the source that comes with node-llama-cpp. The build happens in a scratch folder, and the last
+// step is a rename to the place where the program is looked for, so that a build that fails leaves no half of it there.
+import { existsSync, mkdirSync, renameSync, rmSync, statfsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { makeScratchFolder, removeOrphanedFolders } from "../../async/scratch-folder.ts";
 import { KamadoError } from "../../errors.ts";
 import { bundle, bundledTag, folderIn, placeOf } from "./place.ts";
-import { type Steps, stepsIn } from "./progress.ts";
 import { closeLog, diskFull, type Log, openLog, runStep } from "./step.ts";
 import { findTools } from "./tools.ts";
 
 const NEEDED_BYTES = 600 * 1024 * 1024;
 const SCRATCH = ".building-";
-// One file that needs nothing beside it, for this very machine, without what is not used here: TLS, downloads, a web page.
-// Metal is on by itself on a Mac.
+// One file without libraries of its own, for exactly this machine, and without parts that Kamado does not use: TLS,
+// downloads, the web page. On a Mac, Metal is on by default.
 const OPTIONS = [
   "-DCMAKE_BUILD_TYPE=Release",
   "-DBUILD_SHARED_LIBS=OFF",
@@ -24,6 +24,8 @@ const OPTIONS = [
   "-DLLAMA_BUILD_EXAMPLES=OFF",
 ];
 
+/** `done` of `total`: steps where the build tool counts them, else percent. */
+export type Steps = { done: number; total: number };
 export type Phase = "unpack" | "configure" | "build";
 export type InstallOptions = {
   dataDir: string;
@@ -33,7 +35,7 @@ export type InstallOptions = {
 };
 export type Installed = { path: string; tag: string };
 
-/** Throws `tool_missing`, `disk_full` and `build_failed`; the signal's reason when that fires. Leaves only the log then. */
+/** Throws `tool_missing`, `disk_full`, `build_failed`, or the signal's reason; then it leaves nothing but the log. */
 export async function installLlamaServer(options: InstallOptions): Promise<Installed> {
   const { dataDir, signal } = options;
   const tag = bundledTag();
@@ -43,9 +45,9 @@ export async function installLlamaServer(options: InstallOptions): Promise<Insta
   const log = openLog(join(folderIn(dataDir), "build.log"));
   try {
     const built = await build(scratch, builder === "ninja" ? "Ninja" : "Unix Makefiles", options, log);
-    // Whoever runs the old one goes on with it: its file lives until they end.
-    mkdirSync(join(path, ".."), { recursive: true });
+    mkdirSync(dirname(path), { recursive: true });
     await runStep({ command: built, arguments: ["--version"], signal }, log);
+    // An engine that runs the old program keeps it: the system deletes its file when that process ends.
     renameSync(built, path);
     return { path, tag };
   } catch (thrown) {
@@ -56,18 +58,14 @@ export async function installLlamaServer(options: InstallOptions): Promise<Insta
   }
 }
 
-/** A folder for one build, on the disk of its destination; what interrupted builds left behind goes. */
+/** A folder for one build, on the disk of its destination. Removes what interrupted builds left. */
 function openScratch(folder: string): string {
   mkdirSync(folder, { recursive: true });
-  for (const name of readdirSync(folder).filter((name) => name.startsWith(SCRATCH)))
-    if (!isRunning(Number(name.slice(SCRATCH.length))))
-      rmSync(join(folder, name), { recursive: true, force: true });
+  removeOrphanedFolders(folder, SCRATCH);
   const { bavail, bsize } = statfsSync(folder);
   if (bavail * bsize < NEEDED_BYTES)
     throw diskFull(` ${Math.round((bavail * bsize) / 2 ** 20)} MB are free.`);
-  const scratch = join(folder, `${SCRATCH}${process.pid}`);
-  mkdirSync(scratch);
-  return scratch;
+  return makeScratchFolder(folder, SCRATCH);
 }
 
 async function build(
@@ -89,17 +87,15 @@ async function build(
   const make = ["--build", target, "--target", "llama-server", "--parallel", String(jobs)];
   await runStep({ command: "cmake", arguments: make, onLine, signal }, log);
   const built = join(target, "bin", "llama-server");
-  if (!readdirSync(join(target, "bin")).includes(basename(built)))
-    throw new KamadoError("build_failed", `The build made no llama-server; its log is ${log.path}.`);
+  if (!existsSync(built))
+    throw new KamadoError("build_failed", `The build produced no llama-server; its log is ${log.path}.`);
   return built;
 }
 
-function isRunning(pid: number): boolean {
-  if (pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (thrown) {
-    return (thrown as NodeJS.ErrnoException).code === "EPERM";
-  }
+/** Ninja counts steps, `[12/330] …`; make prints percent, `[ 45%] …`. Undefined for every other line. */
+export function stepsIn(line: string): Steps | undefined {
+  const counted = /^\[(\d+)\/(\d+)\]/.exec(line);
+  if (counted) return { done: Number(counted[1]), total: Number(counted[2]) };
+  const percent = /^\[ *(\d+)%\]/.exec(line);
+  return percent ? { done: Number(percent[1]), total: 100 } : undefined;
 }

@@ -1,4 +1,5 @@
-// One command of a build: run to its end, every line heard and written to the log, its failure told in words.
+// Runs one command of a build: writes each line of its output to the build's log, and turns a failure into an error that
+// quotes the last lines.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, type WriteStream } from "node:fs";
@@ -9,7 +10,7 @@ import { KamadoError } from "../../errors.ts";
 const LAST_LINES = 12;
 const DISK_FULL = /No space left on device|ENOSPC/i;
 
-/** `broken` fires with the reason when it cannot be written: a stream nobody listens to would end the process. */
+/** `broken` fires with the reason when the log cannot be written. */
 export type Log = { path: string; stream: WriteStream; broken: AbortSignal };
 export type Step = {
   command: string;
@@ -20,6 +21,7 @@ export type Step = {
 
 export function openLog(path: string): Log {
   const broken = new AbortController();
+  // Without a listener a stream's error would end the process.
   const stream = createWriteStream(path).on("error", (error: NodeJS.ErrnoException) => {
     const words = `The log ${path} cannot be written: ${error.message}`;
     broken.abort(
@@ -34,7 +36,7 @@ export async function closeLog({ stream }: Log): Promise<void> {
   await finished(stream).catch(() => {});
 }
 
-/** Throws `build_failed` with its last lines and `disk_full`; the signal's reason when that fires. */
+/** Throws `build_failed` with the last lines, `disk_full`, or the signal's reason. */
 export async function runStep(step: Step, log: Log): Promise<void> {
   const { command, arguments: list, onLine } = step;
   const signal = AbortSignal.any([step.signal, log.broken]);
@@ -44,12 +46,12 @@ export async function runStep(step: Step, log: Log): Promise<void> {
   const child = spawn(command, list, { stdio: ["ignore", "pipe", "pipe"], detached: true });
   const kill = () => killGroup(child);
   signal.addEventListener("abort", kill, { once: true });
-  const hear = (line: string) => {
+  const onOutput = (line: string) => {
     log.stream.write(`${line}\n`);
     if (line.trim() !== "" && last.push(line) > LAST_LINES) last.shift();
     onLine?.(line);
   };
-  for (const stream of [child.stdout, child.stderr]) createInterface(stream).on("line", hear);
+  for (const stream of [child.stdout, child.stderr]) createInterface(stream).on("line", onOutput);
   try {
     const [code] = await once(child, "close");
     signal.throwIfAborted();
@@ -59,22 +61,22 @@ export async function runStep(step: Step, log: Log): Promise<void> {
   }
 }
 
-/** The build tool's own children go with it. */
+/** Kills the build tool with the compilers it has started. */
 function killGroup({ pid, exitCode }: ChildProcess): void {
   if (pid === undefined || exitCode !== null) return;
   try {
     process.kill(-pid, "SIGKILL");
   } catch {
-    // All of them have just ended.
+    // They have just ended.
   }
 }
 
 function failed(command: string, code: unknown, last: readonly string[], { path }: Log): KamadoError {
-  const words = last.map((line) => `  ${line}`).join("\n");
-  if (last.some((line) => DISK_FULL.test(line))) return diskFull(`\n${words}`);
+  const end = last.map((line) => `  ${line}`).join("\n");
+  if (last.some((line) => DISK_FULL.test(line))) return diskFull(`\n${end}`);
   return new KamadoError(
     "build_failed",
-    `${command} ended with exit code ${code}. The whole log is ${path}; its end:\n${words}`,
+    `${command} ended with exit code ${code}. The whole log is ${path}; its end:\n${end}`,
   );
 }
 

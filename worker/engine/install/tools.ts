@@ -1,13 +1,13 @@
-// The tools a build needs: whether they are there, and what to install when they are not.
+// Finds the tools that a build needs, and says what to install when one is missing.
 import { spawn } from "node:child_process";
 import { KamadoError } from "../../errors.ts";
 
 type Platform = NodeJS.Platform;
 export type Builder = "ninja" | "make";
 
-/** Throws `tool_missing`, which names all that is missing at once. Ninja is taken where it is there: it counts its steps. */
+/** Throws `tool_missing`, which names all that is missing at once. Prefers Ninja, which counts its steps. */
 export async function findTools(platform: Platform = process.platform): Promise<Builder> {
-  // Apple's stand-ins for git and the compiler open a window when the real ones are not installed.
+  // On a Mac without the developer tools, git and the compiler are stubs that open a window. This question does not.
   const isApple = platform === "darwin";
   if (isApple && !(await runs("xcode-select", "-p"))) throw missing(["git", "a C++ compiler"], platform);
   const [git, cmake, compiler, ninja, make] = await Promise.all([
@@ -27,7 +27,7 @@ export async function findTools(platform: Platform = process.platform): Promise<
   return ninja ? "ninja" : "make";
 }
 
-/** What to type to get it; pure. */
+/** The commands that install what is missing. Pure. */
 export function howToInstall(lacking: readonly string[], platform: Platform): string {
   if (platform === "darwin") {
     const commands = lacking.map((tool) =>
@@ -40,8 +40,8 @@ export function howToInstall(lacking: readonly string[], platform: Platform): st
 }
 
 function missing(lacking: readonly string[], platform: Platform): KamadoError {
-  const message = `llama-server is built here, and that needs ${lacking.join(" and ")}: ${howToInstall(lacking, platform)}.`;
-  return new KamadoError("tool_missing", message, { detail: { missing: lacking } });
+  const message = `Building llama-server needs ${lacking.join(" and ")}: ${howToInstall(lacking, platform)}.`;
+  return new KamadoError("tool_missing", message);
 }
 
 async function anyRuns(...commands: string[]): Promise<boolean> {

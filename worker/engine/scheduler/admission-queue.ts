@@ -1,37 +1,37 @@
-// The waiting queue before the slots: bounded, and counted so that nothing grows without end. Who is next is turn-order.ts's
-// business, who runs where inside a backend the backend's own.
+// The bounded queue in front of the slots. It admits answers or refuses them when it is full, and gives each free slot to
+// the next one. Who is next is decided in queue-order.ts; which of its slots a backend uses is the backend's decision.
 import { KamadoError } from "../../errors.ts";
 import { invalid } from "../generation/backend.ts";
-import { INTERACTIVE, nextTurn, type Waiter } from "./queue-order.ts";
+import { chooseNext, INTERACTIVE, type Waiting } from "./queue-order.ts";
 
-/** One answer's stay, from the door to the way out. */
-export type Place = {
-  /** Resolves when a slot is free; rejects with the signal's reason when it fires first. */
-  turn(signal: AbortSignal, warmTokens?: () => number): Promise<void>;
-  /** Gives the slot, or the place that never got one, back. Who waits gives up by the signal. May be called twice. */
-  leave(): void;
+/** The right of one admitted answer to wait for a slot and to use it. */
+export type Admission = {
+  /** Resolves when the answer has a slot; rejects with the signal's reason when that fires first. */
+  untilSlot(signal: AbortSignal, warmTokens?: () => number): Promise<void>;
+  /** Gives up the slot, or the wait for one that has not begun. A wait that has begun ends by its signal. May be called twice. */
+  release(): void;
 };
 
-/** The share of the queue that only interactive requests may take. */
-const RESERVED = 0.25;
+/** The share of the queue that is kept for interactive requests, so that jobs cannot fill it. */
+const INTERACTIVE_SHARE = 0.25;
+/** How far one answer's time moves the mean. */
+const MEAN_WEIGHT = 1 / 8;
 
-type Entry = Waiter & { since: number; call(): void };
+type Entry = Waiting & { since: number; giveSlot(): void };
 
 export class AdmissionQueue {
   readonly #slots: number;
   readonly #maxWaiting: number;
+  /** The oldest first. */
   readonly #waiting: Entry[] = [];
-  /** Places that jobs leave free, so that nobody who waits in person is refused for them. */
-  readonly #reserved: number;
-  #inside = 0;
+  #admitted = 0;
   #busy = 0;
   #meanMs = 1_000;
-  #afterOverdue = false;
+  #lastWasOverdue = false;
 
   constructor(slots: number, maxWaiting: number) {
     this.#slots = slots;
     this.#maxWaiting = maxWaiting;
-    this.#reserved = Math.floor(maxWaiting * RESERVED);
   }
 
   get slots(): number {
@@ -40,57 +40,64 @@ export class AdmissionQueue {
   get busy(): number {
     return this.#busy;
   }
+  /** Admitted and without a slot, those whose prompts are still being prepared included. */
   get waiting(): number {
-    return this.#inside - this.#busy;
+    return this.#admitted - this.#busy;
   }
 
-  /** Who waits for a slot, the oldest first. */
+  /** The answers that wait for a slot, the oldest first. */
   list(): { rank: number; waitedMs: number }[] {
     const now = performance.now();
     return this.#waiting.map(({ rank, since }) => ({ rank, waitedMs: now - since }));
   }
 
-  /** Takes `count` places or none. Throws `engine_busy`: also what is only being prepared counts. */
-  enter(rank: number, count = 1): Place[] {
-    const room = this.#slots + this.#maxWaiting - (rank === INTERACTIVE ? 0 : this.#reserved);
-    if (count > room) throw invalid("n", `n: this engine's queue has room for ${room} such answers in all.`);
-    if (this.#inside + count > room) throw this.#full();
-    this.#inside += count;
-    return Array.from({ length: count }, () => this.#place(rank));
+  /** Admits `count` answers or none. Throws `engine_busy` when the queue is full. */
+  admit(rank: number, count = 1): Admission[] {
+    const reserved = rank === INTERACTIVE ? 0 : Math.floor(this.#maxWaiting * INTERACTIVE_SHARE);
+    const capacity = this.#slots + this.#maxWaiting - reserved;
+    if (count > capacity)
+      throw invalid("n", `n: this engine's queue has room for ${capacity} such answers in all.`);
+    if (this.#admitted + count > capacity) throw this.#full();
+    this.#admitted += count;
+    return Array.from({ length: count }, () => this.#admission(rank));
   }
 
-  #place(rank: number): Place {
-    let state: "line" | "slot" | "gone" = "line";
+  #admission(rank: number): Admission {
+    let state: "waiting" | "running" | "released" = "waiting";
     let since = 0;
-    const call = () => {
-      state = "slot";
+    const giveSlot = () => {
+      state = "running";
       since = performance.now();
     };
     return {
-      turn: (signal, warmTokens = () => 0) => this.#turn({ rank, warmTokens }, call, signal),
-      leave: () => {
-        if (state === "gone") return;
-        if (state === "slot") this.#free(performance.now() - since);
-        state = "gone";
-        this.#inside--;
+      untilSlot: (signal, warmTokens = () => 0) => this.#untilSlot({ rank, warmTokens }, giveSlot, signal),
+      release: () => {
+        if (state === "released") return;
+        if (state === "running") this.#passOnSlot(performance.now() - since);
+        state = "released";
+        this.#admitted--;
       },
     };
   }
 
-  async #turn(who: Pick<Entry, "rank" | "warmTokens">, call: () => void, signal: AbortSignal): Promise<void> {
+  async #untilSlot(
+    request: Pick<Waiting, "rank" | "warmTokens">,
+    giveSlot: () => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     signal.throwIfAborted();
     if (this.#busy < this.#slots) {
       this.#busy++;
-      return call();
+      return giveSlot();
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const entry: Entry = {
-      ...who,
+      ...request,
       passedOver: 0,
       since: performance.now(),
-      call() {
+      giveSlot() {
         signal.removeEventListener("abort", giveUp);
-        call();
+        giveSlot();
         resolve();
       },
     };
@@ -103,28 +110,29 @@ export class AdmissionQueue {
     return promise;
   }
 
-  /** A slot goes straight to the next in queue, so that nobody can slip in between. */
-  #free(tookMs: number): void {
-    this.#meanMs += (tookMs - this.#meanMs) / 8;
+  /** The slot goes straight to the next in the queue and is never free in between, so that no newcomer can take it. */
+  #passOnSlot(usedMs: number): void {
+    this.#meanMs += (usedMs - this.#meanMs) * MEAN_WEIGHT;
     if (this.#waiting.length === 0) {
       this.#busy--;
       return;
     }
-    const { at, overdue } = nextTurn(this.#waiting, { slots: this.#slots, afterOverdue: this.#afterOverdue });
-    this.#afterOverdue = overdue;
-    for (let older = 0; older < at; older++) this.#waiting[older]!.passedOver++;
-    this.#waiting.splice(at, 1)[0]!.call();
+    const order = { slots: this.#slots, lastWasOverdue: this.#lastWasOverdue };
+    const { index, isOverdue } = chooseNext(this.#waiting, order);
+    this.#lastWasOverdue = isOverdue;
+    for (const older of this.#waiting.slice(0, index)) older.passedOver++;
+    this.#waiting.splice(index, 1)[0]!.giveSlot();
   }
 
   #full(): KamadoError {
-    const retryAfter = retryAfterSeconds(this.waiting, this.#slots, this.#meanMs);
+    const retryAfterMs = 1_000 * retryAfterSeconds(this.waiting, this.#slots, this.#meanMs);
     return new KamadoError("engine_busy", `All ${this.#slots} slots are taken and ${this.waiting} wait.`, {
-      detail: { retryAfter },
+      detail: { retryAfterMs },
     });
   }
 }
 
-/** When it is worth asking again: after about half the queue has moved on; 1 to 60 seconds. */
+/** About when half of the queue will have been answered; 1 to 60 seconds. */
 export function retryAfterSeconds(waiting: number, slots: number, meanMs: number): number {
   return Math.min(60, Math.max(1, Math.round((waiting / 2 / slots) * (meanMs / 1_000))));
 }

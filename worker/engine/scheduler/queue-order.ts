@@ -1,43 +1,46 @@
-// Who gets the next slot of those who wait for one. Pure; the queue keeps them in the order they came.
+// Which waiting request gets the next free slot: a pure decision. The admission queue keeps the requests, oldest first.
 
-/** The rank of a request someone waits for in person; a job's is its priority, 0..9. */
+/** The rank of a request that a person waits for; a job's rank is its priority, 0..9. */
 export const INTERACTIVE = 10;
 
-export type Waiter = {
+export type Waiting = {
   rank: number;
-  /** How many that came later were let in before it. */
+  /** How many requests that came later got a slot before this one. */
   passedOver: number;
-  /** How much of its prompt would not be evaluated again if it ran now. */
+  /** How many tokens of its prompt would not be evaluated again if it ran now. */
   warmTokens(): number;
 };
 
-/** Who was passed over so often for each slot is overdue. */
-const PATIENCE = 4;
-// A long queue must stay cheap: no more than so many, the oldest, are asked how warm they are.
-const ASKED = 128;
+/** A request is overdue when it was passed over so often for each slot. */
+const OVERDUE_PER_SLOT = 4;
+/** Asking a request how warm it is takes time, so in a long queue only the oldest are asked. */
+const MAX_ASKED = 128;
 
 /**
- * The place of the next in `waiting`, which is not empty: the highest rank, of those the warmest, of those the oldest. Who is
- * overdue goes before all of them, but only every other turn. So a job gets its turn under a stream of interactive requests,
- * and a heap of old jobs leaves interactive requests half of the turns.
+ * The index of the next request in `waiting`, which is not empty: the highest rank first, then the most warm tokens, then
+ * the oldest. An overdue request goes before all others, but only every other time. So jobs get slots under a stream of
+ * interactive requests, and many overdue jobs leave interactive requests half of the slots.
  */
-export function nextTurn(
-  waiting: readonly Waiter[],
-  { slots, afterOverdue }: { slots: number; afterOverdue: boolean },
-): { at: number; overdue: boolean } {
-  const overdue = afterOverdue ? -1 : waiting.findIndex(({ passedOver }) => passedOver >= PATIENCE * slots);
-  return overdue === -1 ? { at: warmest(waiting), overdue: false } : { at: overdue, overdue: true };
+export function chooseNext(
+  waiting: readonly Waiting[],
+  { slots, lastWasOverdue }: { slots: number; lastWasOverdue: boolean },
+): { index: number; isOverdue: boolean } {
+  const limit = OVERDUE_PER_SLOT * slots;
+  const overdue = lastWasOverdue ? -1 : waiting.findIndex(({ passedOver }) => passedOver >= limit);
+  return overdue === -1
+    ? { index: warmestOfHighestRank(waiting), isOverdue: false }
+    : { index: overdue, isOverdue: true };
 }
 
-function warmest(waiting: readonly Waiter[]): number {
-  const rank = waiting.reduce((highest, one) => Math.max(highest, one.rank), -1);
-  let best = { at: -1, warm: -1 };
+function warmestOfHighestRank(waiting: readonly Waiting[]): number {
+  const rank = waiting.reduce((highest, request) => Math.max(highest, request.rank), -1);
+  let best = { index: -1, warm: -1 };
   let asked = 0;
-  for (const [at, waiter] of waiting.entries()) {
-    if (waiter.rank !== rank) continue;
-    const warm = waiter.warmTokens();
-    if (warm > best.warm) best = { at, warm };
-    if (++asked === ASKED) break;
+  for (const [index, request] of waiting.entries()) {
+    if (request.rank !== rank) continue;
+    const warm = request.warmTokens();
+    if (warm > best.warm) best = { index, warm };
+    if (++asked === MAX_ASKED) break;
   }
-  return best.at;
+  return best.index;
 }

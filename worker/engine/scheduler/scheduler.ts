@@ -1,48 +1,79 @@
-// The engine's scheduler: loads one backend, lets requests through the queue into it, and knows how it is.
-// HTTP stands in front of it (http/), the model behind it (backend.ts).
+// Loads one backend, admits requests through the queue, runs their answers in its slots, and says how the engine is. The
+// HTTP server stands in front of it (engine/server), the model behind it (engine/generation/backend).
 import { KamadoError, toKamadoError } from "../../errors.ts";
 import type { Backend, BackendInfo, BackendState, Generation } from "../generation/backend.ts";
 import type { Health } from "../protocol.ts";
-import { Metrics, type Operation, type Times } from "../server/metrics.ts";
-import { AdmissionQueue, type Place } from "./admission-queue.ts";
-import { type Answered, type Phases, type Piece, preparePhases, runPhases } from "./generate.ts";
+import { type Admission, AdmissionQueue } from "./admission-queue.ts";
+import {
+  type Answered,
+  type OnPiece,
+  type Phases,
+  type Piece,
+  preparePhases,
+  runPhases,
+} from "./generate.ts";
 import { SlotStats } from "./slot-stats.ts";
 
-export type { Health, State } from "../protocol.ts";
-export type SchedulerOptions = { slots: number; maxQueue: number; stallMs: number };
+export type SchedulerOptions = {
+  slots: number;
+  maxQueue: number;
+  /** An engine whose slots are busy and that makes no progress for so long is unhealthy. */
+  stallMs: number;
+  /** Called once for each answer that came to its end. */
+  onAnswered(generation: Generation, rank: number, times: Times, answered: Answered): void;
+};
 
-/** An answer that has its place in the queue and was found good. `leave` must be called, whatever happens. */
-export type Admitted = { phases: Phases; place: Place; rank: number; arrivedAt: number };
+/** When an answer went through its stages, in milliseconds of one monotonic clock. */
+export type Times = {
+  arrivedAt: number;
+  /** When it got its slot. */
+  startedAt: number;
+  firstTokenAt: number | undefined;
+  lastTokenAt: number | undefined;
+};
+
+/** What one request asks for, whichever endpoint it came in by. */
+export type GenerationRequest = {
+  generation: Generation;
+  /** How many answers. Each uses a slot of its own; the nth is drawn with seed + n. */
+  count: number;
+  /** Its place in the queue's order, see queue-order.ts. */
+  rank: number;
+  /** How many tokens the model may think before each answer. */
+  thinkingBudget: number;
+};
+
+/** An answer that was checked and has a place in the queue. Its admission must be released, whatever happens. */
+export type Admitted = { phases: Phases; admission: Admission; rank: number; arrivedAt: number };
 
 export class Scheduler {
   queue: AdmissionQueue;
-  seats: SlotStats;
-  /** What loading is about just now, and what the model was found to need of memory: whoever loads says so. */
+  slotStats: SlotStats;
+  /** What loading does at the moment, and what the model is estimated to need. Set by whoever loads it. */
   loading: string | undefined;
   estimatedBytes: number | undefined;
-  readonly metrics = new Metrics();
-  readonly #maxQueue: number;
-  readonly #stallMs: number;
+  readonly #options: SchedulerOptions;
   #backend: Backend | undefined;
   #failure: string | undefined;
   #stopping = false;
   #progressAt = performance.now();
   #steps: number | undefined;
 
-  constructor({ slots, maxQueue, stallMs }: SchedulerOptions) {
-    this.queue = new AdmissionQueue(slots, maxQueue);
-    this.seats = new SlotStats(slots);
-    this.#maxQueue = maxQueue;
-    this.#stallMs = stallMs;
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.queue = new AdmissionQueue(options.slots, options.maxQueue);
+    this.slotStats = new SlotStats(options.slots);
   }
 
   async load(open: () => Promise<Backend>): Promise<void> {
     try {
       const backend = await open();
       const { slots } = backend.info;
-      // The backend may have chosen their number itself. Nobody is in the queue before there is one.
-      if (slots !== this.queue.slots)
-        [this.queue, this.seats] = [new AdmissionQueue(slots, this.#maxQueue), new SlotStats(slots)];
+      // The backend may have another number of slots. The queue is empty, because nothing is admitted before this.
+      if (slots !== this.queue.slots) {
+        this.queue = new AdmissionQueue(slots, this.#options.maxQueue);
+        this.slotStats = new SlotStats(slots);
+      }
       this.#backend = backend;
     } catch (thrown) {
       this.#failure = toKamadoError(thrown, "engine_unavailable").message;
@@ -53,8 +84,8 @@ export class Scheduler {
   get info(): BackendInfo | undefined {
     return this.#backend?.info;
   }
-  /** What the backend tells of its inside, when it does. */
-  get inside(): BackendState | undefined {
+  /** Undefined when the backend does not report it. */
+  get backendState(): BackendState | undefined {
     return this.#backend?.state?.();
   }
 
@@ -66,68 +97,61 @@ export class Scheduler {
     if (this.#failure !== undefined) return { state: "SETUP_FAILED", ...base, reason: this.#failure };
     if (!this.#backend)
       return { state: "STARTING", ...base, ...(this.loading !== undefined && { reason: this.loading }) };
-    // A long prompt says nothing for minutes on a slow machine; its steps tell that it gets on.
-    const steps = this.inside?.steps;
-    if (steps !== this.#steps) this.#progress();
-    this.#steps = steps;
-    const quietMs = performance.now() - this.#progressAt;
-    if (busy > 0 && quietMs > this.#stallMs)
+    const quietMs = this.#quietMs();
+    if (busy > 0 && quietMs > this.#options.stallMs)
       return { state: "UNHEALTHY", ...base, reason: `No token for ${Math.round(quietMs / 1_000)} s.` };
     return { state: busy >= slots ? "BUSY" : "READY", ...base };
   }
 
-  /** Places in the queue and the backend's word that the request can run; throws what the client must hear. */
-  async admit({ generation, count, rank, thinkingBudget }: Question): Promise<Admitted[]> {
-    const backend = this.#ready();
+  /** Admits a request's answers to the queue and has the backend check them. Throws what the client is told. */
+  async admit({ generation, count, rank, thinkingBudget }: GenerationRequest): Promise<Admitted[]> {
+    const backend = this.#loaded();
     const arrivedAt = performance.now();
-    const places = this.queue.enter(rank, count);
+    const admissions = this.queue.admit(rank, count);
     const admitted: Admitted[] = [];
     try {
-      for (const [nth, place] of places.entries()) {
+      for (const [nth, admission] of admissions.entries()) {
         const phases = await preparePhases(backend, withSeed(generation, nth), thinkingBudget);
-        admitted.push({ phases, place, rank, arrivedAt });
+        admitted.push({ phases, admission, rank, arrivedAt });
       }
       return admitted;
     } catch (thrown) {
-      for (const place of places) place.leave();
+      for (const admission of admissions) admission.release();
       throw thrown;
     }
   }
 
-  /** Waits for the turn, runs, and hands out pieces as they come. Leaves the queue in every case. */
-  async run(
-    { phases, place, rank, arrivedAt }: Admitted,
-    onPiece: (piece: Piece) => void,
-    signal: AbortSignal,
-  ): Promise<Answered> {
+  /** Waits for a slot, runs the answer in it, and passes its pieces on as they come. Releases the admission in every case. */
+  async run(admitted: Admitted, onPiece: OnPiece, signal: AbortSignal): Promise<Answered> {
+    const { phases, admission, rank, arrivedAt } = admitted;
     const first = phases.thinking ?? phases.answer;
     try {
-      await place.turn(signal, () => first.warmTokens?.() ?? 0);
+      await admission.untilSlot(signal, () => first.warmTokens?.() ?? 0);
       const times: Times = {
         arrivedAt,
-        turnAt: this.#progress(),
+        startedAt: this.#progress(),
         firstTokenAt: undefined,
         lastTokenAt: undefined,
       };
-      const seat = this.seats.take(rank, first.promptTokens);
-      const hear = (piece: Piece) => {
+      const slot = this.slotStats.start(rank, first.promptTokens);
+      const onTimedPiece = (piece: Piece) => {
         if (piece.tokens.length > 0) {
           times.lastTokenAt = this.#progress();
           times.firstTokenAt ??= times.lastTokenAt;
-          seat.heard();
+          slot.onToken();
         }
         onPiece(piece);
       };
-      const answered = await runPhases(this.#backend!, phases, hear, signal).finally(seat.leave);
-      this.metrics.answered(operationOf(phases.generation), rank, times, answered);
+      const answered = await runPhases(this.#backend!, phases, onTimedPiece, signal).finally(slot.end);
+      this.#options.onAnswered(phases.generation, rank, times, answered);
       return answered;
     } finally {
       this.#progress();
-      place.leave();
+      admission.release();
     }
   }
 
-  /** Refuses what comes from now on and waits until nothing runs. */
+  /** Refuses new requests and waits until none runs or waits, or the deadline comes. */
   async drain(deadline: AbortSignal): Promise<void> {
     this.#stopping = true;
     while (this.queue.busy + this.queue.waiting > 0 && !deadline.aborted)
@@ -138,13 +162,21 @@ export class Scheduler {
     await this.#backend?.close();
   }
 
-  /** Something moves: now. */
+  /** Notes that something moved, and returns when. */
   #progress(): number {
     this.#progressAt = performance.now();
     return this.#progressAt;
   }
 
-  #ready(): Backend {
+  /** How long nothing has moved. While a long prompt is read there are no tokens, but the backend's steps go on. */
+  #quietMs(): number {
+    const steps = this.backendState?.steps;
+    if (steps !== this.#steps) this.#progress();
+    this.#steps = steps;
+    return performance.now() - this.#progressAt;
+  }
+
+  #loaded(): Backend {
     if (this.#stopping) throw new KamadoError("stopping", "The engine is stopping.");
     if (this.#failure !== undefined)
       throw new KamadoError("engine_unavailable", `The model could not be loaded: ${this.#failure}`);
@@ -153,22 +185,7 @@ export class Scheduler {
   }
 }
 
-// What one request asks of the engine, whichever address it came in by. Pure.
-/** A generation, how many answers, and how they come to their turn. */
-export type Question = {
-  generation: Generation;
-  /** Each answer takes a place in the queue and a slot of its own; the nth is drawn with the seed + n. */
-  count: number;
-  /** See turn-order.ts. */
-  rank: number;
-  /** How many tokens the model may think before each answer. */
-  thinkingBudget: number;
-};
-
-export function withSeed(generation: Generation, nth: number): Generation {
+function withSeed(generation: Generation, nth: number): Generation {
   const { sampling } = generation;
   return { ...generation, sampling: { ...sampling, seed: (sampling.seed + nth) % 2 ** 32 } };
 }
-
-export const operationOf = ({ prompt }: Generation): Operation =>
-  "text" in prompt ? "text_completion" : "chat";

@@ -1,58 +1,58 @@
-// Who sits in the slots: what each answer is doing, since when, how many tokens it holds; and how fast tokens come.
-// For the console and /metrics; nothing is decided by it.
+// What each slot does, since when, and how many tokens it holds; and how many tokens a second all of them make. For the
+// console and /metrics: nothing is decided by it.
 
-export type Seat = {
+export type SlotStat = {
   state: "idle" | "prefill" | "decode";
-  /** When that began; epoch milliseconds. */
+  /** When this state began, in epoch milliseconds. */
   since: number;
-  /** of the prompt and of what was said */
+  /** Of the prompt and of the answer so far. */
   tokens: number;
-  /** See turn-order.ts; null of an empty one. */
+  /** Of the answer (queue-order.ts); null when idle. */
   rank: number | null;
 };
 
 const RATE_SECONDS = 5;
 
 export class SlotStats {
-  readonly #seats: Seat[];
+  readonly #slots: SlotStat[];
   readonly #rate: Rate;
 
   constructor(count: number, now: () => number = Date.now) {
     this.#rate = new Rate(now);
-    this.#seats = Array.from({ length: count }, () => empty());
+    this.#slots = Array.from({ length: count }, idle);
   }
 
-  list(): readonly Readonly<Seat>[] {
-    return this.#seats;
+  list(): readonly Readonly<SlotStat>[] {
+    return this.#slots;
   }
   get tokensPerSecond(): number {
     return this.#rate.perSecond();
   }
 
-  /** The lowest free seat. There is one for each slot, and the queue lets in no more. */
-  take(rank: number, promptTokens: number): { heard(): void; leave(): void } {
-    const at = this.#seats.findIndex(({ state }) => state === "idle");
-    const seat: Seat = { state: "prefill", since: Date.now(), tokens: promptTokens, rank };
-    this.#seats[at] = seat;
+  /** Marks the first idle slot as busy. There is one, because the queue lets in no more answers than there are slots. */
+  start(rank: number, promptTokens: number): { onToken(): void; end(): void } {
+    const index = this.#slots.findIndex(({ state }) => state === "idle");
+    const slot: SlotStat = { state: "prefill", since: Date.now(), tokens: promptTokens, rank };
+    this.#slots[index] = slot;
     return {
-      heard: () => {
+      onToken: () => {
         this.#rate.count();
-        seat.tokens++;
-        if (seat.state === "prefill") Object.assign(seat, { state: "decode", since: Date.now() });
+        slot.tokens++;
+        if (slot.state === "prefill") Object.assign(slot, { state: "decode", since: Date.now() });
       },
-      leave: () => {
-        this.#seats[at] = empty();
+      end: () => {
+        this.#slots[index] = idle();
       },
     };
   }
 }
 
-const empty = (): Seat => ({ state: "idle", since: Date.now(), tokens: 0, rank: null });
+const idle = (): SlotStat => ({ state: "idle", since: Date.now(), tokens: 0, rank: null });
 
-/** Counts by the second and remembers the last few; the second that runs is not complete and not told. */
+/** The mean of the last whole seconds. The current second is not complete, so it does not count yet. */
 export class Rate {
   readonly #now: () => number;
-  readonly #seconds = new Map<number, number>();
+  readonly #counts = new Map<number, number>();
 
   constructor(now: () => number) {
     this.#now = now;
@@ -60,15 +60,15 @@ export class Rate {
 
   count(): void {
     const second = this.#second();
-    const known = this.#seconds.get(second);
-    this.#seconds.set(second, (known ?? 0) + 1);
-    if (known === undefined) this.#forget(second);
+    const known = this.#counts.get(second);
+    this.#counts.set(second, (known ?? 0) + 1);
+    if (known === undefined) this.#forgetBefore(second - RATE_SECONDS);
   }
 
   perSecond(): number {
     const current = this.#second();
     let sum = 0;
-    for (let ago = 1; ago <= RATE_SECONDS; ago++) sum += this.#seconds.get(current - ago) ?? 0;
+    for (let ago = 1; ago <= RATE_SECONDS; ago++) sum += this.#counts.get(current - ago) ?? 0;
     return sum / RATE_SECONDS;
   }
 
@@ -76,7 +76,7 @@ export class Rate {
     return Math.floor(this.#now() / 1_000);
   }
 
-  #forget(second: number): void {
-    for (const known of this.#seconds.keys()) if (known < second - RATE_SECONDS) this.#seconds.delete(known);
+  #forgetBefore(first: number): void {
+    for (const second of this.#counts.keys()) if (second < first) this.#counts.delete(second);
   }
 }

@@ -1,13 +1,14 @@
-// What is measured of the engine and what it is called. The names follow OpenTelemetry's conventions for generative AI, which
-// still move: all of them stand in this file. Never any text of a prompt or an answer.
-import type { BackendState } from "../generation/backend.ts";
-import { type Health, STATES } from "../protocol.ts";
+// Every metric of the engine: its name, its labels and when it is counted. The names follow OpenTelemetry's conventions for
+// generative AI, which still change. No text of a prompt or an answer is in them.
+import type { Generation } from "../generation/backend.ts";
+import { STATES } from "../protocol.ts";
 import type { Answered } from "../scheduler/generate.ts";
 import { INTERACTIVE } from "../scheduler/queue-order.ts";
-import type { Seat } from "../scheduler/slot-stats.ts";
+import type { Scheduler, Times } from "../scheduler/scheduler.ts";
+import type { SlotStat } from "../scheduler/slot-stats.ts";
 import { Counter, type Family, Histogram, type Labels, type Sample, writeFamilies } from "./prometheus.ts";
 
-// The bounds are those that the conventions advise.
+// The bounds that the conventions recommend.
 const FIRST_TOKEN = [
   0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60,
 ];
@@ -17,23 +18,6 @@ const DURATION = [
 ];
 const TOKENS = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576];
 
-export type Operation = "chat" | "text_completion";
-
-/** One answer's times, in milliseconds of one clock. */
-export type Times = {
-  arrivedAt: number;
-  turnAt: number;
-  firstTokenAt: number | undefined;
-  lastTokenAt: number | undefined;
-};
-/** What is read at the moment of asking. */
-export type Reading = {
-  health: Health;
-  seats: readonly Readonly<Seat>[];
-  inside: BackendState | undefined;
-  model: string | undefined;
-};
-
 export class Metrics {
   readonly #firstToken = new Histogram(FIRST_TOKEN);
   readonly #perToken = new Histogram(PER_TOKEN);
@@ -42,17 +26,19 @@ export class Metrics {
   readonly #wait = new Histogram(FIRST_TOKEN);
   readonly #requests = new Counter();
   readonly #promptTokens = new Counter();
-  readonly #spoken = new Counter();
+  readonly #generatedTokens = new Counter();
 
-  /** One answer came to its end; a request for several has several. */
+  /** One answer came to its end. A request for several answers calls it for each. */
   answered(
-    operation: Operation,
+    generation: Generation,
     rank: number,
-    { arrivedAt, turnAt, firstTokenAt, lastTokenAt }: Times,
+    { arrivedAt, startedAt, firstTokenAt, lastTokenAt }: Times,
     { promptTokens, cachedTokens, completionTokens, reasoningTokens }: Answered,
   ): void {
-    const labels = labelsOf(operation);
-    this.#wait.observe(seconds(arrivedAt, turnAt), { class: rank === INTERACTIVE ? "interactive" : "job" });
+    const labels = labelsOf(generation);
+    this.#wait.observe(seconds(arrivedAt, startedAt), {
+      class: rank === INTERACTIVE ? "interactive" : "job",
+    });
     if (firstTokenAt !== undefined) this.#firstToken.observe(seconds(arrivedAt, firstTokenAt), labels);
     if (completionTokens > 1 && firstTokenAt !== undefined && lastTokenAt !== undefined)
       this.#perToken.observe(seconds(firstTokenAt, lastTokenAt) / (completionTokens - 1), labels);
@@ -61,8 +47,8 @@ export class Metrics {
     this.#usage.observe(cachedTokens, { ...labels, gen_ai_token_type: "cached" });
     this.#promptTokens.add({ source: "evaluated" }, promptTokens - cachedTokens);
     this.#promptTokens.add({ source: "cached" }, cachedTokens);
-    this.#spoken.add({ phase: "thinking" }, reasoningTokens);
-    this.#spoken.add({ phase: "answer" }, completionTokens - reasoningTokens);
+    this.#generatedTokens.add({ phase: "thinking" }, reasoningTokens);
+    this.#generatedTokens.add({ phase: "answer" }, completionTokens - reasoningTokens);
   }
 
   /** `outcome` is ok, client_gone or an error's code. */
@@ -70,60 +56,64 @@ export class Metrics {
     this.#requests.add({ outcome });
   }
 
-  requestAnswered(operation: Operation, ms: number): void {
+  requestAnswered(generation: Generation, ms: number): void {
     this.requestEnded("ok");
-    this.#duration.observe(ms / 1_000, labelsOf(operation));
+    this.#duration.observe(ms / 1_000, labelsOf(generation));
   }
 
-  write(reading: Reading): string {
-    return writeFamilies([...this.#measured(), ...stateFamilies(reading), ...processFamilies()]);
+  /** All metrics in Prometheus's text format, with the scheduler's state as it is now. */
+  write(scheduler: Scheduler): string {
+    return writeFamilies([...this.#measured(), ...stateFamilies(scheduler), ...processFamilies()]);
   }
 
   #measured(): Family[] {
     return [
       histogram(
         "gen_ai_server_time_to_first_token_seconds",
-        "From a request's arrival to the first token of an answer, the wait in the line included.",
+        "From a request's arrival to the first token of an answer, the wait for a slot included.",
         this.#firstToken,
       ),
       histogram(
         "gen_ai_server_time_per_output_token_seconds",
-        "Between two tokens of an answer, after the first; the mean of each answer.",
+        "Time between two tokens of an answer after the first, as the mean of each answer.",
         this.#perToken,
       ),
       histogram(
         "gen_ai_server_request_duration_seconds",
-        "From a request's arrival to its end, of those that were answered.",
+        "From a request's arrival to its end. Only requests that were answered.",
         this.#duration,
       ),
       histogram(
         "gen_ai_client_token_usage",
-        "Tokens of one answer: its prompt (input), what was said and thought (output), and how many of the prompt's were not evaluated again (cached).",
+        "Tokens of one answer: its prompt (input), the answer and its thought (output), and the part of the prompt that was not evaluated again (cached).",
         this.#usage,
       ),
       histogram("kamado_engine_wait_seconds", "How long an answer waited for its slot.", this.#wait),
       counter("kamado_engine_requests_total", "Requests by how they ended.", this.#requests.samples()),
       counter(
         "kamado_engine_prompt_tokens_total",
-        "Prompt tokens that were evaluated, and that were there already.",
+        "Prompt tokens that were evaluated, and that were in the cache already.",
         this.#promptTokens.samples(),
       ),
       counter(
         "kamado_engine_generated_tokens_total",
-        "Tokens that were thought and said.",
-        this.#spoken.samples(),
+        "Generated tokens of thoughts and of answers.",
+        this.#generatedTokens.samples(),
       ),
     ];
   }
 }
 
-function stateFamilies({ health, seats, inside, model }: Reading): Family[] {
-  const inState = (state: Seat["state"]) => seats.filter((seat) => seat.state === state).length;
-  const held = seats.reduce((sum, { tokens }) => sum + tokens, 0);
+function stateFamilies(scheduler: Scheduler): Family[] {
+  const { info, backendState } = scheduler;
+  const health = scheduler.health();
+  const slots = scheduler.slotStats.list();
+  const inState = (state: SlotStat["state"]) => slots.filter((slot) => slot.state === state).length;
+  const heldTokens = slots.reduce((sum, { tokens }) => sum + tokens, 0);
   const one = (value: number | undefined): Sample[] => (value === undefined ? [] : [{ value }]);
   return [
-    gauge("kamado_engine_info", "The model that is served and what runs it.", [
-      { labels: { model: model ?? "", backend: health.backend ?? "" }, value: 1 },
+    gauge("kamado_engine_info", "The model that is served and its backend.", [
+      { labels: { model: info?.model ?? "", backend: health.backend ?? "" }, value: 1 },
     ]),
     gauge(
       "kamado_engine_state",
@@ -132,27 +122,31 @@ function stateFamilies({ health, seats, inside, model }: Reading): Family[] {
     ),
     gauge(
       "kamado_engine_slots",
-      "Slots by what they do.",
+      "Slots by state.",
       (["idle", "prefill", "decode"] as const).map((state) => ({ labels: { state }, value: inState(state) })),
     ),
-    gauge("kamado_engine_slot_tokens", "Tokens of prompts and answers in the slots.", one(held)),
+    gauge("kamado_engine_slot_tokens", "Tokens of prompts and answers in the slots.", one(heldTokens)),
     gauge(
       "kamado_engine_estimated_bytes",
-      "What the model and its slots were found to need.",
+      "What the model and its slots are estimated to need.",
       one(health.memory.estimatedBytes ?? undefined),
     ),
     gauge("kamado_engine_waiting", "Answers that wait for a slot.", one(health.waiting)),
     counter(
       "kamado_engine_decode_steps_total",
-      "Steps of the model, each for all slots.",
-      one(inside?.steps),
+      "Decode steps of the model, each for all slots.",
+      one(backendState?.steps),
     ),
-    gauge("kamado_engine_prefixes", "Prompt prefixes kept besides the slots.", one(inside?.prefixes.count)),
-    gauge("kamado_engine_prefix_bytes", "What they take.", one(inside?.prefixes.bytes)),
+    gauge(
+      "kamado_engine_prefixes",
+      "Prompt prefixes kept besides the slots.",
+      one(backendState?.prefixes.count),
+    ),
+    gauge("kamado_engine_prefix_bytes", "Size of these prefixes.", one(backendState?.prefixes.bytes)),
     counter(
       "kamado_engine_pictures_total",
-      "Pictures that were encoded, and whose encoding was there already.",
-      Object.entries(inside?.pictures ?? {}).map(([how, value]) => ({ labels: { how }, value })),
+      "Pictures that were encoded, and whose encoding was in the cache already.",
+      Object.entries(backendState?.pictures ?? {}).map(([how, value]) => ({ labels: { how }, value })),
     ),
   ];
 }
@@ -162,11 +156,12 @@ function processFamilies(): Family[] {
   return [
     gauge("process_resident_memory_bytes", "Resident memory.", [{ value: process.memoryUsage.rss() }]),
     counter("process_cpu_seconds_total", "User and system CPU time.", [{ value: (user + system) / 1e6 }]),
-    gauge("kamado_engine_uptime_seconds", "Since the process began.", [{ value: process.uptime() }]),
+    gauge("kamado_engine_uptime_seconds", "Since the process started.", [{ value: process.uptime() }]),
   ];
 }
 
-const labelsOf = (operation: Operation): Labels => {
+const labelsOf = ({ prompt }: Generation): Labels => {
+  const operation = "text" in prompt ? "text_completion" : "chat";
   return { gen_ai_operation_name: operation, gen_ai_provider_name: "kamado" };
 };
 const seconds = (from: number, to: number) => (to - from) / 1_000;

@@ -1,4 +1,4 @@
-// Any thrown value in OpenAI's shape: {"error": {message, type, code, param}} and its HTTP status.
+// Any thrown value as an HTTP error in OpenAI's shape: {"error": {message, type, code, param}}, status and headers.
 import { type ErrorCode, type KamadoError, toKamadoError } from "../../errors.ts";
 
 export type OpenAiError = { error: { message: string; type: string; code: string; param: string | null } };
@@ -11,7 +11,7 @@ const SHAPES: Partial<Record<ErrorCode, Shape>> = {
   context_length_exceeded: { type: INVALID },
   model_not_loaded: { type: INVALID, code: "model_not_found" },
   body_too_large: { type: INVALID },
-  // For an OpenAI client every bad field is a 400, a picture too.
+  // OpenAI answers every wrong field with a 400, pictures included.
   image_undecodable: { status: 400, type: INVALID },
   image_too_large: { status: 400, type: INVALID },
   unauthorized: { status: 401, type: "authentication_error", code: "invalid_api_key" },
@@ -21,7 +21,7 @@ const SHAPES: Partial<Record<ErrorCode, Shape>> = {
   stopping: { type: "service_unavailable_error" },
 };
 
-/** `headers` carries Retry-After where trying again helps. */
+/** `headers` has Retry-After when trying again helps. */
 export function openAiError(thrown: unknown): {
   status: number;
   body: OpenAiError;
@@ -30,15 +30,11 @@ export function openAiError(thrown: unknown): {
   const error = toKamadoError(thrown, "handler_failed");
   const { status = error.status, type = "server_error", code = error.code } = SHAPES[error.code] ?? {};
   const message = error.code === "handler_failed" ? "The engine failed; its log says why." : error.message;
-  const body = { error: { message, type, code, param: paramOf(error) } };
+  const body = { error: { message, type, code, param: error.detail?.param ?? null } };
   return { status, body, headers: retryHeaders(error, status) };
-}
-
-function paramOf({ detail }: KamadoError): string | null {
-  return typeof detail?.param === "string" ? detail.param : null;
 }
 
 function retryHeaders({ detail }: KamadoError, status: number): Record<string, string> {
   if (status !== 429 && status !== 503) return {};
-  return { "retry-after": String(detail?.retryAfter ?? 1) };
+  return { "retry-after": String(Math.ceil((detail?.retryAfterMs ?? 1_000) / 1_000)) };
 }

@@ -1,4 +1,4 @@
-// The Prometheus text format: counters and histograms that count, and the writer. What is counted is metrics.ts's business.
+// Prometheus's text format: counters, histograms and their writer. metrics.ts decides what is counted.
 
 export type Labels = Readonly<Record<string, string>>;
 export type Family = {
@@ -10,7 +10,7 @@ export type Family = {
 export type Sample = {
   labels?: Labels;
   value: number;
-  /** of a histogram's parts */
+  /** Of the parts of a histogram. */
   suffix?: "_bucket" | "_sum" | "_count";
 };
 
@@ -21,14 +21,14 @@ export function writeFamilies(families: readonly Family[]): string {
     .filter(({ samples }) => samples.length > 0)
     .map(({ name, type, help, samples }) => {
       const lines = samples.map(
-        ({ labels = {}, value, suffix = "" }) => `${name}${suffix}${written(labels)} ${value}`,
+        ({ labels = {}, value, suffix = "" }) => `${name}${suffix}${labelText(labels)} ${value}`,
       );
       return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("\n")}\n`;
     })
     .join("");
 }
 
-function written(labels: Labels): string {
+function labelText(labels: Labels): string {
   const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
 }
@@ -36,7 +36,7 @@ function written(labels: Labels): string {
 const escaped = (value: string) =>
   value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 
-/** One number for each set of labels. */
+/** A number for each set of labels. */
 export class Counter {
   readonly #counts = new Map<string, { labels: Labels; value: number }>();
 
@@ -54,7 +54,7 @@ export class Counter {
 
 type Counts = { labels: Labels; within: number[]; sum: number; count: number };
 
-/** How many values were at most as large as each of `bounds`, for each set of labels. */
+/** Counts, for each set of labels, how many values were at most as large as each of `bounds`. */
 export class Histogram {
   readonly #bounds: readonly number[];
   readonly #counts = new Map<string, Counts>();

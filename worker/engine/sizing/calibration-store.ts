@@ -1,12 +1,49 @@
-// Keeps what was measured, one JSON file a machine and model. What cannot be read counts as not there.
+// Keeps calibrations on disk, one JSON file for each subject: a machine, a model file, a version of a backend and a number
+// of threads. A file that cannot be read counts as missing.
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { createRequire } from "node:module";
+import { cpus } from "node:os";
+import { basename, join } from "node:path";
 import { z } from "zod";
+import type { BackendName } from "../generation/backend.ts";
+import type { EngineOptions } from "../options.ts";
 import type { Measured } from "./choose.ts";
-import { keyOf, type Subject } from "./machine.ts";
+import { graphicsCards } from "./memory-available.ts";
+
+/** What was measured, on what, and when (ISO 8601). */
+export type Calibration = { subject: Subject; measuredAt: string; measured: Measured };
+
+/** What a calibration is valid for. */
+export type Subject = {
+  cpu: string;
+  cores: number;
+  /** Null for Apple's, which have the CPU's name. */
+  gpu: string | null;
+  model: { name: string; size: number; mtimeMs: number; head: string };
+  backend: BackendName;
+  version: string;
+  threads: number | null;
+};
+
+export function subjectOf(options: Pick<EngineOptions, "backend"> & Partial<EngineOptions>): Subject {
+  const { model, backend, threads, llamaServer } = options;
+  const { size, mtimeMs } = statSync(model!);
+  const processors = cpus();
+  return {
+    cpu: processors[0]?.model.trim() || process.arch,
+    cores: processors.length,
+    gpu: graphicsCards(),
+    model: { name: basename(model!), size, mtimeMs: Math.round(mtimeMs), head: headOf(model!) },
+    backend,
+    version: backend === "llama-server" ? stampOf(llamaServer!) : versionOf(PACKAGES[backend]),
+    threads: threads ?? null,
+  };
+}
 
 const positive = z.number().positive();
-const Shape = z.object({
+const MeasuredShape = z.object({
   readings: z.array(z.object({ width: positive.int(), tokensPerSecond: positive })),
   leftOut: z.array(
     z.object({
@@ -15,22 +52,30 @@ const Shape = z.object({
       words: z.string().exactOptional(),
     }),
   ),
-  // What other work disturbed says little, and is measured again.
+  // A measurement that other work disturbed is not kept.
   steady: z.literal(true),
   prefillTokensPerSecond: positive.nullable(),
   tookMs: z.number(),
 });
-const Kept = z.object({ version: z.literal(1), measuredAt: z.string(), measured: Shape });
-
-/** What was measured, of what, and when (ISO 8601). */
-export type Calibration = { subject: Subject; measuredAt: string; measured: Measured };
-
-export const calibrationFile = (dataDir: string, subject: Subject) =>
-  join(dataDir, "calibration", `${keyOf(subject)}.json`);
+const Kept = z.object({ version: z.literal(1), measuredAt: z.string(), measured: MeasuredShape });
 
 export async function readCalibration(dataDir: string, subject: Subject): Promise<Calibration | undefined> {
   const { success, data } = Kept.safeParse(await readJson(calibrationFile(dataDir, subject)));
   return success ? { subject, measuredAt: data.measuredAt, measured: data.measured } : undefined;
+}
+
+/** Another process may read the file at any moment, so it is written beside its place and renamed. */
+export async function writeCalibration(dataDir: string, calibration: Calibration): Promise<void> {
+  const path = calibrationFile(dataDir, calibration.subject);
+  await mkdir(join(dataDir, "calibration"), { recursive: true });
+  const draft = `${path}.${process.pid}`;
+  await writeFile(draft, `${JSON.stringify({ version: 1, ...calibration }, null, 2)}\n`);
+  await rename(draft, path);
+}
+
+export function calibrationFile(dataDir: string, subject: Subject): string {
+  const name = createHash("sha256").update(JSON.stringify(subject)).digest("hex").slice(0, 24);
+  return join(dataDir, "calibration", `${name}.json`);
 }
 
 const readJson = async (path: string): Promise<unknown> =>
@@ -38,11 +83,38 @@ const readJson = async (path: string): Promise<unknown> =>
     .then(JSON.parse)
     .catch(() => undefined);
 
-/** Whole or not at all: another process may read it at any moment. */
-export async function writeCalibration(dataDir: string, calibration: Calibration): Promise<void> {
-  const path = calibrationFile(dataDir, calibration.subject);
-  await mkdir(join(dataDir, "calibration"), { recursive: true });
-  const draft = `${path}.${process.pid}`;
-  await writeFile(draft, `${JSON.stringify({ version: 1, ...calibration }, null, 2)}\n`);
-  await rename(draft, path);
+const HEAD_BYTES = 2 ** 20;
+
+/** A hash of the file's first MiB. */
+function headOf(path: string): string {
+  const file = openSync(path, "r");
+  try {
+    const head = Buffer.alloc(HEAD_BYTES);
+    const read = readSync(file, head, 0, HEAD_BYTES, 0);
+    return createHash("sha256").update(head.subarray(0, read)).digest("hex").slice(0, 24);
+  } finally {
+    closeSync(file);
+  }
+}
+
+const PACKAGES: Partial<Record<BackendName, string>> = {
+  "node-llama-cpp": "node-llama-cpp",
+  "llama-node": "@fugood/llama.node",
+};
+
+function versionOf(name: string | undefined): string {
+  if (name === undefined) return "unknown";
+  const paths = createRequire(import.meta.url).resolve.paths(name) ?? [];
+  for (const folder of paths) {
+    try {
+      return JSON.parse(readFileSync(join(folder, name, "package.json"), "utf8")).version;
+    } catch {}
+  }
+  return "unknown";
+}
+
+/** A program that was built here has no version that tells one build from another. */
+function stampOf(program: string): string {
+  const { size, mtime } = statSync(program);
+  return `${mtime.toISOString().slice(0, 19)}, ${size} bytes`;
 }

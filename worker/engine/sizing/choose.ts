@@ -1,57 +1,57 @@
-// How many slots a machine should run, from what it reached at each width: a pure decision.
+// Chooses how many slots a machine runs from the rate it reached at each width (requests that decode at once). Pure.
 
-/** All requests together, while `width` of them were decoding. */
+/** The rate of all requests together while `width` of them decoded. */
 export type Reading = { width: number; tokensPerSecond: number };
-/** Why a width was not measured; `words` are those of what failed. */
+/** Why a width was not measured; `words` is the message of what failed. */
 export type LeftOut = { width: number; why: "time" | "memory" | "ended" | "failed"; words?: string };
-/** In order of width. */
+/** Readings and omissions are in order of width. */
 export type Measured = {
   readings: Reading[];
   leftOut: LeftOut[];
-  /** False when the same width gave another rate each time: something else ran on the machine. */
+  /** False when most widths gave different rates each time: something else ran on the machine. */
   steady: boolean;
   prefillTokensPerSecond: number | null;
   tookMs: number;
 };
 
-/** The widths worth looking at: Apple's GPUs change their way of multiplying between 8 and 9. */
+/** The widths to measure. Apple's GPUs use another way of multiplying matrices from 9 on. */
 export const WIDTHS = [1, 2, 4, 8, 9, 16] as const;
-/** What an engine runs that could not be measured. */
+/** The number of slots where nothing could be measured. */
 export const DEFAULT_SLOTS = 8;
-/** More slots for the last few percent cost every request its pace. */
+/** Fewer slots that reach this share of the best rate are better: with more, each request is slower. */
 const NEAR_BEST = 0.95;
-/** Two looks at the same width on a quiet machine differ by a few percent. */
+/** On a quiet machine two measurements of a width differ by a few percent only. */
 const STEADY = 1.25;
-/** A fall to less than this is a cliff, and no noise. */
+/** A rate below this share of a smaller width's rate is a cliff, not noise. */
 const CLIFF = 0.8;
 
 export type Curve = Pick<Measured, "readings" | "leftOut" | "steady">;
 
-/** The smallest width near the best, of those before a cliff; undefined when that cannot be told. */
+/** The smallest width near the best, before any cliff; undefined when the readings do not show it. */
 export function chooseWidth({ readings, leftOut, steady }: Curve): number | undefined {
   if (!steady) return undefined;
   const safe = beforeCliff(readings);
   const best = Math.max(...safe.map(({ tokensPerSecond }) => tokensPerSecond));
   const chosen = safe.find(({ tokensPerSecond }) => tokensPerSecond >= NEAR_BEST * best)?.width;
-  // Still rising where the measuring broke off: its knee is further on, nobody knows where.
+  // The rate still rises at the last width that was measured, so a larger width may be better.
   const isOpen = chosen === readings.at(-1)?.width && leftOut.length > 0 && leftOut[0]!.why !== "failed";
   return isOpen && chosen !== undefined && chosen < DEFAULT_SLOTS ? undefined : chosen;
 }
 
-/** From how far two rates of each width are apart, as ratios: most of them must agree. */
+/** `spreads` are the ratios of two rates of each width. Most of them must be close to 1. */
 export function isSteady(spreads: readonly number[]): boolean {
   const sorted = [...spreads].sort((a, b) => a - b);
   return (sorted[Math.floor(sorted.length / 2)] ?? 1) <= STEADY;
 }
 
-/** However fast it gets behind a cliff: with that many slots it would often run on the cliff, with a few requests less. */
+/** Widths behind a cliff may be faster still. But with so many slots and a few requests less the engine runs on the cliff. */
 function beforeCliff(readings: readonly Reading[]): readonly Reading[] {
-  const [edge] = falls(readings);
-  return edge === undefined ? readings : readings.filter(({ width }) => width < edge);
+  const [cliff] = cliffs(readings);
+  return cliff === undefined ? readings : readings.filter(({ width }) => width < cliff);
 }
 
-/** The widths that are far slower than a smaller one. */
-export function falls(readings: readonly Reading[]): number[] {
+/** The widths whose rate is far below that of a smaller width. */
+export function cliffs(readings: readonly Reading[]): number[] {
   let best = 0;
   return readings.flatMap(({ width, tokensPerSecond }) => {
     best = Math.max(best, tokensPerSecond);

@@ -1,76 +1,115 @@
-// Fits a model into the memory there is before native code tries to, which ends the process when it fails.
+// Fits a model into the memory that is available, before native code tries to load it: native code that runs out of memory
+// ends the process. What a model needs is memory-need.ts, what is available memory-available.ts.
 import type { Logger } from "pino";
 import { KamadoError } from "../../errors.ts";
-import type { Flags } from "../options.ts";
+import type { EngineOptions } from "../options.ts";
 import { availableBytes, graphicsCards } from "./memory-available.ts";
-import { needOf } from "./memory-need.ts";
-import { bytesOf, type Need, type Plan, planMemory, type Wish } from "./memory-plan.ts";
+import { type Need, needOf } from "./memory-need.ts";
 
-/** The most a slot gets unasked. */
+export type Shape = { slots: number; contextSize: number };
+/** The shape that is wanted. A number that the user set is kept or refused; the others may become smaller. */
+export type Wanted = Shape & { slotsSet: boolean; contextSet: boolean };
+export type Plan = Shape & { is: "fits" | "less context" | "fewer slots" | "refused"; bytes: number };
+
+/** A smaller context is of little use, so the number of slots is reduced instead. */
+export const MIN_CONTEXT = 2_048;
+/** The largest context of a slot unless the user sets another. */
 const MAX_CONTEXT = 8_192;
 
 export type Fitted = { slots: number; contextSize: number | undefined; estimatedBytes?: number };
-/** Chooses slots and context for a model. `most` is what a slot gets of context unasked, for those who need little. */
-export type Fit = (wish: { slots: number; slotsNamed: boolean }, most?: number) => Fitted;
+/** Chooses slots and context. `maxContext` limits a context that the user did not set. */
+export type Fit = (wanted: { slots: number; slotsSet: boolean }, maxContext?: number) => Fitted;
 
-/** Throws `memory_insufficient` from the function it returns. A model nothing is known about passes as it was wished. */
-export async function openFit(flags: Flags, log: Logger): Promise<Fit> {
-  const need = await needOrNothing(flags, log);
-  if (need === undefined) return ({ slots }, most) => ({ slots, contextSize: flags.contextSize ?? most });
-  const available = flags.memoryLimit ?? availableBytes();
-  return (wish, most = MAX_CONTEXT) => {
-    const whole: Wish = {
-      ...wish,
-      contextSize: flags.contextSize ?? Math.min(need.trainContextSize, most),
-      contextNamed: flags.contextSize !== undefined,
+/** The function throws `memory_insufficient`. When the model's need is unknown, it takes what is wanted. */
+export async function openFit(options: EngineOptions, log: Logger): Promise<Fit> {
+  const need = await needIfKnown(options, log);
+  if (need === undefined)
+    return ({ slots }, maxContext) => ({ slots, contextSize: options.contextSize ?? maxContext });
+  const available = options.memoryLimit ?? availableBytes();
+  return (slots, maxContext = MAX_CONTEXT) => {
+    const wanted: Wanted = {
+      ...slots,
+      contextSize: options.contextSize ?? Math.min(need.trainContextSize, maxContext),
+      contextSet: options.contextSize !== undefined,
     };
-    const plan = planMemory(need, available, whole);
-    const words = explain(plan, whole, need, available);
-    if (plan.is === "refused")
-      throw new KamadoError("memory_insufficient", words, { detail: { need, available } });
-    if (plan.is !== "fits") log.warn({ slots: plan.slots, contextSize: plan.contextSize }, words);
+    const plan = planMemory(need, available, wanted);
+    const message = explain(plan, wanted, need, available);
+    if (plan.is === "refused") throw new KamadoError("memory_insufficient", message);
+    if (plan.is !== "fits") log.warn({ slots: plan.slots, contextSize: plan.contextSize }, message);
     return { slots: plan.slots, contextSize: plan.contextSize, estimatedBytes: plan.bytes };
   };
 }
 
-async function needOrNothing(flags: Flags, log: Logger): Promise<Need | undefined> {
-  if (flags.backend === "scripted") return undefined;
-  // A card has memory of its own, and the library that drives it knows how much.
-  if (flags.memoryLimit === undefined && graphicsCards() !== null) return undefined;
+async function needIfKnown(options: EngineOptions, log: Logger): Promise<Need | undefined> {
+  if (options.backend === "scripted") return undefined;
+  // A graphics card has its own memory, and the library that uses the card knows how much.
+  if (options.memoryLimit === undefined && graphicsCards() !== null) return undefined;
   try {
-    return await needOf(flags.backend, { model: flags.model!, mmproj: flags.mmproj });
+    return await needOf(options.backend, { model: options.model!, mmproj: options.mmproj });
   } catch (thrown) {
-    log.debug({ err: thrown }, "what the model needs of memory cannot be estimated");
+    log.debug({ err: thrown }, "the memory that the model needs cannot be estimated");
     return undefined;
   }
 }
 
-/** What was decided, in words for whoever has to live with it. */
-export function explain(plan: Plan, wish: Wish, need: Need, available: number): string {
-  const there = `${gib(available)} ${available === 2 ** 30 ? "is" : "are"} there for it`;
-  const shape = `${plan.slots} slot${plan.slots === 1 ? "" : "s"} of ${plan.contextSize} tokens`;
-  const wished = gib(bytesOf(need, wish));
-  if (plan.is !== "refused")
-    return `Memory for ${shape} instead of ${wish.slots} of ${wish.contextSize}: those need ${wished}, ${there}.`;
-  const begin = `The model needs ${gib(plan.bytes)} with ${shape}, ${there}`;
-  if (need.weightsBytes > available)
-    return `${begin}; its weights alone are ${gib(need.weightsBytes)}. Take a smaller model or quant.`;
-  return `${begin}. Take a smaller quant${wayOut(wish, need, available)}.`;
+export function bytesOf(need: Need, { slots, contextSize }: Shape): number {
+  return Math.round(need.fixedBytes + need.perTokenBytes * slots * contextSize + need.perSlotBytes * slots);
 }
 
-/** Which of what was named by hand could be less, and how much less. */
-function wayOut(wish: Wish, need: Need, available: number): string {
-  const free = { ...wish, slotsNamed: false, contextNamed: false };
-  const fewer = planMemory(need, available, { ...free, contextNamed: wish.contextNamed });
-  const shorter = planMemory(need, available, { ...free, slotsNamed: wish.slotsNamed });
-  const ways = [
-    wish.slotsNamed && fewer.is === "fewer slots" && `--slots ${fewer.slots} (KAMADO_SLOTS)`,
-    wish.contextNamed &&
+/**
+ * The first shape that fits: first the wanted one, then with its context halved again and again down to MIN_CONTEXT, then
+ * with fewer and fewer slots. Pure.
+ */
+export function planMemory(need: Need, available: number, wanted: Wanted): Plan {
+  const contexts = wanted.contextSet ? [wanted.contextSize] : halvings(wanted.contextSize);
+  const counts = wanted.slotsSet
+    ? [wanted.slots]
+    : Array.from({ length: wanted.slots }, (_, less) => wanted.slots - less);
+  const smallest = contexts.at(-1)!;
+  const shapes = [
+    ...contexts.map((contextSize) => ({ slots: wanted.slots, contextSize })),
+    ...counts.slice(1).map((slots) => ({ slots, contextSize: smallest })),
+  ];
+  const shape = shapes.find((one) => bytesOf(need, one) <= available);
+  if (shape === undefined) {
+    const least = shapes.at(-1)!;
+    return { is: "refused", ...least, bytes: bytesOf(need, least) };
+  }
+  const hasLessContext = shape.contextSize < wanted.contextSize;
+  const is = shape.slots < wanted.slots ? "fewer slots" : hasLessContext ? "less context" : "fits";
+  return { is, ...shape, bytes: bytesOf(need, shape) };
+}
+
+function halvings(contextSize: number): number[] {
+  const half = Math.floor(contextSize / 2);
+  return half < MIN_CONTEXT ? [contextSize] : [contextSize, ...halvings(half)];
+}
+
+/** What was decided and why, for the log or the error. */
+export function explain(plan: Plan, wanted: Wanted, need: Need, available: number): string {
+  const has = `${gib(available)} ${available === 2 ** 30 ? "is" : "are"} available`;
+  const shape = `${plan.slots} slot${plan.slots === 1 ? "" : "s"} of ${plan.contextSize} tokens`;
+  if (plan.is !== "refused")
+    return `The engine uses ${shape} instead of ${wanted.slots} of ${wanted.contextSize}: these need ${gib(bytesOf(need, wanted))}, and ${has}.`;
+  const start = `The model needs ${gib(plan.bytes)} with ${shape}, and ${has}`;
+  if (need.weightsBytes > available)
+    return `${start}; its weights alone are ${gib(need.weightsBytes)}. Use a smaller model or quantization.`;
+  return `${start}. Use a smaller quantization${alternatives(wanted, need, available)}.`;
+}
+
+/** The settings of the user that could be smaller, and how small they must be. */
+function alternatives(wanted: Wanted, need: Need, available: number): string {
+  const free = { ...wanted, slotsSet: false, contextSet: false };
+  const fewer = planMemory(need, available, { ...free, contextSet: wanted.contextSet });
+  const shorter = planMemory(need, available, { ...free, slotsSet: wanted.slotsSet });
+  const settings = [
+    wanted.slotsSet && fewer.is === "fewer slots" && `--slots ${fewer.slots} (KAMADO_SLOTS)`,
+    wanted.contextSet &&
       shorter.is === "less context" &&
       `--context-size ${shorter.contextSize} (KAMADO_CONTEXT_SIZE)`,
-  ].filter((way) => way !== false);
-  if (ways.length > 0) return `, or ${ways.join(", or ")}`;
-  return wish.slotsNamed || wish.contextNamed ? ", fewer slots and a smaller context" : "";
+  ].filter((setting) => setting !== false);
+  if (settings.length > 0) return `, or ${settings.join(", or ")}`;
+  return wanted.slotsSet || wanted.contextSet ? ", fewer slots and a smaller context" : "";
 }
 
 const gib = (bytes: number) =>

@@ -1,29 +1,38 @@
-// What a model takes of memory, asked of llama.cpp itself, which plays loading through without doing it.
+// How much memory a model needs. llama.cpp estimates it without loading the model.
 import { execFile } from "node:child_process";
 import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { BackendName } from "../generation/backend.ts";
-import type { Need } from "./memory-plan.ts";
 
+/** bytes = fixed + perToken x slots x context + perSlot x slots */
+export type Need = {
+  /** Weights, projector, working memory and this process itself. */
+  fixedBytes: number;
+  perTokenBytes: number;
+  perSlotBytes: number;
+  /** A part of `fixedBytes`, for messages. */
+  weightsBytes: number;
+  trainContextSize: number;
+};
 export type Files = { model: string; mmproj?: string | undefined };
 
 /** This process without a model. */
 const PROCESS_BYTES = 220 * 2 ** 20;
-/** Estimates err. */
+/** Estimates can be too low. */
 const MARGIN = 1.05;
 const BATCH = 512;
 const ESTIMATE = fileURLToPath(new URL("./estimate.ts", import.meta.url));
 
 /**
- * Throws when the model's file cannot be read. Where another library runs the model, the question is put in a process of its
- * own: two builds of llama.cpp in one would meet.
+ * Throws when the model's file cannot be read. The estimate comes from node-llama-cpp. Another backend has its own build of
+ * llama.cpp, and two builds must not meet in one process: then a process of its own makes the estimate.
  */
 export async function needOf(backend: BackendName, files: Files): Promise<Need> {
   const { model, mmproj } = files;
-  const bare = backend === "node-llama-cpp" ? await estimate(model) : await estimateApart(model);
+  const need = backend === "node-llama-cpp" ? await estimate(model) : await estimateApart(model);
   const projector = mmproj === undefined ? 0 : statSync(mmproj).size;
-  return { ...bare, fixedBytes: bare.fixedBytes + projector * MARGIN };
+  return { ...need, fixedBytes: need.fixedBytes + projector * MARGIN };
 }
 
 async function estimateApart(model: string): Promise<Need> {
@@ -42,23 +51,23 @@ export async function estimate(model: string): Promise<Need> {
   };
   const [small, long, single] = [await context(8, 2_048), await context(8, 8_192), await context(1, 16_384)];
   return {
-    ...lineThrough({ small, long, single }, weights),
+    ...needFrom({ small, long, single }, weights),
     weightsBytes: weights,
     trainContextSize: insights.trainContextSize ?? 4_096,
   };
 }
 
-/** From three contexts, 8 x 2,048, 8 x 8,192 and 1 x 16,384 tokens, to all others. */
-export function lineThrough(
+/** From the estimates of three contexts (8 x 2,048, 8 x 8,192 and 1 x 16,384 tokens) to a formula for all. Pure. */
+export function needFrom(
   { small, long, single }: { small: number; long: number; single: number },
   weights: number,
 ): Pick<Need, "fixedBytes" | "perTokenBytes" | "perSlotBytes"> {
   const perToken = Math.max(0, (long - small) / (8 * 8_192 - 8 * 2_048));
-  // Only models with a state of their own for each sequence have such a part.
+  // Only models that keep a state of a fixed size for each sequence have this part.
   const perSlot = Math.max(0, (small - single) / 7);
-  const scratch = Math.max(0, small - 8 * 2_048 * perToken - 8 * perSlot);
+  const working = Math.max(0, small - 8 * 2_048 * perToken - 8 * perSlot);
   return {
-    fixedBytes: PROCESS_BYTES + MARGIN * (weights + scratch),
+    fixedBytes: PROCESS_BYTES + MARGIN * (weights + working),
     perTokenBytes: MARGIN * perToken,
     perSlotBytes: MARGIN * perSlot,
   };

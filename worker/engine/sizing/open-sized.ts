@@ -1,99 +1,96 @@
-// Opens a backend with the number of slots and the context this machine is good for: named by hand, measured before, measured
-// now, or the default. The only place where memory, calibration and backend meet.
-
+// Opens a backend with the number of slots and the context that suit this machine. The slots are set by the user, read from
+// an earlier calibration, measured now, or the default. Only here do memory, calibration and backend come together.
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Backend } from "../generation/backend.ts";
-import type { Flags } from "../options.ts";
-import { type Calibration, readCalibration, writeCalibration } from "./calibration-store.ts";
+import type { EngineOptions } from "../options.ts";
+import { type Calibration, readCalibration, subjectOf, writeCalibration } from "./calibration-store.ts";
 import { chooseWidth, DEFAULT_SLOTS, type Measured, WIDTHS } from "./choose.ts";
-import { subjectOf } from "./machine.ts";
 import { measure } from "./measure.ts";
 import { type Fit, type Fitted, openFit } from "./memory-fit.ts";
-import { receiverOf, tableOf } from "./report.ts";
+import { summaryOf, tableOf } from "./report.ts";
 
 export type Opened = {
   backend: Backend;
-  /** What the model and its slots take of memory, where that can be known. */
+  /** What the model and its slots are estimated to need, where that can be known. */
   estimatedBytes?: number | undefined;
-  /** The calibration as a table, when the slots were chosen by one. */
+  /** The lines of a table, when the slots were chosen by a calibration. */
   calibration?: string[];
 };
-/** How the outside is told what takes so long; nothing again when it is over. */
-export type Tell = (doing: string | undefined) => void;
+/** Reports what takes so long; undefined when it is over. */
+export type OnStage = (doing: string | undefined) => void;
 
 const BUDGET_MS = 8_000;
-/** A machine that needs longer for one look is not worth the wait. */
+/** Measuring is given up on a machine that needs longer than this. */
 const HARD_LIMIT_MS = 45_000;
-/** Enough for what is asked while measuring; what the slots have afterwards is fitted anew. */
+/** Enough for the prompts that measure. The slots get their real context afterwards. */
 const MEASURING_CONTEXT = 1_024;
 
-export async function openSized(flags: Flags, log: Logger, tell: Tell): Promise<Opened> {
-  const fit = await openFit(flags, log);
-  const open = ({ slots, contextSize }: Fitted) => openBackend({ ...flags, slots, contextSize }, log);
-  const opened = async (fitted: Fitted) => {
-    return { backend: await open(fitted), estimatedBytes: fitted.estimatedBytes };
-  };
-  if (flags.slots !== "auto") return opened(fit({ slots: flags.slots, slotsNamed: true }));
-  // Without a place to keep it the price would be paid at every start.
-  if (flags.backend === "scripted" || flags.dataDir === undefined)
-    return opened(fit({ slots: DEFAULT_SLOTS, slotsNamed: false }));
-  return calibrated({ flags, dataDir: flags.dataDir, fit, open, log, tell });
-}
-
-type Calibrating = {
-  flags: Flags;
-  dataDir: string;
+type Opening = {
+  options: EngineOptions;
   fit: Fit;
   open(fitted: Fitted): Promise<Backend>;
   log: Logger;
-  tell: Tell;
+  onStage: OnStage;
 };
 
-async function calibrated(all: Calibrating): Promise<Opened> {
-  const { flags, dataDir, fit, open, log } = all;
-  const stored = flags.calibrate === "always" ? undefined : await readCalibration(dataDir, subjectOf(flags));
-  const calibration = stored ?? (await measureAnew(all));
+export async function openSized(options: EngineOptions, log: Logger, onStage: OnStage): Promise<Opened> {
+  const fit = await openFit(options, log);
+  const open = (fitted: Fitted) => openBackend(options, fitted, log);
+  const opening = { options, fit, open, log, onStage };
+  const { slots, backend, dataDir } = options;
+  if (slots !== "auto") return openFitted(opening, fit({ slots, slotsSet: true }));
+  // Where a calibration cannot be kept, every start would have to measure.
+  if (backend === "scripted" || dataDir === undefined)
+    return openFitted(opening, fit({ slots: DEFAULT_SLOTS, slotsSet: false }));
+  return openCalibrated(opening, dataDir);
+}
+
+async function openFitted({ open }: Opening, fitted: Fitted): Promise<Opened> {
+  return { backend: await open(fitted), estimatedBytes: fitted.estimatedBytes };
+}
+
+async function openCalibrated(opening: Opening, dataDir: string): Promise<Opened> {
+  const { options, fit, log } = opening;
+  const kept =
+    options.calibrate === "always" ? undefined : await readCalibration(dataDir, subjectOf(options));
+  const calibration = kept ?? (await calibrate(opening, dataDir));
   const slots = (calibration && chooseWidth(calibration.measured)) ?? DEFAULT_SLOTS;
-  const fitted = fit({ slots, slotsNamed: false });
-  const opened = { backend: await open(fitted), estimatedBytes: fitted.estimatedBytes };
+  const fitted = fit({ slots, slotsSet: false });
+  const opened = await openFitted(opening, fitted);
   if (calibration === undefined) return opened;
-  log.info({ measured: calibration.measured, slots: fitted.slots }, receiverOf(calibration, fitted.slots));
+  log.info({ measured: calibration.measured, slots: fitted.slots }, summaryOf(calibration, fitted.slots));
   return { ...opened, calibration: tableOf(calibration, fitted.slots) };
 }
 
-/** Undefined for want of a measurement: an engine that could not be measured still serves. */
-async function measureAnew({
-  flags,
-  dataDir,
-  fit,
-  open,
-  log,
-  tell,
-}: Calibrating): Promise<Calibration | undefined> {
-  const fitted = fit({ slots: WIDTHS.at(-1)!, slotsNamed: false }, MEASURING_CONTEXT);
-  const subject = subjectOf(flags);
-  tell("calibrating");
+/** Undefined when measuring fails: the engine serves all the same. */
+async function calibrate(
+  { options, fit, open, log, onStage }: Opening,
+  dataDir: string,
+): Promise<Calibration | undefined> {
+  const fitted = fit({ slots: WIDTHS.at(-1)!, slotsSet: false }, MEASURING_CONTEXT);
+  const subject = subjectOf(options);
+  onStage("calibrating");
   log.info(
     { slots: fitted.slots },
     "measuring how many requests at once this machine runs best; a few seconds",
   );
   try {
-    const measured = await measuredOn(await open(fitted));
+    const measured = await measureAndClose(await open(fitted));
     const calibration = { subject, measuredAt: new Date().toISOString(), measured };
-    // What was disturbed would be believed for ever.
+    // A measurement that other work disturbed must not decide about every later start.
     if (measured.steady) await keep(dataDir, calibration, log);
     return calibration;
   } catch (thrown) {
     log.warn({ err: thrown }, `this model could not be measured; it gets ${DEFAULT_SLOTS} slots`);
     return undefined;
   } finally {
-    tell(undefined);
+    onStage(undefined);
   }
 }
 
-async function measuredOn(backend: Backend): Promise<Measured> {
+async function measureAndClose(backend: Backend): Promise<Measured> {
   try {
     const signal = AbortSignal.timeout(HARD_LIMIT_MS);
     const measured = await measure(backend, { now: () => performance.now(), budgetMs: BUDGET_MS, signal });
@@ -110,32 +107,30 @@ const keep = (dataDir: string, calibration: Calibration, log: Logger) =>
     log.warn({ err: thrown }, "the calibration cannot be kept; the next start measures again"),
   );
 
-// Opens the backend the flags name. Native libraries are loaded only when they are wanted.
-/** Slots and context are chosen before, in calibration/open.ts. */
-export type Sized = Omit<Flags, "slots" | "contextSize"> & { slots: number; contextSize: number | undefined };
-
-export async function openBackend(flags: Sized, log: Logger): Promise<Backend> {
-  const { backend, slots, contextSize, threads = defaultThreads(), script } = flags;
+/** Opens the backend that the options name. Its native library is loaded here and not before. */
+async function openBackend(options: EngineOptions, fitted: Fitted, log: Logger): Promise<Backend> {
+  const { backend, mmproj, threads = defaultThreads(), script, dataDir } = options;
+  const { slots, contextSize } = fitted;
   if (backend === "scripted")
     return (await import("../backends/scripted/open.ts")).openScripted({ script, slots });
-  const model = flags.model!;
+  const model = options.model!;
   if (backend === "node-llama-cpp") {
     const { openNodeLlamaCpp } = await import("../backends/node-llama-cpp/open.ts");
-    const prefixFolder = flags.dataDir && join(flags.dataDir, "prefixes");
+    const prefixFolder = dataDir && join(dataDir, "prefixes");
     return openNodeLlamaCpp({ model, slots, contextSize, threads, prefixFolder }, log);
   }
   if (backend === "llama-server") {
     const { openLlamaServer } = await import("../backends/llama-server/open.ts");
-    const { mmproj, llamaServer: command } = flags;
-    return openLlamaServer({ command: command!, model, mmproj, slots, contextSize, threads }, log);
+    const command = options.llamaServer!;
+    return openLlamaServer({ command, model, mmproj, slots, contextSize, threads }, log);
   }
   const { openLlamaNode } = await import("../backends/llama-node/open.ts");
-  return openLlamaNode({ model, mmproj: flags.mmproj, slots, contextSize, threads });
+  return openLlamaNode({ model, mmproj, slots, contextSize, threads });
 }
 
 /**
- * llama.cpp's threads wait for each other by spinning, so on a CPU a core is left to everything else, or one busy core stops
- * all of them. With Metal the libraries know better.
+ * llama.cpp's threads spin while they wait for each other, so one core that is busy with something else slows all of them
+ * down. On a CPU one core is therefore left free. With Metal the library's own default is better.
  */
 function defaultThreads(): number | undefined {
   return process.platform === "darwin" ? undefined : Math.max(1, availableParallelism() - 1);

@@ -1,16 +1,15 @@
-// A calibration for people: a table for the terminal, one line for the log.
-
+// A calibration as text: a table for the terminal, one line for the log.
 import type { Calibration } from "./calibration-store.ts";
 import { chooseWidth, DEFAULT_SLOTS, type LeftOut, type Measured } from "./choose.ts";
 
 const WHY: Record<LeftOut["why"], string> = {
   time: "time was up",
-  memory: "no memory for so many",
+  memory: "not enough memory for so many",
   ended: "the model's answers ended too early",
   failed: "it failed",
 };
 
-/** Lines of a table, the number of slots in use marked where it was measured. */
+/** The lines of a table. An arrow marks the number of slots in use, if it was measured. */
 export function tableOf({ subject, measured, measuredAt }: Calibration, slots: number): string[] {
   const { cpu, cores, gpu, backend, version, model } = subject;
   const one = measured.readings.find(({ width }) => width === 1)?.tokensPerSecond;
@@ -31,7 +30,8 @@ export function tableOf({ subject, measured, measuredAt }: Calibration, slots: n
   ];
 }
 
-export function receiverOf({ measured }: Calibration, slots: number): string {
+/** The calibration in one line, for the log. */
+export function summaryOf({ measured }: Calibration, slots: number): string {
   const rates = measured.readings.map(
     ({ width, tokensPerSecond }) => `${width}: ${tokensPerSecond.toFixed(1)}`,
   );
@@ -44,13 +44,13 @@ const count = (slots: number) => `${slots} ${slots === 1 ? "slot" : "slots"}`;
 function whyOf(measured: Measured, slots: number): string {
   const chosen = chooseWidth(measured);
   if (!measured.steady && slots === DEFAULT_SLOTS)
-    return "the default, as other work disturbed the measuring; the next start measures anew";
+    return "the default, because other work disturbed the measurement; the next start measures again";
   if (slots < (chosen ?? DEFAULT_SLOTS)) return "memory allows no more";
-  if (chosen === undefined) return "the default, as too little could be measured";
+  if (chosen === undefined) return "the default, because too little could be measured";
   return "the fewest that come near the best";
 }
 
-/** One line for all that were left out for the same reason. */
+/** A line for each reason, with all the widths that were left out for it. */
 function notMeasured(leftOut: readonly LeftOut[]): string[] {
   const reasons = Map.groupBy(
     leftOut,

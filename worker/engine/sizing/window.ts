@@ -1,18 +1,18 @@
-// One short look at a backend: so many answers at once, and when each of their tokens came. Knows nothing of other widths.
+// One short measurement of a backend: a number of answers at once, and when each of their tokens came.
 import { type Backend, type Generation, GREEDY, type Outcome } from "../generation/backend.ts";
 
 export type Limits = {
-  /** A window lasts so long, but has at least `minTokens` of each answer. */
+  /** The window lasts so long, and longer until each answer has `minTokens`. */
   windowMs: number;
   minTokens: number;
   maxTokens: number;
-  /** When all must be over, by the clock. */
+  /** When all answers must have ended, on the same clock as `now`. */
   deadline: number;
 };
 export type Window = { tokensPerSecond: number | undefined; complete: boolean; tookMs: number };
 
-/** Counting: any model can go on with it for long. `from` makes it different from its very first token. */
-export function counting(from: number, numbers = 6): string {
+/** Numbers to go on counting from: any model can do that for long. `from` makes prompts differ from their first token. */
+export function countingPrompt(from: number, numbers = 6): string {
   return Array.from({ length: numbers }, (_, step) => `${from + step},`).join(" ");
 }
 
@@ -28,8 +28,8 @@ export function generationOf(text: string, maxTokens: number): Generation {
   };
 }
 
-/** Runs all texts at once, from the moment all of them decode until the first ends or the time is up. */
-export async function lookAt(
+/** Runs all prompts at once. The window opens when all of them decode, and closes when one ends or the time is up. */
+export async function measureWindow(
   backend: Backend,
   texts: readonly string[],
   limits: Limits,
@@ -42,9 +42,9 @@ export async function lookAt(
   const tally = new Tally(prepared.length, limits, now);
   const runs = prepared.map(async ({ run }, index) => {
     try {
-      return tally.perPiece(index, await run(() => tally.hear(index), signal));
+      return tally.perPiece(index, await run(() => tally.onToken(index), signal));
     } finally {
-      // Where one has ended there is nothing more to see.
+      // Once one has ended, not all of them decode any more.
       tally.over = true;
     }
   });
@@ -58,15 +58,15 @@ export async function lookAt(
   return { tokensPerSecond, complete: tally.complete || tally.hasEnough(), tookMs: now() - startedAt };
 }
 
-/** When each token came, and whether that is enough. */
+/** Notes when each token came, and decides when the window is long enough. */
 class Tally {
   readonly times: number[][];
   over = false;
   complete = false;
   readonly #limits: Limits;
   readonly #now: () => number;
-  /** since when all of them decode */
-  #begunAt: number | undefined;
+  /** Since when all of them decode. */
+  #openedAt: number | undefined;
 
   constructor(width: number, limits: Limits, now: () => number) {
     this.times = Array.from({ length: width }, () => []);
@@ -74,37 +74,37 @@ class Tally {
     this.#now = now;
   }
 
-  /** Says whether another token is wanted. */
-  hear(index: number): boolean {
+  /** Returns whether another token is wanted. */
+  onToken(index: number): boolean {
     const at = this.#now();
     this.times[index]!.push(at);
-    if (this.#begunAt === undefined && this.times.every((answer) => answer.length > 0)) this.#begunAt = at;
-    this.complete ||= at - (this.#begunAt ?? at) >= this.#limits.windowMs && this.hasEnough();
+    if (this.#openedAt === undefined && this.times.every((answer) => answer.length > 0)) this.#openedAt = at;
+    this.complete ||= at - (this.#openedAt ?? at) >= this.#limits.windowMs && this.hasEnough();
     this.over ||= this.complete || at >= this.#limits.deadline;
     return !this.over;
   }
 
-  /** Whether even the answer that has the fewest tokens has enough of them. */
+  /** Whether each answer has enough tokens in the window. */
   hasEnough(): boolean {
-    const from = this.#begunAt;
+    const from = this.#openedAt;
     if (from === undefined) return false;
     const counts = this.times.map((answer) => answer.length - answer.findLastIndex((at) => at < from) - 1);
     return Math.min(...counts) > this.#limits.minTokens;
   }
 
-  /** A piece of an answer is a token nearly always; where it is more, the backend's own count says so. */
+  /** Tokens for each piece of text. Nearly always one; the backend's own count shows where it is more. */
   perPiece(index: number, { completionTokens }: Outcome): number {
     const pieces = this.times[index]!.length;
     return pieces === 0 ? 1 : completionTokens / pieces;
   }
 }
 
-/** Some backends hand tokens out in bursts: what is shorter says nothing. */
+/** Some backends send tokens in bursts, so a shorter window shows nothing. */
 const SHORTEST_MS = 50;
 
 /**
- * Tokens a second of all answers together while all of them decode. Each is timed between tokens of its own, so that nothing
- * depends on where in a step the window begins.
+ * Tokens a second of all answers together while all of them decode. Each answer is timed from its own first to its own last
+ * token in the window, so that it does not matter where in a decode step the window opens.
  */
 export function rateOf(times: readonly (readonly number[])[]): number | undefined {
   const from = Math.max(...times.map((answer) => answer[0] ?? Infinity));

@@ -1,112 +1,89 @@
-// The engine a command works with: one that is there already, or a supervised one of our own.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+// The engine a command works with: a server that is there already, or a supervised engine of our own.
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Config, engineEnvironment, HOME } from "../../config/config.ts";
 import type { Secret } from "../../config/secret.ts";
 import { KamadoError } from "../../errors.ts";
 import { isLoopback } from "../../http/loopback.ts";
 import type { Log } from "../../logging/log.ts";
 import { findLlamaServer } from "../install/place.ts";
-import type { Ready } from "./process.ts";
-import { startEngine } from "./supervisor.ts";
+import type { GivenOptions } from "../options.ts";
+import type { Ready } from "../protocol.ts";
+import type { Environment } from "./process.ts";
+import { type Engine, startEngine } from "./supervisor.ts";
 
-/** `ready` resolves when an engine of our own can serve, with what it says of itself; another's is asked by the gate. */
+export type OpenOptions = Omit<GivenOptions, "token"> & {
+  /** A server that is there already; without it an engine of our own is started. */
+  url?: string | undefined;
+  token?: Secret | undefined;
+  host: string;
+  port: number;
+  dataDir: string;
+  /** The engine process's; this process's own by default. */
+  environment?: Environment | undefined;
+};
+
+/**
+ * `ready` resolves when an engine of our own can serve, with what it says about itself. For another server it resolves at
+ * once with nothing: whoever sends it requests must ask it.
+ */
 export type OpenEngine = { url: string; ready(): Promise<Ready | undefined>; stop(): Promise<void> };
 
-/** The toy is nothing to be measured. */
-const DEMO_SLOTS = 8;
-
-// Where start.mjs keeps this process's compiled code; of the engine's start it saves a third.
-const COMPILED = { NODE_COMPILE_CACHE: join(HOME, "node_modules/.cache/kamado") };
-
-/** The engine that is there, or a supervised one of our own. It has its address; it may still be loading. */
-export async function openEngine(
-  config: Config,
-  log: Log,
-  more: { calibrate?: "always" } = {},
-): Promise<OpenEngine> {
-  const { url, model, mmproj, backend, script, contextSize, maxQueue, memoryLimit, isDemo } = config.engine;
+/** Resolves when the engine's address is known. Its model may still be loading. */
+export async function openEngine({ url, ...options }: OpenOptions, log: Log): Promise<OpenEngine> {
   if (url !== undefined) return { url, ready: async () => undefined, stop: async () => {} };
-  const { host, port, token } = config.engine;
+  const { host, port, token } = options;
   checkHost(host, token);
   if (port !== 0) await untilFree(port, host);
-  const tokenFile = token && keepToken(token);
-  const files = backend === "scripted" ? {} : { model, mmproj };
   const engine = startEngine({
-    ...files,
-    backend,
-    script,
-    ...llamaServerOf(config),
-    contextSize,
-    maxQueue,
-    host,
-    port,
-    tokenFile,
-    // More threads than work: on a busy machine they wait for each other longer than the toy thinks.
-    ...(isDemo && { threads: 1 }),
-    slots: config.slots ?? (isDemo && !more.calibrate ? DEMO_SLOTS : "auto"),
-    ...more,
-    dataDir: config.dataDir,
-    memoryLimit,
-    logLevel: config.logLevel,
-    environment: { ...COMPILED, ...engineEnvironment() },
+    ...options,
+    llamaServer: llamaServerFor(options),
+    token: token?.reveal(),
     onLog: (line) => passOn(line, log),
   });
-  engine.onChange((state) => {
-    if (state === "SETUP_FAILED")
-      log.error({ stage: "engine" }, `the engine cannot be started: ${engine.reason}`);
-    else log.info({ stage: "engine", state, restarts: engine.restarts }, `engine ${state}`);
-  });
-  const stop = async () => {
-    await engine.stop();
-    if (tokenFile !== undefined) rmSync(dirname(tokenFile), { recursive: true, force: true });
-  };
-  // Which port it is the engine alone knows, once it has it.
-  const known = port === 0 ? engine.listening().then((at) => new URL(at).port) : port;
+  logStates(engine, log);
   try {
+    // An engine that takes a free port knows its number only once it listens.
+    const own = port === 0 ? new URL(await engine.listening()).port : port;
     return {
-      url: `http://${ownNameOf(host)}:${await known}`,
+      url: `http://${addressOf(host)}:${own}`,
       ready: () => engine.ready().then(() => engine.info),
-      stop,
+      stop: () => engine.stop(),
     };
   } catch (thrown) {
-    await stop();
+    await engine.stop();
     throw thrown;
   }
 }
 
-/** Throws `config_invalid` for an address others can reach without a token. */
+/** Throws `config_invalid` for an address that others can reach, when there is no token. */
 function checkHost(host: string, token: Secret | undefined): void {
   if (isLoopback(host) || token !== undefined) return;
   const why = `KAMADO_ENGINE_HOST: ${host} can be reached from outside; set KAMADO_ENGINE_TOKEN or KAMADO_ENGINE_TOKEN_FILE too.`;
   throw new KamadoError("config_invalid", why);
 }
 
-/** For the engine process: its flags and its environment can be seen by others on the machine, this file cannot. */
-function keepToken(token: Secret): string {
-  const path = join(mkdtempSync(join(tmpdir(), "kamado-token-")), "token");
-  writeFileSync(path, token.reveal(), { mode: 0o600 });
-  return path;
-}
-
-/** What listens on every address listens on loopback too. */
-function ownNameOf(host: string): string {
+/** The loopback address of a server that listens on all addresses; any other host as it stands in a URL. */
+function addressOf(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   if (host === "::") return "[::1]";
   return host.includes(":") ? `[${host}]` : host;
 }
 
-/** Named only where it may be wanted: a path that does not exist is refused. */
-function llamaServerOf({ engine: { backend, llamaServer }, dataDir }: Config): { llamaServer?: string } {
-  if (backend !== "auto" && backend !== "llama-server") return {};
-  const path = llamaServer ?? findLlamaServer(dataDir);
-  return path === undefined ? {} : { llamaServer: path };
+/** Undefined for backends that do not need it: the engine refuses a path where there is no file. */
+function llamaServerFor({ backend, llamaServer, dataDir }: OpenOptions): string | undefined {
+  if (backend !== "auto" && backend !== "llama-server") return undefined;
+  return llamaServer ?? findLlamaServer(dataDir);
 }
 
-/** A line of the engine's own log keeps its level (pino's numbers); what its supervisor says is a warning. */
+function logStates(engine: Engine, log: Log): void {
+  engine.onChange((state) => {
+    const { restarts, reason } = engine;
+    if (state === "SETUP_FAILED") log.error({ stage: "engine" }, `the engine cannot be started: ${reason}`);
+    else log.info({ stage: "engine", state, restarts }, `engine ${state}`);
+  });
+}
+
+/** A line of the engine's own log keeps its level (pino's numbers). Any other line is a warning. */
 function passOn(line: string, log: Log): void {
   const { level, msg } = logLine(line);
   const known = level >= 50 ? "error" : level >= 40 ? "warn" : level >= 30 ? "info" : "debug";
@@ -122,10 +99,10 @@ function logLine(line: string): { level: number; msg: string } {
   }
 }
 
-/** An engine whose worker was killed a moment ago needs so long to notice. */
+/** An engine whose worker was just killed needs a moment to notice and to leave its port. */
 const PORT_WAIT_MS = 3_000;
 
-/** Resolves when nobody listens there. Throws `config_invalid`. */
+/** Resolves when nothing listens on the port. Throws `config_invalid`. */
 async function untilFree(port: number, host: string): Promise<void> {
   for (const end = performance.now() + PORT_WAIT_MS; ; await sleep(100)) {
     try {

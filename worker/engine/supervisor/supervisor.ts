@@ -1,33 +1,25 @@
 // Keeps one engine process running for the worker: starts it, starts it again on the same port when it ends or hangs, and
-// gives up loudly when it never became ready.
+// gives up when it never became ready. One run is process.ts, whether a run hangs is health-watch.ts.
 import { setTimeout as sleep } from "node:timers/promises";
+import { backoffMs } from "../../async/backoff.ts";
 import { KamadoError } from "../../errors.ts";
-import type { State } from "../scheduler/scheduler.ts";
-import { type WatchTiming, watch } from "./health-watch.ts";
-import {
-  EngineChild,
-  type EngineEvent,
-  type EngineFlags,
-  type Environment,
-  type Ready,
-  type Watcher,
-} from "./process.ts";
-
-/** What the engine process exits with when it cannot read its flags. */
-const BAD_FLAGS = 2;
+import type { GivenOptions } from "../options.ts";
+import { type EngineEvent, EXIT, type Ready, type State } from "../protocol.ts";
+import { untilHung, type WatchTiming } from "./health-watch.ts";
+import { EngineProcess, type Environment } from "./process.ts";
 
 export type EngineState = State | "STOPPED";
-export type SuperviseOptions = EngineFlags & {
-  /** Lines of the engine's log, JSON as pino writes it, and what native libraries say. */
+export type SuperviseOptions = GivenOptions & {
+  /** Lines of the engine's log, JSON as pino writes it, and error lines of native libraries. */
   onLog?: (line: string) => void;
-  /** The engine process's; this one's own by default. */
-  environment?: Environment;
+  /** The engine process's; this process's own by default. */
+  environment?: Environment | undefined;
   timing?: Partial<Timing>;
 };
 export type Timing = WatchTiming & {
   firstDelayMs: number;
   maxDelayMs: number;
-  /** Starts without ever becoming ready until it is given up. */
+  /** How many starts may fail before the engine is given up, when it was never ready. */
   attempts: number;
   /** How long running requests may go on when it is stopped. */
   stopMs: number;
@@ -41,38 +33,30 @@ const TIMING: Timing = {
   attempts: 5,
   stopMs: 15_000,
 };
+const BAD_OPTIONS = `exit code ${EXIT.badOptions}`;
 
 export interface Engine {
   /** Empty until it listens for the first time, then always the same. */
   readonly url: string;
   readonly state: EngineState;
-  /** Why it is not well, in the engine's own words. */
+  /** Why it is not well, as the engine says it. */
   readonly reason: string | undefined;
   readonly restarts: number;
-  /** What it said when it was ready the last time. */
+  /** What it said about itself when it was last ready. */
   readonly info: Ready | undefined;
   readonly pid: number | undefined;
   /** Resolves with its address once it listens, which is before its model is loaded; rejects as `ready` does. */
   listening(): Promise<string>;
-  /** Resolves when it can serve; rejects when it was given up or stopped. */
+  /** Resolves when it can serve; rejects when it is given up or stopped. */
   ready(): Promise<void>;
-  /** Called with each new state; returns how to stop listening. */
+  /** Called with each new state; returns a function that removes the listener. */
   onChange(listener: (state: EngineState) => void): () => void;
   stop(): Promise<void>;
 }
 
 export function startEngine(options: SuperviseOptions): Engine {
-  const { onLog = () => {}, environment, timing, ...flags } = options;
-  return new Supervisor(flags, environment, onLog, { ...TIMING, ...timing });
-}
-
-/** Exponential, with jitter so that many workers do not start in step. `random` is 0..1. */
-export function restartDelayMs(
-  failures: number,
-  { firstDelayMs, maxDelayMs }: Pick<Timing, "firstDelayMs" | "maxDelayMs">,
-  random: number,
-): number {
-  return Math.round(Math.min(maxDelayMs, firstDelayMs * 2 ** (failures - 1)) * (0.5 + random / 2));
+  const { onLog = () => {}, environment, timing, ...given } = options;
+  return new Supervisor(given, environment, onLog, { ...TIMING, ...timing });
 }
 
 class Supervisor implements Engine {
@@ -81,28 +65,28 @@ class Supervisor implements Engine {
   reason: string | undefined;
   restarts = 0;
   info: Ready | undefined;
-  readonly #flags: EngineFlags;
+  readonly #options: GivenOptions;
   readonly #environment: Environment | undefined;
   readonly #onLog: (line: string) => void;
   readonly #timing: Timing;
   readonly #listeners = new Set<(state: EngineState) => void>();
-  readonly #cut = new AbortController();
+  readonly #stopping = new AbortController();
   readonly #listening = Promise.withResolvers<string>();
-  #child: EngineChild | undefined;
+  #process: EngineProcess | undefined;
   #failures = 0;
   #readySince: number | undefined;
   #everReady = false;
-  #toldWhy: string | undefined;
+  #failure: string | undefined;
   #outOfMemory = false;
   #stopped: Promise<void> | undefined;
 
   constructor(
-    flags: EngineFlags,
+    options: GivenOptions,
     environment: Environment | undefined,
     onLog: (line: string) => void,
     timing: Timing,
   ) {
-    this.#flags = { ...flags };
+    this.#options = { ...options };
     this.#environment = environment;
     this.#onLog = onLog;
     this.#timing = timing;
@@ -111,7 +95,7 @@ class Supervisor implements Engine {
   }
 
   get pid(): number | undefined {
-    return this.#child?.pid;
+    return this.#process?.pid;
   }
 
   listening(): Promise<string> {
@@ -122,11 +106,11 @@ class Supervisor implements Engine {
     return new Promise((resolve, reject) => {
       const settle = (state: EngineState) => {
         if (state === "READY" || state === "BUSY") resolve();
-        else if (state === "SETUP_FAILED" || state === "STOPPED") reject(this.#gone());
+        else if (state === "SETUP_FAILED" || state === "STOPPED") reject(this.#unavailable());
         else return;
-        forget();
+        removeListener();
       };
-      const forget = this.onChange(settle);
+      const removeListener = this.onChange(settle);
       settle(this.state);
     });
   }
@@ -142,93 +126,96 @@ class Supervisor implements Engine {
   }
 
   async #stop(): Promise<void> {
-    this.#cut.abort();
-    await this.#child?.stop(this.#timing.stopMs);
+    this.#stopping.abort();
+    await this.#process?.stop(this.#timing.stopMs);
     this.#become("STOPPED");
   }
 
   #start(): void {
-    const over = new AbortController();
-    const watcher: Watcher = {
-      onLog: this.#onLog,
-      onEvent: (event) => this.#hear(event),
-      onExit: (how, lastWords) => {
-        over.abort();
-        this.#child = undefined;
-        void this.#ended(how, lastWords);
-      },
+    const ended = new AbortController();
+    const onExit = (how: string, reason: string) => {
+      ended.abort();
+      this.#process = undefined;
+      void this.#onEnd(how, reason);
     };
     this.#outOfMemory = false;
+    const watcher = { onLog: this.#onLog, onEvent: (event: EngineEvent) => this.#onEvent(event), onExit };
     try {
-      const child = new EngineChild(this.#flags, watcher, this.#environment);
-      this.#child = child;
-      void this.#watch(child, AbortSignal.any([over.signal, this.#cut.signal]));
+      this.#process = new EngineProcess(this.#options, watcher, this.#environment);
+      void this.#killWhenHung(this.#process, AbortSignal.any([ended.signal, this.#stopping.signal]));
     } catch (thrown) {
-      // The system has no room for another process just now.
-      watcher.onExit((thrown as Error).message, "");
+      onExit((thrown as Error).message, "");
     }
   }
 
-  #hear(event: EngineEvent): void {
+  #onEvent(event: EngineEvent): void {
     if (event.event === "listening") {
       this.url ||= event.url;
-      this.#flags.port = Number(new URL(this.url).port);
+      this.#options.port = Number(new URL(this.url).port);
       this.#listening.resolve(this.url);
     } else if (event.event === "ready") {
-      const { event: _, ...info } = event;
-      this.info = info;
-      this.#everReady = true;
-      // Whatever it measured anew, one that comes back need not measure again.
-      delete this.#flags.calibrate;
-      this.#readySince = performance.now();
-      this.reason = undefined;
-      this.#become("READY");
+      this.#onReady(event);
     } else {
-      this.#toldWhy = event.reason;
+      this.#failure = event.reason;
       this.#outOfMemory = event.code === "memory_insufficient";
-      this.#child?.kill();
+      this.#process?.kill();
     }
   }
 
-  async #ended(how: string, lastWords: string): Promise<void> {
-    if (this.#cut.signal.aborted) return;
-    // A run that lasted counts as a fresh start; one that dies young does not, or it would be loaded over and over.
+  #onReady({ event: _, ...info }: Ready & { event: "ready" }): void {
+    this.info = info;
+    this.#everReady = true;
+    // One calibration is enough: a run after this one reads what was measured.
+    delete this.#options.calibrate;
+    this.#readySince = performance.now();
+    this.reason = undefined;
+    this.#become("READY");
+  }
+
+  async #onEnd(how: string, reason: string): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    // After a run that lasted, the delays begin anew. A run that ends soon counts as one more failure in a row, so that an
+    // engine that loads and dies is not started over and over without a pause.
     const lasted = performance.now() - (this.#readySince ?? Infinity) > this.#timing.maxDelayMs;
     this.#failures = lasted ? 1 : this.#failures + 1;
-    // Flags that are wrong stay wrong, and so does a model that is too large: no further try.
-    const isMisled = how === `exit code ${BAD_FLAGS}` || this.#outOfMemory;
-    this.reason = this.#toldWhy ?? [isMisled ? "" : how, lastWords].filter(Boolean).join(": ");
-    this.#toldWhy = this.#readySince = undefined;
+    // The same options, and the same model in the same memory, would fail again.
+    const isHopeless = how === BAD_OPTIONS || this.#outOfMemory;
+    this.reason = this.#failure ?? [isHopeless ? "" : how, reason].filter(Boolean).join(": ");
+    this.#failure = this.#readySince = undefined;
     this.#onLog(`The engine ended (${this.reason}).`);
-    if (!this.#everReady && (isMisled || this.#failures >= this.#timing.attempts))
+    if (!this.#everReady && (isHopeless || this.#failures >= this.#timing.attempts))
       return this.#become("SETUP_FAILED");
     this.#become("STARTING");
-    const delay = restartDelayMs(this.#failures, this.#timing, Math.random());
-    await sleep(delay, undefined, { signal: this.#cut.signal }).catch(() => {});
-    if (this.#cut.signal.aborted) return;
+    await this.#delay();
+    if (this.#stopping.signal.aborted) return;
     this.restarts++;
     this.#start();
   }
 
-  async #watch(child: EngineChild, over: AbortSignal): Promise<void> {
-    const seen = () => ({
-      url: this.url,
-      isLoading: this.state === "STARTING",
-      readySince: this.#readySince,
-    });
-    if (!(await watch(seen, (state) => this.#become(state), this.#timing, over))) return;
-    this.#onLog(`The engine does not answer; it is killed (pid ${child.pid}).`);
-    child.kill();
+  /** Jitter keeps many workers from starting their engines in step. */
+  #delay(): Promise<unknown> {
+    const { firstDelayMs, maxDelayMs } = this.#timing;
+    const ms = backoffMs(this.#failures, { baseMs: firstDelayMs, maxMs: maxDelayMs });
+    return sleep(ms, undefined, { signal: this.#stopping.signal }).catch(() => {});
+  }
+
+  async #killWhenHung(run: EngineProcess, ended: AbortSignal): Promise<void> {
+    const current = () => {
+      return { url: this.url, isLoading: this.state === "STARTING", readySince: this.#readySince };
+    };
+    if (!(await untilHung(current, (state) => this.#become(state), this.#timing, ended))) return;
+    this.#onLog(`The engine does not answer; it is killed (pid ${run.pid}).`);
+    run.kill();
   }
 
   #become(state: EngineState): void {
     if (this.state === state || this.state === "STOPPED") return;
     this.state = state;
-    if (state === "SETUP_FAILED" || state === "STOPPED") this.#listening.reject(this.#gone());
+    if (state === "SETUP_FAILED" || state === "STOPPED") this.#listening.reject(this.#unavailable());
     for (const listener of this.#listeners) listener(state);
   }
 
-  #gone(): KamadoError {
+  #unavailable(): KamadoError {
     if (this.#outOfMemory) return new KamadoError("memory_insufficient", this.reason ?? "");
     const why = this.state === "STOPPED" ? "it was stopped" : this.reason;
     return new KamadoError("engine_unavailable", `The engine does not run: ${why}`);

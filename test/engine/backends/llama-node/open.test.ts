@@ -1,8 +1,3 @@
-import { spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import OpenAI from "openai";
 import sharp from "sharp";
@@ -319,42 +314,4 @@ describe("bad input is refused and the process lives on", { timeout: 120_000 }, 
     expect(engine.pid).toBe(pid);
     expect(log.join("\n")).not.toContain("secret");
   });
-});
-
-test("alone in a shell the engine prints no prompt either", { timeout: 120_000 }, async () => {
-  const folder = mkdtempSync(join(tmpdir(), "kamado-"));
-  const [out, err] = [join(folder, "out"), join(folder, "err")];
-  const files = [openSync(out, "a"), openSync(err, "a")];
-  const main = fileURLToPath(new URL("../../../../worker/engine/main.ts", import.meta.url));
-  const flags = [
-    "--model",
-    pair.model,
-    "--mmproj",
-    pair.mmproj,
-    "--port",
-    "0",
-    "--threads",
-    "1",
-    "--slots",
-    "1",
-  ];
-  const alone = spawn(process.execPath, [main, ...flags], { stdio: ["ignore", ...files] });
-  files.forEach(closeSync);
-  await until(() => readFileSync(out, "utf8").includes('"ready"'));
-  const url: string = JSON.parse(readFileSync(out, "utf8").split("\n")[0]!).url;
-  expect(
-    (await post(url, JSON.stringify({ messages: user("a very secret sentence"), max_tokens: 2 }))).status,
-  ).toBe(200);
-  const ended = new Promise((resolve) => alone.once("exit", resolve));
-  alone.kill("SIGTERM");
-  expect(await ended).toBe(0);
-  const printed = readFileSync(out, "utf8") + readFileSync(err, "utf8");
-  expect(printed).not.toContain("secret");
-  expect(
-    printed
-      .trim()
-      .split("\n")
-      .every((line) => line.startsWith("{")),
-  ).toBe(true);
-  rmSync(folder, { recursive: true });
 });

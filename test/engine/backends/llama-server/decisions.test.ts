@@ -20,7 +20,6 @@ import { chooseSlot, type Slot } from "../../../../worker/engine/backends/llama-
 import { dataIn, Stream } from "../../../../worker/engine/backends/llama-server/stream.ts";
 import type { Token } from "../../../../worker/engine/generation/backend.ts";
 import { specialPattern } from "../../../../worker/engine/generation/special-tokens.ts";
-import { chooseBackend } from "../../../../worker/engine/options.ts";
 
 const numbers = (from: number, count: number) => Array.from({ length: count }, (_, n) => from + n);
 
@@ -334,21 +333,6 @@ describe("what llama-server prints", () => {
   test("its steps are counted from its metrics", () => {
     expect(stepsIn("# HELP\nllamacpp:n_decode_total 41\nllamacpp:x 2")).toBe(41);
     expect(stepsIn("nothing")).toBeUndefined();
-  });
-});
-
-describe("which backend a model gets", () => {
-  const [mmproj, llamaServer] = ["eyes.gguf", "/there/llama-server"];
-  test.each([
-    ["auto", { llamaServer }, "node-llama-cpp"],
-    ["auto", { mmproj }, "llama-node"],
-    ["auto", { mmproj, llamaServer }, "llama-server"],
-    ["llama-server", { llamaServer }, "llama-server"],
-    ["llama-node", { mmproj, llamaServer }, "llama-node"],
-  ])("%s with %j: %s", (wanted, files, backend) => expect(chooseBackend(wanted, files)).toBe(backend));
-
-  test("llama-server is refused where there is none, with how to get it", () => {
-    expect(() => chooseBackend("llama-server", {})).toThrow("kamado engine install-llama-server");
   });
 });
 

@@ -17,6 +17,7 @@ import OpenAI from "openai";
 import { pino } from "pino";
 import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { engineOptions } from "../../../../worker/cli/engine-options.ts";
 import { loadConfig } from "../../../../worker/config/config.ts";
 import { openLlamaServer } from "../../../../worker/engine/backends/llama-server/open.ts";
 import {
@@ -314,7 +315,7 @@ test.skipIf(LLAMA_SERVER === undefined)(
       KAMADO_CONTEXT_SIZE: "256",
     };
     const config = loadConfig({ ...variables, KAMADO_MODEL: pair.model, KAMADO_MMPROJ: pair.mmproj }, {});
-    const engine = await openEngine(config, silentLog);
+    const engine = await openEngine(engineOptions(config), silentLog);
     await engine.ready();
     expect((await (await fetch(`${engine.url}/health`)).json()).backend).toBe("llama-server");
     await engine.stop();

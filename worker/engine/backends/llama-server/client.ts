@@ -92,7 +92,7 @@ async function textOf(answer: IncomingMessage): Promise<string> {
 function lost(cause: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
   const message = "llama-server ended while it answered; it is being started again.";
-  return new KamadoError("engine_died", message, { cause, detail: { retryAfter: 1 } });
+  return new KamadoError("engine_died", message, { cause, detail: { retryAfterMs: 1_000 } });
 }
 
 /** It ended before it had begun with the request, so that the request is not why. */
@@ -102,11 +102,11 @@ export const isUnheard = (thrown: unknown) => thrown instanceof Unheard;
 function unheard(cause: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
   const message = "llama-server ended before it could answer; it is being started again.";
-  return new Unheard("engine_unavailable", message, { cause, detail: { retryAfter: 1 } });
+  return new Unheard("engine_unavailable", message, { cause, detail: { retryAfterMs: 1_000 } });
 }
 
 export function unavailable(message: string, cause?: unknown): KamadoError {
-  return new KamadoError("engine_unavailable", message, { cause, detail: { retryAfter: 1 } });
+  return new KamadoError("engine_unavailable", message, { cause, detail: { retryAfterMs: 1_000 } });
 }
 
 type ServerError = {

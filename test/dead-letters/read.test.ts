@@ -1,0 +1,30 @@
+// How a dead letter names the queue and the destination that it is about.
+import { expect, test } from "vitest";
+import { isMeant, queueOf } from "../../worker/dead-letters/read.ts";
+
+test.each([
+  ["https://sqs.eu-west-1.amazonaws.com/1/jobs", 0],
+  ["http://127.0.0.1:4566/000000000000/jobs", 1],
+  ["http://localhost:4566/000000000000/jobs", 1],
+  ["arn:aws:sqs:us-east-1:000000000000:jobs", 1],
+  ["arn:aws:sqs:us-east-1:000000000000:other", undefined],
+  [null, undefined],
+])("%s means the queue %s", (from, index) => {
+  const queues = ["https://sqs.eu-west-1.amazonaws.com/1/jobs", "http://127.0.0.1:4566/000000000000/jobs"];
+  const found = queueOf(
+    from,
+    queues.map((url) => ({ url })),
+  );
+  expect(found?.url).toBe(index === undefined ? undefined : queues[index]);
+});
+
+test.each([
+  ["callback:https://hooks.example", true],
+  ["https://hooks.example", true],
+  ["hooks.example", true],
+  ["https://hooks.example/t0k", true],
+  ["example", false],
+  ["rest:https://hooks.example", false],
+])("%s names the destination: %s", (asked, meant) =>
+  expect(isMeant(asked, "callback:https://hooks.example", "https://hooks.example/t0k3n")).toBe(meant),
+);

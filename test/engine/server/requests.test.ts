@@ -1,0 +1,126 @@
+// The fields of a request: what each means to the model, and which are refused.
+import OpenAI from "openai";
+import { afterEach, describe, expect, test } from "vitest";
+import { thinkingBudgetOf } from "../../../worker/engine/server/requests.ts";
+import { post, type Running, recording, scripted, user } from "../running.ts";
+
+let engine: Running | undefined;
+const start = async (...args: Parameters<typeof scripted>) => {
+  engine = await scripted(...args);
+  return engine;
+};
+async function recorder() {
+  const one = await recording();
+  engine = one;
+  return one;
+}
+afterEach(async () => {
+  await engine?.close();
+  engine = undefined;
+});
+
+describe("fields", () => {
+  test("for penalties, biases, the seed and the conversation reach the model", async () => {
+    const { client, seen } = await recorder();
+    await client.chat.completions.create({
+      model: "recorder",
+      messages: user("x"),
+      presence_penalty: 0.5,
+      frequency_penalty: -1.5,
+      logit_bias: { 11: -100, 7: 2.5 },
+      seed: 3,
+      ...{ top_k: 40, repetition_penalty: 1.1, conversation: "kitchen" },
+    });
+    expect(seen[0]!.conversation).toBe("kitchen");
+    expect(seen[0]!.sampling).toEqual({
+      temperature: 1,
+      topP: 1,
+      topK: 40,
+      seed: 3,
+      repetitionPenalty: 1.1,
+      presencePenalty: 0.5,
+      frequencyPenalty: -1.5,
+      logitBias: new Map([
+        [7, 2.5],
+        [11, -100],
+      ]),
+    });
+  });
+
+  test("a conversation may be named by a header that the client sends with everything", async () => {
+    const { url, seen } = await recorder();
+    const client = new OpenAI({
+      baseURL: `${url}/v1`,
+      apiKey: "none",
+      defaultHeaders: { "x-conversation-id": "hall" },
+    });
+    await client.chat.completions.create({ model: "recorder", messages: user("x") });
+    await client.completions.create({ model: "recorder", prompt: "x" });
+    expect(seen.map(({ conversation }) => conversation)).toEqual(["hall", "hall"]);
+  });
+
+  test.each([
+    ["n", 17, "n"],
+    ["presence_penalty", 2.1, "presence_penalty"],
+    ["frequency_penalty", "much", "frequency_penalty"],
+    ["logit_bias", { 5: 101 }, "logit_bias.5"],
+    ["logit_bias", { door: 1 }, "logit_bias"],
+    ["logit_bias", Object.fromEntries(Array.from({ length: 513 }, (_, id) => [id, 1])), "logit_bias"],
+    ["logit_bias", { 40000: 1 }, "logit_bias"],
+    ["priority", 10, "priority"],
+    ["priority", "high", "priority"],
+    ["conversation", "x".repeat(129), "conversation"],
+    ["reasoning_effort", "endless", "reasoning_effort"],
+    ["thinking_budget", -1, "thinking_budget"],
+    ["stop", 5, "stop"],
+  ])("%s: %j is refused, and named", async (field, value, param) => {
+    const { url } = await start();
+    const { status, body } = await post(url, JSON.stringify({ messages: user("x"), [field]: value }));
+    expect([status, body.error.code, body.error.param]).toEqual([400, "invalid_value", param]);
+    expect(body.error.message).toMatch(new RegExp(`^${field}`));
+  });
+
+  test.each([
+    ["best_of", 2],
+    ["suffix", "end"],
+    ["echo", true],
+    ["n", 0],
+  ])("a plain completion's %s: %j is refused, and named", async (field, value) => {
+    const { client } = await start();
+    const ask = { model: "scripted", prompt: "x", [field]: value };
+    await expect(client.completions.create(ask)).rejects.toMatchObject({ status: 400, param: field });
+  });
+
+  test("that are unknown are ignored", async () => {
+    const { client } = await start();
+    const ask = { model: "scripted", messages: user("x"), ...{ user: "me", store: false, flavour: "salt" } };
+    expect((await client.chat.completions.create(ask)).choices[0]!.message.content).toBe("x");
+  });
+});
+
+describe("what a request says about thinking", () => {
+  test.each([
+    ["nothing", {}, 0],
+    ["reasoning_effort none", { reasoning_effort: "none" }, 0],
+    ["minimal", { reasoning_effort: "minimal" }, 0],
+    ["low", { reasoning_effort: "low" }, 512],
+    ["medium", { reasoning_effort: "medium" }, 2_048],
+    ["high", { reasoning_effort: "high" }, 8_192],
+    ["a number of tokens", { thinking_budget: 77 }, 77],
+    ["a number goes before a word", { thinking_budget: 77, reasoning_effort: "high" }, 77],
+    ["the template's switch alone", { chat_template_kwargs: { enable_thinking: true } }, 2_048],
+    [
+      "a word goes before the switch",
+      { chat_template_kwargs: { enable_thinking: true }, reasoning_effort: "low" },
+      512,
+    ],
+    [
+      "who forbids it is obeyed",
+      { chat_template_kwargs: { enable_thinking: false }, thinking_budget: 77 },
+      0,
+    ],
+    ["nulls are nothing", { reasoning_effort: null, thinking_budget: null, chat_template_kwargs: null }, 0],
+  ] as const)("%s: %o means %i tokens", (_, fields, tokens) => {
+    expect(thinkingBudgetOf(fields)).toBe(tokens);
+  });
+});

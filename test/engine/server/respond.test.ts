@@ -1,0 +1,149 @@
+// How the answers of one request are run and sent together, and what happens when the client goes away.
+import OpenAI from "openai";
+import { afterEach, describe, expect, test } from "vitest";
+import { collect, post, type Running, recording, scripted, until, user } from "../running.ts";
+
+let engine: Running | undefined;
+const start = async (...args: Parameters<typeof scripted>) => {
+  engine = await scripted(...args);
+  return engine;
+};
+async function recorder() {
+  const one = await recording();
+  engine = one;
+  return one;
+}
+afterEach(async () => {
+  await engine?.close();
+  engine = undefined;
+});
+
+describe("several answers", () => {
+  const script = { rules: [{ answer: ["one", "two words", "three words now"] }] };
+
+  test("come with an index each, and their prompt is counted once", async () => {
+    const { client } = await start(script);
+    const answer = await client.chat.completions.create({ model: "scripted", messages: user("a b"), n: 3 });
+    const texts = answer.choices.map(({ index, message }) => [index, message.content]);
+    expect(texts).toEqual([
+      [0, "one"],
+      [1, "two words"],
+      [2, "three words now"],
+    ]);
+    expect(answer.usage).toMatchObject({ prompt_tokens: 2, completion_tokens: 6, total_tokens: 8 });
+  });
+
+  test("stream side by side, each told apart by its index", async () => {
+    const { client } = await start({ ...script, tokenMs: 1 });
+    const stream = await client.chat.completions.create({
+      model: "scripted",
+      messages: user("a b"),
+      n: 3,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    const chunks = await collect(stream);
+    const choices = chunks.flatMap(({ choices }) => choices);
+    const of = (wanted: number) => choices.filter(({ index }) => index === wanted);
+    const text = (wanted: number) =>
+      of(wanted)
+        .map(({ delta }) => delta.content ?? "")
+        .join("");
+    expect([text(0), text(1), text(2)]).toEqual(["one", "two words", "three words now"]);
+    expect([0, 1, 2].map((at) => of(at).at(-1)!.finish_reason)).toEqual(["stop", "stop", "stop"]);
+    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 2, completion_tokens: 6 } });
+  });
+
+  test("of a plain text, too", async () => {
+    const { client } = await start(script);
+    const answer = await client.completions.create({ model: "scripted", prompt: "Once", n: 2 });
+    expect(answer.choices.map(({ index, text }) => [index, text])).toEqual([
+      [0, "one"],
+      [1, "two words"],
+    ]);
+  });
+
+  test("are drawn with a seed each", async () => {
+    const { client, seen } = await recorder();
+    await client.chat.completions.create({ model: "recorder", messages: user("x"), n: 3, seed: 7 });
+    expect(seen.map(({ sampling }) => sampling.seed)).toEqual([7, 8, 9]);
+  });
+
+  test("run one after another where there are fewer slots", async () => {
+    const { client } = await start(script, { slots: 1 });
+    const answer = await client.chat.completions.create({ model: "scripted", messages: user("x"), n: 3 });
+    expect(answer.choices).toHaveLength(3);
+  });
+
+  test("find room in the line together or are refused together", async () => {
+    const { client, scheduler, url } = await start({ rules: [{ do: "hang" }] }, { slots: 1, maxQueue: 2 });
+    const gone = new AbortController();
+    const ask = { model: "scripted", messages: user("x") };
+    const hung = client.chat.completions.create(ask, { signal: gone.signal }).catch(() => "gone");
+    await until(() => scheduler.queue.busy === 1);
+    const refused = await post(url, JSON.stringify({ ...ask, n: 3 }));
+    expect([refused.status, scheduler.queue.waiting]).toEqual([429, 0]);
+    const never = await post(url, JSON.stringify({ ...ask, n: 4 }));
+    expect([never.status, never.body.error.param]).toEqual([400, "n"]);
+    gone.abort();
+    expect(await hung).toBe("gone");
+  });
+
+  test.each([{ stream: false }, { stream: true }])("all end when their client goes away %o", async (more) => {
+    const { client, scheduler } = await start({ rules: [{ when: "hang", do: "hang" }] }, { slots: 2 });
+    const gone = new AbortController();
+    const ask = { model: "scripted", messages: user("hang"), n: 4, ...more };
+    const lost = client.chat.completions
+      .create(ask, { signal: gone.signal })
+      .then((answer) => collect(answer as unknown as AsyncIterable<unknown>))
+      .catch(() => "gone");
+    await until(() => scheduler.queue.busy === 2 && scheduler.queue.waiting === 2);
+    gone.abort();
+    await lost;
+    await until(() => scheduler.queue.busy === 0 && scheduler.queue.waiting === 0);
+    const next = await client.chat.completions.create({ model: "scripted", messages: user("next") });
+    expect(next.choices[0]!.message.content).toBe("next");
+  });
+
+  test("all fail when one does, and leave their slots", async () => {
+    const rules = [
+      { answer: "fine", times: 1 },
+      { do: "fail", times: 1 },
+      { when: "x", do: "hang" },
+    ];
+    const { url, scheduler } = await start({ rules }, { slots: 3 });
+    const { status } = await post(url, JSON.stringify({ messages: user("x"), n: 3 }));
+    expect(status).toBe(500);
+    expect([scheduler.queue.busy, scheduler.queue.waiting]).toEqual([0, 0]);
+  });
+});
+
+describe("a client that is told to wait, or that has enough", () => {
+  test("comes back by itself after a 429, as Retry-After says", async () => {
+    const script = { rules: [{ do: "hang", times: 1 }] };
+    const { url, client, scheduler } = await start(script, { slots: 1, maxQueue: 0 });
+    const gone = new AbortController();
+    const ask = { model: "scripted", messages: user("x") };
+    const hung = client.chat.completions.create(ask, { signal: gone.signal }).catch(() => "gone");
+    await until(() => scheduler.queue.busy === 1);
+    const patient = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 3 });
+    const answer = patient.chat.completions.create(ask);
+    await until(async () => /requests_total{outcome="engine_busy"}/.test(await metrics(url)));
+    gone.abort();
+    expect((await answer).choices[0]!.message.content).toBe("x");
+    expect(await hung).toBe("gone");
+  });
+
+  test("ends a stream in the middle, and its slot is free", async () => {
+    const { client, scheduler } = await start({ rules: [{ answer: "one two", do: "hang", afterTokens: 1 }] });
+    const stream = await client.chat.completions.create({
+      model: "scripted",
+      messages: user("x"),
+      stream: true,
+    });
+    for await (const { choices } of stream) if (choices[0]!.delta.content) break;
+    await until(() => scheduler.queue.busy === 0);
+  });
+});
+
+const metrics = async (url: string) => (await fetch(`${url}/metrics`)).text();

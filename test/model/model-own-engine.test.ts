@@ -1,0 +1,63 @@
+// The two ends of the HTTP boundary together: our model client on our engine, its backend scripted.
+import { expect, test } from "vitest";
+import { z } from "zod";
+import { KamadoError } from "../../worker/errors.ts";
+import { EngineClient } from "../../worker/model/engine-client.ts";
+import { createModel } from "../../worker/model/model.ts";
+import { scripted, until } from "../engine/running.ts";
+
+async function onOurEngine(
+  script: Record<string, unknown>,
+  more: { model?: string; priority?: number } = {},
+) {
+  const engine = await scripted(script);
+  const client = new EngineClient({ url: engine.url });
+  const { signal } = new AbortController();
+  const close = async () => {
+    await client.close();
+    await engine.close();
+  };
+  return {
+    ...createModel({ client, signal, ...more }),
+    client,
+    scheduler: engine.scheduler,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+const QUESTION = { instructions: "Answer.", content: "Q: is it locked?" };
+
+test("asking, deciding and the receipt fit together", async () => {
+  await using engine = await onOurEngine({
+    model: "pan",
+    rules: [{ when: "locked", answer: ["Yes.", "y", { locked: true }], logprobs: { y: 0.75, n: 0.25 } }],
+  });
+  const { model, client, used } = engine;
+  expect(await client.health()).toEqual({ is: "ready", slots: 4 });
+  expect(await model.ask(QUESTION)).toBe("Yes.");
+  const { choice, probabilities } = await model.decide({ ...QUESTION, options: ["y", "n"] });
+  expect([choice, probabilities.y]).toEqual(["y", expect.closeTo(0.75, 5)]);
+  expect(await model.ask({ ...QUESTION, schema: z.object({ locked: z.boolean() }) })).toEqual({
+    locked: true,
+  });
+  expect(used()).toMatchObject({ model: "pan", engine: "kamado", repairs: 0 });
+  expect(used().promptTokens).toBeGreaterThan(0);
+});
+
+test("a job waits in the engine's queue by its priority", async () => {
+  await using engine = await onOurEngine({ rules: [{ do: "hang" }] }, { priority: 7 });
+  const asked = engine.model.ask(QUESTION).catch(() => "cut off");
+  await until(() => engine.scheduler.slotStats.list()[0]!.rank === 7);
+  await engine.client.close();
+  expect(await asked).toBe("cut off");
+});
+
+test.for([
+  ["more than fits", { contextSize: 16 }, {}, "context_length_exceeded"],
+  ["a model it does not serve", {}, { model: "other" }, "model_not_loaded"],
+] as const)("%s has its own code", async ([, script, more, code]) => {
+  await using engine = await onOurEngine(script, more);
+  const asked = engine.model.ask({ ...QUESTION, content: "many words ".repeat(50) });
+  await expect(asked).rejects.toBeInstanceOf(KamadoError);
+  await expect(asked).rejects.toMatchObject({ code });
+});

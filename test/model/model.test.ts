@@ -1,0 +1,311 @@
+// Asking a model, as a handler does it, against an engine over HTTP.
+import { afterEach, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { KamadoError } from "../../worker/errors.ts";
+import { EngineClient } from "../../worker/model/engine-client.ts";
+import { createModel, type ModelOptions } from "../../worker/model/model.ts";
+import { engineServer, logprobs, type Reply, type Seen, says } from "./engine-server.ts";
+
+const QUESTION = { instructions: "Read.", content: "Two eggs." };
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+});
+
+/** A model on an engine that gives these replies in turn, the last one again and again. */
+async function modelOn(
+  replies: Reply[] | ((seen: Seen, count: number) => Reply),
+  more: Partial<ModelOptions> = {},
+  engine?: string,
+) {
+  const script = Array.isArray(replies)
+    ? (_: Seen, count: number) => replies[Math.min(count, replies.length) - 1]!
+    : replies;
+  const server = await engineServer(script, engine);
+  const client = new EngineClient({ url: server.url });
+  cleanups.push(() => client.close(), server.close);
+  const signal = new AbortController().signal;
+  return { ...createModel({ client, signal, ...more }), seen: server.seen };
+}
+
+async function failure(work: Promise<unknown>): Promise<KamadoError> {
+  const thrown = await work.catch((error: unknown) => error);
+  if (thrown instanceof KamadoError) return thrown;
+  throw new Error("it did not fail with a code", { cause: thrown });
+}
+
+describe("an answer as text", () => {
+  test("comes without the white space and the thoughts around it", async () => {
+    const { model, seen } = await modelOn([says("<think>two?</think>\n 2 \n")]);
+    expect(await model.ask(QUESTION)).toBe("2");
+    expect(seen[0]!.body).toMatchObject({ model: "kitchen-1b", max_tokens: 1024, temperature: 0 });
+    expect(seen[0]!.body.messages[1].content).toBe("<input>\nTwo eggs.\n</input>");
+  });
+
+  test("a model that never got past thinking has not answered", async () => {
+    const { model } = await modelOn([says("<think>well", { finish: "length" })]);
+    expect((await failure(model.ask(QUESTION))).code).toBe("answer_invalid");
+  });
+
+  test("the model a job names is the one that is asked", async () => {
+    const { model, seen, used } = await modelOn([says("2")], { model: "big-27b" });
+    await model.ask(QUESTION);
+    expect(seen[0]!.body.model).toBe("big-27b");
+    expect(used().engine).toBe("kamado");
+  });
+});
+
+describe("a job's priority", () => {
+  test("is told to our own engine", async () => {
+    const { model, seen } = await modelOn([says("2")], { priority: 7 });
+    await model.ask(QUESTION);
+    expect(seen[0]!.body.priority).toBe(7);
+  });
+
+  test("is not told to others, where it may mean something else or be refused", async () => {
+    const { model, seen } = await modelOn([says("2")], { priority: 7 }, "vllm");
+    await model.ask(QUESTION);
+    expect(seen[0]!.body).not.toHaveProperty("priority");
+  });
+});
+
+describe("an answer as a value", () => {
+  const schema = z.strictObject({ eggs: z.int() });
+
+  test("is constrained by the engine and fits the schema", async () => {
+    const { model, seen, used } = await modelOn([says('{"eggs":2}')]);
+    expect(await model.ask({ ...QUESTION, schema, maxTokens: 50 })).toEqual({ eggs: 2 });
+    const { response_format, max_tokens } = seen[0]!.body;
+    expect(max_tokens).toBe(50);
+    expect(response_format).toMatchObject({
+      type: "json_schema",
+      json_schema: {
+        strict: true,
+        schema: { type: "object", required: ["eggs"], additionalProperties: false },
+      },
+    });
+    expect(used().repairs).toBe(0);
+  });
+
+  test("strings are left as the model wrote them", async () => {
+    const { model } = await modelOn([says('{"word":" egg"}')]);
+    expect(await model.ask({ ...QUESTION, schema: z.object({ word: z.string() }) })).toEqual({
+      word: " egg",
+    });
+  });
+
+  test("one that does not fit is asked for once more, with the bad answer, the reason and the schema", async () => {
+    const { model, seen, used } = await modelOn([says('{"eggs":"two"}'), says('{"eggs":2}')]);
+    expect(await model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
+    const [, , bad, why] = seen[1]!.body.messages;
+    expect(bad).toEqual({ role: "assistant", content: '{"eggs":"two"}' });
+    expect(why.content).toContain("eggs: Invalid input: expected number");
+    expect(why.content).toContain('"required":["eggs"]');
+    expect(used()).toMatchObject({
+      repairs: 1,
+      promptTokens: 200,
+      cachedTokens: 120,
+      completionTokens: 14,
+    });
+  });
+
+  test("whatever was wrong with one, neither it nor the reason nor the schema speaks a mark", async () => {
+    const { model, seen } = await modelOn([says('</input>{"<|im_end|>":1}'), says('{"a":2}')]);
+    const marked = z.strictObject({ a: z.int().describe("[/INST] </input>") });
+    await model.ask({ ...QUESTION, schema: marked });
+    const [, , bad, why] = seen[1]!.body.messages;
+    expect(bad.content).toBe('<\\/input>{"<\\|im_end|>":1}');
+    for (const part of ["<\\|im_end|>", "[\\/INST]", "<\\/input>"]) expect(why.content).toContain(part);
+    expect(why.content).not.toMatch(/<\||\[\/|<\//);
+  });
+
+  test("twice wrong is an error that carries what the model wrote", async () => {
+    const { model, seen } = await modelOn([says("no"), says("No, I said.")]);
+    const error = await failure(model.ask({ ...QUESTION, schema }));
+    expect([error.code, error.detail?.modelAnswer, seen.length]).toEqual([
+      "answer_invalid",
+      "No, I said.",
+      2,
+    ]);
+  });
+
+  test("what a very long wrong answer carries is bounded", async () => {
+    const { model } = await modelOn([says("x".repeat(100_000))]);
+    const { detail } = await failure(model.ask({ ...QUESTION, schema }));
+    expect(detail?.modelAnswer).toHaveLength(4_000);
+  });
+
+  test("one that was cut off says so, unless it was whole already", async () => {
+    const cut = await modelOn([says('{"eggs":', { finish: "length" })]);
+    expect((await failure(cut.model.ask({ ...QUESTION, schema }))).message).toContain("cut off");
+    const whole = await modelOn([says('{"eggs":2}\n\n\n', { finish: "length" })]);
+    expect(await whole.model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
+  });
+
+  test("an engine that cannot constrain is told the schema in words", async () => {
+    const refuses = { status: 400, body: { error: { message: "response_format is not supported" } } };
+    const { model, seen } = await modelOn([refuses, says('{"eggs":2}')]);
+    expect(await model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
+    expect(seen[1]!.body.response_format).toBeUndefined();
+    expect(seen[1]!.body.messages[0].content).toContain('"eggs"');
+  });
+
+  test("nor does a schema told in words speak a mark", async () => {
+    const refuses = { status: 400, body: { error: { message: "response_format is not supported" } } };
+    const { model, seen } = await modelOn([refuses, says('"<|im_end|>"')]);
+    await model.ask({ ...QUESTION, jsonSchema: { enum: ["<|im_end|>"] } });
+    expect(seen[1]!.body.messages[0].content).toContain('{"enum":["<\\|im_end|>"]}');
+  });
+});
+
+describe("a JSON schema from outside", () => {
+  const jsonSchema = {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    type: "object",
+    properties: { month: { type: "string", pattern: "^\\d{4}-\\d{2}$" } },
+    required: ["month"],
+  };
+
+  test("is held against the answer", async () => {
+    const { model, seen } = await modelOn([says('{"month":"May"}'), says('{"month":"2026-05"}')]);
+    expect(await model.ask({ ...QUESTION, jsonSchema })).toEqual({ month: "2026-05" });
+    expect(seen[1]!.body.messages[3].content).toContain("the value/month must match pattern");
+  });
+
+  const deep = JSON.parse(`${'{"not":'.repeat(60)}{}${"}".repeat(60)}`);
+  test.for([
+    ["is no schema", { type: "eggs" }],
+    ["has a pattern that is none", { type: "string", pattern: "(" }],
+    ["points elsewhere", { $ref: "https://example.com/schema.json" }],
+    ["points at what is not there", { $ref: "#/$defs/none" }],
+    ["is nested too deep", deep],
+    ["is too long", { enum: ["x".repeat(70_000)] }],
+  ] as [string, Record<string, unknown>][])(
+    "one that %s is refused before anything is asked",
+    async ([, bad]) => {
+      const { model, seen } = await modelOn([says("{}")]);
+      const error = await failure(model.ask({ ...QUESTION, jsonSchema: bad }));
+      expect([error.code, seen.length]).toEqual(["invalid_input", 0]);
+      expect(error.message).toMatch(/^schema: it /);
+    },
+  );
+
+  test("one that refers to itself works, as do older drafts", async () => {
+    const tree = { type: "object", properties: { kids: { type: "array", items: { $ref: "#" } } } };
+    const older = {
+      $schema: "http://json-schema.org/draft-07/schema#",
+      type: "array",
+      items: [{ type: "number" }],
+    };
+    const { model } = await modelOn([says('{"kids":[{"kids":[]}]}'), says("[1]")]);
+    expect(await model.ask({ ...QUESTION, jsonSchema: tree })).toEqual({ kids: [{ kids: [] }] });
+    expect(await model.ask({ ...QUESTION, jsonSchema: older })).toEqual([1]);
+  });
+
+  test("a pattern made to take for ever is cut short", async () => {
+    const { model } = await modelOn([says(`"${"a".repeat(60)}!"`)]);
+    const slow = { type: "string", pattern: "^(a+)+$" };
+    const error = await failure(model.ask({ ...QUESTION, jsonSchema: slow }));
+    expect([error.code, error.message]).toEqual(["invalid_input", expect.stringContaining("too long")]);
+  });
+});
+
+describe("a decision", () => {
+  const choose = { ...QUESTION, options: ["y", "n"] as const };
+
+  test("is one short request, and its probability is the model's own", async () => {
+    const { model, seen } = await modelOn([says("y", { logprobs: logprobs({ y: 0.7, n: 0.2, Hm: 0.1 }) })]);
+    const { choice, best, probabilities } = await model.decide(choose);
+    expect([choice, best, seen.length]).toEqual(["y", "y", 1]);
+    expect(probabilities.y).toBeCloseTo(7 / 9, 10);
+    expect(seen[0]!.body).toMatchObject({ logprobs: true, top_logprobs: 20, temperature: 0, max_tokens: 1 });
+  });
+
+  test("by a model that begins with a space looks at what comes after it", async () => {
+    const { model, seen } = await modelOn((_, count) =>
+      count === 1
+        ? says(" ", { finish: "length", logprobs: logprobs({ " ": 0.99, y: 0.01 }) })
+        : says(" n", { logprobs: logprobs({ " ": 0.99, y: 0.01 }, { n: 0.9, y: 0.1 }) }),
+    );
+    expect((await model.decide(choose)).choice).toBe("n");
+    expect(seen.map(({ body }) => body.max_tokens)).toEqual([1, 2]);
+  });
+
+  test("below the threshold it is uncertain", async () => {
+    const reply = says("y", { logprobs: logprobs({ y: 0.55, n: 0.45 }) });
+    const { model } = await modelOn([reply]);
+    expect(await model.decide(choose)).toMatchObject({ choice: "uncertain", best: "y" });
+    expect(await model.decide({ ...choose, threshold: 0.5 })).toMatchObject({ choice: "y" });
+  });
+
+  test("a model that was about to say something else is uncertain at any threshold", async () => {
+    const { model } = await modelOn([says("The", { logprobs: logprobs({ The: 0.98, y: 0.02 }) })]);
+    expect(await model.decide({ ...choose, threshold: 0.5 })).toMatchObject({
+      choice: "uncertain",
+      probabilities: { y: 0.5, n: 0.5 },
+    });
+  });
+
+  test.for([
+    ["gives no probabilities", says("y")],
+    ["refuses to give them", { status: 400, body: { error: { message: "top_logprobs is not supported" } } }],
+  ] as [string, Reply][])(
+    "an engine that %s is asked five times over, and never taken for certain",
+    async ([, first]) => {
+      const answers = [first, says("y"), says("Y."), says("n"), says("yes"), says("y")];
+      const { model, seen } = await modelOn((_, count) => answers[Math.min(count, 6) - 1]!);
+      const { choice, probabilities } = await model.decide(choose);
+      expect([seen.length, seen[1]!.body.temperature, seen[1]!.body.logprobs]).toEqual([6, 1, undefined]);
+      // "yes" is none of the options here: three of the four that count say y.
+      expect(probabilities.y).toBeCloseTo(3.25 / 4.5, 10);
+      expect(choice).toBe("y");
+    },
+  );
+
+  test("an engine that answers beside the point, too, leaves it uncertain", async () => {
+    const { model } = await modelOn([says("perhaps")]);
+    expect(await model.decide(choose)).toMatchObject({
+      choice: "uncertain",
+      probabilities: { y: 0.5, n: 0.5 },
+    });
+  });
+});
+
+describe("many questions of one job", () => {
+  test("reach the engine a few at a time", async () => {
+    let busy = 0;
+    let most = 0;
+    const { model } = await modelOn(
+      () => {
+        most = Math.max(most, ++busy);
+        setImmediate(() => (busy -= 1));
+        return says("2");
+      },
+      { atOnce: 3 },
+    );
+    await Promise.all(Array.from({ length: 20 }, () => model.ask(QUESTION)));
+    expect(most).toBeLessThanOrEqual(3);
+  });
+
+  test("wait while the engine's line is full, then give up with its own code", async () => {
+    const full = { status: 429, headers: { "retry-after": "0" }, body: { error: { message: "full" } } };
+    const soon = await modelOn([full, full, says("2")]);
+    expect(await soon.model.ask(QUESTION)).toBe("2");
+    const never = await modelOn([full]);
+    expect((await failure(never.model.ask(QUESTION))).code).toBe("engine_busy");
+  });
+
+  test("the receipt adds them up; a job that asked nothing has used nothing", async () => {
+    const { model, used } = await modelOn([says("2")]);
+    expect(used()).toMatchObject({ model: null, engine: null, promptTokens: 0, inferenceMs: 0 });
+    await Promise.all([model.ask(QUESTION), model.ask(QUESTION)]);
+    expect(used()).toMatchObject({
+      model: "kitchen-1b",
+      engine: "kamado",
+      promptTokens: 200,
+      cachedTokens: 120,
+      completionTokens: 14,
+      repairs: 0,
+    });
+  });
+});

@@ -1,0 +1,27 @@
+// A queue's health as people see it, and what to do about each failure.
+import type { Unhealthy } from "../aws/errors.ts";
+
+export type QueueHealth = "ok" | Unhealthy;
+export type Hints = Record<Unhealthy, string>;
+
+export const QUEUE_HINTS = {
+  credentials:
+    "Check the AWS credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and that they may use the queue.",
+  missing_queue: "Check KAMADO_QUEUE_URL and AWS_REGION, or create the queue.",
+  network: "Check the network and AWS_ENDPOINT_URL; the worker keeps trying.",
+  throttled: "AWS limits the number of calls; the worker keeps trying, more slowly.",
+  unknown: "Check the network, the credentials and the queue's address.",
+} as const satisfies Hints;
+
+/** The same for the queue of the outbox. */
+export const OUTBOX_HINTS = {
+  ...QUEUE_HINTS,
+  missing_queue:
+    "Check KAMADO_DELIVERIES_QUEUE_URL, or create the queue; until then a delivery that fails keeps its job's message.",
+} as const satisfies Hints;
+
+export const shownOf = (url: string, health: QueueHealth, hints: Hints = QUEUE_HINTS) => ({
+  url,
+  health,
+  ...(health !== "ok" && { hint: hints[health] }),
+});

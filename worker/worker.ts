@@ -1,0 +1,178 @@
+// Puts a worker together from its parts: consumers that pull jobs and run them, and one that works the outbox. main.ts brings
+// the real parts; tests bring fakes.
+import type { Clock } from "./async/clock.ts";
+import type { Config } from "./config/config.ts";
+import { latestJobs, type State, stateOf } from "./console/state.ts";
+import { ConcurrencyLimit } from "./consumer/concurrency-limit.ts";
+import { ConsumerGroup } from "./consumer/consumer-group.ts";
+import { HealthCheck } from "./consumer/health-check.ts";
+import type { Deliver } from "./deliver/deliver.ts";
+import type { ObjectRule } from "./job/object-rules.ts";
+import { createJobClaims } from "./job-lock/job-claim.ts";
+import { errorOf, JobEvents } from "./logging/job-events.ts";
+import type { Log } from "./logging/log.ts";
+import type { EngineClient } from "./model/engine-client.ts";
+import { openDeliveries } from "./outbox/open-outbox.ts";
+import { OUTBOX_HINTS, shownOf } from "./queue/health.ts";
+import type { Queue } from "./queue/queue.ts";
+import type { HandlerServices } from "./runner/handler-context.ts";
+import { Quarantine } from "./runner/quarantine.ts";
+import { createReadMessage, enqueueAll, priorityOf } from "./runner/read-message.ts";
+import { runJob } from "./runner/run-job.ts";
+import type { Bucket, Buckets } from "./storage/bucket.ts";
+import { createResults } from "./storage/results.ts";
+
+/** Everything that reaches outside the process. */
+export type Parts = {
+  queues: {
+    /** Never empty. */
+    jobs: readonly { queue: Queue; weight: number }[];
+    dead: Queue;
+    /** The outbox. Without one, a failed delivery keeps its job's message. */
+    deliveries: Queue | undefined;
+    deadDeliveries: Queue;
+  };
+  /** Results, locks, logs and the outbox. */
+  bucket: Bucket;
+  /** The buckets that jobs may name. */
+  buckets: Buckets;
+  rules: readonly ObjectRule[];
+  handlers: HandlerServices;
+  engine: { url: string; model: string; isDemo: boolean; health: EngineClient["health"] };
+  deliver: Deliver;
+  /** Where a result goes when its job names no destination. */
+  topicArn: string | undefined;
+  clock: Clock;
+  log: Log;
+  close(): Promise<void>;
+};
+
+export type Settings = Pick<
+  Config,
+  | "workerName"
+  | "slots"
+  | "prefetch"
+  | "visibilitySeconds"
+  | "pollSeconds"
+  | "drainSeconds"
+  | "timeoutSeconds"
+  | "maxAttempts"
+  | "retrySeconds"
+  | "deliveryDelaysMs"
+>;
+
+export type Worker = ReturnType<typeof createWorker>;
+
+export function createWorker(parts: Parts, settings: Settings) {
+  const { queues, bucket, buckets, rules, topicArn, clock, log } = parts;
+  const shared = { ...settings, bucket, worker: settings.workerName, clock, log };
+  const jobEvents = new JobEvents(log);
+  const results = createResults(bucket);
+  const claims = createJobClaims(shared);
+  const concurrency = new ConcurrencyLimit(settings, log);
+  const health = healthChecks(parts, concurrency);
+  const fallback = topicArn === undefined ? [] : [{ sns: topicArn }];
+  const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
+    ...shared,
+    queues,
+    deliver: parts.deliver,
+    fallback,
+    results,
+    jobEvents,
+    delaysMs: settings.deliveryDelaysMs,
+  });
+  const dependencies = {
+    readMessage: createReadMessage({ buckets, rules }),
+    claims,
+    results,
+    quarantine: new Quarantine(),
+    handlers: { ...parts.handlers, ...settings, jobEvents, clock },
+    deliverAll,
+    deadLetters,
+    jobEvents,
+    maxAttempts: settings.maxAttempts,
+    retryMs: settings.retrySeconds * 1_000,
+    clock,
+  };
+  const sources = queues.jobs.map(
+    ({ queue, weight }): ConstructorParameters<typeof ConsumerGroup>[0][number] => ({
+      queue,
+      weight,
+      work: (lease, cut) =>
+        runJob(lease, cut, { ...dependencies, enqueue: (jobs, group) => enqueueAll(queue, jobs, group) }),
+    }),
+  );
+  const jobConsumer = new ConsumerGroup(sources, {
+    ...shared,
+    concurrency,
+    priorityOf: (message) => priorityOf(message, rules),
+    health: [health.engine, health.bucket],
+  });
+  const latest = latestJobs(jobEvents);
+  jobEvents.subscribe((event) => {
+    const error = errorOf(event);
+    if (error === "engine_unavailable" || error === "engine_died") health.engine.suspect();
+    if (error === "storage_unavailable") health.bucket.suspect();
+    if (event.stage === "ended") concurrency.onEnded(error, jobConsumer.running - 1);
+  });
+  let stopped: Promise<void> | undefined;
+
+  async function drain(): Promise<void> {
+    const deadlineMs = settings.drainSeconds * 1_000;
+    await Promise.all([jobConsumer.stop(deadlineMs), outboxConsumer?.stop(deadlineMs)]);
+    await claims.locks.idle();
+    await parts.close();
+  }
+
+  return {
+    jobEvents,
+    jobConsumer,
+    outboxConsumer,
+    health,
+    start(): void {
+      jobConsumer.start();
+      outboxConsumer?.start();
+    },
+    /** Stops pulling, gives back what has not started, waits for the rest up to the drain deadline, then cuts it. */
+    stop: (): Promise<void> => (stopped ??= drain()),
+    /** Ends the wait of a stop. */
+    cut(): void {
+      jobConsumer.cut();
+      outboxConsumer?.cut();
+    },
+    state: (): State =>
+      stateOf({
+        isStopping: stopped !== undefined,
+        queue: shownOf(queues.jobs[0]!.queue.url, jobConsumer.health),
+        deliveries: outboxConsumer
+          ? shownOf(queues.deliveries!.url, outboxConsumer.health, OUTBOX_HINTS)
+          : null,
+        engine: { ...parts.engine, answers: health.engine.isHealthy },
+        bucket: { name: bucket.name, answers: !health.bucket.isDown },
+        topic: topicArn ?? null,
+        running: jobConsumer.running,
+        waiting: jobConsumer.waiting,
+        slots: concurrency.slots,
+        allSlots: concurrency.allSlots,
+        latest,
+      }),
+  };
+}
+
+/** No job is pulled while one of these does not answer. */
+function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: ConcurrencyLimit) {
+  const probeEngine = async () => {
+    const health = await engine.health();
+    if (health.is === "ready") concurrency.setEngineSlots(health.slots);
+    return health.is === "ready";
+  };
+  const probeBucket = () =>
+    bucket.exists("results/").then(
+      () => true,
+      () => false,
+    );
+  return {
+    engine: new HealthCheck({ what: "engine", probe: probeEngine, clock, log }),
+    bucket: new HealthCheck({ what: "bucket", probe: probeBucket, clock, log }),
+  };
+}
