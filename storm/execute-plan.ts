@@ -30,8 +30,10 @@ const FAULTS_OVER = 0.9;
 const LONGEST_WAIT_MS = 8_000;
 /** Longer than any retry waits. */
 const STUCK_MS = 90_000;
-/** A machine that is busy with something else may take this many times the planned time. */
+/** Without progress the storm ends after this many times its planned time, even if workers still do something. */
 const MOST_TIMES_PLANNED = 4;
+/** A job that leaves its queue adds at most two deliveries to theirs. */
+const JOB_WEIGHT = 3;
 
 type Progress = {
   sent: number;
@@ -69,7 +71,8 @@ async function watch(storm: Storm, progress: Progress, isExecuted: () => boolean
   const { jobsQueueUrl, deliveriesQueueUrl } = aws.where.resources;
   const killed = new Set<string>();
   let last = "";
-  const began = performance.now();
+  let leastLeft = Infinity;
+  let progressAt = performance.now();
   const longestMs = MOST_TIMES_PLANNED * plan.seconds * 1_000 + STUCK_MS;
   for (;;) {
     await sleep(LOOK_MS);
@@ -82,12 +85,15 @@ async function watch(storm: Storm, progress: Progress, isExecuted: () => boolean
     screen.progress(now);
     if (now !== last) progress.changedAt = performance.now();
     last = now;
+    const left = JOB_WEIGHT * (plan.list.length - progress.done) + deliveries;
+    if (left < leastLeft) [leastLeft, progressAt] = [left, performance.now()];
     if (isExecuted() && jobs + deliveries === 0) return null;
     if (workers.failedStartLog !== undefined)
       return `the workers do not start, see ${workers.failedStartLog}: ${now}`;
     if (performance.now() - progress.changedAt > STUCK_MS)
       return `nothing has changed for ${STUCK_MS / 1_000} s: ${now}`;
-    if (performance.now() - began > longestMs) return `it has not ended after ${longestMs / 1_000} s: ${now}`;
+    if (performance.now() - progressAt > longestMs)
+      return `no job or delivery has left a queue for ${longestMs / 1_000} s: ${now}`;
   }
 }
 
