@@ -14,7 +14,7 @@ const MAY_IMPORT: Record<string, string> = {
   aws: "errors",
   logging: "errors job",
   config: "errors",
-  http: "errors",
+  http: "",
   job: "errors",
   images: "async errors job",
   pages: "async errors job",
