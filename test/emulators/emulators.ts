@@ -62,7 +62,7 @@ export const EMULATORS = {
 export type EmulatorName = keyof typeof EMULATORS;
 
 export const pythonOf = ({ folder }: Pinned) => join(folder, "bin/python");
-/** JobClaims the requirements it was installed from, once everything is in place. */
+/** Holds the requirements it was installed from, once everything is in place. */
 export const stampOf = ({ folder }: Pinned) => join(folder, "installed.txt");
 
 /** Null when it can be started; else why not, for a skipped test. */
