@@ -55,7 +55,7 @@ export type Generation = {
   schema: JsonSchema | undefined;
   /** How many alternatives to report beside each token; without it no probabilities are computed. */
   topLogprobs: number | undefined;
-  /** Semaphore that share it are expected to go on from each other: what they evaluated is kept longer. */
+  /** Turns that share it are expected to go on from each other: what they evaluated is kept longer. */
   conversation: string | undefined;
 };
 

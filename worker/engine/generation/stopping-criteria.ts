@@ -1,4 +1,4 @@
-// Semaphore a backend's tokens into an answer's text: cuts at stop strings, and ends a JSON answer when its value closes.
+// Turns a backend's tokens into an answer's text: cuts at stop strings, and ends a JSON answer when its value closes.
 // Pure; it knows neither backends nor HTTP.
 
 /** Lets text through except what is, or may become, a stop string. */

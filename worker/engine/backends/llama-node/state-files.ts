@@ -12,7 +12,7 @@ export type StateFile = {
   path: string;
   bytes: number;
   usedAt: number;
-  /** Semaphore of one conversation replace each other. */
+  /** Turns of one conversation replace each other. */
   conversation: string | undefined;
   /** how many are about to read it */
   readers: number;
