@@ -36,10 +36,10 @@ type Answer = {
 type Ask = (body: Body) => Promise<Answer>;
 const textIn = ({ choices }: Answer) => choices[0].message.content;
 
-/** Asked once more alone, with what the model nearly said. */
+/** Asked once more alone, with what the model nearly said. llama-node does not tell, so its differences stay unexplained. */
 async function explain(ask: Ask, body: Body, at: number, alone: string, batch: string): Promise<Difference> {
-  const { choices } = await ask({ ...body, logprobs: true, top_logprobs: TOP });
-  return differenceOf(at, choices[0].logprobs?.content ?? [], alone, batch);
+  const answer = await ask({ ...body, logprobs: true, top_logprobs: TOP }).catch(() => undefined);
+  return differenceOf(at, answer?.choices[0].logprobs?.content ?? [], alone, batch);
 }
 
 async function withEngine<T>(

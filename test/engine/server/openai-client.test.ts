@@ -18,7 +18,15 @@ afterEach(async () => {
 async function listening() {
   const seen: Generation[] = [];
   const backend: Backend = {
-    info: { backend: "scripted", model: "ears", contextSize: 100, slots: 4, images: false, thinks: false },
+    info: {
+      backend: "scripted",
+      model: "ears",
+      contextSize: 100,
+      slots: 4,
+      images: false,
+      thinks: false,
+      unsupported: [],
+    },
     prepare: async (generation) => {
       seen.push(generation);
       return {

@@ -88,8 +88,8 @@ function metricsOf(scheduler: Scheduler): string {
 
 function modelsOf({ info }: Scheduler): unknown[] {
   if (!info) return [];
-  const { model, contextSize, images, thinks, backend } = info;
-  const ours = { context_length: contextSize, images, thinks, backend };
+  const { model, contextSize, images, thinks, backend, unsupported } = info;
+  const ours = { context_length: contextSize, images, thinks, backend, unsupported };
   return [{ id: model, object: "model", created: 0, owned_by: "kamado", ...ours }];
 }
 

@@ -3,17 +3,17 @@ import type { Logprob } from "../generation/backend.ts";
 import type { Piece } from "../scheduler/generate.ts";
 import { type Dialect, finite, type Head, type Json, knownTokens, textOf, usageOf } from "./reply.ts";
 
-const entry = ({ text, logprob }: Logprob) => ({
+const entry = ({ text, bytes, logprob }: Logprob) => ({
   token: text,
   logprob: finite(logprob),
-  bytes: [...Buffer.from(text)],
+  bytes: bytes ?? [...Buffer.from(text)],
 });
 
 function logprobsOf(pieces: readonly Piece[]): Json | null {
   const tokens = knownTokens(pieces);
   if (tokens.length === 0) return null;
-  const content = tokens.map(({ text, logprob, top = [] }) => {
-    return { ...entry({ text, logprob }), top_logprobs: top.map(entry) };
+  const content = tokens.map(({ top = [], ...token }) => {
+    return { ...entry(token), top_logprobs: top.map(entry) };
   });
   return { content, refusal: null };
 }

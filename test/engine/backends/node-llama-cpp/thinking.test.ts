@@ -63,6 +63,7 @@ describe("thinking ends at its closing mark, which is not told", () => {
       generation: { sampling: { seed: 1 } } as Generation,
       room: 100,
       grammar: undefined,
+      partialCharacters: new Map(),
       close: "</think>",
       emit: (piece) => {
         text += piece.text;

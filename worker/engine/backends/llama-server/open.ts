@@ -64,6 +64,7 @@ export async function openLlamaServer(options: OpenOptions, log: Logger): Promis
     slots,
     images: mmproj !== undefined,
     thinks: thinkingMarks(server.template) !== undefined,
+    unsupported: [],
   };
   const prompts = new ServerPrompts(() => process.server(), file.specials);
   return new LlamaServerBackend(info, { process, prompts, seating, files, steps });

@@ -1,4 +1,5 @@
 // What llama-server sends while it answers, and what that means: tokens, how many were cached, how it ended. Pure.
+import { isUtf8 } from "node:buffer";
 import type { Emit, Logprob, Outcome, Token } from "../../generation/backend.ts";
 
 type Probability = { token: string; bytes?: number[]; logprob: number };
@@ -73,10 +74,13 @@ export class Stream {
 
   #probabilities({ completion_probabilities: [own] = [] }: Event): Omit<Token, "text"> {
     if (own === undefined || this.#top === undefined) return {};
-    return { logprob: own.logprob, top: (own.top_logprobs ?? []).slice(0, this.#top).map(named) };
+    const { text: _, ...known } = logprobOf(own);
+    return { ...known, top: (own.top_logprobs ?? []).slice(0, this.#top).map(logprobOf) };
   }
 }
 
-function named({ token, bytes, logprob }: Probability): Logprob {
-  return { text: bytes ? Buffer.from(bytes).toString("utf8") : token, logprob };
+function logprobOf({ token, bytes, logprob }: Probability): Logprob {
+  if (bytes === undefined) return { text: token, logprob };
+  const buffer = Buffer.from(bytes);
+  return { text: buffer.toString("utf8"), ...(!isUtf8(buffer) && { bytes }), logprob };
 }

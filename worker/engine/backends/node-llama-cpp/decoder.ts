@@ -18,6 +18,7 @@ export type DecoderOptions = {
   generation: Generation;
   room: number;
   grammar: GrammarState | undefined;
+  partialCharacters: ReadonlyMap<number, number[]>;
   /** where the answer ends besides at the model's own end, and is not told */
   close: string | undefined;
   emit: Emit;
@@ -99,16 +100,17 @@ export class Decoder {
 
   #probabilities(token: Token, candidates: readonly Candidate[] | undefined): Omit<Piece, "text"> {
     if (candidates === undefined) return {};
+    const { model, generation, prompt, partialCharacters } = this.#options;
+    const bytesOf = (token: number) => {
+      const bytes = partialCharacters.get(token);
+      return bytes && { bytes };
+    };
     const own = candidates.find((candidate) => candidate.token === token)?.probability ?? 0;
-    const top: Logprob[] = candidates.slice(0, this.#options.generation.topLogprobs).map((candidate) => {
-      const text = this.#options.model.detokenize(
-        [candidate.token as Token],
-        true,
-        this.#options.prompt.slice(-1),
-      );
-      return { text, logprob: Math.log(candidate.probability) };
+    const top = candidates.slice(0, generation.topLogprobs).map(({ token, probability }): Logprob => {
+      const text = model.detokenize([token as Token], true, prompt.slice(-1));
+      return { text, ...bytesOf(token), logprob: Math.log(probability) };
     });
-    return { logprob: Math.log(own), top };
+    return { ...bytesOf(token), logprob: Math.log(own), top };
   }
 }
 

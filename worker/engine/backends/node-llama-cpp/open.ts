@@ -12,6 +12,7 @@ import {
 import type { Logger } from "pino";
 import type { Backend, BackendState, Emit, Generation, Outcome, Prepared } from "../../generation/backend.ts";
 import { roomFor } from "../../generation/backend.ts";
+import { partialCharacters } from "../../generation/token-bytes.ts";
 import { bytesPerToken, SavedPrefixes } from "../../prefix-cache/saved-states.ts";
 import { prefixFolderOf } from "../../prefix-cache/state-files.ts";
 import { BatchLoop } from "./batch-loop.ts";
@@ -85,12 +86,14 @@ export class NodeLlamaCppBackend implements Backend {
   readonly #prompts: Prompts;
   readonly #grammars: Grammars;
   readonly #saved: SavedPrefixes;
+  readonly #partialCharacters: ReadonlyMap<number, number[]>;
   #closed: Promise<void> | undefined;
 
   constructor({ options, model, context, saved, log }: Loaded) {
     this.context = context;
     this.#model = model;
     this.#prompts = new Prompts(model);
+    this.#partialCharacters = partialCharacters(model.fileInfo.metadata.tokenizer?.ggml ?? {});
     this.#grammars = new Grammars(model.llama);
     this.#saved = saved;
     const { contextSize, batchSize } = context;
@@ -101,6 +104,7 @@ export class NodeLlamaCppBackend implements Backend {
       slots: options.slots,
       images: false,
       thinks: this.#prompts.thinking !== undefined,
+      unsupported: [],
     };
     const slots = Array.from({ length: options.slots }, () => new Slot(context.getSequence()));
     const sharing = new PrefixSharing({ slots, saved, lasting: options.prefixFolder !== undefined, log });
@@ -144,6 +148,7 @@ export class NodeLlamaCppBackend implements Backend {
       room,
       grammar: ours,
       close: this.#closeOf(generation),
+      partialCharacters: this.#partialCharacters,
       emit,
     });
     const probabilities = generation.topLogprobs !== undefined;
