@@ -10,7 +10,7 @@ export type Decide<T extends string> = Question & { options: readonly T[]; thres
 
 const THRESHOLD = 0.6;
 const MAX_TOKENS = 32;
-/** Tokens that the rest of a character may take once its first byte is there. */
+/** Tokens that the rest of a character may take. Text has no halves of characters, and some engines report none. */
 const REST_OF_CHARACTER = 3;
 const TOP = 20;
 const SAMPLES = 5;
@@ -22,7 +22,7 @@ export async function decide<T extends string>(chat: Chat, question: Decide<T>):
   const messages = messagesOf(question);
   const reading =
     (await fromLogprobs(chat, messages, options)) ??
-    (await sample(chat, { messages, max_tokens: tokensFor(options) + REST_OF_CHARACTER }, options));
+    (await sample(chat, { messages, max_tokens: tokensFor(options) }, options));
   return choose(reading, options, threshold);
 }
 
@@ -33,8 +33,11 @@ export async function decide<T extends string>(chat: Chat, question: Decide<T>):
 function tokensFor(options: readonly string[]): number {
   const inOrder = options.map((option) => Buffer.from(option)).sort(Buffer.compare);
   const common = inOrder.slice(1).map((bytes, at) => commonBytes(bytes, inOrder[at]!));
-  return Math.min(MAX_TOKENS, 2 + Math.max(0, ...common));
+  const rest = options.every(isAscii) ? 0 : REST_OF_CHARACTER;
+  return Math.min(MAX_TOKENS, 2 + Math.max(0, ...common) + rest);
 }
+
+const isAscii = (text: string) => Buffer.byteLength(text) === text.length;
 
 function commonBytes(a: Buffer, b: Buffer): number {
   const differs = a.findIndex((byte, at) => byte !== b[at]);
@@ -60,8 +63,10 @@ async function fromLogprobs<T extends string>(
   const whole = beginDifferently(options) ? undefined : await readTokens(chat, longest, options);
   if (whole !== undefined && whole !== "refused") return whole;
   const first = await readTokens(chat, { messages, max_tokens: 1 }, options);
-  if (first === null || first === "refused") return null;
-  if (isClear(first)) return first;
+  if (first === "refused") return null;
+  if (first !== null && isClear(first)) return first;
+  // An engine that reports only whole characters has nothing to report of a first token that is half of one.
+  if (first === null && options.every(isAscii)) return null;
   const more = whole ?? (await readTokens(chat, longest, options));
   return more === "refused" ? null : more;
 }

@@ -113,6 +113,19 @@ const foldFirst = (bytes: string) => bytes.replace(/^[A-Z]/, (letter) => letter.
 /** Whether `text` is the option, and what follows does not make it another word: "yes." but not "yesterday". */
 function completes(text: string, option: string): boolean {
   if (!text.startsWith(option)) return false;
-  const next = Buffer.from(text.slice(option.length), "latin1").toString("utf8").slice(0, 1);
+  const next = firstCharacter(text.slice(option.length));
+  if (next === undefined) return false;
   return !/[\p{L}\p{N}]/u.test(next) || /[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]/u.test(next);
+}
+
+/** Empty while it is not complete. Undefined when the bytes are no text: some engines list a token without what comes before it. */
+function firstCharacter(bytes: string): string | undefined {
+  try {
+    const start = Buffer.from(bytes.slice(0, 4), "latin1");
+    const length =
+      start[0] === undefined || start[0] < 0x80 ? 1 : start[0] < 0xe0 ? 2 : start[0] < 0xf0 ? 3 : 4;
+    return new TextDecoder("utf-8", { fatal: true }).decode(start.subarray(0, length), { stream: true });
+  } catch {
+    return undefined;
+  }
 }
