@@ -1,4 +1,4 @@
-// article.extract: answers to questions and quantified facts out of an article, each with the sentence that says so.
+// article.extract: answers questions about an article and lists its facts, each with the sentence that proves it.
 import { z } from "zod";
 import { defineHandler, refuse } from "../worker/job/handler.ts";
 import { chunkText, findSentence } from "../worker/job/text.ts";
@@ -8,13 +8,13 @@ const MAX_CHARACTERS = 400_000;
 const ANSWER_TOKENS = 400;
 const FACT_TOKENS = 150;
 
-// An object in the bucket does not say what it is; its first letters do.
+// An object in the bucket may be plain text or HTML; its first characters tell which.
 const PAGE = /^\s*<(?:!doctype|!--|\?xml|(?:html|head|body|article|main|section|div|p)\b)/i;
 
-// It stands among our instructions, where no line can be begun with it and no mark be spoken.
+// The language becomes part of our instructions, so it must not contain a line end or a chat template's mark.
 const LANGUAGE = /^[\p{L}\p{M}\p{N} '’.,()/_-]+$/u;
 
-// One instruction for questions and facts, so that both share the chunk as their prefix.
+// The same instructions for questions and facts, so that all of them share the part of the article as their prefix.
 const INSTRUCTIONS = `You read a part of an article. The text stands after "Article:"; what you must do stands in the last line.
 If the last line starts with "Q:", answer that question from the text alone. First quote the sentence of the text that answers it as "evidence", word for word; then give the shortest answer as "answer". If the text does not say, both are null. Never use knowledge of your own.
 If the last line starts with "Facts:", list as many of the most important facts as the number after it, in the order of the text, fewer if the text has fewer. Quote the sentence as "evidence", word for word; then give the fact as "fact" in a few words that say who, what, when, where, why, how, how many or how much, with numbers and names.`;
@@ -24,12 +24,12 @@ const Facts = z.strictObject({ facts: z.array(z.strictObject({ evidence: z.strin
 
 const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
-/** What the model is shown to answer a question about a part of an article. The part comes first: it is the shared prefix. */
+/** What the model gets to answer a question about a part of an article. The part comes first: it is the shared prefix. */
 export function questionContent(part: string, question: string): string {
   return `Article: ${oneLine(part)}\nQ: ${oneLine(question)}`;
 }
 
-/** What the model is shown to list facts. */
+/** What the model gets to list facts. */
 export function factsContent(part: string, count: number): string {
   return `Article: ${oneLine(part)}\nFacts: ${count}`;
 }
@@ -39,15 +39,15 @@ type Fact = { fact: string; evidence: string };
 
 type Grounded = { answer: string; evidence: string };
 
-/** An answer counts only with a sentence of the text under it: the one quoted, else the one the answer stands in. */
+/** An answer counts only with a sentence of the text as its evidence: the quoted one, or else the one that contains the answer. */
 function groundAnswer(part: string, { answer, evidence }: z.output<typeof Answer>): Grounded | null {
-  const said = oneLine(answer ?? "");
-  if (said === "") return null;
-  const sentence = findSentence(part, evidence ?? "") ?? findSentence(part, said);
-  return sentence === null ? null : { answer: said, evidence: sentence };
+  const text = oneLine(answer ?? "");
+  if (text === "") return null;
+  const sentence = findSentence(part, evidence ?? "") ?? findSentence(part, text);
+  return sentence === null ? null : { answer: text, evidence: sentence };
 }
 
-/** The facts whose quoted sentence stands in the text; a fact is in words of its own, so nothing else can vouch for it. */
+/** The facts whose quoted sentence is in the text. A fact is in the model's own words, so only the quote can be checked. */
 function groundFacts(part: string, { facts }: z.output<typeof Facts>): Fact[] {
   return facts.flatMap(({ fact, evidence }) => {
     const sentence = findSentence(part, evidence);
@@ -55,7 +55,7 @@ function groundFacts(part: string, { facts }: z.output<typeof Facts>): Fact[] {
   });
 }
 
-/** The answer most parts agree on; of equals the earliest. */
+/** The answer of most parts; in a tie, the earliest. */
 function merge(question: string, found: readonly (Grounded | null)[]): Extracted {
   const answers = found.filter((one) => one !== null);
   const votes = (one: Grounded) => answers.filter((other) => isSame(other.answer, one.answer)).length;
@@ -68,7 +68,7 @@ function merge(question: string, found: readonly (Grounded | null)[]): Extracted
 
 const isSame = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();
 
-/** The first fact of every part, then the second of every part, …; each fact once. */
+/** The first fact of every part, then the second of every part, and so on; each fact only once. */
 function interleave(parts: readonly (readonly Fact[])[], max: number): Fact[] {
   const longest = Math.max(0, ...parts.map((facts) => facts.length));
   const inTurn = Array.from({ length: longest }, (_, turn) =>
@@ -81,7 +81,7 @@ function interleave(parts: readonly (readonly Fact[])[], max: number): Fact[] {
 
 export default defineHandler({
   kind: "article.extract",
-  summary: "Answers questions about an article and lists its facts, each with the sentence that says so.",
+  summary: "Answers questions about an article and lists its facts, each with the sentence that proves it.",
   input: z
     .strictObject({
       text: z.string().min(1).max(MAX_CHARACTERS).optional().describe("The article as plain text."),

@@ -5,7 +5,7 @@ import { defineHandler } from "../worker/job/handler.ts";
 const INSTRUCTIONS = `You look at a picture and answer a question about it that stands after "Q:".
 Answer with one letter and nothing else: y for yes, n for no.`;
 
-/** What the model is shown beside the picture. */
+/** What the model gets besides the picture. */
 export function checkContent(question: string): string {
   return `Q: ${question.replaceAll(/\s+/g, " ").trim()}`;
 }
@@ -25,7 +25,7 @@ export default defineHandler({
   }),
   output: z.strictObject({
     answer: z.enum(["y", "n", "uncertain"]),
-    probability: z.number().min(0).max(1).describe("Of y."),
+    probability: z.number().min(0).max(1).describe("The probability of y."),
   }),
   inputs: ({ image }) => ({ image: { from: image, as: "image" as const } }),
 

@@ -1,4 +1,4 @@
-// prompt: whatever you want to ask, with a picture or a JSON schema if you like.
+// prompt: a free prompt, with a picture or a JSON schema if you like.
 import { z } from "zod";
 import { defineHandler } from "../worker/job/handler.ts";
 
@@ -6,12 +6,12 @@ const INSTRUCTIONS = "Do what the input asks. Answer in the input's language.";
 
 export default defineHandler({
   kind: "prompt",
-  summary: "Runs a free prompt; with a JSON schema the answer is a value that fits it.",
+  summary: "Runs a free prompt. With a JSON schema, the answer is a value that fits it.",
   input: z.strictObject({
     prompt: z.string().min(1).max(200_000).describe("What you ask."),
-    system: z.string().max(20_000).optional().describe("Instructions of your own, as the system message."),
+    system: z.string().max(20_000).optional().describe("Your own instructions, as the system message."),
     image: z.string().min(1).optional().describe("A picture: s3://bucket/key, https://… or a data: URI."),
-    schema: z.record(z.string(), z.unknown()).optional().describe("A JSON schema the answer has to fit."),
+    schema: z.record(z.string(), z.unknown()).optional().describe("A JSON schema that the answer must fit."),
     maxTokens: z.int().min(1).max(32_768).default(1_024).describe("The longest answer, in tokens."),
   }),
   output: z.union([z.strictObject({ text: z.string() }), z.strictObject({ value: z.unknown() })]),

@@ -1,22 +1,22 @@
-// todo.match: which todo does a sentence mean, or is it a new one?
+// todo.match: finds the todo that a sentence is about, or proposes a new one.
 import { z } from "zod";
 import { defineHandler, refuse } from "../worker/job/handler.ts";
 
 const Id = z
   .union([z.string(), z.number()])
   .transform(String)
-  // It becomes the last part of a path, where these would mean the collection or what is above it.
+  // The id becomes the last part of a path, where these values would mean the collection itself or its parent.
   .refine((id) => !["", ".", ".."].includes(id), "an id of your service")
   .describe("The todo's id in your service.");
 
 const Todo = z.strictObject({
   id: Id,
   title: z.string().min(1).max(500).describe("What is to be done."),
-  category: z.string().max(100).optional().describe("A word that sorts it: shopping, home, …"),
+  category: z.string().max(100).optional().describe("A category, such as shopping or home."),
 });
 type Todo = z.output<typeof Todo>;
 
-/** Todos as services list them: with fields of their own, and null for what is not there. */
+/** Todos as a service lists them: with other fields too, and null for missing ones. */
 const Listed = z
   .array(
     z
@@ -37,7 +37,7 @@ const TITLE = `Somebody wrote the sentence after "Text:". Write the title of a n
 
 const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
-/** What the model is shown to match a sentence: one numbered line a todo, then the sentence. */
+/** What the model gets to match a sentence: one numbered line for each todo, then the sentence. */
 export function matchContent(text: string, todos: readonly Pick<Todo, "title" | "category">[]): string {
   const lines = todos.map(({ title, category }, index) => {
     return `${index + 1}: ${oneLine(title)}${category ? ` (${oneLine(category)})` : ""}`;
@@ -45,32 +45,32 @@ export function matchContent(text: string, todos: readonly Pick<Todo, "title" | 
   return `Todos:\n${lines.join("\n")}\nText: ${oneLine(text)}`;
 }
 
-/** What the model is shown to name a new todo. */
+/** What the model gets to name a new todo. */
 export function titleContent(text: string): string {
   return `Text: ${oneLine(text)}\nTitle:`;
 }
 
-/** A title the model wrote: its first line, without the quotes models like to put around one. */
+/** A title as the model wrote it: the first line, without the quotation marks that models like to put around it. */
 const firstLine = (answer: string) =>
   oneLine(answer.trim().split("\n")[0] ?? "")
     .replace(/^["“「『](.*)["”」』]$/, "$1")
     .trim();
 
-/** The address of one todo of a collection, whose own address may end in a slash or a query. */
+/** The address of one todo. The collection's address may end with a slash or have a query. */
 function below(collection: string, id: string): string {
   const url = new URL(collection);
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/${encodeURIComponent(id)}`;
   return url.href;
 }
 
-/** What a service answers is as little trusted as what a sender writes. */
+/** Checks the service's answer: it is trusted no more than a sender's input. */
 function readList(answer: unknown): Todo[] {
   const list = Listed.safeParse(answer);
   if (list.success) return list.data;
   const [issue] = list.error.issues;
   return refuse(
     "invalid_input",
-    `todosUrl: it answers no list of todos (${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}).`,
+    `todosUrl: its answer is not a list of todos (${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}).`,
   );
 }
 
@@ -84,7 +84,7 @@ export default defineHandler({
       todosUrl: z
         .url()
         .optional()
-        .describe("Where GET answers the todos as JSON: an array of {id, title, category?}."),
+        .describe("An address that answers GET with the todos as JSON: an array of {id, title, category?}."),
     })
     .refine(({ todos, todosUrl }) => (todos === undefined) !== (todosUrl === undefined), {
       message: "give either todos or todosUrl",
@@ -95,9 +95,9 @@ export default defineHandler({
     todoId: z
       .string()
       .optional()
-      .describe("The todo that is meant, for update; the likeliest one, for uncertain."),
-    title: z.string().describe("The todo's title; for create, a title for the new one."),
-    probability: z.number().min(0).max(1).describe("Of this action."),
+      .describe("update: the todo that is meant; uncertain: the most probable one, if any."),
+    title: z.string().describe("The todo's title; create: a title for the new todo."),
+    probability: z.number().min(0).max(1).describe("The probability of this action."),
   }),
 
   async run({ text, todos, todosUrl }, { model, rest }) {

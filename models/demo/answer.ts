@@ -4,7 +4,7 @@ import type { Message } from "../../worker/model/prompt.ts";
 export type Wish = {
   /** The answer is JSON that fits this. */
   schema?: Record<string, unknown>;
-  /** The answer is the likeliest of these; every option of the demo model is one token. */
+  /** The answer is the most probable of these. For the demo model, every option is one token. */
   options?: readonly string[];
 };
 export type Answer = (messages: Message[], wish?: Wish) => Promise<string>;

@@ -1,4 +1,4 @@
-// The tasks the demo model is measured by: for every held-out seed what is asked, how, and whether an answer is right.
+// The tasks that measure the demo model: for every held-out seed, the question, its form, and whether an answer is right.
 import sharp from "sharp";
 import { z } from "zod";
 import { factsContent, questionContent } from "../../handlers/article-extract.ts";
@@ -20,10 +20,10 @@ export type Asked = {
   expected: string;
   isRight(answer: string): boolean;
 };
-/** A case for each seed from HELD_OUT on; null for a seed that has none. */
+/** The case of a seed from HELD_OUT on; null when the seed has none. */
 export type Task = { name: string; target?: number; of(seed: number): Asked | null };
 
-// As the handler asks for them.
+// In the form in which the handler asks.
 const ANSWER = z.toJSONSchema(
   z.strictObject({ evidence: z.string().nullable(), answer: z.string().nullable() }),
 );
@@ -31,7 +31,7 @@ const FACTS = z.toJSONSchema(
   z.strictObject({ facts: z.array(z.strictObject({ evidence: z.string(), fact: z.string() })) }),
 );
 
-/** JSON with its strings trimmed, as handlers take them; null when it is none. */
+/** JSON with its strings trimmed, as handlers do; null when it is not JSON. */
 function read(text: string): unknown {
   try {
     return JSON.parse(text, (_, value) => (typeof value === "string" ? value.trim() : value));
@@ -112,7 +112,7 @@ const picture: Task = {
   },
 };
 
-/** Larger than any it was trained on, as a camera gives them. */
+/** Larger than any picture of the training, like a camera's. */
 const largePicture: Task = {
   name: "picture, 640 x 480",
   of(seed) {
@@ -152,7 +152,7 @@ export function* casesOf(task: Task, count: number): Generator<Asked> {
   }
 }
 
-/** The picture as the worker shows it to an engine: small ones as PNG. */
+/** The picture as the worker sends it to an engine: a small one as PNG. */
 export async function toSafeImage({ rgb, width, height }: LockPicture): Promise<SafeImage> {
   const png = await sharp(rgb, { raw: { width, height, channels: 3 } })
     .png()

@@ -15,7 +15,7 @@ export const bool = (value: boolean): Value => ({ type: "bool", value });
 export const str = (value: string): Value => ({ type: "str", value });
 export const list = (of: ScalarType, value: readonly Scalar[]): Value => ({ type: "arr", of, value });
 
-/** ggml's number, values a block, bytes a block. */
+/** ggml's number of the type, values in a block, bytes in a block. */
 const FORMATS = {
   F32: { id: 0, block: 1, bytes: 4 },
   Q4_0: { id: 2, block: 32, bytes: 18 },
@@ -124,7 +124,7 @@ function quantizedNoise(tensor: Tensor, format: "Q4_0" | "Q8_0", random: () => n
   return bytes;
 }
 
-/** A number's bits in half precision; enough for scales, so it knows no subnormals. */
+/** A number in half precision. Good enough for scales: no subnormal numbers. */
 function half(value: number): number {
   const bits = new Uint32Array(new Float32Array([value]).buffer)[0]!;
   const exponent = ((bits >>> 23) & 0xff) - 112;

@@ -1,5 +1,5 @@
-// Models with random weights: they cost exactly what trained ones of their shape cost and need no download. For tests, which
-// ask how an answer is made and not what it says, and for measuring speed.
+// Models with random weights. They cost as much as trained models of the same shape and need no download. For tests that do not
+// depend on what an answer says, and for measuring speed.
 import { bool, type Format, f32, list, type Metadata, str, type Tensor, u32, writeGguf } from "./gguf.ts";
 import { byteTokenizer } from "./tokenizer.ts";
 
@@ -23,13 +23,13 @@ export type EyesShape = {
   width: number;
   layers: number;
   heads: number;
-  /** Must differ from `width`: llama.cpp tells the two halves of the feed-forward part by their shapes. */
+  /** Must differ from `width`: llama.cpp distinguishes the two halves of the feed-forward part by their shapes. */
   inner: number;
   /** the text model's width */
   textWidth: number;
 };
 
-/** Loads in milliseconds and says nonsense. */
+/** Loads in milliseconds and writes nonsense. */
 export const TINY: TextShape = {
   name: "random-tiny",
   width: 64,
@@ -71,7 +71,7 @@ export function writeTextModel(path: string, shape: TextShape, seed = 7): void {
     name: "token_embd.weight",
     shape: [width, vocabulary],
     format: format === "F32" ? "F32" : "Q8_0",
-    // Small beside what the layers add, or every token would predict itself.
+    // Small compared with what the layers add; otherwise every token would predict itself.
     fill: { std: 0.1 },
   };
   const blocks = Array.from({ length: shape.layers }, (_, layer) => textBlock(`blk.${layer}.`, shape));

@@ -1,11 +1,11 @@
-// A tiny recurrent model with random weights, of the mamba architecture: its state does not grow with what was read, so it
-// cannot be cut back to a prefix of it. For tests of how such models share prefixes.
+// A tiny recurrent model with random weights, of the mamba architecture. Its state does not grow with the text, so it cannot be
+// cut back to a prefix. For tests of how such models share prefixes.
 import { f32, type Metadata, str, type Tensor, u32, writeGguf } from "./gguf.ts";
 import { byteTokenizer } from "./tokenizer.ts";
 
 const noise = (inputs: number) => ({ std: 1 / Math.sqrt(inputs) });
 
-/** Loads in milliseconds and says nonsense. */
+/** Loads in milliseconds and writes nonsense. */
 export function writeRecurrentModel(path: string, seed = 7): void {
   const width = 64;
   const vocabulary = 320;
@@ -52,7 +52,7 @@ function recurrentBlock(prefix: string, width: number): Tensor[] {
     tensor("ssm_x.weight", [inner, rank + 2 * state], noise(inner)),
     tensor("ssm_dt.weight", [rank, inner], noise(rank)),
     tensor("ssm_dt.bias", [inner], 0),
-    // What is forgotten from token to token: always something, or the state would grow without bound.
+    // How much is forgotten with every token: always something, or the state would grow without limit.
     tensor("ssm_a", [state, inner], -1),
     tensor("ssm_d", [inner], 1),
     tensor("ssm_out.weight", [inner, width], noise(inner)),

@@ -23,7 +23,7 @@ function byteLetters(): string[] {
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
 }
 
-/** Padded with tokens that no text spells to `size`. */
+/** Padded to `size` with tokens that no text contains. */
 export function byteTokenizer(size: number): Metadata {
   const words = [...byteLetters(), ...WORDS.map(([a, b]) => a + b)];
   const tokens = [...words, ...SPECIAL];

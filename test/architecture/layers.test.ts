@@ -11,10 +11,10 @@ const WORKER = join(ROOT, "worker");
 const MAY_IMPORT: Record<string, string> = {
   errors: "",
   async: "",
-  aws: "",
+  aws: "errors",
   logging: "errors job",
   config: "errors",
-  http: "errors",
+  http: "",
   job: "errors",
   images: "async errors job",
   pages: "async errors job",

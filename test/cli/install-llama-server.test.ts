@@ -55,7 +55,7 @@ const install = (...flags: string[]) => {
 const leftovers = () => readdirSync(join(dataDir, "llama-server")).filter((name) => name !== "build.log");
 
 describe("kamado engine install-llama-server", { timeout: 120_000 }, () => {
-  test("builds it, tells how far it is, and says the second time that it is there", async () => {
+  test("builds it, shows the progress, and says the second time that it is installed", async () => {
     const path = placeOf(dataDir, bundledTag());
     const { code, out } = await install("--jobs", "3").ended;
     expect([code, existsSync(path), findLlamaServer(dataDir)]).toEqual([0, true, path]);
@@ -65,7 +65,7 @@ describe("kamado engine install-llama-server", { timeout: 120_000 }, () => {
 
     const before = calls();
     const second = await install().ended;
-    expect([second.code, second.out]).toEqual([0, expect.stringContaining(`is there: ${path}`)]);
+    expect([second.code, second.out]).toEqual([0, expect.stringContaining(`is installed: ${path}`)]);
     expect(calls()).toBe(before);
   });
 
@@ -77,7 +77,7 @@ describe("kamado engine install-llama-server", { timeout: 120_000 }, () => {
     expect(existsSync(placeOf(dataDir, bundledTag()))).toBe(true);
   });
 
-  test("names everything that is missing and how to get it", async () => {
+  test("names everything that is missing and how to install it", async () => {
     for (const name of ["cmake", "c++"]) rmSync(join(folder, name));
     const { code, err } = await install().ended;
     expect(code).toBe(3);
@@ -113,7 +113,7 @@ describe("kamado engine install-llama-server", { timeout: 120_000 }, () => {
     expect([leftovers(), findLlamaServer(dataDir)]).toEqual([[], undefined]);
   });
 
-  test("is not installed when it was killed half-way, and the next run clears that away", async () => {
+  test("is not installed when it was killed half-way, and the next run removes what is left", async () => {
     cmake(`echo $$ > ${folder}/pid.new && mv ${folder}/pid.new ${folder}/pid; exec sleep 600`);
     const { child, ended } = install();
     await until(() => existsSync(join(folder, "pid")));
@@ -127,7 +127,7 @@ describe("kamado engine install-llama-server", { timeout: 120_000 }, () => {
   });
 });
 
-describe("what is missing and how to get it", () => {
+describe("what is missing and how to install it", () => {
   test.each<[string[], NodeJS.Platform, string]>([
     [["cmake"], "darwin", "`brew install cmake`"],
     [["git", "a C++ compiler"], "darwin", "`xcode-select --install`"],

@@ -10,7 +10,7 @@ import type { Secret } from "../../worker/config/secret.ts";
 const load = (environment: Record<string, string>, flags: Record<string, string> = {}) =>
   loadConfig(flags, environment);
 
-test("without a variable everything has its default, and the model is the toy", () => {
+test("without variables everything has its default, and the model is the demo model", () => {
   const config = load({});
   expect(config).toMatchObject({
     slots: undefined,
@@ -24,7 +24,7 @@ test("without a variable everything has its default, and the model is the toy", 
   expect(config.engine.mmproj).toMatch(/kamado-demo-mmproj\.gguf$/);
 });
 
-test("a model of one's own is not given the toy's projector", () => {
+test("your own model does not get the demo model's projector", () => {
   expect(load({ KAMADO_MODEL: "/models/x.gguf" }).engine).toMatchObject({
     model: "/models/x.gguf",
     mmproj: undefined,
@@ -32,18 +32,18 @@ test("a model of one's own is not given the toy's projector", () => {
   });
 });
 
-test("a flag goes before the environment, an empty variable counts as none", () => {
+test("a flag takes precedence over the environment, and an empty variable counts as unset", () => {
   expect(load({ KAMADO_SLOTS: "4", KAMADO_BUCKET: "" }, { KAMADO_SLOTS: "2" })).toMatchObject({
     slots: 2,
     bucket: "kamado",
   });
 });
 
-test("an engine's address is taken with or without /v1", () => {
+test("an engine's address works with and without /v1", () => {
   expect(load({ KAMADO_ENGINE_URL: "http://127.0.0.1:8080/v1/" }).engine.url).toBe("http://127.0.0.1:8080");
 });
 
-test("how long a failed job and a failed delivery wait can be said", () => {
+test("the wait after a failed job or delivery can be set", () => {
   const config = load({ KAMADO_RETRY_SECONDS: "1", KAMADO_DELIVERY_DELAYS: "0, 1,60" });
   expect(config).toMatchObject({ retrySeconds: 1, deliveryDelaysMs: [0, 1_000, 60_000] });
   expect(load({})).toMatchObject({ retrySeconds: 5, deliveryDelaysMs: undefined });
@@ -64,7 +64,7 @@ describe("a secret", () => {
     ["AWS_SESSION_TOKEN", ({ aws }) => aws.credentials?.sessionToken],
   ];
 
-  test.each(SECRETS)("may stand in a file: %s", (name, of) => {
+  test.each(SECRETS)("may be in a file: %s", (name, of) => {
     const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY_FILE: file() };
     expect(of(load({ ...keys, [`${name}_FILE`]: file() }))?.reveal()).toBe(VALUE);
   });
@@ -75,7 +75,7 @@ describe("a secret", () => {
     expect(JSON.stringify(config) + inspect(config, { depth: 9 })).not.toContain("s3cret");
   });
 
-  test("is not shown by the words that refuse it", () => {
+  test("is not shown by the error that refuses it", () => {
     expect(() => load({ KAMADO_WEB_TOKEN: "s3cret" })).toThrow(/KAMADO_WEB_TOKEN: must have at least 16/);
     expect(() => load({ KAMADO_WEB_TOKEN: "s3cret" })).not.toThrow(/s3cret/);
   });
@@ -99,14 +99,14 @@ describe("a secret", () => {
     },
   );
 
-  test("of an engine of our own is long enough, or refused at once; another's may be short", () => {
+  test("for our own engine must be long; another engine's may be short", () => {
     const short = { KAMADO_ENGINE_TOKEN: "s3cret" };
     expect(() => load(short)).toThrow(/^KAMADO_ENGINE_TOKEN: must have at least 16 .*6 characters/);
     const theirs = load({ ...short, KAMADO_ENGINE_URL: "http://127.0.0.1:8080" });
     expect(theirs.engine.token?.reveal()).toBe("s3cret");
   });
 
-  test("does not reach the engine process by its environment", () => {
+  test("is not in the environment of the engine process", () => {
     const kept = {
       PATH: "/bin",
       HOME: "/root",
@@ -144,6 +144,6 @@ test.each([
   );
 });
 
-test("nobody can change it later", () => {
+test("the configuration cannot be changed later", () => {
   expect(() => Object.assign(load({}).engine, { port: 1 })).toThrow(TypeError);
 });

@@ -1,7 +1,7 @@
 // article.extract: answers and facts out of an article, each with the sentence that says so.
 import { describe, expect, test } from "vitest";
 import articleExtract, { factsContent, questionContent } from "../../handlers/article-extract.ts";
-import { run, type Script } from "./kitchen.ts";
+import { run, type Script } from "./run-handler.ts";
 
 const TEXT = "The bakery opened in 1977. It sells 40 loaves a day. Its owner is Dr. Sato.";
 
@@ -16,7 +16,7 @@ const ask = async (answer: { answer: string | null; evidence: string | null }, t
 const nothing = { question: "How many?", answer: null, evidence: null };
 
 describe("an answer", () => {
-  test("comes with the sentence that was quoted, as it stands in the text", async () => {
+  test("comes with the quoted sentence, exactly as in the text", async () => {
     expect(await ask({ answer: " 40", evidence: "it sells 40 loaves a day" })).toEqual({
       question: "How many?",
       answer: "40",
@@ -24,7 +24,7 @@ describe("an answer", () => {
     });
   });
 
-  test("whose quote is made up is kept only if it stands in the text itself", async () => {
+  test("with an invented quote is kept only if the text contains the answer itself", async () => {
     expect(await ask({ answer: "40 loaves", evidence: "They bake forty." })).toMatchObject({
       evidence: "It sells 40 loaves a day.",
     });
@@ -93,7 +93,7 @@ describe("facts", () => {
 describe("a long article", () => {
   const LONG = `${"Nothing is said here. ".repeat(120)}It sells 40 loaves. ${"Nothing is said here. ".repeat(120)}`;
 
-  test("is asked about in parts; the part that knows is heard", async () => {
+  test("is asked about in parts, and the part that has the answer counts", async () => {
     const { output, asked, progress } = await run(
       articleExtract,
       { text: LONG, questions: ["How many?", "Who?"], maxFacts: 1 },
@@ -109,7 +109,7 @@ describe("a long article", () => {
     expect(progress).toEqual(asked.map((_, index) => (index + 1) / asked.length));
   });
 
-  test("where parts disagree, most of them win, and of equals the first", async () => {
+  test("when parts disagree, the majority wins; in a tie, the first", async () => {
     const answers = async (said: string[]) => {
       const text = said.map((one) => `It says ${one}. ${"Nothing is said here. ".repeat(95)}`).join("");
       const { output } = await run(
@@ -129,7 +129,7 @@ describe("a long article", () => {
   });
 });
 
-describe("where the article stands", () => {
+describe("where the article comes from", () => {
   const contentOf = async (input: object, script: Script = {}) => {
     const { asked } = await run(
       articleExtract,

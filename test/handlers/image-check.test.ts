@@ -1,7 +1,7 @@
 // image.check: a yes/no question about a picture.
 import { expect, test } from "vitest";
 import imageCheck, { checkContent } from "../../handlers/image-check.ts";
-import { run } from "./kitchen.ts";
+import { run } from "./run-handler.ts";
 
 const image = { dataUri: "data:image/png;base64,AA==", width: 8, height: 8, sha256: "00" };
 const input = { image: "s3://home/in/door.jpg", question: "Is the door\n locked?" };
@@ -15,7 +15,7 @@ test("answers with a letter and the probability of yes", async () => {
   expect(asked[0]).toMatchObject({ image, content: "Q: Is the door locked?", options: ["y", "n"] });
 });
 
-test("below the threshold it is uncertain, and the probability is told all the same", async () => {
+test("below the threshold it is uncertain, and the probability is given all the same", async () => {
   const script = { inputs: { image }, decide: () => ({ y: 0.7, n: 0.3 }) };
   expect((await run(imageCheck, input, script)).output.answer).toBe("y");
   expect((await run(imageCheck, { ...input, threshold: 0.8 }, script)).output).toEqual({

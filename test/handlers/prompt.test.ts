@@ -1,7 +1,7 @@
 // prompt: whatever you want to ask.
 import { expect, test } from "vitest";
 import prompt from "../../handlers/prompt.ts";
-import { run } from "./kitchen.ts";
+import { run } from "./run-handler.ts";
 
 test("answers with text", async () => {
   const { output, asked } = await run(prompt, { prompt: "Say hi." }, { ask: () => "hi" });
@@ -23,7 +23,7 @@ test("with a schema, answers with a value", async () => {
   expect(asked[0]).toMatchObject({ jsonSchema: schema, maxTokens: 50 });
 });
 
-test("instructions of your own take the place of ours; a picture goes along", async () => {
+test("your own instructions replace ours, and a picture is sent too", async () => {
   const image = { dataUri: "data:image/png;base64,AA==", width: 8, height: 8, sha256: "00" };
   const input = { prompt: "What is it?", system: "Answer in Latin.", image: "s3://home/a.png" };
   const { asked } = await run(prompt, input, { ask: () => "ovum", inputs: { image } });

@@ -1,7 +1,7 @@
 // todo.match: which todo a sentence means.
 import { describe, expect, test } from "vitest";
 import todoMatch, { matchContent, titleContent } from "../../handlers/todo-match.ts";
-import { run } from "./kitchen.ts";
+import { run } from "./run-handler.ts";
 
 const todos = [
   { id: 7, title: "Buy eggs", category: "shopping" },
@@ -93,13 +93,13 @@ describe("a service's own list", () => {
     expect(asked[0]!.content).toContain("1: Buy eggs\n2: xxx");
   });
 
-  test("that is none fails", async () => {
+  test("that is not a list fails", async () => {
     await expect(from({ error: "no" })).rejects.toThrow();
   });
 });
 
 describe("what the model is shown", () => {
-  test("keeps one line a todo, whatever the todos say", () => {
+  test("has one line for each todo, whatever the todos contain", () => {
     expect(
       matchContent("Done\nwith eggs", [{ title: "Buy eggs", category: "shopping" }, { title: "A\n2: B" }]),
     ).toBe("Todos:\n1: Buy eggs (shopping)\n2: A 2: B\nText: Done with eggs");

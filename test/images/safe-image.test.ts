@@ -36,7 +36,7 @@ async function refusal(bytes: Uint8Array, limits = {}): Promise<KamadoError> {
   throw new Error("it was not refused", { cause: thrown });
 }
 
-describe("a picture is taken whatever common format it has", () => {
+describe("a picture in any common format is accepted", () => {
   const formats = {
     JPEG: async () =>
       sharp(await redBlue())
@@ -68,12 +68,12 @@ describe("a picture is taken whatever common format it has", () => {
     expect(await colourAt(image, 76, 32)).toBe("blue");
   });
 
-  test("a window on a larger buffer is read as just that window", async () => {
+  test("a view of a larger buffer is read as that view only", async () => {
     const larger = Buffer.concat([Buffer.alloc(64, 7), HEIC, Buffer.alloc(64, 7)]);
     expect((await safeImage(larger.subarray(64, 64 + HEIC.length))).width).toBe(96);
   });
 
-  test("of a moving GIF the first frame is shown", async () => {
+  test("of an animated GIF, the first frame is used", async () => {
     const frames = [
       { create: { width: 8, height: 8, channels: 3, background: "#e01010" } },
       { create: { width: 8, height: 8, channels: 3, background: "#1010e0" } },
@@ -99,7 +99,7 @@ describe("what the engine sees", () => {
     expect((await pixelsOf(bytesOf(image))).equals(noise)).toBe(true);
   });
 
-  test("a photo on its side stands upright", async () => {
+  test("a photo on its side is turned upright", async () => {
     const sideways = await sharp(await redBlue())
       .jpeg()
       .withMetadata({ orientation: 6 })
@@ -164,7 +164,7 @@ describe("what the engine sees", () => {
   });
 });
 
-describe("what is no picture is refused by what it is", () => {
+describe("a file that is not a picture is refused, with what it looks like", () => {
   const svg = `<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>`;
   test.for([
     ["", "empty"],
@@ -199,7 +199,7 @@ describe("what is no picture is refused by what it is", () => {
     expect((await refusal(HEIC.subarray(0, length))).code).toBe("image_undecodable");
   });
 
-  test("no bytes whatever crash it or pass as a picture", async () => {
+  test("no bytes crash it or pass as a picture", async () => {
     const heads = ["\x89PNG\r\n\x1a\n", "\xff\xd8\xff\xe0", "GIF89a", "RIFF\0\0\0\0WEBP", "II*\0", ""];
     const some = fc
       .tuple(fc.constantFrom(...heads), fc.uint8Array({ maxLength: 200 }))

@@ -29,8 +29,8 @@ const errorOf = (body: unknown) => {
 
 const plain = { kind: "prompt", input: { prompt: "Hello" } };
 
-describe("a job may be sent", () => {
-  test("as it is; without an id the message's own is taken", () => {
+describe("a job can be sent", () => {
+  test("as it is; without an id it gets the message's", () => {
     expect(jobOf(plain)).toEqual({ id: MESSAGE_ID, ...plain, deliver: [], policy: {} });
     expect(jobOf({ ...plain, id: "door-7" }).id).toBe("door-7");
   });
@@ -90,7 +90,7 @@ describe("a job may be sent", () => {
     expect(jobOf({ Type: "Notification", Message }).kind).toBe("prompt");
   });
 
-  test("as several records, each of which becomes a job with an id of its own", () => {
+  test("as several records, each a job with its own id", () => {
     const record = (key: string) => ({ s3: { bucket: { name: "kamado" }, object: { key } } });
     const parsed = parse({ Records: [record("in/a"), record("in/b")] });
     expect(parsed.is === "several" && parsed.jobs.map(({ id }) => id)).toEqual([
@@ -108,13 +108,13 @@ describe("a job may be sent", () => {
   });
 });
 
-test("the test event S3 sends when a notification is set up asks for nothing", () => {
+test("S3's test event is ignored", () => {
   expect(parse({ Service: "Amazon S3", Event: "s3:TestEvent", Bucket: "kamado" })).toMatchObject({
     is: "nothing",
   });
 });
 
-describe("what is no job is refused with a code and the field", () => {
+describe("a body that is not a job is refused with a code and the field", () => {
   test.each([
     ["text", "not json", "malformed_json", "not JSON"],
     ["a list", "[1,2,3]", "invalid_envelope", "an array of 3"],
@@ -157,7 +157,7 @@ describe("what is no job is refused with a code and the field", () => {
     );
   });
 
-  test("wrapped without end", () => {
+  test("wrapped too deep", () => {
     const nest = (depth: number): string =>
       depth === 0
         ? JSON.stringify(plain)

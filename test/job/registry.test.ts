@@ -27,7 +27,7 @@ test("a new file is a new kind", async () => {
   expect(handlerOf(registry, "mood.read").kind).toBe("mood.read");
 });
 
-test("a kind that is not there is refused, with those that are", async () => {
+test("an unknown kind is refused, and the known ones are listed", async () => {
   const registry = await loadRegistry(HANDLERS);
   expect(() => handlerOf(registry, "todo.mtach")).toThrow(
     expect.objectContaining({ code: "unknown_kind", message: expect.stringContaining("todo.match") }),

@@ -26,7 +26,7 @@ describe("a long text in parts", () => {
     expect(chunkText("One two. Three four. Five six.", 20)).toEqual(["One two. Three four.", "Five six."]);
   });
 
-  test("a sentence longer than a part is cut between words, or where it must be", () => {
+  test("a sentence longer than a part is cut, between words if possible", () => {
     expect(chunkText("aaaa bbbb cccc dddd", 10)).toEqual(["aaaa bbbb", "cccc dddd"]);
     expect(chunkText("あ".repeat(25), 10)).toEqual(["あ".repeat(10), "あ".repeat(10), "あ".repeat(5)]);
     expect(chunkText("🍞".repeat(3), 3)).toEqual(["🍞", "🍞", "🍞"]);

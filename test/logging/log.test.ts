@@ -14,7 +14,7 @@ function collect(options: Partial<LogOptions> = {}) {
   return { log, lines, last: () => JSON.parse(lines.at(-1)!) };
 }
 
-test("a line says when, how grave, which job and at which stage", () => {
+test("a line has time, level, job and stage", () => {
   const { log, last } = collect();
   log.info({ job: "01J", stage: "deliver" }, "delivered");
   expect(last()).toEqual({
@@ -26,7 +26,7 @@ test("a line says when, how grave, which job and at which stage", () => {
   });
 });
 
-test("secrets stay out: by their field's name at any depth, by their look in any text", () => {
+test("secrets are removed: by their field's name at any depth, by their look in any text", () => {
   const { log, lines, last } = collect();
   const child = log.child({ token: "s3cret" }).child({ worker: "mac", password: "s3cret" });
   child.warn(
@@ -47,7 +47,7 @@ test("secrets stay out: by their field's name at any depth, by their look in any
   expect(last()).toMatchObject({ worker: "mac", wrapped: "[secret]", msg: "used whsec_[secret]" });
 });
 
-test("token counts are no secrets", () => {
+test("token counts are not secret", () => {
   const { log, last } = collect();
   log.info({ receipt: { promptTokens: 3, cachedTokens: 0, completionTokens: 1 } }, "answered");
   expect(last().receipt).toEqual({ promptTokens: 3, cachedTokens: 0, completionTokens: 1 });
@@ -82,7 +82,7 @@ test("an error keeps its code, cause and stack, and loses its secrets", () => {
   expect(JSON.stringify(last())).not.toContain("abcdefgh");
 });
 
-test("for people: one line an event, the stack below", () => {
+test("for people: one line for each event, with the stack below it", () => {
   const { log, lines } = collect({ pretty: true });
   log.info({ job: "01J", stage: "deliver", to: "sns:arn", tries: 2 }, "delivered");
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d info {2}deliver 01J delivered to=sns:arn tries=2\n$/);

@@ -32,13 +32,13 @@ async function failure(work: Promise<unknown>): Promise<KamadoError> {
 }
 
 describe("an answer", () => {
-  test("comes with what it cost, and whether it was cut off", async () => {
+  test("has its token counts and says whether it was cut off", async () => {
     await withEngine(says("hi", { finish: "length" }), async (client) => {
       expect(await client.chat(QUESTION, never)).toEqual({
         text: "hi",
         cutOff: true,
         tokens: null,
-        model: "kitchen-1b",
+        model: "small-1b",
         promptTokens: 100,
         cachedTokens: 60,
         completionTokens: 7,
@@ -60,7 +60,7 @@ describe("an answer", () => {
     });
   });
 
-  test("the address may end in /v1 or stand below a path; a token goes along, fields that are no standard do not", async () => {
+  test("the address may end in /v1 or have a path; the token is sent, non-standard fields are not", async () => {
     await using server = await engineServer(() => says("hi"));
     for (const [suffix, path] of [
       ["", "/v1/chat/completions"],
@@ -97,7 +97,7 @@ describe("an answer", () => {
     }
   });
 
-  test("fields the operator adds are sent", async () => {
+  test("fields that the operator adds are sent", async () => {
     const extra = { chat_template_kwargs: { enable_thinking: false } };
     await withEngine(
       says("hi"),
@@ -110,7 +110,7 @@ describe("an answer", () => {
   });
 });
 
-describe("a refusal keeps the engine's words and gets the code that says what to do", () => {
+describe("a refusal keeps the engine's message and gets one of our codes", () => {
   const cases: [string, Reply, string][] = [
     ["a full line", { status: 429, body: { error: { message: "busy" } } }, "engine_busy"],
     ["a crash", { status: 500, body: "<h1>Internal Server Error</h1>" }, "engine_unavailable"],
@@ -222,7 +222,7 @@ describe("a refusal keeps the engine's words and gets the code that says what to
   });
 });
 
-describe("an engine that says the token it was sent", () => {
+describe("an engine that repeats the token it was sent", () => {
   const TOKEN = 'a-token/of "some" length';
   const base64 = (text: string) => Buffer.from(text).toString("base64");
   const forms = [
@@ -237,14 +237,14 @@ describe("an engine that says the token it was sent", () => {
   ];
   const traces = /token|some|dG9rZW|b2tlb|Rva2Vu|746f6b/i;
 
-  test.each(forms)("is not believed to keep it: %s", async (form) => {
+  test.each(forms)("does not reveal it: %s", async (form) => {
     const { fromErrors, fromAnswers } = removeToken(TOKEN);
     expect(fromErrors(`you sent ${form}, bye`)).toMatch(/^you sent .*\[secret\].*, bye$/);
     expect(fromErrors(form)).not.toMatch(traces);
     expect(fromAnswers(form)).not.toMatch(traces);
   });
 
-  test("has it taken out of its refusals, where they are cut off too, and of its answers", async () => {
+  test("has it removed from its errors, also where they are cut short, and from its answers", async () => {
     const token = "secret-token-0123456789";
     const far = `${"x".repeat(290)} ${token}`;
     for (const body of [{ error: { message: token } }, { error: token }, `<p>${token}</p>`, { error: far }]) {
@@ -263,7 +263,7 @@ describe("an engine that says the token it was sent", () => {
     expect(text).toBe("it is [secret]");
   });
 
-  test("may use a word of a token that is hardly a secret, and is understood all the same", async () => {
+  test("may use a word that is also a short token, and is understood all the same", async () => {
     const token = "model";
     const long = { status: 400, body: { error: { message: "longer than the maximum model length" } } };
     const refused = await withEngine(long, (client) => failure(client.chat(QUESTION, never)), { token });
@@ -274,7 +274,7 @@ describe("an engine that says the token it was sent", () => {
 });
 
 describe("an engine that is not there", () => {
-  test("one that ends while it is to answer is told apart: what it was asked may be why", async () => {
+  test("one that dies during a request has its own code: the request may be the cause", async () => {
     const reset = await withEngine("reset", (client) => failure(client.chat(QUESTION, never)));
     const behind = await withEngine(
       {
@@ -287,7 +287,7 @@ describe("an engine that is not there", () => {
     expect(behind.code).toBe("engine_died");
   });
 
-  test("over a network a connection that breaks says nothing about what was asked", () => {
+  test("over a network, a broken connection does not mean that the engine died", () => {
     const broken = Object.assign(new Error("reset"), { code: "ECONNRESET" });
     const codeAt = (base: string) => unreachable(base, broken).code;
     for (const near of ["http://127.0.0.1:1", "http://[::1]:1", "http://host.containers.internal:1"])
@@ -308,7 +308,7 @@ describe("an engine that is not there", () => {
     expect(refused.message).toContain("ECONNREFUSED");
   });
 
-  test("a job that is cut hangs up, so that its slot is free, and reports the cut's own reason", async () => {
+  test("a job that is cut closes its connection, which frees the slot, and reports the reason", async () => {
     await withEngine("hang", async (client, server) => {
       const cut = new AbortController();
       const asked = failure(client.chat(QUESTION, cut.signal));
@@ -323,7 +323,7 @@ describe("an engine that is not there", () => {
 describe("what the engine says about itself", () => {
   test("its first model and its name", async () => {
     await withEngine(says("hi"), async (client) => {
-      expect(await client.identify(never)).toEqual({ model: "kitchen-1b", engine: "kamado" });
+      expect(await client.identify(never)).toEqual({ model: "small-1b", engine: "kamado" });
     });
   });
 
@@ -338,7 +338,7 @@ describe("what the engine says about itself", () => {
     await withEngine(reply, async (client) => expect(await client.health()).toEqual(expected));
   });
 
-  test("an engine that is away is down, and the reason is told", async () => {
+  test("an engine that cannot be reached is down, with the reason", async () => {
     const client = new EngineClient({ url: "http://127.0.0.1:1" });
     expect(await client.health()).toEqual({ is: "down", reason: expect.stringContaining("ECONNREFUSED") });
     await client.close();

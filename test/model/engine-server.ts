@@ -8,7 +8,7 @@ export type Seen = { path: string; headers: IncomingMessage["headers"]; body: an
 type Script = (seen: Seen, count: number) => Reply;
 
 const modelsOf = (engine: string) => ({
-  body: { object: "list", data: [{ id: "kitchen-1b", owned_by: engine }] },
+  body: { object: "list", data: [{ id: "small-1b", owned_by: engine }] },
 });
 
 /** Answers /v1/models by itself; everything else comes from `script`. `dropped` resolves when a client hangs up. */
@@ -44,7 +44,7 @@ function send(response: ServerResponse, reply: Reply): void {
 export const says = (content: string | null, more: { finish?: string; logprobs?: unknown } = {}): Reply => ({
   body: {
     object: "chat.completion",
-    model: "kitchen-1b",
+    model: "small-1b",
     choices: [
       {
         index: 0,

@@ -38,11 +38,11 @@ describe("an answer as text", () => {
   test("comes without the white space and the thoughts around it", async () => {
     const { model, seen } = await modelOn([says("<think>two?</think>\n 2 \n")]);
     expect(await model.ask(QUESTION)).toBe("2");
-    expect(seen[0]!.body).toMatchObject({ model: "kitchen-1b", max_tokens: 1024, temperature: 0 });
+    expect(seen[0]!.body).toMatchObject({ model: "small-1b", max_tokens: 1024, temperature: 0 });
     expect(seen[0]!.body.messages[1].content).toBe("<input>\nTwo eggs.\n</input>");
   });
 
-  test("a model that never got past thinking has not answered", async () => {
+  test("a model that only thought has not answered", async () => {
     const { model } = await modelOn([says("<think>well", { finish: "length" })]);
     expect((await failure(model.ask(QUESTION))).code).toBe("answer_invalid");
   });
@@ -56,13 +56,13 @@ describe("an answer as text", () => {
 });
 
 describe("a job's priority", () => {
-  test("is told to our own engine", async () => {
+  test("is sent to our own engine", async () => {
     const { model, seen } = await modelOn([says("2")], { priority: 7 });
     await model.ask(QUESTION);
     expect(seen[0]!.body.priority).toBe(7);
   });
 
-  test("is not told to others, where it may mean something else or be refused", async () => {
+  test("is not sent to others, which may refuse it or give it another meaning", async () => {
     const { model, seen } = await modelOn([says("2")], { priority: 7 }, "vllm");
     await model.ask(QUESTION);
     expect(seen[0]!.body).not.toHaveProperty("priority");
@@ -94,7 +94,7 @@ describe("an answer as a value", () => {
     });
   });
 
-  test("one that does not fit is asked for once more, with the bad answer, the reason and the schema", async () => {
+  test("one that does not fit makes the model try again, with its answer, the reason and the schema", async () => {
     const { model, seen, used } = await modelOn([says('{"eggs":"two"}'), says('{"eggs":2}')]);
     expect(await model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
     const [, , bad, why] = seen[1]!.body.messages;
@@ -109,7 +109,7 @@ describe("an answer as a value", () => {
     });
   });
 
-  test("whatever was wrong with one, neither it nor the reason nor the schema speaks a mark", async () => {
+  test("neither a bad answer, nor the reason, nor the schema can contain a chat template's mark", async () => {
     const { model, seen } = await modelOn([says('</input>{"<|im_end|>":1}'), says('{"a":2}')]);
     const marked = z.strictObject({ a: z.int().describe("[/INST] </input>") });
     await model.ask({ ...QUESTION, schema: marked });
@@ -119,7 +119,7 @@ describe("an answer as a value", () => {
     expect(why.content).not.toMatch(/<\||\[\/|<\//);
   });
 
-  test("twice wrong is an error that carries what the model wrote", async () => {
+  test("one that does not fit twice is an error with what the model wrote", async () => {
     const { model, seen } = await modelOn([says("no"), says("No, I said.")]);
     const error = await failure(model.ask({ ...QUESTION, schema }));
     expect([error.code, error.detail?.modelAnswer, seen.length]).toEqual([
@@ -129,20 +129,20 @@ describe("an answer as a value", () => {
     ]);
   });
 
-  test("what a very long wrong answer carries is bounded", async () => {
+  test("of a very long bad answer, the error keeps only the beginning", async () => {
     const { model } = await modelOn([says("x".repeat(100_000))]);
     const { detail } = await failure(model.ask({ ...QUESTION, schema }));
     expect(detail?.modelAnswer).toHaveLength(4_000);
   });
 
-  test("one that was cut off says so, unless it was whole already", async () => {
+  test("one that was cut off says so, unless it was already complete", async () => {
     const cut = await modelOn([says('{"eggs":', { finish: "length" })]);
     expect((await failure(cut.model.ask({ ...QUESTION, schema }))).message).toContain("cut off");
     const whole = await modelOn([says('{"eggs":2}\n\n\n', { finish: "length" })]);
     expect(await whole.model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
   });
 
-  test("an engine that cannot constrain is told the schema in words", async () => {
+  test("an engine that cannot constrain gets the schema in words", async () => {
     const refuses = { status: 400, body: { error: { message: "response_format is not supported" } } };
     const { model, seen } = await modelOn([refuses, says('{"eggs":2}')]);
     expect(await model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
@@ -150,7 +150,7 @@ describe("an answer as a value", () => {
     expect(seen[1]!.body.messages[0].content).toContain('"eggs"');
   });
 
-  test("nor does a schema told in words speak a mark", async () => {
+  test("a schema in words cannot contain a chat template's mark either", async () => {
     const refuses = { status: 400, body: { error: { message: "response_format is not supported" } } };
     const { model, seen } = await modelOn([refuses, says('"<|im_end|>"')]);
     await model.ask({ ...QUESTION, jsonSchema: { enum: ["<|im_end|>"] } });
@@ -166,7 +166,7 @@ describe("a JSON schema from outside", () => {
     required: ["month"],
   };
 
-  test("is held against the answer", async () => {
+  test("is checked against the answer", async () => {
     const { model, seen } = await modelOn([says('{"month":"May"}'), says('{"month":"2026-05"}')]);
     expect(await model.ask({ ...QUESTION, jsonSchema })).toEqual({ month: "2026-05" });
     expect(seen[1]!.body.messages[3].content).toContain("the value/month must match pattern");
@@ -202,7 +202,7 @@ describe("a JSON schema from outside", () => {
     expect(await model.ask({ ...QUESTION, jsonSchema: older })).toEqual([1]);
   });
 
-  test("a pattern made to take for ever is cut short", async () => {
+  test("a pattern that would take for ever is stopped", async () => {
     const { model } = await modelOn([says(`"${"a".repeat(60)}!"`)]);
     const slow = { type: "string", pattern: "^(a+)+$" };
     const error = await failure(model.ask({ ...QUESTION, jsonSchema: slow }));
@@ -262,7 +262,7 @@ describe("a decision", () => {
     },
   );
 
-  test("an engine that answers beside the point, too, leaves it uncertain", async () => {
+  test("an engine that answers none of the options leaves it uncertain", async () => {
     const { model } = await modelOn([says("perhaps")]);
     expect(await model.decide(choose)).toMatchObject({
       choice: "uncertain",
@@ -272,7 +272,7 @@ describe("a decision", () => {
 });
 
 describe("many questions of one job", () => {
-  test("reach the engine a few at a time", async () => {
+  test("reach the engine only a few at a time", async () => {
     let busy = 0;
     let most = 0;
     const { model } = await modelOn(
@@ -287,7 +287,7 @@ describe("many questions of one job", () => {
     expect(most).toBeLessThanOrEqual(3);
   });
 
-  test("wait while the engine's line is full, then give up with its own code", async () => {
+  test("wait while the engine's queue is full, then fail with its code", async () => {
     const full = { status: 429, headers: { "retry-after": "0" }, body: { error: { message: "full" } } };
     const soon = await modelOn([full, full, says("2")]);
     expect(await soon.model.ask(QUESTION)).toBe("2");
@@ -300,7 +300,7 @@ describe("many questions of one job", () => {
     expect(used()).toMatchObject({ model: null, engine: null, promptTokens: 0, inferenceMs: 0 });
     await Promise.all([model.ask(QUESTION), model.ask(QUESTION)]);
     expect(used()).toMatchObject({
-      model: "kitchen-1b",
+      model: "small-1b",
       engine: "kamado",
       promptTokens: 200,
       cachedTokens: 120,

@@ -10,7 +10,7 @@ type Position = Record<string, number>;
 const read = <T extends string>(positions: Position[], options: readonly T[], ended = true) =>
   readProbabilities(logprobs(...positions).content as ReadToken[], options, { ended });
 
-describe("each option gets the mass of what can only become it", () => {
+describe("each option gets the probability of everything that can only become it", () => {
   const cases: [string, Position[], string[], Record<string, number>][] = [
     ["one token each", [{ y: 0.8, n: 0.2 }], ["y", "n"], { y: 0.8, n: 0.2 }],
     ["normalised over the options", [{ y: 0.6, n: 0.2, maybe: 0.2 }], ["y", "n"], { y: 0.75, n: 0.25 }],
@@ -116,7 +116,7 @@ describe("each option gets the mass of what can only become it", () => {
 });
 
 describe("a model that was about to say something else", () => {
-  test("has no opinion on the options: they are even, and the covered mass says why", () => {
+  test("has no opinion on the options: they are equal, and little probability is on them", () => {
     const { probabilities, covered } = read([{ The: 0.97, y: 0.02, n: 0.01 }], ["y", "n"]);
     expect(probabilities).toEqual({ y: 0.5, n: 0.5 });
     expect(covered).toBeCloseTo(0.03, 10);

@@ -7,7 +7,7 @@ import fc from "../properties.ts";
 const image = { dataUri: "data:image/png;base64,AA==", width: 1, height: 1, sha256: "00" };
 
 describe("a question", () => {
-  test("is the instructions, then the text from outside in its block", () => {
+  test("becomes the instructions, then the text from outside in its block", () => {
     expect(messagesOf({ instructions: "Count.", content: "1\n2" })).toEqual([
       { role: "system", content: "Count." },
       { role: "user", content: "<input>\n1\n2\n</input>" },
@@ -70,7 +70,7 @@ describe("a text from outside", () => {
     expect(escapeInput(text)).toBe(text);
   });
 
-  test("never closes or opens the block, whatever it is made of", () => {
+  test("never closes or opens the block", () => {
     const piece = fc.oneof(
       fc.constantFrom(
         "<",
@@ -113,7 +113,7 @@ describe("a text from outside", () => {
     );
   });
 
-  test("without a mark is left as it is, whatever else stands in it", () => {
+  test("without a mark is not changed", () => {
     const bits = [
       "<b>",
       "</p>",
@@ -141,7 +141,7 @@ describe("a text from outside", () => {
     );
   });
 
-  test("takes no time to speak of, however it is made", () => {
+  test("is escaped in little time, whatever it contains", () => {
     expect(escapeInput("<\u200b\uff49".repeat(200_000))).toHaveLength(600_000);
     expect(escapeInput(`<think${"<s>".repeat(200_000)}`)).toHaveLength(6 + 800_000);
     expect(escapeInput("<".repeat(200_000))).toHaveLength(200_000);

@@ -40,7 +40,7 @@ test.for([
   expect(withoutThoughts(answer)).toBe(text);
 });
 
-test("any value is found again, in a fence and between words", () => {
+test("any value is found, in a code fence and between words", () => {
   const wrap = fc.constantFrom(
     (json: string) => json,
     (json: string) => `\`\`\`json\n${json}\n\`\`\``,

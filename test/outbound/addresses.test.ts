@@ -52,7 +52,7 @@ test("allowPrivate opens the home network and nothing else", () => {
   expect(rulings.filter((ruling) => isReachable(ruling, true))).toEqual(["public", "private"]);
 });
 
-test("an address inside an IPv6 address is never more reachable than by itself", () => {
+test("an IPv4 address inside an IPv6 address is never more reachable than by itself", () => {
   const hex = (high: number, low: number) => ((high << 8) | low).toString(16);
   fc.assert(
     fc.property(fc.ipV4(), fc.boolean(), (address, allowPrivate) => {
@@ -151,14 +151,14 @@ const refusedAt = async (url: string, allowPrivate = false) => {
   }
 };
 
-describe("what no job may reach, however it is spelt", () => {
+describe("what no job may reach, in any spelling", () => {
   test.each([...AT_HOME, ...NOBODYS])("%s: %s", async (_, host) => {
     expect(await refusedAt(`https://${host}:${receiver.port}/latest/meta-data`)).toBe("address_refused");
     expect(receiver.connections()).toBe(0);
   });
 });
 
-describe("what stays shut when the destinations file opens the very address to the home network", () => {
+describe("what is refused even when the destinations file allows the home network for this very address", () => {
   test.each(NOBODYS)("%s: %s", async (_, host) => {
     expect(await refusedAt(`http://${host}:${receiver.port}/`, true)).toBe("address_refused");
     expect(receiver.connections()).toBe(0);
@@ -185,7 +185,7 @@ describe("what only looks like a public address", () => {
   });
 });
 
-describe("a name that stands for something else", () => {
+describe("a name that resolves to another address", () => {
   const refusedAs = async (name: string, address: string) => {
     const outbound = createOutbound({
       resolve: async () => [{ address, family: address.includes(":") ? 6 : 4 }],

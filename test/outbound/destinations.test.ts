@@ -19,7 +19,7 @@ function file(content: unknown, others: Record<string, string> = {}): string {
 }
 
 describe("the destinations file", () => {
-  test("none is no destinations", () => expect(loadDestinations(undefined)).toEqual([]));
+  test("without a file there are no destinations", () => expect(loadDestinations(undefined)).toEqual([]));
 
   test("gives secrets and headers, from the file itself or from files beside it", () => {
     const path = file(
@@ -44,7 +44,7 @@ describe("the destinations file", () => {
     ]);
   });
 
-  test("reads a secret's file again when it changed; one that is gone or broken leaves the secret as it was", () => {
+  test("reads a secret's file again when it changed; while the file is gone or broken, the secret stays as it was", () => {
     const path = file(
       [{ match: "https://a.b/", secretFile: "current", headers: { authorization: { file: "token" } } }],
       { current: SECRET, token: "Bearer abc" },
@@ -137,7 +137,7 @@ describe("an address belongs to an entry", () => {
     expect(destinationFor(all, "https://c.d/")).toBeUndefined();
   });
 
-  test("only with the same origin, and everything written below its base does", () => {
+  test("only with the same origin; everything below its path does", () => {
     const segment = fc.stringMatching(/^[a-z0-9_-]{1,8}$/);
     const path = fc.array(segment, { maxLength: 4 }).map((parts) => `/${parts.join("/")}`);
     fc.assert(

@@ -43,7 +43,7 @@ async function hops(url: string): Promise<[url: string, authorization: string | 
   return asked.map(({ origin, path, headers, home }) => [`${origin}${path}`, headers.authorization, home]);
 }
 
-test("a stranger's redirect into the destinations file gets neither its headers nor the home network", async () => {
+test("a stranger's redirect to a listed destination gets neither its headers nor the home network", async () => {
   expect(await hops("https://stranger.example/")).toEqual([
     ["https://stranger.example/", undefined, false],
     ["https://todo.home/a", undefined, false],
@@ -51,11 +51,11 @@ test("a stranger's redirect into the destinations file gets neither its headers 
   ]);
 });
 
-test("nor plain http", async () => {
+test("a stranger's redirect does not get plain http either", async () => {
   await expect(hops("https://stranger.example/http")).rejects.toMatchObject({ code: "address_refused" });
 });
 
-test("from one address in the file to another each gets what is its own", async () => {
+test("from one listed destination to another, each gets its own headers", async () => {
   expect(await hops("https://friend.example/")).toEqual([
     ["https://friend.example/", undefined, false],
     ["https://todo.home/b", "Bearer 1", true],
@@ -66,7 +66,7 @@ test("from one address in the file to another each gets what is its own", async 
   ]);
 });
 
-test("within one origin the file counts as ever", async () => {
+test("within one origin, the destinations file applies as usual", async () => {
   expect(await hops("https://stranger.example/own")).toEqual([
     ["https://stranger.example/own", undefined, false],
     ["https://stranger.example/known", "Bearer 1", false],

@@ -65,14 +65,14 @@ describe("addresses that must not be reached", () => {
     expect(receiver.connections()).toBe(0);
   });
 
-  test("stay refused where the home network is allowed: link-local, metadata, reserved", async () => {
+  test("link-local, metadata and reserved ones are refused even where the home network is allowed", async () => {
     for (const host of ["169.254.169.254", "[fe80::1]", "100.100.100.200", "[fd00:ec2::254]", "0.0.0.0"]) {
       const generous = outbound({ destinations: [known(`http://${host}/`)] });
       expect([host, await codeOf(generous.getBytes(`http://${host}/`))]).toEqual([host, "address_refused"]);
     }
   });
 
-  test("a name is judged by what it stands for", async () => {
+  test("a name is judged by the addresses it resolves to", async () => {
     const at = (address: string) => outbound({ resolve: async () => [{ address, family: 4 }] });
     const error = await errorOf(at("10.0.0.7").getBytes("https://innocent.example/?token=t0k3n"));
     expect(error).toMatchObject({ code: "address_refused", detail: { host: "innocent.example" } });
@@ -81,7 +81,7 @@ describe("addresses that must not be reached", () => {
     expect(await codeOf(at("169.254.169.254").getBytes("https://metadata.example/"))).toBe("address_refused");
   });
 
-  test("of a name's addresses only those that may be reached are tried", async () => {
+  test("of a name's addresses, only those that may be reached are tried", async () => {
     const home = outbound({
       destinations: [known(`http://mac.local:${receiver.port}/`)],
       resolve: async () => [
@@ -92,7 +92,7 @@ describe("addresses that must not be reached", () => {
     expect(await home.getJson(`http://mac.local:${receiver.port}/`)).toEqual({});
   });
 
-  test("a name that turns private the second time it is asked for gains nothing", async () => {
+  test("a name that resolves to a private address the second time gains nothing", async () => {
     // Public by its range, and routed by nobody.
     const answers = ["3ffe::1", "127.0.0.1"];
     const asked: string[] = [];
@@ -112,7 +112,7 @@ describe("addresses that must not be reached", () => {
     expect(receiver.connections()).toBe(0);
   });
 
-  test("an open connection to an allowed path does not serve one that is not", async () => {
+  test("an open connection for an allowed path is not used for a path that is not allowed", async () => {
     const url = `http://mac.local:${receiver.port}`;
     const partly = outbound({
       destinations: [known(`${url}/open`), known(`${url}/`, { allowPrivate: false })],
@@ -123,7 +123,7 @@ describe("addresses that must not be reached", () => {
     expect(receiver.received.map(({ path }) => path)).toEqual(["/open/a"]);
   });
 
-  test("plain http only where it is listed, credentials in an address nowhere, other schemes never", async () => {
+  test("plain http is only for listed addresses; credentials in an address and other schemes are refused", async () => {
     const resolve = async () => [{ address: "127.0.0.1", family: 4 }];
     expect(await codeOf(outbound({ resolve }).getBytes("http://example.com/"))).toBe("address_refused");
     const error = await errorOf(outbound({ resolve }).getBytes("https://me:pa55word@example.com/"));
@@ -137,7 +137,7 @@ describe("addresses that must not be reached", () => {
 describe("redirects", () => {
   const to = (location: string) => status(302, { location });
 
-  test("are followed for reads, up to three", async () => {
+  test("are followed for a GET, up to three", async () => {
     receiver.respond(({ path }, response) => {
       const left = Number(path.slice(1));
       if (left === 0) return void response.end('"there"');
@@ -165,7 +165,7 @@ describe("redirects", () => {
     expect(await codeOf(friendly().getBytes(receiver.url))).toBe("unsupported_address");
   });
 
-  test("to another origin take no headers along", async () => {
+  test("to another origin do not take the headers along", async () => {
     await using other = await startReceiver();
     receiver.respond(to(`${other.url}/x`));
     const both = outbound({
@@ -177,7 +177,7 @@ describe("redirects", () => {
     expect(other.received[0]!.headers).not.toHaveProperty("x-mine");
   });
 
-  test("are an answer like any other for everything but reads", async () => {
+  test("are ordinary answers to everything but a GET", async () => {
     receiver.respond(to("/elsewhere"));
     const answer = await friendly().send({
       method: "POST",
@@ -191,12 +191,12 @@ describe("redirects", () => {
 });
 
 describe("limits", () => {
-  test("an answer that says it is too long is not read", async () => {
+  test("an answer that announces too many bytes is not read", async () => {
     receiver.respond((_, response) => void response.writeHead(200, { "content-length": "5000" }).write("x"));
     expect(await codeOf(friendly().getBytes(receiver.url, { maxBytes: 4_999 }))).toBe("input_too_large");
   });
 
-  test("an endless answer is hung up on", async () => {
+  test("an endless answer is cut off", async () => {
     const gone = Promise.withResolvers<void>();
     receiver.respond((_, response) => {
       const more = () => void (response.write(Buffer.alloc(64 * 1024)) && setImmediate(more));
@@ -207,7 +207,7 @@ describe("limits", () => {
     await gone.promise;
   });
 
-  test("an answer of just the size comes whole", async () => {
+  test("an answer of exactly the limit is read", async () => {
     receiver.respond((_, response) => void response.end(Buffer.alloc(1_000, 1)));
     expect((await friendly().getBytes(receiver.url, { maxBytes: 1_000 })).bytes).toHaveLength(1_000);
   });
@@ -231,14 +231,14 @@ describe("limits", () => {
         response.on("close", () => clearInterval(timer));
       },
     ],
-  ])("one that %s is given up in time", async (_, respond) => {
+  ])("one that %s ends with the time-out", async (_, respond) => {
     receiver.respond(respond);
     const error = await errorOf(friendly().send({ method: "GET", url: receiver.url, timeoutMs: 60 }));
     expect(error.code).toBe("fetch_failed");
     expect(error.message).toContain("127.0.0.1: the answer took too long");
   });
 
-  test("where only the status counts, a hanging or endless body is no failure", async () => {
+  test("when only the status matters, a hanging or endless body is not a failure", async () => {
     receiver.respond((_, response) => void response.writeHead(202).write(Buffer.alloc(100_000)));
     const answer = await friendly().send({
       method: "POST",
@@ -277,7 +277,7 @@ describe("failures", () => {
     expect(error).toMatchObject({ code: expected, detail: { httpStatus: code, retryAfterMs: 7_000 } });
   });
 
-  test("what is no JSON is rejected", async () => {
+  test("an answer that is not JSON is rejected", async () => {
     receiver.respond((_, response) => void response.end("<html>"));
     expect(await codeOf(friendly().getJson(receiver.url))).toBe("fetch_rejected");
   });
@@ -298,7 +298,7 @@ describe("failures", () => {
   });
 });
 
-test("the destination's own headers go along, and only to it", async () => {
+test("a destination's own headers are sent to it and to nobody else", async () => {
   const own = outbound({
     destinations: [
       known(`${receiver.url}/api`, { headers: { authorization: "Bearer 1" } }),
@@ -317,7 +317,7 @@ test("the destination's own headers go along, and only to it", async () => {
   expect(receiver.received[0]!.headers["content-type"]).toBe("application/json");
 });
 
-test("close waits for what is under way, may be called twice, and nothing is sent after it", async () => {
+test("close waits for requests under way, may be called twice, and nothing is sent after it", async () => {
   const arrived = Promise.withResolvers<() => void>();
   receiver.respond((_, response) => arrived.resolve(() => void response.end("{}")));
   const one = createOutbound({ destinations: [known(receiver.url)] });

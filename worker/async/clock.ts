@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export type Clock = {
   /** Monotonic milliseconds. It may stop while the machine sleeps. */
   now(): number;
-  /** Epoch milliseconds. It goes on while the machine sleeps, and somebody may set it. */
+  /** Epoch milliseconds. It goes on while the machine sleeps, and it jumps when the clock is set. */
   wall(): number;
   /** Resolves after `ms` milliseconds, or as soon as the signal fires. Never throws. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;

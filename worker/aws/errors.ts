@@ -1,7 +1,5 @@
 // What an error of the AWS SDK means: which health state it points to. Pure; the adapters turn it into a KamadoError.
-
-/** Why a call to AWS failed. Each is a health state of its own, because each is corrected in a different place. */
-export type Unhealthy = "credentials" | "missing_queue" | "network" | "throttled" | "unknown";
+import type { AwsFailure } from "../errors.ts";
 
 /** The fields of an SDK error that say what went wrong. Emulators and SDK versions fill different ones. */
 type SdkError = {
@@ -34,7 +32,7 @@ export const statusOf = (error: unknown): number | undefined =>
   typeof error === "object" && error !== null ? (error as SdkError).$metadata?.httpStatusCode : undefined;
 
 /** The health state an error points to; `unknown` when nothing in it is known here. */
-export function healthOf(error: unknown): Unhealthy {
+export function healthOf(error: unknown): AwsFailure {
   const names = namesOf(error);
   const any = (pattern: RegExp) => names.some((name) => pattern.test(name));
   if (any(/QueueDoesNotExist|NonExistentQueue|QueueDeletedRecently/)) return "missing_queue";

@@ -1,5 +1,5 @@
-// The names and attributes of everything Kamado needs in AWS, one list for the embedded AWS and for every emulator; and the
-// addresses that a worker uses.
+// The names and attributes of everything Kamado needs in AWS, for the embedded AWS and for every emulator, and the addresses
+// that a worker uses.
 import type { AwsConfig } from "./clients.ts";
 
 export const REGION = "us-east-1";

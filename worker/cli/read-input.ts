@@ -10,7 +10,7 @@ export async function readInput(path: string): Promise<{ value: unknown; folder:
   try {
     return { value: JSON.parse(source), folder: path === "-" ? process.cwd() : dirname(resolve(path)) };
   } catch {
-    throw new KamadoError("invalid_input", `--input ${path}: expected JSON, got ${shapeOf(source)}.`);
+    throw new KamadoError("invalid_input", `--input ${path}: this is not JSON (${shapeOf(source)}).`);
   }
 }
 

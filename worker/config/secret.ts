@@ -1,4 +1,4 @@
-// Values that must not be shown, whether they stand in the environment or in a file that may change while the worker runs.
+// Values that must not be shown, whether they come from the environment or from a file that may change while the worker runs.
 import { readFileSync, statSync } from "node:fs";
 import { inspect } from "node:util";
 

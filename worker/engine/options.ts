@@ -1,4 +1,4 @@
-// Everything the engine process can be told: one schema with the types, ranges, defaults and error texts of its options.
+// Everything that can be set for the engine process: one schema with the types, ranges, defaults and error texts of its options.
 // The supervisor sends them as one message over the IPC channel; the engine process checks them here before it starts.
 import { existsSync } from "node:fs";
 import { z } from "zod";
@@ -94,7 +94,7 @@ type Combination = Files & {
   token?: string | undefined;
 };
 
-/** What each option may be alone but not together with the others. */
+/** The options that are wrong only together with others, with the reason. */
 function* conflictsIn(options: Combination): Generator<[string, string]> {
   const { backend, model, mmproj, llamaServer, host, token } = options;
   if (backend === "node-llama-cpp" && mmproj !== undefined)

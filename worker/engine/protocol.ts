@@ -1,5 +1,5 @@
 // What crosses between the engine process and its supervisor. The options go in as one message over the IPC channel
-// (options.ts); events and log lines come out on a pipe; GET /health says how the engine is.
+// (options.ts); events and log lines come out on a pipe; GET /health says which state the engine is in.
 import type { ErrorCode } from "../errors.ts";
 import type { BackendInfo } from "./generation/backend.ts";
 

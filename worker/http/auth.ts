@@ -1,5 +1,5 @@
 // The two questions every HTTP server of ours asks before it answers: does the client know the token, and did it ask this
-// machine by its own name. What a server does with a stranger is its own matter. Pure.
+// machine by its own name. Each server itself decides how it refuses. Pure.
 import { createHash, timingSafeEqual } from "node:crypto";
 import { isThisMachine } from "./loopback.ts";
 

@@ -1,11 +1,11 @@
-// The parts of undici that a worker uses. Its main file loads fetch, WebSockets, caches and mocks as well, which would be
-// 5 MB of a process that is to stay small. undici is pinned, so that its inner paths hold.
+// The parts of undici that a worker uses. undici's main file also loads fetch, WebSockets, caches and mocks, about 5 MB in a process
+// that should stay small. Its version is pinned, so these inner paths do not change.
 
 import { createRequire } from "node:module";
 import type * as undici from "undici";
 
 const require = createRequire(import.meta.url);
-// What undici's main file does too: it gives every dispatcher its `request`.
+// As in undici's main file: gives every dispatcher its `request`.
 Object.assign(require("undici/lib/dispatcher/dispatcher.js").prototype, require("undici/lib/api/index.js"));
 
 export type Agent = undici.Agent;

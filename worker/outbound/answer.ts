@@ -15,7 +15,7 @@ export type Answer = {
   url: string;
 };
 
-/** Of a redirect's body, which nobody reads. */
+/** A redirect's body is not used, so only this much of it is read. */
 const MAX_REDIRECT_BYTES = 16 * 1024;
 /** How long to wait for the rest of an answer when only its status matters. */
 const START_MS = 1_000;

@@ -66,10 +66,7 @@ const CAPACITY = { slots: 16, prefetch: 0 };
 const LONGEST_VISIBILITY_SECONDS = 60;
 
 /** Independent of the jobs' consumer and of the engine. */
-function createOutboxConsumer(
-  queue: Queue,
-  options: DeliveriesOptions & Omit<RedeliverOptions, "acks">,
-): Consumer {
+function createOutboxConsumer(queue: Queue, options: DeliveriesOptions & RedeliverOptions): Consumer {
   const { pollSeconds, clock, log } = options;
   const visibilitySeconds = Math.min(LONGEST_VISIBILITY_SECONDS, options.visibilitySeconds ?? Infinity);
   return new Consumer({

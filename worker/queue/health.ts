@@ -1,8 +1,8 @@
 // A queue's health as people see it, and what to do about each failure.
-import type { Unhealthy } from "../aws/errors.ts";
+import type { AwsFailure } from "../errors.ts";
 
-export type QueueHealth = "ok" | Unhealthy;
-export type Hints = Record<Unhealthy, string>;
+export type QueueHealth = "ok" | AwsFailure;
+export type Hints = Record<AwsFailure, string>;
 
 export const QUEUE_HINTS = {
   credentials:

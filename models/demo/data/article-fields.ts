@@ -13,7 +13,7 @@ export type Field = {
 const MONTHS = "January February March April May June July August September October November December".split(
   " ",
 );
-/** Without three equal digits in a row: how many of them to copy is more than so small a model can keep track of. */
+/** Without three equal digits in a row: a model this small loses count of them when it copies. */
 function numeral(draw: () => number): string {
   const digits = String(draw());
   return /(.)\1\1/.test(digits) ? numeral(draw) : digits;
@@ -268,7 +268,7 @@ export const FIELDS: readonly Field[] = [
   ...["mayor", "organiser", "owner", "manager", "winner", "driver", "engineer"].map(person),
 ];
 
-/** Said before a sentence, at most once each in an article. */
+/** Phrases before a sentence, each at most once in an article. */
 export const LEADS = [
   "According to the paper, ",
   "Officials said that ",

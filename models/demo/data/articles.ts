@@ -10,7 +10,7 @@ export type Facts = { facts: { evidence: string; fact: string }[] };
 export type ArticleCase = { text: string; question: string; expected: Answer };
 export type FactsCase = { text: string; count: number; expected: Facts };
 
-/** A field as the article states it. A sentence may state several; they stand in the order of the text. */
+/** A field as the article states it. A sentence may state several, in the order of the text. */
 type Statement = { field: Field; value: string; sentence: string };
 export type Article = { text: string; sentences: string[]; statements: Statement[] };
 
@@ -35,7 +35,7 @@ function opening(r: Random): Statement[] {
   return dateFirst ? [stated, ...told] : [...told, stated];
 }
 
-/** Sentences that begin alike can only be told apart by what follows: no two share their first three words. */
+/** Sentences with the same beginning are hard to distinguish, so no two share their first three words. */
 const beginning = (sentence: string) => sentence.split(" ").slice(0, 3).join(" ");
 
 export function article(r: Random): Article {

@@ -26,7 +26,7 @@ export class Canvas {
     this.#colours = new Float32Array(width * height * 3);
   }
 
-  /** Paints a shape over what is there. `opacity` below 1 lets it shine through. */
+  /** Paints a shape over the picture; it is transparent with an `opacity` below 1. */
   paint(shape: Shape, colour: Colour, shade: Shade = flat, opacity = 1): void {
     const side = Math.min(this.#width, this.#height);
     const edge = 1.2 / side;

@@ -10,7 +10,7 @@ import { COLOUR_NAMES, drawLock } from "./locks.ts";
 import { random } from "./random.ts";
 import { lockSession, TRAINING, textSession } from "./sessions.ts";
 
-/** Writes one chunk a seed, in the order of the seeds, holding back when the disk is slower. */
+/** Writes one chunk for each seed, in order, and waits while the disk is slower. */
 async function write(
   path: string,
   count: number,

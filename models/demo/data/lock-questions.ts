@@ -46,7 +46,7 @@ export function askAnything(r: Random, meta: LockMeta): LockQuestion {
   return { question: `Is the bar ${colour}?`, expected: says(colour === meta.colour) };
 }
 
-/** The sizes of pictures people send, small here: what is left of a large one after scaling looks the same. */
+/** Small versions of the sizes that people send: scaled down, a large picture looks the same. */
 export function pictureSize(r: Random): { width: number; height: number } {
   const kind = r.next();
   const side = kind < 0.4 ? 64 : r.int(56, 224);

@@ -1,4 +1,4 @@
-// Pictures of a thumb-turn lock on a door: the bar lies across when it is locked and stands upright when it is unlocked.
+// Pictures of a thumb-turn lock on a door: the bar is horizontal when it is locked and vertical when it is unlocked.
 import { box, Canvas, type Colour, capsule, circle, everywhere, grown, placed, slope } from "./canvas.ts";
 import type { Picture } from "./clip.ts";
 import { type Random, random } from "./random.ts";
@@ -74,7 +74,7 @@ function paintBar(r: Random, canvas: Canvas, colour: Colour, place: Place, isUpr
   if (r.chance(0.25)) canvas.paint(placed(circle(width * 0.4), x, y), dark);
 }
 
-/** Draws a door with a thumb-turn; what the wish leaves open follows from the seed. */
+/** Draws a door with a thumb-turn. The seed decides whatever the wish does not. */
 export function drawLock(wish: LockWish): LockPicture {
   const r = random(wish.seed, "lock");
   const meta: LockMeta = {

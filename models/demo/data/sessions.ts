@@ -13,8 +13,8 @@ import { newRemarks, todoTalk } from "./todos.ts";
 export const TRAINING = { sessions: 160_000, pictures: 16_000 };
 
 /**
- * `input` is what stands between `<input>` and `</input>`, `answer` what the model says. For training only:
- * `clue` is where in the input it is settled which line or sentence is meant, `meant` its number, 0 for none.
+ * `input` is the text between `<input>` and `</input>`, `answer` the model's answer. For training only: `clue` is the place in the
+ * input that decides which line or sentence is meant, `meant` is its number, or 0 for none.
  */
 export type Turn = { input: string; answer: string; clue?: number; meant?: number };
 export type Session = { kind: "todo" | "title" | "article" | "lock"; turns: Turn[] };
@@ -42,7 +42,7 @@ function titleSession(r: Random): Turn[] {
   }));
 }
 
-/** JSON as the handler asks for it. A space opens every string: then its first word is the same token as in the text. */
+/** JSON as the handler wants it. Every string begins with a space, so that its first word is the same token as in the text. */
 export const answerJson = ({ evidence, answer }: { evidence: string | null; answer: string | null }) =>
   JSON.stringify({ evidence: evidence && ` ${evidence}`, answer: answer && ` ${answer}` });
 

@@ -1,7 +1,7 @@
-// How people word a todo, and how they speak of one later. `{o}` is the thing.
+// How people write a todo, and how they mention it later. `{o}` is the thing.
 import type { Deed } from "./todo-words.ts";
 
-/** Titles of todos, and sentences that say outright what to do. */
+/** Titles of todos, and sentences that say directly what to do. */
 export const TITLES: Record<Deed, readonly string[]> = {
   buy: ["buy {o}", "get {o}", "pick up {o}", "order {o}", "shop for {o}"],
   call: ["call {o}", "phone {o}", "ring {o}", "email {o}", "talk to {o}", "visit {o}"],
@@ -20,7 +20,7 @@ export const TITLES: Record<Deed, readonly string[]> = {
   ],
 };
 
-/** Sentences whose wording tells the deed. */
+/** Sentences whose wording shows what is to be done. */
 export const REMARKS: Record<Deed, readonly string[]> = {
   buy: [
     "I bought {o}",

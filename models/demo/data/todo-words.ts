@@ -1,4 +1,4 @@
-// What todos are about: things by what one does with them, each with its English wordings, then its Japanese ones.
+// The things that todos are about, grouped by what is done with them: English words, then Japanese words.
 
 const WORDS = {
   buy: `milk|牛乳
@@ -116,7 +116,7 @@ the newsletter|ニュースレター
 the shopping list|買い物リスト`,
 };
 
-/** What a todo does with its thing. `meet` is for people, who have invented names. */
+/** What is done with the thing. `meet` is for people, whose names are invented. */
 export type Deed = keyof typeof WORDS | "meet";
 export type Thing = { deed: Deed; english: readonly string[]; japanese: readonly string[] };
 

@@ -72,7 +72,7 @@ function japaneseRemark(r: Random, subject: Subject): Remark {
   return { text, mentionEnd: text.indexOf(thing) + thing.length, title: thing };
 }
 
-/** The title's verb: the one in the sentence when it says what to do, else the usual one when the wording tells the deed. */
+/** The title's verb: the sentence's own when it says what to do, or else the usual one when the wording shows what is to be done. */
 function titleFor(deed: Deed, template: string, thing: string): string {
   if (GENERAL.includes(template)) return thing;
   if (TITLES[deed].includes(template)) return fill(template, thing);
@@ -119,7 +119,7 @@ export function todoTalk(
   return { todos, remarks };
 }
 
-/** Sentences that no todo stands for yet. */
+/** Sentences that mean none of the todos. */
 export function newRemarks(r: Random, count: number): Remark[] {
   const next = subjects(r);
   return Array.from({ length: count }, () => remark(r, next(), 0.08));

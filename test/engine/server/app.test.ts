@@ -134,7 +134,7 @@ describe("an OpenAI client works unchanged", () => {
   });
 });
 
-describe("what is wrong with a request is said, and the engine goes on", () => {
+describe("a wrong request is refused with the reason, and the engine goes on", () => {
   const image = (url: string) => [{ role: "user", content: [{ type: "image_url", image_url: { url } }] }];
   const schema = { type: "json_schema", json_schema: {} };
   test.each([
@@ -240,7 +240,7 @@ describe("what is wrong with a request is said, and the engine goes on", () => {
 describe("the queue", () => {
   const hanging = { rules: [{ when: "hang", do: "hang" }] };
 
-  test("past its end there is a 429 that says when to come back", async () => {
+  test("when it is full there is a 429 that says when to try again", async () => {
     const { client, scheduler, url } = await start(hanging, { slots: 1, maxQueue: 1 });
     const gone = new AbortController();
     const ask = () =>
@@ -275,7 +275,7 @@ describe("the queue", () => {
 });
 
 describe("health", () => {
-  test("a model that cannot be loaded is said, and requests are told to come later", async () => {
+  test("shows why a model cannot be loaded, and requests get a 503", async () => {
     const { url } = await start({ loadFails: "no such model" });
     const health = await fetch(`${url}/health`);
     expect([health.status, await health.json()]).toMatchObject([
@@ -299,7 +299,7 @@ describe("health", () => {
 });
 
 describe("the token", () => {
-  test("with a token nothing is answered without it, and health tells a stranger only the state", async () => {
+  test("is needed for everything once there is one; without it health shows only the state", async () => {
     const token = "a secret of some length";
     const { url, client } = await start({}, { token });
     expect((await client.models.list()).data).toHaveLength(1);

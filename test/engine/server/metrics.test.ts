@@ -30,7 +30,7 @@ async function metrics(url: string, headers: Record<string, string> = {}): Promi
 const CHAT = 'gen_ai_operation_name="chat",gen_ai_provider_name="kamado"';
 
 describe("/metrics", () => {
-  test("tells tokens, times and how requests ended", async () => {
+  test("counts tokens, times and how requests ended", async () => {
     const { url, client } = await start({
       thought: "let me see",
       rules: [
@@ -72,7 +72,7 @@ describe("/metrics", () => {
     });
   });
 
-  test("tells of a model that could not be loaded", async () => {
+  test("shows a model that could not be loaded", async () => {
     const { url } = await start({ loadFails: "no such model" });
     expect((await metrics(url)).get('kamado_engine_state{state="SETUP_FAILED"}')).toBe(1);
   });
@@ -108,7 +108,7 @@ describe("while requests run and wait", () => {
     };
   }
 
-  test("/slots tells what each slot does and who waits, and no word of what was said", async () => {
+  test("/slots shows what each slot does and which requests wait, and no text of them", async () => {
     const { url, end } = await busy();
     const text = await (await fetch(`${url}/slots`)).text();
     const since = expect.stringMatching(/^\d{4}-\d\d-\d\dT/);
@@ -154,7 +154,7 @@ describe("while requests run and wait", () => {
   });
 });
 
-test("with a token neither is shown without it", async () => {
+test("with a token both need it", async () => {
   const token = "a secret of some length";
   const { url } = await start({}, { token });
   for (const path of ["/metrics", "/slots"]) {

@@ -1,4 +1,4 @@
-# What a Python program does with the engine; says what it saw as one line of JSON. Run by openai-python.test.ts.
+# A Python program that uses the engine and prints what it got as one line of JSON. Run by openai-python.test.ts.
 import json
 import sys
 

@@ -47,7 +47,7 @@ describe("fields", () => {
     });
   });
 
-  test("a conversation may be named by a header that the client sends with everything", async () => {
+  test("for the conversation may be replaced by a header that the client sends with every request", async () => {
     const { url, seen } = await recorder();
     const client = new OpenAI({
       baseURL: `${url}/v1`,
@@ -73,7 +73,7 @@ describe("fields", () => {
     ["reasoning_effort", "endless", "reasoning_effort"],
     ["thinking_budget", -1, "thinking_budget"],
     ["stop", 5, "stop"],
-  ])("%s: %j is refused, and named", async (field, value, param) => {
+  ])("%s: %j is refused with its name", async (field, value, param) => {
     const { url } = await start();
     const { status, body } = await post(url, JSON.stringify({ messages: user("x"), [field]: value }));
     expect([status, body.error.code, body.error.param]).toEqual([400, "invalid_value", param]);
@@ -85,7 +85,7 @@ describe("fields", () => {
     ["suffix", "end"],
     ["echo", true],
     ["n", 0],
-  ])("a plain completion's %s: %j is refused, and named", async (field, value) => {
+  ])("a plain completion's %s: %j is refused with its name", async (field, value) => {
     const { client } = await start();
     const ask = { model: "scripted", prompt: "x", [field]: value };
     await expect(client.completions.create(ask)).rejects.toMatchObject({ status: 400, param: field });

@@ -33,7 +33,7 @@ describe("several answers", () => {
     expect(answer.usage).toMatchObject({ prompt_tokens: 2, completion_tokens: 6, total_tokens: 8 });
   });
 
-  test("stream side by side, each told apart by its index", async () => {
+  test("stream side by side, each with its index", async () => {
     const { client } = await start({ ...script, tokenMs: 1 });
     const stream = await client.chat.completions.create({
       model: "scripted",
@@ -75,7 +75,7 @@ describe("several answers", () => {
     expect(answer.choices).toHaveLength(3);
   });
 
-  test("find room in the line together or are refused together", async () => {
+  test("are admitted to the queue together or refused together", async () => {
     const { client, scheduler, url } = await start({ rules: [{ do: "hang" }] }, { slots: 1, maxQueue: 2 });
     const gone = new AbortController();
     const ask = { model: "scripted", messages: user("x") };
@@ -118,7 +118,7 @@ describe("several answers", () => {
   });
 });
 
-describe("a client that is told to wait, or that has enough", () => {
+describe("a client", () => {
   test("comes back by itself after a 429, as Retry-After says", async () => {
     const script = { rules: [{ do: "hang", times: 1 }] };
     const { url, client, scheduler } = await start(script, { slots: 1, maxQueue: 0 });

@@ -47,6 +47,6 @@ test.each([
   expect(isSteady(spreads)).toBe(steady);
 });
 
-test("a fall is told from noise, against the best so far", () => {
+test("a cliff is not noise: it is far below the best rate so far", () => {
   expect(cliffs(curve({ 1: 100, 2: 190, 4: 160, 8: 145, 9: 300, 16: 239 }))).toEqual([8, 16]);
 });

@@ -8,7 +8,7 @@ import { measure } from "../../../worker/engine/sizing/measure.ts";
 type Answer = {
   emit: Emit;
   left: number;
-  heard: number;
+  emitted: number;
   done(outcome: Outcome): void;
   failed(why: Error): void;
 };
@@ -51,7 +51,7 @@ class CurveBackend implements Backend {
     const run = (emit: Emit) => {
       const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
       this.now += promptTokens;
-      this.#running.add({ emit, left: Math.min(most, maxTokens), heard: 0, done: resolve, failed: reject });
+      this.#running.add({ emit, left: Math.min(most, maxTokens), emitted: 0, done: resolve, failed: reject });
       this.#loop ??= this.#steps();
       return promise;
     };
@@ -71,10 +71,11 @@ class CurveBackend implements Backend {
 
   #step(answer: Answer, width: number): void {
     const { failsAt = Infinity } = this.#machine;
-    if (width < failsAt && ++answer.heard && answer.emit({ text: "1" }) && answer.heard < answer.left) return;
+    if (width < failsAt && ++answer.emitted && answer.emit({ text: "1" }) && answer.emitted < answer.left)
+      return;
     this.#running.delete(answer);
     if (width >= failsAt) answer.failed(new Error("no room for the batch"));
-    const counts = { promptTokens: 1, cachedTokens: 0, completionTokens: answer.heard };
+    const counts = { promptTokens: 1, cachedTokens: 0, completionTokens: answer.emitted };
     answer.done({ finish: "stop", ...counts });
   }
 
@@ -120,7 +121,7 @@ describe("measuring", () => {
     expect(slots).toBe(9);
   });
 
-  test("goes no further than the slots there are", async () => {
+  test("measures no more than the slots that there are", async () => {
     const { rates, leftOut } = await measured({ rate: (width) => 50 * width, slots: 4 });
     expect(Object.keys(rates)).toEqual(["1", "2", "4"]);
     expect(leftOut).toEqual([8, 9, 16].map((width) => ({ width, why: "memory" })));
@@ -144,7 +145,7 @@ describe("measuring", () => {
     });
   });
 
-  test("is told when the machine is busy with something else", async () => {
+  test("is not steady when the machine is busy with something else", async () => {
     const backend: CurveBackend = new CurveBackend({
       rate: (width) => (backend.now < 3_500 ? 100 * width : 40 * width),
     });

@@ -1,4 +1,4 @@
-// The engine process measures a real model once, keeps the table, and fits itself into the memory it is given.
+// The engine process measures a real model once, keeps the table, and fits itself into the memory that it may use.
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,7 +62,7 @@ describe("an engine that finds out its slots itself", () => {
     expect(one.info?.calibration).toEqual(tableOf(kept, 4));
   }, 120_000);
 
-  test("does not when they are named", async () => {
+  test("does not measure when the user sets them", async () => {
     const dataDir = join(folder, "unused");
     const one = start({ dataDir, slots: 3 });
     await one.ready();
@@ -70,7 +70,7 @@ describe("an engine that finds out its slots itself", () => {
     expect((await health(one)).slots.total).toBe(3);
   }, 120_000);
 
-  test("takes eight where there is no place to keep what was measured", async () => {
+  test("takes eight where a calibration cannot be kept", async () => {
     const one = start({});
     await one.ready();
     expect([measures(), one.info?.slots]).toEqual([false, 8]);
@@ -78,7 +78,7 @@ describe("an engine that finds out its slots itself", () => {
 });
 
 describe("in little memory", () => {
-  test("a smaller context is chosen, and told", async () => {
+  test("a smaller context is chosen and reported", async () => {
     // 8 slots of 8,192 tokens would need some 7 MB more.
     const one = start({ slots: 8, memoryLimit: "240M" });
     await one.ready();

@@ -14,10 +14,10 @@ describe("a rate", () => {
       [steps(0, 10, 60), steps(300, 20, 30)],
       150,
     ],
-    ["does not depend on when in a step each is told", [steps(0, 20, 30), steps(7, 20, 30)], 100],
-    ["is not told of answers that hardly began", [steps(0, 10, 11), [200]], undefined],
-    ["is not told of a burst", [steps(0, 0.01, 50), steps(0.2, 0.01, 50)], undefined],
-    ["is not told of answers that never came", [[], steps(0, 10, 11)], undefined],
+    ["does not depend on when in a step each token is sent", [steps(0, 20, 30), steps(7, 20, 30)], 100],
+    ["is unknown for answers that hardly began", [steps(0, 10, 11), [200]], undefined],
+    ["is unknown for a burst", [steps(0, 0.01, 50), steps(0.2, 0.01, 50)], undefined],
+    ["is unknown for answers that never came", [[], steps(0, 10, 11)], undefined],
   ])("%s", (_, times, expected) => {
     const rate = rateOf(times);
     if (expected === undefined) expect(rate).toBeUndefined();

@@ -14,13 +14,13 @@ const folder = mkdtempSync(join(tmpdir(), "kamado-"));
 const open = (more: Partial<OpenOptions>) =>
   openEngine({ backend: "scripted", host: "127.0.0.1", port: 0, dataDir: folder, ...more }, silentLog);
 
-test("on a port of its own choosing it is where its address says, though its model still loads", async () => {
+test("on a free port it answers at its address while its model still loads", async () => {
   const engine = await open({ script: '{"loadMs": 60000}' });
   onTestFinished(() => engine.stop());
   expect(await (await fetch(`${engine.url}/health`)).json()).toMatchObject({ state: "STARTING" });
 });
 
-test("one that listens on all addresses is asked on this machine's", async () => {
+test("an engine that listens on all addresses is reached by loopback", async () => {
   const token = "a-token-of-some-length";
   const engine = await open({ host: "0.0.0.0", token: secret(token) });
   onTestFinished(() => engine.stop());
@@ -30,7 +30,7 @@ test("one that listens on all addresses is asked on this machine's", async () =>
   expect((await fetch(`${engine.url}/v1/models`, { headers })).status).toBe(200);
 });
 
-test("one that never listens is not waited for", async () => {
+test("an engine that never listens is not waited for", async () => {
   const opened = open({ backend: "auto", model: "/no/such.gguf" });
   await expect(opened).rejects.toMatchObject({
     code: "engine_unavailable",
@@ -38,7 +38,7 @@ test("one that never listens is not waited for", async () => {
   });
 });
 
-test("a port that others use is named", async () => {
+test("a port that another program uses is refused with its number", async () => {
   const other = createServer().listen(0, "127.0.0.1");
   onTestFinished(() => void other.close());
   await once(other, "listening");

@@ -34,7 +34,7 @@ function beginningWith(code: string): SuperviseOptions {
   return { environment: { ...process.env, NODE_OPTIONS: `--import=${file}` }, dataDir: folder };
 }
 
-test("an engine that left somebody behind who holds its pipes can be stopped, and ends when it is killed", async () => {
+test("an engine that left a process behind that holds its pipes can be stopped, and ends when it is killed", async () => {
   const note = join(mkdtempSync(join(tmpdir(), "kamado-child-")), "left");
   const one = start(
     beginningWith(`
@@ -73,7 +73,7 @@ test("an environment that no process can be given is no crash", async () => {
   await expect(one.ready()).rejects.toThrow(/null bytes/);
 });
 
-test("its address is known before its model is loaded, and both ends of waiting are told of a stop", async () => {
+test("its address is known before its model is loaded, and a stop ends both waits", async () => {
   const one = start({ script: '{"loadMs": 600000}' });
   expect(await one.listening()).toBe(one.url);
   const waiting = one.ready().catch((error: Error) => error.message);
@@ -85,7 +85,7 @@ test("its address is known before its model is loaded, and both ends of waiting 
   expect(await listening).toContain("it was stopped");
 }, 60_000);
 
-test("a run that found no room says nothing about the next one", async () => {
+test("a run that found too little memory says nothing about the next one", async () => {
   const folder = mkdtempSync(join(tmpdir(), "kamado-child-"));
   const full = join(folder, "full");
   const one = start(
@@ -144,7 +144,7 @@ describe("the options", () => {
   }, 60_000);
 
   test.skipIf(!existsSync("/proc/self/environ"))(
-    "show the token to nobody: not in arguments, environment or a file",
+    "do not show the token: not in arguments, environment or a file",
     async () => {
       const token = "a-token-that-nobody-sees";
       const { TMPDIR: _, ...environment } = process.env;

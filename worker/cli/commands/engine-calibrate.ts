@@ -1,4 +1,4 @@
-// `kamado engine calibrate`: measures anew how many requests at once this machine runs best with this model, and shows it.
+// `kamado engine calibrate`: measures again how many requests at once this machine runs best with this model, and shows it.
 import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
@@ -14,7 +14,7 @@ export function calibrateCommand(): Command {
     .description("measure again how many requests at once suit this machine, and store the result")
     .action(async (_, command: Command) => {
       const variables = { ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "", KAMADO_SLOTS: "auto" };
-      // Beside an engine that runs it would be in its way at the same port.
+      // A free port, because another engine may use the configured one.
       const config = loadConfig({ ...variables, KAMADO_ENGINE_PORT: "0" });
       const log = createLog({
         level: config.logLevel,

@@ -23,7 +23,7 @@ export function installCommand(): Command {
       const { dataDir } = loadConfig(toVariables(flagsOf(command)));
       const tag = bundledTag();
       if (own.force === undefined && findLlamaServer(dataDir) === placeOf(dataDir, tag))
-        return say(`llama-server ${tag} is there: ${placeOf(dataDir, tag)} (--force builds it again)`);
+        return say(`llama-server ${tag} is installed: ${placeOf(dataDir, tag)} (--force builds it again)`);
       await install(dataDir, tag, own.jobs);
     });
 }

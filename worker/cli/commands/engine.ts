@@ -1,4 +1,4 @@
-// `kamado engine`: the resident model behind its OpenAI-compatible address, supervised.
+// `kamado engine`: serves a model over an OpenAI-compatible API, under a supervisor.
 import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
@@ -46,7 +46,7 @@ export function engineCommand(): Command {
       const info = await engine.ready();
       showCalibration(info);
       process.stdout.write(
-        `${paint(["bold", "yellow"], "The engine is lit.")} ${engine.url}/v1  ${config.engine.model}\n`,
+        `${paint(["bold", "yellow"], "The engine is ready.")} ${engine.url}/v1  ${config.engine.model}\n`,
       );
       await stopped;
       await engine.stop();

@@ -23,9 +23,9 @@ export function openLog(path: string): Log {
   const broken = new AbortController();
   // Without a listener a stream's error would end the process.
   const stream = createWriteStream(path).on("error", (error: NodeJS.ErrnoException) => {
-    const words = `The log ${path} cannot be written: ${error.message}`;
+    const message = `The log ${path} cannot be written: ${error.message}`;
     broken.abort(
-      error.code === "ENOSPC" ? diskFull("") : new KamadoError("build_failed", words, { cause: error }),
+      error.code === "ENOSPC" ? diskFull("") : new KamadoError("build_failed", message, { cause: error }),
     );
   });
   return { path, stream, broken: broken.signal };

@@ -1,4 +1,4 @@
-// Loads one backend, admits requests through the queue, runs their answers in its slots, and says how the engine is. The
+// Loads one backend, admits requests through the queue, runs their answers in its slots, and reports the engine's state. The
 // HTTP server stands in front of it (engine/server), the model behind it (engine/generation/backend).
 import { KamadoError, toKamadoError } from "../../errors.ts";
 import type { Backend, BackendInfo, BackendState, Generation } from "../generation/backend.ts";

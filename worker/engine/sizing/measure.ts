@@ -27,21 +27,7 @@ export async function measure(backend: Backend, { now, budgetMs, signal }: Measu
   const startedAt = now();
   const windows = new Windows(backend, now, startedAt + budgetMs * OVERTIME, signal);
   const spent = () => (now() - startedAt) / budgetMs;
-  const rates = new Map<number, number>();
-  const leftOut: LeftOut[] = [];
-  let prefill: number | null = null;
-  /** Set once no further width can be measured. */
-  let stop: Why | undefined;
-  for (const width of WIDTHS) {
-    if (width > backend.info.slots) stop ??= { why: "memory" };
-    if (spent() >= 1) stop ??= TIME_UP;
-    const result = stop ?? (await rateAt(windows, width));
-    if (typeof result === "number") rates.set(width, result);
-    else leftOut.push({ width, ...result });
-    // Where so many requests fail, more will fail too.
-    if (typeof result !== "number" && result.why !== "ended") stop ??= result;
-    if (width === 1 && spent() < PREFILL_SHARE) prefill = await windows.prefill().catch(() => null);
-  }
+  const { rates, leftOut, prefill } = await measureWidths(windows, backend.info.slots, spent);
   // Other work only makes a measurement slower, so each width is measured twice and the better rate counts.
   const spreads: number[] = [];
   for (const width of rates.keys()) if (spent() < 1) spreads.push(await improve(windows, rates, width));
@@ -50,6 +36,26 @@ export async function measure(backend: Backend, { now, budgetMs, signal }: Measu
   const tookMs = Math.round(now() - startedAt);
   const steady = isSteady(spreads);
   return { readings: readingsOf(rates), leftOut, steady, prefillTokensPerSecond: prefill, tookMs };
+}
+
+/** Measures each width once. `spent` is the share of the budget that was used so far. */
+async function measureWidths(windows: Windows, slots: number, spent: () => number) {
+  const rates = new Map<number, number>();
+  const leftOut: LeftOut[] = [];
+  let prefill: number | null = null;
+  /** Set once no further width can be measured. */
+  let stop: Why | undefined;
+  for (const width of WIDTHS) {
+    if (width > slots) stop ??= { why: "memory" };
+    if (spent() >= 1) stop ??= TIME_UP;
+    const result = stop ?? (await rateAt(windows, width));
+    if (typeof result === "number") rates.set(width, result);
+    else leftOut.push({ width, ...result });
+    // Where so many requests fail, more will fail too.
+    if (typeof result !== "number" && result.why !== "ended") stop ??= result;
+    if (width === 1 && spent() < PREFILL_SHARE) prefill = await windows.prefill().catch(() => null);
+  }
+  return { rates, leftOut, prefill };
 }
 
 /** Keeps the better rate, and returns the ratio of the two. */

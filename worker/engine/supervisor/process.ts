@@ -45,7 +45,7 @@ export class EngineProcess {
   constructor(options: GivenOptions, watcher: Watcher, environment?: Environment) {
     this.#watcher = watcher;
     this.#process = spawn(process.execPath, [MAIN], {
-      // IPC carries the options to the engine and tells it when this process dies. Events and log lines have a pipe of
+      // IPC carries the options to the engine and closes when this process dies. Events and log lines have a pipe of
       // their own: native libraries print to stdout and stderr, prompts included, and may cut any line in two.
       stdio: ["ignore", "ignore", "pipe", "ipc", "pipe"],
       // Ctrl-C reaches every process of a terminal's group. The worker stops the engine itself, after its jobs.

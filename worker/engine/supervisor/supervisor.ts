@@ -39,7 +39,7 @@ export interface Engine {
   /** Empty until it listens for the first time, then always the same. */
   readonly url: string;
   readonly state: EngineState;
-  /** Why it is not well, as the engine says it. */
+  /** Why the engine is not ready, in its own words. */
   readonly reason: string | undefined;
   readonly restarts: number;
   /** What it said about itself when it was last ready. */
@@ -174,7 +174,7 @@ class Supervisor implements Engine {
 
   async #onEnd(how: string, reason: string): Promise<void> {
     if (this.#stopping.signal.aborted) return;
-    // After a run that lasted, the delays begin anew. A run that ends soon counts as one more failure in a row, so that an
+    // After a run that lasted, the delays start again from the shortest. A run that ends soon counts as one more failure in a row, so that an
     // engine that loads and dies is not started over and over without a pause.
     const lasted = performance.now() - (this.#readySince ?? Infinity) > this.#timing.maxDelayMs;
     this.#failures = lasted ? 1 : this.#failures + 1;

@@ -1,10 +1,10 @@
-// Runs a handler as the worker would, with a model that answers from a script. Not a test.
+// Runs a handler as the worker does, with a model that answers from a script. Not a test.
 import type { z } from "zod";
 import type { Context, Handler, InputRefs, Model, Question } from "../../worker/job/handler.ts";
 
 type Asked = Question & { maxTokens?: number; options?: readonly string[]; threshold?: number };
 export type Script = {
-  /** The answer to a question; what stands in a schema's place must fit it. */
+  /** The answer to a question; with a schema it must fit. */
   ask?(question: Asked): unknown;
   /** The options' probabilities. */
   decide?(question: Asked): Record<string, number>;
@@ -13,10 +13,10 @@ export type Script = {
 };
 
 const unasked = () => {
-  throw new Error("nothing was to be asked here");
+  throw new Error("this test expects no question");
 };
 
-/** The output as its schema reads it, what the model was asked, and the progress that was told. */
+/** The output as its schema reads it, what the model was asked, and the progress that was reported. */
 export async function run<I extends z.ZodType, O extends z.ZodType, R extends InputRefs>(
   handler: Handler<I, O, R>,
   input: z.input<I>,
