@@ -59,9 +59,13 @@ export type Generation = {
   conversation: string | undefined;
 };
 
-export type Logprob = { text: string; logprob: number };
-/** A piece of the answer. `logprob` and `top` are of the model's own distribution at temperature 1. */
-export type Token = { text: string; logprob?: number; top?: Logprob[] };
+/** `bytes` are given for a token that is not whole characters; its text cannot show it. */
+export type Logprob = { text: string; bytes?: number[]; logprob: number };
+/**
+ * A piece of the answer. `logprob` and `top` are of the model's own distribution at temperature 1. A character that takes
+ * several tokens is the text of the last of them.
+ */
+export type Token = { text: string; bytes?: number[]; logprob?: number; top?: Logprob[] };
 /** Takes a token; `false` says that the answer is complete and no further token is wanted. */
 export type Emit = (token: Token) => boolean;
 
@@ -91,6 +95,8 @@ export type BackendInfo = {
   images: boolean;
   /** Whether the model can think before it answers. */
   thinks: boolean;
+  /** Fields of a request, alone or together, that this backend refuses although the API has them. */
+  unsupported: readonly string[];
 };
 
 /** What the console and /metrics show of the inside. Totals count from the start. */

@@ -1,10 +1,10 @@
 // What the llama-server backend decides, without a llama-server.
 import { describe, expect, test } from "vitest";
 import {
-  apart,
   beginningOf,
   cut,
   endOf,
+  separated,
 } from "../../../../worker/engine/backends/llama-server/chat-template.ts";
 import { stepsIn } from "../../../../worker/engine/backends/llama-server/client.ts";
 import { Prefixes } from "../../../../worker/engine/backends/llama-server/prefix-files.ts";
@@ -13,9 +13,9 @@ import {
   isSafe,
   levelOf,
   reasonIn,
-  wordsOf,
+  textOf,
 } from "../../../../worker/engine/backends/llama-server/process.ts";
-import { completionOf } from "../../../../worker/engine/backends/llama-server/request.ts";
+import { completionBody } from "../../../../worker/engine/backends/llama-server/request.ts";
 import { chooseSlot, type Slot } from "../../../../worker/engine/backends/llama-server/slot-choice.ts";
 import { dataIn, Stream } from "../../../../worker/engine/backends/llama-server/stream.ts";
 import type { Token } from "../../../../worker/engine/generation/backend.ts";
@@ -51,10 +51,11 @@ describe("which slot a request goes to", () => {
 describe("which beginnings of prompts are saved", () => {
   const instructions = numbers(0, 200);
   const question = (n: number) => [...instructions, ...numbers(1_000 * n, 30)];
-  const saved = (tokens: readonly number[]) => ({ tokens, file: `of-${tokens.length}`, bytes: 1 });
+  type Saved = { tokens: readonly number[] };
+  const saved = (tokens: readonly number[]): Saved => ({ tokens });
 
   test("what two requests share, and only once", () => {
-    const prefixes = new Prefixes();
+    const prefixes = new Prefixes<Saved>();
     expect(prefixes.wanted(question(1))).toBeUndefined();
     expect(prefixes.wanted(question(2))).toEqual(instructions);
     prefixes.add(saved(instructions));
@@ -63,7 +64,7 @@ describe("which beginnings of prompts are saved", () => {
   });
 
   test("not what is evaluated as fast as it is read", () => {
-    const prefixes = new Prefixes();
+    const prefixes = new Prefixes<Saved>();
     prefixes.wanted([...numbers(0, 40), 900, 901]);
     expect(prefixes.wanted([...numbers(0, 40), 902, 903])).toBeUndefined();
   });
@@ -76,7 +77,7 @@ describe("which beginnings of prompts are saved", () => {
     ["only the first of two when the second differs", [-5, -5, 1, -6, -6, 2], [-5, -5, 1, -7, -7, 2], 202],
     ["no half picture", [-5, -5, 1, 2], [-5, -5, -5, 1], 200],
   ])("%s", (_, one, other, length) => {
-    const prefixes = new Prefixes();
+    const prefixes = new Prefixes<Saved>();
     prefixes.wanted([...instructions, ...one]);
     expect(prefixes.wanted([...instructions, ...other])).toEqual(
       [...instructions, ...other].slice(0, length),
@@ -84,13 +85,13 @@ describe("which beginnings of prompts are saved", () => {
   });
 
   test("one token of the very same prompt is left, which the server needs to evaluate", () => {
-    const prefixes = new Prefixes();
+    const prefixes = new Prefixes<Saved>();
     prefixes.wanted(instructions);
     expect(prefixes.wanted(instructions)).toEqual(instructions.slice(0, -1));
   });
 
   test("a slot is filled from the file that helps most, if any helps", () => {
-    const prefixes = new Prefixes();
+    const prefixes = new Prefixes<Saved>();
     prefixes.add(saved(numbers(0, 100)));
     prefixes.add(saved(instructions));
     expect(prefixes.best(question(1), 0)?.tokens).toEqual(instructions);
@@ -98,16 +99,14 @@ describe("which beginnings of prompts are saved", () => {
     expect(prefixes.best(numbers(7_000, 100), 0)).toBeUndefined();
   });
 
-  test("files of shorter beginnings of the same go, and so does the one of least use", () => {
-    const prefixes = new Prefixes();
+  test("files of shorter beginnings of the same are not needed any more", () => {
+    const prefixes = new Prefixes<Saved>();
     const short = saved(numbers(0, 100));
     expect(prefixes.add(short)).toEqual([]);
+    expect(prefixes.add(saved(numbers(10_000, 100)))).toEqual([]);
     expect(prefixes.add(saved(instructions))).toEqual([short]);
-    const others = [1, 2, 3].map((n) => saved(numbers(n * 10_000, 100)));
-    for (const other of others) expect(prefixes.add(other)).toEqual([]);
-    prefixes.best(question(1), 0);
-    expect(prefixes.add(saved(numbers(50_000, 100)))).toEqual([others[0]]);
-    expect(prefixes.all).toHaveLength(4);
+    prefixes.remove(short);
+    expect(prefixes.best(numbers(0, 100), 0)?.tokens).toEqual(instructions);
   });
 });
 
@@ -118,7 +117,7 @@ describe("an answer as it is heard", () => {
   ) {
     const tokens: Token[] = [];
     const hearing = new Stream((token) => tokens.push(token) < until, topLogprobs);
-    const asked = events.findIndex((event) => !hearing.hear(event));
+    const asked = events.findIndex((event) => !hearing.push(event));
     return { tokens, hearing, asked };
   }
   const token = (content: string, id: number, count: number) => {
@@ -129,7 +128,7 @@ describe("an answer as it is heard", () => {
   test("the token that ends it is no part of it, but counts", () => {
     const { tokens, hearing } = hear([token("a", 1, 1), token("", 9, 2), end("eos", 2)]);
     expect(tokens).toEqual([{ text: "a" }]);
-    expect(hearing).toMatchObject({ finish: "stop", completionTokens: 2, said: [1, 9] });
+    expect(hearing).toMatchObject({ finish: "stop", completionTokens: 2, tokens: [1, 9] });
   });
 
   test("a token without text that is not the end comes with the next", () => {
@@ -156,7 +155,7 @@ describe("an answer as it is heard", () => {
   });
 
   test("what the slot holds is known up to a character of several tokens", () => {
-    expect(hear([token("a", 1, 1), token("é", 3, 3), token("b", 4, 4)]).hearing.said).toEqual([1]);
+    expect(hear([token("a", 1, 1), token("é", 3, 3), token("b", 4, 4)]).hearing.tokens).toEqual([1]);
   });
 
   test("probabilities come with their token, as many as were asked for", () => {
@@ -199,7 +198,7 @@ describe("a completion as the server takes it", () => {
   };
 
   test("samples as asked and in no other way", () => {
-    expect(completionOf(wanted)).toMatchObject({
+    expect(completionBody(wanted)).toMatchObject({
       temperature: 0.5,
       top_p: 0.9,
       top_k: 7,
@@ -214,15 +213,15 @@ describe("a completion as the server takes it", () => {
       mirostat: 0,
       repeat_last_n: 0,
     });
-    expect(Object.keys(completionOf(wanted))).not.toContain("grammar");
+    expect(Object.keys(completionBody(wanted))).not.toContain("grammar");
   });
 
   test("asks for the model's own probabilities, and for one at least", () => {
-    expect(completionOf({ ...wanted, topLogprobs: 0 })).toMatchObject({
+    expect(completionBody({ ...wanted, topLogprobs: 0 })).toMatchObject({
       n_probs: 1,
       post_sampling_probs: false,
     });
-    expect(completionOf({ ...wanted, topLogprobs: 5 })).toMatchObject({ n_probs: 5 });
+    expect(completionBody({ ...wanted, topLogprobs: 5 })).toMatchObject({ n_probs: 5 });
   });
 
   test("forbids what has the lowest bias", () => {
@@ -230,7 +229,7 @@ describe("a completion as the server takes it", () => {
       [5, -100],
       [6, 2.5],
     ]);
-    expect(completionOf({ ...wanted, sampling: { ...sampling, logitBias } })).toMatchObject({
+    expect(completionBody({ ...wanted, sampling: { ...sampling, logitBias } })).toMatchObject({
       logit_bias: [
         [5, false],
         [6, 2.5],
@@ -239,7 +238,7 @@ describe("a completion as the server takes it", () => {
   });
 
   test("stops where thinking ends, a special token or not", () => {
-    expect(completionOf({ ...wanted, end: "</think>" })).toMatchObject({
+    expect(completionBody({ ...wanted, end: "</think>" })).toMatchObject({
       stop: ["</think>"],
       preserved_tokens: ["</think>"],
     });
@@ -285,8 +284,8 @@ test("a prompt's beginning ends with its last picture", () => {
 });
 
 test("two pictures never stand side by side, and none stands at the end", () => {
-  expect(apart(["", "", "and", ""])).toEqual(["", "\n", "and", "\n"]);
-  expect(apart(["", ""])).toEqual(["", "\n"]);
+  expect(separated(["", "", "and", ""])).toEqual(["", "\n", "and", "\n"]);
+  expect(separated(["", ""])).toEqual(["", "\n"]);
 });
 
 describe("a special token's spelling from outside", () => {
@@ -300,10 +299,10 @@ describe("a special token's spelling from outside", () => {
 
 describe("what llama-server prints", () => {
   test("is told without its clock", () => {
-    expect(wordsOf("0.00.013.017 E srv    load_model: failed to load model")).toBe(
+    expect(textOf("0.00.013.017 E srv    load_model: failed to load model")).toBe(
       "load_model: failed to load model",
     );
-    expect(wordsOf("error: invalid argument: --x")).toBe("error: invalid argument: --x");
+    expect(textOf("error: invalid argument: --x")).toBe("error: invalid argument: --x");
   });
 
   test("is an error, or mostly not worth a warning", () => {

@@ -54,9 +54,9 @@ function letInTogether(count: number): void {
 describe("several requests at once", { timeout: 120_000 }, () => {
   test("move in one batch, one llama_decode a step", async () => {
     letInTogether(PROMPTS.length);
-    const [decodesBefore, stepsBefore] = [decodes, engine.backend.lockstep.steps];
+    const [decodesBefore, stepsBefore] = [decodes, engine.backend.batchLoop.steps];
     await Promise.all(PROMPTS.map((prompt) => ask(prompt)));
-    const [decoded, steps] = [decodes - decodesBefore, engine.backend.lockstep.steps - stepsBefore];
+    const [decoded, steps] = [decodes - decodesBefore, engine.backend.batchLoop.steps - stepsBefore];
     expect(decoded).toBe(steps);
     // One by one they would take 4 x 24.
     expect(steps).toBeLessThan(24 + 4 + PROMPTS.length);
@@ -106,8 +106,8 @@ describe("several requests at once", { timeout: 120_000 }, () => {
     const long = await prepare("a long one", 40);
     await long.run(() => {
       if (++count === 10) {
-        submittedAt = backend.lockstep.steps;
-        running = late.run(() => heardAt.push(backend.lockstep.steps) > 0, signal);
+        submittedAt = backend.batchLoop.steps;
+        running = late.run(() => heardAt.push(backend.batchLoop.steps) > 0, signal);
       }
       return true;
     }, signal);
@@ -134,28 +134,28 @@ describe("what a request costs is told truly", { timeout: 120_000 }, () => {
 
   test("a client that goes away costs no further step", async () => {
     const gone = new AbortController();
-    const before = engine.backend.lockstep.steps;
+    const before = engine.backend.batchLoop.steps;
     const stream = await engine.client.chat.completions.create(
       { model: "random-tiny", messages: user("long"), temperature: 0, max_tokens: 400, stream: true },
       { signal: gone.signal },
     );
     for await (const _ of stream) gone.abort();
     await until(() => engine.scheduler.queue.busy === 0);
-    const { steps } = engine.backend.lockstep;
+    const { steps } = engine.backend.batchLoop;
     expect(steps - before).toBeLessThan(400);
     await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(engine.backend.lockstep.steps).toBe(steps);
+    expect(engine.backend.batchLoop.steps).toBe(steps);
   });
 });
 
 describe("the context is never shifted silently", { timeout: 120_000 }, () => {
   test("a prompt that does not fit is refused before it runs", async () => {
-    const { steps } = engine.backend.lockstep;
+    const { steps } = engine.backend.batchLoop;
     await expect(ask("x ".repeat(600))).rejects.toMatchObject({
       status: 400,
       code: "context_length_exceeded",
     });
-    expect(engine.backend.lockstep.steps).toBe(steps);
+    expect(engine.backend.batchLoop.steps).toBe(steps);
   });
 
   test("an answer ends when the context is full", async () => {

@@ -95,7 +95,7 @@ describe("a prefix that many begin with", { timeout: 60_000 }, () => {
     const gone = new AbortController();
     const first = Promise.withResolvers<void>();
     const generation = ask(backend, { text: `${prefix}one`, maxTokens: 300, signal: gone.signal });
-    const watch = setInterval(() => backend.lockstep.steps > 3 && first.resolve(), 1);
+    const watch = setInterval(() => backend.batchLoop.steps > 3 && first.resolve(), 1);
     await first.promise;
     clearInterval(watch);
     const second = await ask(backend, { text: `${prefix}two` });
@@ -265,7 +265,7 @@ describe("a model whose state cannot be cut", { timeout: 60_000 }, () => {
     // Other prompts in the same slots, then the old ones again.
     await Promise.all(texts.map(() => ask(backend, { text: fresh(100) })));
     const again = await Promise.all(texts.map((text) => ask(backend, { text })));
-    expect(decodes).toBe(backend.lockstep.steps);
+    expect(decodes).toBe(backend.batchLoop.steps);
     await backend.close();
     const solo = await engine({ model, slots: 1 });
     for (const [at, text] of texts.entries()) {

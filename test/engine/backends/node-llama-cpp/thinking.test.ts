@@ -57,19 +57,20 @@ describe("a prompt for node-llama-cpp", () => {
 describe("thinking ends at its closing mark, which is not told", () => {
   function told(model: LlamaModel, heard: readonly number[]): { text: string; heard: number } {
     let text = "";
-    const talk = new Decoder({
+    const decoder = new Decoder({
       model,
       prompt: [],
       generation: { sampling: { seed: 1 } } as Generation,
       room: 100,
       grammar: undefined,
+      partialCharacters: new Map(),
       close: "</think>",
       emit: (piece) => {
         text += piece.text;
         return true;
       },
     });
-    const ended = heard.findIndex((token) => talk.hear({ token: token as Token }) === undefined);
+    const ended = heard.findIndex((token) => decoder.next({ token: token as Token }) === undefined);
     return { text, heard: ended + 1 };
   }
   const spelled = (text: string) => Array.from(text, (char) => char.codePointAt(0)!);

@@ -1,27 +1,27 @@
-// From what a request wishes to the library's options for drawing a token.
+// The library's sampling options for a request.
 import { type LlamaModel, type SequenceEvaluateOptions, type Token, TokenBias } from "node-llama-cpp";
 import { invalid, type Sampling } from "../../generation/backend.ts";
 
-/** Greedy without any filter is the one way to be told the distribution as it is; the token is then drawn from it by us. */
+/** Greedy without any filter: only so does the library report the distribution unchanged. The decoder then draws the token. */
 export const UNFILTERED: SequenceEvaluateOptions = { temperature: 0, topK: 0, topP: 1, minP: 0 };
-/** How far back a repetition counts, as in llama.cpp. */
+/** How far back a repetition counts; llama.cpp's own. */
 const REPETITION_WINDOW = 64;
-/** OpenAI's penalties are about all of an answer; the library wants a bound. */
+/** OpenAI's penalties count over the whole answer; the library needs a limit. */
 const ANSWER_WINDOW = 4_096;
 
-/** Throws for what this model cannot do; the answer takes what has been said, which grows. */
+/** Throws for what this model cannot do. The returned function takes the list of the answer's tokens, which grows. */
 export function optionsOf(
   sampling: Sampling,
   model: LlamaModel,
-): (said: readonly Token[]) => SequenceEvaluateOptions {
+): (answer: readonly Token[]) => SequenceEvaluateOptions {
   const { temperature, topK, topP, seed } = sampling;
   const options: SequenceEvaluateOptions = { temperature, topK, topP, minP: 0, seed };
   if (sampling.logitBias.size > 0) options.tokenBias = biasOf(sampling, model);
   const { repetitionPenalty: penalty, frequencyPenalty, presencePenalty } = sampling;
   if (penalty === 1 && frequencyPenalty === 0 && presencePenalty === 0) return () => options;
   const maxPunishTokens = penaltyWindow(sampling);
-  return (said) => {
-    const punishTokens = () => said.slice(-maxPunishTokens);
+  return (answer) => {
+    const punishTokens = () => answer.slice(-maxPunishTokens);
     return {
       ...options,
       repeatPenalty: { penalty, frequencyPenalty, presencePenalty, punishTokens, maxPunishTokens },
@@ -29,7 +29,7 @@ export function optionsOf(
   };
 }
 
-/** How many of the last tokens are punished. */
+/** How many of the last tokens the penalties apply to. */
 export function penaltyWindow({ frequencyPenalty, presencePenalty }: Sampling): number {
   return frequencyPenalty === 0 && presencePenalty === 0 ? REPETITION_WINDOW : ANSWER_WINDOW;
 }

@@ -47,7 +47,7 @@ export async function openScripted(options: {
   const note = recordIn(script.record);
   let steps = 0;
   return {
-    info: { backend: "scripted", model, contextSize, images, thinks, slots: options.slots },
+    info: { backend: "scripted", model, contextSize, images, thinks, slots: options.slots, unsupported: [] },
     async prepare(generation) {
       const prompt = textOf(generation.prompt);
       checkBiases(generation);
