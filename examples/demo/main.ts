@@ -1,4 +1,4 @@
-// `npm run demo`: everything in one process tree on free ports. Real queue, real model, real HTTP; nothing is kept.
+// `npm run demo`: everything in one process tree on free ports, with a real queue, a real model and real HTTP. Nothing is kept.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,7 +24,7 @@ import { type DemoJob, scenario, TODOS } from "./scenario.ts";
 
 /** The longest all jobs together may take. */
 const DEADLINE_MS = 150_000;
-/** A subscriber polls; what was published a moment ago may still be on its way to it. */
+/** The subscribers poll, so a result that was just published may not have arrived yet. */
 const ARRIVAL_MS = 5_000;
 const SECRET = `whsec_${Buffer.from("the demo's own signing key").toString("base64")}`;
 
@@ -138,7 +138,7 @@ async function open(flags: Variables, quiet: boolean) {
   return Object.assign(parts, { [Symbol.asyncDispose]: () => opened.disposeAsync() });
 }
 
-/** One subscriber takes everything; the other only what concerns it, by the attributes a result is published with. */
+/** One subscriber receives every result, the other only results with certain message attributes. */
 async function subscribers(clients: AwsClients, { resources }: LocalAws) {
   const everything = await subscribe(clients, resources.topicArn, "demo-everything");
   const doorsOpen = await subscribe(clients, resources.topicArn, "demo-doors-open", {

@@ -1,4 +1,4 @@
-// A whole Lambda (Node.js 22 or later; the SDK is part of the runtime): asks a question about every picture that arrives
+// A complete Lambda (Node.js 22 or later; the SDK is part of the runtime): asks a question about every picture that arrives
 // in a bucket. Set it on the bucket's ObjectCreated events.
 //
 //   QUEUE_URL   the stack's jobs queue; the function's role needs sqs:SendMessage on it

@@ -287,8 +287,8 @@ describe.skipIf(LLAMA_SERVER === undefined)(
     });
 
     test("its key stands in no command line", () => {
-      expect(processesOf("llama-server").length).toBeGreaterThan(0);
-      expect(processesOf("--api-key ")).toEqual([]);
+      expect(serverOf(pair.model)).toHaveLength(1);
+      expect(processesOf(`--model ${pair.model} `, "--api-key ")).toEqual([]);
     });
 
     test("it does not outlive the engine's process, and leaves nothing behind", async () => {
