@@ -62,3 +62,18 @@ describe("the flags", () => {
     expect(chooseBackend(wanted, { mmproj })).toBe(backend);
   });
 });
+
+describe("which backend a model gets", () => {
+  const [mmproj, llamaServer] = ["eyes.gguf", "/there/llama-server"];
+  test.each([
+    ["auto", { llamaServer }, "node-llama-cpp"],
+    ["auto", { mmproj }, "llama-node"],
+    ["auto", { mmproj, llamaServer }, "llama-server"],
+    ["llama-server", { llamaServer }, "llama-server"],
+    ["llama-node", { mmproj, llamaServer }, "llama-node"],
+  ])("%s with %j: %s", (wanted, files, backend) => expect(chooseBackend(wanted, files)).toBe(backend));
+
+  test("llama-server is refused where there is none, with how to get it", () => {
+    expect(() => chooseBackend("llama-server", {})).toThrow("kamado engine install-llama-server");
+  });
+});

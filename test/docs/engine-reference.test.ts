@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
-import { thinkingFields } from "../../../worker/engine/server/chat-request.ts";
-import { commonFields } from "../../../worker/engine/server/request-fields.ts";
+import { thinkingFields } from "../../worker/engine/server/chat-request.ts";
+import { commonFields } from "../../worker/engine/server/request-fields.ts";
 
-const ROOT = resolve(import.meta.dirname, "../../..");
+const ROOT = resolve(import.meta.dirname, "../..");
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
 const reference = read("docs/engine.md");
 const metricsIn = (text: string) =>
