@@ -55,6 +55,12 @@ describe("a slot is chosen", () => {
   test.each([
     ["none when none is free", [], -1, -1],
     ["that has most of the prompt", [slot({ own: 5 }), slot({ own: 9, usedAt: 1 }), slot({})], 1, 0],
+    [
+      "that has the least to lose, of those with about as much",
+      [slot({ own: 60, tokens: 360 }), slot({ own: 50, tokens: 50 })],
+      1,
+      0,
+    ],
     ["that is empty rather than full of something else", [slot({}), slot({ tokens: 0, usedAt: 7 })], 1, 1],
     ["that nobody goes on in", [slot({ reserved: true }), slot({ usedAt: 7 })], 1, 1],
     ["that was idle the longest", [slot({ usedAt: 5 }), slot({ usedAt: 2 }), slot({ usedAt: 9 })], 1, 1],

@@ -1,10 +1,10 @@
-// Builds a GBNF grammar for JSON rule by rule: the alphabet that json-grammar.ts writes schemas in. Pure.
+// Builds the rules of a GBNF grammar for JSON. json-schema-to-gbnf.ts decides which rules a schema needs. Pure.
 
-/** A rule's name, or anything else that may stand in a rule. */
+/** A rule's name, or any other expression that a rule may contain. */
 export type Rule = string;
 type Member = { rule: Rule; required: boolean };
 
-// One space where a pretty printer may put white space and nowhere else: neither endless white space nor endless digits.
+// At most one space where JSON allows white space, and bounded digits: a model could write either forever.
 const BASICS: Record<string, string> = {
   ws: '" "?',
   comma: '"," ws',
@@ -37,7 +37,7 @@ export class Rules {
     return name;
   }
 
-  /** A name for a rule that is written later: how rules refer to themselves. */
+  /** A name for a rule that is filled in later, so that it can refer to itself. */
   reserve(): Rule {
     const name = `r${this.#rules.size}`;
     this.#rules.set(name, "");
@@ -73,9 +73,9 @@ export class Rules {
     return this.add(`${key} ":" ws ${value}`);
   }
 
-  /** Members in their order; `rest` is what a further member looks like, if there may be any. */
+  /** An object with these members in this order. `rest` is the rule for further members, if any are allowed. */
   object(members: readonly Member[], rest: Rule | undefined): Rule {
-    // What may follow from here, once when nothing was written yet and once when a comma is due. Built from the end.
+    // What may follow a member, built from the last one: `begin` when no member was written before, `goOn` after a comma.
     let begin = rest === undefined ? '""' : this.add(`(${rest} (comma ${rest})*)?`);
     let goOn = rest === undefined ? '""' : this.add(`(comma ${rest})*`);
     for (const { rule, required } of members.toReversed()) {
@@ -85,7 +85,7 @@ export class Rules {
     return this.add(`"{" ws ${begin} ws "}"`);
   }
 
-  /** `heads` are the items at fixed places, `item` all further ones. */
+  /** `heads` are the items at fixed positions, `item` is the rule for all further ones. */
   array(heads: readonly Rule[], item: Rule | undefined, min: number, max: number | undefined): Rule {
     const least = Math.max(0, min - heads.length);
     const most = max === undefined ? undefined : Math.max(0, max - heads.length);
@@ -102,7 +102,7 @@ export class Rules {
   }
 }
 
-/** A GBNF string that matches exactly `json`, in which JSON has already escaped all control characters. */
+/** A GBNF string that matches exactly `json`. JSON has already escaped its control characters. */
 function quote(json: string): string {
   return `"${json.replaceAll(/["\\]/g, "\\$&")}"`;
 }

@@ -1,9 +1,9 @@
-// A JSON schema as a GBNF grammar, for every backend that can follow one. Only grammars made here reach native code, which
-// aborts on what it cannot parse. The value is written compactly, in the schema's order. Pure.
+// Turns a JSON schema into a GBNF grammar. Only grammars that are made here reach native code, which aborts on what it cannot parse.
+// The grammar writes the value compactly, with members in the schema's order. Pure.
 //
-// Structure is enforced: types, properties, required, items, enums, unions, references, lengths. What only narrows a value
-// (pattern, minimum, format, uniqueItems, …) is left to whoever validates the answer; what would change a structure this
-// cannot write down is refused.
+// It enforces the structure: types, properties, required, items, enums, unions, references, lengths. Keywords that only restrict a
+// value (pattern, minimum, format, uniqueItems, …) are left to whoever validates the answer. Keywords that change the structure in a
+// way that a grammar cannot express are refused.
 import { invalid, type JsonSchema } from "./backend.ts";
 import { type Rule, Rules } from "./gbnf-rules.ts";
 
@@ -11,7 +11,7 @@ const PARAM = "response_format.json_schema.schema";
 const MAX_DEPTH = 48;
 const MAX_RULES = 4_000;
 const MAX_LENGTH = 256 * 1_024;
-// The library expands repetitions, so long ones are left open.
+// The library expands repetitions, so a longer one gets no upper limit.
 const MAX_REPEAT = 256;
 const UNSUPPORTED = [
   "not",
@@ -29,7 +29,7 @@ const TYPES = ["object", "array", "string", "number", "integer", "boolean", "nul
 
 type Schema = Record<string, unknown>;
 
-/** Throws `invalid_input` that says where the schema is wrong or cannot be written as a grammar. */
+/** Throws `invalid_input`, which says what in the schema is wrong or cannot be expressed. */
 export function jsonGrammar(schema: JsonSchema): string {
   const converter = new Converter(schema);
   const root = converter.convert(schema, "#", 0);
@@ -42,14 +42,14 @@ class Converter {
   readonly rules = new Rules();
   readonly #root: JsonSchema;
   readonly #references = new Map<string, Rule>();
-  // Which references begin with which: a circle among them would never write a character.
+  // Which references begin with which other ones: a circle among them would never write a character.
   readonly #beginsWith = new Map<string, Set<string>>();
 
   constructor(root: JsonSchema) {
     this.#root = root;
   }
 
-  /** `within` is the reference this value is the beginning of, if it is. */
+  /** `within`: the reference whose value begins with this one, if there is one. */
   convert(schema: unknown, at: string, depth: number, within?: string): Rule {
     if (depth > MAX_DEPTH) throw refuse(at, "is nested too deeply");
     if (this.rules.size > MAX_RULES) throw refuse(at, "makes the schema too large");
@@ -82,9 +82,9 @@ class Converter {
     return this.rules.add(rules.join(" | "));
   }
 
-  /** allOf as one schema: properties and required add up, the rest must not contradict. */
+  /** allOf as one schema: properties and required are united; other keywords must not contradict each other. */
   #merged({ allOf, ...rest }: Schema, at: string): Schema {
-    // Without a prototype, so that "__proto__" is a key like any other.
+    // Without a prototype, so that "__proto__" is an ordinary key.
     const merged: Schema = Object.assign(Object.create(null), rest);
     for (const [index, part] of list(allOf, `${at}/allOf`).entries()) {
       const where = `${at}/allOf/${index}`;
@@ -130,21 +130,21 @@ class Converter {
     const other = isObject(more) ? more : true;
     const keys = [...new Set([...Object.keys(properties), ...(required as string[])])];
     const members = keys.map((key) => {
-      // "constructor" is a name like any other.
+      // hasOwn, because "constructor" is an ordinary name too.
       const schema = Object.hasOwn(properties, key) ? properties[key] : other;
       return {
         rule: this.rules.member(key, this.convert(schema, `${at}/properties/${key}`, depth + 1)),
         required: required.includes(key),
       };
     });
-    // Without properties anything goes; with them the object is closed unless the schema says what else may come.
+    // Without properties any member is allowed. With them no other is, unless additionalProperties is a schema.
     const open = isObject(more) || (keys.length === 0 && more !== false);
     const value = open ? this.convert(other, `${at}/additionalProperties`, depth + 1) : undefined;
     const rest = value && this.rules.pair(this.#key(schema.propertyNames, at), value);
     return this.rules.object(members, rest);
   }
 
-  /** What a member that is not listed may be called. */
+  /** The allowed names of members that are not listed. */
   #key(names: unknown, at: string): Rule {
     if (!isObject(names) || !("enum" in names)) return "string";
     return this.#oneOf(list(names.enum, `${at}/propertyNames/enum`).map((name) => this.rules.literal(name)));

@@ -12,7 +12,6 @@ import {
   openNodeLlamaCpp,
 } from "../../../../worker/engine/backends/node-llama-cpp/open.ts";
 import { type Generation, GREEDY } from "../../../../worker/engine/generation/backend.ts";
-import { bytesPerToken, overBudget } from "../../../../worker/engine/prefix-cache/saved-states.ts";
 import { type Pair, writePair } from "../../tiny-model.ts";
 
 const SLOTS = 4;
@@ -289,31 +288,5 @@ describe("an engine that was killed", { timeout: 60_000 }, () => {
     expect(ours()).toHaveLength(before.length + 1);
     await backend.close();
     expect(ours()).toEqual(before);
-  });
-});
-
-test.each([
-  ["as many as the heads of keys and values say", { head_count: 10, head_count_kv: 2 }, 12 * 2 * 128 * 2],
-  ["as many as all heads when nothing is shared", { head_count: 10 }, 12 * 10 * 128 * 2],
-  [
-    "what the file says of their length",
-    { head_count: 10, head_count_kv: 2, key_length: 96, value_length: 32 },
-    12 * 2 * 128 * 2,
-  ],
-  ["the widest layer where they differ", { head_count: 10, head_count_kv: [1, 4] }, 12 * 4 * 128 * 2],
-  ["nothing where there is no attention", { head_count: 0 }, 0],
-])("a token takes %s", (_, attention, bytes) => {
-  expect(bytesPerToken({ block_count: 12, embedding_length: 640, attention })).toBe(bytes);
-});
-
-describe("a budget", () => {
-  const kept = (bytes: number, usedAt: number) => ({ bytes, usedAt });
-  test.each([
-    ["holds what fits", [kept(5, 1), kept(5, 2)], 10, []],
-    ["lets go what was not used for the longest", [kept(5, 2), kept(5, 1), kept(5, 3)], 10, [1]],
-    ["lets go as many as it takes", [kept(1, 1), kept(1, 2), kept(9, 3)], 9, [0, 1]],
-    ["lets go small ones when they are too many", [1, 2, 3, 4, 5].map((at) => kept(0, at)), 9, [0, 1]],
-  ])("%s", (_, all, bytes, gone) => {
-    expect(overBudget(all, { bytes, count: 3 })).toEqual(gone.map((at) => all[at]));
   });
 });
