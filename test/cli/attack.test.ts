@@ -20,7 +20,7 @@ const VISIBILITY_SECONDS = Math.max(3, Math.floor(STOP_SECONDS / 4));
 const LONG = { timeout: 60_000 + VISIBILITY_SECONDS * 2_000, interval: 100 };
 
 test(
-  "a queue that cannot be reached for a while is asked ever more rarely, and used again when it is back",
+  "a queue that cannot be reached for a while is polled less and less often, and used again when it is back",
   async () => {
     await using way = await wayTo(yard().aws.endpoint);
     const worker = startWorker({ AWS_ENDPOINT_URL: way.endpoint });
@@ -47,7 +47,7 @@ test(
 );
 
 test(
-  "a worker that was stopped while another took its job delivers nothing and deletes nothing when it wakes",
+  "a worker that was stopped while another took its job neither delivers nor deletes anything when it continues",
   async () => {
     await using way = await wayTo(yard().aws.endpoint);
     const both = {

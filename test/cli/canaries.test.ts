@@ -127,7 +127,7 @@ function expectNoneIn(shown: Record<string, string>): void {
       expect([name, where, all.includes(canary)]).toEqual([name, where, false]);
 }
 
-test("no secret shows in what a worker says, stores, or puts aside, whatever goes wrong", async () => {
+test("no secret shows in what a worker logs, stores or dead-letters, whatever goes wrong", async () => {
   // A receiver that sends back what it got: the worst a failing service does.
   await using receiver = await startReceiver(({ path, headers, body }, response, request) => {
     if (path === "/breaks") return void request.socket.destroy();
@@ -173,7 +173,7 @@ test("no secret shows in what a worker says, stores, or puts aside, whatever goe
   expect(shown.stdout + shown.stderr).not.toContain("canary-in-the-query");
 }, 90_000);
 
-test("an engine that says the token it was sent does not get it into results and dead letters", async () => {
+test("an engine that repeats its token does not get it into results or dead letters", async () => {
   await using engine = await startReceiver(({ path, headers, body }, response) => {
     const told = `you sent ${JSON.stringify(headers)}`;
     if (path === "/health") return void response.end("{}");

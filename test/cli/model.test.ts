@@ -58,7 +58,7 @@ test("run image.check says y or n, and the answer turns when the bar turns", asy
   expect(answers).toEqual(["y", "n"]);
 }, 180_000);
 
-test("run reads standard input, and a failed job is said and has its own exit code", async () => {
+test("run reads standard input; a failed job is reported and has an exit code of its own", async () => {
   const { code, out } = await run(
     ["run", "image.check", "--input", "-", "--json"],
     '{"image": "data:text/plain;base64,aGVsbG8=", "question": "?"}',
@@ -67,7 +67,7 @@ test("run reads standard input, and a failed job is said and has its own exit co
   expect(JSON.parse(out)).toMatchObject({ status: "failed", error: { code: "image_undecodable" } });
 }, 120_000);
 
-test("input that is no JSON is a usage error", async () => {
+test("input that is not JSON is a usage error", async () => {
   const { code, err } = await run(["run", "prompt", "--input", "-"], "hello");
   expect(code).toBe(2);
   expect(err).toContain("not JSON");

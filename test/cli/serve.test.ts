@@ -166,7 +166,7 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
       "text",
     ],
     [
-      "a picture at an address in the house",
+      "a picture at a private address",
       { kind: "image.check", input: { image: "http://169.254.169.254/latest/meta-data", question: "?" } },
       "address_refused",
       "",
@@ -193,7 +193,7 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
     120_000,
   );
 
-  test("puts a body that is no JSON aside with its reason", async () => {
+  test("dead-letters a body that is not JSON, with its reason", async () => {
     await send('{"kind": "prompt", ');
     const dead = served.addresses.queue.replace("kamado-jobs", "kamado-jobs-dead");
     const { Messages = [] } = await served.sqs.send(
@@ -243,7 +243,7 @@ test.each([
   ["KAMADO_ENGINE_PORT", "the engine"],
   ["KAMADO_WEB_PORT", "the page"],
 ])(
-  "a port that is taken is said clearly, with the variable to set: %s, of %s",
+  "an error about a port that is taken names the variable to set: %s, of %s",
   { timeout: 120_000 },
   async (variable) => {
     const other = createServer().listen(0, "127.0.0.1");

@@ -37,7 +37,7 @@ describe("SIGTERM in the middle of work", () => {
     await expect.poll(() => done(["a", "b", "c"]), LONG).toEqual(["a", "b", "c"]);
   }, 120_000);
 
-  test("past the deadline cuts the work; the job is another worker's next", async () => {
+  test("cuts the work at the deadline; another worker does the job", async () => {
     const first = startWorker({ KAMADO_DRAIN_SECONDS: "1", KAMADO_SCRIPT: '{"rules": [{"do": "hang"}]}' });
     await send("a");
     await expect.poll(() => first.log(), LONG).toContain('"stage":"received"');
@@ -93,7 +93,7 @@ test("an engine that dies costs the job that killed it a retry; the others are d
   expect(worker.child.exitCode).toBeNull();
 }, 120_000);
 
-test("a job that runs is canceled from the command line; canceled again, its end is told", async () => {
+test("a running job is canceled from the command line; a second cancel says how the job ended", async () => {
   const cancel = async (id: string) => {
     const variables = {
       AWS_ENDPOINT_URL: yard().aws.endpoint,

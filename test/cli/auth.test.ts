@@ -1,5 +1,5 @@
-// What a machine opens to others when Kamado runs on it: nothing, unless it is told to, and then only to who has the token;
-// and what its own parts are given.
+// Who can reach what Kamado serves: only this machine, unless it is configured otherwise, and then only with the token. And
+// which secrets its own processes get.
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
@@ -34,12 +34,12 @@ const statusOf = (url: string, headers: Record<string, string>) =>
 // Each of them starts several processes.
 const LIMIT = { timeout: 120_000 };
 
-describe("nothing is opened to others without a token", LIMIT, () => {
+describe("nothing listens on an address that others can reach without a token", LIMIT, () => {
   test.each([
     ["engine", "KAMADO_ENGINE_HOST", "0.0.0.0"],
     ["serve", "KAMADO_ENGINE_HOST", "::"],
     ["serve", "KAMADO_WEB_HOST", "0.0.0.0"],
-  ])("%s with %s=%s says what to set, and ends", async (command, variable, host) => {
+  ])("%s with %s=%s says what to set, and exits", async (command, variable, host) => {
     const args = command === "serve" ? ["serve", "--in-memory"] : [command];
     const child = kamado(args, { ...SCRIPTED, [variable]: host });
     const [errors, [code]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
@@ -52,7 +52,7 @@ describe("nothing is opened to others without a token", LIMIT, () => {
 });
 
 test(
-  "a page elsewhere that finds its way to this machine under a name of its own is refused everywhere",
+  "a web page that reaches this machine under a host name of its own is refused everywhere",
   LIMIT,
   async () => {
     const { web } = JSON.parse(await firstLine(start(["serve", "--in-memory", "--json"])));
@@ -64,30 +64,37 @@ test(
   },
 );
 
-test("opened to others, engine and page demand the token, also from this machine", LIMIT, async () => {
-  const opened = start(["serve", "--in-memory", "--json"], {
-    KAMADO_WEB_HOST: "0.0.0.0",
-    KAMADO_WEB_TOKEN: TOKEN,
-    KAMADO_ENGINE_HOST: "0.0.0.0",
-    KAMADO_ENGINE_TOKEN: TOKEN,
-  });
-  const { web } = JSON.parse(await firstLine(opened));
-  const engineAlone = start(["engine"], { KAMADO_ENGINE_HOST: "0.0.0.0", KAMADO_ENGINE_TOKEN: TOKEN });
-  const engine = /http:\/\/\S+/.exec(await firstLine(engineAlone))![0];
-  for (const url of [`${web.replace("0.0.0.0", "127.0.0.1")}/state`, `${engine}/models`]) {
-    expect([url, await statusOf(url, {})]).toEqual([url, 401]);
-    expect([url, await statusOf(url, { authorization: "Bearer wrong-token-of-length" })]).toEqual([url, 401]);
-    expect([url, await statusOf(url, { authorization: `Bearer ${TOKEN}` })]).toEqual([url, 200]);
-  }
-  // The worker has the token of its engine, and so sees that it answers.
-  const state = async () =>
-    (
-      await fetch(`${web.replace("0.0.0.0", "127.0.0.1")}/health`, {
-        headers: { authorization: `Bearer ${TOKEN}` },
-      })
-    ).json();
-  await expect.poll(state, { timeout: 60_000 }).toMatchObject({ status: "READY", engine: true });
-});
+test(
+  "an engine and a page that others can reach demand the token, from this machine too",
+  LIMIT,
+  async () => {
+    const opened = start(["serve", "--in-memory", "--json"], {
+      KAMADO_WEB_HOST: "0.0.0.0",
+      KAMADO_WEB_TOKEN: TOKEN,
+      KAMADO_ENGINE_HOST: "0.0.0.0",
+      KAMADO_ENGINE_TOKEN: TOKEN,
+    });
+    const { web } = JSON.parse(await firstLine(opened));
+    const engineAlone = start(["engine"], { KAMADO_ENGINE_HOST: "0.0.0.0", KAMADO_ENGINE_TOKEN: TOKEN });
+    const engine = /http:\/\/\S+/.exec(await firstLine(engineAlone))![0];
+    for (const url of [`${web.replace("0.0.0.0", "127.0.0.1")}/state`, `${engine}/models`]) {
+      expect([url, await statusOf(url, {})]).toEqual([url, 401]);
+      expect([url, await statusOf(url, { authorization: "Bearer wrong-token-of-length" })]).toEqual([
+        url,
+        401,
+      ]);
+      expect([url, await statusOf(url, { authorization: `Bearer ${TOKEN}` })]).toEqual([url, 200]);
+    }
+    // The worker has the token of its engine, and so sees that it answers.
+    const state = async () =>
+      (
+        await fetch(`${web.replace("0.0.0.0", "127.0.0.1")}/health`, {
+          headers: { authorization: `Bearer ${TOKEN}` },
+        })
+      ).json();
+    await expect.poll(state, { timeout: 60_000 }).toMatchObject({ status: "READY", engine: true });
+  },
+);
 
 test.skipIf(!existsSync("/proc/self/environ"))(
   "the engine process, which native code runs in, has no secret in its environment (seen in /proc)",
