@@ -60,7 +60,7 @@ test("a job that fails is tried again before those behind it, and costs them no 
   expect(rig.queue.messages).toEqual([]);
 });
 
-test("what is not started is not held: another worker goes on with the group", async () => {
+test("a stop gives back messages that have not started: another worker continues with the group", async () => {
   const first = createRig({ slots: 1, prefetch: 8, fifo: true });
   for (const name of ["a1", "a2"]) await first.send(name, {}, "a");
   const second = createRig({ shared: first, fifo: true });
@@ -75,7 +75,7 @@ test("what is not started is not held: another worker goes on with the group", a
   expect(first.runs).toHaveLength(1);
 });
 
-test("a job whose lease is lost does not let those behind it pass", async () => {
+test("a job whose lease is lost is not overtaken by those behind it", async () => {
   const rig = createRig({ slots: 2, prefetch: 2, fifo: true });
   for (const name of ["a1", "a2"]) await rig.send(name, {}, "a");
   rig.consumer.start();
