@@ -123,7 +123,7 @@ describe("several requests at once", { timeout: 120_000 }, () => {
   });
 });
 
-describe("what a request costs is told truly", { timeout: 120_000 }, () => {
+describe("the usage of a request is true", { timeout: 120_000 }, () => {
   test("a prompt that was seen is not evaluated again", async () => {
     const first = await ask("something nobody asked before");
     const again = await ask("something nobody asked before");
