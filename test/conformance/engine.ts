@@ -30,7 +30,7 @@ const SCHEMA = {
   properties: { locked: { type: "boolean" }, why: { enum: ["x", "y"] } },
   required: ["locked", "why"],
 };
-/** The distribution after the question, as it is told. */
+/** The distribution after the question, as the engine reports it. */
 async function distribution(engine: Engine, more: object = {}) {
   const answer = await ask(engine, "Is it locked?", {
     logprobs: true,

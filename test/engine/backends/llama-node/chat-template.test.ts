@@ -98,7 +98,7 @@ describe("a model that thinks", () => {
 
   test.each<[string, (thinks: boolean) => string, Thinking, string]>([
     ["answers straight away", qwen, "off", "<a><think>\n\n</think>\n\n"],
-    ["also where its template cannot be told so", () => "<a>", "off", "<a><think>\n\n</think>\n\n"],
+    ["also where its template has no switch for it", () => "<a>", "off", "<a><think>\n\n</think>\n\n"],
     ["begins inside of its thinking", qwen, "open", "<a><think>\n"],
     ["where the template has opened it, too", () => "<a><think>\n", "open", "<a><think>\n"],
     ["goes on after a thought", qwen, { thought: "so" }, "<a><think>\nso\n</think>\n\n"],

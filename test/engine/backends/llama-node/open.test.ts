@@ -178,10 +178,10 @@ describe("probabilities of the first token", { timeout: 120_000 }, () => {
 
   test("are those of a picture too", async () => {
     const more = { logprobs: true, top_logprobs: 2, max_tokens: 1 };
-    const told = await Promise.all(
+    const answers = await Promise.all(
       ["red", "blue"].map(async (colour) => ask(seen(await picture(colour), "What is it?"), more)),
     );
-    const [red, blue] = told.map(({ choices }) => choices[0]!.logprobs!.content![0]!.top_logprobs);
+    const [red, blue] = answers.map(({ choices }) => choices[0]!.logprobs!.content![0]!.top_logprobs);
     expect(red).toHaveLength(2);
     expect(red).not.toEqual(blue);
   });

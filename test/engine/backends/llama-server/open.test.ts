@@ -432,10 +432,10 @@ describe.skipIf(LLAMA_SERVER === undefined)("a model that thinks", { timeout: 12
     expect(thought.promptTokens - off.promptTokens).toBe(await length("So."));
     // A schema makes the random model say what a thinking one would.
     const thinks = await prepare("open", { schema: { const: "hm</think>yes" }, maxTokens: 40 });
-    const said: string[] = [];
-    const hear = ({ text }: { text: string }) => said.push(text) > 0;
-    const { finish } = await thinks.run(hear, new AbortController().signal);
-    expect([said.join("").trim(), finish]).toEqual(['"hm', "stop"]);
+    const texts: string[] = [];
+    const emit = ({ text }: { text: string }) => texts.push(text) > 0;
+    const { finish } = await thinks.run(emit, new AbortController().signal);
+    expect([texts.join("").trim(), finish]).toEqual(['"hm', "stop"]);
   });
 });
 

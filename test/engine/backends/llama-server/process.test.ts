@@ -8,7 +8,7 @@ import {
 } from "../../../../worker/engine/backends/llama-server/process.ts";
 
 describe("what llama-server prints", () => {
-  test("is told without its clock", () => {
+  test("is passed on without its clock", () => {
     expect(textOf("0.00.013.017 E srv    load_model: failed to load model")).toBe(
       "load_model: failed to load model",
     );

@@ -4,8 +4,8 @@ import { Decoder } from "../../../../worker/engine/backends/node-llama-cpp/decod
 import type { Generation } from "../../../../worker/engine/generation/backend.ts";
 import { CLOSE, modelOf } from "./character-model.ts";
 
-describe("thinking ends at its closing mark, which is not told", () => {
-  function told(model: LlamaModel, heard: readonly number[]): { text: string; heard: number } {
+describe("thinking ends at its closing mark, which is not part of it", () => {
+  function decode(model: LlamaModel, sampled: readonly number[]): { text: string; taken: number } {
     let text = "";
     const decoder = new Decoder({
       model,
@@ -20,19 +20,19 @@ describe("thinking ends at its closing mark, which is not told", () => {
         return true;
       },
     });
-    const ended = heard.findIndex((token) => decoder.next({ token: token as Token }) === undefined);
-    return { text, heard: ended + 1 };
+    const ended = sampled.findIndex((token) => decoder.next({ token: token as Token }) === undefined);
+    return { text, taken: ended + 1 };
   }
   const spelled = (text: string) => Array.from(text, (char) => char.codePointAt(0)!);
 
   test("as a token of its own", () => {
-    expect(told(modelOf("", true), [...spelled("so <b"), CLOSE, ...spelled("no")])).toEqual({
+    expect(decode(modelOf("", true), [...spelled("so <b"), CLOSE, ...spelled("no")])).toEqual({
       text: "so <b",
-      heard: 6,
+      taken: 6,
     });
   });
 
   test("spelled out", () => {
-    expect(told(modelOf(""), spelled("a < b</think>no"))).toEqual({ text: "a < b", heard: 13 });
+    expect(decode(modelOf(""), spelled("a < b</think>no"))).toEqual({ text: "a < b", taken: 13 });
   });
 });

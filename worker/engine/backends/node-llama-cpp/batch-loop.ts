@@ -1,12 +1,10 @@
 // Continuous batching: one loop advances all slots, and one step is one llama_decode that carries the next token of every slot that
-// decodes and parts of prompts. Jobs join and leave at any step. step-plan.ts decides how many tokens each slot evaluates,
-// prefix-sharing.ts in which slot a job starts and from what.
+// decodes and parts of prompts. Jobs join and leave at any step. prefix-sharing.ts decides in which slot a job starts, and from what.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Token } from "node-llama-cpp";
 import type { BackendState } from "../../generation/backend.ts";
 import type { PrefixSharing } from "./prefix-sharing.ts";
 import { cancelReason, type Job, type Slot } from "./slot.ts";
-import { planStep } from "./step-plan.ts";
 
 export type BatchLoopOptions = {
   slots: readonly Slot[];
@@ -121,4 +119,27 @@ export class BatchLoop {
       active.filter((slot) => counts.get(slot)! > 0).map((slot) => slot.advance(counts.get(slot)!)),
     );
   }
+}
+
+/** `todo`: tokens that a slot has still to evaluate, 1 when it decodes. `most`: how many of them it may take in this step. */
+export type Work = { todo: number; most: number };
+
+/**
+ * How many tokens each active slot evaluates in the next step. Every slot that decodes takes its token in every step. Prompts
+ * share what is left of the batch, oldest first, and together at most `chunk` while others decode, because those wait for the
+ * step to end. A prompt is cut only when it is the first and does not fit: a whole prompt costs less than its pieces, because
+ * attention works in tiles.
+ */
+export function planStep(work: readonly Work[], batchSize: number, chunk: number): number[] {
+  const decoding = work.filter(({ todo, most }) => todo === 1 && most > 0).length;
+  const atMost = Math.min(batchSize - decoding, decoding > 0 ? chunk : batchSize);
+  let room = atMost;
+  return work.map(({ todo, most }) => {
+    if (most === 0) return 0;
+    if (todo === 1) return 1;
+    const wanted = Math.min(todo, most);
+    const part = wanted <= room ? wanted : room === atMost ? room : 0;
+    room -= part;
+    return part;
+  });
 }

@@ -1,11 +1,18 @@
-// One answer while it is generated: turns sampled tokens into text and probabilities, and decides when the answer ends. With
-// probabilities it draws the tokens itself, because the library would report a filtered distribution.
-import type { LlamaModel, Token } from "node-llama-cpp";
-import type { Emit, Generation, Logprob, Outcome, Token as Piece } from "../../generation/backend.ts";
+// One answer while it is generated: the sampling options that the library gets, sampled tokens as text and probabilities, and where the
+// answer ends. With probabilities the decoder draws the tokens itself, because the library would report a filtered distribution.
+import { type LlamaModel, type SequenceEvaluateOptions, type Token, TokenBias } from "node-llama-cpp";
+import {
+  type Emit,
+  type Generation,
+  invalid,
+  type Logprob,
+  type Outcome,
+  type Token as Piece,
+  type Sampling,
+} from "../../generation/backend.ts";
 import { type Candidate, drawToken, randomStream } from "../../generation/sampler.ts";
 import { StopScanner } from "../../generation/stopping-criteria.ts";
 import type { GrammarState } from "./grammar.ts";
-import { penaltyWindow } from "./sampler-options.ts";
 import type { Sampled } from "./slot.ts";
 
 // A character has up to four bytes, each of which may be a token.
@@ -124,4 +131,46 @@ function countEach(tokens: readonly Token[]): Map<number, number> {
   const times = new Map<number, number>();
   for (const token of tokens) times.set(token, (times.get(token) ?? 0) + 1);
   return times;
+}
+
+/** Greedy without any filter: only so does the library report the distribution unchanged. The decoder then draws the token. */
+export const UNFILTERED: SequenceEvaluateOptions = { temperature: 0, topK: 0, topP: 1, minP: 0 };
+/** How far back a repetition counts; llama.cpp's own. */
+const REPETITION_WINDOW = 64;
+/** OpenAI's penalties count over the whole answer; the library needs a limit. */
+const ANSWER_WINDOW = 4_096;
+
+/** Throws for what this model cannot do. The returned function takes the list of the answer's tokens, which grows. */
+export function samplingOptions(
+  sampling: Sampling,
+  model: LlamaModel,
+): (answer: readonly Token[]) => SequenceEvaluateOptions {
+  const { temperature, topK, topP, seed } = sampling;
+  const options: SequenceEvaluateOptions = { temperature, topK, topP, minP: 0, seed };
+  if (sampling.logitBias.size > 0) options.tokenBias = biasOf(sampling, model);
+  const { repetitionPenalty: penalty, frequencyPenalty, presencePenalty } = sampling;
+  if (penalty === 1 && frequencyPenalty === 0 && presencePenalty === 0) return () => options;
+  const maxPunishTokens = penaltyWindow(sampling);
+  return (answer) => {
+    const punishTokens = () => answer.slice(-maxPunishTokens);
+    return {
+      ...options,
+      repeatPenalty: { penalty, frequencyPenalty, presencePenalty, punishTokens, maxPunishTokens },
+    };
+  };
+}
+
+/** How many of the last tokens the penalties apply to. */
+function penaltyWindow({ frequencyPenalty, presencePenalty }: Sampling): number {
+  return frequencyPenalty === 0 && presencePenalty === 0 ? REPETITION_WINDOW : ANSWER_WINDOW;
+}
+
+function biasOf({ logitBias }: Sampling, model: LlamaModel): TokenBias {
+  const bias = TokenBias.for(model);
+  for (const [id, logit] of logitBias) {
+    if (id >= model.fileInfo.metadata.tokenizer.ggml.tokens.length)
+      throw invalid("logit_bias", `logit_bias: this model has no token ${id}.`);
+    bias.set(id as Token, { logit });
+  }
+  return bias;
 }

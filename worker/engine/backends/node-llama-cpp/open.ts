@@ -18,10 +18,9 @@ import { bytesPerToken, SavedStates } from "../../prefix-cache/saved-states.ts";
 import { stateFolderOf } from "../../prefix-cache/state-files.ts";
 import { BatchLoop } from "./batch-loop.ts";
 import { Prompts } from "./chat-template.ts";
-import { Decoder } from "./decoder.ts";
+import { Decoder, samplingOptions, UNFILTERED } from "./decoder.ts";
 import { GrammarState, Grammars } from "./grammar.ts";
 import { PrefixSharing } from "./prefix-sharing.ts";
-import { optionsOf, UNFILTERED } from "./sampler-options.ts";
 import { type Job, Slot } from "./slot.ts";
 
 const MAX_CONTEXT = 8_192;
@@ -121,7 +120,7 @@ export class NodeLlamaCppBackend implements Backend {
   async prepare(generation: Generation): Promise<Prepared> {
     const prompt = this.#prompts.tokenize(generation.prompt);
     const room = roomFor(prompt.length, this.info.contextSize, generation.maxTokens);
-    const options = optionsOf(generation.sampling, this.#model);
+    const options = samplingOptions(generation.sampling, this.#model);
     const follow = await this.#grammar(generation);
     return {
       promptTokens: prompt.length,
