@@ -1,12 +1,13 @@
 // The files of saved states: the folder of those that live as long as this process, the notes beside those that outlive it, and
 // what an earlier process left of both. Which states are kept is decided in saved-states.ts.
 import { createHash } from "node:crypto";
-import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createReadStream, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { open, rename, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
+import { makeScratchFolder, removeOrphanedFolders } from "../../async/scratch-folder.ts";
 import type { Tokens } from "./radix-tree.ts";
 
 export type Saved = {
@@ -34,8 +35,8 @@ const Note = z.object({ tokens: z.array(z.int()).readonly(), bytes: z.int(), sha
 /** Makes a folder for this process alone. Removes those of processes that were killed. */
 export function passingFolder(): string {
   const parent = hasMemory() ? MEMORY : tmpdir();
-  sweep(parent);
-  return mkdtempSync(join(parent, `${PASSING}${process.pid}-`));
+  removeOrphanedFolders(parent, PASSING);
+  return makeScratchFolder(parent, PASSING);
 }
 
 export const noteOf = (path: string) => path.replace(/\.state$/, ".json");
@@ -88,24 +89,6 @@ function hasMemory(): boolean {
     return statSync(MEMORY).isDirectory();
   } catch {
     return false;
-  }
-}
-
-/** Removes the folders of processes that were killed before they could do so. */
-function sweep(parent: string): void {
-  for (const name of readdirSync(parent)) {
-    if (!name.startsWith(PASSING)) continue;
-    const pid = Number.parseInt(name.slice(PASSING.length), 10);
-    if (!isAlive(pid)) rmSync(join(parent, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (thrown) {
-    // A process of another user is alive too.
-    return (thrown as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
