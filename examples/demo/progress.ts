@@ -1,5 +1,4 @@
-// The demo while it runs: one moving line a job on a terminal, one line an ending when piped.
-
+// Shows the demo while it runs: on a terminal, a line for each job that changes; in a pipe, a line when a job ends.
 import type { JobEvent, JobEvents } from "../../worker/logging/job-events.ts";
 import { LiveBlock, paint } from "../../worker/logging/terminal.ts";
 import type { DemoJob } from "./scenario.ts";

@@ -1,5 +1,5 @@
-// What stands at the other end of the demo's deliveries: a webhook receiver that checks signatures with the public
-// Standard Webhooks library, and a subscriber of the topic.
+// The receivers of the demo's deliveries: a webhook receiver that checks signatures with the public Standard Webhooks library,
+// and a subscriber of the topic.
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
@@ -9,7 +9,7 @@ import { Webhook } from "standardwebhooks";
 import type { Result } from "../../worker/job/result.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 
-/** Results by job id; `refused` counts what did not carry a right signature. */
+/** Results by job id; `refused` counts requests without a valid signature. */
 export type Inbox = { results: Map<string, Result>; refused: number };
 
 export async function startWebhookReceiver(secret: string) {

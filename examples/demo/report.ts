@@ -1,5 +1,4 @@
-// What came out of the demo: a table of the jobs, what arrived at the receivers, and the one line that counts.
-
+// The results of the demo: a table of the jobs, and a last line that counts them.
 import type { Result } from "../../worker/job/result.ts";
 import { type Column, paint, table } from "../../worker/logging/terminal.ts";
 import type { Trace } from "./progress.ts";

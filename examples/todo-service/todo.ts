@@ -1,4 +1,4 @@
-// What a todo is, and what may be asked of one. Pure.
+// What a todo is, and which changes to it are valid. Pure.
 import { z } from "zod";
 
 const Title = z.string().trim().min(1).max(500);
