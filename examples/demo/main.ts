@@ -22,7 +22,7 @@ import { type Inbox, startWebhookReceiver, subscribe } from "./receivers.ts";
 import { isPerfect, lastLine, type Row, resultTable, tallyOf } from "./report.ts";
 import { type DemoJob, scenario, TODOS } from "./scenario.ts";
 
-/** The longest all jobs together may take. */
+/** How long all jobs together may take. */
 const DEADLINE_MS = 150_000;
 /** The subscribers poll, so a result that was just published may not have arrived yet. */
 const ARRIVAL_MS = 5_000;
@@ -175,7 +175,7 @@ async function post(url: string, body: object): Promise<void> {
 
 function intro(isDemoModel: boolean, jobs: number, pictures: number): string {
   const model = isDemoModel
-    ? "The model is a toy of 1.7 M parameters, trained for this demo so that it runs offline; it knows nothing else.\n  For real work point KAMADO_MODEL and KAMADO_MMPROJ at a GGUF pair."
+    ? "The model is a toy of 1.7 M parameters, trained for this demo so that it runs offline; it is no use for anything else.\n  For real work, set KAMADO_MODEL and KAMADO_MMPROJ to a GGUF model and its projector."
     : "The model is your own; the expected answers below are what the demo model gives.";
   return `\n${paint(["bold", "yellow"], "Kamado demo")}: ${pictures} pictures go into the bucket, ${jobs} jobs onto the queue.\n  ${paint("dim", model)}\n`;
 }

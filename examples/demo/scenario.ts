@@ -10,7 +10,7 @@ export type DemoJob = {
   kind: string;
   input: unknown;
   deliver: Destination[];
-  /** In a few words, for the table. */
+  /** What the job asks, in a few words for the table. */
   asked: string;
   expected: string;
   /** The part of an output that is compared with `expected`. */

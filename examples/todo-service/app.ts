@@ -58,7 +58,7 @@ export function todoApp(store: TodoStore): Hono {
     if (error instanceof HTTPException) return send(c, failure(error.status, error.message));
     if (error instanceof z.ZodError) return send(c, invalid(error));
     console.error(error);
-    return send(c, failure(500, "Something went wrong here; the log has it."));
+    return send(c, failure(500, "Something went wrong; the log says what."));
   });
   return app;
 }
