@@ -1,7 +1,11 @@
 // Pulling and stopping: slots are kept busy, others are not robbed, and a stop loses nothing.
+import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { ConcurrencyLimit } from "../../worker/consumer/concurrency-limit.ts";
+import { Consumer } from "../../worker/consumer/consumer.ts";
 import { silentLog } from "../../worker/logging/log.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { FakeQueue } from "../fakes/queue.ts";
 import { createRig } from "../rig.ts";
 
 const SECOND = 1_000;
@@ -90,6 +94,41 @@ test("when the engine stays down, waiting messages go back for other workers", a
   other.consumer.start();
   await other.complete("a");
   expect(rig.stored("a")?.status).toBe("succeeded");
+});
+
+test("a worker that sleeps again and again waits for the stop with no more listeners than before", async () => {
+  const clock = new FakeClock();
+  const queue = new FakeQueue("jobs", { clock });
+  let stopping: AbortSignal | undefined;
+  const health = {
+    isHealthy: true,
+    healthy: async (signal: AbortSignal) => {
+      stopping = signal;
+    },
+  };
+  const consumer = new Consumer({
+    queue,
+    concurrency: { slots: 2, prefetch: 0 },
+    visibilitySeconds: 30,
+    pollSeconds: 1,
+    work: async () => {
+      await clock.sleep(3_600 * SECOND);
+      return "delete";
+    },
+    health: [health],
+    clock,
+    log: silentLog,
+  });
+  await queue.send("a");
+  consumer.start();
+  const listeners: number[] = [];
+  for (let nap = 0; nap < 5; nap++) {
+    await clock.advance(20 * SECOND);
+    listeners.push(getEventListeners(stopping!, "abort").length);
+    clock.epoch += 5 * SECOND;
+  }
+  expect(queue.messages[0]?.receiveCount).toBe(1);
+  expect(listeners).toEqual(Array(5).fill(listeners[0]));
 });
 
 describe("a queue that cannot be reached", () => {

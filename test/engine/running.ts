@@ -17,8 +17,9 @@ export async function running(open: () => Promise<Backend>, options: Options = {
   const { slots = 4, maxQueue = 64, stallMs = 300_000, token } = options;
   const metrics = new Metrics();
   const onAnswered: Metrics["answered"] = (...answer) => metrics.answered(...answer);
-  const scheduler = new Scheduler({ slots, maxQueue, stallMs, onAnswered });
-  const app = createApp({ scheduler, metrics, log: pino({ level: "silent" }), token });
+  const log = pino({ level: "silent" });
+  const scheduler = new Scheduler({ slots, maxQueue, stallMs, onAnswered, log });
+  const app = createApp({ scheduler, metrics, log, token });
   const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -1,7 +1,7 @@
 // Consumes one queue: pulls by free slots, keeps a few messages in a prefetch buffer, runs them, and drains on stop. It owns
 // the leases of its messages, their heartbeat and their acks. It knows neither jobs nor deliveries: what a message means is
 // decided by `work`, which resolves with what becomes of the message.
-import { whenAborted } from "../async/abort.ts";
+import { unlessAborted, whenAborted } from "../async/abort.ts";
 import { backoffMs } from "../async/backoff.ts";
 import { type Clock, momentOf } from "../async/clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
@@ -138,7 +138,8 @@ export class Consumer {
       await this.#healthy(signal);
       const want = await this.#waitForRoom();
       // After a sleep, others may have the messages we hold: ask about those before pulling more.
-      if (this.#heartbeat.areInDoubt()) await Promise.race([this.#heartbeat.certain(), whenAborted(signal)]);
+      if (this.#heartbeat.areInDoubt())
+        await unlessAborted(this.#heartbeat.certain(), signal).catch(() => {});
       if (signal.aborted) return;
       failures = (await this.#receive(want)) ? 0 : failures + 1;
       if (failures > 0) await this.#options.clock.sleep(backoffMs(failures, POLL_BACKOFF), signal);

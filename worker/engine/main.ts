@@ -40,6 +40,7 @@ const scheduler = new Scheduler({
   slots: options.slots === "auto" ? DEFAULT_SLOTS : options.slots,
   stallMs: options.stallSeconds * 1_000,
   onAnswered: (...answer) => metrics.answered(...answer),
+  log,
 });
 const app = createApp({ scheduler, metrics, log, token: options.token });
 

@@ -1,29 +1,31 @@
-// A thousand requests at one moment, through real HTTP: as many as there is room for are answered, the rest is told when to
-// come back, and all of them rightly.
+// The scheduler through real HTTP, with a thousand requests at one moment, and by itself, with a listener that throws.
 import { Agent, request } from "undici";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { openScripted } from "../../../worker/engine/backends/scripted/open.ts";
+import { type Generation, GREEDY } from "../../../worker/engine/generation/backend.ts";
+import { INTERACTIVE } from "../../../worker/engine/scheduler/queue-order.ts";
+import { Scheduler } from "../../../worker/engine/scheduler/scheduler.ts";
 import { running, user } from "../running.ts";
 
 const CROWD = 1_000;
 const SLOTS = 8;
 const MAX_QUEUE = 120;
 
-/** An engine whose answers begin when the door is opened. */
-async function engineBehind(door: Promise<void>) {
+/** An engine whose answers begin when `start` resolves. */
+async function engineThatWaits(start: Promise<void>) {
   const scripted = await openScripted({ slots: SLOTS });
   const prepare: typeof scripted.prepare = async (generation) => {
     const prepared = await scripted.prepare(generation);
-    return { ...prepared, run: (emit, signal) => door.then(() => prepared.run(emit, signal)) };
+    return { ...prepared, run: (emit, signal) => start.then(() => prepared.run(emit, signal)) };
   };
   return running(async () => ({ ...scripted, prepare }), { slots: SLOTS, maxQueue: MAX_QUEUE });
 }
 
-test("a thousand requests at once are each answered or told when to come back", {
+test("a thousand requests at once each get an answer, or a 429 that says when to come back", {
   timeout: 120_000,
 }, async () => {
-  const door = Promise.withResolvers<void>();
-  const engine = await engineBehind(door.promise);
+  const start = Promise.withResolvers<void>();
+  const engine = await engineThatWaits(start.promise);
   // A busy machine takes its time with a thousand connections; that is not what is asked.
   const dispatcher = new Agent({ connections: null, connectTimeout: 60_000 });
   const refused: number[] = [];
@@ -37,7 +39,7 @@ test("a thousand requests at once are each answered or told when to come back", 
     });
     const answer = (await body.json()) as { choices?: { message: { content: string } }[] };
     if (statusCode === 429) refused.push(Number(headers["retry-after"]));
-    if (refused.length === CROWD - SLOTS - MAX_QUEUE) door.resolve();
+    if (refused.length === CROWD - SLOTS - MAX_QUEUE) start.resolve();
     return { nth, statusCode, text: answer.choices?.[0]?.message.content };
   };
   const asked = Promise.all(Array.from({ length: CROWD }, (_, nth) => ask(nth)));
@@ -52,4 +54,40 @@ test("a thousand requests at once are each answered or told when to come back", 
   expect([engine.scheduler.queue.busy, engine.scheduler.queue.waiting]).toEqual([0, 0]);
   await dispatcher.close();
   await engine.close();
+});
+
+const GENERATION: Generation = {
+  prompt: { text: "x" },
+  maxTokens: 5,
+  sampling: GREEDY,
+  stop: [],
+  schema: undefined,
+  topLogprobs: undefined,
+  conversation: undefined,
+};
+
+test("a listener to answers that throws is logged, and spoils neither an answer nor its slot", async () => {
+  const error = vi.fn();
+  const scheduler = new Scheduler({
+    slots: 1,
+    maxQueue: 0,
+    stallMs: 1_000,
+    onAnswered: () => {
+      throw new Error("broken");
+    },
+    log: { error },
+  });
+  await scheduler.load(async () => openScripted({ script: '{"rules":[{"answer":"yes"}]}', slots: 1 }));
+  for (const _ of ["first", "second"]) {
+    const request = { generation: GENERATION, count: 1, rank: INTERACTIVE, thinkingBudget: 0 };
+    const [admitted] = await scheduler.admit(request);
+    let text = "";
+    const onPiece = (piece: { text: string }) => {
+      text += piece.text;
+    };
+    const answered = await scheduler.run(admitted!, onPiece, new AbortController().signal);
+    expect([text, answered.finish]).toEqual(["yes", "stop"]);
+  }
+  expect(error).toHaveBeenCalledTimes(2);
+  expect(scheduler.health().slots.busy).toBe(0);
 });

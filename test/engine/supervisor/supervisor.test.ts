@@ -73,6 +73,20 @@ describe("a supervised engine", () => {
     expect([one.state, one.restarts, states.at(-1)]).toEqual(["SETUP_FAILED", 1, "SETUP_FAILED"]);
   }, 60_000);
 
+  test("a listener to its state that throws is logged, and the others are called all the same", async () => {
+    const [lines, states]: string[][] = [[], []];
+    const one = start({}, { onLog: (line) => lines!.push(line) });
+    one.onChange(() => {
+      throw new Error("broken");
+    });
+    one.onChange((state) => states!.push(state));
+    await one.ready();
+    expect(await answers(one)).toBe(true);
+    await one.stop();
+    expect([states![0], states!.at(-1)]).toEqual(["READY", "STOPPED"]);
+    expect(lines).toContain("A listener to the engine's state failed (broken).");
+  }, 60_000);
+
   test("says which of its options is wrong, without trying again", async () => {
     const one = start({}, { backend: "node-llama-cpp", model: "/no/such.gguf" });
     await expect(one.ready()).rejects.toThrow(

@@ -19,8 +19,9 @@ export type SchedulerOptions = {
   maxQueue: number;
   /** An engine whose slots are busy and that makes no progress for so long is unhealthy. */
   stallMs: number;
-  /** Called once for each answer that came to its end. */
+  /** Called once for each answer that came to its end. If it throws, that is logged and harms no answer. */
   onAnswered(generation: Generation, rank: number, times: Times, answered: Answered): void;
+  log: { error(fields: object, message: string): void };
 };
 
 /** When an answer went through its stages, in milliseconds of one monotonic clock. */
@@ -143,7 +144,7 @@ export class Scheduler {
         onPiece(piece);
       };
       const answered = await runPhases(this.#backend!, phases, onTimedPiece, signal).finally(slot.end);
-      this.#options.onAnswered(phases.generation, rank, times, answered);
+      this.#reportAnswered(phases.generation, rank, times, answered);
       return answered;
     } finally {
       this.#progress();
@@ -160,6 +161,15 @@ export class Scheduler {
 
   async close(): Promise<void> {
     await this.#backend?.close();
+  }
+
+  #reportAnswered(...answer: Parameters<SchedulerOptions["onAnswered"]>): void {
+    const { onAnswered, log } = this.#options;
+    try {
+      onAnswered(...answer);
+    } catch (thrown) {
+      log.error({ err: thrown }, "a listener to answers failed");
+    }
   }
 
   /** Notes that something moved, and returns when. */

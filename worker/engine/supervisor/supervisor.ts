@@ -2,7 +2,7 @@
 // gives up when it never became ready. One run is process.ts, whether a run hangs is health-watch.ts.
 import { setTimeout as sleep } from "node:timers/promises";
 import { backoffMs } from "../../async/backoff.ts";
-import { KamadoError } from "../../errors.ts";
+import { KamadoError, toKamadoError } from "../../errors.ts";
 import type { GivenOptions } from "../options.ts";
 import { type EngineEvent, EXIT, type Ready, type State } from "../protocol.ts";
 import { untilHung, type WatchTiming } from "./health-watch.ts";
@@ -49,7 +49,7 @@ export interface Engine {
   listening(): Promise<string>;
   /** Resolves when it can serve; rejects when it is given up or stopped. */
   ready(): Promise<void>;
-  /** Called with each new state; returns a function that removes the listener. */
+  /** Called with each new state; returns a function that removes the listener. A listener that throws disturbs nothing else. */
   onChange(listener: (state: EngineState) => void): () => void;
   stop(): Promise<void>;
 }
@@ -212,7 +212,17 @@ class Supervisor implements Engine {
     if (this.state === state || this.state === "STOPPED") return;
     this.state = state;
     if (state === "SETUP_FAILED" || state === "STOPPED") this.#listening.reject(this.#unavailable());
-    for (const listener of this.#listeners) listener(state);
+    for (const listener of this.#listeners) this.#call(listener, state);
+  }
+
+  #call(listener: (state: EngineState) => void, state: EngineState): void {
+    try {
+      listener(state);
+    } catch (thrown) {
+      this.#onLog(
+        `A listener to the engine's state failed (${toKamadoError(thrown, "handler_failed").message}).`,
+      );
+    }
   }
 
   #unavailable(): KamadoError {
