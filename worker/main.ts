@@ -33,10 +33,11 @@ async function connect(config: Config, cloud: Cloud, engine: { url: string }, lo
   const queueAt = (url: string) => sqsQueue(clients.sqs, url, { call });
   const queues = cloud.queues ?? [{ url: cloud.queueUrl, weight: 1 }];
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
+  const registry = await loadRegistry(HANDLERS);
+  const rules = loadRules(config.rulesFile);
   const destinations = loadDestinations(config.destinationsFile);
   const outbound = createOutbound({ destinations });
   const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
-  const registry = await loadRegistry(HANDLERS);
   return {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
@@ -46,7 +47,7 @@ async function connect(config: Config, cloud: Cloud, engine: { url: string }, lo
     },
     bucket: buckets.get(config.bucket)!,
     buckets,
-    rules: loadRules(config.rulesFile),
+    rules,
     handlers: createHandlerServices({ registry, buckets, outbound, client }),
     engine: {
       url: engine.url,

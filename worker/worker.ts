@@ -65,6 +65,7 @@ export type Worker = ReturnType<typeof createWorker>;
 
 export function createWorker(parts: Parts, settings: Settings) {
   const { queues, bucket, buckets, rules, topicArn, clock, log } = parts;
+  const { url, model, isDemo } = parts.engine;
   const shared = { ...settings, bucket, worker: settings.workerName, clock, log };
   const jobEvents = new JobEvents(log);
   const results = createResults(bucket);
@@ -147,7 +148,7 @@ export function createWorker(parts: Parts, settings: Settings) {
         deliveries: outboxConsumer
           ? shownOf(queues.deliveries!.url, outboxConsumer.health, OUTBOX_HINTS)
           : null,
-        engine: { ...parts.engine, answers: health.engine.isHealthy },
+        engine: { url, model, answers: health.engine.isHealthy, isDemo },
         bucket: { name: bucket.name, answers: !health.bucket.isDown },
         topic: topicArn ?? null,
         running: jobConsumer.running,

@@ -1,4 +1,4 @@
-// `npm run demo`: runs everything in one process tree on free ports, with a real queue, a real model and real HTTP. It stores nothing.
+// `npm run demo`: everything in one process tree on free ports, with a real queue, a real model and real HTTP. Nothing is kept.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,7 +24,7 @@ import { type DemoJob, scenario, TODOS } from "./scenario.ts";
 
 /** How long all jobs together may take. */
 const DEADLINE_MS = 150_000;
-/** The subscribers poll, so a result that was just published may arrive a little later. */
+/** The subscribers poll, so a result that was just published may not have arrived yet. */
 const ARRIVAL_MS = 5_000;
 const SECRET = `whsec_${Buffer.from("the demo's own signing key").toString("base64")}`;
 
@@ -138,7 +138,7 @@ async function open(flags: Variables, quiet: boolean) {
   return Object.assign(parts, { [Symbol.asyncDispose]: () => opened.disposeAsync() });
 }
 
-/** One subscriber gets every result, the other only those whose message attributes pass its filter. */
+/** One subscriber receives every result, the other only results with certain message attributes. */
 async function subscribers(clients: AwsClients, { resources }: LocalAws) {
   const everything = await subscribe(clients, resources.topicArn, "demo-everything");
   const doorsOpen = await subscribe(clients, resources.topicArn, "demo-doors-open", {

@@ -1,4 +1,5 @@
-// Shows the demo while it runs: on a terminal, a line for each job that changes; in a pipe, a line when a job ends.
+// Shows the demo's progress: on a terminal one line for each job, elsewhere one line for each job that has ended.
+
 import type { JobEvent, JobEvents } from "../../worker/logging/job-events.ts";
 import { LiveBlock, paint } from "../../worker/logging/terminal.ts";
 import type { DemoJob } from "./scenario.ts";

@@ -1,4 +1,5 @@
-// The results of the demo: a table of the jobs, and a last line that counts them.
+// The demo's report: a table of the jobs with their results, and the last line with the counts.
+
 import type { Result } from "../../worker/job/result.ts";
 import { type Column, paint, table } from "../../worker/logging/terminal.ts";
 import type { Trace } from "./progress.ts";

@@ -1,4 +1,4 @@
-// The jobs of the demo and their expected results: sentences, pictures and articles that the demo model was not trained on.
+// The demo's jobs and their expected results: sentences, pictures and articles that the demo model was not trained on.
 import sharp from "sharp";
 import { articleCase } from "../../models/demo/data/articles.ts";
 import { drawLock } from "../../models/demo/data/locks.ts";

@@ -72,7 +72,7 @@ function invalid({ issues }: z.ZodError): Answer {
   return failure(400, fields.map(({ field, message }) => `${field}: ${message}`).join("; "), { fields });
 }
 
-// Only JSON: any web page can make a browser send a form here, but not with this content type.
+// Only JSON. A web page can make a browser send a form here, but not with this content type.
 async function body(c: Context): Promise<unknown> {
   if (!/^application\/(.+\+)?json\b/i.test(c.req.header("content-type") ?? ""))
     throw new HTTPException(415, { message: "Send JSON, with Content-Type: application/json." });

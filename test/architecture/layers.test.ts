@@ -52,7 +52,7 @@ const MAY_IMPORT: Record<string, string> = {
   "engine/backends/llama-server": "engine/generation engine/prefix-cache errors",
   "engine/backends/node-llama-cpp": "engine/generation engine/prefix-cache errors",
   "engine/backends/scripted": "engine/generation errors",
-  "engine/prefix-cache": "",
+  "engine/prefix-cache": "async",
   "engine/generation": "errors job",
 };
 

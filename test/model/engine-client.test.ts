@@ -213,6 +213,7 @@ describe("a refusal keeps the engine's message and gets one of our codes", () =>
 
   test.for([
     [{ "retry-after": "3" }, 3_000],
+    [{ "retry-after": "0.5" }, 500],
     [{ "retry-after-ms": "250", "retry-after": "9" }, 250],
     [{}, undefined],
   ] as const)("a busy engine says when to come back: %j", async ([headers, expected]) => {

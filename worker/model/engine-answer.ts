@@ -153,5 +153,8 @@ function shorten(message: string): string {
 /** OpenAI's own header counts in milliseconds and is the more exact one. */
 function retryAfterMs(headers: Headers): number | undefined {
   const milliseconds = Number.parseFloat(String(headers["retry-after-ms"]));
-  return milliseconds >= 0 ? milliseconds : parseRetryAfter([headers["retry-after"]].flat()[0], Date.now());
+  if (milliseconds >= 0) return milliseconds;
+  const value = [headers["retry-after"]].flat()[0] ?? "";
+  // Some engines answer with a fraction of a second, which the standard does not know.
+  return /^\s*\d+\.\d+\s*$/.test(value) ? Number(value) * 1_000 : parseRetryAfter(value, Date.now());
 }

@@ -60,7 +60,7 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
         ...nothing,
         store: outcome.keep ? outcome.about.result : null,
         deliver: outcome.about,
-        deadLetter: outcome.putAside ? outcome.error : null,
+        deadLetter: outcome.deadLetter ? outcome.error : null,
         message: "delete",
       };
     case "retry":

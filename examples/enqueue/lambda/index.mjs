@@ -1,5 +1,5 @@
-// A complete Lambda (Node.js 22 or later; the SDK is part of the runtime): asks a question about every picture that is
-// uploaded to a bucket. Subscribe it to the bucket's ObjectCreated events.
+// A complete Lambda (Node.js 22 or later; the SDK is part of the runtime): asks a question about every picture that arrives
+// in a bucket. Set it on the bucket's ObjectCreated events.
 //
 //   QUEUE_URL   the queue of jobs; the function's role needs sqs:SendMessage on it
 //   TOPIC_ARN   the topic for the answers

@@ -109,6 +109,19 @@ test("a run that found too little memory says nothing about the next one", async
   expect(one.reason).toBe("SIGKILL");
 }, 60_000);
 
+test("an error with line separators of Unicode in it arrives whole, as an event and in the log", async () => {
+  const reason = "the model\u2028is\u2029broken\r\nhere";
+  const lines: string[] = [];
+  const one = start({
+    script: JSON.stringify({ loadFails: reason }),
+    onLog: (line) => lines.push(line),
+    timing: { attempts: 1 },
+  });
+  await expect(one.ready()).rejects.toThrow(reason);
+  const ofTheEngine = lines.filter((line) => line !== `The engine ended (${reason}).`);
+  expect(ofTheEngine.map((line) => JSON.parse(line).part)).toEqual(ofTheEngine.map(() => "engine"));
+}, 60_000);
+
 describe("the options", () => {
   const file = join(mkdtempSync(join(tmpdir(), "kamado-child-")), "received.json");
   const writesItsOptions = beginningWith(`

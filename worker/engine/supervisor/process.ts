@@ -1,7 +1,6 @@
 // One run of the engine process: starts it, sends it its options, reads its events and its log, and ends it. Whether it
 // runs again is the supervisor's decision.
 import { type ChildProcess, spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { GivenOptions } from "../options.ts";
@@ -79,7 +78,7 @@ export class EngineProcess {
   #onLines(descriptor: number, read: (line: string) => void): void {
     // The streams are missing when the system has no more pipes. Then the process never runs.
     const stream = this.#process.stdio?.[descriptor] as Readable | null | undefined;
-    if (stream) createInterface(stream).on("line", read);
+    if (stream) splitLines(stream, read);
   }
 
   #readOutput(line: string): void {
@@ -123,6 +122,18 @@ export class EngineProcess {
     for (const stream of this.#process.stdio) stream?.destroy();
     if (this.#process.connected) this.#process.disconnect();
   }
+}
+
+/** Node's readline would also end a line at U+2028 and U+2029, which may be part of the text in an event. */
+function splitLines(stream: Readable, read: (line: string) => void): void {
+  let rest = "";
+  stream.setEncoding("utf8");
+  stream.on("data", (text: string) => {
+    const lines = (rest + text).split(/\r\n|[\r\n]/);
+    rest = lines.pop()!;
+    for (const line of lines) read(line);
+  });
+  stream.on("end", () => rest !== "" && read(rest));
 }
 
 function eventOf(line: string): EngineEvent | LastEvent | undefined {

@@ -1,5 +1,5 @@
-// Who can reach what Kamado serves: only this machine, unless it is configured otherwise, and then only with the token. And
-// which secrets its own processes get.
+// What other machines can reach when Kamado runs: nothing unless it is configured, and then only with the token. And which secrets
+// the engine process gets.
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
@@ -23,7 +23,7 @@ function start(args: string[], variables: Record<string, string> = {}): ChildPro
 const firstLine = async (child: ChildProcess) =>
   String((await once(createInterface(child.stdout!), "line"))[0]);
 
-/** The status of an answer; `fetch` would not send a Host header of ours. */
+/** The status of an answer. `fetch` does not send a Host header of our own. */
 const statusOf = (url: string, headers: Record<string, string>) =>
   new Promise((resolve, reject) =>
     request(url, { headers }, (answer) => resolve(answer.resume().statusCode))
@@ -31,15 +31,15 @@ const statusOf = (url: string, headers: Record<string, string>) =>
       .end(),
   );
 
-// Each of them starts several processes.
+// Each test starts several processes.
 const LIMIT = { timeout: 120_000 };
 
-describe("nothing listens on an address that others can reach without a token", LIMIT, () => {
+describe("nothing is open to others without a token", LIMIT, () => {
   test.each([
     ["engine", "KAMADO_ENGINE_HOST", "0.0.0.0"],
     ["serve", "KAMADO_ENGINE_HOST", "::"],
     ["serve", "KAMADO_WEB_HOST", "0.0.0.0"],
-  ])("%s with %s=%s says what to set, and exits", async (command, variable, host) => {
+  ])("%s with %s=%s says what to set, and ends", async (command, variable, host) => {
     const args = command === "serve" ? ["serve", "--in-memory"] : [command];
     const child = kamado(args, { ...SCRIPTED, [variable]: host });
     const [errors, [code]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
@@ -52,7 +52,7 @@ describe("nothing listens on an address that others can reach without a token", 
 });
 
 test(
-  "a web page that reaches this machine under a host name of its own is refused everywhere",
+  "a page elsewhere that reaches this machine under its own host name is refused everywhere",
   LIMIT,
   async () => {
     const { web } = JSON.parse(await firstLine(start(["serve", "--in-memory", "--json"])));
@@ -64,37 +64,30 @@ test(
   },
 );
 
-test(
-  "an engine and a page that others can reach demand the token, from this machine too",
-  LIMIT,
-  async () => {
-    const opened = start(["serve", "--in-memory", "--json"], {
-      KAMADO_WEB_HOST: "0.0.0.0",
-      KAMADO_WEB_TOKEN: TOKEN,
-      KAMADO_ENGINE_HOST: "0.0.0.0",
-      KAMADO_ENGINE_TOKEN: TOKEN,
-    });
-    const { web } = JSON.parse(await firstLine(opened));
-    const engineAlone = start(["engine"], { KAMADO_ENGINE_HOST: "0.0.0.0", KAMADO_ENGINE_TOKEN: TOKEN });
-    const engine = /http:\/\/\S+/.exec(await firstLine(engineAlone))![0];
-    for (const url of [`${web.replace("0.0.0.0", "127.0.0.1")}/state`, `${engine}/models`]) {
-      expect([url, await statusOf(url, {})]).toEqual([url, 401]);
-      expect([url, await statusOf(url, { authorization: "Bearer wrong-token-of-length" })]).toEqual([
-        url,
-        401,
-      ]);
-      expect([url, await statusOf(url, { authorization: `Bearer ${TOKEN}` })]).toEqual([url, 200]);
-    }
-    // The worker has the token of its engine, and so sees that it answers.
-    const state = async () =>
-      (
-        await fetch(`${web.replace("0.0.0.0", "127.0.0.1")}/health`, {
-          headers: { authorization: `Bearer ${TOKEN}` },
-        })
-      ).json();
-    await expect.poll(state, { timeout: 60_000 }).toMatchObject({ status: "READY", engine: true });
-  },
-);
+test("when opened to others, engine and page require the token, from this machine too", LIMIT, async () => {
+  const opened = start(["serve", "--in-memory", "--json"], {
+    KAMADO_WEB_HOST: "0.0.0.0",
+    KAMADO_WEB_TOKEN: TOKEN,
+    KAMADO_ENGINE_HOST: "0.0.0.0",
+    KAMADO_ENGINE_TOKEN: TOKEN,
+  });
+  const { web } = JSON.parse(await firstLine(opened));
+  const engineAlone = start(["engine"], { KAMADO_ENGINE_HOST: "0.0.0.0", KAMADO_ENGINE_TOKEN: TOKEN });
+  const engine = /http:\/\/\S+/.exec(await firstLine(engineAlone))![0];
+  for (const url of [`${web.replace("0.0.0.0", "127.0.0.1")}/state`, `${engine}/models`]) {
+    expect([url, await statusOf(url, {})]).toEqual([url, 401]);
+    expect([url, await statusOf(url, { authorization: "Bearer wrong-token-of-length" })]).toEqual([url, 401]);
+    expect([url, await statusOf(url, { authorization: `Bearer ${TOKEN}` })]).toEqual([url, 200]);
+  }
+  // The worker has its engine's token, so it sees that the engine answers.
+  const state = async () =>
+    (
+      await fetch(`${web.replace("0.0.0.0", "127.0.0.1")}/health`, {
+        headers: { authorization: `Bearer ${TOKEN}` },
+      })
+    ).json();
+  await expect.poll(state, { timeout: 60_000 }).toMatchObject({ status: "READY", engine: true });
+});
 
 test.skipIf(!existsSync("/proc/self/environ"))(
   "the engine process, which native code runs in, has no secret in its environment (seen in /proc)",
