@@ -70,7 +70,7 @@ export async function subscribe(
         const result = JSON.parse(body) as Result;
         inbox.results.set(result.id, result);
       }
-      await queue.remove(messages.map(({ receipt }) => receipt));
+      await queue.remove(messages.map(({ handle }) => handle));
     }
   })();
   return {

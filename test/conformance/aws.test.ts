@@ -22,6 +22,6 @@ const asked = process.env.KAMADO_TEST_AWS === "1";
 promisesOn("AWS", asked ? null : "set KAMADO_TEST_AWS=1, with credentials, to run them on AWS", start, {
   sqs: {
     "a lease that another worker has by now is reported as lost":
-      "AWS does not promise it: an old receipt may still be taken, see docs/guarantees.md",
+      "AWS does not promise it: an old receipt handle may still be taken, see docs/guarantees.md",
   },
 });

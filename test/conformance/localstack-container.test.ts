@@ -14,6 +14,6 @@ async function start() {
 promisesOn("LocalStack in a container", await whyNoContainer(), start, {
   sqs: {
     "a lease that another worker has by now is reported as lost":
-      "LocalStack lets an old receipt extend what another one holds, and says ok",
+      "LocalStack lets an old receipt handle extend what another one holds, and says ok",
   },
 });

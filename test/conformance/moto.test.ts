@@ -13,7 +13,7 @@ const TWO_STEPS = "moto looks whether the condition is met and writes in two ste
 promisesOn("moto", whyNot(EMULATORS.moto), start, {
   sqs: {
     "a lease that another worker has by now is reported as lost":
-      "moto lets an old receipt extend what another one holds, and says ok",
+      "moto lets an old receipt handle extend what another one holds, and says ok",
   },
   s3: {
     "of many who write one object where there is none, one does": TWO_STEPS,

@@ -67,7 +67,7 @@ export const queueCases = {
     expect(meanwhile).toEqual(NONE);
     const [second] = await wait(harness, queue, LONGEST);
     expect(second).toMatchObject({ id, receiveCount: 2 });
-    expect(second!.receipt).not.toBe(first!.receipt);
+    expect(second!.handle).not.toBe(first!.handle);
   },
 
   async "extending a lease hides the message for longer"(harness) {
@@ -75,7 +75,7 @@ export const queueCases = {
       const { queue } = await harness.create();
       await queue.send("long work");
       const [message] = await take(queue, { visibility: seconds });
-      const extended = await queue.extend([{ receipt: message!.receipt, seconds: 60 }]);
+      const extended = await queue.extend([{ handle: message!.handle, seconds: 60 }]);
       return { queue, extended, seconds };
     });
     expect(extended).toEqual(["ok"]);
@@ -86,7 +86,7 @@ export const queueCases = {
     const { queue } = await create();
     const id = await queue.send("not now");
     const [message] = await take(queue);
-    expect(await queue.extend([{ receipt: message!.receipt, seconds: 0 }])).toEqual(["ok"]);
+    expect(await queue.extend([{ handle: message!.handle, seconds: 0 }])).toEqual(["ok"]);
     expect(await take(queue, { wait: SOON })).toMatchObject([{ id, receiveCount: 2 }]);
   },
 
@@ -94,7 +94,7 @@ export const queueCases = {
     const { queue } = await harness.create();
     await queue.send("done");
     const [message] = await take(queue, { visibility: BRIEF });
-    expect(await queue.remove([message!.receipt])).toEqual(["ok"]);
+    expect(await queue.remove([message!.handle])).toEqual(["ok"]);
     expect(await wait(harness, queue, PAST_BRIEF)).toEqual(NONE);
   },
 
@@ -103,29 +103,29 @@ export const queueCases = {
     await queue.send("slow");
     const [mine] = await take(queue, { visibility: BRIEF });
     const [theirs] = await wait(harness, queue, SOON);
-    expect(await queue.extend([{ receipt: mine!.receipt, seconds: 30 }])).toEqual(["lost"]);
-    expect(await queue.extend([{ receipt: theirs!.receipt, seconds: 30 }])).toEqual(["ok"]);
+    expect(await queue.extend([{ handle: mine!.handle, seconds: 30 }])).toEqual(["lost"]);
+    expect(await queue.extend([{ handle: theirs!.handle, seconds: 30 }])).toEqual(["ok"]);
   },
 
   async "the lease of a deleted message is reported as lost"({ create }) {
     const { queue } = await create();
     await queue.send("gone");
     const [message] = await take(queue);
-    await queue.remove([message!.receipt]);
-    expect(await queue.extend([{ receipt: message!.receipt, seconds: 30 }])).toEqual(["lost"]);
+    await queue.remove([message!.handle]);
+    expect(await queue.extend([{ handle: message!.handle, seconds: 30 }])).toEqual(["lost"]);
   },
 
   async "deleting twice is no error"({ create }) {
     const { queue } = await create();
     await queue.send("twice");
     const [message] = await take(queue);
-    expect(await queue.remove([message!.receipt])).toEqual(["ok"]);
-    expect(await queue.remove([message!.receipt])).toEqual(["ok"]);
+    expect(await queue.remove([message!.handle])).toEqual(["ok"]);
+    expect(await queue.remove([message!.handle])).toEqual(["ok"]);
   },
 
   async "an invalid receipt handle cannot extend a lease: lost"({ create }) {
     const { queue } = await create();
-    expect(await queue.extend([{ receipt: "garbage", seconds: 30 }])).toEqual(["lost"]);
+    expect(await queue.extend([{ handle: "garbage", seconds: 30 }])).toEqual(["lost"]);
   },
 
   async "an invalid receipt handle cannot delete: lost"({ create }) {
@@ -137,8 +137,8 @@ export const queueCases = {
     const { queue } = await harness.create();
     for (const body of ["a", "b"]) await queue.send(body);
     const [one, two] = await gather(harness, queue, 2);
-    const receipts = [one!.receipt, "garbage", two!.receipt];
-    expect(await queue.extend(receipts.map((receipt) => ({ receipt, seconds: 30 })))).toEqual([
+    const handles = [one!.handle, "garbage", two!.handle];
+    expect(await queue.extend(handles.map((handle) => ({ handle, seconds: 30 })))).toEqual([
       "ok",
       "lost",
       "ok",
@@ -148,10 +148,10 @@ export const queueCases = {
   async "more than ten entries are cut into batches and answered in order"(harness) {
     const { queue } = await harness.create();
     await Promise.all(Array.from({ length: 23 }, (_, index) => queue.send(`m${index}`)));
-    const receipts = (await gather(harness, queue, 23)).map(({ receipt }) => receipt);
-    const entries = receipts.with(11, "garbage").map((receipt) => ({ receipt, seconds: 30 }));
+    const handles = (await gather(harness, queue, 23)).map(({ handle }) => handle);
+    const entries = handles.with(11, "garbage").map((handle) => ({ handle, seconds: 30 }));
     expect(await queue.extend(entries)).toEqual(entries.map((_, index) => (index === 11 ? "lost" : "ok")));
-    expect(await queue.remove(receipts)).toEqual(receipts.map(() => "ok"));
+    expect(await queue.remove(handles)).toEqual(handles.map(() => "ok"));
     expect(await take(queue)).toEqual(NONE);
   },
 
@@ -189,7 +189,7 @@ export const queueCases = {
     await queue.send("returned");
     const [message] = await take(queue);
     const poll = take(queue, { wait: 20 });
-    await queue.extend([{ receipt: message!.receipt, seconds: 0 }]);
+    await queue.extend([{ handle: message!.handle, seconds: 0 }]);
     expect(bodies(await poll)).toEqual(["returned"]);
   },
 
@@ -204,7 +204,7 @@ export const queueCases = {
     const [first] = await take(queue, { max: 1, wait: SOON });
     expect(first).toMatchObject({ body: "a1", group: "a" });
     expect(await take(queue)).toEqual(NONE);
-    await queue.remove([first!.receipt]);
+    await queue.remove([first!.handle]);
     expect(bodies(await take(queue, { wait: SOON }))).toEqual(["a2"]);
   },
 
@@ -212,7 +212,7 @@ export const queueCases = {
     const { queue } = await create({ fifo: true });
     for (const body of ["a1", "a2"]) await queue.send(body, { group: "a", deduplicationId: body });
     const [first] = await take(queue, { max: 1, wait: SOON });
-    await queue.extend([{ receipt: first!.receipt, seconds: 0 }]);
+    await queue.extend([{ handle: first!.handle, seconds: 0 }]);
     expect(bodies(await take(queue, { max: 1, wait: SOON }))).toEqual(["a1"]);
   },
 
@@ -230,7 +230,7 @@ export const queueCases = {
     await send();
     await send();
     const [message] = await take(queue, { wait: SOON });
-    await queue.remove([message!.receipt]);
+    await queue.remove([message!.handle]);
     expect(await take(queue)).toEqual(NONE);
   },
 
@@ -239,7 +239,7 @@ export const queueCases = {
     await queue.send("unlucky");
     for (const _ of [1, 2]) {
       const [message] = await take(queue, { wait: SOON });
-      await queue.extend([{ receipt: message!.receipt, seconds: 0 }]);
+      await queue.extend([{ handle: message!.handle, seconds: 0 }]);
     }
     expect(await take(queue)).toEqual(NONE);
     expect(bodies(await wait(harness, dead, SOON))).toEqual(["unlucky"]);
@@ -252,7 +252,7 @@ export const queueCases = {
   },
 
   async "extending and deleting never throw; a call that fails makes its entries failed"({ missing }) {
-    expect(await missing().extend([{ receipt: "r", seconds: 1 }])).toEqual(["failed"]);
+    expect(await missing().extend([{ handle: "r", seconds: 1 }])).toEqual(["failed"]);
     expect(await missing().remove(["r", "s"])).toEqual(["failed", "failed"]);
   },
 

@@ -53,7 +53,7 @@ describe("a lease that is lost", () => {
     await rig.clock.advance(SECOND);
     expect(rig.stored("a")).toBeNull();
     expect(rig.deliveries).toEqual([]);
-    expect(rig.queue.messages[0]?.receipt).toBe(theirs?.receipt);
+    expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
     expect(rig.endOf("a")).toBeUndefined();
   });
 
@@ -70,7 +70,7 @@ describe("a lease that is lost", () => {
     await rig.clock.advance(SECOND);
     expect(rig.stored("a")).toBeNull();
     expect(rig.deliveries).toEqual([]);
-    expect(rig.queue.messages[0]?.receipt).toBe(theirs?.receipt);
+    expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
   });
 
   test("stops a delivery that waits for its turn; it goes neither to the outbox nor to the dead letters", async () => {
@@ -93,7 +93,7 @@ describe("a lease that is lost", () => {
     await rig.clock.advance(120 * SECOND);
     expect(sent).toEqual([]);
     expect([rig.outbox.messages, rig.deadDeliveries.messages]).toEqual([[], []]);
-    expect(rig.queue.messages[0]?.receipt).toBe(theirs?.receipt);
+    expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
   });
 
   test("is noticed by a delivery that waits for its turn while the process is stopped", async () => {
@@ -115,7 +115,7 @@ describe("a lease that is lost", () => {
     await rig.clock.advance(60 * SECOND);
     expect(asked).toEqual([false]);
     expect([rig.outbox.messages, rig.deadDeliveries.messages]).toEqual([[], []]);
-    expect(rig.queue.messages[0]?.receipt).toBe(theirs?.receipt);
+    expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
   });
 
   test("is not lost if no other worker took the message meanwhile: the work is finished", async () => {
@@ -156,7 +156,7 @@ test("a delete is not tried again when another worker has taken the message mean
   const [theirs] = await rig.queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 600 });
   await rig.clock.advance(30 * SECOND);
   expect(rig.queue.calls.remove).toBe(1);
-  expect(rig.queue.messages[0]?.receipt).toBe(theirs?.receipt);
+  expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
 });
 
 test("a lease that cannot be renewed does not keep others from being renewed", async () => {

@@ -79,11 +79,11 @@ test("a worker with two queues keeps its slots busy with either, and never runs 
   const sources = [9, 1].map((weight, index) => {
     const queue = new FakeQueue(`q${index}`, { clock });
     const work: ConstructorParameters<typeof ConsumerGroup>[0][number]["work"] = async (lease) => {
-      running.add(lease.message.receipt);
+      running.add(lease.message.handle);
       started.push(queue.url);
       most = Math.max(most, running.size);
       await clock.sleep(100);
-      running.delete(lease.message.receipt);
+      running.delete(lease.message.handle);
       return "delete";
     };
     return { queue, weight, work };

@@ -18,9 +18,9 @@ export type Fault =
   /** These entries of a batch fail, by their index. */
   | { is: "entries"; fail: readonly number[] };
 
-type Stored = Omit<Message, "receipt" | "sentAt" | "queue"> & {
+type Stored = Omit<Message, "handle" | "sentAt" | "queue"> & {
   sentAt: number;
-  receipt: string | null;
+  handle: string | null;
   attributes: Record<string, string>;
   /** Hidden until then, on the clock's `now`. */
   hiddenUntil: number;
@@ -98,21 +98,21 @@ export class FakeQueue implements DeadLetterQueue {
     return this.#receive({ max: 10, waitSeconds: 0, visibilitySeconds });
   }
 
-  extend(entries: readonly { receipt: string; seconds: number }[]): Promise<EntryResult[]> {
-    return this.#perEntry("extend", entries, ({ receipt, seconds }) => {
-      const message = this.#held(receipt);
+  extend(entries: readonly { handle: string; seconds: number }[]): Promise<EntryResult[]> {
+    return this.#perEntry("extend", entries, ({ handle, seconds }) => {
+      const message = this.#held(handle);
       if (message) this.#hide(message, seconds);
       return message ? "ok" : "lost";
     });
   }
 
-  remove(receipts: readonly string[]): Promise<EntryResult[]> {
-    return this.#perEntry("remove", receipts, (receipt) => {
-      const message = this.#held(receipt);
+  remove(handles: readonly string[]): Promise<EntryResult[]> {
+    return this.#perEntry("remove", handles, (handle) => {
+      const message = this.#held(handle);
       this.#messages = this.#messages.filter((one) => one !== message);
       this.#notify();
-      // A receipt that was valid once deletes nothing and is no error, as in SQS.
-      return message || receipt.startsWith(this.url) ? "ok" : "lost";
+      // A handle that was valid once deletes nothing and is no error, as in SQS.
+      return message || handle.startsWith(this.url) ? "ok" : "lost";
     });
   }
 
@@ -148,7 +148,7 @@ export class FakeQueue implements DeadLetterQueue {
     delaySeconds: number,
   ): void {
     const hiddenUntil = this.#clock.now() + delaySeconds * 1_000;
-    this.#messages.push({ ...message, sentAt: this.#clock.wall(), receipt: null, hiddenUntil });
+    this.#messages.push({ ...message, sentAt: this.#clock.wall(), handle: null, hiddenUntil });
     this.#notify();
   }
 
@@ -173,21 +173,21 @@ export class FakeQueue implements DeadLetterQueue {
   }
 
   #lease(message: Stored, seconds: number): DeadMessage {
-    message.receipt = `${this.url}#${++this.#serial}`;
+    message.handle = `${this.url}#${++this.#serial}`;
     message.receiveCount += 1;
     message.hiddenUntil = this.#clock.now() + seconds * 1_000;
-    const { id, body, receipt, sentAt, receiveCount, attributes } = message;
+    const { id, body, handle, sentAt, receiveCount, attributes } = message;
     const group = this.#options.fifo ? message.group : null;
-    return { id, queue: this.url, body, receipt, sentAt, receiveCount, group, attributes };
+    return { id, queue: this.url, body, handle, sentAt, receiveCount, group, attributes };
   }
 
-  #held(receipt: string): Stored | undefined {
-    return this.#messages.find((one) => one.receipt === receipt && one.hiddenUntil > this.#clock.now());
+  #held(handle: string): Stored | undefined {
+    return this.#messages.find((one) => one.handle === handle && one.hiddenUntil > this.#clock.now());
   }
 
   #hide(message: Stored, seconds: number): void {
     message.hiddenUntil = this.#clock.now() + seconds * 1_000;
-    if (seconds === 0) message.receipt = null;
+    if (seconds === 0) message.handle = null;
     this.#notify();
   }
 

@@ -141,10 +141,10 @@ test("a receive that was given up takes no message", async () => {
   });
   const queue = jobsOf(aws);
   // A round trip on another connection: then the poll has arrived. Another one: then its end has arrived.
-  await queue.extend([{ receipt: "x", seconds: 1 }]);
+  await queue.extend([{ handle: "x", seconds: 1 }]);
   gone.abort();
   await expect(poll).rejects.toThrow();
-  await queue.extend([{ receipt: "x", seconds: 1 }]);
+  await queue.extend([{ handle: "x", seconds: 1 }]);
   await queue.send("for who is left");
   const [message] = await queue.receive({ max: 1, waitSeconds: 5, visibilitySeconds: 5 });
   expect(message!.body).toBe("for who is left");
@@ -168,7 +168,7 @@ describe("data in a folder", () => {
     expect(await again.receive({ max: 10, waitSeconds: 1, visibilitySeconds: 60 })).toMatchObject([
       { body: "ready" },
     ]);
-    expect(await again.extend([{ receipt: held!.receipt, seconds: 0 }])).toEqual(["ok"]);
+    expect(await again.extend([{ handle: held!.handle, seconds: 0 }])).toEqual(["ok"]);
     const [back] = await again.receive({ max: 10, waitSeconds: 1, visibilitySeconds: 60 });
     expect(back).toMatchObject({ id: held!.id, receiveCount: 2 });
     const { bytes } = await s3Bucket(s3Again, "kamado").get("in/x", { maxBytes: 100 });
@@ -196,7 +196,7 @@ describe("data in a folder", () => {
     const ids = await Promise.all(Array.from({ length: 12 }, (_, index) => queue.send(`job ${index}`)));
     await s3Bucket(s3, "kamado").put("in/x", "hello", TEXT);
     const [done] = await queue.receive({ max: 1, waitSeconds: 1, visibilitySeconds: 60 });
-    expect(await queue.remove([done!.receipt])).toEqual(["ok"]);
+    expect(await queue.remove([done!.handle])).toEqual(["ok"]);
     child.kill("SIGKILL");
     await once(child, "exit");
 
@@ -233,7 +233,7 @@ describe("starting and stopping", () => {
     const queue = jobsOf(first);
     const poll = queue.receive({ max: 1, waitSeconds: 20, visibilitySeconds: 5 });
     poll.catch(() => {});
-    await queue.extend([{ receipt: "x", seconds: 1 }]);
+    await queue.extend([{ handle: "x", seconds: 1 }]);
     await Promise.all([first.stop(), first.stop()]);
     await poll.catch(() => {});
     await start({ port: portOf(first) });

@@ -63,7 +63,7 @@ describe("the health says why a queue cannot be reached", () => {
     const error = { code: "queue_unavailable", detail: { awsFailure: "network" } };
     await expect(receive(queue)).rejects.toMatchObject(error);
     await expect(queue.send("x")).rejects.toMatchObject(error);
-    expect(await queue.extend([{ receipt: "r", seconds: 1 }])).toEqual(["failed"]);
+    expect(await queue.extend([{ handle: "r", seconds: 1 }])).toEqual(["failed"]);
     expect(await queue.remove(["r"])).toEqual(["failed"]);
   });
 
@@ -82,7 +82,7 @@ describe("a server may leave out fields", () => {
         id: "id",
         queue: expect.stringMatching(/\/q$/),
         body: "hi",
-        receipt: "r",
+        handle: "r",
         sentAt: null,
         receiveCount: 1,
         group: null,

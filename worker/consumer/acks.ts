@@ -91,10 +91,10 @@ export class Acks {
 
   #call(batch: readonly Ack[]): Promise<EntryResult[]> {
     if (batch[0]!.releaseAfterSeconds === null)
-      return this.#queue.remove(batch.map(({ lease }) => lease.message.receipt));
+      return this.#queue.remove(batch.map(({ lease }) => lease.message.handle));
     return this.#queue.extend(
       batch.map(({ lease, releaseAfterSeconds }) => ({
-        receipt: lease.message.receipt,
+        handle: lease.message.handle,
         // The 12 hours count from the receive; past them the call would be refused.
         seconds: Math.min(releaseAfterSeconds!, Math.max(0, lease.budgetSeconds)),
       })),

@@ -136,7 +136,7 @@ export class Heartbeat implements Renewer {
     for (const lease of leases) lease.endInTime();
     const [since, suspends] = [momentOf(this.clock), this.#suspendCount];
     const entries = leases.map(({ message, renewalSeconds }) => ({
-      receipt: message.receipt,
+      handle: message.handle,
       seconds: renewalSeconds,
     }));
     const results = await this.#queue.extend(entries);

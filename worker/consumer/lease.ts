@@ -4,7 +4,7 @@ import { type Clock, type Moment, momentOf } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Message } from "../queue/queue.ts";
 
-/** SQS ends every receipt 12 hours after the receive, renewed or not. Five seconds are kept for calls that are under way. */
+/** SQS hides a message for at most 12 hours after its receive, renewed or not. Five seconds are kept for calls that are under way. */
 const LIMIT_MS = (12 * 3_600 - 5) * 1_000;
 /** The job is ended this long before the limit, so that its failure can still be stored and delivered and its message deleted. */
 const LAST_EFFECTS_MS = 60_000;

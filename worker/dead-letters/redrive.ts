@@ -120,7 +120,7 @@ export class DeadLetterQueues {
   }
 
   async #remove(dead: DeadLetter): Promise<void> {
-    const [removed] = await this.#held.get(dead)!.remove([dead.message.receipt]);
+    const [removed] = await this.#held.get(dead)!.remove([dead.message.handle]);
     if (removed !== "ok")
       throw new KamadoError("queue_unavailable", "It could not be removed from the dead-letter queue.");
     this.#held.delete(dead);
@@ -132,7 +132,7 @@ export class DeadLetterQueues {
     await Promise.all(
       [...queues].map((queue) => {
         const own = [...this.#held].filter(([, one]) => one === queue).map(([{ message }]) => message);
-        return queue.extend(own.map(({ receipt }) => ({ receipt, seconds: 0 })));
+        return queue.extend(own.map(({ handle }) => ({ handle, seconds: 0 })));
       }),
     );
     this.#held.clear();

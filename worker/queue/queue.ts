@@ -6,8 +6,8 @@ export type Message = {
   /** The address of the queue it was received from. */
   queue: string;
   body: string;
-  /** SQS's receipt handle: each receive of a message has another. */
-  receipt: string;
+  /** What `extend` and `remove` know the message by: each receive of a message has another. */
+  handle: string;
   /** When it was sent, epoch ms; null where the queue does not say. */
   sentAt: number | null;
   /** How often it has been received, this time included; 1 where the queue does not say. */
@@ -19,7 +19,7 @@ export type Message = {
 /** SQS requires that the name of a FIFO queue ends so. */
 export const isFifo = ({ url }: { url: string }) => url.endsWith(".fifo");
 
-/** The result of one entry of a batch. `lost`: the receipt handle has expired, so another worker may have the message. */
+/** The result of one entry of a batch. `lost`: the handle has expired, so another worker may have the message. */
 export type EntryResult = "ok" | "lost" | "failed";
 
 export interface Queue {
@@ -27,9 +27,9 @@ export interface Queue {
   /** Long poll. Resolves with 0 to `max` (1..10) messages. Throws `queue_unavailable` with `detail.awsFailure`. */
   receive(options: { max: number; waitSeconds: number; visibilitySeconds: number }): Promise<Message[]>;
   /** Hides each message for so many seconds from now; with 0 it can be received again at once. One result for each entry, in order. Never throws. */
-  extend(entries: readonly { receipt: string; seconds: number }[]): Promise<EntryResult[]>;
+  extend(entries: readonly { handle: string; seconds: number }[]): Promise<EntryResult[]>;
   /** Deletes. One result for each entry, in order. Never throws. */
-  remove(receipts: readonly string[]): Promise<EntryResult[]>;
+  remove(handles: readonly string[]): Promise<EntryResult[]>;
   /**
    * Sends one message and resolves with its id. Group and deduplication id apply to a FIFO queue only: there messages without
    * a group share one, and two messages with the same deduplication id are one. Throws `queue_unavailable`, or `body_too_large`

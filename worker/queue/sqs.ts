@@ -60,8 +60,8 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
     },
 
     extend(entries) {
-      const requests = entries.map(({ receipt, seconds }) => ({
-        ReceiptHandle: receipt,
+      const requests = entries.map(({ handle, seconds }) => ({
+        ReceiptHandle: handle,
         VisibilityTimeout: Math.min(Math.max(0, Math.ceil(seconds)), MAX_VISIBILITY),
       }));
       return inBatches(requests, (Entries) =>
@@ -69,8 +69,8 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
       );
     },
 
-    remove(receipts) {
-      const requests = receipts.map((ReceiptHandle) => ({ ReceiptHandle }));
+    remove(handles) {
+      const requests = handles.map((ReceiptHandle) => ({ ReceiptHandle }));
       return inBatches(requests, (Entries) =>
         client.send(new DeleteMessageBatchCommand({ QueueUrl: url, Entries }), short),
       );
@@ -111,7 +111,7 @@ export function toMessage(
     id: MessageId ?? "",
     queue,
     body: Body ?? "",
-    receipt: ReceiptHandle ?? "",
+    handle: ReceiptHandle ?? "",
     sentAt: Attributes.SentTimestamp === undefined ? null : Number(Attributes.SentTimestamp),
     receiveCount: Number(Attributes.ApproximateReceiveCount ?? 1) || 1,
     // Other queues accept groups too (for fair queues), but do not keep their order.

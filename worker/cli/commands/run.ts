@@ -106,7 +106,7 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const services = createHandlerServices({ registry, buckets, outbound, client });
   const now = systemClock.wall();
-  const message = { id: job.id, queue: "", body: "", receipt: "", sentAt: now, receiveCount: 1, group: null };
+  const message = { id: job.id, queue: "", body: "", handle: "", sentAt: now, receiveCount: 1, group: null };
   return resultOf(
     await executeHandler(job, { message, receivedWall: now, signal }, new AbortController().signal, {
       ...services,
