@@ -351,6 +351,18 @@ describe.skipIf(LLAMA_SERVER === undefined)("slots and prefixes", { timeout: 120
       expect(cached).toBeGreaterThan(instructions.length / 2);
   });
 
+  test("without prefix files nothing is saved, and after a restart everything is evaluated again", async () => {
+    const { ask, backend } = await open({ prefixFiles: false });
+    await wave(ask, 0);
+    // llama-server itself finds the slot that holds the beginning.
+    expect(cachedOf(await ask(user(`${instructions}again`)))).toBeGreaterThan(instructions.length / 2);
+    expect(backend.state().prefixes).toEqual({ count: 0, bytes: 0 });
+    const [killed] = serverOf(pair.model);
+    process.kill(killed!, "SIGKILL");
+    await until(() => serverOf(pair.model).some((id) => id !== killed));
+    expect(cachedOf(await ask(user(`${instructions}once more`)))).toBe(0);
+  });
+
   test("a picture that comes again is not encoded again, while other requests come and go", async () => {
     const { ask, backend } = await open({ mmproj: pair.mmproj });
     const [red, blue] = [await picture("red"), await picture("blue")];

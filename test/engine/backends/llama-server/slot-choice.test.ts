@@ -1,5 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { chooseSlot, type Slot } from "../../../../worker/engine/backends/llama-server/slot-choice.ts";
+import {
+  chooseSlot,
+  type Slot,
+  SlotChoice,
+} from "../../../../worker/engine/backends/llama-server/slot-choice.ts";
 
 const numbers = (from: number, count: number) => Array.from({ length: count }, (_, n) => from + n);
 
@@ -26,4 +30,18 @@ describe("which slot a request goes to", () => {
     ],
     ["to its own conversation", [slot(numbers(0, 60), { conversation: "a" }), slot(numbers(0, 50))], 0],
   ])("%s", (_, slots, at) => expect(chooseSlot(slots, prompt, "a")).toBe(at));
+});
+
+test("any free slot is taken when prompts do not decide, and llama-server chooses it", async () => {
+  const signal = new AbortController().signal;
+  const prompt = numbers(0, 100);
+  const choice = new SlotChoice(2, false);
+  const taken = [await choice.take(prompt, "a", signal), await choice.take(prompt, "b", signal)];
+  for (const slot of taken) slot.holds(prompt);
+  expect(taken.map(({ index }) => index)).toEqual([-1, -1]);
+  expect(choice.state().map(({ state }) => state)).toEqual(["prefill", "prefill"]);
+  taken[0]!.leave();
+  expect(choice.warmTokens(prompt)).toBe(0);
+  const again = await choice.take(prompt, "c", signal);
+  expect([again.index, again.common]).toEqual([-1, 0]);
 });

@@ -33,17 +33,19 @@ export type OpenOptions = {
   slots: number;
   contextSize?: number | undefined;
   threads?: number | undefined;
+  /** False only for measuring: saves no prefixes and leaves the choice of the slot to llama-server. */
+  prefixFiles?: boolean;
   delaysMs?: readonly number[];
   /** Called when llama-server cannot be started again. Without it this process ends, and its supervisor starts a new one. */
   onGone?: (error: KamadoError) => void;
 };
 
 export async function openLlamaServer(options: OpenOptions, log: Logger): Promise<LlamaServerBackend> {
-  const { model, mmproj, slots } = options;
+  const { model, mmproj, slots, prefixFiles = true } = options;
   const file = await readModelFile(model);
   if (mmproj !== undefined) await checkProjector(mmproj);
   const contextSize = options.contextSize ?? Math.min(file.trainContextSize, MAX_CONTEXT);
-  const slotChoice = new SlotChoice(slots);
+  const slotChoice = new SlotChoice(slots, prefixFiles);
   const steps = new StepCounter();
   const onStarted = async (server: Server) => {
     steps.reset();
@@ -52,7 +54,7 @@ export async function openLlamaServer(options: OpenOptions, log: Logger): Promis
   const onGone = options.onGone ?? raise;
   const logLine: LogLine = (line, level) => log[level]({ native: line });
   const process = new LlamaServerProcess({ ...options, contextSize, onStarted, onGone, log: logLine });
-  const files = new PrefixFiles(process.folder);
+  const files = new PrefixFiles(process.folder, prefixFiles);
   await process.start();
   const server = process.server();
   const info: BackendInfo = {

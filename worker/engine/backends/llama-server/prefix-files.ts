@@ -1,6 +1,6 @@
 // Prefixes that requests share, saved by the server into files and loaded into its other slots: so a wave of requests with the same
 // instructions evaluates them once, and a server that was started again begins warm. The server's own cache does neither.
-// docs/llama-server.md has the figures.
+// docs/bench.md has the figures.
 import { basename } from "node:path";
 import { RadixTree, sharedPrefix, type Tokens } from "../../prefix-cache/radix-tree.ts";
 import { type Saved, SavedStates } from "../../prefix-cache/saved-states.ts";
@@ -19,6 +19,7 @@ const MAX_FAILURES = 3;
 export type Prepared = { holds: Tokens; isLoaded: boolean };
 
 export class PrefixFiles {
+  readonly #isOn: boolean;
   readonly #saved: SavedStates;
   readonly #prefixes = new Prefixes<Saved>();
   /** Prefixes that a request is evaluating and saving just now. */
@@ -26,7 +27,9 @@ export class PrefixFiles {
   #now = 0;
   #failures = 0;
 
-  constructor(folder: string) {
+  /** With `isOn` false nothing is saved. */
+  constructor(folder: string, isOn: boolean) {
+    this.#isOn = isOn;
     this.#saved = new SavedStates({ passingFolder: folder, passing: BUDGET });
   }
 
@@ -50,7 +53,7 @@ export class PrefixFiles {
     common: number,
     signal: AbortSignal,
   ): Promise<Prepared | undefined> {
-    if (this.#failures >= MAX_FAILURES) return undefined;
+    if (!this.#isOn || this.#failures >= MAX_FAILURES) return undefined;
     const { tokens } = prompt;
     const wanted = this.#prefixes.wanted(tokens);
     for (let saving = this.#savingFor(tokens, common); saving; saving = this.#savingFor(tokens, common))

@@ -31,8 +31,12 @@ export function chooseSlot(
   return free[chosen]?.[0];
 }
 
+/** llama-server takes this number as: choose any free slot. */
+const ANY_SLOT = -1;
+
 /** A slot while one request has it. */
 export type TakenSlot = {
+  /** The number that llama-server gets. */
   readonly index: number;
   /** How many tokens of the prompt it had evaluated before. */
   readonly common: number;
@@ -50,12 +54,15 @@ const emptySlot = (): SlotState => {
 
 export class SlotChoice {
   readonly #slots: SlotState[];
+  readonly #isByPrompt: boolean;
   readonly #waiting: (() => void)[] = [];
   #uses = 0;
   /** Counts the servers: a request that ran in an earlier one changes nothing in this one. */
   #server = 0;
 
-  constructor(count: number) {
+  /** With `isByPrompt` false llama-server chooses the slots. Then only the number of busy ones is known here. */
+  constructor(count: number, isByPrompt: boolean) {
+    this.#isByPrompt = isByPrompt;
     this.#slots = Array.from({ length: count }, emptySlot);
   }
 
@@ -93,9 +100,11 @@ export class SlotChoice {
     };
     set({ busy: true, state: "prefill", conversation, usedAt: ++this.#uses });
     return {
-      index,
+      index: this.#isByPrompt ? index : ANY_SLOT,
       common: sharedPrefix(slot.tokens, prompt),
-      holds: (tokens) => set({ tokens }),
+      holds: (tokens) => {
+        if (this.#isByPrompt) set({ tokens });
+      },
       decodes: () => set({ state: "decode" }),
       leave: () => {
         set({ busy: false, state: "idle" });
