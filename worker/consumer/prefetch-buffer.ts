@@ -1,5 +1,5 @@
-// The messages that are held and do not run yet: how many to pull, and which of them runs next. One at a time of each message
-// group runs.
+// Owns the messages that a consumer holds and has not started. It says how many more to pull and which message starts next, and
+// lets only one message of a group run at a time. Pulling, running and giving back are left to consumer.ts.
 import type { Message } from "../queue/queue.ts";
 import type { Lease } from "./lease.ts";
 

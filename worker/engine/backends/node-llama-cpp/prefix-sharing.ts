@@ -1,6 +1,6 @@
-// Shares prefixes between slots: what several prompts begin with is evaluated once and copied to the other slots, and what many
-// begin with is saved. Keeps track of which slot or saved state holds what. prefix-cache/placement.ts decides how a prompt starts;
-// the batch loop decides when.
+// Owns which slot or saved state has which prefix, so that a prefix of several prompts is evaluated once: it is copied to other
+// slots, and saved if many prompts begin with it. How a prompt starts is decided in prefix-cache/placement.ts; when requests
+// start and advance, in batch-loop.ts.
 import type { LlamaContextSequence, Token } from "node-llama-cpp";
 import type { Logger } from "pino";
 import { chooseStart, cutOf, giveWay, type Holder, MIN_COPY, nearest } from "../../prefix-cache/placement.ts";

@@ -1,5 +1,6 @@
-// One sequence of the model's context and the job that runs in it: what the sequence holds, and what is still to be evaluated. A
-// slot never runs by itself; the batch loop advances all of them together.
+// Owns one sequence of the model's context and the request that runs in it: what the sequence has evaluated, and what is still to be
+// evaluated. A slot never runs by itself: batch-loop.ts advances all of them together, and prefix-sharing.ts chooses one for a
+// request.
 import type { LlamaContextSequence, SequenceEvaluateOptions, Token } from "node-llama-cpp";
 import { KamadoError } from "../../../errors.ts";
 import type { State } from "../../prefix-cache/saved-states.ts";
