@@ -64,14 +64,15 @@ const MAX_BATCH = 10;
 export function howManyToPull({
   slots,
   prefetch,
-  held,
+  taken,
 }: {
   slots: number;
   prefetch: number;
-  held: number;
+  /** Messages in the buffer and running. */
+  taken: number;
 }): number {
-  const room = slots + prefetch - held;
-  const isIdle = held < slots;
+  const room = slots + prefetch - taken;
+  const isIdle = taken < slots;
   const worthACall = Math.min(MAX_BATCH, Math.max(1, Math.ceil(prefetch / 2)));
   return isIdle || room >= worthACall ? Math.max(0, Math.min(MAX_BATCH, room)) : 0;
 }

@@ -32,7 +32,7 @@ export class JobClaim {
   }
 
   /** False when the job is already running in this process. */
-  claim(id: string): boolean {
+  enter(id: string): boolean {
     if (this.#claims.claimed.has(id)) return false;
     this.#claims.claimed.add(id);
     this.#id = id;
