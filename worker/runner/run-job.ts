@@ -92,7 +92,7 @@ async function outcomeOf(run: Run): Promise<Outcome> {
 /** Asks at the same time whether the job is done already, whether another worker runs it, and whether it was canceled. */
 async function claimAndExecute(job: Job, run: Run): Promise<Outcome> {
   const { lease, claim, results } = run;
-  if (!claim.claim(job.id)) return { is: "interrupted", why: "already_running" };
+  if (!claim.enter(job.id)) return { is: "interrupted", why: "already_running" };
   const find = () => results.find(job.id, lease.signal);
   const [found, taken, canceled] = await Promise.all([find(), claim.take(job.id), claim.watch(job.id)]);
   if (taken.is === "another's") return { is: "interrupted", why: "already_running" };

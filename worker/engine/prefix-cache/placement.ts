@@ -1,5 +1,5 @@
-// Where a prompt starts: in which free slot, and from what it or another holds of the prompt. Pure; tokens are counted, never
-// looked at.
+// Decides where a prompt starts: in which free slot, and from what that slot, another slot or a saved state has of it. Pure: tokens
+// are counted, never looked at. What is shared is found in radix-tree.ts; copying and evaluating are left to the backend.
 
 /** Anything that has a beginning of the prompt, or will have it soon. */
 export type Holder<H> = {

@@ -1,5 +1,6 @@
-// States that are kept besides the slots: what a slot holds, in a file, as many as a budget allows. Some outlive this process. Which
-// states are worth it is the backend's decision; so is how one is saved and loaded.
+// Keeps states in files. A state is what a slot has evaluated; a file keeps it when the slot is used for something else. A budget
+// limits them, and some outlive this process. Which states are worth it, and how one is saved and loaded, is left to the
+// backend; notes and leftovers of earlier processes to state-files.ts.
 import { mkdirSync, rmSync } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,5 +1,6 @@
-// The HTTP client of one running llama-server: JSON requests, answers as streams, and its errors as ours. Also what the server says
-// about itself when it first answers, and how many steps it has taken.
+// The HTTP client of one running llama-server. It owns the connection, the stream of an answer and the errors that the server's
+// become, what the server says about itself when it is ready, and the count of its steps. The body of a request is left to
+// request.ts, the events of a stream to stream.ts, starting the server to process.ts.
 import { Agent, type IncomingMessage, request } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { KamadoError } from "../../../errors.ts";

@@ -1,5 +1,6 @@
-// A model on llama-server: it sees pictures, batches by itself, keeps prompts in its slots, and may crash without harm to this
-// process. Requests are checked here, so that only requests it can answer reach it.
+// The backend on llama-server, which sees pictures, batches by itself, keeps prompts in its slots, and may crash without harm to
+// this process. It opens the model, checks a request before the server sees it, and runs it in a slot. The server's process is
+// left to process.ts, the choice of a slot to slot-choice.ts, saved prefixes to prefix-files.ts.
 import type { Logger } from "pino";
 import type { KamadoError } from "../../../errors.ts";
 import type {

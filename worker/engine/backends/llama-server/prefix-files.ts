@@ -1,6 +1,7 @@
-// Prefixes that requests share, saved by the server into files and loaded into its other slots: so a wave of requests with the same
-// instructions evaluates them once, and a server that was started again begins warm. The server's own cache does neither.
-// docs/bench.md has the figures.
+// Owns the prefixes that llama-server saves in files and loads into its other slots. So a wave of requests with the same
+// instructions evaluates them once, and a server that was started again begins warm; its own cache does neither. The budget of
+// the files is left to prefix-cache/saved-states.ts. docs/bench.md has the figures.
+
 import { basename } from "node:path";
 import { RadixTree, sharedPrefix, type Tokens } from "../../prefix-cache/radix-tree.ts";
 import { type Saved, SavedStates } from "../../prefix-cache/saved-states.ts";

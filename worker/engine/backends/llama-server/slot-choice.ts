@@ -1,5 +1,6 @@
-// The slots of the running llama-server as seen from here: which requests run in them, what each has evaluated, and in which one a
-// request should run. prefix-cache/placement.ts makes the choice.
+// Owns what Kamado knows of llama-server's slots: which are busy, and what each has evaluated. It gives a request the free slot that
+// suits its prompt best, or lets it wait for one. The rule is in prefix-cache/placement.ts; filling a slot from a file is left
+// to prefix-files.ts.
 import type { BackendState } from "../../generation/backend.ts";
 import { nearest } from "../../prefix-cache/placement.ts";
 import { sharedPrefix, type Tokens } from "../../prefix-cache/radix-tree.ts";

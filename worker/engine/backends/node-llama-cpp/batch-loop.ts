@@ -1,10 +1,11 @@
 // Continuous batching: one loop advances all slots, and one step is one llama_decode that carries the next token of every slot that
-// decodes and parts of prompts. Jobs join and leave at any step. prefix-sharing.ts decides in which slot a job starts, and from what.
+// decodes and parts of prompts. Requests join and leave at any step. In which slot a request starts, and from what, is left to
+// prefix-sharing.ts.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Token } from "node-llama-cpp";
 import type { BackendState } from "../../generation/backend.ts";
 import type { PrefixSharing } from "./prefix-sharing.ts";
-import { cancelReason, type Job, type Slot } from "./slot.ts";
+import { cancelReason, type Slot, type SlotRequest } from "./slot.ts";
 
 export type BatchLoopOptions = {
   slots: readonly Slot[];
@@ -20,7 +21,7 @@ export class BatchLoop {
   /** How many steps were taken. */
   steps = 0;
   readonly #options: BatchLoopOptions;
-  readonly #waiting: Job[] = [];
+  readonly #waiting: SlotRequest[] = [];
   #running: Promise<void> | undefined;
   #isClosed = false;
 
@@ -28,9 +29,9 @@ export class BatchLoop {
     this.#options = options;
   }
 
-  submit(job: Job): void {
-    this.#options.sharing.expect(job.prompt);
-    this.#waiting.push(job);
+  submit(request: SlotRequest): void {
+    this.#options.sharing.expect(request.prompt);
+    this.#waiting.push(request);
     this.#wake();
   }
 
@@ -39,12 +40,12 @@ export class BatchLoop {
   }
 
   slots(): BackendState["slots"] {
-    return this.#options.slots.map(({ job, todo, evaluated: tokens }) => {
-      return { state: job === undefined ? "idle" : todo === 1 ? "decode" : "prefill", tokens };
+    return this.#options.slots.map(({ request, todo, evaluated: tokens }) => {
+      return { state: request === undefined ? "idle" : todo === 1 ? "decode" : "prefill", tokens };
     });
   }
 
-  /** Cancels all jobs and waits for the step that is being computed. */
+  /** Cancels all requests and waits for the step that is being computed. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#running;
@@ -53,7 +54,7 @@ export class BatchLoop {
   #wake(): void {
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
-      // A job may have come after the loop found none and before it ended.
+      // A request may have come after the loop found none and before it ended.
       if (this.#waiting.length > 0) this.#wake();
     });
   }
@@ -66,10 +67,10 @@ export class BatchLoop {
       await this.#cancelGone();
       await this.#admit();
       await sharing.settleWaits();
-      const active = slots.filter(({ job }) => job !== undefined);
+      const active = slots.filter(({ request }) => request !== undefined);
       if (active.length === 0) return;
       await this.#step(active);
-      const freed = active.filter(({ job }) => job === undefined);
+      const freed = active.filter(({ request }) => request === undefined);
       for (const slot of freed) sharing.release(slot);
       hasRoom = freed.length > 0;
     }
@@ -90,7 +91,7 @@ export class BatchLoop {
   /** Frees the slots of clients that went away. */
   async #cancelGone(): Promise<void> {
     for (const slot of this.#options.slots) {
-      if (!slot.job || !(this.#isClosed || slot.job.signal.aborted)) continue;
+      if (!slot.request || !(this.#isClosed || slot.request.signal.aborted)) continue;
       await slot.cancel();
       this.#options.sharing.release(slot);
     }
@@ -98,11 +99,11 @@ export class BatchLoop {
 
   async #admit(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const free = this.#options.slots.filter(({ job }) => job === undefined);
+      const free = this.#options.slots.filter(({ request }) => request === undefined);
       if (free.length === 0) return;
-      const job = this.#waiting.shift()!;
-      if (this.#isClosed || job.signal.aborted) job.failed(cancelReason(job));
-      else await this.#options.sharing.place(job, free).catch((thrown) => job.failed(thrown));
+      const request = this.#waiting.shift()!;
+      if (this.#isClosed || request.signal.aborted) request.failed(cancelReason(request));
+      else await this.#options.sharing.place(request, free).catch((thrown) => request.failed(thrown));
     }
   }
 

@@ -1,4 +1,4 @@
-// A text model on node-llama-cpp: loads it, checks requests, and turns each into a job for the batch loop.
+// A text model on node-llama-cpp: loads it, checks requests, and passes each to the batch loop.
 import { basename } from "node:path";
 import {
   getLlama,
@@ -21,7 +21,7 @@ import { Prompts } from "./chat-template.ts";
 import { Decoder, samplingOptions, UNFILTERED } from "./decoder.ts";
 import { GrammarState, Grammars } from "./grammar.ts";
 import { PrefixSharing } from "./prefix-sharing.ts";
-import { type Job, Slot } from "./slot.ts";
+import { Slot, type SlotRequest } from "./slot.ts";
 
 const MAX_CONTEXT = 8_192;
 const MIN_CONTEXT = 512;
@@ -162,7 +162,7 @@ export class NodeLlamaCppBackend implements Backend {
     if (libraryGrammar) options.grammarEvaluationState = libraryGrammar;
     const cachedTokens = await new Promise<number>((done, failed) => {
       const { conversation } = generation;
-      const onSampled: Job["onSampled"] = (sampled) => decoder.next(sampled);
+      const onSampled: SlotRequest["onSampled"] = (sampled) => decoder.next(sampled);
       this.batchLoop.submit({
         prompt,
         options,

@@ -1,12 +1,12 @@
-// Shares prefixes between slots: what several prompts begin with is evaluated once and copied to the other slots, and what many
-// begin with is saved. Keeps track of which slot or saved state holds what. prefix-cache/placement.ts decides how a prompt starts;
-// the batch loop decides when.
+// Owns which slot or saved state has which prefix, so that a prefix of several prompts is evaluated once: it is copied to other
+// slots, and saved if many prompts begin with it. How a prompt starts is decided in prefix-cache/placement.ts; when requests
+// start and advance, in batch-loop.ts.
 import type { LlamaContextSequence, Token } from "node-llama-cpp";
 import type { Logger } from "pino";
 import { chooseStart, cutOf, giveWay, type Holder, MIN_COPY, nearest } from "../../prefix-cache/placement.ts";
 import { RadixTree, sharedPrefix } from "../../prefix-cache/radix-tree.ts";
 import type { Saved, SavedStates } from "../../prefix-cache/saved-states.ts";
-import { type Job, Slot } from "./slot.ts";
+import { Slot, type SlotRequest } from "./slot.ts";
 
 type Source = Slot | Saved;
 /** Of prompts that are remembered. */
@@ -48,40 +48,40 @@ export class PrefixSharing {
     return Math.min(prompt.length - 1, Math.max(0, ...this.#holders.shared(prompt).values()));
   }
 
-  /** Puts the job into one of the free slots and starts it from as much of its prompt as is available. */
-  async place(job: Job, free: readonly Slot[]): Promise<void> {
-    const shares = this.#holders.shared(this.#reusable(job));
+  /** Puts the request into one of the free slots and starts it from as much of its prompt as is available. */
+  async place(request: SlotRequest, free: readonly Slot[]): Promise<void> {
+    const shares = this.#holders.shared(this.#reusable(request));
     const candidates = free.map((slot) => ({
       own: this.#takable(slot, shares.get(slot) ?? 0),
       tokens: slot.evaluated,
-      reserved: slot.conversation !== undefined && slot.conversation !== job.conversation,
+      reserved: slot.conversation !== undefined && slot.conversation !== request.conversation,
       usedAt: slot.usedAt,
     }));
     const close = nearest(candidates);
-    const { way } = chooseStart(candidates[close]!.own, this.#others(shares, job));
+    const { way } = chooseStart(candidates[close]!.own, this.#others(shares, request));
     const slot = free[way === "own" ? close : giveWay(candidates)]!;
     slot.usedAt = this.#now++;
-    slot.job = job;
+    slot.request = request;
     try {
-      await this.#saveBefore(slot, job);
-      await this.#start(slot, job);
+      await this.#saveBefore(slot, request);
+      await this.#start(slot, request);
     } catch (thrown) {
       await this.#failed(slot, thrown);
     }
   }
 
-  /** Starts the waiting jobs whose prefix is there now, or will not come because its job has ended. */
+  /** Starts the waiting requests whose prefix is there now, or will not come because its request has ended. */
   async settleWaits(): Promise<void> {
     for (const slot of this.#options.slots) {
-      const { wait, job } = slot;
-      if (!wait || !job) continue;
-      const gone = wait.for.job !== wait.job;
+      const { wait, request } = slot;
+      if (!wait || !request) continue;
+      const gone = wait.for.request !== wait.request;
       if (!gone && wait.for.evaluated < wait.length) continue;
-      await this.#start(slot, job).catch((thrown) => this.#failed(slot, thrown));
+      await this.#start(slot, request).catch((thrown) => this.#failed(slot, thrown));
     }
   }
 
-  /** How many tokens the slot may evaluate before a waiting job wants a copy of exactly what it holds. */
+  /** How many tokens the slot may evaluate before a waiting request wants a copy of exactly what it holds. */
   mostFor(slot: Slot): number {
     if (slot.wait) return 0;
     const lengths = this.#options.slots
@@ -90,7 +90,7 @@ export class PrefixSharing {
     return Math.min(...lengths, Number.POSITIVE_INFINITY);
   }
 
-  /** The slot's job has ended; others may use what the slot holds. */
+  /** The slot's request has ended; others may use what the slot holds. */
   release(slot: Slot): void {
     this.#holders.put(slot, slot.tokens);
   }
@@ -100,33 +100,33 @@ export class PrefixSharing {
     this.release(slot);
   }
 
-  async #start(slot: Slot, job: Job): Promise<void> {
+  async #start(slot: Slot, request: SlotRequest): Promise<void> {
     slot.wait = undefined;
-    const reusable = this.#reusable(job);
+    const reusable = this.#reusable(request);
     const shares = this.#holders.shared(reusable);
-    await slot.keep(job.prompt, reusable.length);
-    const start = chooseStart(slot.evaluated, this.#others(shares, job));
+    await slot.keep(request.prompt, reusable.length);
+    const start = chooseStart(slot.evaluated, this.#others(shares, request));
     if (start.way === "wait") {
       // A saved state is complete, so only a slot can be waited for.
       const leader = start.for as Slot;
       const length = cutOf(start.length, this.#recent.common(reusable, ALIKE));
-      slot.wait = { for: leader, job: leader.job!, length };
+      slot.wait = { for: leader, request: leader.request!, length };
     } else {
-      if (start.way === "copy") await this.#copy(start.from, slot, job, start.length);
-      await this.#saveHot(slot, job);
-      slot.begin(job);
+      if (start.way === "copy") await this.#copy(start.from, slot, request, start.length);
+      await this.#saveHot(slot, request);
+      slot.begin(request);
     }
-    this.#holders.put(slot, job.prompt);
+    this.#holders.put(slot, request.prompt);
   }
 
   /** All but the last token, which must be evaluated so that the next one can be predicted. */
-  #reusable({ prompt }: Job): readonly Token[] {
+  #reusable({ prompt }: SlotRequest): readonly Token[] {
     return prompt.slice(0, -1);
   }
 
-  #others(shares: ReadonlyMap<Source, number>, job: Job): Holder<Source>[] {
+  #others(shares: ReadonlyMap<Source, number>, request: SlotRequest): Holder<Source>[] {
     return Array.from(shares)
-      .filter(([holder]) => !(holder instanceof Slot && waitsFor(holder, job)))
+      .filter(([holder]) => !(holder instanceof Slot && waitsFor(holder, request)))
       .map(([holder, shared]) => {
         const ready = this.#takable(holder, shared);
         const comes = holder instanceof Slot && holder.evaluated < shared;
@@ -142,7 +142,7 @@ export class PrefixSharing {
     return cuttable ? Math.min(shared, held) : held <= shared ? held : 0;
   }
 
-  async #copy(from: Source, slot: Slot, { prompt }: Job, length: number): Promise<void> {
+  async #copy(from: Source, slot: Slot, { prompt }: SlotRequest, length: number): Promise<void> {
     const { saved: store, log } = this.#options;
     try {
       if (from instanceof Slot) {
@@ -160,26 +160,26 @@ export class PrefixSharing {
   }
 
   /** Saves a prefix that many prompts begin with for later processes, when the slot holds exactly that prefix. */
-  async #saveHot(slot: Slot, job: Job): Promise<void> {
+  async #saveHot(slot: Slot, request: SlotRequest): Promise<void> {
     if (!this.#options.lasting) return;
-    const hot = this.#recent.common(this.#reusable(job), HOT);
+    const hot = this.#recent.common(this.#reusable(request), HOT);
     if (slot.evaluated < hot || cutOf(slot.evaluated, hot) !== hot || hot < MIN_COPY) return;
     if (!this.#options.saved.fits(hot)) return;
-    const known = Array.from(this.#holders.shared(job.prompt.slice(0, hot)));
+    const known = Array.from(this.#holders.shared(request.prompt.slice(0, hot)));
     if (known.some(([holder, shared]) => isLasting(holder) && shared + MIN_COPY > hot)) return;
     if (this.#takable(slot, hot) < hot) return;
-    await slot.keep(job.prompt, hot);
+    await slot.keep(request.prompt, hot);
     await this.#save(slot, true).catch((thrown) =>
       this.#options.log.warn({ err: thrown }, "a prefix could not be saved"),
     );
   }
 
-  /** Saves, before the job overwrites the slot, what no other slot has and later prompts are expected to need. */
-  async #saveBefore(slot: Slot, job: Job): Promise<void> {
+  /** Saves, before the request overwrites the slot, what no other slot has and later prompts are expected to need. */
+  async #saveBefore(slot: Slot, request: SlotRequest): Promise<void> {
     const { tokens } = slot;
-    const isReserved = slot.conversation !== undefined && slot.conversation !== job.conversation;
+    const isReserved = slot.conversation !== undefined && slot.conversation !== request.conversation;
     const wanted = isReserved ? tokens.length : this.#recent.common(tokens, HOT);
-    const lost = wanted - sharedPrefix(tokens, job.prompt);
+    const lost = wanted - sharedPrefix(tokens, request.prompt);
     if (wanted < MIN_COPY || lost < MIN_COPY || !this.#options.saved.fits(wanted)) return;
     const others = Array.from(this.#holders.shared(tokens.slice(0, wanted)));
     if (others.some(([holder, shared]) => holder !== slot && this.#takable(holder, shared) >= wanted)) return;
@@ -203,9 +203,12 @@ export class PrefixSharing {
   }
 }
 
-/** Whether the slot runs the job or waits for it, directly or through others. The job must not wait for such a slot. */
-function waitsFor({ job: own, wait }: Slot, job: Job): boolean {
-  return own === job || (wait !== undefined && wait.for.job === wait.job && waitsFor(wait.for, job));
+/** Whether the slot runs the request or waits for it, directly or through others. The request must not wait for such a slot. */
+function waitsFor({ request: own, wait }: Slot, request: SlotRequest): boolean {
+  return (
+    own === request ||
+    (wait !== undefined && wait.for.request === wait.request && waitsFor(wait.for, request))
+  );
 }
 
 const isLasting = (holder: Source) => !(holder instanceof Slot) && holder.lasting !== undefined;

@@ -1,5 +1,6 @@
-// One sequence of the model's context and the job that runs in it: what the sequence holds, and what is still to be evaluated. A
-// slot never runs by itself; the batch loop advances all of them together.
+// Owns one sequence of the model's context and the request that runs in it: what the sequence has evaluated, and what is still to be
+// evaluated. A slot never runs by itself: batch-loop.ts advances all of them together, and prefix-sharing.ts chooses one for a
+// request.
 import type { LlamaContextSequence, SequenceEvaluateOptions, Token } from "node-llama-cpp";
 import { KamadoError } from "../../../errors.ts";
 import type { State } from "../../prefix-cache/saved-states.ts";
@@ -7,7 +8,7 @@ import type { State } from "../../prefix-cache/saved-states.ts";
 /** The next token as the library chose it and, where asked for, the whole distribution, most probable first. */
 export type Sampled = { token: Token; probabilities?: Map<Token, number> };
 
-export type Job = {
+export type SlotRequest = {
   prompt: readonly Token[];
   options: SequenceEvaluateOptions;
   probabilities: boolean;
@@ -20,19 +21,19 @@ export type Job = {
   failed(reason: unknown): void;
 };
 
-/** Why a job was cancelled: its client went away, or the engine stops. */
-export const cancelReason = ({ signal }: Job): unknown =>
+/** Why a request was cancelled: its client went away, or the engine stops. */
+export const cancelReason = ({ signal }: SlotRequest): unknown =>
   signal.reason ?? new KamadoError("stopping", "The engine is stopping.");
 
-/** A prefix that the job in another slot is evaluating for this one. */
-export type Wait = { for: Slot; job: Job; length: number };
+/** A prefix that the request in another slot is evaluating for this one. */
+export type Wait = { for: Slot; request: SlotRequest; length: number };
 
 type Generator = AsyncGenerator<Sampled, void, undefined | Token | Token[]>;
 
 export class Slot {
   readonly sequence: LlamaContextSequence;
   usedAt = 0;
-  job: Job | undefined;
+  request: SlotRequest | undefined;
   /** The conversation whose next turn is expected to continue here. */
   conversation: string | undefined;
   wait: Wait | undefined;
@@ -75,13 +76,13 @@ export class Slot {
     else await this.sequence.adaptStateToTokens(prefix, false);
   }
 
-  /** Starts the job from what the sequence holds, which must be a beginning of the prompt and not all of it. */
-  begin(job: Job): void {
-    this.job = job;
+  /** Starts the request from what the sequence holds, which must be a beginning of the prompt and not all of it. */
+  begin(request: SlotRequest): void {
+    this.request = request;
     this.wait = undefined;
-    this.conversation = job.conversation;
+    this.conversation = request.conversation;
     this.#cachedTokens = this.evaluated;
-    this.#todo = job.prompt.slice(this.#cachedTokens);
+    this.#todo = request.prompt.slice(this.#cachedTokens);
   }
 
   /** Evaluates `count` tokens and, after the last of them, samples the next. The batch loop calls it within a step. */
@@ -96,37 +97,37 @@ export class Slot {
   }
 
   async #sample(tokens: Token[]): Promise<void> {
-    const job = this.job!;
+    const request = this.request!;
     this.#generator ??= this.sequence.evaluateWithMetadata(
       tokens,
-      { probabilities: job.probabilities },
-      { ...job.options, yieldEogToken: true },
+      { probabilities: request.probabilities },
+      { ...request.options, yieldEogToken: true },
     ) as Generator;
     const { value } = await this.#generator.next(tokens);
     if (!value) throw new Error("The library sampled no token.");
-    const next = job.onSampled(value);
+    const next = request.onSampled(value);
     if (next !== undefined) this.#todo = [next];
-    else await this.#leave((job) => job.done(this.#cachedTokens));
+    else await this.#leave((request) => request.done(this.#cachedTokens));
   }
 
   /** Frees the slot; the sequence keeps what was evaluated. */
   async cancel(): Promise<void> {
-    await this.#leave((job) => job.failed(cancelReason(job)));
+    await this.#leave((request) => request.failed(cancelReason(request)));
   }
 
   /** Frees the slot and clears the sequence: after an error it is unknown what it holds. */
   async fail(reason: unknown): Promise<void> {
     await this.sequence.clearHistory().catch(() => {});
-    await this.#leave((job) => job.failed(reason));
+    await this.#leave((request) => request.failed(reason));
   }
 
-  async #leave(report: (job: Job) => void): Promise<void> {
-    const job = this.job!;
+  async #leave(report: (request: SlotRequest) => void): Promise<void> {
+    const request = this.request!;
     await this.#generator?.return();
     this.#generator = undefined;
-    this.job = undefined;
+    this.request = undefined;
     this.wait = undefined;
     this.#todo = [];
-    report(job);
+    report(request);
   }
 }
