@@ -1,17 +1,8 @@
 import OpenAI from "openai";
 import sharp from "sharp";
-import { afterEach, describe, expect, test } from "vitest";
-import { collect, post, type Running, scripted, until, user } from "../running.ts";
-
-let engine: Running | undefined;
-const start = async (...args: Parameters<typeof scripted>) => {
-  engine = await scripted(...args);
-  return engine;
-};
-afterEach(async () => {
-  await engine?.close();
-  engine = undefined;
-});
+import { describe, expect, test } from "vitest";
+import { collect, post, until, user } from "../running.ts";
+import { start } from "./start.ts";
 
 const picture = async () => {
   const { data } = await sharp({ create: { width: 8, height: 8, channels: 3, background: "red" } })

@@ -1,15 +1,6 @@
-import { afterEach, describe, expect, test } from "vitest";
-import { collect, post, type Running, scripted, until, user } from "../running.ts";
-
-let engine: Running | undefined;
-const start = async (...args: Parameters<typeof scripted>) => {
-  engine = await scripted(...args);
-  return engine;
-};
-afterEach(async () => {
-  await engine?.close();
-  engine = undefined;
-});
+import { describe, expect, test } from "vitest";
+import { collect, post, until, user } from "../running.ts";
+import { start } from "./start.ts";
 
 /** Every sample by its name and labels; fails on a line that is neither a sample nor a comment. */
 async function metrics(url: string, headers: Record<string, string> = {}): Promise<Map<string, number>> {

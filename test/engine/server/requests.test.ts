@@ -1,23 +1,9 @@
 // The fields of a request: what each means to the model, and which are refused.
 import OpenAI from "openai";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { thinkingBudgetOf } from "../../../worker/engine/server/requests.ts";
-import { post, type Running, recording, scripted, user } from "../running.ts";
-
-let engine: Running | undefined;
-const start = async (...args: Parameters<typeof scripted>) => {
-  engine = await scripted(...args);
-  return engine;
-};
-async function recorder() {
-  const one = await recording();
-  engine = one;
-  return one;
-}
-afterEach(async () => {
-  await engine?.close();
-  engine = undefined;
-});
+import { post, user } from "../running.ts";
+import { recorder, start } from "./start.ts";
 
 describe("fields", () => {
   test("for penalties, biases, the seed and the conversation reach the model", async () => {

@@ -1,22 +1,8 @@
 // How the answers of one request are run and sent together, and what happens when the client goes away.
 import OpenAI from "openai";
-import { afterEach, describe, expect, test } from "vitest";
-import { collect, post, type Running, recording, scripted, until, user } from "../running.ts";
-
-let engine: Running | undefined;
-const start = async (...args: Parameters<typeof scripted>) => {
-  engine = await scripted(...args);
-  return engine;
-};
-async function recorder() {
-  const one = await recording();
-  engine = one;
-  return one;
-}
-afterEach(async () => {
-  await engine?.close();
-  engine = undefined;
-});
+import { describe, expect, test } from "vitest";
+import { collect, post, until, user } from "../running.ts";
+import { recorder, start } from "./start.ts";
 
 describe("several answers", () => {
   const script = { rules: [{ answer: ["one", "two words", "three words now"] }] };
