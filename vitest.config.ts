@@ -7,13 +7,13 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // Native engines and child processes do not share a process well.
     pool: "forks",
-    // Most files wait for sockets and child processes, not for a core.
+    // Most files wait for sockets and child processes, not for a CPU. Vitest starts the longest first, by its last run.
     maxWorkers: Math.max(4, availableParallelism()),
-    // How long something may take is for the tests that promise it; on a busy machine all else may take its time.
+    // These only end tests that hang. How long something may take is asserted only where a promise says so.
     testTimeout: 30_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 10_000 } },
-    // The processes that tests start find their code compiled, and its types stripped, by those before them.
+    // Processes that tests start reuse the compiled code of the processes before them.
     env: { NODE_COMPILE_CACHE: resolve(import.meta.dirname, "node_modules/.cache/kamado-tests") },
     reporters: ["default", "./test/reporter.ts"],
   },

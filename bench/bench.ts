@@ -11,7 +11,7 @@ export const TABLES: Record<string, () => Promise<Bench>> = {
   concurrency: async () => (await import("./concurrency.ts")).concurrency,
   "end-to-end": async () => (await import("./end-to-end.ts")).endToEnd,
   memory: async () => (await import("./memory.ts")).memory,
-  pictures: async () => (await import("./pictures.ts")).pictures,
+  "prefix-files": async () => (await import("./prefix-files.ts")).prefixFiles,
   utilisation: async () => (await import("./utilisation.ts")).utilisation,
   soak: async () => (await import("./soak.ts")).soak,
   scale: async () => (await import("./scale.ts")).scale,

@@ -163,10 +163,13 @@ type Answer = {
 type Ask = (body: Body) => Promise<Answer>;
 const textIn = ({ choices }: Answer) => choices[0].message.content;
 
-/** Asks once more alone, with the log probabilities of the likeliest tokens. */
+/**
+ * Asks once more alone, with the log probabilities of the likeliest tokens. llama-node gives none, so its differences stay
+ * unexplained.
+ */
 async function explain(ask: Ask, body: Body, at: number, alone: string, batch: string): Promise<Difference> {
-  const { choices } = await ask({ ...body, logprobs: true, top_logprobs: TOP });
-  return differenceOf(at, choices[0].logprobs?.content ?? [], alone, batch);
+  const answer = await ask({ ...body, logprobs: true, top_logprobs: TOP }).catch(() => undefined);
+  return differenceOf(at, answer?.choices[0].logprobs?.content ?? [], alone, batch);
 }
 
 async function withEngine<T>(

@@ -1,6 +1,7 @@
 // The CPU time and memory that a process has used: from /proc on Linux, otherwise from ps.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { KamadoError } from "../worker/errors.ts";
 
 // The unit of /proc on every Linux machine, whatever the kernel's own tick is.
@@ -39,6 +40,20 @@ export function sumOfFamily(text: string, pid: number): number {
     return all.filter(([, parent]) => parent === id).reduce((total, [child]) => total + of(child!), own);
   };
   return of(pid);
+}
+
+/** The child of a process that runs the program `name`. Undefined when there is none. */
+export function childNamed(name: string, pid: number): number | undefined {
+  return childIn(execFileSync("ps", ["-A", "-o", "pid=,ppid=,comm="], { encoding: "utf8" }), name, pid);
+}
+
+/** Reads lines of process id, parent's id and program. macOS prints the program's path, Linux the first 15 characters of its name. */
+export function childIn(text: string, name: string, pid: number): number | undefined {
+  for (const line of text.split("\n")) {
+    const [, id, parent, program = ""] = /^\s*(\d+)\s+(\d+)\s+(.*?)\s*$/.exec(line) ?? [];
+    if (Number(parent) === pid && [name, name.slice(0, 15)].includes(basename(program))) return Number(id);
+  }
+  return undefined;
 }
 
 /** Reads /proc/PID/stat. The name in parentheses may contain anything, so fields are counted from its end. */

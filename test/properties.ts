@@ -1,13 +1,13 @@
-// fast-check as every test uses it: the same cases in every run, so that a failure is nobody's bad luck. FC_SEED names
-// others, and FC_SEED=random takes any; whatever fails says its seed.
+// fast-check with the same cases in every run, so that a failure can be repeated. FC_SEED sets another seed and FC_SEED=random a
+// random one; a failure prints its seed.
 import fc from "fast-check";
 
-const SAME_FOR_ALL = 1;
+const DEFAULT_SEED = 1;
 
-function seedOf(asked: string | undefined): number {
-  if (!asked) return SAME_FOR_ALL;
-  const seed = asked === "random" ? Math.floor(Math.random() * 0x7fffffff) : Number(asked);
-  if (!Number.isInteger(seed)) throw new Error(`FC_SEED: a whole number or "random", not ${asked}`);
+function seedOf(wanted: string | undefined): number {
+  if (!wanted) return DEFAULT_SEED;
+  const seed = wanted === "random" ? Math.floor(Math.random() * 0x7fffffff) : Number(wanted);
+  if (!Number.isInteger(seed)) throw new Error(`FC_SEED: a whole number or "random", not ${wanted}`);
   console.log(`FC_SEED=${seed}`);
   return seed;
 }

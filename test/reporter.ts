@@ -1,4 +1,4 @@
-// Says after a run which tests were skipped and why, and closes with one line that any CI can read.
+// Prints after a run which tests were skipped and why. The last line has the counts, for any CI to read.
 import type { Reporter, TestModule } from "vitest/node";
 
 export default class ClosingLine implements Reporter {

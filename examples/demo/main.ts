@@ -1,4 +1,4 @@
-// `npm run demo`: everything in one process tree on free ports. Real queue, real model, real HTTP; nothing is kept.
+// `npm run demo`: everything in one process tree on free ports, with a real queue, a real model and real HTTP. Nothing is kept.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,9 +22,9 @@ import { type Inbox, startWebhookReceiver, subscribe } from "./receivers.ts";
 import { isPerfect, lastLine, type Row, resultTable, tallyOf } from "./report.ts";
 import { type DemoJob, scenario, TODOS } from "./scenario.ts";
 
-/** The longest all jobs together may take. */
+/** How long all jobs together may take. */
 const DEADLINE_MS = 150_000;
-/** A subscriber polls; what was published a moment ago may still be on its way to it. */
+/** The subscribers poll, so a result that was just published may not have arrived yet. */
 const ARRIVAL_MS = 5_000;
 const SECRET = `whsec_${Buffer.from("the demo's own signing key").toString("base64")}`;
 
@@ -138,7 +138,7 @@ async function open(flags: Variables, quiet: boolean) {
   return Object.assign(parts, { [Symbol.asyncDispose]: () => opened.disposeAsync() });
 }
 
-/** One subscriber takes everything; the other only what concerns it, by the attributes a result is published with. */
+/** One subscriber receives every result, the other only results with certain message attributes. */
 async function subscribers(clients: AwsClients, { resources }: LocalAws) {
   const everything = await subscribe(clients, resources.topicArn, "demo-everything");
   const doorsOpen = await subscribe(clients, resources.topicArn, "demo-doors-open", {
@@ -175,7 +175,7 @@ async function post(url: string, body: object): Promise<void> {
 
 function intro(isDemoModel: boolean, jobs: number, pictures: number): string {
   const model = isDemoModel
-    ? "The model is a toy of 1.7 M parameters, trained for this demo so that it runs offline; it knows nothing else.\n  For real work point KAMADO_MODEL and KAMADO_MMPROJ at a GGUF pair."
+    ? "The model is a toy of 1.7 M parameters, trained for this demo so that it runs offline; it is no use for anything else.\n  For real work, set KAMADO_MODEL and KAMADO_MMPROJ to a GGUF model and its projector."
     : "The model is your own; the expected answers below are what the demo model gives.";
   return `\n${paint(["bold", "yellow"], "Kamado demo")}: ${pictures} pictures go into the bucket, ${jobs} jobs onto the queue.\n  ${paint("dim", model)}\n`;
 }

@@ -1,4 +1,4 @@
-// The demo while it runs: one moving line a job on a terminal, one line an ending when piped.
+// Shows the demo's progress: on a terminal one line for each job, elsewhere one line for each job that has ended.
 
 import type { JobEvent, JobEvents } from "../../worker/logging/job-events.ts";
 import { LiveBlock, paint } from "../../worker/logging/terminal.ts";

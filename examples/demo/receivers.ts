@@ -1,5 +1,5 @@
-// What stands at the other end of the demo's deliveries: a webhook receiver that checks signatures with the public
-// Standard Webhooks library, and a subscriber of the topic.
+// The receivers of the demo's results: a webhook receiver that checks signatures with the public Standard Webhooks library, and a
+// subscriber of the topic.
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
@@ -9,7 +9,7 @@ import { Webhook } from "standardwebhooks";
 import type { Result } from "../../worker/job/result.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 
-/** Results by job id; `refused` counts what did not carry a right signature. */
+/** Results by job id. `refused` counts requests without a valid signature. */
 export type Inbox = { results: Map<string, Result>; refused: number };
 
 export async function startWebhookReceiver(secret: string) {
@@ -39,7 +39,7 @@ const headersOf = ({ headers }: IncomingMessage) =>
     Object.entries(headers).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])),
   );
 
-/** A queue subscribed to the topic; `filter` is an SNS filter policy over the message attributes. */
+/** Subscribes a new queue to the topic. `filter` is an SNS filter policy on the message attributes. */
 export async function subscribe(
   clients: { sqs: SQSClient; sns: SNSClient },
   topicArn: string,

@@ -1,4 +1,4 @@
-// What came out of the demo: a table of the jobs, what arrived at the receivers, and the one line that counts.
+// The demo's report: a table of the jobs with their results, and the last line with the counts.
 
 import type { Result } from "../../worker/job/result.ts";
 import { type Column, paint, table } from "../../worker/logging/terminal.ts";

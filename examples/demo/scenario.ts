@@ -1,4 +1,4 @@
-// The jobs of the demo and what must come out: sentences, pictures and articles that the demo model was not trained on.
+// The demo's jobs and their expected results: sentences, pictures and articles that the demo model was not trained on.
 import sharp from "sharp";
 import { articleCase } from "../../models/demo/data/articles.ts";
 import { drawLock } from "../../models/demo/data/locks.ts";
@@ -10,7 +10,7 @@ export type DemoJob = {
   kind: string;
   input: unknown;
   deliver: Destination[];
-  /** In a few words, for the table. */
+  /** What the job asks, in a few words for the table. */
   asked: string;
   expected: string;
   /** The part of an output that is compared with `expected`. */
@@ -20,7 +20,7 @@ export type DemoJob = {
 export type Places = { todosUrl: string; webhookUrl: string; topicArn: string; bucket: string };
 export type Upload = { key: string; bytes: Uint8Array };
 
-/** What stands in the Todo service at the start. */
+/** The todos in the service at the start. */
 export const TODOS = ["buy milk", "call the dentist", "pay the rent", "fix the bike", "book the hotel"];
 
 const SENTENCES: readonly [sentence: string, expected: string][] = [

@@ -3,8 +3,8 @@
 #
 #   QUEUE_URL=… TOPIC_ARN=… BUCKET=… sh examples/enqueue/aws-cli.sh door.jpg "Is the door locked?"
 #
-# The three name your queue, topic and bucket. For the embedded AWS (`npm start`) set what follows instead; the
-# keys can be anything, and QUEUE_URL, TOPIC_ARN and BUCKET have the right defaults:
+# The three variables name your queue, topic and bucket; their defaults are those of the embedded AWS (`npm start`). To use it,
+# set these instead. The keys can be anything:
 #
 #   export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
 set -eu

@@ -58,7 +58,7 @@ export function todoApp(store: TodoStore): Hono {
     if (error instanceof HTTPException) return send(c, failure(error.status, error.message));
     if (error instanceof z.ZodError) return send(c, invalid(error));
     console.error(error);
-    return send(c, failure(500, "Something went wrong here; the log has it."));
+    return send(c, failure(500, "Something went wrong; the log says what."));
   });
   return app;
 }
@@ -72,7 +72,7 @@ function invalid({ issues }: z.ZodError): Answer {
   return failure(400, fields.map(({ field, message }) => `${field}: ${message}`).join("; "), { fields });
 }
 
-// Only JSON: a form on a page elsewhere can be sent here by any browser, but not with this type.
+// Only JSON. A web page can make a browser send a form here, but not with this content type.
 async function body(c: Context): Promise<unknown> {
   if (!/^application\/(.+\+)?json\b/i.test(c.req.header("content-type") ?? ""))
     throw new HTTPException(415, { message: "Send JSON, with Content-Type: application/json." });

@@ -1,5 +1,5 @@
 // Idempotency-Key: the same key gets the same answer and changes nothing again, as in the IETF's draft
-// "The Idempotency-Key HTTP Header Field". Errors are not kept: what failed may be tried again under its key.
+// "The Idempotency-Key HTTP Header Field". Errors are not stored: a failed request may be retried with the same key.
 import { createHash } from "node:crypto";
 import type { Answer, TodoStore } from "./store.ts";
 
@@ -7,7 +7,7 @@ const MAX_KEY = 255;
 
 export type Once = (Answer & { replayed: boolean }) | { refused: string; status: 400 | 422 };
 
-/** Carries out `act` unless `key` was answered before. `request` is everything that must be the same for that. */
+/** Runs `act` unless there is a stored answer for `key`. A request with the same key must be equal to `request`. */
 export function once(store: TodoStore, key: string | undefined, request: unknown, act: () => Answer): Once {
   if (key === undefined) return { ...store.together(act), replayed: false };
   if (key.length === 0 || key.length > MAX_KEY)

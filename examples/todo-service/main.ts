@@ -6,5 +6,5 @@ const { values } = parseArgs({
   options: { port: { type: "string", default: "4790" }, file: { type: "string", default: "todos.db" } },
 });
 const service = await startTodoService({ port: Number(values.port), file: values.file });
-console.log(`Todos are at ${service.url}/todos, kept in ${values.file}. Ctrl-C stops.`);
+console.log(`Todos are at ${service.url}/todos, stored in ${values.file}. Ctrl-C stops it.`);
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void service.stop());

@@ -1,4 +1,4 @@
-// The Todo service as a server: starts it on a port, stops it. Loopback only, for it asks nobody who they are.
+// Starts and stops the Todo service. It listens on the loopback address only, because it has no authentication.
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
@@ -8,11 +8,11 @@ import { TodoStore } from "./store.ts";
 export type TodoService = {
   /** Without a path: todos are at `${url}/todos`. */
   url: string;
-  /** Waits for what is under way. May be called twice. */
+  /** Waits for the running requests. May be called twice. */
   stop(): Promise<void>;
 };
 
-/** Port 0 takes any free one; without a file nothing is kept. */
+/** Port 0 means any free port. Without a file, todos are only kept in memory. */
 export async function startTodoService(options: { port: number; file?: string }): Promise<TodoService> {
   const store = new TodoStore(options.file ?? ":memory:");
   const server = createAdaptorServer({ fetch: todoApp(store).fetch });

@@ -11,7 +11,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS answers_by_age ON answers (at);
 `;
 
-/** A queue keeps a message for at most fourteen days, so no sender repeats itself after that. */
+/** A queue keeps a message for at most fourteen days, so no key comes again after that. */
 const KEYS_LIVE_MS = 14 * 24 * 3600 * 1000;
 
 export type Answer = { status: number; body: string };
@@ -58,7 +58,7 @@ export class TodoStore {
     return this.#db.prepare("DELETE FROM todos WHERE id = ?").run(id).changes > 0;
   }
 
-  /** The answer that was given under a key, and the request it was given to. */
+  /** The answer that was stored for a key, and the request that it answered. */
   answered(key: string): (Answer & { request: string }) | null {
     const row = this.#db.prepare("SELECT request, status, body FROM answers WHERE key = ?").get(key);
     return (row as (Answer & { request: string }) | undefined) ?? null;

@@ -1,4 +1,4 @@
-// What a todo is, and what may be asked of one. Pure.
+// A todo, and which changes to it are allowed. Pure.
 import { z } from "zod";
 
 const Title = z.string().trim().min(1).max(500);
@@ -25,7 +25,7 @@ export const NewTodo = z.strictObject({
 });
 export type NewTodo = z.output<typeof NewTodo>;
 
-/** What is absent stays as it is; a note is added to those there are. */
+/** Absent fields stay as they are. A note is added to the existing ones. */
 export const TodoChange = z
   .strictObject({
     title: Title.optional(),

@@ -1,6 +1,7 @@
 // How the bench reads the CPU time and memory of other processes.
 import { describe, expect, test } from "vitest";
 import {
+  childIn,
   clockSeconds,
   cpuSeconds,
   familyBytes,
@@ -33,6 +34,15 @@ describe("CPU time", () => {
 
   test("of a process that has ended is an error that says so", () => {
     expect(() => cpuSeconds(2 ** 22 + 1)).toThrow("has ended while it was measured");
+  });
+
+  test("of a child is that of the program with the name, whether ps prints its path or its name", () => {
+    const text =
+      "   10     1 node\n   11    10 sh\n   12    10 /opt/my bin/llama-server\n   13    10 a-long-named-se\n";
+    expect(childIn(text, "llama-server", 10)).toBe(12);
+    expect(childIn(text, "a-long-named-server", 10)).toBe(13);
+    expect(childIn(text, "llama-server", 1)).toBeUndefined();
+    expect(childIn("   12    10 llama-server <defunct>\n", "llama-server", 10)).toBeUndefined();
   });
 
   test("memory of a process includes its descendants and nothing else", () => {

@@ -1,3 +1,4 @@
+// Which AWS resources a command uses.
 import { expect, test } from "vitest";
 import { cloudOf, cloudOrLocal } from "../../worker/cli/cloud.ts";
 import { loadConfig } from "../../worker/config/config.ts";
@@ -7,8 +8,13 @@ const QUEUE = "https://sqs.eu-west-1.amazonaws.com/111122223333/kamado-jobs";
 const at = (name: string) => QUEUE.replace("kamado-jobs", name);
 
 test.each([
-  ["beside kamado-jobs stand its deliveries", "kamado-jobs", "kamado-jobs-dead", "kamado-deliveries-dead"],
-  ["refused deliveries without a place of their own go to the dead jobs", "mine", "mine-dead", "mine-dead"],
+  ["with kamado-jobs come its delivery queues", "kamado-jobs", "kamado-jobs-dead", "kamado-deliveries-dead"],
+  [
+    "without a queue of their own, dead deliveries go to the jobs' dead-letter queue",
+    "mine",
+    "mine-dead",
+    "mine-dead",
+  ],
   ["the dead letters of a FIFO queue are FIFO", "mine.fifo", "mine-dead.fifo", "mine-dead.fifo"],
 ])("%s", (_, jobs, dead, deadDeliveries) => {
   expect(cloudOf(loadConfig({}, { KAMADO_QUEUE_URL: at(jobs) }))).toMatchObject({
@@ -18,13 +24,13 @@ test.each([
   });
 });
 
-test("without a queue a worker says which variable names one", () => {
+test("without a queue a worker names the variable to set", () => {
   expect(() => cloudOf(loadConfig({}, {}))).toThrow(
     expect.objectContaining({ message: expect.stringContaining("KAMADO_QUEUE_URL") }),
   );
 });
 
-test("without a queue a sender finds the `kamado serve` on this machine", () => {
+test("without a queue a sender uses the `kamado serve` on this machine", () => {
   expect(cloudOrLocal(loadConfig({}, { KAMADO_LOCAL_PORT: "4999" })).queueUrl).toBe(
     "http://127.0.0.1:4999/000000000000/kamado-jobs",
   );

@@ -1,5 +1,5 @@
-// The command as a process of its own, with an environment of the test's choosing and nothing else: no account's keys, no
-// engine that was installed for daily use. None outlives the test that started it, whatever became of the test.
+// Runs `kamado` as a process with exactly the environment that a test gives it: no AWS keys of the user, no installed engine. No
+// process outlives the test that started it, even when the test fails.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -15,7 +15,7 @@ afterAll(async () => {
   rmSync(HOME, { recursive: true, force: true, maxRetries: 3 });
 });
 
-/** One that is started in a hook, or that several tests share, lives until the end of the `file`. */
+/** A process that is started in a hook or shared by several tests lives until the end of the `file`. */
 type Life = { until?: "test" | "file" };
 
 export function kamado(
@@ -27,7 +27,7 @@ export function kamado(
     cwd: ROOT,
     env: { PATH: process.env.PATH, HOME, ...variables },
     stdio: ["pipe", "pipe", "pipe"],
-    // A group of its own, as a terminal gives one, so that a test can signal all of it.
+    // A process group of its own, as in a terminal, so that a test can send a signal to the whole group.
     detached: true,
   });
   if (until === "test") onTestFinished(() => end(child));
@@ -35,19 +35,19 @@ export function kamado(
   return child;
 }
 
-/** With its whole group, so that what it had started and lost goes too. */
+/** Ends the whole process group, including processes that were left behind. */
 async function end(child: ChildProcess): Promise<void> {
   const hasEnded = child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
   const exited = hasEnded ? undefined : once(child, "exit");
   try {
     process.kill(-child.pid!, "SIGKILL");
   } catch {
-    // All of it is gone already.
+    // All of them have ended.
   }
   await exited;
 }
 
-/** Free ports, and an engine that answers from its script. */
+/** Free ports, and an engine that answers from a script. */
 export const SCRIPTED = {
   KAMADO_BACKEND: "scripted",
   KAMADO_ENGINE_PORT: "0",

@@ -1,4 +1,4 @@
-// One job without a queue: it comes to an end, whatever becomes of its engine.
+// One job without a queue: it ends, whatever happens to its engine.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, writeFileSync } from "node:fs";
@@ -24,25 +24,25 @@ const run = (variables: Variables, signal = new AbortController().signal) =>
   });
 const scripted = (script: object) => ({ ...OURS, KAMADO_SCRIPT: JSON.stringify(script) });
 
-test("an engine of our own that cannot load its model is given up", async () => {
+test("gives up when our own engine cannot load its model", async () => {
   await expect(run(scripted({ loadFails: "the model is broken" }))).rejects.toMatchObject({
     code: "engine_unavailable",
     message: expect.stringContaining("the model is broken"),
   });
 }, 60_000);
 
-test("one that ends while it works ends the job too", async () => {
+test("ends the job when the engine ends during it", async () => {
   await expect(run(scripted({ rules: [{ do: "crash" }] }))).rejects.toMatchObject({ code: "engine_died" });
 }, 60_000);
 
-test("somebody else's that is not there is given up", async () => {
+test("gives up when somebody else's engine cannot be reached", async () => {
   await expect(run({ KAMADO_ENGINE_URL: "http://127.0.0.1:1" })).rejects.toMatchObject({
     code: "engine_unavailable",
     message: expect.stringContaining("ECONNREFUSED"),
   });
 }, 60_000);
 
-test("somebody else's that loads is waited for", async () => {
+test("waits while somebody else's engine loads its model", async () => {
   let asked = 0;
   await using engine = await startReceiver(({ path }, response) => {
     if (path === "/health") return void response.writeHead(++asked > 6 ? 200 : 503).end("{}");
@@ -52,24 +52,24 @@ test("somebody else's that loads is waited for", async () => {
   expect([status, output]).toEqual(["succeeded", { text: "hi" }]);
 }, 60_000);
 
-test("Ctrl-C while a model loads ends the wait, and the engine", async () => {
+test("Ctrl-C while a model loads ends the wait and the engine", async () => {
   const stop = new AbortController();
   const running = run(scripted({ loadMs: 600_000 }), stop.signal);
   setTimeout(() => stop.abort(new Error("Interrupted.")), 100);
   await expect(running).rejects.toThrow("Interrupted.");
 }, 60_000);
 
-test("the command ends once it has said its result, whatever a library left open", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "kamado-solo-"));
+test("the command ends after printing its result, whatever a library leaves open", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kamado-run-"));
   writeFileSync(join(folder, "open.mjs"), "setInterval(() => {}, 1e6);");
   writeFileSync(join(folder, "input.json"), '{"prompt": "hello"}');
   const start = join(import.meta.dirname, "../../worker/cli/start.mjs");
   const args = [start, "run", "prompt", "--json", "--input", join(folder, "input.json")];
   const child = spawn(process.execPath, ["--import", join(folder, "open.mjs"), ...args], {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...OURS },
+    env: { PATH: process.env.PATH, HOME: folder, ...OURS },
     stdio: ["ignore", "pipe", "inherit"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
-  const [said, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
-  expect([JSON.parse(said).status, code]).toEqual(["succeeded", 0]);
+  const [printed, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
+  expect([JSON.parse(printed).status, code]).toEqual(["succeeded", 0]);
 }, 60_000);

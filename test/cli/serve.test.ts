@@ -1,5 +1,5 @@
-// `kamado serve` as a person or another program meets it: a process, its addresses, any SQS client, signals.
-// Needs nothing but the embedded AWS; the engine answers from its script.
+// `kamado serve` as a person or another program uses it: a process, its addresses, any SQS client, signals. Needs only the
+// embedded AWS; the engine answers from a script.
 import { once } from "node:events";
 import { mkdtemp } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
@@ -101,13 +101,16 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
   beforeAll(async () => {
     served = await serve();
     resultOf = await subscriber(served);
+    await put("in/huge.jpg", new Uint8Array(50_000_000));
+    await put("in/letter.jpg", "Dear Sir or Madam,\nthis is a letter.\n");
+    await put("in/novel.txt", "It was a dark night. ".repeat(300_000));
   }, 120_000);
   afterAll(async () => {
     served?.child.kill("SIGTERM");
     await served?.exited;
   });
 
-  test("says where it is", () => {
+  test("prints its addresses", () => {
     expect(served.addresses).toMatchObject({
       endpoint: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
       queue: expect.stringMatching(/kamado-jobs$/),
@@ -166,7 +169,7 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
       "text",
     ],
     [
-      "a picture at an address in the house",
+      "a picture at an address in the home network",
       { kind: "image.check", input: { image: "http://169.254.169.254/latest/meta-data", question: "?" } },
       "address_refused",
       "",
@@ -178,11 +181,8 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
       "",
     ],
   ])(
-    "answers %s with a failed result, and goes on",
+    "answers %s with a failed result, and continues",
     async (name, job, code, words) => {
-      await put("in/huge.jpg", new Uint8Array(50_000_000));
-      await put("in/letter.jpg", "Dear Sir or Madam,\nthis is a letter.\n");
-      await put("in/novel.txt", "It was a dark night. ".repeat(300_000));
       const id = name.replaceAll(/[^a-z0-9]+/gi, "-");
       await send({ id, ...job });
       const { status, error } = await resultOf(id);
@@ -193,7 +193,7 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
     120_000,
   );
 
-  test("puts a body that is no JSON aside with its reason", async () => {
+  test("moves a body that is not JSON to the dead-letter queue, with the reason", async () => {
     await send('{"kind": "prompt", ');
     const dead = served.addresses.queue.replace("kamado-jobs", "kamado-jobs-dead");
     const { Messages = [] } = await served.sqs.send(
@@ -243,7 +243,7 @@ test.each([
   ["KAMADO_ENGINE_PORT", "the engine"],
   ["KAMADO_WEB_PORT", "the page"],
 ])(
-  "a port that is taken is said clearly, with the variable to set: %s, of %s",
+  "a port that is taken is reported with the variable to set: %s, of %s",
   { timeout: 120_000 },
   async (variable) => {
     const other = createServer().listen(0, "127.0.0.1");

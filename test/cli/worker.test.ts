@@ -1,24 +1,24 @@
-// `kamado worker` as a process among others on one queue: stopped, killed, and another takes over. Nothing is lost.
+// `kamado worker` as one of several processes on a queue: it is stopped or killed, and another takes over. Nothing is lost.
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import { kamado } from "./process.ts";
-import { type Worker, workersYard } from "./workers.ts";
+import { setUpWorkers, type Worker } from "./workers.ts";
 
-const yard = workersYard();
-const startWorker = (variables: Record<string, string>) => yard().start(variables);
-const send = (id: string) => yard().send(id);
+const setup = setUpWorkers();
+const startWorker = (variables: Record<string, string>) => setup().start(variables);
+const send = (id: string) => setup().send(id);
 const done = async (ids: string[]) => {
-  const found = await Promise.all(ids.map((id) => yard().results.find(id)));
+  const found = await Promise.all(ids.map((id) => setup().results.find(id)));
   return ids.filter((_, index) => found[index]?.status === "succeeded");
 };
 const LONG = { timeout: 60_000, interval: 100 };
-/** The jobs it has received: one that it could not keep for a moment is received again, and is still one. */
+/** How many jobs it has received. A job whose lease was lost is received again, but counts once. */
 const receivedBy = ({ log }: Worker) =>
   new Set([...log().matchAll(/"stage":"received".*?"job":"([^"]+)"/g)].map(([, job]) => job)).size;
 
 describe("SIGTERM in the middle of work", () => {
-  test("finishes what runs, gives back the rest at once, exits 0 within the deadline; another does the rest", async () => {
+  test("finishes the running job, returns the others at once and exits with 0 in time; another worker does the others", async () => {
     const first = startWorker({
       KAMADO_SLOTS: "1",
       KAMADO_PREFETCH: "4",
@@ -30,14 +30,14 @@ describe("SIGTERM in the middle of work", () => {
     first.child.kill("SIGTERM");
     expect((await first.exited)[0]).toBe(0);
     expect(await done(["a", "b", "c"])).toHaveLength(1);
-    const others = await yard().queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 0 });
+    const others = await setup().queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 0 });
     expect(others).toHaveLength(2);
 
     startWorker({});
     await expect.poll(() => done(["a", "b", "c"]), LONG).toEqual(["a", "b", "c"]);
   }, 120_000);
 
-  test("past the deadline cuts the work; the job is another worker's next", async () => {
+  test("cuts a job that runs past the deadline; another worker does it next", async () => {
     const first = startWorker({ KAMADO_DRAIN_SECONDS: "1", KAMADO_SCRIPT: '{"rules": [{"do": "hang"}]}' });
     await send("a");
     await expect.poll(() => first.log(), LONG).toContain('"stage":"received"');
@@ -49,11 +49,11 @@ describe("SIGTERM in the middle of work", () => {
   }, 120_000);
 });
 
-test("Ctrl-C reaches every process of the group; the engine still finishes what runs", async () => {
+test("Ctrl-C reaches every process of the group; the engine still finishes the running job", async () => {
   const first = startWorker({ KAMADO_SCRIPT: '{"waitMs": 1500}' });
-  // Two questions one after the other: which todo, and, as it is new, its title.
+  // Two requests in turn: which todo it is and, because it is a new one, its title.
   const input = { text: "buy tea", todos: [{ id: 1, title: "pay the rent" }] };
-  await yard().queue.send(JSON.stringify({ id: "a", kind: "todo.match", input }));
+  await setup().queue.send(JSON.stringify({ id: "a", kind: "todo.match", input }));
   await expect.poll(() => first.log(), LONG).toContain('"stage":"received"');
   process.kill(-first.child.pid!, "SIGINT");
   expect((await first.exited)[0]).toBe(0);
@@ -81,7 +81,7 @@ test("SIGKILL loses nothing: the jobs come back when their visibility ends, and 
   await expect.poll(() => done(["a", "b"]), LONG).toEqual(["a", "b"]);
 }, 120_000);
 
-test("an engine that dies costs the job that killed it a retry; the others are done", async () => {
+test("an engine that dies costs only the job that killed it a retry; other jobs are done", async () => {
   const worker = startWorker({
     KAMADO_RETRY_SECONDS: "1",
     KAMADO_SCRIPT: '{"rules": [{"when": "bad", "do": "crash"}]}',
@@ -93,13 +93,13 @@ test("an engine that dies costs the job that killed it a retry; the others are d
   expect(worker.child.exitCode).toBeNull();
 }, 120_000);
 
-test("a job that runs is canceled from the command line; canceled again, its end is told", async () => {
+test("a running job is canceled from the command line; canceling it again says how it ended", async () => {
   const cancel = async (id: string) => {
     const variables = {
-      AWS_ENDPOINT_URL: yard().aws.endpoint,
+      AWS_ENDPOINT_URL: setup().aws.endpoint,
       AWS_ACCESS_KEY_ID: "any",
       AWS_SECRET_ACCESS_KEY: "thing",
-      KAMADO_QUEUE_URL: yard().aws.resources.jobsQueueUrl,
+      KAMADO_QUEUE_URL: setup().aws.resources.jobsQueueUrl,
     };
     const child = kamado(["cancel", id, "--json"], variables);
     const [said, [code]] = await Promise.all([text(child.stdout!), once(child, "exit")]);
@@ -109,7 +109,7 @@ test("a job that runs is canceled from the command line; canceled again, its end
   await send("a");
   await expect.poll(() => worker.log(), LONG).toContain('"stage":"received"');
   expect(await cancel("a")).toEqual({ id: "a", is: "running", code: 0 });
-  await expect.poll(async () => (await yard().results.find("a"))?.status, LONG).toBe("canceled");
+  await expect.poll(async () => (await setup().results.find("a"))?.status, LONG).toBe("canceled");
   expect(await cancel("a")).toEqual({ id: "a", is: "ended", status: "canceled", code: 1 });
   expect(await cancel("b")).toMatchObject({ is: "waiting", code: 0 });
 }, 120_000);

@@ -1,4 +1,4 @@
-// `kamado worker` processes on one embedded AWS, for tests of what happens to them. Each test has its own; none is left behind.
+// Starts `kamado worker` processes on an embedded AWS. Each test gets its own AWS, and no process outlives its test.
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, beforeEach } from "vitest";
@@ -12,20 +12,20 @@ import { kamado, SCRIPTED } from "./process.ts";
 
 export type Worker = { child: ChildProcess; exited: Promise<unknown[]>; log(): string };
 
-export type Yard = {
+export type Setup = {
   aws: LocalAws;
   clients: AwsClients;
   queue: Queue;
   results: Results;
   start(variables: Record<string, string>): Worker;
-  /** A job of the kind `prompt` under this id. */
+  /** Sends a job of the kind `prompt` with this id. */
   send(id: string): Promise<string>;
 };
 
-/** Call it at the top of a test file; the function answers the yard of the test that runs. */
-export function workersYard(): () => Yard {
+/** Call it at the top of a test file. It returns a function that gives the setup of the test that runs. */
+export function setUpWorkers(): () => Setup {
   const workers: Worker[] = [];
-  let yard: Yard;
+  let setup: Setup;
   beforeEach(async () => {
     const aws = await startLocalAws({ port: 0 });
     const clients = makeAwsClients(aws);
@@ -37,17 +37,17 @@ export function workersYard(): () => Yard {
       return worker;
     };
     const send = (id: string) => queue.send(JSON.stringify({ id, kind: "prompt", input: { prompt: id } }));
-    yard = { aws, clients, queue, results, start, send };
+    setup = { aws, clients, queue, results, start, send };
   });
   afterEach(async () => {
     for (const { child, exited } of workers.splice(0)) {
       child.kill("SIGKILL");
       await exited;
     }
-    yard.clients.destroy();
-    await yard.aws.stop();
+    setup.clients.destroy();
+    await setup.aws.stop();
   });
-  return () => yard;
+  return () => setup;
 }
 
 function startWorker({ endpoint, resources }: LocalAws, variables: Record<string, string>): Worker {

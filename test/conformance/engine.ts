@@ -1,5 +1,5 @@
-// What every backend of the engine promises, asked over HTTP as clients ask. Run on the scripted one, on node-llama-cpp and,
-// where a llama-server is installed, on that. Promises are kept one after the other: some ask how busy the engine is.
+// What every backend of the engine promises, asked over HTTP as clients ask. Run on the scripted one, node-llama-cpp, llama-node
+// and, where it is installed, llama-server. The promises are tested one after the other: some ask how busy the engine is.
 import { Ajv2020 } from "ajv/dist/2020.js";
 import type OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -10,8 +10,9 @@ import type { Exceptions, Promises } from "./suite.ts";
 export const SLOTS = 4;
 export const CONTEXT = 512;
 
+type Engine = Pick<Running, "url" | "client" | "close">;
 type Answer = OpenAI.ChatCompletion;
-const ask = ({ client }: Running, content: string, more: object = {}): Promise<Answer> =>
+const ask = ({ client }: Engine, content: string, more: object = {}): Promise<Answer> =>
   client.chat.completions.create({
     model: "default",
     messages: user(content),
@@ -23,14 +24,14 @@ const textOf = ({ choices }: Answer) => choices[0]!.message.content!;
 const format = (schema: object) => ({
   response_format: { type: "json_schema", json_schema: { name: "answer", schema } },
 });
-const isIdle = async ({ url }: Running) => (await (await fetch(`${url}/health`)).json()).slots.busy === 0;
+const isIdle = async ({ url }: Engine) => (await (await fetch(`${url}/health`)).json()).slots.busy === 0;
 const SCHEMA = {
   type: "object",
   properties: { locked: { type: "boolean" }, why: { enum: ["x", "y"] } },
   required: ["locked", "why"],
 };
-/** The distribution after the question, as it is told. */
-async function distribution(engine: Running, more: object = {}) {
+/** The distribution after the question, as the engine reports it. */
+async function distribution(engine: Engine, more: object = {}) {
   const answer = await ask(engine, "Is it locked?", {
     logprobs: true,
     top_logprobs: 10,
@@ -173,15 +174,15 @@ export const enginePromises = {
     const longer = await ask(engine, "Count with me. And more.", { max_tokens: 5 });
     expect(longer.usage!.prompt_tokens).toBeGreaterThan(prompt_tokens);
   },
-} satisfies Promises<Running>;
+} satisfies Promises<Engine>;
 
 export function runEngineSuite(
   title: string,
-  open: () => Promise<Running>,
+  open: () => Promise<Engine>,
   exceptions: Exceptions<typeof enginePromises> = {},
 ): void {
   describe(title, { timeout: 120_000 }, () => {
-    let engine: Running;
+    let engine: Engine;
     beforeAll(async () => {
       engine = await open();
     }, 120_000);

@@ -45,7 +45,7 @@ describe("without a token, on this machine", () => {
     "127.0.0.2@evil.example",
     "evil.example#localhost",
     "",
-  ])("a page elsewhere that reaches it as %j learns nothing", async (host) => {
+  ])("a web page that reaches it as %j learns nothing", async (host) => {
     for (const path of ["/", "/state"]) {
       const answer = await open.request(path, { headers: { host } });
       expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining("amazonaws")]);
@@ -54,7 +54,7 @@ describe("without a token, on this machine", () => {
 });
 
 describe("with a token", () => {
-  test("it is served to whoever has it, under any name: a script by bearer, a browser by password", async () => {
+  test("whoever has it is served, under any host name: a script with a bearer token, a browser with a password", async () => {
     for (const authorization of [`Bearer ${TOKEN}`, basic(`:${TOKEN}`), basic(`me:${TOKEN}`)]) {
       const headers = { host: "mac.local", authorization };
       expect([authorization, (await locked.request("/state", { headers })).status]).toEqual([
@@ -65,7 +65,7 @@ describe("with a token", () => {
   });
 
   test.each(["", "Bearer", "Bearer wrong", TOKEN, `Bearer ${TOKEN}x`, `Digest ${TOKEN}`, basic(`${TOKEN}:`)])(
-    "%j opens nothing, on this machine neither",
+    "%j is refused, on this machine too",
     async (authorization) => {
       for (const path of ["/", "/state", "/anything"]) {
         const answer = await locked.request(path, { headers: { host: "localhost", authorization } });
@@ -75,7 +75,7 @@ describe("with a token", () => {
     },
   );
 
-  test("a health check without it hears whether the worker lives, and no more", async () => {
+  test("a health check without it learns only whether the worker is alive", async () => {
     const answer = await locked.request("/health", { headers: { host: "localhost" } });
     expect([answer.status, await answer.json()]).toEqual([200, { status: "READY" }]);
   });
@@ -84,7 +84,7 @@ describe("with a token", () => {
 test.each([
   "GET /state HTTP/1.1\r\nhost: localho",
   "GET /state HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n",
-])("it stops, though somebody's request never ends: %j", async (begun) => {
+])("it stops even if a request never ends: %j", async (begun) => {
   const web = await startWeb({ port: 0, state: () => STATE });
   const stranger = connect(Number(new URL(web.url).port), "127.0.0.1");
   onTestFinished(() => void stranger.destroy());
@@ -97,7 +97,7 @@ test.each([
 });
 
 describe("where it listens", () => {
-  test("is loopback, unless told otherwise", async () => {
+  test("is loopback, unless configured otherwise", async () => {
     const web = await startWeb({ port: 0, state: () => STATE });
     onTestFinished(() => web.stop());
     expect(new URL(web.url).hostname).toBe("127.0.0.1");
@@ -110,7 +110,7 @@ describe("where it listens", () => {
     });
   });
 
-  test("is everywhere with one, and who asks by a name of their own needs it too", async () => {
+  test("is any address with a token, which callers under every host name need", async () => {
     const web = await startWeb({ port: 0, host: "0.0.0.0", token: secret(TOKEN), state: () => STATE });
     onTestFinished(() => web.stop());
     const statusWith = (headers: Record<string, string>) =>

@@ -62,7 +62,7 @@ test.each<[ErrorCode | undefined, boolean]>([
 ])("%s counts as overload: %s", (code, expected) => expect(isOverloadError(code)).toBe(expected));
 
 describe("a worker whose engine is overloaded", () => {
-  test("runs fewer at once, says so, and runs all again when it is well", async () => {
+  test("runs fewer jobs at once, logs it, and runs all again when the overload is over", async () => {
     const said: string[] = [];
     const warn = ({ stage }: { stage?: string }, text = "") =>
       void (stage === "concurrency" && said.push(text));

@@ -10,7 +10,7 @@ import { createRig } from "../rig.ts";
 
 const SECOND = 1_000;
 
-test("never more runs at once than there are slots, and a free slot is filled at once", async () => {
+test("no more messages run at once than there are slots, and a free slot is filled at once", async () => {
   const rig = createRig({ slots: 2, prefetch: 2 });
   for (const name of ["a", "b", "c", "d", "e"]) await rig.send(name);
   rig.consumer.start();
@@ -34,7 +34,7 @@ test.each([
   expect([concurrency.slots, concurrency.prefetch]).toEqual(expected);
 });
 
-test("as many run as the engine has slots, once it says so", async () => {
+test("as many run as the engine has slots, once the engine reports them", async () => {
   const rig = createRig({ slots: undefined, prefetch: 0, engine: { isUp: true, slots: 1 } });
   for (const name of ["a", "b", "c"]) await rig.send(name);
   rig.consumer.start();
@@ -42,7 +42,7 @@ test("as many run as the engine has slots, once it says so", async () => {
   expect(rig.runs.map(({ input }) => input.name)).toEqual(["a"]);
 });
 
-test("what is more urgent runs first among those that wait", async () => {
+test("of the messages that wait, the one with the highest priority starts first", async () => {
   const rig = createRig({ slots: 1, prefetch: 5 });
   await rig.send("normal");
   await rig.send("urgent", { policy: { priority: 9 } });
@@ -51,7 +51,7 @@ test("what is more urgent runs first among those that wait", async () => {
   expect(rig.runs.map(({ input }) => input.name)).toEqual(["urgent"]);
 });
 
-test("nothing is pulled before the engine can be asked", async () => {
+test("nothing is pulled before the engine answers", async () => {
   const engine = { isUp: false };
   const rig = createRig({ engine });
   await rig.send("a");
@@ -63,7 +63,7 @@ test("nothing is pulled before the engine can be asked", async () => {
   expect(rig.runs).toHaveLength(1);
 });
 
-test("a message that came while the engine went away waits for it, still ours, and loses no attempt", async () => {
+test("a message that was pulled while the engine went down waits for it, keeps its lease and loses no attempt", async () => {
   const engine = { isUp: true };
   const rig = createRig({ engine });
   rig.consumer.start();
@@ -79,7 +79,7 @@ test("a message that came while the engine went away waits for it, still ours, a
   expect(rig.queue.messages[0]?.receiveCount).toBe(1);
 });
 
-test("when the engine stays away, other workers get what waits here", async () => {
+test("when the engine stays down, waiting messages go back for other workers", async () => {
   const engine = { isUp: true };
   const rig = createRig({ engine });
   rig.consumer.start();
@@ -132,7 +132,7 @@ test("a worker that sleeps again and again waits for the stop with no more liste
 });
 
 describe("a queue that cannot be reached", () => {
-  test("is asked ever more rarely, its state says why, and work goes on when it answers", async () => {
+  test("is polled less and less often, the state says why, and work continues when it answers", async () => {
     const rig = createRig();
     for (let i = 0; i < 200; i++) rig.queue.next("receive", { is: "fail", health: "credentials" });
     rig.consumer.start();
@@ -181,7 +181,7 @@ describe("a stop", () => {
     expect(await rig.queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 30 })).toHaveLength(1);
   });
 
-  test("cuts what still runs at the deadline; that job is another worker's next, at once", async () => {
+  test("cuts what still runs at the deadline; another worker can have that job at once", async () => {
     const rig = createRig();
     await rig.send("endless");
     rig.consumer.start();
@@ -196,7 +196,7 @@ describe("a stop", () => {
     expect(again?.receiveCount).toBeGreaterThan(1);
   });
 
-  test("may be asked for twice, and before a start", async () => {
+  test("may be called twice, and before a start", async () => {
     const rig = createRig();
     await Promise.all([rig.consumer.stop(SECOND), rig.consumer.stop(SECOND)]);
     rig.consumer.start();

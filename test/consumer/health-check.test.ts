@@ -3,7 +3,7 @@ import { HealthCheck } from "../../worker/consumer/health-check.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { FakeClock } from "../fakes/clock.ts";
 
-test("what a job needs is asked ever more rarely while it is away, and used again when it answers", async () => {
+test("an engine or bucket that does not answer is probed less and less often, and used again when it answers", async () => {
   const clock = new FakeClock();
   let [up, probes] = [false, 0];
   const probe = async () => {

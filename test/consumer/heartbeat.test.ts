@@ -7,7 +7,7 @@ import { createRig, type Rig } from "../rig.ts";
 
 const SECOND = 1_000;
 
-test("a job that runs far longer than the visibility stays ours", async () => {
+test("a lease is renewed while its job runs, however much longer than the visibility", async () => {
   const rig = createRig({ visibilitySeconds: 30 });
   await rig.send("a");
   rig.consumer.start();
@@ -19,7 +19,7 @@ test("a job that runs far longer than the visibility stays ours", async () => {
   expect(rig.deliveries).toHaveLength(1);
 });
 
-test("messages that wait for a slot are kept as well", async () => {
+test("leases of messages that wait for a slot are renewed too", async () => {
   const rig = createRig({ slots: 1, prefetch: 2 });
   for (const name of ["a", "b", "c"]) await rig.send(name);
   rig.consumer.start();
@@ -57,7 +57,7 @@ describe("a lease that is lost", () => {
     expect(rig.endOf("a")).toBeUndefined();
   });
 
-  test("is noticed at the last moment too: a process that was stopped asks before it acts", async () => {
+  test("is noticed before the next effect: a process that was stopped asks the queue first", async () => {
     const rig = createRig({ visibilitySeconds: 30 });
     await rig.send("a");
     rig.consumer.start();
@@ -73,7 +73,7 @@ describe("a lease that is lost", () => {
     expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
   });
 
-  test("silences a delivery that waits for its turn, and puts it nowhere else", async () => {
+  test("stops a delivery that waits for its turn; it goes neither to the outbox nor to the dead letters", async () => {
     const sent: string[] = [];
     const deliver = async ({ signal, job }: Delivery) => {
       await new Promise((resolve, reject) => {
@@ -96,7 +96,7 @@ describe("a lease that is lost", () => {
     expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
   });
 
-  test("is noticed by what waits for its turn when a stopped process goes on", async () => {
+  test("is noticed by a delivery that waits for its turn while the process is stopped", async () => {
     const asked: (boolean | undefined)[] = [];
     const deliver = async ({ isOurs }: Delivery) => {
       await rig.clock.sleep(10 * SECOND);
@@ -118,7 +118,7 @@ describe("a lease that is lost", () => {
     expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
   });
 
-  test("was not lost when nobody took the message: the work is finished", async () => {
+  test("is not lost if no other worker took the message meanwhile: the work is finished", async () => {
     const rig = createRig({ visibilitySeconds: 30 });
     await rig.send("a");
     rig.consumer.start();
@@ -159,7 +159,7 @@ test("a delete is not tried again when another worker has taken the message mean
   expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
 });
 
-test("one message that cannot be renewed keeps no other from its renewal", async () => {
+test("a lease that cannot be renewed does not keep others from being renewed", async () => {
   const rig = createRig({ slots: 2, visibilitySeconds: 30 });
   await rig.send("a");
   await rig.send("b");
@@ -181,7 +181,7 @@ test("many messages are renewed with one call", async () => {
 });
 
 describe("a machine that slept", () => {
-  test("asks whose its messages are before it polls for others", async () => {
+  test("asks whether its messages are still its own before it polls for others", async () => {
     const rig = createRig({ visibilitySeconds: 60 });
     await rig.send("a");
     rig.consumer.start();
@@ -195,7 +195,7 @@ describe("a machine that slept", () => {
     expect(rig.queue.calls.receive).toBe(polls + 1);
   });
 
-  test("and finds its network later does not give up what nobody else can have yet", async () => {
+  test("and gets its network back later keeps messages that no other worker can have yet", async () => {
     const rig = createRig({ visibilitySeconds: 60 });
     await rig.send("a");
     rig.consumer.start();
@@ -209,7 +209,7 @@ describe("a machine that slept", () => {
     expect(rig.stored("a")?.status).toBe("succeeded");
   });
 
-  test("believes no answer from before its sleep", async () => {
+  test("does not trust an answer from before its sleep", async () => {
     const rig = createRig({ visibilitySeconds: 60 });
     await rig.send("a");
     rig.consumer.start();
@@ -228,7 +228,7 @@ describe("a machine that slept", () => {
     ["the monotonic clock stood still", { now: 5_000, wall: 65_000 }, true],
     ["both went on, and the look came far too late", { now: 125_000, wall: 125_000 }, true],
     ["the wall clock was set back", { now: 5_000, wall: -60_000 }, true],
-  ])("is told by its clocks: %s", (_, { now, wall }, expected) => {
+  ])("is detected by its clocks: %s", (_, { now, wall }, expected) => {
     expect(wasSuspended(awake, { now: awake.now + now, wall: awake.wall + wall }, 5_000)).toBe(expected);
   });
 });
@@ -264,7 +264,7 @@ describe("after 12 hours, when SQS takes every message back", () => {
     expect(Math.max(...asked)).toBeLessThanOrEqual(12 * HOUR);
   });
 
-  test("a message that never came to run goes back, and is no failure", async () => {
+  test("a message that has not started goes back, and its job does not fail", async () => {
     const engine = { isUp: true };
     const rig = createRig({ engine });
     rig.consumer.start();

@@ -16,14 +16,14 @@ import { createRig } from "../rig.ts";
 
 describe("how many messages to ask for", () => {
   test.each([
-    ["an idle worker asks for a full batch", { slots: 8, prefetch: 8, held: 0 }, 10],
-    ["never for more than it has room for", { slots: 2, prefetch: 1, held: 0 }, 3],
-    ["a free slot is worth a call of its own", { slots: 8, prefetch: 0, held: 7 }, 1],
-    ["a busy one waits until half of those in advance are gone", { slots: 8, prefetch: 8, held: 13 }, 0],
-    ["then asks", { slots: 8, prefetch: 8, held: 12 }, 4],
-    ["a large one for whole batches", { slots: 32, prefetch: 32, held: 54 }, 10],
-    ["a small buffer is filled as it empties", { slots: 1, prefetch: 2, held: 1 }, 2],
-    ["a full one asks for none", { slots: 8, prefetch: 8, held: 16 }, 0],
+    ["an idle worker asks for a full batch", { slots: 8, prefetch: 8, taken: 0 }, 10],
+    ["never for more than it has room for", { slots: 2, prefetch: 1, taken: 0 }, 3],
+    ["a free slot is worth a call of its own", { slots: 8, prefetch: 0, taken: 7 }, 1],
+    ["a busy one waits until half of those in advance are gone", { slots: 8, prefetch: 8, taken: 13 }, 0],
+    ["then asks", { slots: 8, prefetch: 8, taken: 12 }, 4],
+    ["a large one for whole batches", { slots: 32, prefetch: 32, taken: 54 }, 10],
+    ["a small buffer is filled as it empties", { slots: 1, prefetch: 2, taken: 1 }, 2],
+    ["a full one asks for none", { slots: 8, prefetch: 8, taken: 16 }, 0],
   ])("%s", (_, room, want) => expect(howManyToPull(room)).toBe(want));
 });
 
@@ -60,7 +60,7 @@ test("a job that fails is tried again before those behind it, and costs them no 
   expect(rig.queue.messages).toEqual([]);
 });
 
-test("what is not started is not held: another worker goes on with the group", async () => {
+test("a stop gives back messages that have not started: another worker continues with the group", async () => {
   const first = createRig({ slots: 1, prefetch: 8, fifo: true });
   for (const name of ["a1", "a2"]) await first.send(name, {}, "a");
   const second = createRig({ shared: first, fifo: true });
@@ -75,7 +75,7 @@ test("what is not started is not held: another worker goes on with the group", a
   expect(first.runs).toHaveLength(1);
 });
 
-test("a job whose lease is lost does not let those behind it pass", async () => {
+test("a job whose lease is lost is not overtaken by those behind it", async () => {
   const rig = createRig({ slots: 2, prefetch: 2, fifo: true });
   for (const name of ["a1", "a2"]) await rig.send(name, {}, "a");
   rig.consumer.start();

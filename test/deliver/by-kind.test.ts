@@ -37,7 +37,7 @@ test("each kind of destination gets the result in its own way", async () => {
   await outbound.close();
 });
 
-test("a delivery that another worker has by the time its turn comes is not sent", async () => {
+test("a delivery is not sent if another worker has its job when its turn comes", async () => {
   await using receiver = await startReceiver();
   const { deliver, outbound } = wired(receiver.url);
   const to = delivery({ callback: `${receiver.url}/hook` });

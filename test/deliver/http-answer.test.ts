@@ -1,5 +1,13 @@
 import { expect, test } from "vitest";
-import { judgeCallback, judgeRest } from "../../worker/deliver/http-answer.ts";
+import { systemClock } from "../../worker/async/clock.ts";
+import { Circuits } from "../../worker/deliver/circuit.ts";
+import { judgeCallback, judgeRest, sendDelivery } from "../../worker/deliver/http-answer.ts";
+import { KamadoError } from "../../worker/errors.ts";
+import { silentLog } from "../../worker/logging/log.ts";
+import { createOutbound } from "../../worker/outbound/outbound.ts";
+import { known } from "../fakes/known.ts";
+import { startReceiver } from "../fakes/receiver.ts";
+import { errorOf } from "./deliveries.ts";
 
 // status, callback, REST
 test.each([
@@ -22,4 +30,26 @@ test.each([
   [503, "again", "again"],
 ])("%i means for a callback %s, for a REST call %s", (status, callback, rest) => {
   expect([judgeCallback(status), judgeRest(status)]).toEqual([callback, rest]);
+});
+
+test("a lost lease during a delivery says nothing about the receiver", async () => {
+  const arrived = Promise.withResolvers<void>();
+  await using receiver = await startReceiver(() => arrived.resolve());
+  const outbound = createOutbound({ destinations: [known(receiver.url)] });
+  const lost = new AbortController();
+  const request = {
+    method: "POST",
+    url: receiver.url,
+    headers: {},
+    body: "{}",
+    signal: lost.signal,
+  } as const;
+  const circuits = new Circuits({ clock: systemClock, log: silentLog });
+  const send = () => sendDelivery(outbound, request, judgeCallback, Date.now());
+  const error = errorOf(circuits.run("receiver", send));
+  await arrived.promise;
+  lost.abort(new KamadoError("lease_lost", "Another worker may hold it."));
+  expect((await error).code).toBe("lease_lost");
+  expect(circuits.size).toBe(0);
+  await outbound.close();
 });

@@ -94,7 +94,7 @@ test("a very long pause applies to its own delivery, but not to others of the sa
   await pace.run({ callback: "https://a.example/2" }, undefined, async () => {});
 });
 
-test("a failure without Retry-After is no request for a pause", async () => {
+test("a failure without Retry-After does not ask for a pause", async () => {
   const pace = make();
   const to = { callback: "https://a.example/" };
   await errorOf(pace.run(to, undefined, asking(500)));

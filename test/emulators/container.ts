@@ -1,5 +1,5 @@
-// LocalStack's own image, for machines with a container engine: the last one that starts without an account. Pulled by
-// install.ts only, because a test run downloads nothing.
+// LocalStack's own image for machines with a container engine: the last version that starts without an account. Only install.ts
+// pulls it, because a test run downloads nothing.
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import type { Emulated } from "./start.ts";
 export const IMAGE = "localstack/localstack:4.14.0";
 const PORT = 4566;
 
-// Looked for by hand: loading the library takes longer than seeing that there is no engine to ask.
+// Loading the library takes longer than looking for a socket.
 const SOCKETS = [
   "/var/run/docker.sock",
   join(homedir(), ".docker/run/docker.sock"),
@@ -21,7 +21,7 @@ async function imageInEngine() {
   return { store: (await getContainerRuntimeClient()).image, name: ImageName.fromString(IMAGE) };
 }
 
-/** Null when the container can be started; else why not, for a skipped test. */
+/** Null when the container can be started. Otherwise the reason, for a skipped test. */
 export async function whyNoContainer(): Promise<string | null> {
   if (!mayHaveEngine()) return "there is no container engine here";
   try {
@@ -32,7 +32,7 @@ export async function whyNoContainer(): Promise<string | null> {
   }
 }
 
-/** Null when the image is here now; else why not. */
+/** Null when the image is there. Otherwise the reason. */
 export async function pullImage(): Promise<string | null> {
   if (!mayHaveEngine()) return "there is no container engine here";
   try {

@@ -1,5 +1,5 @@
-// What the tests use of Python: the emulators of AWS that are not ours, and OpenAI's client. What each is made of, where its
-// files are kept, how an emulator's process is started. Installing is install.ts's, starting is start.ts's.
+// The Python programs that the tests use: two AWS emulators and OpenAI's client. Says what each requires, where it is installed and
+// how it is started. install.ts installs them, start.ts starts them.
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -7,11 +7,11 @@ const ROOT = resolve(import.meta.dirname, "../..");
 
 export type Pinned = {
   name: string;
-  /** Of Python packages, every one of them with its version. */
+  /** A file with all Python packages and their versions. */
   requirements: string;
-  /** The oldest Python 3 its code can be read by, whatever it says itself. */
+  /** The oldest Python 3 that can run it, whatever its own metadata says. */
   python: number;
-  /** A Python environment of its own. */
+  /** Its own virtual environment. */
   folder: string;
 };
 
@@ -19,7 +19,7 @@ export type Emulator = Pinned & {
   /** The arguments to Python that serve on this port of the loopback address. */
   serve(port: number): string[];
   variables(port: number, scratch: string): Record<string, string>;
-  /** Answers 200 once calls can be made. */
+  /** A path that answers 200 when calls can be made. */
   ready: string;
 };
 
@@ -30,7 +30,7 @@ const pinned = (name: string, python: number): Pinned => ({
   folder: join(ROOT, "node_modules/.cache/kamado-emulators", name),
 });
 
-/** The official client, for the test that it works unchanged. */
+/** The official client, for the test that it works with our engine. */
 export const OPENAI = pinned("openai", 11);
 
 export const EMULATORS = {
@@ -46,7 +46,7 @@ export const EMULATORS = {
     variables: (port: number, scratch: string) => ({
       GATEWAY_LISTEN: `127.0.0.1:${port}`,
       LOCALSTACK_HOST: `127.0.0.1:${port}`,
-      // Its other server listens on every address, whatever the line above says.
+      // Its default server ignores GATEWAY_LISTEN and listens on every address.
       GATEWAY_SERVER: "hypercorn",
       SERVICES: "sqs,sns,s3",
       STRICT_SERVICE_LOADING: "1",
@@ -62,15 +62,15 @@ export const EMULATORS = {
 export type EmulatorName = keyof typeof EMULATORS;
 
 export const pythonOf = ({ folder }: Pinned) => join(folder, "bin/python");
-/** Holds the requirements it was installed from, once everything is in place. */
+/** A copy of the requirements. It is written when the installation is complete. */
 export const stampOf = ({ folder }: Pinned) => join(folder, "installed.txt");
 
-/** Null when it can be started; else why not, for a skipped test. */
+/** Null when it can be started. Otherwise the reason, for a skipped test. */
 export function whyNot(wanted: Pinned): string | null {
   const stamp = stampOf(wanted);
   const isCurrent =
     existsSync(stamp) && readFileSync(stamp, "utf8") === readFileSync(wanted.requirements, "utf8");
-  // An environment leads to the Python it was made from, which may have gone since.
+  // A virtual environment links to the Python that created it, which may have been removed since.
   if (isCurrent && existsSync(pythonOf(wanted))) return null;
   return `${wanted.name} is not installed; \`npm run emulators\` installs it where PyPI can be reached`;
 }

@@ -1,27 +1,27 @@
-// Installs the emulators of AWS and OpenAI's Python client into node_modules/.cache: `npm run emulators`. What cannot be had
-// is named with its reason and no failure: the suites that need it are skipped with theirs.
+// `npm run emulators`: installs the AWS emulators and OpenAI's Python client into node_modules/.cache. What cannot be installed is
+// reported with the reason, but is not a failure: the tests that need it are skipped.
 import { execFile } from "node:child_process";
 import { copyFileSync, rmSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { IMAGE, pullImage } from "./container.ts";
 import { EMULATORS, OPENAI, type Pinned, pythonOf, stampOf, whyNot } from "./emulators.ts";
 
-// A registry that does not answer must not hold up the tests for long.
+// A registry that does not answer must not delay the tests for long.
 const MINUTES = 4;
 
 type Command = { command: string; variables?: Record<string, string> };
 
-/** Null when it went well; else the last words of what failed. */
+/** Null when it succeeded. Otherwise the last line of its error output. */
 function run({ command, variables = {} }: Command, args: readonly string[]): Promise<string | null> {
   const { promise, resolve } = Promise.withResolvers<string | null>();
   const options = { env: { ...process.env, ...variables }, timeout: MINUTES * 60_000 };
-  execFile(command, args, options, (error, _, said) =>
-    resolve(error && (said.trim().split("\n").at(-1) || error.message)),
+  execFile(command, args, options, (error, _, errors) =>
+    resolve(error && (errors.trim().split("\n").at(-1) || error.message)),
   );
   return promise;
 }
 
-/** The first Python that is new enough. The variable lets pyenv's stand-ins find theirs; others do not look at it. */
+/** The first Python that is new enough. The variable is for pyenv's shims; other Pythons ignore it. */
 async function pythonFor({ python }: Pinned): Promise<Command | undefined> {
   const named = [13, 12, 14].map((minor) => ({
     command: `python3.${minor}`,
@@ -57,5 +57,5 @@ await Promise.all([...Object.values(EMULATORS), OPENAI].map(report));
 const tooLong = pause(MINUTES * 60_000, "the registry took too long", { ref: false });
 const missing = await Promise.race([pullImage(), tooLong]);
 console.log(`${IMAGE}: ${missing === null ? "here" : `not here (${missing})`}`);
-// An engine that hangs in the middle of a pull must not hold up the rest.
+// A container engine that hangs during a pull must not delay what comes next.
 process.exit(0);

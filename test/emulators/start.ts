@@ -1,5 +1,4 @@
-// An emulator as a process on a free port of the loopback address; stopped with its scratch folder gone, also when it never
-// came to answer.
+// Starts an emulator on a free port of the loopback address. Stopping it removes its scratch folder, even if it never answered.
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
@@ -12,9 +11,9 @@ import { type Emulator, pythonOf } from "./emulators.ts";
 
 export type Emulated = { endpoint: string; stop(): Promise<void> };
 
-/** All tries together; the hook that waits for it must have more, or nobody would stop the process. */
+/** For all tries together. The hook that waits must have more time, or nothing would stop the process. */
 const DEADLINE_MS = 90_000;
-/** One that has taken the question and says nothing is asked again. */
+/** A request without an answer is repeated after this time. */
 const ANSWER_MS = 10_000;
 const TRIES = 3;
 const PORT_TAKEN = /address already in use|port \d+ is in use/i;
@@ -45,10 +44,10 @@ async function startOn(port: number, emulator: Emulator, deadline: AbortSignal):
   const over = new AbortController();
   const ended = Promise.withResolvers<void>();
   const end = (how: string) => {
-    over.abort(new Error(`${emulator.name} ended (${how}): ${words()}`));
+    over.abort(new Error(`${emulator.name} ended (${how}): ${output()}`));
     ended.resolve();
   };
-  const words = lastWordsOf(child);
+  const output = lastOutputOf(child);
   child.once("error", (error) => end(error.message)).once("close", (code) => end(`exit code ${code}`));
   const stop = async () => {
     child.kill("SIGKILL");
@@ -61,12 +60,12 @@ async function startOn(port: number, emulator: Emulator, deadline: AbortSignal):
   } catch (thrown) {
     await stop();
     if (!deadline.aborted) throw thrown;
-    throw new Error(`${emulator.name} does not answer after ${DEADLINE_MS / 1_000} s: ${words()}`);
+    throw new Error(`${emulator.name} does not answer after ${DEADLINE_MS / 1_000} s: ${output()}`);
   }
   return { endpoint, stop };
 }
 
-/** Below those that any connection of this machine may be given before the emulator gets to listen. */
+/** Below the ports that the system gives to any connection, so that none takes it before the emulator listens. */
 async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(20_000, 30_000);
@@ -82,16 +81,16 @@ async function freePort(): Promise<number> {
   }
 }
 
-function lastWordsOf(child: ChildProcess): () => string {
-  let words = "";
+function lastOutputOf(child: ChildProcess): () => string {
+  let output = "";
   for (const stream of [child.stdout!, child.stderr!])
     stream.setEncoding("utf8").on("data", (text: string) => {
-      words = (words + text).slice(-2_000);
+      output = (output + text).slice(-2_000);
     });
-  return () => words;
+  return () => output;
 }
 
-/** Asks until there is an answer: neither emulator says in one way when it is ready. Throws once `over` has fired. */
+/** Asks until there is an answer, because the emulators have no common way to say that they are ready. Throws when `over` fires. */
 async function answers(url: string, over: AbortSignal): Promise<void> {
   for (;;) {
     const signal = AbortSignal.any([over, AbortSignal.timeout(ANSWER_MS)]);

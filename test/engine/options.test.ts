@@ -18,6 +18,7 @@ test("the options have defaults", () => {
     calibrate: "auto",
     maxQueue: 64,
     stallSeconds: 300,
+    prefixFiles: true,
     logLevel: "info",
   });
 });
@@ -31,6 +32,7 @@ test.each([
   [{ maxQueue: 1.5 }, "maxQueue: must be a whole number from 0 to 100000, not 1.5."],
   [{ contextSize: 15 }, "contextSize: must be a whole number from 16 to 10000000, not 15."],
   [{ threads: 1_025 }, "threads: must be a whole number from 1 to 1024, not 1025."],
+  [{ prefixFiles: "no" }, "prefixFiles: must be true or false, not no."],
   [{ stallSeconds: 0 }, "stallSeconds: must be a whole number from 1 to 86400, not 0."],
   [
     { logLevel: "loud" },
@@ -107,6 +109,7 @@ const valid: fc.Arbitrary<GivenOptions> = fc.record({
   contextSize: maybe(fc.integer({ min: 16, max: 10_000_000 })),
   threads: maybe(fc.integer({ min: 1, max: 1_024 })),
   maxQueue: maybe(fc.nat(100_000)),
+  prefixFiles: maybe(fc.boolean()),
 });
 
 test("options mean the same after they crossed to another process as JSON", () => {

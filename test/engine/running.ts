@@ -49,6 +49,7 @@ export async function recording(): Promise<Running & { seen: Generation[] }> {
       slots: 4,
       images: false,
       thinks: false,
+      unsupported: [],
     },
     prepare: async (generation) => {
       seen.push(generation);

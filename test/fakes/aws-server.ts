@@ -1,4 +1,4 @@
-// An AWS that answers whatever a test tells it to: for the errors no emulator gives.
+// An AWS that gives the answers of a test, for errors that no emulator gives.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createSocketServer, type Server, type Socket } from "node:net";
 import { json } from "node:stream/consumers";
@@ -22,7 +22,7 @@ async function listen(server: Server): Promise<Scripted> {
 export const awsServer = (respond: (request: IncomingMessage, response: ServerResponse) => void) =>
   listen(createServer(respond));
 
-/** Answers SQS calls: `answer` gets the operation and the request's JSON, and gives a status and the answer's JSON. */
+/** Answers SQS calls. `answer` gets the operation and the request's JSON and returns a status and the answer's JSON. */
 export const sqsServer = (answer: (operation: string, input: Record<string, unknown>) => [number, unknown]) =>
   awsServer(async (request, response) => {
     const operation = String(request.headers["x-amz-target"]).replace("AmazonSQS.", "");
@@ -30,5 +30,5 @@ export const sqsServer = (answer: (operation: string, input: Record<string, unkn
     response.writeHead(status, { "content-type": "application/x-amz-json-1.0" }).end(JSON.stringify(output));
   });
 
-/** Takes connections and never says a word. */
+/** Accepts connections and never answers. */
 export const blackHole = () => listen(createSocketServer((socket) => socket.on("error", () => {}).resume()));

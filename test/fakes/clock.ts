@@ -1,15 +1,15 @@
-// A clock a test owns: nothing passes until `advance` is called.
+// A clock that a test controls: time passes only when `advance` is called.
 import type { Clock } from "../../worker/async/clock.ts";
 
 type Sleeper = { until: number; wake(): void };
 
-/** Lets everything that can run without time passing run. */
+/** Lets everything run that does not wait for time to pass. */
 export const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export class FakeClock implements Clock {
   #now = 0;
   #sleepers: Sleeper[] = [];
-  /** What `wall` says at the beginning; setting it later is setting the machine's clock. */
+  /** The wall clock at the beginning. Changing it later is like setting the machine's clock. */
   epoch = Date.UTC(2026, 0, 1);
 
   now(): number {
@@ -23,7 +23,7 @@ export class FakeClock implements Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted || ms <= 0) return Promise.resolve();
     return new Promise((resolve) => {
-      // A signal that is slept with thousands of times must not keep every sleep.
+      // Without this, a signal that is used for thousands of sleeps would keep all of them in memory.
       const onAbort = () => this.#wake(sleeper);
       const wake = () => {
         signal?.removeEventListener("abort", onAbort);
@@ -35,7 +35,7 @@ export class FakeClock implements Clock {
     });
   }
 
-  /** Lets so much time pass, waking each sleeper at its own moment and letting it act before the next. */
+  /** Lets time pass. Wakes each sleeper at its own moment and lets it act before the next one wakes. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     await settled();

@@ -1,4 +1,4 @@
-// Entries of a destinations file, for tests that need some but no file.
+// Entries of a destinations file, for tests that need no file.
 
 import { secret } from "../../worker/config/secret.ts";
 import type { KnownDestination } from "../../worker/outbound/destinations.ts";

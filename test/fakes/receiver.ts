@@ -1,4 +1,4 @@
-// A real HTTP server on the loopback that stands in for somebody's service: it records what came and answers as told.
+// A real HTTP server on the loopback address in place of somebody's service. It records every request and answers as the test says.
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,9 +12,9 @@ export type Receiver = AsyncDisposable & {
   url: string;
   port: number;
   received: Received[];
-  /** How often somebody connected, whether or not a request followed. */
+  /** How many connections were opened, with or without a request. */
   connections(): number;
-  /** What the next requests get; 200 at first. */
+  /** How the next requests are answered; with 200 at first. */
   respond(how: Respond): void;
   close(): Promise<void>;
 };

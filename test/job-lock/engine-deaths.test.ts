@@ -57,7 +57,7 @@ test("a job that kills the engine does so three times, the last time alone; then
   expect([...rig.bucket.objects.keys()].filter((key) => /running\/[^.]/.test(key))).toEqual([]);
 });
 
-test("the deaths are remembered by the next worker", async () => {
+test("the next worker knows how often the engine died during the job", async () => {
   const first = createRig();
   await first.send("bad");
   first.consumer.start();

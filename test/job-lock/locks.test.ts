@@ -40,23 +40,26 @@ const STORES: [string, Partial<FakeBucket>][] = [
 ];
 
 describe("a job that two workers have", () => {
-  test.each(STORES)("by two messages is run by one of them and answered twice, with %s", async (_, store) => {
-    const { workers, bucket, clock, queue, runs } = two({ slots: 1, prefetch: 0 });
-    Object.assign(bucket, store);
-    await workers[0].send("a");
-    await workers[0].send("a");
-    for (const { consumer } of workers) consumer.start();
-    await clock.advance(2_000);
-    expect(runs()).toHaveLength(1);
-    runs()[0]!.finish();
-    await clock.advance(MINUTE);
-    expect(runs()).toHaveLength(1);
-    expect(workers.flatMap(({ deliveries }) => deliveries)).toHaveLength(2);
-    expect(queue.messages).toEqual([]);
-    expect(bucket.objects.has(LOCK)).toBe(false);
-  });
+  test.each(STORES)(
+    "through two messages is run by one of them and delivered for both, with %s",
+    async (_, store) => {
+      const { workers, bucket, clock, queue, runs } = two({ slots: 1, prefetch: 0 });
+      Object.assign(bucket, store);
+      await workers[0].send("a");
+      await workers[0].send("a");
+      for (const { consumer } of workers) consumer.start();
+      await clock.advance(2_000);
+      expect(runs()).toHaveLength(1);
+      runs()[0]!.finish();
+      await clock.advance(MINUTE);
+      expect(runs()).toHaveLength(1);
+      expect(workers.flatMap(({ deliveries }) => deliveries)).toHaveLength(2);
+      expect(queue.messages).toEqual([]);
+      expect(bucket.objects.has(LOCK)).toBe(false);
+    },
+  );
 
-  test("by one message, after its visibility ran out, is not run by the second while the first runs it", async () => {
+  test("through one message, after its visibility ended, is not run by the second while the first runs it", async () => {
     const { workers, clock, queue, runs } = two({ visibilitySeconds: 300 });
     const id = await workers[0].send("a");
     workers[0].consumer.start();
@@ -70,7 +73,7 @@ describe("a job that two workers have", () => {
     expect(runs()).toHaveLength(1);
   });
 
-  test("because the first one slept is the second one's alone: the first neither stores nor delivers nor deletes", async () => {
+  test("because the first one slept belongs to the second: the first neither stores, delivers nor deletes", async () => {
     const { workers, bucket, clock, queue, runs } = two();
     await workers[0].send("a");
     workers[0].consumer.start();
@@ -88,7 +91,7 @@ describe("a job that two workers have", () => {
     expect(bucket.objects.has(LOCK)).toBe(true);
   });
 
-  test("is ended in the one that could not keep its lock, though its message is still its own", async () => {
+  test("ends in the worker that lost the lock, even if that worker still holds the message", async () => {
     const { workers, bucket, clock, runs } = two();
     await workers[0].send("a");
     workers[0].consumer.start();
@@ -159,7 +162,7 @@ describe("a lock", () => {
     expect(rig.bucket.objects.has(LOCK)).toBe(false);
   });
 
-  test("is not taken while the store takes no writes at all, which says nothing about its conditions", async () => {
+  test("is not acquired while the store accepts no writes at all, which says nothing about conditional writes", async () => {
     const rig = createRig();
     const { putIf } = rig.bucket;
     Object.assign(rig.bucket, { putIf: refusing });

@@ -1,4 +1,4 @@
-// What the embedded AWS promises beyond the queue's and the store's own suites: where it listens, what it keeps.
+// What the embedded AWS promises beyond the conformance suites: where it listens, who may use it and what it keeps.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -40,14 +40,14 @@ const jobsOf = (aws: LocalAws) => sqsQueue(clientsOf(aws).sqs, aws.resources.job
 const portOf = ({ endpoint }: LocalAws) => Number(new URL(endpoint).port);
 const TEXT = { contentType: "text/plain" };
 
-test("the emulator is the version whose inside worker/local/fauxqs.ts knows", () => {
+test("the installed emulator has the version that worker/local/fauxqs.ts was written for", () => {
   const manifest = JSON.parse(readFileSync(findPackageJSON("fauxqs", import.meta.url)!, "utf8"));
   const advice = `fauxqs changed: compare worker/local/fauxqs.ts and guards.ts with its app.js, persistence.js and sqs/sqsStore.js, then set FAUXQS_VERSION`;
   expect(manifest.version, advice).toBe(FAUXQS_VERSION);
 });
 
-describe("what is there after a start", () => {
-  test("jobs and deliveries with their dead letters, the bucket and the topic", async () => {
+describe("after a start", () => {
+  test("the queues with their dead-letter queues, the bucket and the topic are there", async () => {
     const aws = await start();
     const { sqs, s3, sns } = clientsOf(aws);
     const attributesOf = async (QueueUrl: string) =>
@@ -76,7 +76,7 @@ describe("what is there after a start", () => {
     expect(message!.body).toBe("a result 🐶");
   });
 
-  test("a client set to another region finds the same queue", async () => {
+  test("a client with another region finds the same queue", async () => {
     const aws = await start();
     await jobsOf(aws).send("here");
     const { sqs } = clientsOf({ ...aws, region: "ap-northeast-1" });
@@ -91,7 +91,7 @@ describe("who can reach it", () => {
     .flat()
     .find((one) => one && !one.internal && one.family === "IPv4");
 
-  test.skipIf(!outside)("only this machine: nobody answers at its address in the network", async () => {
+  test.skipIf(!outside)("only this machine: nothing answers at its address in the network", async () => {
     const aws = await start();
     const socket = connect(portOf(aws), outside!.address);
     const [error] = await once(socket, "error");
@@ -113,7 +113,7 @@ describe("who can reach it", () => {
     else expect(strangerBy(headers)).toContain(refused);
   });
 
-  test("a form that a page elsewhere sends is refused", async () => {
+  test("a form from a page elsewhere is refused", async () => {
     const aws = await start();
     const body = new URLSearchParams({ Action: "ListTopics" });
     expect((await fetch(aws.endpoint, { method: "POST", body })).status).toBe(200);
@@ -131,7 +131,7 @@ describe("who can reach it", () => {
   });
 });
 
-test("a poller that went away swallows nothing", async () => {
+test("a receive that was given up takes no message", async () => {
   const aws = await start();
   const { sqs } = clientsOf(aws);
   const gone = new AbortController();
@@ -140,7 +140,7 @@ test("a poller that went away swallows nothing", async () => {
     abortSignal: gone.signal,
   });
   const queue = jobsOf(aws);
-  // A round trip on another connection lets the poll arrive; another one lets its end arrive.
+  // A round trip on another connection: then the poll has arrived. Another one: then its end has arrived.
   await queue.extend([{ handle: "x", seconds: 1 }]);
   gone.abort();
   await expect(poll).rejects.toThrow();
@@ -150,7 +150,7 @@ test("a poller that went away swallows nothing", async () => {
   expect(message!.body).toBe("for who is left");
 });
 
-describe("what is kept in a folder", () => {
+describe("data in a folder", () => {
   test("survives a restart, on another port too", async () => {
     const dataDir = folder();
     const first = await startLocalAws({ port: 0, dataDir });
@@ -179,7 +179,12 @@ describe("what is kept in a folder", () => {
 
   test("survives a kill", async () => {
     const dataDir = folder();
-    const child = spawn(process.execPath, [join(import.meta.dirname, "child.ts"), dataDir], {
+    const localAws = new URL("../../worker/local/local-aws.ts", import.meta.url).href;
+    const program = `
+      const { startLocalAws } = await import(${JSON.stringify(localAws)});
+      const { endpoint } = await startLocalAws({ port: 0, dataDir: ${JSON.stringify(dataDir)} });
+      console.log(endpoint);`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     onTestFinished(() => void child.kill("SIGKILL"));
@@ -203,7 +208,7 @@ describe("what is kept in a folder", () => {
     expect(await s3Bucket(clientsOf(after).s3, "kamado").exists("in/x")).toBe(true);
   });
 
-  test("belongs to one at a time", async () => {
+  test("belongs to one process at a time", async () => {
     const dataDir = folder();
     const first = await start({ dataDir });
     const error = { code: "config_invalid", message: expect.stringContaining(dataDir) };
@@ -214,7 +219,7 @@ describe("what is kept in a folder", () => {
 });
 
 describe("starting and stopping", () => {
-  test("a port that is taken is named, with what to do, and the folder is left free", async () => {
+  test("a port that is taken is reported with what to do, and the folder stays free", async () => {
     const dataDir = folder();
     const first = await start();
     const second = startLocalAws({ port: portOf(first), dataDir });
@@ -223,7 +228,7 @@ describe("starting and stopping", () => {
     await start({ dataDir });
   });
 
-  test("a stop ends open polls, frees the port, and may be asked for twice", async () => {
+  test("stopping ends open polls and frees the port, and may be done twice", async () => {
     const first = await start();
     const queue = jobsOf(first);
     const poll = queue.receive({ max: 1, waitSeconds: 20, visibilitySeconds: 5 });

@@ -84,6 +84,12 @@ describe("each option gets the probability of everything that can only become it
     ],
     ["Japanese", [{ はい: 0.7, いいえ: 0.3 }], ["はい", "いいえ"], { はい: 0.7, いいえ: 0.3 }],
     ["Japanese runs on without spaces", [{ はいです: 1 }], ["はい", "いいえ"], { はい: 1, いいえ: 0 }],
+    [
+      "one that goes on as another",
+      [{ 牛乳: 0.7, 肉: 0.3 }],
+      ["牛", "牛乳", "肉"],
+      { 牛: 0, 牛乳: 0.7, 肉: 0.3 },
+    ],
     ["options that differ in their case only", [{ a: 0.7, A: 0.3 }], ["a", "A"], { a: 0.7, A: 0.3 }],
   ];
   test.for(cases)("%s", ([, positions, options, expected]) => {
@@ -110,6 +116,36 @@ describe("each option gets the probability of everything that can only become it
     });
   });
 
+  test("half a letter without any text of its own is read by its bytes too, and is no end", () => {
+    const half = { token: "", logprob: Math.log(0.75), bytes: [0xe3, 0x81] };
+    const other = { token: "\ufffd", logprob: Math.log(0.25), bytes: [0xe3, 0x83] };
+    const whole = { token: "は", logprob: 0, bytes: [0xaf] };
+    const tokens = [
+      { ...half, top_logprobs: [{ ...half, token: "\ufffd" }, other] },
+      { ...whole, top_logprobs: [whole] },
+    ];
+    expect(readProbabilities(tokens, ["はい", "いいえ", "ロック"]).probabilities).toEqual({
+      はい: expect.closeTo(0.75, 10),
+      いいえ: 0,
+      ロック: expect.closeTo(0.25, 10),
+    });
+  });
+
+  test("half a quote first says nothing yet", () => {
+    const [half, rest] = [
+      { token: "", logprob: 0, bytes: [0xe3, 0x80] },
+      { token: "「", logprob: 0, bytes: [0x8c] },
+    ];
+    const yes = { token: "はい", logprob: 0, bytes: null };
+    const tokens = [half, rest, yes].map((token) => ({ ...token, top_logprobs: [token] }));
+    expect(readProbabilities(tokens, ["はい", "いいえ"]).probabilities).toEqual({ はい: 1, いいえ: 0 });
+  });
+
+  test("what stays open between options is told", () => {
+    const { covered, shared } = read([{ "1": 0.6, "2": 0.3, x: 0.1 }], ["1", "10", "2"], false);
+    expect([covered, shared]).toEqual([expect.closeTo(0.9, 10), expect.closeTo(0.6, 10)]);
+  });
+
   test("an answer that was cut off between 1 and 10 is shared between them", () => {
     expect(read([{ "1": 1 }], ["1", "10"], false).probabilities).toEqual({ "1": 0.5, "10": 0.5 });
   });
@@ -123,7 +159,11 @@ describe("a model that was about to say something else", () => {
   });
 
   test("no tokens at all", () => {
-    expect(readProbabilities([], ["y", "n"])).toEqual({ probabilities: { y: 0.5, n: 0.5 }, covered: 0 });
+    expect(readProbabilities([], ["y", "n"])).toEqual({
+      probabilities: { y: 0.5, n: 0.5 },
+      covered: 0,
+      shared: 0,
+    });
   });
 });
 

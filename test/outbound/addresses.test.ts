@@ -151,21 +151,21 @@ const refusedAt = async (url: string, allowPrivate = false) => {
   }
 };
 
-describe("what no job may reach, in any spelling", () => {
+describe("addresses that no job may reach, in any spelling", () => {
   test.each([...AT_HOME, ...NOBODYS])("%s: %s", async (_, host) => {
     expect(await refusedAt(`https://${host}:${receiver.port}/latest/meta-data`)).toBe("address_refused");
     expect(receiver.connections()).toBe(0);
   });
 });
 
-describe("what is refused even when the destinations file allows the home network for this very address", () => {
+describe("addresses that are refused even if the destinations file lists them with allowPrivate", () => {
   test.each(NOBODYS)("%s: %s", async (_, host) => {
     expect(await refusedAt(`http://${host}:${receiver.port}/`, true)).toBe("address_refused");
     expect(receiver.connections()).toBe(0);
   });
 });
 
-describe("what only looks like a public address", () => {
+describe("addresses that only look public", () => {
   test.each([
     ["a public name as the user", "https://example.com@127.0.0.1/", "address_refused"],
     ["a public name and a password", "https://example.com:443@127.0.0.1/", "address_refused"],

@@ -199,7 +199,7 @@ describe("a receiver that refuses", () => {
     expect(rig.deadDeliveries.messages[0]!.attributes).toMatchObject({ "kamado-code": "delivery_rejected" });
   });
 
-  test("with 410 is turned off, for every job and every worker; others are not", async () => {
+  test("with 410 is turned off for every job and every worker, and no other destination is", async () => {
     const { rig, tries } = rigWith(() => answer(410));
     await work(rig);
     await work(rig, "b");
@@ -221,7 +221,7 @@ describe("a receiver that refuses", () => {
 });
 
 describe("when something it needs fails", () => {
-  test("a delivery that the outbox does not take keeps its job's message, and only this delivery is tried again", async () => {
+  test("if the outbox cannot take a delivery, the job's message is kept, and only this delivery is tried again", async () => {
     let down = true;
     const { rig, tries } = rigWith(() => (down ? answer(503) : null));
     rig.outbox.missing = true;
@@ -249,7 +249,7 @@ describe("when something it needs fails", () => {
     expect(rig.outbox.messages).toEqual([]);
   });
 
-  test("a message that is no delivery becomes a dead letter with the reason", async () => {
+  test("a message that is not a delivery becomes a dead letter with the reason", async () => {
     const { rig } = rigWith(() => null);
     await rig.outbox.send('{"type": "kamado.delivery", "version": 9}');
     await waitOnly(rig, MINUTE);
@@ -379,7 +379,7 @@ describe("what to do with a delivery that was received", () => {
     ],
     ["without a log the last try comes after its three days", null, 72 * 3_600, 10, { is: "try", tries: 10 }],
     [
-      "being held back is no try",
+      "a delivery that was held back does not count as a try",
       [first, attempt(6, "held back", 30), attempt(31, "held back", 60)],
       61,
       3,

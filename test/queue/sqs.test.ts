@@ -106,7 +106,7 @@ describe("a server may leave out fields", () => {
     expect(await queueAt(server.endpoint).remove(["a", "b", "c"])).toEqual(["failed", "ok", "failed"]);
   });
 
-  test("a batch that fails as a whole fails alone", async () => {
+  test("a batch that fails as a whole affects no other batch", async () => {
     await using server = await sqsServer((_, input) => {
       const ids = (input.Entries as { Id: string }[]).map(({ Id }) => ({ Id }));
       return ids[0]!.Id === "10" ? [400, { __type: "Broken" }] : [200, { Successful: ids }];

@@ -58,7 +58,7 @@ describe("a picture", () => {
     expect(await widthOf(base64.replaceAll(/(.{76})/g, "$1\r\n"))).toBe(8);
   });
 
-  test("is what its bytes are, whatever it is called", async () => {
+  test("is recognised by its bytes, whatever its name is", async () => {
     expect(await widthOf(`data:text/plain;base64,${png.toString("base64")}`)).toBe(8);
     const error = await refusal(
       { door: { from: "s3://home/door.png", as: "image" } },
@@ -70,7 +70,7 @@ describe("a picture", () => {
     ]);
   });
 
-  test("too large a one is refused by its size, before its body is read", async () => {
+  test("that is too large is refused by its size, before its body is read", async () => {
     const { inputs, bodiesRead } = inputsOver({ "s3://home/huge.jpg": new Uint8Array(50_000_000) });
     const asked = inputs({ photo: { from: "s3://home/huge.jpg", as: "image" } }, never);
     await expect(asked).rejects.toMatchObject({
@@ -80,7 +80,7 @@ describe("a picture", () => {
     expect(bodiesRead).toEqual([]);
   });
 
-  test("too large a one in the job itself is refused before it is decoded", async () => {
+  test("that is too large is refused before it is decoded, in the job itself too", async () => {
     const limits = { image: { maxBytes: 1_000 } };
     for (const from of ["A".repeat(4_000), `data:image/png;base64,${"A".repeat(4_000)}`]) {
       expect((await refusal({ photo: { from, as: "image" } }, {}, { limits })).code).toBe("input_too_large");
@@ -123,7 +123,7 @@ describe("a text", () => {
   });
 });
 
-describe("what a job may not read is named by its field", () => {
+describe("an input that the job may not read is refused, and the error names its field", () => {
   test.for([
     ["s3://other/door.jpg", "object_forbidden", '"other"'],
     ["s3://home/none.jpg", "object_not_found", "no such object"],
@@ -143,7 +143,7 @@ describe("what a job may not read is named by its field", () => {
     expect(error.message).toMatch(/^photo: /);
   });
 
-  test("an error keeps what it says about coming back", async () => {
+  test("an error keeps how long the other side wants to be left alone", async () => {
     const busy = new KamadoError("fetch_failed", "503", { detail: { retryAfterMs: 9_000 } });
     const error = await refusal(
       { photo: { from: "https://example.com/", as: "image" } },
@@ -200,7 +200,7 @@ describe("several inputs", () => {
     expect([error.code, stopped]).toEqual(["object_not_found", true]);
   });
 
-  test("a job that is cut ends with the cut's own reason", async () => {
+  test("a job that is aborted ends with the reason of the abort", async () => {
     const cut = new AbortController();
     const { inputs } = inputsOver(
       {},
@@ -230,7 +230,7 @@ test("any bytes come back from a data: URI as they were", () => {
   );
 });
 
-test("any text whatever as an address is read or refused with a code, never a crash", async () => {
+test("any text as an address is read, or refused with a code", async () => {
   const from = fc
     .tuple(fc.constantFrom("data:", "data:;base64,", "s3://", ""), fc.string())
     .map((x) => x.join(""));

@@ -7,7 +7,7 @@ import { settled } from "../fakes/clock.ts";
 describe("a job that must run alone", () => {
   const never = new AbortController().signal;
 
-  test("waits until the others have left, and lets none in", async () => {
+  test("waits until the others have left, and then lets no other in", async () => {
     const quarantine = new Quarantine();
     const inside: string[] = [];
     const leave = await quarantine.enter(false, never);
@@ -27,7 +27,7 @@ describe("a job that must run alone", () => {
     expect(inside).toEqual(["suspect", "later"]);
   });
 
-  test("that gives up waiting keeps no other waiting", async () => {
+  test("that stops waiting does not keep others waiting", async () => {
     const quarantine = new Quarantine();
     await quarantine.enter(false, never);
     const cut = new AbortController();

@@ -140,7 +140,7 @@ test("undisturbed: result, both tries, outbox, log, deletion; then the outbox's 
 });
 
 test.each(table.life.effects.map((effect, index) => [index + 1, effect] as const))(
-  "after effect %i (%s) it dies: both receivers act once, nothing is left, nothing runs more than twice",
+  "the worker dies after effect %i (%s): both receivers act once, nothing is left, and nothing runs more than twice",
   async (count) => {
     const { shared, receivers, runs } = await live(count);
     expect(receivers.effects).toHaveLength(2);
@@ -154,7 +154,7 @@ test.each(table.life.effects.map((effect, index) => [index + 1, effect] as const
 const refused = await live(FOREVER, 404);
 
 test.each(refused.life.effects.map((effect, index) => [index + 1, effect] as const))(
-  "a delivery that is refused is among the dead though the worker dies after effect %i (%s)",
+  "a refused delivery becomes a dead letter even if the worker dies after effect %i (%s)",
   async (count) => {
     const { shared, receivers } = await live(count, 404);
     const isDelivered = receivers.effects.some((key) => key === deliveryId("a", DOWN, "job.succeeded"));
@@ -175,7 +175,7 @@ async function exhaust(effects: number) {
 const exhausted = await exhaust(FOREVER);
 
 test.each(exhausted.life.effects.map((effect, index) => [index + 1, effect] as const))(
-  "a job whose attempts are used up is told and put aside though the worker dies after effect %i (%s)",
+  "a job that used up its attempts is delivered as failed and dead-lettered even if the worker dies after effect %i (%s)",
   async (count) => {
     const { shared, receivers } = await exhaust(count);
     expect(receivers.effects).toEqual([deliveryId("a", UP, "job.failed")]);

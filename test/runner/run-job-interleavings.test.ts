@@ -54,7 +54,7 @@ test.each([
   // Best effort there: what it promises is that nothing is lost, not that nothing runs twice.
   ["a store that keeps none", true],
 ])(
-  "one run of a job whatever order calls are answered in, with %s",
+  "a job runs once, in whatever order the calls are answered, with %s",
   async (_, ignoresConditions) => {
     await fc.assert(
       fc.asyncProperty(fc.scheduler(), fc.integer({ min: 1, max: 3 }), async (scheduler, copies) => {
@@ -85,7 +85,7 @@ test.each([
   120_000,
 );
 
-test("one run of a job whose message goes from worker to worker while its visibility runs out again and again", async () => {
+test("a job runs once although its visibility ends again and again and its message goes from worker to worker", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.scheduler(),

@@ -50,7 +50,7 @@ describe("a job that works", () => {
     for (const run of rig.runs) run.finish();
   });
 
-  test("comes from behind a pointer as well", async () => {
+  test("may be behind a pointer", async () => {
     const rig = createRig();
     await rig.bucket.put("in/job.json", JSON.stringify({ id: "big", kind: "work", input: { name: "big" } }), {
       contentType: "application/json",
@@ -115,7 +115,7 @@ describe("a job that was done before", () => {
   });
 });
 
-describe("a job that cannot work costs only itself", () => {
+describe("a job that cannot succeed costs only itself", () => {
   test.each([
     ["of an unknown kind", { id: "x", kind: "todo.mtach", input: {} }, "unknown_kind"],
     ["with bad input", { id: "x", kind: "work", input: { name: 7 } }, "invalid_input"],
@@ -124,7 +124,7 @@ describe("a job that cannot work costs only itself", () => {
       { id: "x", kind: "work", input: { name: "x" }, policy: { expiresAt: "2020-01-01T00:00:00Z" } },
       "expired",
     ],
-  ])("one %s is failed, delivered, deleted; the next one works", async (_, job, code) => {
+  ])("one %s fails, its failure is delivered, and the next job succeeds", async (_, job, code) => {
     const rig = createRig();
     await rig.queue.send(JSON.stringify(job));
     await rig.send("next");
@@ -137,7 +137,7 @@ describe("a job that cannot work costs only itself", () => {
     expect(rig.dead.messages).toEqual([]);
   });
 
-  test("one that expires while it waits behind others is not started", async () => {
+  test("one that expires while it waits for a slot is not started", async () => {
     const rig = createRig({ slots: 1, prefetch: 2 });
     await rig.send("long");
     const expiresAt = new Date(rig.clock.wall() + MINUTE).toISOString();
@@ -150,7 +150,7 @@ describe("a job that cannot work costs only itself", () => {
     expect(rig.deliveries.map(({ result }) => result.status)).toEqual(["succeeded", "expired"]);
   });
 
-  test("a body that is no job is put aside as it was, with the reason", async () => {
+  test("a body that is not a job is dead-lettered unchanged, with the reason", async () => {
     const rig = createRig();
     await rig.queue.send('{"kind": "work", ');
     rig.consumer.start();
@@ -160,7 +160,7 @@ describe("a job that cannot work costs only itself", () => {
     expect(rig.events.at(-1)).toMatchObject({ outcome: "rejected", error: "malformed_json" });
   });
 
-  test("a body that cannot be put aside stays in the queue", async () => {
+  test("a body that cannot be dead-lettered stays in the queue", async () => {
     const rig = createRig();
     rig.dead.missing = true;
     await rig.queue.send("not json");
@@ -181,7 +181,7 @@ describe("a job that cannot work costs only itself", () => {
     expect(rig.run("slow").signal.aborted).toBe(true);
   });
 
-  test("one whose handler answers something else than it declared is failed", async () => {
+  test("one whose handler returns something other than it declared fails", async () => {
     const rig = createRig();
     await rig.send("a");
     rig.consumer.start();
@@ -193,8 +193,8 @@ describe("a job that cannot work costs only itself", () => {
   });
 });
 
-describe("what may pass by is tried again", () => {
-  test("a job the engine could not take comes back later and works then", async () => {
+describe("a failure that may be temporary is tried again", () => {
+  test("a job that the engine could not take comes back later and succeeds then", async () => {
     const rig = createRig();
     await rig.send("a");
     rig.consumer.start();
@@ -209,7 +209,7 @@ describe("what may pass by is tried again", () => {
     expect(rig.stored("a")).toMatchObject({ status: "succeeded", receipt: { attempts: 2 } });
   });
 
-  test("after the last attempt the sender is told why, and the message is put aside", async () => {
+  test("after the last attempt the sender gets a failed result, and the message is dead-lettered", async () => {
     const rig = createRig({ maxAttempts: 2 });
     await rig.send("a");
     rig.consumer.start();
@@ -239,7 +239,7 @@ describe("what may pass by is tried again", () => {
     expect(rig.queue.messages).toHaveLength(1);
   });
 
-  test("a bucket that is away for a moment costs no second run", async () => {
+  test("a bucket that does not answer for a moment causes no second run", async () => {
     const rig = createRig();
     await rig.send("a");
     rig.consumer.start();
@@ -295,7 +295,7 @@ describe("what may pass by is tried again", () => {
     expect(rig.queue.messages).toEqual([]);
   });
 
-  test("a destination that refuses for good gets a dead letter of its own; the others get the result", async () => {
+  test("a delivery that is refused for good becomes a dead letter of its own; the other destinations get the result", async () => {
     const rig = createRig({
       deliver: async ({ destination }) => {
         if ("callback" in destination) throw new KamadoError("delivery_rejected", "410 Gone");

@@ -24,7 +24,7 @@ describe("what happens after a run", () => {
   const refused = new KamadoError("invalid_input", "input.x: wrong");
   const down = new KamadoError("engine_unavailable", "no answer");
 
-  test("what may work later comes back when it was said, later with each attempt", () => {
+  test("the first wait is as configured, and grows with each attempt", () => {
     const retry = { is: "retry", error: down } as const;
     const after = (more: object) => settle(retry, { ...options, ...more }).message;
     expect(after({})).toEqual({ releaseAfterSeconds: 5 });
@@ -55,13 +55,13 @@ describe("what happens after a run", () => {
     ).toMatchObject({ store: result, deliver: { result }, deadLetter: null, message: "delete" });
   });
 
-  test("an id that is taken is answered, and the result that stands there stays", () => {
+  test("a job whose id is taken gets a failed result, and the stored result stays", () => {
     expect(
       settle({ is: "rejected", error: refused, about: { job, result }, keep: false }, options),
     ).toMatchObject({ store: null, deliver: { result } });
   });
 
-  test("a body that is no job is put aside with its reason", () => {
+  test("a body that is not a job is dead-lettered with its reason", () => {
     expect(settle({ is: "rejected", error: refused }, options)).toEqual({
       store: null,
       deliver: null,
@@ -70,7 +70,7 @@ describe("what happens after a run", () => {
     });
   });
 
-  test("what may pass comes back, each time later", () => {
+  test("a job that may succeed later comes back, each time after a longer wait", () => {
     const seconds = [1, 2, 3].map(
       (receiveCount) => settle({ is: "retry", error: down }, { ...options, receiveCount }).message,
     );
@@ -81,13 +81,13 @@ describe("what happens after a run", () => {
     ]);
   });
 
-  test("a wait that was asked for is kept", () => {
+  test("a wait that the other side asked for is kept", () => {
     expect(settle({ is: "retry", error: down, afterMs: 90_000 }, options).message).toEqual({
       releaseAfterSeconds: 90,
     });
   });
 
-  test("after the last attempt the sender is told and the message put aside", () => {
+  test("after the last attempt the sender gets a failed result, and the message is dead-lettered", () => {
     const plan = settle(
       { is: "retry", error: down, about: { job, receipt } },
       { ...options, receiveCount: 5 },
@@ -101,7 +101,7 @@ describe("what happens after a run", () => {
     expect(plan.store?.error?.message).toContain("engine_unavailable");
   });
 
-  test("a bucket that is away before the run uses no job up", () => {
+  test("a bucket that does not answer before the run never makes a job fail", () => {
     const error = new KamadoError("storage_unavailable", "no");
     const { message, deadLetter } = settle({ is: "retry", error }, { ...options, receiveCount: 9 });
     expect([message, deadLetter]).toEqual([{ releaseAfterSeconds: 900 }, null]);

@@ -1,5 +1,6 @@
-// How many jobs run at once and how many more are held in advance: as configured, else as many as the engine has slots.
-// Fewer while what the jobs need fails under load: additive increase, multiplicative decrease, as TCP does it.
+// Owns how many jobs run at once and how many messages a worker holds besides: as configured, or as many as the engine has slots.
+// Fewer while what all jobs need fails under load: half after an overload, then one more after good runs, as TCP does it. Which
+// queue gets a slot is left to weighted-slots.ts; pulling and running to consumer.ts.
 import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import type { Slots } from "./weighted-slots.ts";

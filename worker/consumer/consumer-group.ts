@@ -1,4 +1,5 @@
-// One consumer for each queue, all on the same slots. From outside they look like one.
+// Owns the consumers of all queues, which share one set of slots: it starts, stops and counts them as if they were one. What a
+// consumer does with its queue is left to consumer.ts; whose message gets the next slot, to weighted-slots.ts.
 import type { QueueHealth } from "../queue/health.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { WeightedSlots } from "./weighted-slots.ts";

@@ -149,7 +149,7 @@ export class Consumer {
   async #waitForRoom(): Promise<number> {
     for (;;) {
       const { slots, prefetch } = this.#share;
-      const want = howManyToPull({ slots, prefetch, held: this.#buffer.size + this.#running.size });
+      const want = howManyToPull({ slots, prefetch, taken: this.#buffer.size + this.#running.size });
       if (want > 0 || this.#stopPulling.signal.aborted) return want;
       this.#room = Promise.withResolvers();
       await this.#room.promise;

@@ -1,5 +1,5 @@
-// The messages that are held and do not run yet: how many to pull, and which of them runs next. One at a time of each message
-// group runs.
+// Owns the messages that a consumer holds and has not started. It says how many more to pull and which message starts next, and
+// lets only one message of a group run at a time. Pulling, running and giving back are left to consumer.ts.
 import type { Message } from "../queue/queue.ts";
 import type { Lease } from "./lease.ts";
 
@@ -64,14 +64,15 @@ const MAX_BATCH = 10;
 export function howManyToPull({
   slots,
   prefetch,
-  held,
+  taken,
 }: {
   slots: number;
   prefetch: number;
-  held: number;
+  /** Messages in the buffer and running. */
+  taken: number;
 }): number {
-  const room = slots + prefetch - held;
-  const isIdle = held < slots;
+  const room = slots + prefetch - taken;
+  const isIdle = taken < slots;
   const worthACall = Math.min(MAX_BATCH, Math.max(1, Math.ceil(prefetch / 2)));
   return isIdle || room >= worthACall ? Math.max(0, Math.min(MAX_BATCH, room)) : 0;
 }

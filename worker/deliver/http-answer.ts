@@ -45,7 +45,11 @@ export async function sendDelivery(
   // The status alone counts. A receiver that took the result may be slow with its answer's body.
   const answer = await outbound
     .send({ ...request, timeoutMs: TIMEOUT_MS, maxBytes: SAID_BYTES, answer: "start" })
-    .catch(asDelivery);
+    .catch((thrown) => {
+      // A lost lease or a stop says nothing about the receiver.
+      request.signal?.throwIfAborted();
+      return asDelivery(thrown);
+    });
   const verdict = judge(answer.status);
   if (verdict === "taken") return;
   const code = verdict === "again" ? "delivery_failed" : "delivery_rejected";

@@ -55,6 +55,8 @@ const EngineOptions = z
     stallSeconds: whole(1, 86_400).default(300),
     /** Every request must bring it. */
     token: z.string().min(16, "must have at least 16 characters").optional(),
+    /** For measuring: with false the llama-server backend saves no prefixes and leaves the choice of the slot to llama-server. */
+    prefixFiles: z.boolean(must("true or false")).default(true),
     logLevel: oneOf(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   })
   .superRefine((options, context) => {

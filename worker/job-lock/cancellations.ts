@@ -1,4 +1,5 @@
-// Which jobs their senders canceled. `kamado cancel ID` writes the object cancel/<id> and then cancel/.changed. A worker that
+// Owns which jobs are canceled: the objects below cancel/, and the signal that fires in a worker that runs such a job. What the
+// signal ends is left to run-job.ts. `kamado cancel ID` writes the object cancel/<id> and then cancel/.changed. A worker that
 // runs jobs reads cancel/.changed every few seconds, once for all its jobs, and lists cancel/ only when it has changed.
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";

@@ -1,5 +1,5 @@
-// What one run needs of its job besides the message's lease: the claim in this process, the lock among all workers, and a
-// signal for when the sender cancels it. Acquired before the handler runs, confirmed before every effect, ended with the run.
+// A run's claim on its job: an entry that keeps a second run out of this process, the lock that keeps other workers out, and the
+// signal of a cancellation. run-job.ts says when to acquire, confirm and end it; the lock's object is left to locks.ts and lock.ts.
 import { Cancellations } from "./cancellations.ts";
 import type { JobLock } from "./lock.ts";
 import { JobLocks, type JobLocksOptions, type Taken } from "./locks.ts";
@@ -32,7 +32,7 @@ export class JobClaim {
   }
 
   /** False when the job is already running in this process. */
-  claim(id: string): boolean {
+  enter(id: string): boolean {
     if (this.#claims.claimed.has(id)) return false;
     this.#claims.claimed.add(id);
     this.#id = id;

@@ -3,8 +3,9 @@
 // costs one write and one removal; both happen beside other calls, so the job does not wait for them.
 //
 // With conditional writes (AWS S3, the embedded AWS, moto) exactly one worker gets the lock. Some stores ignore or refuse
-// conditions, which a probe finds out once. There a worker writes, waits a moment and reads which write remained. That is
-// best effort: two workers may still run the job if their writes are far apart within that moment.
+// conditions, which a probe finds out once. There a worker writes its lock, waits 400 ms and reads it back; whoever's lock is
+// there has the job. Two workers may still run it: both saw no lock, and the second wrote after the first had read its own lock
+// back.
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import { toKamadoError } from "../errors.ts";
@@ -30,8 +31,9 @@ const PROBE = `${LOCKS}.probe`;
 /** Longer than any lock holds. Older ones belong to workers that were killed; nobody needs them. */
 const ABANDONED_MS = 2 * 24 * 3_600_000;
 /**
- * How long the lock of a job that is done stays. A worker looks for a stored result while it acquires the lock. If both
- * answers came within this time, no other worker can have stored the result and removed its lock in between.
+ * A worker asks for the stored result and for the lock at the same time. Between the two answers another worker may store the
+ * result and remove its lock. So the lock of a finished job stays this long: a worker that got its own lock sooner has missed
+ * nothing, a slower one looks for the result again (`lookAgain`).
  */
 export const REMOVE_AFTER_MS = 500;
 

@@ -8,7 +8,7 @@ export type Outcome =
   | { is: "succeeded"; job: Job; result: Result; stored: boolean }
   /**
    * Trying again cannot help. `about`: the job and its failed result, which is delivered. `keep`: the result is stored too; not
-   * when the id belongs to another job's result. `putAside`: the message also goes to the dead-letter queue. A message that is
+   * when the id belongs to another job's result. `deadLetter`: the message also goes to the dead-letter queue. A message that is
    * not a job has no `about` and always goes there.
    */
   | {
@@ -16,7 +16,7 @@ export type Outcome =
       error: KamadoError;
       about?: { job: Job; result: Result };
       keep?: boolean;
-      putAside?: boolean;
+      deadLetter?: boolean;
     }
   /** Trying again later may help. `about` is for the failed result in case this was the last attempt. */
   | { is: "retry"; error: KamadoError; afterMs?: number; about?: { job: Job; receipt: Receipt } }

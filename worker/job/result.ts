@@ -6,7 +6,8 @@ import { JobId } from "./envelope.ts";
 /** A result whose JSON has more bytes is delivered as a pointer to the stored object. */
 export const INLINE_LIMIT = 128 * 1024;
 
-export const Receipt = z.strictObject({
+/** Read tolerantly, as the result is: a newer version may have stored more fields, which are dropped. */
+export const Receipt = z.object({
   model: z.string().nullable().describe("The model that answered; null when no model was asked."),
   engine: z.string().nullable().describe("The engine that ran the model."),
   promptTokens: z.int(),
@@ -20,7 +21,7 @@ export const Receipt = z.strictObject({
 });
 export type Receipt = z.output<typeof Receipt>;
 
-export const Result = z.strictObject({
+export const Result = z.object({
   id: JobId,
   kind: z.string(),
   status: z.enum(["succeeded", "failed", "expired", "canceled"]),
@@ -29,7 +30,7 @@ export const Result = z.strictObject({
     .string()
     .optional()
     .describe("s3:// address of the whole result, when it is too long for a delivery."),
-  error: z.strictObject({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
   receipt: Receipt,
 });
 export type Result = z.output<typeof Result>;

@@ -1,6 +1,7 @@
-// Which destinations are turned off, because their receiver answered 410. Stored in the bucket, so that every worker knows it,
-// also after a restart. A worker caches for a minute that a destination is on. That one is off it reads every time, because a
-// person may have turned it on again.
+// Owns which destinations are turned off because their receiver answered 410: in the bucket, so that every worker knows it, also
+// after a restart. What becomes of a delivery to such a destination is left to try-delivery.ts. A worker remembers for a minute
+// that a destination is on. If it is off, the worker reads the bucket before every delivery, because a person may have turned it
+// on.
 import { z } from "zod";
 import type { Clock } from "../async/clock.ts";
 import { destinationKey, labelOf } from "../deliver/deliver.ts";

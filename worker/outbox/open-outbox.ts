@@ -1,4 +1,6 @@
-// Wires the outbox: the delivery of a fresh result, the consumer that tries failed deliveries again, and the dead letters.
+// Puts the outbox together: the delivery of fresh results, the consumer that tries failed deliveries again, and the dead letters of
+// both. It owns that consumer's slots and visibility. What a try is, and when the next one is due, is left to the other files
+// of this folder.
 import type { Clock } from "../async/clock.ts";
 import { Consumer } from "../consumer/consumer.ts";
 import type { Deliver } from "../deliver/deliver.ts";

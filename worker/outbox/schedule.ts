@@ -17,7 +17,7 @@ export const LONGEST_MS = 72 * HOUR;
 /** At most this share of a delay is added, so that a receiver that is up again does not get all deliveries at once. */
 const JITTER = 0.1;
 
-export type Tried = {
+export type TriesSoFar = {
   /** When this round of tries began, epoch ms. */
   since: number;
   /** Tries made in it. A delivery that was held back, with nothing sent, is no try. */
@@ -38,7 +38,7 @@ export function nextTryAt({
   retryAfterMs = 0,
   delaysMs = USUAL_MS,
   random = Math.random,
-}: Tried): number | null {
+}: TriesSoFar): number | null {
   const end = since + LONGEST_MS;
   const delay = delaysMs[tries];
   if (delay === undefined || now >= end) return null;
@@ -55,7 +55,7 @@ export function heldUntil({
   now,
   retryAfterMs = 0,
   random = Math.random,
-}: Omit<Tried, "tries" | "delaysMs">): number {
+}: Omit<TriesSoFar, "tries" | "delaysMs">): number {
   const wait = Math.max(retryAfterMs, HELD * (now - since));
   const at = now + Math.round(wait * (1 + JITTER * random()));
   return Math.max(now, Math.min(since + LONGEST_MS, at));
@@ -65,7 +65,7 @@ export function heldUntil({
 export function triesByReceives(
   known: number,
   receives: number,
-  { since, now, delaysMs = USUAL_MS }: Pick<Tried, "since" | "now" | "delaysMs">,
+  { since, now, delaysMs = USUAL_MS }: Pick<TriesSoFar, "since" | "now" | "delaysMs">,
 ): number {
   if (now >= since + LONGEST_MS) return known + receives;
   return Math.max(known, Math.min(known + receives, delaysMs.length - 2));
@@ -77,5 +77,5 @@ export const isLastTry = ({
   tries,
   now,
   delaysMs = USUAL_MS,
-}: Pick<Tried, "since" | "tries" | "now" | "delaysMs">): boolean =>
+}: Pick<TriesSoFar, "since" | "tries" | "now" | "delaysMs">): boolean =>
   now >= since + LONGEST_MS || tries + 1 >= delaysMs.length;

@@ -1,5 +1,6 @@
-// The inputs stage: what a job's input points at, fetched and made safe before the handler runs. Where things may be
-// fetched from is decided here (buckets) and in the safe client (addresses); what a picture is, in images/.
+// Fetches what a job's input names, before the handler runs: an object, an address, or bytes that stand in the input itself. It
+// owns which buckets may be read, the limits of size, and the decoding of base64 and text. Which addresses may be reached is
+// left to outbound/; making a picture safe, to images/.
 
 import { KamadoError, shapeOf, toKamadoError } from "../errors.ts";
 import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../images/safe-image.ts";

@@ -1,5 +1,6 @@
-// Lets jobs into the engine side by side, but a suspect alone. In order of arrival, so that a suspect does not wait for those
-// that came after it. Which job is a suspect is decided in job-lock/engine-deaths.ts.
+// Owns which jobs of this worker may use the engine at the same time: all of them, but a suspect runs alone. Jobs enter in order of
+// arrival, so that a suspect does not wait for those that came after it. Which job is a suspect is decided in
+// job-lock/engine-deaths.ts.
 
 type Waiting = { isAlone: boolean; admit(): void };
 

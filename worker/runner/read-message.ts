@@ -1,4 +1,6 @@
-// Reads a message: from its body to a job, following a pointer into a bucket when the body is one.
+// Turns a message into a job, or into the reason why it is none. It follows pointers into a bucket, finds the priority of a message
+// that waits, sends on the jobs that came together in one message, and loads the rules file. The forms of a body are left to
+// job/envelope.ts; what becomes of a message that is no job, to settle.ts.
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";

@@ -92,7 +92,7 @@ async function outcomeOf(run: Run): Promise<Outcome> {
 /** Asks at the same time whether the job is done already, whether another worker runs it, and whether it was canceled. */
 async function claimAndExecute(job: Job, run: Run): Promise<Outcome> {
   const { lease, claim, results } = run;
-  if (!claim.claim(job.id)) return { is: "interrupted", why: "already_running" };
+  if (!claim.enter(job.id)) return { is: "interrupted", why: "already_running" };
   const find = () => results.find(job.id, lease.signal);
   const [found, taken, canceled] = await Promise.all([find(), claim.take(job.id), claim.watch(job.id)]);
   if (taken.is === "another's") return { is: "interrupted", why: "already_running" };
@@ -106,7 +106,7 @@ function alreadyDone(job: Job, stored: Result): Outcome {
   if (stored.kind === job.kind) {
     const error = deadLetterReason(stored);
     if (!error) return { is: "succeeded", job, result: stored, stored: true };
-    return { is: "rejected", error, about: { job, result: stored }, keep: false, putAside: true };
+    return { is: "rejected", error, about: { job, result: stored }, keep: false, deadLetter: true };
   }
   const why = `id: "${job.id}" already names a job of the kind ${stored.kind}.`;
   const error = new KamadoError("duplicate_id", why);
@@ -154,7 +154,7 @@ function afterEngineDeath(outcome: Outcome, lock: JobLock, wasAlone: boolean): O
     { cause: outcome.error },
   );
   const about = { job, result: failed(job.id, job.kind, error, receipt) };
-  return { is: "rejected", error, about, keep: true, putAside: true };
+  return { is: "rejected", error, about, keep: true, deadLetter: true };
 }
 
 /**

@@ -1,4 +1,6 @@
-// What happens after a run: from its outcome to a plan. Pure; run-job.ts carries the plan out.
+// Decides what follows from the outcome of a run: what to store, deliver and dead-letter, and whether and when the message comes
+// back. The limit of attempts and the waits between them are here. Pure: execute-handler.ts makes the outcome, run-job.ts carries
+// out the plan.
 import { backoffMs } from "../async/backoff.ts";
 import type { Ending } from "../consumer/acks.ts";
 import { KamadoError } from "../errors.ts";
@@ -60,7 +62,7 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
         ...nothing,
         store: outcome.keep ? outcome.about.result : null,
         deliver: outcome.about,
-        deadLetter: outcome.putAside ? outcome.error : null,
+        deadLetter: outcome.deadLetter ? outcome.error : null,
         message: "delete",
       };
     case "retry":

@@ -1,8 +1,8 @@
-// A whole Lambda (Node.js 22 or later; the SDK is part of the runtime): asks a question about every picture that arrives
+// A complete Lambda (Node.js 22 or later; the SDK is part of the runtime): asks a question about every picture that arrives
 // in a bucket. Set it on the bucket's ObjectCreated events.
 //
-//   QUEUE_URL   the stack's jobs queue; the function's role needs sqs:SendMessage on it
-//   TOPIC_ARN   where the answers go
+//   QUEUE_URL   the queue of jobs; the function's role needs sqs:SendMessage on it
+//   TOPIC_ARN   the topic for the answers
 //   QUESTION    what to ask
 //
 // To try it without an account, run it under Node with AWS_ENDPOINT_URL=http://127.0.0.1:4566, AWS_REGION=us-east-1, any

@@ -1,11 +1,14 @@
+import OpenAI from "openai";
 import { pino } from "pino";
 import { describe, test } from "vitest";
 import { openLlamaServer } from "../../../worker/engine/backends/llama-server/open.ts";
+import { startEngine } from "../../../worker/engine/supervisor/supervisor.ts";
 import { CONTEXT, runEngineSuite, SLOTS } from "../../conformance/engine.ts";
 import { running, scripted } from "../running.ts";
 import { tinyEngine, writePair } from "../tiny-model.ts";
 import { LLAMA_SERVER, NO_LLAMA_SERVER } from "./llama-server/installed.ts";
 
+const REFUSED = "the library cannot do it; llama-node/open.test.ts shows that it is refused";
 const NO_MODEL = "a script has no vocabulary and draws nothing";
 
 runEngineSuite(
@@ -31,6 +34,28 @@ runEngineSuite(
 );
 
 runEngineSuite("node-llama-cpp", () => tinyEngine({ slots: SLOTS, contextSize: CONTEXT }));
+
+runEngineSuite(
+  "llama-node",
+  async () => {
+    const { model, remove } = writePair();
+    // In a process of its own: its native code may end the process, and prints.
+    const options = { model, backend: "llama-node" as const, slots: SLOTS, contextSize: CONTEXT, threads: 1 };
+    const engine = startEngine({ ...options, port: 0, onLog: () => {} });
+    await engine.ready();
+    const { url } = engine;
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0 });
+    const close = async () => {
+      await engine.stop();
+      remove();
+    };
+    return { url, client, close };
+  },
+  {
+    "probabilities are the model's own under a schema too": REFUSED,
+    "a bias forbids a token and forces one": REFUSED,
+  },
+);
 
 if (LLAMA_SERVER === undefined)
   describe("llama-server", () =>

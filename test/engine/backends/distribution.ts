@@ -3,10 +3,10 @@
 import type OpenAI from "openai";
 import { expect } from "vitest";
 
-type Told = Pick<OpenAI.ChatCompletionTokenLogprob, "top_logprobs">;
+type Reported = Pick<OpenAI.ChatCompletionTokenLogprob, "top_logprobs">;
 
-export function expectSame(one: Told, other: Told, digits: number): void {
-  const tokens = ({ top_logprobs }: Told) => top_logprobs.map(({ token }) => token).toSorted();
+export function expectSame(one: Reported, other: Reported, digits: number): void {
+  const tokens = ({ top_logprobs }: Reported) => top_logprobs.map(({ token }) => token).toSorted();
   expect(tokens(one)).toEqual(tokens(other));
   for (const [at, { logprob }] of one.top_logprobs.entries())
     expect(logprob).toBeCloseTo(other.top_logprobs[at]!.logprob, digits);

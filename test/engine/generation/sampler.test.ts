@@ -31,7 +31,7 @@ describe("a token is drawn", () => {
     expect(shares({ ...open, ...how })).toEqual(expected);
   });
 
-  test("less likely again when it was said lately", () => {
+  test("less likely again when it was used lately", () => {
     const how = { ...open, temperature: 0, repetitionPenalty: 2 };
     expect(drawToken(candidates, how, new Set([10]), () => 0.5)).toBe(11);
   });
@@ -39,12 +39,12 @@ describe("a token is drawn", () => {
   const at0 = { ...open, temperature: 0 };
   test.each<[string, object, Recent, number]>([
     [
-      "for each time it was said, by the frequency penalty",
+      "for each time it was used, by the frequency penalty",
       { frequencyPenalty: 0.3 },
       new Map([[10, 2]]),
       11,
     ],
-    ["not yet when it was said once", { frequencyPenalty: 0.3 }, new Map([[10, 1]]), 10],
+    ["not yet when it was used once", { frequencyPenalty: 0.3 }, new Map([[10, 1]]), 10],
     ["once, by the presence penalty", { presencePenalty: 0.6 }, new Map([[10, 7]]), 11],
     ["and more likely by a negative one", { presencePenalty: -2 }, new Set([12]), 12],
     ["with a bias against it", { logitBias: new Map([[10, -1]]) }, new Map(), 11],

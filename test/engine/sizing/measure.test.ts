@@ -41,6 +41,7 @@ class CurveBackend implements Backend {
       slots,
       images: false,
       thinks: false,
+      unsupported: [],
     };
   }
 

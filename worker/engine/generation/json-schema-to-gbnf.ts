@@ -1,17 +1,16 @@
-// A JSON schema as a GBNF grammar, for every backend that can follow one. Only grammars made here reach native code, which
-// aborts on what it cannot parse. The value is written compactly, in the schema's order. Pure.
+// Turns a JSON schema into a GBNF grammar. Only grammars that are made here reach native code, which aborts on what it cannot parse.
+// The grammar writes the value compactly, with members in the schema's order. Pure.
 //
-// Structure is enforced: types, properties, required, items, enums, unions, references, lengths. What only narrows a value
-// (pattern, minimum, format, uniqueItems, …) is left to whoever validates the answer; what would change a structure this
-// cannot write down is refused.
+// It enforces the structure: types, properties, required, items, enums, unions, references, lengths. Keywords that only restrict a
+// value (pattern, minimum, format, uniqueItems, …) are left to whoever validates the answer. Keywords that change the structure in a
+// way that a grammar cannot express are refused.
 import { invalid, type JsonSchema } from "./backend.ts";
-import { type Rule, Rules } from "./gbnf-rules.ts";
 
 const PARAM = "response_format.json_schema.schema";
 const MAX_DEPTH = 48;
 const MAX_RULES = 4_000;
 const MAX_LENGTH = 256 * 1_024;
-// The library expands repetitions, so long ones are left open.
+// The library expands repetitions, so a longer one gets no upper limit.
 const MAX_REPEAT = 256;
 const UNSUPPORTED = [
   "not",
@@ -29,7 +28,7 @@ const TYPES = ["object", "array", "string", "number", "integer", "boolean", "nul
 
 type Schema = Record<string, unknown>;
 
-/** Throws `invalid_input` that says where the schema is wrong or cannot be written as a grammar. */
+/** Throws `invalid_input`, which says what in the schema is wrong or cannot be expressed. */
 export function jsonGrammar(schema: JsonSchema): string {
   const converter = new Converter(schema);
   const root = converter.convert(schema, "#", 0);
@@ -42,14 +41,14 @@ class Converter {
   readonly rules = new Rules();
   readonly #root: JsonSchema;
   readonly #references = new Map<string, Rule>();
-  // Which references begin with which: a circle among them would never write a character.
+  // Which references begin with which other ones: a circle among them would never write a character.
   readonly #beginsWith = new Map<string, Set<string>>();
 
   constructor(root: JsonSchema) {
     this.#root = root;
   }
 
-  /** `within` is the reference this value is the beginning of, if it is. */
+  /** `within`: the reference whose value begins with this one, if there is one. */
   convert(schema: unknown, at: string, depth: number, within?: string): Rule {
     if (depth > MAX_DEPTH) throw refuse(at, "is nested too deeply");
     if (this.rules.size > MAX_RULES) throw refuse(at, "makes the schema too large");
@@ -82,9 +81,9 @@ class Converter {
     return this.rules.add(rules.join(" | "));
   }
 
-  /** allOf as one schema: properties and required add up, the rest must not contradict. */
+  /** allOf as one schema: properties and required are united; other keywords must not contradict each other. */
   #merged({ allOf, ...rest }: Schema, at: string): Schema {
-    // Without a prototype, so that "__proto__" is a key like any other.
+    // Without a prototype, so that "__proto__" is an ordinary key.
     const merged: Schema = Object.assign(Object.create(null), rest);
     for (const [index, part] of list(allOf, `${at}/allOf`).entries()) {
       const where = `${at}/allOf/${index}`;
@@ -130,21 +129,21 @@ class Converter {
     const other = isObject(more) ? more : true;
     const keys = [...new Set([...Object.keys(properties), ...(required as string[])])];
     const members = keys.map((key) => {
-      // "constructor" is a name like any other.
+      // hasOwn, because "constructor" is an ordinary name too.
       const schema = Object.hasOwn(properties, key) ? properties[key] : other;
       return {
         rule: this.rules.member(key, this.convert(schema, `${at}/properties/${key}`, depth + 1)),
         required: required.includes(key),
       };
     });
-    // Without properties anything goes; with them the object is closed unless the schema says what else may come.
+    // Without properties any member is allowed. With them no other is, unless additionalProperties is a schema.
     const open = isObject(more) || (keys.length === 0 && more !== false);
     const value = open ? this.convert(other, `${at}/additionalProperties`, depth + 1) : undefined;
     const rest = value && this.rules.pair(this.#key(schema.propertyNames, at), value);
     return this.rules.object(members, rest);
   }
 
-  /** What a member that is not listed may be called. */
+  /** The allowed names of members that are not listed. */
   #key(names: unknown, at: string): Rule {
     if (!isObject(names) || !("enum" in names)) return "string";
     return this.#oneOf(list(names.enum, `${at}/propertyNames/enum`).map((name) => this.rules.literal(name)));
@@ -218,3 +217,111 @@ function bounds(schema: Schema, low: string, high: string, at: string): [number,
 }
 
 const refuse = (at: string, what: string) => invalid(PARAM, `The schema at ${at} ${what}.`);
+
+/** A rule's name, or any other expression that a rule may contain. */
+type Rule = string;
+type Member = { rule: Rule; required: boolean };
+
+// At most one space where JSON allows white space, and bounded digits: a model could write either forever.
+const BASICS: Record<string, string> = {
+  ws: '" "?',
+  comma: '"," ws',
+  char: String.raw`[^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt/] | "u" [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F])`,
+  string: String.raw`"\"" char* "\""`,
+  integer: '"-"? ("0" | [1-9] [0-9]{0,15})',
+  number: 'integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})?',
+  boolean: '"true" | "false"',
+  null: '"null"',
+  object: '"{" ws (string ":" ws value (comma string ":" ws value)*)? ws "}"',
+  array: '"[" ws (value (comma value)*)? ws "]"',
+  value: "object | array | string | number | boolean | null",
+};
+
+/** The rules of one grammar. */
+class Rules {
+  readonly #rules = new Map<string, string>();
+
+  get size(): number {
+    return this.#rules.size;
+  }
+
+  text(root: string): string {
+    const all = [["root", root], ...Object.entries(BASICS), ...this.#rules];
+    return all.map(([name, body]) => `${name} ::= ${body}\n`).join("");
+  }
+
+  add(body: string): Rule {
+    const name = this.reserve();
+    this.fill(name, body);
+    return name;
+  }
+
+  /** A name for a rule that is filled in later, so that it can refer to itself. */
+  reserve(): Rule {
+    const name = `r${this.#rules.size}`;
+    this.#rules.set(name, "");
+    return name;
+  }
+
+  fill(name: Rule, body: string): void {
+    this.#rules.set(name, body);
+  }
+
+  anyValue(): Rule {
+    return "value";
+  }
+
+  simple(type: string): Rule {
+    return type;
+  }
+
+  literal(value: unknown): Rule {
+    return quote(JSON.stringify(value));
+  }
+
+  string(min: number, max: number | undefined): Rule {
+    if (min === 0 && max === undefined) return "string";
+    return this.add(String.raw`"\"" char{${min},${max ?? ""}} "\""`);
+  }
+
+  member(key: string, value: Rule): Rule {
+    return this.pair(this.literal(key), value);
+  }
+
+  pair(key: Rule, value: Rule): Rule {
+    return this.add(`${key} ":" ws ${value}`);
+  }
+
+  /** An object with these members in this order. `rest` is the rule for further members, if any are allowed. */
+  object(members: readonly Member[], rest: Rule | undefined): Rule {
+    // What may follow a member, built from the last one: `begin` when no member was written before, `goOn` after a comma.
+    let begin = rest === undefined ? '""' : this.add(`(${rest} (comma ${rest})*)?`);
+    let goOn = rest === undefined ? '""' : this.add(`(comma ${rest})*`);
+    for (const { rule, required } of members.toReversed()) {
+      begin = this.add(required ? `${rule} ${goOn}` : `${rule} ${goOn} | ${begin}`);
+      goOn = this.add(required ? `comma ${rule} ${goOn}` : `(comma ${rule})? ${goOn}`);
+    }
+    return this.add(`"{" ws ${begin} ws "}"`);
+  }
+
+  /** `heads` are the items at fixed positions, `item` is the rule for all further ones. */
+  array(heads: readonly Rule[], item: Rule | undefined, min: number, max: number | undefined): Rule {
+    const least = Math.max(0, min - heads.length);
+    const most = max === undefined ? undefined : Math.max(0, max - heads.length);
+    const parts: string[] = heads.flatMap((head, index) => (index === 0 ? [head] : ["comma", head]));
+    if (item !== undefined && most !== 0) {
+      const one = this.add(item);
+      if (heads.length > 0) parts.push(`(comma ${one}){${least},${most ?? ""}}`);
+      else {
+        const others = `${one} (comma ${one}){${Math.max(0, least - 1)},${most === undefined ? "" : most - 1}}`;
+        parts.push(least === 0 ? `(${others})?` : others);
+      }
+    }
+    return this.add(`"[" ws ${parts.join(" ")} ws "]"`);
+  }
+}
+
+/** A GBNF string that matches exactly `json`. JSON has already escaped its control characters. */
+function quote(json: string): string {
+  return `"${json.replaceAll(/["\\]/g, "\\$&")}"`;
+}

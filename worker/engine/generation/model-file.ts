@@ -2,15 +2,16 @@
 import { basename } from "node:path";
 import { readGgufFileInfo } from "node-llama-cpp";
 import { looksSpecial, specialPattern } from "./special-tokens.ts";
+import { partialCharacters } from "./token-bytes.ts";
 
 const UNKNOWN = 2;
 const CONTROL = 3;
 const USER_DEFINED = 4;
-/** Where a picture goes in a prompt; the second is what the library once used and still understands. */
+/** Marks the place of a picture in a prompt. llama.cpp still understands the older mark too. */
 export const MEDIA = "<__media__>";
 const OLD_MEDIA = "<__image__>";
 
-// llama.cpp takes tokens of these names for an answer's end, whatever the file says.
+// llama.cpp ends an answer at tokens with these names, whatever the file says.
 const ENDS = [
   "<|eot_id|>",
   "<|im_end|>",
@@ -26,17 +27,17 @@ export type ModelFile = {
   name: string;
   trainContextSize: number;
   specials: RegExp | undefined;
-  /** What must stand at a prompt's very beginning, if anything. */
+  /** The text that every prompt must begin with; empty for most models. */
   begin: string;
   /** tokens that end an answer */
   ends: ReadonlySet<number>;
-  /** how many tokens there are */
-  vocabulary: number;
+  /** The bytes of the tokens that are not whole characters, by id. */
+  partialCharacters: ReadonlyMap<number, number[]>;
   /** Absent where the model has no chat template of its own. */
   template: string | undefined;
 };
 
-/** Throws for what is no model. */
+/** Throws when the file is not a model. */
 export async function readModelFile(path: string): Promise<ModelFile> {
   const { metadata, architectureMetadata } = await readGgufFileInfo(path, {
     sourceType: "filesystem",
@@ -53,7 +54,7 @@ export async function readModelFile(path: string): Promise<ModelFile> {
     trainContextSize: Number(architectureMetadata?.context_length ?? 0) || 4_096,
     specials: specialPattern([...special, MEDIA, OLD_MEDIA]),
     begin: beginOf(tokenizer, tokens),
-    vocabulary: tokens.length,
+    partialCharacters: partialCharacters({ ...tokenizer, tokens }),
     template: metadata.tokenizer?.chat_template,
     ends: new Set(
       [tokenizer?.eos_token_id, tokenizer?.eot_token_id, ...ENDS.map((end) => tokens.indexOf(end))]
@@ -70,7 +71,7 @@ function beginOf(tokenizer: Tokenizer, tokens: readonly string[]): string {
   return adds && bos !== undefined ? (tokens[bos] ?? "") : "";
 }
 
-/** Throws for what is no projector. */
+/** Throws when the file is not a projector. */
 export async function checkProjector(path: string): Promise<void> {
   const { metadata } = await readGgufFileInfo(path, { sourceType: "filesystem", logWarnings: false });
   const { architecture } = metadata.general ?? {};

@@ -1,20 +1,20 @@
-// Draws a token from the model's own distribution, for requests that ask for probabilities or lean on single tokens: the
-// libraries would change the distribution they report while they sample. Pure.
+// Draws a token from the model's own distribution, for requests that ask for probabilities: the libraries report a distribution that
+// their samplers have changed. Pure.
 import type { Sampling } from "./backend.ts";
 
 /** A token's id and its probability at temperature 1, most probable first. */
 export type Candidate = { token: number; probability: number };
-/** The tokens said lately: each with how often, or only which. */
+/** The last tokens of the answer: with how often each was used, or only which. */
 export type Recent = ReadonlyMap<number, number> | ReadonlySet<number>;
 type How = Pick<Sampling, "temperature" | "topK" | "topP" | "repetitionPenalty"> &
   Partial<Pick<Sampling, "frequencyPenalty" | "presencePenalty" | "logitBias">>;
-/** A token with its logarithm, up to a constant that is the same for all. */
+/** A token with its log probability, up to a constant that is the same for all. */
 type Weighed = { token: number; log: number };
 
-/** What forbids a token, in OpenAI's scale. */
+/** A bias of this or less forbids its token. */
 const FORBIDDEN = -100;
 
-/** mulberry32: a small generator whose stream depends on nothing but the seed. Numbers are 0..1. */
+/** mulberry32: a small random generator. The same seed gives the same numbers, 0 to 1. */
 export function randomStream(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -25,7 +25,7 @@ export function randomStream(seed: number): () => number {
   };
 }
 
-/** Bias, penalties, then top_k, top_p and temperature, in llama.cpp's order. `candidates` is not empty. */
+/** Applies bias and penalties, then top_k, top_p and temperature, as llama.cpp does. `candidates` must not be empty. */
 export function drawToken(
   candidates: readonly Candidate[],
   how: How,
@@ -36,14 +36,14 @@ export function drawToken(
   const weighed = weigh(candidates, how, recent);
   if (temperature === 0) return weighed[0]!.token;
   const kept = nucleus(topK > 0 ? weighed.slice(0, topK) : weighed, topP);
-  // Relative to the best one, so that a small temperature cannot underflow all of them.
+  // Relative to the best one, so that a small temperature does not turn all of them into 0.
   const best = kept[0]!.log;
   const weights = kept.map(({ log }) => Math.exp((log - best) / temperature));
   const point = random() * weights.reduce((sum, weight) => sum + weight, 0);
   return kept[reaching(weights, point)]!.token;
 }
 
-/** Where the running sum first reaches `point`; the last place when rounding keeps it below. */
+/** The index where the running sum reaches `point`; the last one when rounding keeps the sum below it. */
 function reaching(weights: readonly number[], point: number): number {
   let sum = 0;
   for (const [at, weight] of weights.entries()) {
@@ -53,21 +53,21 @@ function reaching(weights: readonly number[], point: number): number {
   return weights.length - 1;
 }
 
-/** With bias and penalties, likeliest first; what is forbidden is left out unless nothing else is there. */
+/** With bias and penalties, likeliest first. Forbidden tokens are left out, unless there are no others. */
 function weigh(candidates: readonly Candidate[], how: How, recent: Recent): Weighed[] {
   const { logitBias } = how;
   const allowed = candidates.filter(({ token }) => !isForbidden(token, logitBias));
   const weighed = (allowed.length > 0 ? allowed : candidates).map(({ token, probability }) => {
     const log = Math.log(probability) + (logitBias?.get(token) ?? 0);
-    return { token, log: penalized(log, how, timesSaid(recent, token)) };
+    return { token, log: penalized(log, how, timesUsed(recent, token)) };
   });
   return weighed.sort((a, b) => b.log - a.log);
 }
 
-export const isForbidden = (token: number, logitBias: Sampling["logitBias"] | undefined) =>
+const isForbidden = (token: number, logitBias: Sampling["logitBias"] | undefined) =>
   (logitBias?.get(token) ?? 0) <= FORBIDDEN;
 
-const timesSaid = (recent: Recent, token: number) =>
+const timesUsed = (recent: Recent, token: number) =>
   recent instanceof Map ? (recent.get(token) ?? 0) : Number(recent.has(token));
 
 function penalized(log: number, how: How, times: number): number {
@@ -77,7 +77,7 @@ function penalized(log: number, how: How, times: number): number {
   return repeated - times * frequencyPenalty - presencePenalty;
 }
 
-/** The most probable tokens that together reach `topP` of what is there; at least one. */
+/** The most probable tokens that together have `topP` of the probability; at least one. */
 function nucleus(weighed: readonly Weighed[], topP: number): readonly Weighed[] {
   if (topP >= 1) return weighed;
   const best = weighed[0]!.log;

@@ -1,7 +1,7 @@
-// Text from outside that spells a model's special token must stay text. Two ways: mark it before a chat template is rendered
-// and find it again after, or break it up where a library only takes one string. Pure.
+// Keeps text from outside from becoming a model's special token. There are two ways: to mark its spelling before the chat template is
+// rendered and find it again afterwards, or, where a library takes only one string, to break it up. Pure.
 
-/** Finds special tokens' spellings; longest first, so that none hides inside another. */
+/** A pattern that finds the spellings of special tokens. The longest come first, because one may contain another. */
 export function specialPattern(spellings: Iterable<string>): RegExp | undefined {
   const list = [...new Set(spellings)].filter((text) => text.length > 1);
   if (list.length === 0) return undefined;
@@ -9,14 +9,14 @@ export function specialPattern(spellings: Iterable<string>): RegExp | undefined 
   return new RegExp(list.map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "g");
 }
 
-/** A token that is no control token may still be one in spirit: `<think>`, `[INST]`. */
+/** Some models mark special tokens like `<think>` and `[INST]` as ordinary ones. */
 export function looksSpecial(text: string): boolean {
   return /^<[^\s<>]+>$|^\[[^\s[\]]+\]$/.test(text);
 }
 
 const ZERO_WIDTH_SPACE = "\u200b";
 
-/** The same to a reader, but no special token to a tokenizer. */
+/** Puts an invisible space into special spellings: they read the same, but are no special tokens to a tokenizer. */
 export function breakUp(text: string, specials: RegExp | undefined): string {
   return specials === undefined
     ? text
@@ -25,11 +25,11 @@ export function breakUp(text: string, specials: RegExp | undefined): string {
 
 export type Segment = { text: string; fromOutside: boolean };
 
-/** Marks special spellings in messages so that they survive a template, which sees everything else as it is. */
+/** Replaces special spellings in messages by marks that pass through a chat template, and finds them again in what it rendered. */
 export class Marks {
   readonly #specials: RegExp | undefined;
   readonly #found: string[] = [];
-  // Private-use characters and a number nobody outside knows: no message can forge a mark.
+  // Private-use characters and a random number, so that no message can forge a mark.
   readonly #nonce = crypto.randomUUID();
 
   constructor(specials: RegExp | undefined) {
@@ -44,7 +44,7 @@ export class Marks {
     );
   }
 
-  /** The rendered text in pieces; what was marked comes back as it was. */
+  /** The rendered text in pieces, with the marked spellings as they were. */
   split(rendered: string): Segment[] {
     const parts = rendered.split(new RegExp(`\ue000${this.#nonce}:(\\d+)\ue001`));
     const segments = parts.map((part, index) => {

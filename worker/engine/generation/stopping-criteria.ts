@@ -1,36 +1,35 @@
-// Turns a backend's tokens into an answer's text: cuts at stop strings, and ends a JSON answer when its value closes.
-// Pure; it knows neither backends nor HTTP.
+// Where the text of an answer ends: before a stop string, or when its JSON value is complete. Pure.
 
-/** Lets text through except what is, or may become, a stop string. */
+/** Passes text on, except a stop string and the end of a text that may become one. */
 export class StopScanner {
   readonly #stops: readonly string[];
-  #held = "";
+  #rest = "";
   stopped = false;
 
   constructor(stops: readonly string[]) {
     this.#stops = stops.filter((stop) => stop !== "");
   }
 
-  /** The text that may go out now. */
+  /** The text that can be passed on now. */
   push(text: string): string {
     if (this.stopped) return "";
-    const all = this.#held + text;
+    const all = this.#rest + text;
     const at = firstStop(all, this.#stops);
     if (at !== -1) {
       this.stopped = true;
-      this.#held = "";
+      this.#rest = "";
       return all.slice(0, at);
     }
-    const held = Math.max(0, ...this.#stops.map((stop) => overlap(all, stop)));
-    this.#held = all.slice(all.length - held);
-    return all.slice(0, all.length - held);
+    const kept = Math.max(0, ...this.#stops.map((stop) => overlap(all, stop)));
+    this.#rest = all.slice(all.length - kept);
+    return all.slice(0, all.length - kept);
   }
 
-  /** What was held back, when nothing more comes. */
+  /** The rest of the text, when no more comes. */
   flush(): string {
-    const held = this.#held;
-    this.#held = "";
-    return held;
+    const rest = this.#rest;
+    this.#rest = "";
+    return rest;
   }
 }
 
@@ -39,7 +38,7 @@ function firstStop(text: string, stops: readonly string[]): number {
   return found.length === 0 ? -1 : Math.min(...found);
 }
 
-/** How many characters at the end of `text` are the beginning of `stop`. */
+/** How many characters at the end of `text` are a beginning of `stop`. */
 function overlap(text: string, stop: string): number {
   for (let length = Math.min(text.length, stop.length - 1); length > 0; length--)
     if (text.endsWith(stop.slice(0, length))) return length;
@@ -47,8 +46,8 @@ function overlap(text: string, stop: string): number {
 }
 
 /**
- * Sees when a JSON object, array or string is complete, so that no token is spent on what may follow. Numbers and words
- * can always go on, so they end when the model ends them.
+ * Finds the end of a JSON object, array or string, so that no token is spent after it. The end of a number or a word cannot be
+ * seen; the model ends it.
  */
 export class JsonEnd {
   #depth = 0;
@@ -59,21 +58,21 @@ export class JsonEnd {
   /** The part of `text` that belongs to the value. */
   push(text: string): string {
     for (let at = 0; at < text.length; at++) {
-      this.#see(text[at]!);
+      this.#read(text[at]!);
       if (this.closed) return text.slice(0, at + 1);
     }
     return text;
   }
 
-  #see(char: string): void {
+  #read(char: string): void {
     if (this.#escaped) this.#escaped = false;
-    else if (this.#inString) this.#seeInString(char);
+    else if (this.#inString) this.#readInString(char);
     else if (char === '"') this.#inString = true;
     else if (char === "{" || char === "[") this.#depth++;
     else if (char === "}" || char === "]") this.closed = --this.#depth <= 0;
   }
 
-  #seeInString(char: string): void {
+  #readInString(char: string): void {
     if (char === "\\") this.#escaped = true;
     if (char !== '"') return;
     this.#inString = false;

@@ -1,13 +1,13 @@
-// How a model writes its thinking down: the marks around it, found in its chat template's source, and the text that opens or
-// closes it in a prompt. Pure; who draws tokens decides what to do at a mark.
+// How a model marks its thinking: which marks it uses, found in the source of its chat template, and the text that opens or closes
+// the thinking in a prompt. Pure; the backends end the thinking at its closing mark.
 import type { Thinking } from "./backend.ts";
 
 /** `open` stands before the thinking and `close` after it. */
 export type ThinkingMarks = { open: string; close: string };
 type Family = ThinkingMarks & {
-  /** What shows in a template that its model is of this family. */
+  /** Texts that a template of this family contains. */
   signs: readonly string[];
-  /** White space or more that the family writes around the thinking, and before the answer. */
+  /** What the family writes before and after the thinking, and before the answer. */
   before: string;
   after: string;
   answer: string;
@@ -16,7 +16,8 @@ type Family = ThinkingMarks & {
 const tags = (open: string, close: string): Family => {
   return { open, close, signs: [open, close], before: "\n", after: "\n", answer: "\n\n" };
 };
-// The first whose signs are all there. A closing mark alone is no sign: templates take it out of models that never think.
+// The first family matches whose signs are all in the template. A closing mark alone is not enough: templates of models that do not
+// think contain it to remove it from messages.
 const FAMILIES: readonly Family[] = [
   {
     open: "<|channel|>analysis<|message|>",
@@ -41,15 +42,15 @@ const FAMILIES: readonly Family[] = [
   tags("<|START_THINKING|>", "<|END_THINKING|>"),
 ];
 
-/** Undefined for a template whose model does not think before it answers. */
+/** Undefined when the model does not think before it answers. */
 export function thinkingMarks(template: string): ThinkingMarks | undefined {
   const family = FAMILIES.find(({ signs }) => signs.every((sign) => template.includes(sign)));
   return family && { open: family.open, close: family.close };
 }
 
 /**
- * What a prompt rendered with thinking switched on still needs at its end so that the answer begins as wanted: inside of the
- * thinking, or after `thought`, in which the caller has broken up special spellings.
+ * The text to add to a prompt that was rendered with thinking switched on, so that the answer begins with the thinking, or after
+ * `thought`. The caller has made the special spellings in `thought` harmless.
  */
 export function thinkingEnd(
   rendered: string,

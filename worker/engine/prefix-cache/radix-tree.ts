@@ -1,4 +1,5 @@
-// A radix tree over tokens: who holds which tokens, and how long a prefix others share with a prompt. Knows nothing of models.
+// A radix tree over tokens: which holder has which tokens, and how long a prefix each shares with a prompt. A holder is anything: a
+// slot, a saved state, the number of a recent prompt.
 
 export type Tokens = readonly number[];
 
@@ -7,12 +8,13 @@ type Node<H> = {
   edge: Tokens;
   parent: Node<H> | undefined;
   children: Map<number, Node<H>>;
-  /** those whose tokens end here */
+  /** the holders whose tokens end here */
   holders: Set<H>;
   /** how many holders there are here and below */
   count: number;
 };
 
+/** How many tokens `a` and `b`, which is read from `from` on, have in common at their beginning. */
 export function sharedPrefix(a: Tokens, b: Tokens, from = 0): number {
   const end = Math.min(a.length, b.length - from);
   let length = 0;
@@ -28,7 +30,7 @@ export class RadixTree<H> {
     return this.#places.size;
   }
 
-  /** From now on `holder` holds `tokens` and nothing else. */
+  /** `holder` has exactly these tokens from now on. */
   put(holder: H, tokens: Tokens): void {
     this.delete(holder);
     const node = this.#reach(tokens);
@@ -46,7 +48,7 @@ export class RadixTree<H> {
     this.#tidy(node);
   }
 
-  /** How many tokens each holder has in common with `tokens` from the beginning; who has none is left out. */
+  /** How many tokens each holder shares with `tokens` from the beginning. Holders that share none are left out. */
   shared(tokens: Tokens): Map<H, number> {
     const found = new Map<H, number>();
     for (const { node, depth, next } of this.#path(tokens)) {
@@ -66,13 +68,14 @@ export class RadixTree<H> {
   }
 
   /**
-   * The nodes along `tokens`, with how many tokens are matched at each and where the path goes on. A node that is left in
-   * the middle of its edge is the last one, and all that is below it shares as much.
+   * The nodes along `tokens`, with the number of tokens matched at each and the next node. Where the tokens differ in the middle of
+   * an edge, the node at its end is the last one, and everything below it shares as much.
    */
   *#path(tokens: Tokens): Generator<{ node: Node<H>; depth: number; next: Node<H> | undefined }> {
     let node = this.#root;
     for (let depth = 0; ; ) {
-      const child: Node<H> | undefined = node.children.get(tokens[depth] ?? -1);
+      const child: Node<H> | undefined =
+        depth < tokens.length ? node.children.get(tokens[depth]!) : undefined;
       yield { node, depth, next: child };
       if (!child) return;
       const matched = sharedPrefix(child.edge, tokens, depth);
@@ -94,7 +97,7 @@ export class RadixTree<H> {
     return node;
   }
 
-  /** Removes what nobody holds, and joins a node to its only child. */
+  /** Removes nodes without holders, and joins a node to its only child. */
   #tidy(node: Node<H>): void {
     const { parent } = node;
     if (!parent || node.holders.size > 0 || node.children.size > 1) return;

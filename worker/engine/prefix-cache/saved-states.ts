@@ -1,38 +1,55 @@
-// Prefixes that are kept outside of the slots: the state of a sequence in a file, as many as a budget of bytes allows. Those
-// worth it survive a restart. Whom they are for is decided in sharing.ts.
+// Keeps states in files. A state is what a slot has evaluated; a file keeps it when the slot is used for something else. A budget
+// limits them, and some outlive this process. Which states are worth it, and how one is saved and loaded, is left to the
+// backend; notes and leftovers of earlier processes to state-files.ts.
 import { mkdirSync, rmSync } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { LlamaContextSequence } from "node-llama-cpp";
-import { left, note, noteOf, passingFolder, type Saved, sha256Of } from "./state-files.ts";
+import type { Tokens } from "./radix-tree.ts";
+import { note, noteOf, passingFolder, readLasting, type Saved, sha256Of } from "./state-files.ts";
 
-export type SavedPrefixesOptions = {
-  /** for what outlives this process, one for each model and version; without it nothing does */
-  folder?: string | undefined;
-  /** of one token's state, about; what is saved shows it exactly */
-  bytesPerToken: number;
+export type { Saved } from "./state-files.ts";
+
+/** What a slot holds, as its backend saves and loads it. */
+export type State = {
+  readonly tokens: Tokens;
+  /** Resolves with the size of the file. */
+  save(path: string): Promise<number>;
+  load(path: string): Promise<void>;
 };
 
-/** Of what passes, which takes memory, and of what lasts, which takes disk. */
-const BUDGETS = {
-  passing: { bytes: 512 * 1024 ** 2, count: 64 },
-  lasting: { bytes: 2 * 1024 ** 3, count: 64 },
+export type Budget = { bytes: number; count: number };
+export type SavedStatesOptions = {
+  /** For states that live as long as this process. Without it they get a folder of their own, which `close` removes. */
+  passingFolder?: string | undefined;
+  passing?: Budget;
+  /** For states that outlive this process: one folder for each model and version. Without it no state does. */
+  lastingFolder?: string | undefined;
+  /** A first estimate of one token's state; the first state that is saved shows its real size. */
+  bytesPerToken?: number;
 };
 
-export class SavedPrefixes {
-  readonly #passing: string;
-  readonly #folder: string | undefined;
+/** Passing states take memory, lasting ones take disk. */
+const PASSING: Budget = { bytes: 512 * 1024 ** 2, count: 64 };
+const LASTING: Budget = { bytes: 2 * 1024 ** 3, count: 64 };
+
+export class SavedStates {
+  readonly #passingFolder: string;
+  readonly #ownsFolder: boolean;
+  readonly #lastingFolder: string | undefined;
+  readonly #budgets: { passing: Budget; lasting: Budget };
   readonly #all = new Set<Saved>();
   #names = 0;
   #bytesPerToken: number;
 
-  constructor({ folder, bytesPerToken }: SavedPrefixesOptions) {
+  constructor({ passing = PASSING, lastingFolder, bytesPerToken = 0, ...more }: SavedStatesOptions) {
     this.#bytesPerToken = bytesPerToken;
-    this.#passing = passingFolder();
-    this.#folder = folder;
-    if (folder === undefined) return;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    for (const saved of left(folder)) this.#all.add(saved);
+    this.#budgets = { passing, lasting: LASTING };
+    this.#ownsFolder = more.passingFolder === undefined;
+    this.#passingFolder = more.passingFolder ?? passingFolder();
+    this.#lastingFolder = lastingFolder;
+    if (lastingFolder === undefined) return;
+    mkdirSync(lastingFolder, { recursive: true, mode: 0o700 });
+    for (const saved of readLasting(lastingFolder)) this.#all.add(saved);
   }
 
   get all(): ReadonlySet<Saved> {
@@ -42,49 +59,47 @@ export class SavedPrefixes {
     return sum(this.#all);
   }
 
-  /** Whether so many tokens can be kept without most others having to go. */
+  /** Whether so many tokens can be kept without removing most of the others. */
   fits(tokens: number): boolean {
-    return tokens * this.#bytesPerToken <= BUDGETS.passing.bytes / 2;
+    return tokens * this.#bytesPerToken <= this.#budgets.passing.bytes / 2;
   }
 
-  /** Keeps what `sequence` holds. Answers what had to go for it too. */
-  async save(
-    sequence: LlamaContextSequence,
-    now: number,
-    lasting = false,
-  ): Promise<{ saved: Saved; gone: Saved[] }> {
-    const tokens = sequence.contextTokens;
-    const path = join(
-      lasting ? this.#folder! : this.#passing,
-      `${process.pid}-${Date.now()}-${this.#names++}.state`,
-    );
+  /** Keeps the state, and says which others were removed for it. */
+  async save(state: State, now: number, isLasting = false): Promise<{ saved: Saved; gone: Saved[] }> {
+    const { tokens } = state;
+    const folder = isLasting ? this.#lastingFolder! : this.#passingFolder;
+    const path = join(folder, `${process.pid}-${Date.now()}-${this.#names++}.state`);
     try {
-      const { fileSize: bytes } = await sequence.saveStateToFile(path);
+      const bytes = await state.save(path);
       this.#bytesPerToken = bytes / tokens.length;
       await chmod(path, 0o600);
       const saved: Saved = { tokens, path, bytes, usedAt: now, lasting: undefined };
-      // Reading it all again for its hash takes a while, and whoever is answered meanwhile need not wait for it.
-      if (lasting) saved.lasting = { noted: note(saved).catch(() => {}) };
+      // To hash the file it is read again, which takes a while. The request does not wait for it.
+      if (isLasting) saved.lasting = { noted: note(saved).catch(() => {}) };
       this.#all.add(saved);
-      const alike = [...this.#all].filter((one) => (one.lasting !== undefined) === lasting);
-      const gone = overBudget(alike, BUDGETS[lasting ? "lasting" : "passing"]);
-      for (const one of gone) await this.remove(one);
-      return { saved, gone };
+      return { saved, gone: await this.#removeSurplus(isLasting) };
     } catch (thrown) {
       await rm(path, { force: true });
       throw thrown;
     }
   }
 
-  /** `sequence` then holds what was saved. Throws when the file is not what was written. */
-  async restore(saved: Saved, sequence: LlamaContextSequence, now: number): Promise<void> {
+  async #removeSurplus(isLasting: boolean): Promise<Saved[]> {
+    const alike = [...this.#all].filter(({ lasting }) => (lasting !== undefined) === isLasting);
+    const gone = overBudget(alike, this.#budgets[isLasting ? "lasting" : "passing"]);
+    for (const one of gone) await this.remove(one);
+    return gone;
+  }
+
+  /** The slot of `state` holds what was saved afterwards. Throws when the file is not what was written. */
+  async restore(saved: Saved, state: Pick<State, "load">, now: number): Promise<void> {
     saved.usedAt = now;
     const { lasting } = saved;
     if (lasting?.unchecked !== undefined) {
-      if ((await sha256Of(saved.path)) !== lasting.unchecked) throw new Error("a saved prefix was damaged");
+      if ((await sha256Of(saved.path)) !== lasting.unchecked) throw new Error("A saved state was damaged.");
       lasting.unchecked = undefined;
     }
-    await sequence.loadStateFromFile(saved.path, { acceptRisk: true });
+    await state.load(saved.path);
   }
 
   async remove(saved: Saved): Promise<void> {
@@ -97,14 +112,14 @@ export class SavedPrefixes {
   async close(): Promise<void> {
     await Promise.all(Array.from(this.#all, ({ lasting }) => lasting?.noted));
     this.#all.clear();
-    rmSync(this.#passing, { recursive: true, force: true });
+    if (this.#ownsFolder) rmSync(this.#passingFolder, { recursive: true, force: true });
   }
 }
 
-/** Who must go so that the rest fits: those that were not used for the longest. */
+/** What must be removed so that the rest fits: the least recently used. */
 export function overBudget<S extends Pick<Saved, "bytes" | "usedAt">>(
   all: readonly S[],
-  budget: { bytes: number; count: number },
+  budget: Budget,
 ): S[] {
   let [bytes, count] = [sum(all), all.length];
   return [...all]
@@ -130,7 +145,10 @@ type Shape = {
   };
 };
 
-/** Keys and values of two bytes in every layer. Layers may differ; the widest counts. A model without any has little to keep. */
+/**
+ * The state of one token, estimated from the model's shape: keys and values of two bytes in every layer. Where layers differ, the
+ * widest counts. 0 for models that keep no keys and values.
+ */
 export function bytesPerToken({
   block_count: layers = 0,
   embedding_length: width = 0,

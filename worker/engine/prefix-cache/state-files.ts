@@ -1,46 +1,47 @@
-// The files of saved prefixes: where those that pass lie, the notes of those that last, and what is left of either by an earlier
-// process. Which are kept is decided in saved-prefixes.ts.
+// The files of saved states: the folder of those that live as long as this process, the notes beside those that outlive it, and
+// what an earlier process left of both. Which states are kept is decided in saved-states.ts.
 import { createHash } from "node:crypto";
-import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createReadStream, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { open, rename, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { getModuleVersion, type LlamaContext, type Token } from "node-llama-cpp";
 import { z } from "zod";
+import { makeScratchFolder, removeOrphanedFolders } from "../../async/scratch-folder.ts";
+import type { Tokens } from "./radix-tree.ts";
 
 export type Saved = {
-  tokens: readonly Token[];
+  tokens: Tokens;
   path: string;
   bytes: number;
   usedAt: number;
+  /** Only of a state that outlives this process. */
   lasting: Lasting | undefined;
 };
 
-/** Survives a restart. */
 export type Lasting = {
-  /** Of a file that an earlier process wrote, until it was found to be what was written. */
+  /** The hash in the note of an earlier process, until the file was found to have it. */
   unchecked?: string | undefined;
-  /** Resolves when the note is written, or could not be. */
+  /** Resolves when the note is written or has failed. */
   noted: Promise<unknown>;
 };
 
-// Memory where the system offers it as files: most prefixes live for seconds and should not wear a disk.
+// The system's memory as files, where there is such a folder: most states live for seconds and should not wear out a disk.
 const MEMORY = "/dev/shm";
 const PASSING = "kamado-prefixes-";
 
 const Note = z.object({ tokens: z.array(z.int()).readonly(), bytes: z.int(), sha256: z.string() });
 
-/** A folder of this process's own. Removes those that processes left which were killed. */
+/** Makes a folder for this process alone. Removes those of processes that were killed. */
 export function passingFolder(): string {
   const parent = hasMemory() ? MEMORY : tmpdir();
-  sweep(parent);
-  return mkdtempSync(join(parent, `${PASSING}${process.pid}-`));
+  removeOrphanedFolders(parent, PASSING);
+  return makeScratchFolder(parent, PASSING);
 }
 
 export const noteOf = (path: string) => path.replace(/\.state$/, ".json");
 
-/** Written last and renamed into place: a state without its note was never finished. */
+/** Written last and renamed into place: a state without a note is incomplete. */
 export async function note({ path, tokens, bytes }: Saved): Promise<void> {
   const sha256 = await sha256Of(path);
   const draft = `${path}.part`;
@@ -56,10 +57,10 @@ export async function sha256Of(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** What an earlier process left whole; everything else in the folder is removed. */
-export function left(folder: string): Saved[] {
+/** The complete states that an earlier process left. Everything else in the folder is removed. */
+export function readLasting(folder: string): Saved[] {
   const names = readdirSync(folder);
-  const whole = names.filter((name) => name.endsWith(".state")).map((name) => readLeft(join(folder, name)));
+  const whole = names.filter((name) => name.endsWith(".state")).map((name) => readNoted(join(folder, name)));
   const saved = whole.filter((one) => one !== undefined);
   const wanted = new Set(saved.flatMap(({ path }) => [path, noteOf(path)]));
   for (const name of names)
@@ -67,12 +68,12 @@ export function left(folder: string): Saved[] {
   return saved;
 }
 
-function readLeft(path: string): Saved | undefined {
+function readNoted(path: string): Saved | undefined {
   try {
     const { tokens, bytes, sha256 } = Note.parse(JSON.parse(readFileSync(noteOf(path), "utf8")));
     if (statSync(path).size !== bytes) return undefined;
     return {
-      tokens: tokens as Token[],
+      tokens,
       path,
       bytes,
       usedAt: 0,
@@ -91,41 +92,22 @@ function hasMemory(): boolean {
   }
 }
 
-/** Removes the folders of processes that were killed and could not. */
-function sweep(parent: string): void {
-  for (const name of readdirSync(parent)) {
-    if (!name.startsWith(PASSING)) continue;
-    const pid = Number.parseInt(name.slice(PASSING.length), 10);
-    if (!isAlive(pid)) rmSync(join(parent, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (thrown) {
-    // Somebody else's process is alive too.
-    return (thrown as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-// Where the prefixes of one model lie. A state fits nothing but the model, the cache and the library it was made with, and
-// llama.cpp does not check that: the name of the folder does.
+/** So much of a model's file tells it from others; all of it would take seconds to read. */
 const HEAD_BYTES = 1024 ** 2;
 
-export async function prefixFolderOf(parent: string, model: string, context: LlamaContext): Promise<string> {
+/**
+ * The folder for states of one model. A state fits only the model, the cache and the library that it was made with, and llama.cpp
+ * does not check that, so the folder's name does.
+ */
+export async function stateFolderOf(
+  parent: string,
+  model: string,
+  { version, cache }: { version: string; cache: readonly unknown[] },
+): Promise<string> {
   const { size, mtimeMs } = await stat(model);
-  const facts = [
-    await getModuleVersion(),
-    size,
-    mtimeMs,
-    context.kvCacheKeyType,
-    context.kvCacheValueType,
-    context.flashAttention,
-  ];
   const hash = createHash("sha256")
     .update(await headOf(model))
-    .update(JSON.stringify(facts));
+    .update(JSON.stringify([version, size, mtimeMs, ...cache]));
   return join(parent, hash.digest("hex").slice(0, 24));
 }
 

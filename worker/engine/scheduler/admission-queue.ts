@@ -8,7 +8,10 @@ import { chooseNext, INTERACTIVE, type Waiting } from "./queue-order.ts";
 export type Admission = {
   /** Resolves when the answer has a slot; rejects with the signal's reason when that fires first. */
   untilSlot(signal: AbortSignal, warmTokens?: () => number): Promise<void>;
-  /** Gives up the slot, or the wait for one that has not begun. A wait that has begun ends by its signal. May be called twice. */
+  /**
+   * Gives back the slot or, before `untilSlot` is called and after it has rejected, the place in the queue. To end a wait, abort
+   * its signal. May be called twice.
+   */
   release(): void;
 };
 

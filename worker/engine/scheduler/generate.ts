@@ -1,5 +1,6 @@
-// One answer from a backend: first the model's thinking, where it is wanted, then the answer's text. Both run in the same
-// slot, so that an answer never waits in the queue behind its own thought. Waiting for the slot is the scheduler's part.
+// Makes one answer with a backend: first the model's thinking, where it is wanted, then the text. Both run in the same slot, so
+// that an answer never waits in the queue behind its own thought. It owns how long the thought may be and where the text ends.
+// Waiting for the slot is left to scheduler.ts, the tokens to the backend.
 import { KamadoError } from "../../errors.ts";
 import type { Backend, Generation, Outcome, Prepared, Token } from "../generation/backend.ts";
 import { JsonEnd, StopScanner } from "../generation/stopping-criteria.ts";

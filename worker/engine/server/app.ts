@@ -103,8 +103,8 @@ function checkModel(scheduler: Scheduler, wanted: string | undefined): void {
 
 function modelsOf({ info }: Scheduler): Json[] {
   if (!info) return [];
-  const { model, contextSize, images, thinks, backend } = info;
-  const ours = { context_length: contextSize, images, thinks, backend };
+  const { model, contextSize, images, thinks, backend, unsupported } = info;
+  const ours = { context_length: contextSize, images, thinks, backend, unsupported };
   return [{ id: model, object: "model", created: 0, owned_by: "kamado", ...ours }];
 }
 

@@ -48,11 +48,11 @@ const chatChunk = (head: Head, choices: unknown[], rest: Json = {}): Json => {
 function chatLogprobs(pieces: readonly Piece[]): Json | null {
   const tokens = tokensWithLogprob(pieces);
   if (tokens.length === 0) return null;
-  const entry = ({ text, logprob }: Logprob) => {
-    return { token: text, logprob: finite(logprob), bytes: [...Buffer.from(text)] };
+  const entry = ({ text, bytes, logprob }: Logprob) => {
+    return { token: text, logprob: finite(logprob), bytes: bytes ?? [...Buffer.from(text)] };
   };
-  const content = tokens.map(({ text, logprob, top = [] }) => {
-    return { ...entry({ text, logprob }), top_logprobs: top.map(entry) };
+  const content = tokens.map(({ top = [], ...token }) => {
+    return { ...entry(token), top_logprobs: top.map(entry) };
   });
   return { content, refusal: null };
 }

@@ -121,8 +121,11 @@ async function openBackend(options: EngineOptions, fitted: Fitted, log: Logger):
   }
   if (backend === "llama-server") {
     const { openLlamaServer } = await import("../backends/llama-server/open.ts");
-    const command = options.llamaServer!;
-    return openLlamaServer({ command, model, mmproj, slots, contextSize, threads }, log);
+    const { llamaServer: command, prefixFiles } = options;
+    return openLlamaServer(
+      { command: command!, model, mmproj, slots, contextSize, threads, prefixFiles },
+      log,
+    );
   }
   const { openLlamaNode } = await import("../backends/llama-node/open.ts");
   return openLlamaNode({ model, mmproj, slots, contextSize, threads });

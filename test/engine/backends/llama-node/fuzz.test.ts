@@ -58,9 +58,14 @@ const messages = fc.array(fc.tuple(role, text, fc.option(fc.tuple(size, size), {
   minLength: 0,
   maxLength: 4,
 });
+const lengths = fc.constantFrom(
+  { maxTokens: 2, topLogprobs: undefined },
+  { maxTokens: 5, topLogprobs: undefined },
+  { maxTokens: 1, topLogprobs: 0 },
+  { maxTokens: 1, topLogprobs: 3 },
+  { maxTokens: 5, topLogprobs: 3 },
+);
 const how = fc.record({
-  maxTokens: fc.constantFrom(1, 2, 5),
-  topLogprobs: fc.constantFrom(undefined, undefined, 0, 3),
   stop: fc.array(fc.string({ unit: "binary", minLength: 1, maxLength: 3 }), { maxLength: 2 }),
   conversation: fc.constantFrom(undefined, undefined, "one"),
   sampling: fc.record({
@@ -71,14 +76,15 @@ const how = fc.record({
     repetitionPenalty: fc.constantFrom(0.5, 1, 2),
     frequencyPenalty: fc.constantFrom(-2, 0, 2),
     presencePenalty: fc.constantFrom(-2, 0, 2),
-    logitBias: fc.constantFrom(new Map(), new Map(), new Map([[319, 100]]), new Map([[0, -100]])),
+    logitBias: fc.constantFrom(new Map(), new Map(), new Map(), new Map([[319, 100]])),
   }),
 });
+const wishes = fc.tuple(lengths, how).map(([length, how]) => ({ ...length, ...how }));
 const runs = { numRuns: 40, endOnFailure: true };
 
 describe("the engine lives on", { timeout: 120_000 }, () => {
   test("whatever a conversation says and shows", async () => {
-    const property = fc.asyncProperty(messages, thinking, how, async (drawn, thinking, how) => {
+    const property = fc.asyncProperty(messages, thinking, wishes, async (drawn, thinking, how) => {
       const messages = drawn.map(async ([role, text, size]) =>
         says(role, ...(size && role === "user" ? [await picture("teal", ...size)] : []), text),
       );
@@ -89,13 +95,13 @@ describe("the engine lives on", { timeout: 120_000 }, () => {
 
   test("whatever a text to go on from says", async () => {
     await fc.assert(
-      fc.asyncProperty(text, how, (text, how) => survives(generation({ text }, how))),
+      fc.asyncProperty(text, wishes, (text, how) => survives(generation({ text }, how))),
       runs,
     );
   });
 
   test("whatever is asked at once, and whoever goes away", async () => {
-    const asks = fc.array(fc.tuple(text, fc.boolean(), fc.boolean(), how), { minLength: 2, maxLength: 6 });
+    const asks = fc.array(fc.tuple(text, fc.boolean(), fc.boolean(), wishes), { minLength: 2, maxLength: 6 });
     const property = fc.asyncProperty(asks, async (asks) => {
       const all = asks.map(async ([text, shows, leaves, how]) => {
         const prompt = {
@@ -103,7 +109,7 @@ describe("the engine lives on", { timeout: 120_000 }, () => {
           thinking: "off" as const,
         };
         const gone = new AbortController();
-        const running = backend.run(generation(prompt, { ...how, maxTokens: 5 }), { signal: gone.signal });
+        const running = backend.run(generation(prompt, how), { signal: gone.signal });
         if (leaves) gone.abort();
         await running.catch((error: Error & { code?: string }) => {
           const known = REFUSED.includes(error.code!) || (leaves && error.message === "gone");

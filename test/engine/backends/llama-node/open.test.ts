@@ -86,6 +86,27 @@ describe("a model with a projector", { timeout: 120_000 }, () => {
     expect(together.map(textOf)).toEqual(alone);
   });
 
+  test("never takes one picture for another, alone or together", async () => {
+    const [red, lime, blue] = [await picture("red"), await picture("lime"), await picture("blue")];
+    const show = (...urls: string[]) => [
+      {
+        role: "user" as const,
+        content: [
+          ...urls.map((url) => ({ type: "image_url" as const, image_url: { url } })),
+          { type: "text" as const, text: "What is it?" },
+        ],
+      },
+    ];
+    const prompts = [[red], [lime], [blue], [red, blue], [blue, red], [red, red]].map((urls) =>
+      show(...urls),
+    );
+    const first = [];
+    for (const prompt of prompts) first.push(textOf(await ask(prompt)));
+    expect(new Set(first.slice(0, 3)).size).toBe(3);
+    const again = await Promise.all(prompts.toReversed().map((prompt) => ask(prompt)));
+    expect(again.map(textOf)).toEqual(first.toReversed());
+  });
+
   test("says what it saved when a picture comes again", async () => {
     const messages = seen(await picture("orange"), "again and again");
     const answers = [await ask(messages), await ask(messages), await ask(messages)];
@@ -121,39 +142,85 @@ describe("a model with a projector", { timeout: 120_000 }, () => {
   });
 });
 
-describe("probabilities", { timeout: 120_000 }, () => {
-  const logprobs = async (more: object = {}) => {
+describe("probabilities of the first token", { timeout: 120_000 }, () => {
+  const first = async (more: object = {}) => {
     const answer = await ask(user("Is it locked?"), {
       logprobs: true,
       top_logprobs: 5,
-      max_tokens: 4,
+      max_tokens: 1,
       ...more,
     });
     return answer.choices[0]!.logprobs!.content!;
   };
 
-  test("are the model's own for every token, and the tokens those of a greedy answer", async () => {
-    // Random weights like bytes that are no character, which no prompt can repeat: take a question without.
-    const questions = Array.from({ length: 24 }, (_, n) => `Question ${n}?`);
-    const answers = await Promise.all(questions.map((question) => ask(user(question), { max_tokens: 2 })));
-    const at = answers.findIndex((answer) => !textOf(answer)!.includes("\ufffd"));
-    const tokens = await logprobs({ messages: user(questions[at]!), max_tokens: 2 });
-    expect(tokens.map(({ token }) => token).join("")).toBe(textOf(answers[at]!));
-    for (const { logprob, top_logprobs } of tokens) {
-      expect(top_logprobs).toHaveLength(5);
-      expect(top_logprobs[0]!.logprob).toBeCloseTo(logprob, 5);
-      const sum = top_logprobs.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0);
-      expect(sum).toBeGreaterThan(0);
-      expect(sum).toBeLessThan(1);
-    }
+  test("are the model's own, and the token that of a greedy answer", async () => {
+    const [token, ...more] = await first();
+    expect(more).toEqual([]);
+    expect(token!.top_logprobs).toHaveLength(5);
+    expect(token!.top_logprobs[0]).toEqual({
+      token: token!.token,
+      logprob: token!.logprob,
+      bytes: token!.bytes,
+    });
+    const sum = token!.top_logprobs.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0);
+    expect(sum).toBeGreaterThan(0);
+    expect(sum).toBeLessThan(1);
+    expect(textOf(await ask(user("Is it locked?"), { max_tokens: 1 }))).toBe(token!.token);
   });
 
   test("do not depend on how the answer is drawn", async () => {
-    const [greedy] = await logprobs();
+    const [greedy] = await first();
     for (const seed of [1, 2, 3, 4, 5]) {
-      const [drawn] = await logprobs({ temperature: 1.3, seed });
+      const [drawn] = await first({ temperature: 1.3, seed });
       expectSame(drawn!, greedy!, 3);
     }
+  });
+
+  test("are those of a picture too", async () => {
+    const more = { logprobs: true, top_logprobs: 2, max_tokens: 1 };
+    const answers = await Promise.all(
+      ["red", "blue"].map(async (colour) => ask(seen(await picture(colour), "What is it?"), more)),
+    );
+    const [red, blue] = answers.map(({ choices }) => choices[0]!.logprobs!.content![0]!.top_logprobs);
+    expect(red).toHaveLength(2);
+    expect(red).not.toEqual(blue);
+  });
+});
+
+describe("what the library cannot do is refused, and the field is named", { timeout: 120_000 }, () => {
+  test.each<[string, string, object]>([
+    ["a bias", "logit_bias", { logit_bias: { 258: 1 } }],
+    ["probabilities past the first token", "logprobs", { logprobs: true, max_tokens: 2 }],
+    ["probabilities without an end", "logprobs", { logprobs: true, max_tokens: undefined }],
+    [
+      "probabilities under a schema",
+      "logprobs",
+      { logprobs: true, max_tokens: 1, ...format({ type: "boolean" }) },
+    ],
+  ])("%s", async (_, param, more) => {
+    const { status, body } = await post(engine.url, JSON.stringify({ messages: user("x"), ...more }));
+    expect([status, body.error.code, body.error.param]).toEqual([400, "invalid_value", param]);
+  });
+
+  test("the two penalties that must not count the prompt, with a picture", async () => {
+    const messages = seen(await picture("red"), "x");
+    for (const param of ["frequency_penalty", "presence_penalty"]) {
+      const { status, body } = await post(engine.url, JSON.stringify({ messages, [param]: 1 }));
+      expect([status, body.error.param]).toEqual([400, param]);
+    }
+  });
+
+  test("/v1/models says so beforehand", async () => {
+    const { data } = (await (await fetch(`${engine.url}/v1/models`)).json()) as {
+      data: { unsupported: string[] }[];
+    };
+    expect(data[0]!.unsupported).toEqual([
+      "logit_bias",
+      "logprobs past the first token",
+      "logprobs with response_format",
+      "frequency_penalty with pictures",
+      "presence_penalty with pictures",
+    ]);
   });
 });
 
@@ -168,21 +235,6 @@ describe("a schema is followed", { timeout: 120_000 }, () => {
       const answer = await ask(user("Answer."), { temperature: 1, seed, max_tokens: 64, ...format(schema) });
       expect([textOf(answer), validate(JSON.parse(textOf(answer)!))]).toEqual([textOf(answer), true]);
     }
-  });
-
-  test("with probabilities too", async () => {
-    const schema = { type: "object", properties: { locked: { type: "boolean" } }, required: ["locked"] };
-    const more = { max_tokens: 64, logprobs: true, top_logprobs: 3, ...format(schema) };
-    const [free, walked] = [
-      await ask(user("Answer."), { max_tokens: 64, ...format(schema) }),
-      await ask(user("Answer."), more),
-    ];
-    expect(JSON.parse(textOf(walked)!)).toEqual({ locked: expect.any(Boolean) });
-    expect(textOf(walked)).toBe(textOf(free));
-    const { content } = walked.choices[0]!.logprobs!;
-    expect(content!.map(({ token }) => token).join("")).toBe(textOf(walked));
-    for (const { logprob, top_logprobs } of content!)
-      expect(logprob).toBeLessThanOrEqual(top_logprobs[0]!.logprob);
   });
 });
 
@@ -244,12 +296,6 @@ describe("bad input is refused and the process lives on", { timeout: 120_000 }, 
       400,
       "invalid_value",
       async () => ({ messages: user("x"), ...format({ $ref: "#" }) }),
-    ],
-    [
-      "a bias for a token that is none",
-      400,
-      "invalid_value",
-      async () => ({ messages: user("x"), logit_bias: { 320: 1 } }),
     ],
   ])("%s", async (_, status, code, body) => {
     const refused = await post(engine.url, JSON.stringify(await body()));

@@ -256,9 +256,12 @@ describe.skipIf(LLAMA_SERVER === undefined)(
       const right: (string | null)[] = [];
       for (const prompt of prompts) right.push(textOf(await ask(prompt, { max_tokens: 48 })));
       const [server] = serverOf(pair.model);
+      let isKilled = false;
+      // Asked again and again until then, so that the kill meets running answers however fast they are.
       const untilRight = async (prompt: OpenAI.ChatCompletionMessageParam[]): Promise<string | null> => {
         try {
-          return textOf(await ask(prompt, { max_tokens: 48 }));
+          const text = textOf(await ask(prompt, { max_tokens: 48 }));
+          return isKilled ? text : untilRight(prompt);
         } catch (thrown) {
           const code = expect.stringMatching(/^engine_(died|unavailable)$/);
           expect(thrown).toMatchObject({ status: 503, code });
@@ -269,6 +272,7 @@ describe.skipIf(LLAMA_SERVER === undefined)(
       const all = Promise.all(prompts.map(untilRight));
       await until(async () => (await health()).slots.busy > 0);
       process.kill(server!, "SIGKILL");
+      isKilled = true;
       expect(await all).toEqual(right);
       expect(engine.pid).toBe(pid);
       expect(serverOf(pair.model)).toHaveLength(1);
@@ -283,8 +287,8 @@ describe.skipIf(LLAMA_SERVER === undefined)(
     });
 
     test("its key stands in no command line", () => {
-      expect(processesOf("llama-server").length).toBeGreaterThan(0);
-      expect(processesOf("--api-key ")).toEqual([]);
+      expect(serverOf(pair.model)).toHaveLength(1);
+      expect(processesOf(`--model ${pair.model} `, "--api-key ")).toEqual([]);
     });
 
     test("it does not outlive the engine's process, and leaves nothing behind", async () => {
@@ -345,6 +349,18 @@ describe.skipIf(LLAMA_SERVER === undefined)("slots and prefixes", { timeout: 120
     );
     for (const cached of (await wave(ask, 1)).map(cachedOf))
       expect(cached).toBeGreaterThan(instructions.length / 2);
+  });
+
+  test("without prefix files nothing is saved, and after a restart everything is evaluated again", async () => {
+    const { ask, backend } = await open({ prefixFiles: false });
+    await wave(ask, 0);
+    // llama-server itself finds the slot that holds the beginning.
+    expect(cachedOf(await ask(user(`${instructions}again`)))).toBeGreaterThan(instructions.length / 2);
+    expect(backend.state().prefixes).toEqual({ count: 0, bytes: 0 });
+    const [killed] = serverOf(pair.model);
+    process.kill(killed!, "SIGKILL");
+    await until(() => serverOf(pair.model).some((id) => id !== killed));
+    expect(cachedOf(await ask(user(`${instructions}once more`)))).toBe(0);
   });
 
   test("a picture that comes again is not encoded again, while other requests come and go", async () => {
@@ -428,10 +444,10 @@ describe.skipIf(LLAMA_SERVER === undefined)("a model that thinks", { timeout: 12
     expect(thought.promptTokens - off.promptTokens).toBe(await length("So."));
     // A schema makes the random model say what a thinking one would.
     const thinks = await prepare("open", { schema: { const: "hm</think>yes" }, maxTokens: 40 });
-    const said: string[] = [];
-    const hear = ({ text }: { text: string }) => said.push(text) > 0;
-    const { finish } = await thinks.run(hear, new AbortController().signal);
-    expect([said.join("").trim(), finish]).toEqual(['"hm', "stop"]);
+    const texts: string[] = [];
+    const emit = ({ text }: { text: string }) => texts.push(text) > 0;
+    const { finish } = await thinks.run(emit, new AbortController().signal);
+    expect([texts.join("").trim(), finish]).toEqual(['"hm', "stop"]);
   });
 });
 

@@ -77,7 +77,7 @@ describe("probabilities", { timeout: 120_000 }, () => {
   });
 
   test("are those that the library computes", async () => {
-    const [{ top_logprobs: told }, context] = [
+    const [{ top_logprobs: top }, context] = [
       await first({ temperature: 0 }),
       await model.createContext({ contextSize: 256 }),
     ];
@@ -91,7 +91,7 @@ describe("probabilities", { timeout: 120_000 }, () => {
     await sequence.evaluateWithoutGeneratingNewTokens(prompt);
     const [answer] = await sequence.controlledEvaluate([asked as never]);
     const [probability] = answer!.next.probabilities!.values();
-    expect(told[0]!.logprob).toBeCloseTo(Math.log(probability!), 3);
+    expect(top[0]!.logprob).toBeCloseTo(Math.log(probability!), 3);
     await context.dispose();
   });
 });

@@ -12,7 +12,6 @@ import {
   openNodeLlamaCpp,
 } from "../../../../worker/engine/backends/node-llama-cpp/open.ts";
 import { type Generation, GREEDY } from "../../../../worker/engine/generation/backend.ts";
-import { bytesPerToken, overBudget } from "../../../../worker/engine/prefix-cache/saved-states.ts";
 import { type Pair, writePair } from "../../tiny-model.ts";
 
 const SLOTS = 4;
@@ -47,12 +46,12 @@ async function ask(backend: NodeLlamaCppBackend, asked: Asked) {
     conversation: asked.conversation,
   };
   const prepared = await backend.prepare(generation);
-  let said = "";
+  let answer = "";
   const outcome = await prepared.run(({ text }) => {
-    said += text;
+    answer += text;
     return true;
   }, asked.signal ?? new AbortController().signal);
-  return { ...outcome, said };
+  return { ...outcome, answer };
 }
 
 // A token each: the tokenizer merges nothing that is spelled with these.
@@ -66,7 +65,7 @@ function fresh(length: number): string {
 /** What the model says when nobody else is there and nothing of the prompt is. */
 async function alone(text: string, solo = lonely): Promise<string> {
   await ask(solo, { text: fresh(50), maxTokens: 1 });
-  return (await ask(solo, { text })).said;
+  return (await ask(solo, { text })).answer;
 }
 const sum = (numbers: number[]) => numbers.reduce((sum, number) => sum + number, 0);
 
@@ -77,7 +76,7 @@ describe("a prefix that many begin with", { timeout: 60_000 }, () => {
     const texts = ["a door", "the window", "my cat", "your dog"].map((end) => prefix + end);
     const answers = await Promise.all(texts.map((text) => ask(backend, { text })));
     expect(sum(answers.map(({ cachedTokens }) => cachedTokens))).toBeGreaterThanOrEqual(3 * 200);
-    for (const [at, text] of texts.entries()) expect(answers[at]!.said).toBe(await alone(text));
+    for (const [at, text] of texts.entries()) expect(answers[at]!.answer).toBe(await alone(text));
     await backend.close();
   });
 
@@ -95,14 +94,14 @@ describe("a prefix that many begin with", { timeout: 60_000 }, () => {
     const gone = new AbortController();
     const first = Promise.withResolvers<void>();
     const generation = ask(backend, { text: `${prefix}one`, maxTokens: 300, signal: gone.signal });
-    const watch = setInterval(() => backend.lockstep.steps > 3 && first.resolve(), 1);
+    const watch = setInterval(() => backend.batchLoop.steps > 3 && first.resolve(), 1);
     await first.promise;
     clearInterval(watch);
     const second = await ask(backend, { text: `${prefix}two` });
     gone.abort();
     await generation.catch(() => {});
     expect(second.cachedTokens).toBeGreaterThanOrEqual(150);
-    expect(second.said).toBe(await alone(`${prefix}two`));
+    expect(second.answer).toBe(await alone(`${prefix}two`));
     await backend.close();
   });
 
@@ -116,7 +115,7 @@ describe("a prefix that many begin with", { timeout: 60_000 }, () => {
     await expect(leader).rejects.toThrow();
     const answers = await Promise.all(others);
     expect(sum(answers.map(({ cachedTokens }) => cachedTokens))).toBeGreaterThanOrEqual(2 * 300);
-    expect(answers[2]!.said).toBe(await alone(`${prefix}four`));
+    expect(answers[2]!.answer).toBe(await alone(`${prefix}four`));
     await backend.close();
   });
 
@@ -127,11 +126,11 @@ describe("a prefix that many begin with", { timeout: 60_000 }, () => {
     await Promise.all([1, 2, 3, 4].map(() => ask(backend, { text: fresh(250) })));
     const again = await ask(backend, { text: `${prefix}and again` });
     expect(again.cachedTokens).toBeGreaterThanOrEqual(200);
-    expect(again.said).toBe(await alone(`${prefix}and again`));
+    expect(again.answer).toBe(await alone(`${prefix}and again`));
     await backend.close();
   });
 
-  test("is told of to the line before anything runs", async () => {
+  test("is known to the queue before anything runs", async () => {
     const backend = await engine();
     const prefix = fresh(200);
     await ask(backend, { text: `${prefix}one` });
@@ -184,7 +183,7 @@ describe("with the library's own copy, where it has one", { timeout: 60_000 }, (
     expect(copies).toBe(works ? 2 : 1);
     expect(backend.state().prefixes.count).toBe(works ? 0 : 1);
     expect(sum(answers.map(({ cachedTokens }) => cachedTokens))).toBeGreaterThanOrEqual(2 * 200);
-    expect(answers[1]!.said).toBe(await alone(texts[1]!));
+    expect(answers[1]!.answer).toBe(await alone(texts[1]!));
     await backend.close();
     rmSync(folder, { recursive: true });
   });
@@ -194,9 +193,9 @@ describe("a conversation", { timeout: 60_000 }, () => {
   test("goes on from where it was, whatever ran in between", async () => {
     const backend = await engine({ slots: 2 });
     const beginning = fresh(120);
-    const { said } = await ask(backend, { text: beginning, conversation: "c1" });
+    const { answer } = await ask(backend, { text: beginning, conversation: "c1" });
     await Promise.all([1, 2, 3, 4].map(() => ask(backend, { text: fresh(200) })));
-    const next = await ask(backend, { text: `${beginning}${said} and then`, conversation: "c1" });
+    const next = await ask(backend, { text: `${beginning}${answer} and then`, conversation: "c1" });
     expect(next.cachedTokens).toBeGreaterThanOrEqual(120);
     await backend.close();
   });
@@ -215,7 +214,7 @@ describe("what many ask survives a restart", { timeout: 60_000 }, () => {
     const after = await engine({ prefixFolder });
     const answer = await ask(after, { text: `${prefix}x` });
     await after.close();
-    expect(answer.said).toBe(await alone(`${prefix}x`));
+    expect(answer.answer).toBe(await alone(`${prefix}x`));
     const left = readdirSync(join(prefixFolder, model!));
     rmSync(prefixFolder, { recursive: true });
     return { cached: answer.cachedTokens, files, left };
@@ -265,12 +264,12 @@ describe("a model whose state cannot be cut", { timeout: 60_000 }, () => {
     // Other prompts in the same slots, then the old ones again.
     await Promise.all(texts.map(() => ask(backend, { text: fresh(100) })));
     const again = await Promise.all(texts.map((text) => ask(backend, { text })));
-    expect(decodes).toBe(backend.lockstep.steps);
+    expect(decodes).toBe(backend.batchLoop.steps);
     await backend.close();
     const solo = await engine({ model, slots: 1 });
     for (const [at, text] of texts.entries()) {
-      const said = await alone(text, solo);
-      expect([answers[at]!.said, again[at]!.said]).toEqual([said, said]);
+      const answer = await alone(text, solo);
+      expect([answers[at]!.answer, again[at]!.answer]).toEqual([answer, answer]);
     }
     await solo.close();
   });
@@ -289,31 +288,5 @@ describe("an engine that was killed", { timeout: 60_000 }, () => {
     expect(ours()).toHaveLength(before.length + 1);
     await backend.close();
     expect(ours()).toEqual(before);
-  });
-});
-
-test.each([
-  ["as many as the heads of keys and values say", { head_count: 10, head_count_kv: 2 }, 12 * 2 * 128 * 2],
-  ["as many as all heads when nothing is shared", { head_count: 10 }, 12 * 10 * 128 * 2],
-  [
-    "what the file says of their length",
-    { head_count: 10, head_count_kv: 2, key_length: 96, value_length: 32 },
-    12 * 2 * 128 * 2,
-  ],
-  ["the widest layer where they differ", { head_count: 10, head_count_kv: [1, 4] }, 12 * 4 * 128 * 2],
-  ["nothing where there is no attention", { head_count: 0 }, 0],
-])("a token takes %s", (_, attention, bytes) => {
-  expect(bytesPerToken({ block_count: 12, embedding_length: 640, attention })).toBe(bytes);
-});
-
-describe("a budget", () => {
-  const kept = (bytes: number, usedAt: number) => ({ bytes, usedAt });
-  test.each([
-    ["holds what fits", [kept(5, 1), kept(5, 2)], 10, []],
-    ["lets go what was not used for the longest", [kept(5, 2), kept(5, 1), kept(5, 3)], 10, [1]],
-    ["lets go as many as it takes", [kept(1, 1), kept(1, 2), kept(9, 3)], 9, [0, 1]],
-    ["lets go small ones when they are too many", [1, 2, 3, 4, 5].map((at) => kept(0, at)), 9, [0, 1]],
-  ])("%s", (_, all, bytes, gone) => {
-    expect(overBudget(all, { bytes, count: 3 })).toEqual(gone.map((at) => all[at]));
   });
 });

@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Ajv } from "ajv";
 import { describe, expect, test } from "vitest";
 import { openScripted } from "../../../../worker/engine/backends/scripted/open.ts";
@@ -5,6 +8,7 @@ import {
   answerOf,
   areSettings,
   checkScript,
+  type Record,
   Rules,
   Script,
   scriptOfSettings,
@@ -12,6 +16,7 @@ import {
   words,
 } from "../../../../worker/engine/backends/scripted/script.ts";
 import { smallestValue } from "../../../../worker/engine/backends/scripted/smallest-value.ts";
+import { startEngine } from "../../../../worker/engine/supervisor/supervisor.ts";
 
 describe("a script", () => {
   test("takes the first rule that fits and is not spent, with the script's defaults", () => {
@@ -32,7 +37,7 @@ describe("a script", () => {
 
   test("a rule that is only looked at is not spent", () => {
     const rules = new Rules(Script.parse({ rules: [{ times: 1, answer: "a" }] }));
-    expect(rules.see("x")).toMatchObject({ answer: "a" });
+    expect(rules.peek("x")).toMatchObject({ answer: "a" });
     expect([rules.take("x").rule.answer, rules.take("x").rule.answer]).toEqual(["a", undefined]);
   });
 
@@ -112,4 +117,32 @@ describe("the smallest value fits its schema", () => {
   ])("%j", (schema) => {
     expect(new Ajv({ strict: false }).validate(schema, smallestValue(schema))).toBe(true);
   });
+});
+
+test("an answer during which the engine died was begun and is not over; the one before it is", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kamado-record-"));
+  const record = join(folder, "answers.jsonl");
+  const script = JSON.stringify({ record, rules: [{ when: "deadly", do: "crash" }] });
+  const engine = startEngine({ backend: "scripted", script, slots: 1, port: 0, dataDir: folder });
+  try {
+    await engine.ready();
+    const ask = (prompt: string) =>
+      fetch(`${engine.url}/v1/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model: "scripted", prompt }),
+      });
+    expect((await ask("harmless")).status).toBe(200);
+    const { pid } = engine;
+    await expect(ask("deadly")).rejects.toThrow();
+    const lines = readFileSync(record, "utf8").trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line) as Record)).toMatchObject([
+      { pid, what: "begun", prompt: "harmless" },
+      { pid, what: "over", prompt: "harmless" },
+      { pid, what: "begun", prompt: "deadly" },
+    ]);
+  } finally {
+    await engine.stop();
+    rmSync(folder, { recursive: true });
+  }
 });

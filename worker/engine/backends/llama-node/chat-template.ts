@@ -1,19 +1,22 @@
-// From a conversation to the one string and the pictures that the library takes, and what places they will fill.
+// Turns a conversation into the one string and the pictures that the library takes, and counts their tokens. Text from outside
+// never becomes a special token: special spellings in it are broken up by an invisible space.
 import type { SafeImage } from "../../../job/handler.ts";
 import { invalid, type Message, type Part, type Prompt, type Thinking } from "../../generation/backend.ts";
 import { MEDIA, type ModelFile } from "../../generation/model-file.ts";
 import { breakUp } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
 import type { ChatMessage, NativeContext } from "./native.ts";
-import { type Piece, type Sequence, sequenceOf } from "./slot-use.ts";
+import type { Pictures } from "./slot-use.ts";
 
 export type NativePrompt = {
   text: string;
   images: string[];
   stop: string[];
   tokens: number;
-  sequence: Sequence;
+  pictures: Pictures;
 };
+/** Of picture sizes whose tokens are remembered. */
+const MAX_SIZES = 1_024;
 type Rendered = { text: string; stop: string[] };
 type Facts = Pick<ModelFile, "specials" | "begin"> & Partial<Pick<ModelFile, "template">>;
 
@@ -37,31 +40,39 @@ export class NativePrompts {
     const images = parts.filter((part) => part.type === "image").map(({ image }) => image);
     const { text, stop } =
       "text" in prompt ? { text: this.#plain(prompt.text), stop: [] } : this.#conversation(prompt);
-    // A mark without a picture, or a picture without its mark, would end the process.
+    // The library ends the process when a mark has no picture or a picture has no mark.
     if (text.split(MEDIA).length - 1 !== images.length)
       throw invalid("messages", "messages: the model's chat template has no place for these pictures.");
-    // The library puts the beginning itself before a prompt with pictures, and forgets it before one without.
+    // The library adds the model's beginning to a prompt with pictures, but not to one without.
     const whole = text.startsWith(this.#begin) ? text : this.#begin + text;
-    // It ends the process on a prompt of nothing.
+    // The library ends the process on an empty prompt.
     if (whole === "") throw invalid("prompt", "prompt: is empty.");
-    const sequence = await this.#sequence(whole, images);
-    const tokens = sequence.places.length;
+    const counted = await this.#count(whole, images);
     const uris = images.map(({ dataUri }) => dataUri);
-    return { text: images.length === 0 ? whole : text, stop, tokens, images: uris, sequence };
+    return { text: images.length === 0 ? whole : text, stop, images: uris, ...counted };
   }
 
-  /** Text and pictures are tokenized apart, as the library does it. */
-  async #sequence(text: string, images: readonly SafeImage[]): Promise<Sequence> {
-    const pieces: Piece[] = [];
+  /** Text and pictures are tokenized separately, as the library does it. */
+  async #count(
+    text: string,
+    images: readonly SafeImage[],
+  ): Promise<Pick<NativePrompt, "tokens" | "pictures">> {
+    let tokens = 0;
+    const ends: number[] = [];
     for (const [index, part] of text.split(MEDIA).entries()) {
       const image = images[index - 1];
-      if (image) pieces.push({ sha256: image.sha256, length: await this.#tokensOf(image) });
-      if (part !== "") pieces.push((await this.#context.tokenize(part)).tokens);
+      if (image) {
+        tokens += await this.#tokensOf(image);
+        ends.push(tokens);
+      }
+      if (part !== "") tokens += (await this.#context.tokenize(part)).tokens.length;
     }
-    return sequenceOf(pieces);
+    const before = text.slice(0, text.lastIndexOf(MEDIA) + MEDIA.length);
+    const key = images.length === 0 ? "" : [before, ...images.map(({ sha256 }) => sha256)].join("\0");
+    return { tokens, pictures: { key, ends } };
   }
 
-  /** Broken up where it spells a special token, and well-formed: half a character would not survive native code. */
+  /** Special spellings broken up, and no half characters or zeros, which native code does not survive. */
   #plain(text: string): string {
     return breakUp(text.toWellFormed().replaceAll("\0", "\ufffd"), this.#specials);
   }
@@ -75,7 +86,7 @@ export class NativePrompts {
     return { text: text + thinkingEnd(text, marks, begun), stop };
   }
 
-  /** A template that cannot be told to leave thinking out gets an empty thought. */
+  /** A template without a switch for thinking gets an empty thought. */
   #thoughtless(messages: Message[], marks: ThinkingMarks): Rendered {
     const rendered = this.#format(messages, false);
     if (rendered.text !== this.#format(messages, true).text) return rendered;
@@ -88,7 +99,7 @@ export class NativePrompts {
       const { prompt, additional_stops = [] } = this.#context.getFormattedChat(chat, undefined, {
         jinja: true,
         enable_thinking: thinks,
-        // What DeepSeek and Granite call it.
+        // The name that DeepSeek and Granite use.
         chat_template_kwargs: { thinking: thinks },
       });
       return { text: prompt, stop: additional_stops };
@@ -107,7 +118,7 @@ export class NativePrompts {
     return converted.length === 1 && only?.type === "text" ? only.text : converted;
   }
 
-  /** Depends on a picture's size only, so each size is measured once. */
+  /** The number depends only on the picture's size, so each size is measured once. */
   async #tokensOf({ width, height, dataUri }: SafeImage): Promise<number> {
     const size = `${width}x${height}`;
     const known = this.#imageTokens.get(size);
@@ -117,6 +128,7 @@ export class NativePrompts {
       await this.#context.tokenize(MEDIA, { media_paths: [dataUri] }),
     ];
     const tokens = alone.tokens.length - begin.tokens.length;
+    if (this.#imageTokens.size >= MAX_SIZES) this.#imageTokens.clear();
     this.#imageTokens.set(size, tokens);
     return tokens;
   }

@@ -1,128 +1,89 @@
-// An answer in one go, by the library's own batching: piece by piece as they come, up to where its thinking or it ends.
-
-import type { Emit, Generation, Outcome } from "../../generation/backend.ts";
-import type { Candidate } from "../../generation/sampler.ts";
+// One answer: the options that the library gets, its tokens as they come, and how it ended. A request with logprobs gets one
+// token: the library reports the model's own probabilities only for a token that it draws without any filter.
+import type { Emit, Generation, Logprob, Outcome } from "../../generation/backend.ts";
+import { type Candidate, drawToken, randomStream } from "../../generation/sampler.ts";
 import { StopScanner } from "../../generation/stopping-criteria.ts";
 import type { NativePrompt } from "./chat-template.ts";
-import type { Keeping, Start } from "./keeping.ts";
-import {
-  type CompletionOptions,
-  type NativeContext,
-  type NativeResult,
-  type NativeToken,
-  UNFILTERED,
-} from "./native.ts";
+import { type CompletionOptions, type NativeResult, type NativeToken, UNFILTERED } from "./native.ts";
 import type { Runner } from "./runner.ts";
-import { type Sequence, sequenceOf } from "./slot-use.ts";
 
-/** A request that has been checked to the end. */
+/** A request that has been checked. */
 export type Checked = {
   generation: Generation;
   prompt: NativePrompt;
+  /** how many tokens the answer may have */
   room: number;
   grammar: string | undefined;
-  /** the text that ends the answer besides its own stop strings, and is not part of it */
+  /** The mark that ends the model's thinking. The answer ends before it. */
   close: string | undefined;
 };
-export type CompleteOptions = Checked & {
-  context: NativeContext;
-  runner: Runner;
-  keeping: Keeping;
-  start: Start;
-};
 
-export async function complete(request: CompleteOptions, emit: Emit, signal: AbortSignal): Promise<Outcome> {
-  const { prompt, close, generation, start, runner, keeping } = request;
-  const told = new Told(close, emit);
-  const turn = generation.conversation === undefined ? undefined : keeping.turn();
-  const options: CompletionOptions = completionOf(request);
-  if (turn) options.save_state_path = turn.path;
-  const { sequence } = prompt;
-  // It stops by itself where no more is wanted: at a stop string, and where the grammar lets nothing follow.
-  const onPiece = ({ token }: { token: string }) => told.hear(token);
-  const result = await runner.run({ options, sequence, ...start, onPiece }, signal);
-  const isStopped = told.end();
-  await turn?.done(await withAnswer(request, result.text), generation.conversation!);
+export async function complete(
+  request: Checked,
+  runner: Runner,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { prompt, close } = request;
+  const scanner = close === undefined ? undefined : new StopScanner([close]);
+  let isWanted = true;
+  const onToken = ({ token }: { token: string }) => {
+    const text = scanner ? scanner.push(token) : token;
+    if (isWanted && (text !== "" || !scanner)) isWanted = emit({ text });
+  };
+  // The library itself stops at a stop string, and where the grammar allows nothing more.
+  const result = await runner.run({ options: completionOptions(request), prompt, onToken }, signal);
+  const rest = scanner?.flush() ?? "";
+  if (isWanted && rest !== "") emit({ text: rest });
+  const isStopped = !isWanted || scanner?.stopped === true;
   return {
-    finish: isStopped || !isCut(result) ? "stop" : "length",
+    finish: isStopped || !isCutOff(result) ? "stop" : "length",
     promptTokens: prompt.tokens,
     cachedTokens: result.timings.cache_n,
     completionTokens: result.tokens_evaluated,
   };
 }
 
-const isCut = ({ stopped_limit, context_full }: NativeResult) => stopped_limit || context_full;
+const isCutOff = ({ stopped_limit, context_full }: NativeResult) => stopped_limit || context_full;
 
-/** What goes out: nothing of the mark that closes the thinking, nor what is not wanted any more. */
-class Told {
-  readonly #emit: Emit;
-  readonly #scanner: StopScanner | undefined;
-  #wanted = true;
-
-  constructor(close: string | undefined, emit: Emit) {
-    this.#emit = emit;
-    this.#scanner = close === undefined ? undefined : new StopScanner([close]);
-  }
-
-  hear(piece: string): void {
-    const text = this.#scanner ? this.#scanner.push(piece) : piece;
-    if (this.#wanted && (text !== "" || !this.#scanner)) this.#wanted = this.#emit({ text });
-  }
-
-  /** Whether it ended before the library did. */
-  end(): boolean {
-    const rest = this.#scanner?.flush() ?? "";
-    if (this.#wanted && rest !== "") this.#emit({ text: rest });
-    return !this.#wanted || this.#scanner?.stopped === true;
-  }
-}
-
-async function withAnswer({ context, prompt }: CompleteOptions, answer: string): Promise<Sequence> {
-  const { tokens } = await context.tokenize(answer);
-  return { ...prompt.sequence, places: sequenceOf([prompt.sequence.places, tokens]).places };
-}
-
-// How one request is put to the library: its sampling, its ends and its grammar. Pure.
-/** llama.cpp's own; a token said longer ago may be said again. */
+/** llama.cpp's own; a token that was used longer ago counts as new. */
 const PENALTY_WINDOW = 64;
 
-/** Whether the library cannot do it by itself in one go. */
-export function needsWalk({ topLogprobs, sampling, prompt }: Generation): boolean {
-  const { logitBias, frequencyPenalty, presencePenalty } = sampling;
-  // With pictures the library counts the prompt's tokens as said, which these two penalties must not.
-  const hasPictures =
-    "messages" in prompt && prompt.messages.some(({ parts }) => parts.some(({ type }) => type === "image"));
-  const counts = frequencyPenalty !== 0 || presencePenalty !== 0;
-  return topLogprobs !== undefined || logitBias.size > 0 || (hasPictures && counts);
-}
-
-export function completionOf(request: {
+export function completionOptions({
+  generation,
+  prompt,
+  room,
+  grammar,
+  close,
+}: {
   generation: Pick<Generation, "sampling" | "stop">;
   prompt: Pick<NativePrompt, "text" | "images" | "stop">;
   room: number;
   grammar: string | undefined;
   close: string | undefined;
 }): CompletionOptions {
-  const { generation, prompt, room, grammar, close } = request;
   const { temperature, topK, topP, seed } = generation.sampling;
-  const options: CompletionOptions = {
+  return {
     ...UNFILTERED,
-    ...penaltiesOf(generation.sampling, room),
-    prompt: prompt.text,
+    ...penaltyOptions(generation.sampling, room),
+    ...promptOptions(prompt),
     stop: [...generation.stop, ...prompt.stop, ...(close === undefined ? [] : [close])],
     n_predict: room,
     temperature,
-    // Greedy takes both: at temperature 0 alone the library still draws.
+    // Greedy needs both: with temperature 0 alone the library still draws.
     top_k: temperature === 0 ? 1 : topK,
     top_p: topP,
     seed: seed % 2 ** 31,
+    ...(grammar !== undefined && { grammar }),
   };
-  if (prompt.images.length > 0) options.media_paths = prompt.images;
-  if (grammar !== undefined) options.grammar = grammar;
-  return options;
 }
 
-function penaltiesOf(
+const promptOptions = ({ text, images }: Pick<NativePrompt, "text" | "images">) => ({
+  prompt: text,
+  ...(images.length > 0 && { media_paths: images }),
+});
+
+function penaltyOptions(
   { repetitionPenalty, frequencyPenalty, presencePenalty }: Generation["sampling"],
   room: number,
 ) {
@@ -132,58 +93,83 @@ function penaltiesOf(
     penalty_repeat: repetitionPenalty,
     penalty_freq: frequencyPenalty,
     penalty_present: presencePenalty,
-    // There is one window for all three, and "each time it was said" has no window.
+    // The library has one window for all three; frequency and presence count over the whole answer.
     penalty_last_n: none ? 0 : counts ? room : PENALTY_WINDOW,
   };
 }
 
-// The model's own distribution over the next token. The library reports it beside a token that it draws from it, and says
-// nothing when it draws the answer's end; drawn from a flattened copy the end comes rarely, and the copy can be undone.
-/** Runs `options` and hears what is drawn. */
-export type Ask = (
-  options: Omit<CompletionOptions, "prompt">,
-  hear: (token: NativeToken) => void,
-) => Promise<NativeResult>;
-export type Look = { candidates: Candidate[]; cachedTokens: number };
-
-// Where all of a flattened distribution is needed, these many hold nearly all of it.
-const WIDE = 2_048;
+// The library says nothing when it draws the end of the answer. At this temperature the end is drawn rarely, and a
+// temperature can be undone in the probabilities that it reports.
 const FLAT = 8;
-// When the end comes so often even then, it is what the model wants.
 const DRAWS = 4;
+/** So many of the likeliest tokens hold nearly all of the probability. */
+const CANDIDATES = 2_048;
 
-/** The likeliest `count` tokens; "end" when the answer's end is all that can be had. */
-export async function look(ask: Ask, count: number, random: () => number): Promise<Look | "end"> {
-  const plain = await draw(ask, { count, temperature: 1, random });
-  if (plain.candidates.length > 0) return plain;
-  return lookWide(ask, Math.max(count, WIDE), random);
+export type Vocabulary = {
+  /** tokens that end an answer */
+  ends: ReadonlySet<number>;
+  /** the token as the API shows it */
+  named(token: number): Promise<Pick<Logprob, "text" | "bytes">>;
+};
+
+/** The first token of the answer, with the model's own probabilities. */
+export async function completeFirstToken(
+  { generation, prompt }: Checked,
+  { runner, vocabulary }: { runner: Runner; vocabulary: Vocabulary },
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { sampling, topLogprobs } = generation;
+  const { candidates, cachedTokens } = await firstCandidates(prompt, runner, sampling.seed, signal);
+  const outcome = (finish: Outcome["finish"]): Outcome => {
+    return { finish, promptTokens: prompt.tokens, cachedTokens, completionTokens: 1 };
+  };
+  if (candidates.length === 0) return outcome("stop");
+  const drawn = drawToken(candidates, sampling, new Set(), randomStream(sampling.seed));
+  if (vocabulary.ends.has(drawn)) return outcome("stop");
+  const logprobOf = async ({ token, probability }: Candidate): Promise<Logprob> => {
+    return { ...(await vocabulary.named(token)), logprob: Math.log(probability) };
+  };
+  const [own, ...top] = await Promise.all(
+    [candidates.find(({ token }) => token === drawn)!, ...candidates.slice(0, topLogprobs)].map(logprobOf),
+  );
+  return outcome(emit({ ...own!, top }) ? "length" : "stop");
 }
 
-export async function lookWide(ask: Ask, count: number, random: () => number): Promise<Look | "end"> {
-  for (let attempt = 0; attempt < DRAWS; attempt++) {
-    const { candidates, cachedTokens } = await draw(ask, { count, temperature: FLAT, random });
-    if (candidates.length > 0) return { candidates: sharpened(candidates), cachedTokens };
-  }
-  return "end";
-}
-
-async function draw(
-  ask: Ask,
-  { count, temperature, random }: { count: number; temperature: number; random: () => number },
-): Promise<Look> {
+/** What may come first, likeliest first. Empty when the library drew the end of the answer every time. */
+async function firstCandidates(
+  prompt: NativePrompt,
+  runner: Runner,
+  seed: number,
+  signal: AbortSignal,
+): Promise<{ candidates: Candidate[]; cachedTokens: number }> {
   let candidates: Candidate[] = [];
-  const seed = Math.floor(random() * 2 ** 31);
-  const options = { ...UNFILTERED, temperature, n_predict: 1, n_probs: count, seed };
-  const result = await ask(options, ({ probs = [] }) => {
-    candidates = probs.map(({ tok, prob }) => ({ token: tok, probability: prob }));
-  });
-  return { candidates, cachedTokens: result.timings.cache_n };
+  let cachedTokens = 0;
+  for (let draw = 0; draw < DRAWS && candidates.length === 0; draw++) {
+    const options: CompletionOptions = {
+      ...UNFILTERED,
+      ...promptOptions(prompt),
+      n_predict: 1,
+      n_probs: CANDIDATES,
+      temperature: FLAT,
+      seed: (seed + draw) % 2 ** 31,
+    };
+    const onToken = ({ probs = [] }: NativeToken) => {
+      candidates = atTemperatureOne(probs);
+    };
+    const result = await runner.run({ options, prompt, onToken }, signal);
+    if (draw === 0) cachedTokens = result.timings.cache_n;
+  }
+  return { candidates, cachedTokens };
 }
 
-/** Undoes the temperature: a probability is its root's power, and together they are 1. */
-export function sharpened(flat: readonly Candidate[], temperature = FLAT): Candidate[] {
-  const best = flat[0]!.probability;
-  const powers = flat.map(({ probability }) => (probability / best) ** temperature);
+/** Undoes the temperature: each probability to its power, and together they are 1. */
+export function atTemperatureOne(
+  flat: readonly { tok: number; prob: number }[],
+  temperature = FLAT,
+): Candidate[] {
+  const best = flat[0]?.prob ?? 1;
+  const powers = flat.map(({ prob }) => (prob / best) ** temperature);
   const sum = powers.reduce((sum, power) => sum + power, 0);
-  return flat.map(({ token }, index) => ({ token, probability: powers[index]! / sum }));
+  return flat.map(({ tok }, at) => ({ token: tok, probability: powers[at]! / sum }));
 }

@@ -1,10 +1,10 @@
-// The few calls of @fugood/llama.node that are used. Its native code ends the process on input it does not expect, so nothing
-// may come here unchecked; see prompt.ts and open.ts.
+// The calls of @fugood/llama.node that are used, as types. Its native code ends the process on input that it does not expect, so
+// callers check everything first: chat-template.ts the prompt, open.ts the rest.
 import { createRequire } from "node:module";
 
 export type CompletionOptions = {
   prompt: string;
-  /** data: URIs only; the library would open a file by any other name */
+  /** data: URIs only: anything else the library would open as a file */
   media_paths?: string[];
   n_predict: number;
   temperature: number;
@@ -20,13 +20,9 @@ export type CompletionOptions = {
   xtc_probability: number;
   grammar?: string;
   stop?: string[];
-  /** A file to go on from, and where to save all of the prompt, or prompt and answer. */
-  load_state_path?: string;
-  save_prompt_state_path?: string;
-  save_state_path?: string;
-  // logit_bias is left out: the library writes past the end of an empty list.
+  // There is no logit_bias: the library writes past the end of its list.
 };
-/** Nothing is taken away from the model's own distribution. */
+/** No sampler changes the model's own distribution. */
 export const UNFILTERED = {
   temperature: 1,
   top_k: 0,
@@ -34,11 +30,9 @@ export const UNFILTERED = {
   min_p: 0,
   penalty_repeat: 1,
   penalty_last_n: 0,
-  // The library's own default excludes the likeliest tokens now and then, and leaves only the least likely one.
+  // The library's default now and then removes the likeliest tokens.
   xtc_probability: 0,
 };
-/** At temperature 0 alone the library still draws. */
-export const GREEDY = { ...UNFILTERED, temperature: 0, top_k: 1, seed: 0 };
 export type NativeToken = { requestId: number; token: string; probs?: { tok: number; prob: number }[] };
 export type NativeResult = {
   requestId: number;
@@ -48,7 +42,7 @@ export type NativeResult = {
   stopped_limit: boolean;
   stopped_word: boolean;
   context_full: boolean;
-  /** of the answer; `tokens_predicted` would count cancelled answers too */
+  /** Tokens of the answer. `tokens_predicted` counts cancelled answers too. */
   tokens_evaluated: number;
   timings: { cache_n: number; prompt_n: number };
 };

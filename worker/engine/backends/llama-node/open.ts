@@ -1,17 +1,14 @@
-// A model with a projector through @fugood/llama.node: it sees pictures and batches several requests by itself. Everything
-// a request brings is checked before its native code sees it, because that code ends the process on what it does not expect.
+// A model on @fugood/llama.node, which sees pictures, batches by itself and needs no build: the default for a model with a
+// projector where no llama-server is installed. Everything in a request is checked here before the library sees it, because
+// its native code ends the process on input that it does not expect. What the library cannot do is refused by field.
 import type { Backend, BackendInfo, BackendState, Generation, Prepared } from "../../generation/backend.ts";
 import { invalid, roomFor } from "../../generation/backend.ts";
 import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
 import { checkProjector, type ModelFile, readModelFile } from "../../generation/model-file.ts";
 import { NativePrompts } from "./chat-template.ts";
-import { complete, needsWalk } from "./complete.ts";
-import { Acceptor } from "./grammar-acceptor.ts";
-import { Keeping } from "./keeping.ts";
+import { type Checked, complete, completeFirstToken, type Vocabulary } from "./complete.ts";
 import { loadLibrary, type NativeContext } from "./native.ts";
 import { Runner } from "./runner.ts";
-import { StateFiles } from "./state-files.ts";
-import { walk } from "./walk.ts";
 
 const MAX_CONTEXT = 8_192;
 const BATCH = 512;
@@ -22,10 +19,6 @@ export type OpenOptions = {
   slots: number;
   contextSize?: number | undefined;
   threads?: number | undefined;
-  /** where saved states may lie; the system's folder for what passes without it */
-  folder?: string | undefined;
-  /** of saved states */
-  budgetBytes?: number | undefined;
 };
 
 export async function openLlamaNode(options: OpenOptions): Promise<Backend> {
@@ -45,83 +38,63 @@ export async function openLlamaNode(options: OpenOptions): Promise<Backend> {
   if (mmproj !== undefined && !context.initMultimodal({ path: mmproj }))
     throw new Error("The projector does not fit the model.");
   if (!context.ctx.enableParallelMode({ n_parallel: slots, n_batch: BATCH }))
-    throw new Error("The library refuses to batch this model.");
-  const info = { model: file.name, contextSize, slots, images: mmproj !== undefined };
-  return new LlamaNodeBackend(info, context, file, new StateFiles(options.folder, options.budgetBytes));
+    throw new Error("The library cannot run this model in batches.");
+  return new LlamaNodeBackend({ contextSize, slots, images: mmproj !== undefined }, context, file);
 }
+
+/** What `refuse` refuses, as /v1/models shows it. */
+const UNSUPPORTED = [
+  "logit_bias",
+  "logprobs past the first token",
+  "logprobs with response_format",
+  "frequency_penalty with pictures",
+  "presence_penalty with pictures",
+];
 
 class LlamaNodeBackend implements Backend {
   readonly info: BackendInfo;
   readonly #context: NativeContext;
-  readonly #file: ModelFile;
   readonly #prompts: NativePrompts;
-  readonly #files: StateFiles;
   readonly #runner: Runner;
-  readonly #keeping: Keeping;
+  readonly #vocabulary: Vocabulary;
   #closed: Promise<void> | undefined;
 
   constructor(
-    info: Omit<BackendInfo, "backend" | "thinks">,
+    shape: Pick<BackendInfo, "contextSize" | "slots" | "images">,
     context: NativeContext,
     file: ModelFile,
-    files: StateFiles,
   ) {
     this.#context = context;
-    this.#file = file;
-    this.#files = files;
     this.#prompts = new NativePrompts(context, file);
-    this.#runner = new Runner(context, files, info.slots);
-    this.#keeping = new Keeping(this.#runner, files);
-    this.info = { ...info, backend: "llama-node", thinks: this.#prompts.thinking !== undefined };
+    this.#runner = new Runner(context, shape.slots);
+    this.#vocabulary = vocabularyOf(context, file);
+    const thinks = this.#prompts.thinking !== undefined;
+    this.info = { ...shape, backend: "llama-node", model: file.name, thinks, unsupported: UNSUPPORTED };
   }
 
   async prepare(generation: Generation): Promise<Prepared> {
-    const { prompt: asked, schema, maxTokens, sampling } = generation;
+    const { prompt: asked, schema, maxTokens, topLogprobs } = generation;
     const grammar = schema === undefined ? undefined : jsonGrammar(schema);
-    this.#refusePictures(generation);
-    for (const id of sampling.logitBias.keys())
-      if (id >= this.#file.vocabulary)
-        throw invalid("logit_bias", `logit_bias: this model has no token ${id}.`);
+    refuse(generation, this.info);
     const prompt = await this.#prompts.make(asked);
     const room = roomFor(prompt.tokens, this.info.contextSize, maxTokens);
-    const isOpen = "messages" in asked && asked.thinking === "open";
-    const close = isOpen ? this.#prompts.thinking?.close : undefined;
-    const isWalk = needsWalk(generation);
-    const acceptor = isWalk && grammar !== undefined ? Acceptor.of(grammar) : undefined;
-    const checked = { generation, prompt, room, grammar, close };
-    const seen = this.#keeping.see(prompt);
+    const isThinking = "messages" in asked && asked.thinking === "open";
+    const close = isThinking ? this.#prompts.thinking?.close : undefined;
+    const checked: Checked = { generation, prompt, room, grammar, close };
+    const [runner, vocabulary] = [this.#runner, this.#vocabulary];
     return {
       promptTokens: prompt.tokens,
-      warmTokens: this.#keeping.warmth(prompt.sequence),
-      run: async (emit, signal) => {
-        const start = await this.#keeping.start(prompt, seen, signal);
-        const request = { ...checked, ...this.#shared, start };
-        try {
-          if (!isWalk) return await complete(request, emit, signal);
-          const { ends, vocabulary } = this.#file;
-          return await walk({ ...request, ends, vocabulary, acceptor }, emit, signal);
-        } finally {
-          // Others may wait for what this one was to save.
-          void start.save?.done();
-        }
-      },
+      warmTokens: () => runner.slots.warmTokens(prompt),
+      run: (emit, signal) =>
+        topLogprobs === undefined
+          ? complete(checked, runner, emit, signal)
+          : completeFirstToken(checked, { runner, vocabulary }, emit, signal),
     };
   }
 
-  #refusePictures({ prompt }: Generation): void {
-    if (this.info.images || "text" in prompt) return;
-    if (prompt.messages.some(({ parts }) => parts.some(({ type }) => type === "image")))
-      throw invalid("messages", "messages: this model reads no pictures.");
-  }
-
-  get #shared() {
-    return { context: this.#context, runner: this.#runner, keeping: this.#keeping };
-  }
-
   state(): BackendState {
-    const slots = this.#runner.seats.all.map(({ state, tokens }) => ({ state, tokens }));
-    const prefixes = { count: this.#files.all.length, bytes: this.#files.bytes };
-    return { slots, prefixes, pictures: { ...this.#runner.pictures } };
+    const slots = this.#runner.slots.all.map(({ state, tokens }) => ({ state, tokens }));
+    return { slots, prefixes: { count: 0, bytes: 0 }, pictures: { ...this.#runner.pictures } };
   }
 
   close(): Promise<void> {
@@ -132,6 +105,39 @@ class LlamaNodeBackend implements Backend {
   async #close(): Promise<void> {
     this.#context.ctx.disableParallelMode();
     await this.#context.release();
-    this.#files.close();
   }
+}
+
+/** Throws for what the library cannot do, or cannot do correctly. */
+function refuse(
+  { prompt, schema, maxTokens, topLogprobs, sampling }: Generation,
+  { images }: BackendInfo,
+): void {
+  const hasPictures =
+    "messages" in prompt && prompt.messages.some(({ parts }) => parts.some(({ type }) => type === "image"));
+  if (hasPictures && !images) throw invalid("messages", "messages: this model reads no pictures.");
+  if (sampling.logitBias.size > 0) throw unsupported("logit_bias");
+  if (topLogprobs !== undefined && schema !== undefined)
+    throw unsupported("logprobs", "together with response_format");
+  if (topLogprobs !== undefined && maxTokens !== 1)
+    throw unsupported("logprobs", "past the first token: set max_tokens to 1");
+  // With pictures the library counts the tokens of the prompt too, which these two penalties must not.
+  if (hasPictures && sampling.frequencyPenalty !== 0) throw unsupported("frequency_penalty", "with pictures");
+  if (hasPictures && sampling.presencePenalty !== 0) throw unsupported("presence_penalty", "with pictures");
+}
+
+const unsupported = (field: string, when = "") =>
+  invalid(
+    field,
+    `${field}: the llama-node backend does not support it${when && ` ${when}`}. llama-server does.`,
+  );
+
+function vocabularyOf(context: NativeContext, { ends, partialCharacters }: ModelFile): Vocabulary {
+  return {
+    ends,
+    named: async (token) => {
+      const bytes = partialCharacters.get(token);
+      return { text: await context.detokenize([token]), ...(bytes && { bytes }) };
+    },
+  };
 }

@@ -1,12 +1,15 @@
-// From a conversation to tokens, by the server's own template and tokenizer. What came from outside never becomes a special
-// token: exactly so in text; where there are pictures the server takes one string, in which special spellings are broken up.
+// Turns a conversation into tokens with the server's own template and tokenizer. Text from outside never becomes a special token.
+// With pictures the server takes one string instead of tokens; special spellings in it are broken up by an invisible space.
 import { invalid, type Part, type Prompt, type Thinking } from "../../generation/backend.ts";
 import { breakUp, Marks } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
 import type { Server } from "./client.ts";
 
-// The server only puts a mark in its place while it renders; what is in it does not matter then.
+/** To render the template, the server replaces a picture by a mark and does not look at it. */
 const ANY_PICTURE = "data:image/png;base64,AA==";
+
+/** Of picture sizes whose tokens are remembered. */
+const MAX_SIZES = 1_024;
 
 type ChatMessage = { role: string; content: string | object[] };
 
@@ -36,7 +39,7 @@ export class ServerPrompts {
     return { ...(await this.#text(rendered, true, marks)), end };
   }
 
-  /** Text alone, as tokens. `isOurs`: special spellings in it are meant. */
+  /** A prompt without pictures. `isOurs`: the text comes from the template, and special spellings in it are special tokens. */
   async #text(text: string, isOurs: boolean, marks = new Marks(this.#specials)): Promise<ServerPrompt> {
     const marked = isOurs ? text : marks.mark(clean(text));
     const pieces = marks
@@ -54,10 +57,10 @@ export class ServerPrompts {
     const outside = (text: string) => breakUp(text, this.#specials);
     const chat = prompt.messages.map(({ role, parts }) => ({ role, content: contentOf(parts, outside) }));
     const { marker } = this.#server();
-    const texts = apart((await this.#render(chat, prompt.thinking, outside)).split(marker));
+    const texts = separated((await this.#render(chat, prompt.thinking, outside)).split(marker));
     if (texts.length !== images.length + 1)
       throw invalid("messages", "messages: the model's chat template has no place for these pictures.");
-    // Numbers among the strings stay as they are: -1 is where the first picture goes.
+    // The tokenizer leaves numbers as they are: -1 marks the place of the first picture.
     const mixed = texts.flatMap((text, at) => (at === 0 ? [text] : [-at, text]));
     const sizes = await Promise.all(images.map((image) => this.#tokensOf(image)));
     const tokens = (await this.#tokenize(mixed, true)).flatMap((token) =>
@@ -89,7 +92,7 @@ export class ServerPrompts {
     return (await this.#server().client.post<{ tokens: number[] }>("/tokenize", body)).tokens;
   }
 
-  /** Depends on a picture's size only, so each size is measured once. */
+  /** The number depends only on the picture's size, so each size is measured once. */
   async #tokensOf(image: Image): Promise<number> {
     const size = `${image.width}x${image.height}`;
     const known = this.#sizes.get(size);
@@ -102,6 +105,7 @@ export class ServerPrompts {
       client.post<{ prompt: string }>("/apply-template", body),
     ]);
     const tokens = all.input_tokens - (await this.#tokenize(prompt.split(marker), true)).length;
+    if (this.#sizes.size >= MAX_SIZES) this.#sizes.clear();
     this.#sizes.set(size, tokens);
     return tokens;
   }
@@ -119,40 +123,39 @@ function wellFormed(part: Part): string {
 }
 
 const pictureOf = (url: string) => ({ type: "image_url", image_url: { url } });
-/** Half a character does not survive JSON, and a zero ends a string in native code. */
+/** Half a character is no valid JSON text, and a zero ends a string in native code. */
 const clean = (text: string) => text.toWellFormed().replaceAll("\0", "\ufffd");
 
-// A prompt as llama-server takes it, and what is cut, put apart or put at its end on the way there. Pure.
-// gpt-oss chooses a channel of its own unless the answer's is already open.
+// gpt-oss opens a channel for thinking unless the prompt opens the one for the answer.
 const HARMONY = { thinks: "<|channel|>analysis", answer: "<|channel|>final<|message|>" };
 export type Image = Extract<Part, { type: "image" }>["image"];
 export type ServerPrompt = {
-  /** Pictures are negative numbers here, the same for the same picture, as many as it has tokens. */
+  /** A picture is a negative number, the same for the same picture, repeated for each of its tokens. */
   tokens: number[];
   images: Image[];
-  /** With pictures: the text around them. The mark between differs from run to run of the server. */
+  /** With pictures: the texts around them. The mark between them differs in each run of the server. */
   texts: string[] | undefined;
-  /** Where thinking ends, when that is what is to be said. */
+  /** The mark that ends the thinking, for a prompt that asks for it. */
   end: string | undefined;
 };
 
-/** What /completion takes for it; `marker` is this run's. */
+/** The prompt as /completion takes it. `marker` is that of the running server. */
 export function promptFor({ tokens, images, texts }: ServerPrompt, marker: string): unknown {
   if (texts === undefined) return tokens;
   const multimodal_data = images.map(({ dataUri }) => dataUri.slice(dataUri.indexOf(",") + 1));
   return { prompt_string: texts.join(marker), multimodal_data };
 }
 
-/** Its first `count` tokens alone; with pictures they end with one, and something else must follow. */
+/** The first `count` tokens of the prompt. With pictures they end with one, which some text must follow. */
 export function beginningOf(prompt: ServerPrompt, count: number): ServerPrompt {
   const tokens = prompt.tokens.slice(0, count);
   const pictures = picturesAt(tokens).length;
   if (pictures === 0) return { tokens, images: [], texts: undefined, end: undefined };
-  const texts = apart([...prompt.texts!.slice(0, pictures), ""]);
+  const texts = separated([...prompt.texts!.slice(0, pictures), ""]);
   return { tokens, images: prompt.images.slice(0, pictures), texts, end: undefined };
 }
 
-/** What must still follow a rendered conversation so that the answer begins as wanted. */
+/** The text to add to a rendered conversation so that the answer begins as `thinking` says. */
 export function endOf(
   rendered: string,
   template: string,
@@ -164,13 +167,13 @@ export function endOf(
   if (thinking === "open") return thinkingEnd(rendered, marks, "open");
   if (thinking !== "off") return thinkingEnd(rendered, marks, { thought: outside(thinking.thought) });
   if (marks.open.startsWith(HARMONY.thinks)) return HARMONY.answer;
-  // A template that always lets it think: then it has thought nothing.
+  // A template that always opens the thinking gets an empty thought.
   return rendered.trimEnd().endsWith(marks.open) ? thinkingEnd(rendered, marks, { thought: "" }) : "";
 }
 
 /**
- * A special spelling in two, and what is left of it again if that is special too: no cut piece can be read as special, even
- * by a tokenizer that is not asked to.
+ * Cuts a special spelling after its first character, and the rest again if that is special too. Some tokenizers find special
+ * tokens in any text, but not across such a cut.
  */
 export function cut(text: string, specials: RegExp | undefined): string[] {
   const [first, rest] = [[...text][0] ?? "", [...text].slice(1).join("")];
@@ -179,14 +182,14 @@ export function cut(text: string, specials: RegExp | undefined): string[] {
 }
 
 /**
- * A line break after a picture that nothing follows. The server ends when a picture is the last of a prompt, and fails when it
- * goes back to the end of the first of two that stand side by side.
+ * Adds a line break after a picture that no text follows. The server ends when a prompt ends with a picture, and fails when it
+ * reuses the first of two pictures without text between them.
  */
-export function apart(texts: readonly string[]): string[] {
+export function separated(texts: readonly string[]): string[] {
   return texts.map((text, at) => (text === "" && at > 0 ? "\n" : text));
 }
 
-/** Where each picture begins. */
+/** The places where pictures begin. */
 export function picturesAt(tokens: readonly number[]): number[] {
   return [...tokens.keys()].filter((at) => tokens[at]! < 0 && tokens[at] !== tokens[at - 1]);
 }

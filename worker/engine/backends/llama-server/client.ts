@@ -1,4 +1,6 @@
-// The way to one running llama-server over HTTP: JSON, and answers that come piece by piece. Its errors become ours here.
+// The HTTP client of one running llama-server. It owns the connection, the stream of an answer and the errors that the server's
+// become, what the server says about itself when it is ready, and the count of its steps. The body of a request is left to
+// request.ts, the events of a stream to stream.ts, starting the server to process.ts.
 import { Agent, type IncomingMessage, request } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { KamadoError } from "../../../errors.ts";
@@ -11,7 +13,7 @@ type Method = "GET" | "POST";
 export class Client {
   readonly #port: number;
   readonly #key: string;
-  // A connection that is kept open keeps one of the server's few threads for seconds.
+  // An open connection occupies one of the server's few threads for seconds.
   readonly #agent = new Agent({ keepAlive: false });
 
   constructor(port: number, key: string) {
@@ -27,7 +29,7 @@ export class Client {
     return textOf(await this.#ask("GET", path, undefined, signal));
   }
 
-  /** Leaving the loop closes the connection, which frees the slot at once. */
+  /** To leave the loop closes the connection, which frees the slot at once. */
   async *stream(path: string, body: object, signal: AbortSignal): AsyncGenerator<unknown> {
     const answer = await this.#ask("POST", path, JSON.stringify(body), signal);
     try {
@@ -44,7 +46,7 @@ export class Client {
         }
       }
     } catch (thrown) {
-      throw thrown instanceof KamadoError ? thrown : lost(thrown, signal);
+      throw thrown instanceof KamadoError ? thrown : brokenOff(thrown, signal);
     } finally {
       answer.destroy();
     }
@@ -66,8 +68,8 @@ export class Client {
       headers: { authorization: `Bearer ${this.#key}`, "content-type": "application/json" },
       ...(signal && { signal }),
     });
-    // Always heard: an answer that is cut off tells it here as well.
-    asked.on("error", (error) => reject(unheard(error, signal)));
+    // On, not once: an answer that breaks off causes an error here too.
+    asked.on("error", (error) => reject(notReceived(error, signal)));
     asked.once("response", (answer) => {
       answer.setEncoding("utf8");
       if (answer.statusCode === 200) return resolve(answer);
@@ -84,25 +86,25 @@ async function textOf(answer: IncomingMessage): Promise<string> {
     for await (const chunk of answer) text += chunk;
     return text;
   } catch (thrown) {
-    throw lost(thrown);
+    throw brokenOff(thrown);
   }
 }
 
-/** A connection that broke: the client went away, or llama-server did. */
-function lost(cause: unknown, signal?: AbortSignal): unknown {
+/** The error for an answer that broke off: the client went away, or llama-server ended. */
+function brokenOff(cause: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
   const message = "llama-server ended while it answered; it is being started again.";
   return new KamadoError("engine_died", message, { cause, detail: { retryAfterMs: 1_000 } });
 }
 
-/** It ended before it had begun with the request, so that the request is not why. */
-class Unheard extends KamadoError {}
-export const isUnheard = (thrown: unknown) => thrown instanceof Unheard;
+/** llama-server ended before it received the request, so the request cannot be the cause. */
+class NotReceived extends KamadoError {}
+export const wasNotReceived = (thrown: unknown) => thrown instanceof NotReceived;
 
-function unheard(cause: unknown, signal?: AbortSignal): unknown {
+function notReceived(cause: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
   const message = "llama-server ended before it could answer; it is being started again.";
-  return new Unheard("engine_unavailable", message, { cause, detail: { retryAfterMs: 1_000 } });
+  return new NotReceived("engine_unavailable", message, { cause, detail: { retryAfterMs: 1_000 } });
 }
 
 export function unavailable(message: string, cause?: unknown): KamadoError {
@@ -128,38 +130,38 @@ function errorIn(text: string): ServerError {
 function asOurs(status: number, error: ServerError): KamadoError {
   const { message = `status ${status}`, type, n_prompt_tokens: tokens = 0, n_ctx: room = 0 } = error;
   if (type === "exceed_context_size_error") return tooLong(tokens, room);
-  // What a client sent was checked before: this is between the two of us.
-  if (status < 500) return new KamadoError("engine_rejected", `llama-server refuses the request: ${message}`);
+  // The client's request was checked before, so this is a fault between Kamado and llama-server.
+  if (status < 500) return new KamadoError("engine_rejected", `llama-server refused the request: ${message}`);
   return unavailable(`llama-server failed: ${message}`);
 }
 
-// One llama-server that serves, as this side knows it: where it is and what it says about itself when it first answers.
+/** One llama-server that is ready. */
 export type Server = {
   client: Client;
-  /** What stands for a picture in its prompts. */
+  /** Marks the place of a picture in its prompts. */
   marker: string;
   template: string;
-  /** of one slot */
+  /** of one slot, in tokens */
   contextSize: number;
-  /** Goes with every completion. */
+  /** fields that go with every completion */
   always: object;
-  /** Fires when it has ended. */
+  /** Fires when the server has ended. */
   down: AbortSignal;
 };
-/** One token, at most: of any model. */
-const UNDERSTOOD_MS = 60_000;
+/** Enough for one token of any model. */
+const ACCEPT_MS = 60_000;
 
-/** Undefined while it does not serve yet: while it loads it answers 503, before that not at all. */
-export async function greet(client: Client, down: AbortSignal): Promise<Server | undefined> {
+/** Undefined while the server is not ready: it answers 503 while it loads, and nothing before that. */
+export async function connect(client: Client, down: AbortSignal): Promise<Server | undefined> {
   const props = await client.get("/props", down).catch(() => undefined);
   if (props === undefined) return undefined;
-  return { client, down, always: await understood(client, NO_PARSER, down), ...factsOf(props) };
+  return { client, down, always: await acceptedFields(client, NO_PARSER, down), ...factsOf(props) };
 }
 
-/** The fields, if a completion with them is not refused. */
-async function understood(client: Client, fields: object, down: AbortSignal): Promise<object> {
+/** The fields, if the server does not refuse a completion with them. */
+async function acceptedFields(client: Client, fields: object, down: AbortSignal): Promise<object> {
   const body = { prompt: "a", n_predict: 0, cache_prompt: false, ...fields };
-  const signal = AbortSignal.any([down, AbortSignal.timeout(UNDERSTOOD_MS)]);
+  const signal = AbortSignal.any([down, AbortSignal.timeout(ACCEPT_MS)]);
   return client.post("/completion", body, signal).then(
     () => fields,
     () => ({}),
@@ -185,35 +187,35 @@ export async function freePort(): Promise<number> {
   return promise;
 }
 
-// How often llama-server has decoded, asked of its metrics now and then: whoever reads it gets what was known last.
-const EVERY_MS = 1_000;
+const STEPS_EVERY_MS = 1_000;
 
-export class Steps {
-  /** of the servers before this one */
+/** Counts llama-server's steps. Its metrics are read at most once a second; `count` returns what was read last. */
+export class StepCounter {
+  /** of earlier servers */
   #before = 0;
   #now = 0;
   #askedAt = Number.NEGATIVE_INFINITY;
 
   count(server: () => Server): number {
-    if (performance.now() - this.#askedAt > EVERY_MS) void this.#ask(server).catch(() => {});
+    if (performance.now() - this.#askedAt > STEPS_EVERY_MS) void this.#read(server).catch(() => {});
     return this.#before + this.#now;
   }
 
-  /** A new server counts from zero. */
+  /** A new server has started; it counts from zero. */
   reset(): void {
     this.#before += this.#now;
     this.#now = 0;
   }
 
-  async #ask(server: () => Server): Promise<void> {
+  async #read(server: () => Server): Promise<void> {
     this.#askedAt = performance.now();
     const metrics = await server().client.get("/metrics");
     this.#now = stepsIn(metrics) ?? this.#now;
   }
 }
 
-/** From Prometheus' text; undefined when it is not told. */
+/** From Prometheus's text format. Undefined when it is not there. */
 export function stepsIn(metrics: string): number | undefined {
-  const told = /^llamacpp:n_decode_total (\d+)/m.exec(metrics);
-  return told ? Number(told[1]) : undefined;
+  const found = /^llamacpp:n_decode_total (\d+)/m.exec(metrics);
+  return found ? Number(found[1]) : undefined;
 }

@@ -1,5 +1,6 @@
-// A model on llama-server, for models that see pictures before all: it batches, keeps prompts in its slots and can be killed
-// without harm to this process. Requests are checked here first; what it cannot do is refused before it hears of it.
+// The backend on llama-server, which sees pictures, batches by itself, keeps prompts in its slots, and may crash without harm to
+// this process. It opens the model, checks a request before the server sees it, and runs it in a slot. The server's process is
+// left to process.ts, the choice of a slot to slot-choice.ts, saved prefixes to prefix-files.ts.
 import type { Logger } from "pino";
 import type { KamadoError } from "../../../errors.ts";
 import type {
@@ -16,45 +17,45 @@ import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
 import { checkProjector, readModelFile } from "../../generation/model-file.ts";
 import { thinkingMarks } from "../../generation/thinking-marks.ts";
 import { picturesAt, promptFor, type ServerPrompt, ServerPrompts } from "./chat-template.ts";
-import type { Server } from "./client.ts";
-import { Steps, unavailable } from "./client.ts";
+import { type Server, StepCounter, unavailable } from "./client.ts";
 import { PrefixFiles } from "./prefix-files.ts";
-import type { Say } from "./process.ts";
-import { LlamaServerProcess } from "./process.ts";
-import { completionOf } from "./request.ts";
+import { LlamaServerProcess, type LogLine } from "./process.ts";
+import { completionBody } from "./request.ts";
 import { SlotChoice } from "./slot-choice.ts";
 import { Stream } from "./stream.ts";
 
 const MAX_CONTEXT = 8_192;
 
 export type OpenOptions = {
-  /** the program */
+  /** the program's path */
   command: string;
   model: string;
   mmproj?: string | undefined;
   slots: number;
   contextSize?: number | undefined;
   threads?: number | undefined;
+  /** False only for measuring: saves no prefixes and leaves the choice of the slot to llama-server. */
+  prefixFiles?: boolean;
   delaysMs?: readonly number[];
-  /** It cannot be brought back. Without it this process ends, and its supervisor decides. */
+  /** Called when llama-server cannot be started again. Without it this process ends, and its supervisor starts a new one. */
   onGone?: (error: KamadoError) => void;
 };
 
 export async function openLlamaServer(options: OpenOptions, log: Logger): Promise<LlamaServerBackend> {
-  const { model, mmproj, slots } = options;
+  const { model, mmproj, slots, prefixFiles = true } = options;
   const file = await readModelFile(model);
   if (mmproj !== undefined) await checkProjector(mmproj);
   const contextSize = options.contextSize ?? Math.min(file.trainContextSize, MAX_CONTEXT);
-  const seating = new SlotChoice(slots);
-  const steps = new Steps();
-  const onUp = async (server: Server) => {
+  const slotChoice = new SlotChoice(slots, prefixFiles);
+  const steps = new StepCounter();
+  const onStarted = async (server: Server) => {
     steps.reset();
-    seating.reset(await files.warmAll(server, slots));
+    slotChoice.reset(await files.prepareAll(server, slots));
   };
   const onGone = options.onGone ?? raise;
-  const native: Say = (words, level) => log[level]({ native: words });
-  const process = new LlamaServerProcess({ ...options, contextSize, onUp, onGone, log: native });
-  const files = new PrefixFiles(process.folder);
+  const logLine: LogLine = (line, level) => log[level]({ native: line });
+  const process = new LlamaServerProcess({ ...options, contextSize, onStarted, onGone, log: logLine });
+  const files = new PrefixFiles(process.folder, prefixFiles);
   await process.start();
   const server = process.server();
   const info: BackendInfo = {
@@ -64,19 +65,21 @@ export async function openLlamaServer(options: OpenOptions, log: Logger): Promis
     slots,
     images: mmproj !== undefined,
     thinks: thinkingMarks(server.template) !== undefined,
+    unsupported: [],
   };
   const prompts = new ServerPrompts(() => process.server(), file.specials);
-  return new LlamaServerBackend(info, { process, prompts, seating, files, steps });
+  return new LlamaServerBackend(info, { process, prompts, slotChoice, files, steps });
 }
 
 type Parts = {
   process: LlamaServerProcess;
   prompts: ServerPrompts;
-  seating: SlotChoice;
+  slotChoice: SlotChoice;
   files: PrefixFiles;
-  steps: Steps;
+  steps: StepCounter;
 };
-type Ready = { generation: Generation; prompt: ServerPrompt; room: number; grammar: string | undefined };
+/** A request that only needs a slot. */
+type Checked = { generation: Generation; prompt: ServerPrompt; room: number; grammar: string | undefined };
 
 export class LlamaServerBackend implements Backend {
   readonly info: BackendInfo;
@@ -93,54 +96,55 @@ export class LlamaServerBackend implements Backend {
     const grammar = schema === undefined ? undefined : jsonGrammar(schema);
     if (!this.info.images && hasPictures(asked))
       throw invalid("messages", "messages: this model reads no pictures.");
-    const { process, prompts, seating, files } = this.#parts;
+    const { process, prompts, slotChoice, files } = this.#parts;
     const prompt = await process.use(() => prompts.make(asked));
     const { tokens } = prompt;
     const room = roomFor(tokens.length, this.info.contextSize, maxTokens);
     return {
       promptTokens: tokens.length,
-      warmTokens: () => Math.max(seating.warm(tokens), files.covered(tokens)),
+      warmTokens: () => Math.max(slotChoice.warmTokens(tokens), files.covered(tokens)),
       run: (emit, signal) => {
-        const ready = { generation, prompt, room, grammar };
-        return process.use((server) => this.#run(server, ready, emit, signal));
+        const checked = { generation, prompt, room, grammar };
+        return process.use((server) => this.#run(server, checked, emit, signal));
       },
     };
   }
 
-  async #run(server: Server, ready: Ready, emit: Emit, signal: AbortSignal): Promise<Outcome> {
-    const { seating, files } = this.#parts;
-    const { tokens } = ready.prompt;
-    const seat = await seating.take(tokens, ready.generation.conversation, signal);
+  async #run(server: Server, checked: Checked, emit: Emit, signal: AbortSignal): Promise<Outcome> {
+    const { slotChoice, files } = this.#parts;
+    const { generation, prompt } = checked;
+    const { tokens } = prompt;
+    const slot = await slotChoice.take(tokens, generation.conversation, signal);
     try {
-      const warmed = await files.warm(server, seat.index, ready.prompt, seat.common, signal);
-      if (warmed) seat.holds(warmed.holds);
-      const hearing = new Stream((token) => {
-        seat.speaks();
+      const prepared = await files.prepare(server, slot.index, prompt, slot.common, signal);
+      if (prepared) slot.holds(prepared.holds);
+      const stream = new Stream((token) => {
+        slot.decodes();
         return emit(token);
-      }, ready.generation.topLogprobs);
-      seat.holds(tokens);
-      await this.#hear(ready, server, seat.index, hearing, signal);
-      seat.holds([...tokens, ...hearing.said]);
-      const { finish, completionTokens } = hearing;
-      // What was evaluated to be saved was evaluated for this request.
-      const cachedTokens =
-        warmed?.read === false ? Math.min(seat.common, hearing.cachedTokens) : hearing.cachedTokens;
-      this.#countPictures(ready.prompt, cachedTokens);
+      }, generation.topLogprobs);
+      slot.holds(tokens);
+      await this.#complete(server, checked, slot.index, stream, signal);
+      slot.holds([...tokens, ...stream.tokens]);
+      const { finish, completionTokens } = stream;
+      // What this request evaluated to save it for others was not cached for it.
+      const wasEvaluated = prepared !== undefined && !prepared.isLoaded;
+      const cachedTokens = wasEvaluated ? Math.min(slot.common, stream.cachedTokens) : stream.cachedTokens;
+      this.#countPictures(prompt, cachedTokens);
       return { finish, promptTokens: tokens.length, cachedTokens, completionTokens };
     } finally {
-      seat.leave();
+      slot.leave();
     }
   }
 
-  async #hear(ready: Ready, server: Server, slot: number, hearing: Stream, signal: AbortSignal) {
-    const { generation, prompt, room, grammar } = ready;
+  async #complete(server: Server, checked: Checked, slot: number, stream: Stream, signal: AbortSignal) {
+    const { generation, prompt, room, grammar } = checked;
     const { sampling, topLogprobs } = generation;
-    const what = { sampling, topLogprobs, room, grammar, slot, end: prompt.end };
-    const body = completionOf({ ...what, prompt: promptFor(prompt, server.marker) });
+    const wanted = { sampling, topLogprobs, room, grammar, slot, end: prompt.end };
+    const body = completionBody({ ...wanted, prompt: promptFor(prompt, server.marker) });
     for await (const event of server.client.stream("/completion", { ...server.always, ...body }, signal))
-      if (!hearing.hear(event)) return;
-    // It ends with an event that says so, or something cut it off.
-    throw unavailable("llama-server broke its answer off.");
+      if (!stream.push(event)) return;
+    // A complete answer ends with an event that says so.
+    throw unavailable("llama-server broke off its answer.");
   }
 
   #countPictures({ tokens }: ServerPrompt, cachedTokens: number): void {
@@ -148,9 +152,9 @@ export class LlamaServerBackend implements Backend {
   }
 
   state(): BackendState {
-    const { process, seating, files, steps } = this.#parts;
+    const { process, slotChoice, files, steps } = this.#parts;
     const count = steps.count(() => process.server());
-    return { slots: seating.state(), steps: count, prefixes: files.kept, pictures: { ...this.#pictures } };
+    return { slots: slotChoice.state(), steps: count, prefixes: files.kept, pictures: { ...this.#pictures } };
   }
 
   close(): Promise<void> {
@@ -164,6 +168,7 @@ function hasPictures(prompt: Generation["prompt"]): boolean {
   );
 }
 
+/** Ends this process as an uncaught error does. */
 function raise(error: KamadoError): void {
   queueMicrotask(() => {
     throw error;

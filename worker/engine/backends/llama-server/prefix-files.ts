@@ -1,122 +1,128 @@
-// Shared beginnings of prompts, saved by the server into files and read back into its slots: so a wave of requests with the
-// same instructions evaluates them once, and a server that was started again begins warm. What is worth it: prefixes.ts.
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
+// Owns the prefixes that llama-server saves in files and loads into its other slots. So a wave of requests with the same
+// instructions evaluates them once, and a server that was started again begins warm; its own cache does neither. The budget of
+// the files is left to prefix-cache/saved-states.ts. docs/bench.md has the figures.
+
+import { basename } from "node:path";
+import { RadixTree, sharedPrefix, type Tokens } from "../../prefix-cache/radix-tree.ts";
+import { type Saved, SavedStates } from "../../prefix-cache/saved-states.ts";
 import { beginningOf, promptFor, type ServerPrompt } from "./chat-template.ts";
 import type { Server } from "./client.ts";
-import { commonPrefix } from "./slot-choice.ts";
 
-/** Not every model's state can be saved, nor with every server: after so many failures it is left alone. */
-const PATIENCE = 3;
+/** To evaluate fewer tokens than this is as fast as to load them. */
+const WORTH_SAVING = 64;
+const RECENT = 32;
+/** The files lie on the disk and hold the state of whole slots. */
+const BUDGET = { bytes: 8 * 1024 ** 3, count: 4 };
+/** Some models' states cannot be saved, and some servers cannot save. After so many failures in a row it is not tried again. */
+const MAX_FAILURES = 3;
 
-/** What a slot holds now, and whether it was read from a file or evaluated for this request. */
-export type Warmed = { holds: readonly number[]; read: boolean };
+/** What the slot holds now, and whether that was loaded from a file or evaluated for this request. */
+export type Prepared = { holds: Tokens; isLoaded: boolean };
 
 export class PrefixFiles {
-  readonly #folder: string;
-  readonly #prefixes = new Prefixes();
-  /** Being evaluated and saved right now, by a request that needs it itself. */
-  readonly #coming = new Map<readonly number[], Promise<void>>();
-  #count = 0;
+  readonly #isOn: boolean;
+  readonly #saved: SavedStates;
+  readonly #prefixes = new Prefixes<Saved>();
+  /** Prefixes that a request is evaluating and saving just now. */
+  readonly #coming = new Map<Tokens, Promise<void>>();
+  #now = 0;
   #failures = 0;
 
-  constructor(folder: string) {
-    this.#folder = folder;
+  /** With `isOn` false nothing is saved. */
+  constructor(folder: string, isOn: boolean) {
+    this.#isOn = isOn;
+    this.#saved = new SavedStates({ passingFolder: folder, passing: BUDGET });
   }
 
   get kept(): { count: number; bytes: number } {
-    const all = this.#prefixes.all;
-    return { count: all.length, bytes: all.reduce((sum, { bytes }) => sum + bytes, 0) };
+    return { count: this.#saved.all.size, bytes: this.#saved.bytes };
   }
 
-  covered(prompt: readonly number[]): number {
+  /** How many tokens of the prompt a file holds, at most. */
+  covered(prompt: Tokens): number {
     return this.#prefixes.covered(prompt);
   }
 
-  /** Brings a slot, which has `common` of the prompt, as far as a file can, and makes one for others where that is worth it. */
-  async warm(
+  /**
+   * Prepares a slot that has `common` tokens of the prompt: loads the file that helps most or, where the prompt begins like a
+   * recent one and no file has that beginning, evaluates and saves it for others. Undefined when neither is worth it.
+   */
+  async prepare(
     server: Server,
     slot: number,
-    whole: ServerPrompt,
+    prompt: ServerPrompt,
     common: number,
     signal: AbortSignal,
-  ): Promise<Warmed | undefined> {
-    if (this.#failures >= PATIENCE) return undefined;
-    const prompt = whole.tokens;
-    const wanted = this.#prefixes.wanted(prompt);
-    for (let coming = this.#soon(prompt, common); coming; coming = this.#soon(prompt, common)) await coming;
-    const file = this.#prefixes.best(prompt, common);
-    if (file)
-      return (await this.#restore(server, slot, file, signal))
-        ? { holds: file.tokens, read: true }
-        : undefined;
-    if (wanted === undefined || this.#prefixes.covered(prompt) >= wanted.length) return undefined;
-    // Pictures come and go: their files are for waves, and would push out the instructions' that stay.
+  ): Promise<Prepared | undefined> {
+    if (!this.#isOn || this.#failures >= MAX_FAILURES) return undefined;
+    const { tokens } = prompt;
+    const wanted = this.#prefixes.wanted(tokens);
+    for (let saving = this.#savingFor(tokens, common); saving; saving = this.#savingFor(tokens, common))
+      await saving;
+    const file = this.#prefixes.best(tokens, common);
+    if (file) {
+      const isLoaded = await this.#load(server, slot, file, signal);
+      return isLoaded ? { holds: file.tokens, isLoaded } : undefined;
+    }
+    if (wanted === undefined || this.covered(tokens) >= wanted.length) return undefined;
+    // Pictures come and go. Their files serve the requests of one wave, and must not replace those of instructions.
     if (common >= wanted.length && wanted.at(-1)! < 0) return undefined;
-    // Nothing was awaited since it was looked for: of a wave only the first gets here.
-    const beginning = beginningOf(whole, wanted.length);
+    // Nothing was awaited since the search above, so only the first request of a wave gets here.
+    const beginning = beginningOf(prompt, wanted.length);
     const saving = this.#save(server, slot, beginning, signal).finally(() => this.#coming.delete(wanted));
     this.#coming.set(
       wanted,
       saving.catch(() => {}),
     );
     await saving;
-    return { holds: wanted, read: false };
+    return { holds: wanted, isLoaded: false };
   }
 
-  /** Fills every slot of a fresh server with what was of use last. Returns what they hold. */
-  async warmAll(server: Server, slots: number): Promise<readonly number[]> {
-    const [file] = this.#prefixes.all;
-    if (this.#failures >= PATIENCE || file === undefined) return [];
+  /** Loads the file that was used last into every slot of a new server. Returns what the slots hold then. */
+  async prepareAll(server: Server, slots: number): Promise<Tokens> {
+    const last = [...this.#saved.all].sort((a, b) => b.usedAt - a.usedAt)[0];
+    if (this.#failures >= MAX_FAILURES || last === undefined) return [];
     for (let slot = 0; slot < slots; slot++)
-      if (!(await this.#restore(server, slot, file, server.down))) return [];
-    return file.tokens;
+      if (!(await this.#load(server, slot, last, server.down))) return [];
+    return last.tokens;
   }
 
-  /** What another request is saving, when that is more than this slot has. */
-  #soon(prompt: readonly number[], common: number): Promise<void> | undefined {
-    for (const [tokens, saving] of this.#coming) if (commonPrefix(tokens, prompt) > common) return saving;
+  /** Another request that is saving more of the prompt than the slot has. */
+  #savingFor(prompt: Tokens, common: number): Promise<void> | undefined {
+    for (const [tokens, saving] of this.#coming) if (sharedPrefix(tokens, prompt) > common) return saving;
     return undefined;
   }
 
   async #save(server: Server, slot: number, beginning: ServerPrompt, signal: AbortSignal): Promise<void> {
     const { client, marker, always } = server;
-    const { tokens } = beginning;
-    const file = `prefix-${++this.#count}`;
-    const prompt = promptFor(beginning, marker);
-    await client.post(
-      "/completion",
-      { ...always, prompt, n_predict: 0, id_slot: slot, cache_prompt: true },
-      signal,
-    );
+    const evaluated = { ...always, prompt: promptFor(beginning, marker), n_predict: 0, id_slot: slot };
+    await client.post("/completion", { ...evaluated, cache_prompt: true }, signal);
     try {
-      const body = { filename: file };
-      const { n_written } = await client.post<{ n_written: number }>(
-        `/slots/${slot}?action=save`,
-        body,
-        signal,
-      );
-      for (const old of this.#prefixes.add({ tokens, file, bytes: n_written }))
-        void rm(join(this.#folder, old.file), { force: true });
+      const state = stateOf(server, slot, beginning.tokens, signal);
+      const { saved, gone } = await this.#saved.save(state, this.#now++);
+      const within = this.#prefixes.add(saved);
+      for (const one of [...gone, ...within]) this.#prefixes.remove(one);
+      for (const one of within) await this.#saved.remove(one);
       this.#failures = 0;
     } catch (thrown) {
       this.#failed(thrown, server, signal);
     }
   }
 
-  async #restore(server: Server, slot: number, saved: Saved, signal: AbortSignal): Promise<boolean> {
+  async #load(server: Server, slot: number, saved: Saved, signal: AbortSignal): Promise<boolean> {
     try {
-      await server.client.post(`/slots/${slot}?action=restore`, { filename: saved.file }, signal);
+      await this.#saved.restore(saved, stateOf(server, slot, saved.tokens, signal), this.#now++);
       this.#failures = 0;
       return true;
     } catch (thrown) {
       this.#failed(thrown, server, signal);
       this.#prefixes.remove(saved);
+      await this.#saved.remove(saved);
       return false;
     }
   }
 
-  /** Without a file a request only takes longer; without a server, or without its client, it is over. */
+  /** Without a file the request only takes longer. Without its client or the server it has ended. */
   #failed(thrown: unknown, { down }: Server, signal: AbortSignal): void {
     signal.throwIfAborted();
     if (down.aborted) throw thrown;
@@ -124,68 +130,64 @@ export class PrefixFiles {
   }
 }
 
-// Which beginnings of prompts are worth keeping in a file, so that every slot can start from them: instructions that at least
-// two requests share. Decisions only; prefix-files.ts writes and reads.
-/** Fewer tokens are evaluated as fast as they are read from a file. */
-export const WORTH_IT = 64;
-const RECENT = 32;
-const MAX_SAVED = 4;
+function stateOf({ client }: Server, slot: number, tokens: Tokens, signal: AbortSignal) {
+  const act = (action: "save" | "restore", path: string) =>
+    client.post<{ n_written: number }>(
+      `/slots/${slot}?action=${action}`,
+      { filename: basename(path) },
+      signal,
+    );
+  return {
+    tokens,
+    save: async (path: string) => (await act("save", path)).n_written,
+    load: async (path: string) => void (await act("restore", path)),
+  };
+}
 
-export type Saved = { tokens: readonly number[]; file: string; bytes: number };
+/** Which beginning of a prompt is worth saving, and which saved one helps it most. Decisions only. */
+export class Prefixes<S extends { tokens: Tokens }> {
+  readonly #recent = new RadixTree<number>();
+  readonly #saved = new RadixTree<S>();
+  #prompts = 0;
 
-export class Prefixes {
-  readonly #recent: (readonly number[])[] = [];
-  /** The one that was of use last comes first. */
-  #saved: Saved[] = [];
-
-  get all(): readonly Saved[] {
-    return this.#saved;
-  }
-
-  /**
-   * What to save before `prompt` runs: the most it shares with one that came before, if no file holds that already.
-   */
-  wanted(prompt: readonly number[]): readonly number[] | undefined {
-    const shared = Math.max(0, ...this.#recent.map((one) => commonPrefix(one, prompt)));
-    this.#recent.unshift(prompt);
-    this.#recent.length = Math.min(this.#recent.length, RECENT);
+  /** What to save before `prompt` runs: the longest beginning that it shares with a recent prompt, unless a file has it. */
+  wanted(prompt: Tokens): Tokens | undefined {
+    const shared = this.#recent.common(prompt, 1);
+    this.#recent.put(this.#prompts, prompt);
+    this.#recent.delete(this.#prompts++ - RECENT);
     const beginning = prompt.slice(0, cleanCut(prompt, shared));
-    return beginning.length - this.covered(prompt) >= WORTH_IT ? beginning : undefined;
+    return beginning.length - this.covered(prompt) >= WORTH_SAVING ? beginning : undefined;
   }
 
-  /** How much of `prompt` the best file holds. */
-  covered(prompt: readonly number[]): number {
-    return Math.max(0, ...this.#saved.map(({ tokens }) => commonPrefix(tokens, prompt)));
+  /** How many tokens of the prompt the best file holds. */
+  covered(prompt: Tokens): number {
+    return this.#saved.common(prompt, 1);
   }
 
-  /** The file that saves most over what a slot has in common with `prompt` already, if that is worth it. */
-  best(prompt: readonly number[], inSlot: number): Saved | undefined {
+  /** The file that helps most beyond the `common` tokens that a slot has already, if that is worth it. */
+  best(prompt: Tokens, common: number): S | undefined {
     const covered = this.covered(prompt);
-    if (covered - inSlot < WORTH_IT) return undefined;
-    const found = this.#saved.find(({ tokens }) => commonPrefix(tokens, prompt) === covered)!;
-    this.#saved = [found, ...this.#saved.filter((one) => one !== found)];
-    return found;
+    if (covered - common < WORTH_SAVING) return undefined;
+    return [...this.#saved.shared(prompt)].find(([, shared]) => shared === covered)?.[0];
   }
 
-  /** Returns the files that are not needed any more: those of shorter beginnings of the same, and the one of least use. */
-  add(saved: Saved): Saved[] {
-    const within = (one: Saved) => commonPrefix(one.tokens, saved.tokens) === one.tokens.length;
-    const others = this.#saved.filter((one) => !within(one));
-    const before = this.#saved;
-    this.#saved = [saved, ...others].slice(0, MAX_SAVED);
-    return before.filter((one) => !this.#saved.includes(one));
+  /** Returns the files that hold only a shorter part of the same beginning: they are not needed any more. */
+  add(saved: S): S[] {
+    const shared = [...this.#saved.shared(saved.tokens)];
+    this.#saved.put(saved, saved.tokens);
+    return shared.filter(([{ tokens }, length]) => length === tokens.length).map(([one]) => one);
   }
 
-  remove(saved: Saved): void {
-    this.#saved = this.#saved.filter((one) => one !== saved);
+  remove(saved: S): void {
+    this.#saved.delete(saved);
   }
 }
 
 /**
- * Where a beginning of about `shared` tokens may end. At least one token is left to evaluate: the server needs it. With
- * pictures in it, which are negative numbers, it ends with the last whole one, because the text after it goes as a string.
+ * Where a beginning of about `shared` tokens may end. At least one token remains to be evaluated: the server needs it. Pictures
+ * are negative numbers. With pictures the beginning ends after the last whole one, because the text after it goes as a string.
  */
-export function cleanCut(prompt: readonly number[], shared: number): number {
+export function cleanCut(prompt: Tokens, shared: number): number {
   const most = Math.min(shared, prompt.length - 1);
   const first = prompt.findIndex((token) => token < 0);
   if (first === -1 || first >= most) return most;

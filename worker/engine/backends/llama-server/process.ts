@@ -1,5 +1,5 @@
-// Keeps one llama-server running: starts it, waits until it serves, starts it again when it ends. Requests it had are lost,
-// and say so; this process lives on.
+// Keeps one llama-server running: starts it, waits until it is ready, and starts it again when it ends. The requests it was
+// answering fail; this process lives on.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -10,27 +10,27 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { KamadoError } from "../../../errors.ts";
-import { Client, freePort, greet, isUnheard, type Server, unavailable } from "./client.ts";
+import { Client, connect, freePort, type Server, unavailable, wasNotReceived } from "./client.ts";
 
-const ASK_MS = 50;
-/** Before each start after it ended; when all of these came to nothing it is given up. */
+const CONNECT_EVERY_MS = 50;
+/** The delay before each new start after it ended. When all these starts fail, it is given up. */
 const DELAYS_MS = [0, 200, 400, 800, 1_600, 3_200];
-const LOST = "llama-server has ended and is being started again.";
-/** How long a request waits for it to be back before it is sent away. */
-const PATIENCE_MS = 5_000;
+const RESTARTING = "llama-server has ended and is being started again.";
+/** How long a request waits for a new start before it fails. */
+const RESTART_WAIT_MS = 5_000;
 
 export type LlamaServerProcessOptions = ServerOptions & {
   command: string;
-  log: Say;
+  log: LogLine;
   delaysMs?: readonly number[];
-  /** Called with each server before any request reaches it. */
-  onUp(server: Server): Promise<void>;
-  /** It cannot be brought back. */
+  /** Called with each new server before any request reaches it. */
+  onStarted(server: Server): Promise<void>;
+  /** Called when it cannot be started again. */
   onGone(error: KamadoError): void;
 };
 
 export class LlamaServerProcess {
-  /** Where it saves prefixes; nobody else may look into it. */
+  /** Holds its key and the saved prefixes. Only this user can read it. */
   readonly folder = mkdtempSync(join(tmpdir(), "kamado-llama-server-"));
   restarts = 0;
   readonly #options: LlamaServerProcessOptions;
@@ -38,7 +38,7 @@ export class LlamaServerProcess {
   readonly #key = randomBytes(32).toString("hex");
   readonly #keyFile = join(this.folder, "key");
   #server: Server | undefined;
-  #up = Promise.withResolvers<void>();
+  #started = Promise.withResolvers<void>();
   #closed: Promise<void> | undefined;
 
   constructor(options: LlamaServerProcessOptions) {
@@ -46,7 +46,7 @@ export class LlamaServerProcess {
     writeFileSync(this.#keyFile, this.#key, { mode: 0o600 });
   }
 
-  /** Resolves when it serves; throws why it does not. Called once. */
+  /** Resolves when it is ready; throws the reason when it cannot start. Called once. */
   async start(): Promise<void> {
     try {
       await this.#start();
@@ -56,30 +56,30 @@ export class LlamaServerProcess {
     }
   }
 
-  /** Throws `engine_unavailable` while there is none. */
+  /** Throws `engine_unavailable` while no server is running. */
   server(): Server {
-    if (this.#server === undefined) throw unavailable(LOST);
+    if (this.#server === undefined) throw unavailable(RESTARTING);
     return this.#server;
   }
 
-  /** Does it with the server, and once more with the next one if this one turns out to have ended before it began. */
+  /** Runs `work` with the server. If the server ended before it received the request, runs it again with the next one. */
   async use<T>(work: (server: Server) => Promise<T>): Promise<T> {
-    const server = await this.#soon();
+    const server = await this.#runningServer();
     try {
       return await work(server);
     } catch (thrown) {
-      if (!isUnheard(thrown)) throw thrown;
-      // The connection tells it sooner than the process does.
+      if (!wasNotReceived(thrown)) throw thrown;
+      // A connection notices the end sooner than the process's own event comes.
       if (!server.down.aborted)
-        await once(server.down, "abort", { signal: AbortSignal.timeout(PATIENCE_MS) });
-      return work(await this.#soon());
+        await once(server.down, "abort", { signal: AbortSignal.timeout(RESTART_WAIT_MS) });
+      return work(await this.#runningServer());
     }
   }
 
-  /** Waits for one that is being started, though not for long. */
-  async #soon(): Promise<Server> {
+  /** Waits a few seconds for a server that is being started. */
+  async #runningServer(): Promise<Server> {
     if (this.#server === undefined && !this.#closed)
-      await Promise.race([this.#up.promise, sleep(PATIENCE_MS, undefined, { ref: false })]);
+      await Promise.race([this.#started.promise, sleep(RESTART_WAIT_MS, undefined, { ref: false })]);
     return this.server();
   }
 
@@ -93,31 +93,31 @@ export class LlamaServerProcess {
     const port = await freePort();
     const address = { port, keyFile: this.#keyFile, folder: this.folder };
     const run = new Run(command, argumentsFor(this.#options, address), this.#watcher, log);
-    const server = await this.#untilItServes(run, new Client(port, this.#key));
-    run.serves();
-    await this.#options.onUp(server);
+    const server = await this.#untilReady(run, new Client(port, this.#key));
+    run.ready();
+    await this.#options.onStarted(server);
     if (run.down.aborted) throw ended(run);
     this.#server = server;
-    this.#up.resolve();
-    run.down.addEventListener("abort", () => void this.#again(run), { once: true });
+    this.#started.resolve();
+    run.down.addEventListener("abort", () => void this.#restart(run), { once: true });
   }
 
-  async #untilItServes(run: Run, client: Client): Promise<Server> {
+  async #untilReady(run: Run, client: Client): Promise<Server> {
     for (;;) {
       if (run.down.aborted) throw ended(run);
-      const server = await greet(client, run.down);
+      const server = await connect(client, run.down);
       if (server !== undefined) return server;
-      await sleep(ASK_MS);
+      await sleep(CONNECT_EVERY_MS);
     }
   }
 
-  async #again(run: Run): Promise<void> {
+  async #restart(run: Run): Promise<void> {
     this.#server?.client.close();
     this.#server = undefined;
-    this.#up = Promise.withResolvers();
+    this.#started = Promise.withResolvers();
     if (this.#closed) return;
-    let why = ended(run);
-    this.#options.log(why.message, "warn");
+    let error = ended(run);
+    this.#options.log(error.message, "warn");
     for (const delay of this.#options.delaysMs ?? DELAYS_MS) {
       await sleep(delay);
       if (this.#closed) return;
@@ -125,28 +125,31 @@ export class LlamaServerProcess {
       try {
         return await this.#start();
       } catch (thrown) {
-        why = thrown as KamadoError;
-        this.#options.log(why.message, "warn");
+        error = thrown as KamadoError;
+        this.#options.log(error.message, "warn");
       }
     }
-    this.#up.resolve();
-    if (!this.#closed) this.#options.onGone(why);
+    this.#started.resolve();
+    if (!this.#closed) this.#options.onGone(error);
   }
 }
 
 const ended = (run: Run) => unavailable(`llama-server ended (${run.reason}).`);
 
-// One run of llama-server: its process and its last words. A watcher beside it, a shell of three lines, ends it and clears
-// the private folder away when this process is gone, however it went: its standard input closes then.
+/** Reads process ids. When its standard input closes, it kills the last of them and removes the folder. */
 const WATCH = `while read -r next; do pid=$next; done
 [ -n "$pid" ] && kill -9 "$pid"
 rm -rf -- "$0"`;
 
+/**
+ * A shell that ends llama-server and removes the private folder when this process has ended, even when it was killed: the shell's
+ * standard input closes then.
+ */
 export class Watcher {
   readonly #process: ChildProcess;
 
   constructor(folder: string) {
-    // Out of the terminal's group: Ctrl-C is not for it.
+    // In a process group of its own, so that Ctrl-C in the terminal does not reach it.
     this.#process = spawn("/bin/sh", ["-c", WATCH, folder], {
       stdio: ["pipe", "ignore", "ignore"],
       detached: true,
@@ -155,12 +158,12 @@ export class Watcher {
     this.#process.once("error", () => {});
   }
 
-  /** Whom to end; nobody when it is undefined. */
+  /** Sets the process to end; none when it is undefined. */
   watch(pid: number | undefined): void {
     this.#process.stdin!.write(`${pid ?? ""}\n`);
   }
 
-  /** Ends who is watched, and clears up. */
+  /** Ends the process and removes the folder. */
   async close(): Promise<void> {
     const gone = once(this.#process, "close");
     this.#process.stdin!.end();
@@ -168,19 +171,20 @@ export class Watcher {
   }
 }
 
+/** One run of llama-server: its process and the last lines it printed. */
 export class Run {
-  /** Fires when it has ended, with how it did. */
+  /** Fires when it has ended. The reason says how. */
   readonly down: AbortSignal;
   readonly #down = new AbortController();
-  readonly #said: string[] = [];
-  #serves = false;
+  readonly #lines: string[] = [];
+  #isReady = false;
 
-  constructor(command: string, argv: readonly string[], watcher: Watcher, log: Say) {
+  constructor(command: string, argv: readonly string[], watcher: Watcher, log: LogLine) {
     this.down = this.#down.signal;
     const child = spawn(command, argv, { stdio: ["ignore", "pipe", "pipe"], detached: true });
     watcher.watch(child.pid);
     for (const stream of [child.stdout!, child.stderr!])
-      createInterface(stream).on("line", (line) => this.#hear(line, log));
+      createInterface(stream).on("line", (line) => this.#onLine(line, log));
     const end = (how: string) => {
       watcher.watch(undefined);
       this.#down.abort(how);
@@ -189,27 +193,26 @@ export class Run {
     child.once("close", (code, signal) => end(signal ?? `exit code ${code}`));
   }
 
-  /** From now on it hears of requests, and what it prints may hold pieces of them. What it said before is no reason any more. */
-  serves(): void {
-    this.#serves = true;
-    this.#said.length = 0;
+  /** From now on it gets requests, and what it prints may contain parts of them. Earlier lines explain no later end. */
+  ready(): void {
+    this.#isReady = true;
+    this.#lines.length = 0;
   }
 
-  /** How it ended, and what it said about it. */
+  /** How it ended, and the lines that say why. */
   get reason(): string {
-    return [this.down.reason, reasonIn(this.#said)].filter(Boolean).join(": ");
+    return [this.down.reason, reasonIn(this.#lines)].filter(Boolean).join(": ");
   }
 
-  #hear(line: string, log: Say): void {
-    const words = wordsOf(line);
-    if (words === "" || (this.#serves && !isSafe(words))) return;
-    this.#said.push(line);
-    if (this.#said.length > 50) this.#said.shift();
-    log(words, levelOf(line));
+  #onLine(line: string, log: LogLine): void {
+    const text = textOf(line);
+    if (text === "" || (this.#isReady && !isSafe(text))) return;
+    this.#lines.push(line);
+    if (this.#lines.length > MAX_LINES) this.#lines.shift();
+    log(text, levelOf(line));
   }
 }
 
-// How llama-server is started: its arguments, and what each is for. Pure.
 export type ServerOptions = {
   model: string;
   mmproj?: string | undefined;
@@ -218,10 +221,10 @@ export type ServerOptions = {
   contextSize: number;
   threads?: number | undefined;
 };
-/** What differs from run to run. `folder` is private to this process. */
+/** What differs between runs. `folder` is private to this process. */
 export type Address = { port: number; keyFile: string; folder: string };
 
-// What it keeps of prompts besides its slots; its own default would take half of a small machine's memory.
+/** For prompts that it keeps besides its slots. Its default would take half of a small machine's memory. */
 const CACHE_MEGABYTES = 1_024;
 const SPARE_THREADS = 8;
 const STEP = 512;
@@ -233,57 +236,56 @@ export function argumentsFor(options: ServerOptions, { port, keyFile, folder }: 
     mmproj === undefined ? [] : ["--mmproj", mmproj],
     ["--host", "127.0.0.1", "--port", String(port), "--api-key-file", keyFile],
     ["--parallel", String(slots), "--ctx-size", String(contextSize * slots)],
-    // One for each answer that is being given, and some for prompts that are being made ready.
+    // One for each answer that is streamed, and some for requests that are being prepared.
     ["--threads-http", String(slots + SPARE_THREADS)],
     threads === undefined ? [] : ["--threads", String(threads)],
-    // Between two steps it notices who went away, and others get their tokens. A picture must fit into one step.
+    // Short steps, because between two it notices clients that went away and sends tokens. A picture must fit into one step.
     mmproj === undefined ? ["--batch-size", String(STEP)] : [],
-    // An over-long prompt is refused, and an answer ends where the context does: nothing is shifted out.
+    // A prompt that is too long is refused, and an answer ends at the end of the context: nothing is shifted out.
     ["--no-context-shift"],
-    // Models with a sliding window could not take up a shared prefix again without it.
+    // Without it models with a sliding window could not reuse a prefix.
     ["--swa-full"],
     ["--cache-ram", String(CACHE_MEGABYTES)],
     ["--slot-save-path", `${folder}/`],
-    // A conversation that ends with an answer is complete: the next one begins after it.
+    // A conversation that ends with an assistant message is complete; the answer is a new message.
     ["--jinja", "--no-prefill-assistant"],
     ["--metrics", "--no-webui", "--offline"],
-    // Errors and warnings; more would print prompts.
+    // Errors and warnings only: a higher level would print prompts.
     ["--log-verbosity", "2", "--log-colors", "off"],
   ].flat();
 }
 
-// What llama-server prints, and what of it may be passed on: it prints grammars and pieces of prompts too. Pure.
-// Of what it prints while it serves, only lines of these kinds say nothing of a request.
+/** Lines of these kinds contain nothing of a request. While it serves, it also prints grammars and parts of prompts. */
 const SAFE = [
   /GGML_ASSERT|GGML_ABORT/,
   /^(terminate called|libc\+\+abi|\s*what\(\):)/,
   /^(ggml|llama|clip|mtmd)\w*: .*(error|fail|unable|cannot|not found|out of memory)/i,
   /^\s*decode: failed/,
 ];
-const TELLING =
+const ERROR =
   /error|fail|unable|cannot|can't|could not|not found|unsupported|unknown|invalid|no such|out of memory|abort/i;
 const LAST_LINES = 4;
+const MAX_LINES = 50;
 
 /** `0.00.013.017 E srv    load_model: why` -> `load_model: why`. */
-export function wordsOf(line: string): string {
+export function textOf(line: string): string {
   return line.replace(/^[\d.]+ [EWID] (\w+ {2,})?/, "").trim();
 }
 
 export type Level = "debug" | "warn" | "error";
-/** How what it says is passed on. */
-export type Say = (words: string, level: Level) => void;
+export type LogLine = (text: string, level: Level) => void;
 
-/** Its warnings tell how it was built more than what is wrong. */
+/** Its warnings are mostly about how it was built, so they are logged as `debug`. */
 export function levelOf(line: string): Level {
   return / E /.test(line.slice(0, 20)) ? "error" : / W /.test(line.slice(0, 20)) ? "debug" : "warn";
 }
 
-/** Whether a line that came while requests were served may be logged. */
-export const isSafe = (words: string) => SAFE.some((kind) => kind.test(words));
+/** Whether a line may be logged that was printed while requests were served. */
+export const isSafe = (text: string) => SAFE.some((kind) => kind.test(text));
 
-/** The end of what it said before it served anything: the lines that tell why, or else just the last ones. */
+/** Why it ended: its last lines about an error or, without any, just its last lines. */
 export function reasonIn(lines: readonly string[]): string {
-  const words = lines.map(wordsOf).filter(Boolean);
-  const telling = words.filter((line) => TELLING.test(line));
-  return (telling.length > 0 ? telling : words).slice(-LAST_LINES).join("\n");
+  const texts = lines.map(textOf).filter(Boolean);
+  const errors = texts.filter((line) => ERROR.test(line));
+  return (errors.length > 0 ? errors : texts).slice(-LAST_LINES).join("\n");
 }

@@ -1,9 +1,9 @@
-// One completion as llama-server takes it. Every sampler of its own that nobody asked for is switched off. Pure.
+// The body of one completion for llama-server. Every sampler that the request did not ask for is switched off. Pure.
 import type { Generation } from "../../generation/backend.ts";
 import { LAST_FIELDS } from "./stream.ts";
 
 const PENALTY_WINDOW = 64;
-/** From here on a bias forbids. */
+/** A bias of this or less forbids its token. */
 const FORBIDDEN = -100;
 
 const NEUTRAL = {
@@ -21,8 +21,8 @@ const NEUTRAL = {
 };
 
 /**
- * It reads every answer as it comes, all of it again with each token, for messages that nobody asked for, and fails over bytes
- * that are no character. This is a parser that reads nothing; a server that knows no such thing is asked without.
+ * llama-server parses every answer for chat messages, all of it again with each token, and fails on bytes that are no character.
+ * This parser reads nothing. A server that does not know the field gets requests without it.
  */
 export const NO_PARSER = {
   chat_parser: JSON.stringify({ parsers: [{ type: "epsilon" }], rules: {}, root: 0 }),
@@ -31,14 +31,14 @@ export const NO_PARSER = {
 export type Wanted = Pick<Generation, "sampling" | "topLogprobs"> & {
   prompt: unknown;
   slot: number;
-  /** tokens the answer may have */
+  /** how many tokens the answer may have */
   room: number;
   grammar: string | undefined;
-  /** Where the model's thinking ends, if that is what is asked for. */
+  /** The mark that ends the model's thinking, for a request that asks for the thinking. */
   end: string | undefined;
 };
 
-export function completionOf({ sampling, topLogprobs, prompt, slot, room, grammar, end }: Wanted): object {
+export function completionBody({ sampling, topLogprobs, prompt, slot, room, grammar, end }: Wanted): object {
   const { repetitionPenalty, frequencyPenalty, presencePenalty } = sampling;
   const isPenalized = repetitionPenalty !== 1 || frequencyPenalty !== 0 || presencePenalty !== 0;
   return {
@@ -59,10 +59,10 @@ export function completionOf({ sampling, topLogprobs, prompt, slot, room, gramma
     presence_penalty: presencePenalty,
     repeat_last_n: isPenalized ? PENALTY_WINDOW : 0,
     logit_bias: [...sampling.logitBias].map(([token, bias]) => [token, bias <= FORBIDDEN ? false : bias]),
-    // One is needed to be told the chosen token's own. They are the model's, whatever is drawn from them.
+    // At least one, or the drawn token's own probability would be missing. They are the model's own, before any sampler.
     ...(topLogprobs !== undefined && { n_probs: Math.max(1, topLogprobs), post_sampling_probs: false }),
     ...(grammar !== undefined && { grammar }),
-    // A mark that is a special token would not be written out by itself.
+    // Without preserved_tokens a mark that is a special token would not appear in the text.
     ...(end !== undefined && { stop: [end], preserved_tokens: [end] }),
   };
 }

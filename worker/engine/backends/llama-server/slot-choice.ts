@@ -1,119 +1,121 @@
-// Which slot a request goes to: the one that has evaluated most of its prompt, and of those the one whose loss costs least.
-// Pure; who runs where when is seating.ts's business.
+// Owns what Kamado knows of llama-server's slots: which are busy, and what each has evaluated. It gives a request the free slot that
+// suits its prompt best, or lets it wait for one. The rule is in prefix-cache/placement.ts; filling a slot from a file is left
+// to prefix-files.ts.
 import type { BackendState } from "../../generation/backend.ts";
+import { nearest } from "../../prefix-cache/placement.ts";
+import { sharedPrefix, type Tokens } from "../../prefix-cache/radix-tree.ts";
 
 export type Slot = {
-  /** What it has evaluated, pictures included: see prompt.ts for how they are written as numbers. */
-  tokens: readonly number[];
+  /** What it has evaluated. Pictures are negative numbers: see chat-template.ts. */
+  tokens: Tokens;
   busy: boolean;
   /** Grows with every use. */
   usedAt: number;
   conversation: string | undefined;
 };
 
-// A few tokens more in common are an accident: the same first words of a question.
-const SAME = 16;
-
-export function commonPrefix(a: readonly number[], b: readonly number[]): number {
-  const length = Math.min(a.length, b.length);
-  let at = 0;
-  while (at < length && a[at] === b[at]) at++;
-  return at;
-}
-
-/** Undefined when all are busy. */
+/** The index of the free slot that suits the prompt best. Undefined when all are busy. */
 export function chooseSlot(
   slots: readonly Slot[],
-  prompt: readonly number[],
+  prompt: Tokens,
   conversation?: string,
 ): number | undefined {
-  const free = slots.flatMap((slot, at) =>
-    slot.busy ? [] : [{ at, slot, common: commonPrefix(slot.tokens, prompt) }],
+  const free = [...slots.entries()].filter(([, { busy }]) => !busy);
+  const chosen = nearest(
+    free.map(([, { tokens, usedAt, conversation: own }]) => ({
+      own: sharedPrefix(tokens, prompt),
+      tokens: tokens.length,
+      reserved: own !== undefined && own !== conversation,
+      usedAt,
+    })),
   );
-  const most = Math.max(...free.map(({ common }) => common));
-  const best = free.filter(({ common }) => common >= most - SAME);
-  const foreign = (slot: Slot) =>
-    Number(slot.conversation !== undefined && slot.conversation !== conversation);
-  // A conversation will go on, other prompts may come again; of equals the one that waited longest.
-  best.sort(
-    (a, b) =>
-      foreign(a.slot) - foreign(b.slot) ||
-      a.slot.tokens.length - a.common - (b.slot.tokens.length - b.common) ||
-      a.slot.usedAt - b.slot.usedAt,
-  );
-  return best[0]?.at;
+  return free[chosen]?.[0];
 }
 
-// The slots of the running llama-server, seen from here: who sits where, what each has evaluated, and whom to steer where.
-export type Seat = {
+/** llama-server takes this number as: choose any free slot. */
+const ANY_SLOT = -1;
+
+/** A slot while one request has it. */
+export type TakenSlot = {
+  /** The number that llama-server gets. */
   readonly index: number;
-  /** How many tokens of the prompt it has evaluated already. */
+  /** How many tokens of the prompt it had evaluated before. */
   readonly common: number;
-  /** It now holds these. */
-  holds(tokens: readonly number[]): void;
-  speaks(): void;
+  /** The slot has evaluated exactly these tokens now. */
+  holds(tokens: Tokens): void;
+  /** The answer has begun. */
+  decodes(): void;
   leave(): void;
 };
-type Taken = Slot & { state: "idle" | "prefill" | "decode" };
+type SlotState = Slot & { state: "idle" | "prefill" | "decode" };
 
-const empty = (): Taken => ({ tokens: [], busy: false, usedAt: 0, conversation: undefined, state: "idle" });
+const emptySlot = (): SlotState => {
+  return { tokens: [], busy: false, usedAt: 0, conversation: undefined, state: "idle" };
+};
 
 export class SlotChoice {
-  readonly #slots: Taken[];
+  readonly #slots: SlotState[];
+  readonly #isByPrompt: boolean;
   readonly #waiting: (() => void)[] = [];
-  #clock = 0;
-  /** Counts the servers: who sat in an earlier one changes nothing in this one. */
+  #uses = 0;
+  /** Counts the servers: a request that ran in an earlier one changes nothing in this one. */
   #server = 0;
 
-  constructor(count: number) {
-    this.#slots = Array.from({ length: count }, empty);
+  /** With `isByPrompt` false llama-server chooses the slots. Then only the number of busy ones is known here. */
+  constructor(count: number, isByPrompt: boolean) {
+    this.#isByPrompt = isByPrompt;
+    this.#slots = Array.from({ length: count }, emptySlot);
   }
 
-  /** Waits for a free one; the line before lets in as many as there are, but some may just be made warm. */
-  async take(
-    prompt: readonly number[],
-    conversation: string | undefined,
-    signal: AbortSignal,
-  ): Promise<Seat> {
+  /** Waits for a free slot. The scheduler lets in only as many requests as there are slots, but one may still be filled from a file. */
+  async take(prompt: Tokens, conversation: string | undefined, signal: AbortSignal): Promise<TakenSlot> {
     for (;;) {
       signal.throwIfAborted();
       const index = chooseSlot(this.#slots, prompt, conversation);
-      if (index !== undefined) return this.#sit(index, prompt, conversation);
+      if (index !== undefined) return this.#take(index, prompt, conversation);
       await this.#freed(signal);
     }
   }
 
-  /** The most any free slot has of it. */
-  warm(prompt: readonly number[]): number {
-    return Math.max(0, ...this.#slots.map((slot) => (slot.busy ? 0 : commonPrefix(slot.tokens, prompt))));
+  /** How many tokens of the prompt a free slot has, at most. */
+  warmTokens(prompt: Tokens): number {
+    return Math.max(0, ...this.#slots.map(({ busy, tokens }) => (busy ? 0 : sharedPrefix(tokens, prompt))));
   }
 
-  /** A new server: nobody sits, and every slot holds `tokens`. */
-  reset(tokens: readonly number[]): void {
+  /** A new server has started: all slots are free and hold `tokens`. */
+  reset(tokens: Tokens): void {
     this.#server++;
-    for (const at of this.#slots.keys()) this.#slots[at] = { ...empty(), tokens };
-    for (const wake of this.#waiting.splice(0)) wake();
+    for (const at of this.#slots.keys()) this.#slots[at] = { ...emptySlot(), tokens };
+    this.#wake();
   }
 
   state(): BackendState["slots"] {
     return this.#slots.map(({ state, tokens }) => ({ state, tokens: tokens.length }));
   }
 
-  #sit(index: number, prompt: readonly number[], conversation: string | undefined): Seat {
+  #take(index: number, prompt: Tokens, conversation: string | undefined): TakenSlot {
     const slot = this.#slots[index]!;
     const server = this.#server;
-    const here = (change: () => void) => () => void (server === this.#server && change());
-    Object.assign(slot, { busy: true, state: "prefill", conversation, usedAt: ++this.#clock });
-    return {
-      index,
-      common: commonPrefix(slot.tokens, prompt),
-      holds: (tokens) => here(() => Object.assign(slot, { tokens }))(),
-      speaks: here(() => Object.assign(slot, { state: "decode" })),
-      leave: here(() => {
-        Object.assign(slot, { busy: false, state: "idle" });
-        for (const wake of this.#waiting.splice(0)) wake();
-      }),
+    const set = (change: Partial<SlotState>) => {
+      if (server === this.#server) Object.assign(slot, change);
     };
+    set({ busy: true, state: "prefill", conversation, usedAt: ++this.#uses });
+    return {
+      index: this.#isByPrompt ? index : ANY_SLOT,
+      common: sharedPrefix(slot.tokens, prompt),
+      holds: (tokens) => {
+        if (this.#isByPrompt) set({ tokens });
+      },
+      decodes: () => set({ state: "decode" }),
+      leave: () => {
+        set({ busy: false, state: "idle" });
+        this.#wake();
+      },
+    };
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   async #freed(signal: AbortSignal): Promise<void> {

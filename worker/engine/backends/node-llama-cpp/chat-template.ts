@@ -1,14 +1,14 @@
-// From a conversation to tokens, by the model's own chat template. What came from outside never becomes a special token.
+// Turns a conversation into tokens with the model's own chat template. Text from outside never becomes a special token.
 import { Template } from "@huggingface/jinja";
 import type { LlamaModel, Token } from "node-llama-cpp";
 import { invalid, type Message, type Prompt, type Thinking } from "../../generation/backend.ts";
 import { looksSpecial, Marks, specialPattern } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
 
-// What most models without a template were trained on, or understand.
+// For models without a template: most were trained on this one or understand it.
 const CHATML =
   "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}{{ '<|im_start|>assistant\\n' }}";
-// gpt-oss thinks in a channel of its own unless the answer's channel is already open.
+// gpt-oss opens a channel for thinking unless the prompt opens the one for the answer.
 const HARMONY_ANSWER = "<|channel|>final<|message|>";
 
 type Conversation = { messages: Message[]; thinking: Thinking };
@@ -42,7 +42,7 @@ export class Prompts {
     return tokens;
   }
 
-  /** Some tokens are found even where special ones are not looked for, but never across a cut. */
+  /** The tokenizer finds some special tokens in any text, but not across a cut. */
   #plain(text: string): Token[] {
     return [...this.#model.tokenize(text.slice(0, 1)), ...this.#model.tokenize(text.slice(1))];
   }
@@ -59,7 +59,7 @@ export class Prompts {
     return rendered + thinkingEnd(rendered, this.thinking, begun);
   }
 
-  /** One-shot jobs want the answer, not the way to it. A template that cannot be told so gets an empty thought. */
+  /** Without thinking. A template without a switch for it gets an empty thought. */
   #thoughtless(messages: Rendered, marks: ThinkingMarks): string {
     const rendered = this.#render(messages, false);
     if (this.#suffix !== "") return rendered + this.#suffix;
@@ -90,7 +90,7 @@ export class Prompts {
   }
 }
 
-/** Some templates know no system role: its text then begins the first user message. */
+/** For templates without a system role: the system's text becomes the beginning of the first user message. */
 function systemFolded(messages: Rendered): Rendered {
   const system = messages.filter(({ role }) => role === "system").map(({ content }) => content);
   const rest = messages.filter(({ role }) => role !== "system");

@@ -1,14 +1,21 @@
-// One answer as it is made: from the model's tokens to text and probabilities, until it ends by itself, by the client's wish or
-// for want of room.
-import type { LlamaModel, Token } from "node-llama-cpp";
-import type { Emit, Generation, Logprob, Outcome, Token as Piece } from "../../generation/backend.ts";
+// One answer while it is generated: the sampling options that the library gets, sampled tokens as text and probabilities, and where the
+// answer ends. With probabilities the decoder draws the tokens itself, because the library would report a filtered distribution.
+import { type LlamaModel, type SequenceEvaluateOptions, type Token, TokenBias } from "node-llama-cpp";
+import {
+  type Emit,
+  type Generation,
+  invalid,
+  type Logprob,
+  type Outcome,
+  type Token as Piece,
+  type Sampling,
+} from "../../generation/backend.ts";
 import { type Candidate, drawToken, randomStream } from "../../generation/sampler.ts";
 import { StopScanner } from "../../generation/stopping-criteria.ts";
 import type { GrammarState } from "./grammar.ts";
-import { penaltyWindow } from "./sampler-options.ts";
-import type { Heard } from "./slot.ts";
+import type { Sampled } from "./slot.ts";
 
-// Characters of up to four bytes may come in as many tokens.
+// A character has up to four bytes, each of which may be a token.
 const MAX_PENDING = 4;
 const REPLACEMENT = "\ufffd";
 
@@ -18,7 +25,8 @@ export type DecoderOptions = {
   generation: Generation;
   room: number;
   grammar: GrammarState | undefined;
-  /** where the answer ends besides at the model's own end, and is not told */
+  partialCharacters: ReadonlyMap<number, number[]>;
+  /** The mark that ends the model's thinking. The answer ends before it. */
   close: string | undefined;
   emit: Emit;
 };
@@ -26,7 +34,8 @@ export type DecoderOptions = {
 export class Decoder {
   finish: Outcome["finish"] = "stop";
   completionTokens = 0;
-  readonly said: Token[] = [];
+  /** The tokens of the answer so far. */
+  readonly tokens: Token[] = [];
   #pending: Token[] = [];
   readonly #options: DecoderOptions;
   readonly #random: () => number;
@@ -45,22 +54,22 @@ export class Decoder {
     this.#random = randomStream(options.generation.sampling.seed);
   }
 
-  /** See Job.hear. */
-  hear(heard: Heard): Token | undefined {
+  /** Takes what was sampled; returns the token to go on with, or `undefined` at the end of the answer. */
+  next(sampled: Sampled): Token | undefined {
     const { model, emit, room } = this.#options;
-    const candidates = candidatesOf(heard);
-    const token = candidates ? this.#draw(candidates) : heard.token;
+    const candidates = candidatesOf(sampled);
+    const token = candidates ? this.#draw(candidates) : sampled.token;
     this.completionTokens++;
     if (model.isEogToken(token) || token === this.#close?.token) return this.#end("stop");
-    this.said.push(token);
-    const go = emit({ text: this.#toldOf(token), ...this.#probabilities(token, candidates) });
-    if (!go || this.#close?.text.stopped) return this.#end("stop", false);
+    this.tokens.push(token);
+    const isWanted = emit({ text: this.#answerText(token), ...this.#probabilities(token, candidates) });
+    if (!isWanted || this.#close?.text.stopped) return this.#end("stop", false);
     return this.completionTokens < room ? token : this.#end("length");
   }
 
   #draw(candidates: readonly Candidate[]): Token {
     const { generation, grammar } = this.#options;
-    const recent = timesSaid(this.said.slice(-penaltyWindow(generation.sampling)));
+    const recent = countEach(this.tokens.slice(-penaltyWindow(generation.sampling)));
     const allowed = grammar ? grammar.allowed(candidates) : candidates;
     const token = drawToken(allowed, generation.sampling, recent, this.#random) as Token;
     grammar?.accept(token);
@@ -74,12 +83,12 @@ export class Decoder {
     if (text !== "") this.#options.emit({ text });
   }
 
-  #toldOf(token: Token): string {
+  #answerText(token: Token): string {
     const text = this.#textOf(token);
     return this.#close ? this.#close.text.push(text) : text;
   }
 
-  /** The text that is complete with this token; a character whose bytes are not all there waits. */
+  /** The text that this token completes. The first bytes of a character wait for the rest of it. */
   #textOf(token: Token): string {
     this.#pending.push(token);
     const text = this.#detokenize(this.#pending, this.#pending.length);
@@ -88,36 +97,80 @@ export class Decoder {
     return text;
   }
 
-  /** Tokens read differently at a text's beginning: the ones before them say that this is none. */
-  #detokenize(tokens: readonly Token[], alreadySaid: number): string {
+  /** Some tokens read differently at the beginning of a text, so the library gets the tokens before them too. */
+  #detokenize(tokens: readonly Token[], alreadyInAnswer: number): string {
     const { model, prompt } = this.#options;
-    const end = this.said.length - alreadySaid;
-    const said = this.said.slice(Math.max(0, end - MAX_PENDING), end);
-    const before = said.length < MAX_PENDING ? [...prompt.slice(said.length - MAX_PENDING), ...said] : said;
+    const end = this.tokens.length - alreadyInAnswer;
+    const answer = this.tokens.slice(Math.max(0, end - MAX_PENDING), end);
+    const before =
+      answer.length < MAX_PENDING ? [...prompt.slice(answer.length - MAX_PENDING), ...answer] : answer;
     return model.detokenize(tokens, false, before);
   }
 
   #probabilities(token: Token, candidates: readonly Candidate[] | undefined): Omit<Piece, "text"> {
     if (candidates === undefined) return {};
+    const { model, generation, prompt, partialCharacters } = this.#options;
+    const bytesOf = (token: number) => {
+      const bytes = partialCharacters.get(token);
+      return bytes && { bytes };
+    };
     const own = candidates.find((candidate) => candidate.token === token)?.probability ?? 0;
-    const top: Logprob[] = candidates.slice(0, this.#options.generation.topLogprobs).map((candidate) => {
-      const text = this.#options.model.detokenize(
-        [candidate.token as Token],
-        true,
-        this.#options.prompt.slice(-1),
-      );
-      return { text, logprob: Math.log(candidate.probability) };
+    const top = candidates.slice(0, generation.topLogprobs).map(({ token, probability }): Logprob => {
+      const text = model.detokenize([token as Token], true, prompt.slice(-1));
+      return { text, ...bytesOf(token), logprob: Math.log(probability) };
     });
-    return { logprob: Math.log(own), top };
+    return { ...bytesOf(token), logprob: Math.log(own), top };
   }
 }
 
-function candidatesOf({ probabilities }: Heard): Candidate[] | undefined {
+function candidatesOf({ probabilities }: Sampled): Candidate[] | undefined {
   return probabilities && Array.from(probabilities, ([token, probability]) => ({ token, probability }));
 }
 
-function timesSaid(tokens: readonly Token[]): Map<number, number> {
+function countEach(tokens: readonly Token[]): Map<number, number> {
   const times = new Map<number, number>();
   for (const token of tokens) times.set(token, (times.get(token) ?? 0) + 1);
   return times;
+}
+
+/** Greedy without any filter: only so does the library report the distribution unchanged. The decoder then draws the token. */
+export const UNFILTERED: SequenceEvaluateOptions = { temperature: 0, topK: 0, topP: 1, minP: 0 };
+/** How far back a repetition counts; llama.cpp's own. */
+const REPETITION_WINDOW = 64;
+/** OpenAI's penalties count over the whole answer; the library needs a limit. */
+const ANSWER_WINDOW = 4_096;
+
+/** Throws for what this model cannot do. The returned function takes the list of the answer's tokens, which grows. */
+export function samplingOptions(
+  sampling: Sampling,
+  model: LlamaModel,
+): (answer: readonly Token[]) => SequenceEvaluateOptions {
+  const { temperature, topK, topP, seed } = sampling;
+  const options: SequenceEvaluateOptions = { temperature, topK, topP, minP: 0, seed };
+  if (sampling.logitBias.size > 0) options.tokenBias = biasOf(sampling, model);
+  const { repetitionPenalty: penalty, frequencyPenalty, presencePenalty } = sampling;
+  if (penalty === 1 && frequencyPenalty === 0 && presencePenalty === 0) return () => options;
+  const maxPunishTokens = penaltyWindow(sampling);
+  return (answer) => {
+    const punishTokens = () => answer.slice(-maxPunishTokens);
+    return {
+      ...options,
+      repeatPenalty: { penalty, frequencyPenalty, presencePenalty, punishTokens, maxPunishTokens },
+    };
+  };
+}
+
+/** How many of the last tokens the penalties apply to. */
+function penaltyWindow({ frequencyPenalty, presencePenalty }: Sampling): number {
+  return frequencyPenalty === 0 && presencePenalty === 0 ? REPETITION_WINDOW : ANSWER_WINDOW;
+}
+
+function biasOf({ logitBias }: Sampling, model: LlamaModel): TokenBias {
+  const bias = TokenBias.for(model);
+  for (const [id, logit] of logitBias) {
+    if (id >= model.fileInfo.metadata.tokenizer.ggml.tokens.length)
+      throw invalid("logit_bias", `logit_bias: this model has no token ${id}.`);
+    bias.set(id as Token, { logit });
+  }
+  return bias;
 }

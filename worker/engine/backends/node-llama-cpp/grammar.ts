@@ -1,4 +1,4 @@
-// Grammars for the model: made once for each schema, followed by the library or, when probabilities are wanted, token by token.
+// Grammars: compiled once for each schema, and followed token by token where a request wants probabilities.
 import {
   type Llama,
   type LlamaGrammar,
@@ -12,7 +12,7 @@ import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
 import type { Candidate } from "../../generation/sampler.ts";
 
 const MAX_KEPT = 64;
-// Enough to find what a grammar allows; a token that is less likely than so many others is hardly ever drawn.
+// So many of the likeliest tokens are tried first. One that is less likely than all of them is hardly ever drawn.
 const MAX_TRIED = 512;
 
 export class Grammars {
@@ -23,7 +23,7 @@ export class Grammars {
     this.#llama = llama;
   }
 
-  /** Throws `invalid_input` for a schema that is none or cannot be followed. */
+  /** Throws `invalid_input` for a schema that is invalid or cannot be followed. */
   async for(schema: JsonSchema): Promise<LlamaGrammar> {
     const grammar = jsonGrammar(schema);
     let made = this.#kept.get(grammar);
@@ -39,7 +39,7 @@ export class Grammars {
   }
 }
 
-/** Not exported by the library; present in the version this was written against, and looked for before it is used. */
+/** The library does not export these, and another version may lack them. */
 type Internals = {
   _llama: {
     _bindings: {
@@ -52,7 +52,7 @@ type Internals = {
   _state: unknown;
 };
 
-/** A grammar applied after the model has said its own mind, so that the reported probabilities stay the model's. */
+/** A grammar that is applied after the model's probabilities were read, so that they are reported unchanged. */
 export class GrammarState {
   readonly #internals: Internals;
 
@@ -70,7 +70,7 @@ export class GrammarState {
     const likely = candidates.slice(0, MAX_TRIED).filter(fits);
     if (likely.length > 0) return likely;
     const any = candidates.find(fits);
-    if (any === undefined) throw new Error("the grammar allows no token");
+    if (any === undefined) throw new Error("The grammar allows no token.");
     return [any];
   }
 

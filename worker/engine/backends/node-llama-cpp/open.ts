@@ -1,7 +1,8 @@
-// A text model through node-llama-cpp: loading, and from a checked request to a job of the lockstep loop.
+// A text model on node-llama-cpp: loads it, checks requests, and passes each to the batch loop.
 import { basename } from "node:path";
 import {
   getLlama,
+  getModuleVersion,
   type LlamaContext,
   LlamaGrammarEvaluationState,
   LlamaLogLevel,
@@ -12,20 +13,20 @@ import {
 import type { Logger } from "pino";
 import type { Backend, BackendState, Emit, Generation, Outcome, Prepared } from "../../generation/backend.ts";
 import { roomFor } from "../../generation/backend.ts";
-import { bytesPerToken, SavedPrefixes } from "../../prefix-cache/saved-states.ts";
-import { prefixFolderOf } from "../../prefix-cache/state-files.ts";
+import { partialCharacters } from "../../generation/token-bytes.ts";
+import { bytesPerToken, SavedStates } from "../../prefix-cache/saved-states.ts";
+import { stateFolderOf } from "../../prefix-cache/state-files.ts";
 import { BatchLoop } from "./batch-loop.ts";
 import { Prompts } from "./chat-template.ts";
-import { Decoder } from "./decoder.ts";
+import { Decoder, samplingOptions, UNFILTERED } from "./decoder.ts";
 import { GrammarState, Grammars } from "./grammar.ts";
 import { PrefixSharing } from "./prefix-sharing.ts";
-import { optionsOf, UNFILTERED } from "./sampler-options.ts";
-import { Slot } from "./slot.ts";
+import { Slot, type SlotRequest } from "./slot.ts";
 
 const MAX_CONTEXT = 8_192;
 const MIN_CONTEXT = 512;
 const BATCH = 512;
-/** Of a long prompt in one step, while others wait for their next token. */
+/** Tokens of prompts in one step while others wait for their next token. */
 const CHUNK = 256;
 
 export type OpenOptions = {
@@ -34,9 +35,9 @@ export type OpenOptions = {
   contextSize?: number | undefined;
   batchSize?: number;
   gpu?: false;
-  /** of the CPU; without it the library chooses */
+  /** CPU threads; without it the library chooses */
   threads?: number | undefined;
-  /** for prefixes that outlive this process; without it none does */
+  /** for saved prefixes that outlive this process; without it there are none */
   prefixFolder?: string | undefined;
 };
 
@@ -53,44 +54,52 @@ export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promi
   const model = await llama.loadModel({ modelPath: options.model });
   const context = await model.createContext({
     sequences: options.slots,
-    // Chosen by hand it holds or loading fails; otherwise it shrinks to what the memory allows.
+    // A size that was chosen by hand is kept or loading fails. Otherwise it shrinks to what the memory allows.
     contextSize: options.contextSize ?? {
       min: MIN_CONTEXT,
       max: Math.min(model.trainContextSize, MAX_CONTEXT),
     },
     batchSize: options.batchSize ?? BATCH,
-    // Models with a sliding window could not take up a shared prefix again without it.
+    // Without it models with a sliding window could not reuse a prefix.
     swaFullCache: true,
   });
-  const saved = new SavedPrefixes({
+  const saved = new SavedStates({
     bytesPerToken: bytesPerToken(model.fileInfo.architectureMetadata),
-    folder: options.prefixFolder && (await prefixFolderOf(options.prefixFolder, options.model, context)),
+    lastingFolder: options.prefixFolder && (await folderFor(options.prefixFolder, options.model, context)),
   });
   return new NodeLlamaCppBackend({ options, model, context, saved, log });
+}
+
+async function folderFor(parent: string, model: string, context: LlamaContext): Promise<string> {
+  const { kvCacheKeyType, kvCacheValueType, flashAttention } = context;
+  const cache = [kvCacheKeyType, kvCacheValueType, flashAttention];
+  return stateFolderOf(parent, model, { version: await getModuleVersion(), cache });
 }
 
 type Loaded = {
   options: OpenOptions;
   model: LlamaModel;
   context: LlamaContext;
-  saved: SavedPrefixes;
+  saved: SavedStates;
   log: Logger;
 };
 
 export class NodeLlamaCppBackend implements Backend {
   readonly info: Backend["info"];
-  readonly lockstep: BatchLoop;
+  readonly batchLoop: BatchLoop;
   readonly context: LlamaContext;
   readonly #model: LlamaModel;
   readonly #prompts: Prompts;
   readonly #grammars: Grammars;
-  readonly #saved: SavedPrefixes;
+  readonly #saved: SavedStates;
+  readonly #partialCharacters: ReadonlyMap<number, number[]>;
   #closed: Promise<void> | undefined;
 
   constructor({ options, model, context, saved, log }: Loaded) {
     this.context = context;
     this.#model = model;
     this.#prompts = new Prompts(model);
+    this.#partialCharacters = partialCharacters(model.fileInfo.metadata.tokenizer?.ggml ?? {});
     this.#grammars = new Grammars(model.llama);
     this.#saved = saved;
     const { contextSize, batchSize } = context;
@@ -101,60 +110,71 @@ export class NodeLlamaCppBackend implements Backend {
       slots: options.slots,
       images: false,
       thinks: this.#prompts.thinking !== undefined,
+      unsupported: [],
     };
     const slots = Array.from({ length: options.slots }, () => new Slot(context.getSequence()));
     const sharing = new PrefixSharing({ slots, saved, lasting: options.prefixFolder !== undefined, log });
-    this.lockstep = new BatchLoop({ slots, sharing, batchSize, chunk: Math.min(CHUNK, batchSize) });
+    this.batchLoop = new BatchLoop({ slots, sharing, batchSize, chunk: Math.min(CHUNK, batchSize) });
   }
 
   async prepare(generation: Generation): Promise<Prepared> {
     const prompt = this.#prompts.tokenize(generation.prompt);
     const room = roomFor(prompt.length, this.info.contextSize, generation.maxTokens);
-    const options = optionsOf(generation.sampling, this.#model);
+    const options = samplingOptions(generation.sampling, this.#model);
     const follow = await this.#grammar(generation);
     return {
       promptTokens: prompt.length,
-      warmTokens: () => this.lockstep.warmTokens(prompt),
+      warmTokens: () => this.batchLoop.warmTokens(prompt),
       run: (emit, signal) => this.#run({ generation, prompt, room, options, ...follow }, emit, signal),
     };
   }
 
   state(): BackendState {
     return {
-      slots: this.lockstep.slots(),
-      steps: this.lockstep.steps,
+      slots: this.batchLoop.slots(),
+      steps: this.batchLoop.steps,
       prefixes: { count: this.#saved.all.size, bytes: this.#saved.bytes },
     };
   }
 
-  /** With probabilities the grammar is ours to follow, without them the library's. */
-  async #grammar({ schema, topLogprobs }: Generation): Promise<Pick<Ready, "ours" | "library">> {
+  /** With probabilities the decoder follows the grammar, without them the library does. */
+  async #grammar({ schema, topLogprobs }: Generation): Promise<Pick<Checked, "grammar" | "libraryGrammar">> {
     if (schema === undefined) return {};
     const grammar = await this.#grammars.for(schema);
-    if (topLogprobs !== undefined) return { ours: new GrammarState(this.#model, grammar) };
-    return { library: new LlamaGrammarEvaluationState({ model: this.#model, grammar }) };
+    if (topLogprobs !== undefined) return { grammar: new GrammarState(this.#model, grammar) };
+    return { libraryGrammar: new LlamaGrammarEvaluationState({ model: this.#model, grammar }) };
   }
 
-  async #run(ready: Ready, emit: Emit, signal: AbortSignal): Promise<Outcome> {
-    const { generation, prompt, room, ours, library } = ready;
-    const talk = new Decoder({
+  async #run(checked: Checked, emit: Emit, signal: AbortSignal): Promise<Outcome> {
+    const { generation, prompt, room, grammar, libraryGrammar } = checked;
+    const decoder = new Decoder({
       model: this.#model,
       prompt,
       generation,
       room,
-      grammar: ours,
+      grammar,
       close: this.#closeOf(generation),
+      partialCharacters: this.#partialCharacters,
       emit,
     });
     const probabilities = generation.topLogprobs !== undefined;
-    const options = probabilities ? UNFILTERED : ready.options(talk.said);
-    if (library) options.grammarEvaluationState = library;
+    const options = probabilities ? UNFILTERED : checked.options(decoder.tokens);
+    if (libraryGrammar) options.grammarEvaluationState = libraryGrammar;
     const cachedTokens = await new Promise<number>((done, failed) => {
-      const hear = talk.hear.bind(talk);
       const { conversation } = generation;
-      this.lockstep.submit({ prompt, options, probabilities, conversation, hear, signal, done, failed });
+      const onSampled: SlotRequest["onSampled"] = (sampled) => decoder.next(sampled);
+      this.batchLoop.submit({
+        prompt,
+        options,
+        probabilities,
+        conversation,
+        onSampled,
+        signal,
+        done,
+        failed,
+      });
     });
-    const { finish, completionTokens } = talk;
+    const { finish, completionTokens } = decoder;
     return { finish, promptTokens: prompt.length, cachedTokens, completionTokens };
   }
 
@@ -168,18 +188,20 @@ export class NodeLlamaCppBackend implements Backend {
   }
 
   async #close(): Promise<void> {
-    await this.lockstep.close();
+    await this.batchLoop.close();
     await this.#saved.close();
     await this.#model.dispose();
     await this.#model.llama.dispose();
   }
 }
 
-type Ready = {
+/** A request that only needs a slot. */
+type Checked = {
   generation: Generation;
   prompt: Token[];
   room: number;
-  options(said: readonly Token[]): SequenceEvaluateOptions;
-  ours?: GrammarState;
-  library?: LlamaGrammarEvaluationState;
+  /** The options for an answer whose tokens so far are in this list, which grows. */
+  options(answer: readonly Token[]): SequenceEvaluateOptions;
+  grammar?: GrammarState;
+  libraryGrammar?: LlamaGrammarEvaluationState;
 };

@@ -1,24 +1,25 @@
-// Prefix sharing between slots: a prefix that several prompts begin with is evaluated once and copied to the others. Knows who
-// holds what; how a prompt should start is decided in schedule.ts, and the loop that calls this owns the time.
+// Owns which slot or saved state has which prefix, so that a prefix of several prompts is evaluated once: it is copied to other
+// slots, and saved if many prompts begin with it. How a prompt starts is decided in prefix-cache/placement.ts; when requests
+// start and advance, in batch-loop.ts.
 import type { LlamaContextSequence, Token } from "node-llama-cpp";
 import type { Logger } from "pino";
+import { chooseStart, cutOf, giveWay, type Holder, MIN_COPY, nearest } from "../../prefix-cache/placement.ts";
 import { RadixTree, sharedPrefix } from "../../prefix-cache/radix-tree.ts";
-import type { SavedPrefixes } from "../../prefix-cache/saved-states.ts";
-import type { Saved } from "../../prefix-cache/state-files.ts";
-import { type Job, Slot } from "./slot.ts";
-import { chooseStart, cutOf, giveWay, type Holder, MIN_COPY, nearest } from "./step-plan.ts";
+import type { Saved, SavedStates } from "../../prefix-cache/saved-states.ts";
+import { Slot, type SlotRequest } from "./slot.ts";
 
 type Source = Slot | Saved;
+/** Of prompts that are remembered. */
 const RECENT = 256;
-/** So many recent prompts that begin alike show where they part. */
+/** So many recent prompts that begin alike show where prompts of their kind differ. */
 const ALIKE = 3;
-/** So many, and more are expected to come: what they begin with outlives the slots and the process. */
+/** When so many begin alike, more are expected. Their prefix is kept longer than the slots hold it. */
 const HOT = 8;
 
 export type PrefixSharingOptions = {
   slots: readonly Slot[];
-  saved: SavedPrefixes;
-  /** whether `saved` has a place for what outlives this process */
+  saved: SavedStates;
+  /** whether `saved` has a folder for states that outlive this process */
   lasting: boolean;
   log: Logger;
 };
@@ -35,52 +36,52 @@ export class PrefixSharing {
     for (const saved of options.saved.all) this.#holders.put(saved, saved.tokens);
   }
 
-  /** Tells what will be asked: what many prompts have in common shows before the first of them runs. */
+  /** Remembers a prompt before it runs, so that the first of many alike already knows what they have in common. */
   expect(prompt: readonly Token[]): void {
     const number = this.#prompts++;
     this.#recent.put(number, prompt);
     this.#recent.delete(number - RECENT);
   }
 
-  /** How many tokens of the prompt somebody has or is about to have. */
+  /** How many tokens of the prompt a slot or a saved state has, or will have soon. */
   warmTokens(prompt: readonly Token[]): number {
     return Math.min(prompt.length - 1, Math.max(0, ...this.#holders.shared(prompt).values()));
   }
 
-  /** Gives the job one of the free slots, from which it starts with as much of its prompt as can be had. */
-  async place(job: Job, free: readonly Slot[]): Promise<void> {
-    const shares = this.#holders.shared(this.#reusable(job));
-    const looks = free.map((slot) => ({
+  /** Puts the request into one of the free slots and starts it from as much of its prompt as is available. */
+  async place(request: SlotRequest, free: readonly Slot[]): Promise<void> {
+    const shares = this.#holders.shared(this.#reusable(request));
+    const candidates = free.map((slot) => ({
       own: this.#takable(slot, shares.get(slot) ?? 0),
       tokens: slot.evaluated,
-      reserved: slot.conversation !== undefined && slot.conversation !== job.conversation,
+      reserved: slot.conversation !== undefined && slot.conversation !== request.conversation,
       usedAt: slot.usedAt,
     }));
-    const close = nearest(looks);
-    const { way } = chooseStart(looks[close]!.own, this.#others(shares, job));
-    const slot = free[way === "own" ? close : giveWay(looks)]!;
+    const close = nearest(candidates);
+    const { way } = chooseStart(candidates[close]!.own, this.#others(shares, request));
+    const slot = free[way === "own" ? close : giveWay(candidates)]!;
     slot.usedAt = this.#now++;
-    slot.job = job;
+    slot.request = request;
     try {
-      await this.#retire(slot, job);
-      await this.#start(slot, job);
+      await this.#saveBefore(slot, request);
+      await this.#start(slot, request);
     } catch (thrown) {
       await this.#failed(slot, thrown);
     }
   }
 
-  /** For those who wait: what they wait for may be there now, or may never come. */
-  async settle(): Promise<void> {
+  /** Starts the waiting requests whose prefix is there now, or will not come because its request has ended. */
+  async settleWaits(): Promise<void> {
     for (const slot of this.#options.slots) {
-      const { wait, job } = slot;
-      if (!wait || !job) continue;
-      const gone = wait.for.job !== wait.job;
+      const { wait, request } = slot;
+      if (!wait || !request) continue;
+      const gone = wait.for.request !== wait.request;
       if (!gone && wait.for.evaluated < wait.length) continue;
-      await this.#start(slot, job).catch((thrown) => this.#failed(slot, thrown));
+      await this.#start(slot, request).catch((thrown) => this.#failed(slot, thrown));
     }
   }
 
-  /** How many tokens the slot may evaluate until somebody wants a copy of exactly what it has. */
+  /** How many tokens the slot may evaluate before a waiting request wants a copy of exactly what it holds. */
   mostFor(slot: Slot): number {
     if (slot.wait) return 0;
     const lengths = this.#options.slots
@@ -89,43 +90,43 @@ export class PrefixSharing {
     return Math.min(...lengths, Number.POSITIVE_INFINITY);
   }
 
-  /** The slot's job is over; what it holds is there for others. */
-  left(slot: Slot): void {
-    this.#holders.put(slot, slot.kept);
+  /** The slot's request has ended; others may use what the slot holds. */
+  release(slot: Slot): void {
+    this.#holders.put(slot, slot.tokens);
   }
 
   async #failed(slot: Slot, thrown: unknown): Promise<void> {
     await slot.fail(thrown);
-    this.left(slot);
+    this.release(slot);
   }
 
-  async #start(slot: Slot, job: Job): Promise<void> {
+  async #start(slot: Slot, request: SlotRequest): Promise<void> {
     slot.wait = undefined;
-    const reusable = this.#reusable(job);
+    const reusable = this.#reusable(request);
     const shares = this.#holders.shared(reusable);
-    await slot.keep(job.prompt, reusable.length);
-    const start = chooseStart(slot.evaluated, this.#others(shares, job));
+    await slot.keep(request.prompt, reusable.length);
+    const start = chooseStart(slot.evaluated, this.#others(shares, request));
     if (start.way === "wait") {
-      // Only a slot is still evaluating.
+      // A saved state is complete, so only a slot can be waited for.
       const leader = start.for as Slot;
       const length = cutOf(start.length, this.#recent.common(reusable, ALIKE));
-      slot.wait = { for: leader, job: leader.job!, length };
+      slot.wait = { for: leader, request: leader.request!, length };
     } else {
-      if (start.way === "copy") await this.#copy(start.from, slot, job, start.length);
-      await this.#preserve(slot, job);
-      slot.begin(job);
+      if (start.way === "copy") await this.#copy(start.from, slot, request, start.length);
+      await this.#saveHot(slot, request);
+      slot.begin(request);
     }
-    this.#holders.put(slot, job.prompt);
+    this.#holders.put(slot, request.prompt);
   }
 
-  /** At least one token must be evaluated, or nothing would be predicted. */
-  #reusable({ prompt }: Job): readonly Token[] {
+  /** All but the last token, which must be evaluated so that the next one can be predicted. */
+  #reusable({ prompt }: SlotRequest): readonly Token[] {
     return prompt.slice(0, -1);
   }
 
-  #others(shares: ReadonlyMap<Source, number>, job: Job): Holder<Source>[] {
+  #others(shares: ReadonlyMap<Source, number>, request: SlotRequest): Holder<Source>[] {
     return Array.from(shares)
-      .filter(([holder]) => !(holder instanceof Slot && waitsFor(holder, job)))
+      .filter(([holder]) => !(holder instanceof Slot && waitsFor(holder, request)))
       .map(([holder, shared]) => {
         const ready = this.#takable(holder, shared);
         const comes = holder instanceof Slot && holder.evaluated < shared;
@@ -133,7 +134,7 @@ export class PrefixSharing {
       });
   }
 
-  /** How much of what is shared can be taken over now. A state that cannot be cut must be exactly what is wanted. */
+  /** How many of the shared tokens can be taken now. A state that cannot be cut must not hold more than those. */
   #takable(holder: Source, shared: number): number {
     const isSlot = holder instanceof Slot;
     const held = isSlot ? holder.evaluated : holder.tokens.length;
@@ -141,57 +142,56 @@ export class PrefixSharing {
     return cuttable ? Math.min(shared, held) : held <= shared ? held : 0;
   }
 
-  async #copy(from: Source, slot: Slot, { prompt }: Job, length: number): Promise<void> {
+  async #copy(from: Source, slot: Slot, { prompt }: SlotRequest, length: number): Promise<void> {
     const { saved: store, log } = this.#options;
     try {
       if (from instanceof Slot) {
         const done = await copyNatively(from.sequence, slot.sequence, length);
         if (!done && store.fits(from.evaluated))
-          await store.restore(await this.#save(from), slot.sequence, this.#now);
-      } else await store.restore(from, slot.sequence, this.#now);
+          await store.restore(await this.#save(from), slot.state, this.#now);
+      } else await store.restore(from, slot.state, this.#now);
       await slot.keep(prompt, length);
     } catch (thrown) {
-      // What could not be copied is evaluated, as if nobody had had it.
+      // What cannot be copied is evaluated instead.
       log.warn({ err: thrown }, "a prefix could not be copied");
       if (!(from instanceof Slot)) await this.#forget(from);
       await slot.sequence.clearHistory();
     }
   }
 
-  /** A prefix that many begin with is put where it survives this process, when a slot holds exactly it. */
-  async #preserve(slot: Slot, job: Job): Promise<void> {
+  /** Saves a prefix that many prompts begin with for later processes, when the slot holds exactly that prefix. */
+  async #saveHot(slot: Slot, request: SlotRequest): Promise<void> {
     if (!this.#options.lasting) return;
-    const hot = this.#recent.common(this.#reusable(job), HOT);
+    const hot = this.#recent.common(this.#reusable(request), HOT);
     if (slot.evaluated < hot || cutOf(slot.evaluated, hot) !== hot || hot < MIN_COPY) return;
     if (!this.#options.saved.fits(hot)) return;
-    const known = Array.from(this.#holders.shared(job.prompt.slice(0, hot)));
+    const known = Array.from(this.#holders.shared(request.prompt.slice(0, hot)));
     if (known.some(([holder, shared]) => isLasting(holder) && shared + MIN_COPY > hot)) return;
     if (this.#takable(slot, hot) < hot) return;
-    await slot.keep(job.prompt, hot);
-    await this.#save(slot, true).catch((thrown) => this.#options.log.warn({ err: thrown }, "not preserved"));
+    await slot.keep(request.prompt, hot);
+    await this.#save(slot, true).catch((thrown) =>
+      this.#options.log.warn({ err: thrown }, "a prefix could not be saved"),
+    );
   }
 
-  /** Before a slot is overwritten: what only it has, and others are expected to come for, is saved. */
-  async #retire(slot: Slot, job: Job): Promise<void> {
-    const kept = slot.kept;
-    const goesOn = slot.conversation !== undefined && slot.conversation !== job.conversation;
-    const wanted = goesOn ? kept.length : this.#recent.common(kept, HOT);
-    const lost = wanted - sharedPrefix(kept, job.prompt);
+  /** Saves, before the request overwrites the slot, what no other slot has and later prompts are expected to need. */
+  async #saveBefore(slot: Slot, request: SlotRequest): Promise<void> {
+    const { tokens } = slot;
+    const isReserved = slot.conversation !== undefined && slot.conversation !== request.conversation;
+    const wanted = isReserved ? tokens.length : this.#recent.common(tokens, HOT);
+    const lost = wanted - sharedPrefix(tokens, request.prompt);
     if (wanted < MIN_COPY || lost < MIN_COPY || !this.#options.saved.fits(wanted)) return;
-    const shares = this.#holders.shared(kept.slice(0, wanted));
-    if (
-      Array.from(shares).some(
-        ([holder, shared]) => holder !== slot && this.#takable(holder, shared) >= wanted,
-      )
-    )
-      return;
+    const others = Array.from(this.#holders.shared(tokens.slice(0, wanted)));
+    if (others.some(([holder, shared]) => holder !== slot && this.#takable(holder, shared) >= wanted)) return;
     if (this.#takable(slot, wanted) < wanted) return;
-    await slot.keep(kept, wanted);
-    await this.#save(slot).catch((thrown) => this.#options.log.warn({ err: thrown }, "not saved"));
+    await slot.keep(tokens, wanted);
+    await this.#save(slot).catch((thrown) =>
+      this.#options.log.warn({ err: thrown }, "a slot's prefix could not be saved"),
+    );
   }
 
   async #save(slot: Slot, lasting = false): Promise<Saved> {
-    const { saved, gone } = await this.#options.saved.save(slot.sequence, this.#now++, lasting);
+    const { saved, gone } = await this.#options.saved.save(slot.state, this.#now++, lasting);
     this.#holders.put(saved, saved.tokens);
     for (const one of gone) this.#holders.delete(one);
     return saved;
@@ -203,21 +203,23 @@ export class PrefixSharing {
   }
 }
 
-/** Whether the slot has the job, or gets on only when the job does: nobody may wait for it in turn. */
-function waitsFor({ job: own, wait }: Slot, job: Job): boolean {
-  return own === job || (wait !== undefined && wait.for.job === wait.job && waitsFor(wait.for, job));
+/** Whether the slot runs the request or waits for it, directly or through others. The request must not wait for such a slot. */
+function waitsFor({ request: own, wait }: Slot, request: SlotRequest): boolean {
+  return (
+    own === request ||
+    (wait !== undefined && wait.for.request === wait.request && waitsFor(wait.for, request))
+  );
 }
 
 const isLasting = (holder: Source) => !(holder instanceof Slot) && holder.lasting !== undefined;
 
-// The library's own copy of a state from one sequence to another: internal, and only in some of its versions, so it is looked
-// for before it is used. It copies within llama.cpp and takes next to no time.
+// The library's internal copy of a state from one sequence to another takes nearly no time. Not every version has it.
 type Internals = {
   _copyStateFromOtherSequence?(from: LlamaContextSequence, length: number): Promise<boolean>;
 };
 
-/** `to` then holds the first `length` tokens of `from`. `false` when it cannot be done this way; `to` is then empty. */
-export async function copyNatively(
+/** Copies the first `length` tokens of `from`. Returns `false` when the library cannot do so; `to` is empty then. */
+async function copyNatively(
   from: LlamaContextSequence,
   to: LlamaContextSequence,
   length: number,

@@ -1,5 +1,5 @@
-// A backend without a model: answers from a script, with given delays, always the same. For tests, for trying Kamado and for
-// loading its HTTP side. It keeps the port's promises; what it says is in script.ts.
+// A backend without a model: it answers from a script, with the delays that the script gives, always the same. For tests, for trying
+// Kamado, and for load tests of its HTTP side. script.ts defines what a script may contain.
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { KamadoError } from "../../../errors.ts";
@@ -29,10 +29,10 @@ import {
 } from "./script.ts";
 import { smallestValue } from "./smallest-value.ts";
 
-/** Ids of tokens that exist; a bias for any other is refused. */
+/** How many token ids exist. A bias for any other is refused. */
 const VOCABULARY = 32_000;
 
-/** `script` is a file's name, the JSON itself or settings; without it everything is echoed. */
+/** `script` is a file's path, the JSON itself, or settings. Without it the backend echoes every prompt. */
 export async function openScripted(options: {
   script?: string | undefined;
   slots: number;
@@ -42,30 +42,30 @@ export async function openScripted(options: {
   if (script.loadFails !== undefined) throw new KamadoError("engine_unavailable", script.loadFails);
   const { model, contextSize, images } = script;
   const thinks = [script, ...script.rules].some((one) => thoughtOf(one) !== "");
-  const running = new Set<Play>();
+  const running = new Set<Run>();
   const rules = new Rules(script);
-  const note = recordIn(script.record);
+  const record = recordIn(script.record);
   let steps = 0;
   return {
-    info: { backend: "scripted", model, contextSize, images, thinks, slots: options.slots },
+    info: { backend: "scripted", model, contextSize, images, thinks, slots: options.slots, unsupported: [] },
     async prepare(generation) {
       const prompt = textOf(generation.prompt);
       checkBiases(generation);
       const promptTokens = words(prompt).length + thoughtTokens(generation.prompt);
       const room = roomFor(promptTokens, contextSize, generation.maxTokens);
-      const cachedTokens = Math.min(promptTokens - 1, rules.see(prompt).cachedTokens ?? 0);
+      const cachedTokens = Math.min(promptTokens - 1, rules.peek(prompt).cachedTokens ?? 0);
       return {
         promptTokens,
         warmTokens: () => cachedTokens,
         run(emit, signal) {
-          const { rule, tokens } = linesOf(generation, rules, prompt);
-          const play: Play = { rule, tokens, room, promptTokens, cachedTokens, said: 0 };
-          running.add(play);
-          note("begun", prompt);
-          const counting: Emit = (token) => ++steps > 0 && emit(token);
-          return executeHandler(play, counting, signal).finally(() => {
-            running.delete(play);
-            note("over", prompt);
+          const { rule, tokens } = answerTo(generation, rules, prompt);
+          const run: Run = { rule, tokens, room, promptTokens, cachedTokens, emitted: 0 };
+          running.add(run);
+          record("begun", prompt);
+          const countStep: Emit = (token) => ++steps > 0 && emit(token);
+          return play(run, countStep, signal).finally(() => {
+            running.delete(run);
+            record("over", prompt);
           });
         },
       };
@@ -87,29 +87,32 @@ function checkBiases({ sampling }: Generation): void {
     if (id >= VOCABULARY) throw invalid("logit_bias", `logit_bias: this model has no token ${id}.`);
 }
 
-type Play = {
+/** One answer while it is given. */
+type Run = {
   rule: Rule;
   tokens: Token[];
+  /** how many tokens it may have */
   room: number;
   promptTokens: number;
   cachedTokens: number;
-  said: number;
+  emitted: number;
 };
 
-async function executeHandler(play: Play, emit: Emit, signal: AbortSignal): Promise<Outcome> {
-  const { rule, tokens, room, promptTokens, cachedTokens } = play;
+async function play(run: Run, emit: Emit, signal: AbortSignal): Promise<Outcome> {
+  const { rule, tokens, room, promptTokens, cachedTokens } = run;
   await pause(rule.waitMs, signal);
   const outcome = (finish: Outcome["finish"]): Outcome => {
-    return { finish, promptTokens, cachedTokens, completionTokens: play.said };
+    return { finish, promptTokens, cachedTokens, completionTokens: run.emitted };
   };
   for (const token of tokens) {
-    if (play.said === (rule.afterTokens ?? 0)) await misbehave(rule.do, signal);
-    if (play.said === room) return outcome("length");
-    if (play.said > 0) await pause(rule.tokenMs, signal);
-    play.said++;
+    if (run.emitted === (rule.afterTokens ?? 0)) await misbehave(rule.do, signal);
+    if (run.emitted === room) return outcome("length");
+    if (run.emitted > 0) await pause(rule.tokenMs, signal);
+    run.emitted++;
     if (!emit(token)) return outcome("stop");
   }
-  await misbehave(play.said <= (rule.afterTokens ?? 0) ? rule.do : undefined, signal);
+  // An answer that is shorter than `afterTokens` misbehaves at its end.
+  await misbehave(run.emitted <= (rule.afterTokens ?? 0) ? rule.do : undefined, signal);
   return outcome("stop");
 }
 
@@ -126,19 +129,23 @@ async function misbehave(how: Rule["do"], signal: AbortSignal): Promise<void> {
     await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
 }
 
-function stateOf(running: readonly Play[], slots: number, steps: number): BackendState {
-  const busy = running.map(({ said, promptTokens }) => {
-    return { state: said === 0 ? ("prefill" as const) : ("decode" as const), tokens: promptTokens + said };
+function stateOf(running: readonly Run[], slots: number, steps: number): BackendState {
+  const busy = running.map(({ emitted, promptTokens }) => {
+    const state = emitted === 0 ? ("prefill" as const) : ("decode" as const);
+    return { state, tokens: promptTokens + emitted };
   });
   const idle = Array.from({ length: slots - busy.length }, () => ({ state: "idle" as const, tokens: 0 }));
   return { slots: [...busy, ...idle], steps, prefixes: { count: 0, bytes: 0 } };
 }
 
-/** What is said in one run. A thought does not spend its rule, nor does it do the rule's mischief: the answer to it will. */
-function linesOf(generation: Generation, rules: Rules, all: string): { rule: Rule; tokens: Token[] } {
+/**
+ * The rule for a prompt, and the tokens of its answer. A request for the thinking does not use the rule up and does not make the
+ * backend misbehave: both happen in the answer that follows it.
+ */
+function answerTo(generation: Generation, rules: Rules, all: string): { rule: Rule; tokens: Token[] } {
   const { prompt, schema, topLogprobs } = generation;
   if ("messages" in prompt && prompt.thinking === "open") {
-    const { do: _, ...rule } = rules.see(all);
+    const { do: _, ...rule } = rules.peek(all);
     return { rule, tokens: plain(thoughtOf(rule)) };
   }
   const { rule, nth } = rules.take(all);
@@ -150,7 +157,7 @@ function linesOf(generation: Generation, rules: Rules, all: string): { rule: Rul
 
 const plain = (text: string): Token[] => words(text).map((word) => ({ text: word }));
 
-/** The first token carries the distribution; the likeliest is chosen unless the script has an answer. */
+/** The first token has the distribution of the script. It is the likeliest one, unless the script has an answer. */
 function withLogprobs(answer: string | undefined, scripted: Rule["logprobs"], count: number): Token[] {
   const [first, ...rest] = words(answer ?? "");
   const probabilities = scripted ?? (first === undefined ? { y: 0.9, n: 0.1 } : { [first]: 0.9 });
@@ -171,13 +178,13 @@ function textOf(prompt: Prompt): string {
   return parts.map((part) => (part.type === "text" ? part.text : `<image ${part.image.sha256}>`)).join("\n");
 }
 
-/** What was thought is part of what the model has read. */
+/** A thought is part of the prompt. */
 function thoughtTokens(prompt: Prompt): number {
   if ("text" in prompt || typeof prompt.thinking === "string") return 0;
   return words(prompt.thinking.thought).length;
 }
 
-/** The last message, or what stands between its input marks. */
+/** The last message, or what is between `<input>` and `</input>` in it. */
 function echo(prompt: Prompt, all: string): string {
   const last = "text" in prompt ? all : textOf({ ...prompt, messages: prompt.messages.slice(-1) });
   return (/<input>([\s\S]*)<\/input>/.exec(last)?.[1] ?? last).trim();

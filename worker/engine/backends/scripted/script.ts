@@ -1,5 +1,4 @@
-// What a script for the scripted backend may say, and which of its rules a prompt meets. Pure.
-
+// The script of the scripted backend: what it may contain, which of its rules a prompt gets, and the file that records its requests.
 import { appendFileSync } from "node:fs";
 import { z } from "zod";
 import { KamadoError } from "../../../errors.ts";
@@ -11,26 +10,26 @@ const Behaviour = {
   waitMs: ms.optional(),
   /** before each further token */
   tokenMs: ms.optional(),
-  /** How long an answer is that is not written here: so many words of nothing in particular. */
+  /** An answer of so many words without meaning, for rules without an `answer`. */
   tokens: count.optional(),
-  /** What is thought before the answer where a request asks for it, as a text or as so many words. */
+  /** The thinking before the answer, for requests that ask for it: a text or a number of words. */
   thought: z.union([z.string(), count]).optional(),
-  /** How many of the prompt's tokens count as there already. */
+  /** How many of the prompt's tokens count as cached. */
   cachedTokens: count.optional(),
-  /** Probabilities of the first token, by its text, for requests that ask for logprobs. */
+  /** For requests that ask for logprobs: the probabilities of the first token, by its text. */
   logprobs: z.record(z.string(), z.number().min(0).max(1)).optional(),
 };
 const Answer = z.union([z.string(), z.record(z.string(), z.unknown())]);
 const Rule = z.strictObject({
-  /** The rule is for prompts that hold this text; without it, for all. */
+  /** The rule is for prompts that contain this text; without it, for all. */
   when: z.string().optional(),
-  /** How many requests it serves before it is spent. */
+  /** How many requests get the rule before it is used up. */
   times: z.int().min(1).optional(),
-  /** A text, a JSON value, or a list to take in turn. Without it: `tokens`, echo, or the smallest value that fits the schema. */
+  /** A text, a JSON value, or a list of them to use in turn. Without it: `tokens`, the smallest value of the schema, or an echo. */
   answer: z.union([Answer, z.array(Answer).min(1)]).optional(),
-  /** fail: an error; hang: never an answer; freeze: the whole process hangs; crash: the process ends. */
+  /** fail: an error; hang: no answer; freeze: the whole process hangs; crash: the process ends. */
   do: z.enum(["fail", "hang", "freeze", "crash"]).optional(),
-  /** The answer's tokens that come before `do` happens. */
+  /** How many tokens of the answer come before `do` happens. */
   afterTokens: z.int().min(0).optional(),
   ...Behaviour,
 });
@@ -38,10 +37,10 @@ export const Script = z.strictObject({
   model: z.string().min(1).default("scripted"),
   contextSize: z.int().min(16).default(8_192),
   images: z.boolean().default(true),
-  /** How long loading takes, and whether it fails. */
   loadMs: ms.default(0),
+  /** The reason why loading fails. */
   loadFails: z.string().optional(),
-  /** A file that gets a line for each answer begun and each one over. */
+  /** A file that gets a line for each answer that begins and each that ends. */
   record: z.string().min(1).optional(),
   rules: z.array(Rule).default([]),
   ...Behaviour,
@@ -49,7 +48,7 @@ export const Script = z.strictObject({
 export type Script = z.output<typeof Script>;
 export type Rule = z.output<typeof Rule>;
 
-/** Settings for a script without a file, as `wait=500,perToken=20,tokens=100`: what each is called in the script. */
+/** The settings of the short form `wait=500,perToken=20,tokens=100`, with their names in a script. */
 const SETTINGS = {
   wait: "waitMs",
   perToken: "tokenMs",
@@ -61,10 +60,10 @@ const SETTINGS = {
 } as const;
 const SETTING = /^([A-Za-z]+)=(\d+)$/;
 
-/** Whether `text` is settings; otherwise it is JSON or a file's name. */
+/** Whether `text` is the short form. Otherwise it is JSON or a file's path. */
 export const areSettings = (text: string) => text.split(",").every((one) => SETTING.test(one.trim()));
 
-/** Throws `config_invalid`, which names what is wrong. */
+/** Throws `config_invalid`, which names the setting. */
 export function scriptOfSettings(text: string): Script {
   const entries = text.split(",").map((one) => {
     const [, name, value] = SETTING.exec(one.trim())!;
@@ -85,7 +84,7 @@ export function checkScript(value: unknown): Script {
   throw new KamadoError("config_invalid", `The script's ${path.join(".") || "top"}: ${message}.`);
 }
 
-/** Hands out a script's rules: the first that fits and is not spent. */
+/** Chooses a script's rule for each prompt: the first that fits and is not used up. */
 export class Rules {
   readonly #script: Script;
   readonly #used = new Map<Rule, number>();
@@ -94,7 +93,7 @@ export class Rules {
     this.#script = script;
   }
 
-  /** The rule for a prompt with the script's defaults filled in, and how often it has served before. */
+  /** Uses the rule for a prompt once. Returns it with the script's defaults, and how often it was used before. */
   take(prompt: string): { rule: Rule; nth: number } {
     const fits = this.#find(prompt);
     const nth = fits ? (this.#used.get(fits) ?? 0) : 0;
@@ -102,8 +101,8 @@ export class Rules {
     return { rule: this.#filled(fits), nth };
   }
 
-  /** The same without spending it. */
-  see(prompt: string): Rule {
+  /** The rule for a prompt, without using it. */
+  peek(prompt: string): Rule {
     return this.#filled(this.#find(prompt));
   }
 
@@ -121,14 +120,14 @@ export class Rules {
   }
 }
 
-/** The nth answer of a rule as text; `undefined` when it has none. */
+/** The nth answer of a rule as text. `undefined` when it has none. */
 export function answerOf({ answer, tokens }: Rule, nth: number): string | undefined {
   const one = Array.isArray(answer) ? answer[nth % answer.length] : answer;
   if (one === undefined) return tokens === undefined ? undefined : filler(tokens);
   return typeof one === "string" ? one : JSON.stringify(one);
 }
 
-/** What is thought before it, when something is. */
+/** The thinking of a rule as text. Empty when it has none. */
 export function thoughtOf({ thought = "" }: Rule): string {
   return typeof thought === "number" ? filler(thought) : thought;
 }
@@ -137,21 +136,20 @@ const FILLER = "The stove is always lit and the rice is never late.".split(" ");
 const filler = (count: number) =>
   Array.from({ length: count }, (_, at) => FILLER[at % FILLER.length]).join(" ");
 
-/** Words with the white space before them: what the scripted backend calls tokens. */
+/** The tokens of the scripted backend: words with the white space before them. */
 export function words(text: string): string[] {
   return text.match(/\s*\S+|\s+$/g) ?? [];
 }
 
-// What a scripted engine was asked, on disk: one JSON line for each answer begun and each one over. It outlives the process,
-// however that ends, so that answers can be counted over any number of engines and crashes.
+/** One line of the record. The file outlives the process, so that answers can be counted over several engines and crashes. */
 export type Record = { at: number; pid: number; what: "begun" | "over"; prompt: string };
 
-/** Notes in the file at `path`, which many engines may share; without one, nowhere. */
+/** Appends to the file at `path`, which several engines may share. Without a path it does nothing. */
 export function recordIn(path: string | undefined): (what: Record["what"], prompt: string) => void {
   if (path === undefined) return () => {};
   return (what, prompt) => {
     const line: Record = { at: Date.now(), pid: process.pid, what, prompt };
-    // One write a line, at once: a buffer would die with the process.
+    // Synchronously: a buffered line would be lost in a crash.
     appendFileSync(path, `${JSON.stringify(line)}\n`);
   };
 }

@@ -1,4 +1,4 @@
-// The smallest value that fits a JSON schema: what the scripted backend answers when its script has nothing to say. Pure.
+// The smallest value that fits a JSON schema: the scripted backend's answer when its script has none. Pure.
 import type { JsonSchema } from "../../generation/backend.ts";
 
 type Schema = Record<string, unknown>;

@@ -23,7 +23,7 @@ export type Ask = {
   most?: number;
 };
 export type Answer = Outcome & { tokens: Token[]; warm: number; cpuMs: number };
-type Told = { id: number; value?: unknown; error?: { code: string; message: string; detail?: object } };
+type Reply = { id: number; value?: unknown; error?: { code: string; message: string; detail?: object } };
 
 export class NativeBackend {
   readonly child: ChildProcess;
@@ -37,7 +37,7 @@ export class NativeBackend {
       stdio: ["ignore", "ignore", "ignore", "ipc"],
       serialization: "advanced",
     });
-    this.child.on("message", (told) => this.#hear(told as Told));
+    this.child.on("message", (reply) => this.#onReply(reply as Reply));
     this.child.on("exit", (code, signal) => {
       const died = new Error(`the engine's process ended: ${signal ?? code}`);
       for (const { reject } of this.#waiting.values()) reject(died);
@@ -90,7 +90,7 @@ export class NativeBackend {
     return waiting.promise.finally(() => this.#waiting.delete(id));
   }
 
-  #hear({ id, value, error }: Told): void {
+  #onReply({ id, value, error }: Reply): void {
     const waiting = this.#waiting.get(id);
     if (error) waiting?.reject(Object.assign(new Error(error.message), error));
     else waiting?.resolve(value);
@@ -113,7 +113,7 @@ export function generation(prompt: Generation["prompt"], { sampling, ...more }: 
   };
 }
 
-export const talk = (...messages: Message[]): Generation["prompt"] => ({ messages, thinking: "off" });
+export const conversation = (...messages: Message[]): Generation["prompt"] => ({ messages, thinking: "off" });
 export const says = (role: Message["role"], ...parts: (Part | string)[]): Message => ({
   role,
   parts: parts.map((part) => (typeof part === "string" ? { type: "text", text: part } : part)),

@@ -1,8 +1,9 @@
+// Tables and cut texts on a terminal.
 import { describe, expect, test } from "vitest";
 import { shorten, table, widthOf } from "../../worker/logging/terminal.ts";
 
 describe("a table", () => {
-  test("has columns as wide as what stands in them, Japanese counted as it shows", () => {
+  test("has columns as wide as their contents; a Japanese character counts as two", () => {
     const lines = table(
       [{ title: "job" }, { title: "got", align: "right" }],
       [
@@ -14,7 +15,7 @@ describe("a table", () => {
     expect(new Set(lines.map(widthOf))).toEqual(new Set([15]));
   });
 
-  test("cuts what is too long", () =>
+  test("cuts texts that are too long", () =>
     expect(table([{ title: "t", max: 5 }], [["abcdefgh"]])).toContain("abcd…"));
 });
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { NativePrompts } from "../../../worker/engine/backends/llama-node/chat-template.ts";
-import type { ChatMessage, NativeContext } from "../../../worker/engine/backends/llama-node/native.ts";
-import type { Message, Thinking } from "../../../worker/engine/generation/backend.ts";
-import { MEDIA } from "../../../worker/engine/generation/model-file.ts";
-import { specialPattern } from "../../../worker/engine/generation/special-tokens.ts";
-import type { SafeImage } from "../../../worker/job/handler.ts";
+import { NativePrompts } from "../../../../worker/engine/backends/llama-node/chat-template.ts";
+import type { ChatMessage, NativeContext } from "../../../../worker/engine/backends/llama-node/native.ts";
+import type { Message, Thinking } from "../../../../worker/engine/generation/backend.ts";
+import { MEDIA } from "../../../../worker/engine/generation/model-file.ts";
+import { specialPattern } from "../../../../worker/engine/generation/special-tokens.ts";
+import type { SafeImage } from "../../../../worker/job/handler.ts";
 
 /** The library as it was seen to behave: a character is a token, a picture ten, and only pictures bring the beginning. */
 function library(template = (text: string, _thinks: boolean) => `<u>${text}</u>`) {
@@ -63,15 +63,20 @@ describe("a prompt for llama.node", () => {
     });
   });
 
-  test("says which places are text and which a picture", async () => {
+  test("says where its pictures end, and is alike where text and pictures are", async () => {
     const prompts = new NativePrompts(library(), { specials, begin: "<bos>" });
-    const { sequence } = await prompts.make({
-      messages: user(text("see"), { type: "image", image }, text("hi")),
-      thinking: "off",
-    });
-    // Beginning, mark, three letters and a line; a picture of ten and its own beginning; a line, two letters, a mark.
-    expect(sequence.pictures).toEqual([{ start: 8, end: 18 }]);
-    expect(sequence.places).toHaveLength(25);
+    const shown = (before: string, sha256: string, after: string) =>
+      prompts.make({
+        messages: user(text(before), { type: "image", image: { ...image, sha256 } }, text(after)),
+        thinking: "off",
+      });
+    const { tokens, pictures } = await shown("see", "0a", "hi");
+    // Beginning, mark, three letters and a line; a picture of ten; a line, two letters and a mark.
+    expect([tokens, pictures.ends]).toEqual([25, [18]]);
+    expect((await shown("see", "0a", "and another")).pictures).toEqual(pictures);
+    expect((await shown("see", "0b", "hi")).pictures.key).not.toBe(pictures.key);
+    expect((await shown("saw", "0a", "hi")).pictures.key).not.toBe(pictures.key);
+    expect((await prompts.make({ text: "hi" })).pictures).toEqual({ key: "", ends: [] });
   });
 
   test("is refused when it is nothing at all", async () => {
@@ -93,7 +98,7 @@ describe("a model that thinks", () => {
 
   test.each<[string, (thinks: boolean) => string, Thinking, string]>([
     ["answers straight away", qwen, "off", "<a><think>\n\n</think>\n\n"],
-    ["also where its template cannot be told so", () => "<a>", "off", "<a><think>\n\n</think>\n\n"],
+    ["also where its template has no switch for it", () => "<a>", "off", "<a><think>\n\n</think>\n\n"],
     ["begins inside of its thinking", qwen, "open", "<a><think>\n"],
     ["where the template has opened it, too", () => "<a><think>\n", "open", "<a><think>\n"],
     ["goes on after a thought", qwen, { thought: "so" }, "<a><think>\nso\n</think>\n\n"],

@@ -1,5 +1,5 @@
-// What a machine opens to others when Kamado runs on it: nothing, unless it is told to, and then only to who has the token;
-// and what its own parts are given.
+// What other machines can reach when Kamado runs: nothing unless it is configured, and then only with the token. And which secrets
+// the engine process gets.
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
@@ -23,7 +23,7 @@ function start(args: string[], variables: Record<string, string> = {}): ChildPro
 const firstLine = async (child: ChildProcess) =>
   String((await once(createInterface(child.stdout!), "line"))[0]);
 
-/** The status of an answer; `fetch` would not send a Host header of ours. */
+/** The status of an answer. `fetch` does not send a Host header of our own. */
 const statusOf = (url: string, headers: Record<string, string>) =>
   new Promise((resolve, reject) =>
     request(url, { headers }, (answer) => resolve(answer.resume().statusCode))
@@ -31,10 +31,10 @@ const statusOf = (url: string, headers: Record<string, string>) =>
       .end(),
   );
 
-// Each of them starts several processes.
+// Each test starts several processes.
 const LIMIT = { timeout: 120_000 };
 
-describe("nothing is opened to others without a token", LIMIT, () => {
+describe("nothing is open to others without a token", LIMIT, () => {
   test.each([
     ["engine", "KAMADO_ENGINE_HOST", "0.0.0.0"],
     ["serve", "KAMADO_ENGINE_HOST", "::"],
@@ -52,7 +52,7 @@ describe("nothing is opened to others without a token", LIMIT, () => {
 });
 
 test(
-  "a page elsewhere that finds its way to this machine under a name of its own is refused everywhere",
+  "a page elsewhere that reaches this machine under its own host name is refused everywhere",
   LIMIT,
   async () => {
     const { web } = JSON.parse(await firstLine(start(["serve", "--in-memory", "--json"])));
@@ -64,7 +64,7 @@ test(
   },
 );
 
-test("opened to others, engine and page demand the token, also from this machine", LIMIT, async () => {
+test("when opened to others, engine and page require the token, from this machine too", LIMIT, async () => {
   const opened = start(["serve", "--in-memory", "--json"], {
     KAMADO_WEB_HOST: "0.0.0.0",
     KAMADO_WEB_TOKEN: TOKEN,
@@ -79,7 +79,7 @@ test("opened to others, engine and page demand the token, also from this machine
     expect([url, await statusOf(url, { authorization: "Bearer wrong-token-of-length" })]).toEqual([url, 401]);
     expect([url, await statusOf(url, { authorization: `Bearer ${TOKEN}` })]).toEqual([url, 200]);
   }
-  // The worker has the token of its engine, and so sees that it answers.
+  // The worker has its engine's token, so it sees that the engine answers.
   const state = async () =>
     (
       await fetch(`${web.replace("0.0.0.0", "127.0.0.1")}/health`, {

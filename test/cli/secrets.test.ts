@@ -1,5 +1,5 @@
-// No secret leaves the process but for where it is meant to go: every one is a canary, and what a worker says and writes
-// through success, failures of every kind and a crash is searched for them.
+// No secret appears where it does not belong. The tests search everything that a worker prints, stores and dead-letters, through
+// success, failures of every kind and a crash.
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ import { s3Bucket } from "../../worker/storage/s3.ts";
 import { startReceiver } from "../fakes/receiver.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 
-const CANARIES = {
+const SECRETS = {
   engineToken: "canary-engine-0123456789",
   webToken: "canary-web-0123456789",
   awsSecret: "canary-aws-secret-0123456789",
@@ -25,16 +25,16 @@ const CANARIES = {
   oldSigning: Buffer.from("canary-older-0123456789-x").toString("base64"),
 };
 
-/** Every secret in a file of its own, as the variables that name them. */
+/** Writes each secret to a file of its own. Returns the variables that name these files. */
 function secretFiles(receiver: string): Record<string, string> {
-  const folder = mkdtempSync(join(tmpdir(), "kamado-canaries-"));
+  const folder = mkdtempSync(join(tmpdir(), "kamado-secrets-"));
   const file = (name: string, content: string) => {
     writeFileSync(join(folder, name), content);
     return join(folder, name);
   };
-  file("signing", `whsec_${CANARIES.signing}`);
-  file("older", `whsec_${CANARIES.oldSigning}`);
-  file("header", `Bearer ${CANARIES.header}`);
+  file("signing", `whsec_${SECRETS.signing}`);
+  file("older", `whsec_${SECRETS.oldSigning}`);
+  file("header", `Bearer ${SECRETS.header}`);
   const destination = {
     match: receiver,
     secretFile: "signing",
@@ -44,24 +44,24 @@ function secretFiles(receiver: string): Record<string, string> {
   };
   return {
     KAMADO_DESTINATIONS_FILE: file("destinations.json", JSON.stringify([destination])),
-    KAMADO_ENGINE_TOKEN_FILE: file("engine", CANARIES.engineToken),
-    KAMADO_WEB_TOKEN_FILE: file("web", CANARIES.webToken),
+    KAMADO_ENGINE_TOKEN_FILE: file("engine", SECRETS.engineToken),
+    KAMADO_WEB_TOKEN_FILE: file("web", SECRETS.webToken),
     AWS_ACCESS_KEY_ID: "AKIA",
-    AWS_SECRET_ACCESS_KEY_FILE: file("aws-secret", CANARIES.awsSecret),
-    AWS_SESSION_TOKEN_FILE: file("aws-session", CANARIES.awsSession),
+    AWS_SECRET_ACCESS_KEY_FILE: file("aws-secret", SECRETS.awsSecret),
+    AWS_SESSION_TOKEN_FILE: file("aws-session", SECRETS.awsSession),
   };
 }
 
-type Scene = {
+type Run = {
   aws: LocalAws;
   send(id: string, job: object): Promise<unknown>;
   sendRaw(body: string): Promise<unknown>;
-  /** Waits for the results of these jobs, stops the worker, and answers all that it said, stored and put aside. */
+  /** Waits for the results of these jobs, stops the worker and returns all that it printed, stored and dead-lettered. */
   end(ids: string[]): Promise<{ stdout: string; stderr: string; "dead letters": string; objects: string }>;
 };
 
-/** A worker of its own on an AWS of its own; two tries of everything. */
-async function startScene(variables: Record<string, string>): Promise<Scene> {
+/** Starts a worker on an AWS of its own. It tries everything twice. */
+async function startRun(variables: Record<string, string>): Promise<Run> {
   const aws = await startLocalAws({ port: 0 });
   const clients = makeAwsClients(aws);
   const { jobsQueueUrl, deadQueueUrl, deadDeliveriesQueueUrl } = aws.resources;
@@ -78,7 +78,7 @@ async function startScene(variables: Record<string, string>): Promise<Scene> {
     ...variables,
   });
   const exited = once(worker, "exit");
-  const said = Promise.all([text(worker.stdout!), text(worker.stderr!)]);
+  const output = Promise.all([text(worker.stdout!), text(worker.stderr!)]);
   onTestFinished(async () => {
     worker.kill("SIGKILL");
     await exited;
@@ -92,9 +92,9 @@ async function startScene(variables: Record<string, string>): Promise<Scene> {
     const { Contents = [] } = await clients.s3.send(new ListObjectsV2Command({ Bucket: "kamado" }));
     return Contents.map(({ Key }) => Key!);
   };
-  // With their attributes, which say why.
+  // With their attributes, which contain the reason.
   const dead = async (QueueUrl: string) => {
-    const options = { MaxNumberOfMessages: 10, WaitTimeSeconds: 5, VisibilityTimeout: 0 };
+    const options = { MaxNumberOfMessages: 10, VisibilityTimeout: 0 };
     const all = new ReceiveMessageCommand({ QueueUrl, ...options, MessageAttributeNames: ["All"] });
     const { Messages = [] } = await clients.sqs.send(all);
     return Messages.map((message) => JSON.stringify(message));
@@ -106,15 +106,16 @@ async function startScene(variables: Record<string, string>): Promise<Scene> {
     async end(ids) {
       const expected = ids.map((id) => `results/${id}.json`);
       await expect.poll(stored, { timeout: 40_000, interval: 200 }).toEqual(expect.arrayContaining(expected));
-      const aside = [...(await dead(deadQueueUrl)), ...(await dead(deadDeliveriesQueueUrl))];
+      // It finishes what it has begun: then all its dead letters are there.
       worker.kill("SIGTERM");
       await exited;
-      const [stdout, stderr] = await said;
+      const [stdout, stderr] = await output;
+      const deadLetters = [...(await dead(deadQueueUrl)), ...(await dead(deadDeliveriesQueueUrl))];
       const objects = await Promise.all((await stored()).map((key) => bucket.get(key, { maxBytes: 1e6 })));
       return {
         stdout,
         stderr,
-        "dead letters": aside.join("\n"),
+        "dead letters": deadLetters.join("\n"),
         objects: objects.map(({ bytes }) => Buffer.from(bytes).toString()).join("\n"),
       };
     },
@@ -122,13 +123,13 @@ async function startScene(variables: Record<string, string>): Promise<Scene> {
 }
 
 function expectNoneIn(shown: Record<string, string>): void {
-  for (const [name, canary] of Object.entries(CANARIES))
+  for (const [name, secret] of Object.entries(SECRETS))
     for (const [where, all] of Object.entries(shown))
-      expect([name, where, all.includes(canary)]).toEqual([name, where, false]);
+      expect([name, where, all.includes(secret)]).toEqual([name, where, false]);
 }
 
-test("no secret shows in what a worker says, stores, or puts aside, whatever goes wrong", async () => {
-  // A receiver that sends back what it got: the worst a failing service does.
+test("no secret appears in what a worker prints, stores or dead-letters, whatever goes wrong", async () => {
+  // The receiver sends back what it received, which is the worst that a failing service can do.
   await using receiver = await startReceiver(({ path, headers, body }, response, request) => {
     if (path === "/breaks") return void request.socket.destroy();
     response.writeHead(path === "/refuses" ? 400 : path === "/fails" ? 500 : 200);
@@ -138,7 +139,7 @@ test("no secret shows in what a worker says, stores, or puts aside, whatever goe
     { when: "please crash", times: 1, do: "crash" },
     { when: "please fail", do: "fail" },
   ];
-  const { aws, send, sendRaw, end } = await startScene({
+  const { aws, send, sendRaw, end } = await startRun({
     ...secretFiles(receiver.url),
     KAMADO_SCRIPT: JSON.stringify({ rules: script }),
   });
@@ -162,37 +163,37 @@ test("no secret shows in what a worker says, stores, or puts aside, whatever goe
   const ids = [...Object.keys(jobs), "no-object"];
   const shown = await end(ids);
 
-  // It did go through all of it, and did use its secrets.
+  // The worker did all of it, and did use its secrets.
   const arrived = receiver.received.find(({ path }) => path.startsWith("/ok"))!;
-  expect(arrived.headers).toMatchObject({ authorization: `Bearer ${CANARIES.header}` });
+  expect(arrived.headers).toMatchObject({ authorization: `Bearer ${SECRETS.header}` });
   expect(arrived.headers["webhook-signature"]!.split(" ")).toHaveLength(2);
   expect(shown["dead letters"].split("\n").length).toBeGreaterThanOrEqual(2);
   for (const id of ids) expect(shown.stdout).toContain(id);
   expectNoneIn(shown);
-  // An address belongs to its job, and goes where the job goes; a log is read by others.
+  // An address belongs to its job and may appear in the job's result. Others read the log.
   expect(shown.stdout + shown.stderr).not.toContain("canary-in-the-query");
 }, 90_000);
 
-test("an engine that says the token it was sent does not get it into results and dead letters", async () => {
+test("an engine that repeats the token it was sent does not get it into results and dead letters", async () => {
   await using engine = await startReceiver(({ path, headers, body }, response) => {
-    const told = `you sent ${JSON.stringify(headers)}`;
+    const echo = `you sent ${JSON.stringify(headers)}`;
     if (path === "/health") return void response.end("{}");
     if (path === "/v1/models") {
       const model = { id: "echo", owned_by: headers.authorization };
       return void response.end(JSON.stringify({ data: [model] }));
     }
     if (body.includes("refuse"))
-      return void response.writeHead(400).end(JSON.stringify({ error: { message: told } }));
-    if (body.includes("fail")) return void response.writeHead(500).end(told);
-    response.end(JSON.stringify({ choices: [{ message: { content: told } }] }));
+      return void response.writeHead(400).end(JSON.stringify({ error: { message: echo } }));
+    if (body.includes("fail")) return void response.writeHead(500).end(echo);
+    response.end(JSON.stringify({ choices: [{ message: { content: echo } }] }));
   });
-  const { send, end } = await startScene({ ...secretFiles(engine.url), KAMADO_ENGINE_URL: engine.url });
+  const { send, end } = await startRun({ ...secretFiles(engine.url), KAMADO_ENGINE_URL: engine.url });
   const ids = ["refuse", "fail", "say"];
   for (const id of ids) await send(id, { kind: "prompt", input: { prompt: `please ${id}` } });
   const shown = await end(ids);
   const sent = engine.received.find(({ path }) => path === "/v1/chat/completions")!;
-  expect(sent.headers.authorization).toBe(`Bearer ${CANARIES.engineToken}`);
-  // Its words did arrive.
+  expect(sent.headers.authorization).toBe(`Bearer ${SECRETS.engineToken}`);
+  // The engine's message did arrive.
   for (const where of [shown.objects, shown["dead letters"]])
     expect(where.match(/you sent .*?\[secret\]/g)?.length).toBeGreaterThanOrEqual(2);
   expectNoneIn(shown);
@@ -200,11 +201,11 @@ test("an engine that says the token it was sent does not get it into results and
 
 test("a worker that cannot start says why without the secret it was given", async () => {
   const files = secretFiles("http://127.0.0.1:1/");
-  const short = "canary";
-  writeFileSync(files.KAMADO_WEB_TOKEN_FILE!, short);
+  const tooShort = "canary";
+  writeFileSync(files.KAMADO_WEB_TOKEN_FILE!, tooShort);
   const worker = kamado(["worker"], { ...SCRIPTED, ...files, KAMADO_QUEUE_URL: "http://127.0.0.1:1/q" });
   const [errors, [code]] = await Promise.all([text(worker.stderr!), once(worker, "exit")]);
   expect({ code, errors }).toEqual({ code: 2, errors: expect.stringContaining("KAMADO_WEB_TOKEN") });
-  expect(readFileSync(files.KAMADO_WEB_TOKEN_FILE!, "utf8")).toBe(short);
-  expect(errors).not.toContain(short);
+  expect(readFileSync(files.KAMADO_WEB_TOKEN_FILE!, "utf8")).toBe(tooShort);
+  expect(errors).not.toContain(tooShort);
 });
