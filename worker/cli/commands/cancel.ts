@@ -30,8 +30,7 @@ export function cancelCommand(): Command {
 
 async function cancel(id: string): Promise<Canceled> {
   const parsed = JobId.safeParse(id);
-  if (!parsed.success)
-    throw new KamadoError("invalid_input", `id: ${parsed.error.issues[0]!.message} is expected.`);
+  if (!parsed.success) throw new KamadoError("invalid_input", `id: ${parsed.error.issues[0]!.message}.`);
   const config = loadConfig();
   const clients = makeAwsClients(cloudOrLocal(config).aws);
   try {
