@@ -97,8 +97,8 @@ const question = (n: number): Body => ({ messages: user(`Good question ${n}: wha
 /**
  * Random weights often make two tokens almost equally probable. A batch adds up in another order, which changes a probability in
  * its fourth digit, and may then choose the other token. So each choice must be clear. The model's choice to end is not among
- * the probabilities, so an answer must have all its tokens. node-llama-cpp is asked for every backend: llama-node answers a
- * request for probabilities in another way, and its probabilities may belong to another answer.
+ * the probabilities, so an answer must have all its tokens. node-llama-cpp is asked for every backend, because llama-node gives
+ * the probabilities of one token only.
  */
 const isClear = ({ content }: Answer): boolean =>
   content.length === MAX_TOKENS &&
