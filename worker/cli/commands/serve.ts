@@ -67,7 +67,7 @@ function announce(
   if (json) return void process.stdout.write(`${JSON.stringify(facts)}\n`);
   const lines = Object.entries(facts).map(([name, value]) => `  ${paint("dim", name.padEnd(9))}${value}`);
   process.stdout.write(
-    `\n${paint(["bold", "yellow"], "Kamado is lit.")} Ctrl-C stops it in order.\n${lines.join("\n")}\n`,
+    `\n${paint(["bold", "yellow"], "Kamado is running.")} Ctrl-C stops it in order.\n${lines.join("\n")}\n`,
   );
   if (config.engine.isDemo) {
     process.stdout.write(
