@@ -4,9 +4,10 @@ import type { Clock } from "./async/clock.ts";
 import type { Config } from "./config/config.ts";
 import { latestJobs, type State, stateOf } from "./console/state.ts";
 import { ConcurrencyLimit } from "./consumer/concurrency-limit.ts";
-import { ConsumerGroup } from "./consumer/consumer-group.ts";
+import { ConsumerGroup, type Source } from "./consumer/consumer-group.ts";
 import { HealthCheck } from "./consumer/health-check.ts";
 import type { Deliver } from "./deliver/deliver.ts";
+import type { Job } from "./job/envelope.ts";
 import type { ObjectRule } from "./job/object-rules.ts";
 import { createJobClaims } from "./job-lock/job-claim.ts";
 import { errorOf, JobEvents } from "./logging/job-events.ts";
@@ -95,14 +96,10 @@ export function createWorker(parts: Parts, settings: Settings) {
     retryMs: settings.retrySeconds * 1_000,
     clock,
   };
-  const sources = queues.jobs.map(
-    ({ queue, weight }): ConstructorParameters<typeof ConsumerGroup>[0][number] => ({
-      queue,
-      weight,
-      work: (lease, cut) =>
-        runJob(lease, cut, { ...dependencies, enqueue: (jobs, group) => enqueueAll(queue, jobs, group) }),
-    }),
-  );
+  const sources = queues.jobs.map(({ queue, weight }): Source => {
+    const enqueue = (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group);
+    return { queue, weight, work: (lease, cut) => runJob(lease, cut, { ...dependencies, enqueue }) };
+  });
   const jobConsumer = new ConsumerGroup(sources, {
     ...shared,
     concurrency,
