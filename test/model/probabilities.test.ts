@@ -141,7 +141,7 @@ describe("each option gets the probability of everything that can only become it
     expect(readProbabilities(tokens, ["はい", "いいえ"]).probabilities).toEqual({ はい: 1, いいえ: 0 });
   });
 
-  test("what stays open between options is told", () => {
+  test("the share that stays open between options is reported", () => {
     const { covered, shared } = read([{ "1": 0.6, "2": 0.3, x: 0.1 }], ["1", "10", "2"], false);
     expect([covered, shared]).toEqual([expect.closeTo(0.9, 10), expect.closeTo(0.6, 10)]);
   });

@@ -100,7 +100,7 @@ describe("the engine lives on", { timeout: 120_000 }, () => {
     );
   });
 
-  test("whatever is asked at once, and whoever goes away", async () => {
+  test("whatever is asked at once, and whichever client goes away", async () => {
     const asks = fc.array(fc.tuple(text, fc.boolean(), fc.boolean(), wishes), { minLength: 2, maxLength: 6 });
     const property = fc.asyncProperty(asks, async (asks) => {
       const all = asks.map(async ([text, shows, leaves, how]) => {

@@ -389,7 +389,7 @@ describe.skipIf(LLAMA_SERVER === undefined)("slots and prefixes", { timeout: 120
     expect(backend.state().pictures!.encoded).toBeLessThanOrEqual(2);
   });
 
-  test("its state tells who sits where, and counts its steps", async () => {
+  test("its state says what each slot does, and counts the steps", async () => {
     const { backend } = await open({ slots: 2 });
     expect(backend.state().slots).toEqual(Array(2).fill({ state: "idle", tokens: 0 }));
     const prepared = await backend.prepare(GENERATION);
