@@ -98,7 +98,8 @@ export function createWorker(parts: Parts, settings: Settings) {
   };
   const sources = queues.jobs.map(({ queue, weight }): Source => {
     const enqueue = (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group);
-    return { queue, weight, work: (lease, cut) => runJob(lease, cut, { ...dependencies, enqueue }) };
+    const own = { ...dependencies, enqueue };
+    return { queue, weight, work: (lease, cut) => runJob(lease, cut, own) };
   });
   const jobConsumer = new ConsumerGroup(sources, {
     ...shared,

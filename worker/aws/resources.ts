@@ -4,7 +4,7 @@ import type { AwsConfig } from "./clients.ts";
 
 export const REGION = "us-east-1";
 /** The account of every emulator. */
-export const ACCOUNT = "000000000000";
+const ACCOUNT = "000000000000";
 
 export const BUCKET = "kamado";
 export const TOPIC = "kamado-results";

@@ -48,7 +48,7 @@ export function snsTopic(client: Pick<SNSClient, "send">): Topic {
 const asText = (value: string): MessageAttributeValue => ({ DataType: "String", StringValue: value });
 
 /** Bytes. SNS counts the message and its attributes. */
-export const MESSAGE_LIMIT = 256 * 1024;
+const MESSAGE_LIMIT = 256 * 1024;
 
 /** Throws `delivery_rejected` for a message that SNS would refuse. */
 export function checkSize(message: string, attributes: Record<string, string>): void {

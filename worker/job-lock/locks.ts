@@ -35,7 +35,7 @@ const ABANDONED_MS = 2 * 24 * 3_600_000;
  * result and remove its lock. So the lock of a finished job stays this long: a worker that got its own lock sooner has missed
  * nothing, a slower one looks for the result again (`lookAgain`).
  */
-export const REMOVE_AFTER_MS = 500;
+const REMOVE_AFTER_MS = 500;
 
 /** `lookAgain`: another worker may have stored the result in the meantime. */
 export type Taken = { is: "ours"; lock: JobLock; lookAgain: boolean } | { is: "another's" };

@@ -8,7 +8,7 @@ import type { Handler } from "./handler.ts";
 export type Registry = ReadonlyMap<string, Handler>;
 
 /** `todo-match.ts` holds the kind `todo.match`. */
-export const kindOfFile = (file: string) =>
+const kindOfFile = (file: string) =>
   basename(file)
     .replace(/\.[jt]s$/, "")
     .replaceAll("-", ".");

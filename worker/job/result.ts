@@ -4,7 +4,7 @@ import type { KamadoError } from "../errors.ts";
 import { JobId } from "./envelope.ts";
 
 /** A result whose JSON has more bytes is delivered as a pointer to the stored object. */
-export const INLINE_LIMIT = 128 * 1024;
+const INLINE_LIMIT = 128 * 1024;
 
 /** Read tolerantly, as the result is: a newer version may have stored more fields, which are dropped. */
 export const Receipt = z.object({

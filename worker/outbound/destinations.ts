@@ -19,7 +19,7 @@ export type KnownDestination = Readonly<{
 export type Destinations = readonly KnownDestination[];
 
 // The Standard Webhooks form: 24 to 64 random bytes in base64.
-export const SigningSecret = z.string().refine((text) => {
+const SigningSecret = z.string().refine((text) => {
   const bytes = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1];
   const length = bytes === undefined ? 0 : Buffer.from(bytes, "base64").length;
   return length >= 24 && length <= 64;
@@ -83,7 +83,7 @@ const Entry = z
   });
 export type FileEntry = z.output<typeof Entry>;
 
-export const DestinationsFile = z
+const DestinationsFile = z
   .array(Entry)
   .refine(
     (entries) =>

@@ -8,7 +8,7 @@ import { bareText } from "./plain-text.ts";
 
 export type Article = { title: string | null; text: string };
 export type PageLimits = { maxBytes?: number; maxTags?: number; maxDepth?: number; timeoutMs?: number };
-export const PAGE_LIMITS = {
+const PAGE_LIMITS = {
   maxBytes: 5_000_000,
   maxTags: 40_000,
   maxDepth: 250,

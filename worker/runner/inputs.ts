@@ -99,7 +99,7 @@ export function decodeDataUri(uri: string, maxBytes: number): Uint8Array {
 }
 
 /** Both alphabets, line ends allowed, padding optional. Throws `invalid_input`, `input_too_large`. */
-export function decodeBase64(text: string, maxBytes: number): Uint8Array {
+function decodeBase64(text: string, maxBytes: number): Uint8Array {
   refuseLong(Math.floor((text.length * 3) / 4) - 2, maxBytes);
   const data = text.replaceAll(/[\r\n\t ]+/g, "").replaceAll("%3D", "=");
   if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(data) || data.replace(/=+$/, "").length % 4 === 1)

@@ -39,9 +39,6 @@ export interface Bucket {
   list(prefix: string): Promise<{ key: string; modified: number }[]>;
 }
 
-/** Opens a bucket by its name. */
-export type Storage = (bucket: string) => Bucket;
-
 /** The buckets that a job may read from, by name. */
 export type Buckets<B = Bucket> = ReadonlyMap<string, B>;
 

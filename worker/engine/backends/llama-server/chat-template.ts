@@ -195,6 +195,6 @@ export function picturesAt(tokens: readonly number[]): number[] {
 }
 
 /** The same for the same picture, and for no other. */
-export function pictureTokens({ sha256 }: Image, count: number): number[] {
+function pictureTokens({ sha256 }: Image, count: number): number[] {
   return Array(count).fill(-1 - Number.parseInt(sha256.slice(0, 12), 16));
 }

@@ -81,7 +81,7 @@ type Parts = {
 /** A request that only needs a slot. */
 type Checked = { generation: Generation; prompt: ServerPrompt; room: number; grammar: string | undefined };
 
-export class LlamaServerBackend implements Backend {
+class LlamaServerBackend implements Backend {
   readonly info: BackendInfo;
   readonly #parts: Parts;
   readonly #pictures = { encoded: 0, reused: 0 };

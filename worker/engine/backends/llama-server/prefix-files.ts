@@ -187,7 +187,7 @@ export class Prefixes<S extends { tokens: Tokens }> {
  * Where a beginning of about `shared` tokens may end. At least one token remains to be evaluated: the server needs it. Pictures
  * are negative numbers. With pictures the beginning ends after the last whole one, because the text after it goes as a string.
  */
-export function cleanCut(prompt: Tokens, shared: number): number {
+function cleanCut(prompt: Tokens, shared: number): number {
   const most = Math.min(shared, prompt.length - 1);
   const first = prompt.findIndex((token) => token < 0);
   if (first === -1 || first >= most) return most;
