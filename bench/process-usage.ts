@@ -47,6 +47,19 @@ export function childNamed(name: string, pid: number): number | undefined {
   return childIn(execFileSync("ps", ["-A", "-o", "pid=,ppid=,comm="], { encoding: "utf8" }), name, pid);
 }
 
+/** A descendant of a process that was started with `part` in its command line. Undefined when there is none. */
+export function descendantWith(part: string, pid: number): number | undefined {
+  const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" }).split("\n");
+  const all = lines.map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? []);
+  const below = (id: number): number | undefined => {
+    const children = all.filter(([, , parent]) => Number(parent) === id);
+    const found = children.find(([, , , args]) => args?.includes(part))?.[1];
+    if (found !== undefined) return Number(found);
+    return children.map(([, child]) => below(Number(child))).find((one) => one !== undefined);
+  };
+  return below(pid);
+}
+
 /** Reads lines of process id, parent's id and program. macOS prints the program's path, Linux the first 15 characters of its name. */
 export function childIn(text: string, name: string, pid: number): number | undefined {
   for (const line of text.split("\n")) {

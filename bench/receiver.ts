@@ -3,7 +3,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 
-type Event = { data: { id: string; status: string; error?: { code: string; message: string } } };
+export type Delivered = { id: string; status: string; error?: { code: string; message: string } };
+type Event = { data: Delivered };
 export type Receiver = {
   url: string;
   /** Resolves when the results of all these jobs have arrived. Rejects with the first job that did not succeed. */
@@ -13,7 +14,8 @@ export type Receiver = {
   stop(): Promise<void>;
 };
 
-export async function startReceiver(): Promise<Receiver> {
+/** `onDelivered` is called for every result, including duplicates. */
+export async function startReceiver(onDelivered: (result: Delivered) => void = () => {}): Promise<Receiver> {
   let missing = new Set<string>();
   let complete = Promise.withResolvers<void>();
   const received: string[] = [];
@@ -28,6 +30,7 @@ export async function startReceiver(): Promise<Receiver> {
     response.writeHead(204).end();
     const event = JSON.parse(body) as Event;
     received.push(event.data.id);
+    onDelivered(event.data);
     accept(event);
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));

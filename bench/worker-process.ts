@@ -10,10 +10,15 @@ import type { Session } from "./session.ts";
 
 export type WorkerOptions = {
   local: Omit<LocalAws, "stop">;
-  engineUrl: string;
+  /** Without it, `variables` say what the worker's own engine runs. */
+  engineUrl?: string;
   slots: number;
   /** Where results are delivered, on this machine. */
   receiverUrl: string;
+  /** Further addresses on this machine to which results are delivered. */
+  otherReceivers?: readonly string[];
+  /** Further variables. */
+  variables?: Readonly<Record<string, string>>;
   /** An empty folder. */
   folder: string;
   /** The port of its page. Any free one by default. */
@@ -38,7 +43,8 @@ export async function startWorker(options: WorkerOptions, session: Session): Pro
 function environmentOf(options: WorkerOptions): NodeJS.ProcessEnv {
   const { local, engineUrl, slots, receiverUrl, folder, webPort = 0, visibilitySeconds } = options;
   const destinations = join(folder, "destinations.json");
-  writeFileSync(destinations, JSON.stringify([{ match: receiverUrl, allowPrivate: true }]));
+  const receivers = [receiverUrl, ...(options.otherReceivers ?? [])];
+  writeFileSync(destinations, JSON.stringify(receivers.map((match) => ({ match, allowPrivate: true }))));
   return {
     PATH: process.env.PATH,
     HOME: folder,
@@ -49,12 +55,13 @@ function environmentOf(options: WorkerOptions): NodeJS.ProcessEnv {
     KAMADO_QUEUE_URL: local.resources.jobsQueueUrl,
     KAMADO_DELIVERIES_QUEUE_URL: local.resources.deliveriesQueueUrl,
     KAMADO_DESTINATIONS_FILE: destinations,
-    KAMADO_ENGINE_URL: engineUrl,
+    ...(engineUrl !== undefined && { KAMADO_ENGINE_URL: engineUrl }),
     KAMADO_SLOTS: String(slots),
     KAMADO_WEB_PORT: String(webPort),
     KAMADO_DATA_DIR: folder,
     KAMADO_LOG_LEVEL: "warn",
     ...(visibilitySeconds !== undefined && { KAMADO_VISIBILITY_SECONDS: String(visibilitySeconds) }),
+    ...options.variables,
   };
 }
 

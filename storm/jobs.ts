@@ -2,7 +2,7 @@
 // messages and objects. Which job has which shape is in plan.ts. Pure.
 
 export type End = "succeeded" | "failed" | "expired" | "dead";
-export type Target = "callback" | "rest" | "gone" | "queue";
+export type Target = "callback" | "rest" | "gone" | "silent" | "queue";
 
 type Shape = {
   /** How often the plan chooses it, relative to the others. null: the plan decides how many there are. */
@@ -30,6 +30,8 @@ export const SHAPES = {
   twice: { weight: 8, ends: ["succeeded"], asks: "always", to: ["callback"] },
   /** Its callback answers 410. */
   gone: { weight: 2, ends: ["succeeded"], asks: "always", to: ["gone"] },
+  /** Its callback accepts the connection and does not answer the first try. */
+  silent: { weight: 4, ends: ["succeeded"], asks: "always", to: ["silent"] },
   "invalid-input": { weight: 5, ends: ["failed"], asks: "never", to: ["callback"] },
   "missing-picture": { weight: 3, ends: ["failed"], asks: "never", to: ["callback"] },
   /** It expires soon after it is sent, or has expired already. */
@@ -99,7 +101,13 @@ export function writeJob(
   return { body: JSON.stringify(pointer), objects: [{ key, body }] };
 }
 
-const FIELDS = { callback: "callback", gone: "callback", rest: "rest", queue: "sqs" } as const;
+const FIELDS = {
+  callback: "callback",
+  gone: "callback",
+  silent: "callback",
+  rest: "rest",
+  queue: "sqs",
+} as const;
 
 function envelopeOf(job: PlannedJob, places: Places, now: number): object {
   const { id, shape } = job;

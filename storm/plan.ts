@@ -119,14 +119,14 @@ function jobsOf({ seed, jobs, seconds }: Options): PlannedJob[] {
   });
 }
 
-/** One job in 400 has its engine killed, one in 500 crashes it every time. At least one of each where there is room. */
+/** One job in 400 has its engine killed, one in 250 crashes it every time. At least one of each where there is room. */
 function rareShapes(jobs: number, random: Random): Map<number, ShapeName> {
   const rare = new Map<number, ShapeName>();
   const freeIndex = (): number => {
     const index = random.whole(0, jobs - 1);
     return rare.has(index) ? freeIndex() : index;
   };
-  const wanted = { "engine-killed": Math.ceil(jobs / 400), poison: Math.ceil(jobs / 500) } as const;
+  const wanted = { "engine-killed": Math.ceil(jobs / 400), poison: Math.ceil(jobs / 250) } as const;
   for (const [shape, count] of Object.entries(wanted) as [ShapeName, number][])
     for (let nth = 0; nth < count && rare.size < jobs; nth++) rare.set(freeIndex(), shape);
   return rare;

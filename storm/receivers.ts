@@ -7,8 +7,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { JOB_ID } from "./jobs.ts";
 import type { ReceiverFault } from "./plan.ts";
 
-/** A receiver's behaviour: its fault, or "gone" at the address that always answers 410. */
-type Behaviour = ReceiverFault | { is: "gone" };
+/** A receiver's behaviour: its fault, "gone" at the address that always answers 410, or "silent" (see SILENT). */
+type Behaviour = ReceiverFault | { is: "gone" | "silent" };
+
+/** This address never answers the first request with a key. Later ones get what the plan says. */
+const SILENT = "/silent";
 
 /** `applied` when its key was new to its address. */
 export type ReceivedRequest = {
@@ -32,12 +35,19 @@ export async function startReceivers(
 ): Promise<Receivers> {
   const requests: ReceivedRequest[] = [];
   const keys = new Set<string>();
+  const met = new Set<string>();
   let nth = 0;
   const handle = async (request: IncomingMessage, response: ServerResponse, base: string) => {
     const call = await read(request, base);
-    const behaviour: Behaviour = call.address.endsWith("/gone") ? { is: "gone" } : faultOf(nth++);
     // Each address has its own keys.
     const key = `${call.address} ${call.key}`;
+    const isFirst = !met.has(key);
+    met.add(key);
+    const behaviour: Behaviour = call.address.endsWith("/gone")
+      ? { is: "gone" }
+      : call.address.endsWith(SILENT) && isFirst
+        ? { is: "silent" }
+        : faultOf(nth++);
     const applied = ACCEPTING.has(behaviour.is) && !keys.has(key);
     if (applied) keys.add(key);
     requests.push({ ...call, at: Date.now(), behaviour: behaviour.is, applied });
@@ -84,6 +94,7 @@ async function answer(behaviour: Behaviour, response: ServerResponse): Promise<v
     case "hang-up":
     case "accept-then-hang-up":
       return void response.destroy();
+    case "silent":
     case "no-answer":
     case "accept-then-no-answer":
       return;

@@ -85,3 +85,17 @@ test("an address that answers 410 applies nothing; a call to a path below an add
   ]);
   expect(receivers.requests[1]!.address).toBe(`${receivers.urls[0]}/rest`);
 });
+
+test("the silent address never answers the first try of a key, and has not applied it", async () => {
+  await start();
+  const patience = new AbortController();
+  const called = call("a", "/silent", patience.signal);
+  await expect.poll(() => receivers.requests.length).toBe(1);
+  patience.abort();
+  await expect(called).rejects.toThrow();
+  expect(await call("a", "/silent")).toBe(200);
+  expect(received()).toEqual([
+    ["silent", false],
+    ["accept", true],
+  ]);
+});
