@@ -12,7 +12,7 @@ export function benchCommand(): Command {
   return new BenchCommand("bench")
     .argument(
       "[name]",
-      "engine, identity, concurrency, end-to-end, memory, prefix-files, utilisation, soak or scale; " +
+      "engine, identity, concurrency, end-to-end, memory, prefix-files, utilisation, soak, neighbours or scale; " +
         "without it, what each measures and its flags",
     )
     .argument(
