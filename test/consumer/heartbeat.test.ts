@@ -54,7 +54,7 @@ describe("a lease that is lost", () => {
     expect(rig.stored("a")).toBeNull();
     expect(rig.deliveries).toEqual([]);
     expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
-    expect(rig.endOf("a")).toBeUndefined();
+    expect(rig.endOf("a")).toMatchObject({ outcome: "interrupted", ending: "leave" });
   });
 
   test("is noticed before the next effect: a process that was stopped asks the queue first", async () => {

@@ -5,7 +5,7 @@ import { JobEvents } from "../../worker/logging/job-events.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { createRig } from "../rig.ts";
 
-const RECEIVED = { stage: "received", job: "a", message: "m", attempt: 1 } as const;
+const RECEIVED = { stage: "received", job: "a", message: "m", receives: 1 } as const;
 
 test("every listener gets every event, with its time, until it unsubscribes", () => {
   const jobEvents = new JobEvents(silentLog);
