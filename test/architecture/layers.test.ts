@@ -30,7 +30,8 @@ const MAY_IMPORT: Record<string, string> = {
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   runner: "async consumer errors images job job-lock logging model outbound outbox pages queue storage",
-  worker: "async config console consumer deliver job job-lock logging model outbox queue runner storage",
+  worker:
+    "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
   main: "async aws config deliver job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands errors logging",

@@ -270,7 +270,7 @@ describe("after 12 hours, when SQS takes every message back", () => {
     rig.consumer.start();
     await rig.clock.advance(SECOND);
     engine.isUp = false;
-    rig.health.engine.suspect();
+    rig.health.engine.lost();
     await rig.send("a");
     await rig.clock.advance(12.1 * HOUR);
     expect(rig.consumer.waiting).toBe(0);

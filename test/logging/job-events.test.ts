@@ -69,7 +69,7 @@ describe("a worker", () => {
     await rig.send("a");
     rig.consumer.start();
     await rig.clock.advance(100);
-    for (let i = 0; i < 100; i++) rig.bucket.next("put", { is: "fail" }).next("exists", { is: "fail" });
+    for (let i = 0; i < 100; i++) rig.bucket.next("put", { is: "fail" }).next("list", { is: "fail" });
     rig.run("a").finish();
     await rig.clock.advance(30_000);
     expect(rig.health.bucket.isHealthy).toBe(false);

@@ -26,6 +26,8 @@ type Stages = {
     ending: string;
     error?: ErrorCode;
     lastError?: ErrorCode;
+    /** The bucket that could not be reached, if the error names one. */
+    bucket?: string;
     receipt?: Receipt;
   };
 };

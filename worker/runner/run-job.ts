@@ -250,6 +250,7 @@ function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void
       ending: shownEnding(ending, plan),
       ...(error && { error: error.code }),
       ...(last && last.code !== error?.code && { lastError: last.code }),
+      ...(last?.detail?.bucket !== undefined && { bucket: last.detail.bucket }),
       ...(receipt && { receipt }),
     },
     error ? `${is}: ${error.message}` : is,
