@@ -84,6 +84,8 @@ export type ErrorDetail = {
   /** False when the store refuses conditional writes. */
   supportsConditions?: boolean;
   awsFailure?: AwsFailure;
+  /** The bucket that could not be reached, where it may be another than the worker's own. */
+  bucket?: string;
   /** The field of the request that is at fault; OpenAI clients show it. */
   param?: string | null;
 

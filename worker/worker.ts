@@ -7,10 +7,11 @@ import { ConcurrencyLimit } from "./consumer/concurrency-limit.ts";
 import { ConsumerGroup, type Source } from "./consumer/consumer-group.ts";
 import { HealthCheck } from "./consumer/health-check.ts";
 import type { Deliver } from "./deliver/deliver.ts";
+import { type ErrorCode, KamadoError } from "./errors.ts";
 import type { Job } from "./job/envelope.ts";
 import type { ObjectRule } from "./job/object-rules.ts";
 import { createJobClaims } from "./job-lock/job-claim.ts";
-import { errorOf, JobEvents } from "./logging/job-events.ts";
+import { errorOf, type JobEvent, JobEvents } from "./logging/job-events.ts";
 import type { Log } from "./logging/log.ts";
 import type { EngineClient } from "./model/engine-client.ts";
 import { openDeliveries } from "./outbox/open-outbox.ts";
@@ -21,6 +22,7 @@ import { Quarantine } from "./runner/quarantine.ts";
 import { createReadMessage, enqueueAll, priorityOf } from "./runner/read-message.ts";
 import { runJob } from "./runner/run-job.ts";
 import type { Bucket, Buckets } from "./storage/bucket.ts";
+import { bucketHint, probeBucket, shownBucket } from "./storage/health.ts";
 import { createResults } from "./storage/results.ts";
 
 /** Everything that reaches outside the process. */
@@ -71,7 +73,7 @@ export function createWorker(parts: Parts, settings: Settings) {
   const jobEvents = new JobEvents(log);
   const results = createResults(bucket);
   const claims = createJobClaims(shared);
-  const concurrency = new ConcurrencyLimit(settings, log);
+  const concurrency = new ConcurrencyLimit(settings, { clock, log });
   const health = healthChecks(parts, concurrency);
   const fallback = topicArn === undefined ? [] : [{ sns: topicArn }];
   const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
@@ -109,10 +111,11 @@ export function createWorker(parts: Parts, settings: Settings) {
   });
   const latest = latestJobs(jobEvents);
   jobEvents.subscribe((event) => {
-    const error = errorOf(event);
-    if (error === "engine_unavailable" || error === "engine_died") health.engine.suspect();
+    const error = sharedErrorOf(event, bucket);
+    if (error === "engine_died") health.engine.lost();
+    if (error === "engine_unavailable") health.engine.suspect();
     if (error === "storage_unavailable") health.bucket.suspect();
-    if (event.stage === "ended") concurrency.onEnded(error, jobConsumer.running - 1);
+    if (event.stage === "ended") concurrency.onEnded(event.job, error, jobConsumer.running - 1);
   });
   let stopped: Promise<void> | undefined;
 
@@ -147,7 +150,7 @@ export function createWorker(parts: Parts, settings: Settings) {
           ? shownOf(queues.deliveries!.url, outboxConsumer.health, OUTBOX_HINTS)
           : null,
         engine: { url, model, answers: health.engine.isHealthy, isDemo },
-        bucket: { name: bucket.name, answers: !health.bucket.isDown },
+        bucket: shownBucket(bucket, health.bucket.cause),
         topic: topicArn ?? null,
         running: jobConsumer.running,
         waiting: jobConsumer.waiting,
@@ -163,15 +166,20 @@ function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: Concur
   const probeEngine = async () => {
     const health = await engine.health();
     if (health.is === "ready") concurrency.setEngineSlots(health.slots);
-    return health.is === "ready";
+    if (health.is === "ready") return null;
+    const why = health.is === "down" ? health.reason : "it loads its model";
+    return new KamadoError("engine_unavailable", `The engine does not answer yet: ${why}.`);
   };
-  const probeBucket = () =>
-    bucket.exists("results/").then(
-      () => true,
-      () => false,
-    );
+  const probe = () => probeBucket(bucket);
   return {
     engine: new HealthCheck({ what: "engine", probe: probeEngine, clock, log }),
-    bucket: new HealthCheck({ what: "bucket", probe: probeBucket, clock, log }),
+    bucket: new HealthCheck({ what: "bucket", probe, hint: bucketHint, clock, log }),
   };
+}
+
+/** What a job met that other jobs may meet too. A bucket that only its job reads is that job's trouble. */
+function sharedErrorOf(event: JobEvent, { name }: Bucket): ErrorCode | undefined {
+  if (event.stage !== "ended") return errorOf(event);
+  const isOwn = event.bucket === undefined || event.bucket === name;
+  return isOwn ? (event.lastError ?? event.error) : undefined;
 }

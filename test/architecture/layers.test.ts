@@ -28,9 +28,10 @@ const MAY_IMPORT: Record<string, string> = {
   "job-lock": "async errors logging storage",
   deliver: "async aws config/secret errors http job logging outbound queue",
   outbox: "async consumer deliver errors job logging queue storage",
-  "dead-letters": "async deliver errors job outbox queue storage",
+  "dead-letters": "async deliver errors job job-lock outbox queue storage",
   runner: "async consumer errors images job job-lock logging model outbound outbox pages queue storage",
-  worker: "async config console consumer deliver job job-lock logging model outbox queue runner storage",
+  worker:
+    "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
   main: "async aws config deliver job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands errors logging",

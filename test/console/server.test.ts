@@ -13,7 +13,7 @@ const STATE: State = {
   queue: { url: "https://sqs.us-east-1.amazonaws.com/123456789012/kamado-jobs", health: "ok" },
   deliveries: null,
   engine: { url: "http://127.0.0.1:4781", model: "m", answers: true, isDemo: false },
-  bucket: { name: "kamado", answers: true },
+  bucket: { name: "kamado", answers: true, health: "ok" },
   topic: null,
   running: 0,
   waiting: 0,

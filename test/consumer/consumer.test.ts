@@ -28,7 +28,7 @@ test.each([
   ["what is configured, whatever the engine says", { slots: 3, prefetch: 1 }, 16, 3, 1],
   ["the engine's number beside a configured waiting room", { prefetch: 2 }, 4, 4, 2],
 ])("a worker runs %s", (_, { slots, prefetch }: { slots?: number; prefetch?: number }, told, ...expected) => {
-  const concurrency = new ConcurrencyLimit({ slots, prefetch }, silentLog);
+  const concurrency = new ConcurrencyLimit({ slots, prefetch }, { clock: new FakeClock(), log: silentLog });
   concurrency.setEngineSlots(told);
   concurrency.setEngineSlots(undefined);
   expect([concurrency.slots, concurrency.prefetch]).toEqual(expected);
@@ -69,7 +69,7 @@ test("a message that was pulled while the engine went down waits for it, keeps i
   rig.consumer.start();
   await rig.clock.advance(SECOND);
   engine.isUp = false;
-  rig.health.engine.suspect();
+  rig.health.engine.lost();
   await rig.send("a");
   await rig.clock.advance(120 * SECOND);
   expect(rig.runs).toEqual([]);
@@ -85,7 +85,7 @@ test("when the engine stays down, waiting messages go back for other workers", a
   rig.consumer.start();
   await rig.clock.advance(SECOND);
   engine.isUp = false;
-  rig.health.engine.suspect();
+  rig.health.engine.lost();
   await rig.send("a");
   await rig.clock.advance(400 * SECOND);
   expect(rig.consumer.waiting).toBe(0);

@@ -1,26 +1,96 @@
-import { expect, test } from "vitest";
+// The engine and the bucket are asked before work begins, and a job's failure closes nothing that answers.
+import { describe, expect, test } from "vitest";
 import { HealthCheck } from "../../worker/consumer/health-check.ts";
+import { KamadoError } from "../../worker/errors.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { FakeClock } from "../fakes/clock.ts";
+import { createRig } from "../rig.ts";
+
+const never = new AbortController().signal;
+
+function checked() {
+  const clock = new FakeClock();
+  const state = { isUp: true, probes: 0, said: [] as string[] };
+  const probe = async () => {
+    state.probes += 1;
+    await clock.sleep(10);
+    return state.isUp ? null : new KamadoError("storage_unavailable", "The key is wrong.");
+  };
+  const warn = (_: object, text = "") => void state.said.push(text);
+  const log = { ...silentLog, warn } as unknown as typeof silentLog;
+  const health = new HealthCheck({ what: "bucket", probe, hint: () => "Check it.", clock, log });
+  return { clock, state, health };
+}
 
 test("an engine or bucket that does not answer is probed less and less often, and used again when it answers", async () => {
-  const clock = new FakeClock();
-  let [up, probes] = [false, 0];
-  const probe = async () => {
-    probes++;
-    return up;
-  };
-  const health = new HealthCheck({ what: "bucket", probe, clock, log: silentLog });
+  const { clock, state, health } = checked();
+  state.isUp = false;
   let isAnswered = false;
-  void health.healthy(new AbortController().signal).then(() => {
+  void health.healthy(never).then(() => {
     isAnswered = true;
   });
   await clock.advance(60_000);
   expect([isAnswered, health.isHealthy, health.isDown]).toEqual([false, false, true]);
-  expect(probes).toBeLessThan(20);
-  up = true;
+  expect(state.probes).toBeLessThan(20);
+  state.isUp = true;
   await clock.advance(16_000);
-  expect([isAnswered, health.isHealthy]).toEqual([true, true]);
-  health.suspect();
-  expect([health.isHealthy, health.isDown]).toEqual([false, false]);
+  expect([isAnswered, health.isHealthy, health.isDown, health.cause]).toEqual([true, true, false, null]);
+});
+
+describe("after a job that could not reach it", () => {
+  test("nothing closes while it answers: the probe decides", async () => {
+    const { clock, state, health } = checked();
+    void health.healthy(never);
+    await clock.advance(10);
+    for (let failures = 0; failures < 10; failures++) health.suspect();
+    expect(health.isHealthy).toBe(true);
+    await clock.advance(10);
+    expect([health.isHealthy, state.probes]).toEqual([true, 2]);
+  });
+
+  test("it closes at the first probe that fails", async () => {
+    const { clock, state, health } = checked();
+    void health.healthy(never);
+    await clock.advance(10);
+    state.isUp = false;
+    health.suspect();
+    await clock.advance(10);
+    expect([health.isHealthy, state.probes]).toEqual([false, 2]);
+  });
+
+  test("a probe that was on its way when the engine ended does not open it", async () => {
+    const { clock, health } = checked();
+    void health.healthy(never);
+    await clock.advance(5);
+    health.lost();
+    await clock.advance(5);
+    expect(health.isHealthy).toBe(false);
+    await clock.advance(1_000);
+    expect(health.isHealthy).toBe(true);
+  });
+});
+
+test("the log says why it does not answer, and what to do", async () => {
+  const { clock, state, health } = checked();
+  state.isUp = false;
+  void health.healthy(never);
+  await clock.advance(60_000);
+  expect(state.said).toEqual(["waiting for the bucket; jobs stay in the queue: The key is wrong. Check it."]);
+});
+
+test("a bucket that goes away closes after one failure, and nothing is pulled until it answers", async () => {
+  const rig = createRig({ slots: 2, prefetch: 0 });
+  await rig.send("a");
+  rig.consumer.start();
+  await rig.clock.advance(100);
+  rig.bucket.isMissing = true;
+  rig.run("a").finish();
+  await rig.clock.advance(30_000);
+  await rig.send("b");
+  await rig.clock.advance(60_000);
+  expect(rig.runs.map(({ input }) => input.name)).toEqual(["a"]);
+  expect(rig.worker.state()).toMatchObject({ status: "UNHEALTHY", bucket: { answers: false } });
+  rig.bucket.isMissing = false;
+  await rig.clock.advance(120_000);
+  expect(rig.runs.map(({ input }) => input.name)).toContain("b");
 });

@@ -54,7 +54,7 @@ describe("a lease that is lost", () => {
     expect(rig.stored("a")).toBeNull();
     expect(rig.deliveries).toEqual([]);
     expect(rig.queue.messages[0]?.handle).toBe(theirs?.handle);
-    expect(rig.endOf("a")).toBeUndefined();
+    expect(rig.endOf("a")).toMatchObject({ outcome: "interrupted", ending: "leave" });
   });
 
   test("is noticed before the next effect: a process that was stopped asks the queue first", async () => {
@@ -270,7 +270,7 @@ describe("after 12 hours, when SQS takes every message back", () => {
     rig.consumer.start();
     await rig.clock.advance(SECOND);
     engine.isUp = false;
-    rig.health.engine.suspect();
+    rig.health.engine.lost();
     await rig.send("a");
     await rig.clock.advance(12.1 * HOUR);
     expect(rig.consumer.waiting).toBe(0);

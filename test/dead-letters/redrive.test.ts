@@ -104,6 +104,18 @@ test("a job that is sent back runs again, although its failure is stored", async
   expect(rig.deliveries.map(({ result }) => result.status)).toEqual(["failed", "succeeded"]);
 });
 
+test("a job that is sent back has all its attempts again, even if SQS itself gave it up", async () => {
+  const rig = createRig({ maxAttempts: 2 });
+  const spent = { worker: "w", token: "t", beat: 1, holdMs: 0, attempts: 2, deaths: { beside: 2, alone: 0 } };
+  await rig.bucket.put("running/a.json", JSON.stringify(spent), { contentType: "application/json" });
+  await rig.dead.send(JSON.stringify({ id: "a", kind: "work", input: { name: "a" } }));
+  const queues = openQueues(rig);
+  for (const dead of await queues.open()) await queues.redrive(dead);
+  rig.consumer.start();
+  await rig.complete("a");
+  expect(rig.stored("a")).toMatchObject({ status: "succeeded", receipt: { attempts: 1 } });
+});
+
 test("a job whose id is its message's keeps it, whatever id the queue gives the new message", async () => {
   const rig = createRig({ maxAttempts: 1 });
   const id = await rig.queue.send(JSON.stringify({ kind: "work", input: { name: "a" } }));

@@ -68,6 +68,7 @@ export class FakeBucket implements Bucket {
 
   list(prefix: string) {
     return this.#run("list", undefined, () => {
+      if (this.isMissing) throw new KamadoError("storage_unavailable", "there is no such bucket.");
       const [root, from] = [addressOf(this, ""), addressOf(this, prefix)];
       return [...this.objects]
         .filter(([address]) => address.startsWith(from))
@@ -98,6 +99,7 @@ export class FakeBucket implements Bucket {
       new KamadoError(
         (fault as { code?: ErrorCode }).code ?? "storage_unavailable",
         "the fake bucket fails because the test says so",
+        { detail: { bucket: this.name } },
       );
     if (fault?.is === "fail") throw failure();
     const answer = act();

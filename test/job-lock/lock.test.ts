@@ -6,6 +6,7 @@ const RECORD: LockRecord = {
   worker: "another",
   token: "t",
   beat: 0,
+  attempts: 0,
   holdMs: 20_000,
   deaths: { beside: 0, alone: 0 },
 };

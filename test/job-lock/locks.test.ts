@@ -16,6 +16,7 @@ const another: LockRecord = {
   worker: "another",
   token: "t",
   beat: 0,
+  attempts: 0,
   holdMs: 20_000,
   deaths: { beside: 0, alone: 0 },
 };

@@ -56,7 +56,7 @@ describe("after a start", () => {
     expect(jobs).toMatchObject({ QueueArn: queueArn("kamado-jobs"), VisibilityTimeout: "120" });
     expect(JSON.parse(jobs.RedrivePolicy!)).toEqual({
       deadLetterTargetArn: (await attributesOf(aws.resources.deadQueueUrl)).QueueArn,
-      maxReceiveCount: 10,
+      maxReceiveCount: 100,
     });
     const deliveries = await attributesOf(aws.resources.deliveriesQueueUrl);
     expect(JSON.parse(deliveries.RedrivePolicy!).deadLetterTargetArn).toBe(

@@ -5,7 +5,7 @@ import { JobEvents } from "../../worker/logging/job-events.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { createRig } from "../rig.ts";
 
-const RECEIVED = { stage: "received", job: "a", message: "m", attempt: 1 } as const;
+const RECEIVED = { stage: "received", job: "a", message: "m", receives: 1 } as const;
 
 test("every listener gets every event, with its time, until it unsubscribes", () => {
   const jobEvents = new JobEvents(silentLog);
@@ -69,7 +69,7 @@ describe("a worker", () => {
     await rig.send("a");
     rig.consumer.start();
     await rig.clock.advance(100);
-    for (let i = 0; i < 100; i++) rig.bucket.next("put", { is: "fail" }).next("exists", { is: "fail" });
+    for (let i = 0; i < 100; i++) rig.bucket.next("put", { is: "fail" }).next("list", { is: "fail" });
     rig.run("a").finish();
     await rig.clock.advance(30_000);
     expect(rig.health.bucket.isHealthy).toBe(false);

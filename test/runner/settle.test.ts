@@ -89,8 +89,8 @@ describe("what happens after a run", () => {
 
   test("after the last attempt the sender gets a failed result, and the message is dead-lettered", () => {
     const plan = settle(
-      { is: "retry", error: down, about: { job, receipt } },
-      { ...options, receiveCount: 5 },
+      { is: "retry", error: down, about: { job, receipt: { ...receipt, attempts: 5 } } },
+      options,
     );
     expect(plan).toMatchObject({
       store: { status: "failed", error: { code: "attempts_exhausted" } },
@@ -98,7 +98,16 @@ describe("what happens after a run", () => {
       deadLetter: { code: "attempts_exhausted" },
       message: "delete",
     });
-    expect(plan.store?.error?.message).toContain("engine_unavailable");
+    expect(plan.store?.error?.message).toBe("5 attempts; the last error: engine_unavailable: no answer");
+  });
+
+  test("receives are no attempts: only a message that never led to a run is judged by them", () => {
+    const started = { is: "retry", error: down, about: { job, receipt } } as const;
+    expect(settle(started, { ...options, receiveCount: 50 }).message).toEqual({ releaseAfterSeconds: 5 });
+    const never = settle({ is: "retry", error: down }, { ...options, receiveCount: 5 });
+    expect(never.deadLetter?.message).toContain("received 5 times and never started");
+    const away = new KamadoError("queue_unavailable", "no");
+    expect(settle({ is: "retry", error: away }, { ...options, receiveCount: 50 }).deadLetter).toBeNull();
   });
 
   test("a bucket that does not answer before the run never makes a job fail", () => {

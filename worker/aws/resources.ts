@@ -30,8 +30,9 @@ export const QUEUES = [
       MessageRetentionPeriod: FOURTEEN_DAYS,
       ReceiveMessageWaitTimeSeconds: "20",
     },
-    // Above the number of attempts of a job, because a worker that stops receives without starting an attempt.
-    dead: { name: "kamado-jobs-dead", maxReceiveCount: 10 },
+    // Far above the number of attempts of a job: a worker also receives without starting a run, when it stops or sleeps, or
+    // while the job runs elsewhere.
+    dead: { name: "kamado-jobs-dead", maxReceiveCount: 100 },
   },
   {
     name: "kamado-deliveries",

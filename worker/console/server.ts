@@ -40,6 +40,7 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
         ...(deliveries?.hint && { deliveriesHint: deliveries.hint }),
         engine: engine.answers,
         bucket: bucket.answers,
+        ...(bucket.hint && { bucketHint: bucket.hint }),
         running,
         waiting,
         slots,

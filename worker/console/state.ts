@@ -15,7 +15,7 @@ export type State = {
   /** The outbox; null when there is none. Jobs go on without it, so its health does not count for `status`. */
   deliveries: QueueState | null;
   engine: { url: string; model: string; answers: boolean; isDemo: boolean };
-  bucket: { name: string; answers: boolean };
+  bucket: { name: string; answers: boolean; health: string; hint?: string };
   topic: string | null;
   running: number;
   waiting: number;

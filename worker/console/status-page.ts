@@ -26,7 +26,7 @@ ${engine.isDemo ? html`<p class="note">The toy demo model is loaded. Point <code
 <dt>engine</dt><dd>${engine.model}, ${engine.answers ? "answers" : "does not answer"} <code>${engine.url}</code></dd>
 <dt>queue</dt><dd>${queue.health} <code>${queue.url}</code></dd>
 ${deliveries?.hint ? html`<dt>deliveries</dt><dd>${deliveries.health} <code>${deliveries.url}</code> ${deliveries.hint}</dd>` : ""}
-<dt>bucket</dt><dd>${bucket.answers ? "answers" : "does not answer"} <code>${bucket.name}</code></dd>
+<dt>bucket</dt><dd>${bucket.health} <code>${bucket.name}</code> ${bucket.hint ?? ""}</dd>
 <dt>topic</dt><dd><code>${topic ?? "none"}</code></dd>
 </dl>
 <table><thead><tr><th>ended</th><th>job</th><th>kind</th><th>outcome</th></tr></thead><tbody>

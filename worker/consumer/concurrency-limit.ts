@@ -1,6 +1,8 @@
 // Owns how many jobs run at once and how many messages a worker holds besides: as configured, or as many as the engine has slots.
-// Fewer while what all jobs need fails under load: half after an overload, then one more after good runs, as TCP does it. Which
-// queue gets a slot is left to weighted-slots.ts; pulling and running to consumer.ts.
+// Fewer while what all jobs need fails under load: half after an overload, then one more after good runs, as TCP does it. One
+// job that fails is no overload, however often it does: several must agree. Which queue gets a slot is left to
+// weighted-slots.ts; pulling and running to consumer.ts.
+import type { Clock } from "../async/clock.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import type { Slots } from "./weighted-slots.ts";
@@ -10,12 +12,18 @@ const DEFAULT_SLOTS = 8;
 
 export class ConcurrencyLimit implements Slots {
   readonly #configured: { slots: number | undefined; prefetch: number | undefined };
+  readonly #clock: Pick<Clock, "now">;
   readonly #log: Log;
   #engineSlots: number | undefined;
   #reduction = NO_REDUCTION;
+  #recent: readonly Ended[] = [];
 
-  constructor(configured: { slots: number | undefined; prefetch: number | undefined }, log: Log) {
+  constructor(
+    configured: { slots: number | undefined; prefetch: number | undefined },
+    { clock, log }: { clock: Pick<Clock, "now">; log: Log },
+  ) {
     this.#configured = configured;
+    this.#clock = clock;
     this.#log = log;
   }
 
@@ -24,10 +32,12 @@ export class ConcurrencyLimit implements Slots {
     this.#engineSlots = slots ?? this.#engineSlots;
   }
 
-  /** A run ended, with this error if it had one, while so many others were running. */
-  onEnded(error: ErrorCode | undefined, others: number): void {
+  /** A run of this job ended, with this error if it had one, while so many others were running. */
+  onEnded(job: string, error: ErrorCode | undefined, others: number): void {
     const before = this.slots;
-    const isOverload = isOverloadError(error);
+    const ended = { job, isOverload: isOverloadError(error), at: this.#clock.now() };
+    this.#recent = withEnd(this.#recent, ended);
+    const isOverload = ended.isOverload && agree(this.#recent);
     this.#reduction = afterEnd(this.#reduction, { isOverload, others, slots: this.allSlots });
     if (this.slots === before) return;
     const entry = {
@@ -53,6 +63,25 @@ export class ConcurrencyLimit implements Slots {
   }
 }
 
+/** How a job's last run ended. */
+export type Ended = { job: string; isOverload: boolean; at: number };
+
+const WINDOW_MS = 60_000;
+/** More are not needed to tell an overload. */
+const REMEMBERED = 64;
+
+/** The jobs that ended lately, each with its last end. Pure. */
+export const withEnd = (recent: readonly Ended[], ended: Ended): Ended[] =>
+  [...recent.filter(({ job, at }) => job !== ended.job && ended.at - at < WINDOW_MS), ended].slice(
+    -REMEMBERED,
+  );
+
+/** Whether several jobs, and as many as half of all, met an overload. Pure. */
+export function agree(recent: readonly Ended[]): boolean {
+  const overloaded = recent.filter(({ isOverload }) => isOverload).length;
+  return overloaded > 1 && overloaded * 2 >= recent.length;
+}
+
 export type Reduction = {
   /** How many jobs may run at once; null when there is no reduction. Grows by fractions. */
   limit: number | null;
@@ -65,10 +94,12 @@ export type RunEnd = { isOverload: boolean; others: number; slots: number };
 
 export const NO_REDUCTION: Reduction = { limit: null, settling: 0 };
 
-/** What fails here under load and recovers. The failure of a destination or a page is its own: fewer slots would not help. */
+/**
+ * What fails here under load and recovers. The failure of a destination or a page is its own: fewer slots would not help. When
+ * the engine dies, runner/quarantine.ts keeps the jobs apart that may have caused it.
+ */
 const OVERLOAD_ERRORS: ReadonlySet<ErrorCode | undefined> = new Set<ErrorCode>([
   "engine_unavailable",
-  "engine_died",
   "engine_busy",
   "storage_unavailable",
   "queue_unavailable",

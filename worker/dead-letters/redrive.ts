@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import { resultKey } from "../job/result.ts";
+import { forgetAttempts } from "../job-lock/lock.ts";
 import { discardCarried, peekRecord, renewRecord } from "../outbox/delivery-record.ts";
 import type { DisabledDestinations } from "../outbox/disabled-destinations.ts";
 import { ID_ATTRIBUTE, isFifo, type Queue } from "../queue/queue.ts";
@@ -81,6 +82,7 @@ export class DeadLetterQueues {
     // With a stored failure the job would not run again. A stored success stays: it will be delivered.
     const stored = await results.find(dead.id);
     if (stored?.status === "failed") await bucket.remove([resultKey(dead.id)]);
+    await forgetAttempts(bucket, dead.id);
     const { id, from, group, message } = dead;
     const own = queueOf(from, origin.jobs);
     const queue = own ?? origin.jobs[0];

@@ -1,6 +1,7 @@
 // A run's claim on its job: an entry that keeps a second run out of this process, the lock that keeps other workers out, and the
 // signal of a cancellation. run-job.ts says when to acquire, confirm and end it; the lock's object is left to locks.ts and lock.ts.
 import { Cancellations } from "./cancellations.ts";
+import { totalOf } from "./engine-deaths.ts";
 import type { JobLock } from "./lock.ts";
 import { JobLocks, type JobLocksOptions, type Taken } from "./locks.ts";
 
@@ -56,6 +57,11 @@ export class JobClaim {
   /** Fires when another worker has the job. */
   get lost(): AbortSignal {
     return this.#lock?.signal ?? NEVER;
+  }
+
+  /** How often the engine died during the job. */
+  get deaths(): number {
+    return this.#lock ? totalOf(this.#lock.deaths) : 0;
   }
 
   /** Whether no other worker has the job. Throws `storage_unavailable`. */

@@ -1,5 +1,6 @@
 // A job's lock, the object running/<id>.json in the bucket: which worker runs the job, for how long the lock holds without a
-// renewal, and how often the engine died during the job. JobLock is the lock that this worker holds; locks.ts acquires it.
+// renewal, how many runs of the job were started, and how often the engine died during them. JobLock is the lock that this
+// worker holds; locks.ts acquires it.
 import { z } from "zod";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
@@ -16,6 +17,11 @@ const LockRecord = z.object({
   beat: Count,
   /** The lock holds for so long after its last write; 0 means that nobody runs the job. */
   holdMs: Count,
+  /**
+   * Runs of the handler that were started, counted before they begin: a run that ends with its worker counts. Records of older
+   * versions lack it.
+   */
+  attempts: Count.default(0),
   deaths: z.object({ beside: Count, alone: Count }),
 });
 export type LockRecord = z.output<typeof LockRecord>;
@@ -32,7 +38,7 @@ export function parseRecord(bytes: Uint8Array): LockRecord {
   try {
     return LockRecord.parse(JSON.parse(new TextDecoder().decode(bytes)));
   } catch {
-    return { worker: "", token: "", beat: 0, holdMs: 0, deaths: NO_DEATHS };
+    return { worker: "", token: "", beat: 0, holdMs: 0, attempts: 0, deaths: NO_DEATHS };
   }
 }
 
@@ -86,6 +92,12 @@ function unavailable(thrown: unknown): unknown {
   return new KamadoError("storage_unavailable", message, { cause: thrown });
 }
 
+/** A person sends the job back: its attempts and deaths begin anew. A worker that runs it keeps its lock. */
+export async function forgetAttempts(bucket: Bucket, id: string): Promise<void> {
+  const found = await readLock(bucket, id);
+  if (found && !isHeld(found.record, found)) await bucket.remove([lockKey(id)]);
+}
+
 type Moment = { now: number; wall: number };
 
 export type JobLockOptions = {
@@ -114,6 +126,7 @@ export class JobLock {
   #record: LockRecord;
   #etag: string;
   #since: Moment;
+  #isCounted = false;
   #renewing: Promise<boolean> | undefined;
 
   constructor(options: JobLockOptions) {
@@ -126,6 +139,16 @@ export class JobLock {
 
   get deaths(): Deaths {
     return this.#record.deaths;
+  }
+
+  /** Started runs, the one that this lock is for included. */
+  get attempts(): number {
+    return this.#record.attempts;
+  }
+
+  /** The handler ran, and nothing interrupted it. Without this call `end` does not count the run. */
+  countRun(): void {
+    this.#isCounted = true;
   }
 
   /** Fires with `lease_lost` when another worker has the lock. */
@@ -146,8 +169,8 @@ export class JobLock {
   }
 
   /**
-   * Ends the renewal. A job that is done keeps its lock a little longer; one that will run again frees it at once and stores
-   * the engine's deaths. Never throws: a lock that cannot be removed expires.
+   * Ends the renewal. A job that is done keeps its lock a little longer; one that will run again frees it at once, and the
+   * object stays if it has attempts or deaths to tell. Never throws: a lock that cannot be removed expires.
    */
   async end(how: "done" | "again"): Promise<void> {
     this.#ended.abort();
@@ -156,8 +179,9 @@ export class JobLock {
       await this.#renewing;
       if (this.#lost.signal.aborted) return;
       if (how === "done") return removeLater();
-      if (totalOf(this.deaths) > 0)
-        await this.#write({ ...this.#record, beat: this.#record.beat + 1, holdMs: 0 });
+      const attempts = this.#isCounted ? this.attempts : this.attempts - 1;
+      if (attempts > 0 || totalOf(this.deaths) > 0)
+        await this.#write({ ...this.#record, beat: this.#record.beat + 1, holdMs: 0, attempts });
       else if (await this.confirm()) await bucket.remove([lockKey(id)]);
     } catch (thrown) {
       log.debug({ stage: "job-lock" }, `a lock could not be removed: ${(thrown as Error).message}`);

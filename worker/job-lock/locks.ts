@@ -12,7 +12,16 @@ import { toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import type { Bucket, Condition } from "../storage/bucket.ts";
 import { NO_DEATHS } from "./engine-deaths.ts";
-import { isHeld, JobLock, LOCKS, type LockRecord, lockKey, readLock, writeLock } from "./lock.ts";
+import {
+  isHeld,
+  JobLock,
+  LOCKS,
+  type LockRecord,
+  lockKey,
+  readLock,
+  type StoredLock,
+  writeLock,
+} from "./lock.ts";
 
 export type JobLocksOptions = {
   bucket: Bucket;
@@ -46,6 +55,8 @@ export class JobLocks {
   readonly #options: JobLocksOptions;
   readonly #holdMs: number;
   #exact: Promise<boolean> | undefined;
+  /** Tells this worker's locks from those of others, and of earlier processes under the same name. */
+  readonly #instance = randomUUID();
   #toRemove: { key: string; since: number }[] = [];
   #removing: Promise<void> | undefined;
 
@@ -90,8 +101,8 @@ export class JobLocks {
       if (etag !== null) return { etag, record, existed: false };
       const found = await this.#read(id);
       if (!found) continue;
-      if (isHeld(found.record, found)) return null;
-      const heir = { ...record, deaths: found.record.deaths };
+      if (this.#isAnothers(id, found)) return null;
+      const heir = inherit(record, found.record);
       const replaced = await this.#write(id, heir, { etag: found.etag });
       if (replaced !== null) return { etag: replaced, record: heir, existed: true };
     }
@@ -100,13 +111,23 @@ export class JobLocks {
 
   async #takeAndCheck(id: string, record: LockRecord): Promise<Won | null> {
     const before = await this.#read(id);
-    if (before && isHeld(before.record, before)) return null;
-    const heir = { ...record, deaths: before?.record.deaths ?? NO_DEATHS };
+    if (before && this.#isAnothers(id, before)) return null;
+    const heir = before ? inherit(record, before.record) : record;
     await this.#write(id, heir, null);
     await this.#options.clock.sleep(SETTLE_MS);
     const after = await this.#read(id);
     if (after?.record.token !== heir.token) return null;
     return { etag: after.etag, record: heir, existed: true };
+  }
+
+  /**
+   * A lock of this worker is left over from an outage, in which it could not be removed: a job runs once in a worker, so no run
+   * has it. While its removal is under way, that removal would hit the new lock too.
+   */
+  #isAnothers(id: string, found: StoredLock): boolean {
+    const isOwn = found.record.token.startsWith(this.#instance);
+    const isLeftOver = isOwn && !this.#toRemove.some(({ key }) => key === lockKey(id));
+    return !isLeftOver && isHeld(found.record, found);
   }
 
   /** Probed once; again when the store could not be reached. */
@@ -157,10 +178,10 @@ export class JobLocks {
       await clock.sleep(REMOVE_AFTER_MS);
       const before = clock.now() - REMOVE_AFTER_MS;
       const due = this.#toRemove.filter(({ since }) => since <= before);
-      this.#toRemove = this.#toRemove.filter((one) => !due.includes(one));
       await bucket
         .remove(due.map(({ key }) => key))
         .catch((thrown) => log.debug({ stage: "job-lock" }, `locks could not be removed: ${thrown.message}`));
+      this.#toRemove = this.#toRemove.filter((one) => !due.includes(one));
     }
   }
 
@@ -169,13 +190,21 @@ export class JobLocks {
     writeLock(this.#options.bucket, id, record, condition);
   #newRecord = (): LockRecord => ({
     worker: this.#options.worker,
-    token: randomUUID(),
+    token: `${this.#instance}/${randomUUID()}`,
     beat: 0,
     holdMs: this.#holdMs,
+    attempts: 1,
     deaths: NO_DEATHS,
   });
   #time = () => ({ now: this.#options.clock.now(), wall: this.#options.clock.wall() });
 }
+
+/** The next run of the job. It has what the runs before it left behind. */
+const inherit = (record: LockRecord, { attempts, deaths }: LockRecord): LockRecord => ({
+  ...record,
+  attempts: attempts + 1,
+  deaths,
+});
 
 /** Whether the store honours conditions on writes; false when it ignores or refuses them. Throws `storage_unavailable`, `object_forbidden`. */
 async function supportsConditions(bucket: Bucket): Promise<boolean> {

@@ -18,7 +18,7 @@ export type Outcome =
       keep?: boolean;
       deadLetter?: boolean;
     }
-  /** Trying again later may help. `about` is for the failed result in case this was the last attempt. */
+  /** Trying again later may help. `about` is there if the handler was started, for the failed result of the last attempt. */
   | { is: "retry"; error: KamadoError; afterMs?: number; about?: { job: Job; receipt: Receipt } }
   /** The worker stops, the lease is lost, or another worker runs the job. It says nothing about the job itself. */
   | { is: "interrupted"; why: "stopping" | "lease_lost" | "already_running" }

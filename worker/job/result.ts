@@ -15,7 +15,7 @@ export const Receipt = z.object({
   completionTokens: z.int(),
   queuedMs: z.number().describe("From sent to received."),
   inferenceMs: z.number().describe("From the first question to the last answer."),
-  attempts: z.int().describe("How many times the job was received."),
+  attempts: z.int().describe("How many runs of the handler were started, this one included."),
   repairs: z.int().describe("How often the model had to be asked again because its answer did not fit."),
   worker: z.string(),
 });

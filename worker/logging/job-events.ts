@@ -6,15 +6,30 @@ import type { Receipt, Result } from "../job/result.ts";
 import type { Log } from "./log.ts";
 
 type Stages = {
-  received: { message: string; attempt: number };
+  /** `receives`: how often the queue gave the message out. */
+  received: { message: string; receives: number };
   /** `done` is 0..1. */
   progress: { done: number; what?: string };
   stored: { status: Result["status"] };
   delivered: { to: string; attempt: number; status: Result["status"] };
   /** `nextAt` when it will be tried again at a known time. */
   delivery_failed: { error: ErrorCode; to?: string; attempt?: number; nextAt?: string };
-  /** `ending` says what becomes of the message. */
-  ended: { outcome: Outcome["is"]; ending: string; error?: ErrorCode; receipt?: Receipt };
+  /** The job's result, or its dead letter, could not be written; the message comes back. */
+  store_failed: { error: ErrorCode };
+  dead_letter_failed: { error: ErrorCode };
+  /**
+   * `ending` says what becomes of the message. A job that is given up has been `rejected` with `attempts_exhausted`; `lastError`
+   * is what its last attempt met.
+   */
+  ended: {
+    outcome: Outcome["is"];
+    ending: string;
+    error?: ErrorCode;
+    lastError?: ErrorCode;
+    /** The bucket that could not be reached, if the error names one. */
+    bucket?: string;
+    receipt?: Receipt;
+  };
 };
 
 export type Stage = keyof Stages;

@@ -13,8 +13,14 @@ import { failed, type Receipt, succeeded } from "../job/result.ts";
 import { contextOf, type HandlerDependencies } from "./handler-context.ts";
 import { DEFAULT_PRIORITY } from "./read-message.ts";
 
-/** What a run needs to know of how its job came. `signal` fires when the job must end. */
-export type Arrival = Pick<Lease, "message" | "receivedWall" | "signal">;
+/**
+ * What a run needs to know of how its job came. `signal` fires when the job must end. `attempts` are the started runs with this
+ * one, of `maxAttempts`.
+ */
+export type Arrival = Pick<Lease, "message" | "receivedWall" | "signal"> & {
+  attempts: number;
+  maxAttempts: number;
+};
 
 /** Runs a job. Never throws: whatever happens is an outcome. */
 export async function executeHandler(
@@ -35,6 +41,7 @@ export async function executeHandler(
   const receipt = (): Receipt => ({ ...used(), ...receiptOf(arrival, dependencies) });
   try {
     signal.throwIfAborted();
+    if (arrival.attempts > arrival.maxAttempts) throw noneLeft(arrival);
     if (hasExpired(job, dependencies.clock))
       throw new KamadoError("expired", `It was to be started before ${job.policy.expiresAt}.`);
     // A handler that ignores its signal must not hold its slot: its promise loses this race, and its effects have no way out.
@@ -62,7 +69,8 @@ function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
   const result = failed(job.id, job.kind, error, receipt);
   if (error.code === "expired" || error.code === "canceled")
     return { is: error.code, job, result, stored: false };
-  if (!error.retry) return { is: "rejected", error, about: { job, result }, keep: true };
+  const deadLetter = error.code === "attempts_exhausted";
+  if (!error.retry) return { is: "rejected", error, about: { job, result }, keep: true, deadLetter };
   const afterMs = error.detail?.retryAfterMs;
   return { is: "retry", error, about: { job, receipt }, ...(afterMs !== undefined && { afterMs }) };
 }
@@ -102,13 +110,20 @@ export function check(
   throw new KamadoError(code, describeIssues(new z.ZodError(issues), { [name]: value }));
 }
 
+/** The last of them ended without an outcome, or its outcome was lost, so nobody has given the job up yet. */
+const noneLeft = ({ maxAttempts }: Arrival) =>
+  new KamadoError(
+    "attempts_exhausted",
+    `${maxAttempts} runs of the job were started and none left a result: the worker died during the last one, or could not store what it gave.`,
+  );
+
 const hasExpired = (job: Job, clock: Clock) =>
   job.policy.expiresAt !== undefined && Date.parse(job.policy.expiresAt) <= clock.wall();
 
 function receiptOf(
-  { message, receivedWall }: Arrival,
+  { message, receivedWall, attempts, maxAttempts }: Arrival,
   { workerName }: HandlerDependencies,
 ): Pick<Receipt, "queuedMs" | "attempts" | "worker"> {
   const queuedMs = message.sentAt === null ? 0 : Math.max(0, receivedWall - message.sentAt);
-  return { queuedMs, attempts: message.receiveCount, worker: workerName };
+  return { queuedMs, attempts: Math.min(attempts, maxAttempts), worker: workerName };
 }

@@ -14,7 +14,7 @@ import { failed, type Result } from "../job/result.ts";
 import { killsEngine, mustRunAlone, totalOf } from "../job-lock/engine-deaths.ts";
 import { JobClaim, type JobClaims } from "../job-lock/job-claim.ts";
 import type { JobLock } from "../job-lock/lock.ts";
-import type { JobEvents } from "../logging/job-events.ts";
+import type { JobEvents, NewJobEvent } from "../logging/job-events.ts";
 import type { DeliverAll } from "../outbox/deliver-result.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Results } from "../storage/results.ts";
@@ -46,21 +46,27 @@ export type Dependencies = {
 type Run = Dependencies & {
   lease: Lease;
   claim: JobClaim;
+  /** Null as long as the body has not been read, and when it holds no single job. */
+  job: Job | null;
   /** Fires when a stopping worker does not wait any longer. */
   cut: AbortSignal;
 };
 
 /** Works on one message and resolves with what becomes of it. Never throws. */
 export async function runJob(lease: Lease, cut: AbortSignal, dependencies: Dependencies): Promise<Ending> {
-  const run: Run = { ...dependencies, lease, cut, claim: new JobClaim(dependencies.claims) };
+  const run: Run = { ...dependencies, lease, cut, claim: new JobClaim(dependencies.claims), job: null };
   const outcome = await outcomeOf(run);
-  const plan = settle(outcome, { ...dependencies, receiveCount: lease.message.receiveCount });
+  const { receiveCount } = lease.message;
+  const plan = settle(outcome, { ...dependencies, receiveCount, maxAttempts: maxAttemptsOf(run) });
   const ending = await carryOut(plan, run);
   // Before the message goes back: whoever receives it next must not find the job taken.
   await run.claim.end(ending === "delete" ? "done" : "again");
-  emitEnded(run, outcome, ending);
+  emitEnded(run, outcome, plan, ending);
   return ending;
 }
+
+/** Deaths of the engine use up no attempt, because others may have caused them. They have a limit of their own. */
+const maxAttemptsOf = ({ maxAttempts, claim }: Run) => maxAttempts + claim.deaths;
 
 /** parse -> claim -> execute. Never throws: whatever happens is an outcome. */
 async function outcomeOf(run: Run): Promise<Outcome> {
@@ -69,7 +75,8 @@ async function outcomeOf(run: Run): Promise<Outcome> {
   try {
     if (!(await lease.confirm())) return { is: "interrupted", why: "lease_lost" };
     const read = await run.readMessage(lease.message, signal);
-    emitReceived(run, read.is === "job" ? read.job : null);
+    if (read.is === "job") run.job = read.job;
+    emitReceived(run);
     switch (read.is) {
       case "malformed":
         return { is: "rejected", error: read.error };
@@ -121,14 +128,11 @@ function deadLetterReason({ error }: Result): KamadoError | null {
 }
 
 /** Beside the other jobs of this worker, or alone if the engine died too often during this job. */
-async function execute(
-  job: Job,
-  lock: JobLock,
-  canceled: AbortSignal,
-  { lease, cut, quarantine, handlers }: Run,
-): Promise<Outcome> {
+async function execute(job: Job, lock: JobLock, canceled: AbortSignal, run: Run): Promise<Outcome> {
+  const { lease, cut, quarantine, handlers } = run;
   const { message, receivedWall } = lease;
-  const arrival = { message, receivedWall, signal: AbortSignal.any([lease.signal, lock.signal]) };
+  const signal = AbortSignal.any([lease.signal, lock.signal]);
+  const arrival = { message, receivedWall, signal, attempts: lock.attempts, maxAttempts: maxAttemptsOf(run) };
   const stop = AbortSignal.any([cut, canceled]);
   const isAlone = mustRunAlone(lock.deaths);
   // If a signal fires while the job waits to enter, `executeHandler` makes the outcome of a run that never began.
@@ -136,7 +140,9 @@ async function execute(
     .enter(isAlone, AbortSignal.any([arrival.signal, stop]))
     .catch(() => () => {});
   try {
-    return afterEngineDeath(await executeHandler(job, arrival, stop, handlers), lock, isAlone);
+    const outcome = await executeHandler(job, arrival, stop, handlers);
+    if (outcome.is !== "interrupted") lock.countRun();
+    return afterEngineDeath(outcome, lock, isAlone);
   } finally {
     leave();
   }
@@ -165,19 +171,24 @@ async function carryOut(plan: Plan, run: Run): Promise<Ending> {
   const { lease, claim, cut } = run;
   const isOurs = async () => (await lease.confirm()) && (await claim.confirm());
   const signal = AbortSignal.any([lease.lost, claim.lost, cut]);
+  let failed: FailedEffect = "store_failed";
   try {
     if (plan.store && (await isOurs())) await store(plan.store, run, isOurs);
+    failed = "delivery_failed";
     if (plan.deliver && (await isOurs()))
       await run.deliverAll(plan.deliver, lease.message, { isOurs, signal });
+    failed = "dead_letter_failed";
     if (plan.deadLetter && (await isOurs()))
       await run.deadLetters.message(lease.message, plan.deadLetter, receiptOf(plan));
     return (await isOurs()) ? plan.message : "leave";
   } catch (thrown) {
     if (lease.signal.aborted || claim.lost.aborted) return "leave";
     if (cut.aborted) return { releaseAfterSeconds: 0 };
-    return afterFailedEffect(toKamadoError(thrown, "delivery_failed"), plan, run);
+    return afterFailedEffect(failed, toKamadoError(thrown, "delivery_failed"), plan, run);
   }
 }
+
+type FailedEffect = "store_failed" | "delivery_failed" | "dead_letter_failed";
 
 const STORE_TRIES = 5;
 const STORE_BACKOFF = { baseMs: 500, maxMs: 4_000 };
@@ -204,42 +215,49 @@ async function store(result: Result, run: Run, isOurs: () => Promise<boolean>): 
 }
 
 /** The result is stored, or will be computed again. Either way the message comes back later. */
-function afterFailedEffect(error: KamadoError, plan: Plan, run: Run): Ending {
+function afterFailedEffect(stage: FailedEffect, error: KamadoError, plan: Plan, run: Run): Ending {
   const { message } = run.lease;
-  const job = plan.deliver?.job.id ?? message.id;
-  run.jobEvents.emit({ stage: "delivery_failed", job, error: error.code }, error.message);
-  const backoff = backoffMs(message.receiveCount, retryBackoff(run.retryMs));
+  run.jobEvents.emit({ stage, ...aboutOf(run), error: error.code } as NewJobEvent, error.message);
+  // A result that was not stored is computed again: that is another attempt. What is stored is only delivered again.
+  const tries = stage === "store_failed" ? receiptOf(plan)?.attempts : undefined;
+  const backoff = backoffMs(tries ?? message.receiveCount, retryBackoff(run.retryMs));
   const ms = Math.max(error.detail?.retryAfterMs ?? 0, backoff);
   return { releaseAfterSeconds: Math.ceil(ms / 1_000) };
 }
 
 const receiptOf = ({ store, deliver }: Plan) => (store ?? deliver?.result)?.receipt;
 
-function emitReceived({ lease, jobEvents }: Run, job: Job | null): void {
-  const { id, receiveCount: attempt } = lease.message;
-  const about = { job: job?.id ?? id, ...(job && { kind: job.kind }) };
-  jobEvents.emit({ stage: "received", ...about, message: id, attempt }, "received");
+const aboutOf = ({ job, lease }: Run) => ({
+  job: job?.id ?? lease.message.id,
+  ...(job && { kind: job.kind }),
+});
+
+function emitReceived(run: Run): void {
+  const { id: message, receiveCount: receives } = run.lease.message;
+  run.jobEvents.emit({ stage: "received", ...aboutOf(run), message, receives }, "received");
 }
 
-function emitEnded({ lease, jobEvents }: Run, outcome: Outcome, ending: Ending): void {
-  const job = "job" in outcome ? outcome.job : "about" in outcome ? outcome.about?.job : undefined;
-  const error = "error" in outcome ? outcome.error : undefined;
-  const receipt = resultOf(outcome)?.receipt;
-  jobEvents.emit(
+function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void {
+  const last = "error" in outcome ? outcome.error : undefined;
+  const error = plan.deadLetter ?? last;
+  const is = outcome.is === "retry" && plan.deadLetter ? "rejected" : outcome.is;
+  const receipt = receiptOf(plan);
+  run.jobEvents.emit(
     {
       stage: "ended",
-      job: job?.id ?? lease.message.id,
-      outcome: outcome.is,
-      ending: typeof ending === "string" ? ending : `back in ${ending.releaseAfterSeconds} s`,
-      ...(job && { kind: job.kind }),
+      ...aboutOf(run),
+      outcome: is,
+      ending: shownEnding(ending, plan),
       ...(error && { error: error.code }),
+      ...(last && last.code !== error?.code && { lastError: last.code }),
+      ...(last?.detail?.bucket !== undefined && { bucket: last.detail.bucket }),
       ...(receipt && { receipt }),
     },
-    error ? `${outcome.is}: ${error.message}` : outcome.is,
+    error ? `${is}: ${error.message}` : is,
   );
 }
 
-function resultOf(outcome: Outcome): Result | undefined {
-  if ("result" in outcome) return outcome.result;
-  return outcome.is === "rejected" ? outcome.about?.result : undefined;
+function shownEnding(ending: Ending, { deadLetter }: Plan): string {
+  if (ending === "delete") return deadLetter ? "dead-lettered" : ending;
+  return ending === "leave" ? ending : `back in ${ending.releaseAfterSeconds} s`;
 }

@@ -19,6 +19,7 @@ export type Plan = {
 };
 
 export type SettleOptions = {
+  /** Of the message. An attempt is a started run; the receipt counts those. */
   receiveCount: number;
   maxAttempts: number;
   /** The first wait [5,000]. */
@@ -74,35 +75,38 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
   }
 }
 
+type Retry = Extract<Outcome, { is: "retry" }>;
+
+/** Runs that were started. A message that never led to a run has no more to count than its receives. */
+const triesOf = ({ about }: Retry, { receiveCount }: SettleOptions) =>
+  about?.receipt.attempts ?? receiveCount;
+
 /**
- * Whether another attempt is left. A bucket that does not answer is not the job's fault, and the job's failure could not even be
- * stored: then only the queue's own maximum of receives ends it.
+ * Whether another attempt is left. Before the run, a bucket or a queue that does not answer is not the job's fault, and the job's
+ * failure could not even be stored: then only the queue's own maximum of receives ends it.
  */
-function mayTryAgain(
-  { error, about }: Extract<Outcome, { is: "retry" }>,
-  { receiveCount, maxAttempts }: SettleOptions,
-): boolean {
-  return receiveCount < maxAttempts || (!about && error.code === "storage_unavailable");
+function mayTryAgain(retry: Retry, options: SettleOptions): boolean {
+  const { about, error } = retry;
+  const isOutage = error.code === "storage_unavailable" || error.code === "queue_unavailable";
+  return triesOf(retry, options) < options.maxAttempts || (!about && isOutage);
 }
 
 /** The waits between the attempts of a job: 5 s, 10 s, 20 s, … up to 15 minutes. */
 export const retryBackoff = (baseMs = RETRY_MS) => ({ baseMs, maxMs: 900_000 });
 
-function again(
-  { afterMs }: Extract<Outcome, { is: "retry" }>,
-  { receiveCount, retryMs, random }: SettleOptions,
-): Plan {
+function again(retry: Retry, options: SettleOptions): Plan {
+  const { retryMs, random } = options;
   const backoff = { ...retryBackoff(retryMs), ...(random && { random }) };
-  const ms = Math.max(afterMs ?? 0, backoffMs(receiveCount, backoff));
+  const ms = Math.max(retry.afterMs ?? 0, backoffMs(triesOf(retry, options), backoff));
   return { ...nothing, message: { releaseAfterSeconds: Math.ceil(Math.min(ms, 43_000_000) / 1_000) } };
 }
 
-function giveUp({ error, about }: Extract<Outcome, { is: "retry" }>, { receiveCount }: SettleOptions): Plan {
-  const last = new KamadoError(
-    "attempts_exhausted",
-    `${receiveCount} attempts; the last: ${error.code}: ${error.message}`,
-    { cause: error },
-  );
+function giveUp(retry: Retry, options: SettleOptions): Plan {
+  const { error, about } = retry;
+  const tries = triesOf(retry, options);
+  const what = about ? `${tries} attempts` : `received ${tries} times and never started`;
+  const why = `${what}; the last error: ${error.code}: ${error.message}`;
+  const last = new KamadoError("attempts_exhausted", why, { cause: error });
   if (!about) return { ...nothing, deadLetter: last, message: "delete" };
   const result = failed(about.job.id, about.job.kind, last, about.receipt);
   return { store: result, deliver: { job: about.job, result }, deadLetter: last, message: "delete" };

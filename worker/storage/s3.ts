@@ -177,7 +177,7 @@ const withoutConditions = (cause: unknown, address: string) =>
 const unavailable = (cause: unknown, address: string, why: string) =>
   new KamadoError("storage_unavailable", `${address}: ${why}.`, {
     cause,
-    detail: { awsFailure: healthOf(cause) },
+    detail: { awsFailure: healthOf(cause), bucket: address.split("/")[2]! },
   });
 
 /** These are a 403 too, but concern our own credentials or clock: once those are corrected, the same job succeeds. */

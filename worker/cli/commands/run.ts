@@ -107,8 +107,9 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   const services = createHandlerServices({ registry, buckets, outbound, client });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", handle: "", sentAt: now, receiveCount: 1, group: null };
+  const arrival = { receivedWall: now, attempts: 1, maxAttempts: 1 };
   return resultOf(
-    await executeHandler(job, { message, receivedWall: now, signal }, new AbortController().signal, {
+    await executeHandler(job, { ...arrival, message, signal }, new AbortController().signal, {
       ...services,
       ...config,
       jobEvents,

@@ -1,0 +1,50 @@
+// The bucket's health as people see it, and what to do about each failure. Asking for it is left to consumer/health-check.ts.
+import { namesOf, statusOf } from "../aws/errors.ts";
+import { type AwsFailure, type KamadoError, toKamadoError } from "../errors.ts";
+import type { Bucket } from "./bucket.ts";
+
+export type BucketHealth = "ok" | "forbidden" | "missing_bucket" | Exclude<AwsFailure, "missing_queue">;
+
+const HINTS = {
+  credentials: "Check the AWS credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and this machine's clock.",
+  forbidden:
+    "Grant the worker s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject on what is in it.",
+  missing_bucket: "Check KAMADO_BUCKET and AWS_REGION, or create the bucket.",
+  network: "Check the network and AWS_ENDPOINT_URL; the worker keeps trying.",
+  throttled: "AWS limits the number of calls; the worker keeps trying, more slowly.",
+  unknown: "Check the network, the credentials and the bucket.",
+} as const satisfies Record<Exclude<BucketHealth, "ok">, string>;
+
+/** Nothing else begins like this, so that the answer is short. */
+const PROBE_PREFIX = "results/.probe";
+
+/** Null when the bucket answers. A list and no read: to read a missing object tells nothing of a missing bucket. */
+export const probeBucket = (bucket: Bucket): Promise<KamadoError | null> =>
+  bucket.list(PROBE_PREFIX).then(
+    () => null,
+    (thrown) => toKamadoError(thrown, "storage_unavailable"),
+  );
+
+export function bucketHealthOf(cause: KamadoError | null): BucketHealth {
+  if (cause === null) return "ok";
+  if (cause.code === "object_forbidden") return "forbidden";
+  if (isMissing(cause)) return "missing_bucket";
+  const failure = cause.detail?.awsFailure ?? "unknown";
+  return failure === "missing_queue" ? "unknown" : failure;
+}
+
+const isMissing = ({ cause }: KamadoError) =>
+  namesOf(cause).includes("NoSuchBucket") || statusOf(cause) === 404;
+
+/** For the worker's page. */
+export const shownBucket = ({ name }: Bucket, cause: KamadoError | null) => ({
+  name,
+  answers: cause === null,
+  health: bucketHealthOf(cause),
+  ...(cause && { hint: bucketHint(cause) }),
+});
+
+export const bucketHint = (cause: KamadoError): string => {
+  const health = bucketHealthOf(cause);
+  return health === "ok" ? "" : HINTS[health];
+};
