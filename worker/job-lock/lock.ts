@@ -17,6 +17,8 @@ const LockRecord = z.object({
   /** The lock holds for so long after its last write; 0 means that nobody runs the job. */
   holdMs: Count,
   deaths: z.object({ beside: Count, alone: Count }),
+  /** Of the job that has the id; older versions did not write it. */
+  jobHash: z.string().optional(),
 });
 export type LockRecord = z.output<typeof LockRecord>;
 
@@ -39,6 +41,16 @@ export function parseRecord(bytes: Uint8Array): LockRecord {
 /** Whether another worker's lock still holds. Both times are the store's, so no worker's clock has to be right. */
 export const isHeld = ({ holdMs }: LockRecord, { ageMs }: Pick<Found, "ageMs">): boolean =>
   holdMs > 0 && ageMs < holdMs + ROUNDING_MS;
+
+/** Longer than any lock holds. Older ones belong to workers that were killed; nobody needs them. */
+export const ABANDONED_MS = 2 * 24 * 3_600_000;
+
+/** Whether the id belongs to another job: one that runs, or that will run again. */
+export const isOtherJobs = (
+  { jobHash }: LockRecord,
+  { ageMs }: Pick<Found, "ageMs">,
+  ownHash: string,
+): boolean => jobHash !== undefined && jobHash !== ownHash && ageMs < ABANDONED_MS;
 
 export type StoredLock = Pick<Found, "etag" | "ageMs"> & { record: LockRecord };
 

@@ -42,6 +42,14 @@ export const Job = z.strictObject({
   input: z.unknown(),
   deliver: z.array(Destination).max(10).default([]),
   policy: Policy.default({}),
+  source: z
+    .string()
+    .min(1)
+    .max(2_000)
+    .optional()
+    .describe(
+      "Where an event comes from, as in CloudEvents. The same id from another source is another job.",
+    ),
 });
 export type Job = z.output<typeof Job>;
 
@@ -114,13 +122,14 @@ function fromCloudEvent(event: Fields): Fields {
     (typeof event.data_base64 === "string"
       ? parseJson(Buffer.from(event.data_base64, "base64").toString())
       : undefined);
-  const { deliver, policy } = event;
+  const { deliver, policy, source } = event;
   return {
     id: event.id,
     kind: event.type,
     input: data,
     ...(deliver !== undefined && { deliver }),
     ...(policy !== undefined && { policy }),
+    ...(typeof source === "string" && source !== "" && { source }),
   };
 }
 

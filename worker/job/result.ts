@@ -32,6 +32,12 @@ export const Result = z.object({
     .describe("s3:// address of the whole result, when it is too long for a delivery."),
   error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
   receipt: Receipt,
+  jobHash: z
+    .string()
+    .optional()
+    .describe(
+      "Of the job it belongs to; only where it is stored, and missing where an older version stored it.",
+    ),
 });
 export type Result = z.output<typeof Result>;
 
@@ -48,8 +54,8 @@ export function failed(id: string, kind: string, error: KamadoError, receipt: Re
 export const resultKey = (id: string) => `results/${id}.json`;
 
 /** The result as a delivery carries it: a long one has `outputRef` instead of `output`. */
-export function forDelivery(result: Result, storedAt: string): Result {
+export function forDelivery({ jobHash: _, ...result }: Result, storedAt: string): Result {
   if (Buffer.byteLength(JSON.stringify(result)) <= INLINE_LIMIT) return result;
-  const { output: _, ...rest } = result;
+  const { output, ...rest } = result;
   return { ...rest, outputRef: storedAt };
 }

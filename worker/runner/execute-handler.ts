@@ -10,6 +10,7 @@ import type { Context, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { handlerOf } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
+import { NOTHING_USED } from "../model/model.ts";
 import { contextOf, type HandlerDependencies } from "./handler-context.ts";
 import { DEFAULT_PRIORITY } from "./read-message.ts";
 
@@ -104,6 +105,12 @@ export function check(
 
 const hasExpired = (job: Job, clock: Clock) =>
   job.policy.expiresAt !== undefined && Date.parse(job.policy.expiresAt) <= clock.wall();
+
+/** The receipt of a job that did not run. */
+export const unusedReceipt = (arrival: Arrival, dependencies: HandlerDependencies): Receipt => ({
+  ...NOTHING_USED,
+  ...receiptOf(arrival, dependencies),
+});
 
 function receiptOf(
   { message, receivedWall }: Arrival,
