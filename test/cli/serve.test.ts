@@ -158,6 +158,18 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
       "other-bucket",
     ],
     [
+      "the result of another job",
+      { kind: "image.check", input: { image: "s3://kamado/results/hello.json", question: "?" } },
+      "object_forbidden",
+      "s3://kamado/in/",
+    ],
+    [
+      "an object whose key is no text",
+      { kind: "image.check", input: { image: "s3://kamado/in/\ud800", question: "?" } },
+      "unsupported_address",
+      "no character",
+    ],
+    [
       "a picture of 50 MB",
       { kind: "image.check", input: { image: "s3://kamado/in/huge.jpg", question: "?" } },
       "input_too_large",

@@ -66,6 +66,30 @@ describe("a job that works", () => {
     expect(rig.stored("big")?.status).toBe("succeeded");
   });
 
+  test.each([
+    ["results/a.json", "may read what begins with s3://kamado/in/"],
+    ["deliveries/a.json", "may read what begins with s3://kamado/in/"],
+    ["in/\ud800", "no character"],
+    [`in/${"k".repeat(300_000)}`, "1024"],
+  ])(
+    "is not read from %s behind a pointer: the message is dead-lettered after one receive",
+    async (key, words) => {
+      const rig = createRig();
+      const job = { id: "b", kind: "work", input: { name: "b" } };
+      await rig.bucket.put(key, JSON.stringify(job), { contentType: "application/json" });
+      await rig.queue.send(
+        JSON.stringify(["software.amazon.Pointer", { s3BucketName: "kamado", s3Key: key }]),
+      );
+      rig.consumer.start();
+      await rig.clock.advance(60_000);
+      expect(rig.runs).toEqual([]);
+      expect(rig.dead.messages).toMatchObject([{ attributes: { "kamado-code": "pointer_unreadable" } }]);
+      expect(rig.dead.messages[0]!.attributes["kamado-reason"]).toContain(words);
+      expect(rig.dead.messages[0]!.attributes["kamado-receives"]).toBe("1");
+      expect(rig.worker.state()).toMatchObject({ slots: 2, bucket: { answers: true } });
+    },
+  );
+
   test("with a long output is delivered as a pointer to the stored one", async () => {
     const rig = createRig();
     await rig.send("a");

@@ -64,7 +64,12 @@ export type Parsed =
   | { is: "nothing"; reason: string }
   | { is: "malformed"; error: KamadoError };
 
-export type ParseContext = { messageId: string; rules: readonly ObjectRule[] };
+export type ParseContext = {
+  messageId: string;
+  rules: readonly ObjectRule[];
+  /** Throws when jobs may not read the object that an event tells of. */
+  checkObject?: (address: { bucket: string; key: string }) => void;
+};
 
 /** Reads a message body. Never throws: a body that is not a job is `malformed`, with the reason. */
 export function parseBody(body: string, context: ParseContext): Parsed {
@@ -136,7 +141,7 @@ function fromCloudEvent(event: Fields): Fields {
 function fromObjectEvent(records: readonly unknown[], context: ParseContext): Parsed {
   const jobs = records.map((record, index) => {
     const id = records.length === 1 ? context.messageId : `${context.messageId}.${index}`;
-    return check({ id, ...applyRules(record, context.rules) }, context);
+    return check({ id, ...applyRules(record, context) }, context);
   });
   const [only] = jobs;
   if (!only) return { is: "nothing", reason: "an event without records" };

@@ -86,7 +86,7 @@ async function outcomeOf(run: Run): Promise<Outcome> {
     const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
     if (error.code === "lease_lost" || error.code === "stopping")
       return { is: "interrupted", why: error.code };
-    return { is: "retry", error };
+    return error.retry ? { is: "retry", error } : { is: "rejected", error };
   }
 }
 
