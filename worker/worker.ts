@@ -70,7 +70,7 @@ export function createWorker(parts: Parts, settings: Settings) {
   const { url, model, isDemo } = parts.engine;
   const shared = { ...settings, bucket, worker: settings.workerName, clock, log };
   const jobEvents = new JobEvents(log);
-  const results = createResults(bucket);
+  const results = createResults(bucket, log);
   const claims = createJobClaims(shared);
   const concurrency = new ConcurrencyLimit(settings, log);
   const health = healthChecks(parts, concurrency);

@@ -11,15 +11,16 @@ export const JobId = z
     "expected 1 to 128 letters, digits or . _ : - with a letter or digit first",
   );
 
-export const Destination = z
-  .union([
-    z.strictObject({ sns: z.string().startsWith("arn:").describe("A topic's ARN.") }),
-    z.strictObject({ callback: z.url().describe("Where the signed result is POSTed.") }),
-    z.strictObject({ rest: z.url().describe("A REST collection to which the result is applied.") }),
-    z.strictObject({ sqs: z.url().describe("A queue's URL.") }),
-  ])
-  .describe("Where a result goes.");
+const Sns = z.strictObject({ sns: z.string().startsWith("arn:").describe("A topic's ARN.") });
+const Callback = z.strictObject({ callback: z.url().describe("Where the signed result is POSTed.") });
+const Rest = z.strictObject({ rest: z.url().describe("A REST collection to which the result is applied.") });
+const Sqs = z.strictObject({ sqs: z.url().describe("A queue's URL.") });
+
+export const Destination = z.union([Sns, Callback, Rest, Sqs]).describe("Where a result goes.");
 export type Destination = z.output<typeof Destination>;
+
+/** As a worker wrote it into a delivery record; a newer one may have written more. */
+export const StoredDestination = z.union([Sns.strip(), Callback.strip(), Rest.strip(), Sqs.strip()]);
 
 export const Policy = z.strictObject({
   expiresAt: z.iso
