@@ -8,6 +8,7 @@ import type { Result } from "../worker/job/result.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
 import { NOTHING_USED } from "../worker/model/model.ts";
+import { createReadableObjects } from "../worker/storage/readable-objects.ts";
 import { createWorker } from "../worker/worker.ts";
 import { FakeBucket } from "./fakes/bucket.ts";
 import { FakeClock } from "./fakes/clock.ts";
@@ -80,7 +81,7 @@ export function createRig(options: RigOptions = {}) {
     {
       queues: { jobs: [{ queue, weight: 1 }], dead, deliveries: outbox, deadDeliveries },
       bucket,
-      buckets: new Map([[bucket.name, bucket]]),
+      objects: createReadableObjects({ own: bucket.name, buckets: new Map([[bucket.name, bucket]]) }),
       rules: [],
       handlers: {
         registry: new Map([["work", work as unknown as Handler]]),

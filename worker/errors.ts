@@ -12,15 +12,23 @@ export const ERRORS = {
   // the message
   malformed_json: fail(400, "Send one JSON object as the message body."),
   invalid_envelope: fail(400, "Compare the job with the fields listed in the README under 'The job'."),
+  message_rejected: fail(400, "The queue does not take what is in the message; the error says why."),
   body_too_large: fail(413, "Upload the input to the bucket and send its s3:// address."),
   pointer_unreadable: fail(400, "Check that the worker may read the bucket that the pointer names."),
   no_rule_for_object: fail(400, "Add a rule for this prefix to the file that KAMADO_RULES_FILE names."),
   unknown_kind: fail(404, "Use one of the kinds listed in the message, or add a handler for this kind."),
   invalid_input: fail(400, "Correct what the message names and try again."),
-  duplicate_id: fail(409, "Choose another id: another job already has this one."),
+  duplicate_id: fail(409, "Choose another id: a job with another input has this one."),
   // inputs
   object_not_found: fail(404, "Upload the object before you send the job, or correct its address."),
-  object_forbidden: fail(403, "Add the bucket to KAMADO_BUCKETS, or grant the worker s3:GetObject."),
+  object_forbidden: fail(
+    403,
+    "Upload it below a prefix that jobs may read; the owner adds one as bucket/prefix to KAMADO_BUCKETS and grants the worker s3:GetObject there.",
+  ),
+  object_unreadable: fail(
+    422,
+    "The store refuses to read this object and says why in the message; upload it again, or correct its address.",
+  ),
   input_too_large: fail(413, "Make the input smaller; the message names the limit."),
   image_undecodable: fail(415, "Send a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC picture."),
   image_too_large: fail(413, "Send a picture with fewer pixels."),

@@ -14,6 +14,7 @@ import { createOutbound } from "./outbound/outbound.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
+import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
@@ -35,6 +36,7 @@ async function connect(config: Config, cloud: Cloud, engine: { url: string }, lo
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const registry = await loadRegistry(HANDLERS);
   const rules = loadRules(config.rulesFile);
+  const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const destinations = loadDestinations(config.destinationsFile);
   const outbound = createOutbound({ destinations });
   const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
@@ -46,9 +48,9 @@ async function connect(config: Config, cloud: Cloud, engine: { url: string }, lo
       deadDeliveries: queueAt(cloud.deadDeliveriesQueueUrl),
     },
     bucket: buckets.get(config.bucket)!,
-    buckets,
+    objects,
     rules,
-    handlers: createHandlerServices({ registry, buckets, outbound, client }),
+    handlers: createHandlerServices({ registry, objects, outbound, client }),
     engine: {
       url: engine.url,
       model: config.engine.model.replace(/^.*\//, ""),

@@ -21,8 +21,9 @@ import type { HandlerServices } from "./runner/handler-context.ts";
 import { Quarantine } from "./runner/quarantine.ts";
 import { createReadMessage, enqueueAll, priorityOf } from "./runner/read-message.ts";
 import { runJob } from "./runner/run-job.ts";
-import type { Bucket, Buckets } from "./storage/bucket.ts";
+import type { Bucket } from "./storage/bucket.ts";
 import { bucketHint, probeBucket, shownBucket } from "./storage/health.ts";
+import type { ReadableObjects } from "./storage/readable-objects.ts";
 import { createResults } from "./storage/results.ts";
 
 /** Everything that reaches outside the process. */
@@ -37,8 +38,8 @@ export type Parts = {
   };
   /** Results, locks, logs and the outbox. */
   bucket: Bucket;
-  /** The buckets that jobs may name. */
-  buckets: Buckets;
+  /** What pointers and events may name. */
+  objects: ReadableObjects;
   rules: readonly ObjectRule[];
   handlers: HandlerServices;
   engine: { url: string; model: string; isDemo: boolean; health: EngineClient["health"] };
@@ -67,11 +68,11 @@ export type Settings = Pick<
 export type Worker = ReturnType<typeof createWorker>;
 
 export function createWorker(parts: Parts, settings: Settings) {
-  const { queues, bucket, buckets, rules, topicArn, clock, log } = parts;
+  const { queues, bucket, objects, rules, topicArn, clock, log } = parts;
   const { url, model, isDemo } = parts.engine;
   const shared = { ...settings, bucket, worker: settings.workerName, clock, log };
   const jobEvents = new JobEvents(log);
-  const results = createResults(bucket);
+  const results = createResults(bucket, log);
   const claims = createJobClaims(shared);
   const concurrency = new ConcurrencyLimit(settings, { clock, log });
   const health = healthChecks(parts, concurrency);
@@ -86,7 +87,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     delaysMs: settings.deliveryDelaysMs,
   });
   const dependencies = {
-    readMessage: createReadMessage({ buckets, rules }),
+    readMessage: createReadMessage({ objects, rules }),
     claims,
     results,
     quarantine: new Quarantine(),

@@ -133,7 +133,8 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
     const stored = await served.s3.send(
       new GetObjectCommand({ Bucket: "kamado", Key: "results/hello.json" }),
     );
-    expect(JSON.parse(await stored.Body!.transformToString())).toEqual(result);
+    const { jobHash: _, ...kept } = JSON.parse(await stored.Body!.transformToString());
+    expect(kept).toEqual(result);
   });
 
   test.each([
@@ -155,6 +156,18 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
       { kind: "image.check", input: { image: "s3://other-bucket/in/none.png", question: "?" } },
       "object_forbidden",
       "other-bucket",
+    ],
+    [
+      "the result of another job",
+      { kind: "image.check", input: { image: "s3://kamado/results/hello.json", question: "?" } },
+      "object_forbidden",
+      "s3://kamado/in/",
+    ],
+    [
+      "an object whose key is no text",
+      { kind: "image.check", input: { image: "s3://kamado/in/\ud800", question: "?" } },
+      "unsupported_address",
+      "no character",
     ],
     [
       "a picture of 50 MB",
@@ -235,6 +248,26 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
       output: { answer: expect.stringMatching(/^(y|n|uncertain)$/) },
     });
     expect(code).toBe(0);
+  });
+
+  test("`kamado enqueue --wait` does not take another job's result for its own", async () => {
+    await send({ id: "taken", kind: "prompt", input: { prompt: "Say something" } });
+    await resultOf("taken");
+    const port = new URL(served.addresses.endpoint).port;
+    const child = kamado(["enqueue", "prompt", "--input", "-", "--id", "taken", "--wait", "60", "--json"], {
+      KAMADO_LOCAL_PORT: port,
+    });
+    child.stdin!.end(JSON.stringify({ prompt: "Say something else" }));
+    const [shown, errors, [code]] = await Promise.all([
+      text(child.stdout!),
+      text(child.stderr!),
+      once(child, "exit"),
+    ]);
+    expect({ shown, errors, code }).toEqual({
+      shown: "",
+      errors: expect.stringContaining("duplicate_id"),
+      code: 2,
+    });
   });
 });
 

@@ -49,6 +49,17 @@ test("the wait after a failed job or delivery can be set", () => {
   expect(load({})).toMatchObject({ retrySeconds: 5, deliveryDelaysMs: undefined });
 });
 
+test("what jobs may read besides is a bucket, or a prefix in one", () => {
+  const { buckets, inputPrefixes } = load({ KAMADO_BUCKETS: "photos, scans/a/b/, kamado/uploads/,scans/c" });
+  expect(buckets).toEqual(["kamado", "photos", "scans"]);
+  expect(inputPrefixes).toEqual([
+    { bucket: "photos", prefix: "" },
+    { bucket: "scans", prefix: "a/b/" },
+    { bucket: "kamado", prefix: "uploads/" },
+    { bucket: "scans", prefix: "c" },
+  ]);
+});
+
 describe("a secret", () => {
   const VALUE = "s3cret-s3cret-s3cret";
   const file = () => {
@@ -131,6 +142,7 @@ test.each([
   [{ KAMADO_SLOTS: "many" }, "KAMADO_SLOTS"],
   [{ KAMADO_SLOTS: "0" }, "KAMADO_SLOTS"],
   [{ KAMADO_QUEUE_URL: "kamado-jobs" }, "KAMADO_QUEUE_URL"],
+  [{ KAMADO_BUCKETS: "s3://photos/" }, "KAMADO_BUCKETS"],
   [{ KAMADO_TOPIC_ARN: "kamado-results" }, "KAMADO_TOPIC_ARN"],
   [{ KAMADO_BACKEND: "cuda" }, "KAMADO_BACKEND"],
   [{ KAMADO_DELIVERY_DELAYS: "0,soon" }, "KAMADO_DELIVERY_DELAYS"],

@@ -57,6 +57,15 @@ describe("an error of SNS", () => {
   });
 });
 
+test("an answer that refuses the request itself is final, under whatever name", async () => {
+  const refusing = (httpStatusCode: number) =>
+    snsTopic({
+      send: () => Promise.reject(Object.assign(new Error("no"), { $metadata: { httpStatusCode } })),
+    } as never);
+  expect((await errorOf(refusing(400).publish(ARN, "x", {}))).code).toBe("delivery_rejected");
+  expect((await errorOf(refusing(500).publish(ARN, "x", {}))).code).toBe("delivery_failed");
+});
+
 test("publishing to a topic that never answers fails and may be tried again", async () => {
   await using server = await blackHole();
   const timeouts = { connectionTimeout: 200, requestTimeout: 200, socketTimeout: 200 };

@@ -2,6 +2,9 @@
 import { expect, test } from "vitest";
 import { cancelJob } from "../../worker/job-lock/cancellations.ts";
 import { createResults } from "../../worker/storage/results.ts";
+import { FakeBucket } from "../fakes/bucket.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { FakeQueue } from "../fakes/queue.ts";
 import { createRig, type Rig } from "../rig.ts";
 
 const cancel = (rig: Rig, id: string) => {
@@ -36,6 +39,24 @@ test("a job that has not arrived yet is canceled when it arrives, without a run"
   expect(rig.runs.map(({ input }) => input.name)).toEqual(["other"]);
   expect(rig.stored("later")?.status).toBe("canceled");
   expect(rig.queue.messages).toHaveLength(1);
+});
+
+test("a message under the id of a job that was canceled does not undo that, when it is another job's", async () => {
+  const clock = new FakeClock();
+  const bucket = new FakeBucket({ clock });
+  const [runs, other] = [1, 2].map((nth) => {
+    const [queue, dead] = [new FakeQueue(`jobs${nth}`, { clock }), new FakeQueue(`dead${nth}`, { clock })];
+    return createRig({ shared: { clock, queue, bucket, dead } });
+  }) as [Rig, Rig];
+  await runs.send("a");
+  runs.consumer.start();
+  await clock.advance(3_500);
+  await cancel(runs, "a");
+  await other.send("a", { input: { name: "b" } });
+  other.consumer.start();
+  await clock.advance(10_000);
+  expect(other.deliveries.map(({ result }) => result.error?.code)).toEqual(["duplicate_id"]);
+  expect(runs.stored("a")?.status).toBe("canceled");
 });
 
 test("a store that is slow at a bad moment does not stop a worker from noticing a cancel", async () => {
@@ -112,8 +133,8 @@ test("a worker checks once every few seconds for all its jobs, and not at all wh
   const before = rig.bucket.calls.get;
   await rig.clock.advance(30_000);
   expect(rig.bucket.calls.get - before).toBeLessThanOrEqual(10);
-  // Once for the cancellations, once at the start for the locks of dead workers.
-  expect(rig.bucket.calls.list).toBe(2);
+  // Once for the cancellations, and at the start once for the health of the bucket and once for the locks of dead workers.
+  expect(rig.bucket.calls.list).toBe(3);
   for (const run of rig.runs) run.finish();
   await rig.clock.advance(10_000);
   const after = rig.bucket.calls.get;

@@ -1,6 +1,7 @@
 // Of two workers that have one job, one runs it and the other answers later, with the stored result.
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
+import { jobHash } from "../../worker/job/job-hash.ts";
 import type { LockRecord } from "../../worker/job-lock/lock.ts";
 import { JobLocks } from "../../worker/job-lock/locks.ts";
 import { silentLog } from "../../worker/logging/log.ts";
@@ -137,7 +138,9 @@ describe("a lock", () => {
       clock: rig.clock,
       log: silentLog,
     });
-    expect(await locks.take("a")).toMatchObject({ is: "another's" });
+    const hash = jobHash({ kind: "work", input: { name: "a" } });
+    expect(await locks.take("a", hash)).toMatchObject({ is: "another's" });
+    expect(await locks.take("a", "of another job")).toEqual({ is: "other job's" });
     rig.run("a").finish();
     await rig.clock.advance(1_000);
     expect(rig.stored("a")?.status).toBe("succeeded");
@@ -175,9 +178,9 @@ describe("a lock", () => {
       log: silentLog,
     });
     rig.bucket.next("put", { is: "fail" });
-    await expect(locks.take("a")).rejects.toMatchObject({ code: "storage_unavailable" });
+    await expect(locks.take("a", "hash")).rejects.toMatchObject({ code: "storage_unavailable" });
     Object.assign(rig.bucket, { putIf });
-    expect(await locks.take("a")).toMatchObject({ is: "ours", lookAgain: false });
+    expect(await locks.take("a", "hash")).toMatchObject({ is: "ours", lookAgain: false });
   });
 
   test("is free at once when its worker stops", async () => {

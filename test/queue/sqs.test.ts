@@ -74,6 +74,39 @@ describe("the health says why a queue cannot be reached", () => {
   });
 });
 
+describe("a message that the queue will never take is the message's trouble", () => {
+  test.each([
+    ["InvalidMessageContents", 400, "message_rejected"],
+    ["InvalidParameterValue", 400, "message_rejected"],
+    ["UnsupportedOperation", 400, "message_rejected"],
+    ["InternalFailure", 500, "queue_unavailable"],
+    ["RequestThrottled", 400, "queue_unavailable"],
+    ["AccessDeniedException", 400, "queue_unavailable"],
+    ["KmsDisabled", 400, "queue_unavailable"],
+  ])("%s (%i) is %s", async (type, status, code) => {
+    await using server = await sqsServer(() => [
+      status,
+      { __type: `com.amazonaws.sqs#${type}`, message: "no" },
+    ]);
+    await expect(queueAt(server.endpoint).send("x")).rejects.toMatchObject({ code });
+    await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject({ code: "queue_unavailable" });
+  });
+
+  test("what SQS does not take inside a JSON text arrives as an escape, which means the same", async () => {
+    const bodies: unknown[] = [];
+    await using server = await sqsServer((_, { MessageBody }) => {
+      bodies.push(MessageBody);
+      return [500, { __type: "InternalFailure" }];
+    });
+    const value = { text: "\ufffe\uffff🐶\ud800" };
+    await queueAt(server.endpoint)
+      .send(JSON.stringify(value))
+      .catch(() => {});
+    expect(bodies[0]).toMatch(/^[\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]*$/u);
+    expect(JSON.parse(String(bodies[0]))).toEqual(value);
+  });
+});
+
 describe("a server may leave out fields", () => {
   test("a message without attributes counts as received once, its time unknown", async () => {
     await using server = await sqsServer(() => [200, { Messages: [message("hi")] }]);

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import type { InputRefs, SafeImage } from "../../worker/job/handler.ts";
 import { createInputs, decodeDataUri, type InputsOptions } from "../../worker/runner/inputs.ts";
+import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
 import fc from "../properties.ts";
 
 const never = new AbortController().signal;
@@ -27,7 +28,10 @@ function inputsOver(there: Record<string, Uint8Array>, more: Partial<InputsOptio
   };
   const inputs = createInputs({
     outbound: { getBytes: async (url, { maxBytes = 0 } = {}) => ({ ...find(url, maxBytes), url }) },
-    buckets: new Map([["home", { get: async (key, { maxBytes }) => find(`s3://home/${key}`, maxBytes) }]]),
+    objects: createReadableObjects({
+      own: "home",
+      buckets: new Map([["home", { get: async (key, { maxBytes }) => find(`s3://home/${key}`, maxBytes) }]]),
+    }),
     ...more,
   });
   return { inputs, bodiesRead };
@@ -61,8 +65,8 @@ describe("a picture", () => {
   test("is recognised by its bytes, whatever its name is", async () => {
     expect(await widthOf(`data:text/plain;base64,${png.toString("base64")}`)).toBe(8);
     const error = await refusal(
-      { door: { from: "s3://home/door.png", as: "image" } },
-      { "s3://home/door.png": text("hello") },
+      { door: { from: "s3://home/in/door.png", as: "image" } },
+      { "s3://home/in/door.png": text("hello") },
     );
     expect([error.code, error.message]).toEqual([
       "image_undecodable",
@@ -71,8 +75,8 @@ describe("a picture", () => {
   });
 
   test("that is too large is refused by its size, before its body is read", async () => {
-    const { inputs, bodiesRead } = inputsOver({ "s3://home/huge.jpg": new Uint8Array(50_000_000) });
-    const asked = inputs({ photo: { from: "s3://home/huge.jpg", as: "image" } }, never);
+    const { inputs, bodiesRead } = inputsOver({ "s3://home/in/huge.jpg": new Uint8Array(50_000_000) });
+    const asked = inputs({ photo: { from: "s3://home/in/huge.jpg", as: "image" } }, never);
     await expect(asked).rejects.toMatchObject({
       code: "input_too_large",
       message: expect.stringMatching(/^photo: .*20000000/),
@@ -90,8 +94,8 @@ describe("a picture", () => {
 
 describe("a text", () => {
   const read = async (bytes: string | Uint8Array) => {
-    const { inputs } = inputsOver({ "s3://home/a.txt": text(bytes) });
-    return (await inputs({ article: { from: "s3://home/a.txt", as: "text" } }, never)).article;
+    const { inputs } = inputsOver({ "s3://home/in/a.txt": text(bytes) });
+    return (await inputs({ article: { from: "s3://home/in/a.txt", as: "text" } }, never)).article;
   };
 
   test("is read as UTF-8, with or without a mark at its beginning", async () => {
@@ -115,8 +119,8 @@ describe("a text", () => {
   });
 
   test("has its own limit", async () => {
-    const there = { "s3://home/a.txt": new Uint8Array(11) };
-    const error = await refusal({ a: { from: "s3://home/a.txt", as: "text" } }, there, {
+    const there = { "s3://home/in/a.txt": new Uint8Array(11) };
+    const error = await refusal({ a: { from: "s3://home/in/a.txt", as: "text" } }, there, {
       limits: { maxTextBytes: 10 },
     });
     expect(error.code).toBe("input_too_large");
@@ -126,7 +130,9 @@ describe("a text", () => {
 describe("an input that the job may not read is refused, and the error names its field", () => {
   test.for([
     ["s3://other/door.jpg", "object_forbidden", '"other"'],
-    ["s3://home/none.jpg", "object_not_found", "no such object"],
+    ["s3://home/in/none.jpg", "object_not_found", "no such object"],
+    ["s3://home/results/other.json", "object_forbidden", "s3://home/in/"],
+    ["s3://home/in/\ud800", "unsupported_address", "no character"],
     ["s3://home", "unsupported_address", "no address"],
     ["/etc/passwd", "unsupported_address", "no address"],
     ["file:///etc/passwd", "unsupported_address", "no address"],
@@ -163,21 +169,16 @@ describe("several inputs", () => {
     const { inputs } = inputsOver(
       {},
       {
-        buckets: new Map([
-          [
-            "home",
-            {
-              async get() {
-                if (++waiting === 2) bothAsked.resolve();
-                await bothAsked.promise;
-                return { bytes: text("x"), contentType: null, etag: "", ageMs: 0 };
-              },
-            },
-          ],
-        ]),
+        objects: {
+          async get() {
+            if (++waiting === 2) bothAsked.resolve();
+            await bothAsked.promise;
+            return { bytes: text("x"), contentType: null, etag: "", ageMs: 0 };
+          },
+        },
       },
     );
-    const ref = { from: "s3://home/x", as: "text" } as const;
+    const ref = { from: "s3://home/in/x", as: "text" } as const;
     expect(await inputs({ one: ref, other: ref, none: undefined }, never)).toEqual({ one: "x", other: "x" });
   });
 
@@ -193,7 +194,7 @@ describe("several inputs", () => {
         ),
     };
     const error = await refusal(
-      { slow: { from: "https://example.com/", as: "text" }, gone: { from: "s3://home/none", as: "text" } },
+      { slow: { from: "https://example.com/", as: "text" }, gone: { from: "s3://home/in/none", as: "text" } },
       {},
       { outbound },
     );

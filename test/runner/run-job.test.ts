@@ -66,6 +66,30 @@ describe("a job that works", () => {
     expect(rig.stored("big")?.status).toBe("succeeded");
   });
 
+  test.each([
+    ["results/a.json", "may read what begins with s3://kamado/in/"],
+    ["deliveries/a.json", "may read what begins with s3://kamado/in/"],
+    ["in/\ud800", "no character"],
+    [`in/${"k".repeat(300_000)}`, "1024"],
+  ])(
+    "is not read from %s behind a pointer: the message is dead-lettered after one receive",
+    async (key, words) => {
+      const rig = createRig();
+      const job = { id: "b", kind: "work", input: { name: "b" } };
+      await rig.bucket.put(key, JSON.stringify(job), { contentType: "application/json" });
+      await rig.queue.send(
+        JSON.stringify(["software.amazon.Pointer", { s3BucketName: "kamado", s3Key: key }]),
+      );
+      rig.consumer.start();
+      await rig.clock.advance(60_000);
+      expect(rig.runs).toEqual([]);
+      expect(rig.dead.messages).toMatchObject([{ attributes: { "kamado-code": "pointer_unreadable" } }]);
+      expect(rig.dead.messages[0]!.attributes["kamado-reason"]).toContain(words);
+      expect(rig.dead.messages[0]!.attributes["kamado-receives"]).toBe("1");
+      expect(rig.worker.state()).toMatchObject({ slots: 2, bucket: { answers: true } });
+    },
+  );
+
   test("with a long output is delivered as a pointer to the stored one", async () => {
     const rig = createRig();
     await rig.send("a");
@@ -103,15 +127,105 @@ describe("a job that was done before", () => {
     expect(rig.queue.messages).toEqual([]);
   });
 
-  test("under an id that another kind used is refused, and the first result stays", async () => {
+  test("is answered for the same input with its fields in another order, and at another destination", async () => {
+    const rig = createRig();
+    await rig.queue.send('{"id":"a","kind":"work","input":{"name":"a","and":{"x":1,"y":[{"p":1,"q":2}]}}}');
+    rig.consumer.start();
+    await rig.clock.advance(1_000);
+    const deliver = [{ callback: "https://example.org/a" }];
+    const input = { and: { y: [{ q: 2, p: 1 }], x: 1 }, name: "a" };
+    await rig.queue.send(JSON.stringify({ deliver, input, kind: "work", id: "a" }));
+    await rig.clock.advance(1_000);
+    const codes = rig.deliveries.map(({ result }) => result.error?.code);
+    expect(codes).toEqual(["invalid_input", "invalid_input"]);
+    expect(rig.deliveries[1]!.destination).toEqual(deliver[0]);
+  });
+
+  test("keeps the hash of its job where it is stored, and sends it to nobody", async () => {
+    const rig = createRig();
+    for (const _ of [1, 2]) {
+      await rig.send("a");
+      rig.consumer.start();
+      await rig.clock.advance(10);
+      rig.runs[0]!.finish();
+      await rig.clock.advance(1_000);
+    }
+    expect(rig.stored("a")).toMatchObject({ jobHash: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(rig.deliveries).toHaveLength(2);
+    for (const { result } of rig.deliveries) expect(result).not.toHaveProperty("jobHash");
+  });
+
+  test("by an older version, which kept no hash, is answered if the kind is the same", async () => {
     const rig = createRig();
     await rig.send("a");
     rig.consumer.start();
     await rig.complete("a");
+    const { jobHash: _, ...older } = rig.stored("a")!;
+    await rig.bucket.put("results/a.json", JSON.stringify(older), { contentType: "application/json" });
+    await rig.send("a", { input: { name: "b" } });
+    await rig.clock.advance(1_000);
+    expect(rig.deliveries.at(-1)?.result.status).toBe("succeeded");
     await rig.queue.send(JSON.stringify({ id: "a", kind: "prompt", input: {} }));
     await rig.clock.advance(1_000);
     expect(rig.deliveries.at(-1)?.result.error?.code).toBe("duplicate_id");
-    expect(rig.stored("a")?.kind).toBe("work");
+  });
+});
+
+describe("a job under an id that another job has", () => {
+  const theirs = [{ callback: "https://example.org/theirs" }];
+  const OTHERS: [string, object][] = [
+    ["another input", { kind: "work", input: { name: "b" } }],
+    ["another kind", { kind: "prompt", input: { name: "a" } }],
+    ["another source", { kind: "work", input: { name: "a" }, source: "/theirs" }],
+  ];
+  /** All of the deliveries to `theirs`, as text. */
+  const told = (rig: ReturnType<typeof createRig>) =>
+    rig.deliveries.filter(({ destination }) => "callback" in destination).map(({ result }) => result);
+
+  test.each(OTHERS)("with %s, after it ended, gets nothing of its result", async (_, other) => {
+    const rig = createRig();
+    await rig.send("a");
+    rig.consumer.start();
+    await rig.complete("a", { done: "a secret answer" });
+    await rig.queue.send(JSON.stringify({ id: "a", ...other, deliver: theirs }));
+    await rig.clock.advance(1_000);
+    const [result] = told(rig);
+    expect(result).toMatchObject({ status: "failed", error: { code: "duplicate_id" } });
+    expect(result!.receipt).toMatchObject({ model: null, promptTokens: 0, completionTokens: 0 });
+    expect(result).not.toHaveProperty("output");
+    expect(rig.stored("a")?.output).toEqual({ done: "a secret answer" });
+    expect(rig.runs).toHaveLength(1);
+    expect(rig.queue.messages).toEqual([]);
+  });
+
+  test.each(OTHERS)("with %s, while it runs, is refused at once and ends nothing", async (_, other) => {
+    const rig = createRig();
+    await rig.send("a");
+    rig.consumer.start();
+    await rig.clock.advance(1_000);
+    await rig.queue.send(JSON.stringify({ id: "a", ...other, deliver: theirs }));
+    await rig.clock.advance(1_000);
+    expect(told(rig)).toMatchObject([{ error: { code: "duplicate_id" } }]);
+    expect(rig.stored("a")).toBeNull();
+    rig.run("a").finish();
+    await rig.clock.advance(1_000);
+    expect(rig.stored("a")?.status).toBe("succeeded");
+    expect(rig.queue.messages).toEqual([]);
+  });
+
+  test("while it waits for its next attempt, is refused, and inherits nothing", async () => {
+    const rig = createRig();
+    await rig.send("a");
+    rig.consumer.start();
+    await rig.clock.advance(10);
+    rig.run("a").fail(new KamadoError("engine_died", "The engine died."));
+    await rig.clock.advance(100);
+    await rig.send("a", { input: { name: "b" }, deliver: theirs });
+    await rig.clock.advance(1_000);
+    expect(told(rig)).toMatchObject([{ error: { code: "duplicate_id" } }]);
+    expect(rig.runs).toHaveLength(1);
+    await rig.clock.advance(30_000);
+    expect(rig.runs).toHaveLength(2);
   });
 });
 

@@ -129,6 +129,13 @@ describe("the code says why an object cannot be read", () => {
     [400, "ExpiredToken", "storage_unavailable"],
     [403, "InvalidAccessKeyId", "storage_unavailable"],
     [403, "RequestTimeTooSkewed", "storage_unavailable"],
+    [400, "AuthorizationHeaderMalformed", "storage_unavailable"],
+    [400, "RequestTimeout", "storage_unavailable"],
+    [429, "TooManyRequests", "storage_unavailable"],
+    [400, "InvalidRequest", "object_unreadable"],
+    [400, "KeyTooLongError", "object_unreadable"],
+    [400, "InvalidURI", "object_unreadable"],
+    [405, "MethodNotAllowed", "object_unreadable"],
     [404, "NoSuchKey", "object_not_found"],
     [404, "NoSuchBucket", "object_not_found"],
     [503, "SlowDown", "storage_unavailable"],
@@ -140,6 +147,28 @@ describe("the code says why an object cannot be read", () => {
     });
     const reading = bucketAt(server.endpoint).get(KEY, { maxBytes: 10 });
     await expect(reading).rejects.toMatchObject({ code: expected });
+  });
+
+  test("a key that cannot even be written as an address is the job's trouble", async () => {
+    await using server = await blackHole();
+    const reading = bucketAt(server.endpoint).get("in/\ud800", { maxBytes: 10 });
+    await expect(reading).rejects.toMatchObject({ code: "object_unreadable", retry: false });
+  });
+
+  test.each([
+    [400, "InvalidRequest"],
+    [404, "NoSuchBucket"],
+    [503, "SlowDown"],
+  ])("what Kamado itself writes or looks for is not to blame: %i %s is unavailable", async (status, code) => {
+    await using server = await awsServer((_, response) => {
+      const xml = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>no</Message></Error>`;
+      response.writeHead(status, { "content-type": "application/xml" }).end(xml);
+    });
+    const bucket = bucketAt(server.endpoint);
+    const unavailable = { code: "storage_unavailable" };
+    await expect(bucket.put(KEY, "x", { contentType: "text/plain" })).rejects.toMatchObject(unavailable);
+    await expect(bucket.list("in/")).rejects.toMatchObject(unavailable);
+    await expect(bucket.remove([KEY])).rejects.toMatchObject(unavailable);
   });
 
   test("checking whether an object exists without the right to do so is forbidden, not absent", async () => {

@@ -12,7 +12,7 @@ type SdkError = {
 };
 
 const CREDENTIALS =
-  /AccessDenied|Forbidden|Unauthorized|InvalidClientTokenId|UnrecognizedClient|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|ExpiredToken|InvalidToken|TokenRefreshRequired|AuthFailure|OptInRequired|NotAuthorized|CredentialsProvider|TokenProvider|KMS\.AccessDenied/i;
+  /AccessDenied|Forbidden|Unauthorized|InvalidClientTokenId|UnrecognizedClient|InvalidAccessKeyId|SignatureDoesNotMatch|AuthorizationHeaderMalformed|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|ExpiredToken|InvalidToken|TokenRefreshRequired|AuthFailure|OptInRequired|NotAuthorized|CredentialsProvider|TokenProvider|KMS\.AccessDenied/i;
 const THROTTLED = /Throttl|RequestLimit|TooManyRequests|SlowDown|^OverLimit$/i;
 const NETWORK =
   /^(ECONN\w+|ENOTFOUND|EAI_\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL|ERR_TLS\w*|ERR_SSL\w*|CERT_\w+|DEPTH_ZERO_\w+|SELF_SIGNED_\w+|UNABLE_TO_\w+|TimeoutError|NetworkingError|RequestTimeout)$/i;
@@ -30,6 +30,13 @@ export function namesOf(error: unknown): string[] {
 
 export const statusOf = (error: unknown): number | undefined =>
   typeof error === "object" && error !== null ? (error as SdkError).$metadata?.httpStatusCode : undefined;
+
+/** Whether the request itself was refused, or could not even be written: the same request will never succeed. */
+export function isRefusedRequest(error: unknown): boolean {
+  if (error instanceof URIError) return true;
+  const status = statusOf(error) ?? 0;
+  return status >= 400 && status < 500 && healthOf(error) === "unknown";
+}
 
 /** The health state an error points to; `unknown` when nothing in it is known here. */
 export function healthOf(error: unknown): AwsFailure {

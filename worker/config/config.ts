@@ -30,6 +30,8 @@ export type Config = Readonly<{
   bucket: string;
   /** Buckets that inputs may come from; always includes the result bucket. */
   buckets: readonly string[];
+  /** What jobs may read there, besides `in/` of the result bucket. */
+  inputPrefixes: readonly { bucket: string; prefix: string }[];
   /** Where a result goes when its job names no destination. */
   topicArn: string | undefined;
   engine: {
@@ -140,7 +142,8 @@ function build(env: Environment, credentials: AwsKeys | undefined): Config {
     deadDeliveriesQueueUrl:
       env.KAMADO_DEAD_DELIVERIES_QUEUE_URL ?? (deliveriesQueueUrl && `${deliveriesQueueUrl}-dead`),
     bucket: env.KAMADO_BUCKET,
-    buckets: [...new Set([env.KAMADO_BUCKET, ...env.KAMADO_BUCKETS])],
+    buckets: [...new Set([env.KAMADO_BUCKET, ...env.KAMADO_BUCKETS.map(({ bucket }) => bucket)])],
+    inputPrefixes: env.KAMADO_BUCKETS,
     topicArn: env.KAMADO_TOPIC_ARN,
     engine: {
       url: env.KAMADO_ENGINE_URL?.replace(/\/(v1\/?)?$/, ""),

@@ -36,6 +36,23 @@ const weightedQueues = list
   )
   .refine((all) => new Set(all.map(({ url }) => url)).size === all.length, "names a queue twice");
 
+/** A bucket, of which everything may be read, or `bucket/prefix`. */
+const prefixes = list
+  .transform((all) =>
+    all.map((one) => {
+      const [bucket = "", ...prefix] = one.split("/");
+      return { bucket, prefix: prefix.join("/") };
+    }),
+  )
+  .pipe(
+    z.array(
+      z.object({
+        bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]+$/, "must be like photos or photos/doors/"),
+        prefix: z.string(),
+      }),
+    ),
+  );
+
 export const MIN_TOKEN = 16;
 export const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
 
@@ -45,7 +62,7 @@ export const Environment = z.object({
   KAMADO_DELIVERIES_QUEUE_URL: z.url().optional(),
   KAMADO_DEAD_DELIVERIES_QUEUE_URL: z.url().optional(),
   KAMADO_BUCKET: z.string().default("kamado"),
-  KAMADO_BUCKETS: list.default([]),
+  KAMADO_BUCKETS: prefixes.default([]),
   KAMADO_TOPIC_ARN: z.string().startsWith("arn:").optional(),
   KAMADO_ENGINE_URL: z.url().optional(),
   KAMADO_ENGINE_TOKEN: z.string().trim().optional(),

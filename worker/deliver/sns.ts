@@ -1,7 +1,7 @@
 // Delivers to a topic: the result as the message, its kind, status and answer as attributes to filter on. The port to a topic
 // and its adapter over SNS are here too; the fake is in test/fakes.
 import { type MessageAttributeValue, PublishCommand, type SNSClient } from "@aws-sdk/client-sns";
-import { healthOf, namesOf } from "../aws/errors.ts";
+import { healthOf, isRefusedRequest, namesOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { attributesOf, type Delivery, deliveryId } from "./deliver.ts";
 
@@ -66,7 +66,8 @@ const REJECTED =
   /NotFound|InvalidParameter|ValidationError|EndpointDisabled|ParameterValueInvalid|MalformedArn/i;
 
 function refuse(thrown: unknown, arn: string): never {
-  const code = namesOf(thrown).some((name) => REJECTED.test(name)) ? "delivery_rejected" : "delivery_failed";
+  const isRejected = isRefusedRequest(thrown) || namesOf(thrown).some((name) => REJECTED.test(name));
+  const code = isRejected ? "delivery_rejected" : "delivery_failed";
   const { message = "" } = (thrown ?? {}) as { message?: string };
   throw new KamadoError(code, `${arn}: ${message}`, {
     cause: thrown,

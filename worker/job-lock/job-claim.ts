@@ -24,6 +24,7 @@ const NEVER = new AbortController().signal;
 export class JobClaim {
   readonly #claims: JobClaims;
   #id: string | undefined;
+  #jobHash = "";
   #isWatched = false;
   #taking: Promise<Taken> | undefined;
   #lock: JobLock | undefined;
@@ -32,8 +33,9 @@ export class JobClaim {
     this.#claims = claims;
   }
 
-  /** False when the job is already running in this process. */
-  enter(id: string): boolean {
+  /** False when a job with this id is already running in this process. `jobHash` tells the job from others with its id. */
+  enter(id: string, jobHash: string): boolean {
+    this.#jobHash = jobHash;
     if (this.#claims.claimed.has(id)) return false;
     this.#claims.claimed.add(id);
     this.#id = id;
@@ -42,16 +44,26 @@ export class JobClaim {
 
   /** Acquires the lock among all workers. Throws `storage_unavailable`. */
   async take(id: string): Promise<Taken> {
-    this.#taking = this.#claims.locks.take(id);
+    this.#taking = this.#claims.locks.take(id, this.#jobHash);
     const taken = await this.#taking;
     if (taken.is === "ours") this.#lock = taken.lock;
     return taken;
+  }
+
+  /** Whether the id belongs to another job. Throws `storage_unavailable`. */
+  isOtherJobs(id: string): Promise<boolean> {
+    return this.#claims.locks.isOtherJobs(id, this.#jobHash);
   }
 
   /** Fires with `canceled` when the sender cancels the job. */
   watch(id: string): Promise<AbortSignal> {
     this.#isWatched = true;
     return this.#claims.cancellations.watch(id);
+  }
+
+  /** Of the job that entered. */
+  get jobHash(): string {
+    return this.#jobHash;
   }
 
   /** Fires when another worker has the job. */
@@ -75,7 +87,8 @@ export class JobClaim {
     await this.#taking?.catch(() => {});
     await this.#lock?.end(how);
     if (this.#id === undefined) return;
-    if (this.#isWatched) this.#claims.cancellations.forget(this.#id, how);
+    // A message that did not get the lock does not end the job, so it leaves the cancellation to the run that has it.
+    if (this.#isWatched) this.#claims.cancellations.forget(this.#id, this.#lock ? how : "again");
     this.#claims.claimed.delete(this.#id);
   }
 }

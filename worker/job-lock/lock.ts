@@ -6,11 +6,13 @@ import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import type { Bucket, Condition, Found } from "../storage/bucket.ts";
+import { parseStored } from "../storage/stored-json.ts";
 import { count, type Deaths, NO_DEATHS, totalOf } from "./engine-deaths.ts";
 
 const Count = z.int().min(0);
+/** Another version may write more or fewer fields. Token, beat and holdMs must be there, because they decide who holds the lock. */
 const LockRecord = z.object({
-  worker: z.string(),
+  worker: z.string().catch(""),
   /** Unique to one acquisition of the lock. */
   token: z.string(),
   /** Grows with every write, so that no write equals the one before it. */
@@ -21,8 +23,10 @@ const LockRecord = z.object({
    * Runs of the handler that were started, counted before they begin: a run that ends with its worker counts. Records of older
    * versions lack it.
    */
-  attempts: Count.default(0),
-  deaths: z.object({ beside: Count, alone: Count }),
+  attempts: Count.catch(0),
+  deaths: z.object({ beside: Count, alone: Count }).catch(NO_DEATHS),
+  /** Of the job that has the id; older versions did not write it. */
+  jobHash: z.string().optional().catch(undefined),
 });
 export type LockRecord = z.output<typeof LockRecord>;
 
@@ -34,17 +38,22 @@ const RECORD_LIMIT = 64 * 1024;
 const ROUNDING_MS = 2_000;
 
 /** An object that is no valid record holds nothing. */
-export function parseRecord(bytes: Uint8Array): LockRecord {
-  try {
-    return LockRecord.parse(JSON.parse(new TextDecoder().decode(bytes)));
-  } catch {
-    return { worker: "", token: "", beat: 0, holdMs: 0, attempts: 0, deaths: NO_DEATHS };
-  }
-}
+export const parseRecord = (bytes: Uint8Array): LockRecord => parseStored(LockRecord, bytes) ?? NO_RECORD;
+const NO_RECORD: LockRecord = { worker: "", token: "", beat: 0, holdMs: 0, attempts: 0, deaths: NO_DEATHS };
 
 /** Whether another worker's lock still holds. Both times are the store's, so no worker's clock has to be right. */
 export const isHeld = ({ holdMs }: LockRecord, { ageMs }: Pick<Found, "ageMs">): boolean =>
   holdMs > 0 && ageMs < holdMs + ROUNDING_MS;
+
+/** Longer than any lock holds. Older ones belong to workers that were killed; nobody needs them. */
+export const ABANDONED_MS = 2 * 24 * 3_600_000;
+
+/** Whether the id belongs to another job: one that runs, or that will run again. */
+export const isOtherJobs = (
+  { jobHash }: LockRecord,
+  { ageMs }: Pick<Found, "ageMs">,
+  ownHash: string,
+): boolean => jobHash !== undefined && jobHash !== ownHash && ageMs < ABANDONED_MS;
 
 export type StoredLock = Pick<Found, "etag" | "ageMs"> & { record: LockRecord };
 
@@ -54,8 +63,14 @@ export async function readLock(bucket: Bucket, id: string): Promise<StoredLock |
     const { bytes, etag, ageMs } = await bucket.get(lockKey(id), { maxBytes: RECORD_LIMIT });
     return { record: parseRecord(bytes), etag, ageMs };
   } catch (thrown) {
-    if (thrown instanceof KamadoError && thrown.code === "object_not_found") return null;
-    throw unavailable(thrown);
+    const code = thrown instanceof KamadoError ? thrown.code : undefined;
+    if (code === "object_not_found") return null;
+    if (code !== "input_too_large") throw unavailable(thrown);
+    // No record is that long. The object would stay in the way of every run of the job.
+    await bucket.remove([lockKey(id)]).catch((error) => {
+      throw unavailable(error);
+    });
+    return null;
   }
 }
 

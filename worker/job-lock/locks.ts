@@ -13,7 +13,9 @@ import type { Log } from "../logging/log.ts";
 import type { Bucket, Condition } from "../storage/bucket.ts";
 import { NO_DEATHS } from "./engine-deaths.ts";
 import {
+  ABANDONED_MS,
   isHeld,
+  isOtherJobs,
   JobLock,
   LOCKS,
   type LockRecord,
@@ -37,8 +39,6 @@ const SETTLE_MS = 400;
 const TRIES = 4;
 /** No job has this key, because an id begins with a letter or a digit. */
 const PROBE = `${LOCKS}.probe`;
-/** Longer than any lock holds. Older ones belong to workers that were killed; nobody needs them. */
-const ABANDONED_MS = 2 * 24 * 3_600_000;
 /**
  * A worker asks for the stored result and for the lock at the same time. Between the two answers another worker may store the
  * result and remove its lock. So the lock of a finished job stays this long: a worker that got its own lock sooner has missed
@@ -47,9 +47,12 @@ const ABANDONED_MS = 2 * 24 * 3_600_000;
 const REMOVE_AFTER_MS = 500;
 
 /** `lookAgain`: another worker may have stored the result in the meantime. */
-export type Taken = { is: "ours"; lock: JobLock; lookAgain: boolean } | { is: "another's" };
+export type Taken = { is: "ours"; lock: JobLock; lookAgain: boolean } | Refused;
+/** Another worker runs the job, or its id belongs to another job. */
+type Refused = { is: "another's" } | { is: "other job's" };
 
-type Won = { etag: string; record: LockRecord; existed: boolean };
+type OwnRecord = LockRecord & { jobHash: string };
+type Won = { is: "won"; etag: string; record: LockRecord; existed: boolean };
 
 export class JobLocks {
   readonly #options: JobLocksOptions;
@@ -67,13 +70,13 @@ export class JobLocks {
     this.#holdMs = Math.ceil((options.visibilitySeconds * 2_000) / 3);
   }
 
-  /** Throws `storage_unavailable`. */
-  async take(id: string): Promise<Taken> {
+  /** `jobHash` tells the job from others with its id. Throws `storage_unavailable`. */
+  async take(id: string, jobHash: string): Promise<Taken> {
     const since = this.#time();
     const isExact = await this.#isExact();
-    const record = this.#newRecord();
+    const record = this.#newRecord(jobHash);
     const won = isExact ? await this.#takeExactly(id, record) : await this.#takeAndCheck(id, record);
-    if (!won) return { is: "another's" };
+    if (won.is !== "won") return won;
     const { now, wall } = this.#time();
     const tookMs = Math.max(now - since.now, wall - since.wall);
     const { etag, existed } = won;
@@ -90,34 +93,42 @@ export class JobLocks {
     return { is: "ours", lock, lookAgain: tookMs >= REMOVE_AFTER_MS || existed };
   }
 
+  /** Whether the id belongs to another job now. Throws `storage_unavailable`. */
+  async isOtherJobs(id: string, jobHash: string): Promise<boolean> {
+    const found = await this.#read(id);
+    return found !== null && isOtherJobs(found.record, found, jobHash);
+  }
+
   /** Resolves when the locks of all finished jobs are removed. */
   async idle(): Promise<void> {
     await this.#removing;
   }
 
-  async #takeExactly(id: string, record: LockRecord): Promise<Won | null> {
+  async #takeExactly(id: string, record: OwnRecord): Promise<Won | Refused> {
     for (let tries = 0; tries < TRIES; tries++) {
       const etag = await this.#write(id, record, "absent");
-      if (etag !== null) return { etag, record, existed: false };
+      if (etag !== null) return { is: "won", etag, record, existed: false };
       const found = await this.#read(id);
       if (!found) continue;
-      if (this.#isAnothers(id, found)) return null;
+      if (isOtherJobs(found.record, found, record.jobHash)) return { is: "other job's" };
+      if (this.#isAnothers(id, found)) return { is: "another's" };
       const heir = inherit(record, found.record);
       const replaced = await this.#write(id, heir, { etag: found.etag });
-      if (replaced !== null) return { etag: replaced, record: heir, existed: true };
+      if (replaced !== null) return { is: "won", etag: replaced, record: heir, existed: true };
     }
-    return null;
+    return { is: "another's" };
   }
 
-  async #takeAndCheck(id: string, record: LockRecord): Promise<Won | null> {
+  async #takeAndCheck(id: string, record: OwnRecord): Promise<Won | Refused> {
     const before = await this.#read(id);
-    if (before && this.#isAnothers(id, before)) return null;
+    if (before && isOtherJobs(before.record, before, record.jobHash)) return { is: "other job's" };
+    if (before && this.#isAnothers(id, before)) return { is: "another's" };
     const heir = before ? inherit(record, before.record) : record;
     await this.#write(id, heir, null);
     await this.#options.clock.sleep(SETTLE_MS);
     const after = await this.#read(id);
-    if (after?.record.token !== heir.token) return null;
-    return { etag: after.etag, record: heir, existed: true };
+    if (after?.record.token !== heir.token) return { is: "another's" };
+    return { is: "won", etag: after.etag, record: heir, existed: true };
   }
 
   /**
@@ -188,13 +199,14 @@ export class JobLocks {
   #read = (id: string) => readLock(this.#options.bucket, id);
   #write = (id: string, record: LockRecord, condition: Condition | null) =>
     writeLock(this.#options.bucket, id, record, condition);
-  #newRecord = (): LockRecord => ({
+  #newRecord = (jobHash: string): OwnRecord => ({
     worker: this.#options.worker,
     token: `${this.#instance}/${randomUUID()}`,
     beat: 0,
     holdMs: this.#holdMs,
     attempts: 1,
     deaths: NO_DEATHS,
+    jobHash,
   });
   #time = () => ({ now: this.#options.clock.now(), wall: this.#options.clock.wall() });
 }

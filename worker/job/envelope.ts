@@ -11,15 +11,16 @@ export const JobId = z
     "expected 1 to 128 letters, digits or . _ : - with a letter or digit first",
   );
 
-export const Destination = z
-  .union([
-    z.strictObject({ sns: z.string().startsWith("arn:").describe("A topic's ARN.") }),
-    z.strictObject({ callback: z.url().describe("Where the signed result is POSTed.") }),
-    z.strictObject({ rest: z.url().describe("A REST collection to which the result is applied.") }),
-    z.strictObject({ sqs: z.url().describe("A queue's URL.") }),
-  ])
-  .describe("Where a result goes.");
+const Sns = z.strictObject({ sns: z.string().startsWith("arn:").describe("A topic's ARN.") });
+const Callback = z.strictObject({ callback: z.url().describe("Where the signed result is POSTed.") });
+const Rest = z.strictObject({ rest: z.url().describe("A REST collection to which the result is applied.") });
+const Sqs = z.strictObject({ sqs: z.url().describe("A queue's URL.") });
+
+export const Destination = z.union([Sns, Callback, Rest, Sqs]).describe("Where a result goes.");
 export type Destination = z.output<typeof Destination>;
+
+/** As a worker wrote it into a delivery record; a newer one may have written more. */
+export const StoredDestination = z.union([Sns.strip(), Callback.strip(), Rest.strip(), Sqs.strip()]);
 
 export const Policy = z.strictObject({
   expiresAt: z.iso
@@ -42,6 +43,14 @@ export const Job = z.strictObject({
   input: z.unknown(),
   deliver: z.array(Destination).max(10).default([]),
   policy: Policy.default({}),
+  source: z
+    .string()
+    .min(1)
+    .max(2_000)
+    .optional()
+    .describe(
+      "Where an event comes from, as in CloudEvents. The same id from another source is another job.",
+    ),
 });
 export type Job = z.output<typeof Job>;
 
@@ -56,7 +65,12 @@ export type Parsed =
   | { is: "nothing"; reason: string }
   | { is: "malformed"; error: KamadoError };
 
-export type ParseContext = { messageId: string; rules: readonly ObjectRule[] };
+export type ParseContext = {
+  messageId: string;
+  rules: readonly ObjectRule[];
+  /** Throws when jobs may not read the object that an event tells of. */
+  checkObject?: (address: { bucket: string; key: string }) => void;
+};
 
 /** Reads a message body. Never throws: a body that is not a job is `malformed`, with the reason. */
 export function parseBody(body: string, context: ParseContext): Parsed {
@@ -114,20 +128,21 @@ function fromCloudEvent(event: Fields): Fields {
     (typeof event.data_base64 === "string"
       ? parseJson(Buffer.from(event.data_base64, "base64").toString())
       : undefined);
-  const { deliver, policy } = event;
+  const { deliver, policy, source } = event;
   return {
     id: event.id,
     kind: event.type,
     input: data,
     ...(deliver !== undefined && { deliver }),
     ...(policy !== undefined && { policy }),
+    ...(typeof source === "string" && source !== "" && { source }),
   };
 }
 
 function fromObjectEvent(records: readonly unknown[], context: ParseContext): Parsed {
   const jobs = records.map((record, index) => {
     const id = records.length === 1 ? context.messageId : `${context.messageId}.${index}`;
-    return check({ id, ...applyRules(record, context.rules) }, context);
+    return check({ id, ...applyRules(record, context) }, context);
   });
   const [only] = jobs;
   if (!only) return { is: "nothing", reason: "an event without records" };

@@ -19,8 +19,19 @@ const ObjectRecord = z.object({
   s3: z.object({ bucket: z.object({ name: z.string() }), object: z.object({ key: z.string() }) }),
 });
 
-/** The fields of the job for one record of an S3 event. Throws `invalid_envelope`, and `no_rule_for_object` when no rule matches. */
-export function applyRules(record: unknown, rules: readonly ObjectRule[]): Record<string, unknown> {
+type ObjectCheck = (address: { bucket: string; key: string }) => void;
+
+/** Of an object's address in an error. */
+const SHOWN = 200;
+
+/**
+ * The fields of the job for one record of an S3 event. Throws `invalid_envelope`, `no_rule_for_object` when no rule matches, and what
+ * `checkObject` throws.
+ */
+export function applyRules(
+  record: unknown,
+  { rules, checkObject }: { rules: readonly ObjectRule[]; checkObject?: ObjectCheck },
+): Record<string, unknown> {
   const parsed = ObjectRecord.safeParse(record);
   if (!parsed.success)
     throw new KamadoError("invalid_envelope", "Records: these are not records of an S3 event.");
@@ -32,11 +43,14 @@ export function applyRules(record: unknown, rules: readonly ObjectRule[]): Recor
         (one.bucket ?? bucket) === bucket && key.startsWith(one.prefix) && key.endsWith(one.suffix ?? ""),
     )
     .toSorted((a, b) => b.prefix.length - a.prefix.length)[0];
-  if (!rule) throw new KamadoError("no_rule_for_object", `No rule maps s3://${bucket}/${key} to a kind.`);
+  const address = `s3://${bucket}/${key}`;
+  if (!rule)
+    throw new KamadoError("no_rule_for_object", `No rule maps ${address.slice(0, SHOWN)} to a kind.`);
+  checkObject?.({ bucket, key });
   const { kind, input, deliver, policy } = rule;
   return {
     kind,
-    input: substitute(input, `s3://${bucket}/${key}`),
+    input: substitute(input, address),
     ...(deliver !== undefined && { deliver }),
     ...(policy !== undefined && { policy }),
   };

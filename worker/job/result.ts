@@ -6,18 +6,24 @@ import { JobId } from "./envelope.ts";
 /** A result whose JSON has more bytes is delivered as a pointer to the stored object. */
 const INLINE_LIMIT = 128 * 1024;
 
-/** Read tolerantly, as the result is: a newer version may have stored more fields, which are dropped. */
+const count = z.int().catch(0);
+const duration = z.number().catch(0);
+
+/**
+ * Read tolerantly, as the result is: another version may have stored more fields, which are dropped, or fewer. What it says decides
+ * nothing, so no result is lost because its receipt is incomplete.
+ */
 export const Receipt = z.object({
-  model: z.string().nullable().describe("The model that answered; null when no model was asked."),
-  engine: z.string().nullable().describe("The engine that ran the model."),
-  promptTokens: z.int(),
-  cachedTokens: z.int().describe("How many of promptTokens came from the cache."),
-  completionTokens: z.int(),
-  queuedMs: z.number().describe("From sent to received."),
-  inferenceMs: z.number().describe("From the first question to the last answer."),
-  attempts: z.int().describe("How many runs of the handler were started, this one included."),
-  repairs: z.int().describe("How often the model had to be asked again because its answer did not fit."),
-  worker: z.string(),
+  model: z.string().nullable().catch(null).describe("The model that answered; null when no model was asked."),
+  engine: z.string().nullable().catch(null).describe("The engine that ran the model."),
+  promptTokens: count,
+  cachedTokens: count.describe("How many of promptTokens came from the cache."),
+  completionTokens: count,
+  queuedMs: duration.describe("From sent to received."),
+  inferenceMs: duration.describe("From the first question to the last answer."),
+  attempts: count.describe("How many runs of the handler were started, this one included."),
+  repairs: count.describe("How often the model had to be asked again because its answer did not fit."),
+  worker: z.string().catch(""),
 });
 export type Receipt = z.output<typeof Receipt>;
 
@@ -31,7 +37,13 @@ export const Result = z.object({
     .optional()
     .describe("s3:// address of the whole result, when it is too long for a delivery."),
   error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
-  receipt: Receipt,
+  receipt: Receipt.catch(() => Receipt.parse({})),
+  jobHash: z
+    .string()
+    .optional()
+    .describe(
+      "Of the job it belongs to; only where it is stored, and missing where an older version stored it.",
+    ),
 });
 export type Result = z.output<typeof Result>;
 
@@ -48,8 +60,8 @@ export function failed(id: string, kind: string, error: KamadoError, receipt: Re
 export const resultKey = (id: string) => `results/${id}.json`;
 
 /** The result as a delivery carries it: a long one has `outputRef` instead of `output`. */
-export function forDelivery(result: Result, storedAt: string): Result {
+export function forDelivery({ jobHash: _, ...result }: Result, storedAt: string): Result {
   if (Buffer.byteLength(JSON.stringify(result)) <= INLINE_LIMIT) return result;
-  const { output: _, ...rest } = result;
+  const { output, ...rest } = result;
   return { ...rest, outputRef: storedAt };
 }

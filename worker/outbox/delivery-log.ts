@@ -5,6 +5,7 @@ import { z } from "zod";
 import { toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import type { Bucket } from "../storage/bucket.ts";
+import { readStored } from "../storage/stored-json.ts";
 
 const Attempt = z.object({
   at: z.string(),
@@ -23,7 +24,15 @@ const Attempt = z.object({
   worker: z.string(),
 });
 export type Attempt = z.output<typeof Attempt>;
-const Stored = z.object({ job: z.string(), attempts: z.array(Attempt) });
+/** A try that another version wrote in a way this one does not understand is left out; the others count. */
+const Stored = z.object({
+  attempts: z.array(z.unknown()).transform((all) =>
+    all.flatMap((one) => {
+      const { success, data } = Attempt.safeParse(one);
+      return success ? [data] : [];
+    }),
+  ),
+});
 
 /** An object keeps its latest tries; one round of a delivery makes ten. */
 const KEPT = 200;
@@ -49,14 +58,10 @@ export function createDeliveryLog(options: { bucket: Bucket; log: Pick<Log, "war
   const outboxKey = (job: string, key: string) => `${outboxPrefix(job)}${key}.json`;
   const patience = () => ({ signal: AbortSignal.timeout(PATIENCE_MS) });
 
+  // A damaged log must not stop a delivery: it counts as empty, and the next try replaces it.
   async function read(key: string): Promise<Attempt[]> {
-    try {
-      const { bytes } = await bucket.get(key, { maxBytes: LIMIT, ...patience() });
-      return parse(new TextDecoder().decode(bytes));
-    } catch (thrown) {
-      if (toKamadoError(thrown, "storage_unavailable").code === "object_not_found") return [];
-      throw thrown;
-    }
+    const stored = await readStored(bucket, key, Stored, { maxBytes: LIMIT, ...patience() });
+    return stored.is === "found" ? stored.value.attempts : [];
   }
 
   async function append(job: string, key: string, attempts: readonly Attempt[]): Promise<boolean> {
@@ -88,12 +93,3 @@ export function createDeliveryLog(options: { bucket: Bucket; log: Pick<Log, "war
 }
 
 const inOrder = (attempts: readonly Attempt[]) => attempts.toSorted((a, b) => a.at.localeCompare(b.at));
-
-// A log that cannot be parsed must not stop a delivery.
-function parse(text: string): Attempt[] {
-  try {
-    return Stored.parse(JSON.parse(text)).attempts;
-  } catch {
-    return [];
-  }
-}

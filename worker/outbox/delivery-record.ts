@@ -3,17 +3,18 @@
 import { z } from "zod";
 import { destinationKey, labelOf } from "../deliver/deliver.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
-import { Destination, type Job, JobId } from "../job/envelope.ts";
+import { type Destination, type Job, JobId, StoredDestination } from "../job/envelope.ts";
 import { Result } from "../job/result.ts";
 import type { Undeliverable } from "../queue/dead-letter.ts";
 import { addressOf, type Bucket, parseAddress } from "../storage/bucket.ts";
+import { readStored } from "../storage/stored-json.ts";
 import type { Attempt } from "./delivery-log.ts";
 
 const Moment = z.iso.datetime();
 
 const DeliveryRecord = z.object({
   job: z.object({ id: JobId, kind: z.string() }),
-  destination: Destination,
+  destination: StoredDestination,
   /** Already cut to what a delivery carries. */
   result: Result,
   /** Only for a REST call, which is formed from input and output. */
@@ -24,6 +25,7 @@ const DeliveryRecord = z.object({
   failure: z
     .object({ at: Moment, code: z.string(), message: z.string() })
     .optional()
+    .catch(undefined)
     .describe("The error of the last try."),
 });
 export type DeliveryRecord = z.output<typeof DeliveryRecord>;
@@ -78,8 +80,11 @@ export async function readDeliveryRecord(body: string, bucket: Bucket): Promise<
   if (carried === undefined) return parse(DeliveryRecord, JSON.stringify(fields));
   const key = keyOf(bucket, carried);
   if (key === null) throw new KamadoError("invalid_envelope", "carried: the address is not below outbox/.");
-  const { bytes } = await bucket.get(key, { maxBytes: CARRIED_LIMIT });
-  return { ...fields, ...parse(Carried, new TextDecoder().decode(bytes)) };
+  const stored = await readStored(bucket, key, Carried, { maxBytes: CARRIED_LIMIT });
+  if (stored.is === "found") return { ...fields, ...stored.value };
+  if (stored.is === "absent")
+    throw new KamadoError("object_not_found", `${carried}: there is no such object.`);
+  throw new KamadoError("invalid_envelope", `${carried}: ${stored.why}.`);
 }
 
 /** What a record says without the bucket; null when the body is no record. */

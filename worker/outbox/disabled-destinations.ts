@@ -5,13 +5,16 @@
 import { z } from "zod";
 import type { Clock } from "../async/clock.ts";
 import { destinationKey, labelOf } from "../deliver/deliver.ts";
-import { toKamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { Bucket } from "../storage/bucket.ts";
+import { readStored } from "../storage/stored-json.ts";
 
 const Disabled = z.object({ to: z.string(), at: z.string(), reason: z.string() });
 /** Which destination is off, since when and why. */
 export type Disabled = z.output<typeof Disabled>;
+
+/** That there is an object says that the destination is off, whatever is in it. */
+const DAMAGED = { to: "unknown", reason: "its record in the bucket is damaged; a redrive turns it on" };
 
 const FRESH_MS = 60_000;
 const REMEMBERED = 1_000;
@@ -62,14 +65,10 @@ export class DisabledDestinations {
   }
 
   async #read(key: string): Promise<Disabled | null> {
-    try {
-      const signal = AbortSignal.timeout(PATIENCE_MS);
-      const { bytes } = await this.#bucket.get(objectKey(key), { maxBytes: 64 * 1024, signal });
-      return Disabled.parse(JSON.parse(new TextDecoder().decode(bytes)));
-    } catch (thrown) {
-      if (toKamadoError(thrown, "storage_unavailable").code === "object_not_found") return null;
-      throw thrown;
-    }
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const stored = await readStored(this.#bucket, objectKey(key), Disabled, { maxBytes: 64 * 1024, signal });
+    if (stored.is === "damaged") return { ...DAMAGED, at: new Date(this.#clock.wall()).toISOString() };
+    return stored.is === "found" ? stored.value : null;
   }
 
   #remember(key: string, disabled: Disabled | null): Disabled | null {

@@ -32,8 +32,8 @@ export interface Queue {
   remove(handles: readonly string[]): Promise<EntryResult[]>;
   /**
    * Sends one message and resolves with its id. Group and deduplication id apply to a FIFO queue only: there messages without
-   * a group share one, and two messages with the same deduplication id are one. Throws `queue_unavailable`, or `body_too_large`
-   * above 1 MiB.
+   * a group share one, and two messages with the same deduplication id are one. Throws `queue_unavailable`, `body_too_large`
+   * above 1 MiB, or `message_rejected` for a message that the queue will never take.
    */
   send(
     body: string,

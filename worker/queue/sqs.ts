@@ -9,7 +9,7 @@ import {
   type SQSClient,
   type Message as SqsMessage,
 } from "@aws-sdk/client-sqs";
-import { healthOf, namesOf } from "../aws/errors.ts";
+import { healthOf, isRefusedRequest, namesOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { JobId } from "../job/envelope.ts";
 import { type EntryResult, ID_ATTRIBUTE, isFifo, type Message, type Queue } from "./queue.ts";
@@ -80,7 +80,7 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
       checkSize(body, attributes);
       const command = new SendMessageCommand({
         QueueUrl: url,
-        MessageBody: body,
+        MessageBody: withEscapes(body),
         MessageAttributes: Object.fromEntries(
           Object.entries(attributes).map(([key, value]) => [key, { DataType: "String", StringValue: value }]),
         ),
@@ -91,7 +91,7 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
           MessageDeduplicationId: deduplicationId ?? randomUUID(),
         }),
       });
-      const { MessageId } = await client.send(command, short).catch((error) => unavailable(error, url));
+      const { MessageId } = await client.send(command, short).catch((error) => refuseMessage(error, url));
       return MessageId ?? "";
     },
   };
@@ -173,11 +173,34 @@ const TEXTS = {
   unknown: "the call failed",
 };
 
+/**
+ * SQS refuses two characters that JSON may hold, so they are written as escapes, which mean the same in JSON. Nothing else that is
+ * sent has them: a dead letter's body came from a queue.
+ */
+const withEscapes = (body: string) =>
+  body.replaceAll(/[\ufffe\uffff]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`);
+
+/** These concern the message. Others concern the queue, our rights or the network, and pass. */
+const REFUSED =
+  /InvalidMessageContents|InvalidParameter|InvalidAttribute|MissingParameter|UnsupportedOperation/;
+
+function refuseMessage(error: unknown, url: string): never {
+  const name = namesOf(error).find((one) => REFUSED.test(one));
+  if (name === undefined || !isRefusedRequest(error) || isTooLong(error)) unavailable(error, url);
+  const why = (error as Error).message.slice(0, SHOWN);
+  throw new KamadoError("message_rejected", `${url}: ${name}: ${why}`, { cause: error });
+}
+
+/** Of what the queue says, in an error. */
+const SHOWN = 300;
+
+/** A queue or an emulator may have a lower limit than AWS. */
+const isTooLong = (error: unknown) =>
+  /must be shorter than|longer than \d+ bytes/i.test((error as Error | null)?.message ?? "");
+
 export function unavailable(error: unknown, url: string): never {
-  // A queue or an emulator may have a lower limit than AWS.
   const message = error instanceof Error ? error.message : String(error);
-  if (/must be shorter than|longer than \d+ bytes/i.test(message))
-    throw new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
+  if (isTooLong(error)) throw new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
   const awsFailure = healthOf(error);
   throw new KamadoError(
     "queue_unavailable",

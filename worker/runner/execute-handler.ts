@@ -10,6 +10,7 @@ import type { Context, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { handlerOf } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
+import { NOTHING_USED } from "../model/model.ts";
 import { contextOf, type HandlerDependencies } from "./handler-context.ts";
 import { DEFAULT_PRIORITY } from "./read-message.ts";
 
@@ -120,8 +121,17 @@ const noneLeft = ({ maxAttempts }: Arrival) =>
 const hasExpired = (job: Job, clock: Clock) =>
   job.policy.expiresAt !== undefined && Date.parse(job.policy.expiresAt) <= clock.wall();
 
+/** The receipt of a job that did not run. */
+export const unusedReceipt = (
+  { message, receivedWall }: Pick<Lease, "message" | "receivedWall">,
+  dependencies: HandlerDependencies,
+): Receipt => ({
+  ...NOTHING_USED,
+  ...receiptOf({ message, receivedWall, attempts: 0, maxAttempts: 0 }, dependencies),
+});
+
 function receiptOf(
-  { message, receivedWall, attempts, maxAttempts }: Arrival,
+  { message, receivedWall, attempts, maxAttempts }: Omit<Arrival, "signal">,
   { workerName }: HandlerDependencies,
 ): Pick<Receipt, "queuedMs" | "attempts" | "worker"> {
   const queuedMs = message.sentAt === null ? 0 : Math.max(0, receivedWall - message.sentAt);

@@ -8,7 +8,7 @@ import type { EngineClient } from "../model/engine-client.ts";
 import { createModel, type Usage } from "../model/model.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
-import type { Buckets } from "../storage/bucket.ts";
+import type { ReadableObjects } from "../storage/readable-objects.ts";
 import { createInputs } from "./inputs.ts";
 
 /** What handlers reach the outside through. */
@@ -35,8 +35,7 @@ export type HandlerDependencies = HandlerServices & {
 
 export function createHandlerServices(options: {
   registry: Registry;
-  /** The buckets that jobs may name. */
-  buckets: Buckets;
+  objects: ReadableObjects;
   outbound: Outbound;
   client: EngineClient;
 }): HandlerServices {

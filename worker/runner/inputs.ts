@@ -1,17 +1,17 @@
 // Fetches what a job's input names, before the handler runs: an object, an address, or bytes that stand in the input itself. It
-// owns which buckets may be read, the limits of size, and the decoding of base64 and text. Which addresses may be reached is
-// left to outbound/; making a picture safe, to images/.
+// owns the limits of size and the decoding of base64 and text. Which objects may be read is left to storage/readable-objects.ts;
+// which addresses may be reached, to outbound/; making a picture safe, to images/.
 
 import { KamadoError, shapeOf, toKamadoError } from "../errors.ts";
 import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../images/safe-image.ts";
 import type { Fetched, InputRef, InputRefs, SafeImage } from "../job/handler.ts";
 import type { Outbound } from "../outbound/outbound.ts";
-import { type Bucket, type Buckets, parseAddress } from "../storage/bucket.ts";
+import { parseAddress } from "../storage/bucket.ts";
+import type { ReadableObjects } from "../storage/readable-objects.ts";
 
 export type InputsOptions = {
   outbound: Pick<Outbound, "getBytes">;
-  /** The buckets that jobs may name. */
-  buckets: Buckets<Pick<Bucket, "get">>;
+  objects: Pick<ReadableObjects, "get">;
   limits?: { image?: ImageLimits; maxTextBytes?: number };
 };
 export type Inputs = (refs: InputRefs, signal: AbortSignal) => Promise<Fetched<InputRefs>>;
@@ -59,17 +59,14 @@ async function fetchInput(
 async function bytesOf(
   from: string,
   maxBytes: number,
-  { outbound, buckets }: InputsOptions,
+  { outbound, objects }: InputsOptions,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   if (/^data:/i.test(from)) return decodeDataUri(from, maxBytes);
   if (/^https?:\/\//i.test(from)) return (await outbound.getBytes(from, { maxBytes, signal })).bytes;
   const address = parseAddress(from);
   if (!address) throw new KamadoError("unsupported_address", `${shapeOf(from)} is no address.`);
-  const bucket = buckets.get(address.bucket);
-  if (!bucket)
-    throw new KamadoError("object_forbidden", `the bucket "${address.bucket}" is not one jobs may read.`);
-  return (await bucket.get(address.key, { maxBytes, signal })).bytes;
+  return (await objects.get(address, { maxBytes, signal })).bytes;
 }
 
 const isBareBase64 = (from: string) =>

@@ -7,7 +7,8 @@ import { KamadoError } from "../errors.ts";
 import { type Job, type Parsed, parseBody } from "../job/envelope.ts";
 import { ObjectRule } from "../job/object-rules.ts";
 import type { Message, Queue } from "../queue/queue.ts";
-import type { Buckets } from "../storage/bucket.ts";
+import type { ObjectAddress } from "../storage/bucket.ts";
+import type { ReadableObjects } from "../storage/readable-objects.ts";
 
 /** The priority of a job that asks for none. */
 export const DEFAULT_PRIORITY = 5;
@@ -21,33 +22,29 @@ export type ReadMessage = (
 ) => Promise<Exclude<Parsed, { is: "pointer" }>>;
 
 export function createReadMessage(options: {
-  /** The buckets that pointers may name. */
-  buckets: Buckets;
+  objects: ReadableObjects;
   rules: readonly ObjectRule[];
 }): ReadMessage {
-  const { buckets, rules } = options;
+  const { objects, rules } = options;
 
-  async function follow(name: string, key: string, signal: AbortSignal): Promise<string> {
-    const bucket = buckets.get(name);
-    if (!bucket) {
-      const why = `The pointer names the bucket ${name}, which is not allowed.`;
-      throw new KamadoError("object_forbidden", why);
-    }
-    const { bytes } = await bucket.get(key, { maxBytes: POINTED_BODY_LIMIT, signal });
+  async function follow(address: ObjectAddress, signal: AbortSignal): Promise<string> {
+    const { bytes } = await objects.get(address, { maxBytes: POINTED_BODY_LIMIT, signal });
     return new TextDecoder().decode(bytes);
   }
 
   return async (message, signal) => {
-    const context = { messageId: message.id, rules };
+    const context = { messageId: message.id, rules, checkObject: objects.check };
     const parsed = parseBody(message.body, context);
     if (parsed.is !== "pointer") return parsed;
     try {
-      const inner = parseBody(await follow(parsed.bucket, parsed.key, signal), context);
+      const inner = parseBody(await follow(parsed, signal), context);
       if (inner.is !== "pointer") return inner;
       throw new KamadoError("pointer_unreadable", "The pointer leads to another pointer.");
     } catch (thrown) {
       if (!(thrown instanceof KamadoError) || thrown.retry) throw thrown;
-      const error = new KamadoError("pointer_unreadable", thrown.message, { cause: thrown });
+      const error = new KamadoError("pointer_unreadable", `The pointer: ${thrown.message}`, {
+        cause: thrown,
+      });
       return { is: "malformed", error };
     }
   };

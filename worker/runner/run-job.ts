@@ -9,6 +9,7 @@ import type { Ending } from "../consumer/acks.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
+import { isResultOf, jobHash } from "../job/job-hash.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { failed, type Result } from "../job/result.ts";
 import { killsEngine, mustRunAlone, totalOf } from "../job-lock/engine-deaths.ts";
@@ -18,7 +19,7 @@ import type { JobEvents, NewJobEvent } from "../logging/job-events.ts";
 import type { DeliverAll } from "../outbox/deliver-result.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Results } from "../storage/results.ts";
-import { executeHandler } from "./execute-handler.ts";
+import { executeHandler, unusedReceipt } from "./execute-handler.ts";
 import type { HandlerDependencies } from "./handler-context.ts";
 import type { Quarantine } from "./quarantine.ts";
 import type { ReadMessage } from "./read-message.ts";
@@ -92,32 +93,42 @@ async function outcomeOf(run: Run): Promise<Outcome> {
     const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
     if (error.code === "lease_lost" || error.code === "stopping")
       return { is: "interrupted", why: error.code };
-    return { is: "retry", error };
+    return error.retry ? { is: "retry", error } : { is: "rejected", error };
   }
 }
 
 /** Asks at the same time whether the job is done already, whether another worker runs it, and whether it was canceled. */
 async function claimAndExecute(job: Job, run: Run): Promise<Outcome> {
   const { lease, claim, results } = run;
-  if (!claim.enter(job.id)) return { is: "interrupted", why: "already_running" };
+  if (!claim.enter(job.id, jobHash(job))) return besideAnother(job, run);
   const find = () => results.find(job.id, lease.signal);
   const [found, taken, canceled] = await Promise.all([find(), claim.take(job.id), claim.watch(job.id)]);
   if (taken.is === "another's") return { is: "interrupted", why: "already_running" };
-  const stored = found ?? (taken.lookAgain ? await find() : null);
-  if (stored) return alreadyDone(job, stored);
+  const stored = found ?? (taken.is === "other job's" || taken.lookAgain ? await find() : null);
+  if (stored) return alreadyDone(job, stored, run);
+  if (taken.is === "other job's") return duplicateId(job, run);
   return execute(job, taken.lock, canceled, run);
 }
 
+/** A job with this id runs in this process: the same job, which then has a result for this message too, or another one. */
+async function besideAnother(job: Job, run: Run): Promise<Outcome> {
+  if (!(await run.claim.isOtherJobs(job.id))) return { is: "interrupted", why: "already_running" };
+  const stored = await run.results.find(job.id, run.lease.signal);
+  return stored ? alreadyDone(job, stored, run) : duplicateId(job, run);
+}
+
 /** A job that was done before is answered with its stored result. It never runs a second time. */
-function alreadyDone(job: Job, stored: Result): Outcome {
-  if (stored.kind === job.kind) {
-    const error = deadLetterReason(stored);
-    if (!error) return { is: "succeeded", job, result: stored, stored: true };
-    return { is: "rejected", error, about: { job, result: stored }, keep: false, deadLetter: true };
-  }
-  const why = `id: "${job.id}" already names a job of the kind ${stored.kind}.`;
-  const error = new KamadoError("duplicate_id", why);
-  const result = failed(job.id, job.kind, error, stored.receipt);
+function alreadyDone(job: Job, stored: Result, run: Run): Outcome {
+  if (!isResultOf(job, stored)) return duplicateId(job, run);
+  const error = deadLetterReason(stored);
+  if (!error) return { is: "succeeded", job, result: stored, stored: true };
+  return { is: "rejected", error, about: { job, result: stored }, keep: false, deadLetter: true };
+}
+
+/** Says nothing of the job that has the id: whoever sends an id may have guessed it. */
+function duplicateId(job: Job, { lease, handlers }: Run): Outcome {
+  const error = new KamadoError("duplicate_id", `id: "${job.id}" belongs to a job with another input.`);
+  const result = failed(job.id, job.kind, error, unusedReceipt(lease, handlers));
   return { is: "rejected", error, about: { job, result }, keep: false };
 }
 
@@ -198,11 +209,11 @@ const STORE_BACKOFF = { baseMs: 500, maxMs: 4_000 };
  * outage of the bucket is waited out here. Throws `storage_unavailable` after the last try.
  */
 async function store(result: Result, run: Run, isOurs: () => Promise<boolean>): Promise<void> {
-  const { results, jobEvents, clock, lease, cut } = run;
+  const { results, jobEvents, clock, lease, cut, claim } = run;
   const signal = AbortSignal.any([lease.signal, cut]);
   for (let tries = 1; ; tries++) {
     try {
-      await results.store(result);
+      await results.store({ ...result, jobHash: claim.jobHash });
       break;
     } catch (thrown) {
       if (!toKamadoError(thrown, "storage_unavailable").retry || tries === STORE_TRIES) throw thrown;

@@ -1,4 +1,4 @@
-// The port to one S3 bucket. Adapters: s3.ts, and a fake in test/fakes. Which buckets a job may name is its callers' concern.
+// The port to one S3 bucket. Adapters: s3.ts, and a fake in test/fakes. Which objects a job may read is in readable-objects.ts.
 
 /** What an object must be like for a write to happen: absent, or unchanged since it was read. */
 export type Condition = "absent" | { etag: string };
@@ -16,7 +16,8 @@ export interface Bucket {
   readonly name: string;
   /**
    * Reads an object of at most `maxBytes`; a longer one is refused before its body is read. Throws `object_not_found`,
-   * `object_forbidden`, `input_too_large`, `storage_unavailable`.
+   * `object_forbidden`, `object_unreadable` when the store refuses the request for another reason, `input_too_large`, and
+   * `storage_unavailable` when another try may help: network, server errors, throttling, credentials.
    */
   get(key: string, options: { maxBytes: number; signal?: AbortSignal }): Promise<Found>;
   /** Writes an object. Throws `storage_unavailable`, `object_forbidden`. */
@@ -39,7 +40,7 @@ export interface Bucket {
   list(prefix: string): Promise<{ key: string; modified: number }[]>;
 }
 
-/** The buckets that a job may read from, by name. */
+/** Buckets by name. */
 export type Buckets<B = Bucket> = ReadonlyMap<string, B>;
 
 export type ObjectAddress = { bucket: string; key: string };

@@ -2,34 +2,37 @@
 import { KamadoError, toKamadoError } from "../errors.ts";
 import { Result, resultKey } from "../job/result.ts";
 import { addressOf, type Bucket } from "./bucket.ts";
+import { readStored } from "./stored-json.ts";
 
 const RESULT_LIMIT = 64 * 1024 * 1024;
 
 export type Results = {
-  /** The result that an earlier run of this job stored; null when there is none. */
+  /**
+   * The result that an earlier run of this job stored; null when there is none. A damaged one counts as none: the job runs again
+   * and replaces it. Throws `storage_unavailable`.
+   */
   find(id: string, signal?: AbortSignal): Promise<Result | null>;
   store(result: Result): Promise<void>;
   /** The `s3://` address of a job's result. */
   address(id: string): string;
 };
 
-export function createResults(bucket: Bucket): Results {
+type Warnings = { warn(fields: Record<string, unknown>, text: string): void };
+
+export function createResults(bucket: Bucket, log?: Warnings): Results {
   return {
     async find(id, signal) {
-      try {
-        const { bytes } = await bucket.get(resultKey(id), {
-          maxBytes: RESULT_LIMIT,
-          ...(signal && { signal }),
-        });
-        return Result.parse(JSON.parse(new TextDecoder().decode(bytes)));
-      } catch (thrown) {
-        const error = toKamadoError(thrown, "storage_unavailable");
-        if (error.code === "object_not_found") return null;
-        if (error.code !== "object_forbidden") throw error;
-        // The worker lacks a right on its own bucket. That is not the sender's fault, and the operator can correct it.
-        const why = `The worker may not read ${addressOf(bucket, resultKey(id))}.`;
-        throw new KamadoError("storage_unavailable", why, { cause: error });
-      }
+      const stored = await readStored(bucket, resultKey(id), Result, {
+        maxBytes: RESULT_LIMIT,
+        ...(signal && { signal }),
+      });
+      if (stored.is === "found" && stored.value.id === id) return stored.value;
+      if (stored.is !== "absent")
+        log?.warn(
+          { job: id, stage: "claim" },
+          `${addressOf(bucket, resultKey(id))} is damaged; it does not count`,
+        );
+      return null;
     },
     async store(result) {
       try {

@@ -10,7 +10,7 @@ import {
   PutObjectCommand,
   type S3Client,
 } from "@aws-sdk/client-s3";
-import { healthOf, namesOf, statusOf } from "../aws/errors.ts";
+import { healthOf, isRefusedRequest, namesOf, statusOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { readWhole } from "../http/bounded-body.ts";
 import { addressOf, type Bucket } from "./bucket.ts";
@@ -108,9 +108,8 @@ export function s3Bucket(client: S3Client, name: string): Bucket {
         await client.send(new HeadObjectCommand({ Bucket: name, Key: key }));
         return true;
       } catch (thrown) {
-        const error = readError(thrown, address(key));
-        if (isCode(error, "object_not_found")) return false;
-        throw error;
+        if (isCode(readError(thrown, address(key)), "object_not_found")) return false;
+        throw writeError(thrown, address(key));
       }
     },
   };
@@ -194,11 +193,22 @@ function readError(thrown: unknown, address: string, signal?: AbortSignal): unkn
     return new KamadoError("object_forbidden", `${address}: the worker may not read or write it.`, {
       cause: thrown,
     });
-  return unavailable(thrown, address, thrown instanceof Error ? thrown.message : "the call failed");
+  const why = thrown instanceof Error ? thrown.message.slice(0, SHOWN) : "the call failed";
+  if (!isRefusedRequest(thrown)) return unavailable(thrown, address, why);
+  return new KamadoError("object_unreadable", `${address}: ${names[0] ?? "refused"}: ${why}.`, {
+    cause: thrown,
+  });
 }
 
-/** A write creates the object, so what is missing is the bucket: the operator must correct that, not the sender. */
+/** Of what the store says, in an error. */
+const SHOWN = 300;
+
+/**
+ * A write creates the object, so what is missing is the bucket, and what is refused is our own request: the operator must correct
+ * that, not the sender.
+ */
 function writeError(thrown: unknown, address: string, signal?: AbortSignal): unknown {
   const error = readError(thrown, address, signal);
-  return isCode(error, "object_not_found") ? unavailable(thrown, address, "there is no such bucket") : error;
+  if (isCode(error, "object_not_found")) return unavailable(thrown, address, "there is no such bucket");
+  return isCode(error, "object_unreadable") ? unavailable(thrown, address, (error as Error).message) : error;
 }

@@ -1,11 +1,12 @@
 // `kamado enqueue KIND`: puts a job on the queue; with --wait, waits for its result and prints it.
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import { makeAwsClients } from "../../aws/clients.ts";
 import { loadConfig } from "../../config/config.ts";
 import { describeIssues, KamadoError } from "../../errors.ts";
 import { Job } from "../../job/envelope.ts";
+import { isResultOf } from "../../job/job-hash.ts";
 import type { Result } from "../../job/result.ts";
 import { EXIT, paint } from "../../logging/terminal.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
@@ -59,11 +60,7 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
     if (flags.wait === undefined) return print(flags, { id: job.id, messageId }, `queued ${job.id}`);
     if (flags.json !== true)
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
-    const result = await waitFor(
-      job.id,
-      createResults(bucket),
-      Number(flags.wait === true ? 300 : flags.wait),
-    );
+    const result = await waitFor(job, createResults(bucket), Number(flags.wait === true ? 300 : flags.wait));
     return result ? printResult(flags, result) : giveUp(job.id);
   } finally {
     clients.destroy();
@@ -74,7 +71,8 @@ async function readJob(kind: string, flags: Flags, bucket: Bucket): Promise<Job>
   const id = typeof flags.id === "string" ? flags.id : randomUUID();
   const { value, folder } = await readInput(String(flags.input));
   const input = await replaceFiles(value, folder, async ({ name, bytes }) => {
-    const key = `in/${id}/${name}`;
+    // The address has the content's hash, so that another file under the same id and name is another input.
+    const key = `in/${id}/${hashOf(bytes)}/${name}`;
     await bucket.put(key, bytes, { contentType: "application/octet-stream" });
     return addressOf(bucket, key);
   });
@@ -107,10 +105,13 @@ function policy({ priority, timeout, expiresIn }: Flags): object {
   };
 }
 
+const hashOf = (content: string | Uint8Array) =>
+  createHash("sha256").update(content).digest("hex").slice(0, 16);
+
 async function bodyOf(job: Job, bucket: Bucket): Promise<string> {
   const body = JSON.stringify(job);
   if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
-  const key = `in/${job.id}/job.json`;
+  const key = `in/${job.id}/${hashOf(body)}/job.json`;
   await bucket.put(key, body, { contentType: "application/json" });
   return JSON.stringify([
     "software.amazon.payloadoffloading.PayloadS3Pointer",
@@ -118,14 +119,17 @@ async function bodyOf(job: Job, bucket: Bucket): Promise<string> {
   ]);
 }
 
+/** Throws `duplicate_id` when the id belongs to another job: the worker refuses this one. */
 async function waitFor(
-  id: string,
+  job: Job,
   results: ReturnType<typeof createResults>,
   seconds: number,
 ): Promise<Result | null> {
   const end = performance.now() + seconds * 1_000;
   for (;;) {
-    const result = await results.find(id);
+    const result = await results.find(job.id);
+    if (result && !isResultOf(job, result))
+      throw new KamadoError("duplicate_id", `--id: "${job.id}" belongs to a job with another input.`);
     if (result || performance.now() > end) return result;
     await sleep(WAIT_EVERY_MS);
   }

@@ -19,6 +19,7 @@ import { loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound } from "../../outbound/outbound.ts";
 import { executeHandler } from "../../runner/execute-handler.ts";
 import { createHandlerServices } from "../../runner/handler-context.ts";
+import { createReadableObjects } from "../../storage/readable-objects.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
 import { engineOptions } from "../engine-options.ts";
@@ -104,7 +105,8 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   const jobEvents = new JobEvents(log);
   jobEvents.subscribe(watch);
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
-  const services = createHandlerServices({ registry, buckets, outbound, client });
+  const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes });
+  const services = createHandlerServices({ registry, objects, outbound, client });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", handle: "", sentAt: now, receiveCount: 1, group: null };
   const arrival = { receivedWall: now, attempts: 1, maxAttempts: 1 };
