@@ -1,6 +1,7 @@
 // A worker on fakes, put together as the real one is: everything but AWS, the network and the model is the real thing. Time
 // passes only when a test says so.
 import { z } from "zod";
+import { type Config, loadConfig } from "../worker/config/config.ts";
 import type { Deliver, Delivery } from "../worker/deliver/deliver.ts";
 import type { KamadoError } from "../worker/errors.ts";
 import { defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
@@ -27,6 +28,7 @@ export type RigOptions = {
   visibilitySeconds?: number;
   maxAttempts?: number;
   timeoutSeconds?: number;
+  budgets?: Partial<Config["budgets"]>;
   fifo?: boolean;
   /** Whether the engine answers [it does], and how many slots it says it has. */
   engine?: { isUp: boolean; slots?: number };
@@ -118,6 +120,7 @@ export function createRig(options: RigOptions = {}) {
       pollSeconds: 10,
       drainSeconds: 30,
       timeoutSeconds: options.timeoutSeconds ?? 600,
+      budgets: { ...loadConfig({}, {}).budgets, ...options.budgets },
       maxAttempts: options.maxAttempts ?? 5,
       retrySeconds: 5,
       deliveryDelaysMs: undefined,

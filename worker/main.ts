@@ -48,7 +48,7 @@ async function connect(config: Config, cloud: Cloud, engine: { url: string }, lo
     bucket: buckets.get(config.bucket)!,
     buckets,
     rules,
-    handlers: createHandlerServices({ registry, buckets, outbound, client }),
+    handlers: createHandlerServices({ ...config, registry, buckets, outbound, client }),
     engine: {
       url: engine.url,
       model: config.engine.model.replace(/^.*\//, ""),

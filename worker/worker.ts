@@ -57,6 +57,7 @@ export type Settings = Pick<
   | "pollSeconds"
   | "drainSeconds"
   | "timeoutSeconds"
+  | "budgets"
   | "maxAttempts"
   | "retrySeconds"
   | "deliveryDelaysMs"
@@ -84,7 +85,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     delaysMs: settings.deliveryDelaysMs,
   });
   const dependencies = {
-    readMessage: createReadMessage({ buckets, rules }),
+    readMessage: createReadMessage({ buckets, rules, budgets: settings.budgets }),
     claims,
     results,
     quarantine: new Quarantine(),
@@ -104,7 +105,7 @@ export function createWorker(parts: Parts, settings: Settings) {
   const jobConsumer = new ConsumerGroup(sources, {
     ...shared,
     concurrency,
-    priorityOf: (message) => priorityOf(message, rules),
+    priorityOf: (message) => priorityOf(message, rules, settings.budgets),
     health: [health.engine, health.bucket],
   });
   const latest = latestJobs(jobEvents);

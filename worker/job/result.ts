@@ -10,12 +10,14 @@ const INLINE_LIMIT = 128 * 1024;
 export const Receipt = z.object({
   model: z.string().nullable().describe("The model that answered; null when no model was asked."),
   engine: z.string().nullable().describe("The engine that ran the model."),
+  requests: z.int().optional().describe("How many requests the model answered; absent in older results."),
   promptTokens: z.int(),
   cachedTokens: z.int().describe("How many of promptTokens came from the cache."),
   completionTokens: z.int(),
   queuedMs: z.number().describe("From sent to received."),
   inferenceMs: z.number().describe("From the first question to the last answer."),
   attempts: z.int().describe("How many times the job was received."),
+  runMs: z.number().optional().describe("How long this run took; absent in older results."),
   repairs: z.int().describe("How often the model had to be asked again because its answer did not fit."),
   worker: z.string(),
 });

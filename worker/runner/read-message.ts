@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
+import type { Budgets } from "../job/budgets.ts";
 import { type Job, type Parsed, parseBody } from "../job/envelope.ts";
 import { ObjectRule } from "../job/object-rules.ts";
 import type { Message, Queue } from "../queue/queue.ts";
@@ -24,8 +25,9 @@ export function createReadMessage(options: {
   /** The buckets that pointers may name. */
   buckets: Buckets;
   rules: readonly ObjectRule[];
+  budgets: Budgets;
 }): ReadMessage {
-  const { buckets, rules } = options;
+  const { buckets, rules, budgets } = options;
 
   async function follow(name: string, key: string, signal: AbortSignal): Promise<string> {
     const bucket = buckets.get(name);
@@ -38,7 +40,7 @@ export function createReadMessage(options: {
   }
 
   return async (message, signal) => {
-    const context = { messageId: message.id, rules };
+    const context = { messageId: message.id, rules, budgets };
     const parsed = parseBody(message.body, context);
     if (parsed.is !== "pointer") return parsed;
     try {
@@ -54,8 +56,8 @@ export function createReadMessage(options: {
 }
 
 /** The priority that a waiting message asks for. A body that cannot be read yet, such as a pointer, has the default. */
-export function priorityOf(message: Message, rules: readonly ObjectRule[]): number {
-  const parsed = parseBody(message.body, { messageId: message.id, rules });
+export function priorityOf(message: Message, rules: readonly ObjectRule[], budgets: Budgets): number {
+  const parsed = parseBody(message.body, { messageId: message.id, rules, budgets });
   return parsed.is === "job" ? (parsed.job.policy.priority ?? DEFAULT_PRIORITY) : DEFAULT_PRIORITY;
 }
 

@@ -104,7 +104,7 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   const jobEvents = new JobEvents(log);
   jobEvents.subscribe(watch);
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
-  const services = createHandlerServices({ registry, buckets, outbound, client });
+  const services = createHandlerServices({ ...config, registry, buckets, outbound, client });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", handle: "", sentAt: now, receiveCount: 1, group: null };
   return resultOf(
