@@ -5,6 +5,7 @@ import { type Config, loadConfig } from "../worker/config/config.ts";
 import type { Deliver, Delivery } from "../worker/deliver/deliver.ts";
 import type { KamadoError } from "../worker/errors.ts";
 import { defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
+import type { ObjectRule } from "../worker/job/object-rules.ts";
 import type { Result } from "../worker/job/result.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
@@ -29,6 +30,7 @@ export type RigOptions = {
   maxAttempts?: number;
   timeoutSeconds?: number;
   budgets?: Partial<Config["budgets"]>;
+  rules?: readonly ObjectRule[];
   fifo?: boolean;
   /** Whether the engine answers [it does], and how many slots it says it has. */
   engine?: { isUp: boolean; slots?: number };
@@ -83,7 +85,7 @@ export function createRig(options: RigOptions = {}) {
       queues: { jobs: [{ queue, weight: 1 }], dead, deliveries: outbox, deadDeliveries },
       bucket,
       buckets: new Map([[bucket.name, bucket]]),
-      rules: [],
+      rules: options.rules ?? [],
       handlers: {
         registry: new Map([["work", work as unknown as Handler]]),
         inputs: async () => ({}),

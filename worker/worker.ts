@@ -7,7 +7,6 @@ import { ConcurrencyLimit } from "./consumer/concurrency-limit.ts";
 import { ConsumerGroup, type Source } from "./consumer/consumer-group.ts";
 import { HealthCheck } from "./consumer/health-check.ts";
 import type { Deliver } from "./deliver/deliver.ts";
-import type { Job } from "./job/envelope.ts";
 import type { ObjectRule } from "./job/object-rules.ts";
 import { createJobClaims } from "./job-lock/job-claim.ts";
 import { errorOf, JobEvents } from "./logging/job-events.ts";
@@ -18,8 +17,9 @@ import { OUTBOX_HINTS, shownOf } from "./queue/health.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { HandlerServices } from "./runner/handler-context.ts";
 import { Quarantine } from "./runner/quarantine.ts";
-import { createReadMessage, enqueueAll, priorityOf } from "./runner/read-message.ts";
+import { createReadMessage, priorityOf } from "./runner/read-message.ts";
 import { runJob } from "./runner/run-job.ts";
+import { createSplitEvent, type SplitEvent } from "./runner/split-event.ts";
 import type { Bucket, Buckets } from "./storage/bucket.ts";
 import { createResults } from "./storage/results.ts";
 
@@ -98,9 +98,14 @@ export function createWorker(parts: Parts, settings: Settings) {
     clock,
   };
   const sources = queues.jobs.map(({ queue, weight }): Source => {
-    const enqueue = (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group);
-    const own = { ...dependencies, enqueue };
-    return { queue, weight, work: (lease, cut) => runJob(lease, cut, own) };
+    const splitEvent = createSplitEvent({ queue, bucket });
+    const work: Source["work"] = (lease, cut, stopping) => {
+      // What has been sent of an event is kept, so a stop need not wait for the rest.
+      const split: SplitEvent = (jobs, message, signal) =>
+        splitEvent(jobs, message, AbortSignal.any([signal, stopping]));
+      return runJob(lease, cut, { ...dependencies, split });
+    };
+    return { queue, weight, work };
   });
   const jobConsumer = new ConsumerGroup(sources, {
     ...shared,
