@@ -1,9 +1,11 @@
 // A worker on fakes, put together as the real one is: everything but AWS, the network and the model is the real thing. Time
 // passes only when a test says so.
 import { z } from "zod";
+import { type Config, loadConfig } from "../worker/config/config.ts";
 import type { Deliver, Delivery } from "../worker/deliver/deliver.ts";
 import type { KamadoError } from "../worker/errors.ts";
 import { defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
+import type { ObjectRule } from "../worker/job/object-rules.ts";
 import type { Result } from "../worker/job/result.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
@@ -28,6 +30,8 @@ export type RigOptions = {
   visibilitySeconds?: number;
   maxAttempts?: number;
   timeoutSeconds?: number;
+  budgets?: Partial<Config["budgets"]>;
+  rules?: readonly ObjectRule[];
   fifo?: boolean;
   /** Whether the engine answers [it does], and how many slots it says it has. */
   engine?: { isUp: boolean; slots?: number };
@@ -82,7 +86,7 @@ export function createRig(options: RigOptions = {}) {
       queues: { jobs: [{ queue, weight: 1 }], dead, deliveries: outbox, deadDeliveries },
       bucket,
       objects: createReadableObjects({ own: bucket.name, buckets: new Map([[bucket.name, bucket]]) }),
-      rules: [],
+      rules: options.rules ?? [],
       handlers: {
         registry: new Map([["work", work as unknown as Handler]]),
         inputs: async () => ({}),
@@ -119,6 +123,7 @@ export function createRig(options: RigOptions = {}) {
       pollSeconds: 10,
       drainSeconds: 30,
       timeoutSeconds: options.timeoutSeconds ?? 600,
+      budgets: { ...loadConfig({}, {}).budgets, ...options.budgets },
       maxAttempts: options.maxAttempts ?? 5,
       retrySeconds: 5,
       deliveryDelaysMs: undefined,

@@ -18,6 +18,10 @@ export const ERRORS = {
   no_rule_for_object: fail(400, "Add a rule for this prefix to the file that KAMADO_RULES_FILE names."),
   unknown_kind: fail(404, "Use one of the kinds listed in the message, or add a handler for this kind."),
   invalid_input: fail(400, "Correct what the message names and try again."),
+  budget_exceeded: fail(
+    413,
+    "Ask for less in one job or event, or let the owner raise the variable that the message names.",
+  ),
   duplicate_id: fail(409, "Choose another id: a job with another input has this one."),
   // inputs
   object_not_found: fail(404, "Upload the object before you send the job, or correct its address."),

@@ -50,7 +50,7 @@ async function connect(config: Config, cloud: Cloud, engine: { url: string }, lo
     bucket: buckets.get(config.bucket)!,
     objects,
     rules,
-    handlers: createHandlerServices({ registry, objects, outbound, client }),
+    handlers: createHandlerServices({ ...config, registry, objects, outbound, client }),
     engine: {
       url: engine.url,
       model: config.engine.model.replace(/^.*\//, ""),

@@ -8,7 +8,6 @@ import { ConsumerGroup, type Source } from "./consumer/consumer-group.ts";
 import { HealthCheck } from "./consumer/health-check.ts";
 import type { Deliver } from "./deliver/deliver.ts";
 import { type ErrorCode, KamadoError } from "./errors.ts";
-import type { Job } from "./job/envelope.ts";
 import type { ObjectRule } from "./job/object-rules.ts";
 import { createJobClaims } from "./job-lock/job-claim.ts";
 import { errorOf, type JobEvent, JobEvents } from "./logging/job-events.ts";
@@ -19,8 +18,9 @@ import { OUTBOX_HINTS, shownOf } from "./queue/health.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { HandlerServices } from "./runner/handler-context.ts";
 import { Quarantine } from "./runner/quarantine.ts";
-import { createReadMessage, enqueueAll, priorityOf } from "./runner/read-message.ts";
+import { createReadMessage, priorityOf } from "./runner/read-message.ts";
 import { runJob } from "./runner/run-job.ts";
+import { createSplitEvent, type SplitEvent } from "./runner/split-event.ts";
 import type { Bucket } from "./storage/bucket.ts";
 import { bucketHint, probeBucket, shownBucket } from "./storage/health.ts";
 import type { ReadableObjects } from "./storage/readable-objects.ts";
@@ -60,6 +60,7 @@ export type Settings = Pick<
   | "pollSeconds"
   | "drainSeconds"
   | "timeoutSeconds"
+  | "budgets"
   | "maxAttempts"
   | "retrySeconds"
   | "deliveryDelaysMs"
@@ -87,7 +88,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     delaysMs: settings.deliveryDelaysMs,
   });
   const dependencies = {
-    readMessage: createReadMessage({ objects, rules }),
+    readMessage: createReadMessage({ objects, rules, budgets: settings.budgets }),
     claims,
     results,
     quarantine: new Quarantine(),
@@ -100,14 +101,19 @@ export function createWorker(parts: Parts, settings: Settings) {
     clock,
   };
   const sources = queues.jobs.map(({ queue, weight }): Source => {
-    const enqueue = (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group);
-    const own = { ...dependencies, enqueue };
-    return { queue, weight, work: (lease, cut) => runJob(lease, cut, own) };
+    const splitEvent = createSplitEvent({ queue, bucket });
+    const work: Source["work"] = (lease, cut, stopping) => {
+      // What has been sent of an event is kept, so a stop need not wait for the rest.
+      const split: SplitEvent = (jobs, message, signal) =>
+        splitEvent(jobs, message, AbortSignal.any([signal, stopping]));
+      return runJob(lease, cut, { ...dependencies, split });
+    };
+    return { queue, weight, work };
   });
   const jobConsumer = new ConsumerGroup(sources, {
     ...shared,
     concurrency,
-    priorityOf: (message) => priorityOf(message, rules),
+    priorityOf: (message) => priorityOf(message, rules, settings.budgets),
     health: [health.engine, health.bucket],
   });
   const latest = latestJobs(jobEvents);

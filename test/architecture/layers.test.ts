@@ -18,7 +18,7 @@ const MAY_IMPORT: Record<string, string> = {
   job: "errors",
   images: "async errors job",
   pages: "async errors job",
-  model: "async errors http job",
+  model: "errors http job",
   outbound: "async config/secret errors http",
   queue: "async aws errors job",
   storage: "aws errors http job",

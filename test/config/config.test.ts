@@ -60,6 +60,19 @@ test("what jobs may read besides is a bucket, or a prefix in one", () => {
   ]);
 });
 
+describe("the longest run of a job", () => {
+  const secondsOf = (variables: Record<string, string>) => {
+    const { timeoutSeconds, budgets } = loadConfig({}, variables);
+    return [timeoutSeconds, budgets.seconds];
+  };
+
+  test("is an hour, and the usual one ten minutes", () => expect(secondsOf({})).toEqual([600, 3_600]));
+  test("follows the usual one where that is longer", () =>
+    expect(secondsOf({ KAMADO_TIMEOUT_SECONDS: "7200" })).toEqual([7_200, 7_200]));
+  test("bounds the usual one where the owner sets it shorter", () =>
+    expect(secondsOf({ KAMADO_MAX_JOB_SECONDS: "300" })).toEqual([300, 300]));
+});
+
 describe("a secret", () => {
   const VALUE = "s3cret-s3cret-s3cret";
   const file = () => {

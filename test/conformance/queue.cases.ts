@@ -161,6 +161,39 @@ export const queueCases = {
     expect(await queue.remove([])).toEqual([]);
   },
 
+  async "many messages are sent in one go, each with its own body"(harness) {
+    const { queue } = await harness.create();
+    const sent = Array.from({ length: 23 }, (_, index) => `m${index} 🥛`);
+    await queue.sendAll(sent.map((body) => ({ body })));
+    expect(bodies(await gather(harness, queue, 23)).toSorted()).toEqual(sent.toSorted());
+    await queue.sendAll([]);
+  },
+
+  async "many long messages are sent in one go, though together they are longer than a call may be"(harness) {
+    const { queue } = await harness.create();
+    const sent = ["a", "b", "c", "d", "e"].map((letter) => letter.repeat(250_000));
+    await queue.sendAll(sent.map((body) => ({ body })));
+    const got = bodies(await gather(harness, queue, 5));
+    expect(got.map((body) => body[0]).toSorted()).toEqual(["a", "b", "c", "d", "e"]);
+  },
+
+  async "many messages to a FIFO queue keep their order; sent again, each is kept once"(harness) {
+    const { queue } = await harness.create({ fifo: true });
+    const sent = Array.from({ length: 12 }, (_, index) => `m${index}`);
+    const send = () =>
+      queue.sendAll(sent.map((body) => ({ body, group: "a", deduplicationId: `id-${body}` })));
+    await send();
+    await send();
+    const got: string[] = [];
+    for (const _ of sent) {
+      const [message] = await take(queue, { max: 1, wait: SOON });
+      got.push(message!.body);
+      await queue.remove([message!.handle]);
+    }
+    expect(got).toEqual(sent);
+    expect(await take(queue)).toEqual(NONE);
+  },
+
   async "a receive never gives more than was asked for"(harness) {
     const { queue } = await harness.create();
     await Promise.all(["a", "b", "c"].map((body) => queue.send(body)));
@@ -249,6 +282,7 @@ export const queueCases = {
     const error = { code: "queue_unavailable", detail: { awsFailure: "missing_queue" } };
     await expect(take(missing())).rejects.toMatchObject(error);
     await expect(missing().send("x")).rejects.toMatchObject(error);
+    await expect(missing().sendAll([{ body: "x" }])).rejects.toMatchObject(error);
   },
 
   async "extending and deleting never throw; a call that fails makes its entries failed"({ missing }) {
@@ -268,6 +302,8 @@ export const queueCases = {
     const tooLong = { code: "body_too_large" };
     await expect(queue.send("x".repeat(1024 * 1024 + 1))).rejects.toMatchObject(tooLong);
     await expect(queue.send("犬".repeat(400_000))).rejects.toMatchObject(tooLong);
+    const long = [{ body: "fits" }, { body: "x".repeat(1024 * 1024 + 1) }];
+    await expect(queue.sendAll(long)).rejects.toMatchObject(tooLong);
     await expect(queue.send("x".repeat(1024 * 1024), { attributes: { a: "b" } })).rejects.toMatchObject(
       tooLong,
     );

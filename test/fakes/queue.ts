@@ -3,9 +3,9 @@
 import { type Clock, systemClock } from "../../worker/async/clock.ts";
 import type { DeadLetterQueue, DeadMessage } from "../../worker/dead-letters/dead-letter-queue.ts";
 import { type AwsFailure, KamadoError } from "../../worker/errors.ts";
-import { type EntryResult, ID_ATTRIBUTE, type Message } from "../../worker/queue/queue.ts";
+import { type EntryResult, ID_ATTRIBUTE, type Message, type NewMessage } from "../../worker/queue/queue.ts";
 
-export type Call = "receive" | "extend" | "remove" | "send";
+export type Call = "receive" | "extend" | "remove" | "send" | "sendAll";
 
 /** What goes wrong with one call. */
 export type Fault =
@@ -46,7 +46,7 @@ export class FakeQueue implements DeadLetterQueue {
   #wake = Promise.withResolvers<void>();
   #serial = 0;
   /** How often each call was made. */
-  readonly calls: Record<Call, number> = { receive: 0, extend: 0, remove: 0, send: 0 };
+  readonly calls: Record<Call, number> = { receive: 0, extend: 0, remove: 0, send: 0, sendAll: 0 };
   /** Whether there is no such queue. */
   missing = false;
 
@@ -125,22 +125,29 @@ export class FakeQueue implements DeadLetterQueue {
       deduplicationId?: string;
     } = {},
   ): Promise<string> {
-    return this.#throwing("send", async () => {
-      const size = Buffer.byteLength(
-        body +
-          Object.entries(options.attributes ?? {})
-            .flat()
-            .join(""),
-      );
-      if (size > BODY_LIMIT) throw new KamadoError("body_too_large", `The message has ${size} bytes.`);
-      const known = this.#options.fifo ? this.#deduplicated.get(options.deduplicationId ?? body) : undefined;
-      if (known) return known;
-      const id = `m${++this.#serial}`;
-      if (this.#options.fifo) this.#deduplicated.set(options.deduplicationId ?? body, id);
-      const { group = null, attributes = {}, delaySeconds = 0 } = options;
-      this.#add({ id, body, group, attributes, receiveCount: 0 }, delaySeconds);
-      return id;
+    return this.#throwing("send", async () => this.#take(body, options));
+  }
+
+  /** With the fault `entries` the queue takes the others, and the call fails. */
+  sendAll(messages: readonly NewMessage[]): Promise<void> {
+    return this.#throwing("sendAll", async (fault) => {
+      const fails = (index: number) => fault?.is === "entries" && fault.fail.includes(index);
+      for (const { body } of messages) checkSize(body, {});
+      for (const [index, { body, ...options }] of messages.entries())
+        if (!fails(index)) this.#take(body, options);
+      if (fault?.is === "entries") throw unavailable("unknown");
     });
+  }
+
+  #take(body: string, options: NonNullable<Parameters<DeadLetterQueue["send"]>[1]>): string {
+    const { group = null, attributes = {}, delaySeconds = 0, deduplicationId = body } = options;
+    checkSize(body, attributes);
+    const known = this.#options.fifo ? this.#deduplicated.get(deduplicationId) : undefined;
+    if (known) return known;
+    const id = `m${++this.#serial}`;
+    if (this.#options.fifo) this.#deduplicated.set(deduplicationId, id);
+    this.#add({ id, body, group, attributes, receiveCount: 0 }, delaySeconds);
+    return id;
   }
 
   #add(
@@ -205,11 +212,11 @@ export class FakeQueue implements DeadLetterQueue {
     over.abort();
   }
 
-  async #throwing<T>(call: Call, act: () => Promise<T>): Promise<T> {
+  async #throwing<T>(call: Call, act: (fault: Fault | undefined) => Promise<T>): Promise<T> {
     const fault = await this.#begin(call);
     if (this.missing) throw unavailable("missing_queue");
     if (fault?.is === "fail") throw unavailable(fault.health ?? "network");
-    const answer = await act();
+    const answer = await act(fault);
     if (fault?.is === "drop") throw unavailable("network");
     return answer;
   }
@@ -233,6 +240,11 @@ export class FakeQueue implements DeadLetterQueue {
     if (fault?.is === "delay") await this.#clock.sleep(fault.ms);
     return fault;
   }
+}
+
+function checkSize(body: string, attributes: Record<string, string>): void {
+  const size = Buffer.byteLength(body + Object.entries(attributes).flat().join(""));
+  if (size > BODY_LIMIT) throw new KamadoError("body_too_large", `The message has ${size} bytes.`);
 }
 
 const unavailable = (awsFailure: AwsFailure) =>

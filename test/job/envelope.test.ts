@@ -16,6 +16,8 @@ const rules: ObjectRule[] = [
 ];
 const parse = (body: unknown) =>
   parseBody(typeof body === "string" ? body : JSON.stringify(body), { messageId: MESSAGE_ID, rules });
+const parseWithin = (budgets: { destinations: number; records: number }, body: object) =>
+  parseBody(JSON.stringify(body), { messageId: MESSAGE_ID, rules, budgets });
 const jobOf = (body: unknown) => {
   const parsed = parse(body);
   if (parsed.is !== "job") throw new Error(`expected a job, got ${JSON.stringify(parsed)}`);
@@ -181,4 +183,42 @@ test("whatever the body is, parsing answers and never throws", () => {
     ),
     { numRuns: 500 },
   );
+});
+
+describe("what one message may become", () => {
+  const budgets = { destinations: 3, records: 4 };
+  const deliver = (count: number) =>
+    Array.from({ length: count }, () => ({ callback: "https://example.org" }));
+  const event = (count: number) => ({
+    Records: Array.from({ length: count }, () => ({
+      s3: { bucket: { name: "b" }, object: { key: "in/x" } },
+    })),
+  });
+
+  test.each([
+    ["a job with more destinations than the owner allows", { ...plain, deliver: deliver(4) }, "4", "3"],
+    ["an event with more records than the owner allows", event(5), "5", "4"],
+    [
+      "such an event in an SNS notification",
+      { Type: "Notification", Message: JSON.stringify(event(5)) },
+      "5",
+      "4",
+    ],
+    [
+      "such a job as a CloudEvent",
+      { specversion: "1.0", id: "e", type: "prompt", deliver: deliver(4) },
+      "4",
+      "3",
+    ],
+  ])("%s is refused with both figures", (_, body, asked, most) => {
+    const parsed = parseWithin(budgets, body);
+    if (parsed.is !== "malformed") throw new Error(`it is ${parsed.is}`);
+    expect(parsed.error.code).toBe("budget_exceeded");
+    expect(parsed.error.message).toMatch(new RegExp(`needs ${asked};.* ${most}\\. KAMADO_MAX_`));
+  });
+
+  test("exactly as much as the owner allows is accepted", () => {
+    expect(parseWithin(budgets, { ...plain, deliver: deliver(3) }).is).toBe("job");
+    expect(parseWithin(budgets, event(4)).is).toBe("several");
+  });
 });

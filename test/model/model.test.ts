@@ -4,6 +4,7 @@ import { z } from "zod";
 import { KamadoError } from "../../worker/errors.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel, type ModelOptions } from "../../worker/model/model.ts";
+import { Turns } from "../../worker/model/turns.ts";
 import { engineServer, logprobs, type Reply, type Seen, says } from "./engine-server.ts";
 
 const QUESTION = { instructions: "Read.", content: "Two eggs." };
@@ -281,7 +282,7 @@ describe("many questions of one job", () => {
         setImmediate(() => (busy -= 1));
         return says("2");
       },
-      { atOnce: 3 },
+      { turns: new Turns({ atOnce: 3 }) },
     );
     await Promise.all(Array.from({ length: 20 }, () => model.ask(QUESTION)));
     expect(most).toBeLessThanOrEqual(3);

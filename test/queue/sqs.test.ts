@@ -151,6 +151,36 @@ describe("a server may leave out fields", () => {
   });
 });
 
+describe("of many messages to send", () => {
+  const send = async (answer: (ids: string[]) => object) => {
+    await using server = await sqsServer((_, input) => {
+      const entries = input.Entries as { Id: string; MessageBody: string }[];
+      return [200, answer(entries.map(({ Id }) => Id))];
+    });
+    await queueAt(server.endpoint).sendAll([{ body: "a" }, { body: "b" }]);
+  };
+  const taken = (ids: string[]) => ({
+    Successful: ids.map((Id, index) => ({
+      Id,
+      MessageId: `m${Id}`,
+      MD5OfMessageBody: createHash("md5").update("ab"[index]!).digest("hex"),
+    })),
+  });
+
+  test("one that the queue does not take makes the call fail with its reason", async () => {
+    const refused = { Id: "1", Code: "RequestThrottled", Message: "slow down", SenderFault: false };
+    await expect(send((ids) => ({ ...taken(ids.slice(0, 1)), Failed: [refused] }))).rejects.toMatchObject({
+      code: "queue_unavailable",
+      detail: { awsFailure: "throttled" },
+    });
+  });
+
+  test("one that the answer does not mention makes the call fail", async () => {
+    await expect(send((ids) => taken(ids.slice(0, 1)))).rejects.toMatchObject({ code: "queue_unavailable" });
+    await expect(send(taken)).resolves.toBeUndefined();
+  });
+});
+
 test.each([3, 12, 30, 120, 43_200])(
   "with a visibility of %i s a renewal that hangs, and its repetition, leave time for another try",
   (seconds) => expect(2 * callTimeoutMs(seconds)).toBeLessThan(seconds * 1_000),

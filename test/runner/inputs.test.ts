@@ -32,6 +32,7 @@ function inputsOver(there: Record<string, Uint8Array>, more: Partial<InputsOptio
       own: "home",
       buckets: new Map([["home", { get: async (key, { maxBytes }) => find(`s3://home/${key}`, maxBytes) }]]),
     }),
+    budgets: { inputs: 10, inputBytes: 50_000_000 },
     ...more,
   });
   return { inputs, bodiesRead };
@@ -180,6 +181,35 @@ describe("several inputs", () => {
     );
     const ref = { from: "s3://home/in/x", as: "text" } as const;
     expect(await inputs({ one: ref, other: ref, none: undefined }, never)).toEqual({ one: "x", other: "x" });
+  });
+
+  test("are no more than the owner allows, and nothing is fetched of a job that has more", async () => {
+    const there = { "s3://home/in/x": text("x") };
+    const ref = { from: "s3://home/in/x", as: "text" } as const;
+    const refs = { one: ref, other: ref, none: undefined, third: ref };
+    const { inputs, bodiesRead } = inputsOver(there, { budgets: { inputs: 2, inputBytes: 1_000 } });
+    await expect(inputs(refs, never)).rejects.toMatchObject({
+      code: "budget_exceeded",
+      message: expect.stringMatching(/3.*2.*KAMADO_MAX_JOB_INPUTS/),
+    });
+    expect(bodiesRead).toEqual([]);
+    expect(await inputs({ one: ref, other: ref }, never)).toEqual({ one: "x", other: "x" });
+  });
+
+  test("have no more bytes in all than the owner allows, each within its own limit", async () => {
+    const there = { "s3://home/in/x": text("x".repeat(400)) };
+    const ref = { from: "s3://home/in/x", as: "text" } as const;
+    const more = (inputBytes: number) => ({
+      limits: { maxTextBytes: 500 },
+      budgets: { inputs: 10, inputBytes },
+    });
+    const error = await refusal({ one: ref, two: ref, three: ref }, there, more(1_000));
+    expect(error.code).toBe("budget_exceeded");
+    expect(error.message).toMatch(
+      /^three: .*800 so far and more than 200 .*1000.*KAMADO_MAX_JOB_INPUT_BYTES/,
+    );
+    const refs = { one: ref, two: ref, three: ref };
+    expect(Object.keys(await inputsOver(there, more(1_200)).inputs(refs, never))).toHaveLength(3);
   });
 
   test("the first that fails stops the others", async () => {

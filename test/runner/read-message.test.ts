@@ -1,5 +1,6 @@
 // From a message to a job: what pointers and events may name.
 import { expect, test } from "vitest";
+import { loadConfig } from "../../worker/config/config.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
 import { createReadMessage } from "../../worker/runner/read-message.ts";
 import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
@@ -12,7 +13,10 @@ function read(body: unknown, rules: ObjectRule[]) {
   const buckets = new Map([["kamado", new FakeBucket()]]);
   const objects = createReadableObjects({ own: "kamado", buckets, rules });
   const message = { id: "m", queue: "q", handle: "h", sentAt: 0, receiveCount: 1, group: null };
-  return createReadMessage({ objects, rules })({ ...message, body: JSON.stringify(body) }, never);
+  return createReadMessage({ objects, rules, budgets: loadConfig({}, {}).budgets })(
+    { ...message, body: JSON.stringify(body) },
+    never,
+  );
 }
 
 const event = (key: string, name = "kamado") => ({

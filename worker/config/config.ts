@@ -64,6 +64,19 @@ export type Config = Readonly<{
   pollSeconds: number;
   drainSeconds: number;
   timeoutSeconds: number;
+  /** What one message may cost at most; job/budgets.ts says what each figure bounds. */
+  budgets: {
+    requests: number;
+    tokens: number;
+    seconds: number;
+    inputs: number;
+    inputBytes: number;
+    resultBytes: number;
+    destinations: number;
+    records: number;
+  };
+  /** How many requests of one job may be at the engine at the same time. */
+  requestsAtOnce: number;
   maxAttempts: number;
   /** Before the first retry of a job; doubles with every retry. */
   retrySeconds: number;
@@ -165,7 +178,18 @@ function build(env: Environment, credentials: AwsKeys | undefined): Config {
     visibilitySeconds: env.KAMADO_VISIBILITY_SECONDS,
     pollSeconds: env.KAMADO_POLL_SECONDS,
     drainSeconds: env.KAMADO_DRAIN_SECONDS,
-    timeoutSeconds: env.KAMADO_TIMEOUT_SECONDS,
+    timeoutSeconds: Math.min(env.KAMADO_TIMEOUT_SECONDS, secondsBudget(env)),
+    budgets: {
+      requests: env.KAMADO_MAX_JOB_REQUESTS,
+      tokens: env.KAMADO_MAX_JOB_TOKENS,
+      seconds: secondsBudget(env),
+      inputs: env.KAMADO_MAX_JOB_INPUTS,
+      inputBytes: env.KAMADO_MAX_JOB_INPUT_BYTES,
+      resultBytes: env.KAMADO_MAX_JOB_RESULT_BYTES,
+      destinations: env.KAMADO_MAX_JOB_DESTINATIONS,
+      records: env.KAMADO_MAX_EVENT_RECORDS,
+    },
+    requestsAtOnce: env.KAMADO_MAX_JOB_PARALLEL_REQUESTS,
     maxAttempts: env.KAMADO_MAX_ATTEMPTS,
     retrySeconds: env.KAMADO_RETRY_SECONDS,
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
@@ -178,6 +202,10 @@ function build(env: Environment, credentials: AwsKeys | undefined): Config {
     logLevel: env.KAMADO_LOG_LEVEL,
   };
 }
+
+/** An owner who lets every job run longer than an hour need not say so twice. */
+const secondsBudget = ({ KAMADO_MAX_JOB_SECONDS: max, KAMADO_TIMEOUT_SECONDS: usual }: Environment) =>
+  max ?? Math.max(3_600, usual);
 
 // A secret is known only by its name. Kamado's own settings reach the engine as options.
 const NOT_FOR_THE_ENGINE =

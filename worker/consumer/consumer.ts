@@ -26,9 +26,9 @@ export type ConsumerOptions = {
   pollSeconds: number;
   /**
    * Works on one message and resolves with what becomes of it. Must not throw. `cut` fires when a stop no longer waits for
-   * running work.
+   * running work; `stopping` fires when a stop begins, for work that loses nothing when it is interrupted.
    */
-  work(lease: Lease, cut: AbortSignal): Promise<Ending>;
+  work(lease: Lease, cut: AbortSignal, stopping: AbortSignal): Promise<Ending>;
   /** Higher first among the messages that wait [all the same]. */
   priorityOf?(message: Message): number;
   /** What must answer before anything is pulled or started. */
@@ -107,7 +107,7 @@ export class Consumer {
   }
 
   async #drain(deadlineMs: number): Promise<void> {
-    this.#stopPulling.abort();
+    this.#stopPulling.abort(new KamadoError("stopping", "The worker stops."));
     this.#room.resolve();
     const finished = new AbortController();
     void this.#options.clock.sleep(deadlineMs, finished.signal).then(() => this.cut());
@@ -242,7 +242,7 @@ export class Consumer {
 
   async #work(lease: Lease): Promise<Ending> {
     try {
-      return await this.#options.work(lease, this.#cutWork.signal);
+      return await this.#options.work(lease, this.#cutWork.signal, this.#stopPulling.signal);
     } catch (thrown) {
       this.#options.log.error({ stage: "work", message: lease.message.id, err: thrown }, "unexpected error");
       return { releaseAfterSeconds: AFTER_BUG_SECONDS };

@@ -1,6 +1,7 @@
 // A job as a message body, in every form that is accepted. Pure: from text to a job, or to an error with a code.
 import { z } from "zod";
 import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
+import { type Budgets, budgetExceeded } from "./budgets.ts";
 import { applyRules, type ObjectRule } from "./object-rules.ts";
 
 /** The id becomes part of object keys and log lines, so only characters that are safe in both are allowed. */
@@ -37,11 +38,14 @@ export const Policy = z.strictObject({
   model: z.string().max(200).optional().describe("The model to use; by default the engine's first."),
 });
 
+/** What any owner may allow; the budget of this worker is lower. */
+const MAX_DESTINATIONS = 100;
+
 export const Job = z.strictObject({
   id: JobId,
   kind: z.string().min(1).max(100),
   input: z.unknown(),
-  deliver: z.array(Destination).max(10).default([]),
+  deliver: z.array(Destination).max(MAX_DESTINATIONS).default([]),
   policy: Policy.default({}),
   source: z
     .string()
@@ -70,6 +74,8 @@ export type ParseContext = {
   rules: readonly ObjectRule[];
   /** Throws when jobs may not read the object that an event tells of. */
   checkObject?: (address: { bucket: string; key: string }) => void;
+  /** For a body that is run, not only shown. What exceeds them is refused before any job is made of it. */
+  budgets?: Pick<Budgets, "destinations" | "records">;
 };
 
 /** Reads a message body. Never throws: a body that is not a job is `malformed`, with the reason. */
@@ -140,6 +146,8 @@ function fromCloudEvent(event: Fields): Fields {
 }
 
 function fromObjectEvent(records: readonly unknown[], context: ParseContext): Parsed {
+  const most = context.budgets?.records;
+  if (most !== undefined && records.length > most) throw budgetExceeded("records", most, records.length);
   const jobs = records.map((record, index) => {
     const id = records.length === 1 ? context.messageId : `${context.messageId}.${index}`;
     return check({ id, ...applyRules(record, context) }, context);
@@ -149,8 +157,15 @@ function fromObjectEvent(records: readonly unknown[], context: ParseContext): Pa
   return jobs.length === 1 ? { is: "job", job: only } : { is: "several", jobs };
 }
 
-function check(fields: Fields, { messageId }: ParseContext): Job {
+function check(fields: Fields, { messageId, budgets }: ParseContext): Job {
   const parsed = Job.safeParse({ ...fields, id: fields.id ?? messageId });
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return withinBudget(parsed.data, budgets?.destinations);
   throw new KamadoError("invalid_envelope", describeIssues(parsed.error, fields));
+}
+
+/** A job with too many destinations is no job for this worker: to tell them all of the failure would be what is refused. */
+function withinBudget(job: Job, most: number | undefined): Job {
+  const { length } = job.deliver;
+  if (most !== undefined && length > most) throw budgetExceeded("destinations", most, length);
+  return job;
 }

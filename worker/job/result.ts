@@ -16,12 +16,18 @@ const duration = z.number().catch(0);
 export const Receipt = z.object({
   model: z.string().nullable().catch(null).describe("The model that answered; null when no model was asked."),
   engine: z.string().nullable().catch(null).describe("The engine that ran the model."),
+  requests: z
+    .int()
+    .optional()
+    .catch(undefined)
+    .describe("How many requests the model answered; absent in older results."),
   promptTokens: count,
   cachedTokens: count.describe("How many of promptTokens came from the cache."),
   completionTokens: count,
   queuedMs: duration.describe("From sent to received."),
   inferenceMs: duration.describe("From the first question to the last answer."),
   attempts: count.describe("How many runs of the handler were started, this one included."),
+  runMs: z.number().optional().catch(undefined).describe("How long this run took; absent in older results."),
   repairs: count.describe("How often the model had to be asked again because its answer did not fit."),
   worker: z.string().catch(""),
 });

@@ -44,6 +44,7 @@ export class EngineClient {
   readonly #options: EngineOptions;
   readonly #agent: Agent;
   readonly #removeToken: RemoveToken;
+  #slots: number | undefined;
   #identity: { value: Identity; until: number } | null = null;
 
   constructor(options: EngineOptions) {
@@ -79,12 +80,21 @@ export class EngineClient {
     return value;
   }
 
+  /** How many answers the engine generates at once, as it said last. */
+  get slots(): number | undefined {
+    return this.#slots;
+  }
+
   /** Asks `/health`; where there is none, whether `/v1/models` answers. Never throws. */
   async health(): Promise<Health> {
     try {
       const signal = AbortSignal.timeout(PROBE_MS);
       const { status, text } = await this.#send("GET", "/health", signal);
-      if (status === 200) return { is: "ready", ...slotsIn(text) };
+      if (status === 200) {
+        const { slots } = slotsIn(text);
+        this.#slots = slots;
+        return { is: "ready", ...(slots !== undefined && { slots }) };
+      }
       if (status === 503) return { is: "loading" };
       const { status: models } = await this.#send("GET", "/v1/models", signal);
       return models === 200 ? { is: "ready" } : { is: "down", reason: `/v1/models answers ${models}` };

@@ -1,14 +1,16 @@
-// The model that a handler asks, one for each job: it names the model, takes turns with the job's other requests, waits while the
-// engine's queue is full, and adds up what the job used. One question and its answer are in ask.ts and decide.ts.
+// The model that a handler asks, one for each job: it names the model, takes turns with other requests, keeps to the job's budget,
+// waits while the engine's queue is full, and adds up what the job used. One question and its answer are in ask.ts and decide.ts.
 import { setTimeout as sleep } from "node:timers/promises";
-import { Semaphore } from "../async/semaphore.ts";
 import { KamadoError } from "../errors.ts";
+import type { Budgets } from "../job/budgets.ts";
 import type { Choice, Model } from "../job/handler.ts";
 import type { Receipt } from "../job/result.ts";
 import { type AnyAsk, ask } from "./ask.ts";
 import { type Decide, decide } from "./decide.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
 import type { Chat, EngineClient } from "./engine-client.ts";
+import { ModelBudget } from "./model-budget.ts";
+import { Turns } from "./turns.ts";
 
 export type ModelOptions = {
   client: EngineClient;
@@ -18,42 +20,57 @@ export type ModelOptions = {
   model?: string | undefined;
   /** The job's, 0 to 9. Only our own engine is told: others do not know the field, or give it another meaning. */
   priority?: number | undefined;
-  /** How many requests of this job may be at the engine at the same time. [16] */
-  atOnce?: number;
+  /** Shared by all jobs that ask this engine. [16 requests at once, for this job alone] */
+  turns?: Turns;
+  /** What the job may spend in this run. [no limit] */
+  budget?: Pick<Budgets, "requests" | "tokens">;
 };
 
 /** The model's part of a receipt. */
-export type Usage = Pick<
+export type Usage = { requests: number } & Pick<
   Receipt,
   "model" | "engine" | "promptTokens" | "cachedTokens" | "completionTokens" | "inferenceMs" | "repairs"
 >;
 
 /** What our own engine calls itself in `owned_by`. */
 const OWN_ENGINE = "kamado";
+const UNLIMITED = { requests: Number.POSITIVE_INFINITY, tokens: Number.POSITIVE_INFINITY };
+const AT_ONCE = 16;
 const BUSY_TRIES = 4;
 const BUSY_WAIT_MS = 1_000;
 const MAX_BUSY_WAIT_MS = 10_000;
 
 export function createModel(options: ModelOptions): { model: Model; used(): Usage } {
-  const { client, signal, model, priority, atOnce = 16 } = options;
+  const { client, signal, model, priority } = options;
   const meter = new Meter();
-  // A handler may ask a thousand questions at once, but the engine's queue is short and serves all jobs.
-  const turns = new Semaphore(atOnce);
+  const budget = new ModelBudget(options.budget ?? UNLIMITED);
+  const turns = (options.turns ?? new Turns({ atOnce: AT_ONCE })).forJob({ priority: priority ?? 0, signal });
   const send: Chat = async (request) => {
-    meter.asked();
     const identity = await client.identify(signal);
+    // The handler may have asked for too much meanwhile.
+    budget.check();
+    meter.asked();
     const name = model ?? identity.model;
     const rank = identity.engine === OWN_ENGINE && priority !== undefined && { priority };
     const answer = await client.chat({ ...request, ...(name !== null && { model: name }), ...rank }, signal);
     meter.answered(answer, identity.engine, name);
     return answer;
   };
-  const chat: Chat = (request) => turns.take(() => whileBusy(signal, () => send(request)));
+  const chat: Chat = async (request) => {
+    budget.ask();
+    return turns.take(() => budget.spend(request, () => whileBusy(signal, () => send(request))));
+  };
   return {
     model: {
       // The question says which form of `ask` it is, and the caller's form says what type comes back.
-      ask: async (question: AnyAsk) => (await ask(chat, question, () => meter.repaired())) as never,
-      decide: <const T extends string>(question: Decide<T>): Promise<Choice<T>> => decide(chat, question),
+      ask: async (question: AnyAsk) => {
+        budget.check();
+        return (await ask(chat, question, () => meter.repaired())) as never;
+      },
+      decide: async <const T extends string>(question: Decide<T>): Promise<Choice<T>> => {
+        budget.check();
+        return decide(chat, question);
+      },
     },
     used: () => meter.used(),
   };
@@ -77,6 +94,7 @@ async function whileBusy<T>(signal: AbortSignal, work: () => Promise<T>): Promis
 export const NOTHING_USED: Usage = {
   model: null,
   engine: null,
+  requests: 0,
   promptTokens: 0,
   cachedTokens: 0,
   completionTokens: 0,
@@ -95,6 +113,7 @@ class Meter {
 
   answered(answer: ChatAnswer, engine: string, requested: string | null): void {
     this.#lastAnsweredAt = performance.now();
+    this.#usage.requests += 1;
     this.#usage.model = answer.model ?? requested;
     this.#usage.engine = engine;
     this.#usage.promptTokens += answer.promptTokens;

@@ -44,7 +44,15 @@ export interface Queue {
       deduplicationId?: string;
     },
   ): Promise<string>;
+  /**
+   * Sends many messages in few calls, in order. Throws as `send` does; then the queue may have some of them, so the sender must be
+   * able to send all again.
+   */
+  sendAll(messages: readonly NewMessage[]): Promise<void>;
 }
+
+/** One of several messages to send; its fields mean what they mean in `send`. */
+export type NewMessage = { body: string; group?: string; deduplicationId?: string };
 
 /** The attribute with the id that a message had before it became a dead letter. */
 export const ID_ATTRIBUTE = "kamado-message";

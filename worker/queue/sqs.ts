@@ -5,6 +5,7 @@ import {
   ChangeMessageVisibilityBatchCommand,
   DeleteMessageBatchCommand,
   ReceiveMessageCommand,
+  SendMessageBatchCommand,
   SendMessageCommand,
   type SQSClient,
   type Message as SqsMessage,
@@ -12,12 +13,21 @@ import {
 import { healthOf, isRefusedRequest, namesOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { JobId } from "../job/envelope.ts";
-import { type EntryResult, ID_ATTRIBUTE, isFifo, type Message, type Queue } from "./queue.ts";
+import {
+  type EntryResult,
+  ID_ATTRIBUTE,
+  isFifo,
+  type Message,
+  type NewMessage,
+  type Queue,
+} from "./queue.ts";
 
 /** The most entries of a batch call, and the most messages of an answer. */
 export const BATCH_LIMIT = 10;
 /** Bytes of body and attributes together. */
 export const BODY_LIMIT = 1024 * 1024;
+/** Bytes of a batch. Older queues and emulators take no more in one call. */
+const BATCH_BYTES = 256 * 1024;
 /** Seconds. */
 const MAX_VISIBILITY = 43_200;
 /** The group of messages that are sent to a FIFO queue without one. */
@@ -85,16 +95,51 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
           Object.entries(attributes).map(([key, value]) => [key, { DataType: "String", StringValue: value }]),
         ),
         ...(delaySeconds !== undefined && { DelaySeconds: delaySeconds }),
-        // Always: a queue that detects duplicates by content would drop the second of two equal dead letters.
-        ...(isFifo({ url }) && {
-          MessageGroupId: group ?? GROUP,
-          MessageDeduplicationId: deduplicationId ?? randomUUID(),
-        }),
+        ...fifoFields(url, group, deduplicationId),
       });
       const { MessageId } = await client.send(command, short).catch((error) => refuseMessage(error, url));
       return MessageId ?? "";
     },
+
+    async sendAll(messages) {
+      for (const { body } of messages) checkSize(body, {});
+      for (const batch of batchesToSend(messages)) {
+        const Entries = batch.map(({ body, group, deduplicationId }, index) => ({
+          Id: String(index),
+          MessageBody: body,
+          ...fifoFields(url, group, deduplicationId),
+        }));
+        const command = new SendMessageBatchCommand({ QueueUrl: url, Entries });
+        const answer = await client.send(command, short).catch((error) => unavailable(error, url));
+        refusePartial(answer, batch.length, url);
+      }
+    },
   };
+}
+
+/** Always: a queue that detects duplicates by content would drop the second of two equal dead letters. */
+const fifoFields = (url: string, group = GROUP, deduplicationId: string = randomUUID()) =>
+  isFifo({ url }) ? { MessageGroupId: group, MessageDeduplicationId: deduplicationId } : {};
+
+/** Ten messages at most, and no more bytes than a call takes. */
+function batchesToSend(messages: readonly NewMessage[]): NewMessage[][] {
+  const batches: NewMessage[][] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    const size = Buffer.byteLength(message.body);
+    const last = batches.at(-1);
+    if (last && last.length < BATCH_LIMIT && bytes + size <= BATCH_BYTES) last.push(message);
+    else batches.push([message]);
+    bytes = last === batches.at(-1) ? bytes + size : size;
+  }
+  return batches;
+}
+
+/** Throws unless the queue has every message of the batch. */
+function refusePartial({ Successful = [], Failed = [] }: BatchAnswer, count: number, url: string): void {
+  if (Successful.length === count) return;
+  const [{ Code = "Unknown", Message = "some messages of a batch were not taken" } = {}] = Failed;
+  unavailable(Object.assign(new Error(Message), { name: Code }), url);
 }
 
 /** A redriven message has a new MessageId. Its attribute has the former one, which a job without an id of its own keeps. */

@@ -5,6 +5,7 @@ import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
+import { type Budgets, budgetExceeded } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Context, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
@@ -39,12 +40,18 @@ export async function executeHandler(
     priority: job.policy.priority ?? DEFAULT_PRIORITY,
     signal: working,
   });
-  const receipt = (): Receipt => ({ ...used(), ...receiptOf(arrival, dependencies) });
+  const began = dependencies.clock.now();
+  const receipt = (): Receipt => ({
+    ...used(),
+    ...receiptOf(arrival, dependencies),
+    runMs: Math.round(dependencies.clock.now() - began),
+  });
   try {
     signal.throwIfAborted();
     if (arrival.attempts > arrival.maxAttempts) throw noneLeft(arrival);
     if (hasExpired(job, dependencies.clock))
       throw new KamadoError("expired", `It was to be started before ${job.policy.expiresAt}.`);
+    refuseLongTimeout(job, dependencies.budgets);
     // A handler that ignores its signal must not hold its slot: its promise loses this race, and its effects have no way out.
     const output = await unlessAborted(runHandler(job, model, working, dependencies), signal);
     return { is: "succeeded", job, result: succeeded(job.id, job.kind, output, receipt()), stored: false };
@@ -63,6 +70,17 @@ function timeLimit(job: Job, { clock, timeoutSeconds }: HandlerDependencies) {
       over.abort(new KamadoError("timed_out", `It ran longer than ${seconds} seconds.`));
   });
   return { over: over.signal, ended: ended.signal, [Symbol.dispose]: () => ended.abort() };
+}
+
+/** A shorter limit than the sender asked for would end the job where the sender does not expect it, so it is refused instead. */
+function refuseLongTimeout({ policy: { timeoutSeconds = 0 } }: Job, { seconds }: Budgets): void {
+  if (timeoutSeconds > seconds) throw budgetExceeded("seconds", seconds, timeoutSeconds);
+}
+
+function refuseLongOutput(output: unknown, { resultBytes }: Budgets): unknown {
+  const bytes = Buffer.byteLength(JSON.stringify(output) ?? "");
+  if (bytes > resultBytes) throw budgetExceeded("resultBytes", resultBytes, bytes);
+  return output;
 }
 
 function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
@@ -86,7 +104,7 @@ async function runHandler(
   const input = check(handler.input, job.input, "invalid_input", "input");
   const inputs = await dependencies.inputs(handler.inputs?.(input) ?? {}, signal);
   const output = await callHandler(handler, input, contextOf(job, model, inputs, signal, dependencies));
-  return check(handler.output, output, "output_invalid", "output");
+  return refuseLongOutput(check(handler.output, output, "output_invalid", "output"), dependencies.budgets);
 }
 
 // An unexpected error may pass with another attempt, because the model answers anew. A coded error says for itself whether it can.

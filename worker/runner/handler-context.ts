@@ -1,11 +1,13 @@
 // What a handler gets to work with: the model, fetched inputs, pages, REST calls and progress, made of the worker's parts.
 import type { Clock } from "../async/clock.ts";
+import type { Budgets } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Context, Fetched, InputRefs, Model, Pages, Rest } from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { EngineClient } from "../model/engine-client.ts";
 import { createModel, type Usage } from "../model/model.ts";
+import { Turns } from "../model/turns.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
@@ -30,6 +32,7 @@ export type HandlerDependencies = HandlerServices & {
   clock: Clock;
   /** For jobs whose policy names no other limit. */
   timeoutSeconds: number;
+  budgets: Budgets;
   workerName: string;
 };
 
@@ -38,12 +41,17 @@ export function createHandlerServices(options: {
   objects: ReadableObjects;
   outbound: Outbound;
   client: EngineClient;
+  budgets: Budgets;
+  /** How many requests of one job may be at the engine at the same time. */
+  requestsAtOnce: number;
 }): HandlerServices {
-  const { registry, client, outbound } = options;
+  const { registry, client, outbound, budgets, requestsAtOnce } = options;
+  const turns = new Turns({ atOnce: requestsAtOnce, slots: () => client.slots });
   return {
     registry,
     inputs: createInputs(options),
-    modelFor: ({ model, priority, signal }) => createModel({ client, signal, model, priority }),
+    modelFor: ({ model, priority, signal }) =>
+      createModel({ client, signal, model, priority, turns, budget: budgets }),
     pages: createPages(),
     rest: (signal) => ({ get: (url) => outbound.getJson(url, { signal }) }),
   };

@@ -4,6 +4,7 @@
 
 import { KamadoError, shapeOf, toKamadoError } from "../errors.ts";
 import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../images/safe-image.ts";
+import { type Budgets, budgetExceeded } from "../job/budgets.ts";
 import type { Fetched, InputRef, InputRefs, SafeImage } from "../job/handler.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { parseAddress } from "../storage/bucket.ts";
@@ -13,6 +14,7 @@ export type InputsOptions = {
   outbound: Pick<Outbound, "getBytes">;
   objects: Pick<ReadableObjects, "get">;
   limits?: { image?: ImageLimits; maxTextBytes?: number };
+  budgets: Pick<Budgets, "inputs" | "inputBytes">;
 };
 export type Inputs = (refs: InputRefs, signal: AbortSignal) => Promise<Fetched<InputRefs>>;
 
@@ -23,12 +25,15 @@ const MIN_BARE_BASE64 = 64;
 /** Throws coded errors whose message begins with the field's name; the first one stops the other fetches. */
 export function createInputs(options: InputsOptions): Inputs {
   return async (refs, signal) => {
+    const given = Object.entries(refs).filter(([, ref]) => ref).length;
+    if (given > options.budgets.inputs) throw budgetExceeded("inputs", options.budgets.inputs, given);
+    const bytes = new ByteBudget(options.budgets.inputBytes);
     const enough = new AbortController();
     const either = AbortSignal.any([signal, enough.signal]);
     const entries = Object.entries(refs).map(async ([field, ref]) => {
       if (!ref) return [field, undefined] as const;
       try {
-        return [field, await fetchInput(ref, options, either)] as const;
+        return [field, await fetchInput(ref, options, bytes, either)] as const;
       } catch (thrown) {
         signal.throwIfAborted();
         throw naming(field, thrown);
@@ -45,15 +50,54 @@ export function createInputs(options: InputsOptions): Inputs {
 async function fetchInput(
   { from, as }: InputRef,
   options: InputsOptions,
+  budget: ByteBudget,
   signal: AbortSignal,
 ): Promise<SafeImage | string> {
   const { image = {}, maxTextBytes = MAX_TEXT_BYTES } = options.limits ?? {};
-  if (as === "text") return decodeText(await bytesOf(from, maxTextBytes, options, signal));
-  const maxBytes = image.maxBytes ?? IMAGE_LIMITS.maxBytes;
-  const bytes = isBareBase64(from)
-    ? decodeBase64(from, maxBytes)
-    : await bytesOf(from, maxBytes, options, signal);
-  return safeImage(bytes, image);
+  const own = as === "text" ? maxTextBytes : (image.maxBytes ?? IMAGE_LIMITS.maxBytes);
+  const bytes = await budget.spend(own, async (maxBytes) =>
+    as === "image" && isBareBase64(from)
+      ? decodeBase64(from, maxBytes)
+      : bytesOf(from, maxBytes, options, signal),
+  );
+  return as === "text" ? decodeText(bytes) : safeImage(bytes, image);
+}
+
+/** What the inputs of one job may have in all. An input holds as much as it may have until it is there. */
+class ByteBudget {
+  readonly #limit: number;
+  #spent = 0;
+  #held = 0;
+  #released = Promise.withResolvers<void>();
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** `fetch` gets the most bytes that it may return. Throws `budget_exceeded` if that is less than there are. */
+  async spend(own: number, fetch: (maxBytes: number) => Promise<Uint8Array>): Promise<Uint8Array> {
+    while (this.#held > 0 && this.#left < own) await this.#released.promise;
+    const maxBytes = Math.min(own, this.#left);
+    this.#held += maxBytes;
+    try {
+      const bytes = await fetch(maxBytes);
+      this.#spent += bytes.length;
+      return bytes;
+    } catch (thrown) {
+      const isTooLong = thrown instanceof KamadoError && thrown.code === "input_too_large";
+      if (!isTooLong || maxBytes === own) throw thrown;
+      const needed = `${this.#spent} so far and more than ${maxBytes} for the next one`;
+      throw budgetExceeded("inputBytes", this.#limit, needed, thrown);
+    } finally {
+      this.#held -= maxBytes;
+      this.#released.resolve();
+      this.#released = Promise.withResolvers();
+    }
+  }
+
+  get #left(): number {
+    return this.#limit - this.#spent - this.#held;
+  }
 }
 
 async function bytesOf(

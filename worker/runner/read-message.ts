@@ -1,12 +1,13 @@
 // Turns a message into a job, or into the reason why it is none. It follows pointers into a bucket, finds the priority of a message
-// that waits, sends on the jobs that came together in one message, and loads the rules file. The forms of a body are left to
-// job/envelope.ts; what becomes of a message that is no job, to settle.ts.
+// that waits, and loads the rules file. The forms of a body are left to job/envelope.ts; sending on the jobs that came together in
+// one message, to split-event.ts; what becomes of a message that is no job, to settle.ts.
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
-import { type Job, type Parsed, parseBody } from "../job/envelope.ts";
+import type { Budgets } from "../job/budgets.ts";
+import { type Parsed, parseBody } from "../job/envelope.ts";
 import { ObjectRule } from "../job/object-rules.ts";
-import type { Message, Queue } from "../queue/queue.ts";
+import type { Message } from "../queue/queue.ts";
 import type { ObjectAddress } from "../storage/bucket.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 
@@ -24,8 +25,9 @@ export type ReadMessage = (
 export function createReadMessage(options: {
   objects: ReadableObjects;
   rules: readonly ObjectRule[];
+  budgets: Budgets;
 }): ReadMessage {
-  const { objects, rules } = options;
+  const { objects, rules, budgets } = options;
 
   async function follow(address: ObjectAddress, signal: AbortSignal): Promise<string> {
     const { bytes } = await objects.get(address, { maxBytes: POINTED_BODY_LIMIT, signal });
@@ -33,7 +35,7 @@ export function createReadMessage(options: {
   }
 
   return async (message, signal) => {
-    const context = { messageId: message.id, rules, checkObject: objects.check };
+    const context = { messageId: message.id, rules, budgets, checkObject: objects.check };
     const parsed = parseBody(message.body, context);
     if (parsed.is !== "pointer") return parsed;
     try {
@@ -51,22 +53,9 @@ export function createReadMessage(options: {
 }
 
 /** The priority that a waiting message asks for. A body that cannot be read yet, such as a pointer, has the default. */
-export function priorityOf(message: Message, rules: readonly ObjectRule[]): number {
-  const parsed = parseBody(message.body, { messageId: message.id, rules });
+export function priorityOf(message: Message, rules: readonly ObjectRule[], budgets: Budgets): number {
+  const parsed = parseBody(message.body, { messageId: message.id, rules, budgets });
   return parsed.is === "job" ? (parsed.job.policy.priority ?? DEFAULT_PRIORITY) : DEFAULT_PRIORITY;
-}
-
-/**
- * Sends jobs that came together in one message as messages of their own. In a FIFO queue they keep the group of that message,
- * and a second try after a failure sends none twice.
- */
-export async function enqueueAll(
-  queue: Pick<Queue, "send">,
-  jobs: readonly Job[],
-  group: string | null,
-): Promise<void> {
-  for (const job of jobs)
-    await queue.send(JSON.stringify(job), { ...(group !== null && { group }), deduplicationId: job.id });
 }
 
 /** Reads the file that says which uploaded object becomes which job. Throws `config_invalid`, which names entry and field. */

@@ -24,12 +24,13 @@ import type { HandlerDependencies } from "./handler-context.ts";
 import type { Quarantine } from "./quarantine.ts";
 import type { ReadMessage } from "./read-message.ts";
 import { type Plan, retryBackoff, settle } from "./settle.ts";
+import type { SplitEvent } from "./split-event.ts";
 
 /** What all runs of a worker share. */
 export type Dependencies = {
   readMessage: ReadMessage;
-  /** Sends jobs as messages of their own: one for each record of an event that holds several. */
-  enqueue(jobs: readonly Job[], group: string | null): Promise<void>;
+  /** Sends the jobs of an event with several records as messages of their own. */
+  split: SplitEvent;
   claims: JobClaims;
   results: Results;
   quarantine: Quarantine;
@@ -84,8 +85,7 @@ async function outcomeOf(run: Run): Promise<Outcome> {
       case "nothing":
         return { is: "ignored", reason: read.reason };
       case "several":
-        await run.enqueue(read.jobs, lease.message.group);
-        return { is: "ignored", reason: `split into ${read.jobs.length} jobs` };
+        return await split(read.jobs, run, signal);
       case "job":
         return await claimAndExecute(read.job, run);
     }
@@ -94,6 +94,18 @@ async function outcomeOf(run: Run): Promise<Outcome> {
     if (error.code === "lease_lost" || error.code === "stopping")
       return { is: "interrupted", why: error.code };
     return error.retry ? { is: "retry", error } : { is: "rejected", error };
+  }
+}
+
+/** A second try sends what the first one did not. A job that is too long for a message never becomes one. */
+async function split(jobs: readonly Job[], run: Run, signal: AbortSignal): Promise<Outcome> {
+  try {
+    await run.split(jobs, run.lease.message, signal);
+    return { is: "ignored", reason: `split into ${jobs.length} jobs` };
+  } catch (thrown) {
+    if (thrown instanceof KamadoError && thrown.code === "body_too_large")
+      return { is: "rejected", error: thrown };
+    throw thrown;
   }
 }
 

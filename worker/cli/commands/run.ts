@@ -106,7 +106,7 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   jobEvents.subscribe(watch);
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes });
-  const services = createHandlerServices({ registry, objects, outbound, client });
+  const services = createHandlerServices({ ...config, registry, objects, outbound, client });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", handle: "", sentAt: now, receiveCount: 1, group: null };
   const arrival = { receivedWall: now, attempts: 1, maxAttempts: 1 };

@@ -1,0 +1,186 @@
+// What one run of a job may cost, whatever its sender asks for: with the real handlers and model, on an engine over HTTP.
+import { describe, expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
+import articleExtract from "../../handlers/article-extract.ts";
+import prompt from "../../handlers/prompt.ts";
+import { type Config, loadConfig } from "../../worker/config/config.ts";
+import { Environment } from "../../worker/config/environment.ts";
+import { BUDGET_VARIABLES } from "../../worker/job/budgets.ts";
+import { Job } from "../../worker/job/envelope.ts";
+import { type Context, defineHandler, type Handler } from "../../worker/job/handler.ts";
+import { JobEvents } from "../../worker/logging/job-events.ts";
+import { silentLog } from "../../worker/logging/log.ts";
+import { EngineClient } from "../../worker/model/engine-client.ts";
+import { executeHandler } from "../../worker/runner/execute-handler.ts";
+import { createHandlerServices } from "../../worker/runner/handler-context.ts";
+import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { engineServer, type Seen, says } from "../model/engine-server.ts";
+
+const never = new AbortController().signal;
+/** 382 KB: with 50 questions and facts, article.extract has 9,795 questions to the model. */
+const LONG_TEXT = "The bakery sells forty loaves of bread a day in town. ".repeat(7_100).slice(0, 382_000);
+const QUESTIONS = Array.from({ length: 50 }, (_, index) => `How many loaves, for the time ${index}?`);
+
+type Options = { budgets?: Partial<Config["budgets"]>; answer?: (seen: Seen) => string };
+
+/** Runs one job on an engine that counts what it was asked. Prompts have 100 tokens there and answers 7. */
+async function execute(fields: object, run?: (context: Context) => Promise<unknown>, options: Options = {}) {
+  const { answer = () => '{"evidence":null,"answer":null}' } = options;
+  const server = await engineServer((seen) => says(answer(seen)));
+  const client = new EngineClient({ url: server.url });
+  onTestFinished(async () => {
+    await client.close();
+    await server.close();
+  });
+  const config = loadConfig({}, {});
+  const budgets = { ...config.budgets, ...options.budgets };
+  const work = defineHandler({
+    kind: "work",
+    summary: "Does what the test says.",
+    input: z.unknown(),
+    output: z.unknown(),
+    run: async (_, context) => run!(context),
+  });
+  const services = createHandlerServices({
+    registry: new Map(
+      [articleExtract, prompt, work].map((one) => [one.kind, one as unknown as Handler] as const),
+    ),
+    objects: createReadableObjects({ own: "kamado", buckets: new Map() }),
+    outbound: {} as never,
+    client,
+    budgets,
+    requestsAtOnce: config.requestsAtOnce,
+  });
+  const job = Job.parse({ id: "a", kind: "work", input: null, ...fields });
+  const message = { id: "m", queue: "q", body: "", handle: "", sentAt: 0, receiveCount: 1, group: null };
+  const arrival = { receivedWall: 0, signal: never, attempts: 1, maxAttempts: 5 };
+  const outcome = await executeHandler(job, { ...arrival, message }, never, {
+    ...services,
+    budgets,
+    timeoutSeconds: config.timeoutSeconds,
+    workerName: "test",
+    jobEvents: new JobEvents(silentLog),
+    clock: new FakeClock(),
+  });
+  if (outcome.is === "rejected" && outcome.about) return { result: outcome.about.result, seen: server.seen };
+  if ("result" in outcome) return { result: outcome.result, seen: server.seen };
+  throw new Error(`it ended as ${outcome.is}`);
+}
+
+const QUESTION = { instructions: "Count.", content: "Two eggs." };
+
+describe("requests to the model", () => {
+  test("an article of 382 KB with 50 questions buys none: 9,795 are more than the budget", async () => {
+    const { result, seen } = await execute({
+      kind: "article.extract",
+      input: { text: LONG_TEXT, questions: QUESTIONS },
+    });
+    expect(seen).toHaveLength(0);
+    expect(result.error).toMatchObject({
+      code: "budget_exceeded",
+      message: expect.stringMatching(/1001 or more.*1000.*KAMADO_MAX_JOB_REQUESTS/),
+    });
+    expect(result.receipt).toMatchObject({ requests: 0, completionTokens: 0 });
+  });
+
+  test("an article of 60 KB with ten questions is within it", async () => {
+    const input = { text: LONG_TEXT.slice(0, 60_000), questions: QUESTIONS.slice(0, 10), maxFacts: 0 };
+    const { result, seen } = await execute({ kind: "article.extract", input });
+    expect(result.status).toBe("succeeded");
+    expect(result.receipt).toMatchObject({ requests: seen.length, runMs: 0 });
+    expect(seen.length).toBeGreaterThan(300);
+  });
+
+  test("one by one, a job gets as many as its budget and then none, however it goes on", async () => {
+    const { result, seen } = await execute(
+      {},
+      async ({ model }) => {
+        for (let tries = 0; tries < 9; tries += 1)
+          await model.ask(QUESTION).catch((error) => tries === 8 && Promise.reject(error));
+      },
+      { budgets: { requests: 5 } },
+    );
+    expect(seen).toHaveLength(5);
+    expect(result.error?.code).toBe("budget_exceeded");
+    expect(result.receipt).toMatchObject({ requests: 5, completionTokens: 35 });
+  });
+
+  test("repairs, decisions and their second looks count", async () => {
+    const { result, seen } = await execute(
+      {},
+      async ({ model }) => {
+        await model.ask({ ...QUESTION, schema: z.int() }).catch(() => {});
+        await model.decide({ ...QUESTION, options: ["y", "n"] });
+      },
+      { budgets: { requests: 6 }, answer: () => "perhaps" },
+    );
+    // Two for the value, and one for probabilities, which the engine does not give. Five samples are more than the rest.
+    expect(seen).toHaveLength(3);
+    expect(result.error?.code).toBe("budget_exceeded");
+  });
+});
+
+describe("tokens", () => {
+  test("one answer longer than the budget is refused before it is sent", async () => {
+    const { result, seen } = await execute(
+      { kind: "prompt", input: { prompt: "Go on.", maxTokens: 32_768 } },
+      undefined,
+      { budgets: { tokens: 10_000 } },
+    );
+    expect(seen).toHaveLength(0);
+    expect(result.error?.message).toMatch(/0 so far and up to 32\d{3} more.*10000.*KAMADO_MAX_JOB_TOKENS/);
+  });
+
+  test("requests at the same time cannot spend the same tokens: what may be spent is reserved before each", async () => {
+    const { result, seen } = await execute(
+      {},
+      ({ model }) =>
+        Promise.all(Array.from({ length: 100 }, () => model.ask({ ...QUESTION, maxTokens: 900 }))),
+      { budgets: { tokens: 3_000 } },
+    );
+    expect(result.error?.code).toBe("budget_exceeded");
+    const { promptTokens, completionTokens } = result.receipt;
+    // Each answer takes 107 of the 920 or so that are reserved for it; the rest is given back for the next request.
+    expect(seen.length).toBeGreaterThan(10);
+    expect(promptTokens + completionTokens).toBeLessThanOrEqual(3_000);
+  });
+});
+
+describe("seconds", () => {
+  test("a limit above the owner's is refused, with both figures and the variable", async () => {
+    const { result, seen } = await execute({
+      kind: "prompt",
+      input: { prompt: "Hello" },
+      policy: { timeoutSeconds: 39_600 },
+    });
+    expect(seen).toHaveLength(0);
+    expect(result.error).toMatchObject({
+      code: "budget_exceeded",
+      message: expect.stringMatching(/policy\.timeoutSeconds.*39600.*3600.*KAMADO_MAX_JOB_SECONDS/),
+    });
+  });
+
+  test("a limit of exactly as much runs", async () => {
+    const { result } = await execute({
+      kind: "prompt",
+      input: { prompt: "Hello" },
+      policy: { timeoutSeconds: 3_600 },
+    });
+    expect(result.status).toBe("succeeded");
+  });
+});
+
+test("an output longer than the owner allows is refused, and neither stored nor delivered", async () => {
+  const { result } = await execute({}, async () => "x".repeat(2_000), { budgets: { resultBytes: 1_000 } });
+  expect(result).not.toHaveProperty("output");
+  expect(result.error).toMatchObject({
+    code: "budget_exceeded",
+    message: expect.stringMatching(/2002.*1000.*KAMADO_MAX_JOB_RESULT_BYTES/),
+  });
+});
+
+test("every budget's error names a variable that exists", () => {
+  expect(BUDGET_VARIABLES.filter((name) => !(name in Environment.shape))).toEqual([]);
+  expect(BUDGET_VARIABLES).toHaveLength(Object.keys(loadConfig({}, {}).budgets).length);
+});
