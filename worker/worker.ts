@@ -99,7 +99,7 @@ export function createWorker(parts: Parts, settings: Settings) {
   const sources = queues.jobs.map(({ queue, weight }): Source => {
     const enqueue = (jobs: readonly Job[], group: string | null) => enqueueAll(queue, jobs, group);
     const own = { ...dependencies, enqueue };
-    return { queue, weight, work: (lease, cut) => runJob(lease, cut, own) };
+    return { queue, weight, work: (lease, cut, freeSlot) => runJob(lease, { cut, freeSlot }, own) };
   });
   const jobConsumer = new ConsumerGroup(sources, {
     ...shared,
@@ -112,7 +112,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     const error = errorOf(event);
     if (error === "engine_unavailable" || error === "engine_died") health.engine.suspect();
     if (error === "storage_unavailable") health.bucket.suspect();
-    if (event.stage === "ended") concurrency.onEnded(error, jobConsumer.running - 1);
+    if (event.stage === "ended") concurrency.onEnded(error, jobConsumer.running + jobConsumer.finishing - 1);
   });
   let stopped: Promise<void> | undefined;
 
@@ -150,6 +150,7 @@ export function createWorker(parts: Parts, settings: Settings) {
         bucket: { name: bucket.name, answers: !health.bucket.isDown },
         topic: topicArn ?? null,
         running: jobConsumer.running,
+        delivering: jobConsumer.finishing,
         waiting: jobConsumer.waiting,
         slots: concurrency.slots,
         allSlots: concurrency.allSlots,

@@ -12,6 +12,8 @@ export type Delivery = {
   /** `todo.match` needs it to form its REST call. */
   input: unknown;
   destination: Destination;
+  /** The receiver gets less time to answer, because a job's message waits for the end of the try. */
+  isFirstTry?: boolean;
   /** Try even if the circuit is open or the receiver asked for a pause: there will be no other try. */
   insist?: boolean;
   /** Whether the delivery still belongs to this worker. Asked directly before something is sent. */

@@ -14,7 +14,7 @@ export type RestOptions = { outbound: Outbound; registry: Registry; log: Log; cl
 /** For each delivery the call to make, or null when there is none. */
 export function createRest({ outbound, registry, log, clock }: RestOptions) {
   return (delivery: Delivery, base: string): (() => Promise<void>) | null => {
-    const { job, result, destination, signal } = delivery;
+    const { job, result, destination, isFirstTry, signal } = delivery;
     const nothing = (why: string) => {
       log.info({ job: job.id, stage: "deliver", kind: job.kind }, `no REST call: ${why}`);
       return null;
@@ -32,6 +32,7 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
         ...(body !== undefined && { "content-type": "application/json" }),
       },
       ...(body !== undefined && { body }),
+      isFirstTry,
       ...(signal && { signal }),
     };
     return () => sendDelivery(outbound, request, judgeRest, clock.wall());

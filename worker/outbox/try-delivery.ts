@@ -38,7 +38,9 @@ export type TryDeliveryOptions = {
 export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
   const { deliver, disabledDestinations, jobEvents, worker, delaysMs, clock } = options;
 
-  async function send(record: DeliveryRecord, insist: boolean, ownership: Ownership): Promise<void> {
+  type How = { insist: boolean; isFirstTry: boolean };
+
+  async function send(record: DeliveryRecord, how: How, ownership: Ownership): Promise<void> {
     const { destination, result, input } = record;
     const off = await disabledDestinations.off(destination);
     if (off)
@@ -46,7 +48,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
         detail: { heldBack: true },
       });
     const job = { ...record.job, input, deliver: [destination], policy: {} };
-    await deliver({ job, result, input, destination, insist, ...ownership });
+    await deliver({ job, result, input, destination, ...how, ...ownership });
   }
 
   /** After a 410. It turns off this one destination, not its whole origin. */
@@ -64,7 +66,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     const [began, since] = [clock.now(), Date.parse(record.since)];
     const at = clock.wall();
     const insist = isLastTry({ since, tries, now: at, delaysMs });
-    const error = await send(record, insist, ownership).then(
+    const error = await send(record, { insist, isFirstTry: tries === 0 }, ownership).then(
       () => null,
       (thrown) => toKamadoError(thrown, "delivery_failed"),
     );

@@ -42,17 +42,20 @@ export type Dependencies = {
   clock: Clock;
 };
 
-/** One message being worked on. */
-type Run = Dependencies & {
-  lease: Lease;
-  claim: JobClaim;
+/** What the consumer gives to one run. */
+export type Turn = {
   /** Fires when a stopping worker does not wait any longer. */
   cut: AbortSignal;
+  /** Lets another job start. Called once the result is durable: receivers that are slow must not hold a slot. */
+  freeSlot(): void;
 };
 
+/** One message being worked on. */
+type Run = Dependencies & Turn & { lease: Lease; claim: JobClaim };
+
 /** Works on one message and resolves with what becomes of it. Never throws. */
-export async function runJob(lease: Lease, cut: AbortSignal, dependencies: Dependencies): Promise<Ending> {
-  const run: Run = { ...dependencies, lease, cut, claim: new JobClaim(dependencies.claims) };
+export async function runJob(lease: Lease, turn: Turn, dependencies: Dependencies): Promise<Ending> {
+  const run: Run = { ...dependencies, ...turn, lease, claim: new JobClaim(dependencies.claims) };
   const outcome = await outcomeOf(run);
   const plan = settle(outcome, { ...dependencies, receiveCount: lease.message.receiveCount });
   const ending = await carryOut(plan, run);
@@ -167,6 +170,7 @@ async function carryOut(plan: Plan, run: Run): Promise<Ending> {
   const signal = AbortSignal.any([lease.lost, claim.lost, cut]);
   try {
     if (plan.store && (await isOurs())) await store(plan.store, run, isOurs);
+    if (plan.deliver) run.freeSlot();
     if (plan.deliver && (await isOurs()))
       await run.deliverAll(plan.deliver, lease.message, { isOurs, signal });
     if (plan.deadLetter && (await isOurs()))
