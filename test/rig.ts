@@ -1,7 +1,7 @@
 // A worker on fakes, put together as the real one is: everything but AWS, the network and the model is the real thing. Time
 // passes only when a test says so.
 import { z } from "zod";
-import type { Deliver, Delivery } from "../worker/deliver/deliver.ts";
+import type { Delivery } from "../worker/deliver/deliver.ts";
 import type { KamadoError } from "../worker/errors.ts";
 import { defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
 import type { Result } from "../worker/job/result.ts";
@@ -40,7 +40,7 @@ export type RigOptions = {
     outbox?: FakeQueue;
     deadDeliveries?: FakeQueue;
   };
-  deliver?: Deliver;
+  deliver?: (delivery: Delivery) => Promise<void>;
 };
 export type Rig = ReturnType<typeof createRig>;
 
@@ -104,6 +104,7 @@ export function createRig(options: RigOptions = {}) {
       deliver: async (delivery) => {
         await options.deliver?.(delivery);
         deliveries.push(delivery);
+        return "sent";
       },
       topicArn: "arn:aws:sns:us-east-1:000000000000:kamado-results",
       clock,
@@ -170,9 +171,7 @@ export function createRig(options: RigOptions = {}) {
 }
 
 /** Errors a delivery meets. */
-export const failing =
-  (error: () => KamadoError | null): Deliver =>
-  async () => {
-    const thrown = error();
-    if (thrown) throw thrown;
-  };
+export const failing = (error: () => KamadoError | null) => async (): Promise<void> => {
+  const thrown = error();
+  if (thrown) throw thrown;
+};

@@ -61,7 +61,7 @@ test("a lost lease during a delivery says nothing about the receiver", async () 
   } as const;
   const circuits = new Circuits({ clock: systemClock, log: silentLog });
   const send = () => sendDelivery(outbound, request, judgeCallback, Date.now());
-  const error = errorOf(circuits.run("receiver", send));
+  const error = errorOf(circuits.run({ callback: receiver.url }, send));
   await arrived.promise;
   lost.abort(new KamadoError("lease_lost", "Another worker may hold it."));
   expect((await error).code).toBe("lease_lost");

@@ -164,6 +164,12 @@ test("a receiver that asks for a pause gets it; then deliveries go on", async ()
   expect(made).toBe(2);
 });
 
+test("a pause is about the address that asked for it, not about the others of its origin", async () => {
+  const pace = make();
+  await errorOf(pace.run({ callback: "https://a.example/evil" }, undefined, asking(429, 10_000)));
+  await prove(pace, { callback: "https://a.example/good" });
+});
+
 test("a last try ignores the pause", async () => {
   const pace = make();
   const to = { callback: "https://a.example/" };
@@ -173,15 +179,15 @@ test("a last try ignores the pause", async () => {
   expect(made).toBe(1);
 });
 
-test("a very long pause applies to its own delivery, but not to others of the same receiver", async () => {
+test("a very long pause applies to its own delivery, but not to others of the same destination", async () => {
   const clock = new FakeClock();
   const pace = make([], clock);
   const error = await errorOf(
-    pace.run({ callback: "https://a.example/1" }, undefined, asking(503, 3_600_000)),
+    pace.run({ callback: "https://a.example/" }, undefined, asking(503, 3_600_000)),
   );
   expect(error.detail!.retryAfterMs).toBe(3_600_000);
   await clock.advance(60_000);
-  await pace.run({ callback: "https://a.example/2" }, undefined, async () => {});
+  await pace.run({ callback: "https://a.example/" }, undefined, async () => {});
 });
 
 test("a failure without Retry-After does not ask for a pause", async () => {

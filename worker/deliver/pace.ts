@@ -1,10 +1,11 @@
 // How many deliveries the worker has in hand, how many of them a receiver gets at a time and how fast, and the pauses that a
-// receiver asks for (Retry-After). A delivery that finds no room is held back: nothing is sent, and the outbox brings it again,
+// destination asks for (Retry-After). A delivery that finds no room is held back: nothing is sent, and the outbox brings it again,
 // so that a receiver that hangs costs neither memory nor the places of others. A receiver is an entry of the destinations file,
 // else an origin, a topic or a queue. One without deliveries is forgotten.
 import Bottleneck from "bottleneck";
 import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
+import { RecentMap } from "../async/recent-map.ts";
 import { KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { Destinations } from "../outbound/destinations.ts";
@@ -19,9 +20,8 @@ const PLACES_OF_SILENT = 2;
 const MAX_CONCURRENT = 8;
 /** When to try again a delivery that found no place. Most tries end sooner. */
 const NO_PLACE_MS = 5_000;
-/** An origin may stand for many receivers: one that asks for a pause must not stop the others for long. */
+/** For other deliveries to the same destination. The one that was asked to wait longer does so. */
 const LONGEST_PAUSE_MS = 60_000;
-/** The last tries of so many names are remembered; the oldest are forgotten first. */
 const REMEMBERED = 2_000;
 
 type Receiver = {
@@ -30,7 +30,6 @@ type Receiver = {
   isTrusted: boolean;
   maxConcurrent: number;
   rate: Bottleneck | null;
-  pausedUntil: number;
 };
 /** A delivery in hand. It waits for its turn until `isSending`. */
 type Turn = {
@@ -47,7 +46,9 @@ export class Pace {
   /** In order of arrival. */
   readonly #inHand = new Set<Turn>();
   /** Whether the last try of a receiver or a destination got an answer, by its name. */
-  readonly #lastTries = new Map<string, boolean>();
+  readonly #lastTries = new RecentMap<string, boolean>(REMEMBERED);
+  /** By the destination's name. One bad address must not pause the others of its origin. */
+  readonly #pausedUntil = new RecentMap<string, number>(REMEMBERED);
 
   constructor({ destinations, clock }: { destinations: Destinations; clock: Pick<Clock, "now"> }) {
     this.#destinations = destinations;
@@ -56,7 +57,7 @@ export class Pace {
 
   /**
    * Runs `work` when its turn comes. Throws what `work` throws, and `delivery_failed` (held back) when there is no place or the
-   * receiver asked for a pause. With `insist` neither counts, and it only waits for its turn.
+   * destination asked for a pause. With `insist` neither counts, and it only waits for its turn.
    */
   async run(
     destination: Destination,
@@ -65,7 +66,7 @@ export class Pace {
     insist = false,
   ): Promise<void> {
     const receiver = this.#receiver(destination);
-    if (!insist) this.#throwIfPaused(receiver);
+    if (!insist) this.#throwIfPaused(nameOf(destination));
     if (!insist && !this.#hasPlace(receiver)) throw heldBack("The worker has no place left.", NO_PLACE_MS);
     const turn = {
       receiver,
@@ -84,14 +85,14 @@ export class Pace {
   }
 
   async #inTurn(turn: Turn, signal: AbortSignal | undefined, work: () => Promise<void>, insist: boolean) {
-    const { receiver, begun } = turn;
+    const { receiver, destination, begun } = turn;
     this.#inHand.add(turn);
     try {
       this.#startWaiting();
       await (signal ? unlessAborted(begun.promise, signal) : begun.promise);
       await receiver.rate?.schedule(async () => {});
       signal?.throwIfAborted();
-      if (!insist) this.#throwIfPaused(receiver);
+      if (!insist) this.#throwIfPaused(destination);
       await work();
       this.#noteAnswer(turn, true);
     } catch (thrown) {
@@ -139,7 +140,7 @@ export class Pace {
     const { maxConcurrent = MAX_CONCURRENT, maxPerSecond } = known ?? {};
     const rate = maxPerSecond === undefined ? null : new Bottleneck({ minTime: 1_000 / maxPerSecond });
     const isTrusted = known !== undefined || "sns" in destination || "sqs" in destination;
-    const receiver = { name, isTrusted, maxConcurrent, rate, pausedUntil: Number.NEGATIVE_INFINITY };
+    const receiver = { name, isTrusted, maxConcurrent, rate };
     this.#receivers.set(name, receiver);
     return receiver;
   }
@@ -149,31 +150,31 @@ export class Pace {
     const inUse = new Set([...this.#inHand].map(({ receiver }) => receiver));
     const known = new Set(this.#destinations.map(({ match }) => match));
     for (const receiver of this.#receivers.values())
-      if (!inUse.has(receiver) && receiver.pausedUntil <= this.#clock.now() && !known.has(receiver.name))
-        this.#receivers.delete(receiver.name);
+      if (!inUse.has(receiver) && !known.has(receiver.name)) this.#receivers.delete(receiver.name);
   }
 
-  #throwIfPaused({ pausedUntil }: Receiver): void {
-    const left = pausedUntil - this.#clock.now();
+  #throwIfPaused(destination: string): void {
+    const left = (this.#pausedUntil.get(destination) ?? 0) - this.#clock.now();
     if (left > 0) throw heldBack("The destination asked for a pause.", left);
   }
 
   #noteFailure(turn: Turn, thrown: unknown): void {
     const { code, detail = {} } = thrown instanceof KamadoError ? thrown : {};
-    const { httpStatus, retryAfterMs, heldBack: isHeldBack } = detail;
-    if ((httpStatus === 429 || httpStatus === 503) && retryAfterMs !== undefined)
-      turn.receiver.pausedUntil = this.#clock.now() + Math.min(retryAfterMs, LONGEST_PAUSE_MS);
+    const { httpStatus, retryAfterMs, heldBack: isHeldBack, isOfItem } = detail;
+    // Too many calls are about all calls to a service; one of its items that is not available is only about itself.
+    const asksForPause = httpStatus === 429 || (httpStatus === 503 && !isOfItem);
+    if (asksForPause && retryAfterMs !== undefined) this.#pause(turn.destination, retryAfterMs);
     // Other errors say nothing about the receiver: another worker has the job, or this one stops.
     if (httpStatus !== undefined) this.#noteAnswer(turn, true);
     else if (code === "delivery_failed" && !isHeldBack) this.#noteAnswer(turn, false);
   }
 
+  #pause(destination: string, ms: number): void {
+    this.#pausedUntil.set(destination, this.#clock.now() + Math.min(ms, LONGEST_PAUSE_MS));
+  }
+
   #noteAnswer({ receiver, destination }: Turn, didAnswer: boolean): void {
-    for (const name of [receiver.name, destination]) {
-      this.#lastTries.delete(name);
-      this.#lastTries.set(name, didAnswer);
-      if (this.#lastTries.size > REMEMBERED) this.#lastTries.delete(this.#lastTries.keys().next().value!);
-    }
+    for (const name of [receiver.name, destination]) this.#lastTries.set(name, didAnswer);
   }
 
   #isSilent = (name: string): boolean =>

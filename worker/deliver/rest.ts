@@ -35,8 +35,21 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
       isFirstTry,
       ...(signal && { signal }),
     };
-    return () => sendDelivery(outbound, request, judgeRest, clock.wall());
+    const send = () => sendDelivery(outbound, request, judgeRest, clock.wall());
+    return isSame(base, call.url) ? send : () => send().catch(aboutItem);
   };
+}
+
+const isSame = (base: string, url: string) => {
+  const [one, other] = [new URL(base), new URL(url)].map(({ origin, pathname }) => origin + pathname);
+  return one!.replace(/\/$/, "") === other!.replace(/\/$/, "");
+};
+
+/** What the service answers for one item must not be taken for its own state. */
+function aboutItem(thrown: unknown): never {
+  if (!(thrown instanceof KamadoError)) throw thrown;
+  const { code, message, detail } = thrown;
+  throw new KamadoError(code, message, { cause: thrown.cause, detail: { ...detail, isOfItem: true } });
 }
 
 /** The handler's call. It must stay at or below `base`: a model's output may not lead it elsewhere on the same host. */

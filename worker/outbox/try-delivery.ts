@@ -27,7 +27,7 @@ export type Ownership = { isOurs(): Promise<boolean>; signal: AbortSignal };
 
 export type TryDeliveryOptions = {
   deliver: Deliver;
-  disabledDestinations: Pick<DisabledDestinations, "off" | "turnOff">;
+  disabledDestinations: Pick<DisabledDestinations, "off" | "turnOff" | "worked">;
   jobEvents: JobEvents;
   worker: string;
   /** Undefined: the usual schedule. */
@@ -48,10 +48,11 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
         detail: { heldBack: true },
       });
     const job = { ...record.job, input, deliver: [destination], policy: {} };
-    await deliver({ job, result, input, destination, ...how, ...ownership });
+    const sent = await deliver({ job, result, input, destination, ...how, ...ownership });
+    if (sent === "sent") await disabledDestinations.worked(destination);
   }
 
-  /** After a 410. It turns off this one destination, not its whole origin. */
+  /** After a 410 of the address that the job names. It turns off this one destination, not its whole origin. */
   async function turnOff({ job, destination }: DeliveryRecord, error: KamadoError): Promise<void> {
     await disabledDestinations.turnOff(destination, error.message).catch((thrown) => {
       const why = toKamadoError(thrown, "storage_unavailable").message;
@@ -72,7 +73,8 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     );
     if (error) ownership.signal.throwIfAborted();
     if (error?.code === "lease_lost") throw error;
-    if (error?.detail?.httpStatus === 410) await turnOff(record, error);
+    // A REST service that answers so for one of its items refuses this job's result only.
+    if (error?.detail?.httpStatus === 410 && !error.detail.isOfItem) await turnOff(record, error);
     const verdict = judge(error, { since, tries: tries + 1, now: clock.wall(), delaysMs });
     const attempt: Attempt = {
       at: iso(at),
