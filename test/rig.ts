@@ -2,7 +2,7 @@
 // passes only when a test says so.
 import { z } from "zod";
 import { type Config, loadConfig } from "../worker/config/config.ts";
-import type { Deliver, Delivery } from "../worker/deliver/deliver.ts";
+import type { Delivery } from "../worker/deliver/deliver.ts";
 import type { KamadoError } from "../worker/errors.ts";
 import { defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
 import type { ObjectRule } from "../worker/job/object-rules.ts";
@@ -45,7 +45,7 @@ export type RigOptions = {
     outbox?: FakeQueue;
     deadDeliveries?: FakeQueue;
   };
-  deliver?: Deliver;
+  deliver?: (delivery: Delivery) => Promise<void>;
 };
 export type Rig = ReturnType<typeof createRig>;
 
@@ -109,6 +109,7 @@ export function createRig(options: RigOptions = {}) {
       deliver: async (delivery) => {
         await options.deliver?.(delivery);
         deliveries.push(delivery);
+        return "sent";
       },
       topicArn: "arn:aws:sns:us-east-1:000000000000:kamado-results",
       clock,
@@ -176,9 +177,7 @@ export function createRig(options: RigOptions = {}) {
 }
 
 /** Errors a delivery meets. */
-export const failing =
-  (error: () => KamadoError | null): Deliver =>
-  async () => {
-    const thrown = error();
-    if (thrown) throw thrown;
-  };
+export const failing = (error: () => KamadoError | null) => async (): Promise<void> => {
+  const thrown = error();
+  if (thrown) throw thrown;
+};

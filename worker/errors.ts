@@ -69,7 +69,10 @@ export const ERRORS = {
   // delivery
   delivery_failed: later(502, "Check the destination; Kamado tries the delivery again by itself."),
   delivery_rejected: fail(502, "The destination refused the result; check what it expects."),
-  destination_off: fail(410, "Once the destination works, run `kamado dead redrive --destination …`."),
+  destination_off: fail(
+    410,
+    "Once the destination works, run `kamado dead redrive --destination …`; Kamado probes it too, less and less often.",
+  ),
   no_request: fail(400, "This kind cannot be delivered with rest; use callback, sns or sqs."),
   // the installation
   config_invalid: fail(500, "Correct the setting that the message names."),
@@ -98,6 +101,10 @@ export type ErrorDetail = {
   awsFailure?: AwsFailure;
   /** The bucket that could not be reached, where it may be another than the worker's own. */
   bucket?: string;
+  /** No connection came about, so it is not about the address that was asked but about its host. */
+  isUnreachable?: true;
+  /** A REST service answered for one of its items, not for the address that the job names. */
+  isOfItem?: true;
   /** The field of the request that is at fault; OpenAI clients show it. */
   param?: string | null;
 

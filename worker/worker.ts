@@ -20,7 +20,7 @@ import type { HandlerServices } from "./runner/handler-context.ts";
 import { Quarantine } from "./runner/quarantine.ts";
 import { createReadMessage, priorityOf } from "./runner/read-message.ts";
 import { runJob } from "./runner/run-job.ts";
-import { createSplitEvent, type SplitEvent } from "./runner/split-event.ts";
+import { createSplitEvent } from "./runner/split-event.ts";
 import type { Bucket } from "./storage/bucket.ts";
 import { bucketHint, probeBucket, shownBucket } from "./storage/health.ts";
 import type { ReadableObjects } from "./storage/readable-objects.ts";
@@ -101,14 +101,8 @@ export function createWorker(parts: Parts, settings: Settings) {
     clock,
   };
   const sources = queues.jobs.map(({ queue, weight }): Source => {
-    const splitEvent = createSplitEvent({ queue, bucket });
-    const work: Source["work"] = (lease, cut, stopping) => {
-      // What has been sent of an event is kept, so a stop need not wait for the rest.
-      const split: SplitEvent = (jobs, message, signal) =>
-        splitEvent(jobs, message, AbortSignal.any([signal, stopping]));
-      return runJob(lease, cut, { ...dependencies, split });
-    };
-    return { queue, weight, work };
+    const own = { ...dependencies, split: createSplitEvent({ queue, bucket }) };
+    return { queue, weight, work: (lease, turn) => runJob(lease, turn, own) };
   });
   const jobConsumer = new ConsumerGroup(sources, {
     ...shared,
@@ -122,7 +116,8 @@ export function createWorker(parts: Parts, settings: Settings) {
     if (error === "engine_died") health.engine.lost();
     if (error === "engine_unavailable") health.engine.suspect();
     if (error === "storage_unavailable") health.bucket.suspect();
-    if (event.stage === "ended") concurrency.onEnded(event.job, error, jobConsumer.running - 1);
+    if (event.stage === "ended")
+      concurrency.onEnded(event.job, error, jobConsumer.running + jobConsumer.finishing - 1);
   });
   let stopped: Promise<void> | undefined;
 
@@ -160,6 +155,7 @@ export function createWorker(parts: Parts, settings: Settings) {
         bucket: shownBucket(bucket, health.bucket.cause),
         topic: topicArn ?? null,
         running: jobConsumer.running,
+        delivering: jobConsumer.finishing,
         waiting: jobConsumer.waiting,
         slots: concurrency.slots,
         allSlots: concurrency.allSlots,

@@ -16,6 +16,7 @@ const STATE: State = {
   bucket: { name: "kamado", answers: true, health: "ok" },
   topic: null,
   running: 0,
+  delivering: 0,
   waiting: 0,
   slots: 8,
   allSlots: 8,

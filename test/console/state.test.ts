@@ -12,3 +12,15 @@ test("a worker's state is plain data: /state shows all of it", async () => {
   });
   expect(structuredClone(worker.state())).toMatchObject({ status: "STARTING", running: 0, waiting: 0 });
 });
+
+test("a job whose result is on its way is shown as delivering, not as running", async () => {
+  const arrived = Promise.withResolvers<void>();
+  const rig = createRig({ deliver: () => arrived.promise });
+  await rig.send("a");
+  rig.consumer.start();
+  await rig.complete("a");
+  expect(rig.worker.state()).toMatchObject({ running: 0, delivering: 1 });
+  arrived.resolve();
+  await rig.clock.advance(1_000);
+  expect(rig.worker.state()).toMatchObject({ running: 0, delivering: 0 });
+});

@@ -131,6 +131,54 @@ test("a worker that sleeps again and again waits for the stop with no more liste
   expect(listeners).toEqual(Array(5).fill(listeners[0]));
 });
 
+describe("work that frees its slot before it ends", () => {
+  /** Every message frees its slot at once and ends when the test says so. */
+  function freeing(slots: number) {
+    const clock = new FakeClock();
+    const queue = new FakeQueue("jobs", { clock });
+    const end = Promise.withResolvers<void>();
+    const consumer = new Consumer({
+      queue,
+      concurrency: { slots, prefetch: 0 },
+      visibilitySeconds: 30,
+      pollSeconds: 1,
+      work: async (_, { freeSlot }) => {
+        await clock.sleep(1);
+        freeSlot();
+        freeSlot();
+        await end.promise;
+        freeSlot();
+        return "delete";
+      },
+      clock,
+      log: silentLog,
+    });
+    return { clock, queue, consumer, end };
+  }
+
+  test("lets others start, and frees it once", async () => {
+    const { clock, queue, consumer, end } = freeing(2);
+    for (let i = 0; i < 5; i++) await queue.send(`${i}`);
+    consumer.start();
+    await clock.advance(SECOND);
+    expect([consumer.running, consumer.finishing]).toEqual([0, 5]);
+    end.resolve();
+    await clock.advance(SECOND);
+    expect([consumer.running, consumer.finishing, queue.messages.length]).toEqual([0, 0, 0]);
+  });
+
+  test("keeps it when too many do so, so that a worker holds a bounded number of messages", async () => {
+    const { clock, queue, consumer, end } = freeing(2);
+    for (let i = 0; i < 100; i++) await queue.send(`${i}`);
+    consumer.start();
+    await clock.advance(60 * SECOND);
+    expect([consumer.running, consumer.finishing]).toEqual([2, 64]);
+    end.resolve();
+    await clock.advance(30 * SECOND);
+    expect([consumer.running, consumer.finishing, queue.messages.length]).toEqual([0, 0, 0]);
+  });
+});
+
 describe("a queue that cannot be reached", () => {
   test("is polled less and less often, the state says why, and work continues when it answers", async () => {
     const rig = createRig();

@@ -89,3 +89,28 @@ test("a delivery without a call is not held back by a receiver that is down, and
   expect(down.received).toHaveLength(5);
   await outbound.close();
 });
+
+test.each([
+  ["500", status(500)],
+  ["429 and a long Retry-After", status(429, { "retry-after": "3600" })],
+  ["410", status(410)],
+])("one bad address of an origin that answers %s holds back no other address of it", async (_, answer) => {
+  await using receiver = await startReceiver((request, response, raw) =>
+    request.path === "/evil" ? answer(request, response, raw) : status(200)(request, response, raw),
+  );
+  const { deliver, outbound } = wired(receiver.url);
+  for (let i = 0; i < 6; i++) await errorOf(deliver(delivery({ callback: `${receiver.url}/evil` })));
+  for (let i = 0; i < 3; i++) await deliver(delivery({ callback: `${receiver.url}/good` }));
+  expect(receiver.received.filter(({ path }) => path === "/good")).toHaveLength(3);
+  await outbound.close();
+});
+
+test("a host that cannot be reached is held back with all its addresses", async () => {
+  const receiver = await startReceiver();
+  await receiver.close();
+  const { deliver, outbound } = wired(receiver.url);
+  for (let i = 0; i < 5; i++) await errorOf(deliver(delivery({ callback: `${receiver.url}/${i}` })));
+  const error = await errorOf(deliver(delivery({ callback: `${receiver.url}/other` })));
+  expect(error.detail).toMatchObject({ heldBack: true });
+  await outbound.close();
+});

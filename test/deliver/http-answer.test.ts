@@ -4,7 +4,7 @@ import { Circuits } from "../../worker/deliver/circuit.ts";
 import { judgeCallback, judgeRest, sendDelivery } from "../../worker/deliver/http-answer.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { silentLog } from "../../worker/logging/log.ts";
-import { createOutbound } from "../../worker/outbound/outbound.ts";
+import { createOutbound, type Send } from "../../worker/outbound/outbound.ts";
 import { known } from "../fakes/known.ts";
 import { startReceiver } from "../fakes/receiver.ts";
 import { errorOf } from "./deliveries.ts";
@@ -32,6 +32,21 @@ test.each([
   expect([judgeCallback(status), judgeRest(status)]).toEqual([callback, rest]);
 });
 
+test("a first try, for which a job's message waits, gets half the time of a later one", async () => {
+  const limits: (number | undefined)[] = [];
+  const outbound = {
+    ...createOutbound(),
+    send: async ({ url, timeoutMs }: Send) => {
+      limits.push(timeoutMs);
+      return { url, status: 200, headers: {}, bytes: new Uint8Array() };
+    },
+  };
+  const request = { method: "POST", url: "https://a.example/" } as const;
+  await sendDelivery(outbound, { ...request, isFirstTry: true }, judgeCallback, 0);
+  await sendDelivery(outbound, request, judgeCallback, 0);
+  expect(limits).toEqual([10_000, 20_000]);
+});
+
 test("a lost lease during a delivery says nothing about the receiver", async () => {
   const arrived = Promise.withResolvers<void>();
   await using receiver = await startReceiver(() => arrived.resolve());
@@ -46,7 +61,7 @@ test("a lost lease during a delivery says nothing about the receiver", async () 
   } as const;
   const circuits = new Circuits({ clock: systemClock, log: silentLog });
   const send = () => sendDelivery(outbound, request, judgeCallback, Date.now());
-  const error = errorOf(circuits.run("receiver", send));
+  const error = errorOf(circuits.run({ callback: receiver.url }, send));
   await arrived.promise;
   lost.abort(new KamadoError("lease_lost", "Another worker may hold it."));
   expect((await error).code).toBe("lease_lost");

@@ -26,19 +26,109 @@ const make = (
 const asking = (status: number, retryAfterMs?: number) => () =>
   Promise.reject(new KamadoError("delivery_failed", "no", { detail: { httpStatus: status, retryAfterMs } }));
 
+/** Lets each of them answer once, as receivers do that work. */
+const prove = async (pace: Pace, ...destinations: Destination[]) => {
+  for (const to of destinations) await pace.run(to, undefined, async () => {});
+};
+
 test("one origin gets eight deliveries at a time, and others do not wait for it", async () => {
   const pace = make();
-  const one = start(pace, { callback: "https://a.example/x" }, 12);
-  const other = start(pace, { rest: "https://b.example/" }, 1);
-  await expect.poll(() => [one.seen.running, other.seen.running]).toEqual([8, 1]);
-  for (const { letGo } of [one, other]) letGo();
-  await Promise.all([one.all, other.all]);
-  expect(one.seen).toMatchObject({ made: 12, peak: 8 });
+  const [x, y, other] = ["https://a.example/x", "https://a.example/y", "https://b.example/"].map(
+    (callback) => ({
+      callback,
+    }),
+  ) as [Destination, Destination, Destination];
+  await prove(pace, x, y);
+  const all = [start(pace, x, 8), start(pace, y, 8), start(pace, other, 1)] as const;
+  await expect.poll(() => all.map(({ seen }) => seen.running)).toEqual([7, 1, 1]);
+  for (const { letGo } of all) letGo();
+  await Promise.all(all.map((one) => one.all));
+  expect(all.map(({ seen }) => seen.made)).toEqual([8, 8, 1]);
+});
+
+test("one destination that hangs leaves a turn to the others of its origin", async () => {
+  const pace = make();
+  const [hanging, healthy] = [{ callback: "https://a.example/evil" }, { callback: "https://a.example/good" }];
+  await prove(pace, hanging, healthy);
+  const evil = start(pace, hanging, 14);
+  await prove(pace, healthy, healthy, healthy);
+  evil.letGo();
+  await evil.all;
+});
+
+test("destinations that somebody made up leave half of an origin's turns to those that answer", async () => {
+  const pace = make();
+  const healthy = { callback: "https://a.example/good" };
+  await prove(pace, healthy);
+  const made = Array.from({ length: 12 }, (_, i) => start(pace, { callback: `https://a.example/${i}` }, 1));
+  await expect.poll(() => made.filter(({ seen }) => seen.running === 1)).toHaveLength(4);
+  await prove(pace, healthy);
+  for (const { letGo } of made) letGo();
+  await Promise.all(made.map((one) => one.all));
+});
+
+test("receivers that do not answer take half of the worker's places; beyond that their deliveries are held back at once", async () => {
+  const pace = make();
+  const healthy = { callback: "https://healthy.example/" };
+  await prove(pace, healthy);
+  const hanging = Array.from({ length: 16 }, (_, i) =>
+    start(pace, { callback: `https://s${i}.example/` }, 2),
+  );
+  expect(
+    await errorOf(pace.run({ callback: "https://s17.example/" }, undefined, async () => {})),
+  ).toMatchObject({
+    code: "delivery_failed",
+    detail: { heldBack: true, retryAfterMs: 5_000 },
+  });
+  await prove(pace, healthy);
+  for (const { letGo } of hanging) letGo();
+  await Promise.all(hanging.map((one) => one.all));
+});
+
+test("one receiver takes a quarter of the worker's places at most, and two places if it stops answering", async () => {
+  const pace = make();
+  const to = { callback: "https://a.example/" };
+  await prove(pace, to);
+  const many = start(pace, to, 16);
+  expect((await errorOf(pace.run(to, undefined, async () => {}))).detail?.heldBack).toBe(true);
+  many.letGo();
+  await many.all;
+  await errorOf(pace.run(to, undefined, () => Promise.reject(new KamadoError("delivery_failed", "silence"))));
+  const more = start(pace, to, 2);
+  expect((await errorOf(pace.run(to, undefined, async () => {}))).detail?.heldBack).toBe(true);
+  more.letGo();
+  await more.all;
+});
+
+test("a topic, a queue and a receiver of the destinations file need no first answer", async () => {
+  const pace = make([known("https://a.example/")]);
+  const all = [
+    { sns: "arn:aws:sns:us-east-1:1:t" },
+    { callback: "https://a.example/x" },
+    { sqs: "https://q.example/1" },
+  ];
+  const started = all.map((to) => start(pace, to as Destination, 3));
+  for (const { letGo } of started) letGo();
+  await Promise.all(started.map((one) => one.all));
+});
+
+test("a last try is not held back when there is no place; it waits for its turn", async () => {
+  const pace = make();
+  const to = { callback: "https://a.example/" };
+  const hanging = start(pace, to, 2);
+  expect((await errorOf(pace.run(to, undefined, async () => {}))).detail?.heldBack).toBe(true);
+  let made = 0;
+  const last = pace.run(to, undefined, async () => void made++, true);
+  hanging.letGo();
+  await Promise.all([hanging.all, last]);
+  expect(made).toBe(1);
 });
 
 test("a receiver gets as many at a time as the destinations file says", async () => {
   const pace = make([known("https://a.example/slow", { maxConcurrent: 2, maxPerSecond: 1_000 })]);
+  await prove(pace, { callback: "https://a.example/slow/1" });
   const slow = start(pace, { callback: "https://a.example/slow/1" }, 3);
+  await prove(pace, { callback: "https://a.example/fast" });
   const rest = start(pace, { callback: "https://a.example/fast" }, 3);
   await expect.poll(() => [slow.seen.running, rest.seen.running]).toEqual([2, 3]);
   for (const { letGo } of [slow, rest]) letGo();
@@ -74,6 +164,12 @@ test("a receiver that asks for a pause gets it; then deliveries go on", async ()
   expect(made).toBe(2);
 });
 
+test("a pause is about the address that asked for it, not about the others of its origin", async () => {
+  const pace = make();
+  await errorOf(pace.run({ callback: "https://a.example/evil" }, undefined, asking(429, 10_000)));
+  await prove(pace, { callback: "https://a.example/good" });
+});
+
 test("a last try ignores the pause", async () => {
   const pace = make();
   const to = { callback: "https://a.example/" };
@@ -83,15 +179,15 @@ test("a last try ignores the pause", async () => {
   expect(made).toBe(1);
 });
 
-test("a very long pause applies to its own delivery, but not to others of the same receiver", async () => {
+test("a very long pause applies to its own delivery, but not to others of the same destination", async () => {
   const clock = new FakeClock();
   const pace = make([], clock);
   const error = await errorOf(
-    pace.run({ callback: "https://a.example/1" }, undefined, asking(503, 3_600_000)),
+    pace.run({ callback: "https://a.example/" }, undefined, asking(503, 3_600_000)),
   );
   expect(error.detail!.retryAfterMs).toBe(3_600_000);
   await clock.advance(60_000);
-  await pace.run({ callback: "https://a.example/2" }, undefined, async () => {});
+  await pace.run({ callback: "https://a.example/" }, undefined, async () => {});
 });
 
 test("a failure without Retry-After does not ask for a pause", async () => {

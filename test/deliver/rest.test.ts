@@ -134,3 +134,14 @@ describe("for every handler", () => {
     expect(receiver.received).toHaveLength(1);
   });
 });
+
+test.each([
+  ["an item", "/todos/7", true],
+  ["the address that the job names", "/todos", undefined],
+  ["that address, spelled with a slash", "/todos/?page=1", undefined],
+])("a refusal of %s says whether it is about an item only", async (_, path, isOfItem) => {
+  receiver.respond(status(410));
+  const call: RestRequest = { method: "POST", url: `${receiver.url}${path}`, body: {} };
+  const error = await errorOf(carryOut(calling(call), {}));
+  expect([error.detail?.httpStatus, error.detail?.isOfItem]).toEqual([410, isOfItem]);
+});

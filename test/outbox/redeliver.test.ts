@@ -113,7 +113,7 @@ describe("a receiver that is down", () => {
       [3, "delivered", undefined],
     ]);
     expect(logOf(rig)[0]).toMatchObject({
-      to: "callback:https://down.example",
+      to: "callback:https://down.example/hook",
       error: "delivery_failed",
       nextAt: expect.stringMatching(/^2026-01-01T00:00:0/),
       worker: "rig",
@@ -215,7 +215,7 @@ describe("a receiver that refuses", () => {
       "destination_off",
       "destination_off",
     ]);
-    expect(object(rig, "/destinations/")).toMatchObject({ to: "callback:https://down.example" });
+    expect(object(rig, "/destinations/")).toMatchObject({ to: "callback:https://down.example/hook" });
     expect(JSON.stringify(object(rig, "/destinations/"))).not.toContain("t0k3n");
   });
 });

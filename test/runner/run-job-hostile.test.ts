@@ -1,7 +1,7 @@
 // Whatever stands in a message, the worker neither falls nor stops, and every message is accounted for: answered with a
 // stored result, put aside as it was, asked for nothing, or back in the queue. `HOSTILE_MESSAGES=100000` for a long look.
 import { expect, test } from "vitest";
-import type { Deliver } from "../../worker/deliver/deliver.ts";
+import type { Delivery } from "../../worker/deliver/deliver.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import fc from "../properties.ts";
 import { createRig, type Rig } from "../rig.ts";
@@ -190,7 +190,7 @@ const end = fc.oneof(
 type End = { finish: unknown } | { fail: unknown };
 
 /** A receiver that takes nothing, and one that takes nothing now. */
-const deliver: Deliver = async ({ destination }) => {
+const deliver = async ({ destination }: Delivery): Promise<void> => {
   if ("sqs" in destination) throw new KamadoError("delivery_rejected", "no");
   if ("callback" in destination) throw new KamadoError("delivery_failed", "not now");
 };

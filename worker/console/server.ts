@@ -30,7 +30,8 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
     return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
   });
   app.get("/health", (context) => {
-    const { status, queue, deliveries, engine, bucket, running, waiting, slots, allSlots } = state();
+    const { status, queue, deliveries, engine, bucket, running, delivering, waiting, slots, allSlots } =
+      state();
     return context.json(
       {
         status,
@@ -42,6 +43,7 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
         bucket: bucket.answers,
         ...(bucket.hint && { bucketHint: bucket.hint }),
         running,
+        delivering,
         waiting,
         slots,
         allSlots,

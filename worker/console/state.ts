@@ -17,7 +17,10 @@ export type State = {
   engine: { url: string; model: string; answers: boolean; isDemo: boolean };
   bucket: { name: string; answers: boolean; health: string; hint?: string };
   topic: string | null;
+  /** Jobs that have a slot. */
   running: number;
+  /** Jobs whose result is stored and on its way to their destinations. They have no slot. */
+  delivering: number;
   waiting: number;
   /** In use now; fewer than `allSlots` while errors rise. */
   slots: number;

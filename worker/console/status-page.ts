@@ -14,7 +14,8 @@ const STYLE = `
 const time = (at: number) => new Date(at).toISOString().slice(11, 19);
 
 export function statePage(state: State) {
-  const { status, queue, deliveries, engine, bucket, topic, running, waiting, slots, jobs } = state;
+  const { status, queue, deliveries, engine, bucket, topic, running, delivering, waiting, slots, jobs } =
+    state;
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="refresh" content="3"><title>Kamado: ${status}</title><style>${STYLE}</style></head>
@@ -22,7 +23,7 @@ export function statePage(state: State) {
 <h1><b>Kamado</b> is ${status}</h1>
 ${engine.isDemo ? html`<p class="note">The toy demo model is loaded. Point <code>KAMADO_MODEL</code> and <code>KAMADO_MMPROJ</code> at a real GGUF pair.</p>` : ""}
 <dl>
-<dt>slots</dt><dd>${running} of ${slots} busy, ${waiting} waiting</dd>
+<dt>slots</dt><dd>${running} of ${slots} busy, ${delivering} delivering, ${waiting} waiting</dd>
 <dt>engine</dt><dd>${engine.model}, ${engine.answers ? "answers" : "does not answer"} <code>${engine.url}</code></dd>
 <dt>queue</dt><dd>${queue.health} <code>${queue.url}</code></dd>
 ${deliveries?.hint ? html`<dt>deliveries</dt><dd>${deliveries.health} <code>${deliveries.url}</code> ${deliveries.hint}</dd>` : ""}

@@ -18,6 +18,9 @@ export class ConsumerGroup {
   get running(): number {
     return this.#sum(({ running }) => running);
   }
+  get finishing(): number {
+    return this.#sum(({ finishing }) => finishing);
+  }
   get waiting(): number {
     return this.#sum(({ waiting }) => waiting);
   }

@@ -15,6 +15,19 @@ import type { Lease } from "./lease.ts";
 import { howManyToPull, PrefetchBuffer } from "./prefetch-buffer.ts";
 import { type Share, type Slots, WeightedSlots } from "./weighted-slots.ts";
 
+/** What `work` gets besides its message. */
+export type Turn = {
+  /** Fires when a stop no longer waits for running work. */
+  cut: AbortSignal;
+  /** Fires when a stop begins, for work that loses nothing when it is interrupted. */
+  stopping: AbortSignal;
+  /**
+   * Lets another message start although this one is not finished; its lease is renewed all the same. It does nothing before `work`
+   * has first waited for something.
+   */
+  freeSlot(): void;
+};
+
 export type ConsumerOptions = {
   queue: Queue;
   /** Slots and prefetch. Read before every pull, because the engine's slots are known only when it answers. */
@@ -24,11 +37,8 @@ export type ConsumerOptions = {
   weight?: number;
   visibilitySeconds: number;
   pollSeconds: number;
-  /**
-   * Works on one message and resolves with what becomes of it. Must not throw. `cut` fires when a stop no longer waits for
-   * running work; `stopping` fires when a stop begins, for work that loses nothing when it is interrupted.
-   */
-  work(lease: Lease, cut: AbortSignal, stopping: AbortSignal): Promise<Ending>;
+  /** Works on one message and resolves with what becomes of it. Must not throw. */
+  work(lease: Lease, turn: Turn): Promise<Ending>;
   /** Higher first among the messages that wait [all the same]. */
   priorityOf?(message: Message): number;
   /** What must answer before anything is pulled or started. */
@@ -45,6 +55,8 @@ const STAND_BY_MS = 300_000;
 const LAST_CALLS_MS = 5_000;
 /** `work` failed unexpectedly: the message comes back after this. */
 const AFTER_BUG_SECONDS = 60;
+/** So many messages may be finishing without a slot. One more keeps its slot, so that the messages in memory stay bounded. */
+const MOST_FINISHING = 64;
 
 export class Consumer {
   readonly #options: ConsumerOptions;
@@ -52,7 +64,9 @@ export class Consumer {
   readonly #acks: Acks;
   readonly #stopPulling = new AbortController();
   readonly #cutWork = new AbortController();
-  readonly #running = new Map<Lease, Promise<void>>();
+  readonly #underWay = new Map<Lease, Promise<void>>();
+  /** Those of them that have given up their slot. */
+  readonly #finishing = new Set<Lease>();
   readonly #buffer: PrefetchBuffer;
   readonly #share: Share;
   #room = Promise.withResolvers<void>();
@@ -80,8 +94,13 @@ export class Consumer {
     });
   }
 
+  /** Messages that have a slot. */
   get running(): number {
-    return this.#running.size;
+    return this.#underWay.size - this.#finishing.size;
+  }
+  /** Messages whose work goes on without a slot. */
+  get finishing(): number {
+    return this.#finishing.size;
   }
   get waiting(): number {
     return this.#buffer.size;
@@ -120,7 +139,7 @@ export class Consumer {
   async #finishAll(): Promise<void> {
     await this.#giveBackWaiting();
     await this.#loop;
-    while (this.#running.size > 0) await Promise.all(this.#running.values());
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay.values());
     await this.#acks.idle();
   }
 
@@ -149,7 +168,7 @@ export class Consumer {
   async #waitForRoom(): Promise<number> {
     for (;;) {
       const { slots, prefetch } = this.#share;
-      const want = howManyToPull({ slots, prefetch, taken: this.#buffer.size + this.#running.size });
+      const want = howManyToPull({ slots, prefetch, taken: this.#buffer.size + this.running });
       if (want > 0 || this.#stopPulling.signal.aborted) return want;
       this.#room = Promise.withResolvers();
       await this.#room.promise;
@@ -221,10 +240,10 @@ export class Consumer {
   }
 
   #start(lease: Lease): void {
-    this.#running.set(lease, this.#run(lease));
+    this.#underWay.set(lease, this.#run(lease));
   }
 
-  /** The slot is free as soon as the work is done; the call that deletes the message is gathered with others. */
+  /** The slot is free at the latest when the work is done; the call that deletes the message is gathered with others. */
   async #run(lease: Lease): Promise<void> {
     const { group } = lease.message;
     const ending = await this.#work(lease);
@@ -234,19 +253,33 @@ export class Consumer {
     // Later messages of the group must not overtake the one that comes back.
     if (group !== null && ending !== "delete") await this.#giveBackWaiting(group);
     this.#buffer.leave(lease);
-    this.#running.delete(lease);
-    this.#share.ended();
-    this.#room.resolve();
-    this.#startWaiting();
+    this.#underWay.delete(lease);
+    if (this.#finishing.delete(lease)) this.#startWaiting();
+    else this.#slotIsFree();
   }
 
   async #work(lease: Lease): Promise<Ending> {
     try {
-      return await this.#options.work(lease, this.#cutWork.signal, this.#stopPulling.signal);
+      const freeSlot = () => this.#freeSlot(lease);
+      const turn = { cut: this.#cutWork.signal, stopping: this.#stopPulling.signal, freeSlot };
+      return await this.#options.work(lease, turn);
     } catch (thrown) {
       this.#options.log.error({ stage: "work", message: lease.message.id, err: thrown }, "unexpected error");
       return { releaseAfterSeconds: AFTER_BUG_SECONDS };
     }
+  }
+
+  #freeSlot(lease: Lease): void {
+    if (!this.#underWay.has(lease) || this.#finishing.has(lease)) return;
+    if (this.#finishing.size >= MOST_FINISHING) return;
+    this.#finishing.add(lease);
+    this.#slotIsFree();
+  }
+
+  #slotIsFree(): void {
+    this.#share.ended();
+    this.#room.resolve();
+    this.#startWaiting();
   }
 
   /** Messages that have not started go back at once, so that other workers see them. */

@@ -8,7 +8,7 @@ import type { Outbound } from "../outbound/outbound.ts";
 import type { Queue } from "../queue/queue.ts";
 import { createCallback } from "./callback.ts";
 import { Circuits } from "./circuit.ts";
-import { type Deliver, type Delivery, receiverOf } from "./deliver.ts";
+import type { Deliver, Delivery } from "./deliver.ts";
 import { Pace } from "./pace.ts";
 import { createRest } from "./rest.ts";
 import { createSns, type Topic } from "./sns.ts";
@@ -46,14 +46,17 @@ export function createDeliver(options: DeliverOptions): Deliver {
   return async (delivery) => {
     // Before pace and circuit: a delivery without a call does not wait for its receiver and says nothing about it.
     const send = prepare(delivery);
-    if (!send) return;
+    if (!send) return "nothing to send";
     const { destination, signal, insist } = delivery;
-    // The circuit is asked after the wait, which may be long: it may have opened in the meantime.
+    // Before it takes a place, so that a receiver that is down takes none.
+    if (!insist) circuits.check(destination);
+    // And again after the wait, which may be long: a circuit may have opened in the meantime.
     const guarded = async () => {
       if (delivery.isOurs && !(await delivery.isOurs()))
         throw new KamadoError("lease_lost", "Another worker has the job.");
-      await circuits.run(receiverOf(destinations, destination), send, insist);
+      await circuits.run(destination, send, insist);
     };
     await pace.run(destination, signal, guarded, insist);
+    return "sent";
   };
 }

@@ -11,7 +11,7 @@ import { judgeCallback, sendDelivery } from "./http-answer.ts";
 export type CallbackOptions = { outbound: Outbound; destinations: Destinations; clock: Pick<Clock, "wall"> };
 
 export function createCallback({ outbound, destinations, clock }: CallbackOptions) {
-  return async ({ job, result, destination, signal }: Delivery, url: string): Promise<void> => {
+  return async ({ job, result, destination, isFirstTry, signal }: Delivery, url: string): Promise<void> => {
     const at = clock.wall();
     const type = `job.${result.status}`;
     const body = JSON.stringify({ type, timestamp: new Date(at).toISOString(), data: result });
@@ -19,7 +19,7 @@ export function createCallback({ outbound, destinations, clock }: CallbackOption
     const id = deliveryId(job.id, destination, type);
     const secrets = destinationFor(destinations, url)?.secrets ?? [];
     const headers = webhookHeaders({ id, at, body, secrets });
-    const request = { method: "POST" as const, url, headers, body, ...(signal && { signal }) };
+    const request = { method: "POST" as const, url, headers, body, isFirstTry, ...(signal && { signal }) };
     await sendDelivery(outbound, request, judgeCallback, at);
   };
 }

@@ -1,14 +1,18 @@
-// A circuit breaker for each receiver. After several failures in a row the circuit opens: nothing is sent for a while, so that
-// a receiver that is down costs no job its time. Then one delivery probes it while the others are still held back. Each
-// worker keeps its circuits in memory.
+// Circuit breakers. After several failures in a row a circuit opens: nothing is sent for a while, so that a receiver that is
+// down costs no job its time. Then one delivery probes it while the others are still held back. A destination has a circuit of
+// its own, because one bad address says nothing about the others of its origin. An origin has one that counts only connections
+// that did not come about. Each worker keeps its circuits in memory.
 import type { Clock } from "../async/clock.ts";
+import { RecentMap } from "../async/recent-map.ts";
 import { KamadoError } from "../errors.ts";
+import type { Destination } from "../job/envelope.ts";
 import type { Log } from "../logging/log.ts";
+import { labelOf, nameOf, originOf } from "./deliver.ts";
 
 const FAILURES_IN_A_ROW = 5;
 const OPEN_MS = 30_000;
 const LONGEST_OPEN_MS = 600_000;
-/** At most so many receivers are remembered. One that works needs no circuit. */
+/** At most so many are remembered. What works needs no circuit. */
 const REMEMBERED = 1_000;
 
 type Circuit = {
@@ -19,37 +23,61 @@ type Circuit = {
   probing: boolean;
 };
 
+/** What a circuit is for: its key, and its name for the log. */
+type Subject = { key: string; label: string };
+
 export class Circuits {
   readonly #clock: Pick<Clock, "now">;
   readonly #log: Log;
-  readonly #circuits = new Map<string, Circuit>();
+  readonly #circuits = new RecentMap<string, Circuit>(REMEMBERED);
 
   constructor({ clock, log }: { clock: Pick<Clock, "now">; log: Log }) {
     this.#clock = clock;
     this.#log = log;
   }
 
-  /** Runs `work` unless the receiver's circuit is open; with `insist` even then. Throws what `work` throws, and `delivery_failed`. */
-  async run(receiver: string, work: () => Promise<void>, insist = false): Promise<void> {
-    const circuit = this.#circuits.get(receiver);
-    if (circuit && !insist) this.#throwIfOpen(circuit);
-    const isProbe = circuit !== undefined && isOpen(circuit);
-    if (isProbe) circuit.probing = true;
+  /** Throws `delivery_failed` (held back) while a circuit of the destination is open. */
+  check(destination: Destination): void {
+    for (const circuit of this.#circuitsOf(destination)) this.#throwIfOpen(circuit);
+  }
+
+  /** Runs `work` unless a circuit is open; with `insist` even then. Throws what `work` throws, and what `check` throws. */
+  async run(destination: Destination, work: () => Promise<void>, insist = false): Promise<void> {
+    if (!insist) this.check(destination);
+    const probed = this.#circuitsOf(destination).filter(isOpen);
+    for (const circuit of probed) circuit.probing = true;
     try {
       await work();
-      this.#worked(receiver);
+      this.#judge(destination, null);
     } catch (thrown) {
-      if (isReceiversFault(thrown)) this.#failed(receiver);
-      else if (isAnswer(thrown)) this.#worked(receiver);
+      this.#judge(destination, thrown);
       throw thrown;
     } finally {
-      if (isProbe) circuit.probing = false;
+      for (const circuit of probed) circuit.probing = false;
     }
   }
 
-  /** How many receivers have a circuit; the number is bounded. */
+  /** How many circuits there are; the number is bounded. */
   get size(): number {
     return this.#circuits.size;
+  }
+
+  #circuitsOf(destination: Destination): Circuit[] {
+    return [ownSubject(destination), originSubject(destination)]
+      .map((subject) => subject && this.#circuits.get(subject.key))
+      .filter((circuit) => circuit !== undefined && circuit !== null);
+  }
+
+  #judge(destination: Destination, thrown: unknown): void {
+    const [own, origin] = [ownSubject(destination), originSubject(destination)];
+    const { httpStatus, isUnreachable, isOfItem } = detailOf(thrown);
+    const didAnswer = thrown === null || httpStatus !== undefined;
+    if (origin && didAnswer) this.#worked(origin);
+    if (origin && isUnreachable) this.#failed(origin);
+    // What a REST service answers for one of its items says nothing about the service.
+    else if (isOfItem) return;
+    else if (isReceiversFault(thrown)) this.#failed(own);
+    else if (didAnswer) this.#worked(own);
   }
 
   #throwIfOpen(circuit: Circuit): void {
@@ -63,26 +91,23 @@ export class Circuits {
     );
   }
 
-  #worked(receiver: string): void {
-    const circuit = this.#circuits.get(receiver);
-    this.#circuits.delete(receiver);
-    if (circuit && isOpen(circuit))
-      this.#log.info({ stage: "deliver", receiver: shownOf(receiver) }, "the receiver works again");
+  #worked({ key, label }: Subject): void {
+    const circuit = this.#circuits.get(key);
+    this.#circuits.delete(key);
+    if (circuit && isOpen(circuit)) this.#log.info({ stage: "deliver", to: label }, "it works again");
   }
 
-  #failed(receiver: string): void {
-    const circuit = this.#circuits.get(receiver) ?? fresh();
-    this.#circuits.delete(receiver);
-    this.#circuits.set(receiver, circuit);
-    if (this.#circuits.size > REMEMBERED) this.#circuits.delete(this.#circuits.keys().next().value!);
+  #failed({ key, label }: Subject): void {
+    const circuit = this.#circuits.get(key) ?? fresh();
+    this.#circuits.set(key, circuit);
     circuit.failures += 1;
     // Deliveries that were in progress when it opened change nothing; only a probe does.
     if (circuit.failures < FAILURES_IN_A_ROW || circuit.openUntil > this.#clock.now()) return;
     circuit.openMs = Math.min(LONGEST_OPEN_MS, circuit.openMs === 0 ? OPEN_MS : circuit.openMs * 2);
     circuit.openUntil = this.#clock.now() + circuit.openMs;
     this.#log.warn(
-      { stage: "deliver", receiver: shownOf(receiver), failures: circuit.failures },
-      `nothing is sent to the receiver for ${circuit.openMs / 1_000} s`,
+      { stage: "deliver", to: label, failures: circuit.failures },
+      `nothing is sent there for ${circuit.openMs / 1_000} s`,
     );
   }
 }
@@ -95,18 +120,21 @@ const fresh = (): Circuit => ({
 });
 const isOpen = ({ openMs }: Circuit) => openMs > 0;
 
-/** An address without its path, which may contain a token. */
-const shownOf = (receiver: string) =>
-  URL.canParse(receiver) && /^https?:/.test(receiver) ? new URL(receiver).origin : receiver;
+const ownSubject = (destination: Destination): Subject => ({
+  key: nameOf(destination),
+  label: labelOf(destination),
+});
 
-const statusOf = (thrown: unknown) => (thrown instanceof KamadoError ? thrown.detail?.httpStatus : undefined);
+function originSubject(destination: Destination): Subject | null {
+  const origin = originOf(destination);
+  return origin === null ? null : { key: origin, label: origin };
+}
+
+const detailOf = (thrown: unknown) => (thrown instanceof KamadoError && thrown.detail) || {};
 
 /** No answer, a server error or a redirect. A receiver that asks to wait (429) or refuses one delivery (4xx) works. */
 function isReceiversFault(thrown: unknown): boolean {
-  if (!(thrown instanceof KamadoError) || thrown.code !== "delivery_failed" || thrown.detail?.heldBack)
-    return false;
-  const status = statusOf(thrown);
-  return status === undefined || status >= 500 || status < 400;
+  if (!(thrown instanceof KamadoError) || thrown.code !== "delivery_failed") return false;
+  const { httpStatus, heldBack } = detailOf(thrown);
+  return !heldBack && (httpStatus === undefined || httpStatus >= 500 || httpStatus < 400);
 }
-
-const isAnswer = (thrown: unknown) => statusOf(thrown) !== undefined;

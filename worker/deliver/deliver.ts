@@ -12,6 +12,8 @@ export type Delivery = {
   /** `todo.match` needs it to form its REST call. */
   input: unknown;
   destination: Destination;
+  /** The receiver gets less time to answer, because a job's message waits for the end of the try. */
+  isFirstTry?: boolean;
   /** Try even if the circuit is open or the receiver asked for a pause: there will be no other try. */
   insist?: boolean;
   /** Whether the delivery still belongs to this worker. Asked directly before something is sent. */
@@ -20,11 +22,11 @@ export type Delivery = {
 };
 
 /**
- * Sends one result to one destination. Resolves when the destination has it. Throws `delivery_failed` when another try may
+ * Sends one result to one destination. Resolves when the destination has it, or when there is nothing to send. Throws `delivery_failed` when another try may
  * help (`detail.retryAfterMs` when the destination said how long to wait, `detail.heldBack` when nothing was sent),
  * `delivery_rejected`, `address_refused` or `no_request` when it cannot, and `lease_lost` when another worker has the job.
  */
-export type Deliver = (delivery: Delivery) => Promise<void>;
+export type Deliver = (delivery: Delivery) => Promise<"sent" | "nothing to send">;
 
 const partsOf = (destination: Destination) => Object.entries(destination)[0] as [string, string];
 const isHttp = (kind: string) => kind === "callback" || kind === "rest";
@@ -32,10 +34,30 @@ const isHttp = (kind: string) => kind === "callback" || kind === "rest";
 /** A destination's stable name, for idempotency keys. Never log it: the address may contain a token. */
 export const nameOf = (destination: Destination): string => partsOf(destination).join(":");
 
-/** A destination's name for people and logs: an HTTP address only as its origin. */
+const LONGEST_LABEL = 200;
+
+/**
+ * A destination's name for people and logs: an address without user, query and fragment. A part of its path that looks like a
+ * token is left out.
+ */
 export function labelOf(destination: Destination): string {
   const [kind, address] = partsOf(destination);
-  return `${kind}:${isHttp(kind) ? new URL(address).origin : address}`;
+  if (kind === "sns" || !URL.canParse(address)) return `${kind}:${address}`.slice(0, LONGEST_LABEL);
+  const { origin, pathname } = new URL(address);
+  const path = pathname.split("/").map((part) => (isLikeToken(part) ? "…" : part));
+  return `${kind}:${origin}${path.join("/").replace(/^\/$/, "")}`.slice(0, LONGEST_LABEL);
+}
+
+/** Long without a break, or less long with letters and digits mixed. Words of a path are neither. */
+const isLikeToken = (part: string): boolean =>
+  part
+    .split(/[-_.~]|%[0-9A-F]{2}/i)
+    .some((word) => word.length >= 20 || (word.length >= 9 && /\d/.test(word) && /[a-z]/i.test(word)));
+
+/** The origin of an HTTP destination; null for a topic or a queue. */
+export function originOf(destination: Destination): string | null {
+  const [kind, address] = partsOf(destination);
+  return isHttp(kind) ? new URL(address).origin : null;
 }
 
 const hashOf = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
@@ -53,10 +75,10 @@ export function deliveryId(jobId: string, destination: Destination, event = ""):
   return `${job}_${hashOf([jobId, nameOf(destination), event].join("\n"))}`;
 }
 
-/** Whom a destination belongs to, for pacing and circuits: its entry in the destinations file, else its origin, topic or queue. */
+/** Whom a destination belongs to, for its pace: its entry in the destinations file, else its origin, topic or queue. */
 export function receiverOf(destinations: Destinations, destination: Destination): string {
-  const [kind, address] = partsOf(destination);
-  return destinationFor(destinations, address)?.match ?? (isHttp(kind) ? new URL(address).origin : address);
+  const [, address] = partsOf(destination);
+  return destinationFor(destinations, address)?.match ?? originOf(destination) ?? address;
 }
 
 const LONGEST_ANSWER = 64;

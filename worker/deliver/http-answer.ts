@@ -8,6 +8,8 @@ import type { Outbound, Send } from "../outbound/outbound.ts";
 export type Verdict = "taken" | "again" | "never";
 
 const TIMEOUT_MS = 20_000;
+/** The first try is made while the worker holds the job's message. A receiver that needs longer gets its time from the outbox. */
+const FIRST_TIMEOUT_MS = 10_000;
 /** So much of an answer's body is read, for the log. */
 const SAID_BYTES = 2_048;
 /** The wait after an answer that asks for one without saying how long. */
@@ -38,13 +40,17 @@ const isTaken = (status: number) => status >= 200 && status < 300;
  */
 export async function sendDelivery(
   outbound: Outbound,
-  request: Pick<Send, "method" | "url" | "headers" | "body" | "signal">,
+  request: Pick<Send, "method" | "url" | "headers" | "body" | "signal"> & {
+    isFirstTry?: boolean | undefined;
+  },
   judge: (status: number) => Verdict,
   now: number,
 ): Promise<void> {
+  const { isFirstTry, ...rest } = request;
+  const timeoutMs = isFirstTry ? FIRST_TIMEOUT_MS : TIMEOUT_MS;
   // The status alone counts. A receiver that took the result may be slow with its answer's body.
   const answer = await outbound
-    .send({ ...request, timeoutMs: TIMEOUT_MS, maxBytes: SAID_BYTES, answer: "start" })
+    .send({ ...rest, timeoutMs, maxBytes: SAID_BYTES, answer: "start" })
     .catch((thrown) => {
       // A lost lease or a stop says nothing about the receiver.
       request.signal?.throwIfAborted();

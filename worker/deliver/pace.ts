@@ -1,48 +1,82 @@
-// How many deliveries a receiver gets at a time, how fast, and the pauses it asks for (Retry-After). A receiver is an entry of
-// the destinations file, else an origin, a topic or a queue. One without deliveries is forgotten.
+// How many deliveries the worker has in hand, how many of them a receiver gets at a time and how fast, and the pauses that a
+// destination asks for (Retry-After). A delivery that finds no room is held back: nothing is sent, and the outbox brings it again,
+// so that a receiver that hangs costs neither memory nor the places of others. A receiver is an entry of the destinations file,
+// else an origin, a topic or a queue. One without deliveries is forgotten.
 import Bottleneck from "bottleneck";
 import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
+import { RecentMap } from "../async/recent-map.ts";
 import { KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { Destinations } from "../outbound/destinations.ts";
-import { receiverOf } from "./deliver.ts";
+import { nameOf, receiverOf } from "./deliver.ts";
 
+/** Deliveries that the worker sends, or that wait in memory for their turn. */
+const PLACES = 64;
+/** So many of them may be for one receiver. */
+const PLACES_OF_ONE = 16;
+/** And for one that did not answer the last time, or that nobody tried yet. Its first answer shows that it works. */
+const PLACES_OF_SILENT = 2;
 const MAX_CONCURRENT = 8;
-/** An origin may stand for many receivers: one that asks for a pause must not stop the others for long. */
+/** When to try again a delivery that found no place. Most tries end sooner. */
+const NO_PLACE_MS = 5_000;
+/** For other deliveries to the same destination. The one that was asked to wait longer does so. */
 const LONGEST_PAUSE_MS = 60_000;
+const REMEMBERED = 2_000;
 
-type Receiver = { limiter: Bottleneck; deliveries: number; pausedUntil: number };
+type Receiver = {
+  name: string;
+  /** The owner listed it, or AWS serves it: it gets its places before its first answer. */
+  isTrusted: boolean;
+  maxConcurrent: number;
+  rate: Bottleneck | null;
+};
+/** A delivery in hand. It waits for its turn until `isSending`. */
+type Turn = {
+  receiver: Receiver;
+  destination: string;
+  isSending: boolean;
+  begun: PromiseWithResolvers<void>;
+};
 
 export class Pace {
   readonly #destinations: Destinations;
   readonly #clock: Pick<Clock, "now">;
   readonly #receivers = new Map<string, Receiver>();
+  /** In order of arrival. */
+  readonly #inHand = new Set<Turn>();
+  /** Whether the last try of a receiver or a destination got an answer, by its name. */
+  readonly #lastTries = new RecentMap<string, boolean>(REMEMBERED);
+  /** By the destination's name. One bad address must not pause the others of its origin. */
+  readonly #pausedUntil = new RecentMap<string, number>(REMEMBERED);
 
   constructor({ destinations, clock }: { destinations: Destinations; clock: Pick<Clock, "now"> }) {
     this.#destinations = destinations;
     this.#clock = clock;
   }
 
-  /** Runs `work` when its turn comes. Throws what `work` throws, and `delivery_failed` during a pause, which `insist` ignores. */
+  /**
+   * Runs `work` when its turn comes. Throws what `work` throws, and `delivery_failed` (held back) when there is no place or the
+   * destination asked for a pause. With `insist` neither counts, and it only waits for its turn.
+   */
   async run(
     destination: Destination,
     signal: AbortSignal | undefined,
     work: () => Promise<void>,
     insist = false,
   ): Promise<void> {
-    const receiver = this.#receiver(receiverOf(this.#destinations, destination));
-    receiver.deliveries += 1;
-    const turn = receiver.limiter
-      .schedule(async () => {
-        signal?.throwIfAborted();
-        if (!insist) this.#throwIfPaused(receiver);
-        await work().catch((thrown) => this.#noteRetryAfter(receiver, thrown));
-      })
-      .finally(() => {
-        receiver.deliveries -= 1;
-      });
-    await (signal ? unlessAborted(turn, signal) : turn);
+    const receiver = this.#receiver(destination);
+    if (!insist) this.#throwIfPaused(nameOf(destination));
+    if (!insist && !this.#hasPlace(receiver)) throw heldBack("The worker has no place left.", NO_PLACE_MS);
+    const turn = {
+      receiver,
+      destination: nameOf(destination),
+      isSending: false,
+      begun: Promise.withResolvers<void>(),
+    };
+    // A call that does not heed the signal keeps its place until it ends, but nobody waits for it.
+    const done = this.#inTurn(turn, signal, work, insist);
+    await (signal ? unlessAborted(done, signal) : done);
   }
 
   /** How many receivers are known; the number is bounded. */
@@ -50,40 +84,117 @@ export class Pace {
     return this.#receivers.size;
   }
 
-  #receiver(name: string): Receiver {
+  async #inTurn(turn: Turn, signal: AbortSignal | undefined, work: () => Promise<void>, insist: boolean) {
+    const { receiver, destination, begun } = turn;
+    this.#inHand.add(turn);
+    try {
+      this.#startWaiting();
+      await (signal ? unlessAborted(begun.promise, signal) : begun.promise);
+      await receiver.rate?.schedule(async () => {});
+      signal?.throwIfAborted();
+      if (!insist) this.#throwIfPaused(destination);
+      await work();
+      this.#noteAnswer(turn, true);
+    } catch (thrown) {
+      this.#noteFailure(turn, thrown);
+      throw thrown;
+    } finally {
+      this.#inHand.delete(turn);
+      this.#startWaiting();
+    }
+  }
+
+  #hasPlace({ name, maxConcurrent }: Receiver): boolean {
+    const others = [...this.#inHand].map(({ receiver }) => receiver.name);
+    const ofOne = Math.min(PLACES_OF_ONE, 2 * maxConcurrent);
+    return hasRoom(name, others, {
+      size: PLACES,
+      ofOne,
+      ofSilent: PLACES_OF_SILENT,
+      isSilent: this.#isSilent,
+    });
+  }
+
+  #startWaiting(): void {
+    for (const turn of this.#inHand) {
+      if (turn.isSending || !this.#hasTurn(turn)) continue;
+      turn.isSending = true;
+      turn.begun.resolve();
+    }
+  }
+
+  #hasTurn({ receiver, destination }: Turn): boolean {
+    const size = receiver.maxConcurrent;
+    const sending = [...this.#inHand].filter((turn) => turn.isSending && turn.receiver === receiver);
+    const others = sending.map((turn) => turn.destination);
+    const ofOne = Math.ceil((size * 7) / 8);
+    return hasRoom(destination, others, { size, ofOne, ofSilent: ofOne, isSilent: this.#isSilent });
+  }
+
+  #receiver(destination: Destination): Receiver {
+    const name = receiverOf(this.#destinations, destination);
     const existing = this.#receivers.get(name);
     if (existing) return existing;
     this.#forgetIdle();
     const known = this.#destinations.find(({ match }) => match === name);
-    const limiter = new Bottleneck({
-      maxConcurrent: known?.maxConcurrent ?? MAX_CONCURRENT,
-      minTime: known?.maxPerSecond === undefined ? 0 : 1_000 / known.maxPerSecond,
-    });
-    const receiver = { limiter, deliveries: 0, pausedUntil: Number.NEGATIVE_INFINITY };
+    const { maxConcurrent = MAX_CONCURRENT, maxPerSecond } = known ?? {};
+    const rate = maxPerSecond === undefined ? null : new Bottleneck({ minTime: 1_000 / maxPerSecond });
+    const isTrusted = known !== undefined || "sns" in destination || "sqs" in destination;
+    const receiver = { name, isTrusted, maxConcurrent, rate };
     this.#receivers.set(name, receiver);
     return receiver;
   }
 
   /** Jobs may name ever new destinations. Those of the file stay, because their limit has to know the time of the last delivery. */
   #forgetIdle(): void {
+    const inUse = new Set([...this.#inHand].map(({ receiver }) => receiver));
     const known = new Set(this.#destinations.map(({ match }) => match));
-    for (const [name, { deliveries, pausedUntil }] of this.#receivers)
-      if (deliveries === 0 && pausedUntil <= this.#clock.now() && !known.has(name))
-        this.#receivers.delete(name);
+    for (const receiver of this.#receivers.values())
+      if (!inUse.has(receiver) && !known.has(receiver.name)) this.#receivers.delete(receiver.name);
   }
 
-  #throwIfPaused({ pausedUntil }: Receiver): void {
-    const retryAfterMs = pausedUntil - this.#clock.now();
-    if (retryAfterMs > 0)
-      throw new KamadoError("delivery_failed", "The destination asked for a pause.", {
-        detail: { retryAfterMs, heldBack: true },
-      });
+  #throwIfPaused(destination: string): void {
+    const left = (this.#pausedUntil.get(destination) ?? 0) - this.#clock.now();
+    if (left > 0) throw heldBack("The destination asked for a pause.", left);
   }
 
-  #noteRetryAfter(receiver: Receiver, thrown: unknown): never {
-    const { httpStatus, retryAfterMs } = (thrown instanceof KamadoError && thrown.detail) || {};
-    if ((httpStatus === 429 || httpStatus === 503) && retryAfterMs !== undefined)
-      receiver.pausedUntil = this.#clock.now() + Math.min(retryAfterMs, LONGEST_PAUSE_MS);
-    throw thrown;
+  #noteFailure(turn: Turn, thrown: unknown): void {
+    const { code, detail = {} } = thrown instanceof KamadoError ? thrown : {};
+    const { httpStatus, retryAfterMs, heldBack: isHeldBack, isOfItem } = detail;
+    // Too many calls are about all calls to a service; one of its items that is not available is only about itself.
+    const asksForPause = httpStatus === 429 || (httpStatus === 503 && !isOfItem);
+    if (asksForPause && retryAfterMs !== undefined) this.#pause(turn.destination, retryAfterMs);
+    // Other errors say nothing about the receiver: another worker has the job, or this one stops.
+    if (httpStatus !== undefined) this.#noteAnswer(turn, true);
+    else if (code === "delivery_failed" && !isHeldBack) this.#noteAnswer(turn, false);
   }
+
+  #pause(destination: string, ms: number): void {
+    this.#pausedUntil.set(destination, this.#clock.now() + Math.min(ms, LONGEST_PAUSE_MS));
+  }
+
+  #noteAnswer({ receiver, destination }: Turn, didAnswer: boolean): void {
+    for (const name of [receiver.name, destination]) this.#lastTries.set(name, didAnswer);
+  }
+
+  #isSilent = (name: string): boolean =>
+    !(this.#lastTries.get(name) ?? this.#receivers.get(name)?.isTrusted ?? false);
+}
+
+const heldBack = (why: string, retryAfterMs: number) =>
+  new KamadoError("delivery_failed", why, { detail: { retryAfterMs, heldBack: true } });
+
+/** `ofOne` places at most for one name, and `ofSilent` for one that is silent: it did not answer, or nobody tried it yet. */
+export type Room = { size: number; ofOne: number; ofSilent: number; isSilent(name: string): boolean };
+
+/**
+ * Whether one more named `name` fits beside `others`. Silent names get half of all places together. So neither one receiver that
+ * hangs nor many that somebody made up take all of them. Pure.
+ */
+export function hasRoom(name: string, others: readonly string[], room: Room): boolean {
+  const own = others.filter((other) => other === name).length;
+  if (others.length >= room.size || own >= room.ofOne) return false;
+  if (!room.isSilent(name)) return true;
+  const silent = others.filter((other) => room.isSilent(other)).length;
+  return own < room.ofSilent && silent < Math.ceil(room.size / 2);
 }

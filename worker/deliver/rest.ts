@@ -14,7 +14,7 @@ export type RestOptions = { outbound: Outbound; registry: Registry; log: Log; cl
 /** For each delivery the call to make, or null when there is none. */
 export function createRest({ outbound, registry, log, clock }: RestOptions) {
   return (delivery: Delivery, base: string): (() => Promise<void>) | null => {
-    const { job, result, destination, signal } = delivery;
+    const { job, result, destination, isFirstTry, signal } = delivery;
     const nothing = (why: string) => {
       log.info({ job: job.id, stage: "deliver", kind: job.kind }, `no REST call: ${why}`);
       return null;
@@ -32,10 +32,24 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
         ...(body !== undefined && { "content-type": "application/json" }),
       },
       ...(body !== undefined && { body }),
+      isFirstTry,
       ...(signal && { signal }),
     };
-    return () => sendDelivery(outbound, request, judgeRest, clock.wall());
+    const send = () => sendDelivery(outbound, request, judgeRest, clock.wall());
+    return isSame(base, call.url) ? send : () => send().catch(aboutItem);
   };
+}
+
+const isSame = (base: string, url: string) => {
+  const [one, other] = [new URL(base), new URL(url)].map(({ origin, pathname }) => origin + pathname);
+  return one!.replace(/\/$/, "") === other!.replace(/\/$/, "");
+};
+
+/** What the service answers for one item must not be taken for its own state. */
+function aboutItem(thrown: unknown): never {
+  if (!(thrown instanceof KamadoError)) throw thrown;
+  const { code, message, detail } = thrown;
+  throw new KamadoError(code, message, { cause: thrown.cause, detail: { ...detail, isOfItem: true } });
 }
 
 /** The handler's call. It must stay at or below `base`: a model's output may not lead it elsewhere on the same host. */

@@ -10,7 +10,8 @@ export type Resolve = (hostname: string) => Promise<readonly Resolved[]>;
 
 export const systemResolve: Resolve = (hostname) => systemLookup(hostname, { all: true });
 
-const CONNECT_TIMEOUT_MS = 10_000;
+/** Shorter than any request may take, so that a host that is not there is known from one that does not answer. */
+const CONNECT_TIMEOUT_MS = 5_000;
 
 /**
  * Connections under one rule. An agent reuses an open connection for every request to the same origin, so connections that

@@ -173,6 +173,17 @@ const REASONS: Record<string, string> = {
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "the answer was cut short",
 };
 
+/** A path cannot cause these. It can cause a connection that is closed, or an answer that does not come. */
+const NO_CONNECTION: ReadonlySet<string> = new Set([
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
+
 /** Our own errors as they are, everything else as `fetch_failed`. It names only the host: a webhook's path may hold a secret. */
 function fetchFailure(thrown: unknown, host: string, timedOut: boolean): KamadoError {
   const own = ownError(thrown);
@@ -182,7 +193,7 @@ function fetchFailure(thrown: unknown, host: string, timedOut: boolean): KamadoE
   const reason = REASONS[networkCode] ?? `the request failed (${networkCode})`;
   return new KamadoError("fetch_failed", `${host}: ${timedOut ? "the answer took too long" : reason}.`, {
     cause: thrown,
-    detail: { host, networkCode },
+    detail: { host, networkCode, ...(NO_CONNECTION.has(networkCode) && { isUnreachable: true }) },
   });
 }
 

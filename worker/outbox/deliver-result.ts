@@ -2,6 +2,7 @@
 // destination may take the result later, its delivery goes to the outbox, the queue of deliveries to be tried again; if it
 // refuses the result, a dead letter is written. Each destination is independent of the others.
 import type { Clock } from "../async/clock.ts";
+import { RecentMap } from "../async/recent-map.ts";
 import { nameOf } from "../deliver/deliver.ts";
 import { KamadoError } from "../errors.ts";
 import type { Destination, Job } from "../job/envelope.ts";
@@ -104,15 +105,12 @@ const REMEMBERED = 1_000;
  * It only saves work: another worker that receives the message sends again, with the same idempotency keys.
  */
 class Finished {
-  readonly #byOutcome = new Map<string, Set<string>>();
+  readonly #byOutcome = new RecentMap<string, Set<string>>(REMEMBERED);
 
   /** The names of the finished destinations; the caller adds to the set. */
   of(outcome: string): Set<string> {
     const known = this.#byOutcome.get(outcome) ?? new Set();
-    this.#byOutcome.delete(outcome);
     this.#byOutcome.set(outcome, known);
-    const [oldest] = this.#byOutcome.keys();
-    if (this.#byOutcome.size > REMEMBERED) this.#byOutcome.delete(oldest!);
     return known;
   }
 

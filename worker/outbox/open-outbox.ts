@@ -62,8 +62,11 @@ export function openDeliveries(options: DeliveriesOptions): Deliveries {
   };
 }
 
-/** Twice the number of deliveries that one receiver gets at a time, so that one that hangs does not block the others. */
-const CAPACITY = { slots: 16, prefetch: 0 };
+/**
+ * More than the receivers that do not answer may have in hand at a time (half of the places in deliver/pace.ts). So others always
+ * find a slot.
+ */
+const CAPACITY = { slots: 40, prefetch: 0 };
 /** A try ends within 20 s; then its log entry and its message are written. */
 const LONGEST_VISIBILITY_SECONDS = 60;
 

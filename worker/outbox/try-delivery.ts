@@ -27,7 +27,7 @@ export type Ownership = { isOurs(): Promise<boolean>; signal: AbortSignal };
 
 export type TryDeliveryOptions = {
   deliver: Deliver;
-  disabledDestinations: Pick<DisabledDestinations, "off" | "turnOff">;
+  disabledDestinations: Pick<DisabledDestinations, "off" | "turnOff" | "worked">;
   jobEvents: JobEvents;
   worker: string;
   /** Undefined: the usual schedule. */
@@ -38,7 +38,9 @@ export type TryDeliveryOptions = {
 export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
   const { deliver, disabledDestinations, jobEvents, worker, delaysMs, clock } = options;
 
-  async function send(record: DeliveryRecord, insist: boolean, ownership: Ownership): Promise<void> {
+  type How = { insist: boolean; isFirstTry: boolean };
+
+  async function send(record: DeliveryRecord, how: How, ownership: Ownership): Promise<void> {
     const { destination, result, input } = record;
     const off = await disabledDestinations.off(destination);
     if (off)
@@ -46,10 +48,11 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
         detail: { heldBack: true },
       });
     const job = { ...record.job, input, deliver: [destination], policy: {} };
-    await deliver({ job, result, input, destination, insist, ...ownership });
+    const sent = await deliver({ job, result, input, destination, ...how, ...ownership });
+    if (sent === "sent") await disabledDestinations.worked(destination);
   }
 
-  /** After a 410. It turns off this one destination, not its whole origin. */
+  /** After a 410 of the address that the job names. It turns off this one destination, not its whole origin. */
   async function turnOff({ job, destination }: DeliveryRecord, error: KamadoError): Promise<void> {
     await disabledDestinations.turnOff(destination, error.message).catch((thrown) => {
       const why = toKamadoError(thrown, "storage_unavailable").message;
@@ -64,13 +67,14 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     const [began, since] = [clock.now(), Date.parse(record.since)];
     const at = clock.wall();
     const insist = isLastTry({ since, tries, now: at, delaysMs });
-    const error = await send(record, insist, ownership).then(
+    const error = await send(record, { insist, isFirstTry: tries === 0 }, ownership).then(
       () => null,
       (thrown) => toKamadoError(thrown, "delivery_failed"),
     );
     if (error) ownership.signal.throwIfAborted();
     if (error?.code === "lease_lost") throw error;
-    if (error?.detail?.httpStatus === 410) await turnOff(record, error);
+    // A REST service that answers so for one of its items refuses this job's result only.
+    if (error?.detail?.httpStatus === 410 && !error.detail.isOfItem) await turnOff(record, error);
     const verdict = judge(error, { since, tries: tries + 1, now: clock.wall(), delaysMs });
     const attempt: Attempt = {
       at: iso(at),

@@ -6,6 +6,7 @@
 import { backoffMs } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Ending } from "../consumer/acks.ts";
+import type { Turn } from "../consumer/consumer.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
@@ -45,18 +46,17 @@ export type Dependencies = {
 };
 
 /** One message being worked on. */
-type Run = Dependencies & {
-  lease: Lease;
-  claim: JobClaim;
-  /** Null as long as the body has not been read, and when it holds no single job. */
-  job: Job | null;
-  /** Fires when a stopping worker does not wait any longer. */
-  cut: AbortSignal;
-};
+type Run = Dependencies &
+  Turn & {
+    lease: Lease;
+    claim: JobClaim;
+    /** Null as long as the body has not been read, and when it holds no single job. */
+    job: Job | null;
+  };
 
 /** Works on one message and resolves with what becomes of it. Never throws. */
-export async function runJob(lease: Lease, cut: AbortSignal, dependencies: Dependencies): Promise<Ending> {
-  const run: Run = { ...dependencies, lease, cut, claim: new JobClaim(dependencies.claims), job: null };
+export async function runJob(lease: Lease, turn: Turn, dependencies: Dependencies): Promise<Ending> {
+  const run: Run = { ...dependencies, ...turn, lease, claim: new JobClaim(dependencies.claims), job: null };
   const outcome = await outcomeOf(run);
   const { receiveCount } = lease.message;
   const plan = settle(outcome, { ...dependencies, receiveCount, maxAttempts: maxAttemptsOf(run) });
@@ -85,7 +85,7 @@ async function outcomeOf(run: Run): Promise<Outcome> {
       case "nothing":
         return { is: "ignored", reason: read.reason };
       case "several":
-        return await split(read.jobs, run, signal);
+        return await split(read.jobs, run, AbortSignal.any([signal, run.stopping]));
       case "job":
         return await claimAndExecute(read.job, run);
     }
@@ -97,7 +97,7 @@ async function outcomeOf(run: Run): Promise<Outcome> {
   }
 }
 
-/** A second try sends what the first one did not. A job that is too long for a message never becomes one. */
+/** A stop does not wait for the rest: a second try sends what the first one did not. A job that is too long for a message never becomes one. */
 async function split(jobs: readonly Job[], run: Run, signal: AbortSignal): Promise<Outcome> {
   try {
     await run.split(jobs, run.lease.message, signal);
@@ -198,6 +198,8 @@ async function carryOut(plan: Plan, run: Run): Promise<Ending> {
   try {
     if (plan.store && (await isOurs())) await store(plan.store, run, isOurs);
     failed = "delivery_failed";
+    // Receivers that are slow must not hold a slot.
+    if (plan.deliver) run.freeSlot();
     if (plan.deliver && (await isOurs()))
       await run.deliverAll(plan.deliver, lease.message, { isOurs, signal });
     failed = "dead_letter_failed";
