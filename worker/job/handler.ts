@@ -61,6 +61,14 @@ export interface Pages {
   article(html: string): Promise<{ title: string | null; text: string }>;
 }
 
+export interface Texts {
+  /**
+   * The text in parts of at most `size` characters, each of whole sentences. Unlike `chunkText`, it does not hold up other jobs,
+   * however long the text is.
+   */
+  chunks(text: string, size: number): Promise<string[]>;
+}
+
 export interface Rest {
   /** GETs JSON through the safe client. */
   get(url: string): Promise<unknown>;
@@ -69,6 +77,7 @@ export interface Rest {
 export type Context<R extends InputRefs = Record<string, never>> = {
   model: Model;
   pages: Pages;
+  texts: Texts;
   rest: Rest;
   /** What `inputs` asked for, fetched and checked. */
   inputs: Fetched<R>;

@@ -1,13 +1,14 @@
 // What a handler gets to work with: the model, fetched inputs, pages, REST calls and progress, made of the worker's parts.
 import type { Clock } from "../async/clock.ts";
 import type { Job } from "../job/envelope.ts";
-import type { Context, Fetched, InputRefs, Model, Pages, Rest } from "../job/handler.ts";
+import type { Context, Fetched, InputRefs, Model, Pages, Rest, Texts } from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { EngineClient } from "../model/engine-client.ts";
 import { createModel, type Usage } from "../model/model.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
+import { createTexts } from "../pages/chunks.ts";
 import type { Buckets } from "../storage/bucket.ts";
 import { createInputs } from "./inputs.ts";
 
@@ -21,6 +22,7 @@ export type HandlerServices = {
     used(): Usage;
   };
   pages: Pages;
+  texts: Texts;
   rest(signal: AbortSignal): Rest;
 };
 
@@ -46,6 +48,7 @@ export function createHandlerServices(options: {
     inputs: createInputs(options),
     modelFor: ({ model, priority, signal }) => createModel({ client, signal, model, priority }),
     pages: createPages(),
+    texts: createTexts(),
     rest: (signal) => ({ get: (url) => outbound.getJson(url, { signal }) }),
   };
 }
@@ -56,12 +59,13 @@ export function contextOf(
   model: Model,
   inputs: Fetched<InputRefs>,
   signal: AbortSignal,
-  { pages, rest, jobEvents }: HandlerDependencies,
+  { pages, texts, rest, jobEvents }: HandlerDependencies,
 ): Context<InputRefs> {
   const { id, kind } = job;
   return {
     model,
     pages,
+    texts,
     rest: rest(signal),
     inputs,
     progress: (done, what) =>
