@@ -22,7 +22,7 @@ type FetchedInput<R> = R extends { as: "image" } ? SafeImage : R extends InputRe
 export type Fetched<R extends InputRefs> = { [K in keyof R]: FetchedInput<R[K]> };
 
 export type Question = {
-  /** What the model must do: the system message. Written by the handler, never by a sender. */
+  /** What the model must do: the system message. Written by the handler; only `prompt` lets its sender write it. */
   instructions: string;
   /** Text from outside: the user message, which is put between `<input>` and `</input>`. */
   content: string;
