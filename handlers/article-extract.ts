@@ -1,7 +1,7 @@
 // article.extract: answers questions about an article and lists its facts, each with the sentence that proves it.
 import { z } from "zod";
 import { defineHandler, refuse } from "../worker/job/handler.ts";
-import { chunkText, findSentence } from "../worker/job/text.ts";
+import { sentenceFinder } from "../worker/job/text.ts";
 
 const CHUNK_CHARACTERS = 2_000;
 const MAX_CHARACTERS = 400_000;
@@ -39,44 +39,50 @@ type Fact = { fact: string; evidence: string };
 
 type Grounded = { answer: string; evidence: string };
 
+type Find = ReturnType<typeof sentenceFinder>;
+
 /** An answer counts only with a sentence of the text as its evidence: the quoted one, or else the one that contains the answer. */
-function groundAnswer(part: string, { answer, evidence }: z.output<typeof Answer>): Grounded | null {
+function groundAnswer(find: Find, { answer, evidence }: z.output<typeof Answer>): Grounded | null {
   const text = oneLine(answer ?? "");
   if (text === "") return null;
-  const sentence = findSentence(part, evidence ?? "") ?? findSentence(part, text);
+  const sentence = find(evidence ?? "") ?? find(text);
   return sentence === null ? null : { answer: text, evidence: sentence };
 }
 
-/** The facts whose quoted sentence is in the text. A fact is in the model's own words, so only the quote can be checked. */
-function groundFacts(part: string, { facts }: z.output<typeof Facts>): Fact[] {
-  return facts.flatMap(({ fact, evidence }) => {
-    const sentence = findSentence(part, evidence);
+/**
+ * The first `max` facts whose quoted sentence is in the text. A fact is in the model's own words, so only the quote can be checked.
+ */
+function groundFacts(find: Find, { facts }: z.output<typeof Facts>, max: number): Fact[] {
+  const grounded = facts.flatMap(({ fact, evidence }) => {
+    const sentence = find(evidence);
     return sentence === null || fact.trim() === "" ? [] : [{ fact: oneLine(fact), evidence: sentence }];
   });
+  return grounded.slice(0, max);
 }
+
+/** Answers and facts in other capitals are the same. */
+const sameKey = (text: string) => text.toLowerCase();
 
 /** The answer of most parts; in a tie, the earliest. */
 function merge(question: string, found: readonly (Grounded | null)[]): Extracted {
-  const answers = found.filter((one) => one !== null);
-  const votes = (one: Grounded) => answers.filter((other) => isSame(other.answer, one.answer)).length;
-  const best = answers.reduce<Grounded | undefined>(
-    (top, one) => (top && votes(top) >= votes(one) ? top : one),
-    undefined,
+  const answers = Map.groupBy(
+    found.filter((one) => one !== null),
+    ({ answer }) => sameKey(answer),
   );
-  return { question, answer: best?.answer ?? null, evidence: best?.evidence ?? null };
+  let best: Grounded[] = [];
+  for (const same of answers.values()) if (same.length > best.length) best = same;
+  return { question, answer: best[0]?.answer ?? null, evidence: best[0]?.evidence ?? null };
 }
-
-const isSame = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();
 
 /** The first fact of every part, then the second of every part, and so on; each fact only once. */
 function interleave(parts: readonly (readonly Fact[])[], max: number): Fact[] {
-  const longest = Math.max(0, ...parts.map((facts) => facts.length));
-  const inTurn = Array.from({ length: longest }, (_, turn) =>
-    parts.flatMap((facts) => facts[turn] ?? []),
-  ).flat();
-  return inTurn
-    .filter(({ fact }, index) => inTurn.findIndex((other) => isSame(other.fact, fact)) === index)
-    .slice(0, max);
+  const facts = new Map<string, Fact>();
+  for (let turn = 0; turn < max; turn += 1)
+    for (const part of parts) {
+      const one = part[turn];
+      if (one && !facts.has(sameKey(one.fact))) facts.set(sameKey(one.fact), one);
+    }
+  return [...facts.values()].slice(0, max);
 }
 
 export default defineHandler({
@@ -129,7 +135,7 @@ export default defineHandler({
   }),
   inputs: ({ s3 }) => ({ article: s3 === undefined ? undefined : { from: s3, as: "text" as const } }),
 
-  async run({ text, html, questions, maxFacts, language }, { model, pages, inputs, progress }) {
+  async run({ text, html, questions, maxFacts, language }, { model, pages, texts, inputs, progress }) {
     const source = text ?? html ?? inputs.article ?? "";
     const isPage = html !== undefined || (text === undefined && PAGE.test(source));
     const article = isPage ? (await pages.article(source)).text : source;
@@ -139,7 +145,7 @@ export default defineHandler({
         `The article has ${article.length} characters; the limit is ${MAX_CHARACTERS}.`,
       );
     }
-    const parts = chunkText(article, CHUNK_CHARACTERS);
+    const parts = await texts.chunks(article, CHUNK_CHARACTERS);
     const instructions = `${INSTRUCTIONS}\n${
       language ? `Write "answer" and "fact" in ${language}.` : "Write in the article's language."
     }`;
@@ -152,24 +158,26 @@ export default defineHandler({
       progress(done / total, `${done} of ${total} questions to the model`);
       return value;
     };
-    const answer = async (part: string, question: string): Promise<Grounded | null> => {
+    const answer = async (part: string, find: Find, question: string): Promise<Grounded | null> => {
       const content = questionContent(part, question);
       return groundAnswer(
-        part,
+        find,
         await counted(model.ask({ instructions, content, schema: Answer, maxTokens: ANSWER_TOKENS })),
       );
     };
-    const list = async (part: string): Promise<Fact[]> => {
+    const list = async (part: string, find: Find): Promise<Fact[]> => {
       const content = factsContent(part, maxFacts);
       const maxTokens = FACT_TOKENS * (maxFacts + 1);
-      return groundFacts(part, await counted(model.ask({ instructions, content, schema: Facts, maxTokens })));
+      const listed = await counted(model.ask({ instructions, content, schema: Facts, maxTokens }));
+      return groundFacts(find, listed, maxFacts);
     };
 
     const byPart = await Promise.all(
       parts.map(async (part) => {
+        const find = sentenceFinder(part);
         const [facts, ...answers] = await Promise.all([
-          maxFacts > 0 ? list(part) : [],
-          ...questions.map((question) => answer(part, question)),
+          maxFacts > 0 ? list(part, find) : [],
+          ...questions.map((question) => answer(part, find, question)),
         ]);
         return { facts, answers };
       }),

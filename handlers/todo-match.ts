@@ -56,10 +56,13 @@ const firstLine = (answer: string) =>
     .replace(/^["“「『](.*)["”」』]$/, "$1")
     .trim();
 
+// Looks at each row of slashes once: without the lookbehind, a row in the middle is read anew from each of its slashes.
+const TRAILING_SLASHES = /(?<!\/)\/+$/;
+
 /** The address of one todo. The collection's address may end with a slash or have a query. */
 function below(collection: string, id: string): string {
   const url = new URL(collection);
-  url.pathname = `${url.pathname.replace(/\/+$/, "")}/${encodeURIComponent(id)}`;
+  url.pathname = `${url.pathname.replace(TRAILING_SLASHES, "")}/${encodeURIComponent(id)}`;
   return url.href;
 }
 

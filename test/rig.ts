@@ -7,6 +7,7 @@ import type { KamadoError } from "../worker/errors.ts";
 import { defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
 import type { ObjectRule } from "../worker/job/object-rules.ts";
 import type { Result } from "../worker/job/result.ts";
+import { chunkText } from "../worker/job/text.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
 import { NOTHING_USED } from "../worker/model/model.ts";
@@ -95,6 +96,7 @@ export function createRig(options: RigOptions = {}) {
           return { model: {} as Model, used: () => NOTHING_USED };
         },
         pages: { article: async () => ({ title: null, text: "" }) },
+        texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
         rest: () => ({ get: async () => null }),
       },
       engine: {

@@ -192,3 +192,52 @@ test.for([
 ])("input that cannot be meant is refused: %j", (bad) => {
   expect(articleExtract.input.safeParse(bad).success).toBe(false);
 });
+
+describe("an answer of a model that repeats itself", () => {
+  /** How many texts are folded to compare them while the handler runs. */
+  const comparisons = async (work: () => Promise<unknown>) => {
+    const { toLowerCase } = String.prototype;
+    let count = 0;
+    String.prototype.toLowerCase = function () {
+      count += 1;
+      return toLowerCase.call(this);
+    };
+    try {
+      await work();
+    } finally {
+      String.prototype.toLowerCase = toLowerCase;
+    }
+    return count;
+  };
+
+  test("four times the facts take four times the comparisons", async () => {
+    const made = (count: number) =>
+      comparisons(async () => {
+        const facts = Array.from({ length: count }, (_, at) => ({
+          evidence: "It sells 40 loaves a day.",
+          fact: `fact ${at}`,
+        }));
+        const { output } = await run(articleExtract, { text: TEXT, maxFacts: 50 }, says({}, facts));
+        expect(output.facts).toHaveLength(50);
+      });
+    expect((await made(800)) / (await made(200))).toBeLessThan(5);
+  });
+
+  test("four times the parts take four times the comparisons", async () => {
+    const script: Script = {
+      ask: ({ content }) => {
+        const answer = /It has (\d+) ovens/.exec(content)?.[1] ?? null;
+        return { answer, evidence: `It has ${answer} ovens.` };
+      },
+    };
+    const made = (parts: number) =>
+      comparisons(async () => {
+        const text = Array.from(
+          { length: parts },
+          (_, at) => `${"It sells bread. ".repeat(100)} It has ${at} ovens.`,
+        ).join(" ");
+        await run(articleExtract, { text, questions: ["How many?"], maxFacts: 0 }, script);
+      });
+    expect((await made(160)) / (await made(40))).toBeLessThan(5);
+  });
+});

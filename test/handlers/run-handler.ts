@@ -1,6 +1,7 @@
 // Runs a handler as the worker does, with a model that answers from a script. Not a test.
 import type { z } from "zod";
 import type { Context, Handler, InputRefs, Model, Question } from "../../worker/job/handler.ts";
+import { chunkText } from "../../worker/job/text.ts";
 
 type Asked = Question & { maxTokens?: number; options?: readonly string[]; threshold?: number };
 export type Script = {
@@ -45,6 +46,7 @@ export async function run<I extends z.ZodType, O extends z.ZodType, R extends In
   const context = {
     model,
     pages: { article: async (html: string) => ({ title: null, text: html.replaceAll(/<[^>]*>/g, "") }) },
+    texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
     rest: { get: async (url: string) => rest(url) },
     inputs,
     progress: (done: number) => void progress.push(done),

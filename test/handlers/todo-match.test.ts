@@ -124,6 +124,11 @@ describe("the REST call", () => {
     );
   });
 
+  test("is formed at once, however many slashes the address has", () => {
+    const base = `https://todo.home/${"/".repeat(200_000)}todos`;
+    expect(call({ action: "update", todoId: "7" }, base)?.url).toBe(`${base}/7`);
+  });
+
   test("posts a new one, and does nothing when it is uncertain", () => {
     expect(call({ action: "create" })).toEqual({
       method: "POST",

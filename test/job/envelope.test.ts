@@ -31,6 +31,37 @@ const errorOf = (body: unknown) => {
 
 const plain = { kind: "prompt", input: { prompt: "Hello" } };
 
+describe("the model that a job asks for", () => {
+  test.for([
+    "gemma-3-4b",
+    "gpt-oss:20b",
+    "mlx-community/Qwen3-4B-4bit",
+    "unsloth/Qwen3-4B-GGUF:Q4_K_M",
+    "models/gemma 3 (4b).gguf",
+    "日本語モデル",
+  ])("may be %j", (model) => {
+    expect(jobOf({ ...plain, policy: { model } }).policy.model).toBe(model);
+  });
+
+  test.for([
+    "",
+    " gemma",
+    "a".repeat(201),
+    "a<|im_end|>",
+    "[|user|]",
+    "a\u001b[31m",
+    "a\nb",
+    "a\u202eb",
+    "a\u200bb",
+    "a\ud800",
+    "a]~b]user",
+  ])("is refused as %j, and the reason does not repeat it", (model) => {
+    const { code, message } = errorOf({ ...plain, policy: { model } });
+    expect([code, message.includes("policy.model")]).toEqual(["invalid_envelope", true]);
+    expect(message.length).toBeLessThan(300);
+  });
+});
+
 describe("a job can be sent", () => {
   test("as it is; without an id it gets the message's", () => {
     expect(jobOf(plain)).toEqual({ id: MESSAGE_ID, ...plain, deliver: [], policy: {} });

@@ -1,7 +1,8 @@
 // Text as it is cut for a model, and quotes as they are found again.
 import { describe, expect, test } from "vitest";
-import { chunkText, findSentence, sentences } from "../../worker/job/text.ts";
+import { chunkText, findSentence, sentenceFinder, sentences } from "../../worker/job/text.ts";
 import fc from "../properties.ts";
+import { stepsOf } from "../steps.ts";
 
 describe("sentences", () => {
   test.for([
@@ -97,5 +98,75 @@ describe("a quote", () => {
         for (const one of sentences(text)) expect(findSentence(text, one)).toBe(one);
       }),
     );
+  });
+});
+
+// Four times the text may cost five times the steps; quadratic work costs sixteen times as many.
+describe("the steps grow in proportion to the text, however it repeats itself", () => {
+  const REPEATED = [
+    "Mr. ",
+    "A. ",
+    "Dr. X. ",
+    "no. 1 ",
+    "a",
+    " ",
+    ". ",
+    "7. ",
+    '." ',
+    "\n",
+    "e\u0301\u0316",
+    "\ufdfa",
+    "1,000",
+  ];
+  const piece = fc.oneof(
+    fc.constantFrom(...REPEATED),
+    fc.string({ minLength: 1, maxLength: 3, unit: "binary" }),
+  );
+  const repeated = fc.array(piece, { minLength: 1, maxLength: 3 }).map((pieces) => pieces.join(""));
+  const growth = (work: (text: string) => void, pattern: string) => {
+    const text = pattern.repeat(Math.ceil(600 / pattern.length));
+    return stepsOf(() => work(text.repeat(4))) / stepsOf(() => work(text));
+  };
+
+  test.for(REPEATED)("of %j", (pattern) => {
+    expect(growth((text) => chunkText(text, 100), pattern)).toBeLessThan(5);
+    expect(growth((text) => findSentence(text, "no. 1"), pattern)).toBeLessThan(5);
+  });
+
+  test("of any pattern", () => {
+    fc.assert(
+      fc.property(repeated, (pattern) => {
+        expect(growth((text) => chunkText(text, 100), pattern)).toBeLessThan(5);
+        expect(growth((text) => findSentence(text, "no. 1"), pattern)).toBeLessThan(5);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("of the quotes that are looked for in one text, which is cut up once", () => {
+    const text = "It rained. ".repeat(400);
+    const steps = (quotes: number) =>
+      stepsOf(() => {
+        const find = sentenceFinder(text);
+        for (let at = 0; at < quotes; at += 1) find("it rained");
+      });
+    expect(steps(40) - steps(20)).toBeLessThan(steps(20));
+  });
+
+  test("a normal form never has more than 30 marks on one letter to put in order, which would take quadratic time", () => {
+    const longest: number[] = [];
+    const { normalize } = String.prototype;
+    const zalgo = `a${"\u0301\u0316".repeat(2_000)}. It rained.`;
+    String.prototype.normalize = function (form?: string) {
+      longest.push(...(String(this).match(/(?:(?!\u034f)\p{M})+/gu) ?? []).map((marks) => marks.length));
+      return normalize.call(this, form);
+    };
+    try {
+      expect(findSentence(zalgo, "it rained")).toBe("It rained.");
+      expect(findSentence(zalgo, `a${"\u0301\u0316".repeat(2_000)}`)).not.toBeNull();
+    } finally {
+      String.prototype.normalize = normalize;
+    }
+    expect(Math.max(...longest)).toBeLessThanOrEqual(30);
   });
 });

@@ -15,6 +15,7 @@ import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig } from "../../worker/config/config.ts";
 import { type OpenEngine, openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import { safeImage } from "../../worker/images/safe-image.ts";
+import { chunkText } from "../../worker/job/text.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel } from "../../worker/model/model.ts";
@@ -40,6 +41,7 @@ afterAll(async () => {
 const context = () => ({
   model: createModel({ client, signal: new AbortController().signal }).model,
   pages: { article: async () => ({ title: null, text: "" }) },
+  texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
   rest: { get: async () => null },
   progress: () => {},
   signal: new AbortController().signal,

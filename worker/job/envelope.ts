@@ -22,6 +22,13 @@ export type Destination = z.output<typeof Destination>;
 
 /** As a worker wrote it into a delivery record; a newer one may have written more. */
 export const StoredDestination = z.union([Sns.strip(), Callback.strip(), Rest.strip(), Sqs.strip()]);
+/** It goes to the engine and into logs, so only what the names of models consist of is allowed. */
+const ModelName = z
+  .string()
+  .regex(
+    /^[\p{L}\p{N}][\p{L}\p{M}\p{N} ._:@/+~(),=#-]{0,199}$/u,
+    "expected 1 to 200 letters, digits, spaces or . _ : @ / + ~ ( ) , = # - with a letter or digit first",
+  );
 
 export const Policy = z.strictObject({
   expiresAt: z.iso
@@ -35,7 +42,7 @@ export const Policy = z.strictObject({
     .optional()
     .describe("How long the job may run; 600 by default."),
   priority: z.int().min(0).max(9).optional().describe("0 to 9, higher first; 5 by default."),
-  model: z.string().max(200).optional().describe("The model to use; by default the engine's first."),
+  model: ModelName.optional().describe("The model to use; by default the engine's first."),
 });
 
 /** What any owner may allow; the budget of this worker is lower. */

@@ -22,7 +22,7 @@ type FetchedInput<R> = R extends { as: "image" } ? SafeImage : R extends InputRe
 export type Fetched<R extends InputRefs> = { [K in keyof R]: FetchedInput<R[K]> };
 
 export type Question = {
-  /** What the model must do: the system message. Written by the handler, never by a sender. */
+  /** What the model must do: the system message. Written by the handler; only `prompt` lets its sender write it. */
   instructions: string;
   /** Text from outside: the user message, which is put between `<input>` and `</input>`. */
   content: string;
@@ -61,6 +61,14 @@ export interface Pages {
   article(html: string): Promise<{ title: string | null; text: string }>;
 }
 
+export interface Texts {
+  /**
+   * The text in parts of at most `size` characters, each of whole sentences. Unlike `chunkText`, it does not hold up other jobs,
+   * however long the text is.
+   */
+  chunks(text: string, size: number): Promise<string[]>;
+}
+
 export interface Rest {
   /** GETs JSON through the safe client. */
   get(url: string): Promise<unknown>;
@@ -69,6 +77,7 @@ export interface Rest {
 export type Context<R extends InputRefs = Record<string, never>> = {
   model: Model;
   pages: Pages;
+  texts: Texts;
   rest: Rest;
   /** What `inputs` asked for, fetched and checked. */
   inputs: Fetched<R>;

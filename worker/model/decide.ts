@@ -120,4 +120,4 @@ async function sample<T extends string>(
 }
 
 /** An answer that is cut off may end with half a character, which says nothing. */
-const certain = (text: string): ReadToken => ({ token: text.replace(/\ufffd+$/, ""), logprob: 0 });
+const certain = (text: string): ReadToken => ({ token: text.replace(/(?<!\ufffd)\ufffd+$/, ""), logprob: 0 });

@@ -92,7 +92,7 @@ export function refusal(
   redact: (message: string) => string,
 ): KamadoError {
   const { message, type } = errorIn(body);
-  const words = `${type} ${shorten(message)}`;
+  const words = `${shorten(type)} ${shorten(message)}`;
   const text = `The engine answered ${status}: ${shorten(redact(message))}`;
   const detail = { httpStatus: status, retryAfterMs: retryAfterMs(headers) };
   if (status === 429) return new KamadoError("engine_busy", text, { detail });

@@ -1,6 +1,8 @@
 // How a question becomes chat messages. Text from outside stands between <input> and </input>; it can neither close that block
-// nor contain the special marks of a chat template. Pure.
+// nor contain the special marks of a chat template. Instructions cannot contain such marks either: some kinds let the sender write
+// them. Pure.
 import type { Question } from "../job/handler.ts";
+import { marksIn } from "../job/template-marks.ts";
 
 export type Part = { type: "text"; text: string } | { type: "image_url"; image_url: { url: string } };
 export type Message = { role: "system" | "user" | "assistant"; content: string | Part[] };
@@ -15,27 +17,31 @@ export function messagesOf({ instructions, content, image }: Question): Message[
       ]
     : text;
   return [
-    { role: "system", content: instructions },
+    { role: "system", content: escapeMarks(instructions) },
     { role: "user", content: user },
   ];
 }
 
-// Marks are searched in the folded text (see fold). A model also reads `< i n p u t >` and other characters that look like a
-// bracket as our mark, so both count.
-const INPUT_MARK = String.raw`[<‹⟨〈❬❮❰](?=\s*(?:[/⁄∕⧸]\s*)?${[..."input"].join(String.raw`\s*`)}(?![\p{L}\p{N}]))`;
-// Many servers treat these in a message like the template's own: they would end a turn or look for a picture.
-const NAMES = String.raw`s|[be]os|[se]op|eo[td]|pad|unk|mask|cls|sep|im_(?:start|end)|think(?:ing)?|seed:\w+|tools|tool_\w+|function_call|image(?:_\w+|\d*)|img(?:_\w+)?|vision_\w+|video|audio|fim_\w+|unused\d+|extra_id_\d+`;
-const ANGLE_MARK = String.raw`<(?=\|[^|\s<>]{1,60}\|?>|[^|\s<>/\\]{1,60}\|>|\/?(?:${NAMES})>|(?:start|end)_of_|__media__>|<\/?SYS>>)`;
-// Only in capitals: forums write [img].
-const SQUARE_MARK = String.raw`\[(?=\/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+|ARGS|CALL_ID|THINK|IMG(?:_\w+)?|(?:BEGIN_)?AUDIO|BOS|EOS|CLS|SEP|PAD|UNK|[gs]?MASK)\])`;
-const MARKS = [new RegExp(`${INPUT_MARK}|${ANGLE_MARK}`, "giu"), new RegExp(SQUARE_MARK, "gu")];
+// A model also reads `< i n p u t >` and other characters that look like a bracket as our mark, so both count.
+const INPUT_MARK = new RegExp(
+  String.raw`[<‹⟨〈❬❮❰](?=\s*(?:[/⁄∕⧸]\s*)?${[..."input"].join(String.raw`\s*`)}(?![\p{L}\p{N}]))`,
+  "giu",
+);
+const inputMarksIn = (text: string) => [...text.matchAll(INPUT_MARK)].map(({ index }) => index);
 
 /** Puts a backslash into every mark: people and models can still read it, but it has no effect any more. */
-export function escapeInput(content: string): string {
+export const escapeInput = (content: string): string =>
+  escapeAt(content, (folded) => [...new Set([...marksIn(folded), ...inputMarksIn(folded)])]);
+
+/** For instructions, which stand outside of the block and may speak of it. */
+export const escapeMarks = (instructions: string): string => escapeAt(instructions, marksIn);
+
+/** `find` gets the text as a reader sees it, so that a mark in disguise is found. */
+function escapeAt(content: string, find: (folded: string) => readonly number[]): string {
   const folded = fold(content);
-  const found = MARKS.flatMap((marks) => [...folded.text.matchAll(marks)].map(({ index }) => index));
+  const found = find(folded.text).toSorted((a, b) => a - b);
   if (found.length === 0) return content;
-  const afterOpening = folded.placesOf(found.toSorted((a, b) => a - b)).map((place) => place + 1);
+  const afterOpening = folded.placesOf(found).map((place) => place + 1);
   return [0, ...afterOpening].map((from, index) => content.slice(from, afterOpening[index])).join("\\");
 }
 

@@ -1,5 +1,19 @@
-// The thread in which article.ts reads one page.
+// The thread in which article.ts reads one page, or chunks.ts cuts one text up.
 import { parentPort, workerData } from "node:worker_threads";
-import { readPage } from "./read-page.ts";
+import { chunkText } from "../job/text.ts";
+import { bareText, isIntricate, type PageShape } from "./plain-text.ts";
+import type { Article } from "./read-page.ts";
 
-parentPort!.postMessage(readPage(workerData as string));
+/** `limits`: for a page that is to be parsed unless it goes beyond them. */
+export type Work = { page: string; limits?: PageShape } | { chunk: string; size: number };
+
+async function done(work: Work): Promise<Article | string[]> {
+  if ("chunk" in work) return chunkText(work.chunk, work.size);
+  const { page, limits } = work;
+  if (limits === undefined || isIntricate(page, limits)) return { title: null, text: bareText(page) };
+  // The parser takes longer to load than the bare text needs.
+  const { readPage } = await import("./read-page.ts");
+  return readPage(page);
+}
+
+parentPort!.postMessage(await done(workerData as Work));

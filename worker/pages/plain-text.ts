@@ -1,5 +1,5 @@
 // The text of a page with one paragraph on each line: of a parsed document, or, where the page must not be parsed, of the
-// characters between its tags. Pure. Takes time in proportion to the page's length, whatever it contains.
+// characters between its tags. Also tells which pages must not be parsed. Pure. Takes time in proportion to the page's length, whatever it contains.
 
 const BLOCK =
   /^(ADDRESS|ARTICLE|ASIDE|BLOCKQUOTE|BODY|BR|CAPTION|DD|DETAILS|DIV|DL|DT|FIGCAPTION|FIGURE|FOOTER|FORM|H[1-6]|HEADER|HR|LI|MAIN|NAV|OL|P|PRE|SECTION|SUMMARY|TABLE|TBODY|TFOOT|THEAD|TR|UL)$/;
@@ -59,4 +59,23 @@ function withoutSilentElements(html: string): string {
     from = closing.exec(html)?.index ?? html.length;
   }
   return [...kept, html.slice(from)].join("");
+}
+
+export type PageShape = { maxTags: number; maxDepth: number };
+
+// Elements that often have no end tag; to count them would make every long list look deep.
+const OPEN_ENDED =
+  /^(area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|p|li|dt|dd|tr|td|th|option)$/i;
+
+/** Counts tags without parsing: a rough depth is enough to tell an ordinary page from a trap. */
+export function isIntricate(html: string, { maxTags, maxDepth }: PageShape): boolean {
+  let tags = 0;
+  let depth = 0;
+  for (const { 1: slash, 2: name } of html.matchAll(/<(\/?)([a-z][a-z0-9-]{0,40})/gi)) {
+    if (++tags > maxTags) return true;
+    if (OPEN_ENDED.test(name!)) continue;
+    depth = slash ? Math.max(0, depth - 1) : depth + 1;
+    if (depth > maxDepth) return true;
+  }
+  return false;
 }

@@ -2,8 +2,9 @@
 // which pages come here and how long they may take.
 import { Readability } from "@mozilla/readability";
 import { parseHTML } from "linkedom";
-import type { Article } from "./article.ts";
 import { textOf } from "./plain-text.ts";
+
+export type Article = { title: string | null; text: string };
 
 export function readPage(html: string): Article {
   const document = parse(html);

@@ -2,7 +2,7 @@
 import type { Clock } from "../async/clock.ts";
 import type { Budgets } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
-import type { Context, Fetched, InputRefs, Model, Pages, Rest } from "../job/handler.ts";
+import type { Context, Fetched, InputRefs, Model, Pages, Rest, Texts } from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { EngineClient } from "../model/engine-client.ts";
@@ -10,6 +10,7 @@ import { createModel, type Usage } from "../model/model.ts";
 import { Turns } from "../model/turns.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
+import { createTexts } from "../pages/chunks.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 import { createInputs } from "./inputs.ts";
 
@@ -23,6 +24,7 @@ export type HandlerServices = {
     used(): Usage;
   };
   pages: Pages;
+  texts: Texts;
   rest(signal: AbortSignal): Rest;
 };
 
@@ -53,6 +55,7 @@ export function createHandlerServices(options: {
     modelFor: ({ model, priority, signal }) =>
       createModel({ client, signal, model, priority, turns, budget: budgets }),
     pages: createPages(),
+    texts: createTexts(),
     rest: (signal) => ({ get: (url) => outbound.getJson(url, { signal }) }),
   };
 }
@@ -63,12 +66,13 @@ export function contextOf(
   model: Model,
   inputs: Fetched<InputRefs>,
   signal: AbortSignal,
-  { pages, rest, jobEvents }: HandlerDependencies,
+  { pages, texts, rest, jobEvents }: HandlerDependencies,
 ): Context<InputRefs> {
   const { id, kind } = job;
   return {
     model,
     pages,
+    texts,
     rest: rest(signal),
     inputs,
     progress: (done, what) =>

@@ -1,12 +1,9 @@
 // What must be known about a model's files before native code opens them: that they are GGUF, and their tokenizer's marks.
 import { basename } from "node:path";
 import { readGgufFileInfo } from "node-llama-cpp";
-import { looksSpecial, specialPattern } from "./special-tokens.ts";
+import { specialPattern, specialSpellings } from "./special-tokens.ts";
 import { partialCharacters } from "./token-bytes.ts";
 
-const UNKNOWN = 2;
-const CONTROL = 3;
-const USER_DEFINED = 4;
 /** Marks the place of a picture in a prompt. llama.cpp still understands the older mark too. */
 export const MEDIA = "<__media__>";
 const OLD_MEDIA = "<__image__>";
@@ -26,7 +23,7 @@ const ENDS = [
 export type ModelFile = {
   name: string;
   trainContextSize: number;
-  specials: RegExp | undefined;
+  specials: RegExp;
   /** The text that every prompt must begin with; empty for most models. */
   begin: string;
   /** tokens that end an answer */
@@ -45,17 +42,14 @@ export async function readModelFile(path: string): Promise<ModelFile> {
   });
   const tokenizer = metadata.tokenizer?.ggml;
   const { tokens = [], token_type: types = [] } = tokenizer ?? {};
-  const special = tokens.filter((token, index) => {
-    const type = Number(types[index]);
-    return type === CONTROL || type === UNKNOWN || (type === USER_DEFINED && looksSpecial(token));
-  });
+  const template = metadata.tokenizer?.chat_template;
   return {
     name: metadata.general?.name || basename(path, ".gguf"),
     trainContextSize: Number(architectureMetadata?.context_length ?? 0) || 4_096,
-    specials: specialPattern([...special, MEDIA, OLD_MEDIA]),
+    specials: specialPattern([...specialSpellings({ tokens, types, template }), MEDIA, OLD_MEDIA]),
     begin: beginOf(tokenizer, tokens),
     partialCharacters: partialCharacters({ ...tokenizer, tokens }),
-    template: metadata.tokenizer?.chat_template,
+    template,
     ends: new Set(
       [tokenizer?.eos_token_id, tokenizer?.eot_token_id, ...ENDS.map((end) => tokens.indexOf(end))]
         .filter((token) => token !== undefined && token !== -1)

@@ -1,12 +1,43 @@
 // Keeps text from outside from becoming a model's special token. There are two ways: to mark its spelling before the chat template is
 // rendered and find it again afterwards, or, where a library takes only one string, to break it up. Pure.
+import { holdsMark, literalMarks } from "../../job/template-marks.ts";
+
+const UNKNOWN = 2;
+const CONTROL = 3;
+const USER_DEFINED = 4;
+
+export type Vocabulary = {
+  tokens: readonly string[];
+  types: readonly unknown[];
+  template: string | undefined;
+};
+
+/**
+ * The spellings of a model's special tokens: by type, by their text, because converters leave the type of some out, and what the
+ * chat template spells out, because not every mark is one token.
+ */
+export function specialSpellings({ tokens, types, template = "" }: Vocabulary): string[] {
+  const special = tokens.filter((token, index) => {
+    const type = Number(types[index]);
+    return (
+      type === CONTROL ||
+      type === UNKNOWN ||
+      (type === USER_DEFINED && looksSpecial(token)) ||
+      holdsMark(token)
+    );
+  });
+  return [...special, ...literalMarks(template)];
+}
+
+// Templates also make marks of a role's name: '<|' + role + '|>'.
+const MADE = String.raw`<[|｜][^|｜\s<>]{1,80}[|｜]>|\[\|[^|\s[\]]{1,80}\|\]`;
 
 /** A pattern that finds the spellings of special tokens. The longest come first, because one may contain another. */
-export function specialPattern(spellings: Iterable<string>): RegExp | undefined {
+export function specialPattern(spellings: Iterable<string>): RegExp {
   const list = [...new Set(spellings)].filter((text) => text.length > 1);
-  if (list.length === 0) return undefined;
   list.sort((a, b) => b.length - a.length);
-  return new RegExp(list.map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "g");
+  const literal = list.map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
+  return new RegExp([...literal, MADE].join("|"), "g");
 }
 
 /** Some models mark special tokens like `<think>` and `[INST]` as ordinary ones. */
@@ -17,27 +48,34 @@ export function looksSpecial(text: string): boolean {
 const ZERO_WIDTH_SPACE = "\u200b";
 
 /** Puts an invisible space into special spellings: they read the same, but are no special tokens to a tokenizer. */
-export function breakUp(text: string, specials: RegExp | undefined): string {
-  return specials === undefined
-    ? text
-    : text.replace(specials, (found) => found[0] + ZERO_WIDTH_SPACE + found.slice(1));
+export const breakUp = (text: string, specials: RegExp): string =>
+  text.replace(specials, (found) => found[0] + ZERO_WIDTH_SPACE + found.slice(1));
+
+/**
+ * Cuts a special spelling after its first character, and the rest again if that is special too. Some tokenizers find special
+ * tokens in any text, but not across such a cut.
+ */
+export function cut(text: string, specials: RegExp): string[] {
+  const [first = "", ...others] = text;
+  const rest = others.join("");
+  const pieces = rest.search(specials) === -1 ? [rest] : cut(rest, specials);
+  return [first, ...pieces].filter((piece) => piece !== "");
 }
 
 export type Segment = { text: string; fromOutside: boolean };
 
 /** Replaces special spellings in messages by marks that pass through a chat template, and finds them again in what it rendered. */
 export class Marks {
-  readonly #specials: RegExp | undefined;
+  readonly #specials: RegExp;
   readonly #found: string[] = [];
   // Private-use characters and a random number, so that no message can forge a mark.
   readonly #nonce = crypto.randomUUID();
 
-  constructor(specials: RegExp | undefined) {
+  constructor(specials: RegExp) {
     this.#specials = specials;
   }
 
   mark(text: string): string {
-    if (this.#specials === undefined) return text;
     return text.replace(
       this.#specials,
       (found) => `\ue000${this.#nonce}:${this.#found.push(found) - 1}\ue001`,

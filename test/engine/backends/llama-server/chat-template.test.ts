@@ -1,11 +1,9 @@
 import { describe, expect, test } from "vitest";
 import {
   beginningOf,
-  cut,
   endOf,
   separated,
 } from "../../../../worker/engine/backends/llama-server/chat-template.ts";
-import { specialPattern } from "../../../../worker/engine/generation/special-tokens.ts";
 
 describe("how an answer begins", () => {
   const qwen = "{% if enable_thinking %}<think></think>{% endif %}";
@@ -48,13 +46,4 @@ test("a prompt's beginning ends with its last picture", () => {
 test("two pictures never stand side by side, and none stands at the end", () => {
   expect(separated(["", "", "and", ""])).toEqual(["", "\n", "and", "\n"]);
   expect(separated(["", ""])).toEqual(["", "\n"]);
-});
-
-describe("a special token's spelling from outside", () => {
-  const specials = specialPattern(["<|end|>", "|end|>", "<b>"]);
-  test.each([
-    ["<|end|>", ["<", "|", "end|>"]],
-    ["<b>", ["<", "b>"]],
-    ["é", ["é"]],
-  ])("%s is cut so that no piece is special", (text, pieces) => expect(cut(text, specials)).toEqual(pieces));
 });

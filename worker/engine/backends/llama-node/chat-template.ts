@@ -24,7 +24,7 @@ export class NativePrompts {
   /** How the model marks its thinking; undefined when it does not think. */
   readonly thinking: ThinkingMarks | undefined;
   readonly #context: NativeContext;
-  readonly #specials: RegExp | undefined;
+  readonly #specials: RegExp;
   readonly #begin: string;
   readonly #imageTokens = new Map<string, number>();
 

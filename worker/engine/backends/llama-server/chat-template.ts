@@ -1,7 +1,7 @@
 // Turns a conversation into tokens with the server's own template and tokenizer. Text from outside never becomes a special token.
 // With pictures the server takes one string instead of tokens; special spellings in it are broken up by an invisible space.
 import { invalid, type Part, type Prompt, type Thinking } from "../../generation/backend.ts";
-import { breakUp, Marks } from "../../generation/special-tokens.ts";
+import { breakUp, cut, Marks } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
 import type { Server } from "./client.ts";
 
@@ -15,10 +15,10 @@ type ChatMessage = { role: string; content: string | object[] };
 
 export class ServerPrompts {
   readonly #server: () => Server;
-  readonly #specials: RegExp | undefined;
+  readonly #specials: RegExp;
   readonly #sizes = new Map<string, number>();
 
-  constructor(server: () => Server, specials: RegExp | undefined) {
+  constructor(server: () => Server, specials: RegExp) {
     this.#server = server;
     this.#specials = specials;
   }
@@ -169,16 +169,6 @@ export function endOf(
   if (marks.open.startsWith(HARMONY.thinks)) return HARMONY.answer;
   // A template that always opens the thinking gets an empty thought.
   return rendered.trimEnd().endsWith(marks.open) ? thinkingEnd(rendered, marks, { thought: "" }) : "";
-}
-
-/**
- * Cuts a special spelling after its first character, and the rest again if that is special too. Some tokenizers find special
- * tokens in any text, but not across such a cut.
- */
-export function cut(text: string, specials: RegExp | undefined): string[] {
-  const [first, rest] = [[...text][0] ?? "", [...text].slice(1).join("")];
-  const isSpecial = specials !== undefined && rest.search(specials) !== -1;
-  return isSpecial ? [first, ...cut(rest, specials)] : [first, rest].filter((piece) => piece !== "");
 }
 
 /**

@@ -2,7 +2,13 @@
 import { Template } from "@huggingface/jinja";
 import type { LlamaModel, Token } from "node-llama-cpp";
 import { invalid, type Message, type Prompt, type Thinking } from "../../generation/backend.ts";
-import { looksSpecial, Marks, specialPattern } from "../../generation/special-tokens.ts";
+import {
+  cut,
+  looksSpecial,
+  Marks,
+  specialPattern,
+  specialSpellings,
+} from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
 
 // For models without a template: most were trained on this one or understand it.
@@ -20,7 +26,7 @@ export class Prompts {
   readonly #model: LlamaModel;
   readonly #template: Template;
   readonly #suffix: string;
-  readonly #specials: RegExp | undefined;
+  readonly #specials: RegExp;
 
   constructor(model: LlamaModel) {
     const source = model.fileInfo.metadata.tokenizer?.chat_template ?? CHATML;
@@ -42,9 +48,8 @@ export class Prompts {
     return tokens;
   }
 
-  /** The tokenizer finds some special tokens in any text, but not across a cut. */
   #plain(text: string): Token[] {
-    return [...this.#model.tokenize(text.slice(0, 1)), ...this.#model.tokenize(text.slice(1))];
+    return cut(text, this.#specials).flatMap((piece) => this.#model.tokenize(piece));
   }
 
   #conversation({ messages, thinking }: Conversation, marks: Marks): string {
@@ -110,7 +115,10 @@ function textOf({ parts }: Message): string {
     .join("\n");
 }
 
+/** What the library says of a token, and what the model's file says: the library gives a token that it knows by name a type. */
 function* spellings(model: LlamaModel): Generator<string> {
+  const { ggml, chat_template: template } = model.fileInfo.metadata.tokenizer ?? {};
+  yield* specialSpellings({ tokens: ggml?.tokens ?? [], types: ggml?.token_type ?? [], template });
   for (const token of model.iterateAllTokens()) {
     const { control, unknown, userDefined } = model.getTokenAttributes(token);
     if (!control && !unknown && !userDefined) continue;

@@ -184,8 +184,11 @@ function thoughtTokens(prompt: Prompt): number {
   return words(prompt.thinking.thought).length;
 }
 
+const INPUT = { open: "<input>", close: "</input>" };
+
 /** The last message, or what is between `<input>` and `</input>` in it. */
 function echo(prompt: Prompt, all: string): string {
   const last = "text" in prompt ? all : textOf({ ...prompt, messages: prompt.messages.slice(-1) });
-  return (/<input>([\s\S]*)<\/input>/.exec(last)?.[1] ?? last).trim();
+  const [from, to] = [last.indexOf(INPUT.open), last.lastIndexOf(INPUT.close)];
+  return (from < 0 || to < from ? last : last.slice(from + INPUT.open.length, to)).trim();
 }

@@ -1,0 +1,30 @@
+// Cuts long texts up in a thread, so that the event loop stays free for leases and health checks. How a text is cut is decided in
+// job/text.ts.
+import { Semaphore } from "../async/semaphore.ts";
+import { inThread } from "../async/thread.ts";
+import type { Texts } from "../job/handler.ts";
+import { chunkText } from "../job/text.ts";
+import type { Work } from "./page-thread.ts";
+
+/** A shorter text takes a few milliseconds, less than a thread needs to start. Characters. */
+const MIN_FOR_THREAD = 20_000;
+/** A text of 5 MB takes about a second. */
+const TIMEOUT_MS = 30_000;
+const MAX_MEMORY_MB = 512;
+const AT_ONCE = 2;
+
+export function createTexts(): Texts {
+  const turns = new Semaphore(AT_ONCE);
+  return {
+    async chunks(text, size) {
+      if (text.length < MIN_FOR_THREAD) return chunkText(text, size);
+      const work: Work = { chunk: text, size };
+      return turns.take(() =>
+        inThread<string[]>(new URL("./page-thread.ts", import.meta.url), work, {
+          timeoutMs: TIMEOUT_MS,
+          maxMemoryMb: MAX_MEMORY_MB,
+        }),
+      );
+    },
+  };
+}
