@@ -167,6 +167,21 @@ test("handlers import only zod and the job's contract", () => {
   expect(wrong).toEqual([]);
 });
 
+test("every process that the worker starts is given its environment, and not this process's own", () => {
+  // A backend runs inside the engine, whose environment holds no secrets.
+  const calls = files("worker")
+    .filter((file) => !nameOf(file).startsWith("engine/backends/"))
+    .flatMap((file) =>
+      [
+        ...readFileSync(file, "utf8").matchAll(
+          /(?<![.\w])(?:spawn|spawnSync|fork|execFile|exec)\((?!\))[\s\S]*?\);/g,
+        ),
+      ].map(([call]) => ({ file: nameOf(file), call })),
+    );
+  expect(calls.length).toBeGreaterThan(2);
+  expect(calls.filter(({ call }) => !/\benv\b/.test(call))).toEqual([]);
+});
+
 test("only config/config.ts reads the environment", () => {
   const readers = [...files("worker"), ...files("handlers")].filter((file) =>
     readFileSync(file, "utf8").includes("process.env"),
