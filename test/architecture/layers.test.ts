@@ -38,7 +38,7 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/commands":
     "cli/* aws async config dead-letters engine/install engine/supervisor errors job job-lock local logging model outbound outbox queue runner storage",
   "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors local logging main",
-  "engine/main": "engine/options engine/protocol engine/scheduler engine/server engine/sizing errors",
+  "engine/main": "engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
     "async config/secret engine/install engine/options engine/protocol errors http logging",
   "engine/install": "async errors",
@@ -166,6 +166,21 @@ test("handlers import only zod and the job's contract", () => {
       .map((path) => `${relative(ROOT, file)} -> ${path}`),
   );
   expect(wrong).toEqual([]);
+});
+
+test("every process that the worker starts is given its environment, and not this process's own", () => {
+  // A backend runs inside the engine, whose environment holds no secrets.
+  const calls = files("worker")
+    .filter((file) => !nameOf(file).startsWith("engine/backends/"))
+    .flatMap((file) =>
+      [
+        ...readFileSync(file, "utf8").matchAll(
+          /(?<![.\w])(?:spawn|spawnSync|fork|execFile|exec)\((?!\))[\s\S]*?\);/g,
+        ),
+      ].map(([call]) => ({ file: nameOf(file), call })),
+    );
+  expect(calls.length).toBeGreaterThan(2);
+  expect(calls.filter(({ call }) => !/\benv\b/.test(call))).toEqual([]);
 });
 
 test("only config/config.ts reads the environment", () => {

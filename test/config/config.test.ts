@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { type Config, engineEnvironment, loadConfig } from "../../worker/config/config.ts";
+import { type Config, loadConfig } from "../../worker/config/config.ts";
 import type { Secret } from "../../worker/config/secret.ts";
 
 const load = (environment: Record<string, string>, flags: Record<string, string> = {}) =>
@@ -128,26 +128,6 @@ describe("a secret", () => {
     expect(() => load(short)).toThrow(/^KAMADO_ENGINE_TOKEN: must have at least 16 .*6 characters/);
     const theirs = load({ ...short, KAMADO_ENGINE_URL: "http://127.0.0.1:8080" });
     expect(theirs.engine.token?.reveal()).toBe("s3cret");
-  });
-
-  test("is not in the environment of the engine process", () => {
-    const kept = {
-      PATH: "/bin",
-      HOME: "/root",
-      LD_LIBRARY_PATH: "/lib",
-      CUDA_VISIBLE_DEVICES: "0",
-      LANG: "C",
-    };
-    const names = SECRETS.flatMap(([name]) => [name, `${name}_FILE`]);
-    const more = [
-      "AWS_PROFILE",
-      "KAMADO_DESTINATIONS_FILE",
-      "HF_TOKEN",
-      "OPENAI_API_KEY",
-      "DB_PASSWORD_FILE",
-    ];
-    const secrets = Object.fromEntries([...names, ...more].map((name) => [name, VALUE]));
-    expect(engineEnvironment({ ...kept, ...secrets })).toEqual(kept);
   });
 });
 

@@ -8,18 +8,27 @@ import { openScripted } from "../../worker/engine/backends/scripted/open.ts";
 import type { Backend, Generation } from "../../worker/engine/generation/backend.ts";
 import { Scheduler } from "../../worker/engine/scheduler/scheduler.ts";
 import { createApp } from "../../worker/engine/server/app.ts";
+import { MemoryBudget } from "../../worker/engine/server/memory-budget.ts";
 import { Metrics } from "../../worker/engine/server/metrics.ts";
 
 export type Running = { url: string; scheduler: Scheduler; client: OpenAI; close(): Promise<void> };
-type Options = { slots?: number; maxQueue?: number; stallMs?: number; token?: string };
+type Options = {
+  slots?: number;
+  maxQueue?: number;
+  stallMs?: number;
+  token?: string;
+  budget?: MemoryBudget;
+  unreadMs?: number;
+};
 
 export async function running(open: () => Promise<Backend>, options: Options = {}): Promise<Running> {
-  const { slots = 4, maxQueue = 64, stallMs = 300_000, token } = options;
+  const { slots = 4, maxQueue = 64, stallMs = 300_000, token, budget = new MemoryBudget() } = options;
+  const { unreadMs = 30_000 } = options;
   const metrics = new Metrics();
   const onAnswered: Metrics["answered"] = (...answer) => metrics.answered(...answer);
   const log = pino({ level: "silent" });
   const scheduler = new Scheduler({ slots, maxQueue, stallMs, onAnswered, log });
-  const app = createApp({ scheduler, metrics, log, token });
+  const app = createApp({ scheduler, metrics, log, token, budget, unreadMs });
   const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -5,11 +5,12 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
+import { buildVariables, engineVariables, type Variables } from "./child-environment.ts";
 import { Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
 
+export type { Variables } from "./child-environment.ts";
 export type { WeightedQueue } from "./environment.ts";
-export type Variables = Record<string, string | undefined>;
 
 export type AwsKeys = { accessKeyId: string; secretAccessKey: Secret; sessionToken: Secret | undefined };
 
@@ -207,14 +208,11 @@ function build(env: Environment, credentials: AwsKeys | undefined): Config {
 const secondsBudget = ({ KAMADO_MAX_JOB_SECONDS: max, KAMADO_TIMEOUT_SECONDS: usual }: Environment) =>
   max ?? Math.max(3_600, usual);
 
-// A secret is known only by its name. Kamado's own settings reach the engine as options.
-const NOT_FOR_THE_ENGINE =
-  /^(AWS|KAMADO)_|TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY/i;
+/** The environment of the engine process. */
+export const engineEnvironment = (environment: Variables = process.env) => engineVariables(environment);
 
-/** The environment of the engine process. It runs native code on data from strangers, so it gets no secrets. */
-export function engineEnvironment(environment: Variables = process.env): Variables {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !NOT_FOR_THE_ENGINE.test(name)));
-}
+/** The environment of the programs that build llama-server. */
+export const buildEnvironment = (environment: Variables = process.env) => buildVariables(environment);
 
 const asSecret = (value: string | undefined) => (value === undefined ? undefined : secret(value));
 

@@ -5,6 +5,7 @@ import { Hono } from "hono";
 import type { Secret } from "../config/secret.ts";
 import { KamadoError } from "../errors.ts";
 import { isLoopback } from "../http/loopback.ts";
+import { SERVER_LIMITS } from "../http/server-limits.ts";
 import { isAllowed, refuse } from "./auth.ts";
 import type { State } from "./state.ts";
 import { statePage } from "./status-page.ts";
@@ -65,7 +66,8 @@ export async function startWeb(options: WebOptions): Promise<Web> {
       `KAMADO_WEB_HOST: ${host} can be reached from outside; set KAMADO_WEB_TOKEN or KAMADO_WEB_TOKEN_FILE too.`,
     );
   const { promise, resolve, reject } = Promise.withResolvers<AddressInfo>();
-  const server = serve({ fetch: createWebApp(options).fetch, port: options.port, hostname: host }, resolve);
+  const listen = { port: options.port, hostname: host, serverOptions: SERVER_LIMITS };
+  const server = serve({ fetch: createWebApp(options).fetch, ...listen }, resolve);
   server.once("error", (error) => {
     reject(
       new KamadoError(

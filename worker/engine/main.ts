@@ -6,6 +6,7 @@ import { setFlagsFromString } from "node:v8";
 import { serve } from "@hono/node-server";
 import { pino } from "pino";
 import { toKamadoError } from "../errors.ts";
+import { SERVER_LIMITS } from "../http/server-limits.ts";
 import { type EngineOptions, parseOptions } from "./options.ts";
 import { type EngineEvent, EXIT, type LastEvent, PIPE } from "./protocol.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
@@ -18,6 +19,8 @@ import { openSized } from "./sizing/open-sized.ts";
 const DRAIN_MS = 10_000;
 /** How long freeing the model may take after that. */
 const CLOSE_MS = 2_000;
+/** How long their clients may take to read that they were cut off. */
+const CUT_MS = 500;
 
 // The model wants the machine's memory, and this process only passes text on: it collects its garbage early.
 for (const flag of ["--semi-space-growth-factor=1", "--heap-growing-percent=10"]) setFlagsFromString(flag);
@@ -45,7 +48,8 @@ const scheduler = new Scheduler({
 const app = createApp({ scheduler, metrics, log, token: options.token });
 
 const { host } = options;
-const server = serve({ fetch: app.fetch, hostname: host, port: options.port }, ({ port }) => {
+const listen = { hostname: host, port: options.port, serverOptions: SERVER_LIMITS };
+const server = serve({ fetch: app.fetch, ...listen }, ({ port }) => {
   send({ event: "listening", url: `http://${host.includes(":") ? `[${host}]` : host}:${port}` });
   void load();
 });
@@ -95,8 +99,11 @@ async function stop(): Promise<void> {
   if (stopping) return;
   stopping = true;
   log.info("stopping");
-  server.close();
+  const closed = new Promise((resolve) => server.close(resolve));
   await scheduler.drain(AbortSignal.timeout(DRAIN_MS));
+  // An answer that breaks off without a word would look as if it had ended the engine.
+  scheduler.cut();
+  await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, CUT_MS))]);
   await Promise.race([scheduler.close(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS))]);
   process.exit(0);
 }

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { installLlamaServer } from "../../../worker/engine/install/install.ts";
 import { closeLog, openLog, runStep } from "../../../worker/engine/install/step.ts";
 
+const environment = { PATH: process.env.PATH };
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "kamado-"));
@@ -17,14 +18,14 @@ test.skipIf(!existsSync("/dev/full"))("a disk that is too full for the log is re
   mkdirSync(home);
   symlinkSync("/dev/full", join(home, "build.log"));
   const { signal } = new AbortController();
-  const install = installLlamaServer({ dataDir: folder, jobs: 1, onProgress: () => {}, signal });
+  const install = installLlamaServer({ dataDir: folder, jobs: 1, environment, onProgress: () => {}, signal });
   await expect(install).rejects.toMatchObject({ code: "disk_full" });
   expect(readdirSync(home)).toEqual(["build.log"]);
 });
 
 test("a log that cannot be written for another reason is named in the error", async () => {
   const log = openLog(join(folder, "nowhere", "build.log"));
-  const step = { command: "sleep", arguments: ["600"], signal: new AbortController().signal };
+  const step = { command: "sleep", arguments: ["600"], environment, signal: new AbortController().signal };
   await expect(runStep(step, log)).rejects.toMatchObject({
     code: "build_failed",
     message: expect.stringContaining(log.path),
@@ -35,7 +36,7 @@ test("a log that cannot be written for another reason is named in the error", as
 test("a step that was interrupted before its start is not started", async () => {
   const log = openLog(join(folder, "build.log"));
   const signal = AbortSignal.abort(new Error("interrupted"));
-  const step = { command: "touch", arguments: [join(folder, "begun")], signal };
+  const step = { command: "touch", arguments: [join(folder, "begun")], environment, signal };
   await expect(runStep(step, log)).rejects.toThrow("interrupted");
   await closeLog(log);
   expect(existsSync(join(folder, "begun"))).toBe(false);

@@ -1,7 +1,9 @@
 // How the answers of one request are run and sent together, and what happens when the client goes away.
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
+import { MemoryBudget } from "../../../worker/engine/server/memory-budget.ts";
 import { collect, post, until, user } from "../running.ts";
+import { rawRequest } from "./raw-request.ts";
 import { recorder, start } from "./start.ts";
 
 describe("several answers", () => {
@@ -131,5 +133,58 @@ describe("a client", () => {
     await until(() => scheduler.queue.busy === 0);
   });
 });
+
+describe("a client that does not read", () => {
+  /** More than the systems on both sides buffer. */
+  const long = { answer: `${"y".repeat(100_000)} `.repeat(200), tokenMs: 1 };
+
+  test("its stream is cut off, and its slot is free", async () => {
+    const budget = new MemoryBudget();
+    const rules = [{ when: "never", ...long, do: "hang", afterTokens: 199 }];
+    const { url, scheduler, client } = await start({ rules }, { slots: 1, budget });
+    rawRequest(url, JSON.stringify({ messages: user("never"), stream: true })).pause();
+    await until(() => scheduler.queue.busy === 1);
+    await until(() => scheduler.queue.busy === 0);
+    await until(() => budget.bytes === 0);
+    const next = await client.chat.completions.create({ model: "scripted", messages: user("next") });
+    expect(next.choices[0]!.message.content).toBe("next");
+  });
+
+  test("its whole answer is not kept for ever", async () => {
+    const budget = new MemoryBudget();
+    const rules = [{ ...long, tokenMs: 0 }];
+    const { url, scheduler } = await start({ rules }, { slots: 1, budget, unreadMs: 100 });
+    rawRequest(url, JSON.stringify({ messages: user("never") })).pause();
+    await until(() => scheduler.queue.busy === 1 || budget.bytes > 20_000_000);
+    await until(() => budget.bytes === 0);
+    expect(scheduler.queue.busy).toBe(0);
+  });
+});
+
+test("an answer that needs more memory than is left ends, and the others go on", async () => {
+  const budget = new MemoryBudget({ small: 100_000, large: 0 });
+  const rules = [{ when: "long", answer: "word ".repeat(5_000), tokenMs: 1 }];
+  const { url } = await start({ rules }, { budget });
+  const [long, short] = await Promise.all(
+    ["long", "short"].map((text) => post(url, JSON.stringify({ messages: user(text) }))),
+  );
+  expect([long!.status, long!.body.error.code, short!.status]).toEqual([429, "engine_busy", 200]);
+  await until(() => budget.bytes === 0);
+});
+
+test.each([{ stream: false }, { stream: true }])(
+  "an answer that a stop cuts off says so, instead of breaking off %o",
+  async (more) => {
+    const { url, scheduler } = await start({ rules: [{ do: "hang" }] });
+    const answer = fetch(`${url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ messages: user("x"), ...more }),
+    });
+    await until(() => scheduler.queue.busy === 1);
+    scheduler.cut();
+    expect(await (await answer).text()).toContain('"code":"stopping"');
+  },
+);
 
 const metrics = async (url: string) => (await fetch(`${url}/metrics`)).text();

@@ -12,7 +12,10 @@ import { silentLog } from "../../../worker/logging/log.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "kamado-"));
 const open = (more: Partial<OpenOptions>) =>
-  openEngine({ backend: "scripted", host: "127.0.0.1", port: 0, dataDir: folder, ...more }, silentLog);
+  openEngine(
+    { backend: "scripted", host: "127.0.0.1", port: 0, dataDir: folder, environment: {}, ...more },
+    silentLog,
+  );
 
 test("on a free port it answers at its address while its model still loads", async () => {
   const engine = await open({ script: '{"loadMs": 60000}' });

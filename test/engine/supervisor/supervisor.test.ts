@@ -115,24 +115,38 @@ describe("a supervised engine", () => {
     expect((await (await answer).json()).choices[0].message.content).toBe(words);
   }, 60_000);
 
-  test("ends when its parent is killed", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "kamado-"));
-    const [program, note] = [join(folder, "parent.ts"), join(folder, "pid")];
-    const supervisor = new URL("../../../worker/engine/supervisor/supervisor.ts", import.meta.url);
-    writeFileSync(
-      program,
-      `import { writeFileSync } from "node:fs";
+  test.each([
+    ["is idle", {}, false],
+    ["hangs in native code", { rules: [{ do: "freeze" }] }, true],
+  ])(
+    "ends when its parent is killed while it %s",
+    async (_, script, asks) => {
+      const folder = mkdtempSync(join(tmpdir(), "kamado-"));
+      const [program, note, record] = ["parent.ts", "pid", "record"].map((name) => join(folder, name));
+      const supervisor = new URL("../../../worker/engine/supervisor/supervisor.ts", import.meta.url);
+      writeFileSync(
+        program!,
+        `import { existsSync, writeFileSync } from "node:fs";
        import { startEngine } from ${JSON.stringify(supervisor)};
-       const engine = startEngine({ backend: "scripted", port: 0 });
+       const engine = startEngine({ backend: "scripted", port: 0, script: ${JSON.stringify(JSON.stringify({ ...script, record }))} });
        await engine.ready();
+       const headers = { "content-type": "application/json" };
+       const body = '{"messages":[{"role":"user","content":"x"}]}';
+       if (${asks}) {
+         fetch(engine.url + "/v1/chat/completions", { method: "POST", headers, body }).catch(() => {});
+         // From then on it hangs.
+         while (!existsSync(${JSON.stringify(record)})) await new Promise((resolve) => setTimeout(resolve, 10));
+       }
        writeFileSync(${JSON.stringify(note)}, String(engine.pid));
        process.stdout.write("ready");`,
-    );
-    const parent = spawn(process.execPath, [program], { stdio: ["ignore", "pipe", "inherit"] });
-    await once(parent.stdout, "data");
-    const pid = Number(readFileSync(note, "utf8"));
-    expect(alive(pid)).toBe(true);
-    parent.kill("SIGKILL");
-    await until(() => !alive(pid));
-  }, 60_000);
+      );
+      const parent = spawn(process.execPath, [program!], { stdio: ["ignore", "pipe", "inherit"] });
+      await once(parent.stdout, "data");
+      const pid = Number(readFileSync(note!, "utf8"));
+      expect(alive(pid)).toBe(true);
+      parent.kill("SIGKILL");
+      await until(() => !alive(pid));
+    },
+    60_000,
+  );
 });

@@ -1,7 +1,7 @@
 // `kamado engine install-llama-server`: builds llama-server and shows the progress. A second run says that it is installed.
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
-import { loadConfig } from "../../config/config.ts";
+import { buildEnvironment, loadConfig } from "../../config/config.ts";
 import { installLlamaServer, type Phase, type Steps } from "../../engine/install/install.ts";
 import { bundledTag, findLlamaServer, placeOf } from "../../engine/install/place.ts";
 import { LiveBlock, paint } from "../../logging/terminal.ts";
@@ -34,7 +34,8 @@ async function install(dataDir: string, tag: string, jobs: number): Promise<void
   const progress = new Progress(tag);
   try {
     const onProgress = (phase: Phase, steps: Steps | undefined) => progress.update(phase, steps);
-    const { path } = await installLlamaServer({ dataDir, jobs, onProgress, signal: interrupted.signal });
+    const options = { dataDir, jobs, onProgress, environment: buildEnvironment() };
+    const { path } = await installLlamaServer({ ...options, signal: interrupted.signal });
     progress.end(`${paint("green", "llama-server is built.")} ${path}  (${progress.time})`);
   } catch (thrown) {
     progress.end("");

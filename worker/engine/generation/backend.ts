@@ -134,6 +134,33 @@ export function tooLong(promptTokens: number, contextSize: number): KamadoError 
   );
 }
 
+/**
+ * No real prompt has more characters for each token. The longest tokens, of spaces or dashes, are longer, but hardly any text consists of
+ * them.
+ */
+export const MAX_CHARACTERS_PER_TOKEN = 32;
+
+/**
+ * Throws if no prompt of this length fits. A template and a tokenizer block the process while they work, so they never see such a
+ * prompt.
+ */
+export function checkLength(prompt: Prompt, { contextSize }: Pick<BackendInfo, "contextSize">): void {
+  const characters = charactersOf(prompt);
+  const most = contextSize * MAX_CHARACTERS_PER_TOKEN;
+  if (characters <= most) return;
+  throw new KamadoError(
+    "context_length_exceeded",
+    `The prompt has ${characters} characters; this model's context of ${contextSize} tokens holds at most ${most}.`,
+    { detail: { param: "messages" in prompt ? "messages" : "prompt" } },
+  );
+}
+
+function charactersOf(prompt: Prompt): number {
+  if ("text" in prompt) return prompt.text.length;
+  const parts = prompt.messages.flatMap(({ parts }) => parts);
+  return parts.reduce((sum, part) => sum + (part.type === "text" ? part.text.length : 0), 0);
+}
+
 /** How many tokens an answer may have: `maxTokens`, and never more than the context has room for. Throws when there is none. */
 export function roomFor(promptTokens: number, contextSize: number, maxTokens: number | undefined): number {
   const room = contextSize - promptTokens;

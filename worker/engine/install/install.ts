@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { makeScratchFolder, removeOrphanedFolders } from "../../async/scratch-folder.ts";
 import { KamadoError } from "../../errors.ts";
 import { bundle, bundledTag, folderIn, placeOf } from "./place.ts";
-import { closeLog, diskFull, type Log, openLog, runStep } from "./step.ts";
+import { closeLog, diskFull, type Environment, type Log, openLog, runStep } from "./step.ts";
 import { findTools } from "./tools.ts";
 
 const NEEDED_BYTES = 600 * 1024 * 1024;
@@ -30,6 +30,8 @@ export type Phase = "unpack" | "configure" | "build";
 export type InstallOptions = {
   dataDir: string;
   jobs: number;
+  /** Of the programs that it runs. */
+  environment: Environment;
   onProgress(phase: Phase, steps: Steps | undefined): void;
   signal: AbortSignal;
 };
@@ -37,16 +39,16 @@ export type Installed = { path: string; tag: string };
 
 /** Throws `tool_missing`, `disk_full`, `build_failed`, or the signal's reason; then it leaves nothing but the log. */
 export async function installLlamaServer(options: InstallOptions): Promise<Installed> {
-  const { dataDir, signal } = options;
+  const { dataDir, environment, signal } = options;
   const tag = bundledTag();
   const path = placeOf(dataDir, tag);
-  const builder = await findTools();
+  const builder = await findTools(environment);
   const scratch = openScratch(folderIn(dataDir));
   const log = openLog(join(folderIn(dataDir), "build.log"));
   try {
     const built = await build(scratch, builder === "ninja" ? "Ninja" : "Unix Makefiles", options, log);
     mkdirSync(dirname(path), { recursive: true });
-    await runStep({ command: built, arguments: ["--version"], signal }, log);
+    await runStep({ command: built, arguments: ["--version"], environment, signal }, log);
     // An engine that runs the old program keeps it: the system deletes its file when that process ends.
     renameSync(built, path);
     return { path, tag };
@@ -71,21 +73,24 @@ function openScratch(folder: string): string {
 async function build(
   scratch: string,
   generator: string,
-  { jobs, onProgress, signal }: InstallOptions,
+  { jobs, environment, onProgress, signal }: InstallOptions,
   log: Log,
 ): Promise<string> {
   const [source, target] = [join(scratch, "source"), join(scratch, "build")];
   onProgress("unpack", undefined);
-  await runStep({ command: "git", arguments: ["clone", "--quiet", bundle(), source], signal }, log);
+  await runStep(
+    { command: "git", arguments: ["clone", "--quiet", bundle(), source], environment, signal },
+    log,
+  );
   onProgress("configure", undefined);
   const configure = ["-S", source, "-B", target, "-G", generator, ...OPTIONS];
-  await runStep({ command: "cmake", arguments: configure, signal }, log);
+  await runStep({ command: "cmake", arguments: configure, environment, signal }, log);
   const onLine = (line: string) => {
     const steps = stepsIn(line);
     if (steps) onProgress("build", steps);
   };
   const make = ["--build", target, "--target", "llama-server", "--parallel", String(jobs)];
-  await runStep({ command: "cmake", arguments: make, onLine, signal }, log);
+  await runStep({ command: "cmake", arguments: make, onLine, environment, signal }, log);
   const built = join(target, "bin", "llama-server");
   if (!existsSync(built))
     throw new KamadoError("build_failed", `The build produced no llama-server; its log is ${log.path}.`);

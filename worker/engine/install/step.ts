@@ -12,10 +12,12 @@ const DISK_FULL = /No space left on device|ENOSPC/i;
 
 /** `broken` fires with the reason when the log cannot be written. */
 export type Log = { path: string; stream: WriteStream; broken: AbortSignal };
+export type Environment = Record<string, string | undefined>;
 export type Step = {
   command: string;
   arguments: readonly string[];
   onLine?: (line: string) => void;
+  environment: Environment;
   signal: AbortSignal;
 };
 
@@ -38,12 +40,12 @@ export async function closeLog({ stream }: Log): Promise<void> {
 
 /** Throws `build_failed` with the last lines, `disk_full`, or the signal's reason. */
 export async function runStep(step: Step, log: Log): Promise<void> {
-  const { command, arguments: list, onLine } = step;
+  const { command, arguments: list, environment: env, onLine } = step;
   const signal = AbortSignal.any([step.signal, log.broken]);
   signal.throwIfAborted();
   log.stream.write(`$ ${command} ${list.join(" ")}\n`);
   const last: string[] = [];
-  const child = spawn(command, list, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const child = spawn(command, list, { stdio: ["ignore", "pipe", "pipe"], detached: true, env });
   const kill = () => killGroup(child);
   signal.addEventListener("abort", kill, { once: true });
   const onOutput = (line: string) => {

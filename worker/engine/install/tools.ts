@@ -1,21 +1,22 @@
 // Finds the tools that a build needs, and says what to install when one is missing.
 import { spawn } from "node:child_process";
 import { KamadoError } from "../../errors.ts";
+import type { Environment } from "./step.ts";
 
 type Platform = NodeJS.Platform;
 export type Builder = "ninja" | "make";
 
 /** Throws `tool_missing`, which names all that is missing at once. Prefers Ninja, which counts its steps. */
-export async function findTools(platform: Platform = process.platform): Promise<Builder> {
+export async function findTools(env: Environment, platform: Platform = process.platform): Promise<Builder> {
   // On a Mac without the developer tools, git and the compiler are stubs that open a window. This question does not.
   const isApple = platform === "darwin";
-  if (isApple && !(await runs("xcode-select", "-p"))) throw missing(["git", "a C++ compiler"], platform);
+  if (isApple && !(await runs(env, "xcode-select", "-p"))) throw missing(["git", "a C++ compiler"], platform);
   const [git, cmake, compiler, ninja, make] = await Promise.all([
-    runs("git"),
-    runs("cmake"),
-    anyRuns("c++", "g++", "clang++"),
-    runs("ninja"),
-    runs("make"),
+    runs(env, "git"),
+    runs(env, "cmake"),
+    anyRuns(env, "c++", "g++", "clang++"),
+    runs(env, "ninja"),
+    runs(env, "make"),
   ]);
   const lacking = [
     git ? "" : "git",
@@ -44,13 +45,13 @@ function missing(lacking: readonly string[], platform: Platform): KamadoError {
   return new KamadoError("tool_missing", message);
 }
 
-async function anyRuns(...commands: string[]): Promise<boolean> {
-  return (await Promise.all(commands.map((command) => runs(command)))).includes(true);
+async function anyRuns(env: Environment, ...commands: string[]): Promise<boolean> {
+  return (await Promise.all(commands.map((command) => runs(env, command)))).includes(true);
 }
 
-function runs(command: string, argument = "--version"): Promise<boolean> {
+function runs(env: Environment, command: string, argument = "--version"): Promise<boolean> {
   return new Promise((resolve) => {
-    const child = spawn(command, [argument], { stdio: "ignore" });
+    const child = spawn(command, [argument], { stdio: "ignore", env });
     child.once("error", () => resolve(false));
     child.once("close", (code) => resolve(code === 0));
   });

@@ -54,6 +54,11 @@ export class AdmissionQueue {
     return this.#waiting.map(({ rank, since }) => ({ rank, waitedMs: now - since }));
   }
 
+  /** Throws `engine_busy` if there is no place even for one interactive answer. */
+  expectRoom(): void {
+    if (this.#admitted >= this.#slots + this.#maxWaiting) throw this.#full();
+  }
+
   /** Admits `count` answers or none. Throws `engine_busy` when the queue is full. */
   admit(rank: number, count = 1): Admission[] {
     const reserved = rank === INTERACTIVE ? 0 : Math.floor(this.#maxWaiting * INTERACTIVE_SHARE);

@@ -2,7 +2,14 @@
 // that an answer never waits in the queue behind its own thought. It owns how long the thought may be and where the text ends.
 // Waiting for the slot is left to scheduler.ts, the tokens to the backend.
 import { KamadoError } from "../../errors.ts";
-import type { Backend, Generation, Outcome, Prepared, Token } from "../generation/backend.ts";
+import {
+  type Backend,
+  checkLength,
+  type Generation,
+  type Outcome,
+  type Prepared,
+  type Token,
+} from "../generation/backend.ts";
 import { JsonEnd, StopScanner } from "../generation/stopping-criteria.ts";
 
 /** Text of the thought or the answer, and the tokens it was made from. */
@@ -25,6 +32,7 @@ export async function preparePhases(
   generation: Generation,
   thinkingBudget: number,
 ): Promise<Phases> {
+  checkLength(generation.prompt, backend.info);
   const answer = await backend.prepare(generation);
   const { prompt, maxTokens } = generation;
   const { thinks, contextSize } = backend.info;

@@ -35,7 +35,8 @@ export type Times = {
 
 /** What one request asks for, whichever endpoint it came in by. */
 export type GenerationRequest = {
-  generation: Generation;
+  /** Made once the request has its place in the queue, because to decode its pictures takes time and memory. */
+  generation(): Promise<Generation>;
   /** How many answers. Each uses a slot of its own; the nth is drawn with seed + n. */
   count: number;
   /** Its place in the queue's order, see queue-order.ts. */
@@ -57,6 +58,7 @@ export class Scheduler {
   #backend: Backend | undefined;
   #failure: string | undefined;
   #stopping = false;
+  readonly #cut = new AbortController();
   #progressAt = performance.now();
   #steps: number | undefined;
 
@@ -104,6 +106,13 @@ export class Scheduler {
     return { state: busy >= slots ? "BUSY" : "READY", ...base };
   }
 
+  /** Whether there is room for a request that has not been read yet. Throws what the client is told if there is none. */
+  expectRoom(): BackendInfo {
+    const { info } = this.#loaded();
+    this.queue.expectRoom();
+    return info;
+  }
+
   /** Admits a request's answers to the queue and has the backend check them. Throws what the client is told. */
   async admit({ generation, count, rank, thinkingBudget }: GenerationRequest): Promise<Admitted[]> {
     const backend = this.#loaded();
@@ -111,8 +120,9 @@ export class Scheduler {
     const admissions = this.queue.admit(rank, count);
     const admitted: Admitted[] = [];
     try {
+      const made = await generation();
       for (const [nth, admission] of admissions.entries()) {
-        const phases = await preparePhases(backend, withSeed(generation, nth), thinkingBudget);
+        const phases = await preparePhases(backend, withSeed(made, nth), thinkingBudget);
         admitted.push({ phases, admission, rank, arrivedAt });
       }
       return admitted;
@@ -123,7 +133,8 @@ export class Scheduler {
   }
 
   /** Waits for a slot, runs the answer in it, and passes its pieces on as they come. Releases the admission in every case. */
-  async run(admitted: Admitted, onPiece: OnPiece, signal: AbortSignal): Promise<Answered> {
+  async run(admitted: Admitted, onPiece: OnPiece, wanted: AbortSignal): Promise<Answered> {
+    const signal = AbortSignal.any([wanted, this.#cut.signal]);
     const { phases, admission, rank, arrivedAt } = admitted;
     const first = phases.thinking ?? phases.answer;
     try {
@@ -159,6 +170,11 @@ export class Scheduler {
       await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
+  /** Ends all answers that still run or wait, with an error that says that the engine is stopping. */
+  cut(): void {
+    this.#cut.abort(stoppingError());
+  }
+
   async close(): Promise<void> {
     await this.#backend?.close();
   }
@@ -187,13 +203,15 @@ export class Scheduler {
   }
 
   #loaded(): Backend {
-    if (this.#stopping) throw new KamadoError("stopping", "The engine is stopping.");
+    if (this.#stopping) throw stoppingError();
     if (this.#failure !== undefined)
       throw new KamadoError("engine_unavailable", `The model could not be loaded: ${this.#failure}`);
     if (!this.#backend) throw new KamadoError("engine_unavailable", "The model is being loaded.");
     return this.#backend;
   }
 }
+
+const stoppingError = () => new KamadoError("stopping", "The engine is stopping.");
 
 function withSeed(generation: Generation, nth: number): Generation {
   const { sampling } = generation;

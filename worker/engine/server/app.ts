@@ -1,39 +1,60 @@
-// The engine's HTTP API: which address does what, and who may ask. The two POST endpoints go on in requests.ts (the way in),
-// respond.ts (running) and replies.ts (the way out); /metrics is metrics.ts.
+// The engine's HTTP API: which address does what, and who may ask. The two POST endpoints go on in read-body.ts and requests.ts (the
+// way in), respond.ts (running) and replies.ts (the way out); /metrics is metrics.ts.
+import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Logger } from "pino";
 import { KamadoError } from "../../errors.ts";
 import { isOwnName, sameSecret } from "../../http/auth.ts";
 import { INTERACTIVE } from "../scheduler/queue-order.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
+import { type Hold, MemoryBudget } from "./memory-budget.ts";
 import type { Metrics } from "./metrics.ts";
 import { openAiError } from "./openai-errors.ts";
 import { CONTENT_TYPE } from "./prometheus.ts";
+import { jsonBody } from "./read-body.ts";
 import { chatFormat, completionFormat, type Json, type ReplyFormat } from "./replies.ts";
-import { jsonBody, type ParsedRequest, parseChat, parseCompletion } from "./requests.ts";
+import { type ParsedRequest, parseChat, parseCompletion } from "./requests.ts";
 import { respond } from "./respond.ts";
 
-export type AppOptions = { scheduler: Scheduler; metrics: Metrics; log: Logger; token?: string | undefined };
+export type AppOptions = {
+  scheduler: Scheduler;
+  metrics: Metrics;
+  log: Logger;
+  token?: string | undefined;
+  budget?: MemoryBudget;
+  /** A client that reads nothing for so long of what was sent is hung up on. [30 s] */
+  unreadMs?: number;
+};
 
-const MAX_BODY_BYTES = 48 * 1024 * 1024;
-
-export function createApp({ scheduler, metrics, log, token }: AppOptions): Hono {
+export function createApp(options: AppOptions): Hono {
+  const { scheduler, metrics, log, token, budget = new MemoryBudget(), unreadMs = 30_000 } = options;
   const app = new Hono();
   const report = (thrown: unknown) => {
     const error = openAiError(thrown);
     if (error.status === 500) log.error({ err: thrown }, "a request failed");
     return error;
   };
-  const answer = (c: Context, parsed: ParsedRequest, format: ReplyFormat) => {
+  const answer = async (c: Context, parse: Parse, format: ReplyFormat, hold: Hold) => {
+    const { incoming } = c.env as HttpBindings;
+    // Before the body is read: a request for which there is no room costs nothing.
+    const info = scheduler.expectRoom();
+    const parsed = parse(await jsonBody(incoming, hold, info), c.req.raw.headers);
     checkModel(scheduler, parsed.model);
-    return respond(c, parsed, { scheduler, metrics, format, report: (thrown) => report(thrown).body });
+    const reportBody = (thrown: unknown) => report(thrown).body;
+    return respond(c, parsed, { scheduler, metrics, hold, format, report: reportBody });
+  };
+  const answering = (parse: Parse, format: ReplyFormat) => async (c: Context) => {
+    const { outgoing } = c.env as HttpBindings;
+    const hold = budget.hold();
+    const closed = new Promise((resolve) => outgoing.once("close", resolve));
+    // Also when the client goes away, memory is held until the work on its request has ended.
+    return answer(c, parse, format, hold).finally(() => void closed.then(() => hold.release()));
   };
 
   app.onError((thrown, c) => {
     // A client that has gone reads no response, and its going is no failure of the engine.
-    const isGone = c.req.raw.signal.aborted;
+    const isGone = c.req.raw.signal.aborted || (thrown instanceof KamadoError && thrown.code === "canceled");
     const { status, body, headers } = isGone ? openAiError(thrown) : report(thrown);
     if (c.req.method === "POST") metrics.requestEnded(isGone ? "client_gone" : body.error.code);
     if (isGone) return c.body(null, 499 as ContentfulStatusCode);
@@ -41,6 +62,11 @@ export function createApp({ scheduler, metrics, log, token }: AppOptions): Hono 
   });
   app.notFound((c) => c.json(unknownAddress(c.req.method, c.req.path), 404));
 
+  app.use(async (c, next) => {
+    const { outgoing } = c.env as HttpBindings;
+    outgoing.setTimeout(unreadMs, () => outgoing.writableLength > 0 && outgoing.destroy());
+    await next();
+  });
   app.get("/health", (c) => {
     const health = scheduler.health();
     const canServe = health.state === "READY" || health.state === "BUSY";
@@ -53,7 +79,6 @@ export function createApp({ scheduler, metrics, log, token }: AppOptions): Hono 
     });
   app.get("/metrics", (c) => c.body(metrics.write(scheduler), 200, { "content-type": CONTENT_TYPE }));
   app.get("/slots", (c) => c.json(slotsOf(scheduler)));
-  app.use("/v1/*", bodyLimit({ maxSize: MAX_BODY_BYTES, onError: refuseBody }));
   app.get("/v1/models", (c) => c.json({ object: "list", data: modelsOf(scheduler) }));
   // A model's name may contain slashes.
   app.get("/v1/models/:id{.+}", (c) => {
@@ -62,14 +87,12 @@ export function createApp({ scheduler, metrics, log, token }: AppOptions): Hono 
     if (model === undefined) throw new KamadoError("engine_unavailable", "The model is being loaded.");
     return c.json(model);
   });
-  app.post("/v1/chat/completions", async (c) =>
-    answer(c, await parseChat(await jsonBody(c), c.req.raw.headers), chatFormat),
-  );
-  app.post("/v1/completions", async (c) =>
-    answer(c, parseCompletion(await jsonBody(c), c.req.raw.headers), completionFormat),
-  );
+  app.post("/v1/chat/completions", answering(parseChat, chatFormat));
+  app.post("/v1/completions", answering(parseCompletion, completionFormat));
   return app;
 }
+
+type Parse = (body: unknown, headers: Headers) => ParsedRequest;
 
 /** Without a token the engine listens on loopback only, and asking it by this machine's own name is enough. */
 function isAllowed(c: Context, token: string | undefined): boolean {
@@ -85,10 +108,6 @@ function demandToken(c: Context, token: string | undefined): void {
       ? "This engine is not served under that host name."
       : "The token is missing or wrong.";
   throw new KamadoError("unauthorized", why);
-}
-
-function refuseBody(): never {
-  throw new KamadoError("body_too_large", `The body may have at most ${MAX_BODY_BYTES} bytes.`);
 }
 
 function checkModel(scheduler: Scheduler, wanted: string | undefined): void {

@@ -1,7 +1,6 @@
 // What comes in by POST: the bodies of /v1/chat/completions and /v1/completions, checked field by field and turned into a
-// GenerationRequest. A wrong field is a 400 that names it. Pictures are decoded here and nowhere later.
+// GenerationRequest. A wrong field is a 400 that names it. Pictures are decoded here, once the request has its place in the queue.
 import { randomInt } from "node:crypto";
-import type { Context } from "hono";
 import { z } from "zod";
 import { KamadoError } from "../../errors.ts";
 import { safeImage } from "../../images/safe-image.ts";
@@ -23,18 +22,6 @@ export type ParsedRequest = {
   stream: boolean;
   includeUsage: boolean;
 };
-
-export async function jsonBody(c: Context): Promise<unknown> {
-  // A web page elsewhere can send text/plain to this machine without asking first, but not JSON.
-  if (!/^application\/json\b/i.test(c.req.header("content-type") ?? ""))
-    throw invalid(null, "Send the body with content-type: application/json.");
-  const text = await c.req.text();
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new KamadoError("malformed_json", "The body is not JSON.", { cause });
-  }
-}
 
 /** The body's fields, or a 400 that names the first wrong one. */
 function parseFields<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
@@ -152,7 +139,8 @@ export function parseCompletion(body: unknown, headers: Headers): ParsedRequest 
     schema: undefined,
     topLogprobs: fields.logprobs ?? undefined,
   };
-  return { ...common.request, request: { generation, ...common.scheduling, thinkingBudget: 0 } };
+  const request = { generation: async () => generation, ...common.scheduling, thinkingBudget: 0 };
+  return { ...common.request, request };
 }
 
 // --- POST /v1/chat/completions
@@ -179,9 +167,18 @@ const ChatMessage = z.looseObject({
   role: z.enum(["system", "developer", "user", "assistant"], {
     error: "must be system, developer, user or assistant",
   }),
-  content: z.union([z.string(), z.array(z.discriminatedUnion("type", [TextPart, ImagePart])).min(1)], {
-    error: "must be a string or a list of text and image_url parts",
-  }),
+  content: z.union(
+    [
+      z.string(),
+      z
+        .array(z.discriminatedUnion("type", [TextPart, ImagePart]))
+        .min(1)
+        .max(1_000),
+    ],
+    {
+      error: "must be a string or a list of 1 to 1,000 text and image_url parts",
+    },
+  ),
 });
 const ResponseFormat = z.discriminatedUnion("type", [
   z.looseObject({ type: z.literal("text") }),
@@ -213,18 +210,25 @@ const ChatBody = z.looseObject({
 });
 type ChatBody = z.output<typeof ChatBody>;
 
-export async function parseChat(body: unknown, headers: Headers): Promise<ParsedRequest> {
+export function parseChat(body: unknown, headers: Headers): ParsedRequest {
   const fields = parseFields(ChatBody, body);
   const common = readCommon(fields, headers);
-  const generation: Generation = {
+  const messages = messagesOf(fields.messages);
+  const generation: Omit<Generation, "prompt"> = {
     ...common.generation,
-    prompt: { messages: await messagesOf(fields.messages), thinking: "off" },
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? undefined,
     schema: schemaOf(fields.response_format),
     topLogprobs: topLogprobsOf(fields),
   };
-  const thinkingBudget = thinkingBudgetOf(fields);
-  return { ...common.request, request: { generation, ...common.scheduling, thinkingBudget } };
+  const request = {
+    generation: async () => ({
+      ...generation,
+      prompt: { messages: await decoded(messages), thinking: "off" as const },
+    }),
+    ...common.scheduling,
+    thinkingBudget: thinkingBudgetOf(fields),
+  };
+  return { ...common.request, request };
 }
 
 /** Tokens for each of OpenAI's efforts. */
@@ -253,36 +257,52 @@ function topLogprobsOf({ logprobs, top_logprobs }: ChatBody): number | undefined
   return undefined;
 }
 
-/** Pictures are decoded one after another, because decoding needs much memory. */
-async function messagesOf(messages: ChatBody["messages"]): Promise<Message[]> {
-  const converted: Message[] = [];
+/** A picture as it came in. */
+type GivenImage = { type: "given"; url: string; param: string };
+type GivenMessage = Omit<Message, "parts"> & { parts: (Exclude<Part, { type: "image" }> | GivenImage)[] };
+
+function messagesOf(messages: ChatBody["messages"]): GivenMessage[] {
   let images = 0;
-  for (const [index, { role, content }] of messages.entries()) {
-    const parts: Part[] = [];
+  return messages.map(({ role, content }, index) => {
     const list = typeof content === "string" ? [{ type: "text" as const, text: content }] : content;
-    for (const [at, part] of list.entries()) {
+    const parts = list.map((part, at): GivenMessage["parts"][number] => {
+      if (part.type === "text") return { type: "text", text: part.text };
       const param = `messages.${index}.content.${at}.image_url`;
-      if (part.type === "text") parts.push({ type: "text", text: part.text });
-      else if (role !== "user") throw invalid(param, `${param}: only user messages may hold pictures.`);
-      else if (++images > MAX_IMAGES) throw invalid(param, `${param}: more than ${MAX_IMAGES} pictures.`);
-      else parts.push(await imageOf(part.image_url, param));
-    }
-    converted.push({ role: role === "developer" ? "system" : role, parts });
-  }
-  return converted;
+      if (role !== "user") throw invalid(param, `${param}: only user messages may hold pictures.`);
+      if (++images > MAX_IMAGES) throw invalid(param, `${param}: more than ${MAX_IMAGES} pictures.`);
+      return { type: "given", url: checkedUri(part.image_url, param), param };
+    });
+    return { role: role === "developer" ? "system" : role, parts };
+  });
 }
 
 const DATA_URI = /^data:image\/[\w.+-]+;base64,/i;
 
 /** Only data: URIs. This process opens no file and no address that a request names. */
-async function imageOf(url: string, param: string): Promise<Part> {
-  const head = DATA_URI.exec(url)?.[0];
-  if (head === undefined)
-    throw invalid(param, `${param}: must be a data:image/…;base64, URI; addresses and paths are not opened.`);
+function checkedUri(url: string, param: string): string {
+  if (DATA_URI.test(url)) return url;
+  throw invalid(param, `${param}: must be a data:image/…;base64, URI; addresses and paths are not opened.`);
+}
+
+/** Pictures are decoded one after another, because decoding needs much memory. */
+async function decoded(messages: GivenMessage[]): Promise<Message[]> {
+  const converted: Message[] = [];
+  for (const { role, parts: given } of messages) {
+    const parts: Part[] = [];
+    for (const part of given) parts.push(part.type === "given" ? await imageOf(part) : part);
+    converted.push({ role, parts });
+  }
+  return converted;
+}
+
+async function imageOf(given: GivenImage): Promise<Part> {
+  const bytes = Buffer.from(given.url.slice(given.url.indexOf(",") + 1), "base64");
+  // The request lives until it is answered. It needs the picture only once.
+  given.url = "";
   try {
-    return { type: "image", image: await safeImage(Buffer.from(url.slice(head.length), "base64")) };
+    return { type: "image", image: await safeImage(bytes) };
   } catch (thrown) {
     if (!(thrown instanceof KamadoError)) throw thrown;
-    throw new KamadoError(thrown.code, thrown.message, { cause: thrown, detail: { param } });
+    throw new KamadoError(thrown.code, thrown.message, { cause: thrown, detail: { param: given.param } });
   }
 }

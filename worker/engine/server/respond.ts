@@ -1,12 +1,14 @@
 // Runs the answers of one request and sends them, whole or as a stream of server-sent events. When the client goes away,
-// or when one answer fails, all of them end.
+// or when one answer fails, all of them end. What a request holds in memory meanwhile is charged to its budget.
 import { randomUUID } from "node:crypto";
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Context } from "hono";
 import { KamadoError } from "../../errors.ts";
+import type { Generation } from "../generation/backend.ts";
 import type { Answered, Piece } from "../scheduler/generate.ts";
 import type { Admitted, Scheduler } from "../scheduler/scheduler.ts";
+import type { Hold } from "./memory-budget.ts";
 import type { Metrics } from "./metrics.ts";
 import type { OpenAiError } from "./openai-errors.ts";
 import type { Choice, Head, ReplyFormat } from "./replies.ts";
@@ -15,46 +17,87 @@ import type { ParsedRequest } from "./requests.ts";
 export type Responding = {
   scheduler: Scheduler;
   metrics: Metrics;
+  /** What this request holds in memory. */
+  hold: Hold;
   format: ReplyFormat;
   /** Logs an error that comes after the headers, and gives the form in which the client gets it. */
   report(thrown: unknown): OpenAiError;
 };
 
-type Started = { parsed: ParsedRequest; admitted: readonly Admitted[]; head: Head; startedAt: number };
+type Started = {
+  parsed: ParsedRequest;
+  admitted: readonly Admitted[];
+  generation: Generation;
+  head: Head;
+  startedAt: number;
+};
 
 export async function respond(c: Context, parsed: ParsedRequest, responding: Responding): Promise<Response> {
-  const { scheduler, metrics, format } = responding;
+  const { scheduler, metrics, hold, format } = responding;
   const startedAt = performance.now();
   const admitted = await scheduler.admit(parsed.request);
+  const { generation } = admitted[0]!.phases;
+  hold.keep(sizeOf(generation));
   const id = `${format.idPrefix}${randomUUID()}`;
   const head: Head = { id, created: Math.floor(Date.now() / 1_000), model: scheduler.info!.model };
-  const started = { parsed, admitted, head, startedAt };
-  if (parsed.stream) return eventStream(c, (events) => streamAnswers(events, c, started, responding));
-  const choices = await runWhole(admitted, c.req.raw.signal, scheduler);
-  metrics.requestAnswered(parsed.request.generation, performance.now() - startedAt);
+  const started = { parsed, admitted, generation, head, startedAt };
+  if (parsed.stream) return eventStream(c, hold, (events) => streamAnswers(events, c, started, responding));
+  const choices = await runWhole(admitted, c.req.raw.signal, responding);
+  metrics.requestAnswered(generation, performance.now() - startedAt);
   return c.json(format.whole(head, choices));
 }
 
 function runWhole(
   admitted: readonly Admitted[],
   clientGone: AbortSignal,
-  scheduler: Scheduler,
+  { scheduler, hold }: Responding,
 ): Promise<Choice[]> {
-  return runAll(admitted, clientGone, async (one, _, signal) => {
+  return runAll(admitted, clientGone, async (one, _, ended) => {
     const pieces: Piece[] = [];
-    const answered = await scheduler.run(one, (piece) => pieces.push(piece), signal);
+    const onPiece = (piece: Piece) => {
+      pieces.push(piece);
+      orAbort(ended, () => hold.add(pieceSize(piece)));
+    };
+    const answered = await scheduler.run(one, onPiece, ended.signal);
     return { pieces, answered };
   });
+}
+
+/** The backend that calls it goes on to its next step, where it notices the signal. */
+function orAbort(ended: AbortController, work: () => void): void {
+  try {
+    work();
+  } catch (thrown) {
+    ended.abort(thrown);
+  }
+}
+
+/** Characters may take two bytes. */
+function sizeOf({ prompt }: Generation): number {
+  if ("text" in prompt) return 2 * prompt.text.length;
+  const parts = prompt.messages.flatMap(({ parts }) => parts);
+  return parts.reduce(
+    (sum, part) => sum + (part.type === "text" ? 2 * part.text.length : part.image.dataUri.length),
+    0,
+  );
+}
+
+/** Of the objects for a token, or for an alternative to it, as was measured. */
+const TOKEN_BYTES = 150;
+
+function pieceSize({ text, tokens }: Piece): number {
+  const count = tokens.reduce((sum, { top = [] }) => sum + 1 + top.length, 0);
+  return 2 * text.length + TOKEN_BYTES * (1 + count);
 }
 
 async function streamAnswers(
   { send, clientGone }: EventStream,
   c: Context,
-  { parsed, admitted, head, startedAt }: Started,
+  { parsed, admitted, generation, head, startedAt }: Started,
   { scheduler, metrics, format, report }: Responding,
 ): Promise<void> {
   const signal = AbortSignal.any([c.req.raw.signal, clientGone]);
-  const stream = async (one: Admitted, index: number, signal: AbortSignal): Promise<Answered> => {
+  const stream = async (one: Admitted, index: number, { signal }: AbortController): Promise<Answered> => {
     if (format.first) send(format.first(head, index));
     const onPiece = (piece: Piece) => {
       if (isWorthSending(piece)) send(format.chunk(head, index, piece));
@@ -67,7 +110,7 @@ async function streamAnswers(
     const all = await runAll(admitted, signal, stream);
     if (parsed.includeUsage) send(format.usage(head, all));
     send("[DONE]");
-    metrics.requestAnswered(parsed.request.generation, performance.now() - startedAt);
+    metrics.requestAnswered(generation, performance.now() - startedAt);
   } catch (thrown) {
     const error = signal.aborted ? undefined : report(thrown);
     metrics.requestEnded(error?.error.code ?? "client_gone");
@@ -81,14 +124,14 @@ const isWorthSending = ({ text, tokens }: Piece) => text !== "" || tokens[0]?.lo
 async function runAll<T>(
   admitted: readonly Admitted[],
   clientGone: AbortSignal,
-  run: (one: Admitted, index: number, signal: AbortSignal) => Promise<T>,
+  run: (one: Admitted, index: number, ended: AbortController) => Promise<T>,
 ): Promise<T[]> {
   const ended = new AbortController();
   // The HTTP server's own reason is not an Error, and hono passes only Errors to its error handler.
   const onGone = () => ended.abort(new KamadoError("canceled", "The client went away."));
   if (clientGone.aborted) onGone();
   else clientGone.addEventListener("abort", onGone, { once: true });
-  const all = admitted.map((one, index) => run(one, index, ended.signal));
+  const all = admitted.map((one, index) => run(one, index, ended));
   try {
     return await Promise.all(all);
   } catch (thrown) {
@@ -114,20 +157,32 @@ const EVENT_STREAM = {
   "x-accel-buffering": "no",
 };
 
+/** A client that is so far behind with reading does not read. */
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+
 /**
  * Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), written straight to the socket: by way
- * of web streams each token would cost more than its text does. The response ends when `write` does, which must not throw.
+ * of web streams each token would cost more than its text does. The response ends when `write` does, which must not throw. The model
+ * does not wait for a client that reads too slowly: what it has not read counts as held, and past the limit its connection is closed.
  */
-function eventStream(c: Context, write: (events: EventStream) => Promise<void>): Response {
+function eventStream(c: Context, hold: Hold, write: (events: EventStream) => Promise<void>): Response {
   const { outgoing } = c.env as HttpBindings;
   const gone = new AbortController();
   outgoing.once("close", () => gone.abort());
   outgoing.writeHead(200, EVENT_STREAM);
   outgoing.flushHeaders();
+  let unread = 0;
+  const charge = () => {
+    hold.add(outgoing.writableLength - unread);
+    unread = outgoing.writableLength;
+    if (unread > MAX_UNREAD_BYTES) throw new KamadoError("canceled", "The client does not read.");
+  };
   const send = (data: unknown) => {
     // JSON escapes line breaks, so an event always fits on one line.
     const line = typeof data === "string" ? data : JSON.stringify(data);
-    if (!gone.signal.aborted) outgoing.write(`data: ${line}\n\n`);
+    if (gone.signal.aborted || outgoing.write(`data: ${line}\n\n`)) return;
+    orAbort(gone, charge);
+    if (gone.signal.aborted) outgoing.destroy();
   };
   void write({ send, clientGone: gone.signal }).finally(() => outgoing.end());
   return RESPONSE_ALREADY_SENT;

@@ -18,8 +18,8 @@ export type OpenOptions = Omit<GivenOptions, "token"> & {
   host: string;
   port: number;
   dataDir: string;
-  /** The engine process's; this process's own by default. */
-  environment?: Environment | undefined;
+  /** The engine process's. */
+  environment: Environment;
 };
 
 /**

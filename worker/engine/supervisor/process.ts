@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { guardChild } from "../../async/child-guard.ts";
 import type { GivenOptions } from "../options.ts";
 import { type EngineEvent, type LastEvent, PIPE } from "../protocol.ts";
 
@@ -51,6 +52,7 @@ export class EngineProcess {
       detached: true,
       ...(environment && { env: environment }),
     });
+    guardChild(this.#process);
     // Not in arguments, environment or a file: others on this machine could read the token there. A send that fails needs
     // no handling, because the process has then ended, which is reported below.
     this.#process.send?.(options, () => {});

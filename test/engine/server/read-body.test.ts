@@ -1,0 +1,109 @@
+// Which bodies the engine reads, and how much of them. Clients here announce more than they send, so that a request that is answered
+// cannot have been read to its end.
+import { describe, expect, test } from "vitest";
+import { MemoryBudget } from "../../../worker/engine/server/memory-budget.ts";
+import { structureOf } from "../../../worker/engine/server/read-body.ts";
+import fc from "../../properties.ts";
+import { post, until, user } from "../running.ts";
+import { rawRequest, replyOf } from "./raw-request.ts";
+import { recorder, start } from "./start.ts";
+
+const MIB = 1024 * 1024;
+const HANGING = { images: true, rules: [{ when: "hang", do: "hang" }] };
+
+describe("a request is refused before its body is read", () => {
+  test("while the queue is full", async () => {
+    const { url, scheduler } = await start(HANGING, { slots: 1, maxQueue: 0 });
+    rawRequest(url, JSON.stringify({ messages: user("hang") }));
+    await until(() => scheduler.queue.busy === 1);
+    const refused = await replyOf(rawRequest(url, "{", 40 * MIB));
+    expect([refused.status, refused.text]).toEqual([429, expect.stringMatching(/^retry-after: \d+/im)]);
+  });
+
+  test("while there is no model", async () => {
+    const { url } = await start({ loadFails: "no such model" });
+    expect((await replyOf(rawRequest(url, "{", MIB))).status).toBe(503);
+  });
+
+  test("when it is longer than any request for this model's context", async () => {
+    const { url } = await start({ images: false });
+    const refused = await replyOf(rawRequest(url, "{", 40 * MIB));
+    expect([refused.status, refused.text]).toEqual([400, expect.stringContaining("context_length_exceeded")]);
+  });
+
+  test("when it is longer than any request", async () => {
+    const { url } = await start({ images: true });
+    expect((await replyOf(rawRequest(url, "{", 49 * MIB))).status).toBe(413);
+  });
+});
+
+test("bodies that arrive have a budget together: past it a large one is refused, and small ones are answered", async () => {
+  const budget = new MemoryBudget({ small: 4 * MIB, large: 3 * MIB });
+  const { url } = await start({ images: true }, { budget });
+  const slow = rawRequest(url, `{"messages":"${"x".repeat(3 * MIB)}`, 40 * MIB);
+  await until(() => budget.bytes >= 3 * MIB);
+  const large = JSON.stringify({ messages: [], other: "x".repeat(3 * MIB) });
+  expect((await post(url, large)).status).toBe(429);
+  expect((await post(url, JSON.stringify({ messages: user("x") }))).status).toBe(200);
+  slow.destroy();
+  await until(() => budget.bytes === 0);
+  expect((await post(url, large)).status).toBe(400);
+});
+
+test("pictures are decoded only once their request has a place in the queue", async () => {
+  const { url, scheduler } = await start(HANGING, { slots: 1, maxQueue: 4 });
+  const hang = JSON.stringify({ messages: user("hang"), priority: 5 });
+  for (let nth = 0; nth < 4; nth++) rawRequest(url, hang);
+  await until(() => scheduler.queue.busy + scheduler.queue.waiting === 4);
+  const broken = { type: "image_url", image_url: { url: "data:image/png;base64,aGVsbG8=" } };
+  const messages = [{ role: "user", content: [broken] }];
+  // A quarter of the queue is left, but not for jobs.
+  expect((await post(url, JSON.stringify({ messages, priority: 5 }))).body.error.code).toBe("engine_busy");
+  expect((await post(url, JSON.stringify({ messages }))).body.error.code).toBe("image_undecodable");
+});
+
+test("a prompt with more characters than the context can hold never reaches a chat template or tokenizer", async () => {
+  const { url, seen } = await recorder();
+  const halves = ["x".repeat(2_000), "<|e|>".repeat(300)].map((text) => ({ type: "text", text }));
+  const refused = await post(url, JSON.stringify({ messages: [{ role: "user", content: halves }] }));
+  expect(refused.body.error).toMatchObject({ code: "context_length_exceeded", param: "messages" });
+  expect(refused.body.error.message).toContain("3500 characters");
+  const plain = await fetch(`${url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ prompt: "x".repeat(3_201) }),
+  });
+  expect(plain.status).toBe(400);
+  expect(seen).toEqual([]);
+});
+
+describe("what is not text in a body", () => {
+  test.each([
+    ["arrays", `[]${",[]".repeat(MIB)}`],
+    ["texts", `""${',""'.repeat(MIB)}`],
+    ["quotes in a text", `"${'\\"'.repeat(MIB)}"`],
+  ])("is bounded before it is parsed: %s", async (_, many) => {
+    const { url } = await start({ images: true });
+    const refused = await post(url, `{"messages":[${many}]}`);
+    expect([refused.status, refused.body.error.message]).toEqual([
+      400,
+      expect.stringContaining("524288 bytes"),
+    ]);
+  });
+
+  test("is counted without the texts, whatever they contain", () => {
+    fc.assert(
+      fc.property(fc.json(), (json) => {
+        const texts = json.match(/"(?:[^"\\]|\\.)*"/g) ?? [];
+        const inside = texts.reduce((sum, text) => sum + Buffer.byteLength(text) - 2, 0);
+        const quotes = texts.reduce(
+          (sum, text) => sum + (text.match(/\\./g) ?? []).filter((one) => one === '\\"').length,
+          0,
+        );
+        const closing = texts.length;
+        const expected = Buffer.byteLength(json) - inside - closing + quotes;
+        expect(structureOf(Buffer.from(json), Infinity)).toBe(expected);
+      }),
+    );
+  });
+});
