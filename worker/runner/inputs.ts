@@ -53,7 +53,7 @@ async function fetchInput(
   const bytes = isBareBase64(from)
     ? decodeBase64(from, maxBytes)
     : await bytesOf(from, maxBytes, options, signal);
-  return safeImage(bytes, image);
+  return safeImage(bytes, image, signal);
 }
 
 async function bytesOf(

@@ -63,7 +63,7 @@ export function createApp({ scheduler, metrics, log, token }: AppOptions): Hono 
     return c.json(model);
   });
   app.post("/v1/chat/completions", async (c) =>
-    answer(c, await parseChat(await jsonBody(c), c.req.raw.headers), chatFormat),
+    answer(c, await parseChat(await jsonBody(c), c.req.raw.headers, c.req.raw.signal), chatFormat),
   );
   app.post("/v1/completions", async (c) =>
     answer(c, parseCompletion(await jsonBody(c), c.req.raw.headers), completionFormat),

@@ -213,12 +213,17 @@ const ChatBody = z.looseObject({
 });
 type ChatBody = z.output<typeof ChatBody>;
 
-export async function parseChat(body: unknown, headers: Headers): Promise<ParsedRequest> {
+/** `clientGone` ends the decoding of its pictures. */
+export async function parseChat(
+  body: unknown,
+  headers: Headers,
+  clientGone?: AbortSignal,
+): Promise<ParsedRequest> {
   const fields = parseFields(ChatBody, body);
   const common = readCommon(fields, headers);
   const generation: Generation = {
     ...common.generation,
-    prompt: { messages: await messagesOf(fields.messages), thinking: "off" },
+    prompt: { messages: await messagesOf(fields.messages, clientGone), thinking: "off" },
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? undefined,
     schema: schemaOf(fields.response_format),
     topLogprobs: topLogprobsOf(fields),
@@ -254,7 +259,7 @@ function topLogprobsOf({ logprobs, top_logprobs }: ChatBody): number | undefined
 }
 
 /** Pictures are decoded one after another, because decoding needs much memory. */
-async function messagesOf(messages: ChatBody["messages"]): Promise<Message[]> {
+async function messagesOf(messages: ChatBody["messages"], clientGone?: AbortSignal): Promise<Message[]> {
   const converted: Message[] = [];
   let images = 0;
   for (const [index, { role, content }] of messages.entries()) {
@@ -265,7 +270,7 @@ async function messagesOf(messages: ChatBody["messages"]): Promise<Message[]> {
       if (part.type === "text") parts.push({ type: "text", text: part.text });
       else if (role !== "user") throw invalid(param, `${param}: only user messages may hold pictures.`);
       else if (++images > MAX_IMAGES) throw invalid(param, `${param}: more than ${MAX_IMAGES} pictures.`);
-      else parts.push(await imageOf(part.image_url, param));
+      else parts.push(await imageOf(part.image_url, param, clientGone));
     }
     converted.push({ role: role === "developer" ? "system" : role, parts });
   }
@@ -275,13 +280,16 @@ async function messagesOf(messages: ChatBody["messages"]): Promise<Message[]> {
 const DATA_URI = /^data:image\/[\w.+-]+;base64,/i;
 
 /** Only data: URIs. This process opens no file and no address that a request names. */
-async function imageOf(url: string, param: string): Promise<Part> {
+async function imageOf(url: string, param: string, clientGone?: AbortSignal): Promise<Part> {
   const head = DATA_URI.exec(url)?.[0];
   if (head === undefined)
     throw invalid(param, `${param}: must be a data:image/…;base64, URI; addresses and paths are not opened.`);
   try {
-    return { type: "image", image: await safeImage(Buffer.from(url.slice(head.length), "base64")) };
+    const bytes = Buffer.from(url.slice(head.length), "base64");
+    return { type: "image", image: await safeImage(bytes, {}, clientGone) };
   } catch (thrown) {
+    // The HTTP server's own reason is not an Error.
+    if (clientGone?.aborted) throw new KamadoError("canceled", "The client went away.");
     if (!(thrown instanceof KamadoError)) throw thrown;
     throw new KamadoError(thrown.code, thrown.message, { cause: thrown, detail: { param } });
   }
