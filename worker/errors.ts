@@ -23,7 +23,7 @@ export const ERRORS = {
   object_forbidden: fail(403, "Add the bucket to KAMADO_BUCKETS, or grant the worker s3:GetObject."),
   input_too_large: fail(413, "Make the input smaller; the message names the limit."),
   image_undecodable: fail(415, "Send a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC picture."),
-  image_too_large: fail(413, "Send a picture with fewer pixels."),
+  image_too_large: fail(413, "Send a smaller or simpler picture; the message names the limit."),
   unsupported_address: fail(400, "Use s3://bucket/key, https://… or a data: URI."),
   address_refused: fail(
     403,

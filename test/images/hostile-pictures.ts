@@ -29,25 +29,20 @@ function zeros(length: number): Buffer {
   return Buffer.concat([Buffer.from([0x78, 0xda]), blocks, rest, lastBlock, adler]);
 }
 
-/** A black PNG with all of its data; `extra` chunks stand before the data. */
-export function png(
-  width: number,
-  height: number,
-  { bitDepth = 8, colour = 6, extra = [] as Buffer[] } = {},
-) {
-  const channels = { 0: 1, 2: 3, 6: 4 }[colour]!;
-  const header = Buffer.concat([u32(width, height), Buffer.from([bitDepth, colour, 0, 0, 0])]);
+/** A clear PNG with all of its data, in four channels. */
+export function png(width: number, height: number, { bitDepth = 8 } = {}): Buffer {
+  const header = Buffer.concat([u32(width, height), Buffer.from([bitDepth, 6, 0, 0, 0])]);
   return Buffer.concat([
     Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
     pngChunk("IHDR", header),
-    ...extra,
-    pngChunk("IDAT", zeros(height * (1 + (width * channels * bitDepth) / 8))),
+    pngChunk("IDAT", zeros(height * (1 + (width * 4 * bitDepth) / 8))),
     pngChunk("IEND", Buffer.alloc(0)),
   ]);
 }
 
-export const pngWithTexts = (count: number) =>
-  png(8, 8, { extra: Array<Buffer>(count).fill(pngChunk("tEXt", Buffer.from("a\0b"))) });
+/** Works for about a minute, with little memory, where so many pixels are allowed. */
+export const SLOW_PIXELS = 1_000_000_000;
+export const slow = () => png(65_000, 15_000, { bitDepth: 16 });
 
 // --- JPEG
 
@@ -85,50 +80,39 @@ function riff(type: string, data: Buffer): Buffer {
 
 // --- GIF
 
-/** Frames of one pixel on a canvas as large as asked. */
+/** Frames of the size that is asked for, with the data of one pixel. */
 export function gifWithFrames(frames: number, width = 1, height = 1): Buffer {
-  const head = Buffer.from("GIF89a\0\0\0\0\x80\0\0\0\0\0\xff\xff\xff", "latin1");
-  head.writeUInt16LE(width, 6);
-  head.writeUInt16LE(height, 8);
-  const frame = Buffer.from("\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0", "latin1");
-  return Buffer.concat([head, repeated(frame, frames), Buffer.from(";")]);
+  const size = Buffer.alloc(4);
+  size.writeUInt16LE(width);
+  size.writeUInt16LE(height, 2);
+  const colours = Buffer.from("\x80\0\0\0\0\0\xff\xff\xff", "latin1");
+  const data = Buffer.from("\0\x02\x02\x44\x01\0", "latin1");
+  const frame = Buffer.concat([Buffer.from("\x2c\0\0\0\0"), size, data]);
+  return Buffer.concat([Buffer.from("GIF89a"), size, colours, repeated(frame, frames), Buffer.from(";")]);
 }
 
 // --- TIFF
 
-type Tag = readonly [tag: number, type: number, value: number];
-const SHORT = 3;
 const LONG = 4;
 
-/** Directories in a chain; each describes a picture whose only strip has hardly any data. */
-export function tiff(width: number, height: number, { pages = 1, channels = 1, bits = 8 } = {}): Buffer {
-  const tags: Tag[] = [
-    [256, LONG, width],
-    [257, LONG, height],
-    [258, SHORT, bits],
-    [259, SHORT, 1],
-    [262, SHORT, 1],
-    [273, LONG, 8],
-    [277, SHORT, channels],
-    [278, LONG, height],
-    [279, LONG, 8],
-  ];
-  const size = 6 + tags.length * 12;
-  const directory = (page: number) => {
-    const bytes = Buffer.alloc(size);
-    bytes.writeUInt16LE(tags.length);
-    for (const [index, [tag, type, value]] of tags.entries()) {
-      const at = 2 + index * 12;
-      bytes.writeUInt16LE(tag, at);
-      bytes.writeUInt16LE(type, at + 2);
-      bytes.writeUInt32LE(1, at + 4);
-      bytes.writeUInt32LE(value, at + 8);
-    }
-    bytes.writeUInt32LE(page + 1 < pages ? 16 + (page + 1) * size : 0, size - 4);
-    return bytes;
-  };
-  const head = Buffer.from("II*\0\x10\0\0\0\0\0\0\0\0\0\0\0", "latin1");
-  return Buffer.concat([head, ...Array.from({ length: pages }, (_, page) => directory(page))]);
+/** A directory for each page, in a chain. The only strip has hardly any data. */
+export function tiff(width: number, height: number, { pages = 1 } = {}): Buffer {
+  // Their names stand in TIFF 6.0, section 8.
+  const tags = { 256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: 8 };
+  const entries = Object.entries(tags).map(([tag, value]) => [Number(tag), value] as const);
+  const size = 6 + entries.length * 12;
+  const one = Buffer.alloc(size);
+  one.writeUInt16LE(entries.length);
+  for (const [index, [tag, value]] of entries.entries()) {
+    const at = 2 + index * 12;
+    one.writeUInt16LE(tag, at);
+    one.writeUInt16LE(LONG, at + 2);
+    one.writeUInt32LE(1, at + 4);
+    one.writeUInt32LE(value, at + 8);
+  }
+  const all = repeated(one, pages);
+  for (let page = 1; page < pages; page++) all.writeUInt32LE(16 + page * size, page * size - 4);
+  return Buffer.concat([Buffer.from("II*\0\x10\0\0\0\0\0\0\0\0\0\0\0", "latin1"), all]);
 }
 
 // --- AVIF

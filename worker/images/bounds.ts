@@ -42,8 +42,10 @@ export function tooLargeByContainer(format: PictureFormat, bytes: Uint8Array): s
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (format === "jpeg" && !isAtMost(MAX_SCANS, jpegScans(view)))
     return `The picture has more than ${MAX_SCANS} scans.`;
-  const frames = format === "webp" ? webpFrames(view) : format === "gif" ? gifFrames(view) : [];
-  return isAtMost(MAX_FRAMES, frames) ? undefined : `The picture has more than ${MAX_FRAMES} frames.`;
+  const frames = FRAMES[format]?.(view) ?? [];
+  return isAtMost(MAX_FRAMES, frames)
+    ? undefined
+    : `The picture has more than ${MAX_FRAMES} frames or pages.`;
 }
 
 function isAtMost(limit: number, found: Iterable<unknown>): boolean {
@@ -52,8 +54,8 @@ function isAtMost(limit: number, found: Iterable<unknown>): boolean {
   return true;
 }
 
-// Each walk yields once for every scan or frame. It only goes forward, and it ends where the bytes end or make no sense: what is
-// wrong there is for the decoder to say.
+// Each walk yields once for every scan or frame. It ends where the bytes end or make no sense: what is wrong there is for the
+// decoder to say.
 
 const START_OF_SCAN = 0xda;
 const END_OF_IMAGE = 0xd9;
@@ -100,3 +102,25 @@ function* gifFrames(bytes: Buffer): Iterable<number> {
 }
 
 const colourTable = (flags = 0) => (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0);
+
+/** Directories, each of which ends with the place of the next. A BigTIFF, of version 43, has longer numbers. */
+function* tiffPages(bytes: Buffer): Iterable<number> {
+  const isLittle = bytes[0] === 0x49;
+  const isBig = bytes[isLittle ? 2 : 3] === 43;
+  const number = (at: number, size: number) => {
+    const part = bytes.subarray(at, at + size);
+    return Number(`0x${Buffer.from(isLittle ? part.toReversed() : part).toString("hex") || 0}`);
+  };
+  const [countSize, entrySize, offsetSize] = isBig ? [8, 20, 8] : [2, 12, 4];
+  let at = number(isBig ? 8 : 4, offsetSize);
+  while (at > 0 && at < bytes.length) {
+    yield at;
+    at = number(at + countSize + number(at, countSize) * entrySize, offsetSize);
+  }
+}
+
+const FRAMES: Partial<Record<PictureFormat, (bytes: Buffer) => Iterable<number>>> = {
+  webp: webpFrames,
+  gif: gifFrames,
+  tiff: tiffPages,
+};

@@ -19,6 +19,8 @@ export type Ending = DecodedReport | NotDecoded;
 
 const MAIN = fileURLToPath(new URL("./decoder-main.ts", import.meta.url));
 const AT_ONCE = 2;
+/** How long a process may take before it begins with its picture. */
+const START_MS = 30_000;
 const IDLE_MS = 180_000;
 /** What a process may keep for the next picture: its code takes about 100 MB. */
 const MAX_KEPT_BYTES = 300_000_000;
@@ -28,11 +30,11 @@ const ENVIRONMENT = { VIPS_DISC_THRESHOLD: "100g" };
 export class Decoders {
   readonly #turns: Semaphore;
   readonly #idle: DecoderProcess[] = [];
-  readonly #idleMs: number;
+  readonly #kept: Kept;
 
-  constructor({ atOnce = AT_ONCE, idleMs = IDLE_MS } = {}) {
+  constructor({ atOnce = AT_ONCE, idleMs = IDLE_MS, maxKeptBytes = MAX_KEPT_BYTES } = {}) {
     this.#turns = new Semaphore(atOnce);
-    this.#idleMs = idleMs;
+    this.#kept = { idleMs, maxKeptBytes };
   }
 
   /** Throws the signal's reason as soon as it fires. */
@@ -42,7 +44,7 @@ export class Decoders {
       const ending = idle && (await this.#decodeIn(idle, picture, signal));
       // An idle process may have been killed meanwhile.
       if (ending !== undefined && ending.is !== "unbegun") return ending;
-      return this.#decodeIn(new DecoderProcess(this.#idleMs), picture, signal);
+      return this.#decodeIn(new DecoderProcess(this.#kept), picture, signal);
     }, signal);
   }
 
@@ -53,16 +55,19 @@ export class Decoders {
   }
 }
 
+/** For how long an idle process is kept, and with how much memory. */
+type Kept = { idleMs: number; maxKeptBytes: number };
+
 class DecoderProcess {
   readonly #child: ChildProcess;
-  readonly #idleMs: number;
+  readonly #kept: Kept;
   #idleTimer: NodeJS.Timeout | undefined;
   /** How it ended: a signal or an exit code. */
   #end: string | undefined;
   #onEnd: (how: string) => void = () => {};
 
-  constructor(idleMs: number) {
-    this.#idleMs = idleMs;
+  constructor(kept: Kept) {
+    this.#kept = kept;
     this.#child = spawn(process.execPath, [MAIN], {
       // Libraries print complaints about pictures; the errors that they throw say the same.
       stdio: ["ignore", "ignore", "ignore", "ipc"],
@@ -103,14 +108,15 @@ class DecoderProcess {
     if (this.#end !== undefined) return { is: "unbegun", how: this.#end };
     const { promise, resolve } = Promise.withResolvers<Ending>();
     let atEnd: (how: string) => NotDecoded["is"] = () => "unbegun";
-    const limit = setTimeout(() => {
-      if (atEnd === nameEnd) atEnd = () => "too_slow";
-      this.#kill();
-    }, picture.limits.seconds * 1_000);
+    let limit = setTimeout(() => this.#kill(), START_MS);
     const onReport = (report: Report) => {
       if (report.is === "decoded") return resolve(report);
+      clearTimeout(limit);
+      limit = setTimeout(() => {
+        atEnd = () => "too_slow";
+        this.#kill();
+      }, picture.limits.seconds * 1_000);
       atEnd = nameEnd;
-      limit.refresh();
     };
     this.#onEnd = (how) => resolve({ is: atEnd(how), how });
     this.#child.on("message", onReport);
@@ -119,7 +125,7 @@ class DecoderProcess {
     clearTimeout(limit);
     this.#child.off("message", onReport);
     this.#onEnd = () => {};
-    if (ending.is === "decoded" && ending.memoryBytes > MAX_KEPT_BYTES) this.#kill();
+    if (ending.is === "decoded" && ending.memoryBytes > this.#kept.maxKeptBytes) this.#kill();
     return ending;
   }
 
@@ -135,9 +141,10 @@ class DecoderProcess {
 
   /** An idle process does not keep this one alive, and does not stay for long. */
   #mayRest(): void {
+    if (!this.isReady) return;
     this.#child.unref();
     this.#child.channel?.unref();
-    this.#idleTimer = setTimeout(() => this.#kill(), this.#idleMs).unref();
+    this.#idleTimer = setTimeout(() => this.#kill(), this.#kept.idleMs).unref();
   }
 }
 
