@@ -175,6 +175,8 @@ describe("a file that is not a picture is refused, with what it looks like", () 
     ["PK\x03\x04....", "a ZIP archive"],
     ["\0\0\0\x14ftypisom\0\0\0\0mp42", "a video"],
     ["\0\x01\x02\x03", "unknown binary data"],
+    ["\0\0\x01\0\x01\0\x10\x10\0\0\x01\0", "unknown binary data"],
+    ["\x1f\x8b\x08\0 an svg", "unknown binary data"],
   ])("%j is %s", async ([bytes, looksLike]) => {
     const error = await refusal(Buffer.from(bytes!, "latin1"));
     expect([error.code, error.detail?.looksLike]).toEqual(["image_undecodable", looksLike]);

@@ -5,6 +5,8 @@ import { KamadoError } from "../../worker/errors.ts";
 import type { InputRefs, SafeImage } from "../../worker/job/handler.ts";
 import { createInputs, decodeDataUri, type InputsOptions } from "../../worker/runner/inputs.ts";
 import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
+import { decoderPids, isRunning } from "../images/decoder-processes.ts";
+import { SLOW_PIXELS, slow } from "../images/hostile-pictures.ts";
 import fc from "../properties.ts";
 
 const never = new AbortController().signal;
@@ -61,6 +63,18 @@ describe("a picture", () => {
     expect(await widthOf(`data:image/png;base64,${base64}`)).toBe(8);
     expect(await widthOf(base64)).toBe(8);
     expect(await widthOf(base64.replaceAll(/(.{76})/g, "$1\r\n"))).toBe(8);
+  });
+
+  test("is decoded no further once its job has ended", async () => {
+    const job = new AbortController();
+    const there = { "s3://home/in/scan.png": slow() };
+    const { inputs } = inputsOver(there, { limits: { image: { maxPixels: SLOW_PIXELS } } });
+    const asked = inputs({ scan: { from: "s3://home/in/scan.png", as: "image" } }, job.signal);
+    await expect.poll(() => decoderPids()).not.toEqual([]);
+    const decoders = decoderPids();
+    job.abort(new KamadoError("lease_lost", "Another worker has the job."));
+    await expect(asked).rejects.toMatchObject({ code: "lease_lost" });
+    expect(decoders.every(isRunning)).toBe(false);
   });
 
   test("is recognised by its bytes, whatever its name is", async () => {

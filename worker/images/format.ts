@@ -58,8 +58,14 @@ function isText(bytes: Uint8Array): boolean {
   }
 }
 
+/** What a picture is called that cannot be decoded. */
+export function nameBroken(format: PictureFormat, bytes: Uint8Array): string {
+  const name = format === "webp" ? "WebP" : format.toUpperCase();
+  return `a ${isTruncated(format, bytes) ? "truncated" : "damaged"} ${name}`;
+}
+
 /** Whether the end that the format requires is missing. */
-export function isTruncated(format: PictureFormat, bytes: Uint8Array): boolean {
+function isTruncated(format: PictureFormat, bytes: Uint8Array): boolean {
   const tail = latin1(bytes, Math.max(0, bytes.length - 64), bytes.length);
   if (format === "png") return !tail.includes("IEND");
   if (format === "jpeg") return !tail.includes("\xff\xd9");

@@ -60,7 +60,7 @@ async function fetchInput(
       ? decodeBase64(from, maxBytes)
       : bytesOf(from, maxBytes, options, signal),
   );
-  return as === "text" ? decodeText(bytes) : safeImage(bytes, image);
+  return as === "text" ? decodeText(bytes) : safeImage(bytes, image, signal);
 }
 
 /** What the inputs of one job may have in all. An input holds as much as it may have until it is there. */

@@ -80,7 +80,7 @@ test("a listener to answers that throws is logged, and spoils neither an answer 
   await scheduler.load(async () => openScripted({ script: '{"rules":[{"answer":"yes"}]}', slots: 1 }));
   for (const _ of ["first", "second"]) {
     const request = { generation: async () => GENERATION, count: 1, rank: INTERACTIVE, thinkingBudget: 0 };
-    const [admitted] = await scheduler.admit(request);
+    const [admitted] = await scheduler.admit(request, new AbortController().signal);
     let text = "";
     const onPiece = (piece: { text: string }) => {
       text += piece.text;

@@ -2,8 +2,29 @@
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
 import { thinkingBudgetOf } from "../../../worker/engine/server/requests.ts";
+import { decoderPids, isRunning } from "../../images/decoder-processes.ts";
+import { png } from "../../images/hostile-pictures.ts";
 import { post, user } from "../running.ts";
 import { recorder, start } from "./start.ts";
+
+test("a picture whose client has gone is decoded no further", async () => {
+  const { url } = await start();
+  const client = new AbortController();
+  // Together they take some seconds, one after another.
+  const image_url = `data:image/png;base64,${png(7_000, 7_000, { bitDepth: 16 }).toString("base64")}`;
+  const content = Array(16).fill({ type: "image_url", image_url });
+  const answer = fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ messages: [{ role: "user", content }] }),
+    signal: client.signal,
+  });
+  await expect.poll(() => decoderPids()).toHaveLength(1);
+  const [decoder] = decoderPids();
+  client.abort();
+  await expect(answer).rejects.toThrow();
+  await expect.poll(() => isRunning(decoder!)).toBe(false);
+});
 
 describe("fields", () => {
   test("for penalties, biases, the seed and the conversation reach the model", async () => {

@@ -35,8 +35,11 @@ export type Times = {
 
 /** What one request asks for, whichever endpoint it came in by. */
 export type GenerationRequest = {
-  /** Made once the request has its place in the queue, because to decode its pictures takes time and memory. */
-  generation(): Promise<Generation>;
+  /**
+   * Made once the request has its place in the queue, because to decode its pictures takes time and memory. The signal
+   * fires when nobody waits for it any longer.
+   */
+  generation(signal: AbortSignal): Promise<Generation>;
   /** How many answers. Each uses a slot of its own; the nth is drawn with seed + n. */
   count: number;
   /** Its place in the queue's order, see queue-order.ts. */
@@ -114,13 +117,16 @@ export class Scheduler {
   }
 
   /** Admits a request's answers to the queue and has the backend check them. Throws what the client is told. */
-  async admit({ generation, count, rank, thinkingBudget }: GenerationRequest): Promise<Admitted[]> {
+  async admit(
+    { generation, count, rank, thinkingBudget }: GenerationRequest,
+    wanted: AbortSignal,
+  ): Promise<Admitted[]> {
     const backend = this.#loaded();
     const arrivedAt = performance.now();
     const admissions = this.queue.admit(rank, count);
     const admitted: Admitted[] = [];
     try {
-      const made = await generation();
+      const made = await generation(AbortSignal.any([wanted, this.#cut.signal]));
       for (const [nth, admission] of admissions.entries()) {
         const phases = await preparePhases(backend, withSeed(made, nth), thinkingBudget);
         admitted.push({ phases, admission, rank, arrivedAt });

@@ -221,9 +221,9 @@ export function parseChat(body: unknown, headers: Headers): ParsedRequest {
     topLogprobs: topLogprobsOf(fields),
   };
   const request = {
-    generation: async () => ({
+    generation: async (signal: AbortSignal) => ({
       ...generation,
-      prompt: { messages: await decoded(messages), thinking: "off" as const },
+      prompt: { messages: await decoded(messages, signal), thinking: "off" as const },
     }),
     ...common.scheduling,
     thinkingBudget: thinkingBudgetOf(fields),
@@ -285,23 +285,25 @@ function checkedUri(url: string, param: string): string {
 }
 
 /** Pictures are decoded one after another, because decoding needs much memory. */
-async function decoded(messages: GivenMessage[]): Promise<Message[]> {
+async function decoded(messages: GivenMessage[], signal: AbortSignal): Promise<Message[]> {
   const converted: Message[] = [];
   for (const { role, parts: given } of messages) {
     const parts: Part[] = [];
-    for (const part of given) parts.push(part.type === "given" ? await imageOf(part) : part);
+    for (const part of given) parts.push(part.type === "given" ? await imageOf(part, signal) : part);
     converted.push({ role, parts });
   }
   return converted;
 }
 
-async function imageOf(given: GivenImage): Promise<Part> {
+async function imageOf(given: GivenImage, signal: AbortSignal): Promise<Part> {
   const bytes = Buffer.from(given.url.slice(given.url.indexOf(",") + 1), "base64");
   // The request lives until it is answered. It needs the picture only once.
   given.url = "";
   try {
-    return { type: "image", image: await safeImage(bytes) };
+    return { type: "image", image: await safeImage(bytes, {}, signal) };
   } catch (thrown) {
+    // The HTTP server's own reason is not an Error.
+    if (signal.aborted) throw new KamadoError("canceled", "The client went away.");
     if (!(thrown instanceof KamadoError)) throw thrown;
     throw new KamadoError(thrown.code, thrown.message, { cause: thrown, detail: { param: given.param } });
   }

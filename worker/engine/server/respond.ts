@@ -35,7 +35,7 @@ type Started = {
 export async function respond(c: Context, parsed: ParsedRequest, responding: Responding): Promise<Response> {
   const { scheduler, metrics, hold, format } = responding;
   const startedAt = performance.now();
-  const admitted = await scheduler.admit(parsed.request);
+  const admitted = await scheduler.admit(parsed.request, c.req.raw.signal);
   const { generation } = admitted[0]!.phases;
   hold.keep(sizeOf(generation));
   const id = `${format.idPrefix}${randomUUID()}`;
