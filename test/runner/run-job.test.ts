@@ -67,13 +67,13 @@ describe("a job that works", () => {
   });
 
   test.each([
-    ["results/a.json", "may read what begins with s3://kamado/in/"],
-    ["deliveries/a.json", "may read what begins with s3://kamado/in/"],
-    ["in/\ud800", "no character"],
-    [`in/${"k".repeat(300_000)}`, "1024"],
+    ["a stored result", "results/a.json", "may read what begins with s3://kamado/in/"],
+    ["a delivery log", "deliveries/a.json", "may read what begins with s3://kamado/in/"],
+    ["half of a pair", "in/\ud800", "no character"],
+    ["300 KB of key", `in/${"k".repeat(300_000)}`, "1024"],
   ])(
     "is not read from %s behind a pointer: the message is dead-lettered after one receive",
-    async (key, words) => {
+    async (_, key, words) => {
       const rig = createRig();
       const job = { id: "b", kind: "work", input: { name: "b" } };
       await rig.bucket.put(key, JSON.stringify(job), { contentType: "application/json" });
