@@ -213,6 +213,22 @@ describe("a job under an id that another job has", () => {
     expect(rig.queue.messages).toEqual([]);
   });
 
+  test("with the same destination does not stand for the first one's delivery, which waits in the outbox", async () => {
+    let isDown = true;
+    const down = () => (isDown ? new KamadoError("delivery_failed", "The receiver is down.") : null);
+    const rig = createRig({ deliver: failing(down) });
+    await rig.send("a", { input: { name: 7 }, deliver: theirs });
+    rig.consumer.start();
+    await rig.clock.advance(1_000);
+    expect(rig.outbox.messages).toHaveLength(1);
+    isDown = false;
+    await rig.send("a", { deliver: theirs });
+    await rig.clock.advance(1_000);
+    rig.outboxConsumer.start();
+    await rig.clock.advance(MINUTE);
+    expect(told(rig).map(({ error }) => error?.code)).toEqual(["duplicate_id", "invalid_input"]);
+  });
+
   test("while it waits for its next attempt, is refused, and inherits nothing", async () => {
     const rig = createRig();
     await rig.send("a");

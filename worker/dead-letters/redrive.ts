@@ -3,7 +3,9 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
-import { resultKey } from "../job/result.ts";
+import { parseBody } from "../job/envelope.ts";
+import { isResultOf } from "../job/job-hash.ts";
+import { type Result, resultKey } from "../job/result.ts";
 import { discardCarried, peekRecord, renewRecord } from "../outbox/delivery-record.ts";
 import type { DisabledDestinations } from "../outbox/disabled-destinations.ts";
 import { ID_ATTRIBUTE, isFifo, type Queue } from "../queue/queue.ts";
@@ -21,6 +23,12 @@ export type DeadLetterQueuesOptions = {
   disabledDestinations: DisabledDestinations;
   clock: Pick<Clock, "wall">;
 };
+
+/** Whether the result of the dead letter's id is another job's. A body that names an object does not say which job it is. */
+function isOtherJobs({ message }: DeadLetter, stored: Result): boolean {
+  const parsed = parseBody(message.body, { messageId: originalId(message), rules: [] });
+  return parsed.is === "job" && !isResultOf(parsed.job, stored);
+}
 
 /** Long enough to read thousands of messages. If the command is killed, they stay hidden for this long. */
 const HIDDEN_SECONDS = 120;
@@ -80,7 +88,7 @@ export class DeadLetterQueues {
     const { origin, results, bucket } = this.#options;
     // With a stored failure the job would not run again. A stored success stays: it will be delivered.
     const stored = await results.find(dead.id);
-    if (stored?.status === "failed") await bucket.remove([resultKey(dead.id)]);
+    if (stored?.status === "failed" && !isOtherJobs(dead, stored)) await bucket.remove([resultKey(dead.id)]);
     const { id, from, group, message } = dead;
     const own = queueOf(from, origin.jobs);
     const queue = own ?? origin.jobs[0];
