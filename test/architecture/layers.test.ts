@@ -22,7 +22,7 @@ const MAY_IMPORT: Record<string, string> = {
   outbound: "async config/secret errors http",
   queue: "async aws errors job",
   storage: "aws errors http job",
-  local: "aws errors",
+  local: "aws errors http",
   console: "config/secret errors http logging",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",

@@ -35,3 +35,11 @@ test("without a queue a sender uses the `kamado serve` on this machine", () => {
     "http://127.0.0.1:4999/000000000000/kamado-jobs",
   );
 });
+
+test.each([
+  ["with its key", { KAMADO_LOCAL_KEY: "a-key-of-some-length" }, "a-key-of-some-length"],
+  ["without one, as the manuals of emulators do", {}, "test"],
+])("a sender signs for the `kamado serve` on this machine %s", (_, variables, key) => {
+  const credentials = { accessKeyId: key, secretAccessKey: key };
+  expect(cloudOrLocal(loadConfig({}, variables)).aws.credentials).toEqual(credentials);
+});

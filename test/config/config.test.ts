@@ -84,6 +84,7 @@ describe("a secret", () => {
   const SECRETS: [string, (config: Config) => Secret | undefined][] = [
     ["KAMADO_ENGINE_TOKEN", ({ engine }) => engine.token],
     ["KAMADO_WEB_TOKEN", ({ web }) => web.token],
+    ["KAMADO_LOCAL_KEY", ({ localKey }) => localKey],
     ["AWS_SECRET_ACCESS_KEY", ({ aws }) => aws.credentials?.secretAccessKey],
     ["AWS_SESSION_TOKEN", ({ aws }) => aws.credentials?.sessionToken],
   ];
@@ -135,6 +136,8 @@ test.each([
   [{ KAMADO_SLOTS: "many" }, "KAMADO_SLOTS"],
   [{ KAMADO_SLOTS: "0" }, "KAMADO_SLOTS"],
   [{ KAMADO_QUEUE_URL: "kamado-jobs" }, "KAMADO_QUEUE_URL"],
+  [{ KAMADO_LOCAL_KEY: "short" }, "KAMADO_LOCAL_KEY"],
+  [{ KAMADO_LOCAL_KEY: "a key, with/a scope in it" }, "KAMADO_LOCAL_KEY"],
   [{ KAMADO_BUCKETS: "s3://photos/" }, "KAMADO_BUCKETS"],
   [{ KAMADO_TOPIC_ARN: "kamado-results" }, "KAMADO_TOPIC_ARN"],
   [{ KAMADO_BACKEND: "cuda" }, "KAMADO_BACKEND"],

@@ -1,4 +1,5 @@
 // Who may look at a worker's pages, and who may not.
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
@@ -45,12 +46,37 @@ describe("without a token, on this machine", () => {
     "127.evil.example",
     "127.0.0.2@evil.example",
     "evil.example#localhost",
+    "other.localhost:4780",
     "",
   ])("a web page that reaches it as %j learns nothing", async (host) => {
     for (const path of ["/", "/state"]) {
       const answer = await open.request(path, { headers: { host } });
       expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining("amazonaws")]);
     }
+  });
+});
+
+describe("in a browser", () => {
+  const policyOf = async (app: typeof open, path: string, host = "localhost") => {
+    const { headers } = await app.request(path, { headers: { host } });
+    return [headers.get("content-security-policy"), headers.get("x-frame-options")];
+  };
+
+  test.each(["/", "/state", "/health", "/nothing"])("no other page may show %s in a frame", async (path) => {
+    for (const answer of [policyOf(open, path), policyOf(open, path, "evil.example"), policyOf(locked, path)])
+      expect(await answer).toEqual([expect.stringContaining("frame-ancestors 'none'"), "DENY"]);
+  });
+
+  test("the page runs no script and loads nothing; its own style, and no other, applies", async () => {
+    const answer = await open.request("/", { headers: { host: "localhost" } });
+    const [, style] = /<style>([^<]*)<\/style>/.exec(await answer.text())!;
+    const hash = createHash("sha256").update(style!).digest("base64");
+    const policy = answer.headers.get("content-security-policy")!.split(/; */).filter(Boolean);
+    expect(policy.toSorted()).toEqual(
+      ["base-uri", "default-src", "form-action", "frame-ancestors"]
+        .map((name) => `${name} 'none'`)
+        .concat(`style-src 'sha256-${hash}'`),
+    );
   });
 });
 

@@ -116,6 +116,18 @@ test("a job that is sent back has all its attempts again, even if SQS itself gav
   expect(rig.stored("a")).toMatchObject({ status: "succeeded", receipt: { attempts: 1 } });
 });
 
+test("sending back a job whose id another job has leaves that job's failure in its place", async () => {
+  const rig = await failedJob();
+  const other = { id: "a", kind: "work", input: { name: "other" } };
+  await rig.dead.send(JSON.stringify(other));
+  const queues = openQueues(rig);
+  const dead = (await queues.open()).find(({ message }) => message.body === JSON.stringify(other))!;
+  await queues.redrive(dead);
+  await rig.clock.advance(1_000);
+  expect(rig.stored("a")).toMatchObject({ status: "failed", error: { code: "attempts_exhausted" } });
+  expect(rig.deliveries.at(-1)!.result.error?.code).toBe("duplicate_id");
+});
+
 test("a job whose id is its message's keeps it, whatever id the queue gives the new message", async () => {
   const rig = createRig({ maxAttempts: 1 });
   const id = await rig.queue.send(JSON.stringify({ kind: "work", input: { name: "a" } }));

@@ -55,11 +55,13 @@ test("every try has the same id and a signature of its own time", async () => {
   clock.epoch += 60_000;
   await call();
   await call({ given: { result: FAILED } });
-  const [first, second, other] = receiver.received.map(({ headers }) => headers);
+  await call({ given: { result: { ...FAILED, error: { code: "duplicate_id", message: "taken" } } } });
+  const [first, second, other, anothers] = receiver.received.map(({ headers }) => headers);
   expect(second!["webhook-id"]).toBe(first!["webhook-id"]);
   expect(second!["webhook-timestamp"]).not.toBe(first!["webhook-timestamp"]);
   expect(second!["webhook-signature"]).not.toBe(first!["webhook-signature"]);
   expect(other!["webhook-id"]).not.toBe(first!["webhook-id"]);
+  expect([first!["webhook-id"], other!["webhook-id"]]).not.toContain(anothers!["webhook-id"]);
 });
 
 test("without a secret it is unsigned, with its id and time", async () => {

@@ -7,18 +7,20 @@ import { findPackageJSON } from "node:module";
 import { connect } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
-import { PublishCommand, SubscribeCommand } from "@aws-sdk/client-sns";
+import { GetObjectCommand } from "@aws-sdk/client-s3";
+import { ListTopicsCommand, PublishCommand, SubscribeCommand } from "@aws-sdk/client-sns";
 import { GetQueueAttributesCommand, GetQueueUrlCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
+import { healthOf } from "../../worker/aws/errors.ts";
 import { queueArn } from "../../worker/aws/resources.ts";
 import { FAUXQS_VERSION } from "../../worker/local/fauxqs.ts";
 import { strangerBy } from "../../worker/local/guards.ts";
-import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
+import { type LocalAws, type LocalAwsOptions, startLocalAws } from "../../worker/local/local-aws.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { s3Bucket } from "../../worker/storage/s3.ts";
 
-async function start(options: { port?: number; dataDir?: string } = {}): Promise<LocalAws> {
+async function start(options: Partial<LocalAwsOptions> = {}): Promise<LocalAws> {
   const aws = await startLocalAws({ port: 0, ...options });
   onTestFinished(() => aws.stop());
   return aws;
@@ -102,7 +104,11 @@ describe("who can reach it", () => {
     ["the SDK", { host: "127.0.0.1:4566" }, null],
     ["a bucket's own name", { host: "kamado.localhost:4566" }, null],
     ["a container on this machine", { host: "host.containers.internal:4566" }, null],
-    ["a page served from this machine", { host: "localhost:4566", origin: "http://localhost:4780" }, null],
+    ["a page of its own", { host: "localhost:4566", origin: "http://localhost:4566" }, null],
+    ["a page of another program", { host: "localhost:4566", origin: "http://localhost:4780" }, "page"],
+    ["a page of another name", { host: "localhost:4566", origin: "http://evil.localhost:4566" }, "page"],
+    ["a page under a bucket's name", { host: "a.localhost:4566", origin: "http://a.localhost:4566" }, "page"],
+    ["a page over TLS", { host: "localhost:4566", origin: "https://localhost:4566" }, "page"],
     ["a page from elsewhere", { host: "127.0.0.1:4566", origin: "https://evil.example" }, "page"],
     ["a page without an origin", { host: "127.0.0.1:4566", origin: "null" }, "page"],
     ["a page after DNS rebinding", { host: "evil.example:4566" }, "Host"],
@@ -121,6 +127,20 @@ describe("who can reach it", () => {
     expect((await fetch(aws.endpoint, { method: "POST", body, headers })).status).toBe(403);
   });
 
+  test("an object that is a page runs nothing in a browser, and no page shows it in a frame", async () => {
+    const aws = await start();
+    const bucket = s3Bucket(clientsOf(aws).s3, "kamado");
+    await bucket.put("in/x.html", "<script>alert(1)</script>", { contentType: "text/html" });
+    const { headers } = await fetch(`${aws.endpoint}/kamado/in/x.html`);
+    expect(headers.get("content-security-policy")).toBe(
+      "sandbox; default-src 'none'; frame-ancestors 'none'",
+    );
+    expect([headers.get("x-frame-options"), headers.get("x-content-type-options")]).toEqual([
+      "DENY",
+      "nosniff",
+    ]);
+  });
+
   test("from a container, objects are found under their own names", async () => {
     const aws = await start();
     await s3Bucket(clientsOf(aws).s3, "kamado").put("in/x", "hello", TEXT);
@@ -128,6 +148,54 @@ describe("who can reach it", () => {
     const asked = request(`${aws.endpoint}/kamado/in/x`, { headers }).end();
     const [response] = await once(asked, "response");
     expect((await response.toArray()).join("")).toBe("hello");
+  });
+});
+
+describe("with a key", () => {
+  const key = "a-key-of-some-length";
+  const calls = (clients: ReturnType<typeof clientsOf>) => [
+    () => clients.sqs.send(new GetQueueUrlCommand({ QueueName: "kamado-jobs" })),
+    () => clients.s3.send(new GetObjectCommand({ Bucket: "kamado", Key: "in/x" })),
+    () => clients.sns.send(new ListTopicsCommand({})),
+  ];
+
+  test("whoever signs with it is served, with the AWS CLI's and the SDK's own means", async () => {
+    const aws = await start({ key });
+    const own = clientsOf(aws);
+    await s3Bucket(own.s3, "kamado").put("in/x", "hello", TEXT);
+    for (const call of calls(own)) await expect(call()).resolves.toBeDefined();
+    const credentials = { accessKeyId: key, secretAccessKey: "is not compared" };
+    for (const call of calls(clientsOf({ ...aws, credentials }))) await expect(call()).resolves.toBeDefined();
+    const presigned = `X-Amz-Credential=${key}%2F20260101%2Fus-east-1%2Fs3%2Faws4_request`;
+    expect((await fetch(`${aws.endpoint}/kamado/in/x?${presigned}`)).status).toBe(200);
+  });
+
+  test.each(["test", "a-key-of-some-lengt", `${key}x`, `x/${key}`])(
+    "whoever signs with %s is refused by queue, bucket and topic, and told why",
+    async (accessKeyId) => {
+      const aws = await start({ key });
+      const credentials = { accessKeyId, secretAccessKey: key };
+      for (const call of calls(clientsOf({ ...aws, credentials })))
+        expect(healthOf(await call().catch((thrown: unknown) => thrown))).toBe("credentials");
+      const queue = jobsOf({ ...aws, credentials });
+      await expect(queue.send("x")).rejects.toMatchObject({
+        message: expect.stringContaining("KAMADO_LOCAL_KEY"),
+      });
+      const bucket = s3Bucket(clientsOf({ ...aws, credentials }).s3, "kamado");
+      await expect(bucket.put("in/x", "x", TEXT)).rejects.toMatchObject({
+        code: "storage_unavailable",
+        message: expect.stringContaining("KAMADO_LOCAL_KEY"),
+      });
+    },
+  );
+
+  test("whoever does not sign is refused", async () => {
+    const aws = await start({ key });
+    const body = new URLSearchParams({ Action: "ListTopics" });
+    expect((await fetch(aws.endpoint, { method: "POST", body })).status).toBe(403);
+    expect((await fetch(`${aws.endpoint}/kamado/in/x`)).status).toBe(403);
+    const wrong = "X-Amz-Credential=test%2F20260101%2Fus-east-1%2Fs3%2Faws4_request";
+    expect((await fetch(`${aws.endpoint}/kamado/in/x?${wrong}`)).status).toBe(403);
   });
 });
 

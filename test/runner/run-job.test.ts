@@ -67,13 +67,13 @@ describe("a job that works", () => {
   });
 
   test.each([
-    ["results/a.json", "may read what begins with s3://kamado/in/"],
-    ["deliveries/a.json", "may read what begins with s3://kamado/in/"],
-    ["in/\ud800", "no character"],
-    [`in/${"k".repeat(300_000)}`, "1024"],
+    ["a stored result", "results/a.json", "may read what begins with s3://kamado/in/"],
+    ["a delivery log", "deliveries/a.json", "may read what begins with s3://kamado/in/"],
+    ["half of a pair", "in/\ud800", "no character"],
+    ["300 KB of key", `in/${"k".repeat(300_000)}`, "1024"],
   ])(
     "is not read from %s behind a pointer: the message is dead-lettered after one receive",
-    async (key, words) => {
+    async (_, key, words) => {
       const rig = createRig();
       const job = { id: "b", kind: "work", input: { name: "b" } };
       await rig.bucket.put(key, JSON.stringify(job), { contentType: "application/json" });
@@ -211,6 +211,22 @@ describe("a job under an id that another job has", () => {
     await rig.clock.advance(1_000);
     expect(rig.stored("a")?.status).toBe("succeeded");
     expect(rig.queue.messages).toEqual([]);
+  });
+
+  test("with the same destination does not stand for the first one's delivery, which waits in the outbox", async () => {
+    let isDown = true;
+    const down = () => (isDown ? new KamadoError("delivery_failed", "The receiver is down.") : null);
+    const rig = createRig({ deliver: failing(down) });
+    await rig.send("a", { input: { name: 7 }, deliver: theirs });
+    rig.consumer.start();
+    await rig.clock.advance(1_000);
+    expect(rig.outbox.messages).toHaveLength(1);
+    isDown = false;
+    await rig.send("a", { deliver: theirs });
+    await rig.clock.advance(1_000);
+    rig.outboxConsumer.start();
+    await rig.clock.advance(MINUTE);
+    expect(told(rig).map(({ error }) => error?.code)).toEqual(["duplicate_id", "invalid_input"]);
   });
 
   test("while it waits for its next attempt, is refused, and inherits nothing", async () => {

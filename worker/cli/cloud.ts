@@ -44,8 +44,9 @@ function keysOf({ accessKeyId, secretAccessKey, sessionToken }: AwsKeys) {
 export function cloudOrLocal(config: Config): Cloud {
   if (config.queueUrl !== undefined) return cloudOf(config);
   const endpoint = `http://127.0.0.1:${config.localPort}`;
+  const key = config.localKey?.reveal() ?? "test";
   return {
-    aws: { endpoint, region: "us-east-1", credentials: { accessKeyId: "test", secretAccessKey: "test" } },
+    aws: { endpoint, region: "us-east-1", credentials: { accessKeyId: key, secretAccessKey: key } },
     queueUrl: queueUrl(endpoint, "kamado-jobs"),
     deadQueueUrl: queueUrl(endpoint, "kamado-jobs-dead"),
     deliveriesQueueUrl: queueUrl(endpoint, "kamado-deliveries"),

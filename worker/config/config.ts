@@ -86,6 +86,8 @@ export type Config = Readonly<{
   dataDir: string;
   web: { port: number; host: string; token: Secret | undefined };
   localPort: number;
+  /** What the embedded AWS demands of its clients. */
+  localKey: Secret | undefined;
   destinationsFile: string | undefined;
   rulesFile: string | undefined;
   workerName: string;
@@ -197,6 +199,7 @@ function build(env: Environment, credentials: AwsKeys | undefined): Config {
     dataDir: env.KAMADO_DATA_DIR.replace(/^~(?=\/|$)/, homedir()),
     web: { port: env.KAMADO_WEB_PORT, host: env.KAMADO_WEB_HOST, token: asSecret(env.KAMADO_WEB_TOKEN) },
     localPort: env.KAMADO_LOCAL_PORT,
+    localKey: asSecret(env.KAMADO_LOCAL_KEY),
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
     rulesFile: env.KAMADO_RULES_FILE,
     workerName: env.KAMADO_WORKER_NAME,

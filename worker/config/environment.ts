@@ -88,6 +88,11 @@ export const Environment = z.object({
   KAMADO_WEB_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
   KAMADO_ENGINE_PORT: port.default(4781),
   KAMADO_LOCAL_PORT: port.default(4566),
+  KAMADO_LOCAL_KEY: z
+    .string()
+    .min(MIN_TOKEN, SHORT_TOKEN)
+    .regex(/^[\w-]+$/, "must consist of letters, digits, - and _")
+    .optional(),
   KAMADO_DESTINATIONS_FILE: z.string().optional(),
   KAMADO_RULES_FILE: z.string().optional(),
   KAMADO_VISIBILITY_SECONDS: count(3, 43_200).default(120),

@@ -2,13 +2,14 @@
 import type { AddressInfo } from "node:net";
 import { type ServerType, serve } from "@hono/node-server";
 import { Hono } from "hono";
+import { secureHeaders } from "hono/secure-headers";
 import type { Secret } from "../config/secret.ts";
 import { KamadoError } from "../errors.ts";
 import { isLoopback } from "../http/loopback.ts";
 import { SERVER_LIMITS } from "../http/server-limits.ts";
 import { isAllowed, refuse } from "./auth.ts";
 import type { State } from "./state.ts";
-import { statePage } from "./status-page.ts";
+import { STYLE_HASH, statePage } from "./status-page.ts";
 
 export type Web = { url: string; stop(): Promise<void> };
 
@@ -21,8 +22,25 @@ export type WebOptions = {
   state(): State;
 };
 
+const NOTHING = ["'none'"];
+
+/** A job's id or kind comes from outside, so the page may run nothing and load nothing, and no other page may show it in a frame. */
+const HEADERS = {
+  contentSecurityPolicy: {
+    defaultSrc: NOTHING,
+    styleSrc: [STYLE_HASH],
+    baseUri: NOTHING,
+    formAction: NOTHING,
+    frameAncestors: NOTHING,
+  },
+  xFrameOptions: "DENY",
+  // Plain HTTP; what stands in front of it decides about TLS.
+  strictTransportSecurity: false,
+};
+
 export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token">): Hono {
   const app = new Hono();
+  app.use(secureHeaders(HEADERS));
   app.use(async (context, next) => {
     if (isAllowed(context, token)) return next();
     // What only asks whether it lives, as a container's health check does, hears that and no more.

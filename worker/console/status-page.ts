@@ -1,4 +1,5 @@
 // One small page: what the worker is doing now. No script beyond reloading itself.
+import { createHash } from "node:crypto";
 import { html } from "hono/html";
 import type { State } from "./state.ts";
 
@@ -10,6 +11,9 @@ const STYLE = `
   table { width: 100%; border-collapse: collapse; } th { text-align: left; font-weight: 500; opacity: .65; }
   td, th { padding: .3rem .5rem .3rem 0; border-bottom: 1px solid var(--line); } code { font-size: .9em; }
   .note { border-left: 3px solid var(--ember); padding-left: .75rem; }`;
+
+/** For the content security policy: no other style and no script runs on the page. */
+export const STYLE_HASH = `'sha256-${createHash("sha256").update(STYLE).digest("base64")}'`;
 
 const time = (at: number) => new Date(at).toISOString().slice(11, 19);
 

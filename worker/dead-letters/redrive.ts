@@ -3,7 +3,9 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
-import { resultKey } from "../job/result.ts";
+import { parseBody } from "../job/envelope.ts";
+import { isResultOf } from "../job/job-hash.ts";
+import { type Result, resultKey } from "../job/result.ts";
 import { forgetAttempts } from "../job-lock/lock.ts";
 import { discardCarried, peekRecord, renewRecord } from "../outbox/delivery-record.ts";
 import type { DisabledDestinations } from "../outbox/disabled-destinations.ts";
@@ -22,6 +24,12 @@ export type DeadLetterQueuesOptions = {
   disabledDestinations: DisabledDestinations;
   clock: Pick<Clock, "wall">;
 };
+
+/** Whether the result of the dead letter's id is another job's. A body that names an object does not say which job it is. */
+function isOtherJobs({ message }: DeadLetter, stored: Result): boolean {
+  const parsed = parseBody(message.body, { messageId: originalId(message), rules: [] });
+  return parsed.is === "job" && !isResultOf(parsed.job, stored);
+}
 
 /** Long enough to read thousands of messages. If the command is killed, they stay hidden for this long. */
 const HIDDEN_SECONDS = 120;
@@ -81,8 +89,10 @@ export class DeadLetterQueues {
     const { origin, results, bucket } = this.#options;
     // With a stored failure the job would not run again. A stored success stays: it will be delivered.
     const stored = await results.find(dead.id);
-    if (stored?.status === "failed") await bucket.remove([resultKey(dead.id)]);
-    await forgetAttempts(bucket, dead.id);
+    if (stored === null || !isOtherJobs(dead, stored)) {
+      if (stored?.status === "failed") await bucket.remove([resultKey(dead.id)]);
+      await forgetAttempts(bucket, dead.id);
+    }
     const { id, from, group, message } = dead;
     const own = queueOf(from, origin.jobs);
     const queue = own ?? origin.jobs[0];

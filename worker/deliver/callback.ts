@@ -3,6 +3,7 @@
 import { createHmac } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
+import { eventOf } from "../job/result.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { type Delivery, deliveryId } from "./deliver.ts";
@@ -15,8 +16,7 @@ export function createCallback({ outbound, destinations, clock }: CallbackOption
     const at = clock.wall();
     const type = `job.${result.status}`;
     const body = JSON.stringify({ type, timestamp: new Date(at).toISOString(), data: result });
-    // With the status: a job that failed and was sent back may succeed, and that is news.
-    const id = deliveryId(job.id, destination, type);
+    const id = deliveryId(job.id, destination, `job.${eventOf(result)}`);
     const secrets = destinationFor(destinations, url)?.secrets ?? [];
     const headers = webhookHeaders({ id, at, body, secrets });
     const request = { method: "POST" as const, url, headers, body, isFirstTry, ...(signal && { signal }) };

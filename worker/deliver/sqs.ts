@@ -1,5 +1,6 @@
 // Delivers to a queue: the result as the body, its kind, status and answer as attributes.
 import { KamadoError } from "../errors.ts";
+import { eventOf } from "../job/result.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import { isFifo, type Queue } from "../queue/queue.ts";
 import { attributesOf, type Delivery, deliveryId } from "./deliver.ts";
@@ -15,7 +16,7 @@ export function createSqs({ queueFor, destinations, endpoint }: SqsOptions) {
   return async ({ job, result, destination }: Delivery, url: string): Promise<void> => {
     if (!isQueueUrl(url, endpoint) && !destinationFor(destinations, url))
       throw new KamadoError("address_refused", "The address is no queue of AWS or of AWS_ENDPOINT_URL.");
-    const fifo = { group: job.kind, deduplicationId: deliveryId(job.id, destination, result.status) };
+    const fifo = { group: job.kind, deduplicationId: deliveryId(job.id, destination, eventOf(result)) };
     const options = { attributes: attributesOf(result), ...(isFifo({ url }) && fifo) };
     await queueFor(url).send(JSON.stringify(result), options).catch(asDelivery);
   };

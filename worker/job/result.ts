@@ -62,6 +62,13 @@ export function failed(id: string, kind: string, error: KamadoError, receipt: Re
   return { id, kind, status, error: { code: error.code, message: error.message, hint: error.hint }, receipt };
 }
 
+/**
+ * What tells a delivery of a job from another one to the same destination. A job that failed and was sent back may succeed, and that
+ * is news. A job that was refused because of its id is another job: its delivery must not count as that of the first.
+ */
+export const eventOf = ({ status, error }: Pick<Result, "status" | "error">): string =>
+  error?.code === "duplicate_id" ? "duplicate_id" : status;
+
 /** The key of a job's stored result. */
 export const resultKey = (id: string) => `results/${id}.json`;
 

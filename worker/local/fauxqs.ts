@@ -5,6 +5,9 @@ import type { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { buildApp } from "fauxqs";
 
+/** The file, in its data folder, that fauxqs keeps everything in. */
+export const DATABASE = "fauxqs.db";
+
 /** The version that this file was written for. A test compares it with the installed one. */
 export const FAUXQS_VERSION = "2.4.1";
 
@@ -53,10 +56,15 @@ async function persist(stores: Stores, dataDir: string): Promise<Persistence> {
     "persistence.js",
   );
   const persistence = new PersistenceManager(dataDir);
-  letMessagesBeGivenBack(persistence);
   const { sqsStore, snsStore, s3Store } = stores;
-  // It must load before it is attached: otherwise loading a queue writes it again and thereby deletes its messages.
-  persistence.load(sqsStore, snsStore, s3Store);
+  try {
+    letMessagesBeGivenBack(persistence);
+    // It must load before it is attached: otherwise loading a queue writes it again and thereby deletes its messages.
+    persistence.load(sqsStore, snsStore, s3Store);
+  } catch (error) {
+    persistence.close();
+    throw error;
+  }
   const attach = (part: object) => Object.assign(part, { persistence });
   for (const part of [sqsStore, snsStore, s3Store, ...sqsStore.allQueues()]) attach(part);
   return persistence;

@@ -1,9 +1,14 @@
 // Protects the embedded AWS. Everything on this machine can reach a loopback port, a web page in the browser too, so requests from
-// other pages are refused. It also mends what the emulator does differently from AWS: regions, long polls, conditional writes.
+// pages are refused, and with a key those of programs that do not know it. It also mends what the emulator does differently from AWS: regions, long polls, conditional writes.
 import type { IncomingMessage } from "node:http";
+import { sameSecret } from "../http/auth.ts";
 import { etagOf, type Fauxqs, type FauxqsApp } from "./fauxqs.ts";
 
-export function guard({ app, stores }: Fauxqs, region: string): void {
+/** Without a `key` every program on this machine may use it. */
+export function guard(
+  { app, stores }: Fauxqs,
+  { region, key }: { region: string; key?: string | undefined },
+): void {
   app.server.prependListener("request", (request: IncomingMessage) => {
     settleRegion(request, region);
     settleHost(request);
@@ -11,20 +16,57 @@ export function guard({ app, stores }: Fauxqs, region: string): void {
   app.addHook("onRequest", async (request, reply) => {
     const why = strangerBy(request.headers);
     if (why !== null) return reply.code(403).send({ message: `Refused: ${why}.` });
+    if (key === undefined || sameSecret(accessKeyOf(request), key)) return;
+    const { type, body } = refusalOf(request);
+    return reply.code(403).type(type).send(body);
+  });
+  app.addHook("onSend", async (_request, reply) => {
+    reply.headers(FOR_BROWSERS);
   });
   giveBackUndelivered(app, stores);
   keepConditions(app, stores);
 }
 
+const UNKNOWN_KEY = "InvalidAccessKeyId";
+const HOW_TO_SIGN =
+  "This embedded AWS demands KAMADO_LOCAL_KEY as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
+
+/** In the form of the protocol: JSON for queues, XML for the others. */
+const refusalOf = ({ headers }: Pick<IncomingMessage, "headers">) =>
+  headers["x-amz-target"] === undefined
+    ? { type: "application/xml", body: errorXml(UNKNOWN_KEY, HOW_TO_SIGN) }
+    : { type: "application/json", body: JSON.stringify({ __type: UNKNOWN_KEY, message: HOW_TO_SIGN }) };
+
+/**
+ * The access key of a signed request or address; empty if there is none. It is compared, and the signature is not recomputed: on
+ * loopback nobody can read it on its way.
+ */
+function accessKeyOf({ headers, url }: Pick<IncomingMessage, "headers"> & { url: string }): string {
+  const signed = /\bCredential=([^/,\s]+)\//.exec(headers.authorization ?? "")?.[1];
+  const presigned = new URL(url, "http://localhost").searchParams.get("X-Amz-Credential");
+  return signed ?? presigned?.split("/")[0] ?? "";
+}
+
+/** An object may be a page that somebody else wrote. In the browser it must neither run nor be shown inside another page. */
+const FOR_BROWSERS = {
+  "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+};
+
 /** Containers reach their host by these names. A web page cannot: its browser does not resolve them. */
 const FROM_CONTAINERS = /^host\.(containers|docker)\.internal$/;
 const LOOPBACK = /^(localhost|127\.0\.0\.1|\[::1\]|.+\.localhost)$/;
+
+/** A name such as kamado.localhost may be another program's on this machine. */
+const OWN_PAGE = /^(localhost|127\.0\.0\.1|\[::1\])$/;
 
 const hostnameOf = (host: string) => host.replace(/:\d+$/, "").toLowerCase();
 
 /**
  * Why a request is refused, or null. A page on the web can send forms to a loopback port: they carry the page's Origin. After DNS
- * rebinding it can send anything: then the Host is the page's. SDKs and the AWS CLI send no Origin.
+ * rebinding it can send anything: then the Host is the page's. SDKs and the AWS CLI send no Origin. A page whose origin is another
+ * port or another name of this machine is another program's, so only our own origin is accepted.
  */
 export function strangerBy(headers: {
   host?: string | undefined;
@@ -32,8 +74,8 @@ export function strangerBy(headers: {
 }): string | null {
   const host = hostnameOf(headers.host ?? "");
   if (!LOOPBACK.test(host) && !FROM_CONTAINERS.test(host)) return "Host does not name this machine";
-  if (headers.origin !== undefined && !LOOPBACK.test(hostnameOf(headers.origin.replace(/^https?:\/\//, ""))))
-    return "pages from other sites may not use it";
+  const isOwnPage = OWN_PAGE.test(host) && headers.origin === `http://${headers.host}`;
+  if (headers.origin !== undefined && !isOwnPage) return "pages from other sites may not use it";
   return null;
 }
 
@@ -70,12 +112,15 @@ function keepConditions(app: FauxqsApp, { s3Store }: Fauxqs["stores"]): void {
     const { bucket = "", "*": key = "" } = request.params as { bucket?: string; "*"?: string };
     const etag = etagOf(s3Store, bucket, key);
     const refuse = (status: number, code: string) =>
-      void reply.code(status).header("content-type", "application/xml").send(errorXml(code));
+      void reply
+        .code(status)
+        .header("content-type", "application/xml")
+        .send(errorXml(code, "The condition does not hold."));
     if (wanted !== undefined && etag === undefined) return refuse(404, "NoSuchKey");
     const holds = wanted === undefined ? etag === undefined : wanted === etag;
     return holds ? done() : refuse(412, "PreconditionFailed");
   });
 }
 
-const errorXml = (code: string) =>
-  `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>The condition does not hold.</Message></Error>`;
+const errorXml = (code: string, message: string) =>
+  `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`;

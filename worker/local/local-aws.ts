@@ -1,9 +1,7 @@
 // The embedded AWS: SQS, S3 and SNS on one loopback port, in memory or stored in a folder. This file starts and stops it and
-// creates its resources, which aws/resources.ts lists. fauxqs.ts hides the emulator, guards.ts protects it from strangers.
-import { mkdirSync } from "node:fs";
+// creates its resources, which aws/resources.ts lists. fauxqs.ts hides the emulator, guards.ts
+// protects it from strangers, data-folder.ts keeps its database.
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { CreateBucketCommand, HeadBucketCommand } from "@aws-sdk/client-s3";
 import { CreateTopicCommand } from "@aws-sdk/client-sns";
 import {
@@ -12,10 +10,11 @@ import {
   GetQueueUrlCommand,
   SetQueueAttributesCommand,
 } from "@aws-sdk/client-sqs";
-import { type AwsClients, makeAwsClients } from "../aws/clients.ts";
+import { type AwsClients, type AwsConfig, makeAwsClients } from "../aws/clients.ts";
 import { healthOf, statusOf } from "../aws/errors.ts";
 import { attributesOf, BUCKET, QUEUES, queueUrl, REGION, TOPIC, topicArn } from "../aws/resources.ts";
 import { KamadoError } from "../errors.ts";
+import { notWhole, openDataFolder } from "./data-folder.ts";
 import { buildFauxqs, type Fauxqs, readdress } from "./fauxqs.ts";
 import { guard } from "./guards.ts";
 
@@ -31,7 +30,7 @@ export type LocalResources = {
 export type LocalAws = {
   endpoint: string;
   region: string;
-  /** The emulator checks no signature. These are the values that the manuals of AWS emulators use. */
+  /** With a key, it is both of them; without, what the manuals of AWS emulators use. */
   credentials: { accessKeyId: string; secretAccessKey: string };
   resources: LocalResources;
   /** Waits until the port is free and everything is on disk. May be called twice. */
@@ -41,19 +40,32 @@ export type LocalAws = {
 const HOST = "127.0.0.1";
 const CREDENTIALS = { accessKeyId: "test", secretAccessKey: "test" };
 
-/** Port 0 means any free port. With `dataDir`, everything survives a restart or a kill. */
-export async function startLocalAws(options: { port: number; dataDir?: string }): Promise<LocalAws> {
-  const unlock = options.dataDir === undefined ? () => {} : lock(options.dataDir);
+export type LocalAwsOptions = {
+  /** 0 means any free port. */
+  port: number;
+  /** With it, everything survives a restart or a kill. */
+  dataDir?: string;
+  /** The access key that every client must sign its requests with. */
+  key?: string | undefined;
+};
+
+export async function startLocalAws({ port, dataDir, key }: LocalAwsOptions): Promise<LocalAws> {
+  const folder = dataDir === undefined ? undefined : openDataFolder(dataDir);
+  const unlock = () => folder?.close();
   let stopped: Promise<void> | undefined;
   try {
-    const fauxqs = await buildFauxqs(REGION, options.dataDir);
+    const fauxqs = await buildFauxqs(REGION, dataDir).catch((thrown) => {
+      throw dataDir === undefined ? thrown : notWhole(dataDir, "cannot be read", thrown);
+    });
     const stop = () => (stopped ??= close(fauxqs, unlock));
-    guard(fauxqs, REGION);
+    guard(fauxqs, { region: REGION, key });
+    const credentials = key === undefined ? CREDENTIALS : { accessKeyId: key, secretAccessKey: key };
     try {
-      const endpoint = await listen(fauxqs, options.port);
+      const endpoint = await listen(fauxqs, port);
       readdress(fauxqs, endpoint);
-      await prepare(endpoint);
-      return { endpoint, region: REGION, credentials: CREDENTIALS, resources: resourcesAt(endpoint), stop };
+      await prepare({ endpoint, region: REGION, credentials });
+      folder?.created();
+      return { endpoint, region: REGION, credentials, resources: resourcesAt(endpoint), stop };
     } catch (error) {
       await stop();
       throw error;
@@ -82,8 +94,8 @@ function cannotListen(error: NodeJS.ErrnoException, port: number): KamadoError {
   );
 }
 
-async function prepare(endpoint: string): Promise<void> {
-  const clients = makeAwsClients({ endpoint, region: REGION, credentials: CREDENTIALS });
+async function prepare(aws: AwsConfig): Promise<void> {
+  const clients = makeAwsClients(aws);
   try {
     await createResources(clients);
   } finally {
@@ -146,26 +158,4 @@ async function close({ app, closeStore }: Fauxqs, unlock: () => void): Promise<v
   await app.close();
   closeStore();
   unlock();
-}
-
-/**
- * Keeps a second server off the folder: two would hand out every message twice. The lock is an open SQLite transaction; the
- * operating system releases it when the process ends, however it ends.
- */
-function lock(dataDir: string): () => void {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const file = new DatabaseSync(join(dataDir, "lock.db"), { timeout: 0 });
-  try {
-    file.exec("BEGIN EXCLUSIVE");
-  } catch (error) {
-    file.close();
-    throw new KamadoError(
-      "config_invalid",
-      `${dataDir}: another Kamado already keeps its queues in this folder.`,
-      {
-        cause: error,
-      },
-    );
-  }
-  return () => file.isOpen && file.close();
 }

@@ -12,7 +12,7 @@ const Attempt = z.object({
   /** The destination. Its label is not unique, because it leaves out what may be a token. */
   key: z.string(),
   to: z.string(),
-  /** The status that was sent. An earlier `failed` delivery does not count as delivering `succeeded`. */
+  /** What was sent, as `eventOf` says. An earlier `failed` delivery does not count as delivering `succeeded`. */
   result: z.string(),
   attempt: z.int(),
   /** `held back`: nothing was sent, because the receiver is down or asked for a pause. */

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { destinationKey, labelOf } from "../deliver/deliver.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
 import { type Destination, type Job, JobId, StoredDestination } from "../job/envelope.ts";
-import { Result } from "../job/result.ts";
+import { eventOf, Result } from "../job/result.ts";
 import type { Undeliverable } from "../queue/dead-letter.ts";
 import { addressOf, type Bucket, parseAddress } from "../storage/bucket.ts";
 import { readStored } from "../storage/stored-json.ts";
@@ -34,7 +34,10 @@ const Message = DeliveryRecord.partial({ result: true }).extend({
   type: z.literal("kamado.delivery"),
   version: z.literal(1),
   carried: z.string().optional().describe("The s3:// address of result and input, when they are too long."),
-  status: z.string().optional().describe("The result's status, when the result is in the bucket."),
+  status: z
+    .string()
+    .optional()
+    .describe("What `eventOf` says of the result, when the result is in the bucket."),
 });
 const Carried = DeliveryRecord.pick({ result: true, input: true });
 
@@ -67,11 +70,11 @@ export async function writeRecord(record: DeliveryRecord, bucket: Bucket): Promi
   const body = JSON.stringify({ ...header, ...record });
   if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
   const { result, input, ...rest } = record;
-  // With the status: a job that is sent back may succeed while the delivery of its failure is still waiting.
-  const name = `${destinationKey(record.destination)}-${result.status}`;
+  // A job that is sent back may succeed while the delivery of its failure is still waiting.
+  const name = `${destinationKey(record.destination)}-${eventOf(result)}`;
   const key = `outbox/${record.job.id}/${name}.json`;
   await bucket.put(key, JSON.stringify({ result, input }), { contentType: "application/json" });
-  return JSON.stringify({ ...header, ...rest, carried: addressOf(bucket, key), status: result.status });
+  return JSON.stringify({ ...header, ...rest, carried: addressOf(bucket, key), status: eventOf(result) });
 }
 
 /** Throws `invalid_envelope` for a body that is no record, and what the bucket throws. */

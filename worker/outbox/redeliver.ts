@@ -8,6 +8,7 @@ import type { Turn } from "../consumer/consumer.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { destinationKey } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { eventOf } from "../job/result.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Message } from "../queue/queue.ts";
@@ -45,7 +46,9 @@ export function stepOf(
   now: number,
   delaysMs?: readonly number[],
 ): Step {
-  const here = (past ?? []).filter(({ at, result }) => at >= record.since && result === record.result.status);
+  const here = (past ?? []).filter(
+    ({ at, result }) => at >= record.since && result === eventOf(record.result),
+  );
   // This message was received again because its deletion failed, or it is a second one of the same delivery.
   if (here.some(({ outcome }) => outcome === "delivered" || outcome === "refused")) return { is: "drop" };
   const due = Math.max(Date.parse(record.notBefore), Date.parse(here.at(-1)?.nextAt ?? record.notBefore));
@@ -58,8 +61,8 @@ export function stepOf(
 }
 
 /** Whether the receiver has this result, from this round or an earlier one. */
-const wasDelivered = (past: readonly Attempt[] | null, status: string | undefined) =>
-  (past ?? []).some(({ outcome, result }) => outcome === "delivered" && result === status);
+const wasDelivered = (past: readonly Attempt[] | null, event: string | undefined) =>
+  (past ?? []).some(({ outcome, result }) => outcome === "delivered" && result === event);
 
 /** The function never throws: in any case the message is deleted, hidden, or left to be received again. */
 export function createRedeliver(options: RedeliverOptions) {
@@ -87,7 +90,7 @@ export function createRedeliver(options: RedeliverOptions) {
     const step = stepOf(record, past, message, clock.wall(), delaysMs);
     if (step.is === "drop") {
       // A dead letter still needs the object in the bucket.
-      if (wasDelivered(past, record.result.status)) await discard(message.body);
+      if (wasDelivered(past, eventOf(record.result))) await discard(message.body);
       return "delete";
     }
     if (step.is === "wait") return after(step.ms);

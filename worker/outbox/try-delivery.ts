@@ -3,6 +3,7 @@
 import type { Clock } from "../async/clock.ts";
 import { type Deliver, destinationKey, labelOf } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { eventOf } from "../job/result.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import type { Attempt } from "./delivery-log.ts";
 import { type DeliveryRecord, iso } from "./delivery-record.ts";
@@ -80,7 +81,7 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
       at: iso(at),
       key: destinationKey(record.destination),
       to: labelOf(record.destination),
-      result: record.result.status,
+      result: eventOf(record.result),
       attempt: tries + 1,
       ...describe(error, verdict),
       tookMs: Math.round(clock.now() - began),

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -66,6 +66,13 @@ describe("the states of any backend", () => {
     expect([gone, existsSync(second.path), existsSync(first.path)]).toEqual([[second], false, true]);
     await states.remove(first);
     expect([existsSync(first.path), states.all.size]).toEqual([false, 1]);
+  });
+
+  test("that outlive the process are closed to other users at every start", () => {
+    const lastingFolder = folder();
+    chmodSync(lastingFolder, 0o755);
+    new SavedStates({ passingFolder: folder(), lastingFolder });
+    expect(statSync(lastingFolder).mode & 0o777).toBe(0o700);
   });
 
   test("that outlive the process are checked before they are loaded", async () => {

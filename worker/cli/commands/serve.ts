@@ -45,6 +45,7 @@ async function serve(config: Config, log: Log, options: { inMemory: boolean; jso
 function startLocal(config: Config, inMemory: boolean): Promise<LocalAws> {
   return startLocalAws({
     port: config.localPort,
+    key: config.localKey?.reveal(),
     ...(!inMemory && { dataDir: join(config.dataDir, "aws") }),
   });
 }

@@ -1,7 +1,7 @@
 // Keeps states in files. A state is what a slot has evaluated; a file keeps it when the slot is used for something else. A budget
 // limits them, and some outlive this process. Which states are worth it, and how one is saved and loaded, is left to the
 // backend; notes and leftovers of earlier processes to state-files.ts.
-import { mkdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Tokens } from "./radix-tree.ts";
@@ -49,6 +49,8 @@ export class SavedStates {
     this.#lastingFolder = lastingFolder;
     if (lastingFolder === undefined) return;
     mkdirSync(lastingFolder, { recursive: true, mode: 0o700 });
+    // Also where an earlier version or a copy left it open to others: a state holds what prompts said.
+    chmodSync(lastingFolder, 0o700);
     for (const saved of readLasting(lastingFolder)) this.#all.add(saved);
   }
 
