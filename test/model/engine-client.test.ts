@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import { unreachable } from "../../worker/model/engine-answer.ts";
 import { EngineClient, type EngineOptions, removeToken } from "../../worker/model/engine-client.ts";
-import { engineServer, type Reply, says } from "./engine-server.ts";
+import { engineServer, modelsOf, type Reply, says } from "./engine-server.ts";
 
 const never = new AbortController().signal;
 const QUESTION = { messages: [{ role: "user" as const, content: "hello" }], max_tokens: 8, temperature: 0 };
@@ -288,6 +288,20 @@ describe("an engine that is not there", () => {
     expect(behind.code).toBe("engine_died");
   });
 
+  test("one that closes an idle connection has not died: no request is sent on a connection that was used", async () => {
+    const used = new WeakSet<object>();
+    const server = createServer((request, response) => {
+      if (used.has(request.socket)) return void request.socket.destroy();
+      used.add(request.socket);
+      response.end(JSON.stringify((says("hi") as { body: unknown }).body));
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const client = new EngineClient({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+    for (const _ of ["first", "second"]) expect((await client.chat(QUESTION, never)).text).toBe("hi");
+    await client.close();
+    server.close();
+  });
+
   test("over a network, a broken connection does not mean that the engine died", () => {
     const broken = Object.assign(new Error("reset"), { code: "ECONNRESET" });
     const codeAt = (base: string) => unreachable(base, broken).code;
@@ -327,6 +341,47 @@ describe("what the engine says about itself", () => {
       expect(await client.identify(never)).toEqual({ model: "small-1b", engine: "kamado" });
     });
   });
+
+  test.each([
+    ["503", { status: 503, body: { error: { message: "Loading model" } } }, "engine_unavailable"],
+    ["500", { status: 500, body: "" }, "engine_unavailable"],
+    ["408", { status: 408, body: "" }, "engine_unavailable"],
+    ["429", { status: 429, body: "" }, "engine_busy"],
+    ["an empty list", { body: { object: "list", data: [] } }, "engine_unavailable"],
+    ["a broken connection", "reset", "engine_unavailable"],
+  ] as [string, Reply, string][])(
+    "is asked again after %s, and the job is tried again",
+    async (_, reply, code) => {
+      const models = (count: number) => (count === 1 ? reply : modelsOf("kamado"));
+      await using server = await engineServer(() => says("hi"), "kamado", models);
+      const client = new EngineClient({ url: server.url });
+      const refused = await failure(client.identify(never));
+      expect([refused.code, refused.retry]).toEqual([code, true]);
+      expect(await client.identify(never)).toEqual({ model: "small-1b", engine: "kamado" });
+      await client.close();
+    },
+  );
+
+  test.each([
+    ["has none", { status: 404, body: "not found" }, 1],
+    ["refuses to show it", { status: 403, body: "" }, 2],
+    ["writes it in another form", { body: "hello" }, 2],
+  ] as [string, Reply, number][])(
+    "is not needed from a server with a list of models that %s",
+    async (_, reply, times) => {
+      await using server = await engineServer(
+        () => says("hi"),
+        "other",
+        () => reply,
+      );
+      const client = new EngineClient({ url: server.url });
+      const { host } = new URL(server.url);
+      for (const _ of ["first", "second"])
+        expect(await client.identify(never)).toEqual({ model: null, engine: host });
+      expect(server.asked.models).toBe(times);
+      await client.close();
+    },
+  );
 
   test.for([
     [{ body: { status: "ok" } }, { is: "ready" }],

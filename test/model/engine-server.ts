@@ -7,18 +7,23 @@ export type Reply = { status?: number; headers?: Record<string, string>; body: u
 export type Seen = { path: string; headers: IncomingMessage["headers"]; body: any };
 type Script = (seen: Seen, count: number) => Reply;
 
-const modelsOf = (engine: string) => ({
+export const modelsOf = (engine: string) => ({
   body: { object: "list", data: [{ id: "small-1b", owned_by: engine }] },
 });
 
-/** Answers /v1/models by itself; everything else comes from `script`. `dropped` resolves when a client hangs up. */
-export async function engineServer(script: Script, engine = "kamado") {
+/** Answers /v1/models with `models`, in the order of its questions; everything else comes from `script`. `dropped` resolves when a client hangs up. */
+export async function engineServer(
+  script: Script,
+  engine = "kamado",
+  models: (count: number) => Reply = () => modelsOf(engine),
+) {
   const seen: Seen[] = [];
+  const asked = { models: 0 };
   const dropped = Promise.withResolvers<void>();
   const server = createServer(async (request, response) => {
     const text = (await request.toArray()).join("");
     const one = { path: request.url!, headers: request.headers, body: text ? JSON.parse(text) : null };
-    if (one.path.endsWith("/v1/models")) return send(response, modelsOf(engine));
+    if (one.path.endsWith("/v1/models")) return send(response, models(++asked.models));
     seen.push(one);
     response.once("close", () => !response.writableFinished && dropped.resolve());
     send(response, script(one, seen.length));
@@ -29,7 +34,7 @@ export async function engineServer(script: Script, engine = "kamado") {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   };
-  return { url, seen, dropped: dropped.promise, close, [Symbol.asyncDispose]: close };
+  return { url, seen, asked, dropped: dropped.promise, close, [Symbol.asyncDispose]: close };
 }
 
 function send(response: ServerResponse, reply: Reply): void {

@@ -63,6 +63,19 @@ describe("a job's priority", () => {
     expect(seen[0]!.body.priority).toBe(7);
   });
 
+  test("is not left out because the engine could not be asked: no request is sent then", async () => {
+    const server = await engineServer(
+      () => says("2"),
+      "kamado",
+      () => ({ status: 503, body: "" }),
+    );
+    const client = new EngineClient({ url: server.url });
+    cleanups.push(() => client.close(), server.close);
+    const { model } = createModel({ client, signal: new AbortController().signal, priority: 1 });
+    const refused = await failure(model.ask(QUESTION));
+    expect([refused.code, refused.retry, server.seen]).toEqual(["engine_unavailable", true, []]);
+  });
+
   test("is not sent to others, which may refuse it or give it another meaning", async () => {
     const { model, seen } = await modelOn([says("2")], { priority: 7 }, "vllm");
     await model.ask(QUESTION);

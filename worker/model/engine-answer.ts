@@ -100,7 +100,7 @@ export function refusal(
   if (TOO_LONG.test(words)) return new KamadoError("context_length_exceeded", text, { detail });
   if (NO_PICTURES.test(words)) return new KamadoError("engine_rejected", text, { detail });
   if (type.includes("engine_died")) return new KamadoError("engine_died", text, { detail });
-  if (status >= 500) return new KamadoError("engine_unavailable", text, { detail });
+  if (status >= 500 || status === 408) return new KamadoError("engine_unavailable", text, { detail });
   if ((status === 404 || status === 400) && NO_MODEL.test(words))
     return new KamadoError("model_not_loaded", text, { detail });
   return new KamadoError("engine_rejected", text, { detail });

@@ -38,6 +38,8 @@ export type Health = { is: "ready"; slots?: number } | { is: "loading" } | { is:
 const CONNECT_MS = 5_000;
 const PROBE_MS = 5_000;
 const IDENTITY_MS = 60_000;
+/** The server has no such address. */
+const HAS_NO_LIST = [404, 405, 501];
 
 export class EngineClient {
   readonly #base: string;
@@ -57,7 +59,6 @@ export class EngineClient {
       connect: { timeout: CONNECT_MS },
       headersTimeout: timeout,
       bodyTimeout: timeout,
-      keepAliveTimeout: 30_000,
     });
   }
 
@@ -71,18 +72,40 @@ export class EngineClient {
     throw refusal(status, headers, text, this.#removeToken.fromErrors);
   }
 
-  /** The engine's default model, null when it lists none, and the engine's name. Asked once a minute. */
+  /**
+   * The engine's default model, null when it has no list of models, and the engine's name. Asked once a minute; what could not be
+   * learned is asked again. Throws an error with which the job is tried again if the engine does not say it now: a request without the
+   * model or the priority could fail for good, or go before others.
+   */
   async identify(signal: AbortSignal): Promise<Identity> {
     if (this.#identity && this.#identity.until > performance.now()) return this.#identity.value;
-    const { status, text } = await this.#send("GET", "/v1/models", signal);
-    const value = { model: null, engine: new URL(this.#base).host, ...(status === 200 && firstModel(text)) };
-    this.#identity = { value, until: performance.now() + IDENTITY_MS };
+    const { status, headers, text } = await this.#askModels(signal);
+    const first = status === 200 ? firstModel(text) : {};
+    if (first === undefined) throw new KamadoError("engine_unavailable", "The engine lists no model yet.");
+    const hasNoList = HAS_NO_LIST.includes(status);
+    if (status !== 200 && !hasNoList) {
+      const refused = refusal(status, headers, text, this.#removeToken.fromErrors);
+      if (refused.retry) throw refused;
+    }
+    const value = { model: null, engine: new URL(this.#base).host, ...first };
+    if (first.model !== undefined || hasNoList)
+      this.#identity = { value, until: performance.now() + IDENTITY_MS };
     return value;
   }
 
   /** How many answers the engine generates at once, as it said last. */
   get slots(): number | undefined {
     return this.#slots;
+  }
+
+  /** A connection that breaks here cannot have been broken by a job. */
+  async #askModels(signal: AbortSignal) {
+    try {
+      return await this.#send("GET", "/v1/models", signal);
+    } catch (thrown) {
+      if (!(thrown instanceof KamadoError) || thrown.code !== "engine_died") throw thrown;
+      throw new KamadoError("engine_unavailable", thrown.message, { cause: thrown });
+    }
   }
 
   /** Asks `/health`; where there is none, whether `/v1/models` answers. Never throws. */
@@ -123,6 +146,9 @@ export class EngineClient {
         headers,
         body: body ?? null,
         signal,
+        // A connection is used once. An engine may close an idle one just when the next request is sent on it, and that would look as
+        // if it had died of the request.
+        reset: true,
       });
       const { statusCode: status } = answer;
       const text = await textOf(answer);
@@ -159,9 +185,11 @@ function slotsIn(text: string): { slots?: number } {
   }
 }
 
-function firstModel(text: string): Partial<Identity> {
+/** Undefined when the list is empty, as while a model is loaded. Nothing when it is no list as OpenAI writes it. */
+function firstModel(text: string): Partial<Identity> | undefined {
   try {
     const { data } = JSON.parse(text) as { data?: { id?: unknown; owned_by?: unknown }[] };
+    if (Array.isArray(data) && data.length === 0) return undefined;
     const { id, owned_by: engine } = data?.[0] ?? {};
     return {
       ...(typeof id === "string" && { model: id }),
