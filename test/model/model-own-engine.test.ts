@@ -4,6 +4,7 @@ import { z } from "zod";
 import { KamadoError } from "../../worker/errors.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel } from "../../worker/model/model.ts";
+import { Turns } from "../../worker/model/turns.ts";
 import { scripted, until } from "../engine/running.ts";
 
 async function onOurEngine(
@@ -61,3 +62,31 @@ test.for([
   await expect(asked).rejects.toBeInstanceOf(KamadoError);
   await expect(asked).rejects.toMatchObject({ code });
 });
+
+test.for([1, 3])(
+  "beside %i jobs of 300 questions each, a short job waits for few of their answers",
+  async (greedy) => {
+    const slots = 4;
+    await using engine = await onOurEngine({ waitMs: 20 });
+    const { client } = engine;
+    await client.health();
+    const turns = new Turns({ atOnce: 16, slots: () => client.slots });
+    const over = new AbortController();
+    const ask = (content: string, signal: AbortSignal) =>
+      createModel({ client, signal, turns }).model.ask({ ...QUESTION, content });
+    let answered = 0;
+    const busy = Array.from({ length: greedy }, () => {
+      const { model } = createModel({ client, signal: over.signal, turns });
+      return Array.from({ length: 300 }, () => model.ask(QUESTION).then(() => (answered += 1)));
+    });
+    const ended = Promise.allSettled(busy.flat());
+    await until(() => answered >= 20);
+    const before = answered;
+    await ask("Q: short", new AbortController().signal);
+    const meanwhile = answered - before;
+    over.abort();
+    await ended;
+    // Those that are generated, those that wait at the engine, and those that are generated beside it.
+    expect(meanwhile).toBeLessThanOrEqual(3 * slots);
+  },
+);

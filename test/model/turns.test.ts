@@ -12,8 +12,8 @@ function engine(turns: Turns) {
   return {
     order,
     running,
-    ask(name: string, count: number, { priority = 5, signal = never } = {}) {
-      const job = turns.forJob({ priority, signal });
+    ask(name: string, count: number, signal = never) {
+      const job = turns.forJob(signal);
       return Array.from({ length: count }, () =>
         job.take(async () => {
           order.push(name);
@@ -45,46 +45,54 @@ describe("a job that asks a thousand questions at once", () => {
     expect(running).toHaveLength(3);
   });
 
-  test("does not make another job wait for more than one of its answers, even beside others like it", async () => {
-    const { ask, order, endFirst } = engine(new Turns({ atOnce: 16, slots: () => 2 }));
-    for (const name of ["greedy 1", "greedy 2"]) ask(name, 1_000);
+  test("does not make another job wait: a job that has nothing at the engine sends at once", async () => {
+    const { ask, order } = engine(new Turns({ atOnce: 16, slots: () => 2 }));
+    for (const name of ["greedy 1", "greedy 2", "greedy 3"]) ask(name, 1_000);
     await settled();
-    expect(order).toHaveLength(4);
     ask("honest", 1);
-    await endFirst();
-    expect(order.at(-1)).toBe("honest");
+    await settled();
+    // Two rounds of answers, and one request of each job that found no room in them.
+    expect(order).toEqual(["greedy 1", "greedy 1", "greedy 2", "greedy 2", "greedy 3", "honest"]);
   });
 });
 
-test("jobs with as many requests take turns, those of a higher priority first", async () => {
+test("jobs that ask much take turns", async () => {
   const { ask, order, endFirst } = engine(new Turns({ atOnce: 1, slots: () => 1 }));
-  ask("a", 3);
-  ask("b", 3);
+  for (const name of ["a", "b", "c"]) ask(name, 3);
   await settled();
-  ask("low", 1, { priority: 1 });
-  ask("high", 1, { priority: 9 });
-  for (let ended = 0; ended < 8; ended += 1) await endFirst();
-  expect(order).toEqual(["a", "b", "high", "a", "b", "a", "b", "low"]);
+  for (let ended = 0; ended < 9; ended += 1) await endFirst();
+  expect(order.join("")).toBe("abcabcabc");
+});
+
+test("the next turn is for the job with the fewest requests at the engine", async () => {
+  const { ask, order, endFirst } = engine(new Turns({ atOnce: 3, slots: () => 2 }));
+  ask("a", 9);
+  ask("b", 9);
+  ask("c", 9);
+  await settled();
+  expect(order.join("")).toBe("aabbc");
+  // The answers end in the order in which they began. The first makes room for nobody: c was one more than two rounds.
+  for (let ended = 0; ended < 4; ended += 1) await endFirst();
+  expect(order.slice(5).join("")).toBe("abc");
 });
 
 test("the requests of a job that ended give their places to others at once", async () => {
   const over = new AbortController();
   const { ask, order, endFirst } = engine(new Turns({ atOnce: 1, slots: () => 1 }));
-  const [first, ...others] = ask("ended", 500, { signal: over.signal });
-  ask("other", 1);
+  const [first, ...others] = ask("ended", 500, over.signal);
+  ask("other", 2);
   await settled();
   over.abort(new Error("over"));
   expect((await Promise.allSettled(others)).map(({ status }) => status)).toEqual(
     others.map(() => "rejected"),
   );
-  await endFirst();
-  await endFirst();
+  for (let ended = 0; ended < 3; ended += 1) await endFirst();
   await first;
-  expect(order).toEqual(["ended", "other"]);
+  expect(order).toEqual(["ended", "other", "other"]);
 });
 
 test("a request that fails gives its turn back", async () => {
-  const job = new Turns({ atOnce: 1 }).forJob({ priority: 5, signal: never });
+  const job = new Turns({ atOnce: 1 }).forJob(never);
   await expect(job.take(() => Promise.reject(new Error("no")))).rejects.toThrow("no");
   expect(await job.take(async () => "next")).toBe("next");
 });

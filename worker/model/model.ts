@@ -44,7 +44,7 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
   const { client, signal, model, priority } = options;
   const meter = new Meter();
   const budget = new ModelBudget(options.budget ?? UNLIMITED);
-  const turns = (options.turns ?? new Turns({ atOnce: AT_ONCE })).forJob({ priority: priority ?? 0, signal });
+  const turns = (options.turns ?? new Turns({ atOnce: AT_ONCE })).forJob(signal);
   const send: Chat = async (request) => {
     const identity = await client.identify(signal);
     // The handler may have asked for too much meanwhile.

@@ -1,6 +1,6 @@
 // Whose request goes to the engine next. The engine's queue serves all jobs and is short, so a job that asks a thousand questions at
-// once sends only a few at a time, and the next turn is for the job that has the fewest requests at the engine. The order among
-// the requests that have arrived at the engine is the engine's.
+// once sends only a few at a time, and the next turn is for the job that has the fewest requests at the engine. A job that has none
+// there never waits. The order among the requests that have arrived is the engine's: it knows priorities and shared prefixes.
 
 /** How many rounds of answers may be at the engine: one is generated, one waits there, so that no slot idles. */
 const ROUNDS = 2;
@@ -8,7 +8,7 @@ const ROUNDS = 2;
 export type TurnsOptions = {
   /** How many requests of one job may be at the engine at the same time. Fewer where the engine has fewer slots. */
   atOnce: number;
-  /** How many answers the engine generates at once, as far as it has said so. */
+  /** How many answers the engine generates at once; where it does not say so, `atOnce` is the guess. */
   slots?(): number | undefined;
 };
 
@@ -16,7 +16,7 @@ export type TurnsOptions = {
 export type JobTurns = { take<T>(work: () => Promise<T>): Promise<T> };
 
 type Waiting = { start(): void; drop(reason: unknown): void };
-type Job = { priority: number; inFlight: number; waiting: Waiting[] };
+type Job = { inFlight: number; waiting: Waiting[] };
 
 export class Turns {
   readonly #options: TurnsOptions;
@@ -28,9 +28,9 @@ export class Turns {
     this.#options = options;
   }
 
-  /** Of jobs with as many requests at the engine, the one with the higher priority is served first. */
-  forJob({ priority, signal }: { priority: number; signal: AbortSignal }): JobTurns {
-    const job: Job = { priority, inFlight: 0, waiting: [] };
+  /** When the signal fires, what waits is dropped. */
+  forJob(signal: AbortSignal): JobTurns {
+    const job: Job = { inFlight: 0, waiting: [] };
     const drop = () => {
       this.#jobs.delete(job);
       for (const one of job.waiting.splice(0)) one.drop(signal.reason);
@@ -58,20 +58,21 @@ export class Turns {
   }
 
   #startWhatMay(): void {
-    const slots = this.#options.slots?.();
-    const ofAll = slots === undefined ? Number.POSITIVE_INFINITY : ROUNDS * slots;
-    const ofOne = Math.min(this.#options.atOnce, slots ?? this.#options.atOnce);
-    while (this.#inFlight < ofAll) {
-      const job = [...this.#jobs].filter(({ inFlight }) => inFlight < ofOne).toSorted(byTurn)[0];
-      if (!job) return;
+    for (let job = this.#next(); job; job = this.#next()) {
       job.inFlight += 1;
       this.#inFlight += 1;
-      const next = job.waiting.shift();
+      const one = job.waiting.shift();
       this.#jobs.delete(job);
       if (job.waiting.length > 0) this.#jobs.add(job);
-      next!.start();
+      one!.start();
     }
   }
-}
 
-const byTurn = (one: Job, other: Job) => one.inFlight - other.inFlight || other.priority - one.priority;
+  #next(): Job | undefined {
+    const { atOnce } = this.#options;
+    const slots = this.#options.slots?.() ?? atOnce;
+    const most = this.#inFlight < ROUNDS * slots ? Math.min(atOnce, slots) : 1;
+    const may = [...this.#jobs].filter(({ inFlight }) => inFlight < most);
+    return may.toSorted((one, other) => one.inFlight - other.inFlight)[0];
+  }
+}
