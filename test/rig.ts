@@ -28,8 +28,10 @@ export type RigOptions = {
   maxAttempts?: number;
   timeoutSeconds?: number;
   fifo?: boolean;
-  /** Whether the engine answers [it does], and how many slots it says it has. */
-  engine?: { isUp: boolean; slots?: number };
+  /** Whether the engine answers [it does], how many slots it says it has, and who hears that it may restart soon. */
+  engine?: { isUp: boolean; slots?: number; restartSoon?(): void };
+  /** Further kinds that do as `work` does. */
+  kinds?: readonly string[];
   log?: Log;
   /** Shared by the workers of one test. */
   shared?: {
@@ -83,7 +85,9 @@ export function createRig(options: RigOptions = {}) {
       buckets: new Map([[bucket.name, bucket]]),
       rules: [],
       handlers: {
-        registry: new Map([["work", work as unknown as Handler]]),
+        registry: new Map(
+          ["work", ...(options.kinds ?? [])].map((kind) => [kind, { ...work, kind } as unknown as Handler]),
+        ),
         inputs: async () => ({}),
         modelFor: ({ priority }) => {
           priorities.push(priority);
@@ -96,6 +100,7 @@ export function createRig(options: RigOptions = {}) {
         url: "http://engine",
         model: "none",
         isDemo: false,
+        restartSoon: engine.restartSoon,
         health: async () =>
           engine.isUp
             ? { is: "ready", ...(engine.slots !== undefined && { slots: engine.slots }) }
