@@ -187,7 +187,7 @@ function afterEngineDeath(outcome: Outcome, lock: JobLock, wasAlone: boolean): O
  */
 async function carryOut(plan: Plan, run: Run): Promise<Ending> {
   const { lease, claim, cut } = run;
-  const isOurs = async () => (await lease.confirm()) && (await claim.confirm());
+  const isOurs = ownershipOf(run);
   const signal = AbortSignal.any([lease.lost, claim.lost, cut]);
   let failed: FailedEffect = "store_failed";
   try {
@@ -204,6 +204,16 @@ async function carryOut(plan: Plan, run: Run): Promise<Ending> {
     if (cut.aborted) return { releaseAfterSeconds: 0 };
     return afterFailedEffect(failed, toKamadoError(thrown, "delivery_failed"), plan, run);
   }
+}
+
+/** Once it has said no, it says no: a renewal that works later does not make up for the effects that were left out. */
+function ownershipOf({ lease, claim }: Run): () => Promise<boolean> {
+  let isLost = false;
+  return async () => {
+    if (isLost) return false;
+    if (!((await lease.confirm()) && (await claim.confirm()))) isLost = true;
+    return !isLost;
+  };
 }
 
 type FailedEffect = "store_failed" | "delivery_failed" | "dead_letter_failed";
