@@ -34,8 +34,10 @@ export type RigOptions = {
   budgets?: Partial<Config["budgets"]>;
   rules?: readonly ObjectRule[];
   fifo?: boolean;
-  /** Whether the engine answers [it does], and how many slots it says it has. */
-  engine?: { isUp: boolean; slots?: number };
+  /** Whether the engine answers [it does], how many slots it says it has, and who hears that it may restart soon. */
+  engine?: { isUp: boolean; slots?: number; restartSoon?(): void };
+  /** Further kinds that do as `work` does. */
+  kinds?: readonly string[];
   log?: Log;
   /** Shared by the workers of one test. */
   shared?: {
@@ -89,7 +91,9 @@ export function createRig(options: RigOptions = {}) {
       objects: createReadableObjects({ own: bucket.name, buckets: new Map([[bucket.name, bucket]]) }),
       rules: options.rules ?? [],
       handlers: {
-        registry: new Map([["work", work as unknown as Handler]]),
+        registry: new Map(
+          ["work", ...(options.kinds ?? [])].map((kind) => [kind, { ...work, kind } as unknown as Handler]),
+        ),
         inputs: async () => ({}),
         modelFor: ({ priority }) => {
           priorities.push(priority);
@@ -103,6 +107,7 @@ export function createRig(options: RigOptions = {}) {
         url: "http://engine",
         model: "none",
         isDemo: false,
+        restartSoon: engine.restartSoon,
         health: async () =>
           engine.isUp
             ? { is: "ready", ...(engine.slots !== undefined && { slots: engine.slots }) }

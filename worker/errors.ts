@@ -48,7 +48,7 @@ export const ERRORS = {
   engine_unavailable: later(503, "Check that the engine is running; Kamado tries the job again by itself."),
   engine_died: later(
     503,
-    "The engine crashed during this job. Kamado tries the job again; after three crashes it goes to the dead-letter queue.",
+    "The engine crashed during this job. Kamado tries the job again, then alone; if it crashes again, the job goes to the dead-letter queue.",
   ),
   engine_busy: later(429, "The engine's queue is full; Kamado tries the job again by itself."),
   engine_rejected: fail(400, "The engine refused the request; the message says why."),

@@ -18,17 +18,20 @@ import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
+/** `restartSoon` where the engine is one of our own. */
+type RunningEngine = { url: string; restartSoon?: (() => void) | undefined };
+
 /** A worker as configured. `engine` is one that answers, or that is still loading its model. */
 export async function openWorker(
   config: Config,
   cloud: Cloud,
-  engine: { url: string },
+  engine: RunningEngine,
   log: Log,
 ): Promise<Worker> {
   return createWorker(await connect(config, cloud, engine, log), config);
 }
 
-async function connect(config: Config, cloud: Cloud, engine: { url: string }, log: Log): Promise<Parts> {
+async function connect(config: Config, cloud: Cloud, engine: RunningEngine, log: Log): Promise<Parts> {
   const clients = makeAwsClients(cloud.aws);
   const call = callTimeoutMs(config.visibilitySeconds);
   const queueAt = (url: string) => sqsQueue(clients.sqs, url, { call });
@@ -56,6 +59,7 @@ async function connect(config: Config, cloud: Cloud, engine: { url: string }, lo
       model: config.engine.model.replace(/^.*\//, ""),
       isDemo: config.engine.isDemo,
       health: () => client.health(),
+      restartSoon: engine.restartSoon,
     },
     deliver: createDeliver({
       outbound,

@@ -42,7 +42,14 @@ export type Parts = {
   objects: ReadableObjects;
   rules: readonly ObjectRule[];
   handlers: HandlerServices;
-  engine: { url: string; model: string; isDemo: boolean; health: EngineClient["health"] };
+  engine: {
+    url: string;
+    model: string;
+    isDemo: boolean;
+    health: EngineClient["health"];
+    /** The engine died while jobs of this worker were in it, which are held apart from now on: it need not wait to start again. */
+    restartSoon?: (() => void) | undefined;
+  };
   deliver: Deliver;
   /** Where a result goes when its job names no destination. */
   topicArn: string | undefined;
@@ -87,11 +94,16 @@ export function createWorker(parts: Parts, settings: Settings) {
     jobEvents,
     delaysMs: settings.deliveryDelaysMs,
   });
+  const onEngineDeath = () => {
+    health.engine.lost();
+    parts.engine.restartSoon?.();
+  };
   const dependencies = {
     readMessage: createReadMessage({ objects, rules, budgets: settings.budgets }),
     claims,
     results,
-    quarantine: new Quarantine(),
+    quarantine: new Quarantine({ engine: health.engine, onDeath: onEngineDeath, clock }),
+    engine: health.engine,
     handlers: { ...parts.handlers, ...settings, jobEvents, clock },
     deliverAll,
     deadLetters,
@@ -113,7 +125,6 @@ export function createWorker(parts: Parts, settings: Settings) {
   const latest = latestJobs(jobEvents);
   jobEvents.subscribe((event) => {
     const error = sharedErrorOf(event, bucket);
-    if (error === "engine_died") health.engine.lost();
     if (error === "engine_unavailable") health.engine.suspect();
     if (error === "storage_unavailable") health.bucket.suspect();
     if (event.stage === "ended")
@@ -124,6 +135,7 @@ export function createWorker(parts: Parts, settings: Settings) {
   async function drain(): Promise<void> {
     const deadlineMs = settings.drainSeconds * 1_000;
     await Promise.all([jobConsumer.stop(deadlineMs), outboxConsumer?.stop(deadlineMs)]);
+    for (const one of [health.engine, health.bucket]) one.stop();
     await claims.locks.idle();
     await parts.close();
   }
@@ -175,8 +187,9 @@ function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: Concur
   };
   const probe = () => probeBucket(bucket);
   return {
-    engine: new HealthCheck({ what: "engine", probe: probeEngine, clock, log }),
-    bucket: new HealthCheck({ what: "bucket", probe, hint: bucketHint, clock, log }),
+    // An engine that has loaded its model is used at once; a call to a bucket may cost money.
+    engine: new HealthCheck({ what: "engine", probe: probeEngine, longestPauseMs: 2_000, clock, log }),
+    bucket: new HealthCheck({ what: "bucket", probe, hint: bucketHint, longestPauseMs: 15_000, clock, log }),
   };
 }
 

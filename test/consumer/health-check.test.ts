@@ -18,7 +18,8 @@ function checked() {
   };
   const warn = (_: object, text = "") => void state.said.push(text);
   const log = { ...silentLog, warn } as unknown as typeof silentLog;
-  const health = new HealthCheck({ what: "bucket", probe, hint: () => "Check it.", clock, log });
+  const options = { what: "bucket", probe, hint: () => "Check it.", longestPauseMs: 15_000 } as const;
+  const health = new HealthCheck({ ...options, clock, log });
   return { clock, state, health };
 }
 

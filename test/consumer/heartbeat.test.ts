@@ -38,6 +38,20 @@ test("a renewal that fails is tried again before the lease runs out", async () =
   expect(rig.queue.messages[0]?.receiveCount).toBe(1);
 });
 
+test("a wait until the next attempt is not cut short by a renewal that was under way", async () => {
+  const rig = createRig({ visibilitySeconds: 30 });
+  await rig.send("a");
+  rig.consumer.start();
+  await rig.clock.advance(9 * SECOND);
+  rig.queue.next("extend", { is: "delay", ms: 3 * SECOND });
+  await rig.clock.advance(1.5 * SECOND);
+  rig.run("a").fail(new KamadoError("fetch_failed", "503", { detail: { retryAfterMs: 600 * SECOND } }));
+  await rig.clock.advance(590 * SECOND);
+  expect(rig.runs).toHaveLength(1);
+  await rig.clock.advance(30 * SECOND);
+  expect(rig.runs).toHaveLength(2);
+});
+
 describe("a lease that is lost", () => {
   test("aborts its job, which then neither stores, delivers nor deletes", async () => {
     const rig = createRig({ slots: 1, prefetch: 0 });

@@ -7,6 +7,7 @@ import { findPackageJSON } from "node:module";
 import { connect } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { GetObjectCommand } from "@aws-sdk/client-s3";
 import { ListTopicsCommand, PublishCommand, SubscribeCommand } from "@aws-sdk/client-sns";
 import { GetQueueAttributesCommand, GetQueueUrlCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
@@ -244,6 +245,31 @@ describe("data in a folder", () => {
     const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: "kamado-jobs" }));
     expect(QueueUrl).toBe(second.resources.jobsQueueUrl);
   });
+
+  test("that cannot be written, as on a full disk, hides no message: each can be received and given back all the time", async () => {
+    const dataDir = folder();
+    const queue = jobsOf(await start({ dataDir }));
+    for (const body of ["a", "b", "c"]) await queue.send(body);
+    const take = () => queue.receive({ max: 10, waitSeconds: 1, visibilitySeconds: 3_600 });
+    // Whoever holds the write lock makes every write fail at once.
+    using other = new DatabaseSync(join(dataDir, "fauxqs.db"));
+    other.exec("BEGIN IMMEDIATE");
+    for (const _ of [1, 2]) {
+      const taken = await take();
+      expect(taken.map(({ body }) => body).toSorted()).toEqual(["a", "b", "c"]);
+      const handles = taken.map(({ handle }) => handle);
+      expect(await queue.remove(handles)).toEqual(["failed", "failed", "failed"]);
+      expect(await queue.extend(handles.map((handle) => ({ handle, seconds: 0 })))).toEqual([
+        "ok",
+        "ok",
+        "ok",
+      ]);
+    }
+    await expect(queue.send("d")).rejects.toMatchObject({ code: "queue_unavailable" });
+    other.exec("ROLLBACK");
+    const handles = (await take()).map(({ handle }) => handle);
+    expect(await queue.remove(handles)).toEqual(["ok", "ok", "ok"]);
+  }, 60_000);
 
   test("survives a kill", async () => {
     const dataDir = folder();

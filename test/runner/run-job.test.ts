@@ -1,5 +1,6 @@
 // The life of a job: what a sender, a receiver and the next person on call can rely on.
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { Lease } from "../../worker/consumer/lease.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { createRig, failing } from "../rig.ts";
 
@@ -367,6 +368,19 @@ describe("a failure that may be temporary is tried again", () => {
     await rig.clock.advance(9_000);
     expect(rig.deliveries).toEqual([]);
     expect(rig.queue.messages).toHaveLength(1);
+  });
+
+  test("a lease that once was not ours to use stays so: what was not stored is neither delivered nor deleted", async () => {
+    const rig = createRig();
+    await rig.send("a");
+    rig.consumer.start();
+    await rig.clock.advance(10);
+    const confirm = vi.spyOn(Lease.prototype, "confirm").mockResolvedValueOnce(false);
+    onTestFinished(() => confirm.mockRestore());
+    rig.run("a").finish();
+    await rig.clock.advance(1_000);
+    expect(confirm).toHaveBeenCalledTimes(1);
+    expect([rig.stored("a"), rig.deliveries, rig.queue.messages.length]).toEqual([null, [], 1]);
   });
 
   test("a bucket that does not answer for a moment causes no second run", async () => {

@@ -116,6 +116,11 @@ describe("what happens after a run", () => {
     expect([message, deadLetter]).toEqual([{ releaseAfterSeconds: 900 }, null]);
   });
 
+  test("a job that is held apart comes back when it may be its turn", () => {
+    const held = settle({ is: "interrupted", why: "held_apart", afterMs: 7_001 }, options);
+    expect(held.message).toEqual({ releaseAfterSeconds: 8 });
+  });
+
   test.each([
     ["a stop gives the message back at once", "stopping", { releaseAfterSeconds: 0 }],
     ["a lost lease leaves the message alone", "lease_lost", "leave"],

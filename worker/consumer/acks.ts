@@ -18,7 +18,7 @@ type Ack = { lease: Lease; releaseAfterSeconds: number | null; done: () => void 
 
 export class Acks {
   readonly #queue: Queue;
-  readonly #heartbeat: Pick<Heartbeat, "drop">;
+  readonly #heartbeat: Pick<Heartbeat, "drop" | "retire">;
   readonly #clock: Clock;
   readonly #log: Log;
   #gathered: Ack[] = [];
@@ -26,7 +26,12 @@ export class Acks {
   #flushNow = new AbortController();
   readonly #open = new Set<Promise<void>>();
 
-  constructor(options: { queue: Queue; heartbeat: Pick<Heartbeat, "drop">; clock: Clock; log: Log }) {
+  constructor(options: {
+    queue: Queue;
+    heartbeat: Pick<Heartbeat, "drop" | "retire">;
+    clock: Clock;
+    log: Log;
+  }) {
     this.#queue = options.queue;
     this.#heartbeat = options.heartbeat;
     this.#clock = options.clock;
@@ -89,9 +94,10 @@ export class Acks {
     return batch.filter((_, index) => held[index]);
   }
 
-  #call(batch: readonly Ack[]): Promise<EntryResult[]> {
+  async #call(batch: readonly Ack[]): Promise<EntryResult[]> {
     if (batch[0]!.releaseAfterSeconds === null)
       return this.#queue.remove(batch.map(({ lease }) => lease.message.handle));
+    await Promise.all(batch.map(({ lease }) => this.#heartbeat.retire(lease)));
     return this.#queue.extend(
       batch.map(({ lease, releaseAfterSeconds }) => ({
         handle: lease.message.handle,

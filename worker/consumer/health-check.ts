@@ -1,12 +1,13 @@
 // Whether something that every job needs answers: the engine, the bucket. While it does not, no message is pulled. A job that
 // waits in the queue loses nothing; a job that fails because the engine is down loses an attempt. A job that could not reach it
 // is no proof, because the fault may be the job's own: a probe decides.
+import { unlessAborted } from "../async/abort.ts";
 import { backoffMs } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
 import type { KamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 
-const PROBE_BACKOFF = { baseMs: 200, maxMs: 15_000 };
+const FIRST_PAUSE_MS = 200;
 /** Failed probes in a row before the log says so. An engine that starts fails a few. */
 const PROBES_BEFORE_WARNING = 4;
 
@@ -24,16 +25,23 @@ export type HealthCheckOptions = {
   probe(): Promise<KamadoError | null>;
   /** What to do about it. */
   hint?(cause: KamadoError): string;
+  /** Between two probes, at most. */
+  longestPauseMs: number;
   clock: Clock;
   log: Log;
 };
 
 export class HealthCheck implements Health {
   readonly #options: HealthCheckOptions;
+  readonly #stopping = new AbortController();
   #isHealthy = false;
+  #answersSince = Number.NEGATIVE_INFINITY;
   #failedProbes = 0;
   #cause: KamadoError | null = null;
   #probing: Promise<void> | undefined;
+  #untilHealthy: Promise<void> | undefined;
+  #waiters = 0;
+  #nobodyWaits = new AbortController();
   /** Counted, so that a probe can tell that its answer came from before. */
   #losses = 0;
 
@@ -60,21 +68,48 @@ export class HealthCheck implements Health {
     if (this.#isHealthy) void this.#probe();
   }
 
-  /** It is known to have ended. The next pull waits for a probe. */
+  /** It is known to have ended. It is probed from now on, whether anybody waits or not: how long it was away must be known. */
   lost(): void {
     this.#isHealthy = false;
     this.#losses += 1;
+    void this.healthy(this.#stopping.signal);
+  }
+
+  /** When it began to answer, on the monotonic clock. */
+  get answersSince(): number {
+    return this.#answersSince;
+  }
+
+  /** Ends the probes for which nobody waits. */
+  stop(): void {
+    this.#stopping.abort();
   }
 
   async healthy(signal: AbortSignal): Promise<void> {
+    this.#waiters += 1;
     while (!this.#isHealthy && !signal.aborted) {
+      this.#untilHealthy ??= this.#keepProbing().finally(() => {
+        this.#untilHealthy = undefined;
+      });
+      await unlessAborted(this.#untilHealthy, signal).catch(() => {});
+    }
+    this.#waiters -= 1;
+    if (this.#waiters === 0) this.#nobodyWaits.abort();
+  }
+
+  /** One loop, however many wait: else their pauses would grow together. */
+  async #keepProbing(): Promise<void> {
+    const { clock, longestPauseMs } = this.#options;
+    this.#nobodyWaits = new AbortController();
+    while (!this.#nobodyWaits.signal.aborted) {
       await this.#probe();
       if (this.#isHealthy) return;
-      await this.#options.clock.sleep(backoffMs(this.#failedProbes, PROBE_BACKOFF), signal);
+      const pause = backoffMs(this.#failedProbes, { baseMs: FIRST_PAUSE_MS, maxMs: longestPauseMs });
+      await clock.sleep(pause, this.#nobodyWaits.signal);
     }
   }
 
-  /** Several may wait for one probe. */
+  /** One at a time. */
   #probe(): Promise<void> {
     this.#probing ??= this.#probeNow().finally(() => {
       this.#probing = undefined;
@@ -83,10 +118,11 @@ export class HealthCheck implements Health {
   }
 
   async #probeNow(): Promise<void> {
-    const { what, probe, log } = this.#options;
-    const losses = this.#losses;
+    const { what, probe, clock, log } = this.#options;
+    const [losses, wasHealthy] = [this.#losses, this.#isHealthy];
     this.#cause = await probe();
     this.#isHealthy = this.#cause === null && losses === this.#losses;
+    if (this.#isHealthy && !wasHealthy) this.#answersSince = clock.now();
     if (this.#cause) return this.#failed(this.#cause);
     if (this.#failedProbes > 0) log.info({ stage: what }, `the ${what} answers`);
     this.#failedProbes = 0;

@@ -21,6 +21,8 @@ export class Heartbeat implements Renewer {
   readonly #suspends: SuspendDetector;
   /** Counted, so that a renewal can tell that a suspend came between its call and its answer. */
   #suspendCount = 0;
+  /** The renewal that is under way, or was last. */
+  #renewing = { leases: new Set<Lease>(), ended: Promise.resolve() };
   /** Ends the sleep of the loop. */
   #wakeUp = new AbortController();
   #loops: Promise<unknown> | undefined;
@@ -44,6 +46,15 @@ export class Heartbeat implements Renewer {
     // The loop sleeps until the next lease is due, and this may be it.
     if (this.#leases.size === 1 || lease.dueAt <= this.clock.now()) this.#wakeUp.abort();
     return lease;
+  }
+
+  /**
+   * Renews this lease no more. Resolves when a renewal of it that is under way has ended: it would undo a wait that is set
+   * meanwhile.
+   */
+  async retire(lease: Lease): Promise<void> {
+    this.drop(lease);
+    if (this.#renewing.leases.has(lease)) await this.#renewing.ended;
   }
 
   /** Forgets a message that was deleted or given back. */
@@ -139,7 +150,9 @@ export class Heartbeat implements Renewer {
       handle: message.handle,
       seconds: renewalSeconds,
     }));
-    const results = await this.#queue.extend(entries);
+    const answer = this.#queue.extend(entries);
+    this.#renewing = { leases: new Set(leases), ended: answer.then(() => {}) };
+    const results = await answer;
     this.checkForSuspend();
     for (const [index, lease] of leases.entries()) {
       const isStale = suspends !== this.#suspendCount;

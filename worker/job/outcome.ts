@@ -20,8 +20,12 @@ export type Outcome =
     }
   /** Trying again later may help. `about` is there if the handler was started, for the failed result of the last attempt. */
   | { is: "retry"; error: KamadoError; afterMs?: number; about?: { job: Job; receipt: Receipt } }
-  /** The worker stops, the lease is lost, or another worker runs the job. It says nothing about the job itself. */
-  | { is: "interrupted"; why: "stopping" | "lease_lost" | "already_running" }
+  /**
+   * The worker stops, the lease is lost, or another worker runs the job. It says nothing about the job itself. `held_apart`: the
+   * job is suspected of killing the engine, and it is not its turn; it comes back after `afterMs`.
+   */
+  | { is: "interrupted"; why: "stopping" | "lease_lost" | "already_running"; afterMs?: never }
+  | { is: "interrupted"; why: "held_apart"; afterMs: number }
   /** It was not started before policy.expiresAt, or its sender canceled it. */
   | { is: "expired" | "canceled"; job: Job; result: Result; stored: boolean }
   /** The message asks for nothing (a test event), or its jobs were sent on as separate messages. */

@@ -59,6 +59,7 @@ async function persist(stores: Stores, dataDir: string): Promise<Persistence> {
   const { sqsStore, snsStore, s3Store } = stores;
   try {
     letMessagesBeGivenBack(persistence);
+    hideNoMessageOnAFullDisk(persistence);
     // It must load before it is attached: otherwise loading a queue writes it again and thereby deletes its messages.
     persistence.load(sqsStore, snsStore, s3Store);
   } catch (error) {
@@ -78,6 +79,27 @@ function letMessagesBeGivenBack(persistence: Persistence): void {
   const { db } = persistence as unknown as { db: DatabaseSync };
   const statement = db.prepare(ready);
   persistence.updateMessageReady = (messageId) => void statement.run(messageId);
+}
+
+/**
+ * fauxqs takes a message off its list before it stores who holds it. If that cannot be written, the receive or the release failed,
+ * and the message stayed hidden: until its visibility ended, or until the next start. Who holds a message may be forgotten: after a
+ * restart it is received once more. Sending and deleting still fail, because what they promise must be on disk.
+ */
+function hideNoMessageOnAFullDisk(persistence: Persistence): void {
+  const { updateMessageInflight, updateMessageReady } = persistence;
+  persistence.updateMessageInflight = (...given) =>
+    unlessUnwritable(() => updateMessageInflight.apply(persistence, given));
+  persistence.updateMessageReady = (...given) =>
+    unlessUnwritable(() => updateMessageReady.apply(persistence, given));
+}
+
+function unlessUnwritable(write: () => void): void {
+  try {
+    write();
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== "ERR_SQLITE_ERROR") throw thrown;
+  }
 }
 
 /** The etag of an object; undefined when there is no such object. */

@@ -7,13 +7,14 @@ import { backoffMs } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Ending } from "../consumer/acks.ts";
 import type { Turn } from "../consumer/consumer.ts";
+import type { Health } from "../consumer/health-check.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
 import { isResultOf, jobHash } from "../job/job-hash.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { failed, type Result } from "../job/result.ts";
-import { killsEngine, mustRunAlone, totalOf } from "../job-lock/engine-deaths.ts";
+import { killsEngine, totalOf } from "../job-lock/engine-deaths.ts";
 import { JobClaim, type JobClaims } from "../job-lock/job-claim.ts";
 import type { JobLock } from "../job-lock/lock.ts";
 import type { JobEvents, NewJobEvent } from "../logging/job-events.ts";
@@ -35,6 +36,7 @@ export type Dependencies = {
   claims: JobClaims;
   results: Results;
   quarantine: Quarantine;
+  engine: Health;
   handlers: HandlerDependencies;
   deliverAll: DeliverAll;
   deadLetters: DeadLetters;
@@ -150,30 +152,46 @@ function deadLetterReason({ error }: Result): KamadoError | null {
   return new KamadoError(error.code, error.message);
 }
 
-/** Beside the other jobs of this worker, or alone if the engine died too often during this job. */
+/** Beside the other jobs of this worker, or alone if the job is suspected of killing the engine, when it is its turn. */
 async function execute(job: Job, lock: JobLock, canceled: AbortSignal, run: Run): Promise<Outcome> {
   const { lease, cut, quarantine, handlers } = run;
   const { message, receivedWall } = lease;
   const signal = AbortSignal.any([lease.signal, lock.signal]);
   const arrival = { message, receivedWall, signal, attempts: lock.attempts, maxAttempts: maxAttemptsOf(run) };
   const stop = AbortSignal.any([cut, canceled]);
-  const isAlone = mustRunAlone(lock.deaths);
+  const waiting = AbortSignal.any([arrival.signal, stop]);
+  const suspect = () => ({ id: job.id, kind: job.kind, deaths: lock.deaths });
   // If a signal fires while the job waits to enter, `executeHandler` makes the outcome of a run that never began.
-  const leave = await quarantine
-    .enter(isAlone, AbortSignal.any([arrival.signal, stop]))
-    .catch(() => () => {});
-  try {
-    const outcome = await executeHandler(job, arrival, stop, handlers);
-    if (outcome.is !== "interrupted") lock.countRun();
-    return afterEngineDeath(outcome, lock, isAlone);
-  } finally {
-    leave();
-  }
+  await engineBack(run, waiting);
+  const place = await quarantine.enter(suspect(), waiting).catch(() => null);
+  if (place?.is === "held") return { is: "interrupted", why: "held_apart", afterMs: place.ms };
+  await engineBack(run, waiting);
+  const outcome = await executeHandler(job, arrival, stop, handlers);
+  if (outcome.is !== "interrupted") lock.countRun();
+  const settled = afterEngineDeath(outcome, lock, place?.isAlone ?? false);
+  place?.leave(isDeath(outcome) ? "died" : outcome.is === "succeeded" ? "succeeded" : "otherwise", suspect());
+  return settled;
 }
+
+/** As long as messages that were pulled wait for a restarting engine. Then the job meets its error. */
+const ENGINE_WAIT_MS = 300_000;
+
+/** The engine may have died while the job waited to enter. To run it now would cost an attempt. */
+async function engineBack({ engine, clock }: Run, signal: AbortSignal): Promise<void> {
+  if (engine.isHealthy) return;
+  const over = new AbortController();
+  const waiting = AbortSignal.any([signal, over.signal]);
+  void clock.sleep(ENGINE_WAIT_MS, waiting).then(() => over.abort());
+  await engine.healthy(waiting);
+  over.abort();
+}
+
+const isDeath = (outcome: Outcome): outcome is Extract<Outcome, { is: "retry" }> =>
+  outcome.is === "retry" && outcome.error.code === "engine_died";
 
 /** Counts the death at the job's lock. The job that is proven to kill the engine fails for good and is dead-lettered. */
 function afterEngineDeath(outcome: Outcome, lock: JobLock, wasAlone: boolean): Outcome {
-  if (outcome.is !== "retry" || outcome.error.code !== "engine_died" || !outcome.about) return outcome;
+  if (!isDeath(outcome) || !outcome.about) return outcome;
   const deaths = lock.countDeath(wasAlone);
   if (!killsEngine(deaths)) return outcome;
   const { job, receipt } = outcome.about;
@@ -192,7 +210,7 @@ function afterEngineDeath(outcome: Outcome, lock: JobLock, wasAlone: boolean): O
  */
 async function carryOut(plan: Plan, run: Run): Promise<Ending> {
   const { lease, claim, cut } = run;
-  const isOurs = async () => (await lease.confirm()) && (await claim.confirm());
+  const isOurs = ownershipOf(run);
   const signal = AbortSignal.any([lease.lost, claim.lost, cut]);
   let failed: FailedEffect = "store_failed";
   try {
@@ -211,6 +229,16 @@ async function carryOut(plan: Plan, run: Run): Promise<Ending> {
     if (cut.aborted) return { releaseAfterSeconds: 0 };
     return afterFailedEffect(failed, toKamadoError(thrown, "delivery_failed"), plan, run);
   }
+}
+
+/** Once it has said no, it says no: a renewal that works later does not make up for the effects that were left out. */
+function ownershipOf({ lease, claim }: Run): () => Promise<boolean> {
+  let isLost = false;
+  return async () => {
+    if (isLost) return false;
+    if (!((await lease.confirm()) && (await claim.confirm()))) isLost = true;
+    return !isLost;
+  };
 }
 
 type FailedEffect = "store_failed" | "delivery_failed" | "dead_letter_failed";
@@ -278,7 +306,7 @@ function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void
       ...(last?.detail?.bucket !== undefined && { bucket: last.detail.bucket }),
       ...(receipt && { receipt }),
     },
-    error ? `${is}: ${error.message}` : is,
+    error ? `${is}: ${error.message}` : outcome.is === "interrupted" ? `${is}: ${outcome.why}` : is,
   );
 }
 

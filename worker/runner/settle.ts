@@ -29,7 +29,7 @@ export type SettleOptions = {
 
 const RETRY_MS = 5_000;
 
-type Interruption = Extract<Outcome, { is: "interrupted" }>["why"];
+type Interruption = Extract<Outcome, { is: "interrupted" }>;
 
 /**
  * A second message of a running job comes back when the other run may have stored the result. The waits grow, because each
@@ -37,9 +37,13 @@ type Interruption = Extract<Outcome, { is: "interrupted" }>["why"];
  */
 const alreadyRunning = (retryMs = RETRY_MS) => ({ baseMs: 2 * retryMs, maxMs: 900_000 });
 
-function interrupted(why: Interruption, { receiveCount, retryMs, random }: SettleOptions): Ending {
+function interrupted(
+  { why, afterMs }: Interruption,
+  { receiveCount, retryMs, random }: SettleOptions,
+): Ending {
   if (why === "lease_lost") return "leave";
   if (why === "stopping") return { releaseAfterSeconds: 0 };
+  if (why === "held_apart") return { releaseAfterSeconds: Math.ceil(afterMs / 1_000) };
   const ms = backoffMs(receiveCount, { ...alreadyRunning(retryMs), ...(random && { random }) });
   return { releaseAfterSeconds: Math.ceil(ms / 1_000) };
 }
@@ -71,7 +75,7 @@ export function settle(outcome: Outcome, options: SettleOptions): Plan {
     case "ignored":
       return { ...nothing, message: "delete" };
     case "interrupted":
-      return { ...nothing, message: interrupted(outcome.why, options) };
+      return { ...nothing, message: interrupted(outcome, options) };
   }
 }
 

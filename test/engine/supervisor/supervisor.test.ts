@@ -65,6 +65,19 @@ describe("a supervised engine", () => {
     expect(await answers(one)).toBe(true);
   }, 60_000);
 
+  test("whose deaths are explained starts again after the shortest pause each time, and does not grow it", async () => {
+    // Pauses that double from 2 s would add up to a minute.
+    const one = start({}, { timing: { firstDelayMs: 2_000, maxDelayMs: 60_000 } });
+    for (const restarts of [1, 2, 3, 4, 5, 6]) {
+      await one.ready();
+      process.kill(one.pid!, "SIGKILL");
+      // The worker hears of a death by its broken connections, before or after the supervisor does.
+      if (restarts % 2 === 0) await until(() => one.state === "STARTING");
+      one.restartSoon();
+      await until(() => one.restarts === restarts);
+    }
+  }, 45_000);
+
   test("is given up loudly when it never becomes ready", async () => {
     const states: string[] = [];
     const one = start({ loadFails: "the model is broken" }, { timing: { attempts: 2 } });

@@ -26,7 +26,13 @@ export type OpenOptions = Omit<GivenOptions, "token"> & {
  * `ready` resolves when an engine of our own can serve, with what it says about itself. For another server it resolves at
  * once with nothing: whoever sends it requests must ask it.
  */
-export type OpenEngine = { url: string; ready(): Promise<Ready | undefined>; stop(): Promise<void> };
+export type OpenEngine = {
+  url: string;
+  ready(): Promise<Ready | undefined>;
+  /** Only for an engine of our own; see `Engine`. */
+  restartSoon?: () => void;
+  stop(): Promise<void>;
+};
 
 /** Resolves when the engine's address is known. Its model may still be loading. */
 export async function openEngine({ url, ...options }: OpenOptions, log: Log): Promise<OpenEngine> {
@@ -47,6 +53,7 @@ export async function openEngine({ url, ...options }: OpenOptions, log: Log): Pr
     return {
       url: `http://${addressOf(host)}:${own}`,
       ready: () => engine.ready().then(() => engine.info),
+      restartSoon: () => engine.restartSoon(),
       stop: () => engine.stop(),
     };
   } catch (thrown) {

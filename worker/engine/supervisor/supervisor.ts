@@ -51,6 +51,11 @@ export interface Engine {
   ready(): Promise<void>;
   /** Called with each new state; returns a function that removes the listener. A listener that throws disturbs nothing else. */
   onChange(listener: (state: EngineState) => void): () => void;
+  /**
+   * The last death is explained, and its cause is kept away: it is no failure of the engine, which starts again after the shortest
+   * pause. Called at about the time of the death, before or after the supervisor hears of it.
+   */
+  restartSoon(): void;
   stop(): Promise<void>;
 }
 
@@ -78,6 +83,8 @@ class Supervisor implements Engine {
   #everReady = false;
   #failure: string | undefined;
   #outOfMemory = false;
+  #isExplained = false;
+  #pause = new AbortController();
   #stopped: Promise<void> | undefined;
 
   constructor(
@@ -120,6 +127,12 @@ class Supervisor implements Engine {
     return () => void this.#listeners.delete(listener);
   }
 
+  restartSoon(): void {
+    if (!this.#everReady) return;
+    this.#isExplained = true;
+    this.#pause.abort();
+  }
+
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -138,7 +151,7 @@ class Supervisor implements Engine {
       this.#process = undefined;
       void this.#onEnd(how, reason);
     };
-    this.#outOfMemory = false;
+    this.#outOfMemory = this.#isExplained = false;
     const watcher = { onLog: this.#onLog, onEvent: (event: EngineEvent) => this.#onEvent(event), onExit };
     try {
       this.#process = new EngineProcess(this.#options, watcher, this.#environment);
@@ -186,7 +199,8 @@ class Supervisor implements Engine {
     if (!this.#everReady && (isHopeless || this.#failures >= this.#timing.attempts))
       return this.#become("SETUP_FAILED");
     this.#become("STARTING");
-    await this.#delay();
+    if (!this.#isExplained) await this.#delay();
+    if (this.#isExplained) await this.#shortDelay();
     if (this.#stopping.signal.aborted) return;
     this.restarts++;
     this.#start();
@@ -196,7 +210,15 @@ class Supervisor implements Engine {
   #delay(): Promise<unknown> {
     const { firstDelayMs, maxDelayMs } = this.#timing;
     const ms = backoffMs(this.#failures, { baseMs: firstDelayMs, maxMs: maxDelayMs });
-    return sleep(ms, undefined, { signal: this.#stopping.signal }).catch(() => {});
+    this.#pause = new AbortController();
+    const signal = AbortSignal.any([this.#stopping.signal, this.#pause.signal]);
+    return sleep(ms, undefined, { signal }).catch(() => {});
+  }
+
+  #shortDelay(): Promise<unknown> {
+    this.#failures = 1;
+    const { signal } = this.#stopping;
+    return sleep(this.#timing.firstDelayMs, undefined, { signal }).catch(() => {});
   }
 
   async #killWhenHung(run: EngineProcess, ended: AbortSignal): Promise<void> {
