@@ -15,7 +15,7 @@ import { nameOf, receiverOf } from "./deliver.ts";
 const PLACES = 64;
 /** So many of them may be for one receiver. */
 const PLACES_OF_ONE = 16;
-/** And for one that did not answer the last time, or that nobody tried yet. Its first answer shows that it works. */
+/** And for one while it does not answer, or nobody has tried it yet. Its first answer shows that it works. */
 const PLACES_OF_SILENT = 2;
 const MAX_CONCURRENT = 8;
 /** When to try again a delivery that found no place. Most tries end sooner. */
@@ -66,14 +66,14 @@ export class Pace {
     insist = false,
   ): Promise<void> {
     const receiver = this.#receiver(destination);
-    if (!insist) this.#throwIfPaused(nameOf(destination));
-    if (!insist && !this.#hasPlace(receiver)) throw heldBack("The worker has no place left.", NO_PLACE_MS);
     const turn = {
       receiver,
       destination: nameOf(destination),
       isSending: false,
       begun: Promise.withResolvers<void>(),
     };
+    if (!insist) this.#throwIfPaused(turn.destination);
+    if (!insist && !this.#hasPlace(turn)) throw heldBack("The worker has no place left.", NO_PLACE_MS);
     // A call that does not heed the signal keeps its place until it ends, but nobody waits for it.
     const done = this.#inTurn(turn, signal, work, insist);
     await (signal ? unlessAborted(done, signal) : done);
@@ -104,15 +104,18 @@ export class Pace {
     }
   }
 
-  #hasPlace({ name, maxConcurrent }: Receiver): boolean {
-    const others = [...this.#inHand].map(({ receiver }) => receiver.name);
-    const ofOne = Math.min(PLACES_OF_ONE, 2 * maxConcurrent);
-    return hasRoom(name, others, {
-      size: PLACES,
-      ofOne,
-      ofSilent: PLACES_OF_SILENT,
-      isSilent: this.#isSilent,
-    });
+  /** Among all deliveries in hand, and among those of its receiver. */
+  #hasPlace(turn: Pick<Turn, "receiver" | "destination">): boolean {
+    const { receiver } = turn;
+    const all = [...this.#inHand];
+    const ofReceiver = all.filter((other) => other.receiver === receiver);
+    // Even one that gets its deliveries one by one has some that wait.
+    const size = Math.max(4, Math.min(PLACES_OF_ONE, 2 * receiver.maxConcurrent));
+    const worker = { size: PLACES, ofOne: size, ofSilent: PLACES_OF_SILENT };
+    return (
+      hasRoom(this.#asReceiver(turn), all.map(this.#asReceiver), worker) &&
+      hasRoom(this.#asDestination(turn), ofReceiver.map(this.#asDestination), roomOf(size))
+    );
   }
 
   #startWaiting(): void {
@@ -123,12 +126,11 @@ export class Pace {
     }
   }
 
-  #hasTurn({ receiver, destination }: Turn): boolean {
-    const size = receiver.maxConcurrent;
-    const sending = [...this.#inHand].filter((turn) => turn.isSending && turn.receiver === receiver);
-    const others = sending.map((turn) => turn.destination);
-    const ofOne = Math.ceil((size * 7) / 8);
-    return hasRoom(destination, others, { size, ofOne, ofSilent: ofOne, isSilent: this.#isSilent });
+  #hasTurn(turn: Turn): boolean {
+    const { receiver } = turn;
+    const sending = [...this.#inHand].filter((other) => other.isSending && other.receiver === receiver);
+    const others = sending.map(this.#asDestination);
+    return hasRoom(this.#asDestination(turn), others, roomOf(receiver.maxConcurrent));
   }
 
   #receiver(destination: Destination): Receiver {
@@ -177,24 +179,40 @@ export class Pace {
     for (const name of [receiver.name, destination]) this.#lastTries.set(name, didAnswer);
   }
 
-  #isSilent = (name: string): boolean =>
-    !(this.#lastTries.get(name) ?? this.#receivers.get(name)?.isTrusted ?? false);
+  #asDestination = ({ destination }: Pick<Turn, "destination">): Claim => ({
+    name: destination,
+    isSilent: !this.#lastTries.get(destination),
+  });
+
+  /** What is known of the address itself counts. The receiver only stands in for an address that nobody tried yet. */
+  #asReceiver = ({ receiver, destination }: Pick<Turn, "receiver" | "destination">): Claim => {
+    const didAnswer = this.#lastTries.get(destination) ?? this.#lastTries.get(receiver.name);
+    return { name: receiver.name, isSilent: !(didAnswer ?? receiver.isTrusted) };
+  };
 }
 
 const heldBack = (why: string, retryAfterMs: number) =>
   new KamadoError("delivery_failed", why, { detail: { retryAfterMs, heldBack: true } });
 
-/** `ofOne` places at most for one name, and `ofSilent` for one that is silent: it did not answer, or nobody tried it yet. */
-export type Room = { size: number; ofOne: number; ofSilent: number; isSilent(name: string): boolean };
+/** Silent: the last try got no answer, or there was none yet. */
+export type Claim = { name: string; isSilent: boolean };
+/** `ofOne` places at most for one name, and `ofSilent` for its silent claims. */
+export type Room = { size: number; ofOne: number; ofSilent: number };
+
+/** An eighth of the places is for others, where there are so many. */
+const roomOf = (size: number): Room => {
+  const ofOne = Math.ceil((size * 7) / 8);
+  return { size, ofOne, ofSilent: ofOne };
+};
 
 /**
- * Whether one more named `name` fits beside `others`. Silent names get half of all places together. So neither one receiver that
- * hangs nor many that somebody made up take all of them. Pure.
+ * Whether one more claim fits beside the others. Silent ones get half of all places together. So neither one receiver that hangs
+ * nor many that somebody made up take all of them. Pure.
  */
-export function hasRoom(name: string, others: readonly string[], room: Room): boolean {
-  const own = others.filter((other) => other === name).length;
-  if (others.length >= room.size || own >= room.ofOne) return false;
-  if (!room.isSilent(name)) return true;
-  const silent = others.filter((other) => room.isSilent(other)).length;
-  return own < room.ofSilent && silent < Math.ceil(room.size / 2);
+export function hasRoom(next: Claim, others: readonly Claim[], { size, ofOne, ofSilent }: Room): boolean {
+  const own = others.filter(({ name }) => name === next.name);
+  if (others.length >= size || own.length >= ofOne) return false;
+  if (!next.isSilent) return true;
+  const silent = others.filter(({ isSilent }) => isSilent);
+  return own.filter(({ isSilent }) => isSilent).length < ofSilent && silent.length < Math.ceil(size / 2);
 }

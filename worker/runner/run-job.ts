@@ -56,13 +56,25 @@ type Run = Dependencies & Turn & { lease: Lease; claim: JobClaim };
 /** Works on one message and resolves with what becomes of it. Never throws. */
 export async function runJob(lease: Lease, turn: Turn, dependencies: Dependencies): Promise<Ending> {
   const run: Run = { ...dependencies, ...turn, lease, claim: new JobClaim(dependencies.claims) };
-  const outcome = await outcomeOf(run);
+  const outcome = withoutInput(await outcomeOf(run));
   const plan = settle(outcome, { ...dependencies, receiveCount: lease.message.receiveCount });
   const ending = await carryOut(plan, run);
   // Before the message goes back: whoever receives it next must not find the job taken.
   await run.claim.end(ending === "delete" ? "done" : "again");
   emitEnded(run, outcome, ending);
   return ending;
+}
+
+/**
+ * A job whose result is on its way holds no slot, so there may be many of them, and an input may be long. Only a REST call is
+ * formed from it.
+ */
+function withoutInput(outcome: Outcome): Outcome {
+  const slim = (job: Job): Job =>
+    job.deliver.some((to) => "rest" in to) ? job : { ...job, input: undefined };
+  if ("job" in outcome) return { ...outcome, job: slim(outcome.job) };
+  if (outcome.is !== "rejected" || !outcome.about) return outcome;
+  return { ...outcome, about: { ...outcome.about, job: slim(outcome.about.job) } };
 }
 
 /** parse -> claim -> execute. Never throws: whatever happens is an outcome. */
