@@ -124,6 +124,27 @@ test("one receiver takes a quarter of the worker's places at most, and two place
   await few.all;
 });
 
+test.each([
+  ["like one that does not answer", [], true],
+  ["unless the destinations file lists it", [known("https://slow.example/")], undefined],
+])("a receiver that answers slowly shares its places %s", async (_, destinations, isHeldBack) => {
+  const clock = new FakeClock();
+  const pace = make(destinations, clock);
+  const to = { callback: "https://slow.example/" };
+  const slow = pace.run(to, undefined, () => clock.sleep(4_000));
+  await clock.advance(4_000);
+  await slow;
+  const few = start(pace, to, 2);
+  const third = pace.run(to, undefined, async () => {});
+  const error = await third.then(
+    () => undefined,
+    (thrown: KamadoError) => thrown,
+  );
+  expect(error?.detail?.heldBack).toBe(isHeldBack);
+  few.letGo();
+  await few.all;
+});
+
 test("a topic, a queue and a receiver of the destinations file need no first answer", async () => {
   const pace = make([known("https://a.example/")]);
   const all = [

@@ -6,7 +6,7 @@ import Bottleneck from "bottleneck";
 import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import { RecentMap } from "../async/recent-map.ts";
-import { KamadoError } from "../errors.ts";
+import { type ErrorDetail, KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { Destinations } from "../outbound/destinations.ts";
 import { nameOf, receiverOf } from "./deliver.ts";
@@ -18,6 +18,8 @@ const PLACES_OF_ONE = 16;
 /** And for one while it does not answer, or nobody has tried it yet. Its first answer shows that it works. */
 const PLACES_OF_SILENT = 2;
 const MAX_CONCURRENT = 8;
+/** A receiver that takes longer counts as one that does not answer, unless the owner listed it: it holds its place as long. */
+const SLOW_MS = 3_000;
 /** When to try again a delivery that found no place. Most tries end sooner. */
 const NO_PLACE_MS = 5_000;
 /** For other deliveries to the same destination. The one that was asked to wait longer does so. */
@@ -45,7 +47,7 @@ export class Pace {
   readonly #receivers = new Map<string, Receiver>();
   /** In order of arrival. */
   readonly #inHand = new Set<Turn>();
-  /** Whether the last try of a receiver or a destination got an answer, by its name. */
+  /** Whether the last try of a receiver or a destination got an answer soon, by its name. */
   readonly #lastTries = new RecentMap<string, boolean>(REMEMBERED);
   /** By the destination's name. One bad address must not pause the others of its origin. */
   readonly #pausedUntil = new RecentMap<string, number>(REMEMBERED);
@@ -93,14 +95,26 @@ export class Pace {
       await receiver.rate?.schedule(async () => {});
       signal?.throwIfAborted();
       if (!insist) this.#throwIfPaused(destination);
-      await work();
-      this.#noteAnswer(turn, true);
-    } catch (thrown) {
-      this.#noteFailure(turn, thrown);
-      throw thrown;
+      await this.#send(turn, work);
     } finally {
       this.#inHand.delete(turn);
       this.#startWaiting();
+    }
+  }
+
+  async #send(turn: Turn, work: () => Promise<void>): Promise<void> {
+    const began = this.#clock.now();
+    const isSoon = () => turn.receiver.isTrusted || this.#clock.now() - began <= SLOW_MS;
+    try {
+      await work();
+      this.#noteAnswer(turn, isSoon());
+    } catch (thrown) {
+      const { code, detail = {} } = thrown instanceof KamadoError ? thrown : {};
+      this.#notePause(turn, detail);
+      // Other errors say nothing about the receiver: another worker has the job, or this one stops.
+      if (detail.httpStatus !== undefined) this.#noteAnswer(turn, isSoon());
+      else if (code === "delivery_failed" && !detail.heldBack) this.#noteAnswer(turn, false);
+      throw thrown;
     }
   }
 
@@ -160,19 +174,11 @@ export class Pace {
     if (left > 0) throw heldBack("The destination asked for a pause.", left);
   }
 
-  #noteFailure(turn: Turn, thrown: unknown): void {
-    const { code, detail = {} } = thrown instanceof KamadoError ? thrown : {};
-    const { httpStatus, retryAfterMs, heldBack: isHeldBack, isOfItem } = detail;
+  #notePause({ destination }: Turn, { httpStatus, isOfItem, retryAfterMs }: ErrorDetail): void {
     // Too many calls are about all calls to a service; one of its items that is not available is only about itself.
     const asksForPause = httpStatus === 429 || (httpStatus === 503 && !isOfItem);
-    if (asksForPause && retryAfterMs !== undefined) this.#pause(turn.destination, retryAfterMs);
-    // Other errors say nothing about the receiver: another worker has the job, or this one stops.
-    if (httpStatus !== undefined) this.#noteAnswer(turn, true);
-    else if (code === "delivery_failed" && !isHeldBack) this.#noteAnswer(turn, false);
-  }
-
-  #pause(destination: string, ms: number): void {
-    this.#pausedUntil.set(destination, this.#clock.now() + Math.min(ms, LONGEST_PAUSE_MS));
+    if (asksForPause && retryAfterMs !== undefined)
+      this.#pausedUntil.set(destination, this.#clock.now() + Math.min(retryAfterMs, LONGEST_PAUSE_MS));
   }
 
   #noteAnswer({ receiver, destination }: Turn, didAnswer: boolean): void {
@@ -194,7 +200,7 @@ export class Pace {
 const heldBack = (why: string, retryAfterMs: number) =>
   new KamadoError("delivery_failed", why, { detail: { retryAfterMs, heldBack: true } });
 
-/** Silent: the last try got no answer, or there was none yet. */
+/** Silent: the last try got no answer soon, or there was none yet. */
 export type Claim = { name: string; isSilent: boolean };
 /** `ofOne` places at most for one name, and `ofSilent` for its silent claims. */
 export type Room = { size: number; ofOne: number; ofSilent: number };
