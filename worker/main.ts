@@ -69,6 +69,12 @@ async function connect(config: Config, cloud: Cloud, engine: RunningEngine, log:
       log,
       destinations,
       awsEndpoint: cloud.aws.endpoint,
+      ownQueues: [
+        ...queues.map(({ url }) => url),
+        ...(cloud.deliveriesQueueUrl === undefined ? [] : [cloud.deliveriesQueueUrl]),
+        cloud.deadQueueUrl,
+        cloud.deadDeliveriesQueueUrl,
+      ],
     }),
     topicArn: cloud.topicArn,
     clock: systemClock,

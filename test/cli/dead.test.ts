@@ -123,7 +123,7 @@ test("a receiver that is gone for good is turned off, and turned on by a redrive
     queue: "deliveries",
     code: "delivery_rejected",
     reason: "127.0.0.1 answered 410.",
-    to: `callback:${receiver.url}`,
+    to: `callback:${receiver.url}/hook`,
     receipt: { worker: expect.any(String) },
     tries: [{ outcome: "refused", status: 410, attempt: 1 }],
   });

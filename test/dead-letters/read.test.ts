@@ -19,12 +19,18 @@ test.each([
 });
 
 test.each([
-  ["callback:https://hooks.example", true],
+  ["callback:https://hooks.example/…", true],
+  ["https://hooks.example/…", true],
   ["https://hooks.example", true],
   ["hooks.example", true],
   ["https://hooks.example/t0k", true],
   ["example", false],
   ["rest:https://hooks.example", false],
 ])("%s names the destination: %s", (asked, meant) =>
-  expect(isMeant(asked, "callback:https://hooks.example", "https://hooks.example/t0k3n")).toBe(meant),
+  expect(isMeant(asked, "callback:https://hooks.example/…", "https://hooks.example/t0k3n")).toBe(meant),
 );
+
+test("a destination that is turned off is named by its host or origin, though only its label is known", () => {
+  for (const asked of ["hooks.example", "https://hooks.example", "callback:https://hooks.example/new"])
+    expect(isMeant(asked, "callback:https://hooks.example/new")).toBe(true);
+});

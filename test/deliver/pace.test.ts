@@ -60,11 +60,31 @@ test("destinations that somebody made up leave half of an origin's turns to thos
   const pace = make();
   const healthy = { callback: "https://a.example/good" };
   await prove(pace, healthy);
-  const made = Array.from({ length: 12 }, (_, i) => start(pace, { callback: `https://a.example/${i}` }, 1));
+  const made = Array.from({ length: 8 }, (_, i) => start(pace, { callback: `https://a.example/${i}` }, 1));
   await expect.poll(() => made.filter(({ seen }) => seen.running === 1)).toHaveLength(4);
   await prove(pace, healthy);
   for (const { letGo } of made) letGo();
   await Promise.all(made.map((one) => one.all));
+});
+
+test("an address that answers keeps its places although others of its origin, made up or not, do not answer", async () => {
+  const pace = make();
+  const healthy = { callback: "https://a.example/good" };
+  await prove(pace, healthy);
+  const silence = () => Promise.reject(new KamadoError("delivery_failed", "silence"));
+  await errorOf(pace.run({ callback: "https://a.example/hang" }, undefined, silence));
+  const hanging: ReturnType<typeof start>[] = [];
+  const refused: unknown[] = [];
+  for (let i = 0; i < 20; i++) {
+    const one = start(pace, { callback: `https://a.example/hang-${i}` }, 1);
+    one.all.catch((error) => refused.push(error));
+    hanging.push(one);
+    await prove(pace, healthy);
+  }
+  expect(hanging.filter(({ seen }) => seen.running === 1)).toHaveLength(4);
+  expect(refused).toHaveLength(12);
+  for (const { letGo } of hanging) letGo();
+  await Promise.allSettled(hanging.map((one) => one.all));
 });
 
 test("receivers that do not answer take half of the worker's places; beyond that their deliveries are held back at once", async () => {
@@ -89,15 +109,40 @@ test("one receiver takes a quarter of the worker's places at most, and two place
   const pace = make();
   const to = { callback: "https://a.example/" };
   await prove(pace, to);
-  const many = start(pace, to, 16);
+  const other = { callback: "https://a.example/other" };
+  await prove(pace, other);
+  const many = start(pace, to, 14);
   expect((await errorOf(pace.run(to, undefined, async () => {}))).detail?.heldBack).toBe(true);
-  many.letGo();
-  await many.all;
+  const more = start(pace, other, 2);
+  expect((await errorOf(pace.run(other, undefined, async () => {}))).detail?.heldBack).toBe(true);
+  for (const { letGo } of [many, more]) letGo();
+  await Promise.all([many.all, more.all]);
   await errorOf(pace.run(to, undefined, () => Promise.reject(new KamadoError("delivery_failed", "silence"))));
-  const more = start(pace, to, 2);
+  const few = start(pace, to, 2);
   expect((await errorOf(pace.run(to, undefined, async () => {}))).detail?.heldBack).toBe(true);
-  more.letGo();
-  await more.all;
+  few.letGo();
+  await few.all;
+});
+
+test.each([
+  ["like one that does not answer", [], true],
+  ["unless the destinations file lists it", [known("https://slow.example/")], undefined],
+])("a receiver that answers slowly shares its places %s", async (_, destinations, isHeldBack) => {
+  const clock = new FakeClock();
+  const pace = make(destinations, clock);
+  const to = { callback: "https://slow.example/" };
+  const slow = pace.run(to, undefined, () => clock.sleep(4_000));
+  await clock.advance(4_000);
+  await slow;
+  const few = start(pace, to, 2);
+  const third = pace.run(to, undefined, async () => {});
+  const error = await third.then(
+    () => undefined,
+    (thrown: KamadoError) => thrown,
+  );
+  expect(error?.detail?.heldBack).toBe(isHeldBack);
+  few.letGo();
+  await few.all;
 });
 
 test("a topic, a queue and a receiver of the destinations file need no first answer", async () => {

@@ -72,8 +72,8 @@ export function queueOf<Q extends { url: string }>(from: string | null, queues: 
 /** Whether `asked` names this destination: by its label, its host, or the beginning of its address. */
 export function isMeant(asked: string, to: string, address?: string): boolean {
   const own = to.slice(to.indexOf(":") + 1);
-  const host = URL.canParse(own) ? new URL(own).host : own;
-  return [to, own, host].includes(asked) || (address?.startsWith(asked) ?? false);
+  const { host, origin } = URL.canParse(own) ? new URL(own) : { host: own, origin: own };
+  return [to, own, host, origin].includes(asked) || (address?.startsWith(asked) ?? false);
 }
 
 function contentOf(body: string, messageId: string): Pick<DeadLetter, "id" | "kind" | "destination" | "to"> {

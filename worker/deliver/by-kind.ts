@@ -24,15 +24,26 @@ export type DeliverOptions = {
   destinations?: Destinations;
   /** Where the queues are if not at AWS itself. */
   awsEndpoint?: string | undefined;
+  /** The addresses of the worker's own queues, to which no job may deliver. */
+  ownQueues?: readonly string[];
   clock?: Pick<Clock, "now" | "wall">;
 };
 
 export function createDeliver(options: DeliverOptions): Deliver {
-  const { outbound, topic, queueFor, registry, log, destinations = [], clock = systemClock } = options;
+  const {
+    outbound,
+    topic,
+    queueFor,
+    registry,
+    log,
+    destinations = [],
+    ownQueues = [],
+    clock = systemClock,
+  } = options;
   const callback = createCallback({ outbound, destinations, clock });
   const rest = createRest({ outbound, registry, log, clock });
   const sns = createSns(topic);
-  const sqs = createSqs({ queueFor, destinations, endpoint: options.awsEndpoint });
+  const sqs = createSqs({ queueFor, destinations, endpoint: options.awsEndpoint, ownQueues });
   const pace = new Pace({ destinations, clock });
   const circuits = new Circuits({ clock, log });
 

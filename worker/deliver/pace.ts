@@ -6,7 +6,7 @@ import Bottleneck from "bottleneck";
 import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import { RecentMap } from "../async/recent-map.ts";
-import { KamadoError } from "../errors.ts";
+import { type ErrorDetail, KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { Destinations } from "../outbound/destinations.ts";
 import { nameOf, receiverOf } from "./deliver.ts";
@@ -15,9 +15,11 @@ import { nameOf, receiverOf } from "./deliver.ts";
 const PLACES = 64;
 /** So many of them may be for one receiver. */
 const PLACES_OF_ONE = 16;
-/** And for one that did not answer the last time, or that nobody tried yet. Its first answer shows that it works. */
+/** And for one while it does not answer, or nobody has tried it yet. Its first answer shows that it works. */
 const PLACES_OF_SILENT = 2;
 const MAX_CONCURRENT = 8;
+/** A receiver that takes longer counts as one that does not answer, unless the owner listed it: it holds its place as long. */
+const SLOW_MS = 3_000;
 /** When to try again a delivery that found no place. Most tries end sooner. */
 const NO_PLACE_MS = 5_000;
 /** For other deliveries to the same destination. The one that was asked to wait longer does so. */
@@ -45,7 +47,7 @@ export class Pace {
   readonly #receivers = new Map<string, Receiver>();
   /** In order of arrival. */
   readonly #inHand = new Set<Turn>();
-  /** Whether the last try of a receiver or a destination got an answer, by its name. */
+  /** Whether the last try of a receiver or a destination got an answer soon, by its name. */
   readonly #lastTries = new RecentMap<string, boolean>(REMEMBERED);
   /** By the destination's name. One bad address must not pause the others of its origin. */
   readonly #pausedUntil = new RecentMap<string, number>(REMEMBERED);
@@ -66,14 +68,14 @@ export class Pace {
     insist = false,
   ): Promise<void> {
     const receiver = this.#receiver(destination);
-    if (!insist) this.#throwIfPaused(nameOf(destination));
-    if (!insist && !this.#hasPlace(receiver)) throw heldBack("The worker has no place left.", NO_PLACE_MS);
     const turn = {
       receiver,
       destination: nameOf(destination),
       isSending: false,
       begun: Promise.withResolvers<void>(),
     };
+    if (!insist) this.#throwIfPaused(turn.destination);
+    if (!insist && !this.#hasPlace(turn)) throw heldBack("The worker has no place left.", NO_PLACE_MS);
     // A call that does not heed the signal keeps its place until it ends, but nobody waits for it.
     const done = this.#inTurn(turn, signal, work, insist);
     await (signal ? unlessAborted(done, signal) : done);
@@ -93,26 +95,41 @@ export class Pace {
       await receiver.rate?.schedule(async () => {});
       signal?.throwIfAborted();
       if (!insist) this.#throwIfPaused(destination);
-      await work();
-      this.#noteAnswer(turn, true);
-    } catch (thrown) {
-      this.#noteFailure(turn, thrown);
-      throw thrown;
+      await this.#send(turn, work);
     } finally {
       this.#inHand.delete(turn);
       this.#startWaiting();
     }
   }
 
-  #hasPlace({ name, maxConcurrent }: Receiver): boolean {
-    const others = [...this.#inHand].map(({ receiver }) => receiver.name);
-    const ofOne = Math.min(PLACES_OF_ONE, 2 * maxConcurrent);
-    return hasRoom(name, others, {
-      size: PLACES,
-      ofOne,
-      ofSilent: PLACES_OF_SILENT,
-      isSilent: this.#isSilent,
-    });
+  async #send(turn: Turn, work: () => Promise<void>): Promise<void> {
+    const began = this.#clock.now();
+    const isSoon = () => turn.receiver.isTrusted || this.#clock.now() - began <= SLOW_MS;
+    try {
+      await work();
+      this.#noteAnswer(turn, isSoon());
+    } catch (thrown) {
+      const { code, detail = {} } = thrown instanceof KamadoError ? thrown : {};
+      this.#notePause(turn, detail);
+      // Other errors say nothing about the receiver: another worker has the job, or this one stops.
+      if (detail.httpStatus !== undefined) this.#noteAnswer(turn, isSoon());
+      else if (code === "delivery_failed" && !detail.heldBack) this.#noteAnswer(turn, false);
+      throw thrown;
+    }
+  }
+
+  /** Among all deliveries in hand, and among those of its receiver. */
+  #hasPlace(turn: Pick<Turn, "receiver" | "destination">): boolean {
+    const { receiver } = turn;
+    const all = [...this.#inHand];
+    const ofReceiver = all.filter((other) => other.receiver === receiver);
+    // Even one that gets its deliveries one by one has some that wait.
+    const size = Math.max(4, Math.min(PLACES_OF_ONE, 2 * receiver.maxConcurrent));
+    const worker = { size: PLACES, ofOne: size, ofSilent: PLACES_OF_SILENT };
+    return (
+      hasRoom(this.#asReceiver(turn), all.map(this.#asReceiver), worker) &&
+      hasRoom(this.#asDestination(turn), ofReceiver.map(this.#asDestination), roomOf(size))
+    );
   }
 
   #startWaiting(): void {
@@ -123,12 +140,11 @@ export class Pace {
     }
   }
 
-  #hasTurn({ receiver, destination }: Turn): boolean {
-    const size = receiver.maxConcurrent;
-    const sending = [...this.#inHand].filter((turn) => turn.isSending && turn.receiver === receiver);
-    const others = sending.map((turn) => turn.destination);
-    const ofOne = Math.ceil((size * 7) / 8);
-    return hasRoom(destination, others, { size, ofOne, ofSilent: ofOne, isSilent: this.#isSilent });
+  #hasTurn(turn: Turn): boolean {
+    const { receiver } = turn;
+    const sending = [...this.#inHand].filter((other) => other.isSending && other.receiver === receiver);
+    const others = sending.map(this.#asDestination);
+    return hasRoom(this.#asDestination(turn), others, roomOf(receiver.maxConcurrent));
   }
 
   #receiver(destination: Destination): Receiver {
@@ -158,43 +174,51 @@ export class Pace {
     if (left > 0) throw heldBack("The destination asked for a pause.", left);
   }
 
-  #noteFailure(turn: Turn, thrown: unknown): void {
-    const { code, detail = {} } = thrown instanceof KamadoError ? thrown : {};
-    const { httpStatus, retryAfterMs, heldBack: isHeldBack, isOfItem } = detail;
+  #notePause({ destination }: Turn, { httpStatus, isOfItem, retryAfterMs }: ErrorDetail): void {
     // Too many calls are about all calls to a service; one of its items that is not available is only about itself.
     const asksForPause = httpStatus === 429 || (httpStatus === 503 && !isOfItem);
-    if (asksForPause && retryAfterMs !== undefined) this.#pause(turn.destination, retryAfterMs);
-    // Other errors say nothing about the receiver: another worker has the job, or this one stops.
-    if (httpStatus !== undefined) this.#noteAnswer(turn, true);
-    else if (code === "delivery_failed" && !isHeldBack) this.#noteAnswer(turn, false);
-  }
-
-  #pause(destination: string, ms: number): void {
-    this.#pausedUntil.set(destination, this.#clock.now() + Math.min(ms, LONGEST_PAUSE_MS));
+    if (asksForPause && retryAfterMs !== undefined)
+      this.#pausedUntil.set(destination, this.#clock.now() + Math.min(retryAfterMs, LONGEST_PAUSE_MS));
   }
 
   #noteAnswer({ receiver, destination }: Turn, didAnswer: boolean): void {
     for (const name of [receiver.name, destination]) this.#lastTries.set(name, didAnswer);
   }
 
-  #isSilent = (name: string): boolean =>
-    !(this.#lastTries.get(name) ?? this.#receivers.get(name)?.isTrusted ?? false);
+  #asDestination = ({ destination }: Pick<Turn, "destination">): Claim => ({
+    name: destination,
+    isSilent: !this.#lastTries.get(destination),
+  });
+
+  /** What is known of the address itself counts. The receiver only stands in for an address that nobody tried yet. */
+  #asReceiver = ({ receiver, destination }: Pick<Turn, "receiver" | "destination">): Claim => {
+    const didAnswer = this.#lastTries.get(destination) ?? this.#lastTries.get(receiver.name);
+    return { name: receiver.name, isSilent: !(didAnswer ?? receiver.isTrusted) };
+  };
 }
 
 const heldBack = (why: string, retryAfterMs: number) =>
   new KamadoError("delivery_failed", why, { detail: { retryAfterMs, heldBack: true } });
 
-/** `ofOne` places at most for one name, and `ofSilent` for one that is silent: it did not answer, or nobody tried it yet. */
-export type Room = { size: number; ofOne: number; ofSilent: number; isSilent(name: string): boolean };
+/** Silent: the last try got no answer soon, or there was none yet. */
+export type Claim = { name: string; isSilent: boolean };
+/** `ofOne` places at most for one name, and `ofSilent` for its silent claims. */
+export type Room = { size: number; ofOne: number; ofSilent: number };
+
+/** An eighth of the places is for others, where there are so many. */
+const roomOf = (size: number): Room => {
+  const ofOne = Math.ceil((size * 7) / 8);
+  return { size, ofOne, ofSilent: ofOne };
+};
 
 /**
- * Whether one more named `name` fits beside `others`. Silent names get half of all places together. So neither one receiver that
- * hangs nor many that somebody made up take all of them. Pure.
+ * Whether one more claim fits beside the others. Silent ones get half of all places together. So neither one receiver that hangs
+ * nor many that somebody made up take all of them. Pure.
  */
-export function hasRoom(name: string, others: readonly string[], room: Room): boolean {
-  const own = others.filter((other) => other === name).length;
-  if (others.length >= room.size || own >= room.ofOne) return false;
-  if (!room.isSilent(name)) return true;
-  const silent = others.filter((other) => room.isSilent(other)).length;
-  return own < room.ofSilent && silent < Math.ceil(room.size / 2);
+export function hasRoom(next: Claim, others: readonly Claim[], { size, ofOne, ofSilent }: Room): boolean {
+  const own = others.filter(({ name }) => name === next.name);
+  if (others.length >= size || own.length >= ofOne) return false;
+  if (!next.isSilent) return true;
+  const silent = others.filter(({ isSilent }) => isSilent);
+  return own.filter(({ isSilent }) => isSilent).length < ofSilent && silent.length < Math.ceil(size / 2);
 }

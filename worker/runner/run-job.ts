@@ -53,13 +53,13 @@ type Run = Dependencies &
     lease: Lease;
     claim: JobClaim;
     /** Null as long as the body has not been read, and when it holds no single job. */
-    job: Job | null;
+    job: Pick<Job, "id" | "kind"> | null;
   };
 
 /** Works on one message and resolves with what becomes of it. Never throws. */
 export async function runJob(lease: Lease, turn: Turn, dependencies: Dependencies): Promise<Ending> {
   const run: Run = { ...dependencies, ...turn, lease, claim: new JobClaim(dependencies.claims), job: null };
-  const outcome = await outcomeOf(run);
+  const outcome = withoutInput(await outcomeOf(run));
   const { receiveCount } = lease.message;
   const plan = settle(outcome, { ...dependencies, receiveCount, maxAttempts: maxAttemptsOf(run) });
   const ending = await carryOut(plan, run);
@@ -72,6 +72,18 @@ export async function runJob(lease: Lease, turn: Turn, dependencies: Dependencie
 /** Deaths of the engine use up no attempt, because others may have caused them. They have a limit of their own. */
 const maxAttemptsOf = ({ maxAttempts, claim }: Run) => maxAttempts + claim.deaths;
 
+/**
+ * A job whose result is on its way holds no slot, so there may be many of them, and an input may be long. Only a REST call is
+ * formed from it.
+ */
+function withoutInput(outcome: Outcome): Outcome {
+  const slim = (job: Job): Job =>
+    job.deliver.some((to) => "rest" in to) ? job : { ...job, input: undefined };
+  if ("job" in outcome) return { ...outcome, job: slim(outcome.job) };
+  if (outcome.is !== "rejected" || !outcome.about) return outcome;
+  return { ...outcome, about: { ...outcome.about, job: slim(outcome.about.job) } };
+}
+
 /** parse -> claim -> execute. Never throws: whatever happens is an outcome. */
 async function outcomeOf(run: Run): Promise<Outcome> {
   const { lease, cut } = run;
@@ -79,7 +91,7 @@ async function outcomeOf(run: Run): Promise<Outcome> {
   try {
     if (!(await lease.confirm())) return { is: "interrupted", why: "lease_lost" };
     const read = await run.readMessage(lease.message, signal);
-    if (read.is === "job") run.job = read.job;
+    if (read.is === "job") run.job = { id: read.job.id, kind: read.job.kind };
     emitReceived(run);
     switch (read.is) {
       case "malformed":
