@@ -34,13 +34,13 @@ const untilItWorks = (pid: number) =>
 describe("a picture", () => {
   test("that takes too long is ended, and the pictures of others that wait for its turn are decoded", async () => {
     const decoders = new Decoders();
-    const endless = [slow({ seconds: 1 }), slow({ seconds: 1 })].map((one) => decoders.decode(one));
+    const endless = [slow({ seconds: 1 }), slow({ cpuSeconds: 1 })].map((one) => decoders.decode(one));
     const waiting = await Promise.all([decoders.decode(healthy), decoders.decode(healthy)]);
     expect(waiting).toMatchObject([
       { decoded: { image: { width: 40 } } },
       { decoded: { image: { width: 40 } } },
     ]);
-    expect(await Promise.all(endless)).toMatchObject([{ is: "too_slow" }, { is: "too_slow" }]);
+    expect(await Promise.all(endless)).toMatchObject([{ is: "too_slow" }, { is: "too_much_cpu" }]);
   });
 
   test("whose job ends is ended at once, and its turn goes to the next", async () => {

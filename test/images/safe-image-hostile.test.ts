@@ -65,6 +65,9 @@ describe("a small file that stands for much work is too large, not damaged", () 
   });
 
   test("a PNG that takes longer than the limit, where as many pixels are allowed", async () => {
+    expect(await codeOf(hostile.slow(), { cpuSeconds: 1, maxPixels: hostile.SLOW_PIXELS })).toBe(
+      "image_too_large: The picture takes more than 1 s of the CPU to decode, the limit.",
+    );
     expect(await codeOf(hostile.slow(), { seconds: 1, maxPixels: hostile.SLOW_PIXELS })).toBe(
       "image_too_large: The picture takes longer to decode than 1 s, the limit.",
     );

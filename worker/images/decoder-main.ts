@@ -1,6 +1,6 @@
 // A process that decodes pictures, one at a time, for the process that started it (decoders.ts). All native code that reads a
-// picture from outside runs here. It ends itself when a picture takes more memory than it may, and when its parent is gone.
-// Native code runs on threads, so it cannot keep this event loop from doing so.
+// picture from outside runs here. It ends itself when a picture takes more memory than it may, and when its parent is gone;
+// when one takes too much time of the CPU, it says so. Native code runs on threads, so it cannot keep this event loop from that.
 import { createHash } from "node:crypto";
 import sharp, { type Sharp } from "sharp";
 import { inThread } from "../async/thread.ts";
@@ -32,8 +32,12 @@ sharp.unblock({ operation: LOADERS.map((name) => `VipsForeignLoad${name}Buffer`)
 
 process.on("message", async (picture: Picture) => {
   send({ is: "begun" });
+  const { maxMemoryBytes, cpuSeconds } = picture.limits;
+  const begun = process.cpuUsage();
   const watch = setInterval(() => {
-    if (process.memoryUsage.rss() > picture.limits.maxMemoryBytes) endNow();
+    if (process.memoryUsage.rss() > maxMemoryBytes) endNow();
+    const { user, system } = process.cpuUsage(begun);
+    if (user + system > cpuSeconds * 1_000_000) send({ is: "too_much_cpu" });
   }, WATCH_EVERY_MS);
   const decoded = await decode(picture);
   clearInterval(watch);

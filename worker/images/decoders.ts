@@ -7,14 +7,24 @@ import { Semaphore } from "../async/semaphore.ts";
 import type { SafeImage } from "../job/handler.ts";
 import type { PictureFormat } from "./format.ts";
 
-export type DecodeLimits = { maxPixels: number; maxEdge: number; maxMemoryBytes: number; seconds: number };
+export type DecodeLimits = {
+  maxPixels: number;
+  maxEdge: number;
+  maxMemoryBytes: number;
+  cpuSeconds: number;
+  /** By the clock: for a process that hangs, or has hardly any CPU. */
+  seconds: number;
+};
 export type Picture = { bytes: Uint8Array; format: PictureFormat; limits: DecodeLimits };
 export type Decoded = { image: SafeImage } | { tooLarge: string } | { looksLike: string; cause: string };
 /** What a process reports. `memoryBytes` is what it still holds afterwards. */
 type DecodedReport = { is: "decoded"; decoded: Decoded; memoryBytes: number };
-export type Report = { is: "begun" } | DecodedReport;
+export type Report = { is: "begun" | "too_much_cpu" } | DecodedReport;
 /** Its process ended. `unbegun`: before it looked at the picture, which is then not why. */
-export type NotDecoded = { is: "unbegun" | "too_slow" | "too_much_memory" | "crashed"; how: string };
+export type NotDecoded = {
+  is: "unbegun" | "too_slow" | "too_much_cpu" | "too_much_memory" | "crashed";
+  how: string;
+};
 export type Ending = DecodedReport | NotDecoded;
 
 const MAIN = fileURLToPath(new URL("./decoder-main.ts", import.meta.url));
@@ -107,18 +117,20 @@ class DecoderProcess {
   async #run(picture: Picture): Promise<Ending> {
     if (this.#end !== undefined) return { is: "unbegun", how: this.#end };
     const { promise, resolve } = Promise.withResolvers<Ending>();
-    let atEnd: (how: string) => NotDecoded["is"] = () => "unbegun";
-    let limit = setTimeout(() => this.#kill(), START_MS);
+    let whenEnded: (how: string) => NotDecoded["is"] = () => "unbegun";
+    const kill = (why: NotDecoded["is"]) => {
+      whenEnded = () => why;
+      this.#kill();
+    };
+    let limit = setTimeout(kill, START_MS, "unbegun");
     const onReport = (report: Report) => {
       if (report.is === "decoded") return resolve(report);
+      if (report.is === "too_much_cpu") return kill(report.is);
+      whenEnded = nameEnd;
       clearTimeout(limit);
-      limit = setTimeout(() => {
-        atEnd = () => "too_slow";
-        this.#kill();
-      }, picture.limits.seconds * 1_000);
-      atEnd = nameEnd;
+      limit = setTimeout(kill, picture.limits.seconds * 1_000, "too_slow");
     };
-    this.#onEnd = (how) => resolve({ is: atEnd(how), how });
+    this.#onEnd = (how) => resolve({ is: whenEnded(how), how });
     this.#child.on("message", onReport);
     this.#child.send(picture, () => {});
     const ending = await promise;

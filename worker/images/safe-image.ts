@@ -7,13 +7,14 @@ import { type DecodeLimits, Decoders, type NotDecoded, type Picture } from "./de
 import { nameBroken, sniff } from "./format.ts";
 
 export type ImageLimits = Partial<DecodeLimits & { maxBytes: number }>;
-/** What a picture of the most pixels and bytes a pixel needs, as a PNG; and long enough for one on a slow machine. */
+/** Enough for a phone's picture of 48 megapixels, a HEIC, on a small machine that is busy. */
 export const IMAGE_LIMITS = {
   maxBytes: 20_000_000,
   maxPixels: 50_000_000,
   maxEdge: 896,
   maxMemoryBytes: 1_000_000_000,
-  seconds: 30,
+  cpuSeconds: 20,
+  seconds: 60,
 } as const;
 
 const decoders = new Decoders();
@@ -38,10 +39,12 @@ export async function safeImage(
 }
 
 function notDecoded({ is, how }: NotDecoded, { bytes, format, limits }: Picture): Error {
-  const { seconds, maxMemoryBytes } = limits;
+  const { cpuSeconds, seconds, maxMemoryBytes } = limits;
   switch (is) {
     case "too_slow":
       return tooLarge(`The picture takes longer to decode than ${seconds} s, the limit.`);
+    case "too_much_cpu":
+      return tooLarge(`The picture takes more than ${cpuSeconds} s of the CPU to decode, the limit.`);
     case "too_much_memory":
       return tooLarge(`The picture takes more than ${maxMemoryBytes / 1_000_000} MB to decode, the limit.`);
     case "crashed":
