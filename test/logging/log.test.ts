@@ -47,6 +47,20 @@ test("secrets are removed: by their field's name at any depth, by their look in 
   expect(last()).toMatchObject({ worker: "mac", wrapped: "[secret]", msg: "used whsec_[secret]" });
 });
 
+test.each([true, false])(
+  "nothing in a line can steer a terminal or look like another line (pretty: %s)",
+  (pretty) => {
+    const { log, lines } = collect({ pretty });
+    const hostile = "a\u001b[2J\u009b31m\u202e\u200b\ud800\n12:00:00 info  all is well";
+    const fields = { job: "j", stage: hostile, [hostile]: hostile, deep: { [hostile]: [hostile] } };
+    log.warn(fields, hostile);
+    log.child(fields).info(hostile);
+    log.error({ err: new KamadoError("invalid_input", hostile) }, "failed");
+    for (const line of lines) expect(line.replaceAll("\n", "")).not.toMatch(/\p{C}/u);
+    expect(lines.slice(0, 2).map((line) => line.indexOf("\n") === line.length - 1)).toEqual([true, true]);
+  },
+);
+
 test("token counts are not secret", () => {
   const { log, last } = collect();
   log.info({ receipt: { promptTokens: 3, cachedTokens: 0, completionTokens: 1 } }, "answered");

@@ -2,7 +2,7 @@
 import { KamadoError } from "../errors.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import { isFifo, type Queue } from "../queue/queue.ts";
-import { attributesOf, type Delivery, deliveryId } from "./deliver.ts";
+import { attributesOf, type Delivery, deliveryId, groupOf } from "./deliver.ts";
 
 export type SqsOptions = {
   queueFor: (url: string) => Pick<Queue, "send">;
@@ -15,7 +15,10 @@ export function createSqs({ queueFor, destinations, endpoint }: SqsOptions) {
   return async ({ job, result, destination }: Delivery, url: string): Promise<void> => {
     if (!isQueueUrl(url, endpoint) && !destinationFor(destinations, url))
       throw new KamadoError("address_refused", "The address is no queue of AWS or of AWS_ENDPOINT_URL.");
-    const fifo = { group: job.kind, deduplicationId: deliveryId(job.id, destination, result.status) };
+    const fifo = {
+      group: groupOf(job.kind),
+      deduplicationId: deliveryId(job.id, destination, result.status),
+    };
     const options = { attributes: attributesOf(result), ...(isFifo({ url }) && fifo) };
     await queueFor(url).send(JSON.stringify(result), options).catch(asDelivery);
   };
