@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { secret } from "../../worker/config/secret.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { createLog, type LogOptions } from "../../worker/logging/log.ts";
+import { growthOf } from "../steps.ts";
 
 function collect(options: Partial<LogOptions> = {}) {
   const lines: string[] = [];
@@ -116,4 +117,21 @@ test("a secret is read by name and shown nowhere", () => {
   expect(one.reveal()).toBe("s3cret");
   for (const shown of [`${one}`, JSON.stringify({ one }), inspect({ one }, { showHidden: true, depth: 5 })])
     expect(shown).not.toContain("s3cret");
+});
+
+test.each([
+  "data:",
+  "data:a,",
+  "data:a;base64",
+  "Bearer ",
+  "Basic  ",
+  "a://",
+  "a://b:",
+  "whsec_",
+  "\u001b",
+  "a",
+  "\n",
+])("a line takes steps in proportion to its text: %j", (pattern) => {
+  const { log } = collect();
+  expect(growthOf((text) => log.info(text), pattern, 5_000)).toBeLessThan(5);
 });
