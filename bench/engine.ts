@@ -239,7 +239,10 @@ export function warmTable(levels: readonly Level[]): string {
   const columns = ["C", "CPU s/job", "llama-server", "ratio"].map(right);
   const times = ["tokens/s", "ratio", "TTFT ms", "ratio", "TPOT ms", "ratio"];
   const others = ["cached", "theirs", "JS", "uneven", "failed"];
-  return table([...columns, { title: "target" }, ...[...times, ...others].map(right)], levels.map(warmRow));
+  return table(
+    [...columns, { title: "target", styled: true }, ...[...times, ...others].map(right)],
+    levels.map(warmRow),
+  );
 }
 
 function warmRow(level: Level): string[] {
@@ -270,7 +273,7 @@ export function coldTable(levels: readonly Level[]): string {
     right("C"),
     { title: "who" },
     ...["CPU s/job", "ratio", "TTFT ms", "cached", "possible"].map(right),
-    { title: "target" },
+    { title: "target", styled: true },
   ];
   return table(columns, levels.flatMap(coldRows));
 }

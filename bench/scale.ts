@@ -116,9 +116,9 @@ function runsTable(runs: readonly Run[]): string {
   const columns = [
     ...["workers", "jobs/s", "of one"].map(right),
     right("inferences/job"),
-    { title: "" },
+    { title: "", styled: true as const },
     right("effects/job"),
-    { title: "" },
+    { title: "", styled: true as const },
   ];
   const one = runs[0]!.jobsPerSecond / runs[0]!.workers;
   const rows = runs.map(({ workers, jobsPerSecond, inferencesPerJob, effectsPerJob }) => [

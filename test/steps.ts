@@ -48,6 +48,12 @@ export function stepsOf(work: () => void): number {
   return count.steps;
 }
 
+/** How many times the steps grow when a repeated pattern becomes four times as long: about 4 for linear work, 16 for quadratic. */
+export function growthOf(work: (text: string) => void, pattern: string, length = 600): number {
+  const text = pattern.repeat(Math.ceil(length / pattern.length));
+  return stepsOf(() => work(text.repeat(4))) / stepsOf(() => work(text));
+}
+
 class Counter {
   steps = 0;
   readonly #seen = new Set<string>();

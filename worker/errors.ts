@@ -1,6 +1,7 @@
 // Every error that Kamado reports: its code, its HTTP status, whether trying again can help, and what to do about it. The
 // message is written where the error is thrown: it names the field and describes the value, and never shows a secret.
 import type { z } from "zod";
+import { printable } from "./printable.ts";
 
 /** What an error code means. `retry`: the same job may succeed later although nobody changes it. */
 type Meaning = { status: number; retry: boolean; hint: string };
@@ -125,14 +126,20 @@ export type ErrorDetail = {
 
 type ErrorOptions = { cause?: unknown; detail?: ErrorDetail | undefined };
 
-/** An error with a stable code. `cause` keeps the original error. */
+/**
+ * An error with a stable code. `cause` keeps the original error. The message may name what came from outside, so it is made safe to
+ * show, and short enough for every place that shows, stores or sends it.
+ */
 export class KamadoError extends Error {
   override readonly name = "KamadoError";
   readonly code: ErrorCode;
   readonly detail: ErrorDetail | undefined;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      printable(message, { lines: true }),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.code = code;
     this.detail = options.detail;
   }
@@ -165,14 +172,17 @@ export function shapeOf(value: unknown): string {
   return value === undefined ? "nothing" : `a ${typeof value}`;
 }
 
+/** Of a field's path or of what is wrong with it; both may repeat what a sender wrote. Characters. */
+const MAX_ISSUE = 300;
+
 /** Each wrong field and what it holds: `policy.priority: expected int (got a string of 4 characters)`. */
 export function describeIssues(error: z.ZodError, value: unknown): string {
   return error.issues
     .slice(0, 5)
-    .map(
-      ({ path, message }) =>
-        `${path.length > 0 ? path.join(".") : "the value"}: ${message} (got ${shapeOf(valueAt(value, path))})`,
-    )
+    .map(({ path, message }) => {
+      const field = path.length > 0 ? printable(path.join("."), { max: MAX_ISSUE }) : "the value";
+      return `${field}: ${printable(message, { max: MAX_ISSUE })} (got ${shapeOf(valueAt(value, path))})`;
+    })
     .join("; ");
 }
 

@@ -134,6 +134,30 @@ test("a receiver that is gone for good is turned off, and turned on by a redrive
   expect(new Set(idsOf("b")).size).toBe(1);
 }, 120_000);
 
+test("what a dead letter brought cannot steer the terminal, in words and as JSON", async () => {
+  const sequence = "\u001b[2J\u001b]0;owned\u0007";
+  const marks = "\u009b31m\u202e\u200b";
+  const body = { id: "esc", kind: sequence + marks, input: { [sequence]: marks }, policy: { model: "m" } };
+  const attributes = {
+    "kamado-code": `invalid_input${marks}`,
+    "kamado-reason": `kind: ${marks}\nnext`,
+    "kamado-errors": JSON.stringify([`invalid_input: ${sequence}${marks}`]),
+    "kamado-worker": marks,
+    "kamado-queue": `jobs${marks}`,
+    "kamado-receipt": JSON.stringify({ model: sequence + marks, [sequence]: 1 }),
+    "kamado-last-at": `2026-01-01T00:00:00Z${marks}`,
+  };
+  await sqsQueue(clients.sqs, aws.resources.deadQueueUrl).send(JSON.stringify(body), { attributes });
+  for (const args of [["show", "esc"], ["show", "esc", "--json"], ["list"], ["list", "--json"]]) {
+    const { out, errors, code } = await dead(...args);
+    expect([out.includes("esc"), code]).toEqual([true, 0]);
+    expect((out + errors).replaceAll("\n", ""), args.join(" ")).not.toMatch(/\p{C}/u);
+  }
+  const { kind } = JSON.parse((await dead("show", "esc", "--json")).out);
+  expect(kind).toBe(sequence + marks);
+  expect((await dead("purge", "esc")).code).toBe(0);
+}, 120_000);
+
 test("dead letters behind the first of a FIFO group are mentioned, and deleted with it", async () => {
   const QueueName = "kamado-jobs-dead.fifo";
   const create = new CreateQueueCommand({ QueueName, Attributes: { FifoQueue: "true" } });

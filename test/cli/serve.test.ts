@@ -218,6 +218,25 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
     });
   });
 
+  test("shows no escape sequence that a job brought, and tells its sender of the failure", async () => {
+    const hostile = "\u001b]0;owned\u0007\u001b[2J\u009b31m\u202e\ud800";
+    let out = "";
+    served.child.stdout!.setEncoding("utf8").on("data", (more) => (out += more));
+    const jobs = {
+      "esc-kind": { kind: hostile, input: {} },
+      "esc-field": { kind: "prompt", input: { prompt: "x", [hostile]: 1, ["y".repeat(900_000)]: 1 } },
+    };
+    for (const [id, job] of Object.entries(jobs)) await send({ id, ...job });
+    await send({ id: "esc-model", kind: "prompt", input: { prompt: "x" }, policy: { model: hostile } });
+    await send({ id: hostile, kind: "prompt", input: { prompt: "x" } });
+    expect((await resultOf("esc-kind")).error).toMatchObject({ code: "unknown_kind" });
+    const { error } = await resultOf("esc-field");
+    expect(error).toMatchObject({ code: "invalid_input", message: expect.stringContaining("\\u001b[2J") });
+    const page = await (await fetch(served.addresses.web)).text();
+    for (const shown of [out, served.errors(), page])
+      expect(shown.replaceAll("\n", "")).not.toMatch(/\p{C}/u);
+  });
+
   test("shows its state to people and machines, on loopback", async () => {
     const health = await fetch(`${served.addresses.web}/health`);
     expect({ status: health.status, body: await health.json() }).toMatchObject({

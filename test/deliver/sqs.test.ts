@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { attributesOf, groupOf } from "../../worker/deliver/deliver.ts";
 import { createSqs, isQueueUrl, isSameQueue } from "../../worker/deliver/sqs.ts";
 import type { Destinations } from "../../worker/outbound/destinations.ts";
 import { known } from "../fakes/known.ts";
@@ -26,6 +27,14 @@ test("a FIFO queue gets the kind as the group, and a second try adds no message"
   await sending(queue, { url: `${URL}.fifo` });
   expect(queue.messages.map(({ group }) => group)).toEqual(["image.check"]);
 });
+
+test.for(["bad kind", "種類", "\u001b[2J", "\ud800", "x".repeat(129)])(
+  "the group of a kind that is no valid group is its hash: %j",
+  (kind) => {
+    expect(groupOf(kind)).toMatch(/^[0-9a-f]{16}$/);
+    expect(attributesOf({ ...delivery({ sqs: URL }).result, kind }).kind).not.toMatch(/\p{C}/u);
+  },
+);
 
 test.each([
   ["network", "delivery_failed"],

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { secret } from "../../worker/config/secret.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { createLog, type LogOptions } from "../../worker/logging/log.ts";
+import { growthOf } from "../steps.ts";
 
 function collect(options: Partial<LogOptions> = {}) {
   const lines: string[] = [];
@@ -46,6 +47,20 @@ test("secrets are removed: by their field's name at any depth, by their look in 
   expect(lines.join("")).not.toContain("s3cret");
   expect(last()).toMatchObject({ worker: "mac", wrapped: "[secret]", msg: "used whsec_[secret]" });
 });
+
+test.each([true, false])(
+  "nothing in a line can steer a terminal or look like another line (pretty: %s)",
+  (pretty) => {
+    const { log, lines } = collect({ pretty });
+    const hostile = "a\u001b[2J\u009b31m\u202e\u200b\ud800\n12:00:00 info  all is well";
+    const fields = { job: "j", stage: hostile, [hostile]: hostile, deep: { [hostile]: [hostile] } };
+    log.warn(fields, hostile);
+    log.child(fields).info(hostile);
+    log.error({ err: new KamadoError("invalid_input", hostile) }, "failed");
+    for (const line of lines) expect(line.replaceAll("\n", "")).not.toMatch(/\p{C}/u);
+    expect(lines.slice(0, 2).map((line) => line.indexOf("\n") === line.length - 1)).toEqual([true, true]);
+  },
+);
 
 test("token counts are not secret", () => {
   const { log, last } = collect();
@@ -102,4 +117,21 @@ test("a secret is read by name and shown nowhere", () => {
   expect(one.reveal()).toBe("s3cret");
   for (const shown of [`${one}`, JSON.stringify({ one }), inspect({ one }, { showHidden: true, depth: 5 })])
     expect(shown).not.toContain("s3cret");
+});
+
+test.each([
+  "data:",
+  "data:a,",
+  "data:a;base64",
+  "Bearer ",
+  "Basic  ",
+  "a://",
+  "a://b:",
+  "whsec_",
+  "\u001b",
+  "a",
+  "\n",
+])("a line takes steps in proportion to its text: %j", (pattern) => {
+  const { log } = collect();
+  expect(growthOf((text) => log.info(text), pattern, 5_000)).toBeLessThan(5);
 });

@@ -3,6 +3,7 @@
 import { expect, test } from "vitest";
 import { readJson, withoutThoughts } from "../../worker/model/read-json.ts";
 import fc from "../properties.ts";
+import { growthOf } from "../steps.ts";
 
 test.for([
   ['{"a":1}', { a: 1 }],
@@ -58,3 +59,10 @@ test("any value is found, in a code fence and between words", () => {
 test("a long run of braces and quotes ends", () => {
   for (const nasty of ["{", '"', '\\"', '{"', "```"]) readJson(nasty.repeat(50_000));
 });
+
+test.for(["{", '"', '\\"', '{"', "[1,", "```", "</think>", "<think>", "{}", " "])(
+  "the steps grow in proportion to the answer: %j",
+  (pattern) => {
+    expect(growthOf(readJson, pattern)).toBeLessThan(5);
+  },
+);

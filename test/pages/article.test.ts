@@ -5,6 +5,7 @@ import { createPages } from "../../worker/pages/article.ts";
 import { bareText } from "../../worker/pages/plain-text.ts";
 import { readPage } from "../../worker/pages/read-page.ts";
 import fc from "../properties.ts";
+import { growthOf } from "../steps.ts";
 
 const pages = createPages();
 const PARAGRAPH =
@@ -92,5 +93,21 @@ describe("a page that is made to harm its reader", () => {
       }),
     );
     expect(bareText("<p>a</p><script>evil()</script><p>b</p>")).toBe("a\nb");
+  });
+
+  test.for([
+    "<",
+    "<a",
+    "<p>",
+    "</p>x",
+    "<script>",
+    "</script",
+    "<style></style>",
+    "< ",
+    "<script >a</script>",
+    " ",
+    "\\0",
+  ])("the bare text takes steps in proportion to the page: %j", (pattern) => {
+    expect(growthOf(bareText, pattern)).toBeLessThan(5);
   });
 });

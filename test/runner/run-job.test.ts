@@ -1,7 +1,9 @@
 // The life of a job: what a sender, a receiver and the next person on call can rely on.
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Lease } from "../../worker/consumer/lease.ts";
+import { createSns } from "../../worker/deliver/sns.ts";
 import { KamadoError } from "../../worker/errors.ts";
+import { FakeTopic } from "../fakes/topic.ts";
 import { createRig, failing } from "../rig.ts";
 
 const MINUTE = 60_000;
@@ -266,6 +268,29 @@ describe("a job that cannot succeed costs only itself", () => {
     expect(rig.stored("next")?.status).toBe("succeeded");
     expect(rig.queue.messages).toEqual([]);
     expect(rig.dead.messages).toEqual([]);
+  });
+
+  test.each([
+    [
+      "a field's name of 900 KB",
+      { id: "x", kind: "work", input: { ["y".repeat(900_000)]: 1 } },
+      "invalid_input",
+    ],
+    ["escape sequences in its kind", { id: "x", kind: "\u001b[2J\ud800\u202e", input: {} }, "unknown_kind"],
+  ])("one with %s fails, and a topic takes the failure", async (_, job, code) => {
+    const [topic, arn] = [new FakeTopic(), "arn:aws:sns:us-east-1:000000000000:t"];
+    topic.create(arn);
+    const inbox = topic.subscribe(arn);
+    const publish = createSns(topic);
+    const rig = createRig({ deliver: (delivery) => publish(delivery, arn) });
+    await rig.queue.send(JSON.stringify(job));
+    rig.consumer.start();
+    await rig.clock.advance(1_000);
+    const [{ message, attributes } = { message: "null", attributes: {} }] = inbox;
+    expect(JSON.parse(message)).toMatchObject({ id: "x", status: "failed", error: { code } });
+    expect(Buffer.byteLength(message)).toBeLessThan(16_000);
+    expect(Object.values(attributes).join("")).not.toMatch(/[\p{C}]/u);
+    expect([rig.queue.messages, rig.dead.messages, rig.outbox.messages]).toEqual([[], [], []]);
   });
 
   test("one that expires while it waits for a slot is not started", async () => {

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { toKamadoError } from "../errors.ts";
 import { EXIT, paint } from "../logging/terminal.ts";
+import { printable } from "../printable.ts";
 
 // Loads only the command that is called, so that a worker does not have the embedded AWS in memory.
 const COMMANDS: Record<string, () => Promise<Command>> = {
@@ -39,7 +40,7 @@ try {
   process.stderr.write(`${paint("red", `kamado: ${error.code}`, process.stderr)}: ${error.message}\n`);
   // An error without a code is a bug of ours, so its stack matters.
   process.stderr.write(
-    `${error === thrown ? error.hint : error.cause instanceof Error ? error.cause.stack : ""}\n`,
+    `${error === thrown ? error.hint : error.cause instanceof Error ? printable(error.cause.stack ?? "", { lines: true }) : ""}\n`,
   );
   process.exit(error.status < 500 || error.code === "config_invalid" ? EXIT.usage : EXIT.unavailable);
 }

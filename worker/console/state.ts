@@ -1,5 +1,6 @@
 // What is known about the worker at one moment: for its page, its health address and its commands.
 import type { JobEvents } from "../logging/job-events.ts";
+import { printable } from "../printable.ts";
 
 export type QueueState = {
   url: string;
@@ -69,8 +70,9 @@ export function latestJobs(jobEvents: JobEvents): LatestJobs {
   const latest: LatestJobs = { jobs: [], model: null };
   jobEvents.subscribe((event) => {
     if (event.stage !== "ended") return;
-    const { job: id, kind = "?", outcome, at, error, receipt } = event;
-    latest.model = receipt?.model ?? latest.model;
+    const { job: id, outcome, at, error, receipt } = event;
+    const kind = printable(event.kind ?? "?");
+    if (receipt?.model) latest.model = printable(receipt.model, { max: 200 });
     latest.jobs = [{ id, kind, outcome, at, ...(error && { error }) }, ...latest.jobs].slice(0, SHOWN);
   });
   return latest;

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import type { Destination, Job } from "../job/envelope.ts";
 import type { Result } from "../job/result.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
+import { printable } from "../printable.ts";
 
 export type Delivery = {
   job: Job;
@@ -81,12 +82,16 @@ export function receiverOf(destinations: Destinations, destination: Destination)
   return destinationFor(destinations, address)?.match ?? originOf(destination) ?? address;
 }
 
+/** The group of a job's results in a FIFO queue or topic, whose names are at most 128 ASCII characters without spaces. */
+export const groupOf = (kind: string): string => (/^[!-~]{1,128}$/.test(kind) ? kind : hashOf(kind));
+
 const LONGEST_ANSWER = 64;
 
 /** Message attributes by which subscribers filter: `kind`, `status`, and the output's `answer` if it has a short one. */
 export function attributesOf({ kind, status, output }: Result): Record<string, string> {
   const answer = (output as { answer?: unknown } | null | undefined)?.answer;
-  return { kind, status, ...(isWord(answer) && { answer }) };
+  // A queue or topic refuses a message with a control character in an attribute.
+  return { kind: printable(kind), status, ...(isWord(answer) && { answer }) };
 }
 
 // One word. Longer answers are content, for which nobody can filter.

@@ -4,7 +4,7 @@ import { type MessageAttributeValue, PublishCommand, type SNSClient } from "@aws
 import { healthOf, isRefusedRequest, namesOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { eventOf } from "../job/result.ts";
-import { attributesOf, type Delivery, deliveryId } from "./deliver.ts";
+import { attributesOf, type Delivery, deliveryId, groupOf } from "./deliver.ts";
 
 export interface Topic {
   /**
@@ -24,7 +24,10 @@ export const isFifo = (name: string): boolean => name.endsWith(".fifo");
 export function createSns(topic: Topic) {
   return async ({ job, result, destination }: Delivery, arn: string): Promise<void> => {
     // A FIFO topic keeps the order of results of one kind, and drops a result that is sent again.
-    const fifo = { group: job.kind, deduplicationId: deliveryId(job.id, destination, eventOf(result)) };
+    const fifo = {
+      group: groupOf(job.kind),
+      deduplicationId: deliveryId(job.id, destination, eventOf(result)),
+    };
     await topic.publish(arn, JSON.stringify(result), attributesOf(result), isFifo(arn) ? fifo : undefined);
   };
 }

@@ -4,7 +4,7 @@ import { KamadoError } from "../errors.ts";
 import { eventOf } from "../job/result.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import { isFifo, type Queue } from "../queue/queue.ts";
-import { attributesOf, type Delivery, deliveryId } from "./deliver.ts";
+import { attributesOf, type Delivery, deliveryId, groupOf } from "./deliver.ts";
 
 export type SqsOptions = {
   queueFor: (url: string) => Pick<Queue, "send">;
@@ -24,7 +24,10 @@ export function createSqs({ queueFor, destinations, endpoint, ownQueues }: SqsOp
         "address_refused",
         "It is a queue of this worker itself, to which no job may deliver. Name another queue.",
       );
-    const fifo = { group: job.kind, deduplicationId: deliveryId(job.id, destination, eventOf(result)) };
+    const fifo = {
+      group: groupOf(job.kind),
+      deduplicationId: deliveryId(job.id, destination, eventOf(result)),
+    };
     const options = { attributes: attributesOf(result), ...(isFifo({ url }) && fifo) };
     await queueFor(url).send(JSON.stringify(result), options).catch(asDelivery);
   };

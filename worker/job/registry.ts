@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { KamadoError } from "../errors.ts";
+import { printable } from "../printable.ts";
 import type { Handler } from "./handler.ts";
 
 export type Registry = ReadonlyMap<string, Handler>;
@@ -57,6 +58,6 @@ export function handlerOf(registry: Registry, kind: string): Handler {
   if (handler) return handler;
   throw new KamadoError(
     "unknown_kind",
-    `kind: there is no "${kind}"; this worker knows ${[...registry.keys()].join(", ")}.`,
+    `kind: there is no "${printable(kind)}"; this worker knows ${[...registry.keys()].join(", ")}.`,
   );
 }

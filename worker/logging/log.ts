@@ -1,6 +1,7 @@
-// The log: one line for each event, in JSON or readable. It removes secrets and pictures from every line, so that no caller has to
-// remember that. A line about a job names the job and its stage.
+// The log: one line for each event, in JSON or readable. It removes secrets and pictures from every line and makes it safe to show,
+// so that no caller has to remember that. A line about a job names the job and its stage.
 import { type DestinationStream, pino, stdSerializers } from "pino";
+import { printable } from "../printable.ts";
 
 type Write = { (fields: Record<string, unknown>, message?: string): void; (message: string): void };
 
@@ -60,7 +61,6 @@ const COUNTS = /^(prompt|cached|completion|max|total)_?tokens$/i;
 
 // Deep enough for an error with its detail and cause. Anything deeper is shown as its type only.
 const MAX_DEPTH = 6;
-const MAX_TEXT = 4_000;
 
 /** A copy of `value` without secrets, known by the names of their fields or by their look, and without pictures. */
 function redact(value: unknown, depth: number): unknown {
@@ -72,7 +72,9 @@ function redact(value: unknown, depth: number): unknown {
   // Dates and URLs as in JSON. A Secret gives "[secret]" here.
   if ("toJSON" in value && typeof value.toJSON === "function") return redact(value.toJSON(), depth + 1);
   if (Array.isArray(value)) return value.slice(0, 100).map((one) => redact(one, depth + 1));
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, field(name, inner, depth)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [printable(name, { max: 200 }), field(name, inner, depth)]),
+  );
 }
 
 function field(name: string, value: unknown, depth: number): unknown {
@@ -80,17 +82,17 @@ function field(name: string, value: unknown, depth: number): unknown {
   return hidden ? "[secret]" : redact(value, depth + 1);
 }
 
-/** A text without secrets; data URIs and very long texts are cut short. */
+/** A text without secrets, safe to show; data URIs and very long texts are cut short. */
 function redactText(text: string): string {
   const safe = text
     .replaceAll(
-      /data:([\w.+/-]*)[^,\s"']{0,100},[A-Za-z0-9+/=_%-]{32,}/g,
-      (uri, type) => `data:${type},… (${uri.length} characters)`,
+      /data:([^,\s"']{0,150}),[A-Za-z0-9+/=_%-]{32,}/g,
+      (uri, type: string) => `data:${type.split(";")[0]},… (${uri.length} characters)`,
     )
     .replaceAll(/whsec_[A-Za-z0-9+/=_-]+/g, "whsec_[secret]")
     .replaceAll(/\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{6,}/gi, "$1 [secret]")
     .replaceAll(/(\b[a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/@:]{1,256}:[^\s/@]{1,256}@/gi, "$1[secret]@");
-  return safe.length <= MAX_TEXT ? safe : `${safe.slice(0, MAX_TEXT)}… (${safe.length} characters)`;
+  return printable(safe, { lines: true });
 }
 
 /** A JSON line as a person reads it, a stack trace below it: `12:03:04 info  deliver 01J… delivered to=sns:…`. */
@@ -100,15 +102,17 @@ function readableLine(line: string): string {
   const { time, level, msg, stage, job, err, ...rest } = fields;
   const head = [String(time).slice(11, 19), String(level).padEnd(5), stage, job, msg]
     .filter(isGiven)
+    .map(shown)
     .join(" ");
   const tail = Object.entries(rest).map(([name, value]) => ` ${name}=${shown(value)}`);
-  return `${head}${tail.join("")}${isObject(err) ? `\n${shown(err.stack ?? err.message)}` : ""}\n`;
+  return `${head}${tail.join("")}${isObject(err) ? `\n${err.stack ?? err.message}` : ""}\n`;
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
 const isGiven = (value: unknown) => value !== undefined && value !== "";
-const shown = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
+// On one line, so that no text can look like a line of its own.
+const shown = (value: unknown) => printable(typeof value === "string" ? value : JSON.stringify(value));
 
 function parse(line: string): Record<string, unknown> | null {
   try {

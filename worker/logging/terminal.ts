@@ -1,17 +1,24 @@
-// Output for people: colours, tables and live lines on a terminal, plain lines in a pipe.
+// Output for people: colours, tables and live lines on a terminal, plain lines in a pipe. Text is made safe to show here.
 import { stripVTControlCharacters, styleText } from "node:util";
+import { printable } from "../printable.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
 /** Styled when the stream is a terminal and NO_COLOR is not set. */
 export const paint = (style: Style, text: string, stream: NodeJS.WriteStream = process.stdout) =>
-  styleText(style, text, { stream });
+  styleText(style, printable(text, { lines: true }), { stream });
 
-export type Column = { title: string; align?: "right"; max?: number };
+/** `styled`: the cells come from `paint`, and nothing in them from outside. */
+export type Column = { title: string; align?: "right"; max?: number; styled?: true };
 
 /** Rows under titles, each column as wide as its longest cell. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const cut = rows.map((row) => row.map((cell, index) => shorten(cell, columns[index]?.max ?? 60)));
+  const cut = rows.map((row) =>
+    row.map((cell, index) => {
+      const { max = 60, styled } = columns[index] ?? {};
+      return shorten(styled ? cell : printable(cell), max);
+    }),
+  );
   const widths = columns.map(({ title }, index) =>
     Math.max(widthOf(title), ...cut.map((row) => widthOf(row[index] ?? ""))),
   );
@@ -30,8 +37,12 @@ function pad(text: string, width: number, align: Column["align"]): string {
 
 export function shorten(text: string, max: number): string {
   if (widthOf(text) <= max) return text;
-  let short = text;
-  while (widthOf(short) > max - 1) short = short.slice(0, -1);
+  let [short, width] = ["", 0];
+  for (const character of text) {
+    width += widthOf(character);
+    if (width > max - 1) break;
+    short += character;
+  }
   return `${short}…`;
 }
 
@@ -67,7 +78,7 @@ export class LiveBlock {
     if (!this.isLive) return;
     const width = this.#stream.columns || 100;
     this.#erase();
-    for (const line of lines) this.#stream.write(`${shorten(line, width - 1)}\n`);
+    for (const line of lines) this.#stream.write(`${shorten(printable(line), width - 1)}\n`);
     this.#height = lines.length;
   }
 

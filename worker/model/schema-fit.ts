@@ -5,6 +5,7 @@ import { runInNewContext } from "node:vm";
 import type { Options } from "ajv";
 import { z } from "zod";
 import { describeIssues, KamadoError } from "../errors.ts";
+import { printable } from "../printable.ts";
 
 export type JsonSchema = Record<string, unknown>;
 export type Fit = { fits: true; value: unknown } | { fits: false; reason: string };
@@ -57,7 +58,7 @@ export function foreignShape(foreign: JsonSchema): Shape {
       if (inTime(() => validate(value))) return { fits: true, value };
       return {
         fits: false,
-        reason: ajv.errorsText(validate.errors?.slice(0, 5) ?? [], { dataVar: "the value" }),
+        reason: printable(ajv.errorsText(validate.errors?.slice(0, 5) ?? [], { dataVar: "the value" })),
       };
     },
   };

@@ -3,6 +3,7 @@
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Receipt } from "../job/result.ts";
+import { printable } from "../printable.ts";
 import { ID_ATTRIBUTE, type Message, type Queue } from "./queue.ts";
 
 /** What becomes a dead letter. */
@@ -73,7 +74,9 @@ const originOf = ({ queue, group }: Message) =>
 function chainOf(error: unknown): string[] {
   const lines: string[] = [];
   for (let one = error; one instanceof Error && lines.length < 5; one = one.cause)
-    lines.push(`${one instanceof KamadoError ? one.code : one.name}: ${one.message}`.slice(0, 500));
+    lines.push(
+      printable(`${one instanceof KamadoError ? one.code : one.name}: ${one.message}`, { max: 500 }),
+    );
   return lines;
 }
 
@@ -85,9 +88,8 @@ const toAttributes = (known: Record<string, unknown>): Record<string, string> =>
     ]),
   );
 
-// SQS accepts a limited range of characters and no empty value.
-const attributeText = (text: string) =>
-  text.replaceAll(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD]/g, "?").slice(0, 4_096) || "unknown";
+// SQS accepts neither control characters nor an empty value.
+const attributeText = (text: string) => printable(text, { lines: true }) || "unknown";
 
 /** The reason, and what a redrive needs to send the message back to its queue under its id. */
 const NEEDED = ["kamado-code", ID_ATTRIBUTE, "kamado-queue"];

@@ -3,6 +3,7 @@ import type { DeadLetter } from "../../dead-letters/read.ts";
 import { type Column, paint, shorten, table, widthOf } from "../../logging/terminal.ts";
 import type { Attempt } from "../../outbox/delivery-log.ts";
 import type { Disabled } from "../../outbox/disabled-destinations.ts";
+import { printable } from "../../printable.ts";
 
 const moment = (at: string | null): string => (at === null ? "-" : `${at.slice(0, 10)} ${at.slice(11, 16)}`);
 const number = (count: number | null): string => (count === null ? "-" : String(count));
@@ -73,7 +74,7 @@ export function viewDeadLetter(dead: DeadLetter, tries: readonly Attempt[]): str
     ["from", dead.from],
     ["kind", dead.kind],
     ["to", dead.to],
-    ["code", paint("red", dead.code)],
+    ["code", dead.code],
     ["reason", dead.reason],
     ["hint", dead.hint],
     ["first", dead.firstAt],
@@ -82,16 +83,22 @@ export function viewDeadLetter(dead: DeadLetter, tries: readonly Attempt[]): str
     ["worker", dead.worker],
   ];
   const lines = facts.flatMap(([name, value]) =>
-    value === null ? [] : [`  ${paint("dim", name.padEnd(8))}${value}`],
+    value === null ? [] : [`  ${paint("dim", name.padEnd(8))}${shown(name, value)}`],
   );
   return [
     paint("bold", dead.id),
     ...lines,
-    ...section("errors", tries.length > 0 ? dead.errors.filter((line) => !isTry(line)) : dead.errors),
+    ...section(
+      "errors",
+      printed(tries.length > 0 ? dead.errors.filter((line) => !isTry(line)) : dead.errors),
+    ),
     ...viewTries(tries),
     ...viewReceipt(dead),
   ].join("\n");
 }
+
+const shown = (name: string, value: string) =>
+  name === "code" ? paint("red", printable(value)) : printable(value);
 
 /** A job without a dead letter. */
 export const viewAlive = (id: string, tries: readonly Attempt[]): string =>
@@ -104,6 +111,8 @@ const section = (title: string, lines: readonly string[]): string[] =>
   lines.length === 0
     ? []
     : ["", `  ${paint("dim", title)}`, ...lines.map((line) => `    ${shorten(line, 200)}`)];
+
+const printed = (lines: readonly string[]): string[] => lines.map((line) => printable(line));
 
 function viewTries(tries: readonly Attempt[]): string[] {
   if (tries.length === 0) return [];
@@ -132,7 +141,7 @@ const viewReceipt = ({ receipt }: DeadLetter): string[] =>
   typeof receipt === "object" && receipt !== null
     ? section("receipt", [
         Object.entries(receipt)
-          .map(([name, value]) => `${name} ${value}`)
+          .map(([name, value]) => printable(`${name} ${value}`, { max: 200 }))
           .join(", "),
       ])
     : [];

@@ -13,6 +13,7 @@ import { silentLog } from "../../logging/log.ts";
 import { EXIT, paint } from "../../logging/terminal.ts";
 import { createDeliveryLog, type DeliveryLog } from "../../outbox/delivery-log.ts";
 import { DisabledDestinations } from "../../outbox/disabled-destinations.ts";
+import { printable, printableJson } from "../../printable.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
 import type { Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
@@ -132,10 +133,10 @@ const MORE = "there may be more: a FIFO queue shows only the first of a group un
 
 const print = (text: string) => void process.stdout.write(`${text}\n`);
 const warn = (text: string) =>
-  void process.stderr.write(`${paint("red", "kamado", process.stderr)}: ${text}\n`);
+  void process.stderr.write(`${paint("red", "kamado", process.stderr)}: ${printable(text)}\n`);
 
 async function list({ queues, found, disabledDestinations, flags }: Session): Promise<number> {
-  if (flags.json === true) for (const dead of found) print(JSON.stringify(factsOf(dead)));
+  if (flags.json === true) for (const dead of found) print(printableJson(factsOf(dead)));
   else print(viewList(found, flags.queue === "jobs" ? [] : await disabledDestinations.all()));
   if (queues.mayHaveMore) warn(MORE);
   return EXIT.ok;
@@ -148,13 +149,13 @@ async function show(session: Session, id: string): Promise<number> {
   for (const dead of called) {
     const tries = await deliveryLog.all(dead.id).catch(() => []);
     const { body } = dead.message;
-    print(isJson ? JSON.stringify({ ...factsOf(dead), tries, body }) : viewDeadLetter(dead, tries));
+    print(isJson ? printableJson({ ...factsOf(dead), tries, body }) : viewDeadLetter(dead, tries));
   }
   if (called.length > 0) return EXIT.ok;
   // A job without a dead letter may have deliveries, which are worth showing.
   const tries = JobId.safeParse(id).success ? await deliveryLog.all(id) : [];
   if (tries.length === 0) return reportUnknown([id], session);
-  print(isJson ? JSON.stringify({ id, queue: null, tries }) : viewAlive(id, tries));
+  print(isJson ? printableJson({ id, queue: null, tries }) : viewAlive(id, tries));
   return EXIT.ok;
 }
 
@@ -234,7 +235,7 @@ async function forEach(
   const unknown = selection.ids.filter((id) => !met.some((dead) => isCalled(dead, id)));
   const count = met.length - failed.length;
   const isJson = session.flags.json === true;
-  print(isJson ? JSON.stringify({ done: count, failed, unknown }) : viewDone(count, done));
+  print(isJson ? printableJson({ done: count, failed, unknown }) : viewDone(count, done));
   if (unknown.length > 0) return reportUnknown(unknown, session);
   return failed.length > 0 ? EXIT.failed : EXIT.ok;
 }

@@ -9,6 +9,7 @@ import { Job } from "../../job/envelope.ts";
 import { isResultOf } from "../../job/job-hash.ts";
 import type { Result } from "../../job/result.ts";
 import { EXIT, paint } from "../../logging/terminal.ts";
+import { printableJson } from "../../printable.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
 import { addressOf, type Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
@@ -143,8 +144,8 @@ function print(flags: Flags, facts: object, text: string): number {
 function printResult(flags: Flags, result: Result): number {
   const shown =
     flags.json === true
-      ? JSON.stringify(result)
-      : JSON.stringify(result.output ?? result.outputRef ?? result.error, null, 2);
+      ? printableJson(result)
+      : printableJson(result.output ?? result.outputRef ?? result.error, 2);
   process.stdout.write(`${shown}\n`);
   return result.status === "succeeded" ? EXIT.ok : EXIT.failed;
 }

@@ -17,6 +17,7 @@ import { EXIT, LiveBlock, paint } from "../../logging/terminal.ts";
 import { EngineClient } from "../../model/engine-client.ts";
 import { loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound } from "../../outbound/outbound.ts";
+import { printableJson } from "../../printable.ts";
 import { executeHandler } from "../../runner/execute-handler.ts";
 import { createHandlerServices } from "../../runner/handler-context.ts";
 import { createReadableObjects } from "../../storage/readable-objects.ts";
@@ -74,8 +75,8 @@ async function run(kind: string, flags: Flags): Promise<Result> {
 }
 
 function print(result: Result, json: boolean): void {
-  if (json) return void process.stdout.write(`${JSON.stringify(result)}\n`);
-  process.stdout.write(`${JSON.stringify(result.output ?? result.error, null, 2)}\n`);
+  if (json) return void process.stdout.write(`${printableJson(result)}\n`);
+  process.stdout.write(`${printableJson(result.output ?? result.error, 2)}\n`);
   const { model, promptTokens, cachedTokens, completionTokens, inferenceMs } = result.receipt;
   const tokens = `${promptTokens} tokens in (${cachedTokens} cached), ${completionTokens} out`;
   const note = `${result.status} · ${model ?? "no model"} · ${tokens} · ${Math.round(inferenceMs)} ms`;

@@ -73,8 +73,14 @@ function killGroup({ pid, exitCode }: ChildProcess): void {
   }
 }
 
+/** Of the log's end in a message, whose own end must not be cut off. Characters. */
+const MAX_END = 3_000;
+
 function failed(command: string, code: unknown, last: readonly string[], { path }: Log): KamadoError {
-  const end = last.map((line) => `  ${line}`).join("\n");
+  const end = last
+    .map((line) => `  ${line}`)
+    .join("\n")
+    .slice(-MAX_END);
   if (last.some((line) => DISK_FULL.test(line))) return diskFull(`\n${end}`);
   return new KamadoError(
     "build_failed",
