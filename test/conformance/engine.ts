@@ -87,6 +87,23 @@ export const enginePromises = {
     }
   },
 
+  "a schema with ten million equal ways through it delays nobody": async (engine) => {
+    const level = (at: number) => ({
+      type: "array",
+      items: at < 6 ? { $ref: `#/$defs/${at + 1}` } : { type: "null" },
+      minItems: 1,
+      maxItems: 1,
+    });
+    const levels = Array.from({ length: 7 }, (_, at) => [at, { anyOf: Array(10).fill(level(at)) }]);
+    const schema = { $ref: "#/$defs/0", $defs: Object.fromEntries(levels) };
+    const [answer, other] = await Promise.all([
+      ask(engine, "Answer.", { max_tokens: 64, ...format(schema) }),
+      ask(engine, "Say something."),
+    ]);
+    expect(JSON.parse(textOf(answer))).toEqual([[[[[[[null]]]]]]]);
+    expect(textOf(other)).not.toBe("");
+  },
+
   "an answer ends before a stop string": async (engine) => {
     const whole = textOf(await ask(engine, "Once upon a time"));
     const stop = whole.slice(-2);

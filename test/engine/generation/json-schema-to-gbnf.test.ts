@@ -1,38 +1,44 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { MAX_STACKS } from "../../../worker/engine/generation/grammar-bound.ts";
 import { jsonGrammar } from "../../../worker/engine/generation/json-schema-to-gbnf.ts";
 import { KamadoError } from "../../../worker/errors.ts";
 import fc from "../../properties.ts";
+import { GbnfStacks } from "./gbnf-stacks.ts";
+import { randomInput } from "./random-grammars.ts";
 
-/** The rule of the schema itself, after the alphabet that every grammar has. */
-const rootOf = (schema: object | boolean) => jsonGrammar(schema as never).split("\n")[0];
-const ruleOf = (schema: object) =>
-  jsonGrammar(schema as never)
-    .trim()
-    .split("\n")
-    .at(-1);
+const accepts = (schema: object | boolean, text: string) =>
+  new GbnfStacks(jsonGrammar(schema as never)).accepts(text);
 
 describe("a schema as a grammar", () => {
-  test.each([
-    [true, 'root ::= " "? value'],
-    [{}, 'root ::= " "? value'],
-    [{ type: "integer" }, 'root ::= " "? integer'],
-    [{ const: 'a"\\b' }, String.raw`root ::= " "? "\"a\\\"\\\\b\""`],
-    [{ const: { a: [1] } }, String.raw`root ::= " "? "{\"a\":[1]}"`],
-  ])("%j is written directly", (schema, root) => {
-    expect(rootOf(schema)).toBe(root);
-  });
-
-  test.each([
-    [{ enum: ["x", 1, null] }, String.raw`r0 ::= "\"x\"" | "1" | "null"`],
-    [{ type: ["string", "null"] }, "r0 ::= string | null"],
-    [{ type: "string", minLength: 2, maxLength: 5 }, String.raw`r0 ::= "\"" char{2,5} "\""`],
-    [{ type: "string", maxLength: 100_000, pattern: "^a" }, undefined],
-    [{ type: "array", items: { type: "null" }, maxItems: 3 }, 'r1 ::= "[" ws (r0 (comma r0){0,2})? ws "]"'],
-    [{ type: "array", items: { type: "null" }, minItems: 2 }, 'r1 ::= "[" ws r0 (comma r0){1,} ws "]"'],
-  ])("%j ends in its own rule", (schema, rule) => {
-    if (rule === undefined) expect(rootOf(schema)).toBe('root ::= " "? string');
-    else expect(ruleOf(schema)).toBe(rule);
+  test.each<[object | boolean, string[], string[]]>([
+    [true, ['{"a": [1, "x", null]}', "-0.5e+10", "true", "[]", "{}"], ["", "[1,]", "01", "nul", '{"a"}']],
+    [{}, ["1"], ["a"]],
+    [{ type: "integer" }, ["0", "-12"], ["1.5", "", "-"]],
+    [{ type: "string" }, ['""', String.raw`"é\u00e9\n"`], ['"', '"\n"', String.raw`"\x"`]],
+    [{ const: 'a"\\b' }, [String.raw`"a\"\\b"`], ['"a"']],
+    [{ const: { a: [1] } }, ['{"a":[1]}'], ['{"a":[2]}', "{}"]],
+    [{ enum: ["x", "xy", 1, null] }, ['"x"', '"xy"', "1", "null"], ['"y"', '"xyz"', "2"]],
+    [{ type: ["string", "null"] }, ['"a"', "null"], ["1"]],
+    [{ type: "string", minLength: 2, maxLength: 4 }, ['"ab"', '"abcd"'], ['"a"', '"abcde"']],
+    [{ type: "string", maxLength: 100_000, pattern: "^a" }, ['"b"'], ["1"]],
+    [{ type: "array", items: { type: "null" }, maxItems: 2 }, ["[]", "[null, null]"], ["[null,null,null]"]],
+    [{ type: "array", items: { type: "null" }, minItems: 2 }, ["[null,null]"], ["[]", "[null]"]],
+    [{ type: "array", prefixItems: [{ const: 1 }, true], items: false }, ["[1,2]"], ["[1]", "[1,2,3]"]],
+    [
+      { type: "object", properties: { a: { const: 1 }, b: { const: 2 }, c: { const: 3 } }, required: ["b"] },
+      ['{"b":2}', '{"a": 1, "b": 2, "c": 3}', '{ "b":2,"c":3 }'],
+      ["{}", '{"a":1}', '{"a":1,"c":3}', '{"b":2,"a":1}', '{"b":2,}'],
+    ],
+    [{ type: "object", additionalProperties: { const: 1 } }, ["{}", '{"x":1,"y":1}'], ['{"x":2}', "{,}"]],
+    [
+      { type: "object", properties: { a: { const: 1 } }, additionalProperties: { const: 2 } },
+      ["{}", '{"a":1}', '{"a":1,"b":2}', '{"ab":2}'],
+      ['{"ab":1}', '{"b":2,"a":1}'],
+    ],
+  ])("%j allows what fits it and nothing else", (schema, fitting, others) => {
+    for (const text of fitting) expect([text, accepts(schema, text)]).toEqual([text, true]);
+    for (const text of others) expect([text, accepts(schema, text)]).toEqual([text, false]);
   });
 
   test("what zod makes can be written", () => {
@@ -57,7 +63,8 @@ describe("a schema as a grammar", () => {
   test("a name that objects have by themselves is a name like any other", () => {
     for (const name of ["constructor", "toString", "__proto__"]) {
       const schema = JSON.parse(`{"type": "object", "required": ["${name}"]}`);
-      expect(jsonGrammar(schema)).toContain(`\\"${name}\\"`);
+      expect(accepts(schema, `{"${name}":1}`)).toBe(true);
+      expect(accepts(schema, "{}")).toBe(false);
       const reference = { $ref: `#/$defs/${name}`, $defs: {} };
       expect(() => jsonGrammar(reference)).toThrow("points nowhere");
     }
@@ -106,5 +113,226 @@ describe("a schema as a grammar", () => {
   test("one that would be enormous is refused", () => {
     const schema = { enum: Array.from({ length: 50_000 }, (_, n) => `option ${n}`) };
     expect(() => jsonGrammar(schema)).toThrow("is too large");
+  });
+});
+
+/** `levels` of `anyOf`, each with these arrays of the next level. */
+function nested(levels: number, arrays: readonly { minItems: number; maxItems?: number }[]): object {
+  const level = (at: number) => ({
+    anyOf: arrays.map((array) => ({
+      type: "array",
+      items: at + 1 < levels ? { $ref: `#/$defs/${at + 1}` } : { type: "null" },
+      ...array,
+    })),
+  });
+  return {
+    $ref: "#/$defs/0",
+    $defs: Object.fromEntries(Array.from({ length: levels }, (_, at) => [at, level(at)])),
+  };
+}
+
+const tree = (own: string, key: string) => ({
+  type: "object",
+  required: ["kids", key],
+  properties: { kids: { type: "array", items: { $ref: `#/$defs/${own}` } }, [key]: { type: "integer" } },
+});
+
+/** The most stacks while the text is followed, and whether it is allowed. */
+function follow(schema: object, text: string): { most: number; isAllowed: boolean } {
+  const stacks = new GbnfStacks(jsonGrammar(schema as never));
+  let most = 0;
+  for (const char of text) {
+    stacks.accept(char);
+    most = Math.max(most, stacks.stacks.length);
+  }
+  return { most, isAllowed: stacks.isComplete };
+}
+
+describe("a schema whose alternatives begin alike", () => {
+  test.each([
+    ["10 equal arrays, 7 levels deep", nested(7, Array(10).fill({ minItems: 1, maxItems: 1 })), 7],
+    ["3 equal arrays, 11 levels deep", nested(11, Array(3).fill({ minItems: 1, maxItems: 1 })), 11],
+    [
+      "10 different arrays, 7 levels deep",
+      nested(
+        7,
+        [...Array(10).keys()].map((at) => ({ minItems: 1, maxItems: 1 + at })),
+      ),
+      7,
+    ],
+    ["arrays without an upper limit", nested(9, [{ minItems: 0 }, { minItems: 1 }, { minItems: 2 }]), 9],
+  ])("%s: costs as much as one", (_, schema, levels) => {
+    const text = `${"[".repeat(levels)}null${"]".repeat(levels)}`;
+    const { most, isAllowed } = follow(schema, text);
+    expect(isAllowed || levels === 9).toBe(true);
+    expect(most).toBeLessThan(10);
+  });
+
+  test.each<[string, object, string[]]>([
+    [
+      "a union that a field tells apart",
+      {
+        anyOf: ["cat", "car", "dog"].map((kind) => ({
+          type: "object",
+          properties: { kind: { const: kind }, [`${kind}s`]: { type: "integer" } },
+          required: ["kind", `${kind}s`],
+        })),
+      },
+      ['{"kind":"cat","cats":1}', '{"kind": "car", "cars": 2}', '{"kind":"dog","dogs":3}'],
+    ],
+    [
+      "objects that begin with the same key",
+      {
+        anyOf: ["a", "b"].map((key) => ({
+          type: "object",
+          properties: { id: { type: "string" }, at: { type: "number" }, [key]: { type: "boolean" } },
+          required: ["id", key],
+        })),
+      },
+      ['{"id":"x","at":1.5,"a":true}', '{"id":"x","b":false}'],
+    ],
+    ["a string or null", { anyOf: [{ type: "string", format: "date" }, { type: "null" }] }, ['"x"', "null"]],
+    ["whole numbers and numbers", { anyOf: [{ type: "integer" }, { type: "number" }] }, ["1", "1.5", "-1e9"]],
+    [
+      "known words or any short string",
+      { anyOf: [{ enum: ["auto", "none", 'a"b'] }, { type: "string", maxLength: 3 }] },
+      ['"auto"', '"abc"', '""', String.raw`"a\"b"`],
+    ],
+    [
+      "strings of several lengths",
+      {
+        anyOf: [{ maxLength: 0 }, { minLength: 3, maxLength: 4 }].map((one) => ({ type: "string", ...one })),
+      },
+      ['""', '"abc"'],
+    ],
+    [
+      "expressions, which contain themselves",
+      {
+        $ref: "#/$defs/e",
+        $defs: {
+          e: { anyOf: [{ type: "number" }, { $ref: "#/$defs/sum" }, { $ref: "#/$defs/minus" }] },
+          sum: {
+            type: "object",
+            properties: { left: { $ref: "#/$defs/e" }, right: { $ref: "#/$defs/e" } },
+            required: ["left", "right"],
+          },
+          minus: { type: "object", properties: { left: { $ref: "#/$defs/e" } }, required: ["left"] },
+        },
+      },
+      ['{"left":{"left":{"left":1}},"right":2}'],
+    ],
+    [
+      "two equal trees",
+      {
+        anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/b" }],
+        $defs: { a: tree("a", "v"), b: tree("b", "v") },
+      },
+      ['{"kids":[{"kids":[],"v":1}],"v":2}'],
+    ],
+    [
+      "two trees that differ late",
+      {
+        anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/b" }],
+        $defs: { a: tree("a", "v"), b: tree("b", "w") },
+      },
+      ['{"kids":[{"kids":[],"v":1}],"v":2}', '{"kids":[],"w":2}'],
+    ],
+    [
+      "an object or any other",
+      { anyOf: [{ type: "object", properties: { a: { const: 1 } } }, { type: "object" }] },
+      ['{"a":1}', '{"b":[]}'],
+    ],
+    [
+      "200 optional members",
+      {
+        type: "object",
+        properties: Object.fromEntries(Array.from({ length: 200 }, (_, at) => [`key ${at}`, { const: at }])),
+      },
+      ["{}", '{"key 7":7,"key 150":150}'],
+    ],
+    ["1,000 words", { enum: Array.from({ length: 1_000 }, (_, at) => `word ${at}`) }, ['"word 999"']],
+  ])("%s: is followed as it is", (_, schema, texts) => {
+    for (const text of texts) {
+      const { most, isAllowed } = follow(schema, text);
+      expect([text, isAllowed]).toEqual([text, true]);
+      expect(most).toBeLessThan(60);
+    }
+  });
+
+  test("one whose alternatives cannot be told apart is refused; the message says where and what to do", () => {
+    const kids = (key: string) => ({
+      type: "object",
+      properties: { kids: { type: "array", items: { $ref: "#/$defs/node" } }, [key]: { type: "integer" } },
+      required: ["kids", key],
+    });
+    const lists = { type: "array", items: { anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/b" }] } };
+    const schema = { ...lists, $defs: { a: tree("a", "v"), b: tree("b", "w"), node: kids("x") } };
+    expect(() => jsonGrammar(schema)).toThrow(
+      expect.objectContaining({
+        code: "invalid_input",
+        message: expect.stringMatching(/^The schema at #\/.* is ambiguous: .*Let alternatives differ/),
+      }),
+    );
+  });
+
+  test("values of which too many begin differently are refused", () => {
+    const schema = { enum: Array.from({ length: 600 }, (_, at) => String.fromCodePoint(0x4e00 + at)) };
+    expect(() => jsonGrammar(schema)).toThrow(
+      "The schema at #/enum has too many values that differ in the same character",
+    );
+  });
+
+  test("whatever the schema, it is refused or has few stacks along every input", () => {
+    const { schema } = fc.letrec<{ schema: object }>((tie) => ({
+      schema: fc.oneof(
+        { maxDepth: 4 },
+        fc.constantFrom<object>(
+          { type: "null" },
+          { type: "string" },
+          { type: "string", maxLength: 3 },
+          { type: "integer" },
+          { type: "number" },
+        ),
+        fc.constantFrom("#/$defs/0", "#/$defs/1", "#/$defs/2").map(($ref) => ({ $ref })),
+        fc
+          .uniqueArray(fc.constantFrom("a", "ab", "b", 1, null), { minLength: 1 })
+          .map((values) => ({ enum: values })),
+        fc
+          .tuple(tie("schema"), fc.nat({ max: 3 }), fc.nat({ max: 3 }))
+          .map(([items, minItems, more]) => ({ type: "array", items, minItems, maxItems: minItems + more })),
+        fc
+          .tuple(tie("schema"), fc.nat({ max: 4 }))
+          .map(([schema, more]) => ({ anyOf: Array(2 + more).fill(schema) })),
+        fc.array(tie("schema"), { minLength: 1, maxLength: 4 }).map((anyOf) => ({ anyOf })),
+        fc.record({
+          type: fc.constant("object"),
+          properties: fc.dictionary(fc.constantFrom("a", "ab", "b"), tie("schema")),
+          required: fc.subarray(["a", "b"]),
+        }),
+      ),
+    }));
+    const root = fc
+      .tuple(schema, fc.tuple(schema, schema, schema))
+      .map(([root, defs]) => ({ anyOf: [root], $defs: { ...defs } }));
+    let followed = 0;
+    fc.assert(
+      fc.property(root, fc.infiniteStream(fc.nat()), (schema, dice) => {
+        let grammar: string;
+        try {
+          grammar = jsonGrammar(schema);
+        } catch (thrown) {
+          expect(thrown).toMatchObject({ code: "invalid_input" });
+          return;
+        }
+        followed++;
+        const stacks = new GbnfStacks(grammar);
+        for (const char of randomInput(new GbnfStacks(grammar), dice)) {
+          stacks.accept(char);
+          expect(stacks.stacks.length).toBeLessThanOrEqual(MAX_STACKS);
+        }
+      }),
+      { numRuns: 300 },
+    );
+    expect(followed).toBeGreaterThan(50);
   });
 });

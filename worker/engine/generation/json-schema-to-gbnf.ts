@@ -3,13 +3,31 @@
 //
 // It enforces the structure: types, properties, required, items, enums, unions, references, lengths. Keywords that only restrict a
 // value (pattern, minimum, format, uniqueItems, …) are left to whoever validates the answer. Keywords that change the structure in a
-// way that a grammar cannot express are refused.
+// way that a grammar cannot express are refused. So is a schema whose alternatives cannot be told apart early enough: see
+// left-factoring.ts and grammar-bound.ts.
 import { invalid, type JsonSchema } from "./backend.ts";
+import {
+  charsOf,
+  type Element,
+  type Grammar,
+  gbnf,
+  type Item,
+  keyOf,
+  type Rule,
+  type Sequence,
+  united,
+  without,
+} from "./grammar.ts";
+import { type Excess, excessOf, MAX_STACKS } from "./grammar-bound.ts";
+import { leftFactored } from "./left-factoring.ts";
 
 const PARAM = "response_format.json_schema.schema";
 const MAX_DEPTH = 48;
 const MAX_RULES = 4_000;
-const MAX_LENGTH = 256 * 1_024;
+const MAX_CONVERSIONS = 20_000;
+/** Of all texts in the schema, and of the grammar. */
+const MAX_TEXT = 256 * 1_024;
+const MAX_LENGTH = 1_024 * 1_024;
 // The library expands repetitions, so a longer one gets no upper limit.
 const MAX_REPEAT = 256;
 const UNSUPPORTED = [
@@ -28,57 +46,105 @@ const TYPES = ["object", "array", "string", "number", "integer", "boolean", "nul
 
 type Schema = Record<string, unknown>;
 
-/** Throws `invalid_input`, which says what in the schema is wrong or cannot be expressed. */
+/** Of schemas up to this length, so many grammars are kept: requests of one kind have the same schema. */
+const KEPT = { grammars: 64, length: 16 * 1_024 };
+const kept = new Map<string, string>();
+
+/** Throws `invalid_input`, which says what in the schema is wrong, cannot be expressed or would cost too much. */
 export function jsonGrammar(schema: JsonSchema): string {
-  const converter = new Converter(schema);
-  const root = converter.convert(schema, "#", 0);
-  const grammar = converter.rules.text(`" "? ${root}`);
-  if (grammar.length > MAX_LENGTH) throw refuse("#", "is too large");
+  const key = JSON.stringify(schema);
+  const grammar = kept.get(key) ?? grammarOf(schema);
+  if (key.length > KEPT.length) return grammar;
+  kept.delete(key);
+  kept.set(key, grammar);
+  if (kept.size > KEPT.grammars) kept.delete(kept.keys().next().value!);
   return grammar;
 }
+
+function grammarOf(schema: JsonSchema): string {
+  const converter = new Converter(schema);
+  const value = converter.convert(schema, "#", 0);
+  const grammar = boundedGrammar(converter.rules.grammar([WS, ...value]));
+  const text = gbnf(grammar);
+  if (text.length > MAX_LENGTH) throw refuse("#", "is too large");
+  return text;
+}
+
+/** Native code follows every alternative that fits, and cannot be interrupted. So what it gets is bounded here. */
+function boundedGrammar(grammar: Grammar): Grammar {
+  const factored = leftFactored(grammar);
+  if (factored === undefined) throw refuse("#", "is too large");
+  const excess = excessOf(factored);
+  if (excess) throw refuse(excess.at, EXCESS[excess.of]);
+  return factored;
+}
+
+const EXCESS: Record<Excess["of"], string> = {
+  ways: "is ambiguous: too many of its alternatives fit the same text. Let alternatives differ in an early property, for example a type with a const, or merge them",
+  stacks: `has too many values that differ in the same character; at most ${MAX_STACKS} may. Split the schema, or let the value be any string`,
+  paths: "has too many alternatives within alternatives. Merge those that are alike",
+  size: "is too large",
+};
 
 class Converter {
   readonly rules = new Rules();
   readonly #root: JsonSchema;
-  readonly #references = new Map<string, Rule>();
+  readonly #references = new Map<string, Sequence>();
   // Which references begin with which other ones: a circle among them would never write a character.
   readonly #beginsWith = new Map<string, Set<string>>();
+  #conversions = 0;
+  #text = 0;
 
   constructor(root: JsonSchema) {
     this.#root = root;
   }
 
   /** `within`: the reference whose value begins with this one, if there is one. */
-  convert(schema: unknown, at: string, depth: number, within?: string): Rule {
+  convert(schema: unknown, at: string, depth: number, within?: string): Sequence {
     if (depth > MAX_DEPTH) throw refuse(at, "is nested too deeply");
-    if (this.rules.size > MAX_RULES) throw refuse(at, "makes the schema too large");
-    if (schema === true) return this.rules.anyValue();
+    if (this.rules.all.length > MAX_RULES || ++this.#conversions > MAX_CONVERSIONS)
+      throw refuse(at, "makes the schema too large");
+    if (schema === true) return this.rules.value;
     if (typeof schema !== "object" || schema === null || Array.isArray(schema))
       throw refuse(at, "is not a schema");
     const here = schema as Schema;
     const unknown = UNSUPPORTED.find((keyword) => keyword in here);
     if (unknown !== undefined) throw refuse(`${at}/${unknown}`, "is not supported");
     if ("$ref" in here) return this.#reference(here.$ref, at, depth, within);
-    if ("const" in here) return this.rules.literal(here.const);
+    if ("const" in here) return this.#literal(here.const, at);
     if ("enum" in here)
-      return this.#oneOf(list(here.enum, `${at}/enum`).map((value) => this.rules.literal(value)));
+      return this.#oneOf(
+        list(here.enum, `${at}/enum`).map((value) => this.#literal(value, at)),
+        `${at}/enum`,
+      );
     const union = "anyOf" in here ? "anyOf" : "oneOf" in here ? "oneOf" : undefined;
     if (union) return this.#union(here, union, at, depth, within);
     if ("allOf" in here) return this.convert(this.#merged(here, at), at, depth + 1, within);
     return this.#typed(here, at, depth);
   }
 
-  #union(schema: Schema, keyword: "anyOf" | "oneOf", at: string, depth: number, within?: string): Rule {
+  #union(schema: Schema, keyword: "anyOf" | "oneOf", at: string, depth: number, within?: string): Sequence {
     const { [keyword]: options, ...common } = schema;
-    const rules = list(options, `${at}/${keyword}`).map((option, index) => {
+    const options_ = list(options, `${at}/${keyword}`).map((option, index) => {
       const whole = "properties" in common ? { allOf: [common, option] } : option;
       return this.convert(whole, `${at}/${keyword}/${index}`, depth + 1, within);
     });
-    return this.#oneOf(rules);
+    return this.#oneOf(options_, `${at}/${keyword}`);
   }
 
-  #oneOf(rules: readonly Rule[]): Rule {
-    return this.rules.add(rules.join(" | "));
+  /** Without the values that another one includes. */
+  #oneOf(values: readonly Sequence[], at: string): Sequence {
+    const { value, string } = this.rules;
+    if (values.includes(value)) return value;
+    const rest = values.includes(string) ? values.filter((one) => one === string || !isString(one)) : values;
+    return this.rules.add(distinct(rest), at);
+  }
+
+  #literal(value: unknown, at: string): Sequence {
+    const json = JSON.stringify(value);
+    this.#text += json.length;
+    if (this.#text > MAX_TEXT) throw refuse(at, "is too large");
+    return [text(json)];
   }
 
   /** allOf as one schema: properties and required are united; other keywords must not contradict each other. */
@@ -104,24 +170,26 @@ class Converter {
     throw refuse(`${at}/${key}`, "contradicts another part of allOf");
   }
 
-  #typed(schema: Schema, at: string, depth: number): Rule {
+  #typed(schema: Schema, at: string, depth: number): Sequence {
     const guessed =
       "properties" in schema ? "object" : "items" in schema || "prefixItems" in schema ? "array" : undefined;
     const type = schema.type ?? guessed;
-    if (type === undefined) return this.rules.anyValue();
+    if (type === undefined) return this.rules.value;
     if (Array.isArray(type)) {
       return this.#oneOf(
-        list(type, `${at}/type`).map((one) => this.#typed({ ...schema, type: one }, at, depth)),
+        [...new Set(list(type, `${at}/type`))].map((one) => this.#typed({ ...schema, type: one }, at, depth)),
+        `${at}/type`,
       );
     }
     if (type === "object") return this.#object(schema, at, depth);
     if (type === "array") return this.#array(schema, at, depth);
-    if (type === "string") return this.rules.string(...bounds(schema, "minLength", "maxLength", at));
-    if (typeof type === "string" && TYPES.includes(type)) return this.rules.simple(type);
+    if (type === "string") return this.rules.stringOf(bounds(schema, "minLength", "maxLength", at));
+    if (type === "number" || type === "integer" || type === "boolean" || type === "null")
+      return this.rules[type];
     throw refuse(`${at}/type`, `is not one of ${TYPES.join(", ")}`);
   }
 
-  #object(schema: Schema, at: string, depth: number): Rule {
+  #object(schema: Schema, at: string, depth: number): Sequence {
     const { properties = {}, required = [], additionalProperties: more } = schema;
     if (!isObject(properties)) throw refuse(`${at}/properties`, "is not an object");
     if (!Array.isArray(required) || required.some((name) => typeof name !== "string"))
@@ -132,41 +200,51 @@ class Converter {
       // hasOwn, because "constructor" is an ordinary name too.
       const schema = Object.hasOwn(properties, key) ? properties[key] : other;
       return {
-        rule: this.rules.member(key, this.convert(schema, `${at}/properties/${key}`, depth + 1)),
+        value: [
+          ...this.#literal(key, at),
+          text(":"),
+          WS,
+          ...this.convert(schema, `${at}/properties/${key}`, depth + 1),
+        ],
         required: required.includes(key),
       };
     });
     // Without properties any member is allowed. With them no other is, unless additionalProperties is a schema.
     const open = isObject(more) || (keys.length === 0 && more !== false);
     const value = open ? this.convert(other, `${at}/additionalProperties`, depth + 1) : undefined;
-    const rest = value && this.rules.pair(this.#key(schema.propertyNames, at), value);
-    return this.rules.object(members, rest);
+    const rest = value && [...this.#key(schema.propertyNames, at), text(":"), WS, ...value];
+    return this.rules.object(members, rest, at);
   }
 
   /** The allowed names of members that are not listed. */
-  #key(names: unknown, at: string): Rule {
-    if (!isObject(names) || !("enum" in names)) return "string";
-    return this.#oneOf(list(names.enum, `${at}/propertyNames/enum`).map((name) => this.rules.literal(name)));
+  #key(names: unknown, at: string): Sequence {
+    if (!isObject(names) || !("enum" in names)) return this.rules.string;
+    const where = `${at}/propertyNames/enum`;
+    const keys = list(names.enum, where).filter((name) => typeof name === "string");
+    if (keys.length === 0) throw refuse(where, "has no names");
+    return this.#oneOf(
+      keys.map((name) => this.#literal(name, where)),
+      where,
+    );
   }
 
-  #array(schema: Schema, at: string, depth: number): Rule {
+  #array(schema: Schema, at: string, depth: number): Sequence {
     const first = "prefixItems" in schema ? list(schema.prefixItems, `${at}/prefixItems`) : [];
     const heads = first.map((item, index) => this.convert(item, `${at}/prefixItems/${index}`, depth + 1));
     const item =
       schema.items === false ? undefined : this.convert(schema.items ?? true, `${at}/items`, depth + 1);
-    const [min, max] = bounds(schema, "minItems", "maxItems", at);
-    return this.rules.array(heads, item, min, max);
+    return this.rules.array(heads, item, bounds(schema, "minItems", "maxItems", at), at);
   }
 
-  #reference(ref: unknown, at: string, depth: number, within?: string): Rule {
+  #reference(ref: unknown, at: string, depth: number, within?: string): Sequence {
     if (typeof ref !== "string") throw refuse(`${at}/$ref`, "is not a string");
     if (within !== undefined) this.#begin(within, ref, at);
     const known = this.#references.get(ref);
     if (known !== undefined) return known;
-    const rule = this.rules.reserve();
-    this.#references.set(ref, rule);
-    this.rules.fill(rule, this.convert(this.#resolve(ref, at), ref, depth + 1, ref));
-    return rule;
+    const rule = this.rules.reserve(ref);
+    this.#references.set(ref, [rule]);
+    this.rules.fill(rule, [this.convert(this.#resolve(ref, at), ref, depth + 1, ref)]);
+    return [rule];
   }
 
   #begin(outer: string, inner: string, at: string): void {
@@ -203,7 +281,10 @@ function list(value: unknown, at: string): unknown[] {
   return value;
 }
 
-function bounds(schema: Schema, low: string, high: string, at: string): [number, number | undefined] {
+/** `max` may be Infinity. */
+type Bounds = { min: number; max: number };
+
+function bounds(schema: Schema, low: string, high: string, at: string): Bounds {
   const read = (key: string) => {
     const value = schema[key];
     if (value === undefined) return undefined;
@@ -211,117 +292,134 @@ function bounds(schema: Schema, low: string, high: string, at: string): [number,
       throw refuse(`${at}/${key}`, "must be a whole number");
     return value as number;
   };
-  const [min = 0, max] = [read(low), read(high)];
-  if (max !== undefined && max < min) throw refuse(`${at}/${high}`, `is less than ${low}`);
-  return [Math.min(min, MAX_REPEAT), max !== undefined && max <= MAX_REPEAT ? max : undefined];
+  const [min = 0, max = Number.POSITIVE_INFINITY] = [read(low), read(high)];
+  if (max < min) throw refuse(`${at}/${high}`, `is less than ${low}`);
+  return { min: Math.min(min, MAX_REPEAT), max: max <= MAX_REPEAT ? max : Number.POSITIVE_INFINITY };
 }
+
+const distinct = (values: readonly Sequence[]) => [
+  ...new Map(values.map((one) => [keyOf(one), one])).values(),
+];
+/** Whether all that it stands for are strings. */
+const isString = ([first]: Sequence) => first !== undefined && "text" in first && first.text.startsWith('"');
 
 const refuse = (at: string, what: string) => invalid(PARAM, `The schema at ${at} ${what}.`);
 
-/** A rule's name, or any other expression that a rule may contain. */
-type Rule = string;
-type Member = { rule: Rule; required: boolean };
+type Member = { value: Sequence; required: boolean };
 
+const any = (item: Item): Element => ({ item, min: 0, max: Number.POSITIVE_INFINITY });
+const text = (text: string): Element => ({ text });
+const chars = (text: string) => ({ chars: charsOf(text) });
 // At most one space where JSON allows white space, and bounded digits: a model could write either forever.
-const BASICS: Record<string, string> = {
-  ws: '" "?',
-  comma: '"," ws',
-  char: String.raw`[^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt/] | "u" [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F])`,
-  string: String.raw`"\"" char* "\""`,
-  integer: '"-"? ("0" | [1-9] [0-9]{0,15})',
-  number: 'integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})?',
-  boolean: '"true" | "false"',
-  null: '"null"',
-  object: '"{" ws (string ":" ws value (comma string ":" ws value)*)? ws "}"',
-  array: '"[" ws (value (comma value)*)? ws "]"',
-  value: "object | array | string | number | boolean | null",
-};
+const WS: Element = { item: chars(" "), min: 0, max: 1 };
+const COMMA = [text(","), WS];
+const digits = (min: number, max: number): Element => ({ item: chars("0-9"), min, max });
 
-/** The rules of one grammar. */
+/** The rules of one grammar. Equal ones are one. */
 class Rules {
-  readonly #rules = new Map<string, string>();
+  /** The first one is the root. */
+  readonly all: Rule[] = [{ alternatives: [], at: "#" }];
+  readonly string: Sequence;
+  readonly number: Sequence;
+  readonly integer: Sequence;
+  readonly boolean: Sequence;
+  readonly null: Sequence = [text("null")];
+  readonly value: Sequence;
+  readonly #char: Item;
+  readonly #known = new Map<string, { rule: number }>();
 
-  get size(): number {
-    return this.#rules.size;
+  constructor() {
+    const hex: Element = { item: chars("0-9a-fA-F"), min: 4, max: 4 };
+    const escaped = this.add([[chars('"\\bfnrt/')], [text("u"), hex]], "#");
+    const plain = { chars: without(united([...charsOf('"\\\x7f'), [0, 0x1f]])) };
+    this.#char = this.#rule([[plain], [text("\\"), ...escaped]], "#");
+    this.string = this.add([[text('"'), any(this.#char), text('"')]], "#");
+    const whole = this.add([[text("0")], [chars("1-9"), digits(0, 15)]], "#");
+    this.integer = this.add([[{ item: chars("-"), min: 0, max: 1 }, ...whole]], "#");
+    const sign: Element = { item: chars("+-"), min: 0, max: 1 };
+    const fraction = this.#optional([text("."), digits(1, 16)]);
+    const exponent = this.#optional([chars("eE"), sign, digits(1, 3)]);
+    this.number = this.add([[...this.integer, fraction, exponent]], "#");
+    this.boolean = this.add([[text("true")], [text("false")]], "#");
+    const value = this.reserve("#");
+    this.value = [value];
+    this.fill(value, [
+      this.object([], [...this.string, text(":"), WS, ...this.value], "#"),
+      this.array([], this.value, { min: 0, max: Number.POSITIVE_INFINITY }, "#"),
+      ...[this.string, this.number, this.boolean, this.null],
+    ]);
   }
 
-  text(root: string): string {
-    const all = [["root", root], ...Object.entries(BASICS), ...this.#rules];
-    return all.map(([name, body]) => `${name} ::= ${body}\n`).join("");
+  grammar(root: Sequence): Grammar {
+    return [{ alternatives: [root], at: "#" }, ...this.all.slice(1)];
   }
 
-  add(body: string): Rule {
-    const name = this.reserve();
-    this.fill(name, body);
-    return name;
+  add(alternatives: readonly Sequence[], at: string): Sequence {
+    const [only] = alternatives;
+    const isShort = alternatives.length === 1 && only!.length < 2;
+    return isShort ? only! : [this.#rule(alternatives, at)];
   }
 
-  /** A name for a rule that is filled in later, so that it can refer to itself. */
-  reserve(): Rule {
-    const name = `r${this.#rules.size}`;
-    this.#rules.set(name, "");
-    return name;
+  /** A rule that is filled in later, so that it can refer to itself. */
+  reserve(at: string): { rule: number } {
+    return { rule: this.all.push({ alternatives: [], at }) - 1 };
   }
 
-  fill(name: Rule, body: string): void {
-    this.#rules.set(name, body);
+  fill({ rule }: { rule: number }, alternatives: readonly Sequence[]): void {
+    this.all[rule] = { alternatives, at: this.all[rule]!.at };
   }
 
-  anyValue(): Rule {
-    return "value";
+  stringOf({ min, max }: Bounds): Sequence {
+    if (min === 0 && max === Number.POSITIVE_INFINITY) return this.string;
+    return [text('"'), ...(max === 0 ? [] : [{ item: this.#char, min, max }]), text('"')];
   }
 
-  simple(type: string): Rule {
-    return type;
+  #optional(sequence: Sequence): Element {
+    return { item: this.#rule([sequence], "#"), min: 0, max: 1 };
   }
 
-  literal(value: unknown): Rule {
-    return quote(JSON.stringify(value));
-  }
-
-  string(min: number, max: number | undefined): Rule {
-    if (min === 0 && max === undefined) return "string";
-    return this.add(String.raw`"\"" char{${min},${max ?? ""}} "\""`);
-  }
-
-  member(key: string, value: Rule): Rule {
-    return this.pair(this.literal(key), value);
-  }
-
-  pair(key: Rule, value: Rule): Rule {
-    return this.add(`${key} ":" ws ${value}`);
-  }
-
-  /** An object with these members in this order. `rest` is the rule for further members, if any are allowed. */
-  object(members: readonly Member[], rest: Rule | undefined): Rule {
-    // What may follow a member, built from the last one: `begin` when no member was written before, `goOn` after a comma.
-    let begin = rest === undefined ? '""' : this.add(`(${rest} (comma ${rest})*)?`);
-    let goOn = rest === undefined ? '""' : this.add(`(comma ${rest})*`);
-    for (const { rule, required } of members.toReversed()) {
-      begin = this.add(required ? `${rule} ${goOn}` : `${rule} ${goOn} | ${begin}`);
-      goOn = this.add(required ? `comma ${rule} ${goOn}` : `(comma ${rule})? ${goOn}`);
+  /** An object with these members in this order. `rest` is what further members look like, if any are allowed. */
+  object(members: readonly Member[], rest: Sequence | undefined, at: string): Sequence {
+    // What may follow a member, built from the last one: `begin` when no member was written before, `goOn` after one. Where no
+    // member is written, no space is either: two spaces that may both be missing would be ambiguous.
+    const others = rest && any(this.#rule([[...COMMA, ...rest]], at));
+    let begin: Sequence[] = rest === undefined ? [[]] : [[...rest, others!, WS], []];
+    let goOn: Sequence[] = [others === undefined ? [] : [others]];
+    for (const { value, required } of members.toReversed()) {
+      const after = this.add(goOn, at);
+      begin = [[...value, ...after, WS], ...(required ? [] : begin)];
+      goOn = [[...COMMA, ...value, ...after], ...(required ? [] : goOn)];
     }
-    return this.add(`"{" ws ${begin} ws "}"`);
+    return [this.#rule([[text("{"), WS, ...this.add(begin, at), text("}")]], at)];
   }
 
-  /** `heads` are the items at fixed positions, `item` is the rule for all further ones. */
-  array(heads: readonly Rule[], item: Rule | undefined, min: number, max: number | undefined): Rule {
+  /** `heads` are the items at fixed positions, `item` is what all further ones look like. */
+  array(heads: readonly Sequence[], item: Sequence | undefined, { min, max }: Bounds, at: string): Sequence {
     const least = Math.max(0, min - heads.length);
-    const most = max === undefined ? undefined : Math.max(0, max - heads.length);
-    const parts: string[] = heads.flatMap((head, index) => (index === 0 ? [head] : ["comma", head]));
-    if (item !== undefined && most !== 0) {
-      const one = this.add(item);
-      if (heads.length > 0) parts.push(`(comma ${one}){${least},${most ?? ""}}`);
-      else {
-        const others = `${one} (comma ${one}){${Math.max(0, least - 1)},${most === undefined ? "" : most - 1}}`;
-        parts.push(least === 0 ? `(${others})?` : others);
-      }
+    const most = item === undefined ? 0 : Math.max(0, max - heads.length);
+    const others = (least: number, most: number): Sequence =>
+      most === 0 ? [] : [{ item: this.#rule([[...COMMA, ...item!]], at), min: least, max: most }];
+    const [first, ...further] = heads;
+    let content: Sequence = [];
+    if (first !== undefined) {
+      let goOn = others(least, most);
+      for (const head of further.toReversed()) goOn = [this.#rule([[...COMMA, ...head, ...goOn]], at)];
+      content = [...first, ...goOn, WS];
+    } else if (most > 0) {
+      const filled = [...item!, ...others(Math.max(0, least - 1), most - 1), WS];
+      content = least === 0 ? this.add([filled, []], at) : filled;
     }
-    return this.add(`"[" ws ${parts.join(" ")} ws "]"`);
+    return [this.#rule([[text("["), WS, ...content, text("]")]], at)];
   }
-}
 
-/** A GBNF string that matches exactly `json`. JSON has already escaped its control characters. */
-function quote(json: string): string {
-  return `"${json.replaceAll(/["\\]/g, "\\$&")}"`;
+  /** A rule even for one alternative, so that the sequences that contain it stay short. */
+  #rule(alternatives: readonly Sequence[], at: string): { rule: number } {
+    const key = alternatives.map(keyOf).sort().join(" | ");
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const made = this.reserve(at);
+    this.#known.set(key, made);
+    this.fill(made, alternatives);
+    return made;
+  }
 }

@@ -1,5 +1,12 @@
+import { tmpdir } from "node:os";
 import { describe, expect, test } from "vitest";
-import { Prefixes } from "../../../../worker/engine/backends/llama-server/prefix-files.ts";
+import {
+  type Client,
+  hasEnded,
+  type Server,
+} from "../../../../worker/engine/backends/llama-server/client.ts";
+import { Prefixes, PrefixFiles } from "../../../../worker/engine/backends/llama-server/prefix-files.ts";
+import { KamadoError } from "../../../../worker/errors.ts";
 
 const numbers = (from: number, count: number) => Array.from({ length: count }, (_, n) => from + n);
 
@@ -64,3 +71,40 @@ describe("which beginnings of prompts are saved", () => {
     expect(prefixes.best(numbers(0, 100), 0)?.tokens).toEqual(instructions);
   });
 });
+
+test.each([
+  ["evaluates a beginning for others", "/completion"],
+  ["saves it", "/slots/0?action=save"],
+])(
+  "the request for which llama-server ended while it %s fails, and does not go on with the next server",
+  async (_, path) => {
+    const asked: string[] = [];
+    const post = async (to: string) => {
+      asked.push(to);
+      if (to === path) throw new KamadoError("engine_died", "It ended.");
+      return { n_written: 1 };
+    };
+    // The process's own event comes later than the end of the connection.
+    const down = new AbortController().signal;
+    const server: Server = {
+      client: { post } as unknown as Client,
+      marker: "",
+      template: "",
+      contextSize: 512,
+      always: {},
+      down,
+    };
+    const files = new PrefixFiles(tmpdir(), true);
+    const prompt = (own: number) => ({
+      tokens: [...numbers(0, 200), own],
+      images: [],
+      texts: undefined,
+      end: undefined,
+    });
+    await files.prepare(server, 0, prompt(1_000), 0, down);
+    const thrown = await files.prepare(server, 0, prompt(1_001), 0, down).catch((thrown: unknown) => thrown);
+    expect(thrown).toMatchObject({ code: "engine_died" });
+    expect(hasEnded(thrown)).toBe(true);
+    expect(asked.at(-1)).toBe(path);
+  },
+);

@@ -68,8 +68,13 @@ export class Client {
       headers: { authorization: `Bearer ${this.#key}`, "content-type": "application/json" },
       ...(signal && { signal }),
     });
+    // It may work on the request from the moment it has all of it, and answers much later: it evaluates the prompt before.
+    let isSent = false;
+    asked.once("finish", () => {
+      isSent = true;
+    });
     // On, not once: an answer that breaks off causes an error here too.
-    asked.on("error", (error) => reject(notReceived(error, signal)));
+    asked.on("error", (error) => reject(isSent ? brokenOff(error, signal) : notReceived(error, signal)));
     asked.once("response", (answer) => {
       answer.setEncoding("utf8");
       if (answer.statusCode === 200) return resolve(answer);
@@ -90,16 +95,19 @@ async function textOf(answer: IncomingMessage): Promise<string> {
   }
 }
 
-/** The error for an answer that broke off: the client went away, or llama-server ended. */
+/** The error for a request that was sent: the client went away, or llama-server ended, and the request may be the cause. */
 function brokenOff(cause: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
   const message = "llama-server ended while it answered; it is being started again.";
   return new KamadoError("engine_died", message, { cause, detail: { retryAfterMs: 1_000 } });
 }
 
-/** llama-server ended before it received the request, so the request cannot be the cause. */
+/** llama-server ended before it received the whole request, so the request cannot be the cause. */
 class NotReceived extends KamadoError {}
 export const wasNotReceived = (thrown: unknown) => thrown instanceof NotReceived;
+/** Whether llama-server ended, before it received the request or while it worked on it. */
+export const hasEnded = (thrown: unknown) =>
+  wasNotReceived(thrown) || (thrown instanceof KamadoError && thrown.code === "engine_died");
 
 function notReceived(cause: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;

@@ -6,7 +6,7 @@ import { basename } from "node:path";
 import { RadixTree, sharedPrefix, type Tokens } from "../../prefix-cache/radix-tree.ts";
 import { type Saved, SavedStates } from "../../prefix-cache/saved-states.ts";
 import { beginningOf, promptFor, type ServerPrompt } from "./chat-template.ts";
-import type { Server } from "./client.ts";
+import { hasEnded, type Server } from "./client.ts";
 
 /** To evaluate fewer tokens than this is as fast as to load them. */
 const WORTH_SAVING = 64;
@@ -125,7 +125,8 @@ export class PrefixFiles {
   /** Without a file the request only takes longer. Without its client or the server it has ended. */
   #failed(thrown: unknown, { down }: Server, signal: AbortSignal): void {
     signal.throwIfAborted();
-    if (down.aborted) throw thrown;
+    // A connection notices the end sooner than the process's own event comes.
+    if (down.aborted || hasEnded(thrown)) throw thrown;
     this.#failures++;
   }
 }

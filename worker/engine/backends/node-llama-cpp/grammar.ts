@@ -1,4 +1,6 @@
-// Grammars: compiled once for each schema, and followed token by token where a request wants probabilities.
+// Grammars: compiled once for each schema, and followed token by token where a request wants probabilities. Where it wants none, the
+// library follows the grammar in native code, which cannot be interrupted. There only the limit of grammar-bound.ts protects the
+// other requests; here there is a time limit as well.
 import {
   type Llama,
   type LlamaGrammar,
@@ -11,9 +13,12 @@ import { invalid } from "../../generation/backend.ts";
 import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
 import type { Candidate } from "../../generation/sampler.ts";
 
+const PARAM = "response_format.json_schema.schema";
 const MAX_KEPT = 64;
 // So many of the likeliest tokens are tried first. One that is less likely than all of them is hardly ever drawn.
 const MAX_TRIED = 512;
+/** For one token. Only the request that needs longer fails. */
+const MAX_MS = 1_000;
 
 export class Grammars {
   readonly #llama: Llama;
@@ -34,7 +39,7 @@ export class Grammars {
     }
     return made.catch((cause) => {
       this.#kept.delete(grammar);
-      throw invalid("response_format.json_schema.schema", "The schema cannot be followed.", cause);
+      throw invalid(PARAM, "The schema cannot be followed.", cause);
     });
   }
 }
@@ -65,13 +70,9 @@ export class GrammarState {
   }
 
   allowed(candidates: readonly Candidate[]): Candidate[] {
-    const fits = ({ token }: Candidate) =>
-      this.#sampler.canBeNextTokenForGrammarEvaluationState(this.#internals._state, token);
-    const likely = candidates.slice(0, MAX_TRIED).filter(fits);
-    if (likely.length > 0) return likely;
-    const any = candidates.find(fits);
-    if (any === undefined) throw new Error("The grammar allows no token.");
-    return [any];
+    return fitting(candidates, ({ token }) =>
+      this.#sampler.canBeNextTokenForGrammarEvaluationState(this.#internals._state, token),
+    );
   }
 
   accept(token: Token): void {
@@ -81,4 +82,22 @@ export class GrammarState {
   get #sampler() {
     return this.#internals._llama._bindings.AddonSampler;
   }
+}
+
+/** The likeliest candidates that fit. Throws when it takes too long to find one. */
+export function fitting(
+  candidates: readonly Candidate[],
+  fits: (candidate: Candidate) => boolean,
+  now = () => performance.now(),
+): Candidate[] {
+  const end = now() + MAX_MS;
+  const fitsInTime = (candidate: Candidate) => {
+    if (now() > end) throw invalid(PARAM, "The schema takes too long to follow. Make it simpler.");
+    return fits(candidate);
+  };
+  const likely = candidates.slice(0, MAX_TRIED).filter(fitsInTime);
+  if (likely.length > 0) return likely;
+  const any = candidates.find(fitsInTime);
+  if (any === undefined) throw new Error("The grammar allows no token.");
+  return [any];
 }
