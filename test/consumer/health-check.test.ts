@@ -38,6 +38,40 @@ test("an engine or bucket that does not answer is probed less and less often, an
   expect([isAnswered, health.isHealthy, health.isDown, health.cause]).toEqual([true, true, false, null]);
 });
 
+test("however many wait for it, it is probed as often as for one", async () => {
+  const probesFor = async (waiters: number) => {
+    const { clock, state, health } = checked();
+    state.isUp = false;
+    for (let waiter = 0; waiter < waiters; waiter++) {
+      void health.healthy(never);
+      await clock.advance(37);
+    }
+    await clock.advance(60_000);
+    return state.probes;
+  };
+  // Jitter changes a few of them. Pauses that each waiter doubles leave less than half.
+  expect(await probesFor(5)).toBeGreaterThan((await probesFor(1)) / 2);
+  expect(await probesFor(5)).toBeLessThan((await probesFor(1)) * 2);
+});
+
+test("one who stops waiting does not end the wait of the others", async () => {
+  const { clock, state, health } = checked();
+  state.isUp = false;
+  const gone = new AbortController();
+  const first = health.healthy(gone.signal);
+  const second = health.healthy(never);
+  await clock.advance(1_000);
+  gone.abort();
+  await first;
+  state.isUp = true;
+  await clock.advance(16_000);
+  await second;
+  expect(health.isHealthy).toBe(true);
+  const probes = state.probes;
+  await clock.advance(60_000);
+  expect(state.probes).toBe(probes);
+});
+
 describe("after a job that could not reach it", () => {
   test("nothing closes while it answers: the probe decides", async () => {
     const { clock, state, health } = checked();

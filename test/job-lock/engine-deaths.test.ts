@@ -16,6 +16,9 @@ describe("which job is blamed for the engine's deaths", () => {
     ["one death shows nothing", [false], { alone: false, kills: false }],
     ["after two a job runs alone", [false, false], { alone: true, kills: false }],
     ["a third, alone, shows that this job is the cause", [false, false, true], { alone: true, kills: true }],
+    ["alone, the first one shows nothing either", [true], { alone: true, kills: false }],
+    ["the second one does", [true, true], { alone: true, kills: true }],
+    ["so does one alone after one beside others", [false, true], { alone: true, kills: true }],
     ["three beside others show no more than two", [false, false, false], { alone: true, kills: false }],
   ])("%s", (_, deaths, { alone, kills }) => {
     const counted = deaths.reduce<Deaths>(count, NO_DEATHS);
