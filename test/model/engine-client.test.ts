@@ -347,7 +347,6 @@ describe("what the engine says about itself", () => {
     ["500", { status: 500, body: "" }, "engine_unavailable"],
     ["408", { status: 408, body: "" }, "engine_unavailable"],
     ["429", { status: 429, body: "" }, "engine_busy"],
-    ["an empty list", { body: { object: "list", data: [] } }, "engine_unavailable"],
     ["a broken connection", "reset", "engine_unavailable"],
   ] as [string, Reply, string][])(
     "is asked again after %s, and the job is tried again",
@@ -366,6 +365,7 @@ describe("what the engine says about itself", () => {
     ["has none", { status: 404, body: "not found" }, 1],
     ["refuses to show it", { status: 403, body: "" }, 2],
     ["writes it in another form", { body: "hello" }, 2],
+    ["lists none now", { body: { object: "list", data: [] } }, 2],
   ] as [string, Reply, number][])(
     "is not needed from a server with a list of models that %s",
     async (_, reply, times) => {
@@ -382,6 +382,17 @@ describe("what the engine says about itself", () => {
       await client.close();
     },
   );
+
+  test.each([
+    [{ error: { message: "you must provide a model parameter", type: "invalid_request_error" } }, true],
+    [{ detail: [{ loc: ["body", "model"], msg: "Field required" }], message: "model: Field required" }, true],
+    [{ error: { message: "response_format is not supported by this model" } }, false],
+  ])("a request without a model that is refused for that is tried again: %j", async (body, retry) => {
+    await withEngine({ status: 400, body }, async (client) => {
+      expect((await failure(client.chat(QUESTION, never))).retry).toBe(retry);
+      expect((await failure(client.chat({ ...QUESTION, model: "small-1b" }, never))).retry).toBe(false);
+    });
+  });
 
   test.for([
     [{ body: { status: "ok" } }, { is: "ready" }],

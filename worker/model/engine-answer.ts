@@ -106,6 +106,15 @@ export function refusal(
   return new KamadoError("engine_rejected", text, { detail });
 }
 
+const NEEDS_MODEL =
+  /(required|missing|provide|specif\w+|field).{0,40}\bmodel\b|\bmodel\b.{0,40}(required|missing|provided|specified)/i;
+
+/** The error of a request that named no model, because the engine listed none. It may list one when the job is tried again. */
+export function withoutModel(refused: KamadoError): KamadoError {
+  if (refused.retry || !NEEDS_MODEL.test(refused.message)) return refused;
+  return new KamadoError("engine_unavailable", refused.message, { cause: refused, detail: refused.detail });
+}
+
 /**
  * An open connection broke. On this machine that means that the engine died, perhaps because of the request. Over a network it
  * means nothing.

@@ -4,7 +4,7 @@ import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
 import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
-import { type ChatAnswer, readAnswer, refusal, unreachable } from "./engine-answer.ts";
+import { type ChatAnswer, readAnswer, refusal, unreachable, withoutModel } from "./engine-answer.ts";
 import type { Message } from "./prompt.ts";
 
 export type EngineOptions = {
@@ -69,7 +69,8 @@ export class EngineClient {
     if (status === 200) return readAnswer(text);
     // The engine may have loaded another model meanwhile.
     if (status === 404) this.#identity = null;
-    throw refusal(status, headers, text, this.#removeToken.fromErrors);
+    const refused = refusal(status, headers, text, this.#removeToken.fromErrors);
+    throw request.model === undefined ? withoutModel(refused) : refused;
   }
 
   /**
@@ -80,13 +81,12 @@ export class EngineClient {
   async identify(signal: AbortSignal): Promise<Identity> {
     if (this.#identity && this.#identity.until > performance.now()) return this.#identity.value;
     const { status, headers, text } = await this.#askModels(signal);
-    const first = status === 200 ? firstModel(text) : {};
-    if (first === undefined) throw new KamadoError("engine_unavailable", "The engine lists no model yet.");
     const hasNoList = HAS_NO_LIST.includes(status);
     if (status !== 200 && !hasNoList) {
       const refused = refusal(status, headers, text, this.#removeToken.fromErrors);
       if (refused.retry) throw refused;
     }
+    const first = status === 200 ? firstModel(text) : {};
     const value = { model: null, engine: new URL(this.#base).host, ...first };
     if (first.model !== undefined || hasNoList)
       this.#identity = { value, until: performance.now() + IDENTITY_MS };
@@ -185,11 +185,9 @@ function slotsIn(text: string): { slots?: number } {
   }
 }
 
-/** Undefined when the list is empty, as while a model is loaded. Nothing when it is no list as OpenAI writes it. */
-function firstModel(text: string): Partial<Identity> | undefined {
+function firstModel(text: string): Partial<Identity> {
   try {
     const { data } = JSON.parse(text) as { data?: { id?: unknown; owned_by?: unknown }[] };
-    if (Array.isArray(data) && data.length === 0) return undefined;
     const { id, owned_by: engine } = data?.[0] ?? {};
     return {
       ...(typeof id === "string" && { model: id }),

@@ -274,6 +274,7 @@ describe("health", () => {
       { state: "SETUP_FAILED", reason: "no such model" },
     ]);
     expect((await post(url, JSON.stringify({ messages: user("x") }))).status).toBe(503);
+    expect((await fetch(`${url}/v1/models`)).status).toBe(503);
   });
 
   test("a model that makes no progress is unhealthy", async () => {

@@ -17,6 +17,7 @@ import {
 } from "../../../worker/engine/supervisor/supervisor.ts";
 import fc from "../../properties.ts";
 import { until } from "../running.ts";
+import { rawRequest } from "../server/raw-request.ts";
 
 let engine: Engine | undefined;
 const start = (more: SuperviseOptions = {}) => {
@@ -120,6 +121,30 @@ test("an error with line separators of Unicode in it arrives whole, as an event 
   await expect(one.ready()).rejects.toThrow(reason);
   const ofTheEngine = lines.filter((line) => line !== `The engine ended (${reason}).`);
   expect(ofTheEngine.map((line) => JSON.parse(line).part)).toEqual(ofTheEngine.map(() => "engine"));
+}, 60_000);
+
+test("an engine that is stopped while large bodies arrive ends by itself", async () => {
+  const listening = Promise.withResolvers<string>();
+  const ready = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<string>();
+  const engineProcess = new EngineProcess(
+    { backend: "scripted", script: '{"images":true}', port: 0 },
+    {
+      onEvent: (event) =>
+        event.event === "listening"
+          ? listening.resolve(event.url)
+          : event.event === "ready" && ready.resolve(),
+      onLog: () => {},
+      onExit: ended.resolve,
+    },
+  );
+  await ready.promise;
+  const url = await listening.promise;
+  const start = "x".repeat(4_000_000);
+  const sockets = Array.from({ length: 8 }, () => rawRequest(url, start, 40_000_000));
+  await Promise.all(sockets.map((socket) => once(socket, "drain")));
+  await engineProcess.stop(60_000);
+  expect(await ended.promise).toBe("exit code 0");
 }, 60_000);
 
 describe("the options", () => {

@@ -79,13 +79,11 @@ export function createApp(options: AppOptions): Hono {
     });
   app.get("/metrics", (c) => c.body(metrics.write(scheduler), 200, { "content-type": CONTENT_TYPE }));
   app.get("/slots", (c) => c.json(slotsOf(scheduler)));
-  app.get("/v1/models", (c) => c.json({ object: "list", data: modelsOf(scheduler) }));
+  app.get("/v1/models", (c) => c.json({ object: "list", data: [modelOf(scheduler)] }));
   // A model's name may contain slashes.
   app.get("/v1/models/:id{.+}", (c) => {
     checkModel(scheduler, c.req.param("id"));
-    const [model] = modelsOf(scheduler);
-    if (model === undefined) throw new KamadoError("engine_unavailable", "The model is being loaded.");
-    return c.json(model);
+    return c.json(modelOf(scheduler));
   });
   app.post("/v1/chat/completions", answering(parseChat, chatFormat));
   app.post("/v1/completions", answering(parseCompletion, completionFormat));
@@ -120,11 +118,12 @@ function checkModel(scheduler: Scheduler, wanted: string | undefined): void {
   });
 }
 
-function modelsOf({ info }: Scheduler): Json[] {
-  if (!info) return [];
+/** While there is none, an empty list would look as if the engine served no model at all. */
+function modelOf({ info }: Scheduler): Json {
+  if (!info) throw new KamadoError("engine_unavailable", "The model is being loaded.");
   const { model, contextSize, images, thinks, backend, unsupported } = info;
   const ours = { context_length: contextSize, images, thinks, backend, unsupported };
-  return [{ id: model, object: "model", created: 0, owned_by: "kamado", ...ours }];
+  return { id: model, object: "model", created: 0, owned_by: "kamado", ...ours };
 }
 
 /** How many waiting answers of each class are listed; the count is of all. */

@@ -43,6 +43,11 @@ const number = (min: number, max: number) => z.number().min(min).max(max).nullis
 const tokenCount = z.int().min(1).max(1_000_000).nullish();
 const bias = z.number({ error: "must be a number from -100 to 100" }).min(-100).max(100);
 
+// Checked after their number, because a wrong one costs an error of its own.
+const biases = z
+  .record(z.string(), bias, { error: "must be an object of token ids and numbers" })
+  .refine((biases) => Object.keys(biases).every((id) => /^\d{1,9}$/.test(id)), "its keys must be token ids");
+
 export const commonFields = {
   model: z.string().nullish(),
   stream: z.boolean().nullish(),
@@ -57,9 +62,10 @@ export const commonFields = {
   frequency_penalty: number(-2, 2),
   presence_penalty: number(-2, 2),
   logit_bias: z
-    .record(z.string(), bias, { error: "must be an object of token ids and numbers" })
-    .refine((biases) => Object.keys(biases).length <= MAX_BIASES, `may name at most ${MAX_BIASES} tokens`)
-    .refine((biases) => Object.keys(biases).every((id) => /^\d{1,9}$/.test(id)), "its keys must be token ids")
+    .custom<object>((value) => Object.keys(Object(value)).length <= MAX_BIASES, {
+      error: `may name at most ${MAX_BIASES} tokens`,
+    })
+    .pipe(biases)
     .nullish(),
   n: z.int().min(1).max(MAX_ANSWERS).nullish(),
   priority: z
@@ -180,6 +186,9 @@ const ChatMessage = z.looseObject({
     },
   ),
 });
+/** What is in it is checked by whoever compiles it. */
+const isSchema = (value: unknown) =>
+  typeof value === "boolean" || (typeof value === "object" && value !== null && !Array.isArray(value));
 const ResponseFormat = z.discriminatedUnion("type", [
   z.looseObject({ type: z.literal("text") }),
   z.looseObject({ type: z.literal("json_object") }),
@@ -187,7 +196,7 @@ const ResponseFormat = z.discriminatedUnion("type", [
     type: z.literal("json_schema"),
     json_schema: z.looseObject({
       name: z.string().optional(),
-      schema: z.union([z.boolean(), z.record(z.string(), z.unknown())]),
+      schema: z.custom<JsonSchema>(isSchema, { error: "must be an object or a boolean" }),
     }),
   }),
 ]);
