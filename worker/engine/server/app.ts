@@ -39,7 +39,7 @@ export function createApp(options: AppOptions): Hono {
     const { incoming } = c.env as HttpBindings;
     // Before the body is read: a request for which there is no room costs nothing.
     const info = scheduler.expectRoom();
-    const parsed = parse(await jsonBody(incoming, hold, info), c.req.raw.headers);
+    const parsed = parse(await jsonBody(incoming, hold, info), c.req.raw.headers, c.req.raw.signal);
     checkModel(scheduler, parsed.model);
     const reportBody = (thrown: unknown) => report(thrown).body;
     return respond(c, parsed, { scheduler, metrics, hold, format, report: reportBody });
@@ -90,7 +90,7 @@ export function createApp(options: AppOptions): Hono {
   return app;
 }
 
-type Parse = (body: unknown, headers: Headers) => ParsedRequest;
+type Parse = (body: unknown, headers: Headers, clientGone: AbortSignal) => ParsedRequest;
 
 /** Without a token the engine listens on loopback only, and asking it by this machine's own name is enough. */
 function isAllowed(c: Context, token: string | undefined): boolean {

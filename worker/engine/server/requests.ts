@@ -219,7 +219,8 @@ const ChatBody = z.looseObject({
 });
 type ChatBody = z.output<typeof ChatBody>;
 
-export function parseChat(body: unknown, headers: Headers): ParsedRequest {
+/** `clientGone` ends the decoding of its pictures. */
+export function parseChat(body: unknown, headers: Headers, clientGone: AbortSignal): ParsedRequest {
   const fields = parseFields(ChatBody, body);
   const common = readCommon(fields, headers);
   const messages = messagesOf(fields.messages);
@@ -232,7 +233,7 @@ export function parseChat(body: unknown, headers: Headers): ParsedRequest {
   const request = {
     generation: async () => ({
       ...generation,
-      prompt: { messages: await decoded(messages), thinking: "off" as const },
+      prompt: { messages: await decoded(messages, clientGone), thinking: "off" as const },
     }),
     ...common.scheduling,
     thinkingBudget: thinkingBudgetOf(fields),
@@ -294,17 +295,19 @@ function checkedUri(url: string, param: string): string {
 }
 
 /** Pictures are decoded one after another, because decoding needs much memory. */
-async function decoded(messages: GivenMessage[]): Promise<Message[]> {
+async function decoded(messages: GivenMessage[], clientGone: AbortSignal): Promise<Message[]> {
   const converted: Message[] = [];
   for (const { role, parts: given } of messages) {
     const parts: Part[] = [];
-    for (const part of given) parts.push(part.type === "given" ? await imageOf(part) : part);
+    for (const part of given) parts.push(part.type === "given" ? await imageOf(part, clientGone) : part);
     converted.push({ role, parts });
   }
   return converted;
 }
 
-async function imageOf(given: GivenImage): Promise<Part> {
+async function imageOf(given: GivenImage, clientGone: AbortSignal): Promise<Part> {
+  // The HTTP server's own reason is not an Error.
+  if (clientGone.aborted) throw new KamadoError("canceled", "The client went away.");
   const bytes = Buffer.from(given.url.slice(given.url.indexOf(",") + 1), "base64");
   // The request lives until it is answered. It needs the picture only once.
   given.url = "";
