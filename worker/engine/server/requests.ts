@@ -311,6 +311,7 @@ async function imageOf(given: GivenImage, signal: AbortSignal): Promise<Part> {
   try {
     return { type: "image", image: await safeImage(bytes, {}, signal) };
   } catch (thrown) {
+    if (signal.reason instanceof KamadoError) throw signal.reason;
     // The HTTP server's own reason is not an Error.
     if (signal.aborted) throw new KamadoError("canceled", "The client went away.");
     if (!(thrown instanceof KamadoError)) throw thrown;
