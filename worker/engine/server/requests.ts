@@ -69,7 +69,7 @@ export const commonFields = {
     .nullish(),
   n: z.int().min(1).max(MAX_ANSWERS).nullish(),
   priority: z
-    .int("must be a whole number from 0 to 9, higher first; without it the request is interactive")
+    .number("must be a number from 0 to 9, higher first; without it the request is interactive")
     .min(0)
     .max(9)
     .nullish(),
