@@ -25,13 +25,15 @@ export type Target = {
 
 type Attacker = {
   about: string;
+  /** How many times as long as the others it is measured. [1] */
+  times?: number;
   /** Before anything is measured. */
   prepare?(target: Target): Promise<void>;
   attack(target: Target): Promise<void>;
 };
 
 /** Where uploads become jobs, by the rules file of the worker. */
-export const UPLOADS = "in/uploads/";
+export const UPLOADS = "in/u/";
 export const RULES = [{ prefix: UPLOADS, kind: "prompt", input: { prompt: "$object", maxTokens: 50 } }];
 export const SILENT_RECEIVERS = 10;
 
@@ -44,7 +46,8 @@ export const ATTACKERS = {
         prompt("attack-schema-3", { schema: ambiguousSchema(11, 3) }),
       ]),
   },
-  crashes: { about: "19 jobs that each end the engine", attack: crash },
+  // Each death of the engine costs everybody the time of a restart, the first two at once. What counts is how often it may happen.
+  crashes: { about: "19 jobs that each end the engine", times: 20, attack: crash },
   text: {
     about: "two articles of 400 KB that look like one sentence",
     attack: (target) =>

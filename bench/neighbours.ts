@@ -99,7 +99,8 @@ async function measure(plan: Plan, session: Session): Promise<Row> {
   const memory = watchMemory(target.workerPid);
   const over = new AbortController();
   const attacking = attacker.attack({ ...target, signal: over.signal });
-  const beside = await honest.send("beside", plan, target, session);
+  const seconds = plan.seconds * ("times" in attacker ? attacker.times : 1);
+  const beside = await honest.send("beside", { ...plan, seconds }, target, session);
   over.abort();
   await attacking;
   const { backend } = plan;

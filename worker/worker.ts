@@ -188,7 +188,7 @@ function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: Concur
   const probe = () => probeBucket(bucket);
   return {
     // An engine that has loaded its model is used at once; a call to a bucket may cost money.
-    engine: new HealthCheck({ what: "engine", probe: probeEngine, longestPauseMs: 2_000, clock, log }),
+    engine: new HealthCheck({ what: "engine", probe: probeEngine, longestPauseMs: 500, clock, log }),
     bucket: new HealthCheck({ what: "bucket", probe, hint: bucketHint, longestPauseMs: 15_000, clock, log }),
   };
 }

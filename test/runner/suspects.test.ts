@@ -26,8 +26,8 @@ function after(...deaths: Suspect[][]) {
   });
   return { suspects, at };
 }
-/** When the pause is over. */
-const LATER = 3 * LOAD_MS;
+/** When the pause after the second death in a row is over. */
+const LATER = 12 * LOAD_MS;
 
 describe("a job", () => {
   const two = [[job("a", "odd", 1)], [job("b", "odd", 1), job("c", "work", 1)]];
@@ -42,13 +42,8 @@ describe("a job", () => {
     ["that was not there goes on after deaths in a row", two, job("x"), "beside"],
     ["that was there is held apart after deaths in a row", two, job("a", "odd", 1), "held"],
     ["that was there at two deaths is held apart, in whichever worker", [], job("x", "work", 2), "alone"],
-    [
-      "of a kind that was there at three deaths runs alone",
-      [...two, [job("d", "odd", 1)]],
-      job("x", "odd"),
-      "alone",
-    ],
-    ["of another kind goes on beside that", [...two, [job("d", "odd", 1)]], job("x", "work"), "beside"],
+    ["of a kind that was there at two deaths runs alone", two, job("x", "odd"), "alone"],
+    ["of another kind goes on beside that", two, job("x", "work"), "beside"],
   ])("%s", (_, deaths, one, expected) => {
     const { suspects, at } = after(...deaths);
     expect(suspects.judge(one, at(0)).is).toBe(expected);
@@ -67,12 +62,25 @@ describe("suspects", () => {
     job("h2", "work", 1),
   ];
 
-  test("wait in a pause three times as long as the engine was away, and then run alone, one by one", () => {
+  test("wait in a pause twelve times as long as the engine was away, and then run alone, one by one", () => {
     const { suspects, at } = after(...crowd);
     expect(suspects.judge(p1, at(LATER - 1)).is).toBe("held");
     const { suspects: others, at: later } = after([p1], [job("p1", "odd", 1)]);
     expect(others.judge(p1, later(LATER)).is).toBe("alone");
     expect(others.judge(p2, later(LATER, later(LATER - 7_000).now))).toEqual({ is: "held", ms: 7_000 });
+  });
+
+  test("wait longer after each death in a row, up to fifty times as long as the engine was away", () => {
+    for (const [deaths, factor] of [
+      [3, 24],
+      [4, 48],
+      [5, 50],
+      [9, 50],
+    ] as const) {
+      const { suspects, at } = after(...Array.from({ length: deaths }, () => [p1]));
+      expect(suspects.judge(p1, at(factor * LOAD_MS - 1)).is).toBe("held");
+      expect(suspects.judge(p1, at(factor * LOAD_MS)).is).toBe("alone");
+    }
   });
 
   test("of kinds with a success since go first, without the pause", () => {

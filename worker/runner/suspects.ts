@@ -8,9 +8,9 @@
 //
 // Suspects take turns. First come kinds of which no job is proven to kill the engine, then kinds that have had a success since,
 // then jobs with the fewest deaths, then those of the latest death. After every death there is a pause without suspects, in which
-// all other jobs go on. It is three times as long as the engine was away: however many jobs kill the engine, it is there most of
-// the time. Jobs that only happened to be there do not wait for its end, if their kind has had a success since. How a job runs
-// alone is left to quarantine.ts; what one job's deaths prove, to job-lock/engine-deaths.ts.
+// all other jobs go on. It doubles with each death in a row, up to fifty times as long as the engine was away: however many jobs
+// kill the engine, it is soon there nearly all the time. Jobs that only happened to be there do not wait for its end, if their kind
+// has had a success since. How a job runs alone is left to quarantine.ts; what one job's deaths prove, to job-lock/engine-deaths.ts.
 import { type Deaths, killsEngine, mustRunAlone, totalOf } from "../job-lock/engine-deaths.ts";
 
 export type Suspect = { id: string; kind: string; deaths: Deaths };
@@ -23,11 +23,13 @@ const ROW = 2;
 /** Without a death for so long, the row is over. */
 const CALM_MS = 300_000;
 /** A kind that was in the engine at so many deaths, without a success since, is suspected as a whole. */
-const KIND_DEATHS = 3;
+const KIND_DEATHS = 2;
 /** As long as the first wait of a job whose run failed: by then all suspects are known, and their order. */
 const SHORTEST_PAUSE_MS = 5_000;
-const LONGEST_PAUSE_MS = 120_000;
-const PAUSE_FOR_OUTAGE = 3;
+const LONGEST_PAUSE_MS = 240_000;
+/** How many times as long as the engine was away: after the second death in a row, and at most. */
+const FIRST_FACTOR = 12;
+const MOST_FACTOR = 50;
 /** A turn is expected to take so long. One that takes longer is expected to take as long again. */
 const TURN_MS = 3_000;
 /** A suspect that does not come when its time is over has gone to another worker. */
@@ -87,7 +89,8 @@ export class Suspects {
   #endOfPause(backAt: number): number {
     if (this.#row === 0) return Number.NEGATIVE_INFINITY;
     const from = Math.max(backAt, this.#lastAt);
-    const pause = PAUSE_FOR_OUTAGE * (from - this.#lastAt);
+    const factor = Math.min(MOST_FACTOR, FIRST_FACTOR * 2 ** Math.max(0, this.#row - ROW));
+    const pause = factor * (from - this.#lastAt);
     return from + Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, pause));
   }
 
