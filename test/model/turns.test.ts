@@ -57,7 +57,7 @@ describe("a job that asks a thousand questions at once", () => {
 });
 
 describe("while jobs come and go, those that ask much", () => {
-  test("share half of the slots, so that a newcomer finds a free one", async () => {
+  test("share a quarter of the slots, so that a newcomer finds a free one", async () => {
     let now = 0;
     const { ask, running, endFirst } = engine(new Turns({ atOnce: 16, slots: () => 8, now: () => now }));
     const there = () => running.map(({ name }) => name).toSorted();
@@ -66,15 +66,15 @@ describe("while jobs come and go, those that ask much", () => {
     expect(running).toHaveLength(8);
     ask("short", 1);
     await settled();
-    for (let ended = 0; ended < 5; ended++) await endFirst();
-    expect(there()).toEqual(["greedy", "greedy", "greedy", "short"]);
+    for (let ended = 0; ended < 7; ended++) await endFirst();
+    expect(there()).toEqual(["greedy", "short"]);
     now = 9_999;
     await endFirst();
-    expect(running).toHaveLength(4);
-    // Nobody else has come for a while: all slots again, beside the newcomer.
+    expect(running).toHaveLength(2);
+    // Nobody else has come for a while: all slots again.
     now = 10_000;
     await endFirst();
-    expect(running).toHaveLength(9);
+    expect(running).toHaveLength(8);
   });
 
   test("say so with each request but a job's only one, which then goes first", async () => {
@@ -104,13 +104,13 @@ test("jobs that ask much take turns", async () => {
 });
 
 test("the next turn is for the job with the fewest requests at the engine", async () => {
-  const { ask, order, endFirst } = engine(new Turns({ atOnce: 3, slots: () => 6 }));
+  const { ask, order, endFirst } = engine(new Turns({ atOnce: 3, slots: () => 12 }));
   ask("a", 9);
   ask("b", 9);
   ask("c", 9);
   await settled();
   expect(order.join("")).toBe("aaabc");
-  // The answers end in the order in which they began. The first two make room for nobody: half of the slots are taken all the same.
+  // The answers end in the order in which they began. The first two make room for nobody: a quarter of the slots is taken all the same.
   for (let ended = 0; ended < 5; ended += 1) await endFirst();
   expect(order.slice(5).join("")).toBe("abc");
 });

@@ -11,7 +11,18 @@ export type Fit = { fits: true; value: unknown } | { fits: false; reason: string
 /** A schema in two forms: as the engine gets it, and as a check of the answer. */
 export type Shape = { schema: JsonSchema; check(value: unknown): Fit | Promise<Fit> };
 
+/** A handler asks hundreds of questions with one schema. */
+const shapes = new WeakMap<z.ZodType, Shape>();
+
 export function zodShape(type: z.ZodType): Shape {
+  const known = shapes.get(type);
+  if (known) return known;
+  const shape = makeShape(type);
+  shapes.set(type, shape);
+  return shape;
+}
+
+function makeShape(type: z.ZodType): Shape {
   // The model writes the schema's input; the handler gets what its transforms make of it.
   const { $schema: _, ...schema } = z.toJSONSchema(type, { io: "input", unrepresentable: "any" });
   return {

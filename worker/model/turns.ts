@@ -1,6 +1,6 @@
 // Whose request goes to the engine next. The engine's queue serves all jobs and is short, so a job that asks a thousand questions at
 // once sends only a few at a time, and the next turn is for the job that has the fewest requests at the engine. A job that has none
-// there never waits. While jobs come and go, those that ask much share half of the slots, so that a newcomer finds a free one. The
+// there never waits. While jobs come and go, those that ask much share a quarter of the slots, so that a newcomer finds a free one. The
 // order among the requests that have arrived is the engine's: it knows priorities and shared prefixes.
 
 /** How many rounds of answers may be at the engine: one is generated, one waits there, so that no slot idles. */
@@ -81,7 +81,7 @@ export class Turns {
   #next(): Job | undefined {
     const { atOnce } = this.#options;
     const slots = this.#options.slots?.() ?? atOnce;
-    const room = this.#now() < this.#sharedUntil ? Math.ceil(slots / 2) : ROUNDS * slots;
+    const room = this.#now() < this.#sharedUntil ? Math.ceil(slots / 4) : ROUNDS * slots;
     const most = this.#inFlight < room ? Math.min(atOnce, slots) : 1;
     const may = [...this.#jobs].filter(({ inFlight }) => inFlight < most);
     return may.toSorted((one, other) => one.inFlight - other.inFlight)[0];

@@ -16,6 +16,10 @@ export type BatchLoopOptions = {
 };
 
 const GATHER_MS = 5;
+/** A prompt with so few tokens left goes before longer ones: it costs them little, and behind them it would wait for many steps. */
+const SHORT = 64;
+/** Every so many steps the oldest goes first all the same, so that none waits for ever. */
+const OLDEST_FIRST_EVERY = 4;
 
 export class BatchLoop {
   /** How many steps were taken. */
@@ -109,10 +113,11 @@ export class BatchLoop {
 
   async #step(active: readonly Slot[]): Promise<void> {
     const { sharing, batchSize, chunk } = this.#options;
-    const byAge = active.toSorted((a, b) => a.usedAt - b.usedAt);
-    const work = byAge.map((slot) => ({ todo: slot.todo, most: sharing.mostFor(slot) }));
+    const isShort = ({ todo }: Slot) => Number(todo <= SHORT && this.steps % OLDEST_FIRST_EVERY !== 0);
+    const inOrder = active.toSorted((a, b) => isShort(b) - isShort(a) || a.usedAt - b.usedAt);
+    const work = inOrder.map((slot) => ({ todo: slot.todo, most: sharing.mostFor(slot) }));
     const plan = planStep(work, batchSize, chunk);
-    const counts = new Map(byAge.map((slot, at) => [slot, plan[at]!]));
+    const counts = new Map(inOrder.map((slot, at) => [slot, plan[at]!]));
     this.steps++;
     // All in one tick, because what is queued together is decoded together. And in the order of the sequences: llama.cpp splits a
     // batch that is not in this order, and each part is a run of the model of its own.
@@ -127,7 +132,7 @@ export type Work = { todo: number; most: number };
 
 /**
  * How many tokens each active slot evaluates in the next step. Every slot that decodes takes its token in every step. Prompts
- * share what is left of the batch, oldest first, and together at most `chunk` while others decode, because those wait for the
+ * share what is left of the batch, in the order of `work`, and together at most `chunk` while others decode, because those wait for the
  * step to end. A prompt is cut only when it is the first and does not fit: a whole prompt costs less than its pieces, because
  * attention works in tiles.
  */
