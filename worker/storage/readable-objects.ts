@@ -17,7 +17,7 @@ export type ReadableObjects = {
 /** Where inputs are uploaded to in Kamado's own bucket. */
 const INPUTS = "in/";
 /** What Kamado keeps for itself there: results of other jobs, locks, deliveries. */
-const KEPT = ["results/", "running/", "cancel/", "deliveries/", "outbox/", "destinations/"];
+const KEPT = ["results/", "running/", "cancel/", "deliveries/", "outbox/", "destinations/", "split/"];
 
 /** S3's own limit, in bytes of UTF-8. */
 const MAX_KEY_BYTES = 1_024;
