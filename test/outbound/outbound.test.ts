@@ -277,6 +277,14 @@ describe("failures", () => {
     expect(error).toMatchObject({ code: expected, detail: { httpStatus: code, retryAfterMs: 7_000 } });
   });
 
+  test("an answer that is nested too deep is rejected and not parsed", async () => {
+    receiver.respond((_, response) => void response.end("[".repeat(200_000) + "]".repeat(200_000)));
+    await expect(friendly().getJson(receiver.url)).rejects.toMatchObject({
+      code: "fetch_rejected",
+      message: expect.stringContaining("levels"),
+    });
+  });
+
   test("an answer that is not JSON is rejected", async () => {
     receiver.respond((_, response) => void response.end("<html>"));
     expect(await codeOf(friendly().getJson(receiver.url))).toBe("fetch_rejected");
