@@ -101,7 +101,7 @@ export async function writeLock(
 }
 
 /** The worker lacks a right on its own bucket: that is not the sender's fault, and the operator can correct it. */
-function unavailable(thrown: unknown): unknown {
+export function unavailable(thrown: unknown): unknown {
   if (!(thrown instanceof KamadoError) || thrown.code === "storage_unavailable") return thrown;
   const message = `The worker may not use ${LOCKS} of its bucket: ${thrown.message}`;
   return new KamadoError("storage_unavailable", message, { cause: thrown });

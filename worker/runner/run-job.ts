@@ -107,7 +107,8 @@ async function outcomeOf(run: Run): Promise<Outcome> {
     const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
     if (error.code === "lease_lost" || error.code === "stopping")
       return { is: "interrupted", why: error.code };
-    return error.retry ? { is: "retry", error } : { is: "rejected", error };
+    // A body that is no job has been told from others by now. What else goes wrong here is the worker's own trouble.
+    return { is: "retry", error };
   }
 }
 
