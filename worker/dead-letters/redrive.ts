@@ -50,9 +50,10 @@ export class DeadLetterQueues {
     const { jobs, deliveries } = this.#options.dead;
     this.mayHaveMore = false;
     // Jobs and deliveries may share one queue.
-    const queues = new Set(only ? [this.#options.dead[only]] : [jobs, deliveries]);
+    const isShared = jobs.url === deliveries.url;
+    const queues = isShared ? [jobs] : only ? [this.#options.dead[only]] : [jobs, deliveries];
     const all = await Promise.all(
-      [...queues].map((queue) => this.#readAll(queue, queue === jobs ? "jobs" : "deliveries")),
+      queues.map((queue) => this.#readAll(queue, queue === jobs ? "jobs" : "deliveries")),
     );
     const wanted = all.flat().filter(({ queue }) => only === undefined || queue === only);
     return wanted.toSorted((a, b) => (a.lastAt ?? "").localeCompare(b.lastAt ?? ""));
@@ -66,7 +67,7 @@ export class DeadLetterQueues {
       if (fresh.length === 0) return [...found.values()];
       this.mayHaveMore ||= isFifo(queue);
       for (const message of fresh) {
-        const dead = readDeadLetter(message, name);
+        const dead = readDeadLetter(message, name, this.#options.origin.deliveries?.url);
         found.set(message.id, dead);
         this.#held.set(dead, queue);
       }
@@ -123,7 +124,8 @@ export class DeadLetterQueues {
 
   /** Deletes a dead letter, and what only it needs in the bucket. */
   async purge(dead: DeadLetter): Promise<undefined> {
-    const carriedBy = ({ message }: DeadLetter) => peekRecord(message.body)?.carried;
+    const carriedBy = ({ queue, message }: DeadLetter) =>
+      queue === "deliveries" ? peekRecord(message.body)?.carried : undefined;
     const carried = carriedBy(dead);
     const others = [...this.#held.keys()].filter((other) => other !== dead);
     if (carried !== undefined && !others.some((other) => carriedBy(other) === carried))
