@@ -112,13 +112,13 @@ async function outcomeOf(run: Run): Promise<Outcome> {
   }
 }
 
-/** A stop does not wait for the rest: a second try sends what the first one did not. A job that is too long for a message never becomes one. */
+/** A stop does not wait for the rest: a second try sends what the first one did not. A job that the queue will never take never becomes a message. */
 async function split(jobs: readonly Job[], run: Run, signal: AbortSignal): Promise<Outcome> {
   try {
     await run.split(jobs, run.lease.message, signal);
     return { is: "ignored", reason: `split into ${jobs.length} jobs` };
   } catch (thrown) {
-    if (thrown instanceof KamadoError && thrown.code === "body_too_large")
+    if (thrown instanceof KamadoError && ["body_too_large", "message_rejected"].includes(thrown.code))
       return { is: "rejected", error: thrown };
     throw thrown;
   }
