@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { parseBody } from "../../worker/job/envelope.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
-import { MAX_JSON_DEPTH } from "../../worker/json-depth.ts";
+import { MAX_JSON_DEPTH, MAX_JSON_STRUCTURE } from "../../worker/json-limits.ts";
 import fc from "../properties.ts";
 
 const MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274";
@@ -203,6 +203,21 @@ describe("a body that is not a job is refused with a code and the field", () => 
     using parsed = vi.spyOn(JSON, "parse");
     expect(errorOf(body).message).toContain(`${MAX_JSON_DEPTH} levels`);
     expect(parsed).not.toHaveBeenCalled();
+  });
+
+  test.each(["1,", "[],", '"",', '{"a":1},'])(
+    "made of too many small parts, of %s: it is not even parsed",
+    (part) => {
+      const body = `{"kind":"work","input":[${part.repeat(MAX_JSON_STRUCTURE / 2)}1]}`;
+      using parsed = vi.spyOn(JSON, "parse");
+      expect(errorOf(body).message).toContain(`${MAX_JSON_STRUCTURE} characters`);
+      expect(parsed).not.toHaveBeenCalled();
+    },
+  );
+
+  test("a long text is no reason", () => {
+    const input = { text: '\\"[{'.repeat(MAX_JSON_STRUCTURE / 2) };
+    expect(jobOf({ kind: "work", input }).input).toEqual(input);
   });
 
   test("wrapped too deep", () => {

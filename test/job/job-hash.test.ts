@@ -1,7 +1,7 @@
 // What makes two messages the same job.
 import { expect, test } from "vitest";
 import { jobHash } from "../../worker/job/job-hash.ts";
-import { MAX_JSON_DEPTH } from "../../worker/json-depth.ts";
+import { MAX_JSON_DEPTH } from "../../worker/json-limits.ts";
 import fc from "../properties.ts";
 
 const hashOf = (input: unknown, more: { kind?: string; source?: string } = {}) =>

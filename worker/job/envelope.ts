@@ -1,7 +1,7 @@
 // A job as a message body, in every form that is accepted. Pure: from text to a job, or to an error with a code.
 import { z } from "zod";
 import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
-import { isTooDeep, MAX_JSON_DEPTH } from "../json-depth.ts";
+import { whyTooComplex } from "../json-limits.ts";
 import { type Budgets, budgetExceeded } from "./budgets.ts";
 import { applyRules, type ObjectRule } from "./object-rules.ts";
 
@@ -97,8 +97,8 @@ export function parseBody(body: string, context: ParseContext): Parsed {
 }
 
 function parseJson(text: string): unknown {
-  if (isTooDeep(text))
-    throw new KamadoError("invalid_envelope", `The body is nested deeper than ${MAX_JSON_DEPTH} levels.`);
+  const why = whyTooComplex(text);
+  if (why) throw new KamadoError("invalid_envelope", `The body ${why}.`);
   try {
     return JSON.parse(text);
   } catch {

@@ -3,7 +3,7 @@
 // its callers.
 import { unlessAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
-import { isTooDeep, MAX_JSON_DEPTH } from "../json-depth.ts";
+import { whyTooComplex } from "../json-limits.ts";
 import { checkUrl, parseUrl } from "./addresses.ts";
 import { type Answer, readAnswer, redirectOf, throwForStatus, unpack } from "./answer.ts";
 import { createAgent, type Resolve, systemResolve } from "./connect.ts";
@@ -154,11 +154,8 @@ function headersFor(
 function parseJson({ bytes, url }: { bytes: Uint8Array; url: string }): unknown {
   const text = new TextDecoder().decode(bytes);
   const { hostname } = new URL(url);
-  if (isTooDeep(text))
-    throw new KamadoError(
-      "fetch_rejected",
-      `${hostname} answered JSON that is nested deeper than ${MAX_JSON_DEPTH} levels.`,
-    );
+  const why = whyTooComplex(text);
+  if (why) throw new KamadoError("fetch_rejected", `${hostname} answered JSON that ${why}.`);
   try {
     return JSON.parse(text);
   } catch {
