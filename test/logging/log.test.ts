@@ -58,6 +58,12 @@ test.each([true, false])(
     log.child(fields).info(hostile);
     log.error({ err: new KamadoError("invalid_input", hostile) }, "failed");
     for (const line of lines) expect(line.replaceAll("\n", "")).not.toMatch(/\p{C}/u);
+    expect(
+      lines
+        .join("")
+        .split("\n")
+        .filter((line) => line.startsWith("12:00:00")),
+    ).toEqual([]);
     expect(lines.slice(0, 2).map((line) => line.indexOf("\n") === line.length - 1)).toEqual([true, true]);
   },
 );
