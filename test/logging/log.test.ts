@@ -108,7 +108,7 @@ test("for people: one line for each event, with the stack below it", () => {
   log.info({ job: "01J", stage: "deliver", to: "sns:arn", tries: 2 }, "delivered");
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d info {2}deliver 01J delivered to=sns:arn tries=2\n$/);
   log.error({ err: new Error("oh") }, "failed");
-  expect(lines[1]).toMatch(/ error failed\nError: oh\n.*at /);
+  expect(lines[1]).toMatch(/ error failed\n {4}Error: oh\n.*at /);
 });
 
 test("levels below the chosen one are silent", () => {
