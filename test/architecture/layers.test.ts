@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, string> = {
   job: "errors json-limits printable",
   images: "async errors job",
   pages: "async errors job",
-  model: "errors http job printable",
+  model: "async errors http job printable",
   outbound: "async config/secret errors http json-limits",
   queue: "async aws errors job printable",
   storage: "aws errors http job",

@@ -51,8 +51,47 @@ describe("a job that asks a thousand questions at once", () => {
     await settled();
     ask("honest", 1);
     await settled();
-    // Two rounds of answers, and one request of each job that found no room in them.
-    expect(order).toEqual(["greedy 1", "greedy 1", "greedy 2", "greedy 2", "greedy 3", "honest"]);
+    // As many as the first one might have alone, and one request of each job that came later.
+    expect(order).toEqual(["greedy 1", "greedy 1", "greedy 2", "greedy 3", "honest"]);
+  });
+});
+
+describe("while jobs come and go, those that ask much", () => {
+  test("share half of the slots, so that a newcomer finds a free one", async () => {
+    let now = 0;
+    const { ask, running, endFirst } = engine(new Turns({ atOnce: 16, slots: () => 8, now: () => now }));
+    const there = () => running.map(({ name }) => name).toSorted();
+    ask("greedy", 1_000);
+    await settled();
+    expect(running).toHaveLength(8);
+    ask("short", 1);
+    await settled();
+    for (let ended = 0; ended < 5; ended++) await endFirst();
+    expect(there()).toEqual(["greedy", "greedy", "greedy", "short"]);
+    now = 9_999;
+    await endFirst();
+    expect(running).toHaveLength(4);
+    // Nobody else has come for a while: all slots again, beside the newcomer.
+    now = 10_000;
+    await endFirst();
+    expect(running).toHaveLength(9);
+  });
+
+  test("say so with each request but a job's only one, which then goes first", async () => {
+    const turns = new Turns({ atOnce: 16, slots: () => 8 });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const seen: boolean[] = [];
+    const job = turns.forJob(never);
+    const all = [1, 2, 3].map(() =>
+      job.take(async (hasOthers) => {
+        seen.push(hasOthers);
+        await promise;
+      }),
+    );
+    await settled();
+    expect(seen).toEqual([false, true, true]);
+    resolve();
+    await Promise.all(all);
   });
 });
 
@@ -65,14 +104,14 @@ test("jobs that ask much take turns", async () => {
 });
 
 test("the next turn is for the job with the fewest requests at the engine", async () => {
-  const { ask, order, endFirst } = engine(new Turns({ atOnce: 3, slots: () => 2 }));
+  const { ask, order, endFirst } = engine(new Turns({ atOnce: 3, slots: () => 6 }));
   ask("a", 9);
   ask("b", 9);
   ask("c", 9);
   await settled();
-  expect(order.join("")).toBe("aabbc");
-  // The answers end in the order in which they began. The first makes room for nobody: c was one more than two rounds.
-  for (let ended = 0; ended < 4; ended += 1) await endFirst();
+  expect(order.join("")).toBe("aaabc");
+  // The answers end in the order in which they began. The first two make room for nobody: half of the slots are taken all the same.
+  for (let ended = 0; ended < 5; ended += 1) await endFirst();
   expect(order.slice(5).join("")).toBe("abc");
 });
 

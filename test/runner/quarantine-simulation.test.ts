@@ -129,6 +129,6 @@ test("19 of the honest jobs' own kind hold up none but those that ran beside the
   const { p95, worst, deaths, statuses } = await crowd(19, "work");
   expect(statuses).toEqual(FAILED);
   expect(p95).toBeLessThan(30);
-  expect(worst).toBeLessThan(700);
+  expect(worst).toBeLessThan(400);
   expect(deaths).toBeLessThan(26);
 }, 120_000);

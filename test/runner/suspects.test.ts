@@ -90,6 +90,15 @@ describe("suspects", () => {
     expect(suspects.judge(h2, at(0)).is).toBe("held");
   });
 
+  test("of the latest death go first: there the crowd was thinner", () => {
+    const { suspects, at } = after([job("p1", "odd", 1)], [job("p2", "odd", 1)]);
+    const both = at(LATER);
+    suspects.judge(p1, at(LATER - 2_000));
+    suspects.judge(p2, at(LATER - 2_000));
+    expect(suspects.judge(p1, both).is).toBe("held");
+    expect(suspects.judge(p2, both).is).toBe("alone");
+  });
+
   test("do not wait for one that has gone to another worker", () => {
     const { suspects, at } = after(...crowd);
     expect(suspects.judge(p2, at(LATER + 60_000)).is).toBe("alone");

@@ -60,7 +60,15 @@ const ATTEMPT = {
   tookMs: 1,
   worker: "w",
 };
-const LOCK = { worker: "w", token: "t", beat: 1, holdMs: 20, deaths: { beside: 1, alone: 0 }, jobHash: "h" };
+const LOCK = {
+  worker: "w",
+  token: "t",
+  beat: 1,
+  holdMs: 20,
+  attempts: 2,
+  deaths: { beside: 1, alone: 0 },
+  jobHash: "h",
+};
 const HEADER = { type: "kamado.delivery", version: 1 };
 
 type Row = {

@@ -28,7 +28,7 @@ export type ChatRequest = {
   priority?: number;
 };
 
-/** Sends one request of a job. Which model it goes to and with which priority is the same for the whole job. */
+/** Sends one request of a job. Which model it goes to and with which priority follows from the job. */
 export type Chat = (request: Omit<ChatRequest, "model" | "priority">) => Promise<ChatAnswer>;
 
 export type Identity = { model: string | null; engine: string };

@@ -36,6 +36,8 @@ export type Usage = { requests: number } & Pick<
 const OWN_ENGINE = "kamado";
 const UNLIMITED = { requests: Number.POSITIVE_INFINITY, tokens: Number.POSITIVE_INFINITY };
 const AT_ONCE = 16;
+/** A request of a job that has others at the engine goes behind the only ones of jobs of the same priority. */
+const LATER = 0.5;
 const BUSY_TRIES = 4;
 const BUSY_WAIT_MS = 1_000;
 const MAX_BUSY_WAIT_MS = 10_000;
@@ -45,20 +47,25 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
   const meter = new Meter();
   const budget = new ModelBudget(options.budget ?? UNLIMITED);
   const turns = (options.turns ?? new Turns({ atOnce: AT_ONCE })).forJob(signal);
-  const send: Chat = async (request) => {
+  const send = async (request: Parameters<Chat>[0], hasOthers: boolean): Promise<ChatAnswer> => {
     const identity = await client.identify(signal);
     // The handler may have asked for too much meanwhile.
     budget.check();
     meter.asked();
     const name = model ?? identity.model;
-    const rank = identity.engine === OWN_ENGINE && priority !== undefined && { priority };
+    const rank = identity.engine === OWN_ENGINE &&
+      priority !== undefined && {
+        priority: hasOthers ? Math.max(0, priority - LATER) : priority,
+      };
     const answer = await client.chat({ ...request, ...(name !== null && { model: name }), ...rank }, signal);
     meter.answered(answer, identity.engine, name);
     return answer;
   };
   const chat: Chat = async (request) => {
     budget.ask();
-    return turns.take(() => budget.spend(request, () => whileBusy(signal, () => send(request))));
+    return turns.take((hasOthers) =>
+      budget.spend(request, () => whileBusy(signal, () => send(request, hasOthers))),
+    );
   };
   return {
     model: {

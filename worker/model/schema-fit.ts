@@ -1,16 +1,15 @@
-// Whether a value fits a schema: a handler's zod schema, or a JSON schema from a sender, which is checked first. A check has a
-// time limit.
-import { createRequire } from "node:module";
-import { runInNewContext } from "node:vm";
-import type { Options } from "ajv";
+// Whether a value fits a schema: a handler's zod schema, or a JSON schema from a sender. Senders' schemas are compiled and checked in
+// a thread (schema-thread.ts) that is ended at its limit: what a sender wrote never holds up the event loop.
+import { Worker } from "node:worker_threads";
 import { z } from "zod";
+import { Semaphore } from "../async/semaphore.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
-import { printable } from "../printable.ts";
+import type { Question, Reply } from "./schema-thread.ts";
 
 export type JsonSchema = Record<string, unknown>;
 export type Fit = { fits: true; value: unknown } | { fits: false; reason: string };
 /** A schema in two forms: as the engine gets it, and as a check of the answer. */
-export type Shape = { schema: JsonSchema; check(value: unknown): Fit };
+export type Shape = { schema: JsonSchema; check(value: unknown): Fit | Promise<Fit> };
 
 export function zodShape(type: z.ZodType): Shape {
   // The model writes the schema's input; the handler gets what its transforms make of it.
@@ -27,50 +26,24 @@ export function zodShape(type: z.ZodType): Shape {
 
 const MAX_SCHEMA_BYTES = 64 * 1024;
 const MAX_SCHEMA_DEPTH = 32;
-const CHECK_MS = 1_000;
-const AJV: Options = {
-  strict: false,
-  validateFormats: false,
-  inlineRefs: false,
-  logger: false,
-};
 
-// Loaded with the first JSON schema from a sender: most workers never see one.
-const require = createRequire(import.meta.url);
-const ajvFor = (draft: string) =>
-  /draft-0[467]/.test(draft)
-    ? new (require("ajv") as typeof import("ajv")).Ajv(AJV)
-    : new (require("ajv/dist/2020.js") as typeof import("ajv/dist/2020.js")).Ajv2020(AJV);
-
-/** Throws `invalid_input` when it is not a JSON schema, or one that a sender must not send. */
-export function foreignShape(foreign: JsonSchema): Shape {
+/** Rejects with `invalid_input` when it is not a JSON schema, or one that a sender must not send. */
+export async function foreignShape(foreign: JsonSchema): Promise<Shape> {
   refuseDangerous(foreign, 0);
-  if (Buffer.byteLength(JSON.stringify(foreign)) > MAX_SCHEMA_BYTES)
-    throw bad(`is longer than ${MAX_SCHEMA_BYTES} bytes`);
-  const { $schema: draft, $id: _, ...schema } = foreign;
-  const ajv = ajvFor(String(draft));
-  // Compiles ajv's own schema first, outside the time limit: on a busy machine that takes long.
-  ajv.validateSchema({});
-  const validate = compile(() => ajv.compile(schema));
+  const { $id: _, ...whole } = foreign;
+  const text = JSON.stringify(whole);
+  if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES) throw bad(`is longer than ${MAX_SCHEMA_BYTES} bytes`);
+  const compiled = await checker.ask({ schema: text });
+  if (compiled.is === "no schema") throw bad(`is not a JSON schema: ${compiled.why}`);
+  const { $schema: __, ...schema } = whole;
   return {
     schema,
-    check(value) {
-      if (inTime(() => validate(value))) return { fits: true, value };
-      return {
-        fits: false,
-        reason: printable(ajv.errorsText(validate.errors?.slice(0, 5) ?? [], { dataVar: "the value" })),
-      };
+    async check(value) {
+      const reply = await checker.ask({ schema: text, value: JSON.stringify(value) });
+      if (reply.is === "fits") return { fits: true, value };
+      return { fits: false, reason: reply.is === "misfit" ? reply.reason : reply.why };
     },
   };
-}
-
-function compile<T>(work: () => T): T {
-  try {
-    return inTime(work);
-  } catch (thrown) {
-    if (thrown instanceof KamadoError) throw thrown;
-    throw bad(`is not a JSON schema: ${thrown instanceof Error ? thrown.message : String(thrown)}`, thrown);
-  }
 }
 
 function refuseDangerous(value: unknown, depth: number): void {
@@ -83,15 +56,65 @@ function refuseDangerous(value: unknown, depth: number): void {
   }
 }
 
-/** A sender's `pattern` may take for ever on certain texts; only the time limit of a script can end it. */
-function inTime<T>(work: () => T): T {
-  try {
-    return runInNewContext("work()", { work }, { timeout: CHECK_MS }) as T;
-  } catch (thrown) {
-    if ((thrown as { code?: string }).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw thrown;
-    throw bad("takes too long to check", thrown);
+const LIMIT_MS = 1_000;
+const MAX_MEMORY_MB = 128;
+const IDLE_MS = 60_000;
+
+/** One thread for all senders, started with the first schema: most workers never see one. It answers one question at a time. */
+class SchemaChecker {
+  readonly #turns = new Semaphore(1);
+  #thread: Promise<Worker> | undefined;
+  #idle: NodeJS.Timeout | undefined;
+
+  /** Rejects with `invalid_input` when it takes too long or too much memory. The next question gets a new thread. */
+  async ask(question: Question): Promise<Reply> {
+    return this.#turns.take(async () => {
+      clearTimeout(this.#idle);
+      this.#thread ??= start();
+      const thread = await this.#thread;
+      try {
+        thread.ref();
+        return await replyOf(thread, question);
+      } catch (thrown) {
+        this.#end();
+        throw thrown;
+      } finally {
+        thread.unref();
+        this.#idle = setTimeout(() => this.#end(), IDLE_MS).unref();
+      }
+    });
+  }
+
+  #end(): void {
+    void this.#thread?.then((thread) => thread.terminate());
+    this.#thread = undefined;
   }
 }
 
-const bad = (what: string, cause?: unknown) =>
-  new KamadoError("invalid_input", `schema: it ${what}.`, { cause });
+const checker = new SchemaChecker();
+
+async function start(): Promise<Worker> {
+  const thread = new Worker(new URL("./schema-thread.ts", import.meta.url), {
+    resourceLimits: { maxOldGenerationSizeMb: MAX_MEMORY_MB },
+  });
+  // An idle thread must not end the process with its error; whoever asks next is told.
+  thread.on("error", () => {});
+  await new Promise((ready) => thread.once("message", ready).once("exit", ready));
+  return thread;
+}
+
+async function replyOf(thread: Worker, question: Question): Promise<Reply> {
+  const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+  const timer = setTimeout(() => reject(bad("takes too long to check")), LIMIT_MS);
+  const onExit = () => reject(bad("takes too much memory to check"));
+  thread.once("message", resolve).once("exit", onExit);
+  thread.postMessage(question);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    thread.off("message", resolve).off("exit", onExit);
+  }
+}
+
+const bad = (what: string) => new KamadoError("invalid_input", `schema: it ${what}.`);

@@ -7,10 +7,10 @@
 //     another suspect's turn, or a pause goes back to the queue for a while; it holds no slot
 //
 // Suspects take turns. First come kinds of which no job is proven to kill the engine, then kinds that have had a success since,
-// then jobs with the fewest deaths. After every death there is a pause without suspects, in which all other jobs go on. It is
-// three times as long as the engine was away: however many jobs kill the engine, it is there most of the time. Jobs that only
-// happened to be there do not wait for its end, if their kind has had a success since. How a job runs alone is left to
-// quarantine.ts; what one job's deaths prove, to job-lock/engine-deaths.ts.
+// then jobs with the fewest deaths, then those of the latest death. After every death there is a pause without suspects, in which
+// all other jobs go on. It is three times as long as the engine was away: however many jobs kill the engine, it is there most of
+// the time. Jobs that only happened to be there do not wait for its end, if their kind has had a success since. How a job runs
+// alone is left to quarantine.ts; what one job's deaths prove, to job-lock/engine-deaths.ts.
 import { type Deaths, killsEngine, mustRunAlone, totalOf } from "../job-lock/engine-deaths.ts";
 
 export type Suspect = { id: string; kind: string; deaths: Deaths };
@@ -34,14 +34,17 @@ const TURN_MS = 3_000;
 const LATE_MS = 5_000;
 const MOST_HELD = 1_000;
 
-/** `until`: when it is expected back. `gaveWay`: how often it had its turn and gave it up. */
-type Waiting = Suspect & { until: number; gaveWay: number };
+/**
+ * `until`: when it is expected back. `gaveWay`: how often it had its turn and gave it up. `diedAt`: when the engine died during it
+ * the last time.
+ */
+type Waiting = Suspect & { until: number; gaveWay: number; diedAt: number };
 /** `turnSince`: since when another suspect has its turn; null when none has. `backAt`: when the engine was there again. */
 export type Situation = { turnSince: number | null; backAt: number; now: number };
 
 export class Suspects {
   #row = 0;
-  #lastAt = Number.NEGATIVE_INFINITY;
+  #lastAt = 0;
   /** For each kind the deaths since its last success, and when the last one was: a death counts once. */
   readonly #kinds = new Map<string, { deaths: number; at: number }>();
   /** Kinds of which a job is proven to kill the engine, in this row. */
@@ -93,10 +96,9 @@ export class Suspects {
     const known = this.#kinds.get(job.kind);
     if (known?.at !== this.#lastAt)
       this.#kinds.set(job.kind, { deaths: (known?.deaths ?? 0) + 1, at: this.#lastAt });
-    if (killsEngine(job.deaths)) {
-      this.#proven.add(job.kind);
-      this.#held.delete(job.id);
-    } else this.#remember(job, now + SHORTEST_PAUSE_MS, 0);
+    this.#held.delete(job.id);
+    if (killsEngine(job.deaths)) this.#proven.add(job.kind);
+    else this.#remember(job, now + SHORTEST_PAUSE_MS, 0);
   }
 
   succeeded({ id, kind }: Suspect): void {
@@ -125,18 +127,24 @@ export class Suspects {
     return place >= 0 ? place : inOrder.filter((other) => this.#compare(other, job) <= 0).length;
   }
 
-  /** Equals keep the order in which they arrived. */
+  /**
+   * Of equals those of the latest death go first: a crowd that was sent together is in the first ones, and the last of it beside
+   * others. Those of one death keep the order in which they came.
+   */
   #compare(one: Suspect, other: Suspect): number {
     const byKind = this.#blameOf(one) - this.#blameOf(other);
-    return byKind || totalOf(one.deaths) - totalOf(other.deaths);
+    return byKind || totalOf(one.deaths) - totalOf(other.deaths) || this.#diedAt(other) - this.#diedAt(one);
   }
+
+  #diedAt = ({ id }: Suspect) => this.#held.get(id)?.diedAt ?? this.#lastAt;
 
   /** Of a job's kind; 0 when nothing speaks against it. A proven one has more than any number of deaths. */
   #blameOf = ({ kind }: Suspect) => this.#deathsOf(kind) + (this.#proven.has(kind) ? 1e6 : 0);
   #deathsOf = (kind: string) => this.#kinds.get(kind)?.deaths ?? 0;
 
   #remember(job: Suspect, until: number, gaveWay: number): void {
-    this.#held.set(job.id, { ...job, until, gaveWay });
+    const diedAt = this.#held.get(job.id)?.diedAt ?? this.#lastAt;
+    this.#held.set(job.id, { ...job, until, gaveWay, diedAt });
     const [oldest] = this.#held.keys();
     if (this.#held.size > MOST_HELD) this.#held.delete(oldest!);
   }

@@ -230,6 +230,15 @@ describe("a schema whose alternatives begin alike", () => {
       ['{"kids":[{"kids":[],"v":1}],"v":2}'],
     ],
     [
+      "a list of trees that are equal but for their names",
+      {
+        type: "array",
+        items: { anyOf: ["a", "b", "c"].map((name) => ({ $ref: `#/$defs/${name}` })) },
+        $defs: Object.fromEntries(["a", "b", "c"].map((name) => [name, tree(name, "v")])),
+      },
+      ['[{"kids":[{"kids":[],"v":1}],"v":2},{"kids":[],"v":1}]'],
+    ],
+    [
       "two trees that differ late",
       {
         anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/b" }],

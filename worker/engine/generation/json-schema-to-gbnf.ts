@@ -24,6 +24,8 @@ import { leftFactored } from "./left-factoring.ts";
 const PARAM = "response_format.json_schema.schema";
 const MAX_DEPTH = 48;
 const MAX_RULES = 4_000;
+/** An object with n optional members has n * n / 2 of them. */
+const MAX_ALTERNATIVES = 40_000;
 const MAX_CONVERSIONS = 20_000;
 /** Of all texts in the schema, and of the grammar. */
 const MAX_TEXT = 256 * 1_024;
@@ -102,8 +104,9 @@ class Converter {
   /** `within`: the reference whose value begins with this one, if there is one. */
   convert(schema: unknown, at: string, depth: number, within?: string): Sequence {
     if (depth > MAX_DEPTH) throw refuse(at, "is nested too deeply");
-    if (this.rules.all.length > MAX_RULES || ++this.#conversions > MAX_CONVERSIONS)
-      throw refuse(at, "makes the schema too large");
+    const { all, alternatives } = this.rules;
+    const isLarge = all.length > MAX_RULES || alternatives > MAX_ALTERNATIVES;
+    if (isLarge || ++this.#conversions > MAX_CONVERSIONS) throw refuse(at, "makes the schema too large");
     if (schema === true) return this.rules.value;
     if (typeof schema !== "object" || schema === null || Array.isArray(schema))
       throw refuse(at, "is not a schema");
@@ -319,6 +322,8 @@ const digits = (min: number, max: number): Element => ({ item: chars("0-9"), min
 class Rules {
   /** The first one is the root. */
   readonly all: Rule[] = [{ alternatives: [], at: "#" }];
+  /** How many alternatives they have. */
+  alternatives = 0;
   readonly string: Sequence;
   readonly number: Sequence;
   readonly integer: Sequence;
@@ -366,6 +371,7 @@ class Rules {
   }
 
   fill({ rule }: { rule: number }, alternatives: readonly Sequence[]): void {
+    this.alternatives += alternatives.length;
     this.all[rule] = { alternatives, at: this.all[rule]!.at };
   }
 
@@ -386,6 +392,7 @@ class Rules {
     let begin: Sequence[] = rest === undefined ? [[]] : [[...rest, others!, WS], []];
     let goOn: Sequence[] = [others === undefined ? [] : [others]];
     for (const { value, required } of members.toReversed()) {
+      if (this.alternatives > MAX_ALTERNATIVES) throw refuse(at, "has too many optional properties");
       const after = this.add(goOn, at);
       begin = [[...value, ...after, WS], ...(required ? [] : begin)];
       goOn = [[...COMMA, ...value, ...after], ...(required ? [] : goOn)];

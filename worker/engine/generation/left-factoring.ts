@@ -21,10 +21,46 @@ const MAX_SEQUENCE = 40;
 /** How many elements and characters may be looked at for one grammar (this many take about 0.2 s), and how many rules may come out. */
 const MAX_WORK = 2_000_000;
 const MAX_RULES = 20_000;
+/** The most alternatives in a grammar whose equal rules are looked for, and the most rounds of it. */
+const MAX_MERGED = 2_000;
+const MAX_ROUNDS = 32;
 
 /** Undefined when the result would be too large. */
 export function leftFactored(grammar: Grammar, maxWork = MAX_WORK): Grammar | undefined {
-  return new Factoring(grammar, maxWork).result();
+  return new Factoring(merged(grammar), maxWork).result();
+}
+
+/**
+ * Equal rules become one, also those that contain themselves: rules are taken for equal until their alternatives differ. A grammar
+ * for which that takes too long stays as it is.
+ */
+function merged(grammar: Grammar): Grammar {
+  const size = grammar.reduce((sum, { alternatives }) => sum + alternatives.length, 0);
+  if (size > MAX_MERGED) return grammar;
+  let classes = grammar.map(() => 0);
+  for (let round = 0, count = 1; round < MAX_ROUNDS; round++) {
+    const known = new Map<string, number>();
+    const next = grammar.map(({ alternatives }, rule) => {
+      const key = `${classes[rule]}: ${keyOfAll(alternatives.map((one) => one.map((part) => renamed(part, classes))))}`;
+      if (!known.has(key)) known.set(key, rule);
+      return known.get(key)!;
+    });
+    if (known.size === count) return grammar.map((rule) => withRules(rule, next));
+    [classes, count] = [next, known.size];
+  }
+  return grammar;
+}
+
+const withRules = ({ alternatives, at }: Rule, rules: readonly number[]): Rule => ({
+  alternatives: alternatives.map((one) => one.map((part) => renamed(part, rules))),
+  at,
+});
+
+function renamed(element: Element, rules: readonly number[]): Element {
+  if ("rule" in element) return { rule: rules[element.rule]! };
+  if ("item" in element && "rule" in element.item)
+    return { ...element, item: { rule: rules[element.item.rule]! } };
+  return element;
 }
 
 type Group = { sequences: Sequence[]; begins: Chars };

@@ -1,6 +1,6 @@
 // Which waiting request gets the next free slot: a pure decision. The admission queue keeps the requests, oldest first.
 
-/** The rank of a request that a person waits for; a job's rank is its priority, 0..9. */
+/** The rank of a request that a person waits for; a job's rank is its priority, 0..9, fractions too. */
 export const INTERACTIVE = 10;
 
 export type Waiting = {

@@ -69,7 +69,7 @@ export const commonFields = {
     .nullish(),
   n: z.int().min(1).max(MAX_ANSWERS).nullish(),
   priority: z
-    .int("must be a whole number from 0 to 9, higher first; without it the request is interactive")
+    .number("must be a number from 0 to 9, higher first; without it the request is interactive")
     .min(0)
     .max(9)
     .nullish(),
@@ -311,6 +311,7 @@ async function imageOf(given: GivenImage, signal: AbortSignal): Promise<Part> {
   try {
     return { type: "image", image: await safeImage(bytes, {}, signal) };
   } catch (thrown) {
+    if (signal.reason instanceof KamadoError) throw signal.reason;
     // The HTTP server's own reason is not an Error.
     if (signal.aborted) throw new KamadoError("canceled", "The client went away.");
     if (!(thrown instanceof KamadoError)) throw thrown;

@@ -59,7 +59,7 @@ export type NativeContext = {
       options: CompletionOptions,
       callback: (error: unknown, result: NativeToken | NativeResult | undefined) => void,
     ): { requestId: number };
-    cancelRequest(requestId: number): void;
+    // Not cancelRequest: it changes the list of requests without its lock, while the library's thread may change it too.
   };
   initMultimodal(options: { path: string }): boolean;
   getFormattedChat(

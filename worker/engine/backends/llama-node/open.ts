@@ -66,7 +66,7 @@ class LlamaNodeBackend implements Backend {
   ) {
     this.#context = context;
     this.#prompts = new NativePrompts(context, file);
-    this.#runner = new Runner(context, shape.slots);
+    this.#runner = new Runner(context, { n_parallel: shape.slots, n_batch: BATCH });
     this.#vocabulary = vocabularyOf(context, file);
     const thinks = this.#prompts.thinking !== undefined;
     this.info = { ...shape, backend: "llama-node", model: file.name, thinks, unsupported: UNSUPPORTED };

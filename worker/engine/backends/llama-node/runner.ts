@@ -1,4 +1,4 @@
-// Runs completions beside each other in the library: decides when the library may be called, cancels the requests of clients
+// Runs completions beside each other in the library: decides when the library may be called, ends the requests of clients
 // that have gone, and counts how many pictures were encoded. What a completion is asked for is complete.ts's business.
 import { KamadoError } from "../../../errors.ts";
 import type { NativePrompt } from "./chat-template.ts";
@@ -16,11 +16,14 @@ export class Runner {
   readonly slots: SlotUses;
   readonly pictures = { encoded: 0, reused: 0 };
   readonly #context: NativeContext;
+  readonly #shape: { n_parallel: number; n_batch: number };
   readonly #turns = new PictureTurns();
+  readonly #runs = new Set<NativeRun>();
 
-  constructor(context: NativeContext, slots: number) {
+  constructor(context: NativeContext, shape: { n_parallel: number; n_batch: number }) {
     this.#context = context;
-    this.slots = new SlotUses(slots);
+    this.#shape = shape;
+    this.slots = new SlotUses(shape.n_parallel);
   }
 
   async run({ options, prompt, onToken }: Run, signal: AbortSignal): Promise<NativeResult> {
@@ -28,15 +31,18 @@ export class Runner {
     const encodes = ends.length > 0 && this.slots.warmTokens(prompt) < ends.at(-1)!;
     await this.#turns.enter(encodes, signal);
     const slot = this.slots.take(prompt);
-    const events: Events = {
-      onBegun: () => encodes && this.#turns.leave(),
-      onToken: (token) => {
-        this.slots.decoded(slot);
-        onToken(token);
+    const result = await this.#complete(
+      options,
+      {
+        onBegun: () => encodes && this.#turns.leave(),
+        onToken: (token) => {
+          this.slots.decoded(slot);
+          onToken(token);
+        },
+        onEnded: () => this.slots.free(slot),
       },
-      onEnded: () => this.slots.free(slot),
-    };
-    const result = await runCompletion(this.#context, options, events, signal);
+      signal,
+    );
     if (hasFailed(result))
       throw new KamadoError("engine_unavailable", "The library ended the request without an answer.");
     const reused = picturesWithin(prompt.pictures, result.timings.cache_n);
@@ -44,77 +50,100 @@ export class Runner {
     this.pictures.encoded += ends.length - reused;
     return result;
   }
+
+  async #complete(options: CompletionOptions, events: Events, signal: AbortSignal): Promise<NativeResult> {
+    const run = new NativeRun(options, events, signal, () => this.#changed());
+    this.#runs.add(run);
+    try {
+      signal.throwIfAborted();
+      this.#context.ctx.queueCompletion(options, run.onResult);
+    } catch (thrown) {
+      run.end();
+      this.#runs.delete(run);
+      throw thrown;
+    }
+    return run.result.finally(() => this.#runs.delete(run));
+  }
+
+  /**
+   * The library's own cancellation takes no lock and may end the process if a step ends at the same moment. So a request whose
+   * client has gone keeps its slot until it ends by itself or no other request runs. Then the library's thread is stopped, which waits
+   * for the end of its step, and started anew with empty slots. From there on nothing of the old requests runs.
+   */
+  #changed(): void {
+    const runs = [...this.#runs].filter(({ isEnded }) => !isEnded);
+    if (runs.length === 0 || runs.some(({ isAbandoned, mayEncode }) => !isAbandoned || mayEncode)) return;
+    this.#context.ctx.disableParallelMode();
+    if (!this.#context.ctx.enableParallelMode(this.#shape))
+      throw new Error("The library cannot be started anew.");
+    this.slots.reset();
+    for (const run of runs) run.end();
+  }
 }
 
 type Events = {
   onToken(token: NativeToken): void;
   /** Once: the prompt has been evaluated. */
   onBegun(): void;
-  /** Once: the library has finished the request. For a cancelled request this comes after the promise is rejected. */
+  /** Once: the library has finished the request, or has been started anew. */
   onEnded(): void;
 };
 
-/**
- * The library cancels without taking its lock. A cancellation that arrives while it records the result of a step may end the
- * process. So a request is cancelled a moment after a token: the next step is being computed then, which takes nearly all of the time.
- */
-const CANCEL_AFTER_TOKEN_MS = 2;
+/** One request in the library. */
+class NativeRun {
+  readonly result: Promise<NativeResult>;
+  isAbandoned = false;
+  /** While the library encodes pictures, a call to it would block this process. */
+  mayEncode: boolean;
+  readonly #settle = Promise.withResolvers<NativeResult>();
+  readonly #events: Events;
+  readonly #signal: AbortSignal;
+  readonly #onChange: () => void;
+  #isBegun = false;
+  isEnded = false;
 
-function runCompletion(
-  { ctx }: NativeContext,
-  options: CompletionOptions,
-  events: Events,
-  signal: AbortSignal,
-): Promise<NativeResult> {
-  const { promise, resolve, reject } = Promise.withResolvers<NativeResult>();
-  let requestId: number;
-  let [isBegun, isSettled, isCancelling, isEnded] = [false, false, false, false];
-  const begin = () => {
-    if (!isBegun) events.onBegun();
-    isBegun = true;
-  };
-  const end = () => {
-    if (isEnded) return;
-    isEnded = true;
-    begin();
-    events.onEnded();
-  };
-  const cancel = () => {
-    if (!isEnded) ctx.cancelRequest(requestId);
-    end();
-  };
-  const cancelSoon = () => {
-    if (!isCancelling) setTimeout(cancel, CANCEL_AFTER_TOKEN_MS);
-    isCancelling = true;
-  };
-  const settle = (how: () => void) => {
-    isSettled = true;
-    signal.removeEventListener("abort", onAbort);
-    how();
-  };
-  const onAbort = () => {
-    // While the library encodes pictures it cannot stop, and a call would block this process until it has finished.
-    if (!isBegun && options.media_paths === undefined) cancel();
-    settle(() => reject(signal.reason));
-  };
-  const onResult = (error: unknown, result: NativeToken | NativeResult | undefined) => {
-    const isLast = result?.token === undefined;
-    if (isSettled) return isLast ? end() : cancelSoon();
-    if (isLast) end();
-    else begin();
-    if (result === undefined || error) settle(() => reject(errorOf(error)));
-    else if (result.token === undefined) settle(() => resolve(result));
-    else events.onToken(result);
-  };
-  try {
-    signal.throwIfAborted();
-    ({ requestId } = ctx.queueCompletion(options, onResult));
-  } catch (thrown) {
-    end();
-    throw thrown;
+  constructor(options: CompletionOptions, events: Events, signal: AbortSignal, onChange: () => void) {
+    this.result = this.#settle.promise;
+    this.mayEncode = options.media_paths !== undefined;
+    this.#events = events;
+    this.#signal = signal;
+    this.#onChange = onChange;
+    signal.addEventListener("abort", this.#abandon, { once: true });
   }
-  signal.addEventListener("abort", onAbort, { once: true });
-  return promise;
+
+  readonly onResult = (error: unknown, result: NativeToken | NativeResult | undefined): void => {
+    if (this.isEnded) return;
+    const isToken = result?.token !== undefined;
+    if (isToken && !error) {
+      this.#begin();
+      if (!this.isAbandoned) this.#events.onToken(result);
+    } else {
+      if (error || result === undefined || isToken) this.#settle.reject(errorOf(error));
+      else if (!this.isAbandoned) this.#settle.resolve(result);
+      this.end();
+    }
+    this.#onChange();
+  };
+
+  end(): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.#begin();
+    this.#signal.removeEventListener("abort", this.#abandon);
+    this.#events.onEnded();
+    if (this.isAbandoned) this.#settle.reject(this.#signal.reason);
+  }
+
+  readonly #abandon = (): void => {
+    this.isAbandoned = true;
+    this.#onChange();
+  };
+
+  #begin(): void {
+    if (!this.#isBegun) this.#events.onBegun();
+    this.#isBegun = true;
+    this.mayEncode = false;
+  }
 }
 
 const errorOf = (error: unknown) =>

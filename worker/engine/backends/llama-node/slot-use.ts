@@ -13,11 +13,16 @@ type Prompt = { tokens: number; pictures: Pictures };
 export type SlotUse = { state: BackendState["slots"][number]["state"]; tokens: number; pictures: string };
 
 export class SlotUses {
-  readonly #all: SlotUse[];
+  #all: SlotUse[] = [];
   /** The one that has been idle the longest comes first. */
-  readonly #idle: SlotUse[];
+  #idle: SlotUse[] = [];
 
   constructor(slots: number) {
+    this.reset(slots);
+  }
+
+  /** The library has been started anew: its slots hold nothing. */
+  reset(slots = this.#all.length): void {
     this.#all = Array.from({ length: slots }, () => ({ state: "idle", tokens: 0, pictures: "" }));
     this.#idle = [...this.#all];
   }
@@ -32,7 +37,7 @@ export class SlotUses {
   }
 
   take({ tokens, pictures: { key } }: Prompt): SlotUse {
-    // When no slot is idle, the request waits inside the library until a cancelled request has left its slot.
+    // Never more requests than slots; this is for safety.
     const slot = this.#idle.shift() ?? { state: "prefill", tokens: 0, pictures: "" };
     return Object.assign(slot, { state: "prefill", tokens, pictures: key });
   }

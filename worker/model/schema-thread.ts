@@ -1,0 +1,45 @@
+// The thread in which schema-fit.ts has the JSON schemas of senders compiled, and answers checked against them. A `pattern` or nested
+// alternatives can take for ever on some values, so this must be where it can be ended.
+import { parentPort } from "node:worker_threads";
+import { Ajv, type Options, type ValidateFunction } from "ajv";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { printable } from "../printable.ts";
+
+/** `schema` and `value` are JSON. Without a value the schema is only compiled. */
+export type Question = { schema: string; value?: string };
+export type Reply = { is: "fits" } | { is: "misfit"; reason: string } | { is: "no schema"; why: string };
+
+const OPTIONS: Options = { strict: false, validateFormats: false, inlineRefs: false, logger: false };
+const DRAFT_OF_AJV = /draft-0[467]/;
+/** A job has one schema, which is compiled before the model is asked and used again when it has answered. */
+const KEPT = 32;
+
+const compiled = new Map<string, ValidateFunction>();
+
+function validatorOf(schema: string): ValidateFunction {
+  const known = compiled.get(schema);
+  if (known) return known;
+  const { $schema: draft, ...rest } = JSON.parse(schema) as Record<string, unknown>;
+  const made = new (DRAFT_OF_AJV.test(String(draft)) ? Ajv : Ajv2020)(OPTIONS).compile(rest);
+  compiled.set(schema, made);
+  const [oldest] = compiled.keys();
+  if (compiled.size > KEPT) compiled.delete(oldest!);
+  return made;
+}
+
+function answer({ schema, value }: Question): Reply {
+  let validate: ValidateFunction;
+  try {
+    validate = validatorOf(schema);
+  } catch (thrown) {
+    return { is: "no schema", why: thrown instanceof Error ? thrown.message : String(thrown) };
+  }
+  if (value === undefined || validate(JSON.parse(value))) return { is: "fits" };
+  const errors = validate.errors?.slice(0, 5) ?? [];
+  return { is: "misfit", reason: printable(new Ajv().errorsText(errors, { dataVar: "the value" })) };
+}
+
+// Compiles the schema of schemas first, so that this does not count as the first sender's time.
+new Ajv2020(OPTIONS).validateSchema({});
+parentPort!.on("message", (question: Question) => parentPort!.postMessage(answer(question)));
+parentPort!.postMessage("ready");
