@@ -3,6 +3,7 @@ import { z } from "zod";
 import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "./budgets.ts";
 import { applyRules, type ObjectRule } from "./object-rules.ts";
+import { checkStructure } from "./structure.ts";
 
 /** The id becomes part of object keys and log lines, so only characters that are safe in both are allowed. */
 export const JobId = z
@@ -96,6 +97,7 @@ export function parseBody(body: string, context: ParseContext): Parsed {
 }
 
 function parseJson(text: string): unknown {
+  checkStructure(text);
   try {
     return JSON.parse(text);
   } catch {
