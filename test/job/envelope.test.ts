@@ -1,7 +1,6 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { parseBody } from "../../worker/job/envelope.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
-import { MAX_JSON_DEPTH, MAX_JSON_STRUCTURE } from "../../worker/json-limits.ts";
 import fc from "../properties.ts";
 
 const MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274";
@@ -189,35 +188,6 @@ describe("a body that is not a job is refused with a code and the field", () => 
     expect(errorOf({ ...plain, policy: { priority: "hunter2 is my password" } }).message).not.toContain(
       "hunter2",
     );
-  });
-
-  test.each([
-    ["arrays", "[", "]"],
-    ["objects", '{"a":', "}"],
-    ["arrays behind a text with a quote", '["\\"]]",', "]"],
-  ])("nested too deep, of %s: it is not even parsed", (_, open, close) => {
-    const nested = (times: number) => `{"kind":"work","input":${open.repeat(times)}1${close.repeat(times)}}`;
-    // The job itself is one level.
-    expect(jobOf(nested(MAX_JSON_DEPTH - 1)).kind).toBe("work");
-    const body = nested(100_000);
-    using parsed = vi.spyOn(JSON, "parse");
-    expect(errorOf(body).message).toContain(`${MAX_JSON_DEPTH} levels`);
-    expect(parsed).not.toHaveBeenCalled();
-  });
-
-  test.each(["1,", "[],", '"",', '{"a":1},'])(
-    "made of too many small parts, of %s: it is not even parsed",
-    (part) => {
-      const body = `{"kind":"work","input":[${part.repeat(MAX_JSON_STRUCTURE / 2)}1]}`;
-      using parsed = vi.spyOn(JSON, "parse");
-      expect(errorOf(body).message).toContain(`${MAX_JSON_STRUCTURE} characters`);
-      expect(parsed).not.toHaveBeenCalled();
-    },
-  );
-
-  test("a long text is no reason", () => {
-    const input = { text: '\\"[{'.repeat(MAX_JSON_STRUCTURE / 2) };
-    expect(jobOf({ kind: "work", input }).input).toEqual(input);
   });
 
   test("wrapped too deep", () => {

@@ -1,7 +1,7 @@
 // What makes two messages the same job.
 import { expect, test } from "vitest";
 import { jobHash } from "../../worker/job/job-hash.ts";
-import { MAX_JSON_DEPTH } from "../../worker/json-limits.ts";
+import { MAX_NESTING } from "../../worker/job/structure.ts";
 import fc from "../properties.ts";
 
 const hashOf = (input: unknown, more: { kind?: string; source?: string } = {}) =>
@@ -57,6 +57,6 @@ test("kind and source count", () => {
 });
 
 test("an input may be nested as deep as a job may be", () => {
-  const deep = JSON.parse("[".repeat(MAX_JSON_DEPTH) + "]".repeat(MAX_JSON_DEPTH));
+  const deep = JSON.parse("[".repeat(MAX_NESTING) + "]".repeat(MAX_NESTING));
   expect(hashOf(deep)).toMatch(/^[0-9a-f]{64}$/);
 });

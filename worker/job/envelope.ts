@@ -1,9 +1,9 @@
 // A job as a message body, in every form that is accepted. Pure: from text to a job, or to an error with a code.
 import { z } from "zod";
 import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
-import { whyTooComplex } from "../json-limits.ts";
 import { type Budgets, budgetExceeded } from "./budgets.ts";
 import { applyRules, type ObjectRule } from "./object-rules.ts";
+import { checkStructure } from "./structure.ts";
 
 /** The id becomes part of object keys and log lines, so only characters that are safe in both are allowed. */
 export const JobId = z
@@ -97,8 +97,7 @@ export function parseBody(body: string, context: ParseContext): Parsed {
 }
 
 function parseJson(text: string): unknown {
-  const why = whyTooComplex(text);
-  if (why) throw new KamadoError("invalid_envelope", `The body ${why}.`);
+  checkStructure(text);
   try {
     return JSON.parse(text);
   } catch {

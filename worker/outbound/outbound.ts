@@ -3,7 +3,7 @@
 // its callers.
 import { unlessAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
-import { whyTooComplex } from "../json-limits.ts";
+import { whyTooMuch } from "../job/structure.ts";
 import { checkUrl, parseUrl } from "./addresses.ts";
 import { type Answer, readAnswer, redirectOf, throwForStatus, unpack } from "./answer.ts";
 import { createAgent, type Resolve, systemResolve } from "./connect.ts";
@@ -154,7 +154,7 @@ function headersFor(
 function parseJson({ bytes, url }: { bytes: Uint8Array; url: string }): unknown {
   const text = new TextDecoder().decode(bytes);
   const { hostname } = new URL(url);
-  const why = whyTooComplex(text);
+  const why = whyTooMuch(text);
   if (why) throw new KamadoError("fetch_rejected", `${hostname} answered JSON that ${why}.`);
   try {
     return JSON.parse(text);
