@@ -128,6 +128,22 @@ test("sending back a job whose id another job has leaves that job's failure in i
   expect(rig.deliveries.at(-1)!.result.error?.code).toBe("duplicate_id");
 });
 
+test("sending back a job whose id another job has leaves that job its id and its attempts", async () => {
+  const rig = createRig();
+  await rig.send("a");
+  rig.consumer.start();
+  await rig.clock.advance(10);
+  rig.run("a").fail(new KamadoError("engine_unavailable", "there is no answer"));
+  await rig.clock.advance(1_000);
+  await rig.dead.send(JSON.stringify({ id: "a", kind: "work", input: { name: "other" } }));
+  const queues = openQueues(rig);
+  for (const dead of await queues.open()) await queues.redrive(dead);
+  await rig.clock.advance(15_000);
+  expect(rig.runs.map(({ input }) => input.name)).toEqual(["a", "a"]);
+  await rig.complete("a");
+  expect(rig.stored("a")).toMatchObject({ status: "succeeded", receipt: { attempts: 2 } });
+});
+
 test("a job whose id is its message's keeps it, whatever id the queue gives the new message", async () => {
   const rig = createRig({ maxAttempts: 1 });
   const id = await rig.queue.send(JSON.stringify({ kind: "work", input: { name: "a" } }));

@@ -3,9 +3,9 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
-import { parseBody } from "../job/envelope.ts";
-import { isResultOf } from "../job/job-hash.ts";
-import { type Result, resultKey } from "../job/result.ts";
+import { type Job, parseBody } from "../job/envelope.ts";
+import { isResultOf, jobHash } from "../job/job-hash.ts";
+import { resultKey } from "../job/result.ts";
 import { forgetAttempts } from "../job-lock/lock.ts";
 import { discardCarried, peekRecord, renewRecord } from "../outbox/delivery-record.ts";
 import type { DisabledDestinations } from "../outbox/disabled-destinations.ts";
@@ -25,10 +25,10 @@ export type DeadLetterQueuesOptions = {
   clock: Pick<Clock, "wall">;
 };
 
-/** Whether the result of the dead letter's id is another job's. A body that names an object does not say which job it is. */
-function isOtherJobs({ message }: DeadLetter, stored: Result): boolean {
+/** The job that a dead letter's body holds; undefined for one that only names an object, which does not say which job it is. */
+function jobIn({ message }: DeadLetter): Job | undefined {
   const parsed = parseBody(message.body, { messageId: originalId(message), rules: [] });
-  return parsed.is === "job" && !isResultOf(parsed.job, stored);
+  return parsed.is === "job" ? parsed.job : undefined;
 }
 
 /** Long enough to read thousands of messages. If the command is killed, they stay hidden for this long. */
@@ -90,9 +90,10 @@ export class DeadLetterQueues {
     const { origin, results, bucket } = this.#options;
     // With a stored failure the job would not run again. A stored success stays: it will be delivered.
     const stored = await results.find(dead.id);
-    if (stored === null || !isOtherJobs(dead, stored)) {
+    const job = jobIn(dead);
+    if (stored === null || job === undefined || isResultOf(job, stored)) {
       if (stored?.status === "failed") await bucket.remove([resultKey(dead.id)]);
-      await forgetAttempts(bucket, dead.id);
+      await forgetAttempts(bucket, dead.id, job && jobHash(job));
     }
     const { id, from, group, message } = dead;
     const own = queueOf(from, origin.jobs);

@@ -107,10 +107,15 @@ export function unavailable(thrown: unknown): unknown {
   return new KamadoError("storage_unavailable", message, { cause: thrown });
 }
 
-/** A person sends the job back: its attempts and deaths begin anew. A worker that runs it keeps its lock. */
-export async function forgetAttempts(bucket: Bucket, id: string): Promise<void> {
+/**
+ * A person sends the job back: its attempts and deaths begin anew. A worker that runs it keeps its lock, and so does another job that
+ * has the id. `jobHash` is undefined when the message does not say which job it is.
+ */
+export async function forgetAttempts(bucket: Bucket, id: string, jobHash: string | undefined): Promise<void> {
   const found = await readLock(bucket, id);
-  if (found && !isHeld(found.record, found)) await bucket.remove([lockKey(id)]);
+  if (!found || isHeld(found.record, found)) return;
+  if (jobHash !== undefined && isOtherJobs(found.record, found, jobHash)) return;
+  await bucket.remove([lockKey(id)]);
 }
 
 type Moment = { now: number; wall: number };
