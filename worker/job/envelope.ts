@@ -13,10 +13,18 @@ export const JobId = z
     "expected 1 to 128 letters, digits or . _ : - with a letter or digit first",
   );
 
-const Sns = z.strictObject({ sns: z.string().startsWith("arn:").describe("A topic's ARN.") });
-const Callback = z.strictObject({ callback: z.url().describe("Where the signed result is POSTed.") });
-const Rest = z.strictObject({ rest: z.url().describe("A REST collection to which the result is applied.") });
-const Sqs = z.strictObject({ sqs: z.url().describe("A queue's URL.") });
+/** Characters. No server takes longer addresses, and the worker remembers those of thousands of destinations. */
+const MAX_ADDRESS = 8_000;
+const Address = z.url().max(MAX_ADDRESS);
+
+const Sns = z.strictObject({
+  sns: z.string().startsWith("arn:").max(MAX_ADDRESS).describe("A topic's ARN."),
+});
+const Callback = z.strictObject({ callback: Address.describe("Where the signed result is POSTed.") });
+const Rest = z.strictObject({
+  rest: Address.describe("A REST collection to which the result is applied."),
+});
+const Sqs = z.strictObject({ sqs: Address.describe("A queue's URL.") });
 
 export const Destination = z.union([Sns, Callback, Rest, Sqs]).describe("Where a result goes.");
 export type Destination = z.output<typeof Destination>;
