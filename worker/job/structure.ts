@@ -1,21 +1,13 @@
-// Owns how much structure JSON from outside may have: the body of a message, or the answer of another server. Each value takes many times the memory and the time of the few bytes that
+// Owns how much structure a JSON text from outside may have, a message or what a server answers. Each value takes many times the memory and the time of the few bytes that
 // write it, and code that follows nested values needs stack or memory for each level. So both are counted in the text, before it is
-// parsed. How many bytes a message may have is left to whoever receives it. Pure.
-import { KamadoError } from "../errors.ts";
+// parsed. How many bytes a text may have is left to whoever receives it. Pure.
 
 /** An input of an honest job has some thousands at most. */
 export const MAX_VALUES = 50_000;
 export const MAX_NESTING = 100;
 
-/** Throws `invalid_envelope` for a body with too much structure. It need not be JSON. */
-export function checkStructure(body: string): void {
-  const why = whyTooMuch(body);
-  if (why)
-    throw new KamadoError("invalid_envelope", `The body ${why}. Send large data as an object in the bucket.`);
-}
-
-/** Why the text must not be parsed: it has too many values, or they are nested too deeply. Null when it may be. */
-export function whyTooMuch(text: string): string | null {
+/** What is too much: the number of values or their nesting. Null when nothing is. The text need not be JSON. */
+export function excessOf(text: string): string | null {
   let [values, depth] = [1, 0];
   for (let at = 0; at < text.length; at++) {
     const char = text[at];

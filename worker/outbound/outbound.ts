@@ -3,7 +3,7 @@
 // its callers.
 import { unlessAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
-import { whyTooMuch } from "../job/structure.ts";
+import { excessOf } from "../job/structure.ts";
 import { checkUrl, parseUrl } from "./addresses.ts";
 import { type Answer, readAnswer, redirectOf, throwForStatus, unpack } from "./answer.ts";
 import { createAgent, type Resolve, systemResolve } from "./connect.ts";
@@ -152,10 +152,10 @@ function headersFor(
 }
 
 function parseJson({ bytes, url }: { bytes: Uint8Array; url: string }): unknown {
-  const text = new TextDecoder().decode(bytes);
   const { hostname } = new URL(url);
-  const why = whyTooMuch(text);
-  if (why) throw new KamadoError("fetch_rejected", `${hostname} answered JSON that ${why}.`);
+  const text = new TextDecoder().decode(bytes);
+  const excess = excessOf(text);
+  if (excess !== null) throw new KamadoError("fetch_rejected", `The answer of ${hostname} ${excess}.`);
   try {
     return JSON.parse(text);
   } catch {
