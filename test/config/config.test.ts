@@ -136,6 +136,8 @@ test.each([
   [{ KAMADO_SLOTS: "many" }, "KAMADO_SLOTS"],
   [{ KAMADO_SLOTS: "0" }, "KAMADO_SLOTS"],
   [{ KAMADO_QUEUE_URL: "kamado-jobs" }, "KAMADO_QUEUE_URL"],
+  [{ KAMADO_ENGINE_URL: "http://name:s3cret@engine:8080" }, "KAMADO_ENGINE_URL"],
+  [{ KAMADO_ENGINE_URL: "engine" }, "KAMADO_ENGINE_URL"],
   [{ KAMADO_LOCAL_KEY: "short" }, "KAMADO_LOCAL_KEY"],
   [{ KAMADO_LOCAL_KEY: "a key, with/a scope in it" }, "KAMADO_LOCAL_KEY"],
   [{ KAMADO_BUCKETS: "s3://photos/" }, "KAMADO_BUCKETS"],

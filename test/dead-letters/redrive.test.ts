@@ -1,5 +1,5 @@
 // Dead letters are read, redriven and purged: nothing is lost by any of it, or by a crash in between.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Clock } from "../../worker/async/clock.ts";
 import { DeadLetterQueues } from "../../worker/dead-letters/redrive.ts";
 import { type Delivery, deliveryId } from "../../worker/deliver/deliver.ts";
@@ -126,6 +126,22 @@ test("sending back a job whose id another job has leaves that job's failure in i
   await rig.clock.advance(1_000);
   expect(rig.stored("a")).toMatchObject({ status: "failed", error: { code: "attempts_exhausted" } });
   expect(rig.deliveries.at(-1)!.result.error?.code).toBe("duplicate_id");
+});
+
+test("sending back a job whose id another job has leaves that job its id and its attempts", async () => {
+  const rig = createRig();
+  await rig.send("a");
+  rig.consumer.start();
+  await rig.clock.advance(10);
+  rig.run("a").fail(new KamadoError("engine_unavailable", "there is no answer"));
+  await rig.clock.advance(1_000);
+  await rig.dead.send(JSON.stringify({ id: "a", kind: "work", input: { name: "other" } }));
+  const queues = openQueues(rig);
+  for (const dead of await queues.open()) await queues.redrive(dead);
+  await rig.clock.advance(15_000);
+  expect(rig.runs.map(({ input }) => input.name)).toEqual(["a", "a"]);
+  await rig.complete("a");
+  expect(rig.stored("a")).toMatchObject({ status: "succeeded", receipt: { attempts: 2 } });
 });
 
 test("a job whose id is its message's keeps it, whatever id the queue gives the new message", async () => {
@@ -321,4 +337,60 @@ test("a purge deletes what is named and nothing else", async () => {
   await queues.purge(all.find(({ id }) => id === "a")!);
   await queues.close();
   expect(rig.dead.messages.map(({ body }) => body)).toEqual(["other"]);
+});
+
+describe("a message among the jobs that looks like a delivery", () => {
+  /** As an outbox holds it, but sent by somebody who may only send jobs. */
+  const forged = (padding = "") =>
+    JSON.stringify({
+      type: "kamado.delivery",
+      version: 1,
+      job: { id: "a", kind: "work" },
+      destination: { callback: "https://evil.example/hook" },
+      carried: "s3://kamado/outbox/a/1-succeeded.json",
+      since: "2026-01-01T00:00:00.000Z",
+      tries: 0,
+      notBefore: "2026-01-01T00:00:00.000Z",
+      input: padding,
+    });
+
+  async function sent(body: string) {
+    const rig = createRig();
+    await rig.bucket.put("outbox/a/1-succeeded.json", "{}", { contentType: "application/json" });
+    await rig.queue.send(body);
+    rig.consumer.start();
+    await rig.clock.advance(1_000);
+    const queues = openQueues(rig);
+    const [letter] = await queues.open();
+    return { ...rig, queues, letter: letter! };
+  }
+
+  test.each([
+    ["", 0],
+    [", in a body that leaves no room to say where it was", 1024 * 1024 - 40 - forged().length],
+  ])("is no delivery: sent back, it goes to the jobs%s", async (_, bytes) => {
+    const rig = await sent(forged("x".repeat(bytes)));
+    expect([rig.letter.queue, rig.letter.destination]).toEqual(["jobs", null]);
+    await rig.queues.redrive(rig.letter);
+    await rig.clock.advance(1_000);
+    expect([rig.outbox.messages.length, rig.dead.messages.length]).toEqual([0, 1]);
+  });
+
+  test("is purged without what it names in the bucket", async () => {
+    const rig = await sent(forged());
+    await rig.queues.purge(rig.letter);
+    expect(rig.bucket.objects.has("s3://kamado/outbox/a/1-succeeded.json")).toBe(true);
+  });
+});
+
+test("where deliveries share the dead-letter queue of the jobs, each is sent back to where it was", async () => {
+  const { rig } = await refusedDelivery(400);
+  const [delivery] = await openQueues(rig).open("deliveries");
+  const { clock } = rig;
+  const [one, other] = [new FakeQueue("dead", { clock }), new FakeQueue("dead", { clock })];
+  await one.send(delivery!.message.body, { attributes: { ...delivery!.message.attributes } });
+  await one.send(JSON.stringify({ kind: "work", input: {} }));
+  const shared = openQueues({ ...rig, dead: one, deadDeliveries: other });
+  const all = await shared.open();
+  expect(all.map(({ queue }) => queue).sort()).toEqual(["deliveries", "jobs"]);
 });

@@ -213,3 +213,13 @@ describe("a lock", () => {
     },
   );
 });
+
+test("a worker that may no longer write to its bucket gives jobs back; it neither refuses nor dead-letters them", async () => {
+  const { workers, bucket, clock, queue, dead, runs } = two();
+  bucket.next("putIf", { is: "fail", code: "object_forbidden" });
+  await workers[0].send("a");
+  workers[0].consumer.start();
+  await clock.advance(1_000);
+  expect([queue.messages.length, dead.messages.length, runs().length]).toEqual([1, 0, 0]);
+  expect(workers[0].endOf("a")).toMatchObject({ outcome: "retry", error: "storage_unavailable" });
+});

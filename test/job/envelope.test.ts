@@ -190,6 +190,13 @@ describe("a body that is not a job is refused with a code and the field", () => 
     );
   });
 
+  test.each(["callback", "rest", "sqs", "sns"])("a destination's address that is too long: %s", (kind) => {
+    const start = kind === "sns" ? "arn:aws:sns:" : "https://example.org/";
+    const withAddress = (length: number) => ({ ...plain, deliver: [{ [kind]: start.padEnd(length, "a") }] });
+    expect(jobOf(withAddress(8_000)).deliver).toHaveLength(1);
+    expect(errorOf(withAddress(8_001)).message).toContain("deliver.0");
+  });
+
   test("wrapped too deep", () => {
     const nest = (depth: number): string =>
       depth === 0

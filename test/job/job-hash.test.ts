@@ -1,6 +1,7 @@
 // What makes two messages the same job.
 import { expect, test } from "vitest";
 import { jobHash } from "../../worker/job/job-hash.ts";
+import { MAX_NESTING } from "../../worker/job/structure.ts";
 import fc from "../properties.ts";
 
 const hashOf = (input: unknown, more: { kind?: string; source?: string } = {}) =>
@@ -41,6 +42,9 @@ test.each([
   ["one array of two and two arrays of one", [["a", "b"]], [["a"], ["b"]]],
   ["a quotation mark that ends a string early", ['a","b'], ["a", "b"]],
   ["null and nothing", null, undefined],
+  ["null and a number without end", [null], [Infinity]],
+  ["two numbers without end", [Infinity], [-Infinity]],
+  ["a field that is called __proto__ and none", JSON.parse('{"__proto__":{"a":1}}'), {}],
   ["a number and its digits", 1, "1"],
   ["halves of a pair that mean no character", "\ud800", "\udc00"],
 ])("%s differ", (_, a, b) => {
@@ -52,7 +56,7 @@ test("kind and source count", () => {
   expect(new Set(hashes).size).toBe(4);
 });
 
-test("an input may be nested deeper than the stack allows", () => {
-  const deep = JSON.parse("[".repeat(200_000) + "]".repeat(200_000));
+test("an input may be nested as deep as a job may be", () => {
+  const deep = JSON.parse("[".repeat(MAX_NESTING) + "]".repeat(MAX_NESTING));
   expect(hashOf(deep)).toMatch(/^[0-9a-f]{64}$/);
 });

@@ -58,6 +58,12 @@ test.each([true, false])(
     log.child(fields).info(hostile);
     log.error({ err: new KamadoError("invalid_input", hostile) }, "failed");
     for (const line of lines) expect(line.replaceAll("\n", "")).not.toMatch(/\p{C}/u);
+    expect(
+      lines
+        .join("")
+        .split("\n")
+        .filter((line) => line.startsWith("12:00:00")),
+    ).toEqual([]);
     expect(lines.slice(0, 2).map((line) => line.indexOf("\n") === line.length - 1)).toEqual([true, true]);
   },
 );
@@ -102,7 +108,7 @@ test("for people: one line for each event, with the stack below it", () => {
   log.info({ job: "01J", stage: "deliver", to: "sns:arn", tries: 2 }, "delivered");
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d info {2}deliver 01J delivered to=sns:arn tries=2\n$/);
   log.error({ err: new Error("oh") }, "failed");
-  expect(lines[1]).toMatch(/ error failed\nError: oh\n.*at /);
+  expect(lines[1]).toMatch(/ error failed\n {4}Error: oh\n.*at /);
 });
 
 test("levels below the chosen one are silent", () => {

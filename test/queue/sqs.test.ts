@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
+import type { Queue } from "../../worker/queue/queue.ts";
 import { callTimeoutMs, isLost, sqsQueue } from "../../worker/queue/sqs.ts";
 import { blackHole, sqsServer } from "../fakes/aws-server.ts";
 
@@ -92,19 +93,23 @@ describe("a message that the queue will never take is the message's trouble", ()
     await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject({ code: "queue_unavailable" });
   });
 
-  test("what SQS does not take inside a JSON text arrives as an escape, which means the same", async () => {
-    const bodies: unknown[] = [];
-    await using server = await sqsServer((_, { MessageBody }) => {
-      bodies.push(MessageBody);
-      return [500, { __type: "InternalFailure" }];
-    });
-    const value = { text: "\ufffe\uffff🐶\ud800" };
-    await queueAt(server.endpoint)
-      .send(JSON.stringify(value))
-      .catch(() => {});
-    expect(bodies[0]).toMatch(/^[\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]*$/u);
-    expect(JSON.parse(String(bodies[0]))).toEqual(value);
-  });
+  test.each([
+    ["alone", (queue: Queue, body: string) => queue.send(body)],
+    ["among many", (queue: Queue, body: string) => queue.sendAll([{ body }])],
+  ])(
+    "what SQS does not take inside a JSON text arrives as an escape, which means the same: %s",
+    async (_, send) => {
+      const bodies: unknown[] = [];
+      await using server = await sqsServer((_, { MessageBody, Entries }) => {
+        bodies.push(MessageBody ?? (Entries as { MessageBody: string }[])[0]!.MessageBody);
+        return [500, { __type: "InternalFailure" }];
+      });
+      const value = { text: "\ufffe\uffff🐶\ud800" };
+      await send(queueAt(server.endpoint), JSON.stringify(value)).catch(() => {});
+      expect(bodies[0]).toMatch(/^[\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]*$/u);
+      expect(JSON.parse(String(bodies[0]))).toEqual(value);
+    },
+  );
 });
 
 describe("a server may leave out fields", () => {
@@ -172,6 +177,13 @@ describe("of many messages to send", () => {
     await expect(send((ids) => ({ ...taken(ids.slice(0, 1)), Failed: [refused] }))).rejects.toMatchObject({
       code: "queue_unavailable",
       detail: { awsFailure: "throttled" },
+    });
+  });
+
+  test("one that the queue will never take is the message's trouble", async () => {
+    const refused = { Id: "1", Code: "InvalidMessageContents", Message: "no", SenderFault: true };
+    await expect(send((ids) => ({ ...taken(ids.slice(0, 1)), Failed: [refused] }))).rejects.toMatchObject({
+      code: "message_rejected",
     });
   });
 

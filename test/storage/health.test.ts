@@ -34,7 +34,7 @@ test.each([
   });
 });
 
-test("a bucket that answers is asked with one call and has no hint", async () => {
+test("a bucket that answers is asked with two calls and has no hint", async () => {
   let calls = 0;
   await using server = await awsServer((_, response) => {
     calls += 1;
@@ -46,5 +46,21 @@ test("a bucket that answers is asked with one call and has no hint", async () =>
     answers: true,
     health: "ok",
   });
-  expect(calls).toBe(1);
+  expect(calls).toBe(2);
+});
+
+test("one that can be read and not written does not answer, and the hint names the rights", async () => {
+  await using server = await awsServer((request, response) => {
+    const [status, body] =
+      request.method === "GET"
+        ? [200, "<ListBucketResult/>"]
+        : [403, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"];
+    response.writeHead(status as number, { "content-type": "application/xml" }).end(body);
+  });
+  const bucket = bucketAt(server.endpoint);
+  expect(shownBucket(bucket, await probeBucket(bucket))).toMatchObject({
+    answers: false,
+    health: "forbidden",
+    hint: expect.stringContaining("s3:PutObject"),
+  });
 });

@@ -53,6 +53,12 @@ const prefixes = list
     ),
   );
 
+/** Addresses are shown on the page and in the log, and credentials in one would not be sent anyway. */
+const isWithoutCredentials = (address: string) => {
+  const { username, password } = new URL(address);
+  return username === "" && password === "";
+};
+
 export const MIN_TOKEN = 16;
 export const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
 
@@ -64,7 +70,10 @@ export const Environment = z.object({
   KAMADO_BUCKET: z.string().default("kamado"),
   KAMADO_BUCKETS: prefixes.default([]),
   KAMADO_TOPIC_ARN: z.string().startsWith("arn:").optional(),
-  KAMADO_ENGINE_URL: z.url().optional(),
+  KAMADO_ENGINE_URL: z
+    .url({ abort: true })
+    .refine(isWithoutCredentials, "must not hold a name or a password; set KAMADO_ENGINE_TOKEN")
+    .optional(),
   KAMADO_ENGINE_TOKEN: z.string().trim().optional(),
   KAMADO_ENGINE_HOST: z.string().default("127.0.0.1"),
   KAMADO_MODEL: z.string().optional(),

@@ -2,7 +2,7 @@
 import { labelOf } from "../deliver/deliver.ts";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { type Destination, parseBody } from "../job/envelope.ts";
-import { peekRecord } from "../outbox/delivery-record.ts";
+import { BODY_LIMIT, peekRecord } from "../outbox/delivery-record.ts";
 import { ID_ATTRIBUTE } from "../queue/queue.ts";
 import type { DeadMessage } from "./dead-letter-queue.ts";
 
@@ -31,15 +31,21 @@ export type DeadLetter = {
   message: DeadMessage;
 };
 
-/** `found` is the queue in which the message is. Without a queue of their own, dead deliveries are in that of the jobs. */
-export function readDeadLetter(message: DeadMessage, found: DeadLetter["queue"]): DeadLetter {
+/** `found` is the queue in which the message is; `outbox` the address of the queue that deliveries are in before they die. */
+export function readDeadLetter(
+  message: DeadMessage,
+  found: DeadLetter["queue"],
+  outbox: string | undefined,
+): DeadLetter {
   const attribute = (name: string): string | null => message.attributes[`kamado-${name}`] ?? null;
   const code = attribute("code") ?? "received_too_often";
   const receives = attribute("receives");
-  const [from, group] = (attribute("queue") ?? message.movedFrom ?? "").split("#");
+  // What SQS itself moved still has the attributes that its sender gave it.
+  const [from = "", group] = (message.movedFrom ?? attribute("queue") ?? "").split("#");
+  const queue = found === "deliveries" || isDelivery(message.body, from, outbox) ? "deliveries" : "jobs";
   return {
-    ...contentOf(message.body, originalId(message)),
-    queue: peekRecord(message.body) ? "deliveries" : found,
+    ...(queue === "deliveries" ? ofDelivery(message) : ofJob(message)),
+    queue,
     messageId: message.id,
     from: from || null,
     group: group === undefined ? message.group : decoded(group),
@@ -76,13 +82,28 @@ export function isMeant(asked: string, to: string, address?: string): boolean {
   return [to, own, host, origin].includes(asked) || (address?.startsWith(asked) ?? false);
 }
 
-function contentOf(body: string, messageId: string): Pick<DeadLetter, "id" | "kind" | "destination" | "to"> {
-  const record = peekRecord(body);
-  if (record) {
-    const { job, destination } = record;
-    return { ...job, destination, to: labelOf(destination) };
-  }
-  const parsed = parseBody(body, { messageId, rules: [] });
+/**
+ * Without a queue of their own, dead deliveries are in that of the jobs. There a sender may have written what looks like one: sent
+ * back as a delivery, it would go to any address, with our signature. A worker says of a job's message from which queue it came. It
+ * leaves that out only beside a body that is longer than any delivery.
+ */
+const isDelivery = (body: string, from: string, outbox: string | undefined): boolean =>
+  (from === "" || (outbox !== undefined && queueOf(from, [{ url: outbox }]) !== undefined)) &&
+  Buffer.byteLength(body) <= BODY_LIMIT &&
+  peekRecord(body) !== null;
+
+type Content = Pick<DeadLetter, "id" | "kind" | "destination" | "to">;
+
+function ofDelivery(message: DeadMessage): Content {
+  const record = peekRecord(message.body);
+  if (!record) return { id: originalId(message), kind: null, destination: null, to: null };
+  const { job, destination } = record;
+  return { ...job, destination, to: labelOf(destination) };
+}
+
+function ofJob(message: DeadMessage): Content {
+  const messageId = originalId(message);
+  const parsed = parseBody(message.body, { messageId, rules: [] });
   const { id, kind } = parsed.is === "job" ? parsed.job : { id: messageId, kind: null };
   return { id, kind, destination: null, to: null };
 }

@@ -3,9 +3,9 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
-import { parseBody } from "../job/envelope.ts";
-import { isResultOf } from "../job/job-hash.ts";
-import { type Result, resultKey } from "../job/result.ts";
+import { type Job, parseBody } from "../job/envelope.ts";
+import { isResultOf, jobHash } from "../job/job-hash.ts";
+import { resultKey } from "../job/result.ts";
 import { forgetAttempts } from "../job-lock/lock.ts";
 import { discardCarried, peekRecord, renewRecord } from "../outbox/delivery-record.ts";
 import type { DisabledDestinations } from "../outbox/disabled-destinations.ts";
@@ -25,10 +25,10 @@ export type DeadLetterQueuesOptions = {
   clock: Pick<Clock, "wall">;
 };
 
-/** Whether the result of the dead letter's id is another job's. A body that names an object does not say which job it is. */
-function isOtherJobs({ message }: DeadLetter, stored: Result): boolean {
+/** The job that a dead letter's body holds; undefined for one that only names an object, which does not say which job it is. */
+function jobIn({ message }: DeadLetter): Job | undefined {
   const parsed = parseBody(message.body, { messageId: originalId(message), rules: [] });
-  return parsed.is === "job" && !isResultOf(parsed.job, stored);
+  return parsed.is === "job" ? parsed.job : undefined;
 }
 
 /** Long enough to read thousands of messages. If the command is killed, they stay hidden for this long. */
@@ -50,9 +50,10 @@ export class DeadLetterQueues {
     const { jobs, deliveries } = this.#options.dead;
     this.mayHaveMore = false;
     // Jobs and deliveries may share one queue.
-    const queues = new Set(only ? [this.#options.dead[only]] : [jobs, deliveries]);
+    const isShared = jobs.url === deliveries.url;
+    const queues = isShared ? [jobs] : only ? [this.#options.dead[only]] : [jobs, deliveries];
     const all = await Promise.all(
-      [...queues].map((queue) => this.#readAll(queue, queue === jobs ? "jobs" : "deliveries")),
+      queues.map((queue) => this.#readAll(queue, queue === jobs ? "jobs" : "deliveries")),
     );
     const wanted = all.flat().filter(({ queue }) => only === undefined || queue === only);
     return wanted.toSorted((a, b) => (a.lastAt ?? "").localeCompare(b.lastAt ?? ""));
@@ -66,7 +67,7 @@ export class DeadLetterQueues {
       if (fresh.length === 0) return [...found.values()];
       this.mayHaveMore ||= isFifo(queue);
       for (const message of fresh) {
-        const dead = readDeadLetter(message, name);
+        const dead = readDeadLetter(message, name, this.#options.origin.deliveries?.url);
         found.set(message.id, dead);
         this.#held.set(dead, queue);
       }
@@ -89,9 +90,10 @@ export class DeadLetterQueues {
     const { origin, results, bucket } = this.#options;
     // With a stored failure the job would not run again. A stored success stays: it will be delivered.
     const stored = await results.find(dead.id);
-    if (stored === null || !isOtherJobs(dead, stored)) {
+    const job = jobIn(dead);
+    if (stored === null || job === undefined || isResultOf(job, stored)) {
       if (stored?.status === "failed") await bucket.remove([resultKey(dead.id)]);
-      await forgetAttempts(bucket, dead.id);
+      await forgetAttempts(bucket, dead.id, job && jobHash(job));
     }
     const { id, from, group, message } = dead;
     const own = queueOf(from, origin.jobs);
@@ -123,7 +125,8 @@ export class DeadLetterQueues {
 
   /** Deletes a dead letter, and what only it needs in the bucket. */
   async purge(dead: DeadLetter): Promise<undefined> {
-    const carriedBy = ({ message }: DeadLetter) => peekRecord(message.body)?.carried;
+    const carriedBy = ({ queue, message }: DeadLetter) =>
+      queue === "deliveries" ? peekRecord(message.body)?.carried : undefined;
     const carried = carriedBy(dead);
     const others = [...this.#held.keys()].filter((other) => other !== dead);
     if (carried !== undefined && !others.some((other) => carriedBy(other) === carried))

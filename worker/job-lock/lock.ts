@@ -101,16 +101,21 @@ export async function writeLock(
 }
 
 /** The worker lacks a right on its own bucket: that is not the sender's fault, and the operator can correct it. */
-function unavailable(thrown: unknown): unknown {
+export function unavailable(thrown: unknown): unknown {
   if (!(thrown instanceof KamadoError) || thrown.code === "storage_unavailable") return thrown;
   const message = `The worker may not use ${LOCKS} of its bucket: ${thrown.message}`;
   return new KamadoError("storage_unavailable", message, { cause: thrown });
 }
 
-/** A person sends the job back: its attempts and deaths begin anew. A worker that runs it keeps its lock. */
-export async function forgetAttempts(bucket: Bucket, id: string): Promise<void> {
+/**
+ * A person sends the job back: its attempts and deaths begin anew. A worker that runs it keeps its lock, and so does another job that
+ * has the id. `jobHash` is undefined when the message does not say which job it is.
+ */
+export async function forgetAttempts(bucket: Bucket, id: string, jobHash: string | undefined): Promise<void> {
   const found = await readLock(bucket, id);
-  if (found && !isHeld(found.record, found)) await bucket.remove([lockKey(id)]);
+  if (!found || isHeld(found.record, found)) return;
+  if (jobHash !== undefined && isOtherJobs(found.record, found, jobHash)) return;
+  await bucket.remove([lockKey(id)]);
 }
 
 type Moment = { now: number; wall: number };

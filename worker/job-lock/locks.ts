@@ -22,6 +22,7 @@ import {
   lockKey,
   readLock,
   type StoredLock,
+  unavailable,
   writeLock,
 } from "./lock.ts";
 
@@ -218,7 +219,7 @@ const inherit = (record: LockRecord, { attempts, deaths }: LockRecord): LockReco
   deaths,
 });
 
-/** Whether the store honours conditions on writes; false when it ignores or refuses them. Throws `storage_unavailable`, `object_forbidden`. */
+/** Whether the store honours conditions on writes; false when it ignores or refuses them. Throws `storage_unavailable`. */
 async function supportsConditions(bucket: Bucket): Promise<boolean> {
   const isRefused = async (condition: Condition) => (await bucket.putIf(PROBE, "{}", condition)) === null;
   try {
@@ -226,9 +227,12 @@ async function supportsConditions(bucket: Bucket): Promise<boolean> {
     const refusesCreation = (await isRefused("absent")) || (await isRefused("absent"));
     return refusesCreation && (await isRefused({ etag: '"of no object"' }));
   } catch (thrown) {
-    if (toKamadoError(thrown, "storage_unavailable").detail?.supportsConditions !== false) throw thrown;
+    if (toKamadoError(thrown, "storage_unavailable").detail?.supportsConditions !== false)
+      throw unavailable(thrown);
     // A store that refuses a plain write too is out of order, which says nothing about conditions.
-    await bucket.put(PROBE, "{}", { contentType: "application/json" });
+    await bucket.put(PROBE, "{}", { contentType: "application/json" }).catch((error) => {
+      throw unavailable(error);
+    });
     return false;
   }
 }

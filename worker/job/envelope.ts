@@ -3,6 +3,7 @@ import { z } from "zod";
 import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "./budgets.ts";
 import { applyRules, type ObjectRule } from "./object-rules.ts";
+import { excessOf } from "./structure.ts";
 
 /** The id becomes part of object keys and log lines, so only characters that are safe in both are allowed. */
 export const JobId = z
@@ -12,10 +13,18 @@ export const JobId = z
     "expected 1 to 128 letters, digits or . _ : - with a letter or digit first",
   );
 
-const Sns = z.strictObject({ sns: z.string().startsWith("arn:").describe("A topic's ARN.") });
-const Callback = z.strictObject({ callback: z.url().describe("Where the signed result is POSTed.") });
-const Rest = z.strictObject({ rest: z.url().describe("A REST collection to which the result is applied.") });
-const Sqs = z.strictObject({ sqs: z.url().describe("A queue's URL.") });
+/** Characters. No server takes longer addresses, and the worker remembers those of thousands of destinations. */
+const MAX_ADDRESS = 8_000;
+const Address = z.url().max(MAX_ADDRESS);
+
+const Sns = z.strictObject({
+  sns: z.string().startsWith("arn:").max(MAX_ADDRESS).describe("A topic's ARN."),
+});
+const Callback = z.strictObject({ callback: Address.describe("Where the signed result is POSTed.") });
+const Rest = z.strictObject({
+  rest: Address.describe("A REST collection to which the result is applied."),
+});
+const Sqs = z.strictObject({ sqs: Address.describe("A queue's URL.") });
 
 export const Destination = z.union([Sns, Callback, Rest, Sqs]).describe("Where a result goes.");
 export type Destination = z.output<typeof Destination>;
@@ -96,6 +105,12 @@ export function parseBody(body: string, context: ParseContext): Parsed {
 }
 
 function parseJson(text: string): unknown {
+  const excess = excessOf(text);
+  if (excess !== null)
+    throw new KamadoError(
+      "invalid_envelope",
+      `The body ${excess}. Send large data as an object in the bucket.`,
+    );
   try {
     return JSON.parse(text);
   } catch {

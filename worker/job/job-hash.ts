@@ -5,46 +5,25 @@ import { createHash } from "node:crypto";
 import type { Job } from "./envelope.ts";
 import type { Result } from "./result.ts";
 
-/** How much text is given to the hash at a time. */
-const PIECE = 16 * 1024;
-
 /** SHA-256, hex. Equal for inputs that differ only in white space or in the order of their fields. */
-export function jobHash({ kind, input, source }: Pick<Job, "kind" | "input" | "source">): string {
-  const hash = createHash("sha256");
-  let piece = "";
-  for (const text of canonical([kind, source ?? null, input])) {
-    piece += text;
-    if (piece.length < PIECE) continue;
-    hash.update(piece);
-    piece = "";
-  }
-  return hash.update(piece).digest("hex");
-}
+export const jobHash = ({ kind, input, source }: Pick<Job, "kind" | "input" | "source">): string =>
+  createHash("sha256")
+    .update(canonical([kind, source ?? null, input]))
+    .digest("hex");
 
 /** Whether a stored result is this job's. An older version stored no hash; then the kind must do. */
 export const isResultOf = (job: Job, { jobHash: stored, kind }: Pick<Result, "jobHash" | "kind">): boolean =>
   stored === undefined ? kind === job.kind : stored === jobHash(job);
 
-/** The value as JSON with sorted fields. Without recursion, because an input may be nested deeper than the stack allows. */
-function* canonical(value: object): Generator<string> {
-  const open = [partsOf(value)];
-  for (let inner = open.at(-1); inner; inner = open.at(-1)) {
-    const { done, value: part } = inner.next();
-    if (done) open.pop();
-    else if (typeof part === "string") yield part;
-    else open.push(partsOf(part));
-  }
-}
-
-/** Text, and the objects and arrays that belong between it. */
-function* partsOf(value: object): Generator<string | object> {
-  const isArray = Array.isArray(value);
-  yield isArray ? "[" : "{";
-  for (const name of isArray ? value.keys() : Object.keys(value).sort()) {
-    if (!isArray) yield `${JSON.stringify(name)}:`;
-    const one: unknown = (value as Record<PropertyKey, unknown>)[name];
-    yield typeof one === "object" && one !== null ? one : `${JSON.stringify(one)}`;
-    yield ",";
-  }
-  yield isArray ? "]" : "}";
+/**
+ * The value as JSON with sorted fields. It may call itself, because a body that is nested too deep is no job. A number that is too
+ * large for JSON, such as 1e400, is not null.
+ */
+function canonical(value: unknown): string {
+  if (typeof value === "number") return String(value);
+  if (typeof value !== "object" || value === null) return `${JSON.stringify(value)}`;
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  const fields = value as Record<string, unknown>;
+  const names = Object.keys(fields).sort();
+  return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(fields[name])}`).join(",")}}`;
 }

@@ -105,8 +105,11 @@ function readableLine(line: string): string {
     .map(shown)
     .join(" ");
   const tail = Object.entries(rest).map(([name, value]) => ` ${name}=${shown(value)}`);
-  return `${head}${tail.join("")}${isObject(err) ? `\n${err.stack ?? err.message}` : ""}\n`;
+  return `${head}${tail.join("")}${isObject(err) ? indented(String(err.stack ?? err.message)) : ""}\n`;
 }
+
+/** A stack begins with the error's message, of which no line may look like one of the log. */
+const indented = (text: string) => `\n${text}`.replaceAll("\n", "\n    ");
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;

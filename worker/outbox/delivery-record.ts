@@ -42,7 +42,7 @@ const Message = DeliveryRecord.partial({ result: true }).extend({
 const Carried = DeliveryRecord.pick({ result: true, input: true });
 
 /** Bytes. A queue takes 1 MiB, and a dead letter needs room for its attributes beside the same body. */
-const BODY_LIMIT = 960 * 1024;
+export const BODY_LIMIT = 960 * 1024;
 const CARRIED_LIMIT = 64 * 1024 * 1024;
 
 export function newRecord(

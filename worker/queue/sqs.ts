@@ -106,7 +106,7 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
       for (const batch of batchesToSend(messages)) {
         const Entries = batch.map(({ body, group, deduplicationId }, index) => ({
           Id: String(index),
-          MessageBody: body,
+          MessageBody: withEscapes(body),
           ...fifoFields(url, group, deduplicationId),
         }));
         const command = new SendMessageBatchCommand({ QueueUrl: url, Entries });
@@ -138,6 +138,8 @@ function batchesToSend(messages: readonly NewMessage[]): NewMessage[][] {
 /** Throws unless the queue has every message of the batch. */
 function refusePartial({ Successful = [], Failed = [] }: BatchAnswer, count: number, url: string): void {
   if (Successful.length === count) return;
+  const refused = Failed.find(({ Code = "" }) => REFUSED.test(Code));
+  if (refused) rejectMessage(url, refused.Code!, refused.Message ?? "");
   const [{ Code = "Unknown", Message = "some messages of a batch were not taken" } = {}] = Failed;
   unavailable(Object.assign(new Error(Message), { name: Code }), url);
 }
@@ -232,8 +234,11 @@ const REFUSED =
 function refuseMessage(error: unknown, url: string): never {
   const name = namesOf(error).find((one) => REFUSED.test(one));
   if (name === undefined || !isRefusedRequest(error) || isTooLong(error)) unavailable(error, url);
-  const why = (error as Error).message.slice(0, SHOWN);
-  throw new KamadoError("message_rejected", `${url}: ${name}: ${why}`, { cause: error });
+  rejectMessage(url, name, (error as Error).message, error);
+}
+
+function rejectMessage(url: string, name: string, why: string, cause?: unknown): never {
+  throw new KamadoError("message_rejected", `${url}: ${name}: ${why.slice(0, SHOWN)}`, { cause });
 }
 
 /** Of what the queue says, in an error. */

@@ -107,17 +107,18 @@ async function outcomeOf(run: Run): Promise<Outcome> {
     const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
     if (error.code === "lease_lost" || error.code === "stopping")
       return { is: "interrupted", why: error.code };
-    return error.retry ? { is: "retry", error } : { is: "rejected", error };
+    // A body that is no job has been told from others by now. What else goes wrong here is the worker's own trouble.
+    return { is: "retry", error };
   }
 }
 
-/** A stop does not wait for the rest: a second try sends what the first one did not. A job that is too long for a message never becomes one. */
+/** A stop does not wait for the rest: a second try sends what the first one did not. A job that the queue will never take never becomes a message. */
 async function split(jobs: readonly Job[], run: Run, signal: AbortSignal): Promise<Outcome> {
   try {
     await run.split(jobs, run.lease.message, signal);
     return { is: "ignored", reason: `split into ${jobs.length} jobs` };
   } catch (thrown) {
-    if (thrown instanceof KamadoError && thrown.code === "body_too_large")
+    if (thrown instanceof KamadoError && ["body_too_large", "message_rejected"].includes(thrown.code))
       return { is: "rejected", error: thrown };
     throw thrown;
   }

@@ -15,15 +15,21 @@ const HINTS = {
   unknown: "Check the network, the credentials and the bucket.",
 } as const satisfies Record<Exclude<BucketHealth, "ok">, string>;
 
-/** Nothing else begins like this, so that the answer is short. */
-const PROBE_PREFIX = "results/.probe";
+/** No job has this key, because an id begins with a letter or a digit. */
+const PROBE = "results/.probe";
 
-/** Null when the bucket answers. A list and no read: to read a missing object tells nothing of a missing bucket. */
+/**
+ * Null when the bucket answers. A list, because to read a missing object tells nothing of a missing bucket; and a write, because a
+ * worker that may not write would pull jobs and give them back until the queue gives them up.
+ */
 export const probeBucket = (bucket: Bucket): Promise<KamadoError | null> =>
-  bucket.list(PROBE_PREFIX).then(
-    () => null,
-    (thrown) => toKamadoError(thrown, "storage_unavailable"),
-  );
+  bucket
+    .list(PROBE)
+    .then(() => bucket.put(PROBE, "{}", { contentType: "application/json" }))
+    .then(
+      () => null,
+      (thrown) => toKamadoError(thrown, "storage_unavailable"),
+    );
 
 export function bucketHealthOf(cause: KamadoError | null): BucketHealth {
   if (cause === null) return "ok";

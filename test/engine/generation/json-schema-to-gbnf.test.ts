@@ -110,6 +110,30 @@ describe("a schema as a grammar", () => {
     );
   });
 
+  // Each is at most 60 KB, and took the engine up to 27 s.
+  const names = Array.from({ length: 3_000 }, (_, n) => n.toString(36));
+  const properties = Object.fromEntries(names.map((name) => [name, { type: "object" }]));
+  test.each([
+    ["properties of thousands of parts", { allOf: names.map((name) => ({ properties: { [name]: true } })) }],
+    ["names of thousands of parts", { allOf: names.map((name) => ({ required: [name] })) }],
+    ["many equal parts", { $defs: { a: { enum: names } }, allOf: names.map(() => ({ $ref: "#/$defs/a" })) }],
+    [
+      "many properties of each alternative",
+      { properties, anyOf: names.slice(0, 500).map(() => ({ minLength: 1 })) },
+    ],
+    ["thousands of optional properties", { properties }],
+    [
+      "thousands of optional properties with letters of their own",
+      {
+        properties: Object.fromEntries(
+          names.map((_, n) => [String.fromCodePoint(0x4e00 + n), { type: "object" }]),
+        ),
+      },
+    ],
+  ])("one whose cost grows with the square of its length is refused on the way: %s", (_, schema) => {
+    expect(() => jsonGrammar(schema)).toThrow("makes the schema too large");
+  });
+
   test("one that would be enormous is refused", () => {
     const schema = { enum: Array.from({ length: 50_000 }, (_, n) => `option ${n}`) };
     expect(() => jsonGrammar(schema)).toThrow("is too large");

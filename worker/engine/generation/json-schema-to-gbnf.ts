@@ -30,6 +30,10 @@ const MAX_CONVERSIONS = 20_000;
 /** Of all texts in the schema, and of the grammar. */
 const MAX_TEXT = 256 * 1_024;
 const MAX_LENGTH = 1_024 * 1_024;
+/** How many keys and elements may be looked at, because what looks small may have to be looked at again and again (this many take about 0.5 s). */
+const MAX_WORK = 2_000_000;
+/** Characters that are compared for the price of one element. */
+const CHARACTERS_PER_ELEMENT = 16;
 // The library expands repetitions, so a longer one gets no upper limit.
 const MAX_REPEAT = 256;
 const UNSUPPORTED = [
@@ -88,8 +92,20 @@ const EXCESS: Record<Excess["of"], string> = {
   size: "is too large",
 };
 
+/** What is spent on one schema. */
+class Work {
+  #done = 0;
+
+  /** Throws `invalid_input` when it is too much. */
+  spend(amount: number, at: string): void {
+    this.#done += amount;
+    if (this.#done > MAX_WORK) throw refuse(at, "makes the schema too large");
+  }
+}
+
 class Converter {
-  readonly rules = new Rules();
+  readonly #work = new Work();
+  readonly rules = new Rules(this.#work);
   readonly #root: JsonSchema;
   readonly #references = new Map<string, Sequence>();
   // Which references begin with which other ones: a circle among them would never write a character.
@@ -158,19 +174,28 @@ class Converter {
       const where = `${at}/allOf/${index}`;
       const resolved = isObject(part) && "$ref" in part ? this.#resolve(part.$ref, where) : part;
       if (!isObject(resolved)) throw refuse(where, "is not an object schema");
-      for (const [key, value] of Object.entries(resolved))
-        merged[key] = this.#join(merged[key], value, key, where);
+      const entries = Object.entries(resolved);
+      this.#work.spend(entries.length, where);
+      for (const [key, value] of entries) merged[key] = this.#join(merged[key], value, key, where);
     }
     return merged;
   }
 
   #join(before: unknown, value: unknown, key: string, at: string): unknown {
-    if (before === undefined || JSON.stringify(before) === JSON.stringify(value)) return value;
-    if (key === "properties" && isObject(before) && isObject(value)) return { ...before, ...value };
-    if (key === "required" && Array.isArray(before) && Array.isArray(value))
+    if (before === undefined) return value;
+    if (key === "properties" && isObject(before) && isObject(value)) {
+      this.#work.spend(Object.keys(before).length + Object.keys(value).length, at);
+      return { ...before, ...value };
+    }
+    if (key === "required" && Array.isArray(before) && Array.isArray(value)) {
+      this.#work.spend(before.length + value.length, at);
       return [...new Set([...before, ...value])];
+    }
     if (["title", "description", "default", "examples", "$comment"].includes(key)) return before;
-    throw refuse(`${at}/${key}`, "contradicts another part of allOf");
+    const [one, other] = [JSON.stringify(before), JSON.stringify(value)];
+    this.#work.spend((one.length + other.length) / CHARACTERS_PER_ELEMENT, at);
+    if (one !== other) throw refuse(`${at}/${key}`, "contradicts another part of allOf");
+    return value;
   }
 
   #typed(schema: Schema, at: string, depth: number): Sequence {
@@ -254,6 +279,7 @@ class Converter {
     const set = this.#beginsWith.get(outer) ?? new Set();
     this.#beginsWith.set(outer, set.add(inner));
     const reaches = (from: string, seen = new Set<string>()): boolean => {
+      this.#work.spend(1, at);
       if (from === outer) return true;
       if (seen.has(from)) return false;
       seen.add(from);
@@ -331,9 +357,11 @@ class Rules {
   readonly null: Sequence = [text("null")];
   readonly value: Sequence;
   readonly #char: Item;
+  readonly #work: Work;
   readonly #known = new Map<string, { rule: number }>();
 
-  constructor() {
+  constructor(work: Work) {
+    this.#work = work;
     const hex: Element = { item: chars("0-9a-fA-F"), min: 4, max: 4 };
     const escaped = this.add([[chars('"\\bfnrt/')], [text("u"), hex]], "#");
     const plain = { chars: without(united([...charsOf('"\\\x7f'), [0, 0x1f]])) };
@@ -421,6 +449,10 @@ class Rules {
 
   /** A rule even for one alternative, so that the sequences that contain it stay short. */
   #rule(alternatives: readonly Sequence[], at: string): { rule: number } {
+    this.#work.spend(
+      alternatives.reduce((sum, { length }) => sum + 1 + length, 0),
+      at,
+    );
     const key = alternatives.map(keyOf).sort().join(" | ");
     const known = this.#known.get(key);
     if (known !== undefined) return known;
