@@ -19,7 +19,7 @@ const MAY_IMPORT: Record<string, string> = {
   job: "errors printable",
   images: "async errors job",
   pages: "async errors job",
-  model: "errors http job printable",
+  model: "async errors http job printable",
   outbound: "async config/secret errors http",
   queue: "async aws errors job printable",
   storage: "aws errors http job",

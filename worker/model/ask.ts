@@ -5,9 +5,10 @@ import { KamadoError } from "../errors.ts";
 import type { Ask } from "../job/handler.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
 import type { Chat } from "./engine-client.ts";
+import type { Fit, JsonSchema } from "./json-schema.ts";
 import { escapeInput, type Message, messagesOf } from "./prompt.ts";
 import { readJson, withoutThoughts } from "./read-json.ts";
-import { type Fit, foreignShape, type JsonSchema, type Shape, zodShape } from "./schema-fit.ts";
+import { foreignShape, type Shape, zodShape } from "./schema-fit.ts";
 
 export type AnyAsk = Ask & { schema?: z.ZodType; jsonSchema?: JsonSchema };
 
@@ -16,9 +17,9 @@ const MAX_TOKENS = 1_024;
 const MAX_KEPT = 4_000;
 
 /** `onRepair` is called when the model has to be asked again. Throws `answer_invalid` when the second answer does not fit either. */
-export function ask(chat: Chat, question: AnyAsk, onRepair: () => void): Promise<unknown> {
+export async function ask(chat: Chat, question: AnyAsk, onRepair: () => void): Promise<unknown> {
   if (question.schema) return askValue(chat, question, zodShape(question.schema), onRepair);
-  if (question.jsonSchema) return askValue(chat, question, foreignShape(question.jsonSchema), onRepair);
+  if (question.jsonSchema) return askValue(chat, question, await foreignShape(question.jsonSchema), onRepair);
   return askText(chat, question);
 }
 
@@ -37,12 +38,12 @@ async function askText(chat: Chat, question: Ask): Promise<string> {
 async function askValue(chat: Chat, question: Ask, shape: Shape, onRepair: () => void): Promise<unknown> {
   const request = { messages: messagesOf(question), ...limitsOf(question) };
   const first = await constrained(chat, request, shape);
-  const read = fitOf(first, shape);
+  const read = await fitOf(first, shape);
   if (read.fits) return read.value;
   onRepair();
   const messages = [...request.messages, ...repairMessages(first.text, read.reason, shape)];
   const second = await constrained(chat, { ...request, messages }, shape);
-  const again = fitOf(second, shape);
+  const again = await fitOf(second, shape);
   if (again.fits) return again.value;
   throw invalid(again.reason, second.text);
 }
@@ -71,9 +72,9 @@ const refusesSchema = (thrown: unknown) =>
 const fitting = (schema: JsonSchema) =>
   `Answer with JSON and nothing else. It has to fit this JSON schema: ${escapeInput(JSON.stringify(schema))}`;
 
-function fitOf(answer: ChatAnswer, shape: Shape): Fit {
+async function fitOf(answer: ChatAnswer, shape: Shape): Promise<Fit> {
   const read = readJson(answer.text);
-  const fit: Fit = read.is === "json" ? shape.check(read.value) : { fits: false, reason: read.reason };
+  const fit: Fit = read.is === "json" ? await shape.check(read.value) : { fits: false, reason: read.reason };
   if (fit.fits || !answer.cutOff) return fit;
   return { fits: false, reason: "The answer was cut off at its token limit; a shorter one is needed." };
 }

@@ -1,16 +1,15 @@
-// Whether a value fits a schema: a handler's zod schema, or a JSON schema from a sender, which is checked first. A check has a
-// time limit.
-import { createRequire } from "node:module";
+// Whether a value fits a schema: a handler's zod schema, or a JSON schema from a sender, which is checked first. A sender's schema
+// may take for ever, so it gets a moment of the event loop; what takes longer is done in a thread, up to its limit.
 import { runInNewContext } from "node:vm";
-import type { Options } from "ajv";
 import { z } from "zod";
+import { Semaphore } from "../async/semaphore.ts";
+import { inThread } from "../async/thread.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
-import { printable } from "../printable.ts";
+import { ajvFor, type Fit, type JsonSchema, validatorOf } from "./json-schema.ts";
+import type { Done, Work } from "./schema-thread.ts";
 
-export type JsonSchema = Record<string, unknown>;
-export type Fit = { fits: true; value: unknown } | { fits: false; reason: string };
 /** A schema in two forms: as the engine gets it, and as a check of the answer. */
-export type Shape = { schema: JsonSchema; check(value: unknown): Fit };
+export type Shape = { schema: JsonSchema; check(value: unknown): Fit | Promise<Fit> };
 
 export function zodShape(type: z.ZodType): Shape {
   // The model writes the schema's input; the handler gets what its transforms make of it.
@@ -27,50 +26,33 @@ export function zodShape(type: z.ZodType): Shape {
 
 const MAX_SCHEMA_BYTES = 64 * 1024;
 const MAX_SCHEMA_DEPTH = 32;
-const CHECK_MS = 1_000;
-const AJV: Options = {
-  strict: false,
-  validateFormats: false,
-  inlineRefs: false,
-  logger: false,
-};
-
-// Loaded with the first JSON schema from a sender: most workers never see one.
-const require = createRequire(import.meta.url);
-const ajvFor = (draft: string) =>
-  /draft-0[467]/.test(draft)
-    ? new (require("ajv") as typeof import("ajv")).Ajv(AJV)
-    : new (require("ajv/dist/2020.js") as typeof import("ajv/dist/2020.js")).Ajv2020(AJV);
+/** More than nearly all schemas need, and less than anybody notices. */
+const MOMENT_MS = 25;
+/** With the start of the thread. */
+const THREAD_MS = 3_000;
+const THREAD_MEMORY_MB = 256;
+/** A crowd of such schemas waits for each other. */
+const threads = new Semaphore(2);
 
 /** Throws `invalid_input` when it is not a JSON schema, or one that a sender must not send. */
-export function foreignShape(foreign: JsonSchema): Shape {
+export async function foreignShape(foreign: JsonSchema): Promise<Shape> {
   refuseDangerous(foreign, 0);
   if (Buffer.byteLength(JSON.stringify(foreign)) > MAX_SCHEMA_BYTES)
     throw bad(`is longer than ${MAX_SCHEMA_BYTES} bytes`);
   const { $schema: draft, $id: _, ...schema } = foreign;
-  const ajv = ajvFor(String(draft));
-  // Compiles ajv's own schema first, outside the time limit: on a busy machine that takes long.
-  ajv.validateSchema({});
-  const validate = compile(() => ajv.compile(schema));
+  const work: Work = { schema, draft: String(draft) };
+  const compiled = compiledAtOnce(work);
+  if (compiled === null) await doneInThread(work);
   return {
     schema,
-    check(value) {
-      if (inTime(() => validate(value))) return { fits: true, value };
-      return {
-        fits: false,
-        reason: printable(ajv.errorsText(validate.errors?.slice(0, 5) ?? [], { dataVar: "the value" })),
-      };
+    async check(value) {
+      const fit = compiled && atOnce(() => compiled(value));
+      if (fit) return fit;
+      const done = await doneInThread({ ...work, json: JSON.stringify(value) });
+      if (done.is !== "checked") throw bad("cannot be checked");
+      return done.fit.fits ? { fits: true, value } : done.fit;
     },
   };
-}
-
-function compile<T>(work: () => T): T {
-  try {
-    return inTime(work);
-  } catch (thrown) {
-    if (thrown instanceof KamadoError) throw thrown;
-    throw bad(`is not a JSON schema: ${thrown instanceof Error ? thrown.message : String(thrown)}`, thrown);
-  }
 }
 
 function refuseDangerous(value: unknown, depth: number): void {
@@ -83,14 +65,36 @@ function refuseDangerous(value: unknown, depth: number): void {
   }
 }
 
-/** A sender's `pattern` may take for ever on certain texts; only the time limit of a script can end it. */
-function inTime<T>(work: () => T): T {
+/** Null when it takes longer than a moment. */
+function compiledAtOnce({ schema, draft }: Work): ((value: unknown) => Fit) | null {
+  const ajv = ajvFor(draft);
   try {
-    return runInNewContext("work()", { work }, { timeout: CHECK_MS }) as T;
+    return atOnce(() => validatorOf(schema, ajv));
+  } catch (thrown) {
+    throw bad(`is not a JSON schema: ${thrown instanceof Error ? thrown.message : String(thrown)}`, thrown);
+  }
+}
+
+/** Null when it takes longer than a moment. A sender's `pattern` may take for ever; only the time limit of a script can end it here. */
+function atOnce<T extends object>(work: () => T): T | null {
+  try {
+    return runInNewContext("work()", { work }, { timeout: MOMENT_MS }) as T;
   } catch (thrown) {
     if ((thrown as { code?: string }).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw thrown;
-    throw bad("takes too long to check", thrown);
+    return null;
   }
+}
+
+async function doneInThread(work: Work): Promise<Done> {
+  const limits = { timeoutMs: THREAD_MS, maxMemoryMb: THREAD_MEMORY_MB };
+  const file = new URL("./schema-thread.ts", import.meta.url);
+  const done = await threads
+    .take(() => inThread<Done>(file, work, limits))
+    .catch((thrown: unknown) => {
+      throw bad("takes too long to check", thrown);
+    });
+  if (done.is === "no schema") throw bad(`is not a JSON schema: ${done.why}`);
+  return done;
 }
 
 const bad = (what: string, cause?: unknown) =>

@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { foreignShape } from "../../worker/model/schema-fit.ts";
+
+/** How often the event loop went round while the promise was pending. */
+async function turnsDuring(work: Promise<unknown>): Promise<number> {
+  let [turns, isOver] = [0, false];
+  const ended = work
+    .catch(() => {})
+    .finally(() => {
+      isOver = true;
+    });
+  for (; !isOver; turns++) await new Promise((resolve) => setImmediate(resolve));
+  await ended;
+  return turns;
+}
+
+const references = (levels: number) => {
+  const both = (level: number) => ({ anyOf: Array(2).fill({ $ref: `#/$defs/${level + 1}` }) });
+  const levelsOf = Array.from({ length: levels }, (_, level) => [level, both(level)]);
+  return { $defs: { ...Object.fromEntries(levelsOf), [levels]: { type: "null" } }, $ref: "#/$defs/0" };
+};
+
+/** None of them takes more than a moment of the event loop; the rest is done in a thread. */
+const MANY_TURNS = 100;
+
+test.each([
+  ["a pattern that takes for ever", { pattern: "^(a+)+$" }, `${"a".repeat(60)}!`],
+  ["references that double at each of 40 levels", references(40), 1],
+])("%s is ended, and the event loop stays free meanwhile", async (_, schema, value) => {
+  const shape = await foreignShape(schema);
+  const checked = Promise.resolve(shape.check(value));
+  expect(await turnsDuring(checked)).toBeGreaterThan(MANY_TURNS);
+  await expect(checked).rejects.toMatchObject({
+    code: "invalid_input",
+    message: expect.stringContaining("too long"),
+  });
+});
+
+test("a schema that takes long to compile, and a value that takes long to check, are checked in the end", async () => {
+  const anyOf = Array.from({ length: 1_500 }, (_, n) => ({ type: "string", minLength: n + 1 }));
+  const compiling = foreignShape({ anyOf });
+  expect(await turnsDuring(compiling)).toBeGreaterThan(MANY_TURNS);
+  const shape = await compiling;
+  expect(await shape.check("a")).toEqual({ fits: true, value: "a" });
+  expect(await shape.check(1)).toMatchObject({
+    fits: false,
+    reason: expect.stringContaining("must be string"),
+  });
+});
