@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, string> = {
   images: "async errors job",
   pages: "async errors job",
   model: "async errors http job printable",
-  outbound: "async config/secret errors http",
+  outbound: "async config/secret errors http job",
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors http",

@@ -282,6 +282,17 @@ describe("failures", () => {
     expect(await codeOf(friendly().getJson(receiver.url))).toBe("fetch_rejected");
   });
 
+  test("JSON that is made to cost memory is rejected before it is parsed", async () => {
+    for (const json of ["[".repeat(2e6) + "]".repeat(2e6), `[${"{},".repeat(2e6)}0]`]) {
+      receiver.respond((_, response) => void response.end(json));
+      const error = await errorOf(friendly().getJson(receiver.url));
+      expect(error).toMatchObject({
+        code: "fetch_rejected",
+        message: expect.stringMatching(/nested deeper|more than/),
+      });
+    }
+  });
+
   test("a closed socket, a refused connection and an unknown name may pass", async () => {
     receiver.respond((_, __, request) => void request.socket.destroy());
     expect(await codeOf(friendly().getBytes(receiver.url))).toBe("fetch_failed");

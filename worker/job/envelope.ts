@@ -3,7 +3,7 @@ import { z } from "zod";
 import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "./budgets.ts";
 import { applyRules, type ObjectRule } from "./object-rules.ts";
-import { checkStructure } from "./structure.ts";
+import { excessOf } from "./structure.ts";
 
 /** The id becomes part of object keys and log lines, so only characters that are safe in both are allowed. */
 export const JobId = z
@@ -97,7 +97,12 @@ export function parseBody(body: string, context: ParseContext): Parsed {
 }
 
 function parseJson(text: string): unknown {
-  checkStructure(text);
+  const excess = excessOf(text);
+  if (excess !== null)
+    throw new KamadoError(
+      "invalid_envelope",
+      `The body ${excess}. Send large data as an object in the bucket.`,
+    );
   try {
     return JSON.parse(text);
   } catch {

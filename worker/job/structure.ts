@@ -1,14 +1,13 @@
-// Owns how much structure the JSON of a message may have. Each value takes many times the memory and the time of the few bytes that
+// Owns how much structure a JSON text from outside may have, a message or what a server answers. Each value takes many times the memory and the time of the few bytes that
 // write it, and code that follows nested values needs stack or memory for each level. So both are counted in the text, before it is
-// parsed. How many bytes a message may have is left to whoever receives it. Pure.
-import { KamadoError } from "../errors.ts";
+// parsed. How many bytes a text may have is left to whoever receives it. Pure.
 
 /** An input of an honest job has some thousands at most. */
 export const MAX_VALUES = 50_000;
 export const MAX_NESTING = 100;
 
-/** Throws `invalid_envelope` when the text has too many values, or values that are nested too deeply. Need not be JSON. */
-export function checkStructure(text: string): void {
+/** What is too much: the number of values or their nesting. Null when nothing is. The text need not be JSON. */
+export function excessOf(text: string): string | null {
   let [values, depth] = [1, 0];
   for (let at = 0; at < text.length; at++) {
     const char = text[at];
@@ -18,9 +17,10 @@ export function checkStructure(text: string): void {
       values++;
       if (char !== ",") depth++;
     }
-    if (values > MAX_VALUES) throw tooMuch(`has more than ${MAX_VALUES} values`);
-    if (depth > MAX_NESTING) throw tooMuch(`is nested deeper than ${MAX_NESTING} levels`);
+    if (values > MAX_VALUES) return `has more than ${MAX_VALUES} values`;
+    if (depth > MAX_NESTING) return `is nested deeper than ${MAX_NESTING} levels`;
   }
+  return null;
 }
 
 /** Where the string ends that begins at `start`. */
@@ -35,6 +35,3 @@ function isEscaped(text: string, at: number): boolean {
   while (text[before - 1] === "\\") before--;
   return (at - before) % 2 === 1;
 }
-
-const tooMuch = (what: string) =>
-  new KamadoError("invalid_envelope", `The body ${what}. Send large data as an object in the bucket.`);

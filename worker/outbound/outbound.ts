@@ -3,6 +3,7 @@
 // its callers.
 import { unlessAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
+import { excessOf } from "../job/structure.ts";
 import { checkUrl, parseUrl } from "./addresses.ts";
 import { type Answer, readAnswer, redirectOf, throwForStatus, unpack } from "./answer.ts";
 import { createAgent, type Resolve, systemResolve } from "./connect.ts";
@@ -151,10 +152,13 @@ function headersFor(
 }
 
 function parseJson({ bytes, url }: { bytes: Uint8Array; url: string }): unknown {
+  const { hostname } = new URL(url);
+  const text = new TextDecoder().decode(bytes);
+  const excess = excessOf(text);
+  if (excess !== null) throw new KamadoError("fetch_rejected", `The answer of ${hostname} ${excess}.`);
   try {
-    return JSON.parse(new TextDecoder().decode(bytes));
+    return JSON.parse(text);
   } catch {
-    const { hostname } = new URL(url);
     throw new KamadoError("fetch_rejected", `${hostname} answered ${bytes.length} bytes that are not JSON.`);
   }
 }
