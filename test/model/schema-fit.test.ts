@@ -47,3 +47,12 @@ test("a schema that takes long to compile, and a value that takes long to check,
     reason: expect.stringContaining("must be string"),
   });
 });
+
+test("a value that is nested more deeply than the stack allows does not fit, and is no error of the handler", async () => {
+  const shape = await foreignShape({ type: "array", items: { $ref: "#" } });
+  const deep = JSON.parse("[".repeat(200_000) + "]".repeat(200_000));
+  expect(await shape.check(deep)).toEqual({
+    fits: false,
+    reason: "the value is nested too deeply to be checked",
+  });
+});

@@ -75,13 +75,15 @@ function compiledAtOnce({ schema, draft }: Work): ((value: unknown) => Fit) | nu
   }
 }
 
-/** Null when it takes longer than a moment. A sender's `pattern` may take for ever; only the time limit of a script can end it here. */
+/** Null when it takes longer than a moment, or more than the stack. A sender's `pattern` may take for ever; only the time limit of a script can end it here. */
 function atOnce<T extends object>(work: () => T): T | null {
   try {
     return runInNewContext("work()", { work }, { timeout: MOMENT_MS }) as T;
   } catch (thrown) {
-    if ((thrown as { code?: string }).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw thrown;
-    return null;
+    const { code, name } = thrown as { code?: string; name?: string };
+    // A thread has a larger stack.
+    if (code === "ERR_SCRIPT_EXECUTION_TIMEOUT" || name === "RangeError") return null;
+    throw thrown;
   }
 }
 

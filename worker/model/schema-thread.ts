@@ -7,11 +7,21 @@ export type Work = { schema: JsonSchema; draft: string; json?: string };
 export type Done = { is: "no schema"; why: string } | { is: "schema" } | { is: "checked"; fit: Fit };
 
 function done({ schema, draft, json }: Work): Done {
+  let check: ReturnType<typeof validatorOf>;
   try {
-    const check = validatorOf(schema, ajvFor(draft));
-    return json === undefined ? { is: "schema" } : { is: "checked", fit: check(JSON.parse(json)) };
+    check = validatorOf(schema, ajvFor(draft));
   } catch (thrown) {
     return { is: "no schema", why: thrown instanceof Error ? thrown.message : String(thrown) };
+  }
+  return json === undefined ? { is: "schema" } : { is: "checked", fit: fitOf(check, JSON.parse(json)) };
+}
+
+function fitOf(check: ReturnType<typeof validatorOf>, value: unknown): Fit {
+  try {
+    return check(value);
+  } catch (thrown) {
+    if (!(thrown instanceof RangeError)) throw thrown;
+    return { fits: false, reason: "the value is nested too deeply to be checked" };
   }
 }
 
