@@ -2,37 +2,61 @@
 import { expect, test } from "vitest";
 import { foreignShape } from "../../worker/model/schema-fit.ts";
 
-/** Ten equal alternatives at each of seven levels: a value that fits none is tried in 10^7 ways. */
-function ambiguous(levels: number, width: number) {
-  const reference = (level: number) => ({ $ref: `#/$defs/level${level}` });
-  const array = (items: object) => ({ type: "array", items, minItems: 1, maxItems: 1 });
-  const definitions = Array.from({ length: levels }, (_, level) => {
-    const items = level + 1 < levels ? reference(level + 1) : { type: "boolean" };
-    return [`level${level}`, { anyOf: Array(width).fill(array(items)) }];
-  });
-  return { ...reference(0), $defs: Object.fromEntries(definitions) };
+/** How often the event loop went round while the promise was pending. */
+async function turnsDuring(work: Promise<unknown>): Promise<number> {
+  let [turns, isOver] = [0, false];
+  const ended = work
+    .catch(() => {})
+    .finally(() => {
+      isOver = true;
+    });
+  for (; !isOver; turns++) await new Promise((resolve) => setImmediate(resolve));
+  await ended;
+  return turns;
 }
 
-const nested = (depth: number, inside: unknown): unknown =>
-  depth === 0 ? inside : [nested(depth - 1, inside)];
+const references = (levels: number) => {
+  const both = (level: number) => ({ anyOf: Array(2).fill({ $ref: `#/$defs/${level + 1}` }) });
+  const levelsOf = Array.from({ length: levels }, (_, level) => [level, both(level)]);
+  return { $defs: { ...Object.fromEntries(levelsOf), [levels]: { type: "null" } }, $ref: "#/$defs/0" };
+};
+
+/** The work is done in a thread. */
+const MANY_TURNS = 100;
 
 test.each([
-  ["nested alternatives", ambiguous(7, 10), nested(7, "no boolean")],
-  ["a pattern", { type: "string", pattern: "^(a+)+$" }, `${"a".repeat(40)}!`],
-])(
-  "%s that takes for ever to check fails its job, and the event loop goes on meanwhile",
-  async (_, schema, value) => {
-    const { check } = await foreignShape(schema);
-    let turns = 0;
-    const timer = setInterval(() => turns++, 1);
-    await expect(check(value)).rejects.toMatchObject({
-      code: "invalid_input",
-      message: expect.stringMatching(/^schema: it takes too (long|much memory)/),
-    });
-    clearInterval(timer);
-    expect(turns).toBeGreaterThan(10);
-  },
-);
+  ["a pattern that takes for ever", { pattern: "^(a+)+$" }, `${"a".repeat(60)}!`],
+  ["references that double at each of 40 levels", references(40), 1],
+])("%s is ended, and the event loop stays free meanwhile", async (_, schema, value) => {
+  const shape = await foreignShape(schema);
+  const checked = Promise.resolve(shape.check(value));
+  expect(await turnsDuring(checked)).toBeGreaterThan(MANY_TURNS);
+  await expect(checked).rejects.toMatchObject({
+    code: "invalid_input",
+    message: expect.stringMatching(/too (long|much memory)/),
+  });
+});
+
+test("a schema that takes long to compile, and a value that takes long to check, are checked in the end", async () => {
+  const anyOf = Array.from({ length: 400 }, (_, n) => ({ type: "string", minLength: n + 1 }));
+  const compiling = foreignShape({ anyOf });
+  expect(await turnsDuring(compiling)).toBeGreaterThan(MANY_TURNS);
+  const shape = await compiling;
+  expect(await shape.check("a")).toEqual({ fits: true, value: "a" });
+  expect(await shape.check(1)).toMatchObject({
+    fits: false,
+    reason: expect.stringContaining("must be string"),
+  });
+});
+
+test("a value that is nested more deeply than the stack allows does not fit, and is no error of the handler", async () => {
+  const shape = await foreignShape({ type: "array", items: { $ref: "#" } });
+  const deep = JSON.parse("[".repeat(200_000) + "]".repeat(200_000));
+  expect(await shape.check(deep)).toEqual({
+    fits: false,
+    reason: "the value is nested too deeply to be checked",
+  });
+});
 
 test("the next job's schema is checked as if nothing had happened", async () => {
   const hostile = await foreignShape({ type: "string", pattern: "^(a+)+$" });

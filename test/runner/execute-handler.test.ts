@@ -5,6 +5,7 @@ import articleExtract from "../../handlers/article-extract.ts";
 import prompt from "../../handlers/prompt.ts";
 import { type Config, loadConfig } from "../../worker/config/config.ts";
 import { Environment } from "../../worker/config/environment.ts";
+import { KamadoError } from "../../worker/errors.ts";
 import { BUDGET_VARIABLES } from "../../worker/job/budgets.ts";
 import { Job } from "../../worker/job/envelope.ts";
 import { type Context, defineHandler, type Handler } from "../../worker/job/handler.ts";
@@ -69,6 +70,13 @@ async function execute(fields: object, run?: (context: Context) => Promise<unkno
 }
 
 const QUESTION = { instructions: "Count.", content: "Two eggs." };
+
+test("a job that is held back because servers do not answer has not failed", async () => {
+  const heldBack = new KamadoError("fetch_failed", "no room", {
+    detail: { retryAfterMs: 5_000, heldBack: true },
+  });
+  await expect(execute({}, () => Promise.reject(heldBack))).rejects.toThrow("it ended as interrupted");
+});
 
 describe("requests to the model", () => {
   test("an article of 382 KB with 50 questions buys none: 9,795 are more than the budget", async () => {

@@ -50,6 +50,14 @@ async function refusal(refs: InputRefs, there: Record<string, Uint8Array> = {}, 
   throw new Error("it was not refused", { cause: thrown });
 }
 
+test("every escape of a data: URI is the byte that it stands for, in both cases", async () => {
+  const bytes = Array.from({ length: 128 }, (_, byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
+  const all = String.fromCharCode(...Array(128).keys());
+  expect(Buffer.from(decodeDataUri(`data:,${bytes}`, 1_000)).toString()).toBe(all);
+  expect(Buffer.from(decodeDataUri(`data:,${bytes.toUpperCase()}`, 1_000)).toString()).toBe(all);
+  expect([...decodeDataUri("data:,%ff%FF%fa", 10)]).toEqual([255, 255, 250]);
+});
+
 describe("a picture", () => {
   const widthOf = async (from: string, there = {}) => {
     const { door } = await inputsOver(there).inputs({ door: { from, as: "image" } }, never);

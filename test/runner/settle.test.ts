@@ -117,6 +117,8 @@ describe("what happens after a run", () => {
   });
 
   test("a job that is held apart comes back when it may be its turn", () => {
+    const back = settle({ is: "interrupted", why: "held_back", afterMs: 5_000 }, options);
+    expect(back.message).toEqual({ releaseAfterSeconds: 5 });
     const held = settle({ is: "interrupted", why: "held_apart", afterMs: 7_001 }, options);
     expect(held.message).toEqual({ releaseAfterSeconds: 8 });
   });

@@ -8,7 +8,7 @@ import type { Log } from "../logging/log.ts";
 import type { Slots } from "./weighted-slots.ts";
 
 /** Slots when neither the configuration nor the engine says how many. */
-const DEFAULT_SLOTS = 8;
+export const DEFAULT_SLOTS = 8;
 
 export class ConcurrencyLimit implements Slots {
   readonly #configured: { slots: number | undefined; prefetch: number | undefined };

@@ -23,9 +23,10 @@ export type Outcome =
   /**
    * The worker stops, the lease is lost, or another worker runs the job. It says nothing about the job itself. `held_apart`: the
    * job is suspected of killing the engine, and it is not its turn; it comes back after `afterMs`.
+   * So does one that is `held_back`: too many jobs wait for servers that do not answer.
    */
   | { is: "interrupted"; why: "stopping" | "lease_lost" | "already_running"; afterMs?: never }
-  | { is: "interrupted"; why: "held_apart"; afterMs: number }
+  | { is: "interrupted"; why: "held_apart" | "held_back"; afterMs: number }
   /** It was not started before policy.expiresAt, or its sender canceled it. */
   | { is: "expired" | "canceled"; job: Job; result: Result; stored: boolean }
   /** The message asks for nothing (a test event), or its jobs were sent on as separate messages. */

@@ -6,6 +6,8 @@ import { Semaphore } from "../async/semaphore.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
 import type { Question, Reply } from "./schema-thread.ts";
 
+const TOO_DEEP = "the value is nested too deeply to be checked";
+
 export type JsonSchema = Record<string, unknown>;
 export type Fit = { fits: true; value: unknown } | { fits: false; reason: string };
 /** A schema in two forms: as the engine gets it, and as a check of the answer. */
@@ -50,11 +52,23 @@ export async function foreignShape(foreign: JsonSchema): Promise<Shape> {
   return {
     schema,
     async check(value) {
-      const reply = await checker.ask({ schema: text, value: JSON.stringify(value) });
+      const json = jsonOf(value);
+      if (json === null) return { fits: false, reason: TOO_DEEP };
+      const reply = await checker.ask({ schema: text, value: json });
       if (reply.is === "fits") return { fits: true, value };
       return { fits: false, reason: reply.is === "misfit" ? reply.reason : reply.why };
     },
   };
+}
+
+/** Null when it is nested more deeply than the stack allows. */
+function jsonOf(value: unknown): string | null {
+  try {
+    return JSON.stringify(value);
+  } catch (thrown) {
+    if (thrown instanceof RangeError) return null;
+    throw thrown;
+  }
 }
 
 function refuseDangerous(value: unknown, depth: number): void {
@@ -67,7 +81,7 @@ function refuseDangerous(value: unknown, depth: number): void {
   }
 }
 
-const LIMIT_MS = 1_000;
+const LIMIT_MS = 3_000;
 const MAX_MEMORY_MB = 128;
 const IDLE_MS = 60_000;
 

@@ -34,7 +34,13 @@ function answer({ schema, value }: Question): Reply {
   } catch (thrown) {
     return { is: "no schema", why: thrown instanceof Error ? thrown.message : String(thrown) };
   }
-  if (value === undefined || validate(JSON.parse(value))) return { is: "fits" };
+  if (value === undefined) return { is: "fits" };
+  try {
+    if (validate(JSON.parse(value))) return { is: "fits" };
+  } catch (thrown) {
+    if (!(thrown instanceof RangeError)) throw thrown;
+    return { is: "misfit", reason: "the value is nested too deeply to be checked" };
+  }
   const errors = validate.errors?.slice(0, 5) ?? [];
   return { is: "misfit", reason: printable(new Ajv().errorsText(errors, { dataVar: "the value" })) };
 }

@@ -85,6 +85,8 @@ function refuseLongOutput(output: unknown, { resultBytes }: Budgets): unknown {
 
 function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
   if (error.code === "lease_lost" || error.code === "stopping") return { is: "interrupted", why: error.code };
+  if (error.detail?.heldBack)
+    return { is: "interrupted", why: "held_back", afterMs: error.detail.retryAfterMs ?? 0 };
   const result = failed(job.id, job.kind, error, receipt);
   if (error.code === "expired" || error.code === "canceled")
     return { is: error.code, job, result, stored: false };

@@ -1,5 +1,6 @@
 // What a handler gets to work with: the model, fetched inputs, pages, REST calls and progress, made of the worker's parts.
 import type { Clock } from "../async/clock.ts";
+import { DEFAULT_SLOTS } from "../consumer/concurrency-limit.ts";
 import type { Budgets } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Context, Fetched, InputRefs, Model, Pages, Rest, Texts } from "../job/handler.ts";
@@ -8,6 +9,7 @@ import type { JobEvents } from "../logging/job-events.ts";
 import type { EngineClient } from "../model/engine-client.ts";
 import { createModel, type Usage } from "../model/model.ts";
 import { Turns } from "../model/turns.ts";
+import { JobReads } from "../outbound/job-reads.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import { createTexts } from "../pages/chunks.ts";
@@ -46,17 +48,20 @@ export function createHandlerServices(options: {
   budgets: Budgets;
   /** How many requests of one job may be at the engine at the same time. */
   requestsAtOnce: number;
+  /** How many jobs run at once, where the owner says so. */
+  slots?: number | undefined;
 }): HandlerServices {
   const { registry, client, outbound, budgets, requestsAtOnce } = options;
   const turns = new Turns({ atOnce: requestsAtOnce, slots: () => client.slots });
+  const reads = new JobReads({ outbound, slots: () => options.slots ?? client.slots ?? DEFAULT_SLOTS });
   return {
     registry,
-    inputs: createInputs(options),
+    inputs: (refs, signal) => createInputs({ ...options, outbound: reads.for(signal) })(refs, signal),
     modelFor: ({ model, priority, signal }) =>
       createModel({ client, signal, model, priority, turns, budget: budgets }),
     pages: createPages(),
     texts: createTexts(),
-    rest: (signal) => ({ get: (url) => outbound.getJson(url, { signal }) }),
+    rest: (signal) => ({ get: (url) => reads.for(signal).getJson(url, { signal }) }),
   };
 }
 

@@ -43,7 +43,7 @@ function interrupted(
 ): Ending {
   if (why === "lease_lost") return "leave";
   if (why === "stopping") return { releaseAfterSeconds: 0 };
-  if (why === "held_apart") return { releaseAfterSeconds: Math.ceil(afterMs / 1_000) };
+  if (afterMs !== undefined) return { releaseAfterSeconds: Math.ceil(afterMs / 1_000) };
   const ms = backoffMs(receiveCount, { ...alreadyRunning(retryMs), ...(random && { random }) });
   return { releaseAfterSeconds: Math.ceil(ms / 1_000) };
 }

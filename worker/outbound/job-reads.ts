@@ -1,0 +1,77 @@
+// Reads from servers that senders name, for jobs that hold a slot meanwhile. A server that does not answer holds the slot of each job
+// that waits for it, so jobs that wait for servers of which nobody knows that they answer get half of the slots. A job that finds no
+// room is held back: it gives up its slot and comes back later. How one request is made safe is left to outbound.ts.
+import { RecentMap } from "../async/recent-map.ts";
+import { KamadoError } from "../errors.ts";
+import type { Get, Outbound } from "./outbound.ts";
+
+type Reads = Pick<Outbound, "getBytes" | "getJson">;
+type Read = { job: object; origin: string; since: number };
+export type JobReadsOptions = { outbound: Reads; slots(): number; now?: () => number };
+
+/** A read that takes longer counts as one that gets no answer. */
+const SLOW_MS = 3_000;
+/** When a job that found no room comes back. */
+const HELD_MS = 5_000;
+const REMEMBERED = 2_000;
+
+export class JobReads {
+  readonly #options: JobReadsOptions;
+  readonly #now: () => number;
+  readonly #reads = new Set<Read>();
+  /** Whether the last read of an origin was answered soon. */
+  readonly #answered = new RecentMap<string, boolean>(REMEMBERED);
+
+  constructor(options: JobReadsOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  /** As in `Outbound`; throws `fetch_failed` (held back) too. `job`: whatever stands for the run, the same for all of its reads. */
+  for(job: object): Reads {
+    const { outbound } = this.#options;
+    return {
+      getBytes: (url, get) => this.#read(job, url, get, () => outbound.getBytes(url, get)),
+      getJson: (url, get) => this.#read(job, url, get, () => outbound.getJson(url, get)),
+    };
+  }
+
+  async #read<T>(job: object, url: string, get: Get | undefined, work: () => Promise<T>): Promise<T> {
+    const read = { job, origin: URL.canParse(url) ? new URL(url).origin : "", since: this.#now() };
+    if (!this.#hasRoom(read)) throw heldBack();
+    this.#reads.add(read);
+    try {
+      const answer = await work();
+      this.#answered.set(read.origin, !this.#isSlow(read));
+      return answer;
+    } catch (thrown) {
+      const isAnswer = thrown instanceof KamadoError && thrown.detail?.httpStatus !== undefined;
+      // A job that ends early says nothing about the server.
+      if (isAnswer || !get?.signal?.aborted || this.#isSlow(read))
+        this.#answered.set(read.origin, isAnswer && !this.#isSlow(read));
+      throw thrown;
+    } finally {
+      this.#reads.delete(read);
+    }
+  }
+
+  /** A job that reads already has its room: it holds one slot, however much it reads. */
+  #hasRoom(read: Read): boolean {
+    const others = [...this.#reads];
+    if (others.some(({ job }) => job === read.job)) return true;
+    const slots = this.#options.slots();
+    if (jobsOf(others) >= Math.ceil((slots * 7) / 8)) return false;
+    const silent = others.filter((other) => this.#isSilent(other));
+    return !this.#isSilent(read) || jobsOf(silent) < Math.ceil(slots / 2);
+  }
+
+  #isSilent = (read: Read) => !this.#answered.get(read.origin) || this.#isSlow(read);
+  #isSlow = ({ since }: Read) => this.#now() - since > SLOW_MS;
+}
+
+const jobsOf = (reads: readonly Read[]) => new Set(reads.map(({ job }) => job)).size;
+
+const heldBack = () =>
+  new KamadoError("fetch_failed", "As many jobs as may wait for servers that do not answer do so already.", {
+    detail: { retryAfterMs: HELD_MS, heldBack: true },
+  });
