@@ -43,6 +43,19 @@ describe("a job that must run alone", () => {
     expect(inside).toEqual(["first", "suspect", "later"]);
   });
 
+  test("is alone for half a minute at most: then others run beside it, and its end proves nothing", async () => {
+    const { clock, enter, inside } = opened();
+    const place = await enter(suspect("suspect"));
+    const later = enter(honest("later"));
+    await clock.advance(29_999);
+    expect([inside, place.isAlone]).toEqual([["suspect"], true]);
+    await clock.advance(1);
+    await later;
+    expect([inside, place.isAlone]).toEqual([["suspect", "later"], false]);
+    place.leave("otherwise", suspect("suspect"));
+    await enter(honest("last"));
+  });
+
   test("that stops waiting does not keep others waiting", async () => {
     const { enter } = opened();
     await enter(honest("first"));

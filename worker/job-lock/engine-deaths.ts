@@ -5,6 +5,7 @@
 //
 //     deaths beside other jobs    0 or 1: run with the others    2 or more: run alone
 //     deaths while alone          0: go on                       1 or more, and two deaths in all: give the job up
+//     deaths in all               5 or fewer: see above          6: give the job up, whoever was beside it
 //
 // Alone means alone in this worker. Where several workers share one engine, another worker's job may have caused the death.
 // By default each worker has an engine of its own.
@@ -13,10 +14,13 @@ export type Deaths = { beside: number; alone: number };
 
 export const NO_DEATHS: Deaths = { beside: 0, alone: 0 };
 const ALONE_AFTER = 2;
+/** A job is alone for a while only, so one that kills the engine late is never seen doing it alone. */
+const MOST_DEATHS = 6;
 
 export const totalOf = ({ beside, alone }: Deaths) => beside + alone;
 export const mustRunAlone = ({ beside, alone }: Deaths) => beside >= ALONE_AFTER || alone > 0;
-export const killsEngine = (deaths: Deaths) => deaths.alone > 0 && totalOf(deaths) > 1;
+export const killsEngine = (deaths: Deaths) =>
+  (deaths.alone > 0 && totalOf(deaths) > 1) || totalOf(deaths) >= MOST_DEATHS;
 
 export const count = ({ beside, alone }: Deaths, wasAlone: boolean): Deaths =>
   wasAlone ? { beside, alone: alone + 1 } : { beside: beside + 1, alone };

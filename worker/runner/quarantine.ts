@@ -1,19 +1,24 @@
 // Owns which jobs of this worker may use the engine at the same time: all of them, but a suspect runs alone. Jobs enter in order
-// of arrival. A suspect that has its turn waits until the others have left, but not for long: behind it new jobs wait. Which job
-// is a suspect, and whose turn it is, is decided in suspects.ts.
+// of arrival. A suspect that has its turn waits until the others have left, but not for long: behind it new jobs wait. Nor is it
+// alone for long: a job that kills the engine usually does so soon, and an honest one may take minutes. Which job is a suspect, and
+// whose turn it is, is decided in suspects.ts.
 import type { Clock } from "../async/clock.ts";
 import { type Held, type Suspect, Suspects } from "./suspects.ts";
 
 /** Inside: `leave` says how the run ended, with the deaths that the job has by then. */
 export type Place = {
   is: "inside";
-  isAlone: boolean;
+  /** Whether no other job has been beside it so far. */
+  readonly isAlone: boolean;
   leave(how: "succeeded" | "died" | "otherwise", job: Suspect): void;
 };
 type Waiting = { isAlone: boolean; admit(): void };
 
 /** How long a suspect waits for the others to leave, at its first turn. Each time it gives way, the next wait is twice as long. */
 const PATIENCE_MS = 10_000;
+const MOST_PATIENCE_MS = 60_000;
+/** After this time other jobs are let in beside a suspect. */
+const ALONE_MS = 30_000;
 
 export class Quarantine {
   readonly #clock: Clock;
@@ -44,7 +49,7 @@ export class Quarantine {
     if (verdict.is === "held") return verdict;
     const isAlone = verdict.is === "alone";
     if (isAlone) this.#turnSince = now;
-    const patience = isAlone ? PATIENCE_MS * 2 ** this.#suspects.timesGivenWay(job) : null;
+    const patience = isAlone ? patienceAfter(this.#suspects.timesGivenWay(job)) : null;
     const isInside = await this.#waitToEnter(isAlone, patience, signal).catch((reason) => {
       if (isAlone) this.#turnSince = null;
       throw reason;
@@ -78,24 +83,36 @@ export class Quarantine {
     });
   }
 
-  #place(isAlone: boolean): Place {
+  #place(mayBeAlone: boolean): Place {
     const deathsBefore = this.#deaths;
+    const over = new AbortController();
+    let isAlone = mayBeAlone;
+    const endTurn = () => {
+      if (!isAlone) return;
+      isAlone = false;
+      this.#turnSince = null;
+      this.#hasSuspect = false;
+    };
+    if (mayBeAlone)
+      void this.#clock.sleep(ALONE_MS, over.signal).then(() => {
+        if (over.signal.aborted) return;
+        endTurn();
+        this.#admit();
+      });
     return {
       is: "inside",
-      isAlone,
+      get isAlone() {
+        return isAlone;
+      },
       leave: (how, job) => {
+        over.abort();
         if (how === "succeeded") this.#suspects.succeeded(job);
         if (how === "died") this.#died(job, deathsBefore);
         this.#inside -= 1;
-        if (isAlone) this.#endTurn();
+        endTurn();
         this.#admit();
       },
     };
-  }
-
-  #endTurn(): void {
-    this.#turnSince = null;
-    this.#hasSuspect = false;
   }
 
   #died(job: Suspect, deathsBefore: number): void {
@@ -118,3 +135,5 @@ export class Quarantine {
     }
   }
 }
+
+const patienceAfter = (timesGivenWay: number) => Math.min(MOST_PATIENCE_MS, PATIENCE_MS * 2 ** timesGivenWay);

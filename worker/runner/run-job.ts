@@ -210,7 +210,7 @@ function afterEngineDeath(outcome: Outcome, lock: JobLock, wasAlone: boolean): O
   const { job, receipt } = outcome.about;
   const error = new KamadoError(
     "engine_died",
-    `The engine died during ${totalOf(deaths)} runs of the job, the last time with no other job beside it. ${outcome.error.message}`,
+    `The engine died during ${totalOf(deaths)} runs of the job${wasAlone ? ", the last time with no other job beside it" : ""}. ${outcome.error.message}`,
     { cause: outcome.error },
   );
   const about = { job, result: failed(job.id, job.kind, error, receipt) };
