@@ -148,13 +148,14 @@ test("what a dead letter brought cannot steer the terminal, in words and as JSON
     "kamado-last-at": `2026-01-01T00:00:00Z${marks}`,
   };
   await sqsQueue(clients.sqs, aws.resources.deadQueueUrl).send(JSON.stringify(body), { attributes });
-  for (const args of [["show", "esc"], ["show", "esc", "--json"], ["list"], ["list", "--json"]]) {
+  let last = "";
+  for (const args of [["list"], ["list", "--json"], ["show", "esc"], ["show", "esc", "--json"]]) {
     const { out, errors, code } = await dead(...args);
     expect([out.includes("esc"), code]).toEqual([true, 0]);
     expect((out + errors).replaceAll("\n", ""), args.join(" ")).not.toMatch(/\p{C}/u);
+    last = out;
   }
-  const { kind } = JSON.parse((await dead("show", "esc", "--json")).out);
-  expect(kind).toBe(sequence + marks);
+  expect(JSON.parse(last).kind).toBe(sequence + marks);
   expect((await dead("purge", "esc")).code).toBe(0);
 }, 120_000);
 

@@ -81,7 +81,7 @@ function refuseDangerous(value: unknown, depth: number): void {
   }
 }
 
-const LIMIT_MS = 3_000;
+const LIMIT_MS = 2_000;
 const MAX_MEMORY_MB = 128;
 const IDLE_MS = 60_000;
 

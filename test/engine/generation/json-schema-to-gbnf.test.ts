@@ -131,7 +131,7 @@ describe("a schema as a grammar", () => {
       },
     ],
   ])("one whose cost grows with the square of its length is refused on the way: %s", (_, schema) => {
-    expect(() => jsonGrammar(schema)).toThrow("makes the schema too large");
+    expect(() => jsonGrammar(schema)).toThrow(/makes the schema too large|too many optional properties/);
   });
 
   test("one that would be enormous is refused", () => {

@@ -66,8 +66,8 @@ describe("a supervised engine", () => {
   }, 60_000);
 
   test("whose deaths are explained starts again after the shortest pause each time, and does not grow it", async () => {
-    // Pauses that double from 2 s would add up to a minute.
-    const one = start({}, { timing: { firstDelayMs: 2_000, maxDelayMs: 60_000 } });
+    // Pauses that double from 1 s would add up to a minute.
+    const one = start({}, { timing: { firstDelayMs: 1_000, maxDelayMs: 60_000 } });
     for (const restarts of [1, 2, 3, 4, 5, 6]) {
       await one.ready();
       process.kill(one.pid!, "SIGKILL");
