@@ -25,13 +25,13 @@ const Facts = z.strictObject({ facts: z.array(z.strictObject({ evidence: z.strin
 const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
 /** What the model gets to answer a question about a part of an article. The part comes first: it is the shared prefix. */
-export function questionContent(part: string, question: string): string {
-  return `Article: ${oneLine(part)}\nQ: ${oneLine(question)}`;
+export function questionContent(part: string, question: string, line = oneLine(part)): string {
+  return `Article: ${line}\nQ: ${oneLine(question)}`;
 }
 
 /** What the model gets to list facts. */
-export function factsContent(part: string, count: number): string {
-  return `Article: ${oneLine(part)}\nFacts: ${count}`;
+export function factsContent(part: string, count: number, line = oneLine(part)): string {
+  return `Article: ${line}\nFacts: ${count}`;
 }
 
 type Extracted = { question: string; answer: string | null; evidence: string | null };
@@ -40,6 +40,18 @@ type Fact = { fact: string; evidence: string };
 type Grounded = { answer: string; evidence: string };
 
 type Find = ReturnType<typeof sentenceFinder>;
+
+/** A part, on one line and cut into sentences once for all questions; the sentences when the first answer is there. */
+function partOf(text: string) {
+  const line = oneLine(text);
+  let finder: Find | undefined;
+  const find: Find = (quote) => {
+    finder ??= sentenceFinder(text);
+    return finder(quote);
+  };
+  return { text, line, find };
+}
+type Part = ReturnType<typeof partOf>;
 
 /** An answer counts only with a sentence of the text as its evidence: the quoted one, or else the one that contains the answer. */
 function groundAnswer(find: Find, { answer, evidence }: z.output<typeof Answer>): Grounded | null {
@@ -158,26 +170,25 @@ export default defineHandler({
       progress(done / total, `${done} of ${total} questions to the model`);
       return value;
     };
-    const answer = async (part: string, find: Find, question: string): Promise<Grounded | null> => {
-      const content = questionContent(part, question);
+    const answer = async ({ text, line, find }: Part, question: string): Promise<Grounded | null> => {
+      const content = questionContent(text, question, line);
       return groundAnswer(
         find,
         await counted(model.ask({ instructions, content, schema: Answer, maxTokens: ANSWER_TOKENS })),
       );
     };
-    const list = async (part: string, find: Find): Promise<Fact[]> => {
-      const content = factsContent(part, maxFacts);
+    const list = async ({ text, line, find }: Part): Promise<Fact[]> => {
+      const content = factsContent(text, maxFacts, line);
       const maxTokens = FACT_TOKENS * (maxFacts + 1);
       const listed = await counted(model.ask({ instructions, content, schema: Facts, maxTokens }));
       return groundFacts(find, listed, maxFacts);
     };
 
     const byPart = await Promise.all(
-      parts.map(async (part) => {
-        const find = sentenceFinder(part);
+      parts.map(partOf).map(async (part) => {
         const [facts, ...answers] = await Promise.all([
-          maxFacts > 0 ? list(part, find) : [],
-          ...questions.map((question) => answer(part, find, question)),
+          maxFacts > 0 ? list(part) : [],
+          ...questions.map((question) => answer(part, question)),
         ]);
         return { facts, answers };
       }),
