@@ -48,14 +48,8 @@ export const ATTACKERS = {
   },
   // Each death of the engine costs everybody the time of a restart, the first two at once. What counts is how often it may happen.
   crashes: { about: "19 jobs that each end the engine", times: 20, attack: crash },
-  text: {
-    about: "two articles of 400 KB that look like one sentence",
-    attack: (target) =>
-      send(
-        target,
-        ["Mr. ", "no. 1 "].map((pattern, index) => article(`attack-text-${index}`, pattern, ["Who?"])),
-      ),
-  },
+  text: { about: "two texts of 400 KB that look like one sentence, without a question", attack: texts([]) },
+  articles: { about: "the same two texts, with 400 questions to the model", attack: texts(["Who?"]) },
   pictures: { about: "pictures of 15,000 scans, 200,000 frames and 50,000,000 pixels", ...pictures() },
   tarpit: {
     about: `24 jobs whose results go to ${SILENT_RECEIVERS} receivers that never answer`,
@@ -79,6 +73,15 @@ export const ATTACKERS = {
   bodies: { about: "16 requests of 47 MiB to the engine, and 40 streams that nobody reads", attack: bodies },
 } satisfies Record<string, Attacker>;
 export type AttackerName = keyof typeof ATTACKERS;
+
+function texts(questions: readonly string[]): Attacker["attack"] {
+  const patterns = ["Mr. ", "no. 1 "];
+  return (target) =>
+    send(
+      target,
+      patterns.map((pattern, at) => article(`attack-text-${at}`, pattern, questions)),
+    );
+}
 
 type Job = { id: string; kind: string; input: object; deliver?: object[] };
 
