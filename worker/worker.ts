@@ -114,7 +114,7 @@ export function createWorker(parts: Parts, settings: Settings) {
   };
   const sources = queues.jobs.map(({ queue, weight }): Source => {
     const own = { ...dependencies, split: createSplitEvent({ queue, bucket }) };
-    return { queue, weight, work: (lease, turn) => runJob(lease, turn, own) };
+    return { queue, weight, work: (lease, controls) => runJob(lease, controls, own) };
   });
   const jobConsumer = new ConsumerGroup(sources, {
     ...shared,

@@ -16,7 +16,7 @@ import { howManyToPull, PrefetchBuffer } from "./prefetch-buffer.ts";
 import { type Share, type Slots, WeightedSlots } from "./weighted-slots.ts";
 
 /** What `work` gets besides its message. */
-export type Turn = {
+export type RunControls = {
   /** Fires when a stop no longer waits for running work. */
   cut: AbortSignal;
   /** Fires when a stop begins, for work that loses nothing when it is interrupted. */
@@ -38,7 +38,7 @@ export type ConsumerOptions = {
   visibilitySeconds: number;
   pollSeconds: number;
   /** Works on one message and resolves with what becomes of it. Must not throw. */
-  work(lease: Lease, turn: Turn): Promise<Ending>;
+  work(lease: Lease, controls: RunControls): Promise<Ending>;
   /** Higher first among the messages that wait [all the same]. */
   priorityOf?(message: Message): number;
   /** What must answer before anything is pulled or started. */
@@ -261,8 +261,8 @@ export class Consumer {
   async #work(lease: Lease): Promise<Ending> {
     try {
       const freeSlot = () => this.#freeSlot(lease);
-      const turn = { cut: this.#cutWork.signal, stopping: this.#stopPulling.signal, freeSlot };
-      return await this.#options.work(lease, turn);
+      const controls = { cut: this.#cutWork.signal, stopping: this.#stopPulling.signal, freeSlot };
+      return await this.#options.work(lease, controls);
     } catch (thrown) {
       this.#options.log.error({ stage: "work", message: lease.message.id, err: thrown }, "unexpected error");
       return { releaseAfterSeconds: AFTER_BUG_SECONDS };

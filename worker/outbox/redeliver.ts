@@ -4,7 +4,7 @@
 import { backoffMs } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Ending } from "../consumer/acks.ts";
-import type { Turn } from "../consumer/consumer.ts";
+import type { RunControls } from "../consumer/consumer.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { destinationKey } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
@@ -124,7 +124,7 @@ export function createRedeliver(options: RedeliverOptions) {
     return "delete";
   }
 
-  return async (lease: Lease, { cut }: Pick<Turn, "cut">): Promise<Ending> => {
+  return async (lease: Lease, { cut }: Pick<RunControls, "cut">): Promise<Ending> => {
     if (!(await lease.confirm())) return "leave";
     const ending = await redeliver(lease, cut)
       .catch((thrown) => recover(lease, cut, thrown))

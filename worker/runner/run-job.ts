@@ -6,7 +6,7 @@
 import { backoffMs } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Ending } from "../consumer/acks.ts";
-import type { Turn } from "../consumer/consumer.ts";
+import type { RunControls } from "../consumer/consumer.ts";
 import type { Health } from "../consumer/health-check.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
@@ -49,7 +49,7 @@ export type Dependencies = {
 
 /** One message being worked on. */
 type Run = Dependencies &
-  Turn & {
+  RunControls & {
     lease: Lease;
     claim: JobClaim;
     /** Null as long as the body has not been read, and when it holds no single job. */
@@ -57,8 +57,18 @@ type Run = Dependencies &
   };
 
 /** Works on one message and resolves with what becomes of it. Never throws. */
-export async function runJob(lease: Lease, turn: Turn, dependencies: Dependencies): Promise<Ending> {
-  const run: Run = { ...dependencies, ...turn, lease, claim: new JobClaim(dependencies.claims), job: null };
+export async function runJob(
+  lease: Lease,
+  controls: RunControls,
+  dependencies: Dependencies,
+): Promise<Ending> {
+  const run: Run = {
+    ...dependencies,
+    ...controls,
+    lease,
+    claim: new JobClaim(dependencies.claims),
+    job: null,
+  };
   const outcome = withoutInput(await outcomeOf(run));
   const { receiveCount } = lease.message;
   const plan = settle(outcome, { ...dependencies, receiveCount, maxAttempts: maxAttemptsOf(run) });
