@@ -1,9 +1,11 @@
 // What the attackers of `bench neighbours` do: for each kind what it puts in the bucket beforehand, and what it sends at once.
 // Each would have held up everybody on a worker without budgets. What is measured meanwhile is in neighbours.ts.
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PutObjectCommand } from "@aws-sdk/client-s3";
-import { Agent, request } from "undici";
 import type { AwsProcess } from "./aws-process.ts";
 import { jpegOfScans, png16, webpOfFrames } from "./hostile-pictures.ts";
 import { descendantWith } from "./process-usage.ts";
@@ -203,28 +205,13 @@ function giantEvent(): object {
   return { Records: Array.from({ length: RECORDS }, (_, index) => record(index)) };
 }
 
-const BODY_BYTES = 47 * 1024 * 1024;
-const BODIES = 16;
-const STREAMS = 40;
-
+/** In a process of its own: the honest jobs are sent and received in this one, which must not wait for what the attacker sends. */
 async function bodies({ engineUrl, signal }: Target): Promise<void> {
-  const agent = new Agent({ connections: BODIES + STREAMS, headersTimeout: 0, bodyTimeout: 0 });
-  const post = (body: Buffer | string) =>
-    request(`${engineUrl}/v1/chat/completions`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body,
-      signal,
-      dispatcher: agent,
-    });
-  const [head, tail] = ['{"messages":[{"role":"user","content":"', '"}]}'];
-  const mark = "<|e|>";
-  const huge = Buffer.from(head + mark.repeat((BODY_BYTES - 64) / mark.length) + tail);
-  const endless = JSON.stringify({ messages: [{ role: "user", content: "Go on." }], stream: true, n: 8 });
-  const streams = Array.from({ length: STREAMS }, () => post(endless));
-  const large = Array.from({ length: BODIES }, async () => (await post(huge)).body.dump());
-  await Promise.allSettled([...streams, ...large]);
-  await agent.destroy();
+  const child = fork(join(import.meta.dirname, "bodies-process.ts"), [engineUrl], { stdio: "inherit" });
+  const gone = once(child, "exit");
+  await once(signal, "abort");
+  child.kill("SIGKILL");
+  await gone;
 }
 
 /** Listeners that accept a connection and never send a byte. */
