@@ -28,7 +28,7 @@ const KIND_DEATHS = 2;
 const SHORTEST_PAUSE_MS = 5_000;
 const LONGEST_PAUSE_MS = 240_000;
 /** How many times as long as the engine was away: after the second death in a row, and at most. */
-const FIRST_FACTOR = 25;
+const FIRST_FACTOR = 6;
 const MOST_FACTOR = 50;
 /** A turn is expected to take so long. One that takes longer is expected to take as long again. */
 const TURN_MS = 3_000;
