@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PutObjectCommand } from "@aws-sdk/client-s3";
 import type { AwsProcess } from "./aws-process.ts";
-import { jpegOfScans, png16, webpOfFrames } from "./hostile-pictures.ts";
+import { jpegWithScans, png, webpWithFrames } from "./hostile-pictures.ts";
 import { descendantWith } from "./process-usage.ts";
 import { sendAll } from "./worker-process.ts";
 
@@ -175,10 +175,10 @@ function pictures(): Pick<Attacker, "prepare" | "attack"> {
   return {
     async prepare({ aws }) {
       const files = [
-        await jpegOfScans(15_000),
-        await webpOfFrames(200_000),
-        png16(5_000_000, 10),
-        png16(7_000, 7_000),
+        await jpegWithScans(15_000),
+        await webpWithFrames(200_000),
+        png(5_000_000, 10, { bitDepth: 16 }),
+        png(7_000, 7_000, { bitDepth: 16 }),
       ];
       const { bucket } = aws.resources;
       for (const [index, Body] of files.entries())

@@ -2,9 +2,9 @@
 
 import sharp from "sharp";
 import { expect, test } from "vitest";
+import { gifWithFrames, jpegWithScans, tiff, webpWithFrames } from "../../bench/hostile-pictures.ts";
 import { tooLargeByContainer, tooLargeByHeader } from "../../worker/images/bounds.ts";
 import type { PictureFormat } from "../../worker/images/format.ts";
-import { gifWithFrames, jpegWithScans, tiff, webpWithFrames } from "./hostile-pictures.ts";
 
 const header = { width: 100, height: 100, channels: 3, depth: "uchar" };
 const create = { width: 100, height: 100, channels: 3, background: "red" } as const;

@@ -3,11 +3,11 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
+import * as hostile from "../../bench/hostile-pictures.ts";
 import { cpuSeconds } from "../../bench/process-usage.ts";
 import { type DecodeLimits, Decoders, type Picture } from "../../worker/images/decoders.ts";
 import { IMAGE_LIMITS } from "../../worker/images/safe-image.ts";
 import { decoderPids, isRunning, NO_PROC, peakMemory } from "./decoder-processes.ts";
-import * as hostile from "./hostile-pictures.ts";
 
 const healthy: Picture = { bytes: hostile.png(40, 30), format: "png", limits: IMAGE_LIMITS };
 const SLOW = hostile.slow();
@@ -150,7 +150,7 @@ describe("a process", () => {
 describe("the process that has pictures decoded", () => {
   const script = (picture: string) => `
     import { safeImage } from ${JSON.stringify(new URL("../../worker/images/safe-image.ts", import.meta.url))};
-    import * as pictures from ${JSON.stringify(new URL("./hostile-pictures.ts", import.meta.url))};
+    import * as pictures from ${JSON.stringify(new URL("../../bench/hostile-pictures.ts", import.meta.url))};
     await safeImage(pictures.${picture}, { maxPixels: pictures.SLOW_PIXELS });
     process.stdout.write("decoded");
   `;

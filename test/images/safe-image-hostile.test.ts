@@ -4,11 +4,11 @@ import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
+import * as hostile from "../../bench/hostile-pictures.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../../worker/images/safe-image.ts";
 import fc from "../properties.ts";
 import { decoderPids, memoryOf, NO_PROC } from "./decoder-processes.ts";
-import * as hostile from "./hostile-pictures.ts";
 
 const { HOSTILE_PICTURES: asked } = process.env;
 const PICTURES = Number(asked ?? 250);

@@ -1,12 +1,12 @@
 // What a job's input points at, fetched before its handler runs.
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
+import { SLOW_PIXELS, slow } from "../../bench/hostile-pictures.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import type { InputRefs, SafeImage } from "../../worker/job/handler.ts";
 import { createInputs, decodeDataUri, type InputsOptions } from "../../worker/runner/inputs.ts";
 import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
 import { decoderPids, isRunning } from "../images/decoder-processes.ts";
-import { SLOW_PIXELS, slow } from "../images/hostile-pictures.ts";
 import fc from "../properties.ts";
 
 const never = new AbortController().signal;

@@ -1,9 +1,9 @@
 // The fields of a request: what each means to the model, and which are refused.
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
+import { png } from "../../../bench/hostile-pictures.ts";
 import { thinkingBudgetOf } from "../../../worker/engine/server/requests.ts";
 import { decoderPids, isRunning } from "../../images/decoder-processes.ts";
-import { png } from "../../images/hostile-pictures.ts";
 import { post, user } from "../running.ts";
 import { recorder, start } from "./start.ts";
 
