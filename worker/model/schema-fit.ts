@@ -6,7 +6,7 @@ import { Semaphore } from "../async/semaphore.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
 import type { Question, Reply } from "./schema-thread.ts";
 
-const TOO_DEEP = "the value is nested too deeply to be checked";
+const TOO_DEEP: Reply = { is: "too deep" };
 
 export type JsonSchema = Record<string, unknown>;
 export type Fit = { fits: true; value: unknown } | { fits: false; reason: string };
@@ -53,12 +53,15 @@ export async function foreignShape(foreign: JsonSchema): Promise<Shape> {
     schema,
     async check(value) {
       const json = jsonOf(value);
-      if (json === null) return { fits: false, reason: TOO_DEEP };
-      const reply = await checker.ask({ schema: text, value: json });
-      if (reply.is === "fits") return { fits: true, value };
-      return { fits: false, reason: reply.is === "misfit" ? reply.reason : reply.why };
+      const reply = json === null ? TOO_DEEP : await checker.ask({ schema: text, value: json });
+      return reply.is === "fits" ? { fits: true, value } : { fits: false, reason: reasonOf(reply) };
     },
   };
+}
+
+function reasonOf(reply: Exclude<Reply, { is: "fits" }>): string {
+  if (reply.is === "too deep") return "the value is nested too deeply to be checked";
+  return reply.is === "misfit" ? reply.reason : reply.why;
 }
 
 /** Null when it is nested more deeply than the stack allows. */

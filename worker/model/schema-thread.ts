@@ -7,7 +7,11 @@ import { printable } from "../printable.ts";
 
 /** `schema` and `value` are JSON. Without a value the schema is only compiled. */
 export type Question = { schema: string; value?: string };
-export type Reply = { is: "fits" } | { is: "misfit"; reason: string } | { is: "no schema"; why: string };
+export type Reply =
+  | { is: "fits" }
+  | { is: "misfit"; reason: string }
+  | { is: "too deep" }
+  | { is: "no schema"; why: string };
 
 const OPTIONS: Options = { strict: false, validateFormats: false, inlineRefs: false, logger: false };
 const DRAFT_OF_AJV = /draft-0[467]/;
@@ -39,7 +43,7 @@ function answer({ schema, value }: Question): Reply {
     if (validate(JSON.parse(value))) return { is: "fits" };
   } catch (thrown) {
     if (!(thrown instanceof RangeError)) throw thrown;
-    return { is: "misfit", reason: "the value is nested too deeply to be checked" };
+    return { is: "too deep" };
   }
   const errors = validate.errors?.slice(0, 5) ?? [];
   return { is: "misfit", reason: printable(new Ajv().errorsText(errors, { dataVar: "the value" })) };

@@ -7,13 +7,14 @@ import { toKamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
 import { isFifo, type Message, type Queue } from "../queue/queue.ts";
 import type { Bucket } from "../storage/bucket.ts";
+import { readStored } from "../storage/stored-json.ts";
 
 /** Resolves when the queue has every job. Throws the signal's reason, and what the queue throws. */
 export type SplitEvent = (jobs: readonly Job[], message: Message, signal: AbortSignal) => Promise<void>;
 
 export type SplitOptions = {
   queue: Pick<Queue, "url" | "sendAll">;
-  bucket: Pick<Bucket, "get" | "put" | "remove">;
+  bucket: Pick<Bucket, "name" | "get" | "put" | "remove">;
 };
 
 /** One call's worth, so that a stop waits for one call. */
@@ -68,13 +69,9 @@ class ProgressObject {
 
   async read(): Promise<number> {
     if (!this.#isAgain) return 0;
-    try {
-      const { bytes } = await this.#bucket.get(this.#key, { maxBytes: PROGRESS_LIMIT });
-      const { sent, of } = Progress.parse(JSON.parse(new TextDecoder().decode(bytes)));
-      return of === hashOf(this.#jobs) ? sent : 0;
-    } catch {
-      return 0;
-    }
+    const limit = { maxBytes: PROGRESS_LIMIT };
+    const stored = await readStored(this.#bucket, this.#key, Progress, limit).catch(() => null);
+    return stored?.is === "found" && stored.value.of === hashOf(this.#jobs) ? stored.value.sent : 0;
   }
 
   async write(sent: number): Promise<void> {

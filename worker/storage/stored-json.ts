@@ -12,7 +12,7 @@ export type Stored<T> =
 
 /** Throws `storage_unavailable`, and the signal's reason when it fires. */
 export async function readStored<T>(
-  bucket: Bucket,
+  bucket: Pick<Bucket, "name" | "get">,
   key: string,
   schema: z.ZodType<T>,
   options: { maxBytes: number; signal?: AbortSignal },
