@@ -46,6 +46,17 @@ describe("servers that do not answer", () => {
     expect([asked.length, held.filter(Boolean).length]).toEqual([4, 20]);
   });
 
+  test("are not taken for ones that are only new: a burst of jobs waits for the first answer", async () => {
+    const { asked, read, answerAll } = setUp(8);
+    const burst = Array.from({ length: 6 }, (_, n) => read(`https://new.example/${n}.png`));
+    expect(asked).toHaveLength(4);
+    answerAll();
+    await burst[0];
+    await expect.poll(() => asked.length).toBe(2);
+    answerAll();
+    expect(await Promise.all(burst)).toHaveLength(6);
+  });
+
   test("do not keep jobs from a server that answers", async () => {
     const { read, isHeld, answerAll } = setUp(8);
     const first = read("https://honest.example/a.png");

@@ -1,16 +1,19 @@
 // Reads from servers that senders name, for jobs that hold a slot meanwhile. A server that does not answer holds the slot of each job
 // that waits for it, so jobs that wait for servers of which nobody knows that they answer get half of the slots. A job that finds no
 // room is held back: it gives up its slot and comes back later. How one request is made safe is left to outbound.ts.
+import { setTimeout as sleep } from "node:timers/promises";
 import { RecentMap } from "../async/recent-map.ts";
 import { KamadoError } from "../errors.ts";
 import type { Get, Outbound } from "./outbound.ts";
 
 type Reads = Pick<Outbound, "getBytes" | "getJson">;
-type Read = { job: object; origin: string; since: number };
+type Read = { job: object; origin: string; since: number; ended: PromiseWithResolvers<void> };
 export type JobReadsOptions = { outbound: Reads; slots(): number; now?: () => number };
 
 /** A read that takes longer counts as one that gets no answer. */
 const SLOW_MS = 3_000;
+/** Nobody knows a server before its first answer. So long others wait for that, before they are held back. */
+const FIRST_ANSWER_MS = 1_000;
 /** When a job that found no room comes back. */
 const HELD_MS = 5_000;
 const REMEMBERED = 2_000;
@@ -37,7 +40,13 @@ export class JobReads {
   }
 
   async #read<T>(job: object, url: string, get: Get | undefined, work: () => Promise<T>): Promise<T> {
-    const read = { job, origin: URL.canParse(url) ? new URL(url).origin : "", since: this.#now() };
+    const origin = URL.canParse(url) ? new URL(url).origin : "";
+    const read = { job, origin, since: this.#now(), ended: Promise.withResolvers<void>() };
+    const first = this.#firstOf(origin);
+    if (first && !this.#hasRoom(read)) {
+      const over = sleep(FIRST_ANSWER_MS, undefined, get?.signal && { signal: get.signal }).catch(() => {});
+      await Promise.race([first.ended.promise, over]);
+    }
     if (!this.#hasRoom(read)) throw heldBack();
     this.#reads.add(read);
     try {
@@ -52,7 +61,14 @@ export class JobReads {
       throw thrown;
     } finally {
       this.#reads.delete(read);
+      read.ended.resolve();
     }
+  }
+
+  /** The read under way of a server that nobody has asked before. */
+  #firstOf(origin: string): Read | undefined {
+    if (this.#answered.get(origin) !== undefined) return undefined;
+    return [...this.#reads].find((other) => other.origin === origin && !this.#isSlow(other));
   }
 
   /** A job that reads already has its room: it holds one slot, however much it reads. */
