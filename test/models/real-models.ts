@@ -1,0 +1,19 @@
+// The real models that some tests and benches use: small ones, which `npm run models:test` installs. Where one is not installed, its
+// tests are skipped and say so.
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+export const REAL_MODELS = join(homedir(), ".kamado", "models");
+
+const installed = (file: string) => {
+  const path = join(REAL_MODELS, file);
+  return existsSync(path) ? path : undefined;
+};
+
+/** SmolLM2-135M-Instruct, Q4_1: it follows short instructions and has a chat template with system messages. */
+export const SMOLLM2 = installed("SmolLM2-135M-Instruct.Q4_1.gguf");
+/** Gemma 3 270M, Q4_K_M: not instruction-tuned, without a chat template, and with a vocabulary of 262,144 tokens. */
+export const GEMMA3 = installed("gemma-3-270m-q4_k_m.gguf");
+/** For the title of a skipped test. */
+export const NO_REAL_MODEL = "not installed; npm run models:test installs it";
