@@ -91,7 +91,7 @@ async function crowd(poison: number, poisonKind: string) {
   };
   rig.consumer.start();
   await send("proof", "work");
-  for (let ms = 0; ms < 7_200 * SECOND && took.size < poison + 101; ms += STEP_MS) {
+  for (let ms = 0; ms < 14_400 * SECOND && took.size < poison + 101; ms += STEP_MS) {
     if (ms === 10 * SECOND) for (let i = 0; i < poison; i++) await send(`poison-${i}`, poisonKind);
     const honest = (ms - 10 * SECOND) / (SECOND / 2);
     if (Number.isInteger(honest) && honest >= 0 && honest < 100) await send(`honest-${honest}`, "work");
@@ -122,7 +122,7 @@ test("19 jobs of a kind of their own that each end the engine hold up 100 honest
   expect(statuses).toEqual(FAILED);
   expect(p95).toBeLessThan(30);
   expect(worst).toBeLessThan(120);
-  expect(deaths).toBeLessThan(26);
+  expect(deaths).toBeLessThan(45);
 }, 120_000);
 
 test("19 of the honest jobs' own kind hold up none but those that ran beside them", async () => {
@@ -130,5 +130,5 @@ test("19 of the honest jobs' own kind hold up none but those that ran beside the
   expect(statuses).toEqual(FAILED);
   expect(p95).toBeLessThan(30);
   expect(worst).toBeLessThan(600);
-  expect(deaths).toBeLessThan(26);
+  expect(deaths).toBeLessThan(45);
 }, 120_000);

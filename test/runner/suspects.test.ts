@@ -93,7 +93,7 @@ describe("suspects", () => {
   });
 
   test("of a kind of which one is proven to kill the engine keep the pause, whatever succeeds", () => {
-    const { suspects, at } = after(...crowd, [job("h1", "work", 1, 1)]);
+    const { suspects, at } = after(...crowd, [job("h1", "work", 1, 2)]);
     suspects.succeeded(job("x"));
     expect(suspects.judge(h2, at(0)).is).toBe("held");
   });
