@@ -17,7 +17,10 @@ export const ERRORS = {
   body_too_large: fail(413, "Upload the input to the bucket and send its s3:// address."),
   pointer_unreadable: fail(400, "Check that the worker may read the bucket that the pointer names."),
   no_rule_for_object: fail(400, "Add a rule for this prefix to the file that KAMADO_RULES_FILE names."),
-  unknown_kind: fail(404, "Use one of the kinds listed in the message, or add a handler for this kind."),
+  unknown_kind: fail(
+    404,
+    "Use one of the kinds listed in the message, or add a handler for this kind and run `kamado dead redrive`.",
+  ),
   invalid_input: fail(400, "Correct what the message names and try again."),
   budget_exceeded: fail(
     413,
@@ -58,7 +61,11 @@ export const ERRORS = {
   unauthorized: fail(401, "Send the token in the header `Authorization: Bearer …`."),
   model_not_loaded: fail(404, "Ask for a model that the engine serves; GET /v1/models lists them."),
   // the handler
-  handler_failed: later(500, "The handler threw an unexpected error; the log has its stack."),
+  handler_broken: fail(
+    500,
+    "Correct the handler's file, restart the worker, and run `kamado dead redrive` for the jobs that met it.",
+  ),
+  handler_failed: later(500, "The handler threw an unexpected error; the stack in the log says where."),
   output_invalid: fail(500, "Correct the handler: its output does not fit its own schema."),
   // the job's life
   timed_out: fail(504, "Raise policy.timeoutSeconds, or put less work into one job."),
@@ -160,6 +167,19 @@ export function toKamadoError(thrown: unknown, fallback: ErrorCode): KamadoError
   if (thrown instanceof KamadoError) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new KamadoError(fallback, message, { cause: thrown });
+}
+
+/** Of a stack: the calls nearest to the error are its own code's. */
+const STACK_LINES = 8;
+
+/** Where a handler's code, or ours, went wrong: the error's name and message, and the calls that led to it. */
+export function stackOf(error: unknown): string | undefined {
+  if (!(error instanceof KamadoError)) return undefined;
+  const { code, cause } = error;
+  if (code !== "handler_failed" && code !== "handler_broken") return stackOf(cause);
+  if (!(cause instanceof Error) || cause.stack === undefined) return undefined;
+  const lines = cause.stack.split("\n");
+  return printable(lines.slice(0, STACK_LINES).join("\n"), { lines: true });
 }
 
 /** A value as a message may describe it: its type and size, never its content. */

@@ -37,7 +37,9 @@ async function connect(config: Config, cloud: Cloud, engine: RunningEngine, log:
   const queueAt = (url: string) => sqsQueue(clients.sqs, url, { call });
   const queues = cloud.queues ?? [{ url: cloud.queueUrl, weight: 1 }];
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
-  const registry = await loadRegistry(HANDLERS);
+  const registry = await loadRegistry(HANDLERS, (broken) =>
+    log.error({ stage: "handlers", error: broken.code, err: broken.cause }, broken.message),
+  );
   const rules = loadRules(config.rulesFile);
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const destinations = loadDestinations(config.destinationsFile);

@@ -248,9 +248,50 @@ describe("a job under an id that another job has", () => {
   });
 });
 
+describe("a job whose kind this worker does not know", () => {
+  test("fails, is delivered and dead-lettered, and runs once a worker knows the kind", async () => {
+    const old = createRig();
+    await old.queue.send(JSON.stringify({ id: "x", kind: "mood", input: { name: "x" } }));
+    old.consumer.start();
+    await old.clock.advance(1_000);
+    expect(old.stored("x")?.error).toMatchObject({
+      code: "unknown_kind",
+      message: expect.stringContaining("work"),
+    });
+    expect(old.deliveries.map(({ result }) => result.error?.code)).toEqual(["unknown_kind"]);
+    expect(old.dead.messages.map(({ body }) => JSON.parse(body).id)).toEqual(["x"]);
+    expect(old.queue.messages).toEqual([]);
+    void old.consumer.stop(0);
+    await old.clock.advance(12_000);
+
+    const newer = createRig({ shared: old, kinds: ["mood"] });
+    await newer.queue.send(old.dead.messages[0]!.body);
+    newer.consumer.start();
+    await newer.complete("x");
+    expect(newer.stored("x")?.status).toBe("succeeded");
+    expect(newer.deliveries.map(({ result }) => result.status)).toEqual(["succeeded"]);
+  });
+});
+
+test("where a handler failed is in the log, and in the dead letter when it failed for good", async () => {
+  const rig = createRig({ maxAttempts: 1 });
+  const stacks: (string | undefined)[] = [];
+  rig.jobEvents.subscribe((event) => event.stage === "ended" && stacks.push(event.stack));
+  await rig.send("x");
+  rig.consumer.start();
+  await rig.clock.advance(10);
+  rig.run("x").fail(new TypeError("price is undefined"));
+  await rig.clock.advance(1_000);
+  expect(stacks).toEqual([
+    expect.stringMatching(/^TypeError: price is undefined\n +at .*run-job.test.ts:\d+/),
+  ]);
+  expect(JSON.parse(rig.dead.messages[0]!.attributes["kamado-errors"]!)).toContainEqual(
+    expect.stringMatching(/^at .*run-job.test.ts:\d+/),
+  );
+});
+
 describe("a job that cannot succeed costs only itself", () => {
   test.each([
-    ["of an unknown kind", { id: "x", kind: "todo.mtach", input: {} }, "unknown_kind"],
     ["with bad input", { id: "x", kind: "work", input: { name: 7 } }, "invalid_input"],
     [
       "that expired",
@@ -290,7 +331,8 @@ describe("a job that cannot succeed costs only itself", () => {
     expect(JSON.parse(message)).toMatchObject({ id: "x", status: "failed", error: { code } });
     expect(Buffer.byteLength(message)).toBeLessThan(16_000);
     expect(Object.values(attributes).join("")).not.toMatch(/[\p{C}]/u);
-    expect([rig.queue.messages, rig.dead.messages, rig.outbox.messages]).toEqual([[], [], []]);
+    expect([rig.queue.messages, rig.outbox.messages]).toEqual([[], []]);
+    expect(rig.dead.messages).toHaveLength(code === "unknown_kind" ? 1 : 0);
   });
 
   test("one that expires while it waits for a slot is not started", async () => {

@@ -1,8 +1,7 @@
 // The command line: runs one command, and turns an error into text and an exit code. Each command is a file in commands/.
 import { Command } from "commander";
-import { toKamadoError } from "../errors.ts";
+import { stackOf, toKamadoError } from "../errors.ts";
 import { EXIT, paint } from "../logging/terminal.ts";
-import { printable } from "../printable.ts";
 
 // Loads only the command that is called, so that a worker does not have the embedded AWS in memory.
 const COMMANDS: Record<string, () => Promise<Command>> = {
@@ -38,9 +37,8 @@ try {
 } catch (thrown) {
   const error = toKamadoError(thrown, "handler_failed");
   process.stderr.write(`${paint("red", `kamado: ${error.code}`, process.stderr)}: ${error.message}\n`);
-  // An error without a code is a bug of ours, so its stack matters.
-  process.stderr.write(
-    `${error === thrown ? error.hint : error.cause instanceof Error ? printable(error.cause.stack ?? "", { lines: true }) : ""}\n`,
-  );
+  // An error without a code is a bug, of ours or of a handler, so its stack matters.
+  for (const more of [stackOf(error), error === thrown && error.hint])
+    if (more) process.stderr.write(`${more}\n`);
   process.exit(error.status < 500 || error.code === "config_invalid" ? EXIT.usage : EXIT.unavailable);
 }

@@ -1,12 +1,17 @@
-// The kinds that this worker knows: one file each in handlers/, found when the worker starts.
+// The kinds that this worker knows: one file each in handlers/, found when the worker starts. A file that cannot be used costs its
+// own kind alone: jobs of that kind fail with `handler_broken` and are dead-lettered, so that they run once the file is right.
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import { printable } from "../printable.ts";
 import type { Handler } from "./handler.ts";
 
-export type Registry = ReadonlyMap<string, Handler>;
+/** A handler that is `broken` stands for a file that cannot be used. */
+type Known = Handler & { broken?: KamadoError };
+/** By kind. */
+export type Registry = ReadonlyMap<string, Known>;
 
 /** `todo-match.ts` holds the kind `todo.match`. */
 const kindOfFile = (file: string) =>
@@ -14,19 +19,41 @@ const kindOfFile = (file: string) =>
     .replace(/\.[jt]s$/, "")
     .replaceAll("-", ".");
 
-/** Loads every handler in `folder`. Throws `config_invalid` for a file without a handler, or with a kind that its name does not say. */
-export async function loadRegistry(folder: string): Promise<Registry> {
+/** Loads every handler in `folder`. `onBroken` is told of each file that cannot be used, and why. */
+export async function loadRegistry(
+  folder: string,
+  onBroken: (error: KamadoError) => void,
+): Promise<Registry> {
   const files = (await readdir(folder))
     .filter((name) => /\.[jt]s$/.test(name) && !name.endsWith(".d.ts"))
     .toSorted();
-  const handlers = new Map<string, Handler>();
+  const handlers = new Map<string, Known>();
   for (const file of files) {
-    const handler = await loadHandler(join(folder, file));
-    if (handlers.has(handler.kind))
-      throw new KamadoError("config_invalid", `${file}: the kind ${handler.kind} exists twice in handlers/.`);
-    handlers.set(handler.kind, handler);
+    const kind = kindOfFile(file);
+    const isSecond = handlers.has(kind);
+    const handler: Known = isSecond
+      ? brokenHandler(kind, new Error(`the kind ${kind} has two files in handlers/`), file)
+      : await loadHandler(join(folder, file)).catch((thrown) => brokenHandler(kind, thrown, file));
+    if (handler.broken) onBroken(handler.broken);
+    handlers.set(kind, handler);
   }
   return handlers;
+}
+
+/** Has the place of a handler that cannot be used, and says so to every job of its kind. */
+function brokenHandler(kind: string, cause: unknown, file: string): Known {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const broken = new KamadoError("handler_broken", `handlers/${file}: ${why}.`, { cause });
+  return {
+    kind,
+    summary: broken.message,
+    input: z.unknown(),
+    output: z.unknown(),
+    async run() {
+      throw broken;
+    },
+    broken,
+  };
 }
 
 async function loadHandler(path: string): Promise<Handler> {
@@ -38,22 +65,20 @@ async function loadHandler(path: string): Promise<Handler> {
     !handler.output ||
     typeof handler.kind !== "string"
   ) {
-    throw new KamadoError(
-      "config_invalid",
-      `${file}: export a handler by default: export default defineHandler({ … }).`,
-    );
+    throw new Error("it has no handler; export one by default: export default defineHandler({ … })");
   }
   if (handler.kind !== kindOfFile(file)) {
-    throw new KamadoError(
-      "config_invalid",
-      `${file}: the kind is "${handler.kind}", but the file's name says "${kindOfFile(file)}".`,
-    );
+    throw new Error(`the kind is "${handler.kind}", but the file's name says "${kindOfFile(file)}"`);
   }
   return handler as Handler;
 }
 
+/** Such a failure says nothing about the job: a worker with another set of handlers may run it. */
+export const isHandlerMissing = (code: string | undefined): code is "unknown_kind" | "handler_broken" =>
+  code === "unknown_kind" || code === "handler_broken";
+
 /** The handler of a kind. Throws `unknown_kind`, which lists the known kinds. */
-export function handlerOf(registry: Registry, kind: string): Handler {
+export function handlerOf(registry: Registry, kind: string): Known {
   const handler = registry.get(kind);
   if (handler) return handler;
   throw new KamadoError(

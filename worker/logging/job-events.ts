@@ -29,6 +29,8 @@ type Stages = {
     /** The bucket that could not be reached, if the error names one. */
     bucket?: string;
     receipt?: Receipt;
+    /** Where a handler's own code failed. */
+    stack?: string;
   };
 };
 

@@ -1,7 +1,7 @@
 // Writes dead letters: what cannot be processed goes to a dead-letter queue. The body stays as it was, so that it can be sent
 // back unchanged; the reason and what else is known are message attributes. Reading and redriving is in dead-letters/.
 import type { Clock } from "../async/clock.ts";
-import { KamadoError } from "../errors.ts";
+import { KamadoError, stackOf } from "../errors.ts";
 import type { Receipt } from "../job/result.ts";
 import { printable } from "../printable.ts";
 import { ID_ATTRIBUTE, type Message, type Queue } from "./queue.ts";
@@ -70,14 +70,15 @@ function fromMessage(message: Message, receipt: Receipt | undefined): Undelivera
 const originOf = ({ queue, group }: Message) =>
   group === null ? queue : `${queue}#${encodeURIComponent(group)}`;
 
-/** An error and its causes, one line each. */
+/** An error and its causes, one line each, and the calls that led to the innermost where it is no error of ours. */
 function chainOf(error: unknown): string[] {
   const lines: string[] = [];
   for (let one = error; one instanceof Error && lines.length < 5; one = one.cause)
     lines.push(
       printable(`${one instanceof KamadoError ? one.code : one.name}: ${one.message}`, { max: 500 }),
     );
-  return lines;
+  const [, ...calls] = stackOf(error)?.split("\n") ?? [];
+  return [...lines, ...calls.map((call) => call.trim())];
 }
 
 const toAttributes = (known: Record<string, unknown>): Record<string, string> =>

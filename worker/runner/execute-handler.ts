@@ -9,7 +9,7 @@ import { type Budgets, budgetExceeded } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Context, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
-import { handlerOf } from "../job/registry.ts";
+import { handlerOf, isHandlerMissing } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
 import { NOTHING_USED } from "../model/model.ts";
 import { contextOf, type HandlerDependencies } from "./handler-context.ts";
@@ -90,7 +90,7 @@ function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
   const result = failed(job.id, job.kind, error, receipt);
   if (error.code === "expired" || error.code === "canceled")
     return { is: error.code, job, result, stored: false };
-  const deadLetter = error.code === "attempts_exhausted";
+  const deadLetter = error.code === "attempts_exhausted" || isHandlerMissing(error.code);
   if (!error.retry) return { is: "rejected", error, about: { job, result }, keep: true, deadLetter };
   const afterMs = error.detail?.retryAfterMs;
   return { is: "retry", error, about: { job, receipt }, ...(afterMs !== undefined && { afterMs }) };

@@ -9,10 +9,11 @@ import type { Ending } from "../consumer/acks.ts";
 import type { RunControls } from "../consumer/consumer.ts";
 import type { Health } from "../consumer/health-check.ts";
 import type { Lease } from "../consumer/lease.ts";
-import { KamadoError, toKamadoError } from "../errors.ts";
+import { KamadoError, stackOf, toKamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
 import { isResultOf, jobHash } from "../job/job-hash.ts";
 import type { Outcome } from "../job/outcome.ts";
+import { isHandlerMissing } from "../job/registry.ts";
 import { failed, type Result } from "../job/result.ts";
 import { killsEngine, totalOf } from "../job-lock/engine-deaths.ts";
 import { JobClaim, type JobClaims } from "../job-lock/job-claim.ts";
@@ -142,7 +143,7 @@ async function claimAndExecute(job: Job, run: Run): Promise<Outcome> {
   const [found, taken, canceled] = await Promise.all([find(), claim.take(job.id), claim.watch(job.id)]);
   if (taken.is === "another's") return { is: "interrupted", why: "already_running" };
   const stored = found ?? (taken.is === "other job's" || taken.lookAgain ? await find() : null);
-  if (stored) return alreadyDone(job, stored, run);
+  if (stored && !mayRunNow(job, stored, run)) return alreadyDone(job, stored, run);
   if (taken.is === "other job's") return duplicateId(job, run);
   return execute(job, taken.lock, canceled, run);
 }
@@ -162,6 +163,12 @@ function alreadyDone(job: Job, stored: Result, run: Run): Outcome {
   return { is: "rejected", error, about: { job, result: stored }, keep: false, deadLetter: true };
 }
 
+/** A worker that had no handler for the job says nothing about the job. One that has runs it. */
+function mayRunNow(job: Job, stored: Result, { handlers: { registry } }: Run): boolean {
+  const handler = registry.get(job.kind);
+  return isHandlerMissing(stored.error?.code) && isResultOf(job, stored) && !!handler && !handler.broken;
+}
+
 /** Says nothing of the job that has the id: whoever sends an id may have guessed it. */
 function duplicateId(job: Job, { lease, handlers }: Run): Outcome {
   const error = new KamadoError("duplicate_id", `id: "${job.id}" belongs to a job with another input.`);
@@ -171,8 +178,9 @@ function duplicateId(job: Job, { lease, handlers }: Run): Outcome {
 
 /** Such a failure is dead-lettered too. The worker that stored it may have died before it did that. */
 function deadLetterReason({ error }: Result): KamadoError | null {
-  if (error?.code !== "attempts_exhausted" && error?.code !== "engine_died") return null;
-  return new KamadoError(error.code, error.message);
+  const { code } = error ?? {};
+  if (code !== "attempts_exhausted" && code !== "engine_died" && !isHandlerMissing(code)) return null;
+  return new KamadoError(code, error!.message);
 }
 
 /** Beside the other jobs of this worker, or alone if the job is suspected of killing the engine, when it is its turn. */
@@ -318,6 +326,7 @@ function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void
   const error = plan.deadLetter ?? last;
   const is = outcome.is === "retry" && plan.deadLetter ? "rejected" : outcome.is;
   const receipt = receiptOf(plan);
+  const stack = stackOf(last);
   run.jobEvents.emit(
     {
       stage: "ended",
@@ -328,6 +337,7 @@ function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void
       ...(last && last.code !== error?.code && { lastError: last.code }),
       ...(last?.detail?.bucket !== undefined && { bucket: last.detail.bucket }),
       ...(receipt && { receipt }),
+      ...(stack && { stack }),
     },
     error ? `${is}: ${error.message}` : outcome.is === "interrupted" ? `${is}: ${outcome.why}` : is,
   );

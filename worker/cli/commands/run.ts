@@ -89,8 +89,10 @@ export type SoloOptions = { config: Config; aws: AwsConfig; log: Log; signal: Ab
 /** Runs a job to its result, starting an engine for it when there is none. Throws what another try could mend. */
 export async function runAlone(job: Job, { config, aws, log, signal, watch }: SoloOptions): Promise<Result> {
   await using stack = new AsyncDisposableStack();
-  const registry = await loadRegistry(HANDLERS);
-  handlerOf(registry, job.kind);
+  // Handlers of other kinds do not matter here.
+  const registry = await loadRegistry(HANDLERS, () => {});
+  const { broken } = handlerOf(registry, job.kind);
+  if (broken) throw broken;
   const clients = makeAwsClients(aws);
   stack.defer(() => clients.destroy());
   const outbound = createOutbound({ destinations: loadDestinations(config.destinationsFile) });
