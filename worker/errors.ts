@@ -94,7 +94,14 @@ export const ERRORS = {
 export type ErrorCode = keyof typeof ERRORS;
 
 /** Why a call to a queue, a topic or the bucket failed. Each reason is put right in another place. */
-export type AwsFailure = "credentials" | "missing_queue" | "network" | "throttled" | "unknown";
+export type AwsFailure =
+  | "no_credentials"
+  | "credentials"
+  | "missing_queue"
+  | "network"
+  | "throttled"
+  | "disk_full"
+  | "unknown";
 
 /** What code needs to know about an error besides its code. Every field may be absent. */
 export type ErrorDetail = {
@@ -107,6 +114,8 @@ export type ErrorDetail = {
   /** False when the store refuses conditional writes. */
   supportsConditions?: boolean;
   awsFailure?: AwsFailure;
+  /** What to do about this very error, where that is more than its code says. */
+  hint?: string;
   /** The bucket that could not be reached, where it may be another than the worker's own. */
   bucket?: string;
   /** No connection came about, so it is not about the address that was asked but about its host. */
@@ -158,7 +167,7 @@ export class KamadoError extends Error {
     return ERRORS[this.code].retry;
   }
   get hint(): string {
-    return ERRORS[this.code].hint;
+    return this.detail?.hint ?? ERRORS[this.code].hint;
   }
 }
 

@@ -41,6 +41,7 @@ describe("the health says why a queue cannot be reached", () => {
     ["ThrottlingException", 400, "throttled"],
     ["RequestThrottled", 400, "throttled"],
     ["TooManyRequests", 429, "throttled"],
+    ["DiskFull", 507, "disk_full"],
     ["InternalFailure", 500, "unknown"],
   ])("%s (%i) is %s", async (type, status, health) => {
     await using server = await sqsServer(() => [
@@ -49,6 +50,20 @@ describe("the health says why a queue cannot be reached", () => {
     ]);
     const error = { code: "queue_unavailable", detail: { awsFailure: health } };
     await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject(error);
+  });
+
+  test("no credentials anywhere: they are missing, not refused", async () => {
+    // As the SDK says it on a machine where nothing is set.
+    const message = "Could not load credentials from any providers";
+    const none = {
+      send: () => Promise.reject(Object.assign(new Error(message), { name: "CredentialsProviderError" })),
+    };
+    const thrown = await receive(sqsQueue(none as never, "http://127.0.0.1:9/1/jobs")).catch(
+      (error) => error,
+    );
+    expect(thrown).toMatchObject({ code: "queue_unavailable", detail: { awsFailure: "no_credentials" } });
+    expect(thrown.message).toContain("there are no AWS credentials");
+    expect(thrown.hint).toContain("AWS_ACCESS_KEY_ID");
   });
 
   test("no server: network", async () => {

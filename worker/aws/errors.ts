@@ -1,6 +1,12 @@
 // What an error of the AWS SDK means: which health state it points to. Pure; the adapters turn it into a KamadoError.
 import type { AwsFailure } from "../errors.ts";
 
+export const NO_CREDENTIALS_HINT =
+  "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE. For a `kamado serve` on this machine set both keys to `test`.";
+/** Only the embedded AWS says this. */
+export const DISK_FULL_HINT =
+  "Free some space on the disk of KAMADO_DATA_DIR, where the embedded queue is; the worker goes on by itself.";
+
 /** The fields of an SDK error that say what went wrong. Emulators and SDK versions fill different ones. */
 type SdkError = {
   name?: string;
@@ -9,10 +15,13 @@ type SdkError = {
   $metadata?: { httpStatusCode?: number };
   $retryable?: { throttling?: boolean };
   errors?: unknown;
+  message?: string;
 };
 
 const CREDENTIALS =
   /AccessDenied|Forbidden|Unauthorized|InvalidClientTokenId|UnrecognizedClient|InvalidAccessKeyId|SignatureDoesNotMatch|AuthorizationHeaderMalformed|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|ExpiredToken|InvalidToken|TokenRefreshRequired|AuthFailure|OptInRequired|NotAuthorized|CredentialsProvider|TokenProvider|KMS\.AccessDenied/i;
+/** The SDK found none anywhere. Those that it found and could not use, such as an expired session, have other words. */
+const NO_CREDENTIALS = /Could not load credentials|Credential is missing/i;
 const THROTTLED = /Throttl|RequestLimit|TooManyRequests|SlowDown|^OverLimit$/i;
 const NETWORK =
   /^(ECONN\w+|ENOTFOUND|EAI_\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL|ERR_TLS\w*|ERR_SSL\w*|CERT_\w+|DEPTH_ZERO_\w+|SELF_SIGNED_\w+|UNABLE_TO_\w+|TimeoutError|NetworkingError|RequestTimeout)$/i;
@@ -42,6 +51,9 @@ export function isRefusedRequest(error: unknown): boolean {
 export function healthOf(error: unknown): AwsFailure {
   const names = namesOf(error);
   const any = (pattern: RegExp) => names.some((name) => pattern.test(name));
+  if (any(/^(DiskFull|ENOSPC|EDQUOT)$/)) return "disk_full";
+  if (any(/CredentialsProvider/) && NO_CREDENTIALS.test((error as SdkError).message ?? ""))
+    return "no_credentials";
   if (any(/QueueDoesNotExist|NonExistentQueue|QueueDeletedRecently/)) return "missing_queue";
   if (any(THROTTLED) || (error as SdkError | null)?.$retryable?.throttling) return "throttled";
   if (any(CREDENTIALS)) return "credentials";

@@ -17,14 +17,30 @@ export function guard(
     const why = strangerBy(request.headers);
     if (why !== null) return reply.code(403).send({ message: `Refused: ${why}.` });
     if (key === undefined || sameSecret(accessKeyOf(request), key)) return;
-    const { type, body } = refusalOf(request);
+    const { type, body } = inItsProtocol(request, UNKNOWN_KEY, HOW_TO_SIGN);
     return reply.code(403).type(type).send(body);
   });
   app.addHook("onSend", async (_request, reply) => {
     reply.headers(FOR_BROWSERS);
   });
+  app.setErrorHandler((error, request, reply) => {
+    const { status, code, message } = failureOf(error as NodeJS.ErrnoException);
+    const { type, body } = inItsProtocol(request, code, message);
+    return reply.code(status).type(type).send(body);
+  });
   giveBackUndelivered(app, stores);
   keepConditions(app, stores);
+}
+
+/** As SQLite calls it. */
+const SQLITE_FULL = 13;
+
+/** An error that the emulator does not expect, such as one of its database, as an AWS error. */
+function failureOf(error: NodeJS.ErrnoException & { statusCode?: number; errcode?: number }) {
+  const { errcode, statusCode: status = 500, message } = error;
+  if (errcode === SQLITE_FULL || error.code === "ENOSPC")
+    return { status: 507, code: "DiskFull", message: "The disk of the embedded AWS is full." };
+  return { status, code: status < 500 ? "InvalidRequest" : "InternalError", message };
 }
 
 const UNKNOWN_KEY = "InvalidAccessKeyId";
@@ -32,10 +48,10 @@ const HOW_TO_SIGN =
   "This embedded AWS demands KAMADO_LOCAL_KEY as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
 
 /** In the form of the protocol: JSON for queues, XML for the others. */
-const refusalOf = ({ headers }: Pick<IncomingMessage, "headers">) =>
+const inItsProtocol = ({ headers }: Pick<IncomingMessage, "headers">, code: string, message: string) =>
   headers["x-amz-target"] === undefined
-    ? { type: "application/xml", body: errorXml(UNKNOWN_KEY, HOW_TO_SIGN) }
-    : { type: "application/json", body: JSON.stringify({ __type: UNKNOWN_KEY, message: HOW_TO_SIGN }) };
+    ? { type: "application/xml", body: errorXml(code, message) }
+    : { type: "application/json", body: JSON.stringify({ __type: code, message }) };
 
 /**
  * The access key of a signed request or address; empty if there is none. It is compared, and the signature is not recomputed: on
@@ -123,4 +139,4 @@ function keepConditions(app: FauxqsApp, { s3Store }: Fauxqs["stores"]): void {
 }
 
 const errorXml = (code: string, message: string) =>
-  `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`;
+  `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>${message.replaceAll(/[<>&]/g, "")}</Message></Error>`;

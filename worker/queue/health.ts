@@ -1,15 +1,18 @@
 // A queue's health as people see it, and what to do about each failure.
+import { DISK_FULL_HINT, NO_CREDENTIALS_HINT } from "../aws/errors.ts";
 import type { AwsFailure } from "../errors.ts";
 
 export type QueueHealth = "ok" | AwsFailure;
 export type Hints = Record<AwsFailure, string>;
 
 export const QUEUE_HINTS = {
+  no_credentials: NO_CREDENTIALS_HINT,
   credentials:
     "Check the AWS credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and that they may use the queue.",
   missing_queue: "Check KAMADO_QUEUE_URL and AWS_REGION, or create the queue.",
   network: "Check the network and AWS_ENDPOINT_URL; the worker keeps trying.",
   throttled: "AWS limits the number of calls; the worker keeps trying, more slowly.",
+  disk_full: DISK_FULL_HINT,
   unknown: "Check the network, the credentials and the queue's address.",
 } as const satisfies Hints;
 

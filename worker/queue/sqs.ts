@@ -13,6 +13,7 @@ import {
 import { healthOf, isRefusedRequest, namesOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { JobId } from "../job/envelope.ts";
+import { QUEUE_HINTS } from "./health.ts";
 import {
   type EntryResult,
   ID_ATTRIBUTE,
@@ -214,9 +215,11 @@ function checkSize(body: string, attributes: Record<string, string>): void {
 
 const TEXTS = {
   missing_queue: "there is no such queue",
+  no_credentials: "there are no AWS credentials",
   credentials: "the credentials are refused",
   network: "there is no answer",
   throttled: "there are too many calls",
+  disk_full: "the disk of the embedded queue is full",
   unknown: "the call failed",
 };
 
@@ -257,7 +260,7 @@ export function unavailable(error: unknown, url: string): never {
     `${url}: ${TEXTS[awsFailure]} (${namesOf(error)[0] ?? "error"}: ${message})`,
     {
       cause: error,
-      detail: { awsFailure },
+      detail: { awsFailure, hint: QUEUE_HINTS[awsFailure] },
     },
   );
 }

@@ -1,17 +1,19 @@
 // The bucket's health as people see it, and what to do about each failure. Asking for it is left to consumer/health-check.ts.
-import { namesOf, statusOf } from "../aws/errors.ts";
+import { DISK_FULL_HINT, NO_CREDENTIALS_HINT, namesOf, statusOf } from "../aws/errors.ts";
 import { type AwsFailure, type KamadoError, toKamadoError } from "../errors.ts";
 import type { Bucket } from "./bucket.ts";
 
 export type BucketHealth = "ok" | "forbidden" | "missing_bucket" | Exclude<AwsFailure, "missing_queue">;
 
 const HINTS = {
+  no_credentials: NO_CREDENTIALS_HINT,
   credentials: "Check the AWS credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and this machine's clock.",
   forbidden:
     "Grant the worker s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject on what is in it.",
   missing_bucket: "Check KAMADO_BUCKET and AWS_REGION, or create the bucket.",
   network: "Check the network and AWS_ENDPOINT_URL; the worker keeps trying.",
   throttled: "AWS limits the number of calls; the worker keeps trying, more slowly.",
+  disk_full: DISK_FULL_HINT,
   unknown: "Check the network, the credentials and the bucket.",
 } as const satisfies Record<Exclude<BucketHealth, "ok">, string>;
 

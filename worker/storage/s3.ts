@@ -14,6 +14,7 @@ import { healthOf, isRefusedRequest, namesOf, statusOf } from "../aws/errors.ts"
 import { KamadoError } from "../errors.ts";
 import { readWhole } from "../http/bounded-body.ts";
 import { addressOf, type Bucket } from "./bucket.ts";
+import { bucketHint } from "./health.ts";
 
 export function s3Bucket(client: S3Client, name: string): Bucket {
   const address = (key: string) => addressOf({ name }, key);
@@ -173,11 +174,16 @@ const withoutConditions = (cause: unknown, address: string) =>
     detail: { supportsConditions: false },
   });
 
-const unavailable = (cause: unknown, address: string, why: string) =>
-  new KamadoError("storage_unavailable", `${address}: ${why}.`, {
+function unavailable(cause: unknown, address: string, why: string): KamadoError {
+  const awsFailure = healthOf(cause);
+  const detail = { awsFailure, bucket: address.split("/")[2]! };
+  const what = awsFailure === "disk_full" ? "the disk of the embedded bucket is full" : why;
+  const error = new KamadoError("storage_unavailable", `${address}: ${what}.`, { cause, detail });
+  return new KamadoError(error.code, error.message, {
     cause,
-    detail: { awsFailure: healthOf(cause), bucket: address.split("/")[2]! },
+    detail: { ...detail, hint: bucketHint(error) },
   });
+}
 
 /** These are a 403 too, but concern our own credentials or clock: once those are corrected, the same job succeeds. */
 const OUR_KEY =
