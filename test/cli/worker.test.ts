@@ -49,16 +49,23 @@ describe("SIGTERM in the middle of work", () => {
   }, 120_000);
 });
 
-test("Ctrl-C reaches every process of the group; the engine still finishes the running job", async () => {
-  const first = startWorker({ KAMADO_SCRIPT: '{"waitMs": 1500}' });
-  // Two requests in turn: which todo it is and, because it is a new one, its title.
-  const input = { text: "buy tea", todos: [{ id: 1, title: "pay the rent" }] };
-  await setup().queue.send(JSON.stringify({ id: "a", kind: "todo.match", input }));
-  await expect.poll(() => first.log(), LONG).toContain('"stage":"received"');
-  process.kill(-first.child.pid!, "SIGINT");
-  expect((await first.exited)[0]).toBe(0);
-  expect(await done(["a"])).toEqual(["a"]);
-}, 120_000);
+test.each([
+  ["Ctrl-C", "SIGINT"],
+  ["a terminal that is closed", "SIGHUP"],
+] as const)(
+  "%s reaches every process of the group; the engine still finishes the running job",
+  async (_, signal) => {
+    const first = startWorker({ KAMADO_SCRIPT: '{"waitMs": 1500}' });
+    // Two requests in turn: which todo it is and, because it is a new one, its title.
+    const input = { text: "buy tea", todos: [{ id: 1, title: "pay the rent" }] };
+    await setup().queue.send(JSON.stringify({ id: "a", kind: "todo.match", input }));
+    await expect.poll(() => first.log(), LONG).toContain('"stage":"received"');
+    process.kill(-first.child.pid!, signal);
+    expect((await first.exited)[0]).toBe(0);
+    expect(await done(["a"])).toEqual(["a"]);
+  },
+  120_000,
+);
 
 test("SIGKILL loses nothing: the jobs come back when their visibility ends, and no engine stays behind", async () => {
   const first = startWorker({ KAMADO_VISIBILITY_SECONDS: "3", KAMADO_SCRIPT: '{"rules": [{"do": "hang"}]}' });

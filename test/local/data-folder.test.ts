@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { KamadoError } from "../../worker/errors.ts";
 import { startLocalAws } from "../../worker/local/local-aws.ts";
 
 function folder(): string {
@@ -97,6 +98,45 @@ function replace(path: string, sql: string): void {
   rmSync(path);
   change(path, sql);
 }
+
+describe("a folder that cannot be used ends the start with its name and what to do", () => {
+  const thrownAt = (dataDir: string) =>
+    startLocalAws({ port: 0, dataDir }).then(
+      () => expect.unreachable(),
+      (thrown: KamadoError) => thrown,
+    );
+
+  test("because a part of its path is a file", async () => {
+    const path = folder();
+    writeFileSync(path, "");
+    for (const dataDir of [path, join(path, "aws")]) {
+      const { code, message, hint } = await thrownAt(dataDir);
+      expect(code).toBe("config_invalid");
+      expect(message).toContain(`KAMADO_DATA_DIR: ${dataDir} cannot be written`);
+      expect(hint).toContain("KAMADO_DATA_DIR");
+    }
+  });
+
+  test("because its lock is damaged, which is not another Kamado", async () => {
+    const dataDir = folder();
+    await run(dataDir);
+    writeFileSync(join(dataDir, "lock.db"), "no database, no database, no database");
+    const { message, hint } = await thrownAt(dataDir);
+    expect(message).toMatch(/lock\.db: .* is damaged/);
+    expect(hint).toContain("delete this one file");
+    rmSync(join(dataDir, "lock.db"));
+    await run(dataDir);
+  });
+
+  test("because another Kamado uses it", async () => {
+    const dataDir = folder();
+    const first = await startLocalAws({ port: 0, dataDir });
+    onTestFinished(() => first.stop());
+    const { message, hint } = await thrownAt(dataDir);
+    expect(message).toContain("another Kamado already keeps its queues");
+    expect(hint).toContain("set KAMADO_DATA_DIR");
+  });
+});
 
 describe("a database that was there is never begun anew in silence", () => {
   test.each(LOSSES)("one that %s ends the start with its name and what to do", async (_, why, lose) => {

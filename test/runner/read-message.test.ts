@@ -1,8 +1,11 @@
 // From a message to a job: what pointers and events may name.
-import { expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "../../worker/config/config.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
-import { createReadMessage } from "../../worker/runner/read-message.ts";
+import { createReadMessage, loadRules } from "../../worker/runner/read-message.ts";
 import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
 import { FakeBucket } from "../fakes/bucket.ts";
 
@@ -45,4 +48,33 @@ test("an object without a rule is named, up to a length", async () => {
   const parsed = await read(event("k".repeat(300_000)), [{ ...rule, prefix: "in/" }]);
   expect(parsed).toMatchObject({ is: "malformed", error: { code: "no_rule_for_object" } });
   expect(parsed.is === "malformed" && parsed.error.message.length).toBeLessThan(300);
+});
+
+describe("a file of rules that is wrong is refused with its name, the rule and the form", () => {
+  const rule = { prefix: "in/", kind: "image.check", input: {} };
+  test.each([
+    ["that is not there", null, "cannot be read (ENOENT)"],
+    ["that is not JSON", "rules", "it is not JSON"],
+    ["that is no list", JSON.stringify(rule), "must be a list of rules"],
+    ["with a field that no rule has", JSON.stringify([{ ...rule, prefx: "in/" }]), "prefx"],
+    ["without a prefix", JSON.stringify([{ ...rule, prefix: undefined }]), "0.prefix"],
+    [
+      "with an unknown kind",
+      JSON.stringify([rule, { ...rule, kind: "image.chekc" }]),
+      '1.kind: there is no "image.chekc"',
+    ],
+  ])("one %s", (_, text, why) => {
+    const folder = mkdtempSync(join(tmpdir(), "kamado-rules-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, "rules.json");
+    if (text !== null) writeFileSync(path, text);
+    const load = () => loadRules(path, ["image.check", "prompt"]);
+    const error = {
+      code: "config_invalid",
+      message: expect.stringContaining(why),
+      hint: expect.stringContaining('{"prefix": "in/doors/"'),
+    };
+    expect(load).toThrow(expect.objectContaining(error));
+    expect(load).toThrow(path);
+  });
 });

@@ -58,6 +58,7 @@ process.on("uncaughtException", (error) => end(1, error.stack ?? error.message))
 process.on("SIGTERM", () => void stop());
 // Ctrl-C reaches a terminal's whole process group. The worker still needs the engine for the jobs it finishes.
 process.on("SIGINT", () => {});
+process.on("SIGHUP", () => {});
 
 async function receiveOptions(): Promise<EngineOptions> {
   if (process.send === undefined) {

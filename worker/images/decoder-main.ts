@@ -20,7 +20,7 @@ const MAX_CAUSE = 500;
 const endNow = () => process.kill(process.pid, "SIGKILL");
 process.on("disconnect", endNow);
 // Ctrl-C in a terminal and the stop of a service may reach every process. The parent may still need this one, and ends it.
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {});
 
 // libvips caches nothing and uses one thread for a picture. It looks for the format by itself and knows many more than
 // format.ts: those are blocked.

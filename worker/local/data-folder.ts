@@ -2,8 +2,10 @@
 // database which was there is still there: jobs that were lost with it must not look like a queue that has nothing to do. What is
 // in the database is left to fauxqs.ts.
 import {
+  accessSync,
   chmodSync,
   closeSync,
+  constants,
   existsSync,
   mkdirSync,
   openSync,
@@ -30,10 +32,14 @@ const UNFINISHED = "unfinished";
 
 /** Throws `config_invalid` when another process uses the folder, or when its database is not whole. */
 export function openDataFolder(folder: string): DataFolder {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  keepPrivate(folder, 0o700);
   const [lock, unfinished] = [join(folder, LOCK), join(folder, UNFINISHED)];
-  if (!existsSync(lock) && !existsSync(join(folder, DATABASE))) create(unfinished);
+  writable(folder, () => {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    keepPrivate(folder, 0o700);
+    if (!existsSync(lock) && !existsSync(join(folder, DATABASE))) create(unfinished);
+    // Also on a file system that has become read-only since.
+    else accessSync(folder, constants.W_OK);
+  });
   const close = lockFile(lock, folder);
   try {
     if (!existsSync(unfinished)) checkDatabase(folder);
@@ -46,6 +52,31 @@ export function openDataFolder(folder: string): DataFolder {
   }
   return { created: () => rmSync(unfinished, { force: true }), close };
 }
+
+/** What the operating system says of a folder, for people. */
+const WHY: Record<string, string> = {
+  EACCES: "this user may not write there",
+  EPERM: "this user may not write there",
+  EROFS: "the file system is read-only",
+  ENOTDIR: "a part of its path is a file",
+  EEXIST: "it is a file",
+  ENOSPC: "the disk is full",
+  EDQUOT: "this user's share of the disk is full",
+};
+
+function writable(folder: string, prepare: () => void): void {
+  try {
+    prepare();
+  } catch (cause) {
+    if (cause instanceof KamadoError) throw cause;
+    const { code = "" } = cause as NodeJS.ErrnoException;
+    const why = `KAMADO_DATA_DIR: ${folder} cannot be written: ${WHY[code] ?? String((cause as Error).message)} (${code}).`;
+    throw new KamadoError("config_invalid", why, { cause, detail: { hint: WRITABLE_HINT } });
+  }
+}
+
+const WRITABLE_HINT =
+  "Mend that, or set KAMADO_DATA_DIR to a folder that this user may write. Without one: `kamado serve --in-memory`.";
 
 const create = (path: string) => closeSync(openSync(path, "a", 0o600));
 
@@ -67,15 +98,29 @@ function keepPrivate(path: string, mode: number): void {
  * operating system releases it when the process ends, however it ends.
  */
 function lockFile(path: string, folder: string): () => void {
-  const file = new DatabaseSync(path, { timeout: 0 });
+  let file: DatabaseSync | undefined;
   try {
+    file = new DatabaseSync(path, { timeout: 0 });
     file.exec("BEGIN EXCLUSIVE");
   } catch (cause) {
-    file.close();
-    const why = `${folder}: another Kamado already keeps its queues in this folder.`;
-    throw new KamadoError("config_invalid", why, { cause });
+    file?.close();
+    throw notLocked(path, folder, cause as Error & { errcode?: number });
   }
   return () => file.isOpen && file.close();
+}
+
+/** SQLite's word for a file that somebody else has locked. */
+const SQLITE_BUSY = 5;
+
+function notLocked(path: string, folder: string, cause: Error & { errcode?: number }): KamadoError {
+  const isBusy = cause.errcode === SQLITE_BUSY;
+  const why = isBusy
+    ? `KAMADO_DATA_DIR: another Kamado already keeps its queues in ${folder}.`
+    : `${path}: this file keeps a second Kamado off the folder, and it is damaged (${cause.message.slice(0, SHOWN)}).`;
+  const hint = isBusy
+    ? "Stop the other one, or set KAMADO_DATA_DIR to a folder of its own for this one."
+    : "Stop every Kamado that uses the folder and delete this one file; nothing else is in it.";
+  return new KamadoError("config_invalid", why, { cause, detail: { hint } });
 }
 
 /** Nothing is written here, so that a damaged database stays as it was found. */

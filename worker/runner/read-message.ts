@@ -3,7 +3,7 @@
 // one message, to split-event.ts; what becomes of a message that is no job, to settle.ts.
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { KamadoError } from "../errors.ts";
+import { describeIssues, KamadoError } from "../errors.ts";
 import type { Budgets } from "../job/budgets.ts";
 import { type Parsed, parseBody } from "../job/envelope.ts";
 import { ObjectRule } from "../job/object-rules.ts";
@@ -58,14 +58,36 @@ export function priorityOf(message: Message, rules: readonly ObjectRule[], budge
   return parsed.is === "job" ? (parsed.job.policy.priority ?? DEFAULT_PRIORITY) : DEFAULT_PRIORITY;
 }
 
-/** Reads the file that says which uploaded object becomes which job. Throws `config_invalid`, which names entry and field. */
-export function loadRules(path: string | undefined): ObjectRule[] {
+const Rules = z.array(ObjectRule, "must be a list of rules: [{ … }]");
+
+/**
+ * Reads the file that says which uploaded object becomes which job. Throws `config_invalid`, which names entry and field, also for a
+ * rule whose kind is none of `kinds`.
+ */
+export function loadRules(path: string | undefined, kinds: readonly string[]): ObjectRule[] {
   if (path === undefined) return [];
-  try {
-    return z.array(ObjectRule).parse(JSON.parse(readFileSync(path, "utf8")));
-  } catch (thrown) {
-    throw new KamadoError("config_invalid", `KAMADO_RULES_FILE: ${(thrown as Error).message}`, {
-      cause: thrown,
+  const fail = (problem: string, cause?: unknown) =>
+    new KamadoError("config_invalid", `KAMADO_RULES_FILE (${path}): ${problem}`, {
+      cause,
+      detail: { hint: RULES_HINT },
     });
+  const json = parseRules(path, fail);
+  const rules = Rules.safeParse(json);
+  if (!rules.success) throw fail(describeIssues(rules.error, json));
+  const index = rules.data.findIndex(({ kind }) => !kinds.includes(kind));
+  if (index >= 0)
+    throw fail(`${index}.kind: there is no "${rules.data[index]!.kind}"; the kinds are ${kinds.join(", ")}.`);
+  return rules.data;
+}
+
+const RULES_HINT =
+  'Correct the file. It is a JSON list; a rule is {"prefix": "in/doors/", "kind": "image.check", "input": {"image": "$object", …}} (README, "A job for every upload").';
+
+function parseRules(path: string, fail: (problem: string, cause?: unknown) => KamadoError): unknown {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch (thrown) {
+    const { code, message } = thrown as NodeJS.ErrnoException;
+    throw fail(code === undefined ? `it is not JSON: ${message}` : `it cannot be read (${code}).`, thrown);
   }
 }
