@@ -1,4 +1,4 @@
-// Runs the Todo service alone: node examples/todo-service/main.ts [--port 4790] [--file todos.db]
+// Runs the Todo service alone: npm run todo-service -- [--port 4790] [--file todos.db]
 import { parseArgs } from "node:util";
 import { startTodoService } from "./service.ts";
 
