@@ -232,6 +232,18 @@ function pointed() {
   return { s3BucketName: "kamado", s3Key: "in/big.json" };
 }
 
+test("what SNS says of a subscription is no job: its request is refused with what to do, its end is ignored", () => {
+  const about = (Type: string) => ({
+    Type,
+    TopicArn: "arn:aws:sns:x",
+    Token: "t",
+    SubscribeURL: "https://x.y",
+    Message: "You have",
+  });
+  expect(errorOf(about("SubscriptionConfirmation")).message).toContain("SubscribeURL");
+  expect(parse(about("UnsubscribeConfirmation"))).toMatchObject({ is: "nothing" });
+});
+
 test("S3's test event is ignored", () => {
   expect(parse({ Service: "Amazon S3", Event: "s3:TestEvent", Bucket: "kamado" })).toMatchObject({
     is: "nothing",

@@ -292,7 +292,7 @@ describe("failures", () => {
   });
 
   test("JSON in a character set that nothing says is rejected, never read with replacement characters", async () => {
-    receiver.respond((_, response) => void response.end(Buffer.from([0x22, 0x8b, 0x8d, 0x22])));
+    receiver.respond((_, response) => void response.end(Buffer.from([0x22, 0x01, 0x81, 0xff, 0x22])));
     expect(await codeOf(friendly().getJson(receiver.url))).toBe("fetch_rejected");
   });
 

@@ -69,7 +69,7 @@ test.each([
 });
 
 test.each([
-  ["text in an unknown character set", Buffer.from([0x22, 0x8b, 0x8d, 0x22]), "malformed_json"],
+  ["text in an unknown character set", Buffer.from([0x22, 0x01, 0x81, 0xff, 0x22]), "malformed_json"],
   ["another pointer", JSON.stringify(pointer), "pointer_unreadable"],
 ])("a body behind a pointer is refused if it is %s", async (_, bytes, code) => {
   expect(await read(pointer, [], { "in/job.json": bytes })).toMatchObject({

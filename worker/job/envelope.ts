@@ -157,6 +157,13 @@ function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
     throw new KamadoError("invalid_envelope", `A job is a JSON object; the body is ${shapeOf(value)}.`);
   if (value.Type === "Notification" && typeof value.Message === "string")
     return fromText(withAttributes(value.Message, value.MessageAttributes), context, depth + 1);
+  if (value.Type === "SubscriptionConfirmation")
+    throw new KamadoError(
+      "invalid_envelope",
+      "SNS asks to confirm a subscription: open its SubscribeURL once.",
+    );
+  if (value.Type === "UnsubscribeConfirmation")
+    return { is: "nothing", reason: "SNS confirms that a subscription ended" };
   if (value.Event === "s3:TestEvent") return { is: "nothing", reason: "S3 test event" };
   if (Array.isArray(value.Records))
     return eachOf(value.Records, context, (record) => fromRecord(record, context), asRecord);
