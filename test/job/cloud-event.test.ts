@@ -118,11 +118,24 @@ describe("data", () => {
     expect(jobOf({ ...bare, datacontenttype: "text/plain", data_base64: base64("milk") }).input).toBe("milk");
   });
 
+  test("is JSON by the type's own name, whatever its parameters say", () => {
+    const given = { datacontenttype: "text/plain; profile=application/json", data_base64: base64("milk") };
+    expect(jobOf({ ...bare, ...given }).input).toBe("milk");
+  });
+
   test("that is not JSON although it says so is refused", () => {
     expect(parse({ ...bare, data_base64: base64("milk") })).toMatchObject({
       error: { code: "malformed_json" },
     });
   });
+});
+
+test("an event that Dapr made of a message holds the job as its data", () => {
+  const type = "com.dapr.event.sent";
+  const more = { topic: "jobs", pubsubname: "sqs", traceid: "00-0", datacontenttype: "application/json" };
+  const job = { kind: "prompt", input: data, policy: { priority: 7 } };
+  expect(jobOf({ ...event, ...more, type, data: job })).toEqual({ ...jobOf(event), policy: { priority: 7 } });
+  expect(parse({ ...event, ...more, type, data: "milk" })).toMatchObject({ is: "job", job: { kind: type } });
 });
 
 describe("a batch", () => {

@@ -70,6 +70,13 @@ describe("JSON as others write it is read", () => {
     ["an id as a number", { id: 42 }, { id: "42" }],
     ["an id above 2^53", '{"id":9007199254740993,"kind":"prompt","input":{}}', { id: "9007199254740993" }],
     ["destinations as a string", { deliver: '[{"sns":"arn:x"}]' }, { deliver: [{ sns: "arn:x" }] }],
+    ["one destination for a list of one", { deliver: { sns: "arn:x" } }, { deliver: [{ sns: "arn:x" }] }],
+    ["one as a string", { deliver: '{"sns":"arn:x"}' }, { deliver: [{ sns: "arn:x" }] }],
+    [
+      "destinations as PHP writes them",
+      { deliver: { "1": { sns: "arn:x" } }, policy: [] },
+      { deliver: [{ sns: "arn:x" }] },
+    ],
     [
       "a destination with all fields",
       { deliver: [{ sns: null, callback: "https://x.y", rest: null, sqs: null }] },

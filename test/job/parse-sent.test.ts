@@ -13,6 +13,7 @@ const schema = z.strictObject({
   id: z.union([z.string(), z.number()]).optional(),
   note: z.string().nullable().optional(),
   more: z.strictObject({ list: z.array(z.string()).default([]), to: z.url().optional() }).optional(),
+  all: z.array(z.strictObject({ x: z.number() })).optional(),
   where: z.union([z.strictObject({ sns: z.string() }), z.strictObject({ rest: z.url() })]).optional(),
 });
 const read = (value: unknown) => {
@@ -39,6 +40,14 @@ describe("what can only mean one thing is read so", () => {
     ["a boolean as Python's str() writes it", { isOpen: "False" }, { isOpen: false }],
     ["digits where a string may stand", { id: "5" }, { id: "5" }],
     ["a structure as a string", { more: '{"list":["a"]}' }, { more: { list: ["a"] } }],
+    ["no fields as a list, as PHP writes them", { more: [] }, { more: { list: [] } }],
+    [
+      "a list with gaps, as PHP writes it",
+      { more: { list: { "0": "a", "2": "b" } } },
+      { more: { list: ["a", "b"] } },
+    ],
+    ["a list of one as its entry", { more: { list: "a" } }, { more: { list: ["a"] } }],
+    ["a list of one as its entry, a structure", { all: { x: 1 } }, { all: [{ x: 1 }] }],
     [
       "a list in a structure in a string, with nulls",
       { more: '{"list":"[\\"a\\"]","to":null}' },
@@ -64,7 +73,8 @@ describe("what is wrong stays wrong, and the message names the field", () => {
     ["a number for a boolean", { isOpen: "1" }, "isOpen: "],
     ["null in a list", { more: { list: ["a", null] } }, "more.list.1: "],
     ["text for a structure", { more: "many" }, "more: "],
-    ["a list for a structure", { more: "[]" }, "more: "],
+    ["a list for a structure", { more: ["a"] }, "more: "],
+    ["a number for a list", { more: { list: 5 } }, "more.list: "],
     ["a fault inside a string", { more: '{"to":"nowhere"}' }, "more.to: "],
     ["an unknown field that says something", { colour: "red" }, ": Unrecognized key"],
   ])("%s", (_, sent, words) => {

@@ -227,6 +227,20 @@ describe("a record that is no job", () => {
     expect(rig.dead.messages).toEqual([]);
   });
 
+  test("holds up a stop by one call at most, however many there are", async () => {
+    const rig = createRig({ rules: rules.map((rule) => ({ ...rule, prefix: "in/none" })) });
+    for (let call = 0; call < 100; call += 1) rig.dead.next("send", { is: "delay", ms: 1_000 });
+    const message = await rig.queue.send(event(100));
+    rig.consumer.start();
+    await rig.clock.advance(5_500);
+    let hasStopped = false;
+    void rig.worker.stop().then(() => (hasStopped = true));
+    await rig.clock.advance(1_100);
+    expect(hasStopped).toBe(true);
+    expect(rig.dead.messages).toHaveLength(6);
+    expect(rig.queue.messages.map(({ id }) => id)).toEqual([message]);
+  });
+
   test("because it creates nothing is only a line in the log", async () => {
     const lines: unknown[] = [];
     const info = (_: unknown, text?: unknown) => void lines.push(text);

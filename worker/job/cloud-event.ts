@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { jsonText, parseJson, withoutEnds } from "./json.ts";
-import { refuseExcess } from "./structure.ts";
+import { excessOf, refuseExcess } from "./structure.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -18,15 +18,19 @@ export function fromCloudEvent(event: Fields): Fields {
     throw new KamadoError("invalid_envelope", "specversion: only CloudEvents 1.0 and 0.3 are understood.");
   const { deliver, policy, source } = event;
   const from = typeof source === "string" && source !== "" ? source : undefined;
+  const data = dataOf(event);
+  const job = event.type === DAPR && typeof data === "object" ? data : { kind: event.type, input: data };
   return {
-    id: jobIdOf(event.id, from),
-    kind: event.type,
-    input: dataOf(event),
     deliver,
     policy,
+    ...job,
+    id: jobIdOf(event.id, from),
     ...(from !== undefined && { source: from }),
   };
 }
+
+/** Dapr puts every message into an event of this type. Then the data is the job. */
+const DAPR = "com.dapr.event.sent";
 
 /** An id of letters that are safe in keys and log lines begins the job's id, so that a person finds it. */
 const MAX_STEM = 80;
@@ -57,8 +61,10 @@ function dataOf({
 }
 
 /** Without a type, data is JSON. */
-const isJson = (type: unknown): boolean =>
-  typeof type !== "string" || /^\s*(?:[^;]*[/+]json\s*(?:;|$)|$)/i.test(type);
+function isJson(type: unknown): boolean {
+  const [media = ""] = typeof type === "string" ? type.split(";", 1) : [];
+  return media.trim() === "" || /[/+]json$/i.test(media.trim());
+}
 
 function jsonOf(base64: string): unknown {
   const bytes = Buffer.from(base64, "base64");
@@ -95,10 +101,14 @@ export function asStructured(body: string, attributes: Readonly<Record<string, s
   return `${JSON.stringify(own).slice(0, -1)},"data":${data}}`;
 }
 
-/** The body's text as it is, because its numbers may have more digits than JavaScript keeps. */
+/**
+ * The body's text as it is, because its numbers may have more digits than JavaScript keeps. A body with too much structure is not
+ * parsed: it is refused with its event.
+ */
 function dataIn(body: string, type: string | undefined): { data: string; isStructured: boolean } {
   try {
     if (!isJson(type)) return { data: JSON.stringify(body), isStructured: false };
+    if (excessOf(body) !== null) return { data: withoutEnds(body), isStructured: false };
     const value = parseJson(body);
     const isStructured = typeof value === "object" && value !== null && isCloudEvent(value as Fields);
     return { data: withoutEnds(body), isStructured };

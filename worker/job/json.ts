@@ -27,7 +27,7 @@ function isKept(source: string, value: number): boolean {
 }
 
 /** Characters of a number. To compare longer ones would take long. */
-const MAX_NUMBER = 400;
+const MAX_NUMBER = 100;
 /** Of an integer that is written with an exponent, and kept without one. */
 const MAX_DIGITS = 40;
 
@@ -39,7 +39,8 @@ function decimalOf(
   if (!found || source.length > MAX_NUMBER) return null;
   const [, sign = "", whole = "", fraction = "", power = "0"] = found;
   const all = `${whole}${fraction}`.replace(/^0+/, "");
-  const digits = all.replace(/0+$/, "");
+  // Looks at each row of zeros once: without the lookbehind, a row in the middle is read anew from each of its zeros.
+  const digits = all.replace(/(?<!0)0+$/, "");
   const exponent = Number(power) - fraction.length + all.length - digits.length;
   return { normal: `${sign}${digits}e${exponent}`, sign, digits, exponent };
 }

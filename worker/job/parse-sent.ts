@@ -1,6 +1,6 @@
 // Checks a value that a sender wrote against a schema, whatever serializer wrote it. Owns which differences between serializers mean
-// nothing: null where a field may be absent, a number or a boolean as a string, a structure as a string of JSON. A difference counts
-// only where the schema refuses the value as it is and there is one way to read it. What a field means is left to its schema. Pure.
+// nothing: null where a field may be absent, a number or a boolean as a string, a structure as a string of JSON, a list of one as its
+// entry. A difference counts only where the schema refuses the value as it is and there is one way to read it. What a field means is left to its schema. Pure.
 import { z } from "zod";
 import { isNumber, numberIn, parseJson } from "./json.ts";
 import { excessOf } from "./structure.ts";
@@ -39,7 +39,7 @@ function reread(root: object, issue: Issue, above: Path): boolean {
   const [parent, key] = [at(root, path.slice(0, -1)), path.at(-1)!];
   if (!isObject(parent) || !Object.hasOwn(parent, key)) return false;
   if (parent[key] === null) return !Array.isArray(parent) && path.length > 1 && delete parent[key];
-  if (issue.code !== "invalid_type" || typeof parent[key] !== "string") return false;
+  if (issue.code !== "invalid_type") return false;
   const value = valueIn(parent[key], issue.expected);
   if (value === undefined) return false;
   parent[key] = value;
@@ -53,29 +53,42 @@ function dropNulls(fields: unknown, names: readonly string[]): boolean {
   return nulls.length > 0;
 }
 
-/** The value that a string can only mean where this type is expected. */
-function valueIn(text: string, expected: string): unknown {
+/** What a value of another type can only mean where this one is expected. Undefined where it means nothing. */
+function valueIn(sent: unknown, expected: string): unknown {
   switch (expected) {
     case "number":
-      return numberIn(text.trim()) ?? undefined;
+      return typeof sent === "string" ? (numberIn(sent.trim()) ?? undefined) : undefined;
     case "boolean":
-      return { true: true, false: false }[text.trim().toLowerCase()];
+      return typeof sent === "string" ? { true: true, false: false }[sent.trim().toLowerCase()] : undefined;
     case "object":
     case "record":
-      return jsonIn(text, (value) => isObject(value) && !Array.isArray(value));
+      return fieldsIn(typeof sent === "string" ? jsonIn(sent) : sent);
     case "array":
-    case "tuple":
-      return jsonIn(text, Array.isArray);
+      return listIn(typeof sent === "string" ? (jsonIn(sent) ?? sent) : sent);
     default:
       return undefined;
   }
 }
 
-function jsonIn(text: string, isExpected: (value: unknown) => boolean): unknown {
+/** PHP writes an object without fields as a list. */
+function fieldsIn(value: unknown): unknown {
+  if (Array.isArray(value)) return value.length === 0 ? {} : undefined;
+  return isObject(value) ? value : undefined;
+}
+
+/** PHP writes a list from which entries were removed as an object; others write a list of one as its entry. */
+function listIn(value: unknown): unknown {
+  if (Array.isArray(value)) return value;
+  if (!isObject(value)) return typeof value === "string" ? [value] : undefined;
+  const names = Object.keys(value);
+  return names.length > 0 && names.every((name) => /^\d+$/.test(name)) ? Object.values(value) : [value];
+}
+
+/** Undefined for what is no JSON, or has too much structure. */
+function jsonIn(text: string): unknown {
   if (excessOf(text) !== null) return undefined;
   try {
-    const value = parseJson(text);
-    return isExpected(value) ? value : undefined;
+    return parseJson(text);
   } catch {
     return undefined;
   }

@@ -127,9 +127,12 @@ async function split(several: Several, run: Run, signal: AbortSignal): Promise<O
   const { jobs, refused, ignored } = several;
   try {
     await run.split(jobs, run.lease.message, signal);
-    for (const one of refused) await putAside(one, run);
+    for (const one of refused) {
+      signal.throwIfAborted();
+      await putAside(one, run);
+    }
     const counts = [
-      `split into ${jobs.length} jobs`,
+      `split into ${jobs.length === 1 ? "1 job" : `${jobs.length} jobs`}`,
       ...(refused.length > 0 ? [`${refused.length} dead-lettered`] : []),
       ...(ignored.length > 0 ? [`${ignored.length} ignored: ${summaryOf(ignored)}`] : []),
     ];
