@@ -1,5 +1,6 @@
 // todo.match: finds the todo that a sentence is about, or proposes a new one.
 import { z } from "zod";
+import { LeftOut, usableEntries } from "../worker/job/entries.ts";
 import { defineHandler, refuse } from "../worker/job/handler.ts";
 
 const Id = z
@@ -31,33 +32,16 @@ const Todo = z.object({
     .optional()
     .describe("A category, such as shopping or home."),
 });
+
 type Todo = z.output<typeof Todo>;
 
 const Todos = z.array(z.unknown()).max(500);
 
-/** At most so many reasons are told. */
-const MAX_REASONS = 5;
-
-/**
- * An entry that cannot be used costs that entry, not the list, and the output says so. The answer of a service is trusted no more
- * than a sender's input.
- */
+/** The answer of a service is trusted no more than a sender's input. */
 function readTodos(field: "todos" | "todosUrl", answer: unknown) {
   const list = Todos.safeParse(answer);
-  if (!list.success)
-    return refuse("invalid_input", `${field}: it is not a list of todos (${list.error.issues[0]?.message}).`);
-  const reasons: string[] = [];
-  const todos = list.data.flatMap((entry, index): Todo[] => {
-    const { data, error } = Todo.safeParse(entry);
-    if (data) return [data];
-    const [{ path, message }] = error.issues as [z.core.$ZodIssue];
-    reasons.push(`${[index, ...path].join(".")}: ${message}`);
-    return [];
-  });
-  const shown = reasons.slice(0, MAX_REASONS);
-  if (todos.length === 0 && reasons.length > 0)
-    return refuse("invalid_input", `${field}: none of its entries is a todo: ${shown.join("; ")}.`);
-  return { todos, left: reasons.length > 0 ? { leftOut: { count: reasons.length, reasons: shown } } : {} };
+  if (list.success) return usableEntries(field, Todo, list.data);
+  return refuse("invalid_input", `${field}: it is not a list of todos (${list.error.issues[0]?.message}).`);
 }
 
 const MATCH = `You keep a list of todos. You are given the numbered todos and, after "Text:", a sentence that somebody wrote.
@@ -125,14 +109,11 @@ export default defineHandler({
       .describe("update: the todo that is meant; uncertain: the most probable one, if any."),
     title: z.string().describe("The todo's title; create: a title for the new todo."),
     probability: z.number().min(0).max(1).describe("The probability of this action."),
-    leftOut: z
-      .strictObject({ count: z.int(), reasons: z.array(z.string()) })
-      .optional()
-      .describe("How many entries of the list could not be used, and why: at most five reasons."),
+    leftOut: LeftOut,
   }),
 
   async run({ text, todos, todosUrl }, { model, rest }) {
-    const { todos: list, left } = todosUrl
+    const { entries: list, left } = todosUrl
       ? readTodos("todosUrl", await rest.get(todosUrl))
       : readTodos("todos", todos);
     const newTitle = async () =>

@@ -138,7 +138,7 @@ describe("an entry of a list that cannot be used costs that entry", () => {
     await expect(ask({ todos: [null, {}] }, null)).rejects.toMatchObject({ code: "invalid_input" });
     await expect(ask({ todosUrl: "https://todo.home/todos" }, [{ name: "Buy milk" }])).rejects.toMatchObject({
       code: "invalid_input",
-      message: expect.stringContaining("todosUrl: none of its entries is a todo: 0.id"),
+      message: expect.stringContaining("todosUrl: none of its entries can be used: 0.id"),
     });
   });
 });
