@@ -1,5 +1,6 @@
 // article.extract: answers questions about an article and lists its facts, each with the sentence that proves it.
 import { z } from "zod";
+import { LeftOut, usableEntries } from "../worker/job/entries.ts";
 import { defineHandler, refuse } from "../worker/job/handler.ts";
 import { sentenceFinder } from "../worker/job/text.ts";
 
@@ -21,6 +22,8 @@ If the last line starts with "Facts:", list as many of the most important facts 
 
 const Answer = z.strictObject({ evidence: z.string().nullable(), answer: z.string().nullable() });
 const Facts = z.strictObject({ facts: z.array(z.strictObject({ evidence: z.string(), fact: z.string() })) });
+
+const Question = z.string().trim().min(1).max(1_000);
 
 const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
@@ -119,10 +122,10 @@ export default defineHandler({
           "The article as an object in the bucket: plain text or HTML; its first 400,000 characters are read.",
         ),
       questions: z
-        .array(z.string().trim().min(1).max(1_000))
+        .array(z.union([Question, z.unknown()]))
         .max(50)
         .default([])
-        .describe("What you want to know."),
+        .describe("What you want to know. An entry that is no question is left out."),
       maxFacts: z.int().min(0).max(50).default(3).describe("The most facts to list; 0 for none."),
       language: z
         .string()
@@ -136,6 +139,7 @@ export default defineHandler({
       path: ["text"],
     }),
   output: z.strictObject({
+    leftOut: LeftOut,
     answers: z.array(
       z.strictObject({
         question: z.string(),
@@ -147,7 +151,8 @@ export default defineHandler({
   }),
   inputs: ({ s3 }) => ({ article: s3 === undefined ? undefined : { from: s3, as: "text" as const } }),
 
-  async run({ text, html, questions, maxFacts, language }, { model, pages, texts, inputs, progress }) {
+  async run({ text, html, questions: given, maxFacts, language }, { model, pages, texts, inputs, progress }) {
+    const { entries: questions, left } = usableEntries("questions", Question, given);
     const source = text ?? html ?? inputs.article ?? "";
     const isPage = html !== undefined || (text === undefined && PAGE.test(source));
     const article = isPage ? (await pages.article(source)).text : source;
@@ -194,6 +199,7 @@ export default defineHandler({
       }),
     );
     return {
+      ...left,
       answers: questions.map((question, index) =>
         merge(
           question,

@@ -1,33 +1,48 @@
 // todo.match: finds the todo that a sentence is about, or proposes a new one.
 import { z } from "zod";
+import { LeftOut, usableEntries } from "../worker/job/entries.ts";
 import { defineHandler, refuse } from "../worker/job/handler.ts";
 
 const Id = z
-  .union([z.string(), z.number()])
+  .union([
+    z.string(),
+    // JavaScript writes larger numbers in another way than the service does.
+    z
+      .number()
+      .refine((id) => Math.abs(id) < 1e21, "a number of at most 21 digits; send a longer one as a string"),
+  ])
   .transform(String)
   // The id becomes the last part of a path, where these values would mean the collection itself or its parent.
   .refine((id) => !["", ".", ".."].includes(id), "an id of your service")
   .describe("The todo's id in your service.");
 
-const Todo = z.strictObject({
+/** Todos as services list them: with other fields too, and null for missing ones. */
+const Todo = z.object({
   id: Id,
-  title: z.string().min(1).max(500).describe("What is to be done."),
-  category: z.string().max(100).optional().describe("A category, such as shopping or home."),
+  title: z
+    .string()
+    .transform((title) => title.trim().slice(0, 500))
+    .refine((title) => title !== "", "it is empty")
+    .describe("What is to be done."),
+  category: z
+    .string()
+    .nullish()
+    .catch(undefined)
+    .transform((category) => category?.slice(0, 100))
+    .optional()
+    .describe("A category, such as shopping or home."),
 });
+
 type Todo = z.output<typeof Todo>;
 
-/** Todos as a service lists them: with other fields too, and null for missing ones. */
-const Listed = z
-  .array(
-    z
-      .object({ id: Id, title: z.string().min(1), category: z.string().nullish() })
-      .transform(({ id, title, category }) => ({
-        id,
-        title: title.slice(0, 500),
-        category: category?.slice(0, 100),
-      })),
-  )
-  .max(500);
+const Todos = z.array(z.unknown()).max(500);
+
+/** The answer of a service is trusted no more than a sender's input. */
+function readTodos(field: "todos" | "todosUrl", answer: unknown) {
+  const list = Todos.safeParse(answer);
+  if (list.success) return usableEntries(field, Todo, list.data);
+  return refuse("invalid_input", `${field}: it is not a list of todos (${list.error.issues[0]?.message}).`);
+}
 
 const MATCH = `You keep a list of todos. You are given the numbered todos and, after "Text:", a sentence that somebody wrote.
 Decide which todo the sentence means, whatever its wording or language: it may report progress, ask about it, or repeat it in other words.
@@ -66,24 +81,17 @@ function below(collection: string, id: string): string {
   return url.href;
 }
 
-/** Checks the service's answer: it is trusted no more than a sender's input. */
-function readList(answer: unknown): Todo[] {
-  const list = Listed.safeParse(answer);
-  if (list.success) return list.data;
-  const [issue] = list.error.issues;
-  return refuse(
-    "invalid_input",
-    `todosUrl: its answer is not a list of todos (${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}).`,
-  );
-}
-
 export default defineHandler({
   kind: "todo.match",
   summary: "Matches a sentence in any wording to a todo, or proposes a new one.",
   input: z
     .strictObject({
       text: z.string().trim().min(1).max(2_000).describe("The sentence."),
-      todos: z.array(Todo).max(500).optional().describe("The todos to choose from."),
+      todos: z
+        .array(z.union([Todo, z.unknown()]))
+        .max(500)
+        .optional()
+        .describe("The todos to choose from. An entry that is none is left out."),
       todosUrl: z
         .url()
         .optional()
@@ -101,14 +109,18 @@ export default defineHandler({
       .describe("update: the todo that is meant; uncertain: the most probable one, if any."),
     title: z.string().describe("The todo's title; create: a title for the new todo."),
     probability: z.number().min(0).max(1).describe("The probability of this action."),
+    leftOut: LeftOut,
   }),
 
   async run({ text, todos, todosUrl }, { model, rest }) {
-    const list = todos ?? readList(await rest.get(todosUrl!));
+    const { entries: list, left } = todosUrl
+      ? readTodos("todosUrl", await rest.get(todosUrl))
+      : readTodos("todos", todos);
     const newTitle = async () =>
       firstLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
       oneLine(text);
-    if (list.length === 0) return { action: "create" as const, title: await newTitle(), probability: 1 };
+    if (list.length === 0)
+      return { action: "create" as const, title: await newTitle(), probability: 1, ...left };
 
     const options = [...list.map((_, index) => String(index + 1)), "new"];
     const { choice, best, probabilities } = await model.decide({
@@ -124,9 +136,10 @@ export default defineHandler({
         ...(meant && { todoId: meant.id }),
         title: meant?.title ?? oneLine(text),
         probability,
+        ...left,
       };
-    if (!meant) return { action: "create" as const, title: await newTitle(), probability };
-    return { action: "update" as const, todoId: meant.id, title: meant.title, probability };
+    if (!meant) return { action: "create" as const, title: await newTitle(), probability, ...left };
+    return { action: "update" as const, todoId: meant.id, title: meant.title, probability, ...left };
   },
 
   request({ action, todoId, title }, base, { text }) {

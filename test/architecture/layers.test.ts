@@ -38,7 +38,7 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/kamado": "cli/commands errors logging",
   "cli/commands":
     "cli/* aws async config dead-letters engine/install engine/supervisor errors job job-lock local logging model outbound outbox printable queue runner storage",
-  "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors local logging main",
+  "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors job local logging main",
   "engine/main": "engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
     "async config/secret engine/install engine/options engine/protocol errors http logging",

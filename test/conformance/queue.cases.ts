@@ -57,6 +57,17 @@ export const queueCases = {
     expect(message!.sentAt).toBeTypeOf("number");
   },
 
+  async "a CloudEvent in binary mode arrives with its attributes in the body"({ create }) {
+    const { queue } = await create();
+    const attributes = { ce_specversion: "1.0", ce_id: "1", ce_source: "/a", ce_type: "prompt" };
+    await queue.send('{"id":9007199254740993}', { attributes });
+    const [message] = await take(queue, { wait: SOON });
+    const event =
+      '{"specversion":"1.0","id":"1","source":"/a","type":"prompt","data":{"id":9007199254740993}}';
+    const fields = (text: string) => text.slice(1, -1).split(",").toSorted();
+    expect(fields(message!.body)).toEqual(fields(event));
+  },
+
   async "a message that is not deleted comes back when its visibility ends, and is counted"(harness) {
     const { queue, id, first, meanwhile } = await inTime(async (visibility) => {
       const { queue } = await harness.create();

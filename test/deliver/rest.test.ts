@@ -54,6 +54,13 @@ describe("todo.match", () => {
     expect(JSON.parse(receiver.received[0]!.body)).toEqual({ note: "牛乳を買った" });
   });
 
+  test("gives its handler the input as the run had it, whatever serializer wrote it", async () => {
+    const input = JSON.stringify({ text: " milk ", todos: [], todosUrl: null });
+    const output = { action: "update", todoId: "7", title: "Buy milk", probability: 0.9 };
+    await carryOut(todoMatch, { id: "j1", input, result: { output } });
+    expect(JSON.parse(receiver.received[0]!.body)).toEqual({ note: "milk" });
+  });
+
   test("posts a new one", async () => {
     await match({ action: "create", title: "牛乳を買う", probability: 1 });
     expect(receiver.received[0]).toMatchObject({ method: "POST", path: "/todos" });

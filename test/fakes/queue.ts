@@ -3,6 +3,7 @@
 import { type Clock, systemClock } from "../../worker/async/clock.ts";
 import type { DeadLetterQueue, DeadMessage } from "../../worker/dead-letters/dead-letter-queue.ts";
 import { type AwsFailure, KamadoError } from "../../worker/errors.ts";
+import { asStructured } from "../../worker/job/cloud-event.ts";
 import { type EntryResult, ID_ATTRIBUTE, type Message, type NewMessage } from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send" | "sendAll";
@@ -183,7 +184,8 @@ export class FakeQueue implements DeadLetterQueue {
     message.handle = `${this.url}#${++this.#serial}`;
     message.receiveCount += 1;
     message.hiddenUntil = this.#clock.now() + seconds * 1_000;
-    const { id, body, handle, sentAt, receiveCount, attributes } = message;
+    const { id, handle, sentAt, receiveCount, attributes } = message;
+    const body = asStructured(message.body, attributes) ?? message.body;
     const group = this.#options.fifo ? message.group : null;
     return { id, queue: this.url, body, handle, sentAt, receiveCount, group, attributes };
   }

@@ -1,6 +1,7 @@
 // prompt: whatever you want to ask.
 import { expect, test } from "vitest";
 import prompt from "../../handlers/prompt.ts";
+import { parseJson } from "../../worker/job/json.ts";
 import { run } from "./run-handler.ts";
 
 test("answers with text", async () => {
@@ -30,5 +31,18 @@ test("your own instructions replace ours, and a picture is sent too", async () =
   expect(asked[0]).toMatchObject({ instructions: "Answer in Latin.", image });
   expect(prompt.inputs!(prompt.input.parse(input))).toEqual({
     image: { from: "s3://home/a.png", as: "image" },
+  });
+});
+
+test("a schema may have the limits of 64-bit integers as bounds, however deep; what it lists stays as it is", () => {
+  const schema = parseJson(
+    '{"type":"object","properties":{"maximum":{"type":"integer","minimum":-9223372036854775808,"exclusiveMaximum":9223372036854775807},"pick":{"anyOf":[{"maximum":18446744073709551615},{"enum":[{"maximum":9007199254740993}]}]}}}',
+  );
+  expect(prompt.input.parse({ prompt: "p", schema }).schema).toEqual({
+    type: "object",
+    properties: {
+      maximum: { type: "integer", minimum: -(2 ** 63), exclusiveMaximum: 2 ** 63 },
+      pick: { anyOf: [{ maximum: 2 ** 64 }, { enum: [{ maximum: "9007199254740993" }] }] },
+    },
   });
 });

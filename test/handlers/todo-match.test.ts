@@ -1,6 +1,7 @@
 // todo.match: which todo a sentence means.
 import { describe, expect, test } from "vitest";
 import todoMatch, { matchContent, titleContent } from "../../handlers/todo-match.ts";
+import { parseJson } from "../../worker/job/json.ts";
 import { run } from "./run-handler.ts";
 
 const todos = [
@@ -98,6 +99,69 @@ describe("a service's own list", () => {
   });
 });
 
+describe("an entry of a list that cannot be used costs that entry", () => {
+  const good = [
+    { id: 1, title: "Buy milk" },
+    { id: 2, title: "Call the dentist" },
+  ];
+  const bad: [string, unknown, string][] = [
+    ["without a title", { id: 3, title: null }, "2.title: "],
+    ["with an empty title", { id: 3, title: " " }, "2.title: it is empty"],
+    ["with a title that is a list", { id: 3, title: ["a"] }, "2.title: "],
+    ["without an id", { title: "Buy eggs" }, "2.id: "],
+    ["with an id that is the collection's own path", { id: "", title: "x" }, "an id of your service"],
+    ["with an id that is the path above", { id: "..", title: "x" }, "an id of your service"],
+    ["with an id that JavaScript writes in another way", { id: 1e21, title: "x" }, "2.id: "],
+    ["null", null, "2: "],
+    ["text", "Buy eggs", "2: "],
+    ["a list", [3, "Buy eggs"], "2: "],
+  ];
+  const ask = (input: object, list: unknown) =>
+    run(todoMatch, { text: "milk", ...input } as never, { rest: () => list, decide: () => ({ "1": 1 }) });
+
+  test.each(bad)("%s", async (_, entry, why) => {
+    const list = [...good, entry];
+    for (const input of [{ todos: list }, { todosUrl: "https://todo.home/todos" }]) {
+      const { output, asked } = await ask(input, list);
+      expect(output).toMatchObject({ action: "update", todoId: "1" });
+      expect(output.leftOut).toEqual({ count: 1, reasons: [expect.stringContaining(why)] });
+      expect(asked[0]!.options).toEqual(["1", "2", "new"]);
+    }
+  });
+
+  test("in a long list of them too; five reasons are told", async () => {
+    const { output } = await ask({ todos: [...Array(400).fill(null), good[0]] }, null);
+    expect(output.leftOut).toMatchObject({ count: 400, reasons: { length: 5 } });
+  });
+
+  test("but a list of which none can be used is refused, and never taken for an empty one", async () => {
+    await expect(ask({ todos: [null, {}] }, null)).rejects.toMatchObject({ code: "invalid_input" });
+    await expect(ask({ todosUrl: "https://todo.home/todos" }, [{ name: "Buy milk" }])).rejects.toMatchObject({
+      code: "invalid_input",
+      message: expect.stringContaining("todosUrl: none of its entries can be used: 0.id"),
+    });
+  });
+});
+
+test("an id above 2^53 names its own todo, and not the one that it would be rounded to", async () => {
+  const input = parseJson(
+    '{"text":"I bought the milk","todos":[{"id":9007199254740992,"title":"Call the dentist"},{"id":9007199254740993,"title":"Buy milk"},{"id":36028797018963968,"title":"Buy eggs"},{"id":12345678901234567000,"title":"Pay"}]}',
+  ) as { todos: unknown };
+  for (const [option, todoId] of Object.entries({
+    "1": "9007199254740992",
+    "2": "9007199254740993",
+    "3": "36028797018963968",
+    "4": "12345678901234567000",
+  }))
+    for (const sent of [input, { text: "x", todosUrl: "https://todo.home/todos" }]) {
+      const { output } = await run(todoMatch, sent as never, {
+        rest: () => input.todos,
+        decide: () => ({ [option]: 1 }),
+      });
+      expect(output).toMatchObject({ action: "update", todoId });
+    }
+});
+
 describe("what the model is shown", () => {
   test("has one line for each todo, whatever the todos contain", () => {
     expect(
@@ -143,8 +207,6 @@ test.for([
   [{ text: "eggs" }, "give either todos or todosUrl"],
   [{ text: "eggs", todos: [], todosUrl: "https://todo.home" }, "give either todos or todosUrl"],
   [{ text: "  ", todos: [] }, "text"],
-  [{ text: "eggs", todos: [{ id: "..", title: "up" }] }, "an id of your service"],
-  [{ text: "eggs", todos: [{ id: "", title: "all" }] }, "an id of your service"],
 ] as const)("input that cannot be meant is refused: %j", ([input, words]) => {
   const parsed = todoMatch.input.safeParse(input);
   expect(parsed.success).toBe(false);

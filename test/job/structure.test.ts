@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { asStructured } from "../../worker/job/cloud-event.ts";
 import { parseBody } from "../../worker/job/envelope.ts";
 import { excessOf, MAX_NESTING, MAX_VALUES } from "../../worker/job/structure.ts";
 import fc from "../properties.ts";
@@ -30,10 +31,26 @@ describe("a body that is made to cost time or memory is refused before it is par
       }),
       "is nested deeper",
     ],
+    [
+      "inside a CloudEvent in binary mode",
+      asStructured(jobWith(nested(1_000)), { ce_specversion: "1.0", ce_type: "prompt" })!,
+      "is nested deeper",
+    ],
+    ["inside a JSON string", JSON.stringify(jobWith(nested(1_000))), "is nested deeper"],
+    ["inside base64", Buffer.from(jobWith(nested(1_000))).toString("base64"), "is nested deeper"],
+    ["of a batch of CloudEvents", `[{"specversion":"1.0","data":${nested(1_000)}}]`, "is nested deeper"],
   ])("%s", (_, body, reason) => {
     expect(parse(body)).toMatchObject({
       is: "malformed",
       error: { code: "invalid_envelope", message: expect.stringContaining(reason) },
+    });
+  });
+
+  test("a field that is a string of too much of it stays a string, which the field refuses", () => {
+    const body = JSON.stringify({ kind: "a", input: {}, deliver: nested(1_000) });
+    expect(parse(body)).toMatchObject({
+      is: "malformed",
+      error: { message: expect.stringContaining("deliver") },
     });
   });
 

@@ -22,6 +22,10 @@ test.for([
   expect(readJson(answer)).toEqual({ is: "json", value });
 });
 
+test("a number in an answer keeps its digits, or the schema refuses it; it is never another one", () => {
+  expect(readJson('{"id":9007199254740993}')).toEqual({ is: "json", value: { id: "9007199254740993" } });
+});
+
 test.for([
   ["", "empty"],
   ["  ", "empty"],

@@ -21,6 +21,13 @@ function file(content: unknown, others: Record<string, string> = {}): string {
 describe("the destinations file", () => {
   test("without a file there are no destinations", () => expect(loadDestinations(undefined)).toEqual([]));
 
+  test("may begin with a byte order mark, and be UTF-16 as Windows writes it", () => {
+    const path = file(`\ufeff${JSON.stringify([{ match: "https://a.b/" }])}`);
+    expect(loadDestinations(path)).toMatchObject([{ match: "https://a.b/" }]);
+    writeFileSync(path, `\ufeff${JSON.stringify([{ match: "https://c.d/" }])}`, "utf16le");
+    expect(loadDestinations(path)).toMatchObject([{ match: "https://c.d/" }]);
+  });
+
   test("gives secrets and headers, from the file itself or from files beside it", () => {
     const path = file(
       [

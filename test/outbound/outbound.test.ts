@@ -277,6 +277,30 @@ describe("failures", () => {
     expect(error).toMatchObject({ code: expected, detail: { httpStatus: code, retryAfterMs: 7_000 } });
   });
 
+  test.each([
+    ["a byte order mark", Buffer.from('\ufeff["牛乳"]'), undefined],
+    ["UTF-16", Buffer.from('\ufeff["牛乳"]', "utf16le"), undefined],
+    [
+      "a character set of its own",
+      Buffer.from([0x5b, 0x22, 0x8b, 0x8d, 0x93, 0xfb, 0x22, 0x5d]),
+      "shift_jis",
+    ],
+  ])("JSON with %s is read", async (_, bytes, charset) => {
+    const headers = charset === undefined ? {} : { "content-type": `application/json; charset="${charset}"` };
+    receiver.respond((_, response) => void response.writeHead(200, headers).end(bytes));
+    expect(await friendly().getJson(receiver.url)).toEqual(["牛乳"]);
+  });
+
+  test("JSON in a character set that nothing says is rejected, never read with replacement characters", async () => {
+    receiver.respond((_, response) => void response.end(Buffer.from([0x22, 0x01, 0x81, 0xff, 0x22])));
+    expect(await codeOf(friendly().getJson(receiver.url))).toBe("fetch_rejected");
+  });
+
+  test("numbers above 2^53 in an answer keep their digits", async () => {
+    receiver.respond((_, response) => void response.end('[{"id":9007199254740993}]'));
+    expect(await friendly().getJson(receiver.url)).toEqual([{ id: "9007199254740993" }]);
+  });
+
   test("an answer that is not JSON is rejected", async () => {
     receiver.respond((_, response) => void response.end("<html>"));
     expect(await codeOf(friendly().getJson(receiver.url))).toBe("fetch_rejected");

@@ -9,6 +9,7 @@ import { KamadoError } from "../../worker/errors.ts";
 import { BUDGET_VARIABLES } from "../../worker/job/budgets.ts";
 import { Job } from "../../worker/job/envelope.ts";
 import { type Context, defineHandler, type Handler } from "../../worker/job/handler.ts";
+import { parseJson } from "../../worker/job/json.ts";
 import { JobEvents } from "../../worker/logging/job-events.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
@@ -76,6 +77,29 @@ test("a job that is held back because servers do not answer has not failed", asy
     detail: { retryAfterMs: 5_000, heldBack: true },
   });
   await expect(execute({}, () => Promise.reject(heldBack))).rejects.toThrow("it ended as interrupted");
+});
+
+describe("an input is read as its serializer meant it", () => {
+  const answer = () => "milk";
+
+  test("null for absent, numbers as strings, the whole input as a string", async () => {
+    const input = { prompt: "What?", system: null, image: null, schema: null, maxTokens: "64", trace: null };
+    for (const sent of [input, JSON.stringify(input)]) {
+      const { result, seen } = await execute({ kind: "prompt", input: sent }, undefined, { answer });
+      expect(result).toMatchObject({ status: "succeeded", output: { text: "milk" } });
+      expect(seen[0]).toMatchObject({ body: { max_tokens: 64 } });
+    }
+  });
+
+  test("a number with more digits than a number keeps is refused by name, and never rounded", async () => {
+    const sent = parseJson('{"prompt":"What?","maxTokens":9007199254740993}');
+    const { result, seen } = await execute({ kind: "prompt", input: sent }, undefined, { answer });
+    expect(seen).toHaveLength(0);
+    expect(result.error).toMatchObject({
+      code: "invalid_input",
+      message: expect.stringMatching(/^input\.maxTokens: .*more digits/),
+    });
+  });
 });
 
 describe("requests to the model", () => {

@@ -1,7 +1,7 @@
 // From a message to a job: what pointers and events may name.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "../../worker/config/config.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
@@ -12,8 +12,11 @@ import { FakeBucket } from "../fakes/bucket.ts";
 const never = new AbortController().signal;
 const rule: ObjectRule = { prefix: "", kind: "prompt", input: { prompt: "$object" } };
 
-function read(body: unknown, rules: ObjectRule[]) {
-  const buckets = new Map([["kamado", new FakeBucket()]]);
+async function read(body: unknown, rules: ObjectRule[], stored: Record<string, string | Buffer> = {}) {
+  const bucket = new FakeBucket();
+  for (const [key, bytes] of Object.entries(stored))
+    await bucket.put(key, bytes, { contentType: "application/json" });
+  const buckets = new Map([["kamado", bucket]]);
   const objects = createReadableObjects({ own: "kamado", buckets, rules });
   const message = { id: "m", queue: "q", handle: "h", sentAt: 0, receiveCount: 1, group: null };
   return createReadMessage({ objects, rules, budgets: loadConfig({}, {}).budgets })(
@@ -77,4 +80,37 @@ describe("a file of rules that is wrong is refused with its name, the rule and t
     expect(load).toThrow(expect.objectContaining(error));
     expect(load).toThrow(path);
   });
+});
+const plain = { kind: "prompt", input: { prompt: "Hello" } };
+const pointer = { s3BucketName: "kamado", s3Key: "in/job.json" };
+
+test.each([
+  ["UTF-8 after a byte order mark", Buffer.from(`\ufeff${JSON.stringify(plain)}`)],
+  ["UTF-16", Buffer.from(`\ufeff${JSON.stringify(plain)}`, "utf16le")],
+  ["a JSON string", Buffer.from(JSON.stringify(JSON.stringify(plain)))],
+  [
+    "an SNS notification",
+    Buffer.from(JSON.stringify({ Type: "Notification", Message: JSON.stringify(plain) })),
+  ],
+])("a body behind a pointer may be %s", async (_, bytes) => {
+  expect(await read(pointer, [], { "in/job.json": bytes })).toMatchObject({ is: "job", job: plain });
+});
+
+test.each([
+  ["text in an unknown character set", Buffer.from([0x22, 0x01, 0x81, 0xff, 0x22]), "malformed_json"],
+  ["another pointer", JSON.stringify(pointer), "pointer_unreadable"],
+])("a body behind a pointer is refused if it is %s", async (_, bytes, code) => {
+  expect(await read(pointer, [], { "in/job.json": bytes })).toMatchObject({
+    is: "malformed",
+    error: { code },
+  });
+});
+
+test("the rules file may begin with a byte order mark, and be UTF-16", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "kamado-rules-")), "rules.json");
+  onTestFinished(() => rmSync(dirname(path), { recursive: true }));
+  for (const encoding of ["utf8", "utf16le"] as const) {
+    writeFileSync(path, `\ufeff${JSON.stringify([rule])}`, encoding);
+    expect(loadRules(path, ["prompt"])).toEqual([rule]);
+  }
 });

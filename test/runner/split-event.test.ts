@@ -1,5 +1,6 @@
 // One message with many records becomes many jobs: what a stop, a failure and a second try do to it.
 import { describe, expect, test } from "vitest";
+import { silentLog } from "../../worker/logging/log.ts";
 import { createRig, type Rig, type RigOptions } from "../rig.ts";
 
 const rules = [{ prefix: "in/", kind: "work", input: { name: "$object" } }];
@@ -144,4 +145,120 @@ test("an event of which a job is too long for a message is dead-lettered at once
   await rig.clock.advance(100);
   expect(rig.dead.messages).toMatchObject([{ attributes: { "kamado-code": "body_too_large" } }]);
   expect(rig.queue.messages).toEqual([]);
+});
+
+describe("a record that is no job", () => {
+  const mixed = (more: object[] = []) =>
+    JSON.stringify({
+      Records: [{ s3: { bucket: { name: "kamado" }, object: { key: "other/x" } } }, ...recordsOf(2), ...more],
+    });
+  const removed = {
+    eventName: "ObjectRemoved:Delete",
+    s3: { bucket: { name: "kamado" }, object: { key: "in/gone" } },
+  };
+
+  test("is dead-lettered alone, and the others run", async () => {
+    const rig = createRig({ rules });
+    const message = await rig.queue.send(mixed());
+    rig.consumer.start();
+    await rig.clock.advance(100);
+    expect(rig.runs.map(({ input }) => input.name)).toEqual(["s3://kamado/in/0", "s3://kamado/in/1"]);
+    for (const run of rig.runs) run.finish();
+    await rig.clock.advance(1_000);
+    expect(rig.queue.messages).toEqual([]);
+    expect(rig.dead.messages).toMatchObject([
+      {
+        body: JSON.stringify({
+          Records: [{ s3: { bucket: { name: "kamado" }, object: { key: "other/x" } } }],
+        }),
+        attributes: {
+          "kamado-code": "no_rule_for_object",
+          "kamado-message": `${message}.0`,
+          "kamado-queue": "jobs",
+        },
+      },
+    ]);
+  });
+
+  test("is the job of its own record when it is sent back after its rule was written", async () => {
+    const rig = createRig({ rules: rules.map((rule) => ({ ...rule, prefix: "in/1" })) });
+    const message = await rig.queue.send(event(2));
+    rig.consumer.start();
+    await rig.clock.advance(100);
+    const [{ body, attributes } = { body: "", attributes: {} }] = rig.dead.messages;
+    const next = createRig({ rules });
+    await next.queue.send(body, { attributes });
+    next.consumer.start();
+    await next.complete("s3://kamado/in/0");
+    expect(next.stored(`${message}.0`)).toMatchObject({ status: "succeeded" });
+  });
+
+  test("stays with its message as long as the dead-letter queue does not answer", async () => {
+    const rig = createRig({ rules });
+    rig.dead.next("send", { is: "fail" });
+    const message = await rig.queue.send(mixed());
+    rig.consumer.start();
+    await rig.clock.advance(100);
+    expect(rig.dead.messages).toEqual([]);
+    expect(rig.queue.messages.some(({ id }) => id === message)).toBe(true);
+    for (const run of rig.runs) run.finish();
+    await rig.clock.advance(60_000);
+    expect(rig.dead.messages).toHaveLength(1);
+    // Its jobs were sent twice, and ran once.
+    expect(rig.runs).toHaveLength(2);
+    expect(rig.queue.messages).toEqual([]);
+  });
+
+  test("is left to the worker that has the event now", async () => {
+    const rig = await rigWith(1, { visibilitySeconds: 3 });
+    rig.queue.takeAway(rig.message);
+    await rig.queue.remove(
+      (await rig.queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 60 })).map(
+        ({ handle }) => handle,
+      ),
+    );
+    const message = await rig.queue.send(mixed());
+    slow(rig, 5_000, 1);
+    rig.consumer.start();
+    await rig.clock.advance(500);
+    rig.queue.takeAway(message);
+    await rig.queue.receive({ max: 1, waitSeconds: 0, visibilitySeconds: 3_600 });
+    await rig.clock.advance(10_000);
+    expect(rig.dead.messages).toEqual([]);
+  });
+
+  test("holds up a stop by one call at most, however many there are", async () => {
+    const rig = createRig({ rules: rules.map((rule) => ({ ...rule, prefix: "in/none" })) });
+    for (let call = 0; call < 100; call += 1) rig.dead.next("send", { is: "delay", ms: 1_000 });
+    const message = await rig.queue.send(event(100));
+    rig.consumer.start();
+    await rig.clock.advance(5_500);
+    let hasStopped = false;
+    void rig.worker.stop().then(() => (hasStopped = true));
+    await rig.clock.advance(1_100);
+    expect(hasStopped).toBe(true);
+    expect(rig.dead.messages).toHaveLength(6);
+    expect(rig.queue.messages.map(({ id }) => id)).toEqual([message]);
+  });
+
+  test("because it creates nothing is only a line in the log", async () => {
+    const lines: unknown[] = [];
+    const info = (_: unknown, text?: unknown) => void lines.push(text);
+    const rig = createRig({
+      rules,
+      log: { ...silentLog, info },
+    });
+    const alone = JSON.stringify({ Records: [removed] });
+    await rig.queue.send(alone);
+    await rig.queue.send(mixed([removed, removed]));
+    rig.consumer.start();
+    await rig.clock.advance(100);
+    expect(lines).toContain("ignored: ObjectRemoved:Delete creates no object");
+    expect(lines).toContain(
+      "ignored: split into 2 jobs; 1 dead-lettered; 2 ignored: ObjectRemoved:Delete creates no object",
+    );
+    for (const run of rig.runs) run.finish();
+    await rig.clock.advance(1_000);
+    expect([rig.dead.messages.length, rig.queue.messages.length]).toEqual([1, 0]);
+  });
 });

@@ -1,22 +1,26 @@
 // Reads a job's input from a file or standard input. Strings that begin with file: name files, relative to the input's own.
 import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
-import { text } from "node:stream/consumers";
-import { KamadoError, shapeOf } from "../errors.ts";
+import { buffer } from "node:stream/consumers";
+import { KamadoError } from "../errors.ts";
+import { jsonText, parseJson } from "../job/json.ts";
 
 /** `-` means standard input. Throws `invalid_input`. */
 export async function readInput(path: string): Promise<{ value: unknown; folder: string }> {
-  const source = path === "-" ? await text(process.stdin) : await readText(path);
+  const source = path === "-" ? await buffer(process.stdin) : await readBytes(path);
   try {
-    return { value: JSON.parse(source), folder: path === "-" ? process.cwd() : dirname(resolve(path)) };
+    return {
+      value: parseJson(jsonText(source)),
+      folder: path === "-" ? process.cwd() : dirname(resolve(path)),
+    };
   } catch {
-    throw new KamadoError("invalid_input", `--input ${path}: this is not JSON (${shapeOf(source)}).`);
+    throw new KamadoError("invalid_input", `--input ${path}: this is not JSON (${source.length} bytes).`);
   }
 }
 
-async function readText(path: string): Promise<string> {
+async function readBytes(path: string): Promise<Uint8Array> {
   try {
-    return await readFile(path, "utf8");
+    return await readFile(path);
   } catch (thrown) {
     throw new KamadoError("invalid_input", `--input ${path}: the file cannot be read.`, { cause: thrown });
   }

@@ -1,8 +1,8 @@
 // The port to a dead-letter queue and its adapter over SQS: a queue whose messages come with the attributes that say why they
 // are dead. A worker never reads them; `kamado dead` does.
-import { type MessageAttributeValue, ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
+import { ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import type { Message, Queue } from "../queue/queue.ts";
-import { BATCH_LIMIT, sqsQueue, toMessage, unavailable } from "../queue/sqs.ts";
+import { BATCH_LIMIT, sqsQueue, textsOf, toMessage, unavailable } from "../queue/sqs.ts";
 
 export type DeadMessage = Message & {
   attributes: Readonly<Record<string, string>>;
@@ -41,10 +41,3 @@ export function sqsDeadLetterQueue(client: SQSClient, url: string): DeadLetterQu
     },
   };
 }
-
-const textsOf = (attributes: Record<string, MessageAttributeValue> = {}): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(attributes).flatMap(([name, { StringValue }]) =>
-      StringValue === undefined ? [] : [[name, StringValue]],
-    ),
-  );

@@ -2,6 +2,7 @@
 import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Handler, RestRequest } from "../job/handler.ts";
+import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, type Registry } from "../job/registry.ts";
 import type { Log } from "../logging/log.ts";
 import { isUnder } from "../outbound/destinations.ts";
@@ -66,7 +67,7 @@ function formCall(handler: Handler, { result, input }: Delivery, base: string): 
 
 function callOf(handler: Handler, output: unknown, input: unknown, base: string): RestRequest | null {
   // The job has its input as it was sent; `request` expects it as `run` gets it.
-  const parsed = handler.input.safeParse(input);
+  const parsed = parseSent(handler.input, input);
   try {
     return handler.request!(output, base, parsed.success ? parsed.data : input);
   } catch (cause) {

@@ -2,8 +2,12 @@
 import { z } from "zod";
 import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "./budgets.ts";
-import { applyRules, type ObjectRule } from "./object-rules.ts";
-import { excessOf } from "./structure.ts";
+import { asStructured, fromCloudEvent, isCloudEvent } from "./cloud-event.ts";
+import { jsonText, parseJson } from "./json.ts";
+import { Moment } from "./moment.ts";
+import { fromBridge, fromRecord, type ObjectJob, type ObjectRule } from "./object-rules.ts";
+import { parseSent } from "./parse-sent.ts";
+import { refuseExcess } from "./structure.ts";
 
 /** The id becomes part of object keys and log lines, so only characters that are safe in both are allowed. */
 export const JobId = z
@@ -40,10 +44,7 @@ const ModelName = z
   );
 
 export const Policy = z.strictObject({
-  expiresAt: z.iso
-    .datetime({ offset: true })
-    .optional()
-    .describe("After this time the job is not started any more."),
+  expiresAt: Moment.optional().describe("After this time the job is not started any more."),
   timeoutSeconds: z
     .number()
     .positive()
@@ -79,11 +80,14 @@ export type Parsed =
   | { is: "job"; job: Job }
   /** The body is in a bucket (a pointer of the SQS extended client): fetch it and parse it. */
   | { is: "pointer"; bucket: string; key: string }
-  /** One message with several jobs (an S3 event with several records). */
-  | { is: "several"; jobs: Job[] }
+  /** One message with several jobs (an S3 event with several records, a batch of CloudEvents). Each stands for itself. */
+  | { is: "several"; jobs: Job[]; refused: Refused[]; ignored: string[] }
   /** Nothing to do: for example the test event that S3 sends when a notification is set up. */
   | { is: "nothing"; reason: string }
   | { is: "malformed"; error: KamadoError };
+
+/** One of several that is no job: the message that it would have been alone, with the id that this message would have. */
+export type Refused = { id: string; body: string; error: KamadoError };
 
 export type ParseContext = {
   messageId: string;
@@ -97,24 +101,20 @@ export type ParseContext = {
 /** Reads a message body. Never throws: a body that is not a job is `malformed`, with the reason. */
 export function parseBody(body: string, context: ParseContext): Parsed {
   try {
-    return unwrap(parseJson(body), context, 0);
+    return fromText(body, context, 0);
   } catch (thrown) {
     if (thrown instanceof KamadoError) return { is: "malformed", error: thrown };
     throw thrown;
   }
 }
 
-function parseJson(text: string): unknown {
-  const excess = excessOf(text);
-  if (excess !== null)
-    throw new KamadoError(
-      "invalid_envelope",
-      `The body ${excess}. Send large data as an object in the bucket.`,
-    );
+/** The same for a body that came as bytes. */
+export function parseBytes(bytes: Uint8Array, context: ParseContext): Parsed {
   try {
-    return JSON.parse(text);
+    return parseBody(jsonText(bytes), context);
   } catch {
-    throw new KamadoError("malformed_json", `The body is not JSON: ${shapeOf(text)}.`);
+    const error = new KamadoError("malformed_json", "The body is neither UTF-8 nor UTF-16.");
+    return { is: "malformed", error };
   }
 }
 
@@ -125,64 +125,146 @@ const isObject = (value: unknown): value is Fields =>
 // An SNS notification may contain any other form. Anything deeper is an attack.
 const MAX_DEPTH = 3;
 
-function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
+function fromText(text: string, context: ParseContext, depth: number): Parsed {
   if (depth > MAX_DEPTH) throw new KamadoError("invalid_envelope", "The job is wrapped too deep.");
+  refuseExcess(text);
+  const value = jsonIn(text);
+  if (typeof value === "string" && STRUCTURE.test(value)) return fromText(value, context, depth + 1);
+  return unwrap(value, context, depth);
+}
+
+const STRUCTURE = /^[\ufeff\s]*[[{"]/;
+const BASE64 = /^[A-Za-z0-9+/_\r\n-]+={0,2}$/;
+
+/** The value of a JSON text. One that is base64 holds it as a string: no JSON structure looks like base64, so there is no doubt. */
+function jsonIn(text: string): unknown {
+  try {
+    return parseJson(text);
+  } catch {
+    const trimmed = text.trim();
+    const decoded = BASE64.test(trimmed) ? Buffer.from(trimmed, "base64").toString() : "";
+    if (STRUCTURE.test(decoded)) return decoded;
+    throw new KamadoError("malformed_json", `The body is not JSON: ${shapeOf(text)}.`);
+  }
+}
+
+function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
   const pointer = asPointer(value);
   if (pointer) return pointer;
+  if (Array.isArray(value) && value.some((one) => isObject(one) && isCloudEvent(one)))
+    return eachOf(value, context, (event) => ({ fields: fromCloudEvent(isObject(event) ? event : {}) }));
   if (!isObject(value))
     throw new KamadoError("invalid_envelope", `A job is a JSON object; the body is ${shapeOf(value)}.`);
   if (value.Type === "Notification" && typeof value.Message === "string")
-    return unwrap(parseJson(value.Message), context, depth + 1);
+    return fromText(withAttributes(value.Message, value.MessageAttributes), context, depth + 1);
+  if (value.Type === "SubscriptionConfirmation")
+    throw new KamadoError(
+      "invalid_envelope",
+      "SNS asks to confirm a subscription: open its SubscribeURL once.",
+    );
+  if (value.Type === "UnsubscribeConfirmation")
+    return { is: "nothing", reason: "SNS confirms that a subscription ended" };
   if (value.Event === "s3:TestEvent") return { is: "nothing", reason: "S3 test event" };
-  if (Array.isArray(value.Records)) return fromObjectEvent(value.Records, context);
-  if (typeof value.specversion === "string") return { is: "job", job: check(fromCloudEvent(value), context) };
+  if (Array.isArray(value.Records))
+    return eachOf(value.Records, context, (record) => fromRecord(record, context), asRecord);
+  if (isCloudEvent(value)) return { is: "job", job: check(fromCloudEvent(value), context) };
+  if (isBridged(value)) return fromEventBridge(value, context, depth);
+  const inner = kombuBody(value);
+  if (inner !== null) return fromText(inner, context, depth + 1);
   return { is: "job", job: check(value, context) };
 }
 
-// https://github.com/awslabs/amazon-sqs-java-extended-client-lib: a two-element array, the class name and {s3BucketName, s3Key}.
+/** A notification's message; a CloudEvent in binary mode has its attributes beside it. */
+function withAttributes(message: string, attributes: unknown): string {
+  if (!isObject(attributes)) return message;
+  const texts = Object.entries(attributes).flatMap(([name, one]) =>
+    isObject(one) && typeof one.Value === "string" ? [[name, one.Value] as const] : [],
+  );
+  return asStructured(message, Object.fromEntries(texts)) ?? message;
+}
+
+/**
+ * What extended clients put in place of a body: a list of a class name and an object
+ * (https://github.com/awslabs/amazon-sqs-java-extended-client-lib), the object alone, or one with other names (npm's
+ * sns-sqs-big-payload, Go's hefty).
+ */
 function asPointer(value: unknown): Parsed | null {
-  if (!Array.isArray(value) || value.length !== 2 || typeof value[0] !== "string" || !isObject(value[1]))
-    return null;
-  const { s3BucketName: bucket, s3Key: key } = value[1];
+  const isList = Array.isArray(value) && value.length === 2 && typeof value[0] === "string";
+  const fields: unknown = isList ? value[1] : value;
+  if (!isObject(fields) || "kind" in fields || isCloudEvent(fields)) return null;
+  const names = isObject(fields.S3Payload) ? fields.S3Payload : fields;
+  const of = (name: RegExp) => Object.entries(names).find(([one]) => name.test(one))?.[1];
+  const isOther = names !== fields;
+  const bucket = of(isOther ? /^bucket$/i : /^s3_?bucket(_?name)?$/i);
+  const key = of(isOther ? /^key$/i : /^s3_?key$/i);
   return typeof bucket === "string" && typeof key === "string" ? { is: "pointer", bucket, key } : null;
 }
 
-// CloudEvents 1.0, structured JSON: `type` is the kind, `data` the input, and our other fields are extension attributes.
-function fromCloudEvent(event: Fields): Fields {
-  if (event.specversion !== "1.0")
-    throw new KamadoError("invalid_envelope", "specversion: only CloudEvents 1.0 is understood.");
-  const data =
-    event.data ??
-    (typeof event.data_base64 === "string"
-      ? parseJson(Buffer.from(event.data_base64, "base64").toString())
-      : undefined);
-  const { deliver, policy, source } = event;
-  return {
-    id: event.id,
-    kind: event.type,
-    input: data,
-    ...(deliver !== undefined && { deliver }),
-    ...(policy !== undefined && { policy }),
-    ...(typeof source === "string" && source !== "" && { source }),
-  };
+const isBridged = (event: Fields): boolean =>
+  typeof event["detail-type"] === "string" && typeof event.source === "string" && isObject(event.detail);
+
+/** An event of EventBridge tells of an object in S3, or its detail is a job that somebody put there. */
+function fromEventBridge(event: Fields, context: ParseContext, depth: number): Parsed {
+  if (event.source === "aws.s3") return eachOf([event], context, (one) => fromBridge(one as Fields, context));
+  const { detail } = event;
+  if (isObject(detail) && (typeof detail.kind === "string" || isCloudEvent(detail)))
+    return unwrap(detail, context, depth + 1);
+  throw new KamadoError("invalid_envelope", "detail: the event of EventBridge holds no job.");
 }
 
-function fromObjectEvent(records: readonly unknown[], context: ParseContext): Parsed {
+/** Python's kombu, which Celery sends with: the body is base64 in an object that says so. */
+function kombuBody({ body, properties }: Fields): string | null {
+  const isOne = isObject(properties) && properties.body_encoding === "base64" && typeof body === "string";
+  return isOne ? Buffer.from(body, "base64").toString() : null;
+}
+
+type Read = (one: unknown) => ObjectJob;
+const asRecord = (record: unknown) => ({ Records: [record] });
+
+/** Each becomes a job, is ignored, or is refused, whatever the others are. `alone` forms the message that one of them would be. */
+function eachOf(
+  all: readonly unknown[],
+  context: ParseContext,
+  read: Read,
+  alone: (one: unknown) => unknown = (one) => one,
+): Parsed {
   const most = context.budgets?.records;
-  if (most !== undefined && records.length > most) throw budgetExceeded("records", most, records.length);
-  const jobs = records.map((record, index) => {
-    const id = records.length === 1 ? context.messageId : `${context.messageId}.${index}`;
-    return check({ id, ...applyRules(record, context) }, context);
-  });
-  const [only] = jobs;
-  if (!only) return { is: "nothing", reason: "an event without records" };
-  return jobs.length === 1 ? { is: "job", job: only } : { is: "several", jobs };
+  if (most !== undefined && all.length > most) throw budgetExceeded("records", most, all.length);
+  const several: Extract<Parsed, { is: "several" }> = { is: "several", jobs: [], refused: [], ignored: [] };
+  if (all.length === 0) return { is: "nothing", reason: "an event without records" };
+  for (const [index, one] of all.entries()) {
+    const id = all.length === 1 ? context.messageId : `${context.messageId}.${index}`;
+    try {
+      const found = read(one);
+      if ("ignored" in found) several.ignored.push(found.ignored);
+      else several.jobs.push(check({ ...found.fields, id: found.fields.id ?? id }, context));
+    } catch (thrown) {
+      if (!(thrown instanceof KamadoError) || all.length === 1) throw thrown;
+      several.refused.push({ id, body: JSON.stringify(alone(one)), error: thrown });
+    }
+  }
+  const { jobs, refused, ignored } = several;
+  if (jobs.length + refused.length === 0) return { is: "nothing", reason: summaryOf(ignored) };
+  return all.length === 1 ? { is: "job", job: jobs[0]! } : several;
+}
+
+/** Of reasons in a log line. */
+const MAX_REASONS = 5;
+
+/** The reasons, each once. */
+export function summaryOf(reasons: readonly string[]): string {
+  const all = [...new Set(reasons)];
+  const more = all.length > MAX_REASONS ? ` and ${all.length - MAX_REASONS} more` : "";
+  return `${all.slice(0, MAX_REASONS).join("; ")}${more}`;
 }
 
 function check(fields: Fields, { messageId, budgets }: ParseContext): Job {
-  const parsed = Job.safeParse({ ...fields, id: fields.id ?? messageId });
+  const { id = null } = fields;
+  // Typed senders number their jobs.
+  const given = Number.isSafeInteger(id) ? String(id) : id;
+  const parsed = parseSent(Job, { ...fields, id: given ?? messageId });
   if (parsed.success) return withinBudget(parsed.data, budgets?.destinations);
-  throw new KamadoError("invalid_envelope", describeIssues(parsed.error, fields));
+  throw new KamadoError("invalid_envelope", describeIssues(parsed.error, parsed.value));
 }
 
 /** A job with too many destinations is no job for this worker: to tell them all of the failure would be what is refused. */

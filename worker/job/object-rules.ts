@@ -1,6 +1,7 @@
-// Rules that make a job of an uploaded object: a prefix, a kind, and an input in which "$object" stands for the object's address.
+// Uploaded objects as jobs: which events tell of an object that was created, and the rules that make a job of it. A rule has a
+// prefix, a kind, and an input in which "$object" stands for the object's address.
 import { z } from "zod";
-import { KamadoError } from "../errors.ts";
+import { KamadoError, shapeOf } from "../errors.ts";
 
 /** One entry of the JSON array in the file that KAMADO_RULES_FILE names. */
 export const ObjectRule = z.strictObject({
@@ -14,46 +15,82 @@ export const ObjectRule = z.strictObject({
 });
 export type ObjectRule = z.output<typeof ObjectRule>;
 
+const Size = z.number().nullish().catch(null);
+const Name = z.object({ name: z.string() });
+
+/** What S3 sends, and what MinIO, Ceph and others send like it. */
 const ObjectRecord = z.object({
-  eventSource: z.string().optional(),
-  s3: z.object({ bucket: z.object({ name: z.string() }), object: z.object({ key: z.string() }) }),
+  eventName: z.string().nullish(),
+  s3: z.object({ bucket: Name, object: z.object({ key: z.string(), size: Size }) }),
+});
+
+/** What S3 sends by way of EventBridge: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html */
+const BridgedEvent = z.object({
+  "detail-type": z.string(),
+  detail: z.object({ bucket: Name, object: z.object({ key: z.string(), size: Size }) }),
 });
 
 type ObjectCheck = (address: { bucket: string; key: string }) => void;
+export type RuleContext = { rules: readonly ObjectRule[]; checkObject?: ObjectCheck };
+
+/** The fields of a job, or why there is nothing to do. */
+export type ObjectJob = { fields: Record<string, unknown> } | { ignored: string };
 
 /** Of an object's address in an error. */
 const SHOWN = 200;
 
 /**
- * The fields of the job for one record of an S3 event. Throws `invalid_envelope`, `no_rule_for_object` when no rule matches, and what
+ * What becomes of one record of an S3 event. Throws `invalid_envelope`, `no_rule_for_object` when no rule matches, and what
  * `checkObject` throws.
  */
-export function applyRules(
-  record: unknown,
-  { rules, checkObject }: { rules: readonly ObjectRule[]; checkObject?: ObjectCheck },
-): Record<string, unknown> {
+export function fromRecord(record: unknown, context: RuleContext): ObjectJob {
   const parsed = ObjectRecord.safeParse(record);
   if (!parsed.success)
-    throw new KamadoError("invalid_envelope", "Records: these are not records of an S3 event.");
-  const bucket = parsed.data.s3.bucket.name;
-  const key = decodeKey(parsed.data.s3.object.key);
+    throw new KamadoError("invalid_envelope", `Records: ${shapeOf(record)} is no record of an S3 event.`);
+  const { eventName, s3 } = parsed.data;
+  if (!isCreation(eventName ?? "ObjectCreated")) return { ignored: `${eventName} creates no object` };
+  return fromObject(s3.bucket.name, decodeKey(s3.object.key), s3.object.size, context);
+}
+
+/** The same for an event of S3 that came by way of EventBridge, where keys stand as they are. */
+export function fromBridge(event: Record<string, unknown>, context: RuleContext): ObjectJob {
+  const type = event["detail-type"];
+  if (type === "AWS API Call via CloudTrail")
+    throw new KamadoError(
+      "invalid_envelope",
+      'detail-type: calls that CloudTrail logs are not read; let the rule match S3\'s own "Object Created".',
+    );
+  if (type !== "Object Created") return { ignored: `${type} creates no object` };
+  const parsed = BridgedEvent.safeParse(event);
+  if (!parsed.success) throw new KamadoError("invalid_envelope", "detail: it names no object in a bucket.");
+  const { bucket, object } = parsed.data.detail;
+  return fromObject(bucket.name, object.key, object.size, context);
+}
+
+/** MinIO reports tags, retention and legal holds as creations too. */
+const isCreation = (eventName: string): boolean =>
+  /^(s3:)?ObjectCreated(:|$)/i.test(eventName) && !/tagging|retention|legalhold|acl/i.test(eventName);
+
+function fromObject(
+  bucket: string,
+  key: string,
+  size: number | null | undefined,
+  { rules, checkObject }: RuleContext,
+): ObjectJob {
+  const address = `s3://${bucket}/${key}`;
+  if (key.endsWith("/")) return { ignored: `${address.slice(0, SHOWN)} is a folder` };
+  if (size === 0) return { ignored: `${address.slice(0, SHOWN)} is empty` };
   const rule = rules
     .filter(
       (one) =>
         (one.bucket ?? bucket) === bucket && key.startsWith(one.prefix) && key.endsWith(one.suffix ?? ""),
     )
     .toSorted((a, b) => b.prefix.length - a.prefix.length)[0];
-  const address = `s3://${bucket}/${key}`;
   if (!rule)
     throw new KamadoError("no_rule_for_object", `No rule maps ${address.slice(0, SHOWN)} to a kind.`);
   checkObject?.({ bucket, key });
   const { kind, input, deliver, policy } = rule;
-  return {
-    kind,
-    input: substitute(input, address),
-    ...(deliver !== undefined && { deliver }),
-    ...(policy !== undefined && { policy }),
-  };
+  return { fields: { kind, input: substitute(input, address), deliver, policy } };
 }
 
 // Keys in events are form-encoded: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html

@@ -2,6 +2,8 @@
 // write it, and code that follows nested values needs stack or memory for each level. So both are counted in the text, before it is
 // parsed. How many bytes a text may have is left to whoever receives it. Pure.
 
+import { KamadoError } from "../errors.ts";
+
 /** An input of an honest job has some thousands at most. */
 export const MAX_VALUES = 50_000;
 export const MAX_NESTING = 100;
@@ -21,6 +23,14 @@ export function excessOf(text: string): string | null {
     if (depth > MAX_NESTING) return `is nested deeper than ${MAX_NESTING} levels`;
   }
   return null;
+}
+
+/** Throws `invalid_envelope` for a message body, or a part of one, with too much of it. */
+export function refuseExcess(text: string): void {
+  const excess = excessOf(text);
+  if (excess === null) return;
+  const advice = "Send large data as an object in the bucket.";
+  throw new KamadoError("invalid_envelope", `The body ${excess}. ${advice}`);
 }
 
 /** Where the string ends that begins at `start`. */

@@ -1,6 +1,8 @@
 // Finds the JSON in a model's answer, whatever thoughts, code fences or words surround it. Pure. It takes time in proportion to
 // the answer's length, because the sender of an input can influence what the model writes.
 
+import { parseJson } from "../job/json.ts";
+
 const MAX_STARTS = 20;
 
 export type ReadJson = { is: "json"; value: unknown } | { is: "none"; reason: string };
@@ -17,7 +19,7 @@ export function readJson(answer: string): ReadJson {
   if (answer.trim() === "") return { is: "none", reason: "The answer is empty." };
   for (const candidate of candidates(answer)) {
     try {
-      return { is: "json", value: JSON.parse(candidate) };
+      return { is: "json", value: parseJson(candidate) };
     } catch {}
   }
   return { is: "none", reason: "The answer is not JSON." };

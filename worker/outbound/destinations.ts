@@ -6,6 +6,7 @@ import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { FileSecret, type Secret, secret } from "../config/secret.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
+import { jsonText, parseJson } from "../job/json.ts";
 
 export type KnownDestination = Readonly<{
   match: string;
@@ -97,7 +98,7 @@ export function loadDestinations(path: string | undefined): Destinations {
   if (path === undefined) return [];
   const fail = (problem: string) =>
     new KamadoError("config_invalid", `KAMADO_DESTINATIONS_FILE (${path}): ${problem}`);
-  const json = parse(readText(path, fail), fail);
+  const json = parse(readBytes(path, fail), fail);
   const entries = DestinationsFile.safeParse(json);
   if (!entries.success) throw fail(describeIssues(entries.error, json));
   return Object.freeze(entries.data.map((entry, index) => build(entry, inFile(path, `${index}`, fail))));
@@ -140,17 +141,19 @@ function build(entry: FileEntry, read: Read): KnownDestination {
   });
 }
 
-function readText(path: string, fail: Fail): string {
+const readText = (path: string, fail: Fail) => readBytes(path, fail).toString();
+
+function readBytes(path: string, fail: Fail): Buffer {
   try {
-    return readFileSync(path, "utf8");
+    return readFileSync(path);
   } catch (thrown) {
     throw fail(`${path} cannot be read (${(thrown as NodeJS.ErrnoException).code}).`);
   }
 }
 
-function parse(text: string, fail: Fail): unknown {
+function parse(bytes: Uint8Array, fail: Fail): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(jsonText(bytes));
   } catch {
     throw fail("it is not JSON.");
   }

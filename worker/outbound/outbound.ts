@@ -3,6 +3,7 @@
 // its callers.
 import { unlessAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
+import { jsonText, parseJson } from "../job/json.ts";
 import { excessOf } from "../job/structure.ts";
 import { checkUrl, parseUrl } from "./addresses.ts";
 import { type Answer, readAnswer, redirectOf, throwForStatus, unpack } from "./answer.ts";
@@ -128,7 +129,7 @@ export function createOutbound(options: OutboundOptions = {}): Outbound {
 
   async function getJson(url: string, get: Get = {}): Promise<unknown> {
     const headers = { accept: "application/json", ...get.headers };
-    return parseJson(await getBytes(url, { ...get, headers }));
+    return jsonOf(await getBytes(url, { ...get, headers }));
   }
 
   async function close(): Promise<void> {
@@ -151,15 +152,33 @@ function headersFor(
   return { "user-agent": "kamado", "accept-encoding": "identity", ...Object.fromEntries([...own, ...lower]) };
 }
 
-function parseJson({ bytes, url }: { bytes: Uint8Array; url: string }): unknown {
+type Body = { bytes: Uint8Array; contentType: string | null; url: string };
+
+function jsonOf({ bytes, contentType, url }: Body): unknown {
   const { hostname } = new URL(url);
-  const text = new TextDecoder().decode(bytes);
+  const text = textOf(bytes, contentType);
+  if (text === null)
+    throw new KamadoError("fetch_rejected", `The answer of ${hostname} is text in an unknown character set.`);
   const excess = excessOf(text);
   if (excess !== null) throw new KamadoError("fetch_rejected", `The answer of ${hostname} ${excess}.`);
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     throw new KamadoError("fetch_rejected", `${hostname} answered ${bytes.length} bytes that are not JSON.`);
+  }
+}
+
+/** JSON is UTF-8 or UTF-16. An old service may say that its is not; null if it does not say what it is. */
+function textOf(bytes: Uint8Array, contentType: string | null): string | null {
+  try {
+    return jsonText(bytes);
+  } catch {
+    const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(contentType ?? "")?.[1] ?? "";
+    try {
+      return new TextDecoder(charset, { fatal: true }).decode(bytes);
+    } catch {
+      return null;
+    }
   }
 }
 

@@ -5,6 +5,7 @@ export type Message = {
   id: string;
   /** The address of the queue it was received from. */
   queue: string;
+  /** A CloudEvent in binary mode has been put into structured mode, so that its attributes stand in the body. */
   body: string;
   /** What `extend` and `remove` know the message by: each receive of a message has another. */
   handle: string;

@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import {
   ChangeMessageVisibilityBatchCommand,
   DeleteMessageBatchCommand,
+  type MessageAttributeValue,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
   SendMessageCommand,
@@ -12,6 +13,7 @@ import {
 } from "@aws-sdk/client-sqs";
 import { healthOf, isRefusedRequest, namesOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
+import { asStructured } from "../job/cloud-event.ts";
 import { JobId } from "../job/envelope.ts";
 import { QUEUE_HINTS } from "./health.ts";
 import {
@@ -61,7 +63,8 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
         // Under both names, because moto and other old servers know only the second.
         MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
         AttributeNames: ["All"],
-        MessageAttributeNames: [ID_ATTRIBUTE],
+        // The id, and those of an event in binary mode, whose names differ from sender to sender.
+        MessageAttributeNames: ["All"],
       });
       const requestTimeout = waitSeconds * 1000 + timeouts.poll;
       const { Messages } = await client
@@ -152,13 +155,14 @@ function idOf({ MessageId = "", MessageAttributes = {} }: SqsMessage): string {
 }
 
 export function toMessage(
-  { MessageId, Body, ReceiptHandle, Attributes = {} }: SqsMessage,
+  { MessageId, Body = "", ReceiptHandle, Attributes = {}, MessageAttributes }: SqsMessage,
   queue: string,
 ): Message {
   return {
     id: MessageId ?? "",
     queue,
-    body: Body ?? "",
+    // From here on a message is its body alone, also as a dead letter that is sent back.
+    body: asStructured(Body, textsOf(MessageAttributes)) ?? Body,
     handle: ReceiptHandle ?? "",
     sentAt: Attributes.SentTimestamp === undefined ? null : Number(Attributes.SentTimestamp),
     receiveCount: Number(Attributes.ApproximateReceiveCount ?? 1) || 1,
@@ -166,6 +170,14 @@ export function toMessage(
     group: isFifo({ url: queue }) ? (Attributes.MessageGroupId ?? null) : null,
   };
 }
+
+/** The attributes that are texts. */
+export const textsOf = (attributes: Record<string, MessageAttributeValue> = {}): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(attributes).flatMap(([name, { StringValue }]) =>
+      StringValue === undefined ? [] : [[name, StringValue]],
+    ),
+  );
 
 type BatchAnswer = {
   Successful?: { Id?: string | undefined }[] | undefined;

@@ -4,11 +4,12 @@ import { z } from "zod";
 import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Lease } from "../consumer/lease.ts";
-import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
+import { describeIssues, type ErrorCode, KamadoError, toKamadoError } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Context, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
+import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, isHandlerMissing } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
 import { NOTHING_USED } from "../model/model.ts";
@@ -103,10 +104,10 @@ async function runHandler(
   dependencies: HandlerDependencies,
 ): Promise<unknown> {
   const handler = handlerOf(dependencies.registry, job.kind);
-  const input = check(handler.input, job.input, "invalid_input", "input");
+  const input = checkInput(handler.input, job.input);
   const inputs = await dependencies.inputs(handler.inputs?.(input) ?? {}, signal);
   const output = await callHandler(handler, input, contextOf(job, model, inputs, signal, dependencies));
-  return refuseLongOutput(check(handler.output, output, "output_invalid", "output"), dependencies.budgets);
+  return refuseLongOutput(checkOutput(handler.output, output), dependencies.budgets);
 }
 
 // An unexpected error may pass with another attempt, because the model answers anew. A coded error says for itself whether it can.
@@ -118,17 +119,23 @@ async function callHandler(handler: Handler, input: unknown, context: Context<In
   }
 }
 
-/** The value as its schema reads it. Throws `code` with every wrong field named. */
-export function check(
-  schema: z.ZodType,
-  value: unknown,
-  code: "invalid_input" | "output_invalid",
-  name: string,
-): unknown {
+/** The sender's input as its schema reads it, whatever serializer wrote it. Throws `invalid_input` with every wrong field named. */
+function checkInput(schema: z.ZodType, sent: unknown): unknown {
+  const parsed = parseSent(schema, sent);
+  if (parsed.success) return parsed.data;
+  throw naming("input", "invalid_input", parsed.error, parsed.value);
+}
+
+/** The value as its schema reads it. Throws `output_invalid` with every wrong field named. */
+function checkOutput(schema: z.ZodType, value: unknown): unknown {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.map((issue) => ({ ...issue, path: [name, ...issue.path] }));
-  throw new KamadoError(code, describeIssues(new z.ZodError(issues), { [name]: value }));
+  throw naming("output", "output_invalid", parsed.error, value);
+}
+
+function naming(name: string, code: ErrorCode, { issues }: z.ZodError, value: unknown): KamadoError {
+  const named = issues.map((issue) => ({ ...issue, path: [name, ...issue.path] }));
+  return new KamadoError(code, describeIssues(new z.ZodError(named), { [name]: value }));
 }
 
 /** The last of them ended without an outcome, or its outcome was lost, so nobody has given the job up yet. */

@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { describeIssues, KamadoError } from "../errors.ts";
 import type { Budgets } from "../job/budgets.ts";
-import { type Parsed, parseBody } from "../job/envelope.ts";
+import { type Parsed, parseBody, parseBytes } from "../job/envelope.ts";
+import { jsonText, parseJson } from "../job/json.ts";
 import { ObjectRule } from "../job/object-rules.ts";
 import type { Message } from "../queue/queue.ts";
 import type { ObjectAddress } from "../storage/bucket.ts";
@@ -29,9 +30,9 @@ export function createReadMessage(options: {
 }): ReadMessage {
   const { objects, rules, budgets } = options;
 
-  async function follow(address: ObjectAddress, signal: AbortSignal): Promise<string> {
+  async function follow(address: ObjectAddress, signal: AbortSignal): Promise<Uint8Array> {
     const { bytes } = await objects.get(address, { maxBytes: POINTED_BODY_LIMIT, signal });
-    return new TextDecoder().decode(bytes);
+    return bytes;
   }
 
   return async (message, signal) => {
@@ -39,7 +40,7 @@ export function createReadMessage(options: {
     const parsed = parseBody(message.body, context);
     if (parsed.is !== "pointer") return parsed;
     try {
-      const inner = parseBody(await follow(parsed, signal), context);
+      const inner = parseBytes(await follow(parsed, signal), context);
       if (inner.is !== "pointer") return inner;
       throw new KamadoError("pointer_unreadable", "The pointer leads to another pointer.");
     } catch (thrown) {
@@ -85,7 +86,7 @@ const RULES_HINT =
 
 function parseRules(path: string, fail: (problem: string, cause?: unknown) => KamadoError): unknown {
   try {
-    return JSON.parse(readFileSync(path, "utf8"));
+    return parseJson(jsonText(readFileSync(path)));
   } catch (thrown) {
     const { code, message } = thrown as NodeJS.ErrnoException;
     throw fail(code === undefined ? `it is not JSON: ${message}` : `it cannot be read (${code}).`, thrown);

@@ -10,7 +10,7 @@ import type { RunControls } from "../consumer/consumer.ts";
 import type { Health } from "../consumer/health-check.ts";
 import type { Lease } from "../consumer/lease.ts";
 import { KamadoError, stackOf, toKamadoError } from "../errors.ts";
-import type { Job } from "../job/envelope.ts";
+import { type Job, type Refused, summaryOf } from "../job/envelope.ts";
 import { isResultOf, jobHash } from "../job/job-hash.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { isHandlerMissing } from "../job/registry.ts";
@@ -110,7 +110,7 @@ async function outcomeOf(run: Run): Promise<Outcome> {
       case "nothing":
         return { is: "ignored", reason: read.reason };
       case "several":
-        return await split(read.jobs, run, AbortSignal.any([signal, run.stopping]));
+        return await split(read, run, AbortSignal.any([signal, run.stopping]));
       case "job":
         return await claimAndExecute(read.job, run);
     }
@@ -124,15 +124,33 @@ async function outcomeOf(run: Run): Promise<Outcome> {
 }
 
 /** A stop does not wait for the rest: a second try sends what the first one did not. A job that the queue will never take never becomes a message. */
-async function split(jobs: readonly Job[], run: Run, signal: AbortSignal): Promise<Outcome> {
+async function split(several: Several, run: Run, signal: AbortSignal): Promise<Outcome> {
+  const { jobs, refused, ignored } = several;
   try {
     await run.split(jobs, run.lease.message, signal);
-    return { is: "ignored", reason: `split into ${jobs.length} jobs` };
+    for (const one of refused) {
+      signal.throwIfAborted();
+      await putAside(one, run);
+    }
+    const counts = [
+      `split into ${jobs.length === 1 ? "1 job" : `${jobs.length} jobs`}`,
+      ...(refused.length > 0 ? [`${refused.length} dead-lettered`] : []),
+      ...(ignored.length > 0 ? [`${ignored.length} ignored: ${summaryOf(ignored)}`] : []),
+    ];
+    return { is: "ignored", reason: counts.join("; ") };
   } catch (thrown) {
     if (thrown instanceof KamadoError && ["body_too_large", "message_rejected"].includes(thrown.code))
       return { is: "rejected", error: thrown };
     throw thrown;
   }
+}
+
+type Several = Extract<Awaited<ReturnType<ReadMessage>>, { is: "several" }>;
+
+/** One of several that is no job is dead-lettered alone, as the message that it would have been. Redriven, it has its own id. */
+async function putAside({ id, body, error }: Refused, { lease, deadLetters }: Run): Promise<void> {
+  if (!(await lease.confirm())) throw new KamadoError("lease_lost", "Another worker has the event.");
+  await deadLetters.message({ ...lease.message, id, body }, error);
 }
 
 /** Asks at the same time whether the job is done already, whether another worker runs it, and whether it was canceled. */
@@ -339,8 +357,14 @@ function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void
       ...(receipt && { receipt }),
       ...(stack && { stack }),
     },
-    error ? `${is}: ${error.message}` : outcome.is === "interrupted" ? `${is}: ${outcome.why}` : is,
+    error ? `${is}: ${error.message}` : describe(outcome),
   );
+}
+
+/** Why nothing was done is said, because the sender may have expected a job. */
+function describe(outcome: Outcome): string {
+  if (outcome.is === "ignored") return `ignored: ${outcome.reason}`;
+  return outcome.is === "interrupted" ? `interrupted: ${outcome.why}` : outcome.is;
 }
 
 function shownEnding(ending: Ending, { deadLetter }: Plan): string {

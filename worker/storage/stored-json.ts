@@ -3,6 +3,7 @@
 // they do not know. What becomes of a damaged object is left to its reader; none is ever the trouble of another job.
 import type { z } from "zod";
 import { KamadoError } from "../errors.ts";
+import { jsonText, parseJson } from "../job/json.ts";
 import { addressOf, type Bucket, type Found } from "./bucket.ts";
 
 export type Stored<T> =
@@ -40,7 +41,7 @@ export async function readStored<T>(
 /** Undefined for bytes that are no JSON, or no value of the schema. */
 export function parseStored<T>(schema: z.ZodType<T>, bytes: Uint8Array): T | undefined {
   try {
-    return schema.safeParse(JSON.parse(new TextDecoder().decode(bytes))).data;
+    return schema.safeParse(parseJson(jsonText(bytes))).data;
   } catch {
     return undefined;
   }

@@ -37,6 +37,12 @@ describe("a request is refused before its body is read", () => {
   });
 });
 
+test("a byte order mark before the JSON is not in the way", async () => {
+  const { url } = await start();
+  const body = `\ufeff${JSON.stringify({ messages: user("milk") })}`;
+  expect((await replyOf(rawRequest(url, body))).status).toBe(200);
+});
+
 test("bodies that arrive have a budget together: past it a large one is refused, and small ones are answered", async () => {
   const budget = new MemoryBudget({ small: 4 * MIB, large: 3 * MIB });
   const { url } = await start({ images: true }, { budget });

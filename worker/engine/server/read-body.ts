@@ -25,7 +25,8 @@ export async function jsonBody(incoming: IncomingMessage, hold: Hold, info: Back
   if (structureOf(body, MAX_STRUCTURE) > MAX_STRUCTURE)
     throw invalid(null, `The body: may have at most ${MAX_STRUCTURE} bytes and quotes outside of its texts.`);
   try {
-    return JSON.parse(body.toString());
+    // It leaves out a byte order mark, which JSON.parse does not take.
+    return JSON.parse(new TextDecoder().decode(body));
   } catch (cause) {
     throw new KamadoError("malformed_json", "The body is not JSON.", { cause });
   }

@@ -1,0 +1,46 @@
+// Points in time as senders of several languages write them.
+import { expect, test } from "vitest";
+import { Moment } from "../../worker/job/moment.ts";
+
+const read = (value: unknown) => {
+  const { data } = Moment.safeParse(value);
+  return data === undefined ? null : new Date(data).toISOString();
+};
+
+test.each([
+  ["JavaScript", "2036-01-01T00:00:00.000Z"],
+  ["Java's OffsetDateTime on the minute", "2036-01-01T00:00Z"],
+  ["Java's ZonedDateTime", "2036-01-01T09:00+09:00[Asia/Tokyo]"],
+  ["Java's Instant", "2036-01-01T00:00:00.000000000Z"],
+  ["Go with a zone", "2036-01-01T09:00:00.000000123+09:00"],
+  ["Python's isoformat", "2036-01-01T00:00:00+00:00"],
+  ["Python's str", "2036-01-01 00:00:00.000123+00:00"],
+  ["PHP's ISO8601", "2036-01-01T00:00:00+0000"],
+  ["PostgreSQL", "2036-01-01 00:00:00+00"],
+  ["Ruby's Time#to_s", "2036-01-01 00:00:00 +0000"],
+  ["lower case", "2036-01-01t00:00:00z"],
+  ["a comma before the fraction, as in ISO 8601", "2036-01-01T00:00:00,000Z"],
+  ["white space around it", " 2036-01-01T00:00:00Z\n"],
+  ["seconds since 1970", 2_082_758_400],
+  ["Python's time()", 2_082_758_400.0001],
+  ["milliseconds since 1970", 2_082_758_400_000],
+  ["seconds since 1970 as a string", "2082758400"],
+])("%s", (_, written) => {
+  expect(read(written)).toBe("2036-01-01T00:00:00.000Z");
+});
+
+test.each([
+  ["a word", "tomorrow"],
+  ["a day that there is not", "2036-02-30T00:00Z"],
+  ["an hour that there is not", "2036-01-01T25:00Z"],
+  ["no offset: it says no point in time", "2036-01-01T00:00:00"],
+  ["a day alone", "2036-01-01"],
+  ["a number that may be a duration", 600],
+  ["a year as a number", 2036],
+  ["nanoseconds", 2.08e18],
+  ["not a number", Number.NaN],
+  ["a list", [2036, 1, 1]],
+  ["true", true],
+])("%s is refused", (_, written) => {
+  expect(read(written)).toBeNull();
+});
