@@ -32,6 +32,7 @@ export async function buildFauxqs(region: string, dataDir?: string): Promise<Fau
   const persistence = dataDir === undefined ? null : await persist(stores, dataDir);
   const app = buildApp({ logger: false, stores, defaultRegion: region });
   takeBigObjects(app);
+  keepObjectsAsTheyCome(app);
   // Without a host of its own, it answers with the host of the request, which the client can reach.
   (stores.sqsStore as { host: string | undefined }).host = undefined;
   return { app, stores, closeStore: () => persistence?.close() };
@@ -117,6 +118,25 @@ function takeBigObjects(app: FauxqsApp): void {
   app.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: MAX_OBJECT }, (_request, body, done) =>
     done(null, body),
   );
+}
+
+// fauxqs takes whatever calls itself a form or JSON of AWS for a request to a queue or topic. curl calls every object that it puts a form.
+function keepObjectsAsTheyCome(app: FauxqsApp): void {
+  const parsers = {
+    "application/x-www-form-urlencoded": (text: string) => Object.fromEntries(new URLSearchParams(text)),
+    "application/x-amz-json-1.0": (text: string) => JSON.parse(text) as unknown,
+  };
+  for (const [type, parse] of Object.entries(parsers)) {
+    app.removeContentTypeParser(type);
+    app.addContentTypeParser(type, { parseAs: "buffer", bodyLimit: MAX_OBJECT }, (request, body, done) => {
+      if (request.method !== "POST") return done(null, body);
+      try {
+        done(null, parse(body.toString()));
+      } catch (thrown) {
+        done(Object.assign(thrown as Error, { statusCode: 400 }));
+      }
+    });
+  }
 }
 
 // fauxqs checks bodies by UTF-16 unit and so refuses every character above U+FFFF, such as emoji. AWS accepts them.

@@ -2,6 +2,7 @@
 // pages are refused, and with a key those of programs that do not know it. It also mends what the emulator does differently from AWS: regions, long polls, conditional writes.
 import type { IncomingMessage } from "node:http";
 import { sameSecret } from "../http/auth.ts";
+import { sendError } from "./error-answers.ts";
 import { etagOf, type Fauxqs, type FauxqsApp } from "./fauxqs.ts";
 
 /** Without a `key` every program on this machine may use it. */
@@ -15,10 +16,10 @@ export function guard(
   });
   app.addHook("onRequest", async (request, reply) => {
     const why = strangerBy(request.headers);
-    if (why !== null) return reply.code(403).send({ message: `Refused: ${why}.` });
-    if (key === undefined || sameSecret(accessKeyOf(request), key)) return;
-    const { type, body } = refusalOf(request);
-    return reply.code(403).type(type).send(body);
+    if (why !== null)
+      return sendError(request, reply, { status: 403, code: "AccessDenied", message: `Refused: ${why}.` });
+    if (key === undefined || sameSecret(accessKeyOf(request), key)) return undefined;
+    return sendError(request, reply, { status: 403, code: "InvalidAccessKeyId", message: HOW_TO_SIGN });
   });
   app.addHook("onSend", async (_request, reply) => {
     reply.headers(FOR_BROWSERS);
@@ -27,15 +28,8 @@ export function guard(
   keepConditions(app, stores);
 }
 
-const UNKNOWN_KEY = "InvalidAccessKeyId";
 const HOW_TO_SIGN =
   "This embedded AWS demands KAMADO_LOCAL_KEY as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
-
-/** In the form of the protocol: JSON for queues, XML for the others. */
-const refusalOf = ({ headers }: Pick<IncomingMessage, "headers">) =>
-  headers["x-amz-target"] === undefined
-    ? { type: "application/xml", body: errorXml(UNKNOWN_KEY, HOW_TO_SIGN) }
-    : { type: "application/json", body: JSON.stringify({ __type: UNKNOWN_KEY, message: HOW_TO_SIGN }) };
 
 /**
  * The access key of a signed request or address; empty if there is none. It is compared, and the signature is not recomputed: on
@@ -86,9 +80,14 @@ function settleRegion({ headers }: IncomingMessage, region: string): void {
   if (headers.authorization) headers.authorization = headers.authorization.replace(scope, `$1${region}`);
 }
 
-// fauxqs takes the first part of a host with dots for the name of a bucket.
-function settleHost({ headers, socket }: IncomingMessage): void {
-  if (FROM_CONTAINERS.test(hostnameOf(headers.host ?? ""))) headers.host = `127.0.0.1:${socket.localPort}`;
+// fauxqs takes the first part of a host with dots for the name of a bucket, but not in a request that calls itself a form, as every
+// object does that curl puts.
+function settleHost(request: IncomingMessage): void {
+  const { headers, socket, method } = request;
+  const name = hostnameOf(headers.host ?? "");
+  const bucket = method === "PUT" ? /^([^.]+)\..*\blocalhost$/.exec(name)?.[1] : undefined;
+  if (bucket !== undefined) request.url = `/${bucket}${request.url}`;
+  if (bucket !== undefined || FROM_CONTAINERS.test(name)) headers.host = `127.0.0.1:${socket.localPort}`;
 }
 
 // A long poll whose client has gone would still receive the next message and hide it for the whole visibility timeout.
@@ -112,15 +111,9 @@ function keepConditions(app: FauxqsApp, { s3Store }: Fauxqs["stores"]): void {
     const { bucket = "", "*": key = "" } = request.params as { bucket?: string; "*"?: string };
     const etag = etagOf(s3Store, bucket, key);
     const refuse = (status: number, code: string) =>
-      void reply
-        .code(status)
-        .header("content-type", "application/xml")
-        .send(errorXml(code, "The condition does not hold."));
+      void sendError(request, reply, { status, code, message: "The condition does not hold." });
     if (wanted !== undefined && etag === undefined) return refuse(404, "NoSuchKey");
     const holds = wanted === undefined ? etag === undefined : wanted === etag;
     return holds ? done() : refuse(412, "PreconditionFailed");
   });
 }
-
-const errorXml = (code: string, message: string) =>
-  `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`;
