@@ -3,9 +3,10 @@
 // its callers.
 import { unlessAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
+import { decodeText } from "../http/text-encoding.ts";
 import { excessOf } from "../job/structure.ts";
 import { checkUrl, parseUrl } from "./addresses.ts";
-import { type Answer, readAnswer, redirectOf, throwForStatus, unpack } from "./answer.ts";
+import { type Answer, readAnswer, redirectOf, throwForStatus, unpackAnswer } from "./answer.ts";
 import { createAgent, type Resolve, systemResolve } from "./connect.ts";
 import { type Destinations, destinationFor, type KnownDestination } from "./destinations.ts";
 
@@ -122,7 +123,11 @@ export function createOutbound(options: OutboundOptions = {}): Outbound {
   async function getBytes(url: string, get: Get = {}) {
     const answer = await send({ ...get, method: "GET", url, followRedirects: true });
     throwForStatus(answer, now());
-    const bytes = await unpack(answer.bytes, answer.headers["content-encoding"], get.maxBytes ?? MAX_BYTES);
+    const bytes = await unpackAnswer(
+      answer.bytes,
+      answer.headers["content-encoding"],
+      get.maxBytes ?? MAX_BYTES,
+    );
     return { bytes, contentType: answer.headers["content-type"] ?? null, url: answer.url };
   }
 
@@ -151,9 +156,13 @@ function headersFor(
   return { "user-agent": "kamado", "accept-encoding": "identity", ...Object.fromEntries([...own, ...lower]) };
 }
 
-function parseJson({ bytes, url }: { bytes: Uint8Array; url: string }): unknown {
+type Body = { bytes: Uint8Array; contentType: string | null; url: string };
+
+function parseJson({ bytes, contentType, url }: Body): unknown {
   const { hostname } = new URL(url);
-  const text = new TextDecoder().decode(bytes);
+  const text = decodeText(bytes, contentType);
+  if (text === null)
+    throw new KamadoError("fetch_rejected", `${hostname} answered in a character set that is not known.`);
   const excess = excessOf(text);
   if (excess !== null) throw new KamadoError("fetch_rejected", `The answer of ${hostname} ${excess}.`);
   try {

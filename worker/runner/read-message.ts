@@ -4,6 +4,8 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
+import { unpackByContent } from "../http/content-encoding.ts";
+import { decodeText } from "../http/text-encoding.ts";
 import type { Budgets } from "../job/budgets.ts";
 import { type Parsed, parseBody } from "../job/envelope.ts";
 import { ObjectRule } from "../job/object-rules.ts";
@@ -30,8 +32,17 @@ export function createReadMessage(options: {
   const { objects, rules, budgets } = options;
 
   async function follow(address: ObjectAddress, signal: AbortSignal): Promise<string> {
-    const { bytes } = await objects.get(address, { maxBytes: POINTED_BODY_LIMIT, signal });
-    return new TextDecoder().decode(bytes);
+    const { bytes, contentType } = await objects.get(address, { maxBytes: POINTED_BODY_LIMIT, signal });
+    const unpacked = await unpackByContent(bytes, {
+      maxBytes: POINTED_BODY_LIMIT,
+      tooLarge: () =>
+        new KamadoError("body_too_large", `the body has more than ${POINTED_BODY_LIMIT} bytes.`),
+      broken: (why) => new KamadoError("malformed_json", `the body ${why}.`),
+    });
+    const text = decodeText(unpacked, contentType);
+    if (text === null)
+      throw new KamadoError("malformed_json", "the body is in no character set that is known.");
+    return text;
   }
 
   return async (message, signal) => {
