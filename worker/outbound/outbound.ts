@@ -9,6 +9,7 @@ import { checkUrl, parseUrl } from "./addresses.ts";
 import { type Answer, readAnswer, redirectOf, throwForStatus, unpackAnswer } from "./answer.ts";
 import { createAgent, type Resolve, systemResolve } from "./connect.ts";
 import { type Destinations, destinationFor, type KnownDestination } from "./destinations.ts";
+import { answerDespite, whatIsWrongWith } from "./raw-answer.ts";
 
 export type Send = {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -21,7 +22,10 @@ export type Send = {
   timeoutMs?: number;
   /** Follow up to three redirects of a GET. Otherwise a redirect is an answer like any other. [false] */
   followRedirects?: boolean;
-  /** `start`: only the status matters. The body is what arrives soon, up to `maxBytes`, and never an error. [whole] */
+  /**
+   * `start`: only the status matters. It counts although the rest of the answer is not HTTP. The body is what arrives soon, up to
+   * `maxBytes`, and never an error. [whole]
+   */
   answer?: "whole" | "start";
   signal?: AbortSignal;
 };
@@ -113,11 +117,14 @@ export function createOutbound(options: OutboundOptions = {}): Outbound {
       signal,
     });
     // undici looks at the signal only once it is connected.
-    const response = await unlessAborted(responding, signal);
-    return readAnswer(response, url, {
-      maxBytes: request.maxBytes ?? MAX_BYTES,
-      part: request.answer ?? "whole",
-    });
+    const { maxBytes = MAX_BYTES, answer: part = "whole" } = request;
+    try {
+      return await readAnswer(await unlessAborted(responding, signal), url, { maxBytes, part });
+    } catch (thrown) {
+      const answer = part === "start" ? answerDespite(thrown, url) : null;
+      if (answer === null) throw thrown;
+      return { ...answer, bytes: answer.bytes.subarray(0, maxBytes) };
+    }
   }
 
   async function getBytes(url: string, get: Get = {}) {
@@ -203,7 +210,7 @@ function fetchFailure(thrown: unknown, host: string, timedOut: boolean): KamadoE
   if (own) return own;
   const { code, name } = (thrown ?? {}) as { code?: unknown; name?: unknown };
   const networkCode = String(code ?? name ?? "unknown");
-  const reason = REASONS[networkCode] ?? `the request failed (${networkCode})`;
+  const reason = whatIsWrongWith(thrown) ?? REASONS[networkCode] ?? `the request failed (${networkCode})`;
   return new KamadoError("fetch_failed", `${host}: ${timedOut ? "the answer took too long" : reason}.`, {
     cause: thrown,
     detail: { host, networkCode, ...(NO_CONNECTION.has(networkCode) && { isUnreachable: true }) },
