@@ -32,6 +32,15 @@ describe.each(ENCODED)("%s in %s", (text, charset, bytes) => {
       expect(decodeText(pageOf(bytes, charset), contentType)?.split("<p>")[1]).toBe(text);
   });
 
+  test("is read in a page that names it late, behind scripts and comments", () => {
+    const page = pageOf(bytes, charset)
+      .toString("latin1")
+      .replace("<head>", `<head><!--${"x".repeat(5_000)}-->`);
+    expect(decodeText(Buffer.from(page, "latin1"), "text/html; charset=ISO-8859-1")?.split("<p>")[1]).toBe(
+      text,
+    );
+  });
+
   test("is read in XML that names it", () => {
     const xml = Buffer.concat([Buffer.from(`<?xml version="1.0" encoding="${charset}"?><p>`), bytes]);
     expect(decodeText(xml)?.split("<p>")[1]).toBe(text);
@@ -87,6 +96,8 @@ describe("what is no text", () => {
     ["UTF-8 that was cut in a character", Buffer.from(TEXTS.fr).subarray(0, -2)],
     ["Japanese UTF-8 that was cut", Buffer.from(TEXTS.ja).subarray(0, -1)],
     ["Korean in an encoding of mails that browsers do not know", Buffer.from("\x1b$)C\x0e!!")],
+    ["UTF-32, which browsers do not know", Buffer.from("fffe00006100000062000000", "hex")],
+    ["UTF-32 with its other mark", Buffer.from("0000feff0000006100000062", "hex")],
     ["UTF-16 with half of a pair", utf16("\ufeffa\ud800")],
     [
       "bytes without order",

@@ -297,6 +297,21 @@ describe("every action gives what the older SDKs read", () => {
   });
 });
 
+test("a receive that was given up takes no message", async () => {
+  const aws = await start();
+  const gone = new AbortController();
+  const form = { Action: "ReceiveMessage", Version: "2012-11-05", WaitTimeSeconds: "20" };
+  const poll = ask(aws, PATH, { method: "POST", body: new URLSearchParams(form), signal: gone.signal });
+  // A round trip on another connection: then the poll has arrived. Another one: then its end has arrived.
+  await call(aws, "ListQueues");
+  gone.abort();
+  await expect(poll).rejects.toThrow();
+  await call(aws, "ListQueues");
+  await call(aws, "SendMessage", { MessageBody: "for who is left" });
+  const { text } = await call(aws, "ReceiveMessage", { WaitTimeSeconds: "5" });
+  expect(fieldOf(text, "Body")).toBe("for who is left");
+});
+
 test("names that every object of JavaScript has are ordinary fields", async () => {
   const aws = await start();
   const names = { "__proto__.x": "1", constructor: "2", "toString.1": "3", "Attribute.__proto__": "4" };

@@ -11,6 +11,7 @@ const sniff: typeof Sniff = (...given) => (require("html-encoding-sniffer") as t
 
 /** `null` when the bytes are a text in no character set that is known. `contentType` as a header or a data: URI has it. */
 export function decodeText(bytes: Uint8Array, contentType?: string | null): string | null {
+  if (isUtf32(bytes)) return null;
   const marked = markOf(bytes);
   if (marked) return decode(bytes, marked);
   if (hasEscapes(bytes)) return decode(bytes, "iso-2022-jp");
@@ -34,6 +35,10 @@ function markOf([first, second, third]: Uint8Array): string | null {
   if (first === 0xff && second === 0xfe) return "utf-16le";
   return first === 0xfe && second === 0xff ? "utf-16be" : null;
 }
+
+/** Its mark begins like that of UTF-16, which would read a text full of zeros. Browsers do not know it. */
+const isUtf32 = ([first, second, third, fourth]: Uint8Array) =>
+  first === 0xff && second === 0xfe && third === 0 && fourth === 0;
 
 /** No text holds these, but a declaration that is wrong finds them. */
 const CONTROL = /(?!\s)\p{Cc}/u;
@@ -82,7 +87,7 @@ function isDamagedUtf8(bytes: Uint8Array): boolean {
 /** What the header and the page say, the more likely first. Servers send windows-1252, or what stands for it, for everything. */
 function declaredIn(bytes: Uint8Array, contentType?: string | null): string[] {
   const label = /\bcharset\s*=\s*["']?([^"';,\s]+)/i.exec(contentType ?? "")?.[1];
-  const options = { defaultEncoding: "" };
+  const options = { defaultEncoding: "", maxPrescanBytes: PRESCAN };
   const header =
     label === undefined ? "" : sniff(NOTHING, { ...options, transportLayerEncodingLabel: label });
   const page = sniff(bytes, options);
@@ -90,6 +95,8 @@ function declaredIn(bytes: Uint8Array, contentType?: string | null): string[] {
   return both.filter((name) => name !== "");
 }
 const NOTHING = new Uint8Array();
+/** Browsers look at 1,024 bytes first, and later again when they find the page's word further down. */
+const PRESCAN = 16 * 1024;
 
 function decodeDeclared(bytes: Uint8Array, contentType?: string | null): string | null {
   for (const name of declaredIn(bytes, contentType)) {
