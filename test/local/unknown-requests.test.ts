@@ -2,7 +2,11 @@
 
 import { once } from "node:events";
 import { request } from "node:http";
-import { GetBucketLocationCommand, PutBucketNotificationConfigurationCommand } from "@aws-sdk/client-s3";
+import {
+  GetBucketLocationCommand,
+  GetObjectCommand,
+  PutBucketNotificationConfigurationCommand,
+} from "@aws-sdk/client-s3";
 import { SubscribeCommand } from "@aws-sdk/client-sns";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
@@ -65,6 +69,24 @@ describe("an object is stored as it comes", () => {
     expect((await ask(aws, "PUT", path, headers, body)).status).toBe(200);
     expect(await ask(aws, "GET", "/kamado/in/folder/")).toMatchObject({ status: 200, text: body });
   });
+});
+
+test.each([
+  ["br", "br"],
+  ["gzip,aws-chunked", "gzip"],
+  ["aws-chunked, gzip", "gzip"],
+  ["aws-chunked", undefined],
+])("an object that is sent as %s is given back as %s", async (sent, given) => {
+  const { aws, s3 } = await start();
+  const isChunked = sent.includes("aws-chunked");
+  const headers = { "content-encoding": sent, "content-type": "text/plain" };
+  await ask(aws, "PUT", "/kamado/in/x", headers, isChunked ? "4\r\neggs\r\n0\r\n\r\n" : "eggs");
+  // Another request between them: each has its own.
+  await ask(aws, "PUT", "/kamado/in/y", {}, "plain");
+  const { ContentEncoding, Body } = await s3.send(new GetObjectCommand({ Bucket: "kamado", Key: "in/x" }));
+  expect([ContentEncoding, await Body!.transformToString()]).toEqual([given, "eggs"]);
+  const other = await s3.send(new GetObjectCommand({ Bucket: "kamado", Key: "in/y" }));
+  expect(other.ContentEncoding).toBeUndefined();
 });
 
 describe("what it does not do is refused, with what to do instead", () => {
