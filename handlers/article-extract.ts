@@ -9,8 +9,12 @@ const MAX_CHARACTERS = 400_000;
 const ANSWER_TOKENS = 400;
 const FACT_TOKENS = 150;
 
-// An object in the bucket may be plain text or HTML; its first characters tell which.
-const PAGE = /^\s*<(?:!doctype|!--|\?xml|(?:html|head|body|article|main|section|div|p)\b)/i;
+// An object in the bucket may be plain text or HTML. A page begins with a tag that pages begin with, or ends as they do: its first tags
+// may be left out.
+const PAGE_START =
+  /^\s*<(?:!doctype|!--|\?xml|(?:html|head|title|meta|link|base|style|script|noscript|body|frameset|article|main|header|nav|section|aside|div|p|h[1-6]|[uod]l|table|center|font|blockquote|pre|span|a|b|i|em|strong|ruby|br|hr|img)(?=[\s/>]))/i;
+const PAGE_END = /<\/(?:html|body)\s*>\s*$/i;
+const isPage = (text: string) => PAGE_START.test(text) || PAGE_END.test(text.slice(-1_000));
 
 // The language becomes part of our instructions, so it must not contain a line end or a chat template's mark.
 const LANGUAGE = /^[\p{L}\p{M}\p{N} '’.,()/_-]+$/u;
@@ -154,8 +158,9 @@ export default defineHandler({
   async run({ text, html, questions: given, maxFacts, language }, { model, pages, texts, inputs, progress }) {
     const { entries: questions, left } = usableEntries("questions", Question, given);
     const source = text ?? html ?? inputs.article ?? "";
-    const isPage = html !== undefined || (text === undefined && PAGE.test(source));
-    const article = isPage ? (await pages.article(source)).text : source;
+    const asPage = html !== undefined || (text === undefined && isPage(source));
+    const article = asPage ? (await pages.article(source)).text : source;
+    if (article.trim() === "") refuse("invalid_input", "The article is empty.");
     if (article.length > MAX_CHARACTERS) {
       refuse(
         "input_too_large",

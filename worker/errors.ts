@@ -40,6 +40,10 @@ export const ERRORS = {
   input_too_large: fail(413, "Make the input smaller; the message names the limit."),
   image_undecodable: fail(415, "Send a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC picture."),
   image_too_large: fail(413, "Send a smaller or simpler picture; the message names the limit."),
+  page_without_text: fail(
+    422,
+    "The page may need a browser to run its scripts; send the text that the browser shows, or a page that holds its text itself.",
+  ),
   unsupported_address: fail(400, "Use s3://bucket/key, https://… or a data: URI."),
   address_refused: fail(
     403,

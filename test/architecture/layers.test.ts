@@ -30,7 +30,7 @@ const MAY_IMPORT: Record<string, string> = {
   deliver: "async aws config/secret errors http job logging outbound printable queue",
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
-  runner: "async consumer errors images job job-lock logging model outbound outbox pages queue storage",
+  runner: "async consumer errors http images job job-lock logging model outbound outbox pages queue storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
   main: "async aws config deliver job logging model outbound queue runner storage worker",

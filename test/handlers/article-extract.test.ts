@@ -148,19 +148,23 @@ describe("where the article comes from", () => {
   test.for([
     ["<!DOCTYPE html><p>Hello.</p>", "Hello."],
     ["<!-- saved --><html>Hello.</html>", "Hello."],
+    ["<title></title><p>Hello.", "Hello."],
+    ["<META charset=utf-8>\nHello.", "Hello."],
+    ["Hello.<br></body></html>\n", "Hello."],
     ["< 3 eggs", "< 3 eggs"],
+    ["<anyone> said so", "<anyone> said so"],
     ["Hello.", "Hello."],
   ])("an object in the bucket is what it looks like: %j", async ([article, seen]) => {
     expect(await contentOf({ s3 }, { inputs: { article } })).toBe(`Article: ${seen}\nQ: ?`);
   });
 
-  test("an article without words has no answers, and the model is not asked", async () => {
-    const { output, asked } = await run(articleExtract, { html: "<p> </p>", questions: ["?"] });
-    expect([output, asked]).toEqual([
-      { answers: [{ question: "?", answer: null, evidence: null }], facts: [] },
-      [],
-    ]);
-  });
+  test.for([{ html: "<p> </p>" }, { text: " \n" }, { s3 }])(
+    "an article without words is an error, never an answer without reading: %j",
+    async (input) => {
+      const running = run(articleExtract, { questions: ["?"], ...input }, { inputs: { article: "" } });
+      await expect(running).rejects.toMatchObject({ code: "invalid_input" });
+    },
+  );
 });
 
 describe("an entry of the questions that is none", () => {

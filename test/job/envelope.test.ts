@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseBody, parseBytes } from "../../worker/job/envelope.ts";
+import { parseBody } from "../../worker/job/envelope.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
 import fc from "../properties.ts";
 
@@ -46,18 +46,6 @@ describe("JSON as others write it is read", () => {
     ["in an SNS notification, after a byte order mark", notification(`\ufeff${text}`)],
   ])("%s", (_, body) => {
     expect(jobOf(body)).toMatchObject(plain);
-  });
-
-  test("as bytes in UTF-16", () => {
-    const context = { messageId: MESSAGE_ID, rules };
-    expect(parseBytes(Buffer.from(`\ufeff${text}`, "utf16le"), context)).toMatchObject({
-      is: "job",
-      job: plain,
-    });
-    expect(parseBytes(Buffer.from([0x22, 0x8b, 0x8d, 0x22]), context)).toMatchObject({
-      is: "malformed",
-      error: { code: "malformed_json" },
-    });
   });
 
   test.each([

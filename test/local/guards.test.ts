@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { buildFauxqs } from "../../worker/local/fauxqs.ts";
 import { guard } from "../../worker/local/guards.ts";
+import { refuseUnknownRequests } from "../../worker/local/unknown-requests.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { s3Bucket } from "../../worker/storage/s3.ts";
 
@@ -11,6 +12,7 @@ import { s3Bucket } from "../../worker/storage/s3.ts";
 async function failing(errcode: number, message: string) {
   const fauxqs = await buildFauxqs("us-east-1");
   guard(fauxqs, { region: "us-east-1" });
+  refuseUnknownRequests(fauxqs);
   const queue = fauxqs.stores.sqsStore.createQueue("jobs", "http://127.0.0.1/000000000000/jobs", "arn", {});
   const fail = () => {
     throw Object.assign(new Error(message), { code: "ERR_SQLITE_ERROR", errcode });

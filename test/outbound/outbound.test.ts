@@ -306,6 +306,20 @@ describe("failures", () => {
     expect(await codeOf(friendly().getJson(receiver.url))).toBe("fetch_rejected");
   });
 
+  test("JSON is read in the character set that it is in", async () => {
+    const json = JSON.stringify({ title: "卵を二つ、牛乳を一本" });
+    for (const bytes of [
+      `\ufeff${json}`,
+      Buffer.from(`\ufeff${json}`, "utf16le"),
+      Buffer.from(json, "utf16le"),
+    ]) {
+      receiver.respond((_, response) => void response.end(bytes));
+      expect(await friendly().getJson(receiver.url)).toEqual(JSON.parse(json));
+    }
+    receiver.respond((_, response) => void response.end(Buffer.from(json).subarray(0, -4)));
+    expect(await codeOf(friendly().getJson(receiver.url))).toBe("fetch_rejected");
+  });
+
   test("JSON that is made to cost memory is rejected before it is parsed", async () => {
     for (const json of ["[".repeat(2e6) + "]".repeat(2e6), `[${"{},".repeat(2e6)}0]`]) {
       receiver.respond((_, response) => void response.end(json));

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import { createPages } from "../../worker/pages/article.ts";
-import { bareText } from "../../worker/pages/plain-text.ts";
+import { bareText, isIntricate } from "../../worker/pages/plain-text.ts";
 import { readPage } from "../../worker/pages/read-page.ts";
 import fc from "../properties.ts";
 import { growthOf } from "../steps.ts";
@@ -59,6 +59,103 @@ describe("a page without an article", () => {
   });
 });
 
+const STORY = "<p>A marathon was run in Nonane.<p>All of it took place on 4 July.";
+const TOLD = "A marathon was run in Nonane.\nAll of it took place on 4 July.";
+
+describe("a page whose tags are left out, repeated or in a wrong place is read as a browser reads it", () => {
+  test.for([
+    [
+      "without head and body",
+      `<!doctype html><html lang=en><meta charset=utf-8><title>T</title>${STORY}</html>`,
+    ],
+    ["without body, its head closed", `<html><head><title>T</title></head>${STORY}</html>`],
+    ["without html, its body open", `<!DOCTYPE HTML><title>T</title><body>${STORY}`],
+    ["without head, its title in the body", `<html><body><title>T</title>${STORY}</body></html>`],
+    ["with html in a comment before it", `<!-- an <html> page with a <body> --><title>T</title>${STORY}`],
+    ["with a conditional comment", `<!--[if IE]><html class=ie><![endif]--><html><title>T</title>${STORY}`],
+    [
+      "with a doctype and names in upper case",
+      `<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN"><HTML><HEAD><TITLE>T</TITLE></HEAD><BODY>${STORY}</BODY></HTML>`,
+    ],
+    [
+      "with several bodies",
+      `<html><head><title>T</title><body><p>A marathon was run in Nonane.</body><body><p>All of it took place on 4 July.</body></html>`,
+    ],
+    [
+      "with text after its end",
+      `<html><title>T</title><body><p>A marathon was run in Nonane.</body></html><p>All of it took place on 4 July.`,
+    ],
+    [
+      "with a body in a script and in an attribute",
+      `<html><head><title>T</title><script>var a = "<body>no</body>"</script></head><body data-x="<body>">${STORY}</body></html>`,
+    ],
+    [
+      "with templates and noscript",
+      `<title>T</title><template><p>no</template><noscript><p>no</noscript>${STORY}`,
+    ],
+    [
+      "as XHTML",
+      `<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd"><html xmlns="http://www.w3.org/1999/xhtml"><head><title>T</title><script src="a.js"/><style type="text/css" /></head><body><a id="top"/><p>A marathon was run in Nonane.</p><p>All of it took place on 4 July.</p></body></html>`,
+    ],
+    [
+      "of frames",
+      `<html><head><title>No</title></head><frameset cols="1,2"><frame src=a><frame src=b><noframes><title>T</title><body>${STORY}</body></noframes></frameset></html>`,
+    ],
+    [
+      "with a title in its picture before its own",
+      `<body><svg><title>no</title></svg>${STORY}<title>T</title>`,
+      "no",
+    ],
+  ])("%s", ([, html, title = "T"]) => {
+    expect(readPage(html!)).toEqual({ title, text: TOLD });
+  });
+
+  test.for([
+    ["text before html stays", "Before. <html><body><p>After.", "Before.\nAfter."],
+    ["cells and rows without ends", "<table><tr><td>Eggs<td>2<tr><td>Milk<td>1</table>", "Eggs 2\nMilk 1"],
+    ["terms without ends", "<dl><dt>Bread<dd>baked<dt>Salt<dd>dug</dl>", "Bread\nbaked\nSalt\ndug"],
+    ["list items that hold lists", "<ul><li>one<ul><li>inner</ul><li>two</ul>", "one\ninner\ntwo"],
+    ["text in a table before its rows", "<table>Prices<tr><td>1</table>", "Prices\n1"],
+    ["tags that close in the wrong order", "<p><b>one <i>two</b> three</i> four", "one two three four"],
+  ])("%s", ([, html, text]) => {
+    expect(readPage(html!).text).toBe(text);
+  });
+});
+
+describe("how a word is read", () => {
+  const rest = "は大きい。";
+  test.for([
+    "<ruby>東京<rt>とうきょう</rt></ruby>",
+    "<ruby>東京<rp>(</rp><rt>とうきょう</rt><rp>)</rp></ruby>",
+    "<ruby>東<rt>とう<rt>x</rt>京<rt>きょう</ruby>",
+    "<ruby>東京<rp>(<rt>とうきょう<rp>)</ruby>",
+    "<ruby><rb>東</rb><rb>京</rb><rt>とう</rt><rt>きょう</rt></ruby>",
+    "<ruby>東京<rtc><rt>とうきょう</rt></rtc><rtc>Tokyo</rtc></ruby>",
+    "<ruby><ruby>東京<rt>とうきょう</rt></ruby><rt>Tokyo</rt></ruby>",
+  ])("does not run into the words: %s", (word) => {
+    expect(readPage(`<article><p>${word}${rest}</p></article>`).text).toBe(`東京${rest}`);
+    expect(readPage(`<article>${`<p>${word}${rest}</p>`.repeat(30)}</article>`).text).toContain(
+      `東京${rest}`,
+    );
+  });
+
+  test("nor in the text between the tags", () => {
+    expect(bareText(`<p><ruby>東京<rp>(<rt>とうきょう<rp>)</ruby>${rest}<p>b`)).toBe(`東京${rest}\nb`);
+  });
+});
+
+describe("a page without text", () => {
+  test.for([
+    "<!doctype html><html><head><title>Shop</title></head><body><div id=root></div><script src=a.js></script></body></html>",
+    "<title>T</title>",
+    "<body><noscript>Turn on JavaScript.</noscript>",
+    "<frameset><frame src=a></frameset>",
+    "<!-- nothing -->",
+  ])("is an error of its own, never an empty article: %s", async (html) => {
+    await expect(pages.article(html)).rejects.toMatchObject({ code: "page_without_text" });
+  });
+});
+
 describe("a page that is made to harm its reader", () => {
   test("too large a one is refused", async () => {
     const small = createPages({ maxBytes: 100 });
@@ -77,6 +174,17 @@ describe("a page that is made to harm its reader", () => {
   test.for([
     ["nested without end", `${"<div>".repeat(50_000)}deep`, "deep"],
     ["of more tags than anyone reads", `${"<b>".repeat(50_000)}many`, "many"],
+    ["nested without end behind end tags of nothing", `${"<div></i>".repeat(15_000)}deep`, "deep"],
+    [
+      "that makes each paragraph repeat many tags",
+      `${Array.from({ length: 200 }, (_, n) => `<b id=${n}>`).join("")}${"<p>x".repeat(30_000)}`,
+      Array(30_000).fill("x").join("\n"),
+    ],
+    [
+      "of a tag with attributes without end",
+      `<p ${Array.from({ length: 50_000 }, (_, n) => `a${n}`).join(" ")}>many`,
+      "many",
+    ],
     ["of scripts that never close", `<p>before${"<script>".repeat(100_000)}`, "before"],
   ])("one %s gives its bare text", async ([, html, text]) => {
     expect((await pages.article(html!)).text).toBe(text);
@@ -105,9 +213,20 @@ describe("a page that is made to harm its reader", () => {
     "<style></style>",
     "< ",
     "<script >a</script>",
+    "<!--",
+    "<rt>",
+    "<ruby>a<rt>b</ruby>",
     " ",
     "\\0",
   ])("the bare text takes steps in proportion to the page: %j", (pattern) => {
     expect(growthOf(bareText, pattern)).toBeLessThan(5);
   });
+
+  test.for(['<a b="', "<a\"'", "<a b='<a b=\"", "<p a", "<a =", '<p x="1"'])(
+    "whether a page may be parsed takes steps in proportion to it: %j",
+    (pattern) => {
+      const look = (html: string) => isIntricate(html, { maxTags: 1e9, maxDepth: 1e9 });
+      expect(growthOf(look, pattern)).toBeLessThan(5);
+    },
+  );
 });

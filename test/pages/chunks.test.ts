@@ -43,7 +43,7 @@ describe("while a long text is worked on, /health answers", () => {
   });
 
   test.for(["<p>", "< ", "<style></style>"])("when it is a page: %j", async (pattern) => {
-    const html = pattern.repeat(Math.floor(1_000_000 / pattern.length));
+    const html = `${pattern.repeat(Math.floor(1_000_000 / pattern.length))}<p>end`;
     expect(await answersDuring(createPages().article(html))).toBeGreaterThan(20);
   });
 });

@@ -1,4 +1,5 @@
 // What a job's input points at, fetched before its handler runs.
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import { SLOW_PIXELS, slow } from "../../bench/hostile-pictures.ts";
@@ -6,6 +7,7 @@ import { KamadoError } from "../../worker/errors.ts";
 import type { InputRefs, SafeImage } from "../../worker/job/handler.ts";
 import { createInputs, decodeDataUri, type InputsOptions } from "../../worker/runner/inputs.ts";
 import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
+import { ENCODED } from "../fakes/encoded-texts.ts";
 import { decoderPids, isRunning } from "../images/decoder-processes.ts";
 import fc from "../properties.ts";
 
@@ -18,7 +20,11 @@ beforeAll(async () => {
 });
 
 /** A bucket, "home", and a web, each a record of what is there; `sizes` says how long a body claims to be. */
-function inputsOver(there: Record<string, Uint8Array>, more: Partial<InputsOptions> = {}) {
+function inputsOver(
+  there: Record<string, Uint8Array>,
+  more: Partial<InputsOptions> = {},
+  contentType: string | null = null,
+) {
   const bodiesRead: string[] = [];
   const find = (address: string, maxBytes: number) => {
     const bytes = there[address];
@@ -26,7 +32,7 @@ function inputsOver(there: Record<string, Uint8Array>, more: Partial<InputsOptio
     if (bytes.length > maxBytes)
       throw new KamadoError("input_too_large", `It has ${bytes.length} bytes; the limit is ${maxBytes}.`);
     bodiesRead.push(address);
-    return { bytes, contentType: null, etag: "", ageMs: 0 };
+    return { bytes, contentType, etag: "", ageMs: 0 };
   };
   const inputs = createInputs({
     outbound: { getBytes: async (url, { maxBytes = 0 } = {}) => ({ ...find(url, maxBytes), url }) },
@@ -49,6 +55,12 @@ async function refusal(refs: InputRefs, there: Record<string, Uint8Array> = {}, 
   if (thrown instanceof KamadoError) return thrown;
   throw new Error("it was not refused", { cause: thrown });
 }
+
+test("a picture that is packed is unpacked, within its own limit", async () => {
+  const { inputs } = inputsOver({ "s3://home/in/a.png.gz": gzipSync(png) });
+  const { photo } = await inputs({ photo: { from: "s3://home/in/a.png.gz", as: "image" } }, never);
+  expect(photo).toMatchObject({ width: 8, height: 8 });
+});
 
 test("every escape of a data: URI is the byte that it stands for, in both cases", async () => {
   const bytes = Array.from({ length: 128 }, (_, byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
@@ -116,8 +128,8 @@ describe("a picture", () => {
 });
 
 describe("a text", () => {
-  const read = async (bytes: string | Uint8Array) => {
-    const { inputs } = inputsOver({ "s3://home/in/a.txt": text(bytes) });
+  const read = async (bytes: string | Uint8Array, contentType: string | null = null) => {
+    const { inputs } = inputsOver({ "s3://home/in/a.txt": text(bytes) }, {}, contentType);
     return (await inputs({ article: { from: "s3://home/in/a.txt", as: "text" } }, never)).article;
   };
 
@@ -127,12 +139,36 @@ describe("a text", () => {
     expect(await read("")).toBe("");
   });
 
-  test("in another encoding is refused rather than garbled", async () => {
-    for (const bytes of [Buffer.from([0x83, 0x4a]), Buffer.from([0xff, 0xfe, 0x41, 0])])
+  test.each(ENCODED)("%s in %s is read, named or not", async (words, charset, bytes) => {
+    expect(await read(bytes)).toBe(words);
+    expect(await read(bytes, `text/plain; charset=${charset}`)).toBe(words);
+  });
+
+  test("that is none is refused rather than garbled", async () => {
+    for (const bytes of [png, Buffer.from("卵を二つ").subarray(0, -1)])
       await expect(read(bytes)).rejects.toMatchObject({
         code: "invalid_input",
-        message: "article: the text is not UTF-8.",
+        message: expect.stringMatching(/^article: the text is in no character set that is known/),
       });
+  });
+
+  test("that is packed, once or twice, is unpacked up to its own limit", async () => {
+    for (const pack of [gzipSync, zstdCompressSync, (bytes: Uint8Array) => gzipSync(gzipSync(bytes))])
+      expect(await read(pack(Buffer.from("卵を二つ")))).toBe("卵を二つ");
+    await expect(read(gzipSync(Buffer.alloc(6_000_000, "a")))).rejects.toMatchObject({
+      code: "input_too_large",
+      message: "article: unpacked, it has more than 5000000 bytes.",
+    });
+    await expect(read(gzipSync(Buffer.from("eggs")).subarray(0, -9))).rejects.toMatchObject({
+      code: "invalid_input",
+      message: "article: it is not valid gzip.",
+    });
+  });
+
+  test("of a data: URI is in the character set that the URI names", async () => {
+    const { inputs } = inputsOver({});
+    const asked = { from: "data:text/plain;charset=Shift_JIS,%97%91%82%f0%93%f1%82%c2", as: "text" as const };
+    expect((await inputs({ article: asked }, never)).article).toBe("卵を二つ");
   });
 
   test("comes from a data: URI, too", async () => {

@@ -1,7 +1,9 @@
 // From a message to a job: what pointers and events may name.
+
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "../../worker/config/config.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
@@ -12,10 +14,7 @@ import { FakeBucket } from "../fakes/bucket.ts";
 const never = new AbortController().signal;
 const rule: ObjectRule = { prefix: "", kind: "prompt", input: { prompt: "$object" } };
 
-async function read(body: unknown, rules: ObjectRule[], stored: Record<string, string | Buffer> = {}) {
-  const bucket = new FakeBucket();
-  for (const [key, bytes] of Object.entries(stored))
-    await bucket.put(key, bytes, { contentType: "application/json" });
+function read(body: unknown, rules: ObjectRule[], bucket = new FakeBucket()) {
   const buckets = new Map([["kamado", bucket]]);
   const objects = createReadableObjects({ own: "kamado", buckets, rules });
   const message = { id: "m", queue: "q", handle: "h", sentAt: 0, receiveCount: 1, group: null };
@@ -45,6 +44,49 @@ test.each([
 ])("an event of %s makes no job, whatever rules there are", async (_, body, code) => {
   const parsed = await read(body, [rule]);
   expect(parsed).toMatchObject({ is: "malformed", error: { code, retry: false } });
+});
+
+describe("the body behind a pointer", () => {
+  const words = "卵を二つ、牛乳を一本、パンを三つ買ってください。";
+  const body = JSON.stringify({ kind: "prompt", input: { prompt: words } });
+  const pointer = [
+    "software.amazon.payloadoffloading.PayloadS3Pointer",
+    { s3BucketName: "kamado", s3Key: "in/b" },
+  ];
+  const behind = async (bytes: Uint8Array, contentType = "application/json") => {
+    const bucket = new FakeBucket();
+    await bucket.put("in/b", bytes, { contentType });
+    return read(pointer, [], bucket);
+  };
+
+  test.each([
+    ["UTF-8 with a mark", Buffer.from(`\ufeff${body}`)],
+    ["UTF-16", Buffer.from(`\ufeff${body}`, "utf16le")],
+    ["gzip", gzipSync(body)],
+    ["gzip of gzip", gzipSync(gzipSync(body))],
+  ])("may be in %s", async (_, bytes) => {
+    expect(await behind(bytes)).toMatchObject({ is: "job", job: { input: { prompt: words } } });
+  });
+
+  test("may be in the character set that its object names", async () => {
+    const bytes = Buffer.concat([
+      Buffer.from('{"kind":"prompt","input":{"prompt":"'),
+      Buffer.from([0x97, 0x91, 0x82, 0xf0]),
+      Buffer.from('"}}'),
+    ]);
+    const parsed = await behind(bytes, "application/json; charset=Shift_JIS");
+    expect(parsed).toMatchObject({ is: "job", job: { input: { prompt: "卵を" } } });
+  });
+
+  test("is never read with a � in place of what is damaged", async () => {
+    const bytes = Buffer.from(body.replace("卵", "\x00")).map((byte) => (byte === 0 ? 0xff : byte));
+    expect(await behind(bytes)).toMatchObject({ is: "malformed", error: { code: "pointer_unreadable" } });
+  });
+
+  test("is unpacked up to the limit of a body", async () => {
+    const bomb = gzipSync(Buffer.alloc(17 * 1024 * 1024, " "));
+    expect(await behind(bomb)).toMatchObject({ is: "malformed", error: { code: "pointer_unreadable" } });
+  });
 });
 
 test("an object without a rule is named, up to a length", async () => {
@@ -81,6 +123,12 @@ describe("a file of rules that is wrong is refused with its name, the rule and t
     expect(load).toThrow(path);
   });
 });
+async function holding(bytes: string | Uint8Array): Promise<FakeBucket> {
+  const bucket = new FakeBucket();
+  await bucket.put("in/job.json", bytes, { contentType: "application/json" });
+  return bucket;
+}
+
 const plain = { kind: "prompt", input: { prompt: "Hello" } };
 const pointer = { s3BucketName: "kamado", s3Key: "in/job.json" };
 
@@ -93,14 +141,14 @@ test.each([
     Buffer.from(JSON.stringify({ Type: "Notification", Message: JSON.stringify(plain) })),
   ],
 ])("a body behind a pointer may be %s", async (_, bytes) => {
-  expect(await read(pointer, [], { "in/job.json": bytes })).toMatchObject({ is: "job", job: plain });
+  expect(await read(pointer, [], await holding(bytes))).toMatchObject({ is: "job", job: plain });
 });
 
 test.each([
-  ["text in an unknown character set", Buffer.from([0x22, 0x01, 0x81, 0xff, 0x22]), "malformed_json"],
+  ["text in an unknown character set", Buffer.from([0x22, 0x01, 0x81, 0xff, 0x22]), "pointer_unreadable"],
   ["another pointer", JSON.stringify(pointer), "pointer_unreadable"],
 ])("a body behind a pointer is refused if it is %s", async (_, bytes, code) => {
-  expect(await read(pointer, [], { "in/job.json": bytes })).toMatchObject({
+  expect(await read(pointer, [], await holding(bytes))).toMatchObject({
     is: "malformed",
     error: { code },
   });

@@ -1,5 +1,6 @@
 // What the S3 adapter does with answers that no emulator gives: wrong lengths, silence in the middle, refusals.
 import type { ServerResponse } from "node:http";
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { KamadoError } from "../../worker/errors.ts";
@@ -175,6 +176,37 @@ describe("the code says why an object cannot be read", () => {
     await using server = await awsServer((_, response) => void response.writeHead(403).end());
     await expect(bucketAt(server.endpoint).exists(KEY)).rejects.toMatchObject({
       code: "object_forbidden",
+    });
+  });
+});
+
+describe("an object that was stored packed", () => {
+  const stored = (encoding: string, bytes: Uint8Array) =>
+    awsServer((_, response) => {
+      response.writeHead(200, { "content-encoding": encoding, "content-length": bytes.length }).end(bytes);
+    });
+
+  test.each([
+    ["gzip", gzipSync("eggs")],
+    ["br", brotliCompressSync("eggs")],
+    ["deflate", deflateSync("eggs")],
+    ["zstd", zstdCompressSync("eggs")],
+    ["aws-chunked,gzip", gzipSync("eggs")],
+    ["utf-8", Buffer.from("eggs")],
+  ])("is unpacked as over https: %s", async (encoding, bytes) => {
+    await using server = await stored(encoding, bytes);
+    const { bytes: read } = await bucketAt(server.endpoint).get(KEY, { maxBytes: 1_000 });
+    expect(Buffer.from(read).toString()).toBe("eggs");
+  });
+
+  test("is unpacked up to the limit only, and one that is damaged is unreadable", async () => {
+    await using bomb = await stored("gzip", gzipSync(Buffer.alloc(2_000_000)));
+    const reading = bucketAt(bomb.endpoint).get(KEY, { maxBytes: 1_000_000 });
+    await expect(reading).rejects.toMatchObject({ code: "input_too_large" });
+    await using damaged = await stored("br", Buffer.from([0xff, 0xff]));
+    await expect(bucketAt(damaged.endpoint).get(KEY, { maxBytes: 1_000 })).rejects.toMatchObject({
+      code: "object_unreadable",
+      message: expect.stringContaining("is not valid br"),
     });
   });
 });

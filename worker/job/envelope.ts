@@ -3,7 +3,7 @@ import { z } from "zod";
 import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "./budgets.ts";
 import { asStructured, fromCloudEvent, isCloudEvent } from "./cloud-event.ts";
-import { jsonText, parseJson } from "./json.ts";
+import { parseJson } from "./json.ts";
 import { Moment } from "./moment.ts";
 import { fromBridge, fromRecord, type ObjectJob, type ObjectRule } from "./object-rules.ts";
 import { parseSent } from "./parse-sent.ts";
@@ -105,16 +105,6 @@ export function parseBody(body: string, context: ParseContext): Parsed {
   } catch (thrown) {
     if (thrown instanceof KamadoError) return { is: "malformed", error: thrown };
     throw thrown;
-  }
-}
-
-/** The same for a body that came as bytes. */
-export function parseBytes(bytes: Uint8Array, context: ParseContext): Parsed {
-  try {
-    return parseBody(jsonText(bytes), context);
-  } catch {
-    const error = new KamadoError("malformed_json", "The body is neither UTF-8 nor UTF-16.");
-    return { is: "malformed", error };
   }
 }
 

@@ -57,7 +57,7 @@ export interface Model {
 }
 
 export interface Pages {
-  /** The article in a page: plain text, one paragraph on each line. */
+  /** The article in a page: plain text, one paragraph on each line. Throws `page_without_text` rather than return an empty text. */
   article(html: string): Promise<{ title: string | null; text: string }>;
 }
 

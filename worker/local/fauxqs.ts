@@ -1,5 +1,6 @@
 // The only file that knows the inside of fauxqs. Its public start function listens on every interface, so this file builds the
 // server from parts that the package does not export. That is why its version is exact.
+import { AsyncLocalStorage } from "node:async_hooks";
 import { findPackageJSON } from "node:module";
 import type { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
@@ -32,6 +33,8 @@ export async function buildFauxqs(region: string, dataDir?: string): Promise<Fau
   const persistence = dataDir === undefined ? null : await persist(stores, dataDir);
   const app = buildApp({ logger: false, stores, defaultRegion: region });
   takeBigObjects(app);
+  keepObjectsAsTheyCome(app);
+  keepEncodings(app, stores);
   // Without a host of its own, it answers with the host of the request, which the client can reach.
   (stores.sqsStore as { host: string | undefined }).host = undefined;
   return { app, stores, closeStore: () => persistence?.close() };
@@ -117,6 +120,41 @@ function takeBigObjects(app: FauxqsApp): void {
   app.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: MAX_OBJECT }, (_request, body, done) =>
     done(null, body),
   );
+}
+
+// fauxqs forgets how an object is packed when an SDK also sent it in chunks: "gzip,aws-chunked".
+function keepEncodings(app: FauxqsApp, { s3Store }: Stores): void {
+  const encoding = new AsyncLocalStorage<string>();
+  app.addHook("preHandler", ({ headers }, _reply, done) => {
+    const names = (headers["content-encoding"] ?? "").split(",").map((name) => name.trim());
+    const kept = names.includes("aws-chunked") ? names.filter((name) => name !== "aws-chunked") : [];
+    encoding.run(kept.join(","), done);
+  });
+  const { putObject } = s3Store;
+  s3Store.putObject = (bucket, key, body, type, metadata, system, ...rest) => {
+    const contentEncoding = encoding.getStore();
+    const all = contentEncoding ? { ...system, contentEncoding } : system;
+    return putObject.call(s3Store, bucket, key, body, type, metadata, all, ...rest);
+  };
+}
+
+// fauxqs takes whatever calls itself a form or JSON of AWS for a request to a queue or topic. curl calls every object that it puts a form.
+function keepObjectsAsTheyCome(app: FauxqsApp): void {
+  const parsers = {
+    "application/x-www-form-urlencoded": (text: string) => Object.fromEntries(new URLSearchParams(text)),
+    "application/x-amz-json-1.0": (text: string) => JSON.parse(text) as unknown,
+  };
+  for (const [type, parse] of Object.entries(parsers)) {
+    app.removeContentTypeParser(type);
+    app.addContentTypeParser(type, { parseAs: "buffer", bodyLimit: MAX_OBJECT }, (request, body, done) => {
+      if (request.method !== "POST") return done(null, body);
+      try {
+        done(null, parse(body.toString()));
+      } catch (thrown) {
+        done(Object.assign(thrown as Error, { statusCode: 400 }));
+      }
+    });
+  }
 }
 
 // fauxqs checks bodies by UTF-16 unit and so refuses every character above U+FFFF, such as emoji. AWS accepts them.

@@ -2,6 +2,7 @@
 // pages are refused, and with a key those of programs that do not know it. It also mends what the emulator does differently from AWS: regions, long polls, conditional writes.
 import type { IncomingMessage } from "node:http";
 import { sameSecret } from "../http/auth.ts";
+import { sendError } from "./error-answers.ts";
 import { etagOf, type Fauxqs, type FauxqsApp } from "./fauxqs.ts";
 
 /** Without a `key` every program on this machine may use it. */
@@ -15,43 +16,20 @@ export function guard(
   });
   app.addHook("onRequest", async (request, reply) => {
     const why = strangerBy(request.headers);
-    if (why !== null) return reply.code(403).send({ message: `Refused: ${why}.` });
-    if (key === undefined || sameSecret(accessKeyOf(request), key)) return;
-    const { type, body } = inItsProtocol(request, UNKNOWN_KEY, HOW_TO_SIGN);
-    return reply.code(403).type(type).send(body);
+    if (why !== null)
+      return sendError(request, reply, { status: 403, code: "AccessDenied", message: `Refused: ${why}.` });
+    if (key === undefined || sameSecret(accessKeyOf(request), key)) return undefined;
+    return sendError(request, reply, { status: 403, code: "InvalidAccessKeyId", message: HOW_TO_SIGN });
   });
   app.addHook("onSend", async (_request, reply) => {
     reply.headers(FOR_BROWSERS);
-  });
-  app.setErrorHandler((error, request, reply) => {
-    const { status, code, message } = failureOf(error as NodeJS.ErrnoException);
-    const { type, body } = inItsProtocol(request, code, message);
-    return reply.code(status).type(type).send(body);
   });
   giveBackUndelivered(app, stores);
   keepConditions(app, stores);
 }
 
-/** As SQLite calls it. */
-const SQLITE_FULL = 13;
-
-/** An error that the emulator does not expect, such as one of its database, as an AWS error. */
-function failureOf(error: NodeJS.ErrnoException & { statusCode?: number; errcode?: number }) {
-  const { errcode, statusCode: status = 500, message } = error;
-  if (errcode === SQLITE_FULL || error.code === "ENOSPC")
-    return { status: 507, code: "DiskFull", message: "The disk of the embedded AWS is full." };
-  return { status, code: status < 500 ? "InvalidRequest" : "InternalError", message };
-}
-
-const UNKNOWN_KEY = "InvalidAccessKeyId";
 const HOW_TO_SIGN =
   "This embedded AWS demands KAMADO_LOCAL_KEY as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
-
-/** In the form of the protocol: JSON for queues, XML for the others. */
-const inItsProtocol = ({ headers }: Pick<IncomingMessage, "headers">, code: string, message: string) =>
-  headers["x-amz-target"] === undefined
-    ? { type: "application/xml", body: errorXml(code, message) }
-    : { type: "application/json", body: JSON.stringify({ __type: code, message }) };
 
 /**
  * The access key of a signed request or address; empty if there is none. It is compared, and the signature is not recomputed: on
@@ -102,9 +80,14 @@ function settleRegion({ headers }: IncomingMessage, region: string): void {
   if (headers.authorization) headers.authorization = headers.authorization.replace(scope, `$1${region}`);
 }
 
-// fauxqs takes the first part of a host with dots for the name of a bucket.
-function settleHost({ headers, socket }: IncomingMessage): void {
-  if (FROM_CONTAINERS.test(hostnameOf(headers.host ?? ""))) headers.host = `127.0.0.1:${socket.localPort}`;
+// fauxqs takes the first part of a host with dots for the name of a bucket, but not in a request that calls itself a form, as every
+// object does that curl puts.
+function settleHost(request: IncomingMessage): void {
+  const { headers, socket, method } = request;
+  const name = hostnameOf(headers.host ?? "");
+  const bucket = method === "PUT" ? /^([^.]+)\..*\blocalhost$/.exec(name)?.[1] : undefined;
+  if (bucket !== undefined) request.url = `/${bucket}${request.url}`;
+  if (bucket !== undefined || FROM_CONTAINERS.test(name)) headers.host = `127.0.0.1:${socket.localPort}`;
 }
 
 // A long poll whose client has gone would still receive the next message and hide it for the whole visibility timeout.
@@ -128,15 +111,9 @@ function keepConditions(app: FauxqsApp, { s3Store }: Fauxqs["stores"]): void {
     const { bucket = "", "*": key = "" } = request.params as { bucket?: string; "*"?: string };
     const etag = etagOf(s3Store, bucket, key);
     const refuse = (status: number, code: string) =>
-      void reply
-        .code(status)
-        .header("content-type", "application/xml")
-        .send(errorXml(code, "The condition does not hold."));
+      void sendError(request, reply, { status, code, message: "The condition does not hold." });
     if (wanted !== undefined && etag === undefined) return refuse(404, "NoSuchKey");
     const holds = wanted === undefined ? etag === undefined : wanted === etag;
     return holds ? done() : refuse(412, "PreconditionFailed");
   });
 }
-
-const errorXml = (code: string, message: string) =>
-  `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>${message.replaceAll(/[<>&]/g, "")}</Message></Error>`;

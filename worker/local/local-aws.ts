@@ -1,6 +1,7 @@
 // The embedded AWS: SQS, S3 and SNS on one loopback port, in memory or stored in a folder. This file starts and stops it and
 // creates its resources, which aws/resources.ts lists. fauxqs.ts hides the emulator, guards.ts
-// protects it from strangers, data-folder.ts keeps its database.
+// protects it from strangers, query-protocol.ts speaks the older protocol of queues, unknown-requests.ts refuses what the emulator does
+// not do, data-folder.ts keeps its database.
 import type { AddressInfo } from "node:net";
 import { CreateBucketCommand, HeadBucketCommand } from "@aws-sdk/client-s3";
 import { CreateTopicCommand } from "@aws-sdk/client-sns";
@@ -17,6 +18,8 @@ import { KamadoError } from "../errors.ts";
 import { notWhole, openDataFolder } from "./data-folder.ts";
 import { buildFauxqs, type Fauxqs, readdress } from "./fauxqs.ts";
 import { guard } from "./guards.ts";
+import { speakQueryProtocol } from "./query-protocol.ts";
+import { refuseUnknownRequests } from "./unknown-requests.ts";
 
 export type LocalResources = {
   jobsQueueUrl: string;
@@ -59,6 +62,8 @@ export async function startLocalAws({ port, dataDir, key }: LocalAwsOptions): Pr
     });
     const stop = () => (stopped ??= close(fauxqs, unlock));
     guard(fauxqs, { region: REGION, key });
+    speakQueryProtocol(fauxqs);
+    refuseUnknownRequests(fauxqs);
     const credentials = key === undefined ? CREDENTIALS : { accessKeyId: key, secretAccessKey: key };
     try {
       const endpoint = await listen(fauxqs, port);

@@ -1,9 +1,8 @@
 // An answer to an outbound request: read within the bounds that the caller sets, and what its status means.
-import { promisify } from "node:util";
-import { brotliDecompress, unzip, zstdDecompress } from "node:zlib";
 import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
 import { readStart, readWhole } from "../http/bounded-body.ts";
+import { unpack } from "../http/content-encoding.ts";
 import { parseRetryAfter } from "../http/retry-after.ts";
 
 export type Answer = {
@@ -46,38 +45,13 @@ export function redirectOf({ status, headers, url }: Pick<Answer, "status" | "he
   return URL.canParse(location, url) ? new URL(location, url) : null;
 }
 
-const UNPACK: Record<string, (bytes: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>> = {
-  gzip: promisify(unzip),
-  "x-gzip": promisify(unzip),
-  deflate: promisify(unzip),
-  br: promisify(brotliDecompress),
-  zstd: promisify(zstdDecompress),
-};
-
-/**
- * Undoes a content-encoding. We ask for none, but an object that was stored compressed comes compressed anyway. Throws
- * `input_too_large` past `maxBytes`, and `fetch_rejected` for what cannot be unpacked.
- */
-export async function unpack(
-  bytes: Uint8Array,
-  encoding: string | undefined,
-  maxBytes: number,
-): Promise<Uint8Array> {
-  const name = encoding?.trim().toLowerCase() || "identity";
-  if (name === "identity" || bytes.length === 0) return bytes;
-  const undo = Object.hasOwn(UNPACK, name) ? UNPACK[name] : undefined;
-  if (!undo)
-    throw new KamadoError(
-      "fetch_rejected",
-      `The answer has the unknown content-encoding ${name.slice(0, 40)}.`,
-    );
-  try {
-    return await undo(bytes, { maxOutputLength: maxBytes });
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(maxBytes);
-    throw new KamadoError("fetch_rejected", `The answer is not valid ${name}.`, { cause: thrown });
-  }
-}
+/** We ask for no content-encoding, but an object that was stored compressed comes compressed anyway. Throws `input_too_large`, `fetch_rejected`. */
+export const unpackAnswer = (bytes: Uint8Array, encoding: string | undefined, maxBytes: number) =>
+  unpack(bytes, encoding, {
+    maxBytes,
+    tooLarge: () => tooLarge(maxBytes),
+    broken: (why, cause) => new KamadoError("fetch_rejected", `The answer ${why}.`, { cause }),
+  });
 
 const tooLarge = (maxBytes: number) =>
   new KamadoError("input_too_large", `The answer is longer than ${maxBytes} bytes.`);

@@ -4,6 +4,7 @@ import { lookup as systemLookup } from "node:dns/promises";
 import type { LookupFunction } from "node:net";
 import { Agent, buildConnector } from "../http/undici.ts";
 import { checkHost, type Resolved, reachable } from "./addresses.ts";
+import { keepAnswers } from "./raw-answer.ts";
 
 /** All addresses of a name. */
 export type Resolve = (hostname: string) => Promise<readonly Resolved[]>;
@@ -12,6 +13,9 @@ export const systemResolve: Resolve = (hostname) => systemLookup(hostname, { all
 
 /** Shorter than any request may take, so that a host that is not there is known from one that does not answer. */
 const CONNECT_TIMEOUT_MS = 5_000;
+
+/** Of an answer, in bytes. Gateways add cookies and policies to it until they are longer than what a sender is used to. */
+const MAX_HEADERS = 256 * 1024;
 
 /**
  * Connections under one rule. An agent reuses an open connection for every request to the same origin, so connections that
@@ -30,8 +34,13 @@ export function createAgent(resolve: Resolve, allowPrivate: boolean): Agent {
       } catch (refusal) {
         return callback(refusal as Error, null);
       }
-      connect(options, callback);
+      connect(options, (error, socket) => {
+        if (!socket) return callback(error!, null);
+        keepAnswers(socket);
+        callback(null, socket);
+      });
     },
+    maxHeaderSize: MAX_HEADERS,
   });
 }
 

@@ -3,12 +3,14 @@
 // its callers.
 import { unlessAborted } from "../async/abort.ts";
 import { KamadoError } from "../errors.ts";
-import { jsonText, parseJson } from "../job/json.ts";
+import { decodeText } from "../http/text-encoding.ts";
+import { parseJson } from "../job/json.ts";
 import { excessOf } from "../job/structure.ts";
 import { checkUrl, parseUrl } from "./addresses.ts";
-import { type Answer, readAnswer, redirectOf, throwForStatus, unpack } from "./answer.ts";
+import { type Answer, readAnswer, redirectOf, throwForStatus, unpackAnswer } from "./answer.ts";
 import { createAgent, type Resolve, systemResolve } from "./connect.ts";
 import { type Destinations, destinationFor, type KnownDestination } from "./destinations.ts";
+import { answerDespite, whatIsWrongWith } from "./raw-answer.ts";
 
 export type Send = {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -21,7 +23,10 @@ export type Send = {
   timeoutMs?: number;
   /** Follow up to three redirects of a GET. Otherwise a redirect is an answer like any other. [false] */
   followRedirects?: boolean;
-  /** `start`: only the status matters. The body is what arrives soon, up to `maxBytes`, and never an error. [whole] */
+  /**
+   * `start`: only the status matters. It counts although the rest of the answer is not HTTP. The body is what arrives soon, up to
+   * `maxBytes`, and never an error. [whole]
+   */
   answer?: "whole" | "start";
   signal?: AbortSignal;
 };
@@ -113,17 +118,24 @@ export function createOutbound(options: OutboundOptions = {}): Outbound {
       signal,
     });
     // undici looks at the signal only once it is connected.
-    const response = await unlessAborted(responding, signal);
-    return readAnswer(response, url, {
-      maxBytes: request.maxBytes ?? MAX_BYTES,
-      part: request.answer ?? "whole",
-    });
+    const { maxBytes = MAX_BYTES, answer: part = "whole" } = request;
+    try {
+      return await readAnswer(await unlessAborted(responding, signal), url, { maxBytes, part });
+    } catch (thrown) {
+      const answer = part === "start" ? answerDespite(thrown, url) : null;
+      if (answer === null) throw thrown;
+      return { ...answer, bytes: answer.bytes.subarray(0, maxBytes) };
+    }
   }
 
   async function getBytes(url: string, get: Get = {}) {
     const answer = await send({ ...get, method: "GET", url, followRedirects: true });
     throwForStatus(answer, now());
-    const bytes = await unpack(answer.bytes, answer.headers["content-encoding"], get.maxBytes ?? MAX_BYTES);
+    const bytes = await unpackAnswer(
+      answer.bytes,
+      answer.headers["content-encoding"],
+      get.maxBytes ?? MAX_BYTES,
+    );
     return { bytes, contentType: answer.headers["content-type"] ?? null, url: answer.url };
   }
 
@@ -156,29 +168,15 @@ type Body = { bytes: Uint8Array; contentType: string | null; url: string };
 
 function jsonOf({ bytes, contentType, url }: Body): unknown {
   const { hostname } = new URL(url);
-  const text = textOf(bytes, contentType);
+  const text = decodeText(bytes, contentType);
   if (text === null)
-    throw new KamadoError("fetch_rejected", `The answer of ${hostname} is text in an unknown character set.`);
+    throw new KamadoError("fetch_rejected", `${hostname} answered in a character set that is not known.`);
   const excess = excessOf(text);
   if (excess !== null) throw new KamadoError("fetch_rejected", `The answer of ${hostname} ${excess}.`);
   try {
     return parseJson(text);
   } catch {
     throw new KamadoError("fetch_rejected", `${hostname} answered ${bytes.length} bytes that are not JSON.`);
-  }
-}
-
-/** JSON is UTF-8 or UTF-16. An old service may say that its is not; null if it does not say what it is. */
-function textOf(bytes: Uint8Array, contentType: string | null): string | null {
-  try {
-    return jsonText(bytes);
-  } catch {
-    const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(contentType ?? "")?.[1] ?? "";
-    try {
-      return new TextDecoder(charset, { fatal: true }).decode(bytes);
-    } catch {
-      return null;
-    }
   }
 }
 
@@ -213,7 +211,7 @@ function fetchFailure(thrown: unknown, host: string, timedOut: boolean): KamadoE
   if (own) return own;
   const { code, name } = (thrown ?? {}) as { code?: unknown; name?: unknown };
   const networkCode = String(code ?? name ?? "unknown");
-  const reason = REASONS[networkCode] ?? `the request failed (${networkCode})`;
+  const reason = whatIsWrongWith(thrown) ?? REASONS[networkCode] ?? `the request failed (${networkCode})`;
   return new KamadoError("fetch_failed", `${host}: ${timedOut ? "the answer took too long" : reason}.`, {
     cause: thrown,
     detail: { host, networkCode, ...(NO_CONNECTION.has(networkCode) && { isUnreachable: true }) },

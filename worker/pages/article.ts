@@ -20,7 +20,10 @@ const AT_ONCE = 2;
 /** The text between the tags takes time in proportion to the page, at most about a second. */
 const BARE_MS = 30_000;
 
-/** `article` throws `input_too_large`. Of a page that cannot be read in time, it returns the text between the tags. */
+/**
+ * `article` throws `input_too_large`, and `page_without_text` where nothing is found. Of a page that cannot be read in time, it
+ * returns the text between the tags.
+ */
 export function createPages(limits: PageLimits = {}): Pages {
   const { maxBytes, maxTags, maxDepth, timeoutMs } = { ...PAGE_LIMITS, ...limits };
   const turns = new Semaphore(AT_ONCE);
@@ -29,11 +32,14 @@ export function createPages(limits: PageLimits = {}): Pages {
       const bytes = Buffer.byteLength(html);
       if (bytes > maxBytes)
         throw new KamadoError("input_too_large", `The page has ${bytes} bytes; the limit is ${maxBytes}.`);
-      return turns.take(() =>
+      const article = await turns.take(() =>
         read({ page: html, limits: { maxTags, maxDepth } }, timeoutMs).catch(() =>
           read({ page: html }, BARE_MS),
         ),
       );
+      if (article.text === "")
+        throw new KamadoError("page_without_text", `The page, of ${bytes} bytes, has no text.`);
+      return article;
     },
   };
 }

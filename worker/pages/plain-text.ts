@@ -4,7 +4,9 @@
 const BLOCK =
   /^(ADDRESS|ARTICLE|ASIDE|BLOCKQUOTE|BODY|BR|CAPTION|DD|DETAILS|DIV|DL|DT|FIGCAPTION|FIGURE|FOOTER|FORM|H[1-6]|HEADER|HR|LI|MAIN|NAV|OL|P|PRE|SECTION|SUMMARY|TABLE|TBODY|TFOOT|THEAD|TR|UL)$/;
 const CELL = /^(TD|TH)$/;
-const SILENT = /^(BUTTON|HEAD|IFRAME|MATH|NOSCRIPT|OBJECT|SCRIPT|SELECT|STYLE|SVG|TEMPLATE|TEXTAREA|TITLE)$/;
+// RP, RT and RTC hold how a word is read. A reading in the middle of a word would make another word of it.
+const SILENT =
+  /^(AUDIO|BUTTON|CANVAS|HEAD|IFRAME|MATH|NOEMBED|NOFRAMES|NOSCRIPT|OBJECT|RP|RT|RTC|SCRIPT|SELECT|STYLE|SVG|TEMPLATE|TEXTAREA|TITLE|VIDEO)$/;
 const TEXT_NODE = 3;
 
 // Marks the end of a line on the page: a line end in the source is only white space. No text of a page holds this character.
@@ -40,28 +42,52 @@ const tidyLines = (text: string) =>
     .filter((line) => line !== "")
     .join("\n");
 
-const TAG = /<[^<>]{0,2000}>/g;
-const SILENT_TAG = /<(script|style|noscript)[\s>]/gi;
+const TAG = /<\/?([a-z][a-z0-9]*)[^<>]*>|<[!?/][^<>]*>/gi;
+const INLINE =
+  /^(a|abbr|b|bdi|bdo|cite|code|data|del|dfn|em|font|i|ins|kbd|mark|q|rb|ruby|s|samp|small|span|strong|sub|sup|time|tt|u|var|wbr)$/i;
+const SILENT_START = /<(?:!--|(script|style|noscript|title|template|rp|rt|rtc)(?=[\s>]))/gi;
 /** The text between the tags, for a page that is too intricate to parse. */
 export function bareText(html: string): string {
-  return tidyLines(withoutSilentElements(html).replaceAll(TAG, LINE));
+  const margin = (_: string, name = "") => (INLINE.test(name) ? "" : LINE);
+  return tidyLines(withoutSilentElements(html).replaceAll(TAG, margin));
 }
 
 function withoutSilentElements(html: string): string {
   const kept: string[] = [];
+  const ends = new Map<RegExp, number>();
+  /** Where the next end of this kind is. It is looked for once, however many elements stand before it. */
+  const endAfter = (pattern: RegExp, from: number) => {
+    const known = ends.get(pattern) ?? -1;
+    if (known >= from) return known;
+    pattern.lastIndex = from;
+    // As in a browser, an element that is never closed contains the rest of the page.
+    const end = pattern.exec(html)?.index ?? html.length;
+    ends.set(pattern, end);
+    return end;
+  };
   let from = 0;
-  for (const { 0: tag, 1: name, index } of html.matchAll(SILENT_TAG)) {
+  for (const { 0: start, 1: name, index } of html.matchAll(SILENT_START)) {
     if (index < from) continue;
     kept.push(html.slice(from, index));
-    const closing = new RegExp(`</${name}`, "gi");
-    closing.lastIndex = index + tag.length;
-    // As in a browser, an element that is never closed contains the rest of the page.
-    from = closing.exec(html)?.index ?? html.length;
+    from = endAfter(endOf(name), index + start.length);
   }
   return [...kept, html.slice(from)].join("");
 }
 
+const COMMENT_END = /(?<=-->)/g;
+// A reading also ends where the next one or its word does.
+const READING_END = /<\/?(?:rp|rt|rtc|rb|ruby)\b/gi;
+const ENDS = Object.fromEntries(
+  ["script", "style", "noscript", "title", "template"].map((name) => [name, new RegExp(`</${name}`, "gi")]),
+);
+const endOf = (name: string | undefined) =>
+  name === undefined ? COMMENT_END : (ENDS[name.toLowerCase()] ?? READING_END);
+
 export type PageShape = { maxTags: number; maxDepth: number };
+
+/** Of one tag. The parser compares each attribute with all before it. */
+const MAX_ATTRIBUTES = 500;
+const ATTRIBUTE = /[\s/]*[^\s<>/=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s<>"']+))?/y;
 
 // Elements that often have no end tag; to count them would make every long list look deep.
 const OPEN_ENDED =
@@ -71,11 +97,17 @@ const OPEN_ENDED =
 export function isIntricate(html: string, { maxTags, maxDepth }: PageShape): boolean {
   let tags = 0;
   let depth = 0;
-  for (const { 1: slash, 2: name } of html.matchAll(/<(\/?)([a-z][a-z0-9-]{0,40})/gi)) {
-    if (++tags > maxTags) return true;
+  for (const { 0: tag, 1: slash, 2: name, index } of html.matchAll(/<(\/?)([a-z][a-z0-9-]{0,40})/gi)) {
+    if (++tags > maxTags || hasTooManyAttributes(html, index + tag.length)) return true;
     if (OPEN_ENDED.test(name!)) continue;
     depth = slash ? Math.max(0, depth - 1) : depth + 1;
     if (depth > maxDepth) return true;
   }
+  return false;
+}
+
+function hasTooManyAttributes(html: string, from: number): boolean {
+  ATTRIBUTE.lastIndex = from;
+  for (let count = 0; ATTRIBUTE.test(html); count++) if (count === MAX_ATTRIBUTES) return true;
   return false;
 }

@@ -3,6 +3,8 @@
 // which addresses may be reached, to outbound/; making a picture safe, to images/.
 
 import { KamadoError, shapeOf, toKamadoError } from "../errors.ts";
+import { unpackByContent } from "../http/content-encoding.ts";
+import { decodeText } from "../http/text-encoding.ts";
 import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../images/safe-image.ts";
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
 import type { Fetched, InputRef, InputRefs, SafeImage } from "../job/handler.ts";
@@ -55,12 +57,18 @@ async function fetchInput(
 ): Promise<SafeImage | string> {
   const { image = {}, maxTextBytes = MAX_TEXT_BYTES } = options.limits ?? {};
   const own = as === "text" ? maxTextBytes : (image.maxBytes ?? IMAGE_LIMITS.maxBytes);
-  const bytes = await budget.spend(own, async (maxBytes) =>
-    as === "image" && isBareBase64(from)
-      ? decodeBase64(from, maxBytes)
-      : bytesOf(from, maxBytes, options, signal),
-  );
-  return as === "text" ? decodeText(bytes) : safeImage(bytes, image, signal);
+  let contentType: string | null = null;
+  const bytes = await budget.spend(own, async (maxBytes) => {
+    if (as === "image" && isBareBase64(from)) return decodeBase64(from, maxBytes);
+    const body = await bodyOf(from, maxBytes, options, signal);
+    contentType = body.contentType;
+    return unpackByContent(body.bytes, {
+      maxBytes,
+      tooLarge: () => new KamadoError("input_too_large", `unpacked, it has more than ${maxBytes} bytes.`),
+      broken: (why) => bad(`it ${why}`),
+    });
+  });
+  return as === "text" ? textOf(bytes, contentType) : safeImage(bytes, image, signal);
 }
 
 /** What the inputs of one job may have in all. An input holds as much as it may have until it is there. */
@@ -100,28 +108,32 @@ class ByteBudget {
   }
 }
 
-async function bytesOf(
+type Body = { bytes: Uint8Array; contentType: string | null };
+
+async function bodyOf(
   from: string,
   maxBytes: number,
   { outbound, objects }: InputsOptions,
   signal: AbortSignal,
-): Promise<Uint8Array> {
-  if (/^data:/i.test(from)) return decodeDataUri(from, maxBytes);
-  if (/^https?:\/\//i.test(from)) return (await outbound.getBytes(from, { maxBytes, signal })).bytes;
+): Promise<Body> {
+  if (/^data:/i.test(from))
+    return { bytes: decodeDataUri(from, maxBytes), contentType: from.slice(0, MAX_DATA_TYPE).split(",")[0]! };
+  if (/^https?:\/\//i.test(from)) return outbound.getBytes(from, { maxBytes, signal });
   const address = parseAddress(from);
   if (!address) throw new KamadoError("unsupported_address", `${shapeOf(from)} is no address.`);
-  return (await objects.get(address, { maxBytes, signal })).bytes;
+  return objects.get(address, { maxBytes, signal });
 }
+
+/** What stands before the data of a data: URI is read up to here. Characters. */
+const MAX_DATA_TYPE = 500;
 
 const isBareBase64 = (from: string) =>
   from.length >= MIN_BARE_BASE64 && /^[A-Za-z0-9+/_\s-]+={0,2}\s*$/.test(from.slice(0, 1_000));
 
-function decodeText(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (thrown) {
-    throw new KamadoError("invalid_input", "the text is not UTF-8.", { cause: thrown });
-  }
+function textOf(bytes: Uint8Array, contentType: string | null): string {
+  const text = decodeText(bytes, contentType);
+  if (text === null) throw bad("the text is in no character set that is known, or damaged; send it in UTF-8");
+  return text;
 }
 
 function naming(field: string, thrown: unknown): KamadoError {

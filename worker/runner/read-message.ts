@@ -4,8 +4,10 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { describeIssues, KamadoError } from "../errors.ts";
+import { unpackByContent } from "../http/content-encoding.ts";
+import { decodeText } from "../http/text-encoding.ts";
 import type { Budgets } from "../job/budgets.ts";
-import { type Parsed, parseBody, parseBytes } from "../job/envelope.ts";
+import { type Parsed, parseBody } from "../job/envelope.ts";
 import { jsonText, parseJson } from "../job/json.ts";
 import { ObjectRule } from "../job/object-rules.ts";
 import type { Message } from "../queue/queue.ts";
@@ -30,9 +32,18 @@ export function createReadMessage(options: {
 }): ReadMessage {
   const { objects, rules, budgets } = options;
 
-  async function follow(address: ObjectAddress, signal: AbortSignal): Promise<Uint8Array> {
-    const { bytes } = await objects.get(address, { maxBytes: POINTED_BODY_LIMIT, signal });
-    return bytes;
+  async function follow(address: ObjectAddress, signal: AbortSignal): Promise<string> {
+    const { bytes, contentType } = await objects.get(address, { maxBytes: POINTED_BODY_LIMIT, signal });
+    const unpacked = await unpackByContent(bytes, {
+      maxBytes: POINTED_BODY_LIMIT,
+      tooLarge: () =>
+        new KamadoError("body_too_large", `the body has more than ${POINTED_BODY_LIMIT} bytes.`),
+      broken: (why) => new KamadoError("malformed_json", `the body ${why}.`),
+    });
+    const text = decodeText(unpacked, contentType);
+    if (text === null)
+      throw new KamadoError("malformed_json", "the body is in no character set that is known.");
+    return text;
   }
 
   return async (message, signal) => {
@@ -40,7 +51,7 @@ export function createReadMessage(options: {
     const parsed = parseBody(message.body, context);
     if (parsed.is !== "pointer") return parsed;
     try {
-      const inner = parseBytes(await follow(parsed, signal), context);
+      const inner = parseBody(await follow(parsed, signal), context);
       if (inner.is !== "pointer") return inner;
       throw new KamadoError("pointer_unreadable", "The pointer leads to another pointer.");
     } catch (thrown) {

@@ -15,7 +15,7 @@ export type Found = {
 export interface Bucket {
   readonly name: string;
   /**
-   * Reads an object of at most `maxBytes`; a longer one is refused before its body is read. Throws `object_not_found`,
+   * Reads an object of at most `maxBytes`, unpacked as its content-encoding says; a longer one is refused before its body is read. Throws `object_not_found`,
    * `object_forbidden`, `object_unreadable` when the store refuses the request for another reason, `input_too_large`, and
    * `storage_unavailable` when another try may help: network, server errors, throttling, credentials.
    */

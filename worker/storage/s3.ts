@@ -13,6 +13,7 @@ import {
 import { healthOf, isRefusedRequest, namesOf, statusOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { readWhole } from "../http/bounded-body.ts";
+import { unpack } from "../http/content-encoding.ts";
 import { addressOf, type Bucket } from "./bucket.ts";
 import { bucketHint } from "./health.ts";
 
@@ -32,9 +33,14 @@ export function s3Bucket(client: S3Client, name: string): Bucket {
           announced: answer.ContentLength,
           tooLarge: (size) => tooLarge(address(key), size, maxBytes),
         });
+        const unpacked = await unpack(bytes, answer.ContentEncoding, {
+          maxBytes,
+          tooLarge: () => tooLarge(address(key), maxBytes + 1, maxBytes),
+          broken: (why, cause) => new KamadoError("object_unreadable", `${address(key)} ${why}.`, { cause }),
+        });
         const ageMs = Math.max(0, now() - (answer.LastModified?.getTime() ?? 0));
         return {
-          bytes: new Uint8Array(bytes),
+          bytes: new Uint8Array(unpacked),
           contentType: answer.ContentType ?? null,
           etag: answer.ETag ?? "",
           ageMs,
