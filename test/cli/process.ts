@@ -16,15 +16,16 @@ afterAll(async () => {
 });
 
 /** A process that is started in a hook or shared by several tests lives until the end of the `file`. */
-type Life = { until?: "test" | "file" };
+type Life = { until?: "test" | "file"; cwd?: string };
 
 export function kamado(
   args: string[],
   variables: Record<string, string>,
-  { until = "test" }: Life = {},
+  // Not the repository, where a developer may have a kamado.toml.
+  { until = "test", cwd = HOME }: Life = {},
 ): ChildProcess {
   const child = spawn(process.execPath, [join(ROOT, "worker/cli/start.mjs"), ...args], {
-    cwd: ROOT,
+    cwd,
     env: { PATH: process.env.PATH, HOME, ...variables },
     stdio: ["pipe", "pipe", "pipe"],
     // A process group of its own, as in a terminal, so that a test can send a signal to the whole group.

@@ -14,6 +14,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   cancel: async () => (await import("./commands/cancel.ts")).cancelCommand(),
   dead: async () => (await import("./commands/dead.ts")).deadCommand(),
   demo: async () => (await import("./commands/demo.ts")).demoCommand(),
+  init: async () => (await import("./commands/init.ts")).initCommand(),
   bench: async () => (await import("./commands/bench.ts")).benchCommand(),
 };
 

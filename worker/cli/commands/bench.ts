@@ -1,5 +1,6 @@
 // `kamado bench`: measures this machine. The tables and their flags are bench/'s own.
 import { Command } from "commander";
+import { configOf } from "../configuration.ts";
 
 /** Each table answers --help itself. */
 class BenchCommand extends Command {
@@ -24,6 +25,7 @@ export function benchCommand(): Command {
     )
     .allowUnknownOption()
     .action(async () => {
+      configOf();
       // Loaded here: no other command needs it.
       const { bench } = await import("../../../bench/bench.ts");
       process.exitCode = await bench(process.argv.slice(3));

@@ -2,7 +2,6 @@
 import { Command } from "commander";
 import { systemClock } from "../../async/clock.ts";
 import { makeAwsClients } from "../../aws/clients.ts";
-import { loadConfig } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
 import { JobId } from "../../job/envelope.ts";
 import { type Canceled, cancelJob } from "../../job-lock/cancellations.ts";
@@ -10,6 +9,7 @@ import { EXIT } from "../../logging/terminal.ts";
 import { createResults } from "../../storage/results.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
 import { flagsOf } from "../flags.ts";
 
 export function cancelCommand(): Command {
@@ -31,7 +31,7 @@ export function cancelCommand(): Command {
 async function cancel(id: string): Promise<Canceled> {
   const parsed = JobId.safeParse(id);
   if (!parsed.success) throw new KamadoError("invalid_input", `id: ${parsed.error.issues[0]!.message}.`);
-  const config = loadConfig();
+  const config = configOf();
   const clients = makeAwsClients(cloudOrLocal(config).aws);
   try {
     const bucket = s3Bucket(clients.s3, config.bucket);

@@ -3,7 +3,6 @@ import { Command } from "commander";
 import { systemClock } from "../../async/clock.ts";
 import { type AwsClients, makeAwsClients } from "../../aws/clients.ts";
 import type { Cloud } from "../../aws/resources.ts";
-import { loadConfig } from "../../config/config.ts";
 import { sqsDeadLetterQueue } from "../../dead-letters/dead-letter-queue.ts";
 import { type DeadLetter, isMeant } from "../../dead-letters/read.ts";
 import { DeadLetterQueues } from "../../dead-letters/redrive.ts";
@@ -19,6 +18,7 @@ import type { Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
 import { type Flags, flagsOf } from "../flags.ts";
 import { factsOf, viewAlive, viewDeadLetter, viewDone, viewList } from "./dead-view.ts";
 
@@ -85,7 +85,7 @@ type Session = {
 /** Opens the queues for one command; at its end others see again what it left. */
 async function withDeadLetters(command: Command, act: (session: Session) => Promise<number>): Promise<void> {
   const flags = flagsOf(command);
-  const config = loadConfig();
+  const config = configOf();
   const cloud = cloudOrLocal(config);
   const { queue } = flags;
   if (queue !== undefined && queue !== "jobs" && queue !== "deliveries")

@@ -1,9 +1,9 @@
 // `kamado engine`: serves a model over an OpenAI-compatible API, under a supervisor.
 import { Command } from "commander";
-import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { createLog } from "../../logging/log.ts";
 import { paint } from "../../logging/terminal.ts";
+import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { showCalibration } from "../show-calibration.ts";
@@ -35,7 +35,7 @@ export function engineCommand(): Command {
     .addCommand(installCommand())
     .addCommand(calibrateCommand())
     .action(async (_, command: Command) => {
-      const config = loadConfig({ ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "" });
+      const config = configOf({ ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "" });
       const log = createLog({
         level: config.logLevel,
         pretty: process.stderr.isTTY,

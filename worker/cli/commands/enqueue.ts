@@ -3,7 +3,6 @@ import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import { makeAwsClients } from "../../aws/clients.ts";
-import { loadConfig } from "../../config/config.ts";
 import { describeIssues, KamadoError } from "../../errors.ts";
 import { Job } from "../../job/envelope.ts";
 import { isResultOf } from "../../job/job-hash.ts";
@@ -15,6 +14,7 @@ import { addressOf, type Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
 import { type Flags, flagsOf } from "../flags.ts";
 import { readInput, replaceFiles } from "../read-input.ts";
 
@@ -48,7 +48,7 @@ export function enqueueCommand(): Command {
 }
 
 async function enqueue(kind: string, flags: Flags): Promise<number> {
-  const config = loadConfig();
+  const config = configOf();
   const cloud = cloudOrLocal(config);
   const clients = makeAwsClients(cloud.aws);
   try {

@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { unlessAborted } from "../../async/abort.ts";
 import { systemClock } from "../../async/clock.ts";
 import { type AwsConfig, makeAwsClients } from "../../aws/clients.ts";
-import { type Config, HANDLERS, loadConfig } from "../../config/config.ts";
+import { type Config, HANDLERS } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { KamadoError } from "../../errors.ts";
 import { Job } from "../../job/envelope.ts";
@@ -23,6 +23,7 @@ import { createHandlerServices } from "../../runner/handler-context.ts";
 import { createReadableObjects } from "../../storage/readable-objects.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { cloudOrLocal } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
 import { type Flags, flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { asDataUri, readInput, replaceFiles } from "../read-input.ts";
@@ -49,7 +50,7 @@ export function runCommand(): Command {
 async function run(kind: string, flags: Flags): Promise<Result> {
   const { value, folder } = await readInput(String(flags.input));
   const job = Job.parse({ id: randomUUID(), kind, input: await replaceFiles(value, folder, asDataUri) });
-  const config = loadConfig({ KAMADO_ENGINE_PORT: "0", ...toVariables(flags) });
+  const config = configOf({ KAMADO_ENGINE_PORT: "0", ...toVariables(flags) });
   const level = flags.logLevel ? config.logLevel : "warn";
   const log = createLog({ level, pretty: true, destination: process.stderr });
   const interrupted = new AbortController();

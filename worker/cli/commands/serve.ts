@@ -2,11 +2,12 @@
 import { join } from "node:path";
 import { Command } from "commander";
 import type { Cloud } from "../../aws/resources.ts";
-import { type Config, loadConfig } from "../../config/config.ts";
+import type { Config } from "../../config/config.ts";
 import { type LocalAws, startLocalAws } from "../../local/local-aws.ts";
 import { createLog, type Log } from "../../logging/log.ts";
 import { paint } from "../../logging/terminal.ts";
 import { cloudOf, localCloud } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { runUntilStopped } from "../run-until-stopped.ts";
 import { showCalibration } from "../show-calibration.ts";
@@ -20,7 +21,7 @@ export function serveCommand(): Command {
     .option("--json", "print the addresses as one JSON line")
     .action(async (_, command: Command) => {
       const flags = flagsOf(command);
-      const config = loadConfig(toVariables(flags));
+      const config = configOf(toVariables(flags));
       await serve(
         config,
         createLog({ level: config.logLevel, pretty: process.stderr.isTTY, destination: process.stderr }),

@@ -1,8 +1,8 @@
 // `kamado worker`: works on the queue that is configured. As many workers as you like may share one queue.
 import { Command } from "commander";
-import { loadConfig } from "../../config/config.ts";
 import { createLog } from "../../logging/log.ts";
 import { cloudOf } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { runUntilStopped } from "../run-until-stopped.ts";
 
@@ -10,7 +10,7 @@ export function workerCommand(): Command {
   return modelFlags(new Command("worker"))
     .description("run the jobs of the queue that KAMADO_QUEUE_URL names")
     .action(async (_, command: Command) => {
-      const config = loadConfig(toVariables(flagsOf(command)));
+      const config = configOf(toVariables(flagsOf(command)));
       const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY });
       const cloud = cloudOf(config);
       await runUntilStopped(config, cloud, log, ({ engine, web }) => {
