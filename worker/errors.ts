@@ -124,7 +124,8 @@ export type ErrorDetail = {
   receiverSaid?: string;
 };
 
-type ErrorOptions = { cause?: unknown; detail?: ErrorDetail | undefined };
+/** `hint` where what to do is not what its code usually asks for. */
+type ErrorOptions = { cause?: unknown; detail?: ErrorDetail | undefined; hint?: string };
 
 /**
  * An error with a stable code. `cause` keeps the original error. The message may name what came from outside, so it is made safe to
@@ -134,6 +135,7 @@ export class KamadoError extends Error {
   override readonly name = "KamadoError";
   readonly code: ErrorCode;
   readonly detail: ErrorDetail | undefined;
+  readonly #hint: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(
@@ -142,6 +144,7 @@ export class KamadoError extends Error {
     );
     this.code = code;
     this.detail = options.detail;
+    this.#hint = options.hint;
   }
 
   get status(): number {
@@ -151,7 +154,7 @@ export class KamadoError extends Error {
     return ERRORS[this.code].retry;
   }
   get hint(): string {
-    return ERRORS[this.code].hint;
+    return this.#hint ?? ERRORS[this.code].hint;
   }
 }
 

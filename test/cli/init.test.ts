@@ -1,24 +1,14 @@
 // `kamado init` and the file it writes, as a person meets them: commands, folders, terminals.
-import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { kamado } from "./process.ts";
+import { runKamado } from "./process.ts";
 
 const folder = () => mkdtempSync(join(tmpdir(), "kamado-init-"));
 
-async function run(args: string[], variables: Record<string, string> = {}, cwd = folder()) {
-  const child = kamado(args, variables, { cwd });
-  child.stdin!.end("{}");
-  const [out, errors, [code]] = await Promise.all([
-    text(child.stdout!),
-    text(child.stderr!),
-    once(child, "exit"),
-  ]);
-  return { out, errors, code };
-}
+const run = (args: string[], variables: Record<string, string> = {}, cwd = folder()) =>
+  runKamado(args, variables, { cwd, input: "{}" });
 
 test("init writes a file for its owner only, and never replaces one", async () => {
   const place = folder();
@@ -63,6 +53,9 @@ test.each([
   [["dead", "list"]],
   [["demo"]],
   [["bench", "engine"]],
+  [["status"]],
+  [["jobs"]],
+  [["queue", "purge", "--yes"]],
 ])(
   "kamado %s reads kamado.toml from a folder above",
   async (args) => {

@@ -93,6 +93,8 @@ export type Config = Readonly<{
   rulesFile: string | undefined;
   workerName: string;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
+  /** The files that tokens were read from, for a command in another terminal. */
+  secretFiles: { engine: string | undefined; web: string | undefined; local: string | undefined };
   /** The names of the variables that were set, in whatever way. */
   set: readonly string[];
   /** What the owner should hear: a variable that does not exist, a file that others can read. */
@@ -124,6 +126,11 @@ export function loadConfig(
   const warnings = [...(file?.warnings ?? []), ...unknownVariables(environment)];
   return deepFreeze({
     ...build(parsed.data, elsewhere && keysOf(parsed.data, elsewhere)),
+    secretFiles: {
+      engine: fileOf("KAMADO_ENGINE_TOKEN", all),
+      web: fileOf("KAMADO_WEB_TOKEN", all),
+      local: fileOf("KAMADO_LOCAL_KEY", all),
+    },
     set: Object.keys(all).filter((name) => name in Environment.shape),
     warnings,
   });
@@ -166,7 +173,10 @@ function keysOf(env: Environment, elsewhere: string): AwsKeys {
   };
 }
 
-function build(env: Environment, credentials: AwsKeys | undefined): Omit<Config, "set" | "warnings"> {
+function build(
+  env: Environment,
+  credentials: AwsKeys | undefined,
+): Omit<Config, "secretFiles" | "set" | "warnings"> {
   const deliveriesQueueUrl = env.KAMADO_DELIVERIES_QUEUE_URL ?? besideJobs(env.KAMADO_QUEUE_URL?.[0]?.url);
   const isScripted = env.KAMADO_BACKEND === "scripted";
   const isDemo = !isScripted && env.KAMADO_MODEL === undefined && env.KAMADO_ENGINE_URL === undefined;
@@ -265,6 +275,8 @@ function withFiles(variables: Variables): Variables {
   }
   return all;
 }
+
+const fileOf = (name: string, { [`${name}_FILE`]: path }: Variables) => path && resolve(path);
 
 /** Each wrong variable once: what is allowed, what it holds, and where that was written. */
 function describe(error: z.ZodError, all: Variables, file: ConfigFile | undefined): string {

@@ -9,7 +9,7 @@ import type { Handler } from "./handler.ts";
 export type Registry = ReadonlyMap<string, Handler>;
 
 /** `todo-match.ts` holds the kind `todo.match`. */
-const kindOfFile = (file: string) =>
+export const kindOfFile = (file: string) =>
   basename(file)
     .replace(/\.[jt]s$/, "")
     .replaceAll("-", ".");

@@ -1,6 +1,6 @@
 // How `kamado dead` prints dead letters. Addresses are shown without what may be a token.
 import type { DeadLetter } from "../../dead-letters/read.ts";
-import { type Column, paint, shorten, table, widthOf } from "../../logging/terminal.ts";
+import { type Column, paint, shorten, table, terminalWidth, widthOf } from "../../logging/terminal.ts";
 import type { Attempt } from "../../outbox/delivery-log.ts";
 import type { Disabled } from "../../outbox/disabled-destinations.ts";
 import { printable } from "../../printable.ts";
@@ -18,41 +18,43 @@ export function viewList(all: readonly DeadLetter[], off: readonly Disabled[]): 
 function viewQueue(all: readonly DeadLetter[], queue: DeadLetter["queue"]): string {
   const own = all.filter((dead) => dead.queue === queue);
   if (own.length === 0) return "";
-  const isDelivery = queue === "deliveries";
   const columns: Column[] = [
-    { title: "ID", max: 40 },
-    { title: "KIND", max: 20 },
-    { title: "CODE" },
+    { title: "ID", max: 36 },
+    { title: "KIND", max: 15 },
+    { title: "CODE", max: 19 },
     { title: "TRIES", align: "right" },
-    { title: "LAST" },
-    ...(isDelivery ? [{ title: "TO", max: 48 }] : []),
+    { title: "LAST", max: 11 },
   ];
-  const rows = own.map(({ id, kind, code, receives, lastAt, firstAt, to }) => [
+  const rows = own.map(({ id, kind, code, receives, lastAt, firstAt }) => [
     id,
     kind ?? "-",
     code,
     number(receives),
-    moment(lastAt ?? firstAt),
-    ...(isDelivery ? [to ?? "-"] : []),
+    moment(lastAt ?? firstAt).slice("2026-".length),
   ]);
-  const shown = withReasons(
-    columns,
-    rows,
-    own.map(({ reason }) => reason.split("\n")[0]!),
-  );
-  return `${paint("bold", queue)}  ${plural(own.length, "dead letter")}\n${shown}`;
+  const [heads = "", ...lines] = fitted(columns, rows).split("\n");
+  const shown = lines.map((line, index) => `${line}\n${more(own[index]!)}`);
+  return `${paint("bold", queue)}  ${plural(own.length, "dead letter")}\n${[heads, ...shown].join("\n")}`;
 }
 
-/** A narrow terminal shows no reasons, because lines would break. */
-function withReasons(columns: Column[], rows: string[][], reasons: string[]): string {
-  const bare = table(columns, rows);
-  const used = Math.max(...bare.split("\n").map(widthOf));
-  const max = process.stdout.isTTY ? (process.stdout.columns || 100) - used - 3 : 1_000;
-  if (max < 16) return bare;
-  return table(
-    [...columns, { title: "REASON", max }],
-    rows.map((row, index) => [...row, reasons[index]!]),
+/**
+ * Ids of up to 36 characters, as UUIDs are, stay whole: a person copies them. Where that makes the table too wide, its last columns are
+ * left out; `show` has all of it.
+ */
+function fitted(columns: readonly Column[], rows: readonly string[][]): string {
+  const shown = table(columns, rows);
+  if (columns.length < 3 || Math.max(...shown.split("\n").map(widthOf)) <= terminalWidth()) return shown;
+  return fitted(
+    columns.slice(0, -1),
+    rows.map((row) => row.slice(0, -1)),
   );
+}
+
+/** Below its row, for which the terminal is too narrow: where to, and why. A pipe gets all of it. */
+function more({ to, reason }: DeadLetter): string {
+  const text = printable(`${to === null ? "" : `to ${to}: `}${reason.split("\n")[0]}`);
+  const width = process.stdout.isTTY ? terminalWidth() - 2 : 1_000;
+  return `  ${paint("dim", shorten(text, width))}`;
 }
 
 function viewOff(off: readonly Disabled[]): string {

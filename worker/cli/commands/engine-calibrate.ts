@@ -5,12 +5,15 @@ import { KamadoError } from "../../errors.ts";
 import { createLog } from "../../logging/log.ts";
 import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
-import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+import { examples } from "../examples.ts";
+import { engineFlags, flagsOf, toVariables } from "../flags.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
 
 export function calibrateCommand(): Command {
-  return modelFlags(new Command("calibrate"))
+  return examples(engineFlags(new Command("calibrate")), [
+    "engine calibrate --model gemma-3-4b-it-Q4_K_M.gguf",
+  ])
     .description("measure again how many requests at once suit this machine, and store the result")
     .action(async (_, command: Command) => {
       const variables = { ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "", KAMADO_SLOTS: "auto" };

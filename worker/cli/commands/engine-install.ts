@@ -6,6 +6,7 @@ import { installLlamaServer, type Phase, type Steps } from "../../engine/install
 import { bundledTag, findLlamaServer, placeOf } from "../../engine/install/place.ts";
 import { LiveBlock, paint } from "../../logging/terminal.ts";
 import { configOf } from "../configuration.ts";
+import { examples } from "../examples.ts";
 import { flagsOf, toVariables } from "../flags.ts";
 
 const PHASES: Record<Phase, string> = {
@@ -15,7 +16,10 @@ const PHASES: Record<Phase, string> = {
 };
 
 export function installCommand(): Command {
-  return new Command("install-llama-server")
+  return examples(new Command("install-llama-server"), [
+    "engine install-llama-server",
+    "engine install-llama-server --force --jobs 2",
+  ])
     .description("build llama-server from the source that comes with Kamado; pictures on a Mac's GPU need it")
     .option("--force", "build it again even if it is installed")
     .option("--jobs <n>", "how many compilers run at once", whole, availableParallelism())

@@ -5,14 +5,18 @@ import { createLog } from "../../logging/log.ts";
 import { paint } from "../../logging/terminal.ts";
 import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
-import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+import { examples } from "../examples.ts";
+import { engineFlags, flagsOf, toVariables } from "../flags.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
 import { calibrateCommand } from "./engine-calibrate.ts";
 import { installCommand } from "./engine-install.ts";
 
 export function engineCommand(): Command {
-  return modelFlags(new Command("engine"))
+  return examples(engineFlags(new Command("engine")), [
+    "engine --model gemma-3-4b-it-Q4_K_M.gguf --port 8080",
+    "engine --backend scripted --script wait=500,perToken=20,tokens=100",
+  ])
     .description("serve a model over an OpenAI-compatible API and restart it when it crashes")
     .option("--port <n>", "the port to listen on (KAMADO_ENGINE_PORT)")
     .option("--context-size <tokens>", "the context of each slot (KAMADO_CONTEXT_SIZE)")
