@@ -50,18 +50,21 @@ function fitted(columns: readonly Column[], rows: readonly string[][]): string {
   );
 }
 
-/** Below its row, for which the terminal is too narrow: where to, and why. A pipe gets all of it. */
-function more({ to, reason }: DeadLetter): string {
-  const text = printable(`${to === null ? "" : `to ${to}: `}${reason.split("\n")[0]}`);
-  const width = process.stdout.isTTY ? terminalWidth() - 2 : 1_000;
-  return `  ${paint("dim", shorten(text, width))}`;
+const more = ({ to, reason }: DeadLetter): string =>
+  below(`${to === null ? "" : `to ${to}: `}${reason.split("\n")[0]}`);
+
+/** Below a row, for which the terminal is too narrow. A pipe gets all of it. `indented`: by how much its caller indents it. */
+function below(text: string, indented = 2): string {
+  const width = process.stdout.isTTY ? terminalWidth() - indented : 1_000;
+  return `  ${paint("dim", shorten(printable(text), width))}`;
 }
 
 function viewOff(off: readonly Disabled[]): string {
   if (off.length === 0) return "";
-  const rows = off.map(({ to, at, reason }) => [to, moment(at), reason]);
-  const columns = [{ title: "DESTINATION" }, { title: "SINCE" }, { title: "REASON" }];
-  return `${paint("bold", "turned off")}  ${plural(off.length, "destination")}\n${table(columns, rows)}`;
+  const rows = off.map(({ to, at }) => [to, moment(at)]);
+  const [heads = "", ...lines] = table([{ title: "DESTINATION" }, { title: "SINCE" }], rows).split("\n");
+  const shown = lines.map((line, index) => `${line}\n${below(off[index]!.reason)}`);
+  return `${paint("bold", "turned off")}  ${plural(off.length, "destination")}\n${[heads, ...shown].join("\n")}`;
 }
 
 /** Everything but the body, for scripts. */
@@ -118,25 +121,26 @@ const printed = (lines: readonly string[]): string[] => lines.map((line) => prin
 
 function viewTries(tries: readonly Attempt[]): string[] {
   if (tries.length === 0) return [];
-  const columns = [
+  const columns: Column[] = [
     { title: "AT" },
-    { title: "TO", max: 48 },
-    { title: "TRY", align: "right" as const },
-    { title: "OUTCOME" },
-    { title: "TOOK", align: "right" as const },
+    { title: "TRY", align: "right" },
+    { title: "OUTCOME", max: 28 },
+    { title: "TOOK", align: "right" },
     { title: "NEXT" },
   ];
-  const rows = tries.map(({ at, to, attempt, outcome, status, error, tookMs, nextAt }) => [
-    at.slice(0, 19).replace("T", " "),
-    to,
+  const second = (at: string) => at.slice("2026-".length, 19).replace("T", " ");
+  const rows = tries.map(({ at, attempt, outcome, status, error, tookMs, nextAt }) => [
+    second(at),
     String(attempt),
     [outcome, status ?? (outcome === "delivered" ? undefined : error)]
       .filter((part) => part !== undefined)
       .join(" "),
     `${tookMs} ms`,
-    nextAt === undefined ? "" : nextAt.slice(0, 19).replace("T", " "),
+    nextAt === undefined ? "" : second(nextAt),
   ]);
-  return section("deliveries", table(columns, rows).split("\n"));
+  const [heads = "", ...lines] = table(columns, rows).split("\n");
+  const shown = lines.flatMap((line, index) => [line, below(`to ${tries[index]!.to}`, 6)]);
+  return section("deliveries", [heads, ...shown]);
 }
 
 const viewReceipt = ({ receipt }: DeadLetter): string[] =>
