@@ -3,11 +3,12 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
 import { findService } from "../../worker/cli/running-service.ts";
 import { loadConfig } from "../../worker/config/config.ts";
 import { startReceiver } from "../fakes/receiver.ts";
-import { runKamado, served } from "./process.ts";
+import { kamado, runKamado, SCRIPTED, served } from "./process.ts";
 
 const folder = () => mkdtempSync(join(tmpdir(), "kamado-service-"));
 const SERVICE = {
@@ -125,3 +126,37 @@ test("a service that was killed leaves a file that no command believes", async (
     errors: expect.stringContaining("npm start"),
   });
 }, 120_000);
+
+test("run uses an engine that runs by itself, and starts its own when that is gone", async () => {
+  const here = { KAMADO_DATA_DIR: folder() };
+  const script = JSON.stringify({ rules: [{ answer: "the one that runs" }] });
+  const engine = kamado(["engine"], { ...here, ...SCRIPTED, KAMADO_SCRIPT: script });
+  await once(createInterface(engine.stdout!), "line");
+  await expect
+    .poll(() => existsSync(join(here.KAMADO_DATA_DIR, "engine.json")), { timeout: 20_000 })
+    .toBe(true);
+  const run = () =>
+    runKamado(
+      ["run", "prompt", "--input", "-"],
+      { ...here, KAMADO_ENGINE_PORT: "0" },
+      { input: '{"prompt": "Text: buy milk"}' },
+    );
+  expect(await run()).toMatchObject({ code: 0, out: expect.stringContaining("the one that runs") });
+  const exited = once(engine, "exit");
+  engine.kill("SIGKILL");
+  await exited;
+  const after = await run();
+  expect([after.code, after.errors]).toEqual([0, expect.not.stringContaining("on the running engine")]);
+}, 120_000);
+
+test("a worker that cannot write its file runs all the same, and says so", async () => {
+  const place = folder();
+  writeFileSync(join(place, "file"), "");
+  const { child, exited, errors } = await served(["--in-memory"], {
+    KAMADO_DATA_DIR: join(place, "file", "data"),
+    KAMADO_LOG_LEVEL: "info",
+  });
+  child.kill("SIGTERM");
+  const [code] = await exited;
+  expect([code, errors()]).toEqual([0, expect.stringContaining("will not find it")]);
+}, 60_000);

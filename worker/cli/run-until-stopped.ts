@@ -30,7 +30,7 @@ export async function runUntilStopped(
   const stopped = untilStopped(() => worker.cut());
   worker.start();
   const isLocal = config.queueUrl === undefined;
-  const withdraw = announceService(config, cloud, { engineUrl: engine.url, webUrl: web.url, isLocal });
+  const withdraw = announceService(config, cloud, { engineUrl: engine.url, webUrl: web.url, isLocal }, log);
   onStarted({ engine, web });
   await stopped;
   withdraw();

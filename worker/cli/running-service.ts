@@ -1,6 +1,6 @@
 // The Kamado that runs on this machine, for the commands of other terminals: `serve` and `worker` say in a file of the data folder where
-// their engine, page and queues are. Owns the file and whether the process that wrote it still runs. It never holds a secret: of a token it
-// names the file, if there is one.
+// their engine, page and queues are, `engine` says where it is itself. Owns these files and whether the processes that wrote them still run.
+// They never hold a secret: of a token they name the file, if there is one.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
@@ -8,14 +8,18 @@ import type { Cloud } from "../aws/resources.ts";
 import type { Config } from "../config/config.ts";
 import { type Secret, secret } from "../config/secret.ts";
 import type { State } from "../console/state.ts";
+import type { Log } from "../logging/log.ts";
 
 const FILE = "service.json";
+const ENGINE_FILE = "engine.json";
 
 const Part = z.object({ url: z.string(), tokenFile: z.string().optional() });
-const Service = z.object({
+const Engine = z.object({
   pid: z.int().positive(),
   startedAt: z.string(),
   engine: Part.extend({ model: z.string(), isDemo: z.boolean() }),
+});
+const Service = Engine.extend({
   web: Part,
   cloud: z.object({
     /** Only that of the embedded AWS, whose keys are the same for all who use this machine. */
@@ -24,7 +28,10 @@ const Service = z.object({
     region: z.string(),
     keyFile: z.string().optional(),
     queueUrl: z.string(),
-    queues: z.array(z.object({ url: z.string(), weight: z.number() })).optional(),
+    queues: z
+      .array(z.object({ url: z.string(), weight: z.number() }))
+      .readonly()
+      .optional(),
     deadQueueUrl: z.string(),
     deliveriesQueueUrl: z.string().optional(),
     deadDeliveriesQueueUrl: z.string(),
@@ -33,37 +40,59 @@ const Service = z.object({
   }),
 });
 export type Service = z.output<typeof Service>;
+type RunningEngine = z.output<typeof Engine>;
 
 type Started = { engineUrl: string; webUrl: string; isLocal: boolean };
 
-/** Writes the file; the function returned removes it, unless another service has written it since. */
-export function announceService(
-  config: Config,
-  cloud: Cloud,
-  { engineUrl, webUrl, isLocal }: Started,
-): () => void {
-  const { endpoint, region } = cloud.aws;
-  const { aws: _, ...queues } = cloud;
-  const { engine, web, local } = config.secretFiles;
-  const service: Service = Service.parse({
-    pid: process.pid,
-    startedAt: new Date().toISOString(),
-    engine: {
-      url: engineUrl,
-      tokenFile: engine,
-      model: nameOfModel(config.engine.model),
-      isDemo: config.engine.isDemo,
-    },
+/** Says where a worker, its engine and its queues are, until the function returned is called. */
+export function announceService(config: Config, cloud: Cloud, started: Started, log: Log): () => void {
+  const { engineUrl, webUrl, isLocal } = started;
+  const { aws, ...queues } = cloud;
+  const { web, local } = config.secretFiles;
+  const { endpoint, region } = aws;
+  return write<z.input<typeof Service>>(config.dataDir, FILE, log, {
+    ...engineOf(config, engineUrl),
     web: { url: webUrl, tokenFile: web },
-    cloud: { ...queues, isLocal, endpoint, region, keyFile: local, bucket: config.bucket },
+    cloud: {
+      ...queues,
+      isLocal,
+      endpoint,
+      region: region ?? config.aws.region,
+      keyFile: local,
+      bucket: config.bucket,
+    },
   });
-  const path = join(config.dataDir, FILE);
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  // Whoever reads it meanwhile finds the old file or the new one.
-  writeFileSync(`${path}.${process.pid}`, `${JSON.stringify(service)}\n`, { mode: 0o600 });
-  renameSync(`${path}.${process.pid}`, path);
+}
+
+/** The same for an engine without a worker. */
+export const announceEngine = (config: Config, url: string, log: Log): (() => void) =>
+  write<RunningEngine>(config.dataDir, ENGINE_FILE, log, engineOf(config, url));
+
+const engineOf = ({ engine, secretFiles }: Config, url: string): RunningEngine => ({
+  pid: process.pid,
+  startedAt: new Date().toISOString(),
+  engine: { url, tokenFile: secretFiles.engine, model: nameOfModel(engine.model), isDemo: engine.isDemo },
+});
+
+/** The function returned removes the file, unless another process has written it since. */
+function write<T>(dataDir: string, name: string, log: Log, content: T): () => void {
+  const path = join(dataDir, name);
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    // Whoever reads it meanwhile finds the old file or the new one.
+    writeFileSync(`${path}.${process.pid}`, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+    renameSync(`${path}.${process.pid}`, path);
+  } catch (thrown) {
+    // It runs all the same. A worker on a queue elsewhere needs no data folder.
+    const { code } = thrown as NodeJS.ErrnoException;
+    log.info(
+      { stage: "start" },
+      `commands in other terminals will not find it: ${path} cannot be written (${code})`,
+    );
+    return () => {};
+  }
   return () => {
-    if (readService(config.dataDir)?.pid === process.pid) rmSync(path, { force: true });
+    if (read(dataDir, name, Engine)?.pid === process.pid) rmSync(path, { force: true });
   };
 }
 
@@ -78,21 +107,32 @@ export type Found =
 
 /** What runs with the data folder of this configuration. */
 export async function findService(config: Config): Promise<Found> {
-  const service = readService(config.dataDir);
+  const service = read(config.dataDir, FILE, Service);
   if (!service) return { is: "none" };
   const { pid } = service;
   return (await isRunning(service, config)) ? { is: "running", service } : { is: "stale", pid };
 }
 
-function readService(dataDir: string): Service | undefined {
+/** The engine that runs here: that of a worker, or one by itself. */
+export async function findEngine(config: Config, found: Found): Promise<RunningEngine["engine"] | undefined> {
+  if (found.is === "running") return found.service.engine;
+  const alone = read(config.dataDir, ENGINE_FILE, Engine);
+  if (!alone || !isAlive(alone.pid)) return undefined;
+  // An engine says that it is one.
+  const health = await fetch(`${alone.engine.url}/health`, ask()).catch(() => null);
+  return health?.headers.get("content-type")?.includes("json") ? alone.engine : undefined;
+}
+
+function read<T>(dataDir: string, name: string, schema: z.ZodType<T>): T | undefined {
   try {
-    return Service.safeParse(JSON.parse(readFileSync(join(dataDir, FILE), "utf8"))).data;
+    return schema.safeParse(JSON.parse(readFileSync(join(dataDir, name), "utf8"))).data;
   } catch {
     return undefined;
   }
 }
 
 const ANSWER_MS = 3_000;
+const ask = (): RequestInit => ({ signal: AbortSignal.timeout(ANSWER_MS), redirect: "error" });
 
 /** After a crash its number may be another process's, which does not answer at the page's address. */
 async function isRunning(service: Service, config: Config): Promise<boolean> {
@@ -138,8 +178,7 @@ function askPage({ web }: Service, config: Config, path: string): Promise<Respon
   const token = tokenOf(web, config.web.token);
   return fetch(`${web.url}${path}`, {
     ...(token && { headers: { authorization: `Bearer ${token.reveal()}` } }),
-    signal: AbortSignal.timeout(ANSWER_MS),
-    redirect: "error",
+    ...ask(),
   });
 }
 

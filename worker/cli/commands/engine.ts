@@ -7,6 +7,7 @@ import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
 import { examples } from "../examples.ts";
 import { engineFlags, flagsOf, toVariables } from "../flags.ts";
+import { announceEngine } from "../running-service.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
 import { calibrateCommand } from "./engine-calibrate.ts";
@@ -52,7 +53,9 @@ export function engineCommand(): Command {
       process.stdout.write(
         `${paint(["bold", "yellow"], "The engine is ready.")} ${engine.url}/v1  ${config.engine.model}\n`,
       );
+      const withdraw = announceEngine(config, engine.url, log);
       await stopped;
+      withdraw();
       await engine.stop();
     });
 }

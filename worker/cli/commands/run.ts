@@ -28,7 +28,7 @@ import { engineOptions } from "../engine-options.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { asDataUri, readInput, replaceFiles } from "../read-input.ts";
-import { nameOfModel, tokenOf } from "../running-service.ts";
+import { findEngine, nameOfModel, tokenOf } from "../running-service.ts";
 
 export function runCommand(): Command {
   return examples(modelFlags(new Command("run")), [
@@ -105,7 +105,7 @@ async function run(kind: string, flags: Flags): Promise<Result> {
   try {
     const here = await cloudHere(config);
     return await runAlone(job, {
-      config: withEngineOf(here, flags, block),
+      config: await withEngineOf(here, flags, block),
       aws: here.cloud.aws,
       log,
       signal: interrupted.signal,
@@ -121,12 +121,11 @@ const OWN_ENGINE = ["model", "mmproj", "engineUrl", "slots", "memoryLimit"];
 const NAMES_A_MODEL = ["KAMADO_MODEL", "KAMADO_BACKEND", "KAMADO_SCRIPT"];
 
 /** An engine that runs here is used, unless the command asks for another or for another model. */
-function withEngineOf({ config, found }: Here, flags: Flags, block: LiveBlock): Config {
-  if (found.is !== "running" || config.engine.url !== undefined) return config;
-  if (OWN_ENGINE.some((flag) => flags[flag] !== undefined)) return config;
-  const { engine } = found.service;
+async function withEngineOf({ config, found }: Here, flags: Flags, block: LiveBlock): Promise<Config> {
+  if (config.engine.url !== undefined || OWN_ENGINE.some((flag) => flags[flag] !== undefined)) return config;
+  const engine = await findEngine(config, found);
   const isNamed = NAMES_A_MODEL.some((name) => config.set.includes(name));
-  if (isNamed && nameOfModel(config.engine.model) !== engine.model) return config;
+  if (!engine || (isNamed && nameOfModel(config.engine.model) !== engine.model)) return config;
   if (flags.json !== true) block.log(paint("dim", `on the running engine, ${engine.url}`, process.stderr));
   const token = tokenOf(engine, config.engine.token);
   return { ...config, engine: { ...config.engine, url: engine.url, token, isDemo: engine.isDemo } };
