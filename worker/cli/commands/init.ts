@@ -28,6 +28,10 @@ async function write(path: string, text: string): Promise<void> {
     const { code } = cause as NodeJS.ErrnoException;
     const why =
       code === "EEXIST" ? "it is there already, and stays as it is" : `it cannot be written (${code})`;
-    throw new KamadoError("config_invalid", `${path}: ${why}.`, { cause });
+    const hint =
+      code === "EEXIST"
+        ? "Edit it, or move it away and run init again; docs/settings.md explains every setting."
+        : "Run init in a folder that you may write to.";
+    throw new KamadoError("config_invalid", `${path}: ${why}.`, { cause, hint });
   }
 }

@@ -1,5 +1,6 @@
 // How `kamado status` and `kamado jobs` print what they found, in 80 columns where the terminal has no more.
-import { paint, table, terminalWidth } from "../../logging/terminal.ts";
+import { paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
+import { printable } from "../../printable.ts";
 import type { Depth } from "../../queue/whole-queue.ts";
 import type { ServiceState } from "../running-service.ts";
 
@@ -62,7 +63,7 @@ function viewService(service: Status["service"]): string[] {
     head,
     row(
       "engine",
-      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${engine.model}, ${slots} slots`,
+      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${slots} slots`,
     ),
     row("bucket", `${bucket.answers ? "answers" : paint("red", "does not answer")}, ${bucket.name}`),
   ];
