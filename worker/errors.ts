@@ -118,8 +118,8 @@ export type ErrorDetail = {
   /** False when the store refuses conditional writes. */
   supportsConditions?: boolean;
   awsFailure?: AwsFailure;
-  /** What to do about this very error, where that is more than its code says. */
-  hint?: string;
+  /** The engine is on its way and nothing is wrong with it: it loads its model. */
+  isLoading?: true;
   /** The bucket that could not be reached, where it may be another than the worker's own. */
   bucket?: string;
   /** No connection came about, so it is not about the address that was asked but about its host. */
@@ -144,7 +144,8 @@ export type ErrorDetail = {
   receiverSaid?: string;
 };
 
-type ErrorOptions = { cause?: unknown; detail?: ErrorDetail | undefined };
+/** `hint` where what to do is not what its code usually asks for. */
+type ErrorOptions = { cause?: unknown; detail?: ErrorDetail | undefined; hint?: string };
 
 /**
  * An error with a stable code. `cause` keeps the original error. The message may name what came from outside, so it is made safe to
@@ -154,6 +155,7 @@ export class KamadoError extends Error {
   override readonly name = "KamadoError";
   readonly code: ErrorCode;
   readonly detail: ErrorDetail | undefined;
+  readonly #hint: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(
@@ -162,6 +164,7 @@ export class KamadoError extends Error {
     );
     this.code = code;
     this.detail = options.detail;
+    this.#hint = options.hint;
   }
 
   get status(): number {
@@ -171,7 +174,7 @@ export class KamadoError extends Error {
     return ERRORS[this.code].retry;
   }
   get hint(): string {
-    return this.detail?.hint ?? ERRORS[this.code].hint;
+    return this.#hint ?? ERRORS[this.code].hint;
   }
 }
 

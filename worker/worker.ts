@@ -182,8 +182,9 @@ function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: Concur
     const health = await engine.health();
     if (health.is === "ready") concurrency.setEngineSlots(health.slots);
     if (health.is === "ready") return null;
-    const why = health.is === "down" ? health.reason : "it loads its model";
-    return new KamadoError("engine_unavailable", `The engine does not answer yet: ${why}.`);
+    if (health.is === "down")
+      return new KamadoError("engine_unavailable", `The engine does not answer yet: ${health.reason}.`);
+    return new KamadoError("engine_unavailable", "It loads its model.", { detail: { isLoading: true } });
   };
   const probe = () => probeBucket(bucket);
   return {

@@ -35,9 +35,9 @@ const MAY_IMPORT: Record<string, string> = {
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
   main: "async aws config deliver job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
-  "cli/kamado": "cli/commands errors logging",
+  "cli/kamado": "cli/commands errors logging printable",
   "cli/commands":
-    "cli/* aws async config dead-letters engine/install engine/supervisor errors job job-lock local logging model outbound outbox printable queue runner storage",
+    "cli/* aws async config dead-letters deliver engine/install engine/supervisor errors job job-lock local logging model outbound outbox printable queue runner storage",
   "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors job local logging main",
   "engine/main": "engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":

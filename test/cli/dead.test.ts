@@ -117,6 +117,8 @@ test("a receiver that is gone for good is turned off, and turned on by a redrive
   const listed = await dead("list");
   expect(listed.out).toMatch(/deliveries {2}1 dead letter[\s\S]*b +prompt +delivery_rejected/);
   expect(listed.out).toMatch(/turned off {2}1 destination/);
+  const terminal = listed.out.split("\n").filter((line) => !line.startsWith("  "));
+  expect(Math.max(...terminal.map((line) => line.length))).toBeLessThanOrEqual(80);
   const shown = JSON.parse((await dead("show", "b", "--json")).out);
   expect(shown).toMatchObject({
     id: "b",
@@ -207,6 +209,11 @@ test("mistakes are reported, with an exit code that a script can use", async () 
     dead("list", "--queue", "todo"),
   ]);
   expect([unknown.code, bare.code, all.code, queue.code]).toEqual([1, 2, 2, 2]);
+  const nowhere = await dead("redrive", "--destination", "nowhere.example");
+  expect([nowhere.code, nowhere.errors]).toEqual([
+    1,
+    expect.stringContaining("no dead letter is for nowhere.example"),
+  ]);
   expect(unknown.errors).toContain("no dead letter has the id nobody");
   expect(bare.errors).toContain("--all");
   expect(all.errors).toContain("--yes");

@@ -5,6 +5,8 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
 import { afterAll, onTestFinished } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -16,15 +18,16 @@ afterAll(async () => {
 });
 
 /** A process that is started in a hook or shared by several tests lives until the end of the `file`. */
-type Life = { until?: "test" | "file" };
+type Life = { until?: "test" | "file"; cwd?: string };
 
 export function kamado(
   args: string[],
   variables: Record<string, string>,
-  { until = "test" }: Life = {},
+  // Not the repository, where a developer may have a kamado.toml.
+  { until = "test", cwd = HOME }: Life = {},
 ): ChildProcess {
   const child = spawn(process.execPath, [join(ROOT, "worker/cli/start.mjs"), ...args], {
-    cwd: ROOT,
+    cwd,
     env: { PATH: process.env.PATH, HOME, ...variables },
     stdio: ["pipe", "pipe", "pipe"],
     // A process group of its own, as in a terminal, so that a test can send a signal to the whole group.
@@ -45,6 +48,36 @@ async function end(child: ChildProcess): Promise<void> {
     // All of them have ended.
   }
   await exited;
+}
+
+/** Runs a command to its end. `input` is what it reads. */
+export async function runKamado(
+  args: string[],
+  variables: Record<string, string> = {},
+  { input = "", ...life }: Life & { input?: string } = {},
+): Promise<{ out: string; errors: string; code: number }> {
+  const child = kamado(args, variables, life);
+  child.stdin!.on("error", () => {}).end(input);
+  const [out, errors, [code]] = await Promise.all([
+    text(child.stdout!),
+    text(child.stderr!),
+    once(child, "exit"),
+  ]);
+  return { out, errors, code };
+}
+
+/** A `kamado serve` that has printed its addresses. It lives until the end of the file. */
+export async function served(args: string[], variables: Record<string, string>) {
+  const child = kamado(["serve", "--json", ...args], { ...SCRIPTED, ...variables }, { until: "file" });
+  let errors = "";
+  child.stderr!.setEncoding("utf8").on("data", (more) => (errors += more));
+  const exited = once(child, "exit");
+  const line = await Promise.race([
+    once(createInterface(child.stdout!), "line"),
+    exited.then(() => Promise.reject(new Error(errors))),
+  ]);
+  const addresses: { endpoint: string; queue: string; web: string } = JSON.parse(String(line[0]));
+  return { child, exited, addresses, errors: () => errors };
 }
 
 /** Free ports, and an engine that answers from a script. */

@@ -11,6 +11,7 @@ import { loadConfig, type Variables } from "../../worker/config/config.ts";
 import { Job } from "../../worker/job/envelope.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { startReceiver } from "../fakes/receiver.ts";
+import { kamado, runKamado } from "./process.ts";
 
 const JOB = Job.parse({ id: "a", kind: "prompt", input: { prompt: "hello" } });
 const OURS = { KAMADO_BACKEND: "scripted", KAMADO_ENGINE_PORT: "0" };
@@ -72,4 +73,36 @@ test("the command ends after printing its result, whatever a library leaves open
   onTestFinished(() => void child.kill("SIGKILL"));
   const [printed, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
   expect([JSON.parse(printed).status, code]).toEqual(["succeeded", 0]);
+}, 60_000);
+
+test.each([
+  ["an engine that is away", { KAMADO_ENGINE_URL: "http://127.0.0.1:1" }, "engine_unavailable", 3],
+  ["a handler's input that is wrong", { ...OURS }, "invalid_input", 1],
+])(
+  "--json prints JSON for %s, and no hint speaks of a queue",
+  async (_, variables, code, exit) => {
+    const input = code === "invalid_input" ? "{}" : '{"prompt": "hi"}';
+    const found = await runKamado(["run", "prompt", "--input", "-", "--json"], variables, { input });
+    expect(JSON.parse(found.out)).toMatchObject({ kind: "prompt", status: "failed", error: { code } });
+    expect(found.code).toBe(exit);
+    expect(found.out + found.errors).not.toMatch(
+      /tries (the job|again)|[Ss]end (it|the job) again|dead-letter/,
+    );
+  },
+  60_000,
+);
+
+test("Ctrl-C ends with the code that shells expect, and gives no advice about a canceled job", async () => {
+  const variables = scripted({ rules: [{ do: "hang" }] });
+  const child = kamado(["run", "prompt", "--input", "-", "--log-level", "info"], variables);
+  const out = text(child.stdout!);
+  let errors = "";
+  child.stderr!.setEncoding("utf8").on("data", (more) => {
+    if (!errors.includes("READY") && `${errors}${more}`.includes("READY")) child.kill("SIGINT");
+    errors += more;
+  });
+  child.stdin!.end('{"prompt": "hi"}');
+  const [code] = await once(child, "exit");
+  expect(code).toBe(130);
+  expect(errors + (await out)).toContain("Nothing was stored");
 }, 60_000);

@@ -29,6 +29,7 @@ describe("SIGTERM in the middle of work", () => {
     await expect.poll(() => receivedBy(first), LONG).toBe(1);
     first.child.kill("SIGTERM");
     expect((await first.exited)[0]).toBe(0);
+    expect(first.log()).toContain("the open poll of the queue may take 1 s to end");
     expect(await done(["a", "b", "c"])).toHaveLength(1);
     const others = await setup().queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 0 });
     expect(others).toHaveLength(2);

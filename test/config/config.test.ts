@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { type Config, loadConfig } from "../../worker/config/config.ts";
+import { Environment } from "../../worker/config/environment.ts";
 import type { Secret } from "../../worker/config/secret.ts";
 
 const load = (environment: Record<string, string>, flags: Record<string, string> = {}) =>
@@ -152,6 +153,72 @@ test.each([
   expect(() => load(environment as unknown as Record<string, string>)).toThrow(
     expect.objectContaining({ code: "config_invalid", message: expect.stringContaining(name) }),
   );
+});
+
+test.each([
+  [{ KAMADO_SLOTS: "many" }, 'KAMADO_SLOTS: must be auto or a whole number from 1 to 256 (got "many")'],
+  [{ KAMADO_WEB_PORT: "1.5" }, 'KAMADO_WEB_PORT: must be a whole number from 0 to 65535 (got "1.5")'],
+  [
+    { KAMADO_LOG_LEVEL: "loud" },
+    'KAMADO_LOG_LEVEL: must be one of trace, debug, info, warn, error, silent (got "loud")',
+  ],
+  [
+    { KAMADO_QUEUE_URL: "kamado-jobs" },
+    'KAMADO_QUEUE_URL: must be a queue\'s URL, or several like url=weight,url=weight (got "kamado-jobs")',
+  ],
+  [{ KAMADO_QUEUE_URL: "localhost:4566/q" }, "KAMADO_QUEUE_URL: must be a queue's URL"],
+  [
+    { KAMADO_QUEUE_URL: "http://q/a=0,http://q/b=1000" },
+    "KAMADO_QUEUE_URL: must be a URL, or several like url=9,url=1, each weight a whole number from 1 to 100",
+  ],
+  [
+    { KAMADO_ENGINE_URL: "localhost:8080" },
+    "KAMADO_ENGINE_URL: must be an address that begins with http:// or https://",
+  ],
+  [
+    { KAMADO_DELIVERY_DELAYS: "0,soon" },
+    "KAMADO_DELIVERY_DELAYS: must be a list like 0,5,300, each part a whole number",
+  ],
+  [{ KAMADO_TOPIC_ARN: "kamado-results" }, "KAMADO_TOPIC_ARN: must be a topic's ARN"],
+])("says in words what is allowed, and what it got: %j", (environment, words) => {
+  const error = (() => {
+    try {
+      return load(environment as unknown as Record<string, string>);
+    } catch (thrown) {
+      return thrown as Error;
+    }
+  })();
+  expect(error).toMatchObject({ message: expect.stringContaining(words) });
+  // Each variable once, and nothing of the checker's own.
+  expect((error as Error).message.match(/KAMADO_/g)).toHaveLength(1);
+  expect((error as Error).message).not.toMatch(/NaN|expected|Invalid|\.\d\./);
+});
+
+test("every setting that has a form says in words what is wrong", () => {
+  const wrong = Object.keys(Environment.shape).map((name) => [name, "\u0001 ?"] as const);
+  const { error } = Environment.safeParse(Object.fromEntries(wrong));
+  expect(error!.issues.map(({ message }) => message).filter((text) => !/^(must|names) /.test(text))).toEqual(
+    [],
+  );
+});
+
+test("neither a secret nor what an address may hold is shown", () => {
+  const messageOf = (environment: Record<string, string>) => {
+    try {
+      load(environment);
+      return "";
+    } catch (thrown) {
+      return (thrown as Error).message;
+    }
+  };
+  expect(messageOf({ KAMADO_WEB_TOKEN: "s3cret" })).toContain("a string of 6 characters");
+  const all = [
+    messageOf({ KAMADO_LOCAL_KEY: "s3cret s3cret s3cret" }),
+    messageOf({ KAMADO_ENGINE_URL: "http://name:s3cret@engine" }),
+    messageOf({ KAMADO_QUEUE_URL: "ftp://name:s3cret@engine" }),
+    messageOf({ AWS_ENDPOINT_URL: "s3://engine?key=s3cret" }),
+  ];
+  expect(all.filter((message) => message === "" || message.includes("s3cret"))).toEqual([]);
 });
 
 test("the configuration cannot be changed later", () => {

@@ -22,6 +22,7 @@ const STATE: State = {
   slots: 8,
   allSlots: 8,
   process: { residentBytes: 0, handles: 0 },
+  current: [],
   jobs: [],
 };
 const open = createWebApp({ state: () => STATE, token: undefined });

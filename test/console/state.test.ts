@@ -24,3 +24,33 @@ test("a job whose result is on its way is shown as delivering, not as running", 
   await rig.clock.advance(1_000);
   expect(rig.worker.state()).toMatchObject({ running: 0, delivering: 0 });
 });
+
+test("jobs that run are known with the moment they were received, and gone when they have ended", async () => {
+  const rig = createRig();
+  await rig.send("a");
+  await rig.send("b");
+  rig.consumer.start();
+  await rig.clock.advance(10);
+  const shown = () => rig.worker.state().current.map(({ id, kind }) => [id, kind]);
+  expect(shown()).toEqual([
+    ["a", "work"],
+    ["b", "work"],
+  ]);
+  expect(rig.worker.state().current[0]!.since).toEqual(expect.any(Number));
+  await rig.complete("a");
+  expect(shown()).toEqual([["b", "work"]]);
+  await rig.complete("b");
+  expect(shown()).toEqual([]);
+});
+
+test("a second message of a job that runs does not end the first one's entry", async () => {
+  const rig = createRig();
+  await rig.send("a");
+  rig.consumer.start();
+  await rig.clock.advance(10);
+  const since = rig.worker.state().current[0]!.since;
+  await rig.clock.advance(1_000);
+  await rig.send("a");
+  await rig.clock.advance(1_000);
+  expect(rig.worker.state().current).toEqual([{ id: "a", kind: "work", since }]);
+});

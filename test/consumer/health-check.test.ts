@@ -38,6 +38,36 @@ test("an engine or bucket that does not answer is probed less and less often, an
   expect([isAnswered, health.isHealthy, health.isDown, health.cause]).toEqual([true, true, false, null]);
 });
 
+test("an engine that loads its model is told of once and without alarm; one that does not answer is warned of", async () => {
+  const clock = new FakeClock();
+  const said: string[] = [];
+  let cause: KamadoError | null = new KamadoError("engine_unavailable", "It loads its model.", {
+    detail: { isLoading: true },
+  });
+  const say =
+    (level: string) =>
+    (_: object, text = "") =>
+      void said.push(`${level}: ${text}`);
+  const log = { ...silentLog, info: say("info"), warn: say("warn") } as unknown as typeof silentLog;
+  const health = new HealthCheck({
+    what: "engine",
+    probe: async () => cause,
+    longestPauseMs: 500,
+    clock,
+    log,
+  });
+  void health.healthy(never);
+  await clock.advance(60_000);
+  const loading = "info: waiting for the engine; jobs stay in the queue: It loads its model.";
+  expect(said).toEqual([loading]);
+  cause = new KamadoError("engine_unavailable", "It is gone.");
+  await clock.advance(60_000);
+  expect(said).toEqual([loading, expect.stringMatching(/^warn: .*It is gone/)]);
+  cause = null;
+  await clock.advance(1_000);
+  expect(said.slice(2)).toEqual(["info: the engine answers"]);
+});
+
 test("however many wait for it, it is probed as often as for one", async () => {
   const probesFor = async (waiters: number) => {
     const { clock, state, health } = checked();

@@ -1,6 +1,6 @@
 // How a dead letter names the queue and the destination that it is about.
 import { expect, test } from "vitest";
-import { isMeant, queueOf } from "../../worker/dead-letters/read.ts";
+import { isMeant, queueOf, readDeadLetter } from "../../worker/dead-letters/read.ts";
 
 test.each([
   ["https://sqs.eu-west-1.amazonaws.com/1/jobs", 0],
@@ -34,3 +34,24 @@ test("a destination that is turned off is named by its host or origin, though on
   for (const asked of ["hooks.example", "https://hooks.example", "callback:https://hooks.example/new"])
     expect(isMeant(asked, "callback:https://hooks.example/new")).toBe(true);
 });
+
+const deadOf = (body: string) =>
+  readDeadLetter(
+    { id: "m-1", queue: "", body, handle: "", sentAt: 0, receiveCount: 1, group: null, attributes: {} },
+    "jobs",
+    undefined,
+  );
+
+test.each([
+  ['{"id": "order-7", "kind": "prompt", "input": ', "order-7", "prompt"],
+  ['{"kind":"prompt","id":"order-7","policy":{"priority":99}}', "order-7", "prompt"],
+  ['{"id": "../secret", "kind": "prompt", ', "m-1", "prompt"],
+  ['{"id": "with \\"quotes', "m-1", null],
+  [`${" ".repeat(20_000)}{"id": "late"`, "m-1", null],
+  ["no json at all", "m-1", null],
+])(
+  "a body that is no job is listed under the id that its sender gave it, where that can be read: %j",
+  (body, id, kind) => {
+    expect(deadOf(body)).toMatchObject({ id, kind, messageId: "m-1" });
+  },
+);

@@ -128,6 +128,17 @@ test("sending back a job whose id another job has leaves that job's failure in i
   expect(rig.deliveries.at(-1)!.result.error?.code).toBe("duplicate_id");
 });
 
+test("sending back a body that is no job leaves the job whose id it mentions as it is", async () => {
+  const rig = await failedJob();
+  const body = '{"id": "a", "kind": "work", "input": ';
+  await rig.dead.send(body);
+  const queues = openQueues(rig);
+  const dead = (await queues.open()).find(({ message }) => message.body === body)!;
+  expect(dead.id).toBe("a");
+  await queues.redrive(dead);
+  expect(rig.stored("a")).toMatchObject({ status: "failed", error: { code: "attempts_exhausted" } });
+});
+
 test("sending back a job whose id another job has leaves that job its id and its attempts", async () => {
   const rig = createRig();
   await rig.send("a");

@@ -219,6 +219,25 @@ test("a receive that was given up takes no message", async () => {
   expect(message!.body).toBe("for who is left");
 });
 
+test("a server that stops ends the polls that wait, with what there is, and hides no message", {
+  timeout: 15_000,
+}, async () => {
+  const aws = await start();
+  const queue = jobsOf(aws);
+  const wait = { max: 10, waitSeconds: 20, visibilitySeconds: 60 };
+  const [jobs, outbox] = [
+    queue.receive(wait),
+    sqsQueue(clientsOf(aws).sqs, aws.resources.deliveriesQueueUrl).receive(wait),
+  ];
+  // A round trip on another connection: then the polls have arrived.
+  await queue.extend([{ handle: "x", seconds: 1 }]);
+  aws.endPolls();
+  expect(await Promise.all([jobs, outbox])).toEqual([[], []]);
+  expect(await queue.receive(wait)).toEqual([]);
+  await queue.send("still here");
+  expect((await queue.receive(wait)).map(({ body }) => body)).toEqual(["still here"]);
+});
+
 describe("data in a folder", () => {
   test("survives a restart, on another port too", async () => {
     const dataDir = folder();

@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Lease } from "../../worker/consumer/lease.ts";
 import { createSns } from "../../worker/deliver/sns.ts";
 import { KamadoError } from "../../worker/errors.ts";
+import { createLog } from "../../worker/logging/log.ts";
 import { FakeTopic } from "../fakes/topic.ts";
 import { createRig, failing } from "../rig.ts";
 
@@ -523,5 +524,43 @@ describe("a failure that may be temporary is tried again", () => {
       destination: { callback: "https://example.org/gone" },
     });
     expect(rig.queue.messages).toEqual([]);
+  });
+});
+
+describe("the log", () => {
+  test("calls the last of a job's attempts no retry", async () => {
+    const rig = createRig({ maxAttempts: 2 });
+    await rig.send("a");
+    rig.consumer.start();
+    for (const wait of [10, 60_000]) {
+      await rig.clock.advance(wait);
+      rig.run("a").fail(new KamadoError("engine_unavailable", "there is no answer"));
+      await rig.clock.advance(1_000);
+    }
+    const ended = rig.events.filter((event) => event.stage === "ended");
+    expect(ended.map(({ outcome, ending }) => [outcome, ending])).toEqual([
+      ["retry", expect.stringMatching(/^back in \d+ s$/)],
+      ["rejected", "dead-lettered"],
+    ]);
+  });
+
+  test("does not read as if the delivery of a failure had failed", async () => {
+    const lines: string[] = [];
+    const log = createLog({
+      level: "info",
+      pretty: true,
+      destination: { write: (line) => void lines.push(line) },
+    });
+    const rig = createRig({ log });
+    await rig.send("bad", { input: { name: 7 }, deliver: [{ callback: "https://hooks.example/a" }] });
+    await rig.send("good", { deliver: [{ callback: "https://hooks.example/a" }] });
+    rig.consumer.start();
+    await rig.complete("good");
+    const delivered = lines.filter((line) => line.includes(" delivered "));
+    expect(delivered.find((line) => line.includes("bad"))).toMatch(
+      /delivered bad told callback:\S+ that the job failed/,
+    );
+    expect(delivered.find((line) => line.includes("good"))).toMatch(/delivered good delivered to callback:/);
+    expect(delivered.join("")).not.toContain("status=");
   });
 });

@@ -1,9 +1,10 @@
-// Which AWS a command uses: the configured one, or that of a `kamado serve` on this machine.
+// Which AWS a command uses: the configured one, or that of the Kamado that runs on this machine.
 import type { Cloud } from "../aws/resources.ts";
 import { queueUrl, topicArn } from "../aws/resources.ts";
 import type { AwsKeys, Config } from "../config/config.ts";
 import { KamadoError } from "../errors.ts";
 import type { LocalAws } from "../local/local-aws.ts";
+import { type Found, findService, type Service, tokenOf } from "./running-service.ts";
 
 /** The configured AWS. Throws `config_invalid` when no queue is configured. */
 export function cloudOf(config: Config): Cloud {
@@ -53,6 +54,61 @@ export function cloudOrLocal(config: Config): Cloud {
     deadDeliveriesQueueUrl: queueUrl(endpoint, "kamado-deliveries-dead"),
     topicArn: topicArn(),
   };
+}
+
+/** What a command works with: `config` has the bucket of what runs here, unless another is configured. */
+export type Here = { config: Config; cloud: Cloud; found: Found };
+
+/** Where the queues are: as configured, else where the Kamado that runs here has them. Throws `queue_unavailable` when none runs. */
+export async function queuesHere(config: Config): Promise<Here> {
+  const here = await cloudHere(config);
+  if (config.queueUrl === undefined && here.found.is !== "running") await answers(here.cloud.aws.endpoint!);
+  return here;
+}
+
+/** The same for a command that may not need the queues at all. */
+export async function cloudHere(config: Config): Promise<Here> {
+  const found = await findService(config);
+  const isNamed =
+    config.queueUrl !== undefined || (config.set.includes("KAMADO_LOCAL_PORT") && config.localPort !== 0);
+  if (isNamed || found.is !== "running") return { config, cloud: cloudOrLocal(config), found };
+  const { bucket } = found.service.cloud;
+  const isSet = config.set.includes("KAMADO_BUCKET");
+  const own = isSet ? config : { ...config, bucket, buckets: [...new Set([bucket, ...config.buckets])] };
+  return { config: own, cloud: cloudOfService(found.service, config), found };
+}
+
+function cloudOfService({ cloud }: Service, config: Config): Cloud {
+  const { isLocal, endpoint, region, keyFile, bucket: _, ...rest } = cloud;
+  const { deliveriesQueueUrl, topicArn, queues, ...urls } = rest;
+  const key = tokenOf({ tokenFile: keyFile }, config.localKey)?.reveal() ?? "test";
+  const own = config.aws.credentials && keysOf(config.aws.credentials);
+  const credentials = isLocal ? { accessKeyId: key, secretAccessKey: key } : own;
+  return {
+    ...urls,
+    ...(queues && { queues }),
+    aws: { region, ...(endpoint !== undefined && { endpoint }), ...(credentials && { credentials }) },
+    deliveriesQueueUrl,
+    topicArn,
+  };
+}
+
+const ANSWER_MS = 3_000;
+
+async function answers(endpoint: string): Promise<void> {
+  try {
+    const { body } = await fetch(endpoint, { signal: AbortSignal.timeout(ANSWER_MS) });
+    await body?.cancel();
+  } catch (cause) {
+    throw new KamadoError(
+      "queue_unavailable",
+      `No Kamado runs on this machine: nothing answers at ${endpoint}.`,
+      {
+        cause,
+        hint: "Start it in another terminal with `npm start`, or set KAMADO_QUEUE_URL to the queue to use.",
+      },
+    );
+  }
 }
 
 /** The embedded AWS that this process started. */

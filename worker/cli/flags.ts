@@ -1,18 +1,32 @@
 // The flags that several commands share, and how they become configuration: a flag takes precedence over its variable.
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { Variables } from "../config/config.ts";
 
-export type Flags = Record<string, string | boolean | string[] | undefined>;
+export type Flags = Record<string, string | boolean | number | string[] | undefined>;
 export const flagsOf = (command: Command): Flags => command.optsWithGlobals();
 
+/** Reads a flag's number. What is none ends the command and says what is allowed. */
+export const numberFrom =
+  (min: number, max: number, { whole = false } = {}) =>
+  (text: string): number => {
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max && (!whole || Number.isInteger(value))) return value;
+    throw new InvalidArgumentError(`It must be a ${whole ? "whole " : ""}number from ${min} to ${max}.`);
+  };
+
+/** Of a command that asks a model, wherever that runs. */
 export function modelFlags(command: Command): Command {
+  return engineFlags(command).option(
+    "--engine-url <url>",
+    "use this OpenAI-compatible server instead of an engine of our own (KAMADO_ENGINE_URL)",
+  );
+}
+
+/** Of a command that starts an engine of its own. */
+export function engineFlags(command: Command): Command {
   return command
     .option("--model <file>", "the model: a GGUF file (KAMADO_MODEL)")
     .option("--mmproj <file>", "the model's projector file, needed for pictures (KAMADO_MMPROJ)")
-    .option(
-      "--engine-url <url>",
-      "use this OpenAI-compatible server instead of an engine of our own (KAMADO_ENGINE_URL)",
-    )
     .option(
       "--slots <n>",
       "how many jobs run at the same time; auto measures what suits this machine (KAMADO_SLOTS)",

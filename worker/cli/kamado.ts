@@ -1,7 +1,10 @@
 // The command line: runs one command, and turns an error into text and an exit code. Each command is a file in commands/.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command } from "commander";
 import { stackOf, toKamadoError } from "../errors.ts";
 import { EXIT, paint } from "../logging/terminal.ts";
+import { printable } from "../printable.ts";
 
 // Loads only the command that is called, so that a worker does not have the embedded AWS in memory.
 const COMMANDS: Record<string, () => Promise<Command>> = {
@@ -13,17 +16,48 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   cancel: async () => (await import("./commands/cancel.ts")).cancelCommand(),
   dead: async () => (await import("./commands/dead.ts")).deadCommand(),
   demo: async () => (await import("./commands/demo.ts")).demoCommand(),
+  status: async () => (await import("./commands/status.ts")).statusCommand(),
+  jobs: async () => (await import("./commands/jobs.ts")).jobsCommand(),
+  kinds: async () => (await import("./commands/kinds.ts")).kindsCommand(),
+  queue: async () => (await import("./commands/queue.ts")).queueCommand(),
+  completion: async () => (await import("./commands/completion.ts")).completionCommand(),
+  init: async () => (await import("./commands/init.ts")).initCommand(),
   bench: async () => (await import("./commands/bench.ts")).benchCommand(),
 };
 
+/** What a shell calls at every Tab. */
+const COMPLETE = "complete";
+
+const EXAMPLES = `
+Examples:
+  $ ./kamado init                                          # write kamado.toml, where settings stand
+  $ ./kamado serve                                         # what npm start runs
+  $ ./kamado enqueue prompt --input - --wait <<< '{"prompt": "Say hello"}'
+  $ ./kamado status
+  $ ./kamado help enqueue                                  # flags, examples and exit codes of one command`;
+
 async function main(name: string | undefined): Promise<void> {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
   const program = new Command("kamado")
+    .version(`${version} (Node ${process.version})`, "-V, --version")
+    .addHelpText("after", EXAMPLES)
     .description("Runs LLM jobs from a queue on your own machine, like a Lambda at home.")
     .showHelpAfterError("(run `kamado --help` for the list of commands)")
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
   const called = name !== undefined && COMMANDS[name] ? [COMMANDS[name]] : Object.values(COMMANDS);
   for (const load of called) program.addCommand(inherit(await load(), program));
+  if (name === COMPLETE) (await import("./commands/completion.ts")).addCompletions(program);
+  refuseUnknown(program, process.argv.slice(2));
   await program.parseAsync();
+}
+
+/** Commander shows the help of the program, and ends well, for a command that does not exist and --help. */
+function refuseUnknown(command: Command, [name, ...rest]: readonly string[]): void {
+  if (name === undefined || name.startsWith("-") || command.commands.length === 0) return;
+  const inner = command.commands.find((one) => one.name() === name);
+  if (inner) refuseUnknown(inner, rest);
+  else if (name !== "help" && rest.some((flag) => flag === "--help" || flag === "-h"))
+    command.error(`error: unknown command '${printable(name, { max: 60 })}'`);
 }
 
 /** Commander does not pass a program's settings on to the subcommands of a command. */
@@ -40,5 +74,6 @@ try {
   // An error without a code is a bug, of ours or of a handler, so its stack matters.
   for (const more of [stackOf(error), error === thrown && error.hint])
     if (more) process.stderr.write(`${more}\n`);
+  if (error.code === "canceled") process.exit(EXIT.interrupted);
   process.exit(error.status < 500 || error.code === "config_invalid" ? EXIT.usage : EXIT.unavailable);
 }

@@ -1,4 +1,5 @@
-// What `serve` and `worker` share: an engine, a worker and its page run until a signal comes, and stop in order.
+// What `serve` and `worker` share: an engine, a worker and its page run until a signal comes, and stop in order. Meanwhile a file in the
+// data folder says where they are.
 import type { Cloud } from "../aws/resources.ts";
 import type { Config } from "../config/config.ts";
 import { startWeb } from "../console/server.ts";
@@ -6,23 +7,41 @@ import { type OpenEngine, openEngine } from "../engine/supervisor/open-engine.ts
 import type { Log } from "../logging/log.ts";
 import { openWorker } from "../main.ts";
 import { engineOptions } from "./engine-options.ts";
+import { announceService } from "./running-service.ts";
 import { untilStopped } from "./until-stopped.ts";
 
-/** Resolves when all of it has stopped. `onStarted` is called once, when the worker pulls. */
+type Hooks = {
+  /** Called once, when the worker pulls. */
+  onStarted(started: { engine: OpenEngine; web: { url: string } }): void;
+  /** Called when the worker has begun to stop: ends its polls, where the queue is our own. */
+  endPolls?: (() => void) | undefined;
+};
+
+/** Resolves when all of it has stopped. */
 export async function runUntilStopped(
   config: Config,
   cloud: Cloud,
   log: Log,
-  onStarted: (started: { engine: OpenEngine; web: { url: string } }) => void,
+  { onStarted, endPolls }: Hooks,
 ): Promise<void> {
   const engine = await openEngine(engineOptions(config), log);
   const worker = await openWorker(config, cloud, engine, log);
   const web = await startWeb({ ...config.web, state: worker.state });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
+  const isLocal = config.queueUrl === undefined;
+  const withdraw = announceService(config, cloud, { engineUrl: engine.url, webUrl: web.url, isLocal }, log);
   onStarted({ engine, web });
   await stopped;
-  log.info({ stage: "stop" }, "stopping: running jobs are finished, waiting messages go back to the queue");
-  await worker.stop();
+  withdraw();
+  // A queue elsewhere may give messages to a poll that was broken off, and nobody would see them until they are visible again.
+  const poll = endPolls ? "" : `; the open poll of the queue may take ${config.pollSeconds} s to end`;
+  log.info(
+    { stage: "stop" },
+    `stopping: running jobs are finished, waiting messages go back to the queue${poll}`,
+  );
+  const isStopped = worker.stop();
+  endPolls?.();
+  await isStopped;
   await Promise.all([engine.stop(), web.stop()]);
 }

@@ -1,12 +1,13 @@
-// The configuration: reads the environment (the only file that does), checks it with the schema in environment.ts, and gives the
-// parts plain, frozen values.
+// The configuration: reads the environment (the only file that does) and kamado.toml, checks both with the schema in environment.ts, and
+// gives the parts plain, frozen values.
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { buildVariables, engineVariables, type Variables } from "./child-environment.ts";
-import { Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
+import { type ConfigFile, findConfigFile, unknownVariables, userConfigFile } from "./config-file.ts";
+import { Environment, isSecretName, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
 
 export type { Variables } from "./child-environment.ts";
@@ -92,6 +93,12 @@ export type Config = Readonly<{
   rulesFile: string | undefined;
   workerName: string;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
+  /** The files that tokens were read from, for a command in another terminal. */
+  secretFiles: { engine: string | undefined; web: string | undefined; local: string | undefined };
+  /** The names of the variables that were set, in whatever way. */
+  set: readonly string[];
+  /** What the owner should hear: a variable that does not exist, a file that others can read. */
+  warnings: readonly string[];
 }>;
 
 /** Where Kamado's own files are. */
@@ -102,17 +109,42 @@ const DEMO_MODEL = join(HOME, "models/demo/kamado-demo.gguf");
 const DEMO_MMPROJ = join(HOME, "models/demo/kamado-demo-mmproj.gguf");
 
 /**
- * Reads the configuration. `flags` from the command line take precedence over the environment. `NAME_FILE` names a file that
- * holds the value of `NAME`. Throws `config_invalid`, which names the variable.
+ * Reads the configuration. `flags` from the command line take precedence over the environment, and that over the file. `NAME_FILE` names
+ * a file that holds the value of `NAME`. Throws `config_invalid`, which names the variable.
  */
-export function loadConfig(flags: Variables = {}, environment: Variables = process.env): Config {
-  const given = withFiles({ ...environment, ...defined(flags) });
-  const parsed = Environment.safeParse(given);
-  if (!parsed.success) throw new KamadoError("config_invalid", describe(parsed.error, given));
+export function loadConfig(
+  flags: Variables = {},
+  environment: Variables = process.env,
+  file = environment === process.env ? findConfigFile(process.cwd(), environment) : undefined,
+): Config {
+  const settings = { ...without(file?.variables ?? {}, environment), ...given(environment) };
+  const all = withFiles({ ...settings, ...defined(flags) });
+  const parsed = Environment.safeParse(all);
+  if (!parsed.success) throw new KamadoError("config_invalid", describe(parsed.error, all, file));
   checkEngineToken(parsed.data);
-  const inFile = AWS_KEYS.find((name) => given[`${name}_FILE`] !== undefined);
-  return deepFreeze(build(parsed.data, inFile && keysOf(parsed.data, inFile)));
+  const elsewhere = AWS_KEYS.find((name) => all[name] !== undefined && all[name] !== environment[name]);
+  const warnings = [...(file?.warnings ?? []), ...unknownVariables(environment)];
+  return deepFreeze({
+    ...build(parsed.data, elsewhere && keysOf(parsed.data, elsewhere)),
+    secretFiles: {
+      engine: fileOf("KAMADO_ENGINE_TOKEN", all),
+      web: fileOf("KAMADO_WEB_TOKEN", all),
+      local: fileOf("KAMADO_LOCAL_KEY", all),
+    },
+    set: Object.keys(all).filter((name) => name in Environment.shape),
+    warnings,
+  });
 }
+
+/** What a setting of the file means where the environment has it, as a value or as a file's name: nothing. */
+function without(settings: Variables, environment: Variables): Variables {
+  const base = (name: string) => (name in Environment.shape ? name : name.replace(/_FILE$/, ""));
+  const inEnvironment = new Set(Object.keys(given(environment)).map(base));
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !inEnvironment.has(base(name))));
+}
+
+/** Where `kamado init --user` writes. */
+export const userConfigPath = (): string => userConfigFile(process.env);
 
 /** `…/kamado-deliveries` for `…/kamado-jobs`: the template and the embedded AWS create both. */
 const besideJobs = (queueUrl: string | undefined) =>
@@ -124,15 +156,15 @@ function checkEngineToken({ KAMADO_ENGINE_URL: url, KAMADO_ENGINE_TOKEN: token }
   throw new KamadoError("config_invalid", `KAMADO_ENGINE_TOKEN: ${SHORT_TOKEN} (got ${shapeOf(token)})`);
 }
 
-/** The SDK reads no `_FILE` variables: when one of these is in a file, we give it all of them. */
+/** The SDK reads only the environment: when one of these is in a file, we give it all of them. */
 const AWS_KEYS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] as const;
 
-function keysOf(env: Environment, inFile: string): AwsKeys {
+function keysOf(env: Environment, elsewhere: string): AwsKeys {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
   if (accessKeyId === undefined || secretAccessKey === undefined)
     throw new KamadoError(
       "config_invalid",
-      `${inFile}_FILE: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY too.`,
+      `${elsewhere} comes from a file (${elsewhere}_FILE or kamado.toml): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY too.`,
     );
   return {
     accessKeyId,
@@ -141,7 +173,10 @@ function keysOf(env: Environment, inFile: string): AwsKeys {
   };
 }
 
-function build(env: Environment, credentials: AwsKeys | undefined): Config {
+function build(
+  env: Environment,
+  credentials: AwsKeys | undefined,
+): Omit<Config, "secretFiles" | "set" | "warnings"> {
   const deliveriesQueueUrl = env.KAMADO_DELIVERIES_QUEUE_URL ?? besideJobs(env.KAMADO_QUEUE_URL?.[0]?.url);
   const isScripted = env.KAMADO_BACKEND === "scripted";
   const isDemo = !isScripted && env.KAMADO_MODEL === undefined && env.KAMADO_ENGINE_URL === undefined;
@@ -222,27 +257,47 @@ const asSecret = (value: string | undefined) => (value === undefined ? undefined
 const defined = (variables: Variables) =>
   Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined));
 
-/** An empty variable counts as unset. `KAMADO_X_FILE` names the file with the value of `KAMADO_X`. */
+/** An empty variable counts as unset. */
+const given = (variables: Variables): Variables =>
+  Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined && value !== ""));
+
+/** `KAMADO_X_FILE` names the file with the value of `KAMADO_X`. */
 function withFiles(variables: Variables): Variables {
-  const given: Variables = Object.fromEntries(
-    Object.entries(variables).filter(([, value]) => value !== undefined && value !== ""),
-  );
+  const all = given(variables);
   for (const name of Object.keys(Environment.shape)) {
-    const file = given[`${name}_FILE`];
-    if (file === undefined || `${name}_FILE` in Environment.shape || given[name] !== undefined) continue;
+    const file = all[`${name}_FILE`];
+    if (file === undefined || `${name}_FILE` in Environment.shape || all[name] !== undefined) continue;
     try {
-      given[name] = readFileSync(file, "utf8").trim();
+      all[name] = readFileSync(file, "utf8").trim();
     } catch {
       throw new KamadoError("config_invalid", `${name}_FILE: the file it names cannot be read.`);
     }
   }
-  return given;
+  return all;
 }
 
-function describe(error: z.ZodError, given: Variables): string {
-  return error.issues
-    .map(({ path, message }) => `${path.join(".")}: ${message} (got ${shapeOf(given[String(path[0])])})`)
+const fileOf = (name: string, { [`${name}_FILE`]: path }: Variables) => path && resolve(path);
+
+/** Each wrong variable once: what is allowed, what it holds, and where that was written. */
+function describe(error: z.ZodError, all: Variables, file: ConfigFile | undefined): string {
+  const wrong = new Map<string, string>();
+  for (const { path, message } of error.issues.toReversed()) wrong.set(String(path[0]), message);
+  return [...wrong]
+    .map(([name, message]) => {
+      const value = all[name];
+      const where = value !== undefined && file?.variables[name] === value ? `, in ${file.path}` : "";
+      return `${name}: ${message} (got ${shown(name, value)}${where})`;
+    })
     .join("; ");
+}
+
+/** Longer values are described, as secrets are. */
+const SHOWN = 80;
+
+/** Without what may be a secret in an address. */
+function shown(name: string, value: string | undefined): string {
+  if (value === undefined || value.length > SHOWN || isSecretName(name)) return shapeOf(value);
+  return JSON.stringify(value.replaceAll(/\/\/[^/@]*@/g, "//…@").replace(/\?.*$/s, "?…"));
 }
 
 function deepFreeze<T>(value: T): T {

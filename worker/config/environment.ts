@@ -1,10 +1,23 @@
-// The schema of every environment variable: name, default, form. config.ts reads them.
+// The schema of every variable: name, default, form, and the words that say what is allowed. config.ts reads them.
 import { homedir, hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 
-const port = z.coerce.number().int().min(0).max(65_535);
-const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+/** Whatever is wrong with a value, its message says what is allowed. */
+const count = (min: number, max: number, allowed = "") => {
+  const error = `must be ${allowed}a whole number from ${min} to ${max}`;
+  return z.coerce.number({ error }).int({ error }).min(min, { error }).max(max, { error });
+};
+/** The same for the parts of a list, of which numbers have been made. */
+const part = (min: number, max: number, allowed: string) => {
+  const error = `must be ${allowed}a whole number from ${min} to ${max}`;
+  return z.number({ error }).int({ error }).min(min, { error }).max(max, { error });
+};
+const port = count(0, 65_535);
+const oneOf = <const T extends string>(all: readonly T[]) =>
+  z.enum(all, { error: `must be one of ${all.join(", ")}` });
+const url = (error = "must be an address that begins with http:// or https://") =>
+  z.url({ protocol: /^https?$/, abort: true, error });
 const list = z.string().transform((text) =>
   text
     .split(",")
@@ -28,11 +41,11 @@ const weightedQueues = list
     z
       .array(
         z.object({
-          url: z.url("must be a URL, or several like url=weight,url=weight"),
-          weight: z.int().min(1).max(MAX_WEIGHT),
+          url: url("must be a queue's URL, or several like url=weight,url=weight"),
+          weight: part(1, MAX_WEIGHT, "a URL, or several like url=9,url=1, each weight "),
         }),
       )
-      .min(1),
+      .min(1, "must name a queue"),
   )
   .refine((all) => new Set(all.map(({ url }) => url)).size === all.length, "names a queue twice");
 
@@ -62,30 +75,32 @@ const isWithoutCredentials = (address: string) => {
 export const MIN_TOKEN = 16;
 export const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
 
+const DELAYS = "must be a list of 1 to 100 numbers of seconds, like 0,5,300";
+
 export const Environment = z.object({
   KAMADO_QUEUE_URL: weightedQueues.optional(),
-  KAMADO_DEAD_QUEUE_URL: z.url().optional(),
-  KAMADO_DELIVERIES_QUEUE_URL: z.url().optional(),
-  KAMADO_DEAD_DELIVERIES_QUEUE_URL: z.url().optional(),
+  KAMADO_DEAD_QUEUE_URL: url().optional(),
+  KAMADO_DELIVERIES_QUEUE_URL: url().optional(),
+  KAMADO_DEAD_DELIVERIES_QUEUE_URL: url().optional(),
   KAMADO_BUCKET: z.string().default("kamado"),
   KAMADO_BUCKETS: prefixes.default([]),
-  KAMADO_TOPIC_ARN: z.string().startsWith("arn:").optional(),
-  KAMADO_ENGINE_URL: z
-    .url({ abort: true })
+  KAMADO_TOPIC_ARN: z.string().startsWith("arn:", "must be a topic's ARN, which begins with arn:").optional(),
+  KAMADO_ENGINE_URL: url()
     .refine(isWithoutCredentials, "must not hold a name or a password; set KAMADO_ENGINE_TOKEN")
     .optional(),
   KAMADO_ENGINE_TOKEN: z.string().trim().optional(),
   KAMADO_ENGINE_HOST: z.string().default("127.0.0.1"),
   KAMADO_MODEL: z.string().optional(),
   KAMADO_MMPROJ: z.string().optional(),
-  KAMADO_BACKEND: z
-    .enum(["auto", "node-llama-cpp", "llama-node", "llama-server", "scripted"])
-    .default("auto"),
+  KAMADO_BACKEND: oneOf(["auto", "node-llama-cpp", "llama-node", "llama-server", "scripted"]).default("auto"),
   KAMADO_SCRIPT: z.string().optional(),
   KAMADO_LLAMA_SERVER: z.string().optional(),
   KAMADO_CONTEXT_SIZE: count(256, 1_048_576).optional(),
   KAMADO_MAX_QUEUE: count(0, 100_000).optional(),
-  KAMADO_SLOTS: z.preprocess((text) => (text === "auto" ? undefined : text), count(1, 256).optional()),
+  KAMADO_SLOTS: z.preprocess(
+    (text) => (text === "auto" ? undefined : text),
+    count(1, 256, "auto or ").optional(),
+  ),
   KAMADO_MEMORY_LIMIT: z
     .string()
     .regex(/^\d+(\.\d+)?[MG]$/, "must be like 500M or 6G")
@@ -121,11 +136,16 @@ export const Environment = z.object({
   KAMADO_RETRY_SECONDS: count(1, 900).default(5),
   KAMADO_DELIVERY_DELAYS: list
     .transform((texts) => texts.map(Number))
-    .pipe(z.array(z.int().min(0).max(259_200)).min(1).max(100))
+    .pipe(
+      z
+        .array(part(0, 259_200, "a list like 0,5,300, each part "))
+        .min(1, DELAYS)
+        .max(100, DELAYS),
+    )
     .optional(),
   KAMADO_WORKER_NAME: z.string().default(hostname()),
-  KAMADO_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
-  AWS_ENDPOINT_URL: z.url().optional(),
+  KAMADO_LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+  AWS_ENDPOINT_URL: url().optional(),
   AWS_REGION: z.string().optional(),
   AWS_DEFAULT_REGION: z.string().optional(),
   AWS_ACCESS_KEY_ID: z.string().optional(),
@@ -133,3 +153,7 @@ export const Environment = z.object({
   AWS_SESSION_TOKEN: z.string().optional(),
 });
 export type Environment = z.output<typeof Environment>;
+
+/** Their values are never shown. */
+export const isSecretName = (name: string): boolean =>
+  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|LOCAL_KEY)|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(name);

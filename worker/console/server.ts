@@ -66,6 +66,8 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
         waiting,
         slots,
         allSlots,
+        // By it a command knows that this is the process it looks for.
+        pid: process.pid,
       },
       status === "UNHEALTHY" ? 503 : 200,
     );

@@ -28,6 +28,8 @@ export type State = {
   allSlots: number;
   /** Of this process: `handles` are its open sockets, timers and the like. */
   process: { residentBytes: number; handles: number };
+  /** Received and not ended, the oldest first. */
+  current: { id: string; kind: string; since: number }[];
   /** The latest first. */
   jobs: { id: string; kind: string; outcome: string; at: number; error?: string }[];
 };
@@ -37,7 +39,10 @@ export function stateOf({
   isStopping,
   latest,
   ...now
-}: Omit<State, "status" | "process" | "jobs"> & { isStopping: boolean; latest: LatestJobs }): State {
+}: Omit<State, "status" | "process" | "current" | "jobs"> & {
+  isStopping: boolean;
+  latest: LatestJobs;
+}): State {
   return {
     status: statusOf(now, isStopping),
     ...now,
@@ -47,6 +52,7 @@ export function stateOf({
       residentBytes: process.memoryUsage.rss(),
       handles: process.getActiveResourcesInfo().length,
     },
+    current: latest.current,
     jobs: latest.jobs,
   };
 }
@@ -61,17 +67,22 @@ function statusOf(
   return running > 0 ? "BUSY" : "READY";
 }
 
-export type LatestJobs = { jobs: State["jobs"]; model: string | null };
+export type LatestJobs = Pick<State, "current" | "jobs"> & { model: string | null };
 
 const SHOWN = 50;
 
-/** The jobs that ended last. The object it returns is kept up to date. */
+/** The jobs that run and those that ended last. The object it returns is kept up to date. */
 export function latestJobs(jobEvents: JobEvents): LatestJobs {
-  const latest: LatestJobs = { jobs: [], model: null };
+  const latest: LatestJobs = { current: [], jobs: [], model: null };
   jobEvents.subscribe((event) => {
-    if (event.stage !== "ended") return;
-    const { job: id, outcome, at, error, receipt } = event;
+    const { job: id, at } = event;
     const kind = printable(event.kind ?? "?");
+    if (event.stage === "received") latest.current = [...latest.current, { id, kind, since: at }];
+    if (event.stage !== "ended") return;
+    // Of two messages of one job the later one ends first, because it finds the job running.
+    const index = latest.current.findLastIndex((job) => job.id === id);
+    latest.current = latest.current.toSpliced(index, index < 0 ? 0 : 1);
+    const { outcome, error, receipt } = event;
     if (receipt?.model) latest.model = printable(receipt.model, { max: 200 });
     latest.jobs = [{ id, kind, outcome, at, ...(error && { error }) }, ...latest.jobs].slice(0, SHOWN);
   });

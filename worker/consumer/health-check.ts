@@ -37,6 +37,7 @@ export class HealthCheck implements Health {
   #isHealthy = false;
   #answersSince = Number.NEGATIVE_INFINITY;
   #failedProbes = 0;
+  #hasWarned = false;
   #cause: KamadoError | null = null;
   #probing: Promise<void> | undefined;
   #untilHealthy: Promise<void> | undefined;
@@ -124,15 +125,22 @@ export class HealthCheck implements Health {
     this.#isHealthy = this.#cause === null && losses === this.#losses;
     if (this.#isHealthy && !wasHealthy) this.#answersSince = clock.now();
     if (this.#cause) return this.#failed(this.#cause);
-    if (this.#failedProbes > 0) log.info({ stage: what }, `the ${what} answers`);
+    // Where nothing was said, nothing is to be taken back.
+    if (this.#hasWarned) log.info({ stage: what }, `the ${what} answers`);
+    this.#hasWarned = false;
     this.#failedProbes = 0;
   }
 
   #failed(cause: KamadoError): void {
     const { what, hint, log } = this.#options;
     this.#failedProbes += 1;
-    if (this.#failedProbes !== PROBES_BEFORE_WARNING) return;
+    const isLoading = cause.detail?.isLoading === true;
+    // Once, and again when what only loaded is found to be down.
+    if (this.#failedProbes < PROBES_BEFORE_WARNING || this.#hasWarned) return;
+    if (isLoading && this.#failedProbes > PROBES_BEFORE_WARNING) return;
     const text = [`waiting for the ${what}; jobs stay in the queue: ${cause.message}`, hint?.(cause)];
-    log.warn({ stage: what, code: cause.code }, text.filter(Boolean).join(" "));
+    // A model that loads is part of every start.
+    this.#hasWarned = !isLoading;
+    log[isLoading ? "info" : "warn"]({ stage: what, code: cause.code }, text.filter(Boolean).join(" "));
   }
 }

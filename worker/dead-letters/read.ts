@@ -1,7 +1,7 @@
 // A dead letter as a person reads it: what it is, why and when it died, what was tried. Pure.
 import { labelOf } from "../deliver/deliver.ts";
 import { ERRORS, type ErrorCode } from "../errors.ts";
-import { type Destination, parseBody } from "../job/envelope.ts";
+import { type Destination, JobId, parseBody } from "../job/envelope.ts";
 import { BODY_LIMIT, peekRecord } from "../outbox/delivery-record.ts";
 import { ID_ATTRIBUTE } from "../queue/queue.ts";
 import type { DeadMessage } from "./dead-letter-queue.ts";
@@ -104,9 +104,26 @@ function ofDelivery(message: DeadMessage): Content {
 function ofJob(message: DeadMessage): Content {
   const messageId = originalId(message);
   const parsed = parseBody(message.body, { messageId, rules: [] });
-  const { id, kind } = parsed.is === "job" ? parsed.job : { id: messageId, kind: null };
+  const { id, kind } =
+    parsed.is === "job"
+      ? parsed.job
+      : { id: messageId, kind: null, ...(parsed.is === "malformed" && namesIn(message.body)) };
   return { id, kind, destination: null, to: null };
 }
+
+/**
+ * The id and kind that a sender wrote into a body that is no job, by which a person looks for it. They are only shown: what belongs to
+ * a job of that id is not this message's.
+ */
+function namesIn(body: string): { id?: string; kind?: string } {
+  const text = (name: string) =>
+    new RegExp(`"${name}"\\s*:\\s*"([^"\\\\]{1,128})"`).exec(body.slice(0, LOOKED_AT))?.[1];
+  const [id, kind] = [JobId.safeParse(text("id")).data, text("kind")];
+  return { ...(id !== undefined && { id }), ...(kind !== undefined && { kind }) };
+}
+
+/** Characters. A body may have a megabyte, and what names a job stands at its beginning. */
+const LOOKED_AT = 10_000;
 
 function decoded(text: string): string {
   try {

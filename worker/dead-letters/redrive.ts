@@ -88,17 +88,19 @@ export class DeadLetterQueues {
 
   async #redriveJob(dead: DeadLetter): Promise<string | undefined> {
     const { origin, results, bucket } = this.#options;
-    // With a stored failure the job would not run again. A stored success stays: it will be delivered.
-    const stored = await results.find(dead.id);
+    const { from, group, message } = dead;
+    const original = originalId(message);
     const job = jobIn(dead);
+    // The id that is shown for a body that is no job may be another job's.
+    const id = job?.id ?? original;
+    // With a stored failure the job would not run again. A stored success stays: it will be delivered.
+    const stored = await results.find(id);
     if (stored === null || job === undefined || isResultOf(job, stored)) {
-      if (stored?.status === "failed") await bucket.remove([resultKey(dead.id)]);
-      await forgetAttempts(bucket, dead.id, job && jobHash(job));
+      if (stored?.status === "failed") await bucket.remove([resultKey(id)]);
+      await forgetAttempts(bucket, id, job && jobHash(job));
     }
-    const { id, from, group, message } = dead;
     const own = queueOf(from, origin.jobs);
     const queue = own ?? origin.jobs[0];
-    const original = originalId(message);
     await queue.send(message.body, {
       // Only if the job has no id of its own. A body may be so long that it leaves no room for the attribute.
       ...(id === original && { attributes: { [ID_ATTRIBUTE]: original } }),

@@ -85,7 +85,7 @@ async function load(): Promise<void> {
       return opened.backend;
     });
     const info = scheduler.info!;
-    log.info(info, "ready");
+    log.debug(info, "ready");
     send({ event: "ready", ...info, memory: scheduler.health().memory, calibration });
   } catch (thrown) {
     const { code, message } = toKamadoError(thrown, "engine_unavailable");

@@ -14,7 +14,7 @@ type Known = Handler & { broken?: KamadoError };
 export type Registry = ReadonlyMap<string, Known>;
 
 /** `todo-match.ts` holds the kind `todo.match`. */
-const kindOfFile = (file: string) =>
+export const kindOfFile = (file: string) =>
   basename(file)
     .replace(/\.[jt]s$/, "")
     .replaceAll("-", ".");

@@ -71,7 +71,7 @@ function writable(folder: string, prepare: () => void): void {
     if (cause instanceof KamadoError) throw cause;
     const { code = "" } = cause as NodeJS.ErrnoException;
     const why = `KAMADO_DATA_DIR: ${folder} cannot be written: ${WHY[code] ?? String((cause as Error).message)} (${code}).`;
-    throw new KamadoError("config_invalid", why, { cause, detail: { hint: WRITABLE_HINT } });
+    throw new KamadoError("config_invalid", why, { cause, hint: WRITABLE_HINT });
   }
 }
 
@@ -120,7 +120,7 @@ function notLocked(path: string, folder: string, cause: Error & { errcode?: numb
   const hint = isBusy
     ? "Stop the other one, or set KAMADO_DATA_DIR to a folder of its own for this one."
     : "Stop every Kamado that uses the folder and delete this one file; nothing else is in it.";
-  return new KamadoError("config_invalid", why, { cause, detail: { hint } });
+  return new KamadoError("config_invalid", why, { cause, hint });
 }
 
 /** Nothing is written here, so that a damaged database stays as it was found. */

@@ -105,6 +105,18 @@ function unlessUnwritable(write: () => void): void {
   }
 }
 
+/** Seconds. Long enough that a consumer elsewhere does not ask without a pause while this server stops. */
+const LAST_WAIT = 0.2;
+
+/** Answers every poll that waits, with what there is, and lets none wait long from now on. */
+export function endPolls({ stores: { sqsStore } }: Fauxqs): void {
+  for (const queue of sqsStore.allQueues()) {
+    const { waitForMessages } = queue;
+    queue.waitForMessages = (seconds) => waitForMessages.call(queue, Math.min(seconds, LAST_WAIT));
+    queue.cancelWaiters();
+  }
+}
+
 /** The etag of an object; undefined when there is no such object. */
 export function etagOf(s3Store: Stores["s3Store"], bucket: string, key: string): string | undefined {
   const { buckets } = s3Store as unknown as { buckets: Map<string, Map<string, { etag: string }>> };

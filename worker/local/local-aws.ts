@@ -16,7 +16,7 @@ import { healthOf, statusOf } from "../aws/errors.ts";
 import { attributesOf, BUCKET, QUEUES, queueUrl, REGION, TOPIC, topicArn } from "../aws/resources.ts";
 import { KamadoError } from "../errors.ts";
 import { notWhole, openDataFolder } from "./data-folder.ts";
-import { buildFauxqs, type Fauxqs, readdress } from "./fauxqs.ts";
+import { buildFauxqs, endPolls, type Fauxqs, readdress } from "./fauxqs.ts";
 import { guard } from "./guards.ts";
 import { speakQueryProtocol } from "./query-protocol.ts";
 import { refuseUnknownRequests } from "./unknown-requests.ts";
@@ -36,6 +36,11 @@ export type LocalAws = {
   /** With a key, it is both of them; without, what the manuals of AWS emulators use. */
   credentials: { accessKeyId: string; secretAccessKey: string };
   resources: LocalResources;
+  /**
+   * Lets polls end that would wait for messages. A worker that stops must not break its poll off: a queue may give messages to whoever
+   * has just gone, and they stay hidden for minutes. So the queue ends it.
+   */
+  endPolls(): void;
   /** Waits until the port is free and everything is on disk. May be called twice. */
   stop(): Promise<void>;
 };
@@ -70,7 +75,14 @@ export async function startLocalAws({ port, dataDir, key }: LocalAwsOptions): Pr
       readdress(fauxqs, endpoint);
       await prepare({ endpoint, region: REGION, credentials });
       folder?.created();
-      return { endpoint, region: REGION, credentials, resources: resourcesAt(endpoint), stop };
+      return {
+        endpoint,
+        region: REGION,
+        credentials,
+        resources: resourcesAt(endpoint),
+        endPolls: () => endPolls(fauxqs),
+        stop,
+      };
     } catch (error) {
       await stop();
       throw error;

@@ -11,7 +11,8 @@ type Stages = {
   /** `done` is 0..1. */
   progress: { done: number; what?: string };
   stored: { status: Result["status"] };
-  delivered: { to: string; attempt: number; status: Result["status"] };
+  /** `result`: how the job ended that the receiver now knows of. */
+  delivered: { to: string; attempt: number; result: Result["status"] };
   /** `nextAt` when it will be tried again at a known time. */
   delivery_failed: { error: ErrorCode; to?: string; attempt?: number; nextAt?: string };
   /** The job's result, or its dead letter, could not be written; the message comes back. */

@@ -11,6 +11,9 @@ export const paint = (style: Style, text: string, stream: NodeJS.WriteStream = p
 /** `styled`: the cells come from `paint`, and nothing in them from outside. */
 export type Column = { title: string; align?: "right"; max?: number; styled?: true };
 
+/** Of a terminal; a pipe gets what fits most terminals. */
+export const terminalWidth = (): number => process.stdout.columns || 80;
+
 /** Rows under titles, each column as wide as its longest cell. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const cut = rows.map((row) =>
@@ -95,4 +98,4 @@ export class LiveBlock {
 }
 
 /** Exit codes that scripts can use. */
-export const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3 } as const;
+export const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3, undelivered: 4, interrupted: 130 } as const;

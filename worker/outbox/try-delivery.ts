@@ -125,6 +125,9 @@ function describe(
   };
 }
 
+/** "delivered, status failed" would read as if the delivery had failed. */
+const ENDED = { failed: "failed", expired: "expired", canceled: "was canceled" } as const;
+
 function report(
   jobEvents: JobEvents,
   { job, result }: DeliveryRecord,
@@ -134,7 +137,12 @@ function report(
 ): void {
   const about = { job: job.id, kind: job.kind, to, attempt };
   if (verdict.is === "delivered")
-    jobEvents.emit({ stage: "delivered", ...about, status: result.status }, `delivered to ${to}`);
+    jobEvents.emit(
+      { stage: "delivered", ...about, result: result.status },
+      result.status === "succeeded"
+        ? `delivered to ${to}`
+        : `told ${to} that the job ${ENDED[result.status]}`,
+    );
   else
     jobEvents.emit(
       { stage: "delivery_failed", ...about, error: verdict.error.code, ...(nextAt && { nextAt }) },

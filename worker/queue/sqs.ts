@@ -272,7 +272,8 @@ export function unavailable(error: unknown, url: string): never {
     `${url}: ${TEXTS[awsFailure]} (${namesOf(error)[0] ?? "error"}: ${message})`,
     {
       cause: error,
-      detail: { awsFailure, hint: QUEUE_HINTS[awsFailure] },
+      detail: { awsFailure },
+      hint: QUEUE_HINTS[awsFailure],
     },
   );
 }

@@ -81,7 +81,7 @@ export function loadRules(path: string | undefined, kinds: readonly string[]): O
   const fail = (problem: string, cause?: unknown) =>
     new KamadoError("config_invalid", `KAMADO_RULES_FILE (${path}): ${problem}`, {
       cause,
-      detail: { hint: RULES_HINT },
+      hint: RULES_HINT,
     });
   const json = parseRules(path, fail);
   const rules = Rules.safeParse(json);

@@ -187,7 +187,8 @@ function unavailable(cause: unknown, address: string, why: string): KamadoError 
   const error = new KamadoError("storage_unavailable", `${address}: ${what}.`, { cause, detail });
   return new KamadoError(error.code, error.message, {
     cause,
-    detail: { ...detail, hint: bucketHint(error) },
+    detail,
+    hint: bucketHint(error),
   });
 }
 

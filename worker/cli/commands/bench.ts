@@ -1,5 +1,7 @@
 // `kamado bench`: measures this machine. The tables and their flags are bench/'s own.
 import { Command } from "commander";
+import { configOf } from "../configuration.ts";
+import { examples } from "../examples.ts";
 
 /** Each table answers --help itself. */
 class BenchCommand extends Command {
@@ -9,7 +11,7 @@ class BenchCommand extends Command {
 }
 
 export function benchCommand(): Command {
-  return new BenchCommand("bench")
+  return examples(new BenchCommand("bench"), ["bench", "bench engine --help"])
     .argument(
       "[name]",
       "engine, identity, concurrency, end-to-end, memory, prefix-files, utilisation, soak, neighbours or scale; " +
@@ -24,6 +26,7 @@ export function benchCommand(): Command {
     )
     .allowUnknownOption()
     .action(async () => {
+      configOf();
       // Loaded here: no other command needs it.
       const { bench } = await import("../../../bench/bench.ts");
       process.exitCode = await bench(process.argv.slice(3));

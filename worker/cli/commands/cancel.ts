@@ -2,18 +2,19 @@
 import { Command } from "commander";
 import { systemClock } from "../../async/clock.ts";
 import { makeAwsClients } from "../../aws/clients.ts";
-import { loadConfig } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
 import { JobId } from "../../job/envelope.ts";
 import { type Canceled, cancelJob } from "../../job-lock/cancellations.ts";
 import { EXIT } from "../../logging/terminal.ts";
 import { createResults } from "../../storage/results.ts";
 import { s3Bucket } from "../../storage/s3.ts";
-import { cloudOrLocal } from "../cloud.ts";
+import { queuesHere } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
+import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 
 export function cancelCommand(): Command {
-  return new Command("cancel")
+  return examples(new Command("cancel"), ["cancel 01JABC", "cancel 01JABC --json"])
     .argument("<id>", "the job's id")
     .description(
       "cancel a job: stops it if it runs, and prevents its start if it waits or has not arrived yet",
@@ -31,8 +32,8 @@ export function cancelCommand(): Command {
 async function cancel(id: string): Promise<Canceled> {
   const parsed = JobId.safeParse(id);
   if (!parsed.success) throw new KamadoError("invalid_input", `id: ${parsed.error.issues[0]!.message}.`);
-  const config = loadConfig();
-  const clients = makeAwsClients(cloudOrLocal(config).aws);
+  const { config, cloud } = await queuesHere(configOf());
+  const clients = makeAwsClients(cloud.aws);
   try {
     const bucket = s3Bucket(clients.s3, config.bucket);
     return await cancelJob(id, { bucket, results: createResults(bucket), clock: systemClock });
@@ -45,5 +46,5 @@ function textOf(id: string, canceled: Canceled): string {
   if (canceled.is === "ended") return `${id} has already ended (${canceled.status}); its result stays`;
   if (canceled.is === "running") return `${id} is running; its worker stops it within seconds`;
   const until = new Date(canceled.untilEpochMs).toISOString().slice(0, 10);
-  return `${id} is not running; it will not be started if it arrives before ${until}`;
+  return `${id} is neither running nor done; if it waits in the queue or arrives before ${until}, it will not be started`;
 }

@@ -1,6 +1,6 @@
 // How `kamado dead` prints dead letters. Addresses are shown without what may be a token.
 import type { DeadLetter } from "../../dead-letters/read.ts";
-import { type Column, paint, shorten, table, widthOf } from "../../logging/terminal.ts";
+import { type Column, paint, shorten, table, terminalWidth, widthOf } from "../../logging/terminal.ts";
 import type { Attempt } from "../../outbox/delivery-log.ts";
 import type { Disabled } from "../../outbox/disabled-destinations.ts";
 import { printable } from "../../printable.ts";
@@ -18,48 +18,53 @@ export function viewList(all: readonly DeadLetter[], off: readonly Disabled[]): 
 function viewQueue(all: readonly DeadLetter[], queue: DeadLetter["queue"]): string {
   const own = all.filter((dead) => dead.queue === queue);
   if (own.length === 0) return "";
-  const isDelivery = queue === "deliveries";
   const columns: Column[] = [
-    { title: "ID", max: 40 },
-    { title: "KIND", max: 20 },
-    { title: "CODE" },
+    { title: "ID", max: 36 },
+    { title: "KIND", max: 15 },
+    { title: "CODE", max: 19 },
     { title: "TRIES", align: "right" },
-    { title: "LAST" },
-    ...(isDelivery ? [{ title: "TO", max: 48 }] : []),
+    { title: "LAST", max: 11 },
   ];
-  const rows = own.map(({ id, kind, code, receives, lastAt, firstAt, to }) => [
+  const rows = own.map(({ id, kind, code, receives, lastAt, firstAt }) => [
     id,
     kind ?? "-",
     code,
     number(receives),
-    moment(lastAt ?? firstAt),
-    ...(isDelivery ? [to ?? "-"] : []),
+    moment(lastAt ?? firstAt).slice("2026-".length),
   ]);
-  const shown = withReasons(
-    columns,
-    rows,
-    own.map(({ reason }) => reason.split("\n")[0]!),
-  );
-  return `${paint("bold", queue)}  ${plural(own.length, "dead letter")}\n${shown}`;
+  const [heads = "", ...lines] = fitted(columns, rows).split("\n");
+  const shown = lines.map((line, index) => `${line}\n${more(own[index]!)}`);
+  return `${paint("bold", queue)}  ${plural(own.length, "dead letter")}\n${[heads, ...shown].join("\n")}`;
 }
 
-/** A narrow terminal shows no reasons, because lines would break. */
-function withReasons(columns: Column[], rows: string[][], reasons: string[]): string {
-  const bare = table(columns, rows);
-  const used = Math.max(...bare.split("\n").map(widthOf));
-  const max = process.stdout.isTTY ? (process.stdout.columns || 100) - used - 3 : 1_000;
-  if (max < 16) return bare;
-  return table(
-    [...columns, { title: "REASON", max }],
-    rows.map((row, index) => [...row, reasons[index]!]),
+/**
+ * Ids of up to 36 characters, as UUIDs are, stay whole: a person copies them. Where that makes the table too wide, its last columns are
+ * left out; `show` has all of it.
+ */
+function fitted(columns: readonly Column[], rows: readonly string[][]): string {
+  const shown = table(columns, rows);
+  if (columns.length < 3 || Math.max(...shown.split("\n").map(widthOf)) <= terminalWidth()) return shown;
+  return fitted(
+    columns.slice(0, -1),
+    rows.map((row) => row.slice(0, -1)),
   );
+}
+
+const more = ({ to, reason }: DeadLetter): string =>
+  below(`${to === null ? "" : `to ${to}: `}${reason.split("\n")[0]}`);
+
+/** Below a row, for which the terminal is too narrow. A pipe gets all of it. `indented`: by how much its caller indents it. */
+function below(text: string, indented = 2): string {
+  const width = process.stdout.isTTY ? terminalWidth() - indented : 1_000;
+  return `  ${paint("dim", shorten(printable(text), width))}`;
 }
 
 function viewOff(off: readonly Disabled[]): string {
   if (off.length === 0) return "";
-  const rows = off.map(({ to, at, reason }) => [to, moment(at), reason]);
-  const columns = [{ title: "DESTINATION" }, { title: "SINCE" }, { title: "REASON" }];
-  return `${paint("bold", "turned off")}  ${plural(off.length, "destination")}\n${table(columns, rows)}`;
+  const rows = off.map(({ to, at }) => [to, moment(at)]);
+  const [heads = "", ...lines] = table([{ title: "DESTINATION" }, { title: "SINCE" }], rows).split("\n");
+  const shown = lines.map((line, index) => `${line}\n${below(off[index]!.reason)}`);
+  return `${paint("bold", "turned off")}  ${plural(off.length, "destination")}\n${[heads, ...shown].join("\n")}`;
 }
 
 /** Everything but the body, for scripts. */
@@ -116,25 +121,26 @@ const printed = (lines: readonly string[]): string[] => lines.map((line) => prin
 
 function viewTries(tries: readonly Attempt[]): string[] {
   if (tries.length === 0) return [];
-  const columns = [
+  const columns: Column[] = [
     { title: "AT" },
-    { title: "TO", max: 48 },
-    { title: "TRY", align: "right" as const },
-    { title: "OUTCOME" },
-    { title: "TOOK", align: "right" as const },
+    { title: "TRY", align: "right" },
+    { title: "OUTCOME", max: 28 },
+    { title: "TOOK", align: "right" },
     { title: "NEXT" },
   ];
-  const rows = tries.map(({ at, to, attempt, outcome, status, error, tookMs, nextAt }) => [
-    at.slice(0, 19).replace("T", " "),
-    to,
+  const second = (at: string) => at.slice("2026-".length, 19).replace("T", " ");
+  const rows = tries.map(({ at, attempt, outcome, status, error, tookMs, nextAt }) => [
+    second(at),
     String(attempt),
     [outcome, status ?? (outcome === "delivered" ? undefined : error)]
       .filter((part) => part !== undefined)
       .join(" "),
     `${tookMs} ms`,
-    nextAt === undefined ? "" : nextAt.slice(0, 19).replace("T", " "),
+    nextAt === undefined ? "" : second(nextAt),
   ]);
-  return section("deliveries", table(columns, rows).split("\n"));
+  const [heads = "", ...lines] = table(columns, rows).split("\n");
+  const shown = lines.flatMap((line, index) => [line, below(`to ${tries[index]!.to}`, 6)]);
+  return section("deliveries", [heads, ...shown]);
 }
 
 const viewReceipt = ({ receipt }: DeadLetter): string[] =>

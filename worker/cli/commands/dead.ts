@@ -3,7 +3,6 @@ import { Command } from "commander";
 import { systemClock } from "../../async/clock.ts";
 import { type AwsClients, makeAwsClients } from "../../aws/clients.ts";
 import type { Cloud } from "../../aws/resources.ts";
-import { loadConfig } from "../../config/config.ts";
 import { sqsDeadLetterQueue } from "../../dead-letters/dead-letter-queue.ts";
 import { type DeadLetter, isMeant } from "../../dead-letters/read.ts";
 import { DeadLetterQueues } from "../../dead-letters/redrive.ts";
@@ -18,7 +17,9 @@ import { sqsQueue } from "../../queue/sqs.ts";
 import type { Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
 import { s3Bucket } from "../../storage/s3.ts";
-import { cloudOrLocal } from "../cloud.ts";
+import { queuesHere } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
+import { examples } from "../examples.ts";
 import { type Flags, flagsOf } from "../flags.ts";
 import { factsOf, viewAlive, viewDeadLetter, viewDone, viewList } from "./dead-view.ts";
 
@@ -27,8 +28,16 @@ While a command runs, the dead letters are hidden from other readers of the queu
 is killed, after two minutes. It uses the queues of KAMADO_QUEUE_URL, or else of a \`kamado serve\` on this machine.
 Exit codes: 0 done, 1 only partly done, 2 wrong usage, 3 a queue or the bucket is not available.`;
 
+const EXAMPLES = [
+  "dead",
+  "dead show 01JABC",
+  "dead redrive --all",
+  "dead redrive --destination example.org",
+  "dead purge 01JABC 01JABD",
+];
+
 export function deadCommand(): Command {
-  const dead = new Command("dead")
+  const dead = examples(new Command("dead"), EXAMPLES)
     .description("list dead letters, send them back, or delete them")
     .addHelpText("after", HELP);
   dead
@@ -85,11 +94,10 @@ type Session = {
 /** Opens the queues for one command; at its end others see again what it left. */
 async function withDeadLetters(command: Command, act: (session: Session) => Promise<number>): Promise<void> {
   const flags = flagsOf(command);
-  const config = loadConfig();
-  const cloud = cloudOrLocal(config);
   const { queue } = flags;
   if (queue !== undefined && queue !== "jobs" && queue !== "deliveries")
     throw new KamadoError("invalid_input", "--queue: give jobs or deliveries.");
+  const { config, cloud } = await queuesHere(configOf());
   const clients = makeAwsClients(cloud.aws);
   const bucket = s3Bucket(clients.s3, config.bucket);
   const disabledDestinations = new DisabledDestinations({ bucket, clock: systemClock });
@@ -160,7 +168,7 @@ async function show(session: Session, id: string): Promise<number> {
 }
 
 async function redrive(session: Session, ids: string[]): Promise<number> {
-  const { queues, disabledDestinations, flags } = session;
+  const { queues, found, disabledDestinations, flags } = session;
   const destination = typeof flags.destination === "string" ? flags.destination : undefined;
   const selection = selectionOf(ids, flags, destination);
   const before = await disabledDestinations.all();
@@ -168,6 +176,12 @@ async function redrive(session: Session, ids: string[]): Promise<number> {
   if (destination !== undefined)
     for (const { key, to } of before) if (isMeant(destination, to)) await disabledDestinations.turnOn(key);
   const on = before.length - (await disabledDestinations.all()).length;
+  if (destination !== undefined && on === 0 && !found.some((dead) => isSelected(dead, selection))) {
+    warn(
+      `no dead letter is for ${destination}, and no destination of that name is turned off; \`kamado dead list\` shows them all`,
+    );
+    return EXIT.failed;
+  }
   if (on > 0 && flags.json !== true) print(`${on} destination${on === 1 ? "" : "s"} turned on`);
   return code;
 }

@@ -1,21 +1,24 @@
 // `kamado engine calibrate`: measures again how many requests at once this machine runs best with this model, and shows it.
 import { Command } from "commander";
-import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { KamadoError } from "../../errors.ts";
 import { createLog } from "../../logging/log.ts";
+import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
-import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+import { examples } from "../examples.ts";
+import { engineFlags, flagsOf, toVariables } from "../flags.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
 
 export function calibrateCommand(): Command {
-  return modelFlags(new Command("calibrate"))
+  return examples(engineFlags(new Command("calibrate")), [
+    "engine calibrate --model gemma-3-4b-it-Q4_K_M.gguf",
+  ])
     .description("measure again how many requests at once suit this machine, and store the result")
     .action(async (_, command: Command) => {
       const variables = { ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "", KAMADO_SLOTS: "auto" };
       // A free port, because another engine may use the configured one.
-      const config = loadConfig({ ...variables, KAMADO_ENGINE_PORT: "0" });
+      const config = configOf({ ...variables, KAMADO_ENGINE_PORT: "0" });
       const log = createLog({
         level: config.logLevel,
         pretty: process.stderr.isTTY,

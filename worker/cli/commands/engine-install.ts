@@ -1,10 +1,12 @@
 // `kamado engine install-llama-server`: builds llama-server and shows the progress. A second run says that it is installed.
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
-import { buildEnvironment, loadConfig } from "../../config/config.ts";
+import { buildEnvironment } from "../../config/config.ts";
 import { installLlamaServer, type Phase, type Steps } from "../../engine/install/install.ts";
 import { bundledTag, findLlamaServer, placeOf } from "../../engine/install/place.ts";
 import { LiveBlock, paint } from "../../logging/terminal.ts";
+import { configOf } from "../configuration.ts";
+import { examples } from "../examples.ts";
 import { flagsOf, toVariables } from "../flags.ts";
 
 const PHASES: Record<Phase, string> = {
@@ -14,13 +16,16 @@ const PHASES: Record<Phase, string> = {
 };
 
 export function installCommand(): Command {
-  return new Command("install-llama-server")
+  return examples(new Command("install-llama-server"), [
+    "engine install-llama-server",
+    "engine install-llama-server --force --jobs 2",
+  ])
     .description("build llama-server from the source that comes with Kamado; pictures on a Mac's GPU need it")
     .option("--force", "build it again even if it is installed")
     .option("--jobs <n>", "how many compilers run at once", whole, availableParallelism())
     .option("--data-dir <folder>", "where Kamado keeps its data (KAMADO_DATA_DIR)")
     .action(async (own: { force?: true; jobs: number }, command: Command) => {
-      const { dataDir } = loadConfig(toVariables(flagsOf(command)));
+      const { dataDir } = configOf(toVariables(flagsOf(command)));
       const tag = bundledTag();
       if (own.force === undefined && findLlamaServer(dataDir) === placeOf(dataDir, tag))
         return say(`llama-server ${tag} is installed: ${placeOf(dataDir, tag)} (--force builds it again)`);

@@ -1,18 +1,23 @@
 // `kamado engine`: serves a model over an OpenAI-compatible API, under a supervisor.
 import { Command } from "commander";
-import { loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { createLog } from "../../logging/log.ts";
 import { paint } from "../../logging/terminal.ts";
+import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
-import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+import { examples } from "../examples.ts";
+import { engineFlags, flagsOf, toVariables } from "../flags.ts";
+import { announceEngine } from "../running-service.ts";
 import { showCalibration } from "../show-calibration.ts";
 import { untilStopped } from "../until-stopped.ts";
 import { calibrateCommand } from "./engine-calibrate.ts";
 import { installCommand } from "./engine-install.ts";
 
 export function engineCommand(): Command {
-  return modelFlags(new Command("engine"))
+  return examples(engineFlags(new Command("engine")), [
+    "engine --model gemma-3-4b-it-Q4_K_M.gguf --port 8080",
+    "engine --backend scripted --script wait=500,perToken=20,tokens=100",
+  ])
     .description("serve a model over an OpenAI-compatible API and restart it when it crashes")
     .option("--port <n>", "the port to listen on (KAMADO_ENGINE_PORT)")
     .option("--context-size <tokens>", "the context of each slot (KAMADO_CONTEXT_SIZE)")
@@ -35,7 +40,7 @@ export function engineCommand(): Command {
     .addCommand(installCommand())
     .addCommand(calibrateCommand())
     .action(async (_, command: Command) => {
-      const config = loadConfig({ ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "" });
+      const config = configOf({ ...toVariables(flagsOf(command)), KAMADO_ENGINE_URL: "" });
       const log = createLog({
         level: config.logLevel,
         pretty: process.stderr.isTTY,
@@ -48,7 +53,9 @@ export function engineCommand(): Command {
       process.stdout.write(
         `${paint(["bold", "yellow"], "The engine is ready.")} ${engine.url}/v1  ${config.engine.model}\n`,
       );
+      const withdraw = announceEngine(config, engine.url, log);
       await stopped;
+      withdraw();
       await engine.stop();
     });
 }

@@ -1,45 +1,67 @@
-// `kamado enqueue KIND`: puts a job on the queue; with --wait, waits for its result and prints it.
+// `kamado enqueue KIND`: puts a job on the queue; with --wait, waits for its result and its deliveries and prints them.
 import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import { makeAwsClients } from "../../aws/clients.ts";
-import { loadConfig } from "../../config/config.ts";
+import { destinationKey } from "../../deliver/deliver.ts";
 import { describeIssues, KamadoError } from "../../errors.ts";
-import { Job } from "../../job/envelope.ts";
+import { Destination, Job } from "../../job/envelope.ts";
 import { isResultOf } from "../../job/job-hash.ts";
-import type { Result } from "../../job/result.ts";
+import { eventOf, type Result } from "../../job/result.ts";
+import { silentLog } from "../../logging/log.ts";
 import { EXIT, paint } from "../../logging/terminal.ts";
-import { printableJson } from "../../printable.ts";
+import { type Attempt, createDeliveryLog } from "../../outbox/delivery-log.ts";
+import { printable, printableJson } from "../../printable.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
 import { addressOf, type Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
 import { s3Bucket } from "../../storage/s3.ts";
-import { cloudOrLocal } from "../cloud.ts";
-import { type Flags, flagsOf } from "../flags.ts";
+import { queuesHere } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
+import { examples } from "../examples.ts";
+import { type Flags, flagsOf, numberFrom } from "../flags.ts";
 import { readInput, replaceFiles } from "../read-input.ts";
 
 /** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
 const BODY_LIMIT = 900 * 1024;
 const WAIT_EVERY_MS = 250;
+/** Seconds, as in the policy of a job. */
+const MAX_TIMEOUT = 39_600;
+/** Seconds. No queue keeps a message longer. */
+const MAX_WAIT = 14 * 24 * 3_600;
+
+const EXAMPLES = [
+  `enqueue prompt --input - <<< '{"prompt": "Say hello"}'`,
+  "enqueue image.check --input check.json --wait",
+  "enqueue article.extract --input article.json --deliver callback=https://example.org/hook --wait 60",
+];
+const EXIT_CODES = `
+Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 something it needs is not available or there is no result yet, 4 the job is
+done but a destination refused its result.`;
 
 export function enqueueCommand(): Command {
-  return new Command("enqueue")
+  return examples(new Command("enqueue"), EXAMPLES)
+    .addHelpText("after", EXIT_CODES)
     .argument("<kind>", "the kind of job: todo.match, image.check, …")
-    .description("put a job on the queue (KAMADO_QUEUE_URL, else that of a `kamado serve` on this machine)")
+    .description("put a job on the queue (KAMADO_QUEUE_URL, else that of the Kamado that runs here)")
     .requiredOption(
       "--input <file>",
       'the input: a JSON file, or - for standard input; "file:door.png" inside is uploaded',
     )
     .option("--id <id>", "the job's id; sending the same id twice runs the job once")
     .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; can be repeated")
-    .option("--priority <n>", "0 to 9, higher first")
-    .option("--timeout <seconds>", "the longest run")
-    .option("--expires-in <seconds>", "how long it may wait to be started")
+    .option("--priority <n>", "0 to 9, higher first", numberFrom(0, 9, { whole: true }))
+    .option("--timeout <seconds>", "the longest run", numberFrom(1, MAX_TIMEOUT))
+    .option("--expires-in <seconds>", "how long it may wait to be started", numberFrom(0, MAX_WAIT))
     .option(
       "--group <name>",
       "in a FIFO queue, the group whose jobs run in order; by default each job has its own",
     )
-    .option("--wait [seconds]", "wait for the result, 300 seconds by default, and print it")
+    .option(
+      "--wait [seconds]",
+      "wait for the result and its deliveries, 300 seconds by default, and print it",
+      numberFrom(0, MAX_WAIT),
+    )
     .option("--json", "print one JSON line")
     .action(async (kind: string, _, command: Command) => {
       const flags = flagsOf(command);
@@ -48,12 +70,13 @@ export function enqueueCommand(): Command {
 }
 
 async function enqueue(kind: string, flags: Flags): Promise<number> {
-  const config = loadConfig();
-  const cloud = cloudOrLocal(config);
+  // What is wrong with the command is said before anything is asked.
+  const given = { ...(await readInput(String(flags.input))), deliver: destinations(flags.deliver) };
+  const { config, cloud } = await queuesHere(configOf());
   const clients = makeAwsClients(cloud.aws);
   try {
     const bucket = s3Bucket(clients.s3, config.bucket);
-    const job = await readJob(kind, flags, bucket);
+    const job = await readJob(kind, flags, given, bucket);
     const body = await bodyOf(job, bucket);
     const group = typeof flags.group === "string" ? flags.group : job.id;
     const queue = sqsQueue(clients.sqs, cloud.queueUrl);
@@ -61,48 +84,55 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
     if (flags.wait === undefined) return print(flags, { id: job.id, messageId }, `queued ${job.id}`);
     if (flags.json !== true)
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
-    const result = await waitFor(job, createResults(bucket), Number(flags.wait === true ? 300 : flags.wait));
-    return result ? printResult(flags, result) : giveUp(job.id);
+    const end = performance.now() + Number(flags.wait === true ? 300 : flags.wait) * 1_000;
+    const result = await waitFor(job, createResults(bucket), end);
+    if (!result) return giveUp(job.id);
+    const code = printResult(flags, result);
+    return (await printDeliveries(job, result, bucket, end)) ?? code;
   } finally {
     clients.destroy();
   }
 }
 
-async function readJob(kind: string, flags: Flags, bucket: Bucket): Promise<Job> {
+type Given = { value: unknown; folder: string; deliver: Destination[] };
+
+async function readJob(kind: string, flags: Flags, given: Given, bucket: Bucket): Promise<Job> {
   const id = typeof flags.id === "string" ? flags.id : randomUUID();
-  const { value, folder } = await readInput(String(flags.input));
+  const { value, folder, deliver } = given;
   const input = await replaceFiles(value, folder, async ({ name, bytes }) => {
     // The address has the content's hash, so that another file under the same id and name is another input.
     const key = `in/${id}/${hashOf(bytes)}/${name}`;
     await bucket.put(key, bytes, { contentType: "application/octet-stream" });
     return addressOf(bucket, key);
   });
-  const fields = { id, kind, input, deliver: destinations(flags.deliver), policy: policy(flags) };
+  const fields = { id, kind, input, deliver, policy: policy(flags) };
   const parsed = Job.safeParse(fields);
-  if (!parsed.success) throw new KamadoError("invalid_envelope", describeIssues(parsed.error, fields));
+  if (!parsed.success) throw new KamadoError("invalid_input", describeIssues(parsed.error, fields));
   return parsed.data;
 }
 
-function destinations(given: Flags[string]): unknown[] {
+const DELIVER = "give it as sns=ARN, callback=URL, rest=URL or sqs=URL";
+
+function destinations(given: Flags[string]): Destination[] {
   const all = Array.isArray(given) ? given : [];
   return all.map((one) => {
-    const [, name, address] = /^([a-z]+)=(.+)$/.exec(one) ?? [];
-    if (!name)
-      throw new KamadoError(
-        "invalid_envelope",
-        "--deliver: give it as sns=ARN, callback=URL, rest=URL or sqs=URL.",
-      );
-    return { [name]: address };
+    const [, name = "", address] = /^([^=]*)=(.*)$/s.exec(one) ?? [];
+    const refuse = (why: string) => new KamadoError("invalid_input", `--deliver ${why}; ${DELIVER}.`);
+    if (address === undefined) throw refuse(`"${printable(one, { max: 60 })}" has no =`);
+    if (!["sns", "callback", "rest", "sqs"].includes(name))
+      throw refuse(`"${printable(name, { max: 60 })}" is no kind of destination`);
+    const { data } = Destination.safeParse({ [name]: address });
+    if (!data) throw refuse(`${name}=… is no ${name === "sns" ? "ARN, which begins with arn:" : "URL"}`);
+    return data;
   });
 }
 
 function policy({ priority, timeout, expiresIn }: Flags): object {
+  const at = () => new Date(Date.now() + Number(expiresIn) * 1_000).toISOString();
   return {
-    ...(priority !== undefined && { priority: Number(priority) }),
-    ...(timeout !== undefined && { timeoutSeconds: Number(timeout) }),
-    ...(expiresIn !== undefined && {
-      expiresAt: new Date(Date.now() + Number(expiresIn) * 1_000).toISOString(),
-    }),
+    ...(priority !== undefined && { priority }),
+    ...(timeout !== undefined && { timeoutSeconds: timeout }),
+    ...(expiresIn !== undefined && { expiresAt: at() }),
   };
 }
 
@@ -124,13 +154,15 @@ async function bodyOf(job: Job, bucket: Bucket): Promise<string> {
 async function waitFor(
   job: Job,
   results: ReturnType<typeof createResults>,
-  seconds: number,
+  end: number,
 ): Promise<Result | null> {
-  const end = performance.now() + seconds * 1_000;
   for (;;) {
     const result = await results.find(job.id);
     if (result && !isResultOf(job, result))
-      throw new KamadoError("duplicate_id", `--id: "${job.id}" belongs to a job with another input.`);
+      throw new KamadoError(
+        "duplicate_id",
+        `--id: "${job.id}" belongs to another job, of another kind or input.`,
+      );
     if (result || performance.now() > end) return result;
     await sleep(WAIT_EVERY_MS);
   }
@@ -148,6 +180,43 @@ function printResult(flags: Flags, result: Result): number {
       : printableJson(result.output ?? result.outputRef ?? result.error, 2);
   process.stdout.write(`${shown}\n`);
   return result.status === "succeeded" ? EXIT.ok : EXIT.failed;
+}
+
+/**
+ * What became of the deliveries that the job asks for, once each has had its first try. Undefined unless one was refused: a delivery that
+ * failed is tried again, and that is only said.
+ */
+async function printDeliveries(
+  job: Job,
+  result: Result,
+  bucket: Bucket,
+  end: number,
+): Promise<number | undefined> {
+  const wanted = new Set(job.deliver.map(destinationKey));
+  if (wanted.size === 0) return undefined;
+  const deliveryLog = createDeliveryLog({ bucket, log: silentLog });
+  const tried = new Map<string, Attempt>();
+  for (;;) {
+    const tries = (await deliveryLog.all(job.id)).filter((one) => one.result === eventOf(result));
+    for (const one of tries) if (wanted.has(one.key)) tried.set(one.key, one);
+    if (tried.size === wanted.size || performance.now() > end) break;
+    await sleep(WAIT_EVERY_MS);
+  }
+  const open = wanted.size - tried.size;
+  if (open > 0)
+    warn(`${open} of ${wanted.size} deliveries had no try yet; \`kamado dead show ${job.id}\` shows them`);
+  for (const one of tried.values()) if (one.outcome !== "delivered") warn(toldOf(one));
+  return [...tried.values()].some(({ outcome }) => outcome === "refused") ? EXIT.undelivered : undefined;
+}
+
+const warn = (text: string) =>
+  void process.stderr.write(`${paint("red", "kamado", process.stderr)}: ${printable(text)}\n`);
+
+function toldOf({ to, outcome, status, error, nextAt }: Attempt): string {
+  const why = [error, status && `HTTP ${status}`].filter(Boolean).join(", ");
+  if (outcome === "refused")
+    return `the result was not delivered to ${to} (${why}); the delivery is in the dead-letter queue: \`kamado dead\``;
+  return `the delivery to ${to} failed (${why}) and is tried again${nextAt ? ` at ${nextAt}` : ""}`;
 }
 
 function giveUp(id: string): number {

@@ -4,9 +4,9 @@ import { Command } from "commander";
 import { unlessAborted } from "../../async/abort.ts";
 import { systemClock } from "../../async/clock.ts";
 import { type AwsConfig, makeAwsClients } from "../../aws/clients.ts";
-import { type Config, HANDLERS, loadConfig } from "../../config/config.ts";
+import { type Config, HANDLERS } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
-import { KamadoError } from "../../errors.ts";
+import { type ErrorCode, KamadoError, toKamadoError } from "../../errors.ts";
 import { Job } from "../../job/envelope.ts";
 import type { Outcome } from "../../job/outcome.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
@@ -22,13 +22,20 @@ import { executeHandler } from "../../runner/execute-handler.ts";
 import { createHandlerServices } from "../../runner/handler-context.ts";
 import { createReadableObjects } from "../../storage/readable-objects.ts";
 import { s3Bucket } from "../../storage/s3.ts";
-import { cloudOrLocal } from "../cloud.ts";
+import { cloudHere, type Here } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
+import { examples } from "../examples.ts";
 import { type Flags, flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { asDataUri, readInput, replaceFiles } from "../read-input.ts";
+import { findEngine, nameOfModel, tokenOf } from "../running-service.ts";
 
 export function runCommand(): Command {
-  return modelFlags(new Command("run"))
+  return examples(modelFlags(new Command("run")), [
+    "run image.check --input check.json",
+    `run prompt --input - <<< '{"prompt": "Say hello"}'`,
+    "run todo.match --input todos.json --model gemma-3-4b-it-Q4_K_M.gguf --json",
+  ])
     .argument("<kind>", "the kind of job: todo.match, image.check, …")
     .description("run one job without a queue and print its result")
     .requiredOption(
@@ -38,18 +45,52 @@ export function runCommand(): Command {
     .option("--json", "print only the whole result, as one JSON line")
     .action(async (kind: string, _, command: Command) => {
       const flags = flagsOf(command);
-      const result = await run(kind, flags);
+      const result = await run(kind, flags).catch((thrown) => afterError(kind, flags, thrown));
       print(result, flags.json === true);
       // Said and done: whatever a library has left open must not keep the command.
-      const code = result.status === "succeeded" ? EXIT.ok : EXIT.failed;
+      const code =
+        result.status === "succeeded"
+          ? EXIT.ok
+          : result.status === "canceled"
+            ? EXIT.interrupted
+            : EXIT.failed;
       process.stdout.write("", () => process.exit(code));
     });
+}
+
+/** Nothing tries a job again here, and nothing is stored: what the codes usually advise does not fit. */
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  engine_unavailable: "Check that the engine runs and its model loads; --log-level info shows what it says.",
+  engine_busy: "The engine's queue is full; run the job again in a moment.",
+  engine_died: "The engine crashed during this job; --log-level info shows its last words.",
+  fetch_failed: "Check that the address can be reached, then run the job again.",
+  storage_unavailable:
+    "Check the network, the credentials and the bucket; `npm start` serves a bucket of its own.",
+  timed_out: "Raise KAMADO_TIMEOUT_SECONDS, or put less work into one job.",
+  handler_failed: "Correct the handler, or what the message names; --log-level info shows more.",
+  canceled: "Nothing was stored; run it again when you like.",
+};
+
+const withHint = (error: KamadoError): KamadoError => {
+  const { code, message, cause, detail } = error;
+  const hint = HINTS[code];
+  return hint === undefined ? error : new KamadoError(code, message, { cause, detail, hint });
+};
+
+/** Scripts that read JSON get JSON, whatever happens. */
+function afterError(kind: string, flags: Flags, thrown: unknown): never {
+  const error = thrown instanceof KamadoError ? withHint(thrown) : thrown;
+  if (flags.json === true) {
+    const { code, message, hint } = toKamadoError(error, "handler_failed");
+    process.stdout.write(`${printableJson({ kind, status: "failed", error: { code, message, hint } })}\n`);
+  }
+  throw error;
 }
 
 async function run(kind: string, flags: Flags): Promise<Result> {
   const { value, folder } = await readInput(String(flags.input));
   const job = Job.parse({ id: randomUUID(), kind, input: await replaceFiles(value, folder, asDataUri) });
-  const config = loadConfig({ KAMADO_ENGINE_PORT: "0", ...toVariables(flags) });
+  const config = configOf({ KAMADO_ENGINE_PORT: "0", ...toVariables(flags) });
   const level = flags.logLevel ? config.logLevel : "warn";
   const log = createLog({ level, pretty: true, destination: process.stderr });
   const interrupted = new AbortController();
@@ -62,9 +103,10 @@ async function run(kind: string, flags: Flags): Promise<Result> {
     block.draw([`${kind} … ${Math.round(done * 100)} %`]);
   };
   try {
+    const here = await cloudHere(config);
     return await runAlone(job, {
-      config,
-      aws: cloudOrLocal(config).aws,
+      config: await withEngineOf(here, flags, block),
+      aws: here.cloud.aws,
       log,
       signal: interrupted.signal,
       watch,
@@ -72,6 +114,21 @@ async function run(kind: string, flags: Flags): Promise<Result> {
   } finally {
     block.draw([]);
   }
+}
+
+/** These ask for an engine of the command's own. */
+const OWN_ENGINE = ["model", "mmproj", "engineUrl", "slots", "memoryLimit"];
+const NAMES_A_MODEL = ["KAMADO_MODEL", "KAMADO_BACKEND", "KAMADO_SCRIPT"];
+
+/** An engine that runs here is used, unless the command asks for another or for another model. */
+async function withEngineOf({ config, found }: Here, flags: Flags, block: LiveBlock): Promise<Config> {
+  if (config.engine.url !== undefined || OWN_ENGINE.some((flag) => flags[flag] !== undefined)) return config;
+  const engine = await findEngine(config, found);
+  const isNamed = NAMES_A_MODEL.some((name) => config.set.includes(name));
+  if (!engine || (isNamed && nameOfModel(config.engine.model) !== engine.model)) return config;
+  if (flags.json !== true) block.log(paint("dim", `on the running engine, ${engine.url}`, process.stderr));
+  const token = tokenOf(engine, config.engine.token);
+  return { ...config, engine: { ...config.engine, url: engine.url, token, isDemo: engine.isDemo } };
 }
 
 function print(result: Result, json: boolean): void {
@@ -143,8 +200,13 @@ async function untilItAnswers(client: EngineClient, signal: AbortSignal): Promis
 }
 
 function resultOf(outcome: Outcome): Result {
-  if ("result" in outcome) return outcome.result;
-  if (outcome.is === "rejected" && outcome.about) return outcome.about.result;
+  if ("result" in outcome) return advised(outcome.result);
+  if (outcome.is === "rejected" && outcome.about) return advised(outcome.about.result);
   if (outcome.is === "retry") throw outcome.error;
   throw new KamadoError("canceled", "The job was interrupted.");
+}
+
+function advised(result: Result): Result {
+  const hint = HINTS[result.error?.code as ErrorCode];
+  return result.error && hint !== undefined ? { ...result, error: { ...result.error, hint } } : result;
 }

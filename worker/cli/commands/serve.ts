@@ -2,17 +2,23 @@
 import { join } from "node:path";
 import { Command } from "commander";
 import type { Cloud } from "../../aws/resources.ts";
-import { type Config, loadConfig } from "../../config/config.ts";
+import type { Config } from "../../config/config.ts";
 import { type LocalAws, startLocalAws } from "../../local/local-aws.ts";
 import { createLog, type Log } from "../../logging/log.ts";
 import { paint } from "../../logging/terminal.ts";
 import { cloudOf, localCloud } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
+import { examples } from "../examples.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { runUntilStopped } from "../run-until-stopped.ts";
 import { showCalibration } from "../show-calibration.ts";
 
 export function serveCommand(): Command {
-  return modelFlags(new Command("serve"))
+  return examples(modelFlags(new Command("serve")), [
+    "serve",
+    "serve --model gemma-3-4b-it-Q4_K_M.gguf --mmproj mmproj-gemma-3-4b-it-f16.gguf",
+    "serve --engine-url http://127.0.0.1:8080",
+  ])
     .description(
       "run everything on this machine: an embedded queue (unless KAMADO_QUEUE_URL is set), the worker, the engine and its web page",
     )
@@ -20,7 +26,7 @@ export function serveCommand(): Command {
     .option("--json", "print the addresses as one JSON line")
     .action(async (_, command: Command) => {
       const flags = flagsOf(command);
-      const config = loadConfig(toVariables(flags));
+      const config = configOf(toVariables(flags));
       await serve(
         config,
         createLog({ level: config.logLevel, pretty: process.stderr.isTTY, destination: process.stderr }),
@@ -35,9 +41,12 @@ export function serveCommand(): Command {
 async function serve(config: Config, log: Log, options: { inMemory: boolean; json: boolean }): Promise<void> {
   const local = config.queueUrl === undefined ? await startLocal(config, options.inMemory) : undefined;
   const cloud = local ? localCloud(local) : cloudOf(config);
-  await runUntilStopped(config, cloud, log, ({ engine, web }) => {
-    announce(config, cloud, local, web.url, options.json);
-    if (!options.json) void engine.ready().then(showCalibration, () => {});
+  await runUntilStopped(config, cloud, log, {
+    onStarted({ engine, web }) {
+      announce(config, cloud, local, web.url, options.json);
+      if (!options.json) void engine.ready().then(showCalibration, () => {});
+    },
+    endPolls: local?.endPolls,
   });
   await local?.stop();
 }

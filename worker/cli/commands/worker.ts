@@ -1,22 +1,28 @@
 // `kamado worker`: works on the queue that is configured. As many workers as you like may share one queue.
 import { Command } from "commander";
-import { loadConfig } from "../../config/config.ts";
 import { createLog } from "../../logging/log.ts";
 import { cloudOf } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
+import { examples } from "../examples.ts";
 import { flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { runUntilStopped } from "../run-until-stopped.ts";
 
 export function workerCommand(): Command {
-  return modelFlags(new Command("worker"))
+  return examples(modelFlags(new Command("worker")), [
+    "worker --model gemma-3-4b-it-Q4_K_M.gguf    # with KAMADO_QUEUE_URL set, or queue_url in kamado.toml",
+    "worker --engine-url http://127.0.0.1:8080",
+  ])
     .description("run the jobs of the queue that KAMADO_QUEUE_URL names")
     .action(async (_, command: Command) => {
-      const config = loadConfig(toVariables(flagsOf(command)));
+      const config = configOf(toVariables(flagsOf(command)));
       const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY });
       const cloud = cloudOf(config);
-      await runUntilStopped(config, cloud, log, ({ engine, web }) => {
-        const slots = config.slots ?? "auto";
-        const facts = { queue: cloud.queueUrl, engine: engine.url, web: web.url, slots };
-        log.info({ stage: "start", ...facts }, "working");
+      await runUntilStopped(config, cloud, log, {
+        onStarted({ engine, web }) {
+          const slots = config.slots ?? "auto";
+          const facts = { queue: cloud.queueUrl, engine: engine.url, web: web.url, slots };
+          log.info({ stage: "start", ...facts }, "working");
+        },
       });
       log.info({ stage: "stop" }, "stopped");
     });

@@ -1,0 +1,116 @@
+// What a person asks about a running Kamado: status, jobs, kinds, queue purge.
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { runKamado, served } from "./process.ts";
+
+const dataDir = mkdtempSync(join(tmpdir(), "kamado-status-"));
+const here = { KAMADO_DATA_DIR: dataDir };
+const LONG = { timeout: 60_000, interval: 200 };
+let service: Awaited<ReturnType<typeof served>>;
+
+beforeAll(async () => {
+  const script = JSON.stringify({ rules: [{ when: "hang", do: "hang" }] });
+  service = await served(["--in-memory"], {
+    ...here,
+    KAMADO_SCRIPT: script,
+    KAMADO_SLOTS: "1",
+    KAMADO_DRAIN_SECONDS: "0",
+  });
+});
+afterAll(async () => {
+  service?.child.kill("SIGTERM");
+  await service?.exited;
+});
+
+const enqueue = (id: string, prompt: string, ...more: string[]) =>
+  runKamado(["enqueue", "prompt", "--input", "-", "--id", id, ...more], here, {
+    input: JSON.stringify({ prompt }),
+  });
+const status = async () => JSON.parse((await runKamado(["status", "--json"], here)).out);
+const widest = (text: string) => Math.max(...text.split("\n").map((line) => line.length));
+
+test("status, jobs and purge tell what runs and for how long, what waits and what ended", async () => {
+  const long = "x".repeat(128);
+  expect((await enqueue(long, "say")).code).toBe(0);
+  await enqueue("done", "say", "--wait", "60");
+  await enqueue("runs", "hang");
+  await expect
+    .poll(async () => (await status()).running, LONG)
+    .toEqual([
+      { id: "runs", kind: "prompt", since: expect.any(Number), for: expect.stringMatching(/^\d+ (s|min)/) },
+    ]);
+  const shown = await runKamado(["status"], here);
+  expect(shown).toMatchObject({ code: 0, errors: "" });
+  expect(shown.out).toMatch(/Kamado is BUSY[\s\S]*engine +answers[\s\S]*1 slots[\s\S]*runs +prompt +\d+ s/);
+  expect(widest(shown.out)).toBeLessThanOrEqual(80);
+
+  const jobs = await runKamado(["jobs"], here);
+  expect(jobs.out).toMatch(/runs +prompt[\s\S]*ENDED[\s\S]*done +prompt +succeeded/);
+  expect(widest(jobs.out)).toBeLessThanOrEqual(80);
+  const lines = (await runKamado(["jobs", "--json", "--last", "1"], here)).out.trim().split("\n");
+  expect(lines.map((line) => JSON.parse(line).state)).toEqual(["running", "ended"]);
+  const one = JSON.parse((await runKamado(["jobs", "done", "--json"], here)).out);
+  expect(one).toMatchObject({
+    id: "done",
+    state: "succeeded",
+    status: "succeeded",
+    output: { text: expect.any(String) },
+  });
+  expect(await runKamado(["jobs", "runs"], here)).toMatchObject({
+    code: 0,
+    out: expect.stringContaining("running for"),
+  });
+  expect(await runKamado(["jobs", "nobody"], here)).toMatchObject({
+    code: 1,
+    errors: expect.stringContaining("waits in the queue"),
+  });
+
+  const asked = await runKamado(["queue", "purge"], here);
+  expect(asked).toMatchObject({ code: 2, errors: expect.stringContaining("--yes") });
+  await enqueue("waits", "hang");
+  const purged = JSON.parse((await runKamado(["queue", "purge", "--yes", "--json"], here)).out);
+  expect(purged).toMatchObject({ purged: [service.addresses.queue], jobs: expect.any(Number) });
+  expect(purged.jobs).toBeGreaterThan(0);
+  expect((await status()).queues.jobs).toMatchObject([{ waiting: 0 }]);
+}, 120_000);
+
+test("a worker that is not there is no reason not to see its queue", async () => {
+  const variables = {
+    KAMADO_DATA_DIR: mkdtempSync(join(tmpdir(), "kamado-status-")),
+    KAMADO_QUEUE_URL: service.addresses.queue,
+    AWS_ENDPOINT_URL: service.addresses.endpoint,
+    AWS_ACCESS_KEY_ID: "any",
+    AWS_SECRET_ACCESS_KEY: "thing",
+  };
+  const { out, code } = await runKamado(["status"], variables);
+  expect([out, code]).toEqual([expect.stringMatching(/No Kamado runs here[\s\S]*in flight/), 3]);
+}, 60_000);
+
+test("kinds lists every kind in 80 columns, and shows what one takes and gives", async () => {
+  const all = await runKamado(["kinds"]);
+  expect(all.out).toMatch(/^KIND[\s\S]*image\.check +Answers a yes\/no question/);
+  expect(widest(all.out)).toBeLessThanOrEqual(80);
+  const lines = (await runKamado(["kinds", "--json"])).out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(lines.map(({ kind }) => kind)).toEqual(["article.extract", "image.check", "prompt", "todo.match"]);
+  for (const one of lines)
+    expect(one).toMatchObject({
+      summary: expect.any(String),
+      input: { type: "object" },
+      output: expect.any(Object),
+    });
+  const [one] = lines.filter(({ kind }) => kind === "image.check");
+  expect(one.input).toMatchObject({
+    properties: { question: { type: "string" } },
+    required: ["image", "question"],
+  });
+  expect((await runKamado(["kinds", "image.check"])).out).toContain('"question"');
+  expect(await runKamado(["kinds", "image.chek"])).toMatchObject({
+    code: 2,
+    errors: expect.stringContaining("image.check"),
+  });
+}, 60_000);

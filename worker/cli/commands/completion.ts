@@ -1,0 +1,41 @@
+// `kamado completion SHELL`: what a shell reads to complete commands, flags and kinds. The scripts and the answers to the shell are
+// @bomb.sh/tab's; this file tells it about the commands and the kinds.
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import completions from "@bomb.sh/tab";
+import addCompletion from "@bomb.sh/tab/commander";
+import { Argument, Command } from "commander";
+import { HANDLERS, HOME } from "../../config/config.ts";
+import { kindOfFile } from "../../job/registry.ts";
+import { examples } from "../examples.ts";
+
+export function completionCommand(): Command {
+  return examples(new Command("completion"), [
+    "completion zsh > ~/.zsh/_kamado    # in a folder of $fpath",
+    "completion bash > ~/.local/share/bash-completion/completions/kamado",
+    "completion fish > ~/.config/fish/completions/kamado.fish",
+  ])
+    .addArgument(new Argument("<shell>", "your shell").choices(["bash", "zsh", "fish"]))
+    .description("print what your shell needs to complete kamado's commands, flags and kinds")
+    .action((shell: string) => completions.setup("kamado", quoted(join(HOME, "kamado")), shell));
+}
+
+/** The scripts put it into a line of the shell. */
+const quoted = (path: string) => (/^[\w./@-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
+
+/** Adds the hidden command that a shell calls at every Tab. `program` has all its other commands. */
+export function addCompletions(program: Command): void {
+  const root = addCompletion(program);
+  root.commands.delete("complete");
+  for (const name of ["run", "enqueue", "kinds"])
+    for (const argument of root.commands.get(name)?.arguments.values() ?? [])
+      argument.handler = (complete) => {
+        for (const kind of kinds()) complete(kind, "");
+      };
+}
+
+/** By the names of their files: to load them would take a second at every Tab. */
+const kinds = () =>
+  readdirSync(HANDLERS)
+    .filter((name) => /\.[jt]s$/.test(name) && !name.endsWith(".d.ts"))
+    .map(kindOfFile);

@@ -1,0 +1,54 @@
+// `kamado kinds`: the kinds of jobs that this Kamado knows; with a name, what its input and output look like as JSON Schema.
+import { Command } from "commander";
+import { z } from "zod";
+import { HANDLERS } from "../../config/config.ts";
+import type { Handler } from "../../job/handler.ts";
+import { handlerOf, loadRegistry } from "../../job/registry.ts";
+import { paint, table, terminalWidth } from "../../logging/terminal.ts";
+import { printableJson } from "../../printable.ts";
+import { examples } from "../examples.ts";
+import { flagsOf } from "../flags.ts";
+
+export function kindsCommand(): Command {
+  return examples(new Command("kinds"), ["kinds", "kinds image.check", "kinds prompt --json | jq .input"])
+    .argument("[kind]", "one kind: everything about it")
+    .description("list the kinds of jobs, or show what one takes and gives")
+    .option("--json", "print one JSON line for each kind, with its schemas")
+    .action(async (kind: string | undefined, _, command: Command) => {
+      // Of a broken handler the summary says what is wrong with it.
+      const registry = await loadRegistry(HANDLERS, () => {});
+      const all = kind === undefined ? [...registry.values()] : [handlerOf(registry, kind)];
+      const print = (text: string) => void process.stdout.write(`${text}\n`);
+      if (flagsOf(command).json === true) for (const one of all) print(printableJson(schemasOf(one)));
+      else print(kind === undefined ? viewAll(all) : viewOne(all[0]!));
+    });
+}
+
+/** What zod cannot say in JSON Schema, such as a check in code, is left out. */
+const schemaOf = (type: z.ZodType, io: "input" | "output") => {
+  const { $schema: _, ...schema } = z.toJSONSchema(type, { io, unrepresentable: "any" });
+  return schema;
+};
+
+const schemasOf = ({ kind, summary, input, output }: Handler) => ({
+  kind,
+  summary,
+  input: schemaOf(input, "input"),
+  output: schemaOf(output, "output"),
+});
+
+function viewAll(all: readonly Handler[]): string {
+  const longest = Math.max(...all.map(({ kind }) => kind.length));
+  const columns = [
+    { title: "KIND", max: 40 },
+    { title: "WHAT IT DOES", max: terminalWidth() - longest - 2 },
+  ];
+  const rows = all.map(({ kind, summary }) => [kind, summary]);
+  return `${table(columns, rows)}\n\n\`kamado kinds NAME\` shows what a kind takes and gives.`;
+}
+
+function viewOne(handler: Handler): string {
+  const { kind, summary, input, output } = schemasOf(handler);
+  const part = (title: string, schema: object) => `\n${paint("dim", title)}\n${printableJson(schema, 2)}`;
+  return `${paint("bold", kind)}  ${summary}\n${part("input", input)}\n${part("output", output)}`;
+}

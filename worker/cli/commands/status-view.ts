@@ -1,0 +1,111 @@
+// How `kamado status` and `kamado jobs` print what they found, in 80 columns where the terminal has no more.
+import { paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
+import { printable } from "../../printable.ts";
+import type { Depth } from "../../queue/whole-queue.ts";
+import type { ServiceState } from "../running-service.ts";
+
+export type Running = ServiceState["current"][number] & { for: string };
+
+export type Status = {
+  /** Null when no Kamado runs with this data folder; the queues may be worked on elsewhere. */
+  service: { pid: number; startedAt: string; web: string; state: ServiceState | null } | null;
+  running: Running[];
+  queues: {
+    jobs: (Depth & { url: string })[];
+    outbox: (Depth & { url: string }) | null;
+    deadJobs: number;
+    deadDeliveries: number;
+  };
+};
+
+/** The jobs that run, with how long they have. */
+export const runningOf = (state: ServiceState | null): Running[] =>
+  (state?.current ?? []).map((job) => ({ ...job, for: lengthOf(Date.now() - job.since) }));
+
+/** 75 seconds are `1 min 15 s`. */
+export function lengthOf(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
+}
+
+const row = (name: string, value: string) => `  ${paint("dim", name.padEnd(14))}${value}`;
+
+export function viewStatus({ service, running, queues }: Status): string {
+  const lines = [
+    ...viewService(service),
+    ...queues.jobs.map((depth) => row("queue", `${viewDepth(depth)}\n${" ".repeat(16)}${depth.url}`)),
+    queues.outbox
+      ? row(
+          "outbox",
+          `${queues.outbox.waiting + queues.outbox.inFlight + queues.outbox.delayed} deliveries to be tried again`,
+        )
+      : row("outbox", "none"),
+    row("dead letters", viewDead(queues)),
+  ];
+  return running.length === 0 ? lines.join("\n") : `${lines.join("\n")}\n\n${viewRunning(running)}`;
+}
+
+function viewService(service: Status["service"]): string[] {
+  if (!service)
+    return [
+      `${paint("bold", "No Kamado runs here")} with this data folder; the queue is there. \`npm start\` starts one.`,
+    ];
+  const { pid, startedAt, web, state } = service;
+  const age = lengthOf(Date.now() - Date.parse(startedAt));
+  const head = `${paint("bold", `Kamado is ${state?.status ?? "running"}`)}, since ${age}, pid ${pid}, ${web}`;
+  if (!state) return [head, row("page", "asks for a token: set KAMADO_WEB_TOKEN as it is set there")];
+  const { engine, bucket, slots } = state;
+  return [
+    head,
+    row(
+      "engine",
+      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${slots} slots`,
+    ),
+    row("bucket", `${bucket.answers ? "answers" : paint("red", "does not answer")}, ${bucket.name}`),
+  ];
+}
+
+const viewDepth = ({ waiting, inFlight, delayed }: Depth) =>
+  `${waiting} waiting, ${inFlight} in flight, ${delayed} delayed`;
+
+function viewDead({ deadJobs, deadDeliveries }: Status["queues"]): string {
+  const text = `${deadJobs} of jobs, ${deadDeliveries} of deliveries`;
+  return deadJobs + deadDeliveries === 0 ? text : `${paint("yellow", text)} (\`kamado dead\` lists them)`;
+}
+
+/** Whatever is left of the width goes to the ids. */
+const idWidth = (others: number) => Math.max(12, Math.min(40, terminalWidth() - others));
+
+export function viewRunning(running: readonly Running[]): string {
+  const columns = [
+    { title: "RUNNING", max: idWidth(36) },
+    { title: "KIND", max: 20 },
+    { title: "FOR", align: "right" as const },
+  ];
+  return table(
+    columns,
+    running.map(({ id, kind, for: age }) => [id, kind, age]),
+  );
+}
+
+export type Ended = { id: string; kind: string; outcome: string; at: number; error?: string };
+
+export function viewEnded(ended: readonly Ended[]): string {
+  const columns = [
+    { title: "ENDED" },
+    { title: "ID", max: idWidth(60) },
+    { title: "KIND", max: 16 },
+    { title: "OUTCOME", max: 22 },
+  ];
+  const rows = ended.map(({ at, id, kind, outcome, error }) => [
+    new Date(at).toISOString().slice(0, 16).replace("T", " "),
+    id,
+    kind,
+    error === undefined ? outcome : `${outcome} ${error}`,
+  ]);
+  return table(columns, rows);
+}

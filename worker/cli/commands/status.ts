@@ -1,0 +1,69 @@
+// `kamado status`: what runs on this machine, how much waits in the queues, and what went wrong, on one screen.
+import { Command } from "commander";
+import { type AwsClients, makeAwsClients } from "../../aws/clients.ts";
+import type { Cloud } from "../../aws/resources.ts";
+import { EXIT } from "../../logging/terminal.ts";
+import { printableJson } from "../../printable.ts";
+import { type Depth, depthOf } from "../../queue/whole-queue.ts";
+import { type Here, queuesHere } from "../cloud.ts";
+import { configOf } from "../configuration.ts";
+import { examples } from "../examples.ts";
+import { flagsOf } from "../flags.ts";
+import { stateOf } from "../running-service.ts";
+import { runningOf, type Status, viewStatus } from "./status-view.ts";
+
+export function statusCommand(): Command {
+  return examples(new Command("status"), ["status", "status --json | jq .queues"])
+    .description("show what runs here, what waits in the queues, and the dead letters")
+    .option("--json", "print one JSON line")
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 all is well, 1 it runs but something does not answer, 3 nothing runs or no queue answers.",
+    )
+    .action(async (_, command: Command) => {
+      const status = await readStatus(await queuesHere(configOf()));
+      const shown = flagsOf(command).json === true ? printableJson(status) : viewStatus(status);
+      process.stdout.write(`${shown}\n`);
+      process.exitCode = codeOf(status);
+    });
+}
+
+async function readStatus(here: Here): Promise<Status> {
+  const clients = makeAwsClients(here.cloud.aws);
+  try {
+    const [service, queues] = await Promise.all([readService(here), readQueues(here.cloud, clients)]);
+    const running = runningOf(service?.state ?? null);
+    return { service, running, queues };
+  } finally {
+    clients.destroy();
+  }
+}
+
+async function readService(here: Here): Promise<Status["service"]> {
+  const { found } = here;
+  if (found.is !== "running") return null;
+  const { pid, startedAt, web } = found.service;
+  return { pid, startedAt, web: web.url, state: await stateOf(here) };
+}
+
+async function readQueues(cloud: Cloud, { sqs }: AwsClients): Promise<Status["queues"]> {
+  const { queues, queueUrl, deliveriesQueueUrl, deadQueueUrl, deadDeliveriesQueueUrl } = cloud;
+  const at = async (url: string) => ({ url, ...(await depthOf(sqs, url)) });
+  // A queue that Kamado can do without may be missing.
+  const maybe = (url: string | undefined) => (url === undefined ? null : at(url).catch(() => null));
+  const jobs = Promise.all((queues ?? [{ url: queueUrl }]).map(({ url }) => at(url)));
+  const [own, outbox, dead, deadDeliveries] = await Promise.all([
+    jobs,
+    maybe(deliveriesQueueUrl),
+    maybe(deadQueueUrl),
+    deadDeliveriesQueueUrl === deadQueueUrl ? null : maybe(deadDeliveriesQueueUrl),
+  ]);
+  const all = (depth: Depth | null) => (depth ? depth.waiting + depth.inFlight + depth.delayed : 0);
+  return { jobs: own, outbox, deadJobs: all(dead), deadDeliveries: all(deadDeliveries) };
+}
+
+function codeOf({ service }: Status): number {
+  if (!service) return EXIT.unavailable;
+  const isWell = service.state === null || ["READY", "BUSY"].includes(service.state.status);
+  return isWell ? EXIT.ok : EXIT.failed;
+}

@@ -1,0 +1,196 @@
+// The Kamado that runs on this machine, for the commands of other terminals: `serve` and `worker` say in a file of the data folder where
+// their engine, page and queues are, `engine` says where it is itself. Owns these files and whether the processes that wrote them still run.
+// They never hold a secret: of a token they name the file, if there is one.
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import type { Cloud } from "../aws/resources.ts";
+import type { Config } from "../config/config.ts";
+import { type Secret, secret } from "../config/secret.ts";
+import type { State } from "../console/state.ts";
+import type { Log } from "../logging/log.ts";
+
+const FILE = "service.json";
+const ENGINE_FILE = "engine.json";
+
+const Part = z.object({ url: z.string(), tokenFile: z.string().optional() });
+const Engine = z.object({
+  pid: z.int().positive(),
+  startedAt: z.string(),
+  engine: Part.extend({ model: z.string(), isDemo: z.boolean() }),
+});
+const Service = Engine.extend({
+  web: Part,
+  cloud: z.object({
+    /** Only that of the embedded AWS, whose keys are the same for all who use this machine. */
+    isLocal: z.boolean(),
+    endpoint: z.string().optional(),
+    region: z.string(),
+    keyFile: z.string().optional(),
+    queueUrl: z.string(),
+    queues: z
+      .array(z.object({ url: z.string(), weight: z.number() }))
+      .readonly()
+      .optional(),
+    deadQueueUrl: z.string(),
+    deliveriesQueueUrl: z.string().optional(),
+    deadDeliveriesQueueUrl: z.string(),
+    topicArn: z.string().optional(),
+    bucket: z.string(),
+  }),
+});
+export type Service = z.output<typeof Service>;
+type RunningEngine = z.output<typeof Engine>;
+
+type Started = { engineUrl: string; webUrl: string; isLocal: boolean };
+
+/** Says where a worker, its engine and its queues are, until the function returned is called. */
+export function announceService(config: Config, cloud: Cloud, started: Started, log: Log): () => void {
+  const { engineUrl, webUrl, isLocal } = started;
+  const { aws, ...queues } = cloud;
+  const { web, local } = config.secretFiles;
+  const { endpoint, region } = aws;
+  return write<z.input<typeof Service>>(config.dataDir, FILE, log, {
+    ...engineOf(config, engineUrl),
+    web: { url: webUrl, tokenFile: web },
+    cloud: {
+      ...queues,
+      isLocal,
+      endpoint,
+      region: region ?? config.aws.region,
+      keyFile: local,
+      bucket: config.bucket,
+    },
+  });
+}
+
+/** The same for an engine without a worker. */
+export const announceEngine = (config: Config, url: string, log: Log): (() => void) =>
+  write<RunningEngine>(config.dataDir, ENGINE_FILE, log, engineOf(config, url));
+
+const engineOf = ({ engine, secretFiles }: Config, url: string): RunningEngine => ({
+  pid: process.pid,
+  startedAt: new Date().toISOString(),
+  engine: { url, tokenFile: secretFiles.engine, model: nameOfModel(engine.model), isDemo: engine.isDemo },
+});
+
+/** The function returned removes the file, unless another process has written it since. */
+function write<T>(dataDir: string, name: string, log: Log, content: T): () => void {
+  const path = join(dataDir, name);
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    // Whoever reads it meanwhile finds the old file or the new one.
+    writeFileSync(`${path}.${process.pid}`, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+    renameSync(`${path}.${process.pid}`, path);
+  } catch (thrown) {
+    // It runs all the same. A worker on a queue elsewhere needs no data folder.
+    const { code } = thrown as NodeJS.ErrnoException;
+    log.info(
+      { stage: "start" },
+      `commands in other terminals will not find it: ${path} cannot be written (${code})`,
+    );
+    return () => {};
+  }
+  return () => {
+    if (read(dataDir, name, Engine)?.pid === process.pid) rmSync(path, { force: true });
+  };
+}
+
+/** The same file has the same name, whatever folder a command runs in. */
+export const nameOfModel = (model: string): string => (existsSync(model) ? resolve(model) : model);
+
+export type Found =
+  | { is: "running"; service: Service }
+  /** Its process is gone and left the file behind. */
+  | { is: "stale"; pid: number }
+  | { is: "none" };
+
+/** What runs with the data folder of this configuration. */
+export async function findService(config: Config): Promise<Found> {
+  const service = read(config.dataDir, FILE, Service);
+  if (!service) return { is: "none" };
+  const { pid } = service;
+  return (await isRunning(service, config)) ? { is: "running", service } : { is: "stale", pid };
+}
+
+/** The engine that runs here: that of a worker, or one by itself. */
+export async function findEngine(config: Config, found: Found): Promise<RunningEngine["engine"] | undefined> {
+  if (found.is === "running") return found.service.engine;
+  const alone = read(config.dataDir, ENGINE_FILE, Engine);
+  if (!alone || !isAlive(alone.pid)) return undefined;
+  // An engine says that it is one.
+  const health = await fetch(`${alone.engine.url}/health`, ask()).catch(() => null);
+  return health?.headers.get("content-type")?.includes("json") ? alone.engine : undefined;
+}
+
+function read<T>(dataDir: string, name: string, schema: z.ZodType<T>): T | undefined {
+  try {
+    return schema.safeParse(JSON.parse(readFileSync(join(dataDir, name), "utf8"))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+const ANSWER_MS = 3_000;
+const ask = (): RequestInit => ({ signal: AbortSignal.timeout(ANSWER_MS), redirect: "error" });
+
+/** After a crash its number may be another process's, which does not answer at the page's address. */
+async function isRunning(service: Service, config: Config): Promise<boolean> {
+  if (!isAlive(service.pid)) return false;
+  try {
+    const response = await askPage(service, config, "/health");
+    if (response.status === 401 || response.status === 403) return true;
+    const { pid } = (await response.json()) as { pid?: number };
+    return pid === service.pid;
+  } catch (thrown) {
+    // A process that is stopped or has much to do is still there.
+    return (thrown as Error).name === "TimeoutError";
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (thrown) {
+    return (thrown as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** What the worker's page knows; some of it may be missing when the worker is of another version. */
+export type ServiceState = State;
+
+/** Null when nothing runs here, or when its page asks for a token that this command does not have. */
+export async function stateOf({
+  config,
+  found,
+}: {
+  config: Config;
+  found: Found;
+}): Promise<ServiceState | null> {
+  if (found.is !== "running") return null;
+  const response = await askPage(found.service, config, "/state").catch(() => null);
+  return response?.ok ? ((await response.json()) as ServiceState) : null;
+}
+
+/** Asks the page of a service, with the token where it is known. */
+function askPage({ web }: Service, config: Config, path: string): Promise<Response> {
+  const token = tokenOf(web, config.web.token);
+  return fetch(`${web.url}${path}`, {
+    ...(token && { headers: { authorization: `Bearer ${token.reveal()}` } }),
+    ...ask(),
+  });
+}
+
+/** The token of this configuration, else that of the file that the service names. */
+export function tokenOf(
+  { tokenFile }: { tokenFile?: string | undefined },
+  own: Secret | undefined,
+): Secret | undefined {
+  if (own !== undefined || tokenFile === undefined) return own;
+  try {
+    return secret(readFileSync(tokenFile, "utf8").trim());
+  } catch {
+    return undefined;
+  }
+}
