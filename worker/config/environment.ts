@@ -85,6 +85,7 @@ export const Environment = z.object({
   KAMADO_LLAMA_SERVER: z.string().optional(),
   KAMADO_CONTEXT_SIZE: count(256, 1_048_576).optional(),
   KAMADO_MAX_QUEUE: count(0, 100_000).optional(),
+  KAMADO_REPETITION_STOP: z.enum(["on", "off"]).default("on"),
   KAMADO_SLOTS: z.preprocess((text) => (text === "auto" ? undefined : text), count(1, 256).optional()),
   KAMADO_MEMORY_LIMIT: z
     .string()
