@@ -60,11 +60,11 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
     budget.check();
     meter.asked();
     const name = model ?? identity.model;
-    const rank = identity.engine === OWN_ENGINE &&
-      priority !== undefined && {
-        priority: hasOthers ? Math.max(0, priority - LATER) : priority,
-      };
-    const answer = await client.chat({ ...request, ...(name !== null && { model: name }), ...rank }, signal);
+    const rank = priority !== undefined && { priority: hasOthers ? Math.max(0, priority - LATER) : priority };
+    // An answer is checked here anyway, and a second try counts in the receipt.
+    const check = request.response_format !== undefined && { check_schema: false as const };
+    const own = identity.engine === OWN_ENGINE && { ...rank, ...check };
+    const answer = await client.chat({ ...request, ...(name !== null && { model: name }), ...own }, signal);
     meter.answered(answer, identity.engine, name);
     return answer;
   };

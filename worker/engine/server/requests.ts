@@ -7,7 +7,14 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { KamadoError } from "../../errors.ts";
 import { safeImage } from "../../images/safe-image.ts";
-import { type Generation, invalid, type Message, type Part, type Sampling } from "../generation/backend.ts";
+import {
+  type Generation,
+  invalid,
+  type JsonSchema,
+  type Message,
+  type Part,
+  type Sampling,
+} from "../generation/backend.ts";
 import { USUAL_RULE } from "../generation/repetition.ts";
 import { INTERACTIVE } from "../scheduler/queue-order.ts";
 import type { GenerationRequest } from "../scheduler/scheduler.ts";
@@ -21,6 +28,8 @@ export type ParsedRequest = {
   request: GenerationRequest;
   stream: boolean;
   includeUsage: boolean;
+  /** The schema that whole answers are checked against. Undefined when there is none, or the client checks them. */
+  checked: JsonSchema | undefined;
 };
 
 /** The body's fields, or a 400 that names the first one that is wrong, or that asks for what nothing here does. */
@@ -128,6 +137,7 @@ export const commonFields = {
     .max(9)
     .nullish(),
   conversation: z.string().max(MAX_CONVERSATION).nullish(),
+  check_schema: z.boolean().nullish(),
 };
 type CommonFields = z.output<z.ZodObject<typeof commonFields>>;
 
@@ -150,19 +160,21 @@ function readCommon(fields: CommonFields, headers: Headers) {
   const stop = one({ stop: fields.stop, "options.stop": options?.stop });
   const stops = typeof stop === "string" ? [stop] : (stop ?? []);
   const repetition = repetitionOf(fields.repetition_detection);
+  const schema = schemaOf(fields);
   return {
     generation: {
       ...(repetition && { repetition }),
       sampling: samplingOf(fields),
       stop: stops.filter((text) => text !== ""),
       conversation: conversationOf(fields, headers),
-      schema: schemaOf(fields),
+      schema,
     },
     scheduling: { count: one({ n, n_cmpl }) ?? 1, rank: priority ?? INTERACTIVE },
     request: {
       model: model ?? undefined,
       stream: stream ?? false,
       includeUsage: stream_options?.include_usage ?? false,
+      checked: fields.check_schema === false ? undefined : schema,
     },
   };
 }
