@@ -83,7 +83,8 @@ async function serverFor(values: Values, slots: number, session: Session): Promi
   if (url !== undefined) {
     const { token, model } = values as Record<string, string | undefined>;
     const facts = { server: url, ...(model !== undefined && { model }) };
-    return { url, token, more: model === undefined ? {} : { model }, facts, stop: async () => {} };
+    const more = { ignore_eos: true, ...(model !== undefined && { model }) } as const;
+    return { url, token, more, facts, stop: async () => {} };
   }
   const threads = whole(values, "threads");
   const own = fileOf(values, "model");

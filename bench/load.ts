@@ -7,13 +7,18 @@ export type Call = { path: string; body: Record<string, unknown> };
 export type Target = { url: string; token?: string | undefined };
 export type Wave = { wallMs: number; answers: Answer[] };
 
-/** Further fields of a completion: the model's name, biases that keep an answer from ending. */
-export type More = { model?: string | undefined; logit_bias?: Record<string, number> | undefined };
+/** Further fields of a completion: the model's name, and what keeps an answer from ending. */
+export type More = {
+  model?: string | undefined;
+  logit_bias?: Record<string, number> | undefined;
+  /** For servers that are not ours: Kamado's engine refuses it. */
+  ignore_eos?: true;
+};
 
-/** A plain greedy completion as a stream. It has `tokens` tokens if its end is biased away or the server honours ignore_eos. */
+/** A plain greedy completion as a stream. It has `tokens` tokens if `more` keeps it from ending. */
 export function completion(prompt: string, tokens: number, more: More = {}): Call {
   const stream = { stream: true, stream_options: { include_usage: true } };
-  const greedy = { temperature: 0, max_tokens: tokens, ignore_eos: true };
+  const greedy = { temperature: 0, max_tokens: tokens };
   return { path: "/v1/completions", body: { ...more, prompt, ...greedy, ...stream } };
 }
 

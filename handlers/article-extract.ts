@@ -1,13 +1,14 @@
 // article.extract: answers questions about an article and lists its facts, each with the sentence that proves it.
 import { z } from "zod";
 import { LeftOut, usableEntries } from "../worker/job/entries.ts";
-import { defineHandler, refuse } from "../worker/job/handler.ts";
+import { defineHandler, refuse, whyUnusable } from "../worker/job/handler.ts";
 import { sentenceFinder } from "../worker/job/text.ts";
 
 const CHUNK_CHARACTERS = 2_000;
 const MAX_CHARACTERS = 400_000;
 const ANSWER_TOKENS = 400;
 const FACT_TOKENS = 150;
+const MAX_FACTS = 50;
 
 // An object in the bucket may be plain text or HTML. A page begins with a tag that pages begin with, or ends as they do: its first tags
 // may be left out.
@@ -24,8 +25,11 @@ const INSTRUCTIONS = `You read a part of an article. The text stands after "Arti
 If the last line starts with "Q:", answer that question from the text alone. First quote the sentence of the text that answers it as "evidence", word for word; then give the shortest answer as "answer". If the text does not say, both are null. Never use knowledge of your own.
 If the last line starts with "Facts:", list as many of the most important facts as the number after it, in the order of the text, fewer if the text has fewer. Quote the sentence as "evidence", word for word; then give the fact as "fact" in a few words that say who, what, when, where, why, how, how many or how much, with numbers and names.`;
 
-const Answer = z.strictObject({ evidence: z.string().nullable(), answer: z.string().nullable() });
-const Facts = z.strictObject({ facts: z.array(z.strictObject({ evidence: z.string(), fact: z.string() })) });
+// A model that has lost its way would write on and on inside one string. The longest real sentence and answer are much shorter.
+const Evidence = z.string().max(1_000);
+const Short = z.string().max(400);
+const Answer = z.strictObject({ evidence: Evidence.nullable(), answer: Short.nullable() });
+const Facts = z.strictObject({ facts: z.array(z.strictObject({ evidence: Evidence, fact: Short })) });
 
 const Question = z.string().trim().min(1).max(1_000);
 
@@ -41,10 +45,27 @@ export function factsContent(part: string, count: number, line = oneLine(part)):
   return `Article: ${line}\nFacts: ${count}`;
 }
 
-type Extracted = { question: string; answer: string | null; evidence: string | null };
+type Extracted = { question: string; answer: string | null; evidence: string | null; reason?: string };
 type Fact = { fact: string; evidence: string };
 
 type Grounded = { answer: string; evidence: string };
+
+/** The model's answer about one part, or why it was of no use. */
+type Told<T> = { is: "usable"; value: T } | { is: "unusable"; reason: string; thrown: unknown };
+
+/** One answer that is of no use costs itself, not the others. */
+async function told<T>(asking: Promise<T>): Promise<Told<T>> {
+  try {
+    return { is: "usable", value: await asking };
+  } catch (thrown) {
+    const reason = whyUnusable(thrown);
+    if (reason === undefined) throw thrown;
+    return { is: "unusable", reason, thrown };
+  }
+}
+
+const usable = <T>(all: readonly Told<T>[]) => all.flatMap((one) => (one.is === "usable" ? [one.value] : []));
+const reasonIn = (all: readonly Told<unknown>[]) => all.find((one) => one.is === "unusable")?.reason;
 
 type Find = ReturnType<typeof sentenceFinder>;
 
@@ -83,14 +104,17 @@ function groundFacts(find: Find, { facts }: z.output<typeof Facts>, max: number)
 const sameKey = (text: string) => text.toLowerCase();
 
 /** The answer of most parts; in a tie, the earliest. */
-function merge(question: string, found: readonly (Grounded | null)[]): Extracted {
+function merge(question: string, found: readonly Told<Grounded | null>[]): Extracted {
   const answers = Map.groupBy(
-    found.filter((one) => one !== null),
+    usable(found).filter((one) => one !== null),
     ({ answer }) => sameKey(answer),
   );
   let best: Grounded[] = [];
   for (const same of answers.values()) if (same.length > best.length) best = same;
-  return { question, answer: best[0]?.answer ?? null, evidence: best[0]?.evidence ?? null };
+  const [first] = best;
+  if (first) return { question, answer: first.answer, evidence: first.evidence };
+  const reason = reasonIn(found);
+  return { question, answer: null, evidence: null, ...(reason !== undefined && { reason }) };
 }
 
 /** The first fact of every part, then the second of every part, and so on; each fact only once. */
@@ -130,7 +154,7 @@ export default defineHandler({
         .max(50)
         .default([])
         .describe("What you want to know. An entry that is no question is left out."),
-      maxFacts: z.int().min(0).max(50).default(3).describe("The most facts to list; 0 for none."),
+      maxFacts: z.int().min(0).max(MAX_FACTS).default(3).describe("The most facts to list; 0 for none."),
       language: z
         .string()
         .max(40)
@@ -149,9 +173,19 @@ export default defineHandler({
         question: z.string(),
         answer: z.string().nullable(),
         evidence: z.string().nullable(),
+        reason: z
+          .string()
+          .optional()
+          .describe(
+            "Why there is no answer, where the model's own was of no use: answer_invalid or answer_repetitive.",
+          ),
       }),
     ),
     facts: z.array(z.strictObject({ fact: z.string(), evidence: z.string() })),
+    factsReason: z
+      .string()
+      .optional()
+      .describe("Why facts of some parts are missing: the model's list was of no use."),
   }),
   inputs: ({ s3 }) => ({ article: s3 === undefined ? undefined : { from: s3, as: "text" as const } }),
 
@@ -175,10 +209,12 @@ export default defineHandler({
     const total = parts.length * (questions.length + (maxFacts > 0 ? 1 : 0));
     let done = 0;
     const counted = async <T>(asking: Promise<T>): Promise<T> => {
-      const value = await asking;
-      done += 1;
-      progress(done / total, `${done} of ${total} questions to the model`);
-      return value;
+      try {
+        return await asking;
+      } finally {
+        done += 1;
+        progress(done / total, `${done} of ${total} questions to the model`);
+      }
     };
     const answer = async ({ text, line, find }: Part, question: string): Promise<Grounded | null> => {
       const content = questionContent(text, question, line);
@@ -197,24 +233,28 @@ export default defineHandler({
     const byPart = await Promise.all(
       parts.map(partOf).map(async (part) => {
         const [facts, ...answers] = await Promise.all([
-          maxFacts > 0 ? list(part) : [],
-          ...questions.map((question) => answer(part, question)),
+          maxFacts > 0 ? told(list(part)) : undefined,
+          ...questions.map((question) => told(answer(part, question))),
         ]);
-        return { facts, answers };
+        return { facts: facts ? [facts] : [], answers };
       }),
     );
+    const all = byPart.flatMap(({ facts, answers }) => [...facts, ...answers]);
+    const [first] = all;
+    // When nothing is of use, the model or the engine is the reason, and the job has failed.
+    if (first?.is === "unusable" && usable<unknown>(all).length === 0) throw first.thrown;
+    const facts = byPart.flatMap((part) => part.facts);
+    const factsReason = reasonIn(facts);
     return {
       ...left,
       answers: questions.map((question, index) =>
         merge(
           question,
-          byPart.map(({ answers }) => answers[index] ?? null),
+          byPart.flatMap(({ answers }) => answers[index] ?? []),
         ),
       ),
-      facts: interleave(
-        byPart.map(({ facts }) => facts),
-        maxFacts,
-      ),
+      facts: interleave(usable(facts), maxFacts),
+      ...(factsReason !== undefined && { factsReason }),
     };
   },
 });

@@ -31,7 +31,13 @@ export default defineHandler({
       .describe("A JSON schema that the answer must fit."),
     maxTokens: z.int().min(1).max(32_768).default(1_024).describe("The longest answer, in tokens."),
   }),
-  output: z.union([z.strictObject({ text: z.string() }), z.strictObject({ value: z.unknown() })]),
+  output: z.union([
+    z.strictObject({
+      text: z.string(),
+      truncated: z.literal(true).optional().describe("The text was cut off at maxTokens."),
+    }),
+    z.strictObject({ value: z.unknown() }),
+  ]),
   inputs: ({ image }) => ({ image: image === undefined ? undefined : { from: image, as: "image" as const } }),
 
   async run({ prompt, system, schema, maxTokens }, { model, inputs }) {
@@ -42,6 +48,10 @@ export default defineHandler({
       image: inputs.image,
     };
     if (schema) return { value: await model.ask({ ...question, jsonSchema: schema }) };
-    return { text: await model.ask(question) };
+    const end: { truncated?: true } = {};
+    const onCutOff = () => {
+      end.truncated = true;
+    };
+    return { text: await model.ask({ ...question, onCutOff }), ...end };
   },
 });

@@ -62,6 +62,10 @@ export const ERRORS = {
   engine_rejected: fail(400, "The engine refused the request; the message says why."),
   context_length_exceeded: fail(400, "Send less text, or run the model with a larger context."),
   answer_invalid: fail(422, "Simplify the schema, raise the token limit, or use a larger model."),
+  answer_repetitive: fail(
+    422,
+    "The model only repeated itself; reword the prompt or use a larger model. If the answer is meant to repeat itself, the owner can set KAMADO_REPETITION_STOP=off.",
+  ),
   unauthorized: fail(401, "Send the token in the header `Authorization: Bearer …`."),
   model_not_loaded: fail(404, "Ask for a model that the engine serves; GET /v1/models lists them."),
   // the handler

@@ -19,7 +19,8 @@ const MAY_IMPORT: Record<string, string> = {
   job: "errors printable",
   images: "async errors job",
   pages: "async errors job",
-  model: "async errors http job printable",
+  "json-schema": "async errors printable",
+  model: "errors http job json-schema",
   outbound: "async config/secret errors http job",
   queue: "async aws errors job printable",
   storage: "aws errors http job",
@@ -43,7 +44,7 @@ const MAY_IMPORT: Record<string, string> = {
   "engine/supervisor":
     "async config/secret engine/install engine/options engine/protocol errors http logging",
   "engine/install": "async errors",
-  "engine/server": "engine/generation engine/protocol engine/scheduler errors http images",
+  "engine/server": "engine/generation engine/protocol engine/scheduler errors http images json-schema",
   "engine/scheduler": "engine/generation engine/protocol errors",
   "engine/sizing":
     "engine/backends/llama-node engine/backends/llama-server engine/backends/node-llama-cpp engine/backends/scripted engine/generation engine/options errors",
@@ -52,9 +53,9 @@ const MAY_IMPORT: Record<string, string> = {
   "engine/backends/llama-node": "engine/generation errors job",
   "engine/backends/llama-server": "engine/generation engine/prefix-cache errors",
   "engine/backends/node-llama-cpp": "engine/generation engine/prefix-cache errors",
-  "engine/backends/scripted": "engine/generation errors",
+  "engine/backends/scripted": "engine/generation errors json-schema",
   "engine/prefix-cache": "async",
-  "engine/generation": "errors job",
+  "engine/generation": "errors job json-schema",
 };
 
 const files = (folder: string) =>

@@ -87,6 +87,36 @@ export const enginePromises = {
     }
   },
 
+  "what schemas of older drafts and limits say is followed": async (engine) => {
+    const xy = [{ enum: ["x"] }, { enum: ["y"] }];
+    const followed: [object, (value: never) => boolean][] = [
+      [{ type: "array", items: xy, minItems: 2, maxItems: 2 }, (value) => String(value) === "x,y"],
+      [{ $ref: "#/$defs/My%20Type", $defs: { "My Type": { enum: ["x"] } } }, (value) => value === "x"],
+      [{ type: "integer", minimum: 3, maximum: 5 }, (value) => value >= 3 && value <= 5],
+      [{ type: "integer", minimum: 1_990, maximum: 2_026 }, (value) => value >= 1_990 && value <= 2_026],
+      [{ type: "number", minimum: 0, maximum: 1 }, (value) => value >= 0 && value <= 1],
+    ];
+    for (const [schema, fits] of followed) {
+      // An object, because the end of a number cannot be seen.
+      const whole = {
+        type: "object",
+        properties: { it: schema },
+        required: ["it"],
+        $defs: Object(schema).$defs,
+      };
+      const text = textOf(await ask(engine, "Answer.", { max_tokens: 100, ...format(whole) }));
+      expect([text, fits(JSON.parse(text).it as never)]).toEqual([text, true]);
+    }
+  },
+
+  "a string ends at its greatest length, up to 1,000 characters": async (engine) => {
+    const text = { type: "string", minLength: 1, maxLength: 1_000 };
+    const schema = { type: "object", properties: { a: text, b: { ...text, maxLength: 2 } }, required: ["b"] };
+    const answer = textOf(await ask(engine, "Answer.", { max_tokens: 60, ...format(schema) }));
+    // It may be cut off within the long one.
+    expect(answer).toMatch(/^ ?\{/);
+  },
+
   "a schema with ten million equal ways through it delays nobody": async (engine) => {
     const level = (at: number) => ({
       type: "array",

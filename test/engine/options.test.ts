@@ -18,6 +18,7 @@ test("the options have defaults", () => {
     calibrate: "auto",
     maxQueue: 64,
     stallSeconds: 300,
+    repetitionStop: true,
     prefixFiles: true,
     logLevel: "info",
   });

@@ -16,6 +16,7 @@ type Options = {
   slots?: number;
   maxQueue?: number;
   stallMs?: number;
+  repetitionStop?: boolean;
   token?: string;
   budget?: MemoryBudget;
   unreadMs?: number;
@@ -23,11 +24,11 @@ type Options = {
 
 export async function running(open: () => Promise<Backend>, options: Options = {}): Promise<Running> {
   const { slots = 4, maxQueue = 64, stallMs = 300_000, token, budget = new MemoryBudget() } = options;
-  const { unreadMs = 30_000 } = options;
+  const { unreadMs = 30_000, repetitionStop = true } = options;
   const metrics = new Metrics();
   const onAnswered: Metrics["answered"] = (...answer) => metrics.answered(...answer);
   const log = pino({ level: "silent" });
-  const scheduler = new Scheduler({ slots, maxQueue, stallMs, onAnswered, log });
+  const scheduler = new Scheduler({ slots, maxQueue, stallMs, repetitionStop, onAnswered, log });
   const app = createApp({ scheduler, metrics, log, token, budget, unreadMs });
   const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
   await once(server, "listening");

@@ -1,6 +1,7 @@
 // article.extract: answers and facts out of an article, each with the sentence that says so.
 import { describe, expect, test } from "vitest";
 import articleExtract, { factsContent, questionContent } from "../../handlers/article-extract.ts";
+import { type ErrorCode, KamadoError } from "../../worker/errors.ts";
 import { run, type Script } from "./run-handler.ts";
 
 const TEXT = "The bakery opened in 1977. It sells 40 loaves a day. Its owner is Dr. Sato.";
@@ -48,6 +49,56 @@ describe("an answer", () => {
       evidence: "パンを毎日四十個売る。",
     });
     expect(await ask({ answer: "7", evidence: null }, text)).toEqual(nothing);
+  });
+});
+
+describe("one question to which the model finds no usable answer", () => {
+  /** Throws for what contains `bad`. */
+  const failing = (bad: RegExp, code: ErrorCode = "answer_repetitive"): Script => ({
+    ask: ({ content }) => {
+      if (bad.test(content)) throw new KamadoError(code, "It only repeats itself.");
+      return /\nFacts:/.test(content)
+        ? { facts: [{ evidence: "It sells 40 loaves a day.", fact: "40 loaves" }] }
+        : { answer: "40", evidence: "It sells 40 loaves a day." };
+    },
+  });
+  const input = { text: TEXT, questions: ["How many?", "Who?"], maxFacts: 1 };
+
+  test("is null with the reason, and the others stand", async () => {
+    const { output, progress } = await run(articleExtract, input, failing(/Who/));
+    expect(output).toEqual({
+      answers: [
+        { question: "How many?", answer: "40", evidence: "It sells 40 loaves a day." },
+        { question: "Who?", answer: null, evidence: null, reason: "answer_repetitive" },
+      ],
+      facts: [{ fact: "40 loaves", evidence: "It sells 40 loaves a day." }],
+    });
+    expect(progress.at(-1)).toBe(1);
+  });
+
+  test("of the facts leaves the answers, and says why there are no facts", async () => {
+    const { output } = await run(articleExtract, input, failing(/Facts/, "answer_invalid"));
+    expect(output).toMatchObject({ facts: [], factsReason: "answer_invalid" });
+    expect(output.answers.map(({ answer }) => answer)).toEqual(["40", "40"]);
+  });
+
+  test("in one part of a long text does not matter where another part has the answer", async () => {
+    const parts = ["The oven is hot. ".repeat(150), "It sells 40 loaves a day."];
+    const one = { text: parts.join("\n"), questions: ["How many?"], maxFacts: 0 };
+    const { output } = await run(articleExtract, one, failing(/^(?!.*loaves)/s));
+    expect(output.answers[0]).toEqual({
+      question: "How many?",
+      answer: "40",
+      evidence: "It sells 40 loaves a day.",
+    });
+  });
+
+  test("fails the job when no other has one, and so does every error that is not about the answer", async () => {
+    await expect(run(articleExtract, input, failing(/./))).rejects.toMatchObject({
+      code: "answer_repetitive",
+    });
+    const died = run(articleExtract, input, failing(/Who/, "engine_died"));
+    await expect(died).rejects.toMatchObject({ code: "engine_died" });
   });
 });
 

@@ -11,6 +11,15 @@ test("answers with text", async () => {
   expect(asked[0]!.image).toBeUndefined();
 });
 
+test("says when its answer was cut off", async () => {
+  const ask = (question: { onCutOff?(): void }) => {
+    question.onCutOff!();
+    return "Once upon";
+  };
+  const { output } = await run(prompt, { prompt: "Tell me a story.", maxTokens: 2 }, { ask });
+  expect(output).toEqual({ text: "Once upon", truncated: true });
+});
+
 test("with a schema, answers with a value", async () => {
   const schema = { type: "object", properties: { eggs: { type: "integer" } } };
   const { output, asked } = await run(

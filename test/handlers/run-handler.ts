@@ -3,7 +3,12 @@ import type { z } from "zod";
 import type { Context, Handler, InputRefs, Model, Question } from "../../worker/job/handler.ts";
 import { chunkText } from "../../worker/job/text.ts";
 
-type Asked = Question & { maxTokens?: number; options?: readonly string[]; threshold?: number };
+type Asked = Question & {
+  maxTokens?: number;
+  onCutOff?(): void;
+  options?: readonly string[];
+  threshold?: number;
+};
 export type Script = {
   /** The answer to a question; with a schema it must fit. */
   ask?(question: Asked): unknown;

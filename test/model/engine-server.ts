@@ -46,7 +46,10 @@ function send(response: ServerResponse, reply: Reply): void {
 }
 
 /** A chat completion as every engine writes it. */
-export const says = (content: string | null, more: { finish?: string; logprobs?: unknown } = {}): Reply => ({
+export const says = (
+  content: string | null,
+  more: { finish?: string; stopReason?: string; logprobs?: unknown } = {},
+): Reply => ({
   body: {
     object: "chat.completion",
     model: "small-1b",
@@ -55,6 +58,7 @@ export const says = (content: string | null, more: { finish?: string; logprobs?:
         index: 0,
         message: { role: "assistant", content },
         finish_reason: more.finish ?? "stop",
+        ...(more.stopReason !== undefined && { stop_reason: more.stopReason }),
         logprobs: more.logprobs ?? null,
       },
     ],

@@ -45,6 +45,24 @@ test("asking, deciding and the receipt fit together", async () => {
   expect(used().promptTokens).toBeGreaterThan(0);
 });
 
+test("what a grammar cannot enforce is repaired here, and only once, so that the receipt tells of it", async () => {
+  await using engine = await onOurEngine({
+    rules: [{ when: "locked", answer: ['"May"', '"2026-05"', '"May"', '"June"'] }],
+  });
+  const asking = { ...QUESTION, jsonSchema: { type: "string", pattern: "^[0-9-]+$" } };
+  expect(await engine.model.ask(asking)).toBe("2026-05");
+  expect(engine.used()).toMatchObject({ requests: 2, repairs: 1 });
+  await expect(engine.model.ask(asking)).rejects.toMatchObject({ code: "answer_invalid" });
+  expect(engine.used()).toMatchObject({ requests: 4, repairs: 2 });
+});
+
+test("an answer that our engine ended because it only repeats itself has its own code", async () => {
+  await using engine = await onOurEngine({ rules: [{ answer: " I do not know.".repeat(1_000) }] });
+  const asked = engine.model.ask({ ...QUESTION, maxTokens: 4_000 });
+  await expect(asked).rejects.toMatchObject({ code: "answer_repetitive" });
+  expect(engine.used().completionTokens).toBeLessThan(600);
+});
+
 test("a job waits in the engine's queue by its priority", async () => {
   await using engine = await onOurEngine({ rules: [{ do: "hang" }] }, { priority: 7 });
   const asked = engine.model.ask(QUESTION).catch(() => "cut off");

@@ -48,6 +48,33 @@ describe("an answer as text", () => {
     expect((await failure(model.ask(QUESTION))).code).toBe("answer_invalid");
   });
 
+  test("one that was cut off is what there is, and the receipt and the handler are told", async () => {
+    const { model, used } = await modelOn([says("Once upon", { finish: "length" }), says("2")]);
+    let cuts = 0;
+    const onCutOff = () => cuts++;
+    expect(await model.ask({ ...QUESTION, onCutOff })).toBe("Once upon");
+    expect([cuts, used().truncated]).toEqual([1, 1]);
+    await model.ask({ ...QUESTION, onCutOff });
+    expect([cuts, used().truncated]).toEqual([1, 1]);
+  });
+
+  test.each([
+    ["Kamado's and vLLM's word for it", { finish: "length", stopReason: "repetition" }],
+    ["a reason of its own", { finish: "repetition" }],
+  ])(
+    "one that the engine ended because it only repeats itself is an error of its own: %s",
+    async (_, end) => {
+      const { model, used } = await modelOn([says("la la la", end)]);
+      const error = await failure(model.ask(QUESTION));
+      expect([error.code, error.retry, error.detail?.modelAnswer]).toEqual([
+        "answer_repetitive",
+        false,
+        "la la la",
+      ]);
+      expect(used().truncated).toBeUndefined();
+    },
+  );
+
   test("the model a job names is the one that is asked", async () => {
     const { model, seen, used } = await modelOn([says("2")], { model: "big-27b" });
     await model.ask(QUESTION);
@@ -147,6 +174,28 @@ describe("an answer as a value", () => {
     const { model } = await modelOn([says("x".repeat(100_000))]);
     const { detail } = await failure(model.ask({ ...QUESTION, schema }));
     expect(detail?.modelAnswer).toHaveLength(4_000);
+  });
+
+  test("the second try is not the same greedy request, and does not show the model an answer that ran on", async () => {
+    const wrong = await modelOn([says('{"eggs":"two"}'), says('{"eggs":2}')]);
+    await wrong.model.ask({ ...QUESTION, schema });
+    expect(wrong.seen.map(({ body }) => body.temperature)).toEqual([0, 0.5]);
+    const loop = await modelOn([
+      says(`{"eggs":${"1".repeat(999)}`, { finish: "length", stopReason: "repetition" }),
+      says('{"eggs":2}'),
+    ]);
+    expect(await loop.model.ask({ ...QUESTION, schema, temperature: 0.9 })).toEqual({ eggs: 2 });
+    const { temperature, messages } = loop.seen[1]!.body;
+    expect([temperature, messages[2].content]).toEqual([0.9, "(It did not come to an end.)"]);
+    expect(messages[3].content).toContain("only repeated itself");
+  });
+
+  test("one that repeats itself twice is an error of its own", async () => {
+    const { model, seen } = await modelOn([
+      says('{"eggs":111', { finish: "length", stopReason: "repetition" }),
+    ]);
+    expect((await failure(model.ask({ ...QUESTION, schema }))).code).toBe("answer_repetitive");
+    expect(seen).toHaveLength(2);
   });
 
   test("one that was cut off says so, unless it was already complete", async () => {

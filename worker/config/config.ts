@@ -52,6 +52,8 @@ export type Config = Readonly<{
     contextSize: number | undefined;
     /** How many answers may wait for a slot. */
     maxQueue: number | undefined;
+    /** Whether an answer that only repeats itself is ended. */
+    repetitionStop: boolean;
     /** How much memory the model may use, instead of what the system reports: "6G". */
     memoryLimit: string | undefined;
     port: number;
@@ -207,6 +209,7 @@ function build(
       llamaServer: env.KAMADO_LLAMA_SERVER,
       contextSize: env.KAMADO_CONTEXT_SIZE,
       maxQueue: env.KAMADO_MAX_QUEUE,
+      repetitionStop: env.KAMADO_REPETITION_STOP === "on",
       memoryLimit: env.KAMADO_MEMORY_LIMIT,
       port: env.KAMADO_ENGINE_PORT,
       isDemo,

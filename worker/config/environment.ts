@@ -101,6 +101,7 @@ export const Environment = z.object({
     (text) => (text === "auto" ? undefined : text),
     count(1, 256, "auto or ").optional(),
   ),
+  KAMADO_REPETITION_STOP: oneOf(["on", "off"]).default("on"),
   KAMADO_MEMORY_LIMIT: z
     .string()
     .regex(/^\d+(\.\d+)?[MG]$/, "must be like 500M or 6G")

@@ -42,6 +42,7 @@ const scheduler = new Scheduler({
   maxQueue: options.maxQueue,
   slots: options.slots === "auto" ? DEFAULT_SLOTS : options.slots,
   stallMs: options.stallSeconds * 1_000,
+  repetitionStop: options.repetitionStop,
   onAnswered: (...answer) => metrics.answered(...answer),
   log,
 });

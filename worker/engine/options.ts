@@ -53,6 +53,8 @@ const EngineOptions = z
     maxQueue: whole(0, 100_000).default(64),
     /** An engine whose slots are busy and that makes no token for so long is unhealthy. */
     stallSeconds: whole(1, 86_400).default(300),
+    /** Whether an answer that only repeats itself is ended. */
+    repetitionStop: z.boolean(must("true or false")).default(true),
     /** Every request must bring it. */
     token: z.string().min(16, "must have at least 16 characters").optional(),
     /** For measuring: with false the llama-server backend saves no prefixes and leaves the choice of the slot to llama-server. */

@@ -29,7 +29,12 @@ export type Question = {
   image?: SafeImage | undefined;
 };
 
-export type Ask = Question & { maxTokens?: number; temperature?: number };
+export type Ask = Question & {
+  maxTokens?: number;
+  temperature?: number;
+  /** Called when an answer in text was cut off at `maxTokens`. */
+  onCutOff?(): void;
+};
 
 export type Choice<T extends string> = {
   /** The most probable option, or `uncertain` when its probability is below the threshold. */
@@ -41,11 +46,11 @@ export type Choice<T extends string> = {
 };
 
 export interface Model {
-  /** The answer as text. */
+  /** The answer as text. Throws `answer_invalid`, and `answer_repetitive` when the model only repeated itself. */
   ask(question: Ask): Promise<string>;
   /**
    * The answer as a value that fits `schema`. The engine constrains it where it can; it is always validated, and the model
-   * is asked once more when it does not fit. Throws `answer_invalid`.
+   * is asked once more when it does not fit. Throws `answer_invalid` or `answer_repetitive`.
    */
   ask<S extends z.ZodType>(question: Ask & { schema: S }): Promise<z.output<S>>;
   /** The same with a JSON schema from a sender. */
@@ -90,6 +95,16 @@ export type Context<R extends InputRefs = Record<string, never>> = {
 /** Ends the job for good, with an error for its sender: its input cannot be processed. */
 export function refuse(code: "invalid_input" | "input_too_large", message: string): never {
   throw new KamadoError(code, message);
+}
+
+const UNUSABLE: readonly string[] = ["answer_invalid", "answer_repetitive"];
+
+/**
+ * Why an answer of the model is of no use, for a handler that goes on without it. Undefined for every other error: the handler has to
+ * throw it again.
+ */
+export function whyUnusable(thrown: unknown): string | undefined {
+  return thrown instanceof KamadoError && UNUSABLE.includes(thrown.code) ? thrown.code : undefined;
 }
 
 /** The REST call that applies a result. */

@@ -29,6 +29,11 @@ export const Receipt = z.object({
   attempts: count.describe("How many runs of the handler were started, this one included."),
   runMs: z.number().optional().catch(undefined).describe("How long this run took; absent in older results."),
   repairs: count.describe("How often the model had to be asked again because its answer did not fit."),
+  truncated: z
+    .int()
+    .optional()
+    .catch(undefined)
+    .describe("How many answers were cut off at their token limit; absent when none was."),
   worker: z.string().catch(""),
 });
 export type Receipt = z.output<typeof Receipt>;

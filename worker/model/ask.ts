@@ -1,5 +1,6 @@
 // One question and its answer: as text, or as a value that fits a schema. The engine constrains the answer where it can. Every
-// value is checked here anyway, and the model is asked once more when its answer does not fit, with the reason.
+// value is checked here anyway, and the model is asked once more when its answer does not fit, with the reason and in another way: the same
+// request would bring the same answer.
 import type { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import type { Ask } from "../job/handler.ts";
@@ -15,11 +16,14 @@ const MAX_TOKENS = 1_024;
 /** How much of an answer that cannot be used is kept, in characters. */
 const MAX_KEPT = 4_000;
 
-/** `onRepair` is called when the model has to be asked again. Throws `answer_invalid` when the second answer does not fit either. */
-export async function ask(chat: Chat, question: AnyAsk, onRepair: () => void): Promise<unknown> {
-  if (question.schema) return askValue(chat, question, zodShape(question.schema), onRepair);
-  if (question.jsonSchema) return askValue(chat, question, await foreignShape(question.jsonSchema), onRepair);
-  return askText(chat, question);
+/** What becomes of answers: the model had to be asked again; one was cut off at its token limit. */
+export type Note = { repaired(): void; truncated(): void };
+
+/** Throws `answer_invalid` or `answer_repetitive` when the second answer does not fit either. */
+export async function ask(chat: Chat, question: AnyAsk, note: Note): Promise<unknown> {
+  if (question.schema) return askValue(chat, question, zodShape(question.schema), note);
+  if (question.jsonSchema) return askValue(chat, question, await foreignShape(question.jsonSchema), note);
+  return askText(chat, question, note);
 }
 
 const limitsOf = ({ maxTokens = MAX_TOKENS, temperature = 0 }: Ask) => ({
@@ -27,24 +31,29 @@ const limitsOf = ({ maxTokens = MAX_TOKENS, temperature = 0 }: Ask) => ({
   temperature,
 });
 
-async function askText(chat: Chat, question: Ask): Promise<string> {
+async function askText(chat: Chat, question: Ask, note: Note): Promise<string> {
   const answer = await chat({ messages: messagesOf(question), ...limitsOf(question) });
+  if (answer.repeats) throw repetitive(answer.text);
+  if (answer.cutOff) {
+    note.truncated();
+    question.onCutOff?.();
+  }
   const text = withoutThoughts(answer.text);
   if (text === "" && answer.cutOff) throw invalid("it was cut off before it came to an answer", answer.text);
   return text;
 }
 
-async function askValue(chat: Chat, question: Ask, shape: Shape, onRepair: () => void): Promise<unknown> {
+async function askValue(chat: Chat, question: Ask, shape: Shape, note: Note): Promise<unknown> {
   const request = { messages: messagesOf(question), ...limitsOf(question) };
   const first = await constrained(chat, request, shape);
   const read = await fitOf(first, shape);
   if (read.fits) return read.value;
-  onRepair();
-  const messages = [...request.messages, ...repairMessages(first.text, read.reason, shape)];
-  const second = await constrained(chat, { ...request, messages }, shape);
+  note.repaired();
+  const second = await constrained(chat, repairOf(request, first, read.reason, shape), shape);
   const again = await fitOf(second, shape);
   if (again.fits) return again.value;
-  throw invalid(again.reason, second.text);
+  if (second.cutOff && !second.repeats) note.truncated();
+  throw second.repeats ? repetitive(second.text) : invalid(again.reason, second.text);
 }
 
 type Request = Parameters<Chat>[0];
@@ -75,15 +84,41 @@ async function fitOf(answer: ChatAnswer, shape: Shape): Promise<Fit> {
   const read = readJson(answer.text);
   const fit: Fit = read.is === "json" ? await shape.check(read.value) : { fits: false, reason: read.reason };
   if (fit.fits || !answer.cutOff) return fit;
-  return { fits: false, reason: "The answer was cut off at its token limit; a shorter one is needed." };
+  return {
+    fits: false,
+    reason: answer.repeats
+      ? "The answer only repeated itself; a short one is needed."
+      : "The answer was cut off at its token limit; a shorter one is needed.",
+  };
 }
 
-function repairMessages(bad: string, reason: string, { schema }: Shape): Message[] {
-  return [
-    { role: "assistant", content: escapeInput(bad.slice(0, MAX_KEPT)) || "(nothing)" },
-    { role: "user", content: `That answer cannot be used. ${escapeInput(reason)}\n${fitting(schema)}` },
+/** A greedy model that is asked the same would answer the same. */
+const REPAIR_TEMPERATURE = 0.5;
+
+/**
+ * The request with what was wrong. The bad answer stands in it, except one that ran on and on: it would only invite the model to go on
+ * with it.
+ */
+function repairOf(
+  request: Request,
+  { text, cutOff }: ChatAnswer,
+  reason: string,
+  { schema }: Shape,
+): Request {
+  const bad = cutOff ? "(It did not come to an end.)" : escapeInput(text.slice(0, MAX_KEPT)) || "(nothing)";
+  const why = `That answer cannot be used. ${escapeInput(reason)}\n${fitting(schema)}`;
+  const messages: Message[] = [
+    ...request.messages,
+    { role: "assistant", content: bad },
+    { role: "user", content: why },
   ];
+  return { ...request, messages, temperature: Math.max(request.temperature, REPAIR_TEMPERATURE) };
 }
+
+const repetitive = (answer: string) =>
+  new KamadoError("answer_repetitive", "The model's answer only repeats itself.", {
+    detail: { modelAnswer: answer.slice(0, MAX_KEPT) },
+  });
 
 const invalid = (reason: string, answer: string) =>
   new KamadoError("answer_invalid", `The model's answer cannot be used: ${reason}`, {

@@ -24,6 +24,8 @@ const Completion = z.object({
       z.object({
         message: z.object({ content: z.string().nullish() }),
         finish_reason: z.string().nullish(),
+        // A number on vLLM where a stop token ended the answer.
+        stop_reason: z.union([z.string(), z.number()]).nullish().catch(null),
         logprobs: z
           .object({ content: z.array(ReadToken).nullish() })
           .nullish()
@@ -45,8 +47,10 @@ const Completion = z.object({
 
 export type ChatAnswer = {
   text: string;
-  /** It ended because of max_tokens. */
+  /** It ended because of max_tokens, or because it repeated itself. */
   cutOff: boolean;
+  /** The engine ended it because it only repeated itself. */
+  repeats?: true;
   /** Null when the engine gave no probabilities. */
   tokens: ReadToken[] | null;
   model: string | null;
@@ -63,11 +67,13 @@ export function readAnswer(body: string): ChatAnswer {
       `The engine's answer is not a chat completion: ${shapeOf(body)}.`,
     );
   const { choices, usage, timings, model } = parsed.data;
-  const { message, finish_reason, logprobs } = choices[0];
+  const { message, finish_reason, stop_reason, logprobs } = choices[0];
+  const repeats = [finish_reason, stop_reason].includes("repetition");
   const tokens = logprobs?.content ?? null;
   return {
     text: message.content ?? "",
-    cutOff: finish_reason === "length",
+    cutOff: finish_reason === "length" || repeats,
+    ...(repeats && { repeats }),
     tokens: tokens?.some(({ top_logprobs: top }) => top && top.length > 0) ? tokens : null,
     model: model ?? null,
     promptTokens: usage?.prompt_tokens ?? 0,

@@ -26,10 +26,12 @@ export type ChatRequest = {
   top_logprobs?: number;
   response_format?: unknown;
   priority?: number;
+  /** False: our own engine leaves the check of an answer to us. */
+  check_schema?: false;
 };
 
 /** Sends one request of a job. Which model it goes to and with which priority follows from the job. */
-export type Chat = (request: Omit<ChatRequest, "model" | "priority">) => Promise<ChatAnswer>;
+export type Chat = (request: Omit<ChatRequest, "model" | "priority" | "check_schema">) => Promise<ChatAnswer>;
 
 export type Identity = { model: string | null; engine: string };
 /** `slots`: how many answers the engine generates at once, where it says so. */

@@ -29,7 +29,14 @@ export type ModelOptions = {
 /** The model's part of a receipt. */
 export type Usage = { requests: number } & Pick<
   Receipt,
-  "model" | "engine" | "promptTokens" | "cachedTokens" | "completionTokens" | "inferenceMs" | "repairs"
+  | "model"
+  | "engine"
+  | "promptTokens"
+  | "cachedTokens"
+  | "completionTokens"
+  | "inferenceMs"
+  | "repairs"
+  | "truncated"
 >;
 
 /** What our own engine calls itself in `owned_by`. */
@@ -53,11 +60,11 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
     budget.check();
     meter.asked();
     const name = model ?? identity.model;
-    const rank = identity.engine === OWN_ENGINE &&
-      priority !== undefined && {
-        priority: hasOthers ? Math.max(0, priority - LATER) : priority,
-      };
-    const answer = await client.chat({ ...request, ...(name !== null && { model: name }), ...rank }, signal);
+    const rank = priority !== undefined && { priority: hasOthers ? Math.max(0, priority - LATER) : priority };
+    // An answer is checked here anyway, and a second try counts in the receipt.
+    const check = request.response_format !== undefined && { check_schema: false as const };
+    const own = identity.engine === OWN_ENGINE && { ...rank, ...check };
+    const answer = await client.chat({ ...request, ...(name !== null && { model: name }), ...own }, signal);
     meter.answered(answer, identity.engine, name);
     return answer;
   };
@@ -72,7 +79,7 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
       // The question says which form of `ask` it is, and the caller's form says what type comes back.
       ask: async (question: AnyAsk) => {
         budget.check();
-        return (await ask(chat, question, () => meter.repaired())) as never;
+        return (await ask(chat, question, meter)) as never;
       },
       decide: async <const T extends string>(question: Decide<T>): Promise<Choice<T>> => {
         budget.check();
@@ -130,6 +137,10 @@ class Meter {
 
   repaired(): void {
     this.#usage.repairs += 1;
+  }
+
+  truncated(): void {
+    this.#usage.truncated = (this.#usage.truncated ?? 0) + 1;
   }
 
   /** `inferenceMs` is from the first question to the last answer: questions may overlap, so their times do not add up. */

@@ -36,6 +36,69 @@ describe("a schema as a grammar", () => {
       ["{}", '{"a":1}', '{"a":1,"b":2}', '{"ab":2}'],
       ['{"ab":1}', '{"b":2,"a":1}'],
     ],
+    [{ type: "string", maxLength: 600 }, [`"${"x".repeat(600)}"`], [`"${"x".repeat(601)}"`]],
+    [{ type: "integer", minimum: 3, maximum: 5 }, ["3", "4", "5"], ["2", "6", "30", "-3", "3.5", ""]],
+    [
+      { type: "integer", minimum: 98, maximum: 1_203 },
+      ["98", "100", "999", "1203"],
+      ["97", "1204", "9", "2000"],
+    ],
+    [{ type: "integer", minimum: -12, maximum: 7 }, ["-12", "-1", "0", "7"], ["-13", "8", "-20", "10"]],
+    [{ type: "integer", exclusiveMinimum: 0, exclusiveMaximum: 10 }, ["1", "9"], ["0", "10", "-1"]],
+    [{ type: "integer", minimum: 1_990 }, ["1990", "20000", "2000"], ["1989", "0", "-2000", "199"]],
+    [{ type: "integer", maximum: -5 }, ["-5", "-99"], ["-4", "0", "5"]],
+    [{ type: "integer", minimum: 2.5, maximum: 3.5 }, ["3"], ["2", "4"]],
+    [{ type: "number", minimum: 0, maximum: 1 }, ["0", "0.25", "1", "1.0"], ["1.5", "2", "-0.1", "1e3"]],
+    [{ type: "number", minimum: -2, maximum: 10 }, ["-2", "-1.5", "9.9", "10"], ["-2.5", "10.1", "11"]],
+    [{ type: "number", minimum: 0 }, ["0.5", "123"], ["-1"]],
+    [
+      { type: "array", items: [{ const: 1 }, { const: 2 }], additionalItems: false },
+      ["[1,2]"],
+      ["[2,1]", "[1,2,3]"],
+    ],
+    [{ type: "array", items: [{ const: 1 }], minItems: 1, maxItems: 1 }, ["[1]"], ["[]", "[1,2]"]],
+    [{ $ref: "#/$defs/My%20Type", $defs: { "My Type": { enum: ["x"] } } }, ['"x"'], ['"y"']],
+    [{ $ref: "#/$defs/a~1b%25", $defs: { "a/b%": { const: 1 } } }, ["1"], ["2"]],
+    [{ $ref: "#item", $defs: { a: { $anchor: "item", const: 1 } } }, ["1"], ["2"]],
+    [
+      { $ref: "#/$defs/a", minimum: 3, $defs: { a: { type: "integer", maximum: 4 } } },
+      ["3", "4"],
+      ["2", "5"],
+    ],
+    [
+      {
+        allOf: [
+          { type: "integer", minimum: 3 },
+          { minimum: 1, maximum: 9 },
+        ],
+      },
+      ["3", "9"],
+      ["1", "10"],
+    ],
+    [
+      {
+        properties: { a: { type: "null" } },
+        required: ["a"],
+        not: { type: "string" },
+        if: {},
+        dependentRequired: {},
+      },
+      ['{"a":null}'],
+      ["{}"],
+    ],
+    [
+      JSON.parse(
+        '{"properties": {"a": {"const": 1}}, "if": {}, "then": {"properties": {"b": {"const": 2}}}}',
+      ),
+      ['{"a":1,"b":2}', '{"b":2}'],
+      ['{"c":1}'],
+    ],
+    [
+      { type: "object", patternProperties: { "^x": { const: 1 } }, additionalProperties: false },
+      ['{"x":1}'],
+      ['{"x":2}'],
+    ],
+    [{ properties: { a: { const: 1 }, b: false }, required: ["a"] }, ['{"a":1}'], ['{"a":1,"b":2}']],
   ])("%j allows what fits it and nothing else", (schema, fitting, others) => {
     for (const text of fitting) expect([text, accepts(schema, text)]).toEqual([text, true]);
     for (const text of others) expect([text, accepts(schema, text)]).toEqual([text, false]);
@@ -309,10 +372,20 @@ describe("a schema whose alternatives begin alike", () => {
   });
 
   test("values of which too many begin differently are refused", () => {
-    const schema = { enum: Array.from({ length: 600 }, (_, at) => String.fromCodePoint(0x4e00 + at)) };
+    const values = Array.from({ length: 600 }, (_, at) => String.fromCodePoint(0x4e00 + at));
+    const schema = { enum: values.map((value, at) => `${value}${at}`) };
     expect(() => jsonGrammar(schema)).toThrow(
       "The schema at #/enum has too many values that differ in the same character",
     );
+  });
+
+  test("any number of values may begin differently when they go on in the same way", () => {
+    const values = Array.from({ length: 600 }, (_, at) => String.fromCodePoint(0x4e00 + at));
+    for (const after of ["", "月"]) {
+      const schema = { enum: values.map((value) => value + after) };
+      for (const value of schema.enum) expect(accepts(schema, JSON.stringify(value))).toBe(true);
+      expect(accepts(schema, '"犬"'.replace("犬", "犬犬"))).toBe(false);
+    }
   });
 
   test("whatever the schema, it is refused or has few stacks along every input", () => {

@@ -27,6 +27,8 @@ describe("a token is drawn", () => {
     ["only from the k likeliest", { topK: 2 }, [0.6, 0.4, 0]],
     ["only from those that together reach top_p", { topP: 0.6 }, [0.6, 0.4, 0]],
     ["at least from one", { topP: 0 }, [1, 0, 0]],
+    ["only from those with min_p of the likeliest's probability", { minP: 0.5 }, [0.6, 0.4, 0]],
+    ["from one with min_p 1", { minP: 1 }, [1, 0, 0]],
   ])("%s", (_, how, expected) => {
     expect(shares({ ...open, ...how })).toEqual(expected);
   });

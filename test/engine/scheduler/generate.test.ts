@@ -160,3 +160,60 @@ describe("when the context is too small the thought gets less, and the answer do
     expect(fitThinking(given)).toBe(tokens);
   });
 });
+
+describe("an answer that only repeats itself", () => {
+  const loop = { rules: [{ answer: " I do not know.".repeat(1_000) }] };
+
+  test("is ended, and the client is told in a way that every client understands", async () => {
+    engine = await scripted(loop);
+    const { choices, usage } = await engine.client.chat.completions.create({
+      model: "scripted",
+      messages: user("Is it?"),
+    });
+    expect(choices[0]).toMatchObject({ finish_reason: "length", stop_reason: "repetition" });
+    expect(usage!.completion_tokens).toBeLessThan(600);
+  });
+
+  test("is ended in a stream and in a plain completion too", async () => {
+    engine = await scripted(loop);
+    const chunks = await collect(
+      await engine.client.completions.create({
+        model: "scripted",
+        prompt: "x",
+        max_tokens: 3_000,
+        stream: true,
+      }),
+    );
+    expect(chunks.at(-1)!.choices[0]).toMatchObject({ finish_reason: "length", stop_reason: "repetition" });
+  });
+
+  test.each([
+    ["false", { repetition_detection: false }],
+    ["vLLM's size of 0", { repetition_detection: { max_pattern_size: 0 } }],
+  ])("goes on when its request says so: %s", async (_, fields) => {
+    const { finish, usage } = await ask(loop, fields);
+    expect([finish, usage!.completion_tokens]).toEqual(["stop", 4_000]);
+  });
+
+  test("is ended by its request's own rule", async () => {
+    const repetition_detection = { max_pattern_size: 10, min_count: 3 };
+    const { usage } = await ask(loop, { repetition_detection });
+    expect(usage!.completion_tokens).toBe(12);
+  });
+
+  test("goes on when the owner has switched it off", async () => {
+    const open = () => openScripted({ script: JSON.stringify(loop), slots: 1 });
+    engine = await running(open, { repetitionStop: false });
+    const { usage } = await engine.client.chat.completions.create({ model: "scripted", messages: user("x") });
+    expect(usage!.completion_tokens).toBe(4_000);
+  });
+
+  test("leaves a thought that repeats itself, and the answer comes", async () => {
+    const { content, usage } = await ask(
+      { thought: " Well.".repeat(3_000), rules: [{ answer: "Yes." }] },
+      { think: "high" },
+    );
+    expect(content).toBe("Yes.");
+    expect(usage!.completion_tokens_details!.reasoning_tokens).toBe(512);
+  });
+});

@@ -2,7 +2,7 @@
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
 import { png } from "../../../bench/hostile-pictures.ts";
-import { thinkingBudgetOf } from "../../../worker/engine/server/requests.ts";
+import { thinkingBudgetOf } from "../../../worker/engine/server/thinking-fields.ts";
 import { decoderPids, isRunning } from "../../images/decoder-processes.ts";
 import { post, user } from "../running.ts";
 import { recorder, start } from "./start.ts";
@@ -98,10 +98,15 @@ describe("fields", () => {
     await expect(client.completions.create(ask)).rejects.toMatchObject({ status: 400, param: field });
   });
 
-  test("that are unknown are ignored", async () => {
+  test("that nobody knows are refused with their names, and those that change nothing are taken", async () => {
     const { client } = await start();
-    const ask = { model: "scripted", messages: user("x"), ...{ user: "me", store: false, flavour: "salt" } };
+    const ask = { model: "scripted", messages: user("x"), user: "me", store: false };
     expect((await client.chat.completions.create(ask)).choices[0]!.message.content).toBe("x");
+    const misspelled = { ...ask, max_token: 5 } as typeof ask;
+    await expect(client.chat.completions.create(misspelled)).rejects.toMatchObject({
+      status: 400,
+      param: "max_token",
+    });
   });
 });
 
@@ -114,6 +119,14 @@ describe("what a request says about thinking", () => {
     ["medium", { reasoning_effort: "medium" }, 2_048],
     ["high", { reasoning_effort: "high" }, 8_192],
     ["a number of tokens", { thinking_budget: 77 }, 77],
+    ["xhigh", { reasoning_effort: "xhigh" }, 32_768],
+    ["Ollama's switch", { think: true }, 2_048],
+    ["Ollama's switch with a word", { think: "low" }, 512],
+    ["Ollama's word", { reasoning: { effort: "high" } }, 8_192],
+    ["llama-server's number", { thinking_budget_tokens: 77 }, 77],
+    ["vLLM's number", { thinking_token_budget: 77 }, 77],
+    ["no limit, which asks for no thinking", { thinking_token_budget: -1 }, 0],
+    ["Ollama's switch forbids it too", { think: false, reasoning_effort: "high" }, 0],
     ["a number goes before a word", { thinking_budget: 77, reasoning_effort: "high" }, 77],
     ["the template's switch alone", { chat_template_kwargs: { enable_thinking: true } }, 2_048],
     [

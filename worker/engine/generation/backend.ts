@@ -3,6 +3,7 @@
 
 import { KamadoError } from "../../errors.ts";
 import type { SafeImage } from "../../job/handler.ts";
+import type { RepetitionRule } from "./repetition.ts";
 
 export type Part = { type: "text"; text: string } | { type: "image"; image: SafeImage };
 export type Message = { role: "system" | "user" | "assistant"; parts: Part[] };
@@ -21,6 +22,8 @@ export type Sampling = {
   topP: number;
   /** 0 is all of the vocabulary */
   topK: number;
+  /** Only tokens that are at least so probable as this share of the most probable one. [0, all of them] */
+  minP?: number;
   seed: number;
   /** 1 is none */
   repetitionPenalty: number;
@@ -55,6 +58,8 @@ export type Generation = {
   schema: JsonSchema | undefined;
   /** How many alternatives to report with each token. Without it no probabilities are computed. */
   topLogprobs: number | undefined;
+  /** When an answer that only repeats itself is ended; "never" for no end. [as the engine is set] */
+  repetition?: RepetitionRule | "never";
   /** Requests of one conversation are expected to continue each other, so what they evaluated is kept longer. */
   conversation: string | undefined;
 };

@@ -1,10 +1,11 @@
 // Turns a JSON schema into a GBNF grammar. Only grammars that are made here reach native code, which aborts on what it cannot parse.
 // The grammar writes the value compactly, with members in the schema's order. Pure.
 //
-// It enforces the structure: types, properties, required, items, enums, unions, references, lengths. Keywords that only restrict a
-// value (pattern, minimum, format, uniqueItems, …) are left to whoever validates the answer. Keywords that change the structure in a
-// way that a grammar cannot express are refused. So is a schema whose alternatives cannot be told apart early enough: see
-// left-factoring.ts and grammar-bound.ts.
+// It enforces the structure: types, properties, required, items, enums, unions, references, lengths, and limits of whole numbers. What a
+// grammar cannot express (pattern, format, uniqueItems, not, if, …) is left to whoever checks the answer; `saysMore` tells whether a
+// schema has any of it. A schema whose alternatives cannot be told apart early enough is refused: see left-factoring.ts and
+// grammar-bound.ts.
+import { modernSchema } from "../../json-schema/modern.ts";
 import { invalid, type JsonSchema } from "./backend.ts";
 import {
   charsOf,
@@ -20,6 +21,7 @@ import {
 } from "./grammar.ts";
 import { type Excess, excessOf, MAX_STACKS } from "./grammar-bound.ts";
 import { leftFactored } from "./left-factoring.ts";
+import { isInfinite, numbers, type Range, rangeOf, wholeNumbers } from "./number-ranges.ts";
 
 const PARAM = "response_format.json_schema.schema";
 const MAX_DEPTH = 48;
@@ -34,20 +36,22 @@ const MAX_LENGTH = 1_024 * 1_024;
 const MAX_WORK = 2_000_000;
 /** Characters that are compared for the price of one element. */
 const CHARACTERS_PER_ELEMENT = 16;
-// The library expands repetitions, so a longer one gets no upper limit.
-const MAX_REPEAT = 256;
-const UNSUPPORTED = [
-  "not",
-  "if",
-  "then",
-  "else",
-  "patternProperties",
-  "dependentSchemas",
-  "dependentRequired",
-  "$dynamicRef",
-  "unevaluatedProperties",
-  "unevaluatedItems",
-];
+// The library expands repetitions, so a longer one gets no upper limit, and neither do those of a schema that has many.
+const MAX_REPEAT = 1_000;
+const MAX_REPEATS = 20_000;
+const LONG_REPEAT = 32;
+/** Keywords of which the grammar enforces nothing, or not everything. */
+export const SAY_MORE: ReadonlySet<string> = new Set(
+  `pattern format multipleOf uniqueItems minProperties maxProperties contains minContains maxContains not if dependentRequired
+  dependentSchemas patternProperties propertyNames unevaluatedProperties unevaluatedItems oneOf allOf minimum maximum
+  exclusiveMinimum exclusiveMaximum minLength maxLength minItems maxItems`.split(/\s+/),
+);
+/** Beside a reference they say nothing about the value. */
+const NOTES = new Set(
+  "$ref title description default examples example deprecated readOnly writeOnly $comment $defs definitions".split(
+    " ",
+  ),
+);
 const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"];
 
 type Schema = Record<string, unknown>;
@@ -67,7 +71,16 @@ export function jsonGrammar(schema: JsonSchema): string {
   return grammar;
 }
 
-function grammarOf(schema: JsonSchema): string {
+/** Whether an answer that follows the grammar may still not fit the schema. */
+export function saysMore(schema: unknown): boolean {
+  if (Array.isArray(schema)) return schema.some(saysMore);
+  if (!isObject(schema)) return false;
+  // Names of properties may look like keywords. Then the answer is checked without need.
+  return Object.entries(schema).some(([key, value]) => SAY_MORE.has(key) || saysMore(value));
+}
+
+function grammarOf(given: JsonSchema): string {
+  const schema = modernSchema(given);
   const converter = new Converter(schema);
   const value = converter.convert(schema, "#", 0);
   const grammar = boundedGrammar(converter.rules.grammar([WS, ...value]));
@@ -127,9 +140,7 @@ class Converter {
     if (typeof schema !== "object" || schema === null || Array.isArray(schema))
       throw refuse(at, "is not a schema");
     const here = schema as Schema;
-    const unknown = UNSUPPORTED.find((keyword) => keyword in here);
-    if (unknown !== undefined) throw refuse(`${at}/${unknown}`, "is not supported");
-    if ("$ref" in here) return this.#reference(here.$ref, at, depth, within);
+    if ("$ref" in here) return this.#referenceIn(here, at, depth, within);
     if ("const" in here) return this.#literal(here.const, at);
     if ("enum" in here)
       return this.#oneOf(
@@ -191,7 +202,10 @@ class Converter {
       this.#work.spend(before.length + value.length, at);
       return [...new Set([...before, ...value])];
     }
-    if (["title", "description", "default", "examples", "$comment"].includes(key)) return before;
+    if (typeof before === "number" && typeof value === "number" && key in NARROWER)
+      return NARROWER[key]!(before, value);
+    // Both are checked when the answer is there.
+    if (NOTES.has(key) || (SAY_MORE.has(key) && !STRUCTURE.has(key))) return before;
     const [one, other] = [JSON.stringify(before), JSON.stringify(value)];
     this.#work.spend((one.length + other.length) / CHARACTERS_PER_ELEMENT, at);
     if (one !== other) throw refuse(`${at}/${key}`, "contradicts another part of allOf");
@@ -211,19 +225,29 @@ class Converter {
     }
     if (type === "object") return this.#object(schema, at, depth);
     if (type === "array") return this.#array(schema, at, depth);
-    if (type === "string") return this.rules.stringOf(bounds(schema, "minLength", "maxLength", at));
-    if (type === "number" || type === "integer" || type === "boolean" || type === "null")
-      return this.rules[type];
+    if (type === "string") return this.rules.stringOf(bounds(schema, "minLength", "maxLength", at), at);
+    if (type === "number" || type === "integer") return this.#number(schema, type, at);
+    if (type === "boolean" || type === "null") return this.rules[type];
     throw refuse(`${at}/type`, `is not one of ${TYPES.join(", ")}`);
   }
 
+  #number(schema: Schema, type: "number" | "integer", at: string): Sequence {
+    const range = rangeOf(schema, type === "integer");
+    if (range === undefined) throw refuse(at, "has a minimum that is more than its maximum");
+    return isInfinite(range) ? this.rules[type] : this.rules.numberIn(range, type, at);
+  }
+
   #object(schema: Schema, at: string, depth: number): Sequence {
-    const { properties = {}, required = [], additionalProperties: more } = schema;
+    const { required = [] } = schema;
+    const properties = propertiesOf(schema);
+    const more = membersOf(schema);
     if (!isObject(properties)) throw refuse(`${at}/properties`, "is not an object");
     if (!Array.isArray(required) || required.some((name) => typeof name !== "string"))
       throw refuse(`${at}/required`, "is not a list of names");
     const other = isObject(more) ? more : true;
-    const keys = [...new Set([...Object.keys(properties), ...(required as string[])])];
+    // A property that may have no value must be left out.
+    const named = Object.keys(properties).filter((name) => properties[name] !== false);
+    const keys = [...new Set([...named, ...(required as string[])])];
     const members = keys.map((key) => {
       // hasOwn, because "constructor" is an ordinary name too.
       const schema = Object.hasOwn(properties, key) ? properties[key] : other;
@@ -264,6 +288,14 @@ class Converter {
     return this.rules.array(heads, item, bounds(schema, "minItems", "maxItems", at), at);
   }
 
+  /** What stands beside a reference narrows it. */
+  #referenceIn(schema: Schema, at: string, depth: number, within?: string): Sequence {
+    if (Object.keys(schema).every((key) => NOTES.has(key)))
+      return this.#reference(schema.$ref, at, depth, within);
+    const { $ref, ...beside } = schema;
+    return this.convert(this.#merged({ ...beside, allOf: [{ $ref }] }, at), at, depth + 1, within);
+  }
+
   #reference(ref: unknown, at: string, depth: number, within?: string): Sequence {
     if (typeof ref !== "string") throw refuse(`${at}/$ref`, "is not a string");
     if (within !== undefined) this.#begin(within, ref, at);
@@ -293,13 +325,41 @@ class Converter {
       throw refuse(`${at}/$ref`, "must point into the schema: #/…");
     let found: unknown = this.#root;
     for (const step of ref.split("/").slice(1)) {
-      const key = step.replaceAll("~1", "/").replaceAll("~0", "~");
+      const key = unescaped(step).replaceAll("~1", "/").replaceAll("~0", "~");
       const goesOn = (isObject(found) || Array.isArray(found)) && Object.hasOwn(found, key);
       found = goesOn ? (found as Schema)[key] : undefined;
     }
     if (found === undefined) throw refuse(`${at}/$ref`, `points nowhere: ${ref}`);
     return found;
   }
+}
+
+/** A reference is a URI. */
+function unescaped(step: string): string {
+  try {
+    return decodeURIComponent(step);
+  } catch {
+    return step;
+  }
+}
+
+/** Those that a condition brings along may be written too. */
+function propertiesOf(schema: Schema): unknown {
+  const dependent = isObject(schema.dependentSchemas) ? Object.values(schema.dependentSchemas) : [];
+  const conditional = [schema.then, schema.else, ...dependent]
+    .filter(isObject)
+    .map(({ properties }) => properties);
+  const own = schema.properties ?? {};
+  if (!isObject(own) || !conditional.some(isObject)) return own;
+  return Object.assign(Object.create(null), own, ...conditional.filter(isObject), own);
+}
+
+/** What members that are not listed look like. Names with a pattern cannot be told from others, so all names are allowed. */
+function membersOf({ additionalProperties, patternProperties }: Schema): unknown {
+  if (!isObject(patternProperties)) return additionalProperties;
+  const [only, ...others] = Object.values(patternProperties);
+  if (additionalProperties !== false || others.length > 0) return {};
+  return only === undefined ? false : isObject(only) ? only : {};
 }
 
 const isObject = (value: unknown): value is Schema =>
@@ -332,6 +392,20 @@ const distinct = (values: readonly Sequence[]) => [
 /** Whether all that it stands for are strings. */
 const isString = ([first]: Sequence) => first !== undefined && "text" in first && first.text.startsWith('"');
 
+/** Of two limits, the one that allows less. */
+const NARROWER: Record<string, (one: number, other: number) => number> = {
+  minimum: Math.max,
+  exclusiveMinimum: Math.max,
+  minLength: Math.max,
+  minItems: Math.max,
+  maximum: Math.min,
+  exclusiveMaximum: Math.min,
+  maxLength: Math.min,
+  maxItems: Math.min,
+};
+/** Two of these have to be the same, or the grammar would allow what neither means. */
+const STRUCTURE = new Set(["oneOf", "allOf", "$ref", "propertyNames", "patternProperties"]);
+
 const refuse = (at: string, what: string) => invalid(PARAM, `The schema at ${at} ${what}.`);
 
 type Member = { value: Sequence; required: boolean };
@@ -359,6 +433,7 @@ class Rules {
   readonly #char: Item;
   readonly #work: Work;
   readonly #known = new Map<string, { rule: number }>();
+  #repeats = 0;
 
   constructor(work: Work) {
     this.#work = work;
@@ -403,9 +478,28 @@ class Rules {
     this.all[rule] = { alternatives, at: this.all[rule]!.at };
   }
 
-  stringOf({ min, max }: Bounds): Sequence {
+  stringOf({ min, max }: Bounds, at: string): Sequence {
     if (min === 0 && max === Number.POSITIVE_INFINITY) return this.string;
-    return [text('"'), ...(max === 0 ? [] : [{ item: this.#char, min, max }]), text('"')];
+    return [text('"'), ...this.#chars(min, max, at), text('"')];
+  }
+
+  /** A long repetition is a rule, so that equal ones are expanded once. */
+  #chars(min: number, max: number, at: string): Element[] {
+    if (max === 0) return [];
+    const chars: Element = { item: this.#char, min, max };
+    const size = max === Number.POSITIVE_INFINITY ? min : max;
+    if (size < LONG_REPEAT) return [chars];
+    const count = this.all.length;
+    const rule = this.#rule([[chars]], at);
+    if (this.all.length > count) this.#repeats += size;
+    return [this.#repeats > MAX_REPEATS ? any(this.#char) : rule];
+  }
+
+  numberIn(range: Range, type: "number" | "integer", at: string): Sequence {
+    if (type === "integer") return this.add(wholeNumbers(range), at);
+    const fraction = this.#optional([text("."), digits(1, 16)]);
+    const zeros = this.#optional([text("."), { item: chars("0"), min: 1, max: 2 }]);
+    return this.add(numbers(range, fraction, zeros), at);
   }
 
   #optional(sequence: Sequence): Element {

@@ -226,12 +226,29 @@ function byCharacter(sequences: readonly Sequence[]): Headed[] {
   );
   const isInClass = (point: number) =>
     classes.some(({ chars }) => chars.some(([low, high]) => low <= point && point <= high));
-  const [mixed, alone] = [new Map<number, Sequence[]>(), [] as Headed[]];
-  for (const [point, ones] of texts) {
-    if (isInClass(point)) mixed.set(point, ones);
-    else alone.push(withCommonText(ones));
-  }
-  return [...alone, ...pieces(mixed, classes)];
+  const [mixed, alone] = [new Map<number, Sequence[]>(), new Map<number, Sequence[]>()];
+  for (const [point, ones] of texts) (isInClass(point) ? mixed : alone).set(point, ones);
+  return [
+    ...(alone.size < MANY ? [...alone.values()].map(withCommonText) : inClasses(alone)),
+    ...pieces(mixed, classes),
+  ];
+}
+
+/** So many texts with different first characters are worth looking for those that go on in the same way. */
+const MANY = 32;
+
+/** Characters after which the same sequences are left become one set, which llama.cpp follows as one. */
+function inClasses(texts: ReadonlyMap<number, Sequence[]>): Headed[] {
+  const entries = [...texts].map(([point, ones]) => {
+    const tails = distinct(ones.map((one) => afterText(one, String.fromCodePoint(point).length)));
+    return { point, ones, tails };
+  });
+  return [...Map.groupBy(entries, ({ tails }) => keyOfAll(tails)).values()].map((alike) => {
+    const [first] = alike;
+    if (alike.length === 1) return withCommonText(first!.ones);
+    const chars = united(alike.map(({ point }): [number, number] => [point, point]));
+    return { head: { chars }, tails: first!.tails };
+  });
 }
 
 /** The longest text with which all of them begin, and what follows it. */

@@ -7,7 +7,7 @@ export type Candidate = { token: number; probability: number };
 /** The last tokens of the answer: with how often each was used, or only which. */
 export type Recent = ReadonlyMap<number, number> | ReadonlySet<number>;
 type How = Pick<Sampling, "temperature" | "topK" | "topP" | "repetitionPenalty"> &
-  Partial<Pick<Sampling, "frequencyPenalty" | "presencePenalty" | "logitBias">>;
+  Partial<Pick<Sampling, "minP" | "frequencyPenalty" | "presencePenalty" | "logitBias">>;
 /** A token with its log probability, up to a constant that is the same for all. */
 type Weighed = { token: number; log: number };
 
@@ -25,17 +25,18 @@ export function randomStream(seed: number): () => number {
   };
 }
 
-/** Applies bias and penalties, then top_k, top_p and temperature, as llama.cpp does. `candidates` must not be empty. */
+/** Applies bias and penalties, then top_k, top_p, min_p and temperature, as llama.cpp does. `candidates` must not be empty. */
 export function drawToken(
   candidates: readonly Candidate[],
   how: How,
   recent: Recent,
   random: () => number,
 ): number {
-  const { temperature, topK, topP } = how;
+  const { temperature, topK, topP, minP = 0 } = how;
   const weighed = weigh(candidates, how, recent);
   if (temperature === 0) return weighed[0]!.token;
-  const kept = nucleus(topK > 0 ? weighed.slice(0, topK) : weighed, topP);
+  const least = weighed[0]!.log + Math.log(minP);
+  const kept = nucleus(topK > 0 ? weighed.slice(0, topK) : weighed, topP).filter(({ log }) => log >= least);
   // Relative to the best one, so that a small temperature does not turn all of them into 0.
   const best = kept[0]!.log;
   const weights = kept.map(({ log }) => Math.exp((log - best) / temperature));

@@ -10,13 +10,18 @@ import {
   type Prepared,
   type Token,
 } from "../generation/backend.ts";
+import { RepetitionWatch } from "../generation/repetition.ts";
 import { JsonEnd, StopScanner } from "../generation/stopping-criteria.ts";
 
 /** Text of the thought or the answer, and the tokens it was made from. */
 export type Piece = { text: string; tokens: Token[]; thought?: true };
 export type OnPiece = (piece: Piece) => void;
 /** `completionTokens` counts the thought too. */
-export type Answered = Outcome & { reasoningTokens: number };
+export type Answered = Omit<Outcome, "finish"> & {
+  finish: Outcome["finish"] | "repetition";
+  reasoningTokens: number;
+};
+type Ended = Omit<Answered, "reasoningTokens">;
 
 export type Phases = {
   generation: Generation;
@@ -84,10 +89,12 @@ export async function runPhases(
   if (thinking === undefined)
     return { ...(await runAnswer(answer, generation, onPiece, signal)), reasoningTokens: 0 };
   let thought = "";
+  const watch = watchOf(generation);
+  // A thought that repeats itself comes to no end by itself, and the answer can still be good.
   const before = await thinking.run((token) => {
     thought += token.text;
     onPiece({ text: token.text, tokens: [token], thought: true });
-    return true;
+    return !watch?.push(token.text);
   }, signal);
   const prepared = (await prepareAfter(thought, backend, generation)) ?? answer;
   const outcome = await runAnswer(prepared, generation, onPiece, signal);
@@ -108,21 +115,28 @@ async function prepareAfter(thought: string, backend: Backend, generation: Gener
   }
 }
 
-/** Ends the answer before a stop string, or where its JSON is complete. */
+const watchOf = ({ repetition }: Generation) =>
+  repetition === undefined || repetition === "never" ? undefined : new RepetitionWatch(repetition);
+
+/** Ends the answer before a stop string, where its JSON is complete, or when it only repeats itself. */
 async function runAnswer(
   prepared: Prepared,
-  { stop, schema }: Generation,
+  generation: Generation,
   onPiece: OnPiece,
   signal: AbortSignal,
-): Promise<Outcome> {
-  const scanner = new StopScanner(stop);
-  const json = schema === undefined ? undefined : new JsonEnd();
+): Promise<Ended> {
+  const scanner = new StopScanner(generation.stop);
+  const json = generation.schema === undefined ? undefined : new JsonEnd();
+  const watch = watchOf(generation);
+  let repeats = false;
   const outcome = await prepared.run((token) => {
     const text = scanner.push(json ? json.push(token.text) : token.text);
     onPiece({ text, tokens: [token] });
-    return !scanner.stopped && !json?.closed;
+    if (scanner.stopped || json?.closed) return false;
+    repeats = watch?.push(token.text) ?? false;
+    return !repeats;
   }, signal);
   const rest = scanner.flush();
   if (rest !== "") onPiece({ text: rest, tokens: [] });
-  return outcome;
+  return repeats ? { ...outcome, finish: "repetition" } : outcome;
 }

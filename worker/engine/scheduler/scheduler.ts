@@ -2,6 +2,7 @@
 // HTTP server stands in front of it (engine/server), the model behind it (engine/generation/backend).
 import { KamadoError, toKamadoError } from "../../errors.ts";
 import type { Backend, BackendInfo, BackendState, Generation } from "../generation/backend.ts";
+import { USUAL_RULE } from "../generation/repetition.ts";
 import type { Health } from "../protocol.ts";
 import { type Admission, AdmissionQueue } from "./admission-queue.ts";
 import {
@@ -19,6 +20,8 @@ export type SchedulerOptions = {
   maxQueue: number;
   /** An engine whose slots are busy and that makes no progress for so long is unhealthy. */
   stallMs: number;
+  /** False: no answer is ended because it repeats itself, unless its request has a rule of its own. [true] */
+  repetitionStop?: boolean;
   /** Called once for each answer that came to its end. If it throws, that is logged and harms no answer. */
   onAnswered(generation: Generation, rank: number, times: Times, answered: Answered): void;
   log: { error(fields: object, message: string): void };
@@ -126,7 +129,9 @@ export class Scheduler {
     const admissions = this.queue.admit(rank, count);
     const admitted: Admitted[] = [];
     try {
-      const made = await generation(AbortSignal.any([wanted, this.#cut.signal]));
+      const asked = await generation(AbortSignal.any([wanted, this.#cut.signal]));
+      const { repetitionStop = true } = this.#options;
+      const made = repetitionStop ? { repetition: USUAL_RULE, ...asked } : asked;
       for (const [nth, admission] of admissions.entries()) {
         const phases = await preparePhases(backend, withSeed(made, nth), thinkingBudget);
         admitted.push({ phases, admission, rank, arrivedAt });

@@ -25,7 +25,7 @@ export const chatFormat: ReplyFormat = {
       const thought = textOf(pieces, "thought");
       const reasoning = thought === "" ? {} : { reasoning_content: thought };
       const message = { role: "assistant", content: textOf(pieces, "answer"), ...reasoning, refusal: null };
-      return { index, message, logprobs: chatLogprobs(pieces), finish_reason: answered.finish };
+      return { index, message, logprobs: chatLogprobs(pieces), ...endOf(answered) };
     });
     const usage = usageOf(all.map(({ answered }) => answered));
     return { ...head, object: "chat.completion", choices, usage };
@@ -36,10 +36,16 @@ export const chatFormat: ReplyFormat = {
     const delta = piece.thought ? { reasoning_content: piece.text } : { content: piece.text };
     return chatChunk(head, [{ index, delta, logprobs: chatLogprobs([piece]), finish_reason: null }]);
   },
-  last: (head, index, { finish }) =>
-    chatChunk(head, [{ index, delta: {}, logprobs: null, finish_reason: finish }]),
+  last: (head, index, answered) =>
+    chatChunk(head, [{ index, delta: {}, logprobs: null, ...endOf(answered) }]),
   usage: (head, all) => chatChunk(head, [], { usage: usageOf(all) }),
 };
+
+/** Some clients fail on a `finish_reason` that OpenAI does not have, so a repetition is named beside it. vLLM has that field too. */
+const endOf = ({ finish }: Answered): Json =>
+  finish === "repetition"
+    ? { finish_reason: "length", stop_reason: "repetition" }
+    : { finish_reason: finish };
 
 const chatChunk = (head: Head, choices: unknown[], rest: Json = {}): Json => {
   return { ...head, object: "chat.completion.chunk", choices, ...rest };
@@ -63,7 +69,7 @@ export const completionFormat: ReplyFormat = {
   whole(head, all) {
     const choices = all.map(({ pieces, answered }, index) => {
       const text = textOf(pieces, "answer");
-      return { index, text, logprobs: completionLogprobs(pieces), finish_reason: answered.finish };
+      return { index, text, logprobs: completionLogprobs(pieces), ...endOf(answered) };
     });
     return completion(head, choices, { usage: usageOf(all.map(({ answered }) => answered)) });
   },
@@ -71,8 +77,8 @@ export const completionFormat: ReplyFormat = {
     const logprobs = completionLogprobs([piece]);
     return completion(head, [{ index, text: piece.text, logprobs, finish_reason: null }]);
   },
-  last: (head, index, { finish }) =>
-    completion(head, [{ index, text: "", logprobs: null, finish_reason: finish }]),
+  last: (head, index, answered) =>
+    completion(head, [{ index, text: "", logprobs: null, ...endOf(answered) }]),
   usage: (head, all) => completion(head, [], { usage: usageOf(all) }),
 };
 

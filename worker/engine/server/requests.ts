@@ -1,6 +1,9 @@
 // What comes in by POST: the bodies of /v1/chat/completions and /v1/completions, checked field by field and turned into a
 // GenerationRequest. A wrong field is a 400 that names it. Pictures are decoded here, once the request has its place in the queue.
+// Left to others: what the wishes for JSON mean (answer-format.ts), how long the model thinks (thinking-fields.ts), and the fields that
+// are not read (other-fields.ts).
 import { randomInt } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { KamadoError } from "../../errors.ts";
 import { safeImage } from "../../images/safe-image.ts";
@@ -12,8 +15,12 @@ import {
   type Part,
   type Sampling,
 } from "../generation/backend.ts";
+import { USUAL_RULE } from "../generation/repetition.ts";
 import { INTERACTIVE } from "../scheduler/queue-order.ts";
 import type { GenerationRequest } from "../scheduler/scheduler.ts";
+import { formatFields, schemaOf } from "./answer-format.ts";
+import { checkOtherFields } from "./other-fields.ts";
+import { thinkingBudgetOf, thinkingFields } from "./thinking-fields.ts";
 
 /** A request as it came in, checked. */
 export type ParsedRequest = {
@@ -21,12 +28,17 @@ export type ParsedRequest = {
   request: GenerationRequest;
   stream: boolean;
   includeUsage: boolean;
+  /** The schema that whole answers are checked against. Undefined when there is none, or the client checks them. */
+  checked: JsonSchema | undefined;
 };
 
-/** The body's fields, or a 400 that names the first wrong one. */
-function parseFields<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+/** The body's fields, or a 400 that names the first one that is wrong, or that asks for what nothing here does. */
+function parseFields<S extends z.ZodObject>(schema: S, body: unknown, elsewhere: Elsewhere): z.output<S> {
   const parsed = schema.safeParse(body);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    checkOtherFields(parsed.data, namesIn(schema), elsewhere);
+    return parsed.data;
+  }
   const { path, message } = parsed.error.issues[0]!;
   const param = path.length === 0 ? null : path.join(".");
   throw invalid(param, param === null ? `The body: ${message}.` : `${param}: ${message}.`, parsed.error);
@@ -40,7 +52,13 @@ const MAX_BIASES = 512;
 const MAX_CONVERSATION = 128;
 
 const number = (min: number, max: number) => z.number().min(min).max(max).nullish();
-const tokenCount = z.int().min(1).max(1_000_000).nullish();
+/** llama-server, Ollama and vLLM write -1 for an answer without a limit. */
+const NO_LIMIT = -1;
+const tokenCount = z
+  .int()
+  .max(1_000_000)
+  .refine((count) => count > 0 || count === NO_LIMIT, "must be 1 or more, or -1 for no limit")
+  .nullish();
 const bias = z.number({ error: "must be a number from -100 to 100" }).min(-100).max(100);
 
 // Checked after their number, because a wrong one costs an error of its own.
@@ -48,19 +66,63 @@ const biases = z
   .record(z.string(), bias, { error: "must be an object of token ids and numbers" })
   .refine((biases) => Object.keys(biases).every((id) => /^\d{1,9}$/.test(id)), "its keys must be token ids");
 
-export const commonFields = {
-  model: z.string().nullish(),
-  stream: z.boolean().nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
-  max_tokens: tokenCount,
+const stops = z.union([z.string().max(1_000), z.array(z.string().max(1_000)).max(16)]).nullish();
+
+/** What Ollama calls `options` too. Its other ones say how a model is loaded. */
+const samplingFields = {
   temperature: number(0, 2),
   top_p: number(0, 1),
-  top_k: z.int().min(0).max(1_000_000).nullish(),
+  /** -1 is vLLM's word for the whole vocabulary. */
+  top_k: z.int().min(-1).max(1_000_000).nullish(),
+  min_p: number(0, 1),
   seed: z.int().nullish(),
-  stop: z.union([z.string().max(1_000), z.array(z.string().max(1_000)).max(16)]).nullish(),
-  repetition_penalty: number(0.01, 10),
+  stop: stops,
+  num_predict: tokenCount,
+  repeat_penalty: number(0.01, 10),
   frequency_penalty: number(-2, 2),
   presence_penalty: number(-2, 2),
+};
+
+export const commonFields = {
+  ...samplingFields,
+  ...formatFields,
+  model: z.string().nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z
+    .strictObject({
+      include_usage: z.boolean().nullish(),
+      include_obfuscation: z.boolean().nullish(),
+      continuous_usage_stats: z.literal(false, { error: "is not supported" }).nullish(),
+    })
+    .nullish(),
+  max_tokens: tokenCount,
+  max_completion_tokens: tokenCount,
+  n_predict: tokenCount,
+  options: z.looseObject(samplingFields).nullish(),
+  repetition_penalty: number(0.01, 10),
+  /** vLLM's name and form; false and a size of 0 switch it off. */
+  repetition_detection: z
+    .union(
+      [
+        z.boolean(),
+        z
+          .strictObject({
+            max_pattern_size: z.int().min(0).max(256),
+            min_pattern_size: z.int().min(0).max(256).default(1),
+            min_count: z.int().min(0).max(100_000).default(0),
+          })
+          .refine(
+            (size) =>
+              size.max_pattern_size === 0 ||
+              (size.min_count > 1 && size.min_pattern_size <= size.max_pattern_size),
+          ),
+      ],
+      {
+        error:
+          "must be true, false, or max_pattern_size, min_pattern_size (at most as large) and min_count (2 or more)",
+      },
+    )
+    .nullish(),
   logit_bias: z
     .custom<object>((value) => Object.keys(Object(value)).length <= MAX_BIASES, {
       error: `may name at most ${MAX_BIASES} tokens`,
@@ -68,47 +130,107 @@ export const commonFields = {
     .pipe(biases)
     .nullish(),
   n: z.int().min(1).max(MAX_ANSWERS).nullish(),
+  n_cmpl: z.int().min(1).max(MAX_ANSWERS).nullish(),
   priority: z
     .number("must be a number from 0 to 9, higher first; without it the request is interactive")
     .min(0)
     .max(9)
     .nullish(),
   conversation: z.string().max(MAX_CONVERSATION).nullish(),
+  check_schema: z.boolean().nullish(),
 };
 type CommonFields = z.output<z.ZodObject<typeof commonFields>>;
 
+type Elsewhere = { fields: ReadonlySet<string>; at: string };
+const namesIn = (schema: z.ZodObject) => new Set(Object.keys(schema.shape));
+
+/** The one value of a wish that has several names. Throws when two of them say different things. */
+function one<T>(wishes: Record<string, T>): NonNullable<T> | undefined {
+  const said = Object.entries(wishes).filter(([, value]) => value != null) as [string, NonNullable<T>][];
+  const [first] = said;
+  const other = said.find(([, value]) => !isDeepStrictEqual(value, first?.[1]));
+  if (other) throw invalid(other[0], `${other[0]}: contradicts ${first![0]}; send one of them.`);
+  return first?.[1];
+}
+
 /** What both endpoints read in the same way, with OpenAI's defaults. */
 function readCommon(fields: CommonFields, headers: Headers) {
-  const { model, stream, stream_options, stop, n, priority } = fields;
+  const { model, stream, stream_options, n, n_cmpl, priority, options } = fields;
+  checkOtherFields(options ?? {}, new Set(Object.keys(samplingFields)), undefined, "options.");
+  const stop = one({ stop: fields.stop, "options.stop": options?.stop });
   const stops = typeof stop === "string" ? [stop] : (stop ?? []);
+  const repetition = repetitionOf(fields.repetition_detection);
+  const schema = schemaOf(fields);
   return {
     generation: {
+      ...(repetition && { repetition }),
       sampling: samplingOf(fields),
       stop: stops.filter((text) => text !== ""),
       conversation: conversationOf(fields, headers),
+      schema,
     },
-    scheduling: { count: n ?? 1, rank: priority ?? INTERACTIVE },
+    scheduling: { count: one({ n, n_cmpl }) ?? 1, rank: priority ?? INTERACTIVE },
     request: {
       model: model ?? undefined,
       stream: stream ?? false,
       includeUsage: stream_options?.include_usage ?? false,
+      checked: fields.check_schema === false ? undefined : schema,
     },
   };
 }
 
-/** OpenAI's defaults: temperature 1, nothing cut off. Without a seed each request gets a random one. */
+/** Undefined: as the engine is set. */
+function repetitionOf(wish: CommonFields["repetition_detection"]): Generation["repetition"] {
+  if (wish == null) return undefined;
+  if (wish === true) return USUAL_RULE;
+  if (wish === false || wish.max_pattern_size === 0) return "never";
+  return {
+    shortest: Math.max(1, wish.min_pattern_size),
+    longest: wish.max_pattern_size,
+    times: wish.min_count,
+    fewest: { words: 1, signs: 1 },
+  };
+}
+
+/** Undefined without a limit. `max_completion_tokens` goes before `max_tokens`, as OpenAI says. */
+function maxTokensOf(fields: CommonFields, otherwise?: number): number | undefined {
+  const { max_completion_tokens, max_tokens, n_predict, num_predict, options } = fields;
+  const wanted =
+    max_completion_tokens ??
+    one({ max_tokens, n_predict, num_predict, "options.num_predict": options?.num_predict }) ??
+    otherwise;
+  return wanted === NO_LIMIT ? undefined : wanted;
+}
+
+/** OpenAI's defaults: temperature 1, nothing cut off. */
 function samplingOf(fields: CommonFields): Sampling {
   const biases = Object.entries(fields.logit_bias ?? {});
+  const given = <N extends keyof typeof samplingFields>(name: N) =>
+    one<CommonFields[N]>({ [name]: fields[name], [`options.${name}`]: fields.options?.[name] });
+  const repetitionPenalty = one({
+    repetition_penalty: fields.repetition_penalty,
+    repeat_penalty: given("repeat_penalty"),
+  });
+  const minP = given("min_p");
   return {
-    temperature: fields.temperature ?? 1,
-    topP: fields.top_p ?? 1,
-    topK: fields.top_k ?? 0,
-    seed: Math.abs(fields.seed ?? randomInt(2 ** 31)) % 2 ** 32,
-    repetitionPenalty: fields.repetition_penalty ?? 1,
-    frequencyPenalty: fields.frequency_penalty ?? 0,
-    presencePenalty: fields.presence_penalty ?? 0,
+    temperature: given("temperature") ?? 1,
+    topP: given("top_p") ?? 1,
+    topK: Math.max(0, given("top_k") ?? 0),
+    ...(minP !== undefined && { minP }),
+    seed: seedOf(given("seed")),
+    repetitionPenalty: repetitionPenalty ?? 1,
+    frequencyPenalty: given("frequency_penalty") ?? 0,
+    presencePenalty: given("presence_penalty") ?? 0,
     logitBias: new Map(biases.map(([id, bias]) => [Number(id), bias])),
   };
+}
+
+const SEEDS = 2 ** 32;
+
+/** Without a seed each request gets a random one. So it does with -1, which llama-server and Ollama read in that way. */
+function seedOf(given: number | undefined): number {
+  if (given === undefined || given === -1 || given === SEEDS - 1) return randomInt(2 ** 31);
+  return ((given % SEEDS) + SEEDS) % SEEDS;
 }
 
 /** The field wins over the header, which a client may set once for all its requests. */
@@ -130,19 +252,16 @@ const CompletionBody = z.looseObject({
     error: "must be one non-empty string",
   }),
   logprobs: z.int().min(0).max(20).nullish(),
-  echo: z.literal(false, { error: "is not supported" }).nullish(),
-  best_of: z.literal(1, { error: "only 1 is supported" }).nullish(),
-  suffix: z.literal("", { error: "is not supported" }).nullish(),
 });
 
 export function parseCompletion(body: unknown, headers: Headers): ParsedRequest {
-  const fields = parseFields(CompletionBody, body);
+  const elsewhere = { fields: namesIn(ChatBody), at: "/v1/chat/completions" };
+  const fields = parseFields(CompletionBody, body, elsewhere);
   const common = readCommon(fields, headers);
   const generation: Generation = {
     ...common.generation,
     prompt: { text: fields.prompt },
-    maxTokens: fields.max_tokens ?? COMPLETION_TOKENS,
-    schema: undefined,
+    maxTokens: maxTokensOf(fields, COMPLETION_TOKENS),
     topLogprobs: fields.logprobs ?? undefined,
   };
   const request = { generation: async () => generation, ...common.scheduling, thinkingBudget: 0 };
@@ -152,17 +271,6 @@ export function parseCompletion(body: unknown, headers: Headers): ParsedRequest 
 // --- POST /v1/chat/completions
 
 const MAX_IMAGES = 16;
-
-export const thinkingFields = {
-  reasoning_effort: z
-    .enum(["none", "minimal", "low", "medium", "high"], {
-      error: "must be none, minimal, low, medium or high",
-    })
-    .nullish(),
-  thinking_budget: z.int().min(0).max(1_000_000).nullish(),
-  chat_template_kwargs: z.looseObject({ enable_thinking: z.boolean().nullish() }).nullish(),
-};
-type ThinkingFields = z.output<z.ZodObject<typeof thinkingFields>>;
 
 const TextPart = z.looseObject({ type: z.literal("text"), text: z.string() });
 const ImagePart = z.looseObject({
@@ -186,27 +294,11 @@ const ChatMessage = z.looseObject({
     },
   ),
 });
-/** What is in it is checked by whoever compiles it. */
-const isSchema = (value: unknown) =>
-  typeof value === "boolean" || (typeof value === "object" && value !== null && !Array.isArray(value));
-const ResponseFormat = z.discriminatedUnion("type", [
-  z.looseObject({ type: z.literal("text") }),
-  z.looseObject({ type: z.literal("json_object") }),
-  z.looseObject({
-    type: z.literal("json_schema"),
-    json_schema: z.looseObject({
-      name: z.string().optional(),
-      schema: z.custom<JsonSchema>(isSchema, { error: "must be an object or a boolean" }),
-    }),
-  }),
-]);
 const TOOLS = { error: "tools are not supported" };
 const ChatBody = z.looseObject({
   ...commonFields,
   ...thinkingFields,
   messages: z.array(ChatMessage).min(1).max(1_000),
-  max_completion_tokens: tokenCount,
-  response_format: ResponseFormat.nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
   tools: z.tuple([], TOOLS).nullish(),
@@ -220,13 +312,12 @@ const ChatBody = z.looseObject({
 type ChatBody = z.output<typeof ChatBody>;
 
 export function parseChat(body: unknown, headers: Headers): ParsedRequest {
-  const fields = parseFields(ChatBody, body);
+  const fields = parseFields(ChatBody, body, { fields: namesIn(CompletionBody), at: "/v1/completions" });
   const common = readCommon(fields, headers);
   const messages = messagesOf(fields.messages);
   const generation: Omit<Generation, "prompt"> = {
     ...common.generation,
-    maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? undefined,
-    schema: schemaOf(fields.response_format),
+    maxTokens: maxTokensOf(fields),
     topLogprobs: topLogprobsOf(fields),
   };
   const request = {
@@ -238,26 +329,6 @@ export function parseChat(body: unknown, headers: Headers): ParsedRequest {
     thinkingBudget: thinkingBudgetOf(fields),
   };
   return { ...common.request, request };
-}
-
-/** Tokens for each of OpenAI's efforts. */
-const THINKING_TOKENS = { none: 0, minimal: 0, low: 512, medium: 2_048, high: 8_192 } as const;
-
-/**
- * How many tokens the model may think, from the three ways in which clients say it: `enable_thinking: false` wins, then a
- * number of tokens, then an effort, then `enable_thinking: true`. Without any of them the model does not think.
- */
-export function thinkingBudgetOf(fields: ThinkingFields): number {
-  const enabled = fields.chat_template_kwargs?.enable_thinking ?? undefined;
-  if (enabled === false) return 0;
-  if (fields.thinking_budget != null) return fields.thinking_budget;
-  if (fields.reasoning_effort != null) return THINKING_TOKENS[fields.reasoning_effort];
-  return enabled ? THINKING_TOKENS.medium : 0;
-}
-
-function schemaOf(format: ChatBody["response_format"]): JsonSchema | undefined {
-  if (format?.type === "json_object") return { type: "object" };
-  return format?.type === "json_schema" ? format.json_schema.schema : undefined;
 }
 
 function topLogprobsOf({ logprobs, top_logprobs }: ChatBody): number | undefined {
@@ -318,3 +389,6 @@ async function imageOf(given: GivenImage, signal: AbortSignal): Promise<Part> {
     throw new KamadoError(thrown.code, thrown.message, { cause: thrown, detail: { param: given.param } });
   }
 }
+
+/** What is read, by endpoint, for docs/engine.md. */
+export const READ_FIELDS = { chat: namesIn(ChatBody), completions: namesIn(CompletionBody) };

@@ -13,6 +13,7 @@ import type { Metrics } from "./metrics.ts";
 import type { OpenAiError } from "./openai-errors.ts";
 import type { Choice, Head, ReplyFormat } from "./replies.ts";
 import type { ParsedRequest } from "./requests.ts";
+import { type Check, checkOf, misfitError, secondTry } from "./schema-check.ts";
 
 export type Responding = {
   scheduler: Scheduler;
@@ -30,37 +31,65 @@ type Started = {
   generation: Generation;
   head: Head;
   startedAt: number;
+  check: Check | undefined;
 };
 
 export async function respond(c: Context, parsed: ParsedRequest, responding: Responding): Promise<Response> {
   const { scheduler, metrics, hold, format } = responding;
   const startedAt = performance.now();
+  const check = await checkOf(parsed.checked);
   const admitted = await scheduler.admit(parsed.request, c.req.raw.signal);
   const { generation } = admitted[0]!.phases;
   hold.keep(sizeOf(generation));
   const id = `${format.idPrefix}${randomUUID()}`;
   const head: Head = { id, created: Math.floor(Date.now() / 1_000), model: scheduler.info!.model };
-  const started = { parsed, admitted, generation, head, startedAt };
+  const started = { parsed, admitted, generation, head, startedAt, check };
   if (parsed.stream) return eventStream(c, hold, (events) => streamAnswers(events, c, started, responding));
-  const choices = await runWhole(admitted, c.req.raw.signal, responding);
+  const choices = await runWhole(started, c.req.raw.signal, responding);
   metrics.requestAnswered(generation, performance.now() - startedAt);
   return c.json(format.whole(head, choices));
 }
 
 function runWhole(
-  admitted: readonly Admitted[],
+  { admitted, parsed, check }: Started,
   clientGone: AbortSignal,
   { scheduler, hold }: Responding,
 ): Promise<Choice[]> {
   return runAll(admitted, clientGone, async (one, _, ended) => {
-    const pieces: Piece[] = [];
-    const onPiece = (piece: Piece) => {
-      pieces.push(piece);
-      orAbort(ended, () => hold.add(pieceSize(piece)));
+    const run = async (admitted: Admitted): Promise<Choice> => {
+      const pieces: Piece[] = [];
+      const onPiece = (piece: Piece) => {
+        pieces.push(piece);
+        orAbort(ended, () => hold.add(pieceSize(piece)));
+      };
+      return { pieces, answered: await scheduler.run(admitted, onPiece, ended.signal) };
     };
-    const answered = await scheduler.run(one, onPiece, ended.signal);
-    return { pieces, answered };
+    const first = await run(one);
+    const reason = await check?.(textOf(first), first.answered);
+    if (reason === undefined) return first;
+    const generation = secondTry(one.phases.generation, textOf(first), reason);
+    const request = { ...parsed.request, count: 1, generation: async () => generation };
+    const [again] = await scheduler.admit(request, ended.signal);
+    const second = await run(again!);
+    const stillWrong = await check!(textOf(second), second.answered);
+    if (stillWrong !== undefined) throw misfitError(stillWrong);
+    return bothPaid(first, second);
   });
+}
+
+const textOf = ({ pieces }: Pick<Choice, "pieces">) =>
+  pieces.map(({ text, thought }) => (thought ? "" : text)).join("");
+
+/** The second answer, with the tokens of both. */
+function bothPaid({ answered: first }: Choice, second: Choice): Choice {
+  const { answered } = second;
+  const completionTokens = first.completionTokens + answered.completionTokens;
+  const reasoningTokens = first.reasoningTokens + answered.reasoningTokens;
+  const { promptTokens, cachedTokens } = first;
+  return {
+    ...second,
+    answered: { ...answered, promptTokens, cachedTokens, completionTokens, reasoningTokens },
+  };
 }
 
 /** The backend that calls it goes on to its next step, where it notices the signal. */
@@ -93,16 +122,21 @@ function pieceSize({ text, tokens }: Piece): number {
 async function streamAnswers(
   { send, clientGone }: EventStream,
   c: Context,
-  { parsed, admitted, generation, head, startedAt }: Started,
+  { parsed, admitted, generation, head, startedAt, check }: Started,
   { scheduler, metrics, format, report }: Responding,
 ): Promise<void> {
   const signal = AbortSignal.any([c.req.raw.signal, clientGone]);
   const stream = async (one: Admitted, index: number, { signal }: AbortController): Promise<Answered> => {
     if (format.first) send(format.first(head, index));
+    const pieces: Piece[] = [];
     const onPiece = (piece: Piece) => {
+      if (check) pieces.push(piece);
       if (isWorthSending(piece)) send(format.chunk(head, index, piece));
     };
     const answered = await scheduler.run(one, onPiece, signal);
+    // What has been sent cannot be taken back: the client gets an error in place of the end.
+    const reason = await check?.(textOf({ pieces }), answered);
+    if (reason !== undefined) throw misfitError(reason);
     send(format.last(head, index, answered));
     return answered;
   };

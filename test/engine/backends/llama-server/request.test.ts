@@ -30,7 +30,7 @@ describe("a completion as the server takes it", () => {
       seed: 3,
       id_slot: 2,
       n_predict: 9,
-      samplers: ["penalties", "top_k", "top_p", "temperature"],
+      samplers: ["penalties", "top_k", "top_p", "min_p", "temperature"],
       min_p: 0,
       typical_p: 1,
       xtc_probability: 0,

@@ -62,7 +62,7 @@ export function completionOptions({
   grammar: string | undefined;
   close: string | undefined;
 }): CompletionOptions {
-  const { temperature, topK, topP, seed } = generation.sampling;
+  const { temperature, topK, topP, minP = 0, seed } = generation.sampling;
   return {
     ...UNFILTERED,
     ...penaltyOptions(generation.sampling, room),
@@ -73,6 +73,7 @@ export function completionOptions({
     // Greedy needs both: with temperature 0 alone the library still draws.
     top_k: temperature === 0 ? 1 : topK,
     top_p: topP,
+    min_p: minP,
     seed: seed % 2 ** 31,
     ...(grammar !== undefined && { grammar }),
   };

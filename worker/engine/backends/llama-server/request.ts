@@ -7,8 +7,7 @@ const PENALTY_WINDOW = 64;
 const FORBIDDEN = -100;
 
 const NEUTRAL = {
-  samplers: ["penalties", "top_k", "top_p", "temperature"],
-  min_p: 0,
+  samplers: ["penalties", "top_k", "top_p", "min_p", "temperature"],
   typical_p: 1,
   top_n_sigma: -1,
   xtc_probability: 0,
@@ -53,6 +52,7 @@ export function completionBody({ sampling, topLogprobs, prompt, slot, room, gram
     temperature: sampling.temperature,
     top_k: sampling.topK,
     top_p: sampling.topP,
+    min_p: sampling.minP ?? 0,
     seed: sampling.seed % 2 ** 31,
     repeat_penalty: repetitionPenalty,
     frequency_penalty: frequencyPenalty,

@@ -145,8 +145,8 @@ export function samplingOptions(
   sampling: Sampling,
   model: LlamaModel,
 ): (answer: readonly Token[]) => SequenceEvaluateOptions {
-  const { temperature, topK, topP, seed } = sampling;
-  const options: SequenceEvaluateOptions = { temperature, topK, topP, minP: 0, seed };
+  const { temperature, topK, topP, minP = 0, seed } = sampling;
+  const options: SequenceEvaluateOptions = { temperature, topK, topP, minP, seed };
   if (sampling.logitBias.size > 0) options.tokenBias = biasOf(sampling, model);
   const { repetitionPenalty: penalty, frequencyPenalty, presencePenalty } = sampling;
   if (penalty === 1 && frequencyPenalty === 0 && presencePenalty === 0) return () => options;

@@ -1,11 +1,12 @@
-// The thread in which schema-fit.ts has the JSON schemas of senders compiled, and answers checked against them. A `pattern` or nested
+// The thread in which checker.ts has the JSON schemas of senders compiled, and answers checked against them. A `pattern` or nested
 // alternatives can take for ever on some values, so this must be where it can be ended.
 import { parentPort } from "node:worker_threads";
 import { Ajv, type Options, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { printable } from "../printable.ts";
+import { FORMATS } from "./formats.ts";
 
-/** `schema` and `value` are JSON. Without a value the schema is only compiled. */
+/** `schema` and `value` are JSON, the schema one of 2020-12 (modern.ts). Without a value the schema is only compiled. */
 export type Question = { schema: string; value?: string };
 export type Reply =
   | { is: "fits" }
@@ -13,8 +14,7 @@ export type Reply =
   | { is: "too deep" }
   | { is: "no schema"; why: string };
 
-const OPTIONS: Options = { strict: false, validateFormats: false, inlineRefs: false, logger: false };
-const DRAFT_OF_AJV = /draft-0[467]/;
+const OPTIONS: Options = { strict: false, formats: FORMATS, inlineRefs: false, logger: false };
 /** A job has one schema, which is compiled before the model is asked and used again when it has answered. */
 const KEPT = 32;
 
@@ -23,8 +23,7 @@ const compiled = new Map<string, ValidateFunction>();
 function validatorOf(schema: string): ValidateFunction {
   const known = compiled.get(schema);
   if (known) return known;
-  const { $schema: draft, ...rest } = JSON.parse(schema) as Record<string, unknown>;
-  const made = new (DRAFT_OF_AJV.test(String(draft)) ? Ajv : Ajv2020)(OPTIONS).compile(rest);
+  const made = new Ajv2020(OPTIONS).compile(JSON.parse(schema));
   compiled.set(schema, made);
   const [oldest] = compiled.keys();
   if (compiled.size > KEPT) compiled.delete(oldest!);
