@@ -6,11 +6,11 @@ import { systemClock } from "../../async/clock.ts";
 import { type AwsConfig, makeAwsClients } from "../../aws/clients.ts";
 import { type Config, HANDLERS, loadConfig } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
-import { KamadoError } from "../../errors.ts";
+import { KamadoError, toKamadoError } from "../../errors.ts";
 import { Job } from "../../job/envelope.ts";
 import type { Outcome } from "../../job/outcome.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
-import type { Result } from "../../job/result.ts";
+import { failed, Receipt, type Result } from "../../job/result.ts";
 import { JobEvents, type Listener } from "../../logging/job-events.ts";
 import { createLog, type Log } from "../../logging/log.ts";
 import { EXIT, LiveBlock, paint } from "../../logging/terminal.ts";
@@ -61,6 +61,7 @@ async function run(kind: string, flags: Flags): Promise<Result> {
     const done = event.stage === "progress" ? event.done : 0;
     block.draw([`${kind} … ${Math.round(done * 100)} %`]);
   };
+  let spent = Receipt.parse({});
   try {
     return await runAlone(job, {
       config,
@@ -68,7 +69,15 @@ async function run(kind: string, flags: Flags): Promise<Result> {
       log,
       signal: interrupted.signal,
       watch,
+      onRetry: (receipt) => {
+        spent = receipt;
+      },
     });
+  } catch (thrown) {
+    // A script that asked for JSON gets it, whatever happened; the exit code and standard error say the rest.
+    const error = toKamadoError(thrown, "handler_failed");
+    if (flags.json === true) print(failed(job.id, kind, error, spent), true);
+    throw thrown;
   } finally {
     block.draw([]);
   }
@@ -84,10 +93,19 @@ function print(result: Result, json: boolean): void {
 }
 
 // One job here and now, without a queue: the middle of a job's life with the same parts the worker uses.
-export type SoloOptions = { config: Config; aws: AwsConfig; log: Log; signal: AbortSignal; watch: Listener };
+export type SoloOptions = {
+  config: Config;
+  aws: AwsConfig;
+  log: Log;
+  signal: AbortSignal;
+  watch: Listener;
+  /** Gets what a run cost that another try could mend. */
+  onRetry?: (receipt: Receipt) => void;
+};
 
 /** Runs a job to its result, starting an engine for it when there is none. Throws what another try could mend. */
-export async function runAlone(job: Job, { config, aws, log, signal, watch }: SoloOptions): Promise<Result> {
+export async function runAlone(job: Job, options: SoloOptions): Promise<Result> {
+  const { config, aws, log, signal, watch } = options;
   await using stack = new AsyncDisposableStack();
   const registry = await loadRegistry(HANDLERS);
   handlerOf(registry, job.kind);
@@ -97,7 +115,11 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   stack.defer(() => outbound.close());
   const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
-  const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
+  const client = new EngineClient({
+    url: engine.url,
+    token: config.engine.token?.reveal(),
+    model: config.engine.remoteModel,
+  });
   stack.defer(() => client.close());
 
   // Of one of our own its supervisor knows when it can serve, and when it never will; another has to be asked.
@@ -118,6 +140,7 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
       jobEvents,
       clock: systemClock,
     }),
+    options,
   );
 }
 
@@ -140,9 +163,12 @@ async function untilItAnswers(client: EngineClient, signal: AbortSignal): Promis
   }
 }
 
-function resultOf(outcome: Outcome): Result {
+function resultOf(outcome: Outcome, { onRetry }: SoloOptions): Result {
   if ("result" in outcome) return outcome.result;
   if (outcome.is === "rejected" && outcome.about) return outcome.about.result;
-  if (outcome.is === "retry") throw outcome.error;
+  if (outcome.is === "retry") {
+    if (outcome.about) onRetry?.(outcome.about.receipt);
+    throw outcome.error;
+  }
   throw new KamadoError("canceled", "The job was interrupted.");
 }
