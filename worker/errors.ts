@@ -107,7 +107,9 @@ export type ErrorDetail = {
   /** A REST service answered for one of its items, not for the address that the job names. */
   isOfItem?: true;
   /** The field of the request that is at fault; OpenAI clients show it. */
-  param?: string | null;
+  param?: string | null | undefined;
+  /** What to do about it, where the code's own hint does not fit. */
+  hint?: string | undefined;
 
   // The rest is evidence for people who debug; no code decides by it.
   /** The host that was asked. Never its whole address: paths and queries may hold secrets. */
@@ -151,7 +153,7 @@ export class KamadoError extends Error {
     return ERRORS[this.code].retry;
   }
   get hint(): string {
-    return ERRORS[this.code].hint;
+    return this.detail?.hint ?? ERRORS[this.code].hint;
   }
 }
 
