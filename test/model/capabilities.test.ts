@@ -4,7 +4,7 @@ import { z } from "zod";
 import { KamadoError } from "../../worker/errors.ts";
 import { Capabilities } from "../../worker/model/capabilities.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
-import { createModel } from "../../worker/model/model.ts";
+import { createModel, type ModelOptions } from "../../worker/model/model.ts";
 import { engineServer, logprobs, type Reply, type Seen, says } from "./engine-server.ts";
 
 const QUESTION = { instructions: "Read.", content: "Two eggs." };
@@ -22,7 +22,8 @@ async function jobsOn(script: (seen: Seen, count: number) => Reply) {
   const capabilities = new Capabilities();
   cleanups.push(() => client.close(), server.close);
   const { signal } = new AbortController();
-  const job = (model?: string) => createModel({ client, signal, capabilities, model });
+  const job = (model?: string, more: Partial<ModelOptions> = {}) =>
+    createModel({ client, signal, capabilities, model, ...more });
   return { job, seen: server.seen };
 }
 
@@ -79,16 +80,25 @@ describe("a schema", () => {
     expect(seen.map(formOf)).toEqual(["json_schema", "json_object", "words", "words"]);
   });
 
-  test("that a server ignores is repaired by words, and from then on written into the prompt", async () => {
+  test("that a server ignores is asked for again in words, and from then on written into the prompt", async () => {
     const { job, seen } = await jobsOn(({ body }) =>
       says(JSON.stringify(body.messages).includes("JSON schema") ? '{"eggs":2}' : "There are two eggs."),
     );
     const first = job();
     expect(await first.model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
-    expect(first.used().repairs).toBe(1);
+    expect([first.used().repairs, first.used().requests]).toEqual([0, 2]);
     const second = job();
     expect(await second.model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
-    expect([second.used().repairs, seen.length]).toEqual([0, 3]);
+    expect(seen.map(formOf)).toEqual(["json_schema", "json_object", "json_object"]);
+  });
+
+  test("that a server ignores costs the job's budget both answers", async () => {
+    const { job } = await jobsOn((_, count) => says(count === 1 ? "Two." : '{"eggs":2}'));
+    const { model } = job(undefined, { budget: { requests: 10, tokens: 2_000 } });
+    await model.ask({ ...QUESTION, schema, maxTokens: 50 });
+    // Two answers of 107 tokens each are spent: 1,786 are left.
+    const asked = model.ask({ ...QUESTION, maxTokens: 1_780 });
+    expect((await failure(asked)).message).toContain("214 so far");
   });
 
   test.for([

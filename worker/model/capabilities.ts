@@ -8,12 +8,15 @@ import { KamadoError } from "../errors.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
 import type { ChatRequest } from "./engine-client.ts";
 import { type Message, schemaInWords } from "./prompt.ts";
-import { withoutThoughts } from "./read-json.ts";
+import { readJson, withoutThoughts } from "./read-json.ts";
 import type { JsonSchema } from "./schema-fit.ts";
 
 type Send = (request: ChatRequest) => Promise<ChatAnswer>;
-/** `isOwn`: Kamado's own engine, which says exactly what it refuses, request by request: nothing is learned about it in general. */
-type Asking = { isOwn: boolean; signal: AbortSignal };
+/**
+ * `isOwn`: Kamado's own engine, which says exactly what it refuses, request by request: nothing is learned about it in general.
+ * `onUnused` gets an answer that cannot be used, because the server has ignored what was asked for.
+ */
+type Asking = { isOwn: boolean; signal: AbortSignal; onUnused(answer: ChatAnswer): void };
 
 /** How a schema is asked for: as `json_schema`; then (1) as `json_object` with the schema beside it and in words; then in words alone. */
 const BY_SCHEMA = 0;
@@ -60,6 +63,11 @@ export class Capabilities {
       if (request.top_logprobs !== undefined && tried.noLogprobs) throw tried.noLogprobs;
       try {
         const answer = await send(inForm(request, schema, tried));
+        if (schema && !asking.isOwn && tried.schema === BY_SCHEMA && followed(answer, schema) === "not") {
+          asking.onUnused(answer);
+          tried.schema += 1;
+          continue;
+        }
         const isGeneral = !asking.isOwn && !isOfSchema && refused === undefined;
         if (isGeneral) this.#learn(model, { request, schema, tried, answer });
         else if (ofSchema !== undefined && tried.schema > BY_SCHEMA)
@@ -80,7 +88,7 @@ export class Capabilities {
   #learn(model: string, { request, schema, tried, answer }: Learned): void {
     const known = { ...(this.#models.get(model) ?? NOTHING_KNOWN) };
     if (schema) {
-      const wasFollowed = looksEnforced(answer, schema);
+      const wasFollowed = followed(answer, schema) === "enforced";
       known.schema = Math.max(
         known.schema,
         wasFollowed ? tried.schema : Math.min(tried.schema + 1, IN_WORDS),
@@ -217,17 +225,32 @@ function mostIn(message: string): number | undefined {
 const ignoresLogprobs = ({ tokens, text }: ChatAnswer) =>
   tokens === null && text !== "" && !text.includes("\ufffd");
 
-/** An enforced answer is JSON and nothing else, of the schema's type and with its required fields. */
-function looksEnforced({ text, cutOff }: ChatAnswer, { type, required }: JsonSchema): boolean {
+/**
+ * An enforced answer is JSON and nothing else, of the schema's type and with its required fields. `asked`: such JSON is in it, but the
+ * model wrote it by itself. `not`: it says nothing of the sort, so the server has ignored the schema.
+ */
+function followed({ text, cutOff }: ChatAnswer, schema: JsonSchema): "enforced" | "asked" | "not" {
   const json = withoutThoughts(text);
   // A model that said nothing, or refused in a field of its own, says nothing about the server.
-  if (json === "") return true;
-  if (cutOff) return (type === "object" ? /^\{/ : /^[[{"\d\-tfn]/).test(json);
+  if (json === "") return "enforced";
+  const read = readJson(json);
+  if (cutOff && read.is === "none") return beginsAs(schema).test(json) ? "enforced" : "not";
+  if (read.is === "none" || !hasShape(read.value, schema)) return "not";
+  return isJson(json) ? "enforced" : "asked";
+}
+
+const beginsAs = ({ type }: JsonSchema) => (type === "object" ? /^\{/ : /^[[{"\d\-tfn]/);
+
+function hasShape(value: unknown, { type, required }: JsonSchema): boolean {
+  if (type !== "object") return true;
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject && (!Array.isArray(required) || required.every((name) => Object.hasOwn(value, name)));
+}
+
+function isJson(text: string): boolean {
   try {
-    const value: unknown = JSON.parse(json);
-    if (type !== "object") return true;
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return isObject && (!Array.isArray(required) || required.every((name) => Object.hasOwn(value, name)));
+    JSON.parse(text);
+    return true;
   } catch {
     return false;
   }

@@ -63,7 +63,8 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
     const named = { ...request, ...(name !== null && { model: name }), ...rank };
     const ask = (form: ChatRequest) =>
       meter.count(promptTokens(form), identity.engine, name, () => client.chat(form, signal));
-    return capabilities.chat(named, ask, { isOwn, signal });
+    const onUnused = (answer: ChatAnswer) => budget.alsoSpent(answer, request);
+    return capabilities.chat(named, ask, { isOwn, signal, onUnused });
   };
   const chat: Chat = async (request) => {
     budget.ask();
