@@ -106,6 +106,11 @@ describe("a schema", () => {
     ["JSON of another shape", says('{"answer":2}'), "json_object"],
     ["JSON in a code fence", says('```json\n{"eggs":2}\n```'), "json_object"],
     ["JSON that is cut off", says('{"eggs":', { finish: "length" }), "json_schema"],
+    [
+      "JSON that is cut off, with whole JSON in it",
+      says('{"a":{"eggs":2},"b', { finish: "length" }),
+      "json_schema",
+    ],
     ["a thought before the JSON", says('<think>two</think>{"eggs":2}'), "json_schema"],
     ["a value out of the schema's range", says('{"eggs":2.5}'), "json_schema"],
     ["nothing", says(""), "json_schema"],

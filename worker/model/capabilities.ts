@@ -233,8 +233,9 @@ function followed({ text, cutOff }: ChatAnswer, schema: JsonSchema): "enforced" 
   const json = withoutThoughts(text);
   // A model that said nothing, or refused in a field of its own, says nothing about the server.
   if (json === "") return "enforced";
+  // Of an answer that was cut off only the beginning tells: what is whole in it may be a part of something else.
+  if (cutOff && !isJson(json)) return beginsAs(schema).test(json) ? "enforced" : "not";
   const read = readJson(json);
-  if (cutOff && read.is === "none") return beginsAs(schema).test(json) ? "enforced" : "not";
   if (read.is === "none" || !hasShape(read.value, schema)) return "not";
   return isJson(json) ? "enforced" : "asked";
 }

@@ -77,7 +77,7 @@ const TOO_LONG =
 const NO_MODEL =
   /model_not_found|model\b.*\b(not found|not exist|not loaded|not available)|no models? loaded|repository not found|cached snapshot/i;
 const NO_PICTURES =
-  /mmproj|not (a )?multimodal|reads no pictures|images? (input )?(is|are) not supported|not support(ed)? .{0,20}(image|vision)|only 'text' content|missing data required for image/i;
+  /mmproj|not (a )?multimodal|reads no pictures|images? (input )?((is|are) )?not supported|not support(ed)? .{0,20}(image|vision)|only 'text' content|allowed values: \['text'\]|missing data required for image/i;
 /** A chat template or a server that takes a message for a text. Only where the request had a picture. */
 const ONLY_TEXT = /can only concatenate str|unmarshal array|expected (a )?str(ing)?\b|must be (a )?string/i;
 const SEE_PICTURES =
