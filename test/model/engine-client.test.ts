@@ -181,6 +181,11 @@ describe("a refusal keeps the engine's message and gets one of our codes", () =>
       "model_not_loaded",
     ],
     [
+      "mlx-lm, unknown model",
+      { status: 404, body: { error: "Cannot find an appropriate cached snapshot folder for the revision" } },
+      "model_not_loaded",
+    ],
+    [
       "LM Studio, unknown model",
       { status: 400, body: { error: { message: "No models loaded.", code: "model_not_found" } } },
       "model_not_loaded",
@@ -461,6 +466,22 @@ describe("which model a server answers with", () => {
     const error = await failure(server.ask());
     expect([error.code, error.retry]).toEqual(["engine_unavailable", true]);
     expect(error.message).toContain("It lists 2 models: a, b.");
+    expect(error.hint).toContain("KAMADO_MODEL");
+  });
+});
+
+test("a model that the server does not have is refused with a list of those that it has", async () => {
+  const refuses = {
+    status: 404,
+    body: { error: { message: 'model "big" not found, try pulling it first' } },
+  };
+  await withEngine(refuses, async (client) => {
+    await client.identify(never);
+    const error = await failure(client.chat({ ...QUESTION, model: "big" }, never));
+    expect([error.code, error.message]).toEqual([
+      "model_not_loaded",
+      expect.stringContaining("It lists 1 model: small-1b."),
+    ]);
     expect(error.hint).toContain("KAMADO_MODEL");
   });
 });

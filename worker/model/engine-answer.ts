@@ -141,14 +141,29 @@ const NEEDS_MODEL =
 /** Whether the server refused a request because it named no model. */
 export const needsModel = (refused: KamadoError) => !refused.retry && NEEDS_MODEL.test(refused.message);
 
+/** The error of a request that could name no model. The server may list one when the job is tried again, or the owner may name one. */
+export const withoutModel = (refused: KamadoError, listed: readonly string[]) =>
+  withList("engine_unavailable", refused, listed);
+
+/** The error of a request for a model that the server does not have. */
+export const wrongModel = (refused: KamadoError, listed: readonly string[]) =>
+  withList("model_not_loaded", refused, listed);
+
 const MAX_LISTED = 20;
 
-/** The error of a request that could name no model. The server may list one when the job is tried again, or the owner may name one. */
-export function withoutModel(refused: KamadoError, listed: readonly string[]): KamadoError {
+function withList(
+  code: "engine_unavailable" | "model_not_loaded",
+  refused: KamadoError,
+  listed: readonly string[],
+): KamadoError {
   const names = listed.slice(0, MAX_LISTED).join(", ");
-  const which = listed.length > 0 ? ` It lists ${listed.length} models: ${names}.` : "";
-  const hint = "Set KAMADO_MODEL to the model that this server is to answer with; GET /v1/models lists them.";
-  return new KamadoError("engine_unavailable", `${refused.message}${which}`, {
+  const which =
+    listed.length > 0
+      ? ` It lists ${listed.length} ${listed.length === 1 ? "model" : "models"}: ${names}.`
+      : "";
+  const hint =
+    "Set KAMADO_MODEL, or the job's policy.model, to a model that this server has; GET /v1/models lists them.";
+  return new KamadoError(code, `${refused.message}${which}`, {
     cause: refused,
     detail: { ...refused.detail, hint },
   });

@@ -11,6 +11,7 @@ import {
   refusal,
   unreachable,
   withoutModel,
+  wrongModel,
 } from "./engine-answer.ts";
 import { hasPictures, type Message } from "./prompt.ts";
 
@@ -96,7 +97,8 @@ export class EngineClient {
     // The engine may have loaded another model meanwhile.
     if (status === 404) this.#identity = null;
     const pictures = hasPictures(request.messages);
-    throw refusal(status, headers, text, this.#removeToken.fromErrors, { pictures });
+    const refused = refusal(status, headers, text, this.#removeToken.fromErrors, { pictures });
+    throw refused.code === "model_not_loaded" ? wrongModel(refused, this.#listed) : refused;
   }
 
   /**
