@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { KamadoError } from "../../worker/errors.ts";
 import { Capabilities } from "../../worker/model/capabilities.ts";
-import { EngineClient } from "../../worker/model/engine-client.ts";
+import { type ChatRequest, EngineClient } from "../../worker/model/engine-client.ts";
 import { createModel, type ModelOptions } from "../../worker/model/model.ts";
 import { engineServer, logprobs, type Reply, type Seen, says } from "./engine-server.ts";
 
@@ -240,4 +240,34 @@ describe("probabilities", () => {
       expect(seen.map(topOf)).toEqual([20, ...Array(10).fill("sampled")]);
     },
   );
+
+  test("that a server refuses under a schema alone are still asked for without one", async () => {
+    const answer = {
+      text: "y",
+      cutOff: false,
+      tokens: [],
+      model: null,
+      promptTokens: 1,
+      cachedTokens: 0,
+      completionTokens: 1,
+    };
+    const both = new KamadoError(
+      "engine_rejected",
+      "The engine answered 400: logprobs not supported with response_format",
+      {
+        detail: { httpStatus: 400, param: "logprobs" },
+      },
+    );
+    const capabilities = new Capabilities();
+    const send = async (request: ChatRequest) => {
+      if (request.response_format) throw both;
+      return answer;
+    };
+    const asking = { isOwn: false, signal: new AbortController().signal, onUnused: () => {} };
+    const request = { messages: [], max_tokens: 1, temperature: 0, logprobs: true, top_logprobs: 20 };
+    const format = { type: "json_schema", json_schema: { schema: { type: "object" } } };
+    const refused = await failure(capabilities.chat({ ...request, response_format: format }, send, asking));
+    expect([refused.code, refused.message]).toEqual(["engine_rejected", expect.stringContaining("logprobs")]);
+    expect(await capabilities.chat(request, send, asking)).toBe(answer);
+  });
 });

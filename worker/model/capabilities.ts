@@ -97,7 +97,8 @@ export class Capabilities {
     }
     if (request.top_logprobs !== undefined) {
       known.top = Math.min(known.top, tried.top);
-      if (ignoresLogprobs(answer)) known.noLogprobs = noLogprobs("it leaves them out of its answers");
+      if (!schema && ignoresLogprobs(answer))
+        known.noLogprobs = noLogprobs("it leaves them out of its answers");
     }
     this.#models.set(model, known);
   }
@@ -111,7 +112,9 @@ export class Capabilities {
     }
     tried.noLogprobs = noLogprobs(refusal.message);
     const known = this.#models.get(model) ?? NOTHING_KNOWN;
-    if (/logprobs/.test(refusal.message)) this.#models.set(model, { ...known, noLogprobs: tried.noLogprobs });
+    // Some servers give probabilities, but not of an answer under a schema.
+    const isGeneral = /logprobs/.test(refusal.message) && !/response_format|schema/.test(refusal.message);
+    if (isGeneral) this.#models.set(model, { ...known, noLogprobs: tried.noLogprobs });
   }
 
   /**
