@@ -131,7 +131,7 @@ export type ErrorDetail = {
   /** A REST service answered for one of its items, not for the address that the job names. */
   isOfItem?: true;
   /** The field of the request that is at fault; OpenAI clients show it. */
-  param?: string | null;
+  param?: string | null | undefined;
 
   // The rest is evidence for people who debug; no code decides by it.
   /** The host that was asked. Never its whole address: paths and queries may hold secrets. */

@@ -44,7 +44,11 @@ async function connect(config: Config, cloud: Cloud, engine: RunningEngine, log:
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const destinations = loadDestinations(config.destinationsFile);
   const outbound = createOutbound({ destinations });
-  const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
+  const client = new EngineClient({
+    url: engine.url,
+    token: config.engine.token?.reveal(),
+    model: config.engine.remoteModel,
+  });
   return {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),

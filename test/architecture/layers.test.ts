@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, string> = {
   images: "async errors job",
   pages: "async errors job",
   "json-schema": "async errors printable",
-  model: "errors http job json-schema",
+  model: "async errors http job json-schema",
   outbound: "async config/secret errors http job",
   queue: "async aws errors job printable",
   storage: "aws errors http job",

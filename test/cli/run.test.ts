@@ -60,18 +60,29 @@ test("Ctrl-C while a model loads ends the wait and the engine", async () => {
   await expect(running).rejects.toThrow("Interrupted.");
 }, 60_000);
 
-test("the command ends after printing its result, whatever a library leaves open", async () => {
+/** `kamado run prompt --json` as a process of its own: what it printed, and its exit code. */
+async function command(variables: Variables, more: readonly string[] = []) {
   const folder = mkdtempSync(join(tmpdir(), "kamado-run-"));
-  writeFileSync(join(folder, "open.mjs"), "setInterval(() => {}, 1e6);");
   writeFileSync(join(folder, "input.json"), '{"prompt": "hello"}');
   const start = join(import.meta.dirname, "../../worker/cli/start.mjs");
   const args = [start, "run", "prompt", "--json", "--input", join(folder, "input.json")];
-  const child = spawn(process.execPath, ["--import", join(folder, "open.mjs"), ...args], {
-    env: { PATH: process.env.PATH, HOME: folder, ...OURS },
-    stdio: ["ignore", "pipe", "inherit"],
+  const child = spawn(process.execPath, [...more, ...args], {
+    env: { PATH: process.env.PATH, HOME: folder, ...variables },
+    stdio: ["ignore", "pipe", "pipe"],
+    cwd: folder,
   });
   onTestFinished(() => void child.kill("SIGKILL"));
-  const [printed, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
+  const [printed, errors, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "exit"),
+  ]);
+  return { printed, errors, code };
+}
+
+test("the command ends after printing its result, whatever a library leaves open", async () => {
+  const open = ["--import", "data:text/javascript,setInterval(() => {}, 1e6);"];
+  const { printed, code } = await command(OURS, open);
   expect([JSON.parse(printed).status, code]).toEqual(["succeeded", 0]);
 }, 60_000);
 
@@ -106,3 +117,18 @@ test("Ctrl-C ends with the code that shells expect, and gives no advice about a 
   expect(code).toBe(130);
   expect(errors + (await out)).toContain("Nothing was stored");
 }, 60_000);
+test.for([
+  ["is away", { KAMADO_ENGINE_URL: "http://127.0.0.1:1" }, "engine_unavailable", null],
+  ["dies of the job", scripted({ model: "pan", rules: [{ do: "crash" }] }), "engine_died", "pan"],
+  ["cannot load its model", scripted({ loadFails: "it is broken" }), "engine_unavailable", null],
+] as [string, Variables, string, string | null][])(
+  "with --json a result is printed, and nothing else, when the engine %s",
+  { timeout: 60_000 },
+  async ([, variables, code, model]) => {
+    const { printed, errors, code: exit } = await command(variables);
+    expect(printed.trim().split("\n")).toHaveLength(1);
+    const { status, error, receipt } = JSON.parse(printed);
+    expect([status, error.code, receipt.model, exit]).toEqual(["failed", code, model, 3]);
+    expect(errors).toContain(code);
+  },
+);

@@ -44,6 +44,13 @@ test("an engine's address works with and without /v1", () => {
   expect(load({ KAMADO_ENGINE_URL: "http://127.0.0.1:8080/v1/" }).engine.url).toBe("http://127.0.0.1:8080");
 });
 
+test("KAMADO_MODEL names the model of another server, where there is one", () => {
+  const server = { KAMADO_ENGINE_URL: "http://127.0.0.1:8080" };
+  expect(load({ ...server, KAMADO_MODEL: "qwen3:4b" }).engine.remoteModel).toBe("qwen3:4b");
+  expect(load(server).engine.remoteModel).toBeUndefined();
+  expect(load({ KAMADO_MODEL: "/models/x.gguf" }).engine.remoteModel).toBeUndefined();
+});
+
 test("the wait after a failed job or delivery can be set", () => {
   const config = load({ KAMADO_RETRY_SECONDS: "1", KAMADO_DELIVERY_DELAYS: "0, 1,60" });
   expect(config).toMatchObject({ retrySeconds: 1, deliveryDelaysMs: [0, 1_000, 60_000] });

@@ -181,6 +181,11 @@ describe("a refusal keeps the engine's message and gets one of our codes", () =>
       "model_not_loaded",
     ],
     [
+      "mlx-lm, unknown model",
+      { status: 404, body: { error: "Cannot find an appropriate cached snapshot folder for the revision" } },
+      "model_not_loaded",
+    ],
+    [
       "LM Studio, unknown model",
       { status: 400, body: { error: { message: "No models loaded.", code: "model_not_found" } } },
       "model_not_loaded",
@@ -409,5 +414,114 @@ describe("what the engine says about itself", () => {
     const client = new EngineClient({ url: "http://127.0.0.1:1" });
     expect(await client.health()).toEqual({ is: "down", reason: expect.stringContaining("ECONNREFUSED") });
     await client.close();
+  });
+});
+
+describe("which model a server answers with", () => {
+  const listing = (...models: [string, string?][]) => ({
+    body: { object: "list", data: models.map(([id, owned_by]) => ({ id, ...(owned_by && { owned_by }) })) },
+  });
+  const asking = async (models: Reply, script: Parameters<typeof engineServer>[0], model?: string) => {
+    const server = await engineServer(script, "other", () => models);
+    const client = new EngineClient({ url: server.url, model });
+    const ask = async () => {
+      const { model: named } = await client.identify(never);
+      return client.chat({ ...QUESTION, ...(named !== null && { model: named }) }, never);
+    };
+    const asked = () => server.seen.map(({ body }) => body.model ?? "none");
+    const dispose = () => client.close().then(server.close);
+    return { ask, asked, client, [Symbol.asyncDispose]: dispose };
+  };
+  const needsOne = (message: string) => (seen: { body: { model?: string } }) =>
+    seen.body.model === undefined ? { status: 400, body: { error: message } } : says("hi");
+  const several = listing(["a", "org"], ["b", "org"]);
+
+  test.for([
+    ["the only one that it lists", listing(["a", "org"]), undefined, "a"],
+    ["its own choice, where it lists several", several, undefined, "none"],
+    ["its own choice, where it lists what was downloaded (mlx-lm)", listing(["a"]), undefined, "none"],
+    ["its own choice, where it lists none", listing(), undefined, "none"],
+    ["the one that KAMADO_MODEL names", several, "b", "b"],
+    ["the one that KAMADO_MODEL names, listed or not", listing(["a", "org"]), "/models/c", "/models/c"],
+    ["the one that KAMADO_MODEL names, without any list", { status: 404, body: "" }, "c", "c"],
+  ] as [string, Reply, string | undefined, string][])("is %s", async ([, models, named, expected]) => {
+    await using server = await asking(models, () => says("hi"), named);
+    await server.ask();
+    expect(server.asked()).toEqual([expected]);
+  });
+
+  test("is the only one in its list, once it has refused a request without one", async () => {
+    await using server = await asking(listing(["a"]), needsOne("model is required"));
+    for (const _ of ["first", "second"]) expect((await server.ask()).text).toBe("hi");
+    expect(server.asked()).toEqual(["none", "a", "a"]);
+  });
+
+  test.for([
+    "model is required",
+    "Multiple models are loaded. Please specify a model by providing a 'model' field in the request body.",
+    "model name is missing from the request",
+    "missing or invalid 'model' key",
+  ])("is asked of the owner where it lists several and needs one: %s", async (message) => {
+    await using server = await asking(several, needsOne(message));
+    const error = await failure(server.ask());
+    expect([error.code, error.retry]).toEqual(["engine_unavailable", true]);
+    expect(error.message).toContain("It lists 2 models: a, b.");
+    expect(error.hint).toContain("KAMADO_MODEL");
+  });
+});
+
+test("a model that the server does not have is refused with a list of those that it has", async () => {
+  const refuses = {
+    status: 404,
+    body: { error: { message: 'model "big" not found, try pulling it first' } },
+  };
+  await withEngine(refuses, async (client) => {
+    await client.identify(never);
+    const error = await failure(client.chat({ ...QUESTION, model: "big" }, never));
+    expect([error.code, error.message]).toEqual([
+      "model_not_loaded",
+      expect.stringContaining("It lists 1 model: small-1b."),
+    ]);
+    expect(error.hint).toContain("KAMADO_MODEL");
+  });
+});
+
+describe("a picture that a server cannot read", () => {
+  const picture = { type: "image_url" as const, image_url: { url: "data:image/png;base64,AA==" } };
+  const WITH_PICTURE = { ...QUESTION, messages: [{ role: "user" as const, content: [picture] }] };
+
+  test.for([
+    ["llama-server", 500, "image input is not supported - hint: you may need to provide the mmproj"],
+    ["llama-cpp-python", 500, 'can only concatenate str (not "list") to str'],
+    ["mlx-lm", 404, "Only 'text' content type is supported."],
+    ["Ollama", 400, "this model does not support image input"],
+    [
+      "Ollama, older",
+      400,
+      "json: cannot unmarshal array into Go struct field Message.messages.content of type string",
+    ],
+    ["vLLM", 400, "small-1b is not a multimodal model"],
+    ["LM Studio", 400, "Model does not support images. Please use a model that does."],
+    ["Kamado", 400, "messages: this model reads no pictures."],
+  ] as [string, number, string][])(
+    "fails for good, and the hint says what to do: %s",
+    async ([, status, message]) => {
+      const error = await withEngine({ status, body: { error: { message } } }, (client) =>
+        failure(client.chat(WITH_PICTURE, never)),
+      );
+      expect([error.code, error.retry]).toEqual(["engine_rejected", false]);
+      expect(error.hint).toContain("KAMADO_MMPROJ");
+    },
+  );
+
+  test.for([
+    ["a failure", 500, "CUDA error", "engine_unavailable"],
+    ["another refusal", 400, "max_tokens must be at most 4", "engine_rejected"],
+  ] as [string, number, string, string][])("is not the reason of %s", async ([, status, message, code]) => {
+    const error = await withEngine({ status, body: { error: { message } } }, (client) =>
+      failure(client.chat(WITH_PICTURE, never)),
+    );
+    expect(error.code).toBe(code);
+    expect(error.hint).not.toContain("KAMADO_MMPROJ");
   });
 });

@@ -1,5 +1,5 @@
 // Asking a model, as a handler does it, against an engine over HTTP.
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { KamadoError } from "../../worker/errors.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
@@ -370,5 +370,38 @@ describe("many questions of one job", () => {
       completionTokens: 14,
       repairs: 0,
     });
+  });
+
+  test("the receipt of a job that was cut names the model and estimates what was not answered", async () => {
+    const cut = new AbortController();
+    const { model, used, seen } = await modelOn((_, count) => (count === 1 ? says("2") : "hang"), {
+      signal: cut.signal,
+    });
+    await model.ask(QUESTION);
+    const asked = failure(model.ask({ ...QUESTION, content: "x".repeat(3_000) }));
+    await vi.waitUntil(() => seen.length === 2);
+    cut.abort(new KamadoError("canceled", "Somebody canceled the job."));
+    expect((await asked).code).toBe("canceled");
+    expect(used()).toMatchObject({ model: "small-1b", engine: "kamado", requests: 1, unansweredRequests: 1 });
+    expect(used().promptTokens).toBeGreaterThan(1_100);
+    expect(used().completionTokens).toBe(7);
+  });
+
+  test("the receipt of a job whose only question was cut names the model too", async () => {
+    const cut = new AbortController();
+    const { model, used, seen } = await modelOn(["hang"], { signal: cut.signal });
+    const asked = failure(model.ask(QUESTION));
+    await vi.waitUntil(() => seen.length === 1);
+    cut.abort(new KamadoError("timed_out", "It ran too long."));
+    await asked;
+    expect(used()).toMatchObject({ model: "small-1b", engine: "kamado", requests: 0, unansweredRequests: 1 });
+    expect(used().promptTokens).toBeGreaterThan(0);
+  });
+
+  test("a question that the engine refused cost nothing", async () => {
+    const { model, used } = await modelOn([{ status: 400, body: { error: { message: "n > 1" } } }]);
+    await failure(model.ask(QUESTION));
+    expect(used()).toMatchObject({ model: "small-1b", requests: 0, promptTokens: 0 });
+    expect(used()).not.toHaveProperty("unansweredRequests");
   });
 });

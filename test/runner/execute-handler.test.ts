@@ -24,12 +24,19 @@ const never = new AbortController().signal;
 const LONG_TEXT = "The bakery sells forty loaves of bread a day in town. ".repeat(7_100).slice(0, 382_000);
 const QUESTIONS = Array.from({ length: 50 }, (_, index) => `How many loaves, for the time ${index}?`);
 
-type Options = { budgets?: Partial<Config["budgets"]>; answer?: (seen: Seen) => string };
+type Options = {
+  budgets?: Partial<Config["budgets"]>;
+  answer?: (seen: Seen) => string | "hang";
+  stop?: AbortSignal;
+};
 
 /** Runs one job on an engine that counts what it was asked. Prompts have 100 tokens there and answers 7. */
 async function execute(fields: object, run?: (context: Context) => Promise<unknown>, options: Options = {}) {
-  const { answer = () => '{"evidence":null,"answer":null}' } = options;
-  const server = await engineServer((seen) => says(answer(seen)));
+  const { answer = () => '{"evidence":null,"answer":null}', stop = never } = options;
+  const server = await engineServer((seen) => {
+    const text = answer(seen);
+    return text === "hang" ? text : says(text);
+  });
   const client = new EngineClient({ url: server.url });
   onTestFinished(async () => {
     await client.close();
@@ -57,7 +64,7 @@ async function execute(fields: object, run?: (context: Context) => Promise<unkno
   const job = Job.parse({ id: "a", kind: "work", input: null, ...fields });
   const message = { id: "m", queue: "q", body: "", handle: "", sentAt: 0, receiveCount: 1, group: null };
   const arrival = { receivedWall: 0, signal: never, attempts: 1, maxAttempts: 5 };
-  const outcome = await executeHandler(job, { ...arrival, message }, never, {
+  const outcome = await executeHandler(job, { ...arrival, message }, stop, {
     ...services,
     budgets,
     timeoutSeconds: config.timeoutSeconds,
@@ -99,6 +106,52 @@ describe("an input is read as its serializer meant it", () => {
       code: "invalid_input",
       message: expect.stringMatching(/^input\.maxTokens: .*more digits/),
     });
+  });
+});
+
+describe("the receipt of a job that did not succeed", () => {
+  const hangsAt = (count: number, then: () => void) => {
+    let asked = 0;
+    return () => {
+      asked += 1;
+      if (asked < count) return "2";
+      then();
+      return "hang";
+    };
+  };
+
+  test("names the model and counts what was spent, when the job is canceled", async () => {
+    const cancel = new AbortController();
+    const canceled = () => cancel.abort(new KamadoError("canceled", "Somebody canceled the job."));
+    const ask = async ({ model }: Context) => {
+      await model.ask(QUESTION);
+      return model.ask(QUESTION);
+    };
+    const options = { stop: cancel.signal, answer: hangsAt(2, canceled) };
+    const { status, receipt } = (await execute({}, ask, options)).result;
+    expect([status, receipt.model, receipt.engine]).toEqual(["canceled", "small-1b", "kamado"]);
+    expect(receipt).toMatchObject({ requests: 1, unansweredRequests: 1, completionTokens: 7 });
+    expect(receipt.promptTokens).toBeGreaterThan(100);
+  });
+
+  test("names the model and estimates the prompt, when its first question was cut", async () => {
+    const cancel = new AbortController();
+    const canceled = () => cancel.abort(new KamadoError("canceled", "Somebody canceled the job."));
+    const options = { stop: cancel.signal, answer: hangsAt(1, canceled) };
+    const { receipt } = (await execute({}, ({ model }) => model.ask(QUESTION), options)).result;
+    expect(receipt).toMatchObject({ model: "small-1b", requests: 0, unansweredRequests: 1 });
+    expect(receipt.promptTokens).toBeGreaterThan(0);
+  });
+
+  test("counts what was answered before the job was refused", async () => {
+    const ask = async ({ model }: Context) => {
+      await model.ask(QUESTION);
+      throw new KamadoError("invalid_input", "It cannot be used.");
+    };
+    const { status, receipt } = (await execute({}, ask, { answer: () => "2" })).result;
+    expect([status, receipt.model]).toEqual(["failed", "small-1b"]);
+    expect(receipt).toMatchObject({ requests: 1, promptTokens: 100, completionTokens: 7 });
+    expect(receipt).not.toHaveProperty("unansweredRequests");
   });
 });
 

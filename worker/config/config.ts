@@ -39,6 +39,8 @@ export type Config = Readonly<{
   engine: {
     /** A running server; undefined: the worker starts its own engine. */
     url: string | undefined;
+    /** The model that a running server is asked for; undefined: the one it serves. */
+    remoteModel: string | undefined;
     /** Sent to the engine. Our own engine demands it of every client. */
     token: Secret | undefined;
     /** Where our own engine listens. */
@@ -200,6 +202,7 @@ function build(
     topicArn: env.KAMADO_TOPIC_ARN,
     engine: {
       url: env.KAMADO_ENGINE_URL?.replace(/\/(v1\/?)?$/, ""),
+      remoteModel: env.KAMADO_ENGINE_URL === undefined ? undefined : env.KAMADO_MODEL,
       token: asSecret(env.KAMADO_ENGINE_TOKEN),
       host: env.KAMADO_ENGINE_HOST,
       model: env.KAMADO_MODEL ?? (isScripted ? "scripted" : DEMO_MODEL),

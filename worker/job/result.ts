@@ -21,6 +21,13 @@ export const Receipt = z.object({
     .optional()
     .catch(undefined)
     .describe("How many requests the model answered; absent in older results."),
+  unansweredRequests: z
+    .int()
+    .optional()
+    .catch(undefined)
+    .describe(
+      "How many requests were cut before their answer, because the job ended. promptTokens holds an estimate for them, completionTokens nothing.",
+    ),
   promptTokens: count,
   cachedTokens: count.describe("How many of promptTokens came from the cache."),
   completionTokens: count,

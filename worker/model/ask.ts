@@ -6,7 +6,7 @@ import { KamadoError } from "../errors.ts";
 import type { Ask } from "../job/handler.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
 import type { Chat } from "./engine-client.ts";
-import { escapeInput, type Message, messagesOf } from "./prompt.ts";
+import { escapeInput, type Message, messagesOf, schemaInWords } from "./prompt.ts";
 import { readJson, withoutThoughts } from "./read-json.ts";
 import { type Fit, foreignShape, type JsonSchema, type Shape, zodShape } from "./schema-fit.ts";
 
@@ -58,27 +58,11 @@ async function askValue(chat: Chat, question: Ask, shape: Shape, note: Note): Pr
 
 type Request = Parameters<Chat>[0];
 
-/** Lets the engine constrain the answer. Where the engine refuses the schema, the prompt asks for it in words. */
-async function constrained(chat: Chat, request: Request, { schema }: Shape): Promise<ChatAnswer> {
+/** Lets the engine constrain the answer. capabilities.ts finds another way where it cannot. */
+function constrained(chat: Chat, request: Request, { schema }: Shape): Promise<ChatAnswer> {
   const json_schema = { name: "answer", strict: true, schema };
-  try {
-    return await chat({ ...request, response_format: { type: "json_schema", json_schema } });
-  } catch (thrown) {
-    if (!refusesSchema(thrown)) throw thrown;
-    const [system, ...rest] = request.messages as [Message, ...Message[]];
-    const withSchema = { ...system, content: `${system.content}\n${fitting(schema)}` };
-    return chat({ ...request, messages: [withSchema, ...rest] });
-  }
+  return chat({ ...request, response_format: { type: "json_schema", json_schema } });
 }
-
-const refusesSchema = (thrown: unknown) =>
-  thrown instanceof KamadoError &&
-  thrown.code === "engine_rejected" &&
-  /response_format|json_schema|schema|grammar|guided|structured/i.test(thrown.message);
-
-// The schema, the reason and the answer may hold text from outside, so none of them may close the prompt's own block.
-const fitting = (schema: JsonSchema) =>
-  `Answer with JSON and nothing else. It has to fit this JSON schema: ${escapeInput(JSON.stringify(schema))}`;
 
 async function fitOf(answer: ChatAnswer, shape: Shape): Promise<Fit> {
   const read = readJson(answer.text);
@@ -106,7 +90,7 @@ function repairOf(
   { schema }: Shape,
 ): Request {
   const bad = cutOff ? "(It did not come to an end.)" : escapeInput(text.slice(0, MAX_KEPT)) || "(nothing)";
-  const why = `That answer cannot be used. ${escapeInput(reason)}\n${fitting(schema)}`;
+  const why = `That answer cannot be used. ${escapeInput(reason)}\n${schemaInWords(schema)}`;
   const messages: Message[] = [
     ...request.messages,
     { role: "assistant", content: bad },

@@ -5,17 +5,9 @@ import { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { isThisMachine } from "../http/loopback.ts";
 import { parseRetryAfter } from "../http/retry-after.ts";
+import { ReadToken, tokensOf } from "./answer-tokens.ts";
 
-const TokenLogprob = z.object({
-  token: z.string(),
-  logprob: z.number().nullish(),
-  /** The token's own bytes: some tokens are half a character. */
-  bytes: z.array(z.number()).nullish(),
-});
-export type TokenLogprob = z.output<typeof TokenLogprob>;
-const ReadToken = TokenLogprob.extend({ top_logprobs: z.array(TokenLogprob).nullish() });
-/** One position of the answer: the token that was chosen and the likeliest candidates. */
-export type ReadToken = z.output<typeof ReadToken>;
+export type { ReadToken, TokenLogprob } from "./answer-tokens.ts";
 
 const Completion = z.object({
   model: z.string().nullish(),
@@ -74,7 +66,9 @@ export function readAnswer(body: string): ChatAnswer {
     text: message.content ?? "",
     cutOff: finish_reason === "length" || repeats,
     ...(repeats && { repeats }),
-    tokens: tokens?.some(({ top_logprobs: top }) => top && top.length > 0) ? tokens : null,
+    tokens: tokens?.some(({ top_logprobs: top }) => top && top.length > 0)
+      ? tokensOf(tokens, message.content ?? "")
+      : null,
     model: model ?? null,
     promptTokens: usage?.prompt_tokens ?? 0,
     cachedTokens: usage?.prompt_tokens_details?.cached_tokens ?? timings?.cache_n ?? 0,
@@ -87,8 +81,16 @@ type Headers = Record<string, string | string[] | undefined>;
 const TOO_LONG =
   /context_length_exceeded|exceed_context_size|context (length|size|window)|maximum (model|context) length|longer than the maximum model/i;
 const NO_MODEL =
-  /model_not_found|model\b.*\b(not found|not exist|not loaded|not available)|no models? loaded/i;
-const NO_PICTURES = /image input is not supported|mmproj|not (a )?multimodal|does not support images/i;
+  /model_not_found|model\b.*\b(not found|not exist|not loaded|not available)|no models? loaded|repository not found|cached snapshot/i;
+const NO_PICTURES =
+  /mmproj|not (a )?multimodal|reads no pictures|images? (input )?((is|are) )?not supported|not support(ed)? .{0,20}(image|vision)|only 'text' content|allowed values: \['text'\]|missing data required for image/i;
+/** A chat template or a server that takes a message for a text. Only where the request had a picture. */
+const ONLY_TEXT = /can only concatenate str|unmarshal array|expected (a )?str(ing)?\b|must be (a )?string/i;
+const SEE_PICTURES =
+  "Run a model that reads pictures: in Kamado's own engine KAMADO_MODEL with its projector in KAMADO_MMPROJ; start another server with its projector too (llama-server: --mmproj).";
+
+/** What the refused request had. */
+type Asked = { pictures?: boolean };
 
 /** The error of an answer that is not 200. `redact` removes the token from the engine's message. */
 export function refusal(
@@ -96,15 +98,21 @@ export function refusal(
   headers: Headers,
   body: string,
   redact: (message: string) => string,
+  { pictures = false }: Asked = {},
 ): KamadoError {
-  const { message, type } = errorIn(body);
-  const words = `${shorten(type)} ${shorten(message)}`;
+  const { message, type, param } = errorIn(body);
+  const words = `${shorten(type)} ${message.slice(0, MAX_WORDS)}`;
   const text = `The engine answered ${status}: ${shorten(redact(message))}`;
-  const detail = { httpStatus: status, retryAfterMs: retryAfterMs(headers) };
+  const detail = {
+    httpStatus: status,
+    retryAfterMs: retryAfterMs(headers),
+    param: fieldIn(status, words, param),
+  };
   if (status === 429) return new KamadoError("engine_busy", text, { detail });
   // Some servers answer 500 where a request can never succeed; to try that again would only repeat it.
   if (TOO_LONG.test(words)) return new KamadoError("context_length_exceeded", text, { detail });
-  if (NO_PICTURES.test(words)) return new KamadoError("engine_rejected", text, { detail });
+  if (NO_PICTURES.test(words) || (pictures && ONLY_TEXT.test(words)))
+    return new KamadoError("engine_rejected", text, { detail, hint: SEE_PICTURES });
   if (type.includes("engine_died")) return new KamadoError("engine_died", text, { detail });
   if (status >= 500 || status === 408) return new KamadoError("engine_unavailable", text, { detail });
   if ((status === 404 || status === 400) && NO_MODEL.test(words))
@@ -112,13 +120,60 @@ export function refusal(
   return new KamadoError("engine_rejected", text, { detail });
 }
 
-const NEEDS_MODEL =
-  /(required|missing|provide|specif\w+|field).{0,40}\bmodel\b|\bmodel\b.{0,40}(required|missing|provided|specified)/i;
+/** An error may repeat the whole request. */
+const MAX_WORDS = 4_000;
+const REFUSES =
+  /not (supported|implemented|allowed|permitted|available|valid)|unsupported|(does not|doesn't|cannot) support|invalid|must be|should be|unknown|unrecognized|unexpected|validation|extra inputs|at most|less than|fail(ed|ure) to (parse|convert|compile|initialize)|parse error/i;
+const FAILED =
+  /out of memory|oom\b|alloc|cuda|metal\b|overload|timed? ?out|try again|temporar|loading|capacity|connection|busy/i;
 
-/** The error of a request that named no model, because the engine listed none. It may list one when the job is tried again. */
-export function withoutModel(refused: KamadoError): KamadoError {
-  if (refused.retry || !NEEDS_MODEL.test(refused.message)) return refused;
-  return new KamadoError("engine_unavailable", refused.message, { cause: refused, detail: refused.detail });
+/**
+ * The field that a refusal is about. A server that failed (a status from 500 on) may speak of anything, so there the words must say that
+ * it refuses, and not that it is out of memory or overloaded.
+ */
+function fieldIn(status: number, words: string, param: string): "response_format" | "logprobs" | undefined {
+  if (status >= 500 && (!REFUSES.test(words) || FAILED.test(words))) return undefined;
+  if (/logprobs/i.test(param)) return "logprobs";
+  if (/response_format/.test(param)) return "response_format";
+  if (/logprobs/i.test(words)) return "logprobs";
+  return /response_format|json_schema|schema|grammar|guided|structured/i.test(words)
+    ? "response_format"
+    : undefined;
+}
+
+const NEEDS_MODEL =
+  /(required|missing|provide|specif\w+|field).{0,40}\bmodel\b|\bmodel\b.{0,40}(required|missing|provided|specified)|model=None/i;
+
+/** Whether the server refused a request because it named no model. */
+export const needsModel = (refused: KamadoError) => !refused.retry && NEEDS_MODEL.test(refused.message);
+
+/** The error of a request that could name no model. The server may list one when the job is tried again, or the owner may name one. */
+export const withoutModel = (refused: KamadoError, listed: readonly string[]) =>
+  withList("engine_unavailable", refused, listed);
+
+/** The error of a request for a model that the server does not have. */
+export const wrongModel = (refused: KamadoError, listed: readonly string[]) =>
+  withList("model_not_loaded", refused, listed);
+
+const MAX_LISTED = 20;
+
+function withList(
+  code: "engine_unavailable" | "model_not_loaded",
+  refused: KamadoError,
+  listed: readonly string[],
+): KamadoError {
+  const names = listed.slice(0, MAX_LISTED).join(", ");
+  const which =
+    listed.length > 0
+      ? ` It lists ${listed.length} ${listed.length === 1 ? "model" : "models"}: ${names}.`
+      : "";
+  const hint =
+    "Set KAMADO_MODEL, or the job's policy.model, to a model that this server has; GET /v1/models lists them.";
+  return new KamadoError(code, `${refused.message}${which}`, {
+    cause: refused,
+    detail: refused.detail,
+    hint,
+  });
 }
 
 /**
@@ -140,15 +195,19 @@ export function unreachable(base: string, cause: unknown): KamadoError {
   return new KamadoError("engine_unavailable", `The engine at ${host} cannot be reached: ${why}.`, { cause });
 }
 
-/** OpenAI, llama-server and vLLM: `{error: {message, type, code}}`. Ollama: `{error: "…"}`. Older vLLM: `{message, type}`. */
-function errorIn(body: string): { message: string; type: string } {
+/**
+ * OpenAI, llama-server and vLLM: `{error: {message, type, code, param}}`. Ollama, mlx-lm: `{error: "…"}`. Older vLLM: `{message, type}`.
+ * Whatever else a server writes, like FastAPI's `{detail: […]}`, is read as it stands.
+ */
+function errorIn(body: string): { message: string; type: string; param: string } {
   const fields = Object(parse(body)) as Record<string, unknown>;
   const error = fields.error ?? fields;
-  if (typeof error === "string") return { message: error, type: "" };
-  const { message, type, code } = error as Record<string, unknown>;
+  if (typeof error === "string") return { message: error, type: "", param: "" };
+  const { message, type, code, param } = error as Record<string, unknown>;
   return {
     message: typeof message === "string" ? message : body,
     type: [type, code].filter((one) => typeof one === "string").join(" "),
+    param: typeof param === "string" ? param : "",
   };
 }
 

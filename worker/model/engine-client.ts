@@ -4,13 +4,23 @@ import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
 import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
-import { type ChatAnswer, readAnswer, refusal, unreachable, withoutModel } from "./engine-answer.ts";
-import type { Message } from "./prompt.ts";
+import {
+  type ChatAnswer,
+  needsModel,
+  readAnswer,
+  refusal,
+  unreachable,
+  withoutModel,
+  wrongModel,
+} from "./engine-answer.ts";
+import { hasPictures, type Message } from "./prompt.ts";
 
 export type EngineOptions = {
   /** May end with `/v1`. */
   url: string;
   token?: string | undefined;
+  /** The model to ask for where a job names none. Without it, the one that the server lists, or the server's own choice. */
+  model?: string | undefined;
   /** The longest wait for one answer; the job's own time limit usually ends it earlier. [30 minutes] */
   timeoutMs?: number;
   /** Non-standard fields for every request: `{ chat_template_kwargs: { enable_thinking: false } }`. */
@@ -33,6 +43,7 @@ export type ChatRequest = {
 /** Sends one request of a job. Which model it goes to and with which priority follows from the job. */
 export type Chat = (request: Omit<ChatRequest, "model" | "priority" | "check_schema">) => Promise<ChatAnswer>;
 
+/** `model`: the one to ask for; null where the server is left to choose, because it lists none, or several. */
 export type Identity = { model: string | null; engine: string };
 /** `slots`: how many answers the engine generates at once, where it says so. */
 export type Health = { is: "ready"; slots?: number } | { is: "loading" } | { is: "down"; reason: string };
@@ -50,6 +61,9 @@ export class EngineClient {
   readonly #removeToken: RemoveToken;
   #slots: number | undefined;
   #identity: { value: Identity; until: number } | null = null;
+  #listed: readonly string[] = [];
+  /** The only model that the server lists, once it has refused a request without one. */
+  #needed: string | undefined;
 
   constructor(options: EngineOptions) {
     this.#base = options.url.replace(/\/+$/, "").replace(/\/v1$/, "");
@@ -66,19 +80,33 @@ export class EngineClient {
 
   /** An aborted request closes its connection; that is how the engine learns that it can free the slot. */
   async chat(request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
+    const model = request.model ?? this.#needed;
+    try {
+      return await this.#ask({ ...request, ...(model !== undefined && { model }) }, signal);
+    } catch (thrown) {
+      if (model !== undefined || !(thrown instanceof KamadoError) || !needsModel(thrown)) throw thrown;
+      const [only, ...others] = this.#listed;
+      if (only === undefined || others.length > 0) throw withoutModel(thrown, this.#listed);
+      this.#needed = only;
+      return this.#ask({ ...request, model: only }, signal);
+    }
+  }
+
+  async #ask(request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
     const body = JSON.stringify({ ...request, ...this.#options.extra, stream: false });
     const { status, headers, text } = await this.#send("POST", "/v1/chat/completions", signal, body);
     if (status === 200) return readAnswer(text);
     // The engine may have loaded another model meanwhile.
     if (status === 404) this.#identity = null;
-    const refused = refusal(status, headers, text, this.#removeToken.fromErrors);
-    throw request.model === undefined ? withoutModel(refused) : refused;
+    const pictures = hasPictures(request.messages);
+    const refused = refusal(status, headers, text, this.#removeToken.fromErrors, { pictures });
+    throw refused.code === "model_not_loaded" ? wrongModel(refused, this.#listed) : refused;
   }
 
   /**
-   * The engine's default model, null when it has no list of models, and the engine's name. Asked once a minute; what could not be
-   * learned is asked again. Throws an error with which the job is tried again if the engine does not say it now: a request without the
-   * model or the priority could fail for good, or go before others.
+   * The model to ask for, and the engine's name. Asked once a minute; what could not be learned is asked again. Throws an error with
+   * which the job is tried again if the engine does not say it now: a request without the model or the priority could fail for good, or
+   * go before others.
    */
   async identify(signal: AbortSignal): Promise<Identity> {
     if (this.#identity && this.#identity.until > performance.now()) return this.#identity.value;
@@ -88,10 +116,13 @@ export class EngineClient {
       const refused = refusal(status, headers, text, this.#removeToken.fromErrors);
       if (refused.retry) throw refused;
     }
-    const first = status === 200 ? firstModel(text) : {};
-    const value = { model: null, engine: new URL(this.#base).host, ...first };
-    if (first.model !== undefined || hasNoList)
-      this.#identity = { value, until: performance.now() + IDENTITY_MS };
+    const listed = status === 200 ? modelsIn(text) : [];
+    const value = {
+      model: this.#options.model ?? servedModel(listed) ?? null,
+      engine: listed[0]?.owner ?? new URL(this.#base).host,
+    };
+    this.#listed = listed.map(({ id }) => id);
+    if (listed.length > 0 || hasNoList) this.#identity = { value, until: performance.now() + IDENTITY_MS };
     return value;
   }
 
@@ -187,17 +218,27 @@ function slotsIn(text: string): { slots?: number } {
   }
 }
 
-function firstModel(text: string): Partial<Identity> {
+type Listed = { id: string; owner: string | undefined };
+
+function modelsIn(text: string): Listed[] {
   try {
     const { data } = JSON.parse(text) as { data?: { id?: unknown; owned_by?: unknown }[] };
-    const { id, owned_by: engine } = data?.[0] ?? {};
-    return {
-      ...(typeof id === "string" && { model: id }),
-      ...(typeof engine === "string" && engine !== "" && { engine }),
-    };
+    return (data ?? []).flatMap(({ id, owned_by: owner }) =>
+      typeof id === "string"
+        ? [{ id, owner: typeof owner === "string" && owner !== "" ? owner : undefined }]
+        : [],
+    );
   } catch {
-    return {};
+    return [];
   }
+}
+
+/**
+ * The only one in the list. A server that lists several lists what it could load, not what it runs, and would load what is asked for.
+ * Such a list may happen to have one entry; mlx-lm's, of what was downloaded, has no owners.
+ */
+function servedModel(listed: readonly Listed[]): string | undefined {
+  return listed.length === 1 && listed[0]!.owner !== undefined ? listed[0]!.id : undefined;
 }
 
 // An engine may repeat the token it was sent, in an error or in an answer. Both are stored and delivered, so the token is

@@ -51,6 +51,11 @@ export class ModelBudget {
     }
   }
 
+  /** Counts an answer that came besides the one that `spend` gets. */
+  alsoSpent(answer: ChatAnswer, request: Pick<ChatRequest, "messages">): void {
+    this.#spent += spentOn(answer, promptTokens(request));
+  }
+
   async #reserve(tokens: number): Promise<void> {
     for (;;) {
       this.check();
@@ -78,7 +83,7 @@ const TOKENS_PER_PICTURE = 1_024;
 const tokensIn = (text: string) => Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
 
 /** An estimate, because only the engine knows the tokens of its model. Its own count replaces it when the answer is there. */
-function promptTokens({ messages }: Pick<ChatRequest, "messages">): number {
+export function promptTokens({ messages }: Pick<ChatRequest, "messages">): number {
   const parts = messages.flatMap(({ content }) =>
     typeof content === "string" ? [{ type: "text" as const, text: content }] : content,
   );

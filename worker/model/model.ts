@@ -6,28 +6,31 @@ import type { Budgets } from "../job/budgets.ts";
 import type { Choice, Model } from "../job/handler.ts";
 import type { Receipt } from "../job/result.ts";
 import { type AnyAsk, ask } from "./ask.ts";
+import { Capabilities } from "./capabilities.ts";
 import { type Decide, decide } from "./decide.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
-import type { Chat, EngineClient } from "./engine-client.ts";
-import { ModelBudget } from "./model-budget.ts";
+import type { Chat, ChatRequest, EngineClient } from "./engine-client.ts";
+import { ModelBudget, promptTokens } from "./model-budget.ts";
 import { Turns } from "./turns.ts";
 
 export type ModelOptions = {
   client: EngineClient;
   /** Cuts every request of the job. */
   signal: AbortSignal;
-  /** The model to ask for; by default the first one that the engine lists. */
+  /** The model to ask for; by default the one that the client knows of. */
   model?: string | undefined;
   /** The job's, 0 to 9. Only our own engine is told: others do not know the field, or give it another meaning. */
   priority?: number | undefined;
   /** Shared by all jobs that ask this engine. [16 requests at once, for this job alone] */
   turns?: Turns;
+  /** What is known of this engine; shared by all jobs that ask it. [nothing yet] */
+  capabilities?: Capabilities;
   /** What the job may spend in this run. [no limit] */
   budget?: Pick<Budgets, "requests" | "tokens">;
 };
 
 /** The model's part of a receipt. */
-export type Usage = { requests: number } & Pick<
+export type Usage = { requests: number; unansweredRequests?: number } & Pick<
   Receipt,
   | "model"
   | "engine"
@@ -50,23 +53,27 @@ const BUSY_WAIT_MS = 1_000;
 const MAX_BUSY_WAIT_MS = 10_000;
 
 export function createModel(options: ModelOptions): { model: Model; used(): Usage } {
-  const { client, signal, model, priority } = options;
-  const meter = new Meter();
+  const { client, signal, model, priority, capabilities = new Capabilities() } = options;
+  const meter = new Meter(signal);
   const budget = new ModelBudget(options.budget ?? UNLIMITED);
   const turns = (options.turns ?? new Turns({ atOnce: AT_ONCE })).forJob(signal);
   const send = async (request: Parameters<Chat>[0], hasOthers: boolean): Promise<ChatAnswer> => {
     const identity = await client.identify(signal);
     // The handler may have asked for too much meanwhile.
     budget.check();
-    meter.asked();
     const name = model ?? identity.model;
-    const rank = priority !== undefined && { priority: hasOthers ? Math.max(0, priority - LATER) : priority };
+    const isOwn = identity.engine === OWN_ENGINE;
+    const rank = isOwn &&
+      priority !== undefined && {
+        priority: hasOthers ? Math.max(0, priority - LATER) : priority,
+      };
     // An answer is checked here anyway, and a second try counts in the receipt.
-    const check = request.response_format !== undefined && { check_schema: false as const };
-    const own = identity.engine === OWN_ENGINE && { ...rank, ...check };
-    const answer = await client.chat({ ...request, ...(name !== null && { model: name }), ...own }, signal);
-    meter.answered(answer, identity.engine, name);
-    return answer;
+    const check = isOwn && request.response_format !== undefined && { check_schema: false as const };
+    const named = { ...request, ...(name !== null && { model: name }), ...rank, ...check };
+    const ask = (form: ChatRequest) =>
+      meter.count(promptTokens(form), identity.engine, name, () => client.chat(form, signal));
+    const onUnused = (answer: ChatAnswer) => budget.alsoSpent(answer, request);
+    return capabilities.chat(named, ask, { isOwn, signal, onUnused });
   };
   const chat: Chat = async (request) => {
     budget.ask();
@@ -117,19 +124,45 @@ export const NOTHING_USED: Usage = {
 };
 
 class Meter {
+  readonly #signal: AbortSignal;
   #firstAskedAt: number | null = null;
   #lastAnsweredAt = 0;
   readonly #usage: Usage = { ...NOTHING_USED };
+  /** The prompts of requests that are at the engine, and of those that were cut there. */
+  readonly #unanswered = new Set<{ tokens: number }>();
 
-  asked(): void {
-    this.#firstAskedAt ??= performance.now();
+  /** `signal` cuts the job's requests. */
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
   }
 
-  answered(answer: ChatAnswer, engine: string, requested: string | null): void {
+  /** `promptTokens`: an estimate, for a request that never gets its answer. */
+  async count(
+    promptTokens: number,
+    engine: string,
+    requested: string | null,
+    send: () => Promise<ChatAnswer>,
+  ) {
+    this.#firstAskedAt ??= performance.now();
+    this.#usage.engine = engine;
+    this.#usage.model ??= requested;
+    const sent = { tokens: promptTokens };
+    this.#unanswered.add(sent);
+    try {
+      const answer = await send();
+      this.#answered(answer, requested);
+      this.#unanswered.delete(sent);
+      return answer;
+    } catch (thrown) {
+      if (!wasCut(thrown, this.#signal)) this.#unanswered.delete(sent);
+      throw thrown;
+    }
+  }
+
+  #answered(answer: ChatAnswer, requested: string | null): void {
     this.#lastAnsweredAt = performance.now();
     this.#usage.requests += 1;
     this.#usage.model = answer.model ?? requested;
-    this.#usage.engine = engine;
     this.#usage.promptTokens += answer.promptTokens;
     this.#usage.cachedTokens += answer.cachedTokens;
     this.#usage.completionTokens += answer.completionTokens;
@@ -146,7 +179,19 @@ class Meter {
   /** `inferenceMs` is from the first question to the last answer: questions may overlap, so their times do not add up. */
   used(): Usage {
     if (this.#firstAskedAt === null) return NOTHING_USED;
-    const inferenceMs = Math.max(0, Math.round(this.#lastAnsweredAt - this.#firstAskedAt));
-    return { ...this.#usage, inferenceMs };
+    const unanswered = [...this.#unanswered];
+    const until = unanswered.length > 0 ? performance.now() : this.#lastAnsweredAt;
+    const promptTokens = unanswered.reduce((sum, { tokens }) => sum + tokens, this.#usage.promptTokens);
+    const inferenceMs = Math.max(0, Math.round(until - this.#firstAskedAt));
+    return {
+      ...this.#usage,
+      ...(unanswered.length > 0 && { unansweredRequests: unanswered.length }),
+      promptTokens,
+      inferenceMs,
+    };
   }
 }
+
+/** The engine worked for the request and could not say how much; a request that it refused cost nothing. */
+const wasCut = (thrown: unknown, signal: AbortSignal) =>
+  signal.aborted || (thrown instanceof KamadoError && thrown.code === "engine_died");

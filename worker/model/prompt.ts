@@ -7,6 +7,11 @@ import { marksIn } from "../job/template-marks.ts";
 export type Part = { type: "text"; text: string } | { type: "image_url"; image_url: { url: string } };
 export type Message = { role: "system" | "user" | "assistant"; content: string | Part[] };
 
+export const hasPictures = (messages: readonly Message[]): boolean =>
+  messages.some(
+    ({ content }) => typeof content !== "string" && content.some(({ type }) => type === "image_url"),
+  );
+
 /** The instructions come first, so that jobs of one kind share the beginning of their prompt. */
 export function messagesOf({ instructions, content, image }: Question): Message[] {
   const text = `<input>\n${escapeInput(content)}\n</input>`;
@@ -21,6 +26,10 @@ export function messagesOf({ instructions, content, image }: Question): Message[
     { role: "user", content: user },
   ];
 }
+
+/** The schema may hold text from outside, so it must not close the prompt's own block. */
+export const schemaInWords = (schema: Record<string, unknown>): string =>
+  `Answer with JSON and nothing else. It has to fit this JSON schema: ${escapeInput(JSON.stringify(schema))}`;
 
 // A model also reads `< i n p u t >` and other characters that look like a bracket as our mark, so both count.
 const INPUT_MARK = new RegExp(

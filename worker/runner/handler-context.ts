@@ -6,6 +6,7 @@ import type { Job } from "../job/envelope.ts";
 import type { Context, Fetched, InputRefs, Model, Pages, Rest, Texts } from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
 import type { JobEvents } from "../logging/job-events.ts";
+import { Capabilities } from "../model/capabilities.ts";
 import type { EngineClient } from "../model/engine-client.ts";
 import { createModel, type Usage } from "../model/model.ts";
 import { Turns } from "../model/turns.ts";
@@ -52,13 +53,14 @@ export function createHandlerServices(options: {
   slots?: number | undefined;
 }): HandlerServices {
   const { registry, client, outbound, budgets, requestsAtOnce } = options;
+  const capabilities = new Capabilities();
   const turns = new Turns({ atOnce: requestsAtOnce, slots: () => client.slots });
   const reads = new JobReads({ outbound, slots: () => options.slots ?? client.slots ?? DEFAULT_SLOTS });
   return {
     registry,
     inputs: (refs, signal) => createInputs({ ...options, outbound: reads.for(signal) })(refs, signal),
     modelFor: ({ model, priority, signal }) =>
-      createModel({ client, signal, model, priority, turns, budget: budgets }),
+      createModel({ client, signal, model, priority, turns, capabilities, budget: budgets }),
     pages: createPages(),
     texts: createTexts(),
     rest: (signal) => ({ get: (url) => reads.for(signal).getJson(url, { signal }) }),

@@ -10,7 +10,7 @@ import { type ErrorCode, KamadoError, toKamadoError } from "../../errors.ts";
 import { Job } from "../../job/envelope.ts";
 import type { Outcome } from "../../job/outcome.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
-import type { Result } from "../../job/result.ts";
+import { failed, Receipt, type Result } from "../../job/result.ts";
 import { JobEvents, type Listener } from "../../logging/job-events.ts";
 import { createLog, type Log } from "../../logging/log.ts";
 import { EXIT, LiveBlock, paint } from "../../logging/terminal.ts";
@@ -45,7 +45,8 @@ export function runCommand(): Command {
     .option("--json", "print only the whole result, as one JSON line")
     .action(async (kind: string, _, command: Command) => {
       const flags = flagsOf(command);
-      const result = await run(kind, flags).catch((thrown) => afterError(kind, flags, thrown));
+      const about = { id: randomUUID(), spent: Receipt.parse({}) };
+      const result = await run(kind, flags, about).catch((thrown) => afterError(kind, flags, thrown, about));
       print(result, flags.json === true);
       // Said and done: whatever a library has left open must not keep the command.
       const code =
@@ -78,18 +79,19 @@ const withHint = (error: KamadoError): KamadoError => {
 };
 
 /** Scripts that read JSON get JSON, whatever happens. */
-function afterError(kind: string, flags: Flags, thrown: unknown): never {
+function afterError(kind: string, flags: Flags, thrown: unknown, { id, spent }: About): never {
   const error = thrown instanceof KamadoError ? withHint(thrown) : thrown;
-  if (flags.json === true) {
-    const { code, message, hint } = toKamadoError(error, "handler_failed");
-    process.stdout.write(`${printableJson({ kind, status: "failed", error: { code, message, hint } })}\n`);
-  }
+  // A script that asked for JSON gets it, whatever happened; the exit code and standard error say the rest.
+  if (flags.json === true) print(failed(id, kind, toKamadoError(error, "handler_failed"), spent), true);
   throw error;
 }
 
-async function run(kind: string, flags: Flags): Promise<Result> {
+/** Of a run that may end without a result. */
+type About = { id: string; spent: Receipt };
+
+async function run(kind: string, flags: Flags, about: About): Promise<Result> {
   const { value, folder } = await readInput(String(flags.input));
-  const job = Job.parse({ id: randomUUID(), kind, input: await replaceFiles(value, folder, asDataUri) });
+  const job = Job.parse({ id: about.id, kind, input: await replaceFiles(value, folder, asDataUri) });
   const config = configOf({ KAMADO_ENGINE_PORT: "0", ...toVariables(flags) });
   const level = flags.logLevel ? config.logLevel : "warn";
   const log = createLog({ level, pretty: true, destination: process.stderr });
@@ -110,6 +112,9 @@ async function run(kind: string, flags: Flags): Promise<Result> {
       log,
       signal: interrupted.signal,
       watch,
+      onRetry: (receipt) => {
+        about.spent = receipt;
+      },
     });
   } finally {
     block.draw([]);
@@ -141,10 +146,19 @@ function print(result: Result, json: boolean): void {
 }
 
 // One job here and now, without a queue: the middle of a job's life with the same parts the worker uses.
-export type SoloOptions = { config: Config; aws: AwsConfig; log: Log; signal: AbortSignal; watch: Listener };
+export type SoloOptions = {
+  config: Config;
+  aws: AwsConfig;
+  log: Log;
+  signal: AbortSignal;
+  watch: Listener;
+  /** Gets what a run cost that another try could mend. */
+  onRetry?: (receipt: Receipt) => void;
+};
 
 /** Runs a job to its result, starting an engine for it when there is none. Throws what another try could mend. */
-export async function runAlone(job: Job, { config, aws, log, signal, watch }: SoloOptions): Promise<Result> {
+export async function runAlone(job: Job, options: SoloOptions): Promise<Result> {
+  const { config, aws, log, signal, watch } = options;
   await using stack = new AsyncDisposableStack();
   // Handlers of other kinds do not matter here.
   const registry = await loadRegistry(HANDLERS, () => {});
@@ -156,7 +170,11 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
   stack.defer(() => outbound.close());
   const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
-  const client = new EngineClient({ url: engine.url, token: config.engine.token?.reveal() });
+  const client = new EngineClient({
+    url: engine.url,
+    token: config.engine.token?.reveal(),
+    model: config.engine.remoteModel,
+  });
   stack.defer(() => client.close());
 
   // Of one of our own its supervisor knows when it can serve, and when it never will; another has to be asked.
@@ -177,6 +195,7 @@ export async function runAlone(job: Job, { config, aws, log, signal, watch }: So
       jobEvents,
       clock: systemClock,
     }),
+    options,
   );
 }
 
@@ -199,10 +218,13 @@ async function untilItAnswers(client: EngineClient, signal: AbortSignal): Promis
   }
 }
 
-function resultOf(outcome: Outcome): Result {
+function resultOf(outcome: Outcome, { onRetry }: SoloOptions): Result {
   if ("result" in outcome) return advised(outcome.result);
   if (outcome.is === "rejected" && outcome.about) return advised(outcome.about.result);
-  if (outcome.is === "retry") throw outcome.error;
+  if (outcome.is === "retry") {
+    if (outcome.about) onRetry?.(outcome.about.receipt);
+    throw outcome.error;
+  }
   throw new KamadoError("canceled", "The job was interrupted.");
 }
 
