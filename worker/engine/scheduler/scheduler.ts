@@ -4,14 +4,8 @@ import { KamadoError, toKamadoError } from "../../errors.ts";
 import type { Backend, BackendInfo, BackendState, Generation } from "../generation/backend.ts";
 import type { Health } from "../protocol.ts";
 import { type Admission, AdmissionQueue } from "./admission-queue.ts";
-import {
-  type Answered,
-  type OnPiece,
-  type Phases,
-  type Piece,
-  preparePhases,
-  runPhases,
-} from "./generate.ts";
+import { type Answered, type Phases, preparePhases, runPhases } from "./generate.ts";
+import type { OnPiece, Piece } from "./piece.ts";
 import { SlotStats } from "./slot-stats.ts";
 
 export type SchedulerOptions = {
@@ -89,6 +83,10 @@ export class Scheduler {
 
   get info(): BackendInfo | undefined {
     return this.#backend?.info;
+  }
+  /** Whether the model's chat template has a place for tools. */
+  get hasTools(): boolean {
+    return this.#backend?.calls !== undefined;
   }
   /** Undefined when the backend does not report it. */
   get backendState(): BackendState | undefined {

@@ -1,19 +1,13 @@
 // What comes in by POST: the bodies of /v1/chat/completions and /v1/completions, checked field by field and turned into a
-// GenerationRequest. A wrong field is a 400 that names it. Pictures are decoded here, once the request has its place in the queue.
+// GenerationRequest. A wrong field is a 400 that names it. Messages and their pictures are left to messages.ts, tools to tools.ts,
+// /v1/responses to responses.ts.
 import { randomInt } from "node:crypto";
 import { z } from "zod";
-import { KamadoError } from "../../errors.ts";
-import { safeImage } from "../../images/safe-image.ts";
-import {
-  type Generation,
-  invalid,
-  type JsonSchema,
-  type Message,
-  type Part,
-  type Sampling,
-} from "../generation/backend.ts";
+import { type Generation, invalid, type JsonSchema, type Sampling } from "../generation/backend.ts";
 import { INTERACTIVE } from "../scheduler/queue-order.ts";
 import type { GenerationRequest } from "../scheduler/scheduler.ts";
+import { chatMessages, decoded, messagesOf } from "./messages.ts";
+import { chatToolFields, chatTools } from "./tools.ts";
 
 /** A request as it came in, checked. */
 export type ParsedRequest = {
@@ -24,11 +18,11 @@ export type ParsedRequest = {
 };
 
 /** The body's fields, or a 400 that names the first wrong one. */
-function parseFields<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+export function parseFields<S extends z.ZodType>(schema: S, body: unknown, at?: string): z.output<S> {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
-  const param = path.length === 0 ? null : path.join(".");
+  const param = [...(at === undefined ? [] : [at]), ...path].join(".") || null;
   throw invalid(param, param === null ? `The body: ${message}.` : `${param}: ${message}.`, parsed.error);
 }
 
@@ -77,8 +71,8 @@ export const commonFields = {
 };
 type CommonFields = z.output<z.ZodObject<typeof commonFields>>;
 
-/** What both endpoints read in the same way, with OpenAI's defaults. */
-function readCommon(fields: CommonFields, headers: Headers) {
+/** What all endpoints read in the same way, with OpenAI's defaults. */
+export function readCommon(fields: Partial<CommonFields>, headers: Headers) {
   const { model, stream, stream_options, stop, n, priority } = fields;
   const stops = typeof stop === "string" ? [stop] : (stop ?? []);
   return {
@@ -97,7 +91,7 @@ function readCommon(fields: CommonFields, headers: Headers) {
 }
 
 /** OpenAI's defaults: temperature 1, nothing cut off. Without a seed each request gets a random one. */
-function samplingOf(fields: CommonFields): Sampling {
+function samplingOf(fields: Partial<CommonFields>): Sampling {
   const biases = Object.entries(fields.logit_bias ?? {});
   return {
     temperature: fields.temperature ?? 1,
@@ -112,7 +106,7 @@ function samplingOf(fields: CommonFields): Sampling {
 }
 
 /** The field wins over the header, which a client may set once for all its requests. */
-function conversationOf({ conversation }: CommonFields, headers: Headers): string | undefined {
+function conversationOf({ conversation }: Partial<CommonFields>, headers: Headers): string | undefined {
   const header = headers.get("x-conversation-id") ?? "";
   if (header.length > MAX_CONVERSATION)
     throw invalid("conversation", `x-conversation-id: may have at most ${MAX_CONVERSATION} characters.`);
@@ -151,8 +145,6 @@ export function parseCompletion(body: unknown, headers: Headers): ParsedRequest 
 
 // --- POST /v1/chat/completions
 
-const MAX_IMAGES = 16;
-
 export const thinkingFields = {
   reasoning_effort: z
     .enum(["none", "minimal", "low", "medium", "high"], {
@@ -164,28 +156,6 @@ export const thinkingFields = {
 };
 type ThinkingFields = z.output<z.ZodObject<typeof thinkingFields>>;
 
-const TextPart = z.looseObject({ type: z.literal("text"), text: z.string() });
-const ImagePart = z.looseObject({
-  type: z.literal("image_url"),
-  image_url: z.union([z.string(), z.looseObject({ url: z.string() }).transform(({ url }) => url)]),
-});
-const ChatMessage = z.looseObject({
-  role: z.enum(["system", "developer", "user", "assistant"], {
-    error: "must be system, developer, user or assistant",
-  }),
-  content: z.union(
-    [
-      z.string(),
-      z
-        .array(z.discriminatedUnion("type", [TextPart, ImagePart]))
-        .min(1)
-        .max(1_000),
-    ],
-    {
-      error: "must be a string or a list of 1 to 1,000 text and image_url parts",
-    },
-  ),
-});
 /** What is in it is checked by whoever compiles it. */
 const isSchema = (value: unknown) =>
   typeof value === "boolean" || (typeof value === "object" && value !== null && !Array.isArray(value));
@@ -200,19 +170,15 @@ const ResponseFormat = z.discriminatedUnion("type", [
     }),
   }),
 ]);
-const TOOLS = { error: "tools are not supported" };
 const ChatBody = z.looseObject({
   ...commonFields,
   ...thinkingFields,
-  messages: z.array(ChatMessage).min(1).max(1_000),
+  ...chatToolFields,
+  messages: chatMessages,
   max_completion_tokens: tokenCount,
   response_format: ResponseFormat.nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  tools: z.tuple([], TOOLS).nullish(),
-  functions: z.tuple([], TOOLS).nullish(),
-  tool_choice: z.enum(["none", "auto"], TOOLS).nullish(),
-  function_call: z.enum(["none", "auto"], TOOLS).nullish(),
   modalities: z.tuple([z.literal("text")], { error: "only text is answered" }).nullish(),
   audio: z.null({ error: "is not supported" }).optional(),
   web_search_options: z.null({ error: "is not supported" }).optional(),
@@ -227,6 +193,7 @@ export function parseChat(body: unknown, headers: Headers): ParsedRequest {
     ...common.generation,
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? undefined,
     schema: schemaOf(fields.response_format),
+    tools: chatTools(fields),
     topLogprobs: topLogprobsOf(fields),
   };
   const request = {
@@ -247,7 +214,7 @@ const THINKING_TOKENS = { none: 0, minimal: 0, low: 512, medium: 2_048, high: 8_
  * How many tokens the model may think, from the three ways in which clients say it: `enable_thinking: false` wins, then a
  * number of tokens, then an effort, then `enable_thinking: true`. Without any of them the model does not think.
  */
-export function thinkingBudgetOf(fields: ThinkingFields): number {
+export function thinkingBudgetOf(fields: Partial<ThinkingFields>): number {
   const enabled = fields.chat_template_kwargs?.enable_thinking ?? undefined;
   if (enabled === false) return 0;
   if (fields.thinking_budget != null) return fields.thinking_budget;
@@ -264,57 +231,4 @@ function topLogprobsOf({ logprobs, top_logprobs }: ChatBody): number | undefined
   if (logprobs) return top_logprobs ?? 0;
   if (top_logprobs) throw invalid("top_logprobs", "top_logprobs: needs logprobs to be true.");
   return undefined;
-}
-
-/** A picture as it came in. */
-type GivenImage = { type: "given"; url: string; param: string };
-type GivenMessage = Omit<Message, "parts"> & { parts: (Exclude<Part, { type: "image" }> | GivenImage)[] };
-
-function messagesOf(messages: ChatBody["messages"]): GivenMessage[] {
-  let images = 0;
-  return messages.map(({ role, content }, index) => {
-    const list = typeof content === "string" ? [{ type: "text" as const, text: content }] : content;
-    const parts = list.map((part, at): GivenMessage["parts"][number] => {
-      if (part.type === "text") return { type: "text", text: part.text };
-      const param = `messages.${index}.content.${at}.image_url`;
-      if (role !== "user") throw invalid(param, `${param}: only user messages may hold pictures.`);
-      if (++images > MAX_IMAGES) throw invalid(param, `${param}: more than ${MAX_IMAGES} pictures.`);
-      return { type: "given", url: checkedUri(part.image_url, param), param };
-    });
-    return { role: role === "developer" ? "system" : role, parts };
-  });
-}
-
-const DATA_URI = /^data:image\/[\w.+-]+;base64,/i;
-
-/** Only data: URIs. This process opens no file and no address that a request names. */
-function checkedUri(url: string, param: string): string {
-  if (DATA_URI.test(url)) return url;
-  throw invalid(param, `${param}: must be a data:image/…;base64, URI; addresses and paths are not opened.`);
-}
-
-/** Pictures are decoded one after another, because decoding needs much memory. */
-async function decoded(messages: GivenMessage[], signal: AbortSignal): Promise<Message[]> {
-  const converted: Message[] = [];
-  for (const { role, parts: given } of messages) {
-    const parts: Part[] = [];
-    for (const part of given) parts.push(part.type === "given" ? await imageOf(part, signal) : part);
-    converted.push({ role, parts });
-  }
-  return converted;
-}
-
-async function imageOf(given: GivenImage, signal: AbortSignal): Promise<Part> {
-  const bytes = Buffer.from(given.url.slice(given.url.indexOf(",") + 1), "base64");
-  // The request lives until it is answered. It needs the picture only once.
-  given.url = "";
-  try {
-    return { type: "image", image: await safeImage(bytes, {}, signal) };
-  } catch (thrown) {
-    if (signal.reason instanceof KamadoError) throw signal.reason;
-    // The HTTP server's own reason is not an Error.
-    if (signal.aborted) throw new KamadoError("canceled", "The client went away.");
-    if (!(thrown instanceof KamadoError)) throw thrown;
-    throw new KamadoError(thrown.code, thrown.message, { cause: thrown, detail: { param: given.param } });
-  }
 }

@@ -6,7 +6,8 @@ import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Context } from "hono";
 import { KamadoError } from "../../errors.ts";
 import type { Generation } from "../generation/backend.ts";
-import type { Answered, Piece } from "../scheduler/generate.ts";
+import type { Answered } from "../scheduler/generate.ts";
+import type { Piece } from "../scheduler/piece.ts";
 import type { Admitted, Scheduler } from "../scheduler/scheduler.ts";
 import type { Hold } from "./memory-budget.ts";
 import type { Metrics } from "./metrics.ts";
@@ -76,9 +77,12 @@ function orAbort(ended: AbortController, work: () => void): void {
 function sizeOf({ prompt }: Generation): number {
   if ("text" in prompt) return 2 * prompt.text.length;
   const parts = prompt.messages.flatMap(({ parts }) => parts);
-  return parts.reduce(
-    (sum, part) => sum + (part.type === "text" ? 2 * part.text.length : part.image.dataUri.length),
-    0,
+  const calls = prompt.messages.flatMap(({ toolCalls = [] }) => toolCalls);
+  return (
+    parts.reduce(
+      (sum, part) => sum + (part.type === "text" ? 2 * part.text.length : part.image.dataUri.length),
+      0,
+    ) + calls.reduce((sum, call) => sum + 2 * call.arguments.length, 0)
   );
 }
 
@@ -97,28 +101,23 @@ async function streamAnswers(
   { scheduler, metrics, format, report }: Responding,
 ): Promise<void> {
   const signal = AbortSignal.any([c.req.raw.signal, clientGone]);
+  const reply = format.stream(head, parsed.includeUsage);
+  const sendAll = (events: readonly unknown[]) => events.forEach(send);
   const stream = async (one: Admitted, index: number, { signal }: AbortController): Promise<Answered> => {
-    if (format.first) send(format.first(head, index));
-    const onPiece = (piece: Piece) => {
-      if (isWorthSending(piece)) send(format.chunk(head, index, piece));
-    };
-    const answered = await scheduler.run(one, onPiece, signal);
-    send(format.last(head, index, answered));
+    sendAll(reply.first(index));
+    const answered = await scheduler.run(one, (piece) => sendAll(reply.piece(index, piece)), signal);
+    sendAll(reply.last(index, answered));
     return answered;
   };
   try {
-    const all = await runAll(admitted, signal, stream);
-    if (parsed.includeUsage) send(format.usage(head, all));
-    send("[DONE]");
+    sendAll(reply.end(await runAll(admitted, signal, stream)));
     metrics.requestAnswered(generation, performance.now() - startedAt);
   } catch (thrown) {
     const error = signal.aborted ? undefined : report(thrown);
     metrics.requestEnded(error?.error.code ?? "client_gone");
-    if (error) send(error);
+    if (error) sendAll(reply.failed(error));
   }
 }
-
-const isWorthSending = ({ text, tokens }: Piece) => text !== "" || tokens[0]?.logprob !== undefined;
 
 /** Runs all answers of a request at the same time. When one fails, the others are ended before its error is thrown. */
 async function runAll<T>(
@@ -142,6 +141,12 @@ async function runAll<T>(
     clientGone.removeEventListener("abort", onGone);
     for (const { admission } of admitted) admission.release();
   }
+}
+
+/** The events of /v1/responses have a type, which is their name too. */
+function eventLine(data: unknown): string {
+  const { type } = Object(data) as { type?: unknown };
+  return typeof type === "string" ? `event: ${type}\n` : "";
 }
 
 type EventStream = {
@@ -180,7 +185,7 @@ function eventStream(c: Context, hold: Hold, write: (events: EventStream) => Pro
   const send = (data: unknown) => {
     // JSON escapes line breaks, so an event always fits on one line.
     const line = typeof data === "string" ? data : JSON.stringify(data);
-    if (gone.signal.aborted || outgoing.write(`data: ${line}\n\n`)) return;
+    if (gone.signal.aborted || outgoing.write(`${eventLine(data)}data: ${line}\n\n`)) return;
     orAbort(gone, charge);
     if (gone.signal.aborted) outgoing.destroy();
   };
