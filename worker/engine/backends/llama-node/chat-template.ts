@@ -124,7 +124,8 @@ export class NativePrompts {
         enable_thinking: thinks,
         // The name that DeepSeek and Granite use.
         chat_template_kwargs: { thinking: thinks },
-        ...(tools && { tools: this.#toolsOf(tools) }),
+        // With "none" it renders the tools, but makes no grammar of its own from them, which it cannot for every schema.
+        ...(tools && { tools: this.#toolsOf(tools), tool_choice: "none" }),
       });
       return { text: prompt, stop: additional_stops };
     } catch (thrown) {

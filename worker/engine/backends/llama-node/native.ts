@@ -71,6 +71,7 @@ export type NativeContext = {
       enable_thinking: boolean;
       chat_template_kwargs: { thinking: boolean };
       tools?: object[];
+      tool_choice?: "none";
     },
   ): Format;
   tokenize(text: string, options?: { media_paths?: string[] }): Promise<{ tokens: Int32Array }>;

@@ -109,7 +109,13 @@ export class ServerPrompts {
   }
 
   async #apply(messages: ChatMessage[], more: object | undefined, thinks: boolean): Promise<string> {
-    const body = { messages, ...more, chat_template_kwargs: { enable_thinking: thinks } };
+    // With "none" it renders the tools, but makes no grammar of its own from them, which it cannot for every schema.
+    const body = {
+      messages,
+      ...more,
+      tool_choice: "none",
+      chat_template_kwargs: { enable_thinking: thinks },
+    };
     const { client } = this.#server();
     const { prompt } = await client.post<{ prompt: string }>("/apply-template", body).catch((thrown) => {
       if (thrown.code !== "engine_rejected") throw thrown;
