@@ -15,6 +15,8 @@ export type TextShape = {
   vocabulary: number;
   contextSize: number;
   format?: Format;
+  /** the chat template, if it is not ChatML */
+  template?: string;
 };
 export type EyesShape = {
   /** pixels an edge of the picture, and of one patch */
@@ -95,7 +97,7 @@ function textMetadata(shape: TextShape): Metadata {
     "qwen2.attention.layer_norm_rms_epsilon": f32(1e-6),
     "qwen2.rope.freq_base": f32(1e6),
     "qwen2.vocab_size": u32(shape.vocabulary),
-    ...byteTokenizer(shape.vocabulary),
+    ...byteTokenizer(shape.vocabulary, shape.template),
   };
 }
 

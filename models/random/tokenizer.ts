@@ -23,8 +23,11 @@ function byteLetters(): string[] {
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
 }
 
+/** The id of `<|im_start|>`. */
+export const START_TOKEN = 256 + WORDS.length + SPECIAL.indexOf("<|im_start|>");
+
 /** Padded to `size` with tokens that no text contains. */
-export function byteTokenizer(size: number): Metadata {
+export function byteTokenizer(size: number, template = CHATML): Metadata {
   const words = [...byteLetters(), ...WORDS.map(([a, b]) => a + b)];
   const tokens = [...words, ...SPECIAL];
   const types = tokens.map((token) => (SPECIAL.includes(token) ? CONTROL : NORMAL));
@@ -45,6 +48,6 @@ export function byteTokenizer(size: number): Metadata {
     "tokenizer.ggml.eos_token_id": u32(words.length + 2),
     "tokenizer.ggml.padding_token_id": u32(words.length),
     "tokenizer.ggml.add_bos_token": bool(false),
-    "tokenizer.chat_template": str(CHATML),
+    "tokenizer.chat_template": str(template),
   };
 }

@@ -11,6 +11,7 @@ const WORKER = join(ROOT, "worker");
 const MAY_IMPORT: Record<string, string> = {
   printable: "",
   errors: "printable",
+  "data-uri": "errors",
   async: "",
   aws: "errors",
   logging: "errors job printable",
@@ -31,7 +32,8 @@ const MAY_IMPORT: Record<string, string> = {
   deliver: "async aws config/secret errors http job logging outbound printable queue",
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
-  runner: "async consumer errors http images job job-lock logging model outbound outbox pages queue storage",
+  runner:
+    "async consumer data-uri errors http images job job-lock logging model outbound outbox pages queue storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
   main: "async aws config deliver job logging model outbound queue runner storage worker",
@@ -44,7 +46,8 @@ const MAY_IMPORT: Record<string, string> = {
   "engine/supervisor":
     "async config/secret engine/install engine/options engine/protocol errors http logging",
   "engine/install": "async errors",
-  "engine/server": "engine/generation engine/protocol engine/scheduler errors http images json-schema",
+  "engine/server":
+    "data-uri engine/generation engine/protocol engine/scheduler errors http images json-schema",
   "engine/scheduler": "engine/generation engine/protocol errors",
   "engine/sizing":
     "engine/backends/llama-node engine/backends/llama-server engine/backends/node-llama-cpp engine/backends/scripted engine/generation engine/options errors",

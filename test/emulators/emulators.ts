@@ -1,4 +1,4 @@
-// The Python programs that the tests use: two AWS emulators and OpenAI's client. Says what each requires, where it is installed and
+// The Python programs that the tests use: two AWS emulators and clients of the engine's API. Says what each requires, where it is installed and
 // how it is started. install.ts installs them, start.ts starts them.
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -32,6 +32,9 @@ const pinned = (name: string, python: number): Pinned => ({
 
 /** The official client, for the test that it works with our engine. */
 export const OPENAI = pinned("openai", 11);
+
+/** LangChain, LlamaIndex and instructor, for the test that they work with our engine. */
+export const CLIENTS = pinned("clients", 11);
 
 export const EMULATORS = {
   moto: {

@@ -1,10 +1,11 @@
-// `npm run emulators`: installs the AWS emulators and OpenAI's Python client into node_modules/.cache. What cannot be installed is
+// `npm run emulators`: installs the AWS emulators and the clients of the engine's API into node_modules/.cache. What cannot be installed is
 // reported with the reason, but is not a failure: the tests that need it are skipped.
 import { execFile } from "node:child_process";
 import { copyFileSync, rmSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
+import { JAVASCRIPT, markInstalled, prepareJavascript, whyNoJavascript } from "../clients/installed.ts";
 import { IMAGE, pullImage } from "./container.ts";
-import { EMULATORS, OPENAI, type Pinned, pythonOf, stampOf, whyNot } from "./emulators.ts";
+import { CLIENTS, EMULATORS, OPENAI, type Pinned, pythonOf, stampOf, whyNot } from "./emulators.ts";
 
 // A registry that does not answer must not delay the tests for long.
 const MINUTES = 4;
@@ -45,15 +46,32 @@ async function install(wanted: Pinned): Promise<string | null> {
   return failure;
 }
 
-async function report(wanted: Pinned): Promise<void> {
-  if (whyNot(wanted) === null) return console.log(`${wanted.name}: installed`);
-  const began = performance.now();
-  const failure = await install(wanted);
-  const took = `${((performance.now() - began) / 1_000).toFixed(0)} s`;
-  console.log(`${wanted.name}: ${failure === null ? `installed in ${took}` : `not installed (${failure})`}`);
+async function installJavascript(): Promise<string | null> {
+  prepareJavascript();
+  const npm = ["install", "--prefix", JAVASCRIPT, "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
+  const failure = await run({ command: "npm" }, npm);
+  if (failure === null) markInstalled();
+  return failure;
 }
 
-await Promise.all([...Object.values(EMULATORS), OPENAI].map(report));
+async function report(
+  name: string,
+  missing: string | null,
+  install: () => Promise<string | null>,
+): Promise<void> {
+  if (missing === null) return console.log(`${name}: installed`);
+  const began = performance.now();
+  const failure = await install();
+  const took = `${((performance.now() - began) / 1_000).toFixed(0)} s`;
+  console.log(`${name}: ${failure === null ? `installed in ${took}` : `not installed (${failure})`}`);
+}
+
+await Promise.all([
+  ...[...Object.values(EMULATORS), OPENAI, CLIENTS].map((one) =>
+    report(one.name, whyNot(one), () => install(one)),
+  ),
+  report("the Vercel AI SDK", whyNoJavascript(), installJavascript),
+]);
 const tooLong = pause(MINUTES * 60_000, "the registry took too long", { ref: false });
 const missing = await Promise.race([pullImage(), tooLong]);
 console.log(`${IMAGE}: ${missing === null ? "here" : `not here (${missing})`}`);

@@ -10,6 +10,7 @@ import { tooLargeByContainer, tooLargeByHeader } from "./bounds.ts";
 import type { Decoded, Picture, Report } from "./decoders.ts";
 import { nameBroken, type PictureFormat } from "./format.ts";
 import type { DecodedHeic } from "./heic-thread.ts";
+import { completedJpeg } from "./jpeg-end.ts";
 
 const WATCH_EVERY_MS = 5;
 // Drawings and screenshots keep their exact pixels as long as the PNG stays small.
@@ -53,11 +54,23 @@ async function decode(picture: Picture): Promise<Decoded> {
     return { image: await encode(await open(picture), picture) };
   } catch (thrown) {
     if (thrown instanceof KamadoError) return { tooLarge: thrown.message };
+    const image = await withoutEnd(picture).catch(() => undefined);
+    if (image) return { image };
     return {
       looksLike: nameBroken(picture.format, picture.bytes),
       cause: String(thrown).slice(0, MAX_CAUSE),
     };
   }
+}
+
+/** A JPEG of which only the end is missing. Its size was checked when it was opened the first time. */
+async function withoutEnd(picture: Picture): Promise<SafeImage | undefined> {
+  const { bytes, format, limits } = picture;
+  const completed = format === "jpeg" ? await completedJpeg(bytes, limits.maxPixels) : undefined;
+  if (completed === undefined) return undefined;
+  const { failOn } = completed;
+  const options = { limitInputPixels: limits.maxPixels, failOn, pages: 1, autoOrient: true };
+  return encode(sharp(completed.bytes, options), picture);
 }
 
 /** The picture, known to be within the limits. Only HEIC is decoded here; sharp decodes the others when they are encoded. */

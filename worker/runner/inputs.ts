@@ -1,7 +1,8 @@
 // Fetches what a job's input names, before the handler runs: an object, an address, or bytes that stand in the input itself. It
-// owns the limits of size and the decoding of base64 and text. Which objects may be read is left to storage/readable-objects.ts;
-// which addresses may be reached, to outbound/; making a picture safe, to images/.
+// owns the limits of size and the decoding of text. data: URIs and base64 are left to data-uri.ts; which objects may be read, to
+// storage/readable-objects.ts; which addresses may be reached, to outbound/; making a picture safe, to images/.
 
+import { decodeBase64, decodeDataUri, isDataUri } from "../data-uri.ts";
 import { KamadoError, shapeOf, toKamadoError } from "../errors.ts";
 import { unpackByContent } from "../http/content-encoding.ts";
 import { decodeText } from "../http/text-encoding.ts";
@@ -116,7 +117,7 @@ async function bodyOf(
   { outbound, objects }: InputsOptions,
   signal: AbortSignal,
 ): Promise<Body> {
-  if (/^data:/i.test(from))
+  if (isDataUri(from))
     return { bytes: decodeDataUri(from, maxBytes), contentType: from.slice(0, MAX_DATA_TYPE).split(",")[0]! };
   if (/^https?:\/\//i.test(from)) return outbound.getBytes(from, { maxBytes, signal });
   const address = parseAddress(from);
@@ -139,51 +140,6 @@ function textOf(bytes: Uint8Array, contentType: string | null): string {
 function naming(field: string, thrown: unknown): KamadoError {
   const { code, message, detail } = toKamadoError(thrown, "fetch_failed");
   return new KamadoError(code, `${field}: ${message}`, { cause: thrown, detail });
-}
-
-// Bytes that stand in the job itself: data: URIs and bare base64. Read strictly and capped before they are decoded. Pure.
-/** Throws `invalid_input`, `input_too_large`. */
-export function decodeDataUri(uri: string, maxBytes: number): Uint8Array {
-  const comma = uri.indexOf(",");
-  if (comma < 0) throw bad("the data: URI has no comma before its data");
-  const data = uri.slice(comma + 1);
-  if (/;\s*base64\s*$/i.test(uri.slice(0, Math.min(comma, 500)))) return decodeBase64(data, maxBytes);
-  return decodePercent(data, maxBytes);
-}
-
-/** Both alphabets, line ends allowed, padding optional. Throws `invalid_input`, `input_too_large`. */
-function decodeBase64(text: string, maxBytes: number): Uint8Array {
-  refuseLong(Math.floor((text.length * 3) / 4) - 2, maxBytes);
-  const data = text.replaceAll(/[\r\n\t ]+/g, "").replaceAll("%3D", "=");
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(data) || data.replace(/=+$/, "").length % 4 === 1)
-    throw bad("the data is not base64");
-  return Buffer.from(data, "base64");
-}
-
-const PERCENT = 0x25;
-/** Of a character that is known to be one. */
-const hexDigit = (char: number) => (char & 0xf) + (char >> 6) * 9;
-
-function decodePercent(data: string, maxBytes: number): Uint8Array {
-  const bytes = Buffer.from(data, "utf8");
-  // Each escape is three characters for one byte.
-  refuseLong(Math.floor(bytes.length / 3), maxBytes);
-  if (/%(?![0-9a-f]{2})/i.test(data)) throw bad("the data: URI has a % that begins no escape");
-  // Byte by byte: one text for each of millions of escapes took a gigabyte.
-  let length = 0;
-  for (let at = 0; at < bytes.length; at++, length++) {
-    const isEscape = bytes[at] === PERCENT;
-    bytes[length] = isEscape ? (hexDigit(bytes[at + 1]!) << 4) | hexDigit(bytes[at + 2]!) : bytes[at]!;
-    if (isEscape) at += 2;
-  }
-  const decoded = bytes.subarray(0, length);
-  refuseLong(decoded.length, maxBytes);
-  return decoded;
-}
-
-function refuseLong(length: number, maxBytes: number): void {
-  if (length > maxBytes)
-    throw new KamadoError("input_too_large", `it has about ${length} bytes; the limit is ${maxBytes}.`);
 }
 
 const bad = (what: string) => new KamadoError("invalid_input", `${what}.`);

@@ -98,7 +98,6 @@ describe("an OpenAI client works unchanged", () => {
   });
 
   test.each([
-    ["tools", [{ type: "function", function: { name: "f" } }]],
     ["functions", [{ name: "f" }]],
     ["tool_choice", "required"],
     ["modalities", ["text", "audio"]],
@@ -134,7 +133,7 @@ describe("a wrong request is refused with the reason, and the engine goes on", (
     ["an empty conversation", { messages: [] }, 400, "invalid_value", "messages"],
     [
       "an unknown role",
-      { messages: [{ role: "tool", content: "x" }] },
+      { messages: [{ role: "robot", content: "x" }] },
       400,
       "invalid_value",
       "messages.0.role",
@@ -153,7 +152,7 @@ describe("a wrong request is refused with the reason, and the engine goes on", (
       "invalid_value",
       "top_logprobs",
     ],
-    ["tools", { messages: user("x"), tools: [{}] }, 400, "invalid_value", "tools"],
+    ["tools", { messages: user("x"), tools: [{}] }, 400, "invalid_value", "tools.0.type"],
     [
       "no schema",
       { messages: user("x"), response_format: schema },

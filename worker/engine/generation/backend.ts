@@ -6,15 +6,57 @@ import type { SafeImage } from "../../job/handler.ts";
 import type { RepetitionRule } from "./repetition.ts";
 
 export type Part = { type: "text"; text: string } | { type: "image"; image: SafeImage };
-export type Message = { role: "system" | "user" | "assistant"; parts: Part[] };
+/** A function that the model may call. `parameters` is the schema of its arguments; `at` names that field of the request. */
+export type Tool = { name: string; description: string | undefined; parameters: Schema; at: string };
+/** `arguments` is JSON. */
+export type ToolCall = { id: string; name: string; arguments: string };
+/** `toolCalls` are of an assistant. A tool's message answers the call with the id `toolCallId`. */
+export type Message = {
+  role: "system" | "user" | "assistant" | "tool";
+  parts: Part[];
+  name?: string | undefined;
+  toolCalls?: readonly ToolCall[];
+  toolCallId?: string | undefined;
+};
 /**
  * How the answer to a conversation begins. "off": without thinking. "open": with the model's thinking; the run ends where the thinking
  * ends. `thought`: after this thinking.
  */
 export type Thinking = "off" | "open" | { thought: string };
+/** A piece of text; what does not come from outside may hold special tokens. */
+export type Segment = { text: string; fromOutside: boolean };
+/** `tools` are those that the template describes to the model, and `begun` is the beginning of the answer. */
+export type Conversation = {
+  messages: Message[];
+  thinking: Thinking;
+  tools?: readonly Tool[];
+  begun?: readonly Segment[];
+};
 /** A conversation for the model's chat template, or a plain text to continue. */
-export type Prompt = { messages: Message[]; thinking: Thinking } | { text: string };
-export type JsonSchema = Record<string, unknown> | boolean;
+export type Prompt = Conversation | { text: string };
+export type Schema = Record<string, unknown>;
+export type JsonSchema = Schema | boolean;
+/** How a model's chat template writes a call: `open`, the function's name, `middle`, the arguments as JSON, `close`. */
+export type CallFormat = {
+  open: string;
+  middle: string;
+  /** Text of `ID` in it stands for the call's id. */
+  close: string;
+  /** Between two calls, in place of another `open`. Absent where an answer holds one call. */
+  next: string | undefined;
+  /** The text by which a call is recognized in an answer. `isFirst`: only at the answer's beginning. */
+  mark: string;
+  isFirst: boolean;
+};
+/** The tools of a request. `callable` are those that may be called; `isForced`: one of them must be. */
+export type ToolUse = {
+  tools: readonly Tool[];
+  callable: readonly Tool[];
+  isForced: boolean;
+  isParallel: boolean;
+};
+/** One way in which an answer may go on: with this text and then a value of the tool's schema. */
+export type CallStart = { before: string; tool: Tool };
 
 export type Sampling = {
   /** 0 is greedy */
@@ -56,6 +98,12 @@ export type Generation = {
   stop: string[];
   /** The answer must fit it. */
   schema: JsonSchema | undefined;
+  /** The calls that the answer may make. Backends leave it to the scheduler, which gives them `calls` and `shown`. */
+  tools?: ToolUse | undefined;
+  /** The answer must go on with one of these. */
+  calls?: readonly CallStart[] | undefined;
+  /** Marks that must appear in the text of the answer, even if they are special tokens. */
+  shown?: readonly string[] | undefined;
   /** How many alternatives to report with each token. Without it no probabilities are computed. */
   topLogprobs: number | undefined;
   /** When an answer that only repeats itself is ended; "never" for no end. [as the engine is set] */
@@ -75,7 +123,7 @@ export type Token = { text: string; bytes?: number[]; logprob?: number; top?: Lo
 export type Emit = (token: Token) => boolean;
 
 export type Outcome = {
-  finish: "stop" | "length";
+  finish: "stop" | "length" | "tool_calls";
   promptTokens: number;
   /** Prompt tokens that were not evaluated again. */
   cachedTokens: number;
@@ -116,6 +164,8 @@ export type BackendState = {
 
 export interface Backend {
   readonly info: BackendInfo;
+  /** How the chat template writes calls. Without it the template has no place for tools or their messages. */
+  readonly calls?: CallFormat | undefined;
   /** Throws `invalid_input` and `context_length_exceeded` with the field in `detail.param`. */
   prepare(generation: Generation): Promise<Prepared>;
   state?(): BackendState;
@@ -162,8 +212,16 @@ export function checkLength(prompt: Prompt, { contextSize }: Pick<BackendInfo, "
 
 function charactersOf(prompt: Prompt): number {
   if ("text" in prompt) return prompt.text.length;
-  const parts = prompt.messages.flatMap(({ parts }) => parts);
-  return parts.reduce((sum, part) => sum + (part.type === "text" ? part.text.length : 0), 0);
+  const { messages, tools = [], begun = [] } = prompt;
+  const parts = messages.flatMap(({ parts }) => parts);
+  const calls = messages.flatMap(({ toolCalls = [] }) => toolCalls);
+  const texts = [
+    ...parts.map((part) => (part.type === "text" ? part.text : "")),
+    ...calls.map((call) => call.name + call.arguments),
+    ...tools.map((tool) => JSON.stringify(tool)),
+    ...begun.map(({ text }) => text),
+  ];
+  return texts.reduce((sum, text) => sum + text.length, 0);
 }
 
 /** How many tokens an answer may have: `maxTokens`, and never more than the context has room for. Throws when there is none. */

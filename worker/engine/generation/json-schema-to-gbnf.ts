@@ -5,8 +5,9 @@
 // grammar cannot express (pattern, format, uniqueItems, not, if, …) is left to whoever checks the answer; `saysMore` tells whether a
 // schema has any of it. A schema whose alternatives cannot be told apart early enough is refused: see left-factoring.ts and
 // grammar-bound.ts.
+import { KamadoError } from "../../errors.ts";
 import { modernSchema } from "../../json-schema/modern.ts";
-import { invalid, type JsonSchema } from "./backend.ts";
+import { type CallStart, type Generation, invalid, type JsonSchema } from "./backend.ts";
 import {
   charsOf,
   type Element,
@@ -62,8 +63,11 @@ const kept = new Map<string, string>();
 
 /** Throws `invalid_input`, which says what in the schema is wrong, cannot be expressed or would cost too much. */
 export function jsonGrammar(schema: JsonSchema): string {
-  const key = JSON.stringify(schema);
-  const grammar = kept.get(key) ?? grammarOf(schema);
+  return keptOrMade(JSON.stringify(schema), () => grammarOf(schema));
+}
+
+function keptOrMade(key: string, make: () => string): string {
+  const grammar = kept.get(key) ?? make();
   if (key.length > KEPT.length) return grammar;
   kept.delete(key);
   kept.set(key, grammar);
@@ -83,10 +87,47 @@ function grammarOf(given: JsonSchema): string {
   const schema = modernSchema(given);
   const converter = new Converter(schema);
   const value = converter.convert(schema, "#", 0);
-  const grammar = boundedGrammar(converter.rules.grammar([WS, ...value]));
+  return limitedText(boundedGrammar(converter.rules.grammar([WS, ...value])));
+}
+
+function limitedText(grammar: Grammar): string {
   const text = gbnf(grammar);
   if (text.length > MAX_LENGTH) throw refuse("#", "is too large");
   return text;
+}
+
+/** What an answer must follow; undefined where it is free. Throws as `jsonGrammar` does. */
+export function grammarFor({ calls, schema }: Pick<Generation, "calls" | "schema">): string | undefined {
+  if (calls !== undefined) return callsGrammar(calls);
+  return schema === undefined ? undefined : jsonGrammar(schema);
+}
+
+/** One of these calls: a text, then the arguments. An error names the field that holds their schema. */
+export function callsGrammar(calls: readonly CallStart[]): string {
+  const key = `calls ${JSON.stringify(calls.map(({ before, tool }) => [before, tool.parameters]))}`;
+  return keptOrMade(key, () => {
+    const rules = new Rules(new Work());
+    const ways = calls.map(({ before, tool }): Sequence => {
+      const value = naming(tool.at, () =>
+        new Converter(tool.parameters, rules).convert(tool.parameters, "#", 0),
+      );
+      return before === "" ? value : [text(before), ...value];
+    });
+    return naming(calls.length === 1 ? calls[0]!.tool.at : "tools", () => {
+      const grammar = boundedGrammar([{ alternatives: distinct(ways), at: "#" }, ...rules.all.slice(1)]);
+      return limitedText(grammar);
+    });
+  });
+}
+
+/** What is wrong with a schema, said of the field that holds it. */
+function naming<T>(param: string, make: () => T): T {
+  try {
+    return make();
+  } catch (thrown) {
+    if (!(thrown instanceof KamadoError)) throw thrown;
+    throw invalid(param, `${param}: ${thrown.message}`, thrown);
+  }
 }
 
 /** Native code follows every alternative that fits, and cannot be interrupted. So what it gets is bounded here. */
@@ -117,8 +158,8 @@ class Work {
 }
 
 class Converter {
-  readonly #work = new Work();
-  readonly rules = new Rules(this.#work);
+  readonly #work: Work;
+  readonly rules: Rules;
   readonly #root: JsonSchema;
   readonly #references = new Map<string, Sequence>();
   // Which references begin with which other ones: a circle among them would never write a character.
@@ -126,7 +167,9 @@ class Converter {
   #conversions = 0;
   #text = 0;
 
-  constructor(root: JsonSchema) {
+  constructor(root: JsonSchema, rules = new Rules(new Work())) {
+    this.rules = rules;
+    this.#work = rules.work;
     this.#root = root;
   }
 
@@ -431,12 +474,12 @@ class Rules {
   readonly null: Sequence = [text("null")];
   readonly value: Sequence;
   readonly #char: Item;
-  readonly #work: Work;
+  readonly work: Work;
   readonly #known = new Map<string, { rule: number }>();
   #repeats = 0;
 
   constructor(work: Work) {
-    this.#work = work;
+    this.work = work;
     const hex: Element = { item: chars("0-9a-fA-F"), min: 4, max: 4 };
     const escaped = this.add([[chars('"\\bfnrt/')], [text("u"), hex]], "#");
     const plain = { chars: without(united([...charsOf('"\\\x7f'), [0, 0x1f]])) };
@@ -543,7 +586,7 @@ class Rules {
 
   /** A rule even for one alternative, so that the sequences that contain it stay short. */
   #rule(alternatives: readonly Sequence[], at: string): { rule: number } {
-    this.#work.spend(
+    this.work.spend(
       alternatives.reduce((sum, { length }) => sum + 1 + length, 0),
       at,
     );

@@ -1,6 +1,7 @@
 // Keeps text from outside from becoming a model's special token. There are two ways: to mark its spelling before the chat template is
 // rendered and find it again afterwards, or, where a library takes only one string, to break it up. Pure.
 import { holdsMark, literalMarks } from "../../job/template-marks.ts";
+import type { Segment } from "./backend.ts";
 
 const UNKNOWN = 2;
 const CONTROL = 3;
@@ -62,8 +63,6 @@ export function cut(text: string, specials: RegExp): string[] {
   return [first, ...pieces].filter((piece) => piece !== "");
 }
 
-export type Segment = { text: string; fromOutside: boolean };
-
 /** Replaces special spellings in messages by marks that pass through a chat template, and finds them again in what it rendered. */
 export class Marks {
   readonly #specials: RegExp;
@@ -93,3 +92,7 @@ export class Marks {
     return segments.filter(({ text }) => text !== "");
   }
 }
+
+/** The beginning of an answer as a prompt's last text. `outside` makes special spellings harmless. */
+export const begunText = (begun: readonly Segment[] = [], outside: (text: string) => string): string =>
+  begun.map(({ text, fromOutside }) => (fromOutside ? outside(text) : text)).join("");

@@ -2,28 +2,18 @@
 // that an answer never waits in the queue behind its own thought. It owns how long the thought may be and where the text ends.
 // Waiting for the slot is left to scheduler.ts, the tokens to the backend.
 import { KamadoError } from "../../errors.ts";
-import {
-  type Backend,
-  checkLength,
-  type Generation,
-  type Outcome,
-  type Prepared,
-  type Token,
-} from "../generation/backend.ts";
+import { type Backend, checkLength, type Generation, type Prepared } from "../generation/backend.ts";
 import { RepetitionWatch } from "../generation/repetition.ts";
 import { JsonEnd, StopScanner } from "../generation/stopping-criteria.ts";
+import { runCalls, withTools } from "./generate-calls.ts";
+import type { Ended, OnPiece } from "./piece.ts";
 
-/** Text of the thought or the answer, and the tokens it was made from. */
-export type Piece = { text: string; tokens: Token[]; thought?: true };
-export type OnPiece = (piece: Piece) => void;
 /** `completionTokens` counts the thought too. */
-export type Answered = Omit<Outcome, "finish"> & {
-  finish: Outcome["finish"] | "repetition";
-  reasoningTokens: number;
-};
-type Ended = Omit<Answered, "reasoningTokens">;
+export type Answered = Ended & { reasoningTokens: number };
 
 export type Phases = {
+  /** As the client asked for it. */
+  asked: Generation;
   generation: Generation;
   /** The answer without a thought before it. */
   answer: Prepared;
@@ -34,25 +24,31 @@ export type Phases = {
 /** Throws what is wrong with the request. The answer is checked too, before the model begins to think. */
 export async function preparePhases(
   backend: Backend,
-  generation: Generation,
+  asked: Generation,
   thinkingBudget: number,
 ): Promise<Phases> {
+  const generation = withTools(asked, backend.calls);
   checkLength(generation.prompt, backend.info);
+  if (asked.schema !== undefined && asked.tools?.isForced === false)
+    await backend.prepare({ ...generation, schema: asked.schema, shown: undefined });
   const answer = await backend.prepare(generation);
   const { prompt, maxTokens } = generation;
   const { thinks, contextSize } = backend.info;
   const { promptTokens } = answer;
   const tokens = thinks ? fitThinking({ wanted: thinkingBudget, promptTokens, contextSize, maxTokens }) : 0;
-  if (tokens === 0 || "text" in prompt) return { generation, answer, thinking: undefined };
+  if (tokens === 0 || "text" in prompt) return { asked, generation, answer, thinking: undefined };
+  const { begun: _, ...beforeAnswer } = prompt;
   const thinking = await backend.prepare({
     ...generation,
-    prompt: { ...prompt, thinking: "open" },
+    prompt: { ...beforeAnswer, thinking: "open" },
     maxTokens: tokens,
     stop: [],
     schema: undefined,
+    calls: undefined,
+    shown: undefined,
     topLogprobs: undefined,
   });
-  return { generation, answer, thinking };
+  return { asked, generation, answer, thinking };
 }
 
 /** For the marks around a thought, and because its text may have more tokens when it is read as part of the prompt. */
@@ -82,12 +78,18 @@ export function fitThinking({
 
 export async function runPhases(
   backend: Backend,
-  { generation, answer, thinking }: Phases,
+  { asked, generation, answer, thinking }: Phases,
   onPiece: OnPiece,
   signal: AbortSignal,
 ): Promise<Answered> {
-  if (thinking === undefined)
-    return { ...(await runAnswer(answer, generation, onPiece, signal)), reasoningTokens: 0 };
+  const run = (prepared: Prepared, generation: Generation) => {
+    const runText = (prepared: Prepared, generation: Generation) =>
+      runAnswer(prepared, generation, onPiece, signal);
+    if (generation.tools === undefined) return runText(prepared, generation);
+    const { schema } = asked;
+    return runCalls({ backend, generation, schema, first: prepared, runText }, onPiece, signal);
+  };
+  if (thinking === undefined) return { ...(await run(answer, generation)), reasoningTokens: 0 };
   let thought = "";
   const watch = watchOf(generation);
   // A thought that repeats itself comes to no end by itself, and the answer can still be good.
@@ -96,8 +98,8 @@ export async function runPhases(
     onPiece({ text: token.text, tokens: [token], thought: true });
     return !watch?.push(token.text);
   }, signal);
-  const prepared = (await prepareAfter(thought, backend, generation)) ?? answer;
-  const outcome = await runAnswer(prepared, generation, onPiece, signal);
+  const after = (await prepareAfter(thought, backend, generation)) ?? { prepared: answer, generation };
+  const outcome = await run(after.prepared, after.generation);
   const { promptTokens, cachedTokens, completionTokens: reasoningTokens } = before;
   const completionTokens = reasoningTokens + outcome.completionTokens;
   return { finish: outcome.finish, promptTokens, cachedTokens, completionTokens, reasoningTokens };
@@ -107,8 +109,9 @@ export async function runPhases(
 async function prepareAfter(thought: string, backend: Backend, generation: Generation) {
   const { prompt } = generation;
   if ("text" in prompt) return undefined;
+  const after = { ...generation, prompt: { ...prompt, thinking: { thought } } };
   try {
-    return await backend.prepare({ ...generation, prompt: { ...prompt, thinking: { thought } } });
+    return { prepared: await backend.prepare(after), generation: after };
   } catch (thrown) {
     if (thrown instanceof KamadoError && thrown.code === "context_length_exceeded") return undefined;
     throw thrown;

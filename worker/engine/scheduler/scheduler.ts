@@ -5,14 +5,8 @@ import type { Backend, BackendInfo, BackendState, Generation } from "../generati
 import { USUAL_RULE } from "../generation/repetition.ts";
 import type { Health } from "../protocol.ts";
 import { type Admission, AdmissionQueue } from "./admission-queue.ts";
-import {
-  type Answered,
-  type OnPiece,
-  type Phases,
-  type Piece,
-  preparePhases,
-  runPhases,
-} from "./generate.ts";
+import { type Answered, type Phases, preparePhases, runPhases } from "./generate.ts";
+import type { OnPiece, Piece } from "./piece.ts";
 import { SlotStats } from "./slot-stats.ts";
 
 export type SchedulerOptions = {
@@ -92,6 +86,10 @@ export class Scheduler {
 
   get info(): BackendInfo | undefined {
     return this.#backend?.info;
+  }
+  /** Whether the model's chat template has a place for tools. */
+  get hasTools(): boolean {
+    return this.#backend?.calls !== undefined;
   }
   /** Undefined when the backend does not report it. */
   get backendState(): BackendState | undefined {

@@ -1,5 +1,5 @@
-// The engine's HTTP API: which address does what, and who may ask. The two POST endpoints go on in read-body.ts and requests.ts (the
-// way in), respond.ts (running) and replies.ts (the way out); /metrics is metrics.ts.
+// The engine's HTTP API: which address does what, and who may ask. The POST endpoints go on in read-body.ts, requests.ts and
+// responses.ts (the way in), respond.ts (running), replies.ts and response-replies.ts (the way out); /metrics is metrics.ts.
 import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
@@ -16,6 +16,9 @@ import { jsonBody } from "./read-body.ts";
 import { chatFormat, completionFormat, type Json, type ReplyFormat } from "./replies.ts";
 import { type ParsedRequest, parseChat, parseCompletion } from "./requests.ts";
 import { respond } from "./respond.ts";
+import { RememberedItems } from "./response-items.ts";
+import { responseFormat } from "./response-replies.ts";
+import { parseResponse } from "./responses.ts";
 
 export type AppOptions = {
   scheduler: Scheduler;
@@ -35,21 +38,22 @@ export function createApp(options: AppOptions): Hono {
     if (error.status === 500) log.error({ err: thrown }, "a request failed");
     return error;
   };
-  const answer = async (c: Context, parse: Parse, format: ReplyFormat, hold: Hold) => {
+  const items = new RememberedItems();
+  const answer = async (c: Context, parse: Parse, hold: Hold) => {
     const { incoming } = c.env as HttpBindings;
     // Before the body is read: a request for which there is no room costs nothing.
     const info = scheduler.expectRoom();
-    const parsed = parse(await jsonBody(incoming, hold, info), c.req.raw.headers);
+    const { parsed, format } = parse(await jsonBody(incoming, hold, info), c.req.raw.headers);
     checkModel(scheduler, parsed.model);
     const reportBody = (thrown: unknown) => report(thrown).body;
     return respond(c, parsed, { scheduler, metrics, hold, format, report: reportBody });
   };
-  const answering = (parse: Parse, format: ReplyFormat) => async (c: Context) => {
+  const answering = (parse: Parse) => async (c: Context) => {
     const { outgoing } = c.env as HttpBindings;
     const hold = budget.hold();
     const closed = new Promise((resolve) => outgoing.once("close", resolve));
     // Also when the client goes away, memory is held until the work on its request has ended.
-    return answer(c, parse, format, hold).finally(() => void closed.then(() => hold.release()));
+    return answer(c, parse, hold).finally(() => void closed.then(() => hold.release()));
   };
 
   app.onError((thrown, c) => {
@@ -85,12 +89,27 @@ export function createApp(options: AppOptions): Hono {
     checkModel(scheduler, c.req.param("id"));
     return c.json(modelOf(scheduler));
   });
-  app.post("/v1/chat/completions", answering(parseChat, chatFormat));
-  app.post("/v1/completions", answering(parseCompletion, completionFormat));
+  app.post(
+    "/v1/chat/completions",
+    answering((body, headers) => ({ parsed: parseChat(body, headers), format: chatFormat })),
+  );
+  app.post(
+    "/v1/completions",
+    answering((body, headers) => ({ parsed: parseCompletion(body, headers), format: completionFormat })),
+  );
+  app.post(
+    "/v1/responses",
+    answering((body, headers) => {
+      const parsed = parseResponse(body, headers, items);
+      return { parsed, format: responseFormat(parsed.asked, items) };
+    }),
+  );
+  app.all("/v1/responses/:id{.+}", (c) => c.json(unsupported(NO_RESPONSES), 404));
+  app.all("/v1/embeddings", (c) => c.json(unsupported(NO_EMBEDDINGS), 404));
   return app;
 }
 
-type Parse = (body: unknown, headers: Headers) => ParsedRequest;
+type Parse = (body: unknown, headers: Headers) => { parsed: ParsedRequest; format: ReplyFormat };
 
 /** Without a token the engine listens on loopback only, and asking it by this machine's own name is enough. */
 function isAllowed(c: Context, token: string | undefined): boolean {
@@ -119,10 +138,10 @@ function checkModel(scheduler: Scheduler, wanted: string | undefined): void {
 }
 
 /** While there is none, an empty list would look as if the engine served no model at all. */
-function modelOf({ info }: Scheduler): Json {
+function modelOf({ info, hasTools: tools }: Scheduler): Json {
   if (!info) throw new KamadoError("engine_unavailable", "The model is being loaded.");
   const { model, contextSize, images, thinks, backend, unsupported } = info;
-  const ours = { context_length: contextSize, images, thinks, backend, unsupported };
+  const ours = { context_length: contextSize, images, thinks, tools, backend, unsupported };
   return { id: model, object: "model", created: 0, owned_by: "kamado", ...ours };
 }
 
@@ -154,7 +173,13 @@ const classOf = (rank: number) =>
   rank === INTERACTIVE ? { class: "interactive", priority: null } : { class: "job", priority: rank };
 const round = (value: number) => Math.round(value * 100) / 100;
 
-function unknownAddress(method: string, path: string): Json {
-  const message = `There is no ${method} ${path}.`;
+const NO_RESPONSES =
+  "This engine keeps no responses, so there is none to get, cancel or delete. POST /v1/responses answers at once.";
+const NO_EMBEDDINGS =
+  "This engine runs a model that writes text and makes no embeddings. Run an embedding model beside it, for example with llama-server --embeddings or Ollama, and point the client for embeddings there.";
+
+const unknownAddress = (method: string, path: string) => unsupported(`There is no ${method} ${path}.`);
+
+function unsupported(message: string): Json {
   return { error: { message, type: "invalid_request_error", code: "unknown_url", param: null } };
 }

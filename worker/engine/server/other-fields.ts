@@ -76,7 +76,6 @@ export const OTHER_FIELDS: readonly (Ignored | Refused)[] = [
       "length_penalty",
       "truncation_side",
       "spaces_between_special_tokens",
-      "parallel_tool_calls",
       "return_mm_kwargs",
     ],
   },

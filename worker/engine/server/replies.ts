@@ -1,7 +1,9 @@
-// What goes out: answers in the shapes of OpenAI's two endpoints, whole or as the chunks of a stream. Pure. Errors have
-// their own shape, in openai-errors.ts.
+// What goes out: answers in the shapes of OpenAI's endpoints for chats and completions, whole or as the chunks of a stream. Pure.
+// /v1/responses has its own shapes, in response-replies.ts, and so have errors, in openai-errors.ts.
 import type { Logprob, Token } from "../generation/backend.ts";
-import type { Answered, Piece } from "../scheduler/generate.ts";
+import type { Answered } from "../scheduler/generate.ts";
+import type { Piece } from "../scheduler/piece.ts";
+import type { OpenAiError } from "./openai-errors.ts";
 
 export type Json = Record<string, unknown>;
 export type Head = { id: string; created: number; model: string };
@@ -11,34 +13,45 @@ export type Choice = { pieces: readonly Piece[]; answered: Answered };
 export type ReplyFormat = {
   idPrefix: string;
   whole(head: Head, choices: readonly Choice[]): Json;
-  first?(head: Head, index: number): Json;
-  chunk(head: Head, index: number, piece: Piece): Json;
-  last(head: Head, index: number, answered: Answered): Json;
-  usage(head: Head, all: readonly Answered[]): Json;
+  stream(head: Head, includeUsage: boolean): ReplyStream;
 };
+/** The events of one streamed reply. A text is sent as it is. */
+export type ReplyStream = {
+  first(index: number): Json[];
+  piece(index: number, piece: Piece): Json[];
+  last(index: number, answered: Answered): Json[];
+  /** Once all answers have ended. */
+  end(all: readonly Answered[]): (Json | string)[];
+  /** In place of the rest, when an answer failed. */
+  failed(error: OpenAiError): Json[];
+};
+
+const DONE = "[DONE]";
 
 /** /v1/chat/completions. A thought goes out as `reasoning_content`, beside the answer. */
 export const chatFormat: ReplyFormat = {
   idPrefix: "chatcmpl-",
   whole(head, all) {
     const choices = all.map(({ pieces, answered }, index) => {
-      const thought = textOf(pieces, "thought");
-      const reasoning = thought === "" ? {} : { reasoning_content: thought };
-      const message = { role: "assistant", content: textOf(pieces, "answer"), ...reasoning, refusal: null };
-      return { index, message, logprobs: chatLogprobs(pieces), ...endOf(answered) };
+      const logprobs = chatLogprobs(pieces);
+      return { index, message: chatMessage(pieces), logprobs, ...endOf(answered) };
     });
     const usage = usageOf(all.map(({ answered }) => answered));
     return { ...head, object: "chat.completion", choices, usage };
   },
-  first: (head, index) =>
-    chatChunk(head, [{ index, delta: { role: "assistant", content: "" }, finish_reason: null }]),
-  chunk(head, index, piece) {
-    const delta = piece.thought ? { reasoning_content: piece.text } : { content: piece.text };
-    return chatChunk(head, [{ index, delta, logprobs: chatLogprobs([piece]), finish_reason: null }]);
-  },
-  last: (head, index, answered) =>
-    chatChunk(head, [{ index, delta: {}, logprobs: null, ...endOf(answered) }]),
-  usage: (head, all) => chatChunk(head, [], { usage: usageOf(all) }),
+  stream: (head, includeUsage) => ({
+    first: (index) => [
+      chatChunk(head, [{ index, delta: { role: "assistant", content: "" }, finish_reason: null }]),
+    ],
+    piece(index, piece) {
+      const logprobs = chatLogprobs([piece]);
+      if (piece.call?.name === undefined && piece.text === "" && logprobs === null) return [];
+      return [chatChunk(head, [{ index, delta: deltaOf(piece), logprobs, finish_reason: null }])];
+    },
+    last: (index, answered) => [chatChunk(head, [{ index, delta: {}, logprobs: null, ...endOf(answered) }])],
+    end: (all) => [...(includeUsage ? [chatChunk(head, [], { usage: usageOf(all) })] : []), DONE],
+    failed: (error) => [error],
+  }),
 };
 
 /** Some clients fail on a `finish_reason` that OpenAI does not have, so a repetition is named beside it. vLLM has that field too. */
@@ -47,11 +60,45 @@ const endOf = ({ finish }: Answered): Json =>
     ? { finish_reason: "length", stop_reason: "repetition" }
     : { finish_reason: finish };
 
+function chatMessage(pieces: readonly Piece[]): Json {
+  const thought = textOf(pieces, "thought");
+  const [text, calls] = [textOf(pieces, "answer"), callsOf(pieces)];
+  return {
+    role: "assistant",
+    content: calls.length > 0 && text.trim() === "" ? null : text,
+    ...(thought !== "" && { reasoning_content: thought }),
+    refusal: null,
+    ...(calls.length > 0 && {
+      tool_calls: calls.map(({ id, name, json }) => {
+        return { id, type: "function", function: { name, arguments: json } };
+      }),
+    }),
+  };
+}
+
+function deltaOf({ call, thought, text }: Piece): Json {
+  if (call === undefined) return thought ? { reasoning_content: text } : { content: text };
+  const { index, id, name } = call;
+  const begun = name === undefined ? {} : { id, type: "function" };
+  return { tool_calls: [{ index, ...begun, function: { ...(name && { name }), arguments: text } }] };
+}
+
+/** The calls of an answer; their arguments as JSON. */
+export function callsOf(pieces: readonly Piece[]): { id: string; name: string; json: string }[] {
+  const calls: { id: string; name: string; json: string }[] = [];
+  for (const { call, text } of pieces) {
+    if (call?.name !== undefined) calls.push({ id: call.id ?? "", name: call.name, json: "" });
+    const last = calls.at(-1);
+    if (call !== undefined && last !== undefined) last.json += text;
+  }
+  return calls;
+}
+
 const chatChunk = (head: Head, choices: unknown[], rest: Json = {}): Json => {
   return { ...head, object: "chat.completion.chunk", choices, ...rest };
 };
 
-function chatLogprobs(pieces: readonly Piece[]): Json | null {
+export function chatLogprobs(pieces: readonly Piece[]): Json | null {
   const tokens = tokensWithLogprob(pieces);
   if (tokens.length === 0) return null;
   const entry = ({ text, bytes, logprob }: Logprob) => {
@@ -73,13 +120,17 @@ export const completionFormat: ReplyFormat = {
     });
     return completion(head, choices, { usage: usageOf(all.map(({ answered }) => answered)) });
   },
-  chunk(head, index, piece) {
-    const logprobs = completionLogprobs([piece]);
-    return completion(head, [{ index, text: piece.text, logprobs, finish_reason: null }]);
-  },
-  last: (head, index, answered) =>
-    completion(head, [{ index, text: "", logprobs: null, ...endOf(answered) }]),
-  usage: (head, all) => completion(head, [], { usage: usageOf(all) }),
+  stream: (head, includeUsage) => ({
+    first: () => [],
+    piece(index, piece) {
+      const logprobs = completionLogprobs([piece]);
+      if (piece.text === "" && logprobs === null) return [];
+      return [completion(head, [{ index, text: piece.text, logprobs, finish_reason: null }])];
+    },
+    last: (index, answered) => [completion(head, [{ index, text: "", logprobs: null, ...endOf(answered) }])],
+    end: (all) => [...(includeUsage ? [completion(head, [], { usage: usageOf(all) })] : []), DONE],
+    failed: (error) => [error],
+  }),
 };
 
 const completion = (head: Head, choices: unknown[], rest: Json = {}): Json => {
@@ -104,8 +155,10 @@ function completionLogprobs(pieces: readonly Piece[]): Json | null {
   };
 }
 
-function textOf(pieces: readonly Piece[], which: "thought" | "answer"): string {
-  const wanted = pieces.filter(({ thought = false }) => thought === (which === "thought"));
+export function textOf(pieces: readonly Piece[], which: "thought" | "answer"): string {
+  const wanted = pieces.filter(
+    ({ thought = false, call }) => call === undefined && thought === (which === "thought"),
+  );
   return wanted.map(({ text }) => text).join("");
 }
 

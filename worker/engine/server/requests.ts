@@ -1,26 +1,19 @@
 // What comes in by POST: the bodies of /v1/chat/completions and /v1/completions, checked field by field and turned into a
-// GenerationRequest. A wrong field is a 400 that names it. Pictures are decoded here, once the request has its place in the queue.
-// Left to others: what the wishes for JSON mean (answer-format.ts), how long the model thinks (thinking-fields.ts), and the fields that
-// are not read (other-fields.ts).
+// GenerationRequest. A wrong field is a 400 that names it. Left to others: messages and their pictures (messages.ts), tools (tools.ts), what
+// the wishes for JSON mean (answer-format.ts), how long the model thinks (thinking-fields.ts), the fields that are not read
+// (other-fields.ts), and /v1/responses (responses.ts).
 import { randomInt } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { KamadoError } from "../../errors.ts";
-import { safeImage } from "../../images/safe-image.ts";
-import {
-  type Generation,
-  invalid,
-  type JsonSchema,
-  type Message,
-  type Part,
-  type Sampling,
-} from "../generation/backend.ts";
+import { type Generation, invalid, type JsonSchema, type Sampling } from "../generation/backend.ts";
 import { USUAL_RULE } from "../generation/repetition.ts";
 import { INTERACTIVE } from "../scheduler/queue-order.ts";
 import type { GenerationRequest } from "../scheduler/scheduler.ts";
 import { formatFields, schemaOf } from "./answer-format.ts";
+import { chatMessages, decoded, messagesOf } from "./messages.ts";
 import { checkOtherFields } from "./other-fields.ts";
 import { thinkingBudgetOf, thinkingFields } from "./thinking-fields.ts";
+import { chatToolFields, chatTools } from "./tools.ts";
 
 /** A request as it came in, checked. */
 export type ParsedRequest = {
@@ -33,18 +26,26 @@ export type ParsedRequest = {
 };
 
 /** The body's fields, or a 400 that names the first one that is wrong, or that asks for what nothing here does. */
-function parseFields<S extends z.ZodObject>(schema: S, body: unknown, elsewhere: Elsewhere): z.output<S> {
+export function parseBody<S extends z.ZodObject>(
+  schema: S,
+  body: unknown,
+  elsewhere: Elsewhere,
+): z.output<S> {
+  const fields = parseFields(schema, body);
+  checkOtherFields(fields, namesIn(schema), elsewhere);
+  return fields;
+}
+
+/** The fields of a part of the body; `at` is where it stands. */
+export function parseFields<S extends z.ZodType>(schema: S, body: unknown, at?: string): z.output<S> {
   const parsed = schema.safeParse(body);
-  if (parsed.success) {
-    checkOtherFields(parsed.data, namesIn(schema), elsewhere);
-    return parsed.data;
-  }
+  if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
-  const param = path.length === 0 ? null : path.join(".");
+  const param = [...(at === undefined ? [] : [at]), ...path].join(".") || null;
   throw invalid(param, param === null ? `The body: ${message}.` : `${param}: ${message}.`, parsed.error);
 }
 
-// --- The fields of both endpoints
+// --- The fields of several endpoints
 
 /** How many answers one request may ask for. */
 const MAX_ANSWERS = 16;
@@ -83,9 +84,11 @@ const samplingFields = {
   presence_penalty: number(-2, 2),
 };
 
-export const commonFields = {
-  ...samplingFields,
-  ...formatFields,
+const { stop: _stop, num_predict: _length, ...numbers } = samplingFields;
+
+/** The fields of all endpoints. */
+export const sharedFields = {
+  ...numbers,
   model: z.string().nullish(),
   stream: z.boolean().nullish(),
   stream_options: z
@@ -95,10 +98,6 @@ export const commonFields = {
       continuous_usage_stats: z.literal(false, { error: "is not supported" }).nullish(),
     })
     .nullish(),
-  max_tokens: tokenCount,
-  max_completion_tokens: tokenCount,
-  n_predict: tokenCount,
-  options: z.looseObject(samplingFields).nullish(),
   repetition_penalty: number(0.01, 10),
   /** vLLM's name and form; false and a size of 0 switch it off. */
   repetition_detection: z
@@ -129,15 +128,25 @@ export const commonFields = {
     })
     .pipe(biases)
     .nullish(),
-  n: z.int().min(1).max(MAX_ANSWERS).nullish(),
-  n_cmpl: z.int().min(1).max(MAX_ANSWERS).nullish(),
   priority: z
     .number("must be a number from 0 to 9, higher first; without it the request is interactive")
     .min(0)
     .max(9)
     .nullish(),
-  conversation: z.string().max(MAX_CONVERSATION).nullish(),
   check_schema: z.boolean().nullish(),
+};
+
+const commonFields = {
+  ...sharedFields,
+  ...samplingFields,
+  ...formatFields,
+  max_tokens: tokenCount,
+  max_completion_tokens: tokenCount,
+  n_predict: tokenCount,
+  options: z.looseObject(samplingFields).nullish(),
+  n: z.int().min(1).max(MAX_ANSWERS).nullish(),
+  n_cmpl: z.int().min(1).max(MAX_ANSWERS).nullish(),
+  conversation: z.string().max(MAX_CONVERSATION).nullish(),
 };
 type CommonFields = z.output<z.ZodObject<typeof commonFields>>;
 
@@ -153,8 +162,8 @@ function one<T>(wishes: Record<string, T>): NonNullable<T> | undefined {
   return first?.[1];
 }
 
-/** What both endpoints read in the same way, with OpenAI's defaults. */
-function readCommon(fields: CommonFields, headers: Headers) {
+/** What all endpoints read in the same way, with OpenAI's defaults. */
+export function readCommon(fields: Partial<CommonFields>, headers: Headers) {
   const { model, stream, stream_options, n, n_cmpl, priority, options } = fields;
   checkOtherFields(options ?? {}, new Set(Object.keys(samplingFields)), undefined, "options.");
   const stop = one({ stop: fields.stop, "options.stop": options?.stop });
@@ -203,7 +212,7 @@ function maxTokensOf(fields: CommonFields, otherwise?: number): number | undefin
 }
 
 /** OpenAI's defaults: temperature 1, nothing cut off. */
-function samplingOf(fields: CommonFields): Sampling {
+function samplingOf(fields: Partial<CommonFields>): Sampling {
   const biases = Object.entries(fields.logit_bias ?? {});
   const given = <N extends keyof typeof samplingFields>(name: N) =>
     one<CommonFields[N]>({ [name]: fields[name], [`options.${name}`]: fields.options?.[name] });
@@ -234,7 +243,7 @@ function seedOf(given: number | undefined): number {
 }
 
 /** The field wins over the header, which a client may set once for all its requests. */
-function conversationOf({ conversation }: CommonFields, headers: Headers): string | undefined {
+function conversationOf({ conversation }: Partial<CommonFields>, headers: Headers): string | undefined {
   const header = headers.get("x-conversation-id") ?? "";
   if (header.length > MAX_CONVERSATION)
     throw invalid("conversation", `x-conversation-id: may have at most ${MAX_CONVERSATION} characters.`);
@@ -256,7 +265,7 @@ const CompletionBody = z.looseObject({
 
 export function parseCompletion(body: unknown, headers: Headers): ParsedRequest {
   const elsewhere = { fields: namesIn(ChatBody), at: "/v1/chat/completions" };
-  const fields = parseFields(CompletionBody, body, elsewhere);
+  const fields = parseBody(CompletionBody, body, elsewhere);
   const common = readCommon(fields, headers);
   const generation: Generation = {
     ...common.generation,
@@ -270,41 +279,13 @@ export function parseCompletion(body: unknown, headers: Headers): ParsedRequest 
 
 // --- POST /v1/chat/completions
 
-const MAX_IMAGES = 16;
-
-const TextPart = z.looseObject({ type: z.literal("text"), text: z.string() });
-const ImagePart = z.looseObject({
-  type: z.literal("image_url"),
-  image_url: z.union([z.string(), z.looseObject({ url: z.string() }).transform(({ url }) => url)]),
-});
-const ChatMessage = z.looseObject({
-  role: z.enum(["system", "developer", "user", "assistant"], {
-    error: "must be system, developer, user or assistant",
-  }),
-  content: z.union(
-    [
-      z.string(),
-      z
-        .array(z.discriminatedUnion("type", [TextPart, ImagePart]))
-        .min(1)
-        .max(1_000),
-    ],
-    {
-      error: "must be a string or a list of 1 to 1,000 text and image_url parts",
-    },
-  ),
-});
-const TOOLS = { error: "tools are not supported" };
 const ChatBody = z.looseObject({
   ...commonFields,
   ...thinkingFields,
-  messages: z.array(ChatMessage).min(1).max(1_000),
+  ...chatToolFields,
+  messages: chatMessages,
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  tools: z.tuple([], TOOLS).nullish(),
-  functions: z.tuple([], TOOLS).nullish(),
-  tool_choice: z.enum(["none", "auto"], TOOLS).nullish(),
-  function_call: z.enum(["none", "auto"], TOOLS).nullish(),
   modalities: z.tuple([z.literal("text")], { error: "only text is answered" }).nullish(),
   audio: z.null({ error: "is not supported" }).optional(),
   web_search_options: z.null({ error: "is not supported" }).optional(),
@@ -312,12 +293,13 @@ const ChatBody = z.looseObject({
 type ChatBody = z.output<typeof ChatBody>;
 
 export function parseChat(body: unknown, headers: Headers): ParsedRequest {
-  const fields = parseFields(ChatBody, body, { fields: namesIn(CompletionBody), at: "/v1/completions" });
+  const fields = parseBody(ChatBody, body, { fields: namesIn(CompletionBody), at: "/v1/completions" });
   const common = readCommon(fields, headers);
   const messages = messagesOf(fields.messages);
   const generation: Omit<Generation, "prompt"> = {
     ...common.generation,
     maxTokens: maxTokensOf(fields),
+    tools: chatTools(fields),
     topLogprobs: topLogprobsOf(fields),
   };
   const request = {
@@ -335,59 +317,6 @@ function topLogprobsOf({ logprobs, top_logprobs }: ChatBody): number | undefined
   if (logprobs) return top_logprobs ?? 0;
   if (top_logprobs) throw invalid("top_logprobs", "top_logprobs: needs logprobs to be true.");
   return undefined;
-}
-
-/** A picture as it came in. */
-type GivenImage = { type: "given"; url: string; param: string };
-type GivenMessage = Omit<Message, "parts"> & { parts: (Exclude<Part, { type: "image" }> | GivenImage)[] };
-
-function messagesOf(messages: ChatBody["messages"]): GivenMessage[] {
-  let images = 0;
-  return messages.map(({ role, content }, index) => {
-    const list = typeof content === "string" ? [{ type: "text" as const, text: content }] : content;
-    const parts = list.map((part, at): GivenMessage["parts"][number] => {
-      if (part.type === "text") return { type: "text", text: part.text };
-      const param = `messages.${index}.content.${at}.image_url`;
-      if (role !== "user") throw invalid(param, `${param}: only user messages may hold pictures.`);
-      if (++images > MAX_IMAGES) throw invalid(param, `${param}: more than ${MAX_IMAGES} pictures.`);
-      return { type: "given", url: checkedUri(part.image_url, param), param };
-    });
-    return { role: role === "developer" ? "system" : role, parts };
-  });
-}
-
-const DATA_URI = /^data:image\/[\w.+-]+;base64,/i;
-
-/** Only data: URIs. This process opens no file and no address that a request names. */
-function checkedUri(url: string, param: string): string {
-  if (DATA_URI.test(url)) return url;
-  throw invalid(param, `${param}: must be a data:image/…;base64, URI; addresses and paths are not opened.`);
-}
-
-/** Pictures are decoded one after another, because decoding needs much memory. */
-async function decoded(messages: GivenMessage[], signal: AbortSignal): Promise<Message[]> {
-  const converted: Message[] = [];
-  for (const { role, parts: given } of messages) {
-    const parts: Part[] = [];
-    for (const part of given) parts.push(part.type === "given" ? await imageOf(part, signal) : part);
-    converted.push({ role, parts });
-  }
-  return converted;
-}
-
-async function imageOf(given: GivenImage, signal: AbortSignal): Promise<Part> {
-  const bytes = Buffer.from(given.url.slice(given.url.indexOf(",") + 1), "base64");
-  // The request lives until it is answered. It needs the picture only once.
-  given.url = "";
-  try {
-    return { type: "image", image: await safeImage(bytes, {}, signal) };
-  } catch (thrown) {
-    if (signal.reason instanceof KamadoError) throw signal.reason;
-    // The HTTP server's own reason is not an Error.
-    if (signal.aborted) throw new KamadoError("canceled", "The client went away.");
-    if (!(thrown instanceof KamadoError)) throw thrown;
-    throw new KamadoError(thrown.code, thrown.message, { cause: thrown, detail: { param: given.param } });
-  }
 }
 
 /** What is read, by endpoint, for docs/engine.md. */

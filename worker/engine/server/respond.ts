@@ -6,7 +6,8 @@ import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Context } from "hono";
 import { KamadoError } from "../../errors.ts";
 import type { Generation } from "../generation/backend.ts";
-import type { Answered, Piece } from "../scheduler/generate.ts";
+import type { Answered } from "../scheduler/generate.ts";
+import type { Piece } from "../scheduler/piece.ts";
 import type { Admitted, Scheduler } from "../scheduler/scheduler.ts";
 import type { Hold } from "./memory-budget.ts";
 import type { Metrics } from "./metrics.ts";
@@ -65,20 +66,21 @@ function runWhole(
       return { pieces, answered: await scheduler.run(admitted, onPiece, ended.signal) };
     };
     const first = await run(one);
-    const reason = await check?.(textOf(first), first.answered);
+    const reason = await check?.(textOf(first.pieces), first.answered);
     if (reason === undefined) return first;
-    const generation = secondTry(one.phases.generation, textOf(first), reason);
+    const generation = secondTry(one.phases.generation, textOf(first.pieces), reason);
     const request = { ...parsed.request, count: 1, generation: async () => generation };
     const [again] = await scheduler.admit(request, ended.signal);
     const second = await run(again!);
-    const stillWrong = await check!(textOf(second), second.answered);
+    const stillWrong = await check!(textOf(second.pieces), second.answered);
     if (stillWrong !== undefined) throw misfitError(stillWrong);
     return bothPaid(first, second);
   });
 }
 
-const textOf = ({ pieces }: Pick<Choice, "pieces">) =>
-  pieces.map(({ text, thought }) => (thought ? "" : text)).join("");
+/** The text that a schema is about: no thoughts, and no calls. */
+const textOf = (pieces: readonly Piece[]) =>
+  pieces.map(({ text, thought, call }) => (thought || call ? "" : text)).join("");
 
 /** The second answer, with the tokens of both. */
 function bothPaid({ answered: first }: Choice, second: Choice): Choice {
@@ -105,9 +107,12 @@ function orAbort(ended: AbortController, work: () => void): void {
 function sizeOf({ prompt }: Generation): number {
   if ("text" in prompt) return 2 * prompt.text.length;
   const parts = prompt.messages.flatMap(({ parts }) => parts);
-  return parts.reduce(
-    (sum, part) => sum + (part.type === "text" ? 2 * part.text.length : part.image.dataUri.length),
-    0,
+  const calls = prompt.messages.flatMap(({ toolCalls = [] }) => toolCalls);
+  return (
+    parts.reduce(
+      (sum, part) => sum + (part.type === "text" ? 2 * part.text.length : part.image.dataUri.length),
+      0,
+    ) + calls.reduce((sum, call) => sum + 2 * call.arguments.length, 0)
   );
 }
 
@@ -126,33 +131,31 @@ async function streamAnswers(
   { scheduler, metrics, format, report }: Responding,
 ): Promise<void> {
   const signal = AbortSignal.any([c.req.raw.signal, clientGone]);
+  const reply = format.stream(head, parsed.includeUsage);
+  const sendAll = (events: readonly unknown[]) => events.forEach(send);
   const stream = async (one: Admitted, index: number, { signal }: AbortController): Promise<Answered> => {
-    if (format.first) send(format.first(head, index));
+    sendAll(reply.first(index));
     const pieces: Piece[] = [];
     const onPiece = (piece: Piece) => {
       if (check) pieces.push(piece);
-      if (isWorthSending(piece)) send(format.chunk(head, index, piece));
+      sendAll(reply.piece(index, piece));
     };
     const answered = await scheduler.run(one, onPiece, signal);
     // What has been sent cannot be taken back: the client gets an error in place of the end.
-    const reason = await check?.(textOf({ pieces }), answered);
+    const reason = await check?.(textOf(pieces), answered);
     if (reason !== undefined) throw misfitError(reason);
-    send(format.last(head, index, answered));
+    sendAll(reply.last(index, answered));
     return answered;
   };
   try {
-    const all = await runAll(admitted, signal, stream);
-    if (parsed.includeUsage) send(format.usage(head, all));
-    send("[DONE]");
+    sendAll(reply.end(await runAll(admitted, signal, stream)));
     metrics.requestAnswered(generation, performance.now() - startedAt);
   } catch (thrown) {
     const error = signal.aborted ? undefined : report(thrown);
     metrics.requestEnded(error?.error.code ?? "client_gone");
-    if (error) send(error);
+    if (error) sendAll(reply.failed(error));
   }
 }
-
-const isWorthSending = ({ text, tokens }: Piece) => text !== "" || tokens[0]?.logprob !== undefined;
 
 /** Runs all answers of a request at the same time. When one fails, the others are ended before its error is thrown. */
 async function runAll<T>(
@@ -176,6 +179,12 @@ async function runAll<T>(
     clientGone.removeEventListener("abort", onGone);
     for (const { admission } of admitted) admission.release();
   }
+}
+
+/** The events of /v1/responses have a type, which is their name too. */
+function eventLine(data: unknown): string {
+  const { type } = Object(data) as { type?: unknown };
+  return typeof type === "string" ? `event: ${type}\n` : "";
 }
 
 type EventStream = {
@@ -214,7 +223,7 @@ function eventStream(c: Context, hold: Hold, write: (events: EventStream) => Pro
   const send = (data: unknown) => {
     // JSON escapes line breaks, so an event always fits on one line.
     const line = typeof data === "string" ? data : JSON.stringify(data);
-    if (gone.signal.aborted || outgoing.write(`data: ${line}\n\n`)) return;
+    if (gone.signal.aborted || outgoing.write(`${eventLine(data)}data: ${line}\n\n`)) return;
     orAbort(gone, charge);
     if (gone.signal.aborted) outgoing.destroy();
   };

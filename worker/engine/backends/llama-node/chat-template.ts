@@ -1,10 +1,19 @@
 // Turns a conversation into the one string and the pictures that the library takes, and counts their tokens. Text from outside
 // never becomes a special token: special spellings in it are broken up by an invisible space.
 import type { SafeImage } from "../../../job/handler.ts";
-import { invalid, type Message, type Part, type Prompt, type Thinking } from "../../generation/backend.ts";
+import {
+  type CallFormat,
+  type Conversation,
+  invalid,
+  type Message,
+  type Part,
+  type Prompt,
+  type Tool,
+} from "../../generation/backend.ts";
 import { MEDIA, type ModelFile } from "../../generation/model-file.ts";
-import { breakUp } from "../../generation/special-tokens.ts";
+import { begunText, breakUp } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
+import { callFormat, shortId, toolObject } from "../../generation/tool-calls.ts";
 import type { ChatMessage, NativeContext } from "./native.ts";
 import type { Pictures } from "./slot-use.ts";
 
@@ -23,6 +32,8 @@ type Facts = Pick<ModelFile, "specials" | "begin"> & Partial<Pick<ModelFile, "te
 export class NativePrompts {
   /** How the model marks its thinking; undefined when it does not think. */
   readonly thinking: ThinkingMarks | undefined;
+  /** Undefined until it was looked for, and where the template has no place for tools. */
+  calls: CallFormat | undefined;
   readonly #context: NativeContext;
   readonly #specials: RegExp;
   readonly #begin: string;
@@ -77,35 +88,66 @@ export class NativePrompts {
     return breakUp(text.toWellFormed().replaceAll("\0", "\ufffd"), this.#specials);
   }
 
-  #conversation({ messages, thinking }: { messages: Message[]; thinking: Thinking }): Rendered {
+  async findCallFormat(): Promise<void> {
+    this.calls = await callFormat(
+      (messages, tools) => this.#format({ messages, tools, thinking: "off" }, false).text,
+    );
+  }
+
+  #conversation(conversation: Conversation): Rendered {
+    const { text, stop } = this.#opened(conversation);
+    return { text: text + begunText(conversation.begun, (text) => this.#plain(text)), stop };
+  }
+
+  #opened(conversation: Conversation): Rendered {
     const marks = this.thinking;
-    if (marks === undefined) return this.#format(messages, false);
-    if (thinking === "off") return this.#thoughtless(messages, marks);
-    const { text, stop } = this.#format(messages, true);
+    const { thinking } = conversation;
+    if (marks === undefined) return this.#format(conversation, false);
+    if (thinking === "off") return this.#thoughtless(conversation, marks);
+    const { text, stop } = this.#format(conversation, true);
     const begun = thinking === "open" ? thinking : { thought: this.#plain(thinking.thought) };
     return { text: text + thinkingEnd(text, marks, begun), stop };
   }
 
   /** A template without a switch for thinking gets an empty thought. */
-  #thoughtless(messages: Message[], marks: ThinkingMarks): Rendered {
-    const rendered = this.#format(messages, false);
-    if (rendered.text !== this.#format(messages, true).text) return rendered;
+  #thoughtless(conversation: Conversation, marks: ThinkingMarks): Rendered {
+    const rendered = this.#format(conversation, false);
+    if (rendered.text !== this.#format(conversation, true).text) return rendered;
     return { ...rendered, text: rendered.text + thinkingEnd(rendered.text, marks, { thought: "" }) };
   }
 
-  #format(messages: readonly Message[], thinks: boolean): Rendered {
-    const chat = messages.map(({ role, parts }): ChatMessage => ({ role, content: this.#content(parts) }));
+  #format({ messages, tools }: Conversation, thinks: boolean): Rendered {
+    const chat = messages.map((message) => this.#messageOf(message));
     try {
       const { prompt, additional_stops = [] } = this.#context.getFormattedChat(chat, undefined, {
         jinja: true,
         enable_thinking: thinks,
         // The name that DeepSeek and Granite use.
         chat_template_kwargs: { thinking: thinks },
+        // With "none" it renders the tools, but makes no grammar of its own from them, which it cannot for every schema.
+        ...(tools && { tools: this.#toolsOf(tools), tool_choice: "none" }),
       });
       return { text: prompt, stop: additional_stops };
     } catch (thrown) {
       throw invalid("messages", "messages: the model's chat template refuses this conversation.", thrown);
     }
+  }
+
+  #messageOf({ role, parts, name, toolCalls, toolCallId }: Message): ChatMessage {
+    const calls = toolCalls?.map(({ id, name, arguments: json }) => {
+      return { id: shortId(id), type: "function", function: { name, arguments: this.#plain(json) } };
+    });
+    return {
+      role,
+      content: this.#content(parts),
+      ...(name !== undefined && { name: this.#plain(name) }),
+      ...(calls && { tool_calls: calls }),
+      ...(toolCallId !== undefined && { tool_call_id: shortId(toolCallId) }),
+    };
+  }
+
+  #toolsOf(tools: readonly Tool[]): object[] {
+    return JSON.parse(this.#plain(JSON.stringify(tools.map(toolObject))));
   }
 
   #content(parts: readonly Part[]): ChatMessage["content"] {

@@ -56,7 +56,7 @@ export function completionOptions({
   grammar,
   close,
 }: {
-  generation: Pick<Generation, "sampling" | "stop">;
+  generation: Pick<Generation, "sampling" | "stop" | "shown">;
   prompt: Pick<NativePrompt, "text" | "images" | "stop">;
   room: number;
   grammar: string | undefined;
@@ -76,6 +76,7 @@ export function completionOptions({
     min_p: minP,
     seed: seed % 2 ** 31,
     ...(grammar !== undefined && { grammar }),
+    ...(generation.shown && { preserved_tokens: generation.shown }),
   };
 }
 

@@ -19,6 +19,7 @@ export type CompletionOptions = {
   n_probs?: number;
   xtc_probability: number;
   grammar?: string;
+  preserved_tokens?: readonly string[];
   stop?: string[];
   // There is no logit_bias: the library writes past the end of its list.
 };
@@ -49,7 +50,7 @@ export type NativeResult = {
 
 type Format = { prompt: string; additional_stops?: string[] };
 type ChatPart = { type: "text"; text: string } | { type: "image_url"; image_url: { url: string } };
-export type ChatMessage = { role: string; content: string | ChatPart[] };
+export type ChatMessage = { role: string; content: string | ChatPart[]; [field: string]: unknown };
 
 export type NativeContext = {
   ctx: {
@@ -65,7 +66,13 @@ export type NativeContext = {
   getFormattedChat(
     messages: ChatMessage[],
     template: undefined,
-    options: { jinja: true; enable_thinking: boolean; chat_template_kwargs: { thinking: boolean } },
+    options: {
+      jinja: true;
+      enable_thinking: boolean;
+      chat_template_kwargs: { thinking: boolean };
+      tools?: object[];
+      tool_choice?: "none";
+    },
   ): Format;
   tokenize(text: string, options?: { media_paths?: string[] }): Promise<{ tokens: Int32Array }>;
   detokenize(tokens: number[]): Promise<string>;

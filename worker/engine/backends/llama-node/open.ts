@@ -3,7 +3,7 @@
 // its native code ends the process on input that it does not expect. What the library cannot do is refused by field.
 import type { Backend, BackendInfo, BackendState, Generation, Prepared } from "../../generation/backend.ts";
 import { invalid, roomFor } from "../../generation/backend.ts";
-import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
+import { grammarFor } from "../../generation/json-schema-to-gbnf.ts";
 import { checkProjector, type ModelFile, readModelFile } from "../../generation/model-file.ts";
 import { NativePrompts } from "./chat-template.ts";
 import { type Checked, complete, completeFirstToken, type Vocabulary } from "./complete.ts";
@@ -39,7 +39,12 @@ export async function openLlamaNode(options: OpenOptions): Promise<Backend> {
     throw new Error("The projector does not fit the model.");
   if (!context.ctx.enableParallelMode({ n_parallel: slots, n_batch: BATCH }))
     throw new Error("The library cannot run this model in batches.");
-  return new LlamaNodeBackend({ contextSize, slots, images: mmproj !== undefined }, context, file);
+  const prompts = new NativePrompts(context, file);
+  await prompts.findCallFormat();
+  return new LlamaNodeBackend(
+    { contextSize, slots, images: mmproj !== undefined },
+    { context, file, prompts },
+  );
 }
 
 /** What `refuse` refuses, as /v1/models shows it. */
@@ -61,20 +66,23 @@ class LlamaNodeBackend implements Backend {
 
   constructor(
     shape: Pick<BackendInfo, "contextSize" | "slots" | "images">,
-    context: NativeContext,
-    file: ModelFile,
+    { context, file, prompts }: { context: NativeContext; file: ModelFile; prompts: NativePrompts },
   ) {
     this.#context = context;
-    this.#prompts = new NativePrompts(context, file);
+    this.#prompts = prompts;
     this.#runner = new Runner(context, { n_parallel: shape.slots, n_batch: BATCH });
     this.#vocabulary = vocabularyOf(context, file);
     const thinks = this.#prompts.thinking !== undefined;
     this.info = { ...shape, backend: "llama-node", model: file.name, thinks, unsupported: UNSUPPORTED };
   }
 
+  get calls() {
+    return this.#prompts.calls;
+  }
+
   async prepare(generation: Generation): Promise<Prepared> {
-    const { prompt: asked, schema, maxTokens, topLogprobs } = generation;
-    const grammar = schema === undefined ? undefined : jsonGrammar(schema);
+    const { prompt: asked, maxTokens, topLogprobs } = generation;
+    const grammar = grammarFor(generation);
     refuse(generation, this.info);
     const prompt = await this.#prompts.make(asked);
     const room = roomFor(prompt.tokens, this.info.contextSize, maxTokens);

@@ -1,8 +1,18 @@
 // Turns a conversation into tokens with the server's own template and tokenizer. Text from outside never becomes a special token.
 // With pictures the server takes one string instead of tokens; special spellings in it are broken up by an invisible space.
-import { invalid, type Part, type Prompt, type Thinking } from "../../generation/backend.ts";
-import { breakUp, cut, Marks } from "../../generation/special-tokens.ts";
+import {
+  type CallFormat,
+  type Conversation,
+  invalid,
+  type Message,
+  type Part,
+  type Prompt,
+  type Thinking,
+  type Tool,
+} from "../../generation/backend.ts";
+import { begunText, breakUp, cut, Marks } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
+import { callFormat, shortId, toolObject } from "../../generation/tool-calls.ts";
 import type { Server } from "./client.ts";
 
 /** To render the template, the server replaces a picture by a mark and does not look at it. */
@@ -11,12 +21,14 @@ const ANY_PICTURE = "data:image/png;base64,AA==";
 /** Of picture sizes whose tokens are remembered. */
 const MAX_SIZES = 1_024;
 
-type ChatMessage = { role: string; content: string | object[] };
+type ChatMessage = { role: string; content: string | object[]; [field: string]: unknown };
 
 export class ServerPrompts {
   readonly #server: () => Server;
   readonly #specials: RegExp;
   readonly #sizes = new Map<string, number>();
+  /** Undefined until it was looked for, and where the template has no place for tools. */
+  calls: CallFormat | undefined;
 
   constructor(server: () => Server, specials: RegExp) {
     this.#server = server;
@@ -32,10 +44,11 @@ export class ServerPrompts {
     const end = thinking === "open" ? this.#marks()?.close : undefined;
     if (images.length > 0) return { ...(await this.#seen(prompt, images)), end };
     const marks = new Marks(this.#specials);
-    const chat = messages.map(({ role, parts }): ChatMessage => {
-      return { role, content: marks.mark(parts.map((part) => wellFormed(part)).join("\n")) };
+    const outside = (text: string) => marks.mark(text);
+    const chat = messages.map((message) => {
+      return messageOf(message, outside(message.parts.map((part) => wellFormed(part)).join("\n")), outside);
     });
-    const rendered = await this.#render(chat, thinking, (thought) => marks.mark(thought));
+    const rendered = await this.#render(chat, prompt, outside);
     return { ...(await this.#text(rendered, true, marks)), end };
   }
 
@@ -55,9 +68,11 @@ export class ServerPrompts {
     images: Image[],
   ): Promise<Omit<ServerPrompt, "end">> {
     const outside = (text: string) => breakUp(text, this.#specials);
-    const chat = prompt.messages.map(({ role, parts }) => ({ role, content: contentOf(parts, outside) }));
+    const chat = prompt.messages.map((message) =>
+      messageOf(message, contentOf(message.parts, outside), outside),
+    );
     const { marker } = this.#server();
-    const texts = separated((await this.#render(chat, prompt.thinking, outside)).split(marker));
+    const texts = separated((await this.#render(chat, prompt, outside)).split(marker));
     if (texts.length !== images.length + 1)
       throw invalid("messages", "messages: the model's chat template has no place for these pictures.");
     // The tokenizer leaves numbers as they are: -1 marks the place of the first picture.
@@ -73,18 +88,40 @@ export class ServerPrompts {
     return thinkingMarks(this.#server().template);
   }
 
+  async findCallFormat(): Promise<void> {
+    const render = (messages: Message[], tools: readonly Tool[]) => {
+      const chat = messages.map((message) => {
+        return messageOf(message, message.parts.map(wellFormed).join("\n"), (text) => text);
+      });
+      return this.#apply(chat, { tools: toolsOf(tools, (text) => text) }, false);
+    };
+    this.calls = await callFormat(render);
+  }
+
   async #render(
     messages: ChatMessage[],
-    thinking: Thinking,
+    { thinking, tools, begun }: Conversation,
     outside: (text: string) => string,
   ): Promise<string> {
-    const { client, template } = this.#server();
-    const body = { messages, chat_template_kwargs: { enable_thinking: thinking !== "off" } };
+    const more = tools && { tools: toolsOf(tools, outside) };
+    const prompt = await this.#apply(messages, more, thinking !== "off");
+    return prompt + endOf(prompt, this.#server().template, thinking, outside) + begunText(begun, outside);
+  }
+
+  async #apply(messages: ChatMessage[], more: object | undefined, thinks: boolean): Promise<string> {
+    // With "none" it renders the tools, but makes no grammar of its own from them, which it cannot for every schema.
+    const body = {
+      messages,
+      ...more,
+      tool_choice: "none",
+      chat_template_kwargs: { enable_thinking: thinks },
+    };
+    const { client } = this.#server();
     const { prompt } = await client.post<{ prompt: string }>("/apply-template", body).catch((thrown) => {
       if (thrown.code !== "engine_rejected") throw thrown;
       throw invalid("messages", "messages: the model's chat template refuses this conversation.", thrown);
     });
-    return prompt + endOf(prompt, template, thinking, outside);
+    return prompt;
   }
 
   async #tokenize(content: (string | number)[], special: boolean): Promise<number[]> {
@@ -110,6 +147,27 @@ export class ServerPrompts {
     return tokens;
   }
 }
+
+function messageOf(
+  { role, name, toolCalls, toolCallId }: Message,
+  content: ChatMessage["content"],
+  outside: (text: string) => string,
+): ChatMessage {
+  const calls = toolCalls?.map(({ id, name, arguments: json }) => {
+    return { id: shortId(id), type: "function", function: { name, arguments: outside(clean(json)) } };
+  });
+  return {
+    role,
+    content,
+    ...(name !== undefined && { name: outside(clean(name)) }),
+    ...(calls && { tool_calls: calls }),
+    ...(toolCallId !== undefined && { tool_call_id: shortId(toolCallId) }),
+  };
+}
+
+/** Made harmless as one text: the marks of special spellings stand inside of its strings. */
+const toolsOf = (tools: readonly Tool[], outside: (text: string) => string): unknown =>
+  JSON.parse(outside(clean(JSON.stringify(tools.map(toolObject)))));
 
 function contentOf(parts: readonly Part[], outside: (text: string) => string): object[] {
   return parts.map((part) =>

@@ -13,7 +13,7 @@ import type {
   Prepared,
 } from "../../generation/backend.ts";
 import { invalid, roomFor } from "../../generation/backend.ts";
-import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
+import { grammarFor } from "../../generation/json-schema-to-gbnf.ts";
 import { checkProjector, readModelFile } from "../../generation/model-file.ts";
 import { thinkingMarks } from "../../generation/thinking-marks.ts";
 import { picturesAt, promptFor, type ServerPrompt, ServerPrompts } from "./chat-template.ts";
@@ -68,6 +68,7 @@ export async function openLlamaServer(options: OpenOptions, log: Logger): Promis
     unsupported: [],
   };
   const prompts = new ServerPrompts(() => process.server(), file.specials);
+  await prompts.findCallFormat();
   return new LlamaServerBackend(info, { process, prompts, slotChoice, files, steps });
 }
 
@@ -91,9 +92,13 @@ class LlamaServerBackend implements Backend {
     this.#parts = parts;
   }
 
+  get calls() {
+    return this.#parts.prompts.calls;
+  }
+
   async prepare(generation: Generation): Promise<Prepared> {
-    const { schema, maxTokens, prompt: asked } = generation;
-    const grammar = schema === undefined ? undefined : jsonGrammar(schema);
+    const { maxTokens, prompt: asked } = generation;
+    const grammar = grammarFor(generation);
     if (!this.info.images && hasPictures(asked))
       throw invalid("messages", "messages: this model reads no pictures.");
     const { process, prompts, slotChoice, files } = this.#parts;
@@ -138,8 +143,8 @@ class LlamaServerBackend implements Backend {
 
   async #complete(server: Server, checked: Checked, slot: number, stream: Stream, signal: AbortSignal) {
     const { generation, prompt, room, grammar } = checked;
-    const { sampling, topLogprobs } = generation;
-    const wanted = { sampling, topLogprobs, room, grammar, slot, end: prompt.end };
+    const { sampling, topLogprobs, shown } = generation;
+    const wanted = { sampling, topLogprobs, shown, room, grammar, slot, end: prompt.end };
     const body = completionBody({ ...wanted, prompt: promptFor(prompt, server.marker) });
     for await (const event of server.client.stream("/completion", { ...server.always, ...body }, signal))
       if (!stream.push(event)) return;

@@ -27,7 +27,7 @@ export const NO_PARSER = {
   chat_parser: JSON.stringify({ parsers: [{ type: "epsilon" }], rules: {}, root: 0 }),
 };
 
-export type Wanted = Pick<Generation, "sampling" | "topLogprobs"> & {
+export type Wanted = Pick<Generation, "sampling" | "topLogprobs" | "shown"> & {
   prompt: unknown;
   slot: number;
   /** how many tokens the answer may have */
@@ -37,7 +37,16 @@ export type Wanted = Pick<Generation, "sampling" | "topLogprobs"> & {
   end: string | undefined;
 };
 
-export function completionBody({ sampling, topLogprobs, prompt, slot, room, grammar, end }: Wanted): object {
+export function completionBody({
+  sampling,
+  topLogprobs,
+  shown = [],
+  prompt,
+  slot,
+  room,
+  grammar,
+  end,
+}: Wanted): object {
   const { repetitionPenalty, frequencyPenalty, presencePenalty } = sampling;
   const isPenalized = repetitionPenalty !== 1 || frequencyPenalty !== 0 || presencePenalty !== 0;
   return {
@@ -63,6 +72,7 @@ export function completionBody({ sampling, topLogprobs, prompt, slot, room, gram
     ...(topLogprobs !== undefined && { n_probs: Math.max(1, topLogprobs), post_sampling_probs: false }),
     ...(grammar !== undefined && { grammar }),
     // Without preserved_tokens a mark that is a special token would not appear in the text.
+    ...(shown.length > 0 && { preserved_tokens: shown }),
     ...(end !== undefined && { stop: [end], preserved_tokens: [end] }),
   };
 }

@@ -1,8 +1,16 @@
 // Turns a conversation into tokens with the model's own chat template. Text from outside never becomes a special token.
 import { Template } from "@huggingface/jinja";
 import type { LlamaModel, Token } from "node-llama-cpp";
-import { invalid, type Message, type Prompt, type Thinking } from "../../generation/backend.ts";
 import {
+  type CallFormat,
+  type Conversation,
+  invalid,
+  type Message,
+  type Prompt,
+  type Tool,
+} from "../../generation/backend.ts";
+import {
+  begunText,
   cut,
   looksSpecial,
   Marks,
@@ -10,6 +18,7 @@ import {
   specialSpellings,
 } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
+import { callFormat, shortId, toolObject } from "../../generation/tool-calls.ts";
 
 // For models without a template: most were trained on this one or understand it.
 const CHATML =
@@ -17,12 +26,17 @@ const CHATML =
 // gpt-oss opens a channel for thinking unless the prompt opens the one for the answer.
 const HARMONY_ANSWER = "<|channel|>final<|message|>";
 
-type Conversation = { messages: Message[]; thinking: Thinking };
-type Rendered = { role: string; content: string }[];
+/** A template's own form of messages and tools, with special spellings marked. */
+type Rendered = { role: string; content: string; [field: string]: unknown }[];
+type Chat = { messages: Rendered; tools: object[] | undefined };
 
 export class Prompts {
   /** How the model marks its thinking; undefined when it does not think. */
   readonly thinking: ThinkingMarks | undefined;
+  /** Undefined until it was looked for, and where the template has no place for tools. */
+  calls: CallFormat | undefined;
+  /** Most templates want a call's arguments as an object, some as JSON. */
+  #argumentsAsText = false;
   readonly #model: LlamaModel;
   readonly #template: Template;
   readonly #suffix: string;
@@ -52,32 +66,73 @@ export class Prompts {
     return cut(text, this.#specials).flatMap((piece) => this.#model.tokenize(piece));
   }
 
-  #conversation({ messages, thinking }: Conversation, marks: Marks): string {
-    const marked = messages.map((message) => ({
-      role: message.role,
-      content: marks.mark(textOf(message)),
-    }));
-    if (this.thinking === undefined) return this.#render(marked, false) + this.#suffix;
-    if (thinking === "off") return this.#thoughtless(marked, this.thinking);
-    const begun = thinking === "open" ? thinking : { thought: marks.mark(thinking.thought) };
-    const rendered = this.#render(marked, true);
+  async findCallFormat(): Promise<void> {
+    const render = (messages: Message[], tools: readonly Tool[]) =>
+      this.#render(
+        this.#chat({ messages, tools }, (text) => text),
+        false,
+        false,
+      );
+    this.calls = await callFormat(render);
+    if (this.calls !== undefined) return;
+    this.#argumentsAsText = true;
+    this.calls = await callFormat(render);
+  }
+
+  #conversation(conversation: Conversation, marks: Marks): string {
+    const outside = (text: string) => marks.mark(text);
+    const chat = this.#chat(conversation, outside);
+    return this.#opened(chat, conversation, outside) + begunText(conversation.begun, outside);
+  }
+
+  #opened(chat: Chat, { thinking }: Conversation, outside: (text: string) => string): string {
+    if (this.thinking === undefined) return this.#render(chat, false) + this.#suffix;
+    if (thinking === "off") return this.#thoughtless(chat, this.thinking);
+    const begun = thinking === "open" ? thinking : { thought: outside(thinking.thought) };
+    const rendered = this.#render(chat, true);
     return rendered + thinkingEnd(rendered, this.thinking, begun);
   }
 
+  #chat(
+    { messages, tools }: Pick<Conversation, "messages" | "tools">,
+    outside: (text: string) => string,
+  ): Chat {
+    return {
+      messages: messages.map((message) => this.#messageOf(message, outside)),
+      tools: tools && (outsideAll(tools.map(toolObject), outside) as object[]),
+    };
+  }
+
+  #messageOf(message: Message, outside: (text: string) => string): Rendered[number] {
+    const { role, name, toolCalls, toolCallId } = message;
+    const calls = toolCalls?.map(({ id, name, arguments: json }) => {
+      const values = this.#argumentsAsText ? outside(json) : outsideAll(objectIn(json), outside);
+      return { id: shortId(id), type: "function", function: { name, arguments: values } };
+    });
+    return {
+      role,
+      content: outside(textOf(message)),
+      ...(name !== undefined && { name: outside(name) }),
+      ...(calls && { tool_calls: calls }),
+      ...(toolCallId !== undefined && { tool_call_id: shortId(toolCallId) }),
+    };
+  }
+
   /** Without thinking. A template without a switch for it gets an empty thought. */
-  #thoughtless(messages: Rendered, marks: ThinkingMarks): string {
-    const rendered = this.#render(messages, false);
+  #thoughtless(chat: Chat, marks: ThinkingMarks): string {
+    const rendered = this.#render(chat, false);
     if (this.#suffix !== "") return rendered + this.#suffix;
-    if (rendered !== this.#render(messages, true)) return rendered;
+    if (rendered !== this.#render(chat, true)) return rendered;
     return rendered + thinkingEnd(rendered, marks, { thought: "" });
   }
 
-  #render(messages: Rendered, thinks: boolean): string {
+  #render({ messages, tools }: Chat, thinks: boolean, isOpened = true): string {
     const { bosString, eosString } = this.#model.tokens;
     const render = (messages: Rendered) =>
       this.#template.render({
         messages,
-        add_generation_prompt: true,
+        ...(tools && { tools }),
+        add_generation_prompt: isOpened,
         bos_token: bosString ?? "",
         eos_token: eosString ?? "",
         enable_thinking: thinks,
@@ -93,6 +148,25 @@ export class Prompts {
       }
     }
   }
+}
+
+/** A model may have written arguments that are no JSON. */
+function objectIn(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return json;
+  }
+}
+
+/** The value with every text in it, keys too, made harmless. */
+function outsideAll(value: unknown, outside: (text: string) => string): unknown {
+  if (typeof value === "string") return outside(value);
+  if (Array.isArray(value)) return value.map((one) => outsideAll(one, outside));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]) => [outside(key), outsideAll(one, outside)]),
+  );
 }
 
 /** For templates without a system role: the system's text becomes the beginning of the first user message. */

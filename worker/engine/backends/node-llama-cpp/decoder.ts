@@ -38,6 +38,8 @@ export class Decoder {
   readonly tokens: Token[] = [];
   #pending: Token[] = [];
   readonly #options: DecoderOptions;
+  /** Marks that appear in the text although they are special tokens. */
+  readonly #shown = new Map<Token, string>();
   readonly #random: () => number;
   readonly #close: { token: Token | undefined; text: StopScanner } | undefined;
 
@@ -50,6 +52,10 @@ export class Decoder {
         token: tokens.length === 1 ? tokens[0] : undefined,
         text: new StopScanner([close]),
       };
+    }
+    for (const mark of options.generation.shown ?? []) {
+      const [token, ...others] = model.tokenize(mark, true);
+      if (token !== undefined && others.length === 0) this.#shown.set(token, mark);
     }
     this.#random = randomStream(options.generation.sampling.seed);
   }
@@ -91,7 +97,9 @@ export class Decoder {
   /** The text that this token completes. The first bytes of a character wait for the rest of it. */
   #textOf(token: Token): string {
     this.#pending.push(token);
-    const text = this.#detokenize(this.#pending, this.#pending.length);
+    const mark = this.#shown.get(token);
+    const before = mark === undefined ? this.#pending : this.#pending.slice(0, -1);
+    const text = this.#detokenize(before, this.#pending.length) + (mark ?? "");
     if (text.endsWith(REPLACEMENT) && this.#pending.length < MAX_PENDING) return "";
     this.#pending = [];
     return text;

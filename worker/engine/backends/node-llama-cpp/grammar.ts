@@ -8,9 +8,7 @@ import {
   type LlamaModel,
   type Token,
 } from "node-llama-cpp";
-import type { JsonSchema } from "../../generation/backend.ts";
 import { invalid } from "../../generation/backend.ts";
-import { jsonGrammar } from "../../generation/json-schema-to-gbnf.ts";
 import type { Candidate } from "../../generation/sampler.ts";
 
 const PARAM = "response_format.json_schema.schema";
@@ -28,9 +26,8 @@ export class Grammars {
     this.#llama = llama;
   }
 
-  /** Throws `invalid_input` for a schema that is invalid or cannot be followed. */
-  async for(schema: JsonSchema): Promise<LlamaGrammar> {
-    const grammar = jsonGrammar(schema);
+  /** Throws `invalid_input` for a grammar that cannot be followed. */
+  async for(grammar: string): Promise<LlamaGrammar> {
     let made = this.#kept.get(grammar);
     if (!made) {
       made = this.#llama.createGrammar({ grammar });

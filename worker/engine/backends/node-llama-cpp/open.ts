@@ -13,6 +13,7 @@ import {
 import type { Logger } from "pino";
 import type { Backend, BackendState, Emit, Generation, Outcome, Prepared } from "../../generation/backend.ts";
 import { roomFor } from "../../generation/backend.ts";
+import { grammarFor } from "../../generation/json-schema-to-gbnf.ts";
 import { partialCharacters } from "../../generation/token-bytes.ts";
 import { bytesPerToken, SavedStates } from "../../prefix-cache/saved-states.ts";
 import { stateFolderOf } from "../../prefix-cache/state-files.ts";
@@ -67,7 +68,9 @@ export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promi
     bytesPerToken: bytesPerToken(model.fileInfo.architectureMetadata),
     lastingFolder: options.prefixFolder && (await folderFor(options.prefixFolder, options.model, context)),
   });
-  return new NodeLlamaCppBackend({ options, model, context, saved, log });
+  const prompts = new Prompts(model);
+  await prompts.findCallFormat();
+  return new NodeLlamaCppBackend({ options, model, prompts, context, saved, log });
 }
 
 async function folderFor(parent: string, model: string, context: LlamaContext): Promise<string> {
@@ -79,6 +82,7 @@ async function folderFor(parent: string, model: string, context: LlamaContext): 
 type Loaded = {
   options: OpenOptions;
   model: LlamaModel;
+  prompts: Prompts;
   context: LlamaContext;
   saved: SavedStates;
   log: Logger;
@@ -95,10 +99,10 @@ export class NodeLlamaCppBackend implements Backend {
   readonly #partialCharacters: ReadonlyMap<number, number[]>;
   #closed: Promise<void> | undefined;
 
-  constructor({ options, model, context, saved, log }: Loaded) {
+  constructor({ options, model, prompts, context, saved, log }: Loaded) {
     this.context = context;
     this.#model = model;
-    this.#prompts = new Prompts(model);
+    this.#prompts = prompts;
     this.#partialCharacters = partialCharacters(model.fileInfo.metadata.tokenizer?.ggml ?? {});
     this.#grammars = new Grammars(model.llama);
     this.#saved = saved;
@@ -115,6 +119,10 @@ export class NodeLlamaCppBackend implements Backend {
     const slots = Array.from({ length: options.slots }, () => new Slot(context.getSequence()));
     const sharing = new PrefixSharing({ slots, saved, lasting: options.prefixFolder !== undefined, log });
     this.batchLoop = new BatchLoop({ slots, sharing, batchSize, chunk: Math.min(CHUNK, batchSize) });
+  }
+
+  get calls() {
+    return this.#prompts.calls;
   }
 
   async prepare(generation: Generation): Promise<Prepared> {
@@ -138,10 +146,11 @@ export class NodeLlamaCppBackend implements Backend {
   }
 
   /** With probabilities the decoder follows the grammar, without them the library does. */
-  async #grammar({ schema, topLogprobs }: Generation): Promise<Pick<Checked, "grammar" | "libraryGrammar">> {
-    if (schema === undefined) return {};
-    const grammar = await this.#grammars.for(schema);
-    if (topLogprobs !== undefined) return { grammar: new GrammarState(this.#model, grammar) };
+  async #grammar(generation: Generation): Promise<Pick<Checked, "grammar" | "libraryGrammar">> {
+    const text = grammarFor(generation);
+    if (text === undefined) return {};
+    const grammar = await this.#grammars.for(text);
+    if (generation.topLogprobs !== undefined) return { grammar: new GrammarState(this.#model, grammar) };
     return { libraryGrammar: new LlamaGrammarEvaluationState({ model: this.#model, grammar }) };
   }
 

@@ -6,6 +6,7 @@ import { KamadoError } from "../../../errors.ts";
 import {
   type Backend,
   type BackendState,
+  type CallFormat,
   type Emit,
   type Generation,
   invalid,
@@ -31,6 +32,15 @@ import { smallestValue } from "./smallest-value.ts";
 
 /** How many token ids exist. A bias for any other is refused. */
 const VOCABULARY = 32_000;
+/** As Hermes and Qwen write calls. */
+const CALLS: CallFormat = {
+  open: '<tool_call>\n{"name": "',
+  middle: '", "arguments": ',
+  close: "}\n</tool_call>",
+  next: '\n<tool_call>\n{"name": "',
+  mark: "<tool_call>",
+  isFirst: false,
+};
 
 /** `script` is a file's path, the JSON itself, or settings. Without it the backend echoes every prompt. */
 export async function openScripted(options: {
@@ -47,6 +57,7 @@ export async function openScripted(options: {
   const record = recordIn(script.record);
   let steps = 0;
   return {
+    calls: script.tools ? CALLS : undefined,
     info: { backend: "scripted", model, contextSize, images, thinks, slots: options.slots, unsupported: [] },
     async prepare(generation) {
       const prompt = textOf(generation.prompt);
@@ -148,11 +159,36 @@ function answerTo(generation: Generation, rules: Rules, all: string): { rule: Ru
     const { do: _, ...rule } = rules.peek(all);
     return { rule, tokens: plain(thoughtOf(rule)) };
   }
+  if (generation.tools !== undefined) {
+    const called = calledTokens(generation, rules, all);
+    if (called !== undefined) return called;
+  }
   const { rule, nth } = rules.take(all);
   const answer = answerOf(schema === undefined ? rule : { ...rule, tokens: undefined }, nth);
   if (topLogprobs !== undefined) return { rule, tokens: withLogprobs(answer, rule.logprobs, topLogprobs) };
   const text = answer ?? (schema === undefined ? echo(prompt, all) : JSON.stringify(smallestValue(schema)));
   return { rule, tokens: plain(text) };
+}
+
+/** A run of an answer with tools: a call, or the text before and after calls. Undefined when it is an answer without calls. */
+function calledTokens(generation: Generation, rules: Rules, all: string) {
+  const { prompt, calls, shown, tools } = generation;
+  const begun = "messages" in prompt ? (prompt.begun ?? []) : [];
+  const nth = begun.filter(({ text }) => text === CALLS.close).length;
+  const isFirst = nth === 0 && (tools!.isForced || calls === undefined);
+  if (isFirst && calls === undefined && (rules.peek(all).calls === undefined || shown === undefined))
+    return undefined;
+  const taken = isFirst ? rules.take(all) : { rule: rules.again(all), nth: 0 };
+  const { rule } = taken;
+  const wanted = rule.calls?.[nth];
+  if (calls === undefined) {
+    const text = nth === 0 ? (answerOf(rule, taken.nth) ?? "") : "";
+    return { rule, tokens: plain(wanted === undefined ? text : `${text}\n${CALLS.mark}`) };
+  }
+  const call = calls.find(({ tool }) => tool.name === wanted?.name);
+  const start = call ?? calls[0]!;
+  const value = call === undefined ? smallestValue(start.tool.parameters) : wanted!.arguments;
+  return { rule, tokens: plain(start.before + JSON.stringify(value)) };
 }
 
 const plain = (text: string): Token[] => words(text).map((word) => ({ text: word }));
@@ -174,8 +210,12 @@ function withLogprobs(answer: string | undefined, scripted: Rule["logprobs"], co
 
 function textOf(prompt: Prompt): string {
   if ("text" in prompt) return prompt.text;
-  const parts = prompt.messages.flatMap(({ parts }) => parts);
-  return parts.map((part) => (part.type === "text" ? part.text : `<image ${part.image.sha256}>`)).join("\n");
+  return prompt.messages
+    .flatMap(({ parts, toolCalls = [] }) => [
+      ...parts.map((part) => (part.type === "text" ? part.text : `<image ${part.image.sha256}>`)),
+      ...toolCalls.map(({ name, arguments: json }) => `${name} ${json}`),
+    ])
+    .join("\n");
 }
 
 /** A thought is part of the prompt. */

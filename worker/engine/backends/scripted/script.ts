@@ -31,12 +31,18 @@ const Rule = z.strictObject({
   do: z.enum(["fail", "hang", "freeze", "crash"]).optional(),
   /** How many tokens of the answer come before `do` happens. */
   afterTokens: z.int().min(0).optional(),
+  /** For requests with tools: what the answer calls after its text. Without it a forced call has the smallest arguments. */
+  calls: z
+    .array(z.strictObject({ name: z.string(), arguments: z.record(z.string(), z.unknown()) }))
+    .optional(),
   ...Behaviour,
 });
 export const Script = z.strictObject({
   model: z.string().min(1).default("scripted"),
   contextSize: z.int().min(16).default(8_192),
   images: z.boolean().default(true),
+  /** Whether it has a place for tools, as a model's chat template may have. */
+  tools: z.boolean().default(true),
   loadMs: ms.default(0),
   /** The reason why loading fails. */
   loadFails: z.string().optional(),
@@ -84,10 +90,14 @@ export function checkScript(value: unknown): Script {
   throw new KamadoError("config_invalid", `The script's ${path.join(".") || "top"}: ${message}.`);
 }
 
+const MAX_REMEMBERED = 1_000;
+
 /** Chooses a script's rule for each prompt: the first that fits and is not used up. */
 export class Rules {
   readonly #script: Script;
   readonly #used = new Map<Rule, number>();
+  /** The rule that a prompt got last. */
+  readonly #last = new Map<string, Rule>();
 
   constructor(script: Script) {
     this.#script = script;
@@ -98,7 +108,14 @@ export class Rules {
     const fits = this.#find(prompt);
     const nth = fits ? (this.#used.get(fits) ?? 0) : 0;
     if (fits) this.#used.set(fits, nth + 1);
+    if (this.#last.size >= MAX_REMEMBERED) this.#last.clear();
+    this.#last.set(prompt, this.#filled(fits));
     return { rule: this.#filled(fits), nth };
+  }
+
+  /** The rule that the prompt got, for a run that goes on with its answer. */
+  again(prompt: string): Rule {
+    return this.#last.get(prompt) ?? this.peek(prompt);
   }
 
   /** The rule for a prompt, without using it. */

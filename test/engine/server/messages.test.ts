@@ -1,0 +1,167 @@
+// Messages as different clients write them.
+import sharp from "sharp";
+import { describe, expect, test } from "vitest";
+import type { Generation } from "../../../worker/engine/generation/backend.ts";
+import { messagesOf } from "../../../worker/engine/server/messages.ts";
+import { post, user } from "../running.ts";
+import { recorder, start } from "./start.ts";
+
+async function seen(messages: object[]): Promise<Generation["prompt"] & { messages: unknown }> {
+  const engine = await recorder();
+  const { status, body } = await post(engine.url, JSON.stringify({ messages }));
+  expect(body.error).toBeUndefined();
+  expect(status).toBe(200);
+  const { prompt } = engine.seen[0]!;
+  if ("text" in prompt) throw new Error("a plain text");
+  return prompt;
+}
+
+const text = (text: string) => ({ type: "text", text });
+
+describe("content", () => {
+  test.each([
+    ["null", null, []],
+    ["nothing", undefined, []],
+    ["an empty list", [], []],
+    ["a text", "a", [text("a")]],
+    ["texts in a list", ["a", "b"], [text("a"), text("b")]],
+    ["text parts", [text("a")], [text("a")]],
+    [
+      "parts of /v1/responses",
+      [
+        { type: "input_text", text: "a" },
+        { type: "output_text", text: "b" },
+      ],
+      [text("a"), text("b")],
+    ],
+    ["a refusal", [{ type: "refusal", refusal: "No." }], [text("No.")]],
+    ["a part without a type", [{ text: "a" }], [text("a")]],
+    ["a part with more fields", [{ ...text("a"), cache_control: { type: "ephemeral" } }], [text("a")]],
+  ])("may be %s", async (_, content, parts) => {
+    const { messages } = await seen([...user("x"), { role: "assistant", content }, ...user("y")]);
+    expect(messages).toEqual([
+      { role: "user", parts: [text("x")] },
+      { role: "assistant", parts },
+      { role: "user", parts: [text("y")] },
+    ]);
+  });
+
+  test("of case 24 of the reports: null in a history", async () => {
+    const { url } = await start();
+    const messages = [...user("Title:"), { role: "assistant", content: null }, ...user("call mum")];
+    expect((await post(url, JSON.stringify({ messages }))).body.choices[0].message.content).toBe("call mum");
+  });
+});
+
+test("calls and their results are read in all their forms", () => {
+  const calls = [
+    { id: "1", type: "function" as const, function: { name: "a", arguments: '{"b":1}' } },
+    { id: "2", function: { name: "c", arguments: { d: 2 } } },
+    { function: { name: "e" } },
+  ];
+  const messages = messagesOf([
+    { role: "assistant", tool_calls: calls },
+    { role: "tool", tool_call_id: "2", content: [text("two")] },
+    { role: "assistant", content: null, function_call: { name: "f", arguments: "{}" }, tool_calls: null },
+    { role: "function", name: "f", content: "old" },
+    { role: "developer", content: "Be brief.", name: "owner" },
+  ]);
+  expect(messages).toEqual([
+    {
+      role: "assistant",
+      parts: [],
+      toolCalls: [
+        { id: "1", name: "a", arguments: '{"b":1}' },
+        { id: "2", name: "c", arguments: '{"d":2}' },
+        { id: "call_0_2", name: "e", arguments: "{}" },
+      ],
+    },
+    { role: "tool", parts: [text("two")], toolCallId: "2", name: "c" },
+    { role: "assistant", parts: [], toolCalls: [{ id: "call_2_0", name: "f", arguments: "{}" }] },
+    { role: "tool", parts: [text("old")], name: "f" },
+    { role: "system", parts: [text("Be brief.")], name: "owner" },
+  ]);
+});
+
+describe("a picture", () => {
+  const whole = async () =>
+    (
+      await sharp({ create: { width: 8, height: 8, channels: 3, background: "red" } })
+        .png()
+        .toBuffer()
+    ).toString("base64");
+  test.each<[string, (base64: string) => object]>([
+    [
+      "image_url as an object",
+      (one) => ({ type: "image_url", image_url: { url: `data:image/png;base64,${one}` } }),
+    ],
+    ["image_url as a text", (one) => ({ type: "image_url", image_url: `data:image/png;base64,${one}` })],
+    [
+      "input_image",
+      (one) => ({ type: "input_image", image_url: `data:image/png;base64,${one}`, detail: "auto" }),
+    ],
+    ["image", (one) => ({ type: "image", image: `data:image/png;base64,${one}` })],
+    [
+      "image with a source",
+      (one) => ({ type: "image", source: { type: "base64", media_type: "image/png", data: one } }),
+    ],
+    ["image with its bytes", (one) => ({ type: "image", data: one, mimeType: "image/png" })],
+    [
+      "percent-encoded",
+      (one) => ({ type: "image_url", image_url: `data:image/png;base64,${encodeURIComponent(one)}` }),
+    ],
+    ["without a media type", (one) => ({ type: "image_url", image_url: `DATA:;BASE64,${one}` })],
+    [
+      "with parameters",
+      (one) => ({ type: "image_url", image_url: `data:image/png;name=a.png;base64,${one}` }),
+    ],
+    [
+      "with line ends",
+      (one) => ({
+        type: "image_url",
+        image_url: `data:image/png;base64,${one.slice(0, 20)}\r\n${one.slice(20)}`,
+      }),
+    ],
+  ])("may come as %s", async (_, part) => {
+    const { url } = await start({ rules: [{ when: "<image ", answer: "seen" }] });
+    const messages = [{ role: "user", content: [part(await whole())] }];
+    const { body } = await post(url, JSON.stringify({ messages }));
+    expect(body.choices?.[0].message.content).toBe("seen");
+  });
+});
+
+describe("what cannot be read is refused by name", () => {
+  test.each([
+    ["input_audio", { type: "input_audio", input_audio: { data: "", format: "wav" } }, ""],
+    ["file", { type: "file", file: { file_id: "f" } }, ""],
+    ["input_file", { type: "input_file", file_id: "f" }, ""],
+    ["video_url", { type: "video_url", video_url: { url: "" } }, ""],
+    ["without a type", { content: "a" }, ""],
+    ["file_id", { type: "input_image", file_id: "f" }, ".file_id"],
+    ["data: URI", { type: "image_url", image_url: { url: "https://example.com/a.png" } }, ".image_url"],
+    ["data: URI", { type: "image_url", image_url: {} }, ".image_url"],
+    ["must be a text", { type: "text", text: 5 }, ".text"],
+  ])("%s", async (named, part, at) => {
+    const { url } = await start();
+    const { status, body } = await post(
+      url,
+      JSON.stringify({ messages: [{ role: "user", content: [part] }] }),
+    );
+    expect([status, body.error.param]).toEqual([400, `messages.0.content.0${at}`]);
+    expect(body.error.message).toContain(named);
+  });
+
+  test("a role, and the roles that there are", async () => {
+    const { url } = await start();
+    const { body } = await post(url, JSON.stringify({ messages: [{ role: "robot", content: "x" }] }));
+    expect(body.error).toMatchObject({ code: "invalid_value", param: "messages.0.role" });
+    expect(body.error.message).toMatch(/"robot".*assistant/);
+  });
+
+  test("a picture in a message that is not the user's", async () => {
+    const { url } = await start();
+    const content = [{ type: "image_url", image_url: "data:;base64,AAAA" }];
+    const { body } = await post(url, JSON.stringify({ messages: [{ role: "tool", content }] }));
+    expect(body.error.message).toContain("only user messages");
+  });
+});
