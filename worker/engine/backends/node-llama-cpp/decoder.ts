@@ -79,7 +79,9 @@ export class Decoder {
   #end(finish: Outcome["finish"], flush = true): undefined {
     this.finish = finish;
     if (!flush) return;
-    const text = (this.#close?.text.flush() ?? "") + this.#detokenize(this.#pending, 0);
+    // A character that is cut off in the middle is no text.
+    this.#pending = [];
+    const text = this.#close?.text.flush() ?? "";
     if (text !== "") this.#options.emit({ text });
   }
 
@@ -93,8 +95,10 @@ export class Decoder {
     this.#pending.push(token);
     const text = this.#detokenize(this.#pending, this.#pending.length);
     if (text.endsWith(REPLACEMENT) && this.#pending.length < MAX_PENDING) return "";
+    const hasParts = this.#pending.some((one) => this.#options.partialCharacters.has(one));
     this.#pending = [];
-    return text;
+    // Parts that form no character together are no text. A model may also write the replacement character itself.
+    return hasParts ? text.replaceAll(REPLACEMENT, "") : text;
   }
 
   /** Some tokens read differently at the beginning of a text, so the library gets the tokens before them too. */

@@ -149,10 +149,12 @@ function answerTo(generation: Generation, rules: Rules, all: string): { rule: Ru
     return { rule, tokens: plain(thoughtOf(rule)) };
   }
   const { rule, nth } = rules.take(all);
-  const answer = answerOf(schema === undefined ? rule : { ...rule, tokens: undefined }, nth);
+  const answer =
+    schema === undefined
+      ? answerOf(rule, nth)
+      : (answerOf({ ...rule, tokens: undefined }, nth) ?? JSON.stringify(smallestValue(schema)));
   if (topLogprobs !== undefined) return { rule, tokens: withLogprobs(answer, rule.logprobs, topLogprobs) };
-  const text = answer ?? (schema === undefined ? echo(prompt, all) : JSON.stringify(smallestValue(schema)));
-  return { rule, tokens: plain(text) };
+  return { rule, tokens: plain(answer ?? echo(prompt, all)) };
 }
 
 const plain = (text: string): Token[] => words(text).map((word) => ({ text: word }));
