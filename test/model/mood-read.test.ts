@@ -10,7 +10,7 @@ import { createModel } from "../../worker/model/model.ts";
 import { NO_REAL_MODEL, SMOLLM2 } from "../models/real-models.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-/** The sentence and its mood. */
+/** The sentence and its mood. Half of them also served to find the example's wording; of others it names about seven in ten. */
 const SENTENCES = [
   ["At last! I got the job!", "happy"],
   ["What a wonderful day, I won the first prize!", "happy"],
