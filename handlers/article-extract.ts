@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { LeftOut, usableEntries } from "../worker/job/entries.ts";
 import { defineHandler, refuse, whyUnusable } from "../worker/job/handler.ts";
+import { withoutMarks } from "../worker/job/template-marks.ts";
 import { sentenceFinder } from "../worker/job/text.ts";
 
 const CHUNK_CHARACTERS = 2_000;
@@ -83,7 +84,7 @@ type Part = ReturnType<typeof partOf>;
 
 /** An answer counts only with a sentence of the text as its evidence: the quoted one, or else the one that contains the answer. */
 function groundAnswer(find: Find, { answer, evidence }: z.output<typeof Answer>): Grounded | null {
-  const text = oneLine(answer ?? "");
+  const text = oneLine(withoutMarks(answer ?? ""));
   if (text === "") return null;
   const sentence = find(evidence ?? "") ?? find(text);
   return sentence === null ? null : { answer: text, evidence: sentence };
@@ -95,7 +96,8 @@ function groundAnswer(find: Find, { answer, evidence }: z.output<typeof Answer>)
 function groundFacts(find: Find, { facts }: z.output<typeof Facts>, max: number): Fact[] {
   const grounded = facts.flatMap(({ fact, evidence }) => {
     const sentence = find(evidence);
-    return sentence === null || fact.trim() === "" ? [] : [{ fact: oneLine(fact), evidence: sentence }];
+    const text = oneLine(withoutMarks(fact));
+    return sentence === null || text === "" ? [] : [{ fact: text, evidence: sentence }];
   });
   return grounded.slice(0, max);
 }

@@ -128,7 +128,7 @@ export default defineHandler({
       content: matchContent(text, list),
       options,
     });
-    const probability = probabilities[best] ?? 0;
+    const probability = Math.max(...Object.values(probabilities));
     const meant = list[Number(best) - 1];
     if (choice === "uncertain")
       return {

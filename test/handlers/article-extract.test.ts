@@ -41,6 +41,10 @@ describe("an answer", () => {
     expect(await ask({ answer: "  ", evidence: "It sells 40 loaves a day." })).toEqual(nothing);
   });
 
+  test("that repeats the prompt's mark is no answer", async () => {
+    expect(await ask({ answer: "<input>", evidence: "It sells 40 loaves a day." })).toEqual(nothing);
+  });
+
   test("in Japanese", async () => {
     const text = "この店は1977年に開いた。パンを毎日四十個売る。";
     expect(await ask({ answer: "四十個", evidence: "パンを毎日 四十個 売る" }, text)).toEqual({

@@ -45,7 +45,9 @@ export async function run<I extends z.ZodType, O extends z.ZodType, R extends In
         (probabilities[one] ?? 0) > (probabilities[top] ?? 0) ? one : top,
       );
       const sure = (probabilities[best] ?? 0) >= (question.threshold ?? 0.6);
-      return { choice: sure ? best : "uncertain", best, probabilities };
+      const all = Object.values(probabilities);
+      const prefersNone = all.length > 1 && new Set(all).size === 1;
+      return { choice: sure ? best : "uncertain", best: prefersNone ? null : best, probabilities };
     },
   };
   const context = {

@@ -58,6 +58,17 @@ describe("a sentence", () => {
     expect(output).toEqual({ action: "uncertain", title: "Hm", probability: 0.5 });
   });
 
+  test("of which the model says nothing is uncertain without a todo", async () => {
+    const { output } = await run(
+      todoMatch,
+      { text: "Hm", todos },
+      {
+        decide: () => ({ "1": 1 / 3, "2": 1 / 3, new: 1 / 3 }),
+      },
+    );
+    expect(output).toEqual({ action: "uncertain", title: "Hm", probability: 1 / 3 });
+  });
+
   test("is a new todo where there are none, without asking which", async () => {
     const { output, asked } = await run(
       todoMatch,

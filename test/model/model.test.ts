@@ -325,12 +325,102 @@ describe("a decision", () => {
     },
   );
 
-  test("an engine that answers none of the options leaves it uncertain", async () => {
+  test("an engine that answers none of the options leaves it uncertain, and prefers none", async () => {
     const { model } = await modelOn([says("perhaps")]);
     expect(await model.decide(choose)).toMatchObject({
       choice: "uncertain",
+      best: null,
       probabilities: { y: 0.5, n: 0.5 },
     });
+  });
+});
+
+describe("the options of a decision", () => {
+  const options = ["happy", "very sad, but calm", "neutral"] as const;
+  const The = says("The", { finish: "length", logprobs: logprobs({ The: 0.99, Hm: 0.01 }) });
+
+  test("stand at the end of the instructions, whatever the input is", async () => {
+    const { model, seen } = await modelOn([says("neutral", { logprobs: logprobs({ neutral: 0.9 }) })]);
+    for (const content of ["One.", "Two."])
+      await model.decide({ instructions: "How does it sound?", content, options });
+    const systems = seen.map(({ body }) => body.messages[0].content);
+    expect(systems[0]).toBe(
+      "How does it sound?\nAnswer with one of these and nothing else:\n- happy\n- very sad, but calm\n- neutral",
+    );
+    expect(systems[1]).toBe(systems[0]);
+  });
+
+  test("bind the answer of a model that would rather say something else", async () => {
+    const held = says('{"answer": "happy"}', {
+      logprobs: logprobs({ '{"': 0.001 }, { answer: 0.01 }, { '": "': 0.1 }, { happy: 0.2, neutral: 0.05 }),
+    });
+    const { model, seen } = await modelOn((one) => (one.body.response_format ? held : The));
+    const { choice, probabilities } = await model.decide({ ...QUESTION, options });
+    expect([choice, probabilities.happy]).toEqual(["happy", expect.closeTo(0.8, 9)]);
+    expect(seen.at(-1)!.body.response_format.json_schema.schema.properties.answer.enum).toEqual(options);
+  });
+
+  test("are counted in bound answers where the engine gives no probabilities", async () => {
+    const { model } = await modelOn((one) => says(one.body.response_format ? '{"answer":"neutral"}' : "The"));
+    expect((await model.decide({ ...QUESTION, options })).choice).toBe("neutral");
+  });
+
+  test("leave it uncertain where the engine can bind no answer", async () => {
+    const refuses: Reply = { status: 400, body: { error: { message: "response_format is not supported" } } };
+    const { model } = await modelOn((one) => (one.body.response_format ? refuses : The));
+    expect(await model.decide({ ...QUESTION, options })).toMatchObject({ choice: "uncertain", best: null });
+  });
+
+  test("of which a token is half a character are counted where the engine leaves such tokens out", async () => {
+    // Seven tokens, of which it reports one: the probability of the last half of 東 says nothing about its first.
+    const half = says("東京", { logprobs: logprobs({ 東: 1 }) });
+    const { model, seen } = await modelOn((one) => (one.body.logprobs ? half : says("大阪")));
+    expect((await model.decide({ ...QUESTION, options: ["東京", "大阪"] })).choice).toBe("大阪");
+    expect(seen.filter(({ body }) => body.temperature === 1)).toHaveLength(5);
+  });
+
+  test.for<[string, readonly string[], string]>([
+    ["are in other capitals", ["HAPPY", "sad"], "Happy"],
+    ["differ in capitals only", ["no", "No"], "No"],
+    ["have spaces around them", [" yes ", "no"], "yes"],
+    ["begin alike", ["new", "new york", "newark"], "newark"],
+    ["are one the beginning of another", ["1", "10", "100"], "10"],
+    ["are emoji that begin alike", ["👩", "👩‍⚕️", "👩🏽"], "👩‍⚕️"],
+    ["are fifty", Array.from({ length: 50 }, (_, at) => `${at + 1}`), "37"],
+  ])("may %s", async ([, options, said]) => {
+    const { model } = await modelOn([says(said, { logprobs: logprobs({ [said]: 0.9, Hm: 0.1 }) })]);
+    const { choice } = await model.decide({ ...QUESTION, options });
+    expect(choice.trim().toLowerCase()).toBe(said.toLowerCase());
+    expect(options).toContain(choice);
+  });
+
+  test.for([[[]], [["a", "a"]], [["a", " a"]], [["a", " "]]])("%j are refused", async ([options]) => {
+    const { model, seen } = await modelOn([says("a")]);
+    await expect(model.decide({ ...QUESTION, options: options! })).rejects.toThrow(TypeError);
+    expect(seen).toHaveLength(0);
+  });
+});
+
+describe("an answer of nothing but the prompt's marks", () => {
+  test("is no answer", async () => {
+    const { model } = await modelOn([
+      says("<input>"),
+      says("<|im_start|>assistant\n"),
+      says("<input>\nBuy milk"),
+    ]);
+    expect([await model.ask(QUESTION), await model.ask(QUESTION), await model.ask(QUESTION)]).toEqual([
+      "",
+      "",
+      "Buy milk",
+    ]);
+  });
+
+  test("in a value is asked for once more, then refused", async () => {
+    const bad = says('{"title":"<input>","tags":["</input>"]}');
+    const { model, seen } = await modelOn([bad]);
+    const schema = z.object({ title: z.string(), tags: z.array(z.string()) });
+    expect((await failure(model.ask({ ...QUESTION, schema }))).code).toBe("answer_invalid");
+    expect(seen).toHaveLength(2);
   });
 });
 

@@ -35,7 +35,8 @@ function checkAll(
   expect(schema.requests[0]).toBeLessThanOrEqual(2);
   expect(schema.requests[1]).toBe(1);
   for (const { best, probabilities } of [decision.first, decision.second]) {
-    expect(probabilities[best]).toBeGreaterThan(0.5);
+    expect(best).not.toBeNull();
+    expect(probabilities[best!]).toBeGreaterThan(0.5);
     expect(probabilities.yes + probabilities.no).toBeCloseTo(1, 10);
   }
   const samples = seen.filter(({ asks }) => asks === "a sample").length;

@@ -39,8 +39,8 @@ export type Ask = Question & {
 export type Choice<T extends string> = {
   /** The most probable option, or `uncertain` when its probability is below the threshold. */
   choice: T | "uncertain";
-  /** The most probable option, whatever its probability. */
-  best: T;
+  /** The most probable option, whatever its probability. `null` when the model prefers none of them. */
+  best: T | null;
   /** Each option's probability among the options, 0..1; they add up to 1. */
   probabilities: Record<T, number>;
 };

@@ -4,6 +4,7 @@
 import type { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import type { Ask } from "../job/handler.ts";
+import { withoutMarks } from "../job/template-marks.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
 import type { Chat } from "./engine-client.ts";
 import { escapeInput, type Message, messagesOf, schemaInWords } from "./prompt.ts";
@@ -38,7 +39,7 @@ async function askText(chat: Chat, question: Ask, note: Note): Promise<string> {
     note.truncated();
     question.onCutOff?.();
   }
-  const text = withoutThoughts(answer.text);
+  const text = withoutMarks(withoutThoughts(answer.text));
   if (text === "" && answer.cutOff) throw invalid("it was cut off before it came to an answer", answer.text);
   return text;
 }
@@ -66,7 +67,7 @@ function constrained(chat: Chat, request: Request, { schema }: Shape): Promise<C
 
 async function fitOf(answer: ChatAnswer, shape: Shape): Promise<Fit> {
   const read = readJson(answer.text);
-  const fit: Fit = read.is === "json" ? await shape.check(read.value) : { fits: false, reason: read.reason };
+  const fit: Fit = read.is === "json" ? await check(read.value, shape) : { fits: false, reason: read.reason };
   if (fit.fits || !answer.cutOff) return fit;
   return {
     fits: false,
@@ -74,6 +75,28 @@ async function fitOf(answer: ChatAnswer, shape: Shape): Promise<Fit> {
       ? "The answer only repeated itself; a short one is needed."
       : "The answer was cut off at its token limit; a shorter one is needed.",
   };
+}
+
+/** A value whose texts are all marks of the prompt is no answer, unless the schema itself has them. */
+async function check(value: unknown, shape: Shape): Promise<Fit> {
+  const texts = textsIn(value).filter((text) => text !== "");
+  const schema = JSON.stringify(shape.schema);
+  const isMark = (text: string) => withoutMarks(text) === "" && !schema.includes(JSON.stringify(text));
+  if (texts.length > 0 && texts.every(isMark))
+    return { fits: false, reason: "It repeats a mark of the prompt and says nothing." };
+  return shape.check(value);
+}
+
+/** The strings in a value. Without recursion, because a model can nest a value more deeply than the stack allows. */
+function textsIn(value: unknown): string[] {
+  const texts: string[] = [];
+  const left = [value];
+  while (left.length > 0) {
+    const one = left.pop();
+    if (typeof one === "string") texts.push(one);
+    else if (typeof one === "object" && one !== null) for (const part of Object.values(one)) left.push(part);
+  }
+  return texts;
 }
 
 /** A greedy model that is asked the same would answer the same. */

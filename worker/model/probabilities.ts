@@ -76,21 +76,24 @@ const isEnd = (token: TokenLogprob) => bytesOf(token) === "";
 
 // Tokens are compared as bytes, one character a byte, because a token may end in the middle of a letter.
 const toBytes = (text: string) => Buffer.from(text, "utf8").toString("latin1");
-const bytesOf = ({ token, bytes }: TokenLogprob) => (bytes ? String.fromCharCode(...bytes) : toBytes(token));
+export const bytesOf = ({ token, bytes }: TokenLogprob): string =>
+  bytes ? String.fromCharCode(...bytes) : toBytes(token);
 
-/** Which options a beginning of an answer can become. Leading white space and quotes and the first letter's case are ignored. */
+/** Which options a beginning of an answer can become. Leading white space and quotes and the case of a-z are ignored. */
 class Meanings<T extends string> {
   readonly #options: { option: T; bytes: string }[];
   readonly #fold: (bytes: string) => string;
 
   constructor(options: readonly T[]) {
-    const folded = new Set(options.map((option) => foldFirst(toBytes(option))));
-    this.#fold = folded.size === options.length ? foldFirst : (bytes) => bytes;
-    this.#options = options.map((option) => ({ option, bytes: this.#fold(toBytes(option)) }));
+    // An option of nothing but quotes cannot be read without them.
+    const bare = options.map((option) => trimmed(toBytes(option.trim())) || toBytes(option.trim()));
+    const folded = new Set(bare.map(foldCase));
+    this.#fold = folded.size === options.length ? foldCase : (bytes) => bytes;
+    this.#options = options.map((option, at) => ({ option, bytes: this.#fold(bare[at]!) }));
   }
 
   of(beginning: string, ended: boolean): { options: T[]; blank: boolean } {
-    const text = this.#fold(beginning.replace(LEADING, ""));
+    const text = this.#fold(trimmed(beginning));
     const found = this.#options.filter(
       ({ bytes }) => (!ended && bytes.startsWith(text)) || completes(text, bytes),
     );
@@ -108,15 +111,24 @@ class Meanings<T extends string> {
 // White space, quotation marks, and the signs with which tokenizers write a space and a line end, as bytes.
 const MARKS = ["“", "‘", "「", "『", "▁", "Ġ", "Ċ"].map(toBytes);
 const LEADING = new RegExp(`^(?:[ \\t\\r\\n"'\`]|${MARKS.join("|")})+`);
-const foldFirst = (bytes: string) => bytes.replace(/^[A-Z]/, (letter) => letter.toLowerCase());
+const trimmed = (bytes: string) => bytes.replace(LEADING, "");
+// Only these letters: others are several bytes, and their bytes must stay.
+const foldCase = (bytes: string) => bytes.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
 
 /** Whether `text` is the option, and what follows does not make it another word: "yes." but not "yesterday". */
 function completes(text: string, option: string): boolean {
   if (!text.startsWith(option)) return false;
   const next = firstCharacter(text.slice(option.length));
   if (next === undefined) return false;
-  return !/[\p{L}\p{N}]/u.test(next) || /[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]/u.test(next);
+  return isVariant(next) || !CONTINUES.test(next) || UNSPACED.test(next);
 }
+
+// Letters, digits, the marks that are put on them, and the sign that joins emoji: a woman and a doctor's staff are a doctor.
+const CONTINUES = /[\p{L}\p{N}\p{M}\p{Emoji_Modifier}\u200d]/u;
+/** Scripts without spaces between words. Marks continue a letter there too. */
+const UNSPACED = /(?!\p{M})[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]/u;
+/** Says only in which form the character before it is shown. */
+const isVariant = (character: string) => character === "\ufe0e" || character === "\ufe0f";
 
 /** Empty while it is not complete. Undefined when the bytes are no text: some engines list a token without what comes before it. */
 function firstCharacter(bytes: string): string | undefined {

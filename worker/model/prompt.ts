@@ -30,6 +30,34 @@ export function messagesOf({ instructions, content, image }: Question): Message[
 /** The schema may hold text from outside, so it must not close the prompt's own block. */
 export const schemaInWords = (schema: Record<string, unknown>): string =>
   `Answer with JSON and nothing else. It has to fit this JSON schema: ${escapeInput(JSON.stringify(schema))}`;
+// More options than this in a row of whole numbers are written as "1 to 12".
+const MAX_NUMBERS = 8;
+/** What can stand in a list with commas without being misread. */
+const PLAIN_OPTION = /^[^\s,.;:"']+$/u;
+
+/**
+ * Instructions that name the options to choose from. They stand at the end of the instructions and not beside the input, so that
+ * decisions of one kind share the beginning of their prompt.
+ */
+export function withOptions(instructions: string, options: readonly string[]): string {
+  if (!options.every((option) => PLAIN_OPTION.test(option))) {
+    const lines = options.map((option) => `- ${escapeInput(option.replaceAll(/\s+/g, " "))}`);
+    return `${instructions}\nAnswer with one of these and nothing else:\n${lines.join("\n")}`;
+  }
+  const list = numbersJoined(options).map(escapeInput).join(", ");
+  return `${instructions}\nAnswer with one of these and nothing else: ${list}`;
+}
+
+/** A todo list may have five hundred numbers. Written out they would cost more than the list. */
+function numbersJoined(options: readonly string[]): string[] {
+  const first = options.findIndex((option) => /^\d{1,9}$/.test(option));
+  if (first < 0) return [...options];
+  const from = Number(options[first]);
+  const after = options.findIndex((option, at) => at > first && option !== String(from + at - first));
+  const end = after < 0 ? options.length : after;
+  if (options[first] !== String(from) || end - first <= MAX_NUMBERS) return [...options];
+  return [...options.slice(0, first), `${from} to ${from + end - first - 1}`, ...options.slice(end)];
+}
 
 // A model also reads `< i n p u t >` and other characters that look like a bracket as our mark, so both count.
 const INPUT_MARK = new RegExp(

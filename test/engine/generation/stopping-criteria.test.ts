@@ -16,6 +16,8 @@ describe("stop strings", () => {
     ["a beginning at the very end", ["END"], ["a EN"], "a EN", false],
     ["the earliest of two", ["xx", "b"], ["a b xx"], "a ", true],
     ["an empty one is none", [""], ["abc"], "abc", false],
+    ["an emoji that begins as another", ["😀"], ["a 😁", "b😀c"], "a 😁b", true],
+    ["half a surrogate pair is none", ["\ude01", "\ud83d"], ["a 😁", "b"], "a 😁b", false],
   ])("%s", (_, stops, pieces, text, stopped) => {
     expect(scan(stops, pieces)).toEqual({ text, stopped });
   });

@@ -7,7 +7,8 @@ export class StopScanner {
   stopped = false;
 
   constructor(stops: readonly string[]) {
-    this.#stops = stops.filter((stop) => stop !== "");
+    // Half of a surrogate pair is in no text; to find it inside a pair would cut the character in two.
+    this.#stops = stops.filter((stop) => stop !== "" && stop.isWellFormed());
   }
 
   /** The text that can be passed on now. */

@@ -102,13 +102,18 @@ export function chatLogprobs(pieces: readonly Piece[]): Json | null {
   const tokens = tokensWithLogprob(pieces);
   if (tokens.length === 0) return null;
   const entry = ({ text, bytes, logprob }: Logprob) => {
-    return { token: text, logprob: finite(logprob), bytes: bytes ?? [...Buffer.from(text)] };
+    const token = bytes ? escaped(bytes) : text;
+    return { token, logprob: finite(logprob), bytes: bytes ?? [...Buffer.from(text)] };
   };
   const content = tokens.map(({ top = [], ...token }) => {
     return { ...entry(token), top_logprobs: top.map(entry) };
   });
   return { content, refusal: null };
 }
+
+/** How OpenAI writes a token that is a part of a character: `\\xe7\\x89`. */
+const escaped = (bytes: readonly number[]) =>
+  bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
 
 /** /v1/completions. */
 export const completionFormat: ReplyFormat = {
@@ -142,10 +147,10 @@ function completionLogprobs(pieces: readonly Piece[]): Json | null {
   if (tokens.length === 0) return null;
   let offset = 0;
   return {
-    tokens: tokens.map(({ text }) => text),
+    tokens: tokens.map(nameOf),
     token_logprobs: tokens.map(({ logprob }) => finite(logprob)),
     top_logprobs: tokens.map(({ top = [] }) =>
-      Object.fromEntries(top.map(({ text, logprob }) => [text, finite(logprob)])),
+      Object.fromEntries(top.map((one) => [nameOf(one), finite(one.logprob)])),
     ),
     text_offset: tokens.map(({ text }) => {
       const at = offset;
@@ -154,6 +159,10 @@ function completionLogprobs(pieces: readonly Piece[]): Json | null {
     }),
   };
 }
+
+/** This endpoint has no `bytes`, so OpenAI writes them into the token: `bytes:\\xe7\\x89`. */
+const nameOf = ({ text, bytes }: Pick<Logprob, "text" | "bytes">) =>
+  bytes ? `bytes:${escaped(bytes)}` : text;
 
 export function textOf(pieces: readonly Piece[], which: "thought" | "answer"): string {
   const wanted = pieces.filter(

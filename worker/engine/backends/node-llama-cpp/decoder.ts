@@ -85,7 +85,9 @@ export class Decoder {
   #end(finish: Outcome["finish"], flush = true): undefined {
     this.finish = finish;
     if (!flush) return;
-    const text = (this.#close?.text.flush() ?? "") + this.#detokenize(this.#pending, 0);
+    // A character that is cut off in the middle is no text.
+    this.#pending = [];
+    const text = this.#close?.text.flush() ?? "";
     if (text !== "") this.#options.emit({ text });
   }
 
@@ -101,8 +103,10 @@ export class Decoder {
     const before = mark === undefined ? this.#pending : this.#pending.slice(0, -1);
     const text = this.#detokenize(before, this.#pending.length) + (mark ?? "");
     if (text.endsWith(REPLACEMENT) && this.#pending.length < MAX_PENDING) return "";
+    const hasParts = this.#pending.some((one) => this.#options.partialCharacters.has(one));
     this.#pending = [];
-    return text;
+    // Parts that form no character together are no text. A model may also write the replacement character itself.
+    return hasParts ? text.replaceAll(REPLACEMENT, "") : text;
   }
 
   /** Some tokens read differently at the beginning of a text, so the library gets the tokens before them too. */

@@ -164,10 +164,12 @@ function answerTo(generation: Generation, rules: Rules, all: string): { rule: Ru
     if (called !== undefined) return called;
   }
   const { rule, nth } = rules.take(all);
-  const answer = answerOf(schema === undefined ? rule : { ...rule, tokens: undefined }, nth);
+  const answer =
+    schema === undefined
+      ? answerOf(rule, nth)
+      : (answerOf({ ...rule, tokens: undefined }, nth) ?? JSON.stringify(smallestValue(schema)));
   if (topLogprobs !== undefined) return { rule, tokens: withLogprobs(answer, rule.logprobs, topLogprobs) };
-  const text = answer ?? (schema === undefined ? echo(prompt, all) : JSON.stringify(smallestValue(schema)));
-  return { rule, tokens: plain(text) };
+  return { rule, tokens: plain(answer ?? echo(prompt, all)) };
 }
 
 /** A run of an answer with tools: a call, or the text before and after calls. Undefined when it is an answer without calls. */
