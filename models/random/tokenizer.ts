@@ -23,14 +23,23 @@ function byteLetters(): string[] {
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
 }
 
-/** Padded to `size` with tokens that no text contains. */
-export function byteTokenizer(size: number): Metadata {
+/** What a large vocabulary is padded with: words, half of them with a space before them. */
+export function wordAt(index: number): string {
+  const letters = Array.from(
+    { length: 5 },
+    (_, place) => "bcdfghjklmpqrstvwxz"[Math.floor(index / 19 ** place) % 19],
+  );
+  return (index % 2 === 0 ? "\u0120" : "") + letters.join("");
+}
+
+/** Padded to `size` with tokens that no text contains, unless `pad` gives others. */
+export function byteTokenizer(size: number, pad = (index: number) => `[P${index}]`): Metadata {
   const words = [...byteLetters(), ...WORDS.map(([a, b]) => a + b)];
   const tokens = [...words, ...SPECIAL];
   const types = tokens.map((token) => (SPECIAL.includes(token) ? CONTROL : NORMAL));
   while (tokens.length < size) {
     types.push(NORMAL);
-    tokens.push(`[P${tokens.length}]`);
+    tokens.push(pad(tokens.length));
   }
   return {
     "tokenizer.ggml.model": str("gpt2"),

@@ -73,8 +73,15 @@ function grammarOf(schema: JsonSchema): string {
   const grammar = boundedGrammar(converter.rules.grammar([WS, ...value]));
   const text = gbnf(grammar);
   if (text.length > MAX_LENGTH) throw refuse("#", "is too large");
+  rules.set(text, grammar);
+  if (rules.size > KEPT.grammars) rules.delete(rules.keys().next().value!);
   return text;
 }
+
+const rules = new Map<string, Grammar>();
+
+/** The rules of a grammar that `jsonGrammar` made; undefined where they are no longer kept. */
+export const rulesOf = (grammar: string): Grammar | undefined => rules.get(grammar);
 
 /** Native code follows every alternative that fits, and cannot be interrupted. So what it gets is bounded here. */
 function boundedGrammar(grammar: Grammar): Grammar {
