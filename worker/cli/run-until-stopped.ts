@@ -8,7 +8,10 @@ import { openWorker } from "../main.ts";
 import { engineOptions } from "./engine-options.ts";
 import { untilStopped } from "./until-stopped.ts";
 
-/** Resolves when all of it has stopped. `onStarted` is called once, when the worker pulls. */
+/**
+ * Resolves when all of it has stopped. `onStarted` is called once, when the worker pulls. Rejects, after an orderly stop, when the
+ * engine is given up: without it no job can ever run.
+ */
 export async function runUntilStopped(
   config: Config,
   cloud: Cloud,
@@ -21,8 +24,14 @@ export async function runUntilStopped(
   const stopped = untilStopped(() => worker.cut());
   worker.start();
   onStarted({ engine, web });
-  await stopped;
+  const failure = await Promise.race([stopped.then(() => undefined), failureOf(engine)]);
   log.info({ stage: "stop" }, "stopping: running jobs are finished, waiting messages go back to the queue");
   await worker.stop();
   await Promise.all([engine.stop(), web.stop()]);
+  if (failure !== undefined) throw failure;
+}
+
+/** Why the engine was given up before it was ever ready; nothing comes of it otherwise. */
+function failureOf({ ready }: OpenEngine): Promise<unknown> {
+  return new Promise((resolve) => void ready().catch(resolve));
 }

@@ -35,11 +35,14 @@ export function serveCommand(): Command {
 async function serve(config: Config, log: Log, options: { inMemory: boolean; json: boolean }): Promise<void> {
   const local = config.queueUrl === undefined ? await startLocal(config, options.inMemory) : undefined;
   const cloud = local ? localCloud(local) : cloudOf(config);
-  await runUntilStopped(config, cloud, log, ({ engine, web }) => {
-    announce(config, cloud, local, web.url, options.json);
-    if (!options.json) void engine.ready().then(showCalibration, () => {});
-  });
-  await local?.stop();
+  try {
+    await runUntilStopped(config, cloud, log, ({ engine, web }) => {
+      announce(config, cloud, local, web.url, options.json);
+      if (!options.json) void engine.ready().then(showCalibration, () => {});
+    });
+  } finally {
+    await local?.stop();
+  }
 }
 
 function startLocal(config: Config, inMemory: boolean): Promise<LocalAws> {
