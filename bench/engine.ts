@@ -20,6 +20,7 @@ import { factsLine, machine, modelFile, modelText } from "./machine.ts";
 import { biasesAgainstEnd, FORMATS, smallModel } from "./models.ts";
 import { cpuSeconds, mainThreadSeconds } from "./process-usage.ts";
 import { lengthFor, promptsOf, type Shape, textOf } from "./prompts.ts";
+import { measureSampling, samplingTargets } from "./sampling.ts";
 import type { Session } from "./session.ts";
 import { atLeast, atMost, digits, mark, meets, percent, type Target } from "./table.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
@@ -40,6 +41,8 @@ export const engine: Bench = {
     concurrency: { type: "string", default: "1,4,8,16" },
     rounds: { type: "string", default: "3" },
     jobs: { type: "string" },
+    // Empty leaves the table of sampling out.
+    sampling: { type: "string", default: "1,8" },
   },
   async run(values, session) {
     const { print } = session;
@@ -75,11 +78,16 @@ export const engine: Bench = {
     );
     print(`first wave of a fresh process, C requests at once\n${coldTable(levels)}\n`);
     for (const line of failureLines(levels)) print(line);
-    const { met, of } = targetsMet(levels);
-    print(`targets met: ${met} of ${of}`);
-    return { machine: machineFacts, model: file, threads, rounds, levels, targets: { met, of } };
+    const widths = values.sampling === "" ? [] : wholes(values, "sampling");
+    const sampling = await measureSampling({ own, threads, rounds, widths, program }, session);
+    const met = addedUp([targetsMet(levels), samplingTargets(sampling)]);
+    print(`targets met: ${met.met} of ${met.of}`);
+    return { machine: machineFacts, model: file, threads, rounds, levels, sampling, targets: met };
   },
 };
+
+const addedUp = (targets: readonly { met: number; of: number }[]) =>
+  targets.reduce((all, { met, of }) => ({ met: all.met + met, of: all.of + of }));
 
 type Plan = {
   model: string;

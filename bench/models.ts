@@ -13,7 +13,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { readGgufFileInfo } from "node-llama-cpp";
 import type { Format } from "../models/random/gguf.ts";
-import { SMALL, type TextShape, TINY, writeTextModel } from "../models/random/models.ts";
+import { LARGE_VOCABULARY, SMALL, type TextShape, TINY, writeTextModel } from "../models/random/models.ts";
 import { loadConfig } from "../worker/config/config.ts";
 
 const SEED = 7;
@@ -24,6 +24,7 @@ export const FORMATS = ["Q8_0", "Q4_0", "F32"] as const satisfies Format[];
 
 /** 57 million parameters. Loading and running it costs as much as a trained model of this shape. */
 export const smallModel = (format: Format): Promise<string> => kept({ ...SMALL, format });
+export const largeVocabularyModel = (): Promise<string> => kept(LARGE_VOCABULARY);
 export const tinyModel = (): Promise<string> => kept(TINY);
 
 async function kept(shape: TextShape): Promise<string> {

@@ -1,7 +1,7 @@
 // Models with random weights. They cost as much as trained models of the same shape and need no download. For tests that do not
 // depend on what an answer says, and for measuring speed.
 import { bool, type Format, f32, list, type Metadata, str, type Tensor, u32, writeGguf } from "./gguf.ts";
-import { byteTokenizer } from "./tokenizer.ts";
+import { byteTokenizer, wordAt } from "./tokenizer.ts";
 
 export type TextShape = {
   name: string;
@@ -17,6 +17,8 @@ export type TextShape = {
   format?: Format;
   /** the chat template, if it is not ChatML */
   template?: string;
+  /** The deviation of the embedding, and with it how far apart the likeliest and the other tokens are. */
+  spread?: number;
 };
 export type EyesShape = {
   /** pixels an edge of the picture, and of one patch */
@@ -54,6 +56,21 @@ export const SMALL: TextShape = {
   contextSize: 32_768,
   format: "Q4_0",
 };
+/**
+ * The shape of Gemma 3 270M, with as many tokens, and logits so far apart that as few tokens are within reach of the likeliest one. For
+ * measuring what is done for each token of a vocabulary.
+ */
+export const LARGE_VOCABULARY: TextShape = {
+  ...SMALL,
+  name: "random-270m-262k-tokens",
+  layers: 18,
+  inner: 2_048,
+  vocabulary: 262_144,
+  contextSize: 4_096,
+  spread: 0.24,
+};
+/** From so many tokens on the vocabulary is padded with words. */
+const MANY_TOKENS = 100_000;
 export const TINY_EYES: EyesShape = {
   image: 32,
   patch: 8,
@@ -68,13 +85,13 @@ const noise = (inputs: number) => ({ std: 1 / Math.sqrt(inputs) });
 
 /** A text model of the qwen2 architecture. */
 export function writeTextModel(path: string, shape: TextShape, seed = 7): void {
-  const { width, vocabulary, format = "F32" } = shape;
+  const { width, vocabulary, format = "F32", spread = 0.1 } = shape;
   const embedding: Tensor = {
     name: "token_embd.weight",
     shape: [width, vocabulary],
     format: format === "F32" ? "F32" : "Q8_0",
     // Small compared with what the layers add; otherwise every token would predict itself.
-    fill: { std: 0.1 },
+    fill: { std: spread },
   };
   const blocks = Array.from({ length: shape.layers }, (_, layer) => textBlock(`blk.${layer}.`, shape));
   const norm: Tensor = { name: "output_norm.weight", shape: [width], fill: 1 };
@@ -97,7 +114,10 @@ function textMetadata(shape: TextShape): Metadata {
     "qwen2.attention.layer_norm_rms_epsilon": f32(1e-6),
     "qwen2.rope.freq_base": f32(1e6),
     "qwen2.vocab_size": u32(shape.vocabulary),
-    ...byteTokenizer(shape.vocabulary, shape.template),
+    ...byteTokenizer(shape.vocabulary, {
+      template: shape.template,
+      ...(shape.vocabulary >= MANY_TOKENS && { pad: wordAt }),
+    }),
   };
 }
 

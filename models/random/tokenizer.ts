@@ -26,14 +26,29 @@ function byteLetters(): string[] {
 /** The id of `<|im_start|>`. */
 export const START_TOKEN = 256 + WORDS.length + SPECIAL.indexOf("<|im_start|>");
 
-/** Padded to `size` with tokens that no text contains. */
-export function byteTokenizer(size: number, template = CHATML): Metadata {
+/** What a large vocabulary is padded with: words, half of them with a space before them. */
+export function wordAt(index: number): string {
+  const letters = Array.from(
+    { length: 5 },
+    (_, place) => "bcdfghjklmpqrstvwxz"[Math.floor(index / 19 ** place) % 19],
+  );
+  return (index % 2 === 0 ? "\u0120" : "") + letters.join("");
+}
+
+/** Padded to `size` with tokens that no text contains, unless `pad` gives others. */
+export function byteTokenizer(
+  size: number,
+  {
+    template = CHATML,
+    pad = (index) => `[P${index}]`,
+  }: { template?: string | undefined; pad?: (index: number) => string } = {},
+): Metadata {
   const words = [...byteLetters(), ...WORDS.map(([a, b]) => a + b)];
   const tokens = [...words, ...SPECIAL];
   const types = tokens.map((token) => (SPECIAL.includes(token) ? CONTROL : NORMAL));
   while (tokens.length < size) {
     types.push(NORMAL);
-    tokens.push(`[P${tokens.length}]`);
+    tokens.push(pad(tokens.length));
   }
   return {
     "tokenizer.ggml.model": str("gpt2"),

@@ -42,7 +42,8 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/commands":
     "cli/* aws async config dead-letters deliver engine/install engine/supervisor errors job job-lock local logging model outbound outbox printable queue runner storage",
   "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors job local logging main",
-  "engine/main": "engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
+  "engine/main":
+    "engine/generation engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
     "async config/secret engine/install engine/options engine/protocol errors http logging",
   "engine/install": "async errors",

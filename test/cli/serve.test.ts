@@ -21,6 +21,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Result } from "../../worker/job/result.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 
+const DEMO = join(import.meta.dirname, "../../models/demo/kamado-demo.gguf");
+
 type Addresses = { endpoint: string; queue: string; bucket: string; topic: string; web: string };
 
 async function serve(variables: Record<string, string> = {}) {
@@ -49,6 +51,42 @@ async function serve(variables: Record<string, string> = {}) {
   };
 }
 type Served = Awaited<ReturnType<typeof serve>>;
+
+/** A command that ends by itself: what it printed, and its exit code. */
+async function ended(args: string[], variables: Record<string, string>) {
+  const child = kamado(args, { ...SCRIPTED, ...variables }, { until: "file" });
+  const [output, errors, [code]] = await Promise.all([
+    text(child.stdout!),
+    text(child.stderr!),
+    once(child, "exit"),
+  ]);
+  return { output, errors, code };
+}
+
+describe("a model that can never work", () => {
+  const model = { KAMADO_BACKEND: "auto", KAMADO_SCRIPT: "" };
+  test.each([
+    ["that does not exist", { KAMADO_MODEL: "/no/such.gguf" }, "KAMADO_MODEL: /no/such.gguf does not exist."],
+    ["that is no model", { KAMADO_MODEL: import.meta.filename }, "is not a GGUF file"],
+    [
+      "whose projector does not exist",
+      { KAMADO_MODEL: DEMO, KAMADO_MMPROJ: "/no" },
+      "KAMADO_MMPROJ: /no does not exist.",
+    ],
+  ])("%s ends serve with the reason, and nothing says that it runs", async (_, variables, reason) => {
+    const { output, errors, code } = await ended(["serve", "--in-memory"], { ...model, ...variables });
+    expect([output, code]).toEqual(["", 2]);
+    expect(errors).toContain(`kamado: config_invalid: `);
+    expect(errors).toContain(reason);
+  });
+  test("that fails to load later ends serve too, after an orderly stop", async () => {
+    const { errors, code } = await ended(["serve", "--in-memory", "--json"], {
+      KAMADO_SCRIPT: JSON.stringify({ loadFails: "no kernel for this type" }),
+    });
+    expect(code).toBe(3);
+    expect(errors).toContain("The engine does not run: no kernel for this type");
+  }, 120_000);
+});
 
 async function subscriber({ sqs, sns, addresses }: Served) {
   const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: "listens" }));

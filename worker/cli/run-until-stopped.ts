@@ -17,7 +17,9 @@ type Hooks = {
   endPolls?: (() => void) | undefined;
 };
 
-/** Resolves when all of it has stopped. */
+/**
+ * Resolves when all of it has stopped. Rejects, after an orderly stop, when the engine is given up: without it no job can ever run.
+ */
 export async function runUntilStopped(
   config: Config,
   cloud: Cloud,
@@ -32,7 +34,7 @@ export async function runUntilStopped(
   const isLocal = config.queueUrl === undefined;
   const withdraw = announceService(config, cloud, { engineUrl: engine.url, webUrl: web.url, isLocal }, log);
   onStarted({ engine, web });
-  await stopped;
+  const failure = await Promise.race([stopped.then(() => undefined), failureOf(engine)]);
   withdraw();
   // A queue elsewhere may give messages to a poll that was broken off, and nobody would see them until they are visible again.
   const poll = endPolls ? "" : `; the open poll of the queue may take ${config.pollSeconds} s to end`;
@@ -44,4 +46,10 @@ export async function runUntilStopped(
   endPolls?.();
   await isStopped;
   await Promise.all([engine.stop(), web.stop()]);
+  if (failure !== undefined) throw failure;
+}
+
+/** Why the engine was given up before it was ever ready; nothing comes of it otherwise. */
+function failureOf({ ready }: OpenEngine): Promise<unknown> {
+  return new Promise((resolve) => void ready().catch(resolve));
 }

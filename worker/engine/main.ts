@@ -7,6 +7,7 @@ import { serve } from "@hono/node-server";
 import { pino } from "pino";
 import { toKamadoError } from "../errors.ts";
 import { SERVER_LIMITS } from "../http/server-limits.ts";
+import { checkFiles } from "./generation/model-check.ts";
 import { type EngineOptions, parseOptions } from "./options.ts";
 import { type EngineEvent, EXIT, type LastEvent, PIPE } from "./protocol.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
@@ -70,7 +71,9 @@ async function receiveOptions(): Promise<EngineOptions> {
   if (!process.connected) process.exit(0);
   const [given] = await once(process, "message");
   try {
-    return parseOptions(given);
+    const options = parseOptions(given);
+    if (options.backend !== "scripted") await checkFiles(options);
+    return options;
   } catch (thrown) {
     return end(EXIT.badOptions, toKamadoError(thrown, "config_invalid").message);
   }

@@ -24,9 +24,10 @@ const bytes = z
 
 const EngineOptions = z
   .strictObject({
-    model: file.optional(),
+    // Whether they are files that can work is model-check.ts's business.
+    model: z.string().optional(),
     /** The model's projector, for pictures. */
-    mmproj: file.optional(),
+    mmproj: z.string().optional(),
     /** "auto" chooses by what the model needs and what is installed. */
     backend: oneOf(["auto", ...BACKENDS]).default("auto"),
     /** For the scripted backend: a file, or the JSON itself. */

@@ -42,9 +42,11 @@ test("nothing is chosen by a curve that was disturbed", () => {
 test.each([
   ["one width that was disturbed", [1.02, 1.05, 3, 1.01, 1.1, 1.04], true],
   ["most of them disturbed", [1.5, 1.05, 3, 1.6, 1.3, 1.04], false],
-  ["nothing seen twice", [], true],
+  ["most of them not seen twice", [1.02, 1.01], false],
+  ["half of them seen twice", [1.02, 1.01, 1.03], true],
+  ["nothing seen twice", [], false],
 ])("%s: steady is %s", (_, spreads, steady) => {
-  expect(isSteady(spreads)).toBe(steady);
+  expect(isSteady(spreads, 6)).toBe(steady);
 });
 
 test("a cliff is not noise: it is far below the best rate so far", () => {

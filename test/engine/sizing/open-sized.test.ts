@@ -53,7 +53,14 @@ describe("an engine that finds out its slots itself", () => {
     const kept = {
       subject: subjectOf({ model, backend: "node-llama-cpp", threads: 1 }),
       measuredAt: "2026-11-21T09:00:00.000Z",
-      measured: { readings, leftOut: [], steady: true as const, prefillTokensPerSecond: 900, tookMs: 4_000 },
+      measured: {
+        readings,
+        leftOut: [],
+        steady: true as const,
+        seenTwice: 4,
+        prefillTokensPerSecond: 900,
+        tookMs: 4_000,
+      },
     };
     await writeCalibration(dataDir, kept);
     const one = start({ dataDir });
@@ -61,6 +68,19 @@ describe("an engine that finds out its slots itself", () => {
     expect([measures(), one.info?.slots]).toEqual([false, 4]);
     expect(one.info?.calibration).toEqual(tableOf(kept, 4));
   }, 120_000);
+
+  test("measures again what an older version kept after a single look", async () => {
+    const dataDir = join(folder, "older");
+    const measured = { readings: [{ width: 2, tokensPerSecond: 100 }], leftOut: [], steady: true as const };
+    await writeCalibration(dataDir, {
+      subject: subjectOf({ model, backend: "node-llama-cpp", threads: 1 }),
+      measuredAt: "2026-11-21T09:00:00.000Z",
+      measured: { ...measured, prefillTokensPerSecond: 900, tookMs: 4_000 },
+    });
+    const one = start({ dataDir });
+    await one.ready();
+    expect(measures()).toBe(true);
+  }, 240_000);
 
   test("does not measure when the user sets them", async () => {
     const dataDir = join(folder, "unused");

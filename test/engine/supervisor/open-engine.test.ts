@@ -33,11 +33,11 @@ test("an engine that listens on all addresses is reached by loopback", async () 
   expect((await fetch(`${engine.url}/v1/models`, { headers })).status).toBe(200);
 });
 
-test("an engine that never listens is not waited for", async () => {
+test("a model that does not exist is refused with its setting before anything listens", async () => {
   const opened = open({ backend: "auto", model: "/no/such.gguf" });
   await expect(opened).rejects.toMatchObject({
-    code: "engine_unavailable",
-    message: expect.stringContaining("there is no file /no/such.gguf"),
+    code: "config_invalid",
+    message: "KAMADO_MODEL: /no/such.gguf does not exist.",
   });
 });
 

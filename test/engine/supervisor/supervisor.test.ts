@@ -102,9 +102,7 @@ describe("a supervised engine", () => {
 
   test("says which of its options is wrong, without trying again", async () => {
     const one = start({}, { backend: "node-llama-cpp", model: "/no/such.gguf" });
-    await expect(one.ready()).rejects.toThrow(
-      "The engine does not run: model: there is no file /no/such.gguf.",
-    );
+    await expect(one.ready()).rejects.toThrow("KAMADO_MODEL: /no/such.gguf does not exist.");
     expect([one.state, one.restarts]).toEqual(["SETUP_FAILED", 0]);
   }, 60_000);
 

@@ -168,6 +168,7 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
   stack.defer(() => clients.destroy());
   const outbound = createOutbound({ destinations: loadDestinations(config.destinationsFile) });
   stack.defer(() => outbound.close());
+  sayThatItLoads(config);
   const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
   const client = new EngineClient({
@@ -197,6 +198,14 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
     }),
     options,
   );
+}
+
+/** A model of one's own takes seconds to load, and more the first time. */
+function sayThatItLoads({ engine, slots }: Config): void {
+  if (engine.url !== undefined || engine.isDemo || engine.backend === "scripted") return;
+  const first =
+    slots === undefined ? "; the first start with a model also measures this machine, about ten seconds" : "";
+  process.stderr.write(`${paint("dim", `loading the model${first} …`, process.stderr)}\n`);
 }
 
 const ASK_EVERY_MS = 500;

@@ -41,14 +41,17 @@ export function serveCommand(): Command {
 async function serve(config: Config, log: Log, options: { inMemory: boolean; json: boolean }): Promise<void> {
   const local = config.queueUrl === undefined ? await startLocal(config, options.inMemory) : undefined;
   const cloud = local ? localCloud(local) : cloudOf(config);
-  await runUntilStopped(config, cloud, log, {
-    onStarted({ engine, web }) {
-      announce(config, cloud, local, web.url, options.json);
-      if (!options.json) void engine.ready().then(showCalibration, () => {});
-    },
-    endPolls: local?.endPolls,
-  });
-  await local?.stop();
+  try {
+    await runUntilStopped(config, cloud, log, {
+      onStarted({ engine, web }) {
+        announce(config, cloud, local, web.url, options.json);
+        if (!options.json) void engine.ready().then(showCalibration, () => {});
+      },
+      endPolls: local?.endPolls,
+    });
+  } finally {
+    await local?.stop();
+  }
 }
 
 function startLocal(config: Config, inMemory: boolean): Promise<LocalAws> {

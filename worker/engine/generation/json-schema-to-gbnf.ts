@@ -93,6 +93,8 @@ function grammarOf(given: JsonSchema): string {
 function limitedText(grammar: Grammar): string {
   const text = gbnf(grammar);
   if (text.length > MAX_LENGTH) throw refuse("#", "is too large");
+  rulesByText.set(text, grammar);
+  if (rulesByText.size > KEPT.grammars) rulesByText.delete(rulesByText.keys().next().value!);
   return text;
 }
 
@@ -129,6 +131,11 @@ function naming<T>(param: string, make: () => T): T {
     throw invalid(param, `${param}: ${thrown.message}`, thrown);
   }
 }
+
+const rulesByText = new Map<string, Grammar>();
+
+/** The rules of a grammar that was made here; undefined where they are no longer kept. */
+export const rulesOf = (grammar: string): Grammar | undefined => rulesByText.get(grammar);
 
 /** Native code follows every alternative that fits, and cannot be interrupted. So what it gets is bounded here. */
 function boundedGrammar(grammar: Grammar): Grammar {

@@ -30,7 +30,8 @@ const byteLevelToken: BytesOf = (token) => {
   return bytes.every((byte) => byte !== undefined) ? bytes : undefined;
 };
 
-const BYTE_OF: ReadonlyMap<string, number> = (() => {
+/** The byte that each letter of such a spelling stands for. */
+export const BYTE_OF: ReadonlyMap<string, number> = (() => {
   const isPrintable = (byte: number) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
   let others = 256;
   return new Map(

@@ -54,6 +54,7 @@ const MeasuredShape = z.object({
   ),
   // A measurement that other work disturbed is not kept.
   steady: z.literal(true),
+  seenTwice: z.number().optional(),
   prefillTokensPerSecond: positive.nullable(),
   tookMs: z.number(),
 });

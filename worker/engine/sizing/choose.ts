@@ -8,8 +8,10 @@ export type LeftOut = { width: number; why: "time" | "memory" | "ended" | "faile
 export type Measured = {
   readings: Reading[];
   leftOut: LeftOut[];
-  /** False when most widths gave different rates each time: something else ran on the machine. */
+  /** False when most widths were not measured twice, or gave different rates: something else ran on the machine. */
   steady: boolean;
+  /** How many widths were measured twice. Absent in what older versions kept, which trusted a single look. */
+  seenTwice?: number | undefined;
   prefillTokensPerSecond: number | null;
   tookMs: number;
 };
@@ -38,10 +40,11 @@ export function chooseWidth({ readings, leftOut, steady }: Curve): number | unde
   return isOpen && chosen !== undefined && chosen < DEFAULT_SLOTS ? undefined : chosen;
 }
 
-/** `spreads` are the ratios of two rates of each width. Most of them must be close to 1. */
-export function isSteady(spreads: readonly number[]): boolean {
+/** `spreads` are the ratios of two rates of the same width. Most of the `widths` must have one, and most must be close to 1. */
+export function isSteady(spreads: readonly number[], widths: number): boolean {
   const sorted = [...spreads].sort((a, b) => a - b);
-  return (sorted[Math.floor(sorted.length / 2)] ?? 1) <= STEADY;
+  const middle = sorted[Math.floor(sorted.length / 2)];
+  return middle !== undefined && 2 * spreads.length >= widths && middle <= STEADY;
 }
 
 /** Widths behind a cliff may be faster still. But with so many slots and a few requests less the engine runs on the cliff. */

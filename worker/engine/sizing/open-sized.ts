@@ -55,7 +55,8 @@ async function openCalibrated(opening: Opening, dataDir: string): Promise<Opened
   const { options, fit, log } = opening;
   const kept =
     options.calibrate === "always" ? undefined : await readCalibration(dataDir, subjectOf(options));
-  const calibration = kept ?? (await calibrate(opening, dataDir));
+  const isTrusted = kept?.measured.seenTwice !== undefined;
+  const calibration = isTrusted ? kept : ((await calibrate(opening, dataDir)) ?? kept);
   const slots = (calibration && chooseWidth(calibration.measured)) ?? DEFAULT_SLOTS;
   const fitted = fit({ slots, slotsSet: false });
   const opened = await openFitted(opening, fitted);

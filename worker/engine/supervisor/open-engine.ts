@@ -34,7 +34,10 @@ export type OpenEngine = {
   stop(): Promise<void>;
 };
 
-/** Resolves when the engine's address is known. Its model may still be loading. */
+/**
+ * Resolves when the engine listens. Its model may still be loading, but its options and the model's files have been checked: rejects
+ * with `config_invalid` when they can never work.
+ */
 export async function openEngine({ url, ...options }: OpenOptions, log: Log): Promise<OpenEngine> {
   if (url !== undefined) return { url, ready: async () => undefined, stop: async () => {} };
   const { host, port, token } = options;
@@ -48,8 +51,7 @@ export async function openEngine({ url, ...options }: OpenOptions, log: Log): Pr
   });
   logStates(engine, log);
   try {
-    // An engine that takes a free port knows its number only once it listens.
-    const own = port === 0 ? new URL(await engine.listening()).port : port;
+    const { port: own } = new URL(await engine.listening());
     return {
       url: `http://${addressOf(host)}:${own}`,
       ready: () => engine.ready().then(() => engine.info),

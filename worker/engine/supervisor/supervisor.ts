@@ -83,6 +83,7 @@ class Supervisor implements Engine {
   #everReady = false;
   #failure: string | undefined;
   #outOfMemory = false;
+  #isMisconfigured = false;
   #isExplained = false;
   #pause = new AbortController();
   #stopped: Promise<void> | undefined;
@@ -192,7 +193,8 @@ class Supervisor implements Engine {
     const lasted = performance.now() - (this.#readySince ?? Infinity) > this.#timing.maxDelayMs;
     this.#failures = lasted ? 1 : this.#failures + 1;
     // The same options, and the same model in the same memory, would fail again.
-    const isHopeless = how === BAD_OPTIONS || this.#outOfMemory;
+    this.#isMisconfigured = how === BAD_OPTIONS;
+    const isHopeless = this.#isMisconfigured || this.#outOfMemory;
     this.reason = this.#failure ?? [isHopeless ? "" : how, reason].filter(Boolean).join(": ");
     this.#failure = this.#readySince = undefined;
     this.#onLog(`The engine ended (${this.reason}).`);
@@ -249,6 +251,7 @@ class Supervisor implements Engine {
 
   #unavailable(): KamadoError {
     if (this.#outOfMemory) return new KamadoError("memory_insufficient", this.reason ?? "");
+    if (this.#isMisconfigured) return new KamadoError("config_invalid", this.reason ?? "");
     const why = this.state === "STOPPED" ? "it was stopped" : this.reason;
     return new KamadoError("engine_unavailable", `The engine does not run: ${why}`);
   }

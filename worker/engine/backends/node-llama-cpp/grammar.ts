@@ -8,8 +8,11 @@ import {
   type LlamaModel,
   type Token,
 } from "node-llama-cpp";
+import { AllowedTokens } from "../../generation/allowed-tokens.ts";
 import { invalid } from "../../generation/backend.ts";
+import { rulesOf } from "../../generation/json-schema-to-gbnf.ts";
 import type { Candidate } from "../../generation/sampler.ts";
+import type { TokenTexts } from "../../generation/token-texts.ts";
 
 const PARAM = "response_format.json_schema.schema";
 const MAX_KEPT = 64;
@@ -18,19 +21,24 @@ const MAX_TRIED = 512;
 /** For one token. Only the request that needs longer fails. */
 const MAX_MS = 1_000;
 
+/** `allowed` is absent where the vocabulary cannot be read. */
+export type Made = { grammar: LlamaGrammar; allowed?: AllowedTokens | undefined };
+
 export class Grammars {
   readonly #llama: Llama;
-  readonly #kept = new Map<string, Promise<LlamaGrammar>>();
+  readonly #texts: () => TokenTexts | undefined;
+  readonly #kept = new Map<string, Promise<Made>>();
 
-  constructor(llama: Llama) {
+  constructor(llama: Llama, texts: () => TokenTexts | undefined = () => undefined) {
     this.#llama = llama;
+    this.#texts = texts;
   }
 
   /** Throws `invalid_input` for a grammar that cannot be followed. */
-  async for(grammar: string): Promise<LlamaGrammar> {
+  async for(grammar: string): Promise<Made> {
     let made = this.#kept.get(grammar);
     if (!made) {
-      made = this.#llama.createGrammar({ grammar });
+      made = this.#make(grammar);
       if (this.#kept.size >= MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!);
       this.#kept.set(grammar, made);
     }
@@ -38,6 +46,12 @@ export class Grammars {
       this.#kept.delete(grammar);
       throw invalid(PARAM, "The schema cannot be followed.", cause);
     });
+  }
+
+  async #make(grammar: string): Promise<Made> {
+    const [rules, texts] = [rulesOf(grammar), this.#texts()];
+    const allowed = rules && texts && new AllowedTokens(rules, texts);
+    return { grammar: await this.#llama.createGrammar({ grammar }), allowed };
   }
 }
 

@@ -11,10 +11,12 @@ import {
   type Token,
 } from "node-llama-cpp";
 import type { Logger } from "pino";
+import type { AnswerPlace } from "../../generation/allowed-tokens.ts";
 import type { Backend, BackendState, Emit, Generation, Outcome, Prepared } from "../../generation/backend.ts";
 import { roomFor } from "../../generation/backend.ts";
 import { grammarFor } from "../../generation/json-schema-to-gbnf.ts";
 import { partialCharacters } from "../../generation/token-bytes.ts";
+import { type TokenTexts, tokenTextsOf } from "../../generation/token-texts.ts";
 import { bytesPerToken, SavedStates } from "../../prefix-cache/saved-states.ts";
 import { stateFolderOf } from "../../prefix-cache/state-files.ts";
 import { BatchLoop } from "./batch-loop.ts";
@@ -97,6 +99,8 @@ export class NodeLlamaCppBackend implements Backend {
   readonly #grammars: Grammars;
   readonly #saved: SavedStates;
   readonly #partialCharacters: ReadonlyMap<number, number[]>;
+  /** Read when the first grammar is made. */
+  #texts: TokenTexts | undefined;
   #closed: Promise<void> | undefined;
 
   constructor({ options, model, prompts, context, saved, log }: Loaded) {
@@ -104,7 +108,7 @@ export class NodeLlamaCppBackend implements Backend {
     this.#model = model;
     this.#prompts = prompts;
     this.#partialCharacters = partialCharacters(model.fileInfo.metadata.tokenizer?.ggml ?? {});
-    this.#grammars = new Grammars(model.llama);
+    this.#grammars = new Grammars(model.llama, () => (this.#texts ??= textsOf(model)));
     this.#saved = saved;
     const { contextSize, batchSize } = context;
     this.info = {
@@ -146,16 +150,21 @@ export class NodeLlamaCppBackend implements Backend {
   }
 
   /** With probabilities the decoder follows the grammar, without them the library does. */
-  async #grammar(generation: Generation): Promise<Pick<Checked, "grammar" | "libraryGrammar">> {
+  async #grammar(generation: Generation): Promise<Follow> {
+    const { topLogprobs, sampling } = generation;
     const text = grammarFor(generation);
     if (text === undefined) return {};
-    const grammar = await this.#grammars.for(text);
-    if (generation.topLogprobs !== undefined) return { grammar: new GrammarState(this.#model, grammar) };
-    return { libraryGrammar: new LlamaGrammarEvaluationState({ model: this.#model, grammar }) };
+    const { grammar, allowed } = await this.#grammars.for(text);
+    if (topLogprobs !== undefined) return { grammar: new GrammarState(this.#model, grammar) };
+    const libraryGrammar = new LlamaGrammarEvaluationState({ model: this.#model, grammar });
+    // The repetition penalty divides logits, so it would not leave a bias as it is.
+    return sampling.repetitionPenalty === 1
+      ? { libraryGrammar, place: allowed?.start() }
+      : { libraryGrammar };
   }
 
   async #run(checked: Checked, emit: Emit, signal: AbortSignal): Promise<Outcome> {
-    const { generation, prompt, room, grammar, libraryGrammar } = checked;
+    const { generation, prompt, room, grammar, libraryGrammar, place } = checked;
     const decoder = new Decoder({
       model: this.#model,
       prompt,
@@ -171,10 +180,15 @@ export class NodeLlamaCppBackend implements Backend {
     if (libraryGrammar) options.grammarEvaluationState = libraryGrammar;
     const cachedTokens = await new Promise<number>((done, failed) => {
       const { conversation } = generation;
-      const onSampled: SlotRequest["onSampled"] = (sampled) => decoder.next(sampled);
+      const onSampled: SlotRequest["onSampled"] = (sampled) => {
+        const next = decoder.next(sampled);
+        if (next !== undefined) place?.accept(next);
+        return next;
+      };
       this.batchLoop.submit({
         prompt,
         options,
+        ...(place && { allowed: () => place.allowed() }),
         probabilities,
         conversation,
         onSampled,
@@ -204,13 +218,27 @@ export class NodeLlamaCppBackend implements Backend {
   }
 }
 
+function textsOf(model: LlamaModel): TokenTexts | undefined {
+  const facts = model.fileInfo.metadata.tokenizer?.ggml ?? {};
+  const ids = facts.tokens?.keys() ?? [];
+  return tokenTextsOf(
+    facts,
+    [...ids].filter((id) => model.isEogToken(id as Token)),
+  );
+}
+
+/** `place` tells which tokens the grammar allows next. */
+type Follow = {
+  grammar?: GrammarState;
+  libraryGrammar?: LlamaGrammarEvaluationState;
+  place?: AnswerPlace | undefined;
+};
+
 /** A request that only needs a slot. */
-type Checked = {
+type Checked = Follow & {
   generation: Generation;
   prompt: Token[];
   room: number;
   /** The options for an answer whose tokens so far are in this list, which grows. */
   options(answer: readonly Token[]): SequenceEvaluateOptions;
-  grammar?: GrammarState;
-  libraryGrammar?: LlamaGrammarEvaluationState;
 };

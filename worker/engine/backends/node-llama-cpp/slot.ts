@@ -4,6 +4,7 @@
 import type { LlamaContextSequence, SequenceEvaluateOptions, Token } from "node-llama-cpp";
 import { KamadoError } from "../../../errors.ts";
 import type { State } from "../../prefix-cache/saved-states.ts";
+import { tuneSampler } from "./sampler-config.ts";
 
 /** The next token as the library chose it and, where asked for, the whole distribution, most probable first. */
 export type Sampled = { token: Token; probabilities?: Map<Token, number> };
@@ -11,6 +12,8 @@ export type Sampled = { token: Token; probabilities?: Map<Token, number> };
 export type SlotRequest = {
   prompt: readonly Token[];
   options: SequenceEvaluateOptions;
+  /** The only tokens that may come next, where they are known and few. */
+  allowed?(): readonly number[] | undefined;
   probabilities: boolean;
   conversation: string | undefined;
   /** Takes what the model sampled; returns the token to go on with, or `undefined` when the answer is complete. */
@@ -43,6 +46,7 @@ export class Slot {
 
   constructor(sequence: LlamaContextSequence) {
     this.sequence = sequence;
+    tuneSampler(sequence, () => this.request?.allowed?.());
   }
 
   /** How many tokens are still to be evaluated. */
