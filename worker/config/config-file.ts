@@ -104,8 +104,8 @@ function textOf(value: unknown, key: string, path: string): string {
 }
 
 const PATHS = /^KAMADO_(MMPROJ|LLAMA_SERVER|DATA_DIR)$|_FILE$/;
-/** These may be something else than a path: a model's name, a script itself. */
-const MAYBE_PATHS = /^KAMADO_(MODEL|SCRIPT)$/;
+/** These may be something else than a path: a name, a script itself. */
+const MAYBE_PATHS = /^KAMADO_(MODEL|SCRIPT|CHAT_TEMPLATE)$/;
 
 /** Whoever writes a path into the file sees it from there. */
 function fromFolder(name: string, value: string, folder: string): string {

@@ -47,6 +47,8 @@ export type Config = Readonly<{
     host: string;
     model: string;
     mmproj: string | undefined;
+    /** The name of a built-in chat template or the path of one; undefined: that of the model's file. */
+    chatTemplate: string | undefined;
     backend: Environment["KAMADO_BACKEND"];
     script: string | undefined;
     /** The program; undefined: the one that `kamado engine install-llama-server` built, if any. */
@@ -207,6 +209,7 @@ function build(
       host: env.KAMADO_ENGINE_HOST,
       model: env.KAMADO_MODEL ?? (isScripted ? "scripted" : DEMO_MODEL),
       mmproj: env.KAMADO_MMPROJ ?? (isDemo ? DEMO_MMPROJ : undefined),
+      chatTemplate: env.KAMADO_CHAT_TEMPLATE,
       backend: env.KAMADO_BACKEND,
       script: env.KAMADO_SCRIPT,
       llamaServer: env.KAMADO_LLAMA_SERVER,

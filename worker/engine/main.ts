@@ -7,6 +7,7 @@ import { serve } from "@hono/node-server";
 import { pino } from "pino";
 import { toKamadoError } from "../errors.ts";
 import { SERVER_LIMITS } from "../http/server-limits.ts";
+import { templateWarning } from "./generation/chat-template.ts";
 import { checkFiles } from "./generation/model-check.ts";
 import { type EngineOptions, parseOptions } from "./options.ts";
 import { type EngineEvent, EXIT, type LastEvent, PIPE } from "./protocol.ts";
@@ -90,6 +91,8 @@ async function load(): Promise<void> {
     });
     const info = scheduler.info!;
     log.debug(info, "ready");
+    const warning = info.template && templateWarning(info.template);
+    if (warning !== undefined) log.warn(warning);
     send({ event: "ready", ...info, memory: scheduler.health().memory, calibration });
   } catch (thrown) {
     const { code, message } = toKamadoError(thrown, "engine_unavailable");

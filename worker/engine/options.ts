@@ -5,6 +5,7 @@ import { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import { isLoopback } from "../http/loopback.ts";
 import { BACKENDS, type BackendName } from "./generation/backend.ts";
+import { namedTemplate } from "./generation/chat-template.ts";
 
 const must = (be: string) => ({
   error: ({ input }: { input?: unknown }) => `must be ${be}, not ${String(input)}`,
@@ -28,6 +29,8 @@ const EngineOptions = z
     model: z.string().optional(),
     /** The model's projector, for pictures. */
     mmproj: z.string().optional(),
+    /** The name of a built-in chat template or the path of one, in place of the one in the model's file. */
+    chatTemplate: z.string().optional(),
     /** "auto" chooses by what the model needs and what is installed. */
     backend: oneOf(["auto", ...BACKENDS]).default("auto"),
     /** For the scripted backend: a file, or the JSON itself. */
@@ -66,14 +69,18 @@ const EngineOptions = z
     for (const [name, message] of conflictsIn(options))
       context.addIssue({ code: "custom", path: [name], message });
   })
-  .transform((options) => ({ ...options, backend: chooseBackend(options.backend, options) }));
+  .transform((options) => ({
+    ...options,
+    backend: chooseBackend(options.backend, options),
+    chatTemplate: options.chatTemplate === undefined ? undefined : namedTemplate(options.chatTemplate),
+  }));
 
 /** The options as whoever starts an engine gives them. */
 export type GivenOptions = z.input<typeof EngineOptions>;
 /** The options as the engine process uses them: checked, with their defaults. */
 export type EngineOptions = z.output<typeof EngineOptions>;
 
-/** Throws `config_invalid`, which names the option that is wrong. */
+/** Throws `config_invalid`, which names the option that is wrong, or of a chat template the variable. */
 export function parseOptions(given: unknown): EngineOptions {
   const parsed = EngineOptions.safeParse(given);
   if (parsed.success) return parsed.data;

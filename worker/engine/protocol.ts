@@ -15,6 +15,10 @@ export type Health = {
   state: State;
   model: string | null;
   backend: string | null;
+  /** Of the model: its file's name, how it is quantized, and where its chat template is from. */
+  file: string | null;
+  quantization: string | null;
+  chatTemplate: string | null;
   slots: { busy: number; total: number };
   waiting: number;
   /** What the model and its slots are estimated to need, where that can be known, and what this process holds now. */

@@ -142,6 +142,10 @@ export type Prepared = {
 export type BackendInfo = {
   backend: BackendName;
   model: string;
+  /** The model's file. `title` is what it calls itself. Absent where no file is read. */
+  file?: { name: string; title: string | null; quantization: string | null };
+  /** Where the chat template is from, and the texts that end an answer in it. Absent where there is none. */
+  template?: { from: string; endMarks: readonly string[] };
   /** of one slot, in tokens */
   contextSize: number;
   slots: number;

@@ -27,7 +27,7 @@ export async function preparePhases(
   asked: Generation,
   thinkingBudget: number,
 ): Promise<Phases> {
-  const generation = withTools(asked, backend.calls);
+  const generation = withTools(withEndMarks(asked, backend.info), backend.calls);
   checkLength(generation.prompt, backend.info);
   if (asked.schema !== undefined && asked.tools?.isForced === false)
     await backend.prepare({ ...generation, schema: asked.schema, shown: undefined });
@@ -49,6 +49,16 @@ export async function preparePhases(
     topLogprobs: undefined,
   });
   return { asked, generation, answer, thinking };
+}
+
+/**
+ * To a model that was not made for its chat template the marks of it are ordinary text, and it goes on behind them. The end of an answer
+ * with a schema is the end of its JSON.
+ */
+function withEndMarks(asked: Generation, { template }: Backend["info"]): Generation {
+  const { endMarks = [] } = template ?? {};
+  if (endMarks.length === 0 || "text" in asked.prompt || asked.schema !== undefined) return asked;
+  return { ...asked, stop: [...asked.stop, ...endMarks] };
 }
 
 /** For the marks around a thought, and because its text may have more tokens when it is read as part of the prompt. */

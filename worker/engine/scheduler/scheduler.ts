@@ -98,9 +98,11 @@ export class Scheduler {
 
   health(): Health {
     const { busy, slots, waiting } = this.queue;
-    const { model = null, backend = null } = this.info ?? {};
+    const { model = null, backend = null, file, template } = this.info ?? {};
+    const { name = null, quantization = null } = file ?? {};
+    const identity = { model, backend, file: name, quantization, chatTemplate: template?.from ?? null };
     const memory = { estimatedBytes: this.estimatedBytes ?? null, residentBytes: process.memoryUsage.rss() };
-    const base = { model, backend, slots: { busy, total: slots }, waiting, memory };
+    const base = { ...identity, slots: { busy, total: slots }, waiting, memory };
     if (this.#failure !== undefined) return { state: "SETUP_FAILED", ...base, reason: this.#failure };
     if (!this.#backend)
       return { state: "STARTING", ...base, ...(this.loading !== undefined && { reason: this.loading }) };

@@ -128,8 +128,10 @@ function demandToken(c: Context, token: string | undefined): void {
 }
 
 function checkModel(scheduler: Scheduler, wanted: string | undefined): void {
-  const served = scheduler.info?.model;
+  const { model: served, file } = scheduler.info ?? {};
   if (served === undefined || wanted === served) return;
+  // What the file calls itself was the name until the file's own became it.
+  if (file && (wanted === file.name || wanted === file.title)) return;
   if (wanted === undefined || wanted === "" || wanted === "default") return;
   const [has, asks] = [JSON.stringify(served), JSON.stringify(wanted)];
   throw new KamadoError("model_not_loaded", `This engine serves ${has}, not ${asks}.`, {
@@ -140,8 +142,19 @@ function checkModel(scheduler: Scheduler, wanted: string | undefined): void {
 /** While there is none, an empty list would look as if the engine served no model at all. */
 function modelOf({ info, hasTools: tools }: Scheduler): Json {
   if (!info) throw new KamadoError("engine_unavailable", "The model is being loaded.");
-  const { model, contextSize, images, thinks, backend, unsupported } = info;
-  const ours = { context_length: contextSize, images, thinks, tools, backend, unsupported };
+  const { model, file, template, contextSize, images, thinks, backend, unsupported } = info;
+  const ours = {
+    context_length: contextSize,
+    images,
+    thinks,
+    tools,
+    backend,
+    unsupported,
+    file: file?.name ?? null,
+    quantization: file?.quantization ?? null,
+    title: file?.title ?? null,
+    chat_template: template?.from ?? null,
+  };
   return { id: model, object: "model", created: 0, owned_by: "kamado", ...ours };
 }
 

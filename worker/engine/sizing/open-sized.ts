@@ -110,7 +110,7 @@ const keep = (dataDir: string, calibration: Calibration, log: Logger) =>
 
 /** Opens the backend that the options name. Its native library is loaded here and not before. */
 async function openBackend(options: EngineOptions, fitted: Fitted, log: Logger): Promise<Backend> {
-  const { backend, mmproj, threads = defaultThreads(), script, dataDir } = options;
+  const { backend, mmproj, threads = defaultThreads(), script, dataDir, chatTemplate: template } = options;
   const { slots, contextSize } = fitted;
   if (backend === "scripted")
     return (await import("../backends/scripted/open.ts")).openScripted({ script, slots });
@@ -118,18 +118,18 @@ async function openBackend(options: EngineOptions, fitted: Fitted, log: Logger):
   if (backend === "node-llama-cpp") {
     const { openNodeLlamaCpp } = await import("../backends/node-llama-cpp/open.ts");
     const prefixFolder = dataDir && join(dataDir, "prefixes");
-    return openNodeLlamaCpp({ model, slots, contextSize, threads, prefixFolder }, log);
+    return openNodeLlamaCpp({ model, slots, contextSize, threads, prefixFolder, template }, log);
   }
   if (backend === "llama-server") {
     const { openLlamaServer } = await import("../backends/llama-server/open.ts");
     const { llamaServer: command, prefixFiles } = options;
     return openLlamaServer(
-      { command: command!, model, mmproj, slots, contextSize, threads, prefixFiles },
+      { command: command!, model, mmproj, slots, contextSize, threads, prefixFiles, template },
       log,
     );
   }
   const { openLlamaNode } = await import("../backends/llama-node/open.ts");
-  return openLlamaNode({ model, mmproj, slots, contextSize, threads });
+  return openLlamaNode({ model, mmproj, slots, contextSize, threads, template });
 }
 
 /**

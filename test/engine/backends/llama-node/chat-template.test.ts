@@ -85,12 +85,14 @@ describe("a prompt for llama.node", () => {
   });
 });
 
+const ownTemplate = (source: string) => ({ source, from: "file", endMarks: [] });
+
 describe("a model that thinks", () => {
   const specials = specialPattern(["<think>", "</think>"]);
   const asked = (template: string, thinking: Thinking, render: (thinks: boolean) => string) =>
     new NativePrompts(
       library((_, thinks) => render(thinks)),
-      { specials, begin: "", template },
+      { specials, begin: "", template: ownTemplate(template) },
     )
       .make({ messages: user(text("hi")), thinking })
       .then(({ text }) => text);
@@ -115,7 +117,8 @@ describe("a model that thinks", () => {
   test("is one whose template says so; another is asked as ever", async () => {
     expect(await asked("none", "open", () => "<a>")).toBe("<a>");
     const thinks = (template: string) =>
-      new NativePrompts(library(), { specials, begin: "", template }).thinking !== undefined;
+      new NativePrompts(library(), { specials, begin: "", template: ownTemplate(template) }).thinking !==
+      undefined;
     expect(["<think></think>", "none"].map(thinks)).toEqual([true, false]);
   });
 });

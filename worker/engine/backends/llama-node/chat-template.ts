@@ -1,5 +1,6 @@
 // Turns a conversation into the one string and the pictures that the library takes, and counts their tokens. Text from outside
 // never becomes a special token: special spellings in it are broken up by an invisible space.
+import { Template } from "@huggingface/jinja";
 import type { SafeImage } from "../../../job/handler.ts";
 import {
   type CallFormat,
@@ -27,7 +28,7 @@ export type NativePrompt = {
 /** Of picture sizes whose tokens are remembered. */
 const MAX_SIZES = 1_024;
 type Rendered = { text: string; stop: string[] };
-type Facts = Pick<ModelFile, "specials" | "begin"> & Partial<Pick<ModelFile, "template">>;
+type Facts = Pick<ModelFile, "specials" | "begin"> & Partial<Pick<ModelFile, "template" | "end">>;
 
 export class NativePrompts {
   /** How the model marks its thinking; undefined when it does not think. */
@@ -37,13 +38,18 @@ export class NativePrompts {
   readonly #context: NativeContext;
   readonly #specials: RegExp;
   readonly #begin: string;
+  readonly #end: string;
+  /** Undefined for the one in the model's file. The library ends the process when a model without one is given one. */
+  readonly #template: Template | undefined;
   readonly #imageTokens = new Map<string, number>();
 
-  constructor(context: NativeContext, { specials, begin, template = "" }: Facts) {
+  constructor(context: NativeContext, { specials, begin, end = "", template }: Facts) {
     this.#context = context;
     this.#specials = specials;
     this.#begin = begin;
-    this.thinking = thinkingMarks(template);
+    this.thinking = thinkingMarks(template?.source ?? "");
+    this.#end = end;
+    if (template !== undefined && template.from !== "file") this.#template = new Template(template.source);
   }
 
   async make(prompt: Prompt): Promise<NativePrompt> {
@@ -119,6 +125,7 @@ export class NativePrompts {
   #format({ messages, tools }: Conversation, thinks: boolean): Rendered {
     const chat = messages.map((message) => this.#messageOf(message));
     try {
+      if (this.#template !== undefined) return this.#render(this.#template, chat, tools, thinks);
       const { prompt, additional_stops = [] } = this.#context.getFormattedChat(chat, undefined, {
         jinja: true,
         enable_thinking: thinks,
@@ -131,6 +138,19 @@ export class NativePrompts {
     } catch (thrown) {
       throw invalid("messages", "messages: the model's chat template refuses this conversation.", thrown);
     }
+  }
+
+  #render(template: Template, chat: ChatMessage[], tools: Conversation["tools"], thinks: boolean): Rendered {
+    const text = template.render({
+      messages: chat.map((message) => ({ ...message, content: withMarks(message.content) })),
+      ...(tools && { tools: this.#toolsOf(tools) }),
+      add_generation_prompt: true,
+      bos_token: this.#begin,
+      eos_token: this.#end,
+      enable_thinking: thinks,
+      thinking: thinks,
+    });
+    return { text, stop: [] };
   }
 
   #messageOf({ role, parts, name, toolCalls, toolCallId }: Message): ChatMessage {
@@ -175,3 +195,9 @@ export class NativePrompts {
     return tokens;
   }
 }
+
+/** Parts as one text, with a mark for each picture. */
+const withMarks = (content: ChatMessage["content"]): string =>
+  typeof content === "string"
+    ? content
+    : content.map((part) => (part.type === "text" ? part.text : MEDIA)).join("\n");

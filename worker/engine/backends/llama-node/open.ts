@@ -3,6 +3,7 @@
 // its native code ends the process on input that it does not expect. What the library cannot do is refused by field.
 import type { Backend, BackendInfo, BackendState, Generation, Prepared } from "../../generation/backend.ts";
 import { invalid, roomFor } from "../../generation/backend.ts";
+import type { NamedTemplate } from "../../generation/chat-template.ts";
 import { grammarFor } from "../../generation/json-schema-to-gbnf.ts";
 import { checkProjector, type ModelFile, readModelFile } from "../../generation/model-file.ts";
 import { NativePrompts } from "./chat-template.ts";
@@ -19,11 +20,13 @@ export type OpenOptions = {
   slots: number;
   contextSize?: number | undefined;
   threads?: number | undefined;
+  /** in place of the file's own */
+  template?: NamedTemplate | undefined;
 };
 
 export async function openLlamaNode(options: OpenOptions): Promise<Backend> {
   const { model, mmproj, slots, threads } = options;
-  const file = await readModelFile(model);
+  const file = await readModelFile(model, options.template);
   if (mmproj !== undefined) await checkProjector(mmproj);
   const contextSize = options.contextSize ?? Math.min(file.trainContextSize, MAX_CONTEXT);
   const context = await loadLibrary().loadModel({
@@ -73,7 +76,7 @@ class LlamaNodeBackend implements Backend {
     this.#runner = new Runner(context, { n_parallel: shape.slots, n_batch: BATCH });
     this.#vocabulary = vocabularyOf(context, file);
     const thinks = this.#prompts.thinking !== undefined;
-    this.info = { ...shape, backend: "llama-node", model: file.name, thinks, unsupported: UNSUPPORTED };
+    this.info = { ...shape, backend: "llama-node", ...file.identity, thinks, unsupported: UNSUPPORTED };
   }
 
   get calls() {

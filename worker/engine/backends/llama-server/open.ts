@@ -13,6 +13,7 @@ import type {
   Prepared,
 } from "../../generation/backend.ts";
 import { invalid, roomFor } from "../../generation/backend.ts";
+import type { NamedTemplate } from "../../generation/chat-template.ts";
 import { grammarFor } from "../../generation/json-schema-to-gbnf.ts";
 import { checkProjector, readModelFile } from "../../generation/model-file.ts";
 import { thinkingMarks } from "../../generation/thinking-marks.ts";
@@ -34,6 +35,8 @@ export type OpenOptions = {
   slots: number;
   contextSize?: number | undefined;
   threads?: number | undefined;
+  /** in place of the file's own */
+  template?: NamedTemplate | undefined;
   /** False only for measuring: saves no prefixes and leaves the choice of the slot to llama-server. */
   prefixFiles?: boolean;
   delaysMs?: readonly number[];
@@ -43,7 +46,7 @@ export type OpenOptions = {
 
 export async function openLlamaServer(options: OpenOptions, log: Logger): Promise<LlamaServerBackend> {
   const { model, mmproj, slots, prefixFiles = true } = options;
-  const file = await readModelFile(model);
+  const file = await readModelFile(model, options.template);
   if (mmproj !== undefined) await checkProjector(mmproj);
   const contextSize = options.contextSize ?? Math.min(file.trainContextSize, MAX_CONTEXT);
   const slotChoice = new SlotChoice(slots, prefixFiles);
@@ -54,13 +57,21 @@ export async function openLlamaServer(options: OpenOptions, log: Logger): Promis
   };
   const onGone = options.onGone ?? raise;
   const logLine: LogLine = (line, level) => log[level]({ native: line });
-  const process = new LlamaServerProcess({ ...options, contextSize, onStarted, onGone, log: logLine });
+  const template = file.template.from === "file" ? undefined : file.template.source;
+  const process = new LlamaServerProcess({
+    ...options,
+    template,
+    contextSize,
+    onStarted,
+    onGone,
+    log: logLine,
+  });
   const files = new PrefixFiles(process.folder, prefixFiles);
   await process.start();
   const server = process.server();
   const info: BackendInfo = {
     backend: "llama-server",
-    model: file.name,
+    ...file.identity,
     contextSize: Math.min(contextSize, server.contextSize),
     slots,
     images: mmproj !== undefined,

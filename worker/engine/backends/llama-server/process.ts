@@ -37,6 +37,7 @@ export class LlamaServerProcess {
   readonly #watcher = new Watcher(this.folder);
   readonly #key = randomBytes(32).toString("hex");
   readonly #keyFile = join(this.folder, "key");
+  readonly #templateFile: string | undefined;
   #server: Server | undefined;
   #started = Promise.withResolvers<void>();
   #closed: Promise<void> | undefined;
@@ -44,6 +45,9 @@ export class LlamaServerProcess {
   constructor(options: LlamaServerProcessOptions) {
     this.#options = options;
     writeFileSync(this.#keyFile, this.#key, { mode: 0o600 });
+    if (options.template === undefined) return;
+    this.#templateFile = join(this.folder, "chat-template");
+    writeFileSync(this.#templateFile, options.template, { mode: 0o600 });
   }
 
   /** Resolves when it is ready; throws the reason when it cannot start. Called once. */
@@ -91,7 +95,8 @@ export class LlamaServerProcess {
   async #start(): Promise<void> {
     const { command, log } = this.#options;
     const port = await freePort();
-    const address = { port, keyFile: this.#keyFile, folder: this.folder };
+    const files = { keyFile: this.#keyFile, templateFile: this.#templateFile };
+    const address = { port, ...files, folder: this.folder };
     const run = new Run(command, argumentsFor(this.#options, address), this.#watcher, log);
     const server = await this.#untilReady(run, new Client(port, this.#key));
     run.ready();
@@ -220,16 +225,26 @@ export type ServerOptions = {
   /** of one slot, in tokens */
   contextSize: number;
   threads?: number | undefined;
+  /** The chat template's source, in place of the one in the model's file. */
+  template?: string | undefined;
 };
 /** What differs between runs. `folder` is private to this process. */
-export type Address = { port: number; keyFile: string; folder: string };
+export type Address = {
+  port: number;
+  keyFile: string;
+  templateFile?: string | undefined;
+  folder: string;
+};
 
 /** For prompts that it keeps besides its slots. Its default would take half of a small machine's memory. */
 const CACHE_MEGABYTES = 1_024;
 const SPARE_THREADS = 8;
 const STEP = 512;
 
-export function argumentsFor(options: ServerOptions, { port, keyFile, folder }: Address): string[] {
+export function argumentsFor(
+  options: ServerOptions,
+  { port, keyFile, templateFile, folder }: Address,
+): string[] {
   const { model, mmproj, slots, contextSize, threads } = options;
   return [
     ["--model", model],
@@ -249,6 +264,7 @@ export function argumentsFor(options: ServerOptions, { port, keyFile, folder }: 
     ["--slot-save-path", `${folder}/`],
     // A conversation that ends with an assistant message is complete; the answer is a new message.
     ["--jinja", "--no-prefill-assistant"],
+    templateFile === undefined ? [] : ["--chat-template-file", templateFile],
     ["--metrics", "--no-webui", "--offline"],
     // Errors and warnings only: a higher level would print prompts.
     ["--log-verbosity", "2", "--log-colors", "off"],

@@ -9,6 +9,7 @@ import {
   type Prompt,
   type Tool,
 } from "../../generation/backend.ts";
+import { type ChatTemplate, chooseTemplate, type NamedTemplate } from "../../generation/chat-template.ts";
 import {
   begunText,
   cut,
@@ -20,9 +21,6 @@ import {
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
 import { callFormat, shortId, toolObject } from "../../generation/tool-calls.ts";
 
-// For models without a template: most were trained on this one or understand it.
-const CHATML =
-  "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}{{ '<|im_start|>assistant\\n' }}";
 // gpt-oss opens a channel for thinking unless the prompt opens the one for the answer.
 const HARMONY_ANSWER = "<|channel|>final<|message|>";
 
@@ -42,13 +40,12 @@ export class Prompts {
   readonly #suffix: string;
   readonly #specials: RegExp;
 
-  constructor(model: LlamaModel) {
-    const source = model.fileInfo.metadata.tokenizer?.chat_template ?? CHATML;
+  constructor(model: LlamaModel, source = templateOf(model).source) {
     this.#model = model;
     this.thinking = thinkingMarks(source);
     this.#template = new Template(source);
     this.#suffix = source.includes("<|channel|>") ? HARMONY_ANSWER : "";
-    this.#specials = specialPattern(spellings(model));
+    this.#specials = specialPattern(spellings(model, source));
   }
 
   tokenize(prompt: Prompt): Token[] {
@@ -150,6 +147,11 @@ export class Prompts {
   }
 }
 
+export function templateOf(model: LlamaModel, wanted?: NamedTemplate): ChatTemplate {
+  const { ggml, chat_template: own } = model.fileInfo.metadata.tokenizer ?? {};
+  return chooseTemplate(own, ggml?.tokens ?? [], wanted);
+}
+
 /** A model may have written arguments that are no JSON. */
 function objectIn(json: string): unknown {
   try {
@@ -190,8 +192,8 @@ function textOf({ parts }: Message): string {
 }
 
 /** What the library says of a token, and what the model's file says: the library gives a token that it knows by name a type. */
-function* spellings(model: LlamaModel): Generator<string> {
-  const { ggml, chat_template: template } = model.fileInfo.metadata.tokenizer ?? {};
+function* spellings(model: LlamaModel, template: string): Generator<string> {
+  const { ggml } = model.fileInfo.metadata.tokenizer ?? {};
   yield* specialSpellings({ tokens: ggml?.tokens ?? [], types: ggml?.token_type ?? [], template });
   for (const token of model.iterateAllTokens()) {
     const { control, unknown, userDefined } = model.getTokenAttributes(token);

@@ -1,5 +1,4 @@
 // A text model on node-llama-cpp: loads it, checks requests, and passes each to the batch loop.
-import { basename } from "node:path";
 import {
   getLlama,
   getModuleVersion,
@@ -14,13 +13,15 @@ import type { Logger } from "pino";
 import type { AnswerPlace } from "../../generation/allowed-tokens.ts";
 import type { Backend, BackendState, Emit, Generation, Outcome, Prepared } from "../../generation/backend.ts";
 import { roomFor } from "../../generation/backend.ts";
+import type { ChatTemplate, NamedTemplate } from "../../generation/chat-template.ts";
 import { grammarFor } from "../../generation/json-schema-to-gbnf.ts";
+import { identityOf } from "../../generation/model-file.ts";
 import { partialCharacters } from "../../generation/token-bytes.ts";
 import { type TokenTexts, tokenTextsOf } from "../../generation/token-texts.ts";
 import { bytesPerToken, SavedStates } from "../../prefix-cache/saved-states.ts";
 import { stateFolderOf } from "../../prefix-cache/state-files.ts";
 import { BatchLoop } from "./batch-loop.ts";
-import { Prompts } from "./chat-template.ts";
+import { Prompts, templateOf } from "./chat-template.ts";
 import { Decoder, samplingOptions, UNFILTERED } from "./decoder.ts";
 import { GrammarState, Grammars } from "./grammar.ts";
 import { PrefixSharing } from "./prefix-sharing.ts";
@@ -42,6 +43,8 @@ export type OpenOptions = {
   threads?: number | undefined;
   /** for saved prefixes that outlive this process; without it there are none */
   prefixFolder?: string | undefined;
+  /** in place of the file's own */
+  template?: NamedTemplate | undefined;
 };
 
 export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promise<NodeLlamaCppBackend> {
@@ -70,9 +73,10 @@ export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promi
     bytesPerToken: bytesPerToken(model.fileInfo.architectureMetadata),
     lastingFolder: options.prefixFolder && (await folderFor(options.prefixFolder, options.model, context)),
   });
-  const prompts = new Prompts(model);
+  const template = templateOf(model, options.template);
+  const prompts = new Prompts(model, template.source);
   await prompts.findCallFormat();
-  return new NodeLlamaCppBackend({ options, model, prompts, context, saved, log });
+  return new NodeLlamaCppBackend({ options, model, template, prompts, context, saved, log });
 }
 
 async function folderFor(parent: string, model: string, context: LlamaContext): Promise<string> {
@@ -84,6 +88,7 @@ async function folderFor(parent: string, model: string, context: LlamaContext): 
 type Loaded = {
   options: OpenOptions;
   model: LlamaModel;
+  template: ChatTemplate;
   prompts: Prompts;
   context: LlamaContext;
   saved: SavedStates;
@@ -103,7 +108,7 @@ export class NodeLlamaCppBackend implements Backend {
   #texts: TokenTexts | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor({ options, model, prompts, context, saved, log }: Loaded) {
+  constructor({ options, model, template, prompts, context, saved, log }: Loaded) {
     this.context = context;
     this.#model = model;
     this.#prompts = prompts;
@@ -113,7 +118,7 @@ export class NodeLlamaCppBackend implements Backend {
     const { contextSize, batchSize } = context;
     this.info = {
       backend: "node-llama-cpp",
-      model: model.fileInfo.metadata.general?.name || basename(options.model, ".gguf"),
+      ...identityOf(options.model, model.fileInfo.metadata, template),
       contextSize,
       slots: options.slots,
       images: false,
