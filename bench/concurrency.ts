@@ -40,6 +40,7 @@ export const concurrency: Bench = {
     threads: { type: "string", default: String(Math.min(2, availableParallelism())) },
     rounds: { type: "string", default: "3" },
     warm: { type: "boolean", default: false },
+    distinct: { type: "boolean", default: false },
     levels: { type: "string", default: LEVELS },
     wide: { type: "boolean", default: false },
     seed: { type: "string" },
@@ -51,20 +52,26 @@ export const concurrency: Bench = {
     const rounds = whole(values, "rounds");
     // A new one in every run: a server that kept running, or keeps prefixes in files, knows the prompts of the last run.
     const seed = values.seed === undefined ? randomInt(1, 1_000_000) : whole(values, "seed");
-    const isWarm = values.warm === true;
+    const [isWarm, isDistinct] = [values.warm === true, values.distinct === true];
+    if (isWarm && isDistinct)
+      throw new KamadoError("config_invalid", "--warm and --distinct contradict each other; give one.");
     const server = await serverFor(values, Math.max(...levels), session);
     stack.defer(() => server.stop());
     print(factsLine(machine(), { ...server.facts, seed }));
     const length = await lengthOf(PROMPT_TOKENS, server, signal);
     let next = seed;
     const newPrompt = () => textOf(length, isWarm ? seed : next++);
+    const promptsOf = (level: number) => {
+      const shared = newPrompt();
+      return Array.from({ length: level }, (_, at) => (at === 0 || !isDistinct ? shared : newPrompt()));
+    };
     print(
-      `waves of one prompt for all, about ${PROMPT_TOKENS} tokens that the server has ${isWarm ? "" : "not "}seen; ` +
+      `waves of ${isDistinct ? "a prompt of its own for each" : "one prompt for all"}, about ${PROMPT_TOKENS} tokens that the server has ${isWarm ? "" : "not "}seen; ` +
         `${ANSWER_TOKENS} out; the levels take turns, medians of ${rounds} waves each\n`,
     );
     if (isWarm) await runLoad([completion(newPrompt(), 1, server.more)], server, 1, signal);
-    const measured = await takeTurns(server, newPrompt, { levels, rounds }, session);
-    return { facts: { ...machine(), ...server.facts }, rounds, seed, ...report(measured, print) };
+    const measured = await takeTurns(server, promptsOf, { levels, rounds }, session);
+    return { facts: { ...machine(), ...server.facts }, rounds, seed, ...report(measured, print, isDistinct) };
   },
 };
 
@@ -83,7 +90,11 @@ async function serverFor(values: Values, slots: number, session: Session): Promi
   if (url !== undefined) {
     const { token, model } = values as Record<string, string | undefined>;
     const facts = { server: url, ...(model !== undefined && { model }) };
-    const more = { ignore_eos: true, ...(model !== undefined && { model }) } as const;
+    const more = {
+      // Kamado's own engine refuses what it does not do. Its random and demo models need no such wish.
+      ...(!(await isKamado(url, token)) && { ignore_eos: true as const }),
+      ...(model !== undefined && { model }),
+    };
     return { url, token, more, facts, stop: async () => {} };
   }
   const threads = whole(values, "threads");
@@ -94,6 +105,15 @@ async function serverFor(values: Values, slots: number, session: Session): Promi
   const engine = await startOurEngine(flags, session);
   const facts = { server: "our engine", model: modelText(modelFile(model)), threads, slots };
   return { ...engine, token: undefined, more, facts };
+}
+
+async function isKamado(url: string, token: string | undefined): Promise<boolean> {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const answer = await fetch(`${url}/v1/models`, { headers }).catch(() => undefined);
+  const listed = (await answer?.json().catch(() => undefined)) as
+    | { data?: { owned_by?: string }[] }
+    | undefined;
+  return listed?.data?.[0]?.owned_by === "kamado";
 }
 
 /** How many characters give a prompt of this many tokens. Found by asking once. */
@@ -114,13 +134,13 @@ type Level = {
 
 async function takeTurns(
   server: Server,
-  newPrompt: () => string,
+  promptsOf: (level: number) => string[],
   { levels, rounds }: { levels: readonly number[]; rounds: number },
   { signal }: Session,
 ): Promise<Level[]> {
   const waves: Level[] = [];
   for (const level of interleave(levels, rounds)) {
-    waves.push(await measureWave(server, newPrompt(), level, signal));
+    waves.push(await measureWave(server, promptsOf(level), level, signal));
     process.stderr.write(`measured ${level}\n`);
   }
   return levels.map((level) => medianLevel(waves.filter(({ concurrency }) => concurrency === level)));
@@ -128,13 +148,13 @@ async function takeTurns(
 
 async function measureWave(
   server: Server,
-  prompt: string,
+  prompts: readonly string[],
   level: number,
   signal: AbortSignal,
 ): Promise<Level> {
-  const call = completion(prompt, ANSWER_TOKENS, server.more);
+  const calls = prompts.map((prompt) => completion(prompt, ANSWER_TOKENS, server.more));
   const before = server.pid === undefined ? undefined : cpuSeconds(server.pid);
-  const wave = await runLoad(Array<typeof call>(level).fill(call), server, level, signal);
+  const wave = await runLoad(calls, server, level, signal);
   const figures = figuresOf(wave, ANSWER_TOKENS);
   const tokens = figures.completionTokensPerSecond * figures.wallSeconds;
   return {
@@ -154,18 +174,20 @@ export function medianLevel(waves: readonly Level[]): Level {
   };
 }
 
-function report(levels: readonly Level[], print: Print): object {
+function report(levels: readonly Level[], print: Print, isDistinct: boolean): object {
   print(concurrencyTable(levels));
   for (const level of levels)
     for (const problem of problemsOf(level)) print(`at ${level.concurrency}: ${problem}`);
   const [growth, cpuGrowth] = [rateGrowth(levels), tokensPerCpuGrowth(levels)];
   const against = `at ${levels.at(-1)!.concurrency} against ${levels[0]!.concurrency}`;
-  print(`\ncompletion tokens/s ${against}: ${digits(growth, 2)}x  ${mark(growth, TARGET)}`);
+  print(
+    `\ncompletion tokens/s ${against}: ${digits(growth, 2)}x${isDistinct ? "" : `  ${mark(growth, TARGET)}`}`,
+  );
   if (cpuGrowth !== undefined)
     print(
       `completion tokens for each CPU second ${against}: ${digits(cpuGrowth, 2)}x (holds on a busy machine)`,
     );
-  return { levels, growth, cpuGrowth, target: TARGET.value };
+  return { levels, growth, cpuGrowth, ...(!isDistinct && { target: TARGET.value }) };
 }
 
 const TITLES = ["at once", "requests", "wall s", "mean s", "p50 s", "p95 s", "p99 s", "TTFT ms", "TPOT ms"];

@@ -146,7 +146,8 @@ export const enginePromises = {
     const long = JSON.stringify({ messages: user("word ".repeat(20_000)) });
     const { status, body } = await post(engine.url, long);
     expect([status, body.error.code]).toEqual([400, "context_length_exceeded"]);
-    expect(textOf(await ask(engine, "next"))).not.toBe("");
+    // With random weights an answer may be empty: half a character is left out.
+    expect((await ask(engine, "next")).usage!.completion_tokens).toBeGreaterThan(0);
   },
 
   "a special token's spelling in a text is text": async (engine) => {

@@ -15,7 +15,8 @@ const project = JSON.parse(read("package.json"));
 test("package.json, the lock file, install.mjs and the README name the Node that the code needs", () => {
   expect(project.engines.node).toBe(`>=${NEEDED}`);
   expect(JSON.parse(read("package-lock.json")).packages[""].engines).toEqual(project.engines);
-  expect(read("install.mjs")).toContain(`process.versions.node.split(".")[0]) < ${NEEDED}`);
+  expect(read("install.mjs")).toContain(`const OLDEST = ${ENOUGH_TO_INSTALL};`);
+  expect(read("install.mjs")).toContain(`!pinned && major < ${NEEDED}`);
   expect(read("README.md")).toContain(`npm with Node ${ENOUGH_TO_INSTALL} or later`);
   expect(read("README.md").match(/Node (\d+)/g)).toEqual([
     `Node ${ENOUGH_TO_INSTALL}`,

@@ -117,6 +117,19 @@ describe("a folder that cannot be used ends the start with its name and what to 
     }
   });
 
+  test.skipIf(process.platform !== "linux")(
+    "because no folder can be made there (Linux has /proc)",
+    async () => {
+      for (const dataDir of ["/proc/kamado", "/proc/kamado/aws"]) {
+        const { code, message } = await thrownAt(dataDir);
+        expect(code).toBe("config_invalid");
+        expect(message).toContain(
+          `KAMADO_DATA_DIR: ${dataDir} cannot be written: a folder cannot be made there`,
+        );
+      }
+    },
+  );
+
   test("because its lock is damaged, which is not another Kamado", async () => {
     const dataDir = folder();
     await run(dataDir);

@@ -92,7 +92,7 @@ export async function startWeb(options: WebOptions): Promise<Web> {
     reject(
       new KamadoError(
         "config_invalid",
-        `KAMADO_WEB_PORT: port ${options.port} of ${host} cannot be used (${error.message}); set another.`,
+        `KAMADO_WEB_PORT: port ${options.port} of ${host} cannot be used (${(error as NodeJS.ErrnoException).code}); stop what listens there or set another.`,
         { cause: error },
       ),
     );

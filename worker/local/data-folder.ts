@@ -13,7 +13,7 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { KamadoError } from "../errors.ts";
 import { DATABASE } from "./fauxqs.ts";
@@ -34,7 +34,7 @@ const UNFINISHED = "unfinished";
 export function openDataFolder(folder: string): DataFolder {
   const [lock, unfinished] = [join(folder, LOCK), join(folder, UNFINISHED)];
   writable(folder, () => {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     keepPrivate(folder, 0o700);
     if (!existsSync(lock) && !existsSync(join(folder, DATABASE))) create(unfinished);
     // Also on a file system that has become read-only since.
@@ -53,10 +53,23 @@ export function openDataFolder(folder: string): DataFolder {
   return { created: () => rmSync(unfinished, { force: true }), close };
 }
 
+/** Node's own `recursive` calls a read-only file system ENOENT, and never ends below a folder that takes no others, such as /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  if (dirname(folder) !== folder) makeFolder(dirname(folder));
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    // Another process may have made it in between.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+}
+
 /** What the operating system says of a folder, for people. */
 const WHY: Record<string, string> = {
   EACCES: "this user may not write there",
   EPERM: "this user may not write there",
+  ENOENT: "a folder cannot be made there",
   EROFS: "the file system is read-only",
   ENOTDIR: "a part of its path is a file",
   EEXIST: "it is a file",

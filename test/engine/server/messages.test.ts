@@ -35,6 +35,11 @@ describe("content", () => {
       [text("a"), text("b")],
     ],
     ["a refusal", [{ type: "refusal", refusal: "No." }], [text("No.")]],
+    ["one part alone", text("a"), [text("a")]],
+    ["a list with null in it", [null, text("a")], [text("a")]],
+    ["a part whose text is null", [{ type: "text", text: null }, text("a")], [text(""), text("a")]],
+    ["an answer with its thought", [{ type: "thinking", thinking: "Hm." }, text("a")], [text("a")]],
+    ["an answer with its reasoning", [{ type: "reasoning", text: "Hm." }, text("a")], [text("a")]],
     ["a part without a type", [{ text: "a" }], [text("a")]],
     ["a part with more fields", [{ ...text("a"), cache_control: { type: "ephemeral" } }], [text("a")]],
   ])("may be %s", async (_, content, parts) => {
@@ -53,11 +58,39 @@ describe("content", () => {
   });
 });
 
+test("a role may be written with capitals", async () => {
+  const { messages } = await seen([{ role: "User", content: "x" }]);
+  expect(messages).toEqual([{ role: "user", parts: [text("x")] }]);
+});
+
+test.each([
+  ["prefix", { role: "assistant", content: "The answer is", prefix: true }],
+  ["partial", { role: "assistant", content: "The answer is", partial: true }],
+  ["audio", { role: "assistant", content: null, audio: { id: "a" } }],
+  ["images", { role: "user", content: "x", images: "iVBORw0KGgo=" }],
+])("the wish %s of a message is refused by name", async (name, message) => {
+  const { url } = await start();
+  const { status, body } = await post(url, JSON.stringify({ messages: [...user("x"), message] }));
+  expect([status, body.error.param]).toEqual([400, `messages.1.${name}`]);
+});
+
+test("Ollama's pictures stand before the text, and its name of a tool is read", () => {
+  const [question, result] = messagesOf([
+    { role: "user", content: "What is it?", images: ["aGFsbG8="] },
+    { role: "tool", content: "5", tool_name: "weather" },
+  ]);
+  expect(question!.parts).toMatchObject([
+    { type: "given", param: "messages.0.images.0.image" },
+    text("What is it?"),
+  ]);
+  expect(result).toMatchObject({ role: "tool", name: "weather" });
+});
+
 test("calls and their results are read in all their forms", () => {
   const calls = [
     { id: "1", type: "function" as const, function: { name: "a", arguments: '{"b":1}' } },
     { id: "2", function: { name: "c", arguments: { d: 2 } } },
-    { function: { name: "e" } },
+    { type: "" as const, function: { name: "e" } },
   ];
   const messages = messagesOf([
     { role: "assistant", tool_calls: calls },

@@ -186,11 +186,29 @@ describe("what goes in", () => {
     ["input.0.call_id", { input: [{ type: "function_call_output", output: "x" }] }, "call_id"],
     ["input.0.content.0", { input: [{ role: "user", content: [{ type: "input_file" }] }] }, "input_file"],
     ["text.format.type", { text: { format: { type: "grammar" } } }, "text.format"],
+    ["max_tokens", { max_tokens: 5 }, "/v1/chat/completions"],
+    ["response_format", { response_format: { type: "json_schema" } }, "/v1/chat/completions"],
+    ["stop", { stop: ["a"] }, "/v1/chat/completions"],
+    ["n", { n: 3 }, "/v1/chat/completions"],
+    ["grammar", { grammar: "root ::= x" }, "JSON schema"],
+    ["temprature", { temprature: 0 }, "no such field"],
     ["text.verbosity", { text: { verbosity: "high" } }, "medium"],
   ])("%s is refused by name", async (param, fields, why) => {
     const { client } = await start();
     const ask = client.responses.create({ model: "scripted", input: "x", ...fields } as never);
     await expect(ask).rejects.toMatchObject({ status: 400, param, message: expect.stringContaining(why) });
+  });
+
+  test("what its clients send by default changes nothing", async () => {
+    const { client } = await start();
+    const defaults = {
+      store: true,
+      include: ["reasoning.encrypted_content"],
+      reasoning: { summary: "auto" },
+    };
+    const notes = { user: "u", metadata: { a: "b" }, service_tier: "auto", prompt_cache_key: "k" };
+    const ask = { model: "scripted", input: "x", ...defaults, ...notes };
+    expect(await client.responses.create(ask as never)).toMatchObject({ output_text: "x", store: false });
   });
 
   test("stored responses and embeddings do not exist, and the answer says what to do", async () => {

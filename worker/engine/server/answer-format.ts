@@ -19,15 +19,25 @@ const ResponseFormat = z.discriminatedUnion(
   [
     z.strictObject({ type: z.literal("text") }),
     z.strictObject({ type: z.literal("json_object"), schema: Schema.nullish() }),
-    z.strictObject({
-      type: z.literal("json_schema"),
-      json_schema: z.strictObject({
-        name: z.string().nullish(),
-        description: z.string().nullish(),
-        strict: z.boolean().nullish(),
-        schema: Schema,
+    z
+      .strictObject({
+        type: z.literal("json_schema"),
+        json_schema: z
+          .strictObject({
+            name: z.string().nullish(),
+            description: z.string().nullish(),
+            // A text in LM Studio's own examples. An answer is held to its schema in any case.
+            strict: z.union([z.boolean(), z.literal(["true", "false"])]).nullish(),
+            schema: Schema,
+          })
+          .nullish(),
+        // llama-server's form.
+        schema: Schema.nullish(),
+      })
+      .refine(({ json_schema, schema }) => (json_schema == null) !== (schema == null), {
+        path: ["json_schema"],
+        error: "give one schema, as json_schema.schema",
       }),
-    }),
   ],
   {
     error: ({ code }) =>
@@ -80,7 +90,8 @@ export function schemaOf(fields: FormatFields): JsonSchema | undefined {
 
 function ofResponseFormat(format: FormatFields["response_format"]): JsonSchema | undefined {
   if (format?.type === "json_object") return format.schema ?? ANY_OBJECT;
-  return format?.type === "json_schema" ? format.json_schema.schema : undefined;
+  if (format?.type !== "json_schema") return undefined;
+  return format.json_schema?.schema ?? format.schema ?? undefined;
 }
 
 /** At the top stands the schema itself. Some put OpenAI's wrapper there, which would be a schema that allows everything. */

@@ -24,7 +24,8 @@ type Role = keyof typeof ROLES;
 
 const Call = z.looseObject({
   id: z.string().nullish(),
-  type: z.literal("function", { error: "only functions can be called" }).nullish(),
+  // Go writes "" for what is not set.
+  type: z.literal(["function", ""], { error: "only functions can be called" }).nullish(),
   function: z.looseObject({
     name: z.string(),
     arguments: z.union([z.string(), z.record(z.string(), z.unknown())]).nullish(),
@@ -33,17 +34,29 @@ const Call = z.looseObject({
 type Call = z.output<typeof Call>;
 
 const parts = z
-  .array(z.union([z.string(), z.looseObject({})], { error: "must be a text or an object" }))
+  .array(z.union([z.string(), z.null(), z.looseObject({})], { error: "must be a text or an object" }))
   .max(MAX_PARTS, `may have at most ${MAX_PARTS} parts`);
+/** Mistral, DeepSeek and Qwen know a wish to go on with the last message. */
+const NOT_CONTINUED = {
+  error: "is not supported: an answer is a message of its own; ask for it in a message",
+};
 const ChatMessage = z.looseObject({
   role: z.string({ error: "must be a text" }),
   content: z
-    .union([z.string(), parts], { error: `must be a text or a list of at most ${MAX_PARTS} parts` })
+    .union([z.string(), parts, z.looseObject({}).transform((one) => [one])], {
+      error: `must be a text or a list of at most ${MAX_PARTS} parts`,
+    })
     .nullish(),
   name: z.string().nullish(),
   tool_calls: z.array(Call).max(MAX_PARTS).nullish(),
   function_call: Call.shape.function.nullish(),
   tool_call_id: z.string().nullish(),
+  /** Ollama's names for the tool of a result, and for pictures, which stand beside the text. */
+  tool_name: z.string().nullish(),
+  images: z.array(z.string(), { error: "must be a list of pictures in base64" }).max(MAX_PARTS).nullish(),
+  audio: z.null({ error: "is not supported" }).optional(),
+  prefix: z.literal(false, NOT_CONTINUED).nullish(),
+  partial: z.literal(false, NOT_CONTINUED).nullish(),
 });
 export type ChatMessage = z.output<typeof ChatMessage>;
 export const chatMessages = z.array(ChatMessage).min(1).max(MAX_MESSAGES);
@@ -60,20 +73,19 @@ export function messagesOf(messages: readonly ChatMessage[], field = "messages")
   const names = new Map<string, string>();
   return messages.map((message, index) => {
     const role = roleOf(message.role, `${field}.${index}.role`);
-    const { content, name, tool_call_id: id } = message;
-    const list = typeof content === "string" ? [content] : (content ?? []);
-    const parts = list.map((part, at): GivenPart => {
-      const param = `${field}.${index}.content.${at}`;
+    const { name, tool_name, tool_call_id: id } = message;
+    const parts = givenParts(message, `${field}.${index}`).flatMap(([part, param]): GivenPart[] => {
+      if (role === "assistant" && isThought(part)) return [];
       const read = partOf(part, param);
-      if (read.type === "text") return read;
+      if (read.type === "text") return [read];
       if (role !== "user") throw invalid(read.param, `${read.param}: only user messages may hold pictures.`);
       if (++images > MAX_IMAGES)
         throw invalid(read.param, `${read.param}: more than ${MAX_IMAGES} pictures.`);
-      return read;
+      return [read];
     });
     const toolCalls = callsOf(message, index);
     for (const call of toolCalls) names.set(call.id, call.name);
-    const named = name ?? (id != null ? names.get(id) : undefined);
+    const named = name ?? tool_name ?? (id != null ? names.get(id) : undefined);
     return {
       role,
       parts,
@@ -84,10 +96,28 @@ export function messagesOf(messages: readonly ChatMessage[], field = "messages")
   });
 }
 
-function roleOf(role: string, param: string): Message["role"] {
+type AnyPart = string | Record<string, unknown>;
+
+/** Everything that a message holds, each with the place where it stands. */
+function givenParts({ content, images }: ChatMessage, at: string): [AnyPart, string][] {
+  const list = typeof content === "string" ? [content] : (content ?? []);
+  const pictures = (images ?? []).map((image, nth): [AnyPart, string] => [
+    { type: "image", image },
+    `${at}.images.${nth}`,
+  ]);
+  const parts = list.map((part, nth): [AnyPart | null, string] => [part, `${at}.content.${nth}`]);
+  return [...pictures, ...parts.filter((one): one is [AnyPart, string] => one[0] !== null)];
+}
+
+/** A thought belongs to the answer that it led to; clients that keep whole answers send it back. */
+const isThought = (part: AnyPart) =>
+  typeof part !== "string" && /^(redacted_)?thinking$|^reasoning(_text)?$/.test(String(part.type));
+
+function roleOf(given: string, param: string): Message["role"] {
+  const role = given.toLowerCase();
   if (Object.hasOwn(ROLES, role)) return ROLES[role as Role];
   const known = Object.keys(ROLES).join(", ");
-  throw invalid(param, `${param}: ${JSON.stringify(role.slice(0, 50))} is no role; the roles are ${known}.`);
+  throw invalid(param, `${param}: ${JSON.stringify(given.slice(0, 50))} is no role; the roles are ${known}.`);
 }
 
 /** Without an id a call has its place as one, so that the same conversation is always rendered the same. */
@@ -109,15 +139,16 @@ const TEXTS: Record<string, string> = {
 };
 const IMAGES = ["image_url", "input_image", "image"];
 
-function partOf(part: z.output<typeof parts>[number], param: string): GivenPart {
+function partOf(part: AnyPart, param: string): GivenPart {
   if (typeof part === "string") return { type: "text", text: part };
-  const fields = part as Record<string, unknown>;
+  const fields = part;
   const type = typeof fields.type === "string" ? fields.type : undefined;
   const isText = type === undefined ? typeof fields.text === "string" : Object.hasOwn(TEXTS, type);
   if (isText) {
     const key = TEXTS[type ?? "text"]!;
     const text = fields[key];
     if (typeof text === "string") return { type: "text", text };
+    if (text === null) return { type: "text", text: "" };
     throw invalid(`${param}.${key}`, `${param}.${key}: must be a text.`);
   }
   if (type !== undefined && IMAGES.includes(type)) return imagePart(fields, type, param);

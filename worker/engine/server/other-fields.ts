@@ -58,6 +58,8 @@ export const OTHER_FIELDS: readonly (Ignored | Refused)[] = [
       "vocab_only",
       "use_mmap",
       "use_mlock",
+      "ttl",
+      "draft_model",
     ],
   },
   {

@@ -4,7 +4,14 @@
 import { z } from "zod";
 import { type Generation, invalid, type JsonSchema } from "../generation/backend.ts";
 import { type ChatMessage, decoded, messagesOf } from "./messages.ts";
-import { type ParsedRequest, parseFields, readCommon, sharedFields } from "./requests.ts";
+import {
+  type ParsedRequest,
+  parseBody,
+  parseFields,
+  READ_FIELDS,
+  readCommon,
+  sharedFields,
+} from "./requests.ts";
 import type { RememberedItems } from "./response-items.ts";
 import { thinkingBudgetOf, thinkingFields } from "./thinking-fields.ts";
 import { flatToolFields, flatTools } from "./tools.ts";
@@ -45,6 +52,8 @@ const ResponseBody = z.looseObject({
   reasoning: z.looseObject({ effort: thinkingFields.reasoning_effort }).nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
   include: z.array(z.string()).nullish(),
+  /** OpenAI's default is true. The answer says that it is not stored. */
+  store: z.boolean().nullish(),
   truncation: z.literal("disabled", { error: "only disabled is supported" }).nullish(),
   background: z.literal(false, { error: "is not supported" }).nullish(),
   previous_response_id: refused(NO_MEMORY),
@@ -71,7 +80,7 @@ export function parseResponse(
   headers: Headers,
   items: RememberedItems,
 ): ParsedRequest & { asked: ResponseRequest } {
-  const fields = parseFields(ResponseBody, body);
+  const fields = parseBody(ResponseBody, body, { fields: READ_FIELDS.chat, at: "/v1/chat/completions" });
   const common = readCommon({ ...fields, conversation: undefined }, headers);
   const schema = schemaOf(fields.text?.format);
   const checked = fields.check_schema === false ? undefined : schema;
