@@ -2,7 +2,9 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { viewEnded } from "../../worker/cli/commands/status-view.ts";
 import { runKamado, served } from "./process.ts";
 
 const dataDir = mkdtempSync(join(tmpdir(), "kamado-status-"));
@@ -114,3 +116,12 @@ test("kinds lists every kind in 80 columns, and shows what one takes and gives",
     errors: expect.stringContaining("image.check"),
   });
 }, 60_000);
+
+test("ids that are UUIDs stay whole in a table of 80 columns, because a person copies them", () => {
+  const id = "8dcc0a4d-63aa-465e-9b57-0f1c7b1d9a42";
+  const shown = viewEnded([
+    { id, kind: "article.extract", outcome: "rejected", at: 0, error: "invalid_input" },
+  ]);
+  expect(shown).toContain(` ${id} `);
+  for (const line of shown.split("\n")) expect(stripVTControlCharacters(line).length).toBeLessThanOrEqual(80);
+});

@@ -231,3 +231,9 @@ test("neither a secret nor what an address may hold is shown", () => {
 test("the configuration cannot be changed later", () => {
   expect(() => Object.assign(load({}).engine, { port: 1 })).toThrow(TypeError);
 });
+
+test("a projector without a model is refused: it would be dropped, and the toy model would answer", () => {
+  expect(() => load({ KAMADO_MMPROJ: "mmproj.gguf" })).toThrow(/KAMADO_MMPROJ: .* set KAMADO_MODEL too/);
+  const both = { KAMADO_MODEL: "model.gguf", KAMADO_MMPROJ: "mmproj.gguf" };
+  expect(load(both).engine.mmproj).toBe("mmproj.gguf");
+});

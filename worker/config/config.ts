@@ -128,6 +128,7 @@ export function loadConfig(
   const parsed = Environment.safeParse(all);
   if (!parsed.success) throw new KamadoError("config_invalid", describe(parsed.error, all, file));
   checkEngineToken(parsed.data);
+  checkProjector(parsed.data);
   const elsewhere = AWS_KEYS.find((name) => all[name] !== undefined && all[name] !== environment[name]);
   const warnings = [...(file?.warnings ?? []), ...unknownVariables(environment)];
   return deepFreeze({
@@ -155,6 +156,19 @@ export const userConfigPath = (): string => userConfigFile(process.env);
 /** `…/kamado-deliveries` for `…/kamado-jobs`: the template and the embedded AWS create both. */
 const besideJobs = (queueUrl: string | undefined) =>
   queueUrl?.endsWith("-jobs") ? queueUrl.replace(/-jobs$/, "-deliveries") : undefined;
+
+/** Only our own engine opens files, and the demo model has a projector of its own. */
+function checkProjector({
+  KAMADO_MMPROJ: mmproj,
+  KAMADO_MODEL: model,
+  KAMADO_ENGINE_URL: url,
+}: Environment): void {
+  if (mmproj === undefined || model !== undefined || url !== undefined) return;
+  throw new KamadoError(
+    "config_invalid",
+    "KAMADO_MMPROJ: a projector belongs to a model; set KAMADO_MODEL too.",
+  );
+}
 
 /** Our own engine demands the token of every client, so it must be long; another engine's may be short. */
 function checkEngineToken({ KAMADO_ENGINE_URL: url, KAMADO_ENGINE_TOKEN: token }: Environment): void {

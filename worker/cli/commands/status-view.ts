@@ -77,8 +77,10 @@ function viewDead({ deadJobs, deadDeliveries }: Status["queues"]): string {
   return deadJobs + deadDeliveries === 0 ? text : `${paint("yellow", text)} (\`kamado dead\` lists them)`;
 }
 
+/** A UUID stays whole on every terminal: a person copies it. */
+const UUID = 36;
 /** Whatever is left of the width goes to the ids. */
-const idWidth = (others: number) => Math.max(12, Math.min(40, terminalWidth() - others));
+const idWidth = (others: number) => Math.max(UUID, Math.min(40, terminalWidth() - others));
 
 export function viewRunning(running: readonly Running[]): string {
   const columns = [
@@ -97,12 +99,12 @@ export type Ended = { id: string; kind: string; outcome: string; at: number; err
 export function viewEnded(ended: readonly Ended[]): string {
   const columns = [
     { title: "ENDED" },
-    { title: "ID", max: idWidth(60) },
-    { title: "KIND", max: 16 },
-    { title: "OUTCOME", max: 22 },
+    { title: "ID", max: idWidth(44) },
+    { title: "KIND", max: 15 },
+    { title: "OUTCOME", max: Math.max(12, Math.min(40, terminalWidth() - 68)) },
   ];
   const rows = ended.map(({ at, id, kind, outcome, error }) => [
-    new Date(at).toISOString().slice(0, 16).replace("T", " "),
+    new Date(at).toISOString().slice("2026-".length, 16).replace("T", " "),
     id,
     kind,
     error === undefined ? outcome : `${outcome} ${error}`,
