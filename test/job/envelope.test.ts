@@ -56,6 +56,8 @@ describe("JSON as others write it is read", () => {
     ],
     ["null for a field that there is not", { traceparent: null }],
     ["an id as a number", { id: 42 }, { id: "42" }],
+    ["an id of 2^53", '{"id":9007199254740992,"kind":"prompt","input":{}}', { id: "9007199254740992" }],
+    ["an empty id, as Go writes one that is not set", { id: "" }, { id: MESSAGE_ID }],
     ["an id above 2^53", '{"id":9007199254740993,"kind":"prompt","input":{}}', { id: "9007199254740993" }],
     ["destinations as a string", { deliver: '[{"sns":"arn:x"}]' }, { deliver: [{ sns: "arn:x" }] }],
     ["one destination for a list of one", { deliver: { sns: "arn:x" } }, { deliver: [{ sns: "arn:x" }] }],
@@ -142,6 +144,17 @@ describe("a job can be sent", () => {
   test("as it is; without an id it gets the message's", () => {
     expect(jobOf(plain)).toEqual({ id: MESSAGE_ID, ...plain, deliver: [], policy: {} });
     expect(jobOf({ ...plain, id: "door-7" }).id).toBe("door-7");
+  });
+
+  test.each([
+    ["EventBridge Pipes", { messageId: "m", eventSource: "aws:sqs", body: JSON.stringify(plain) }],
+    ["a Lambda behind SQS", { Records: [{ eventSource: "aws:sqs", body: JSON.stringify(plain) }] }],
+    [
+      "a Lambda behind SNS",
+      { Records: [{ EventSource: "aws:sns", Sns: { Message: JSON.stringify(plain) } }] },
+    ],
+  ])("in a record that %s hands on", (_, body) => {
+    expect(jobOf(body)).toMatchObject(plain);
   });
 
   test("inside an SNS notification", () => {

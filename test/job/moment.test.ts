@@ -21,6 +21,12 @@ test.each([
   ["lower case", "2036-01-01t00:00:00z"],
   ["a comma before the fraction, as in ISO 8601", "2036-01-01T00:00:00,000Z"],
   ["white space around it", " 2036-01-01T00:00:00Z\n"],
+  ["Ruby's Time in UTC", "2036-01-01 00:00:00 UTC"],
+  ["Go's Time#String", "2036-01-01 00:00:00.000000001 +0000 UTC"],
+  ["ISO 8601 without separators", "20360101T090000+0900"],
+  ["an HTTP header", "Tue, 01 Jan 2036 00:00:00 GMT"],
+  ["a mail", "1 Jan 2036 09:00:00 +0900"],
+  ["older .NET", "/Date(2082758400000+0900)/"],
   ["seconds since 1970", 2_082_758_400],
   ["Python's time()", 2_082_758_400.0001],
   ["milliseconds since 1970", 2_082_758_400_000],
@@ -31,6 +37,7 @@ test.each([
 
 test.each([
   ["a word", "tomorrow"],
+  ["a day in a header that there is not", "Tue, 42 Jan 2036 00:00:00 GMT"],
   ["a day that there is not", "2036-02-30T00:00Z"],
   ["an hour that there is not", "2036-01-01T25:00Z"],
   ["no offset: it says no point in time", "2036-01-01T00:00:00"],

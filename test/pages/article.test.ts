@@ -94,6 +94,10 @@ describe("a page whose tags are left out, repeated or in a wrong place is read a
       `<title>T</title><template><p>no</template><noscript><p>no</noscript>${STORY}`,
     ],
     [
+      "as XHTML with its text in CDATA",
+      `<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title>T</title></head><body><p><![CDATA[A marathon was run in Nonane.]]></p><p>All of it took place on <![CDATA[4 July.]]></p></body></html>`,
+    ],
+    [
       "as XHTML",
       `<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd"><html xmlns="http://www.w3.org/1999/xhtml"><head><title>T</title><script src="a.js"/><style type="text/css" /></head><body><a id="top"/><p>A marathon was run in Nonane.</p><p>All of it took place on 4 July.</p></body></html>`,
     ],

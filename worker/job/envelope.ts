@@ -155,13 +155,25 @@ function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
   if (value.Type === "UnsubscribeConfirmation")
     return { is: "nothing", reason: "SNS confirms that a subscription ended" };
   if (value.Event === "s3:TestEvent") return { is: "nothing", reason: "S3 test event" };
+  const [only, ...others] = Array.isArray(value.Records) ? value.Records : [];
+  const forwarded = others.length === 0 && isObject(only) ? forwardedMessage(only) : null;
+  if (forwarded !== null) return fromText(forwarded, context, depth + 1);
   if (Array.isArray(value.Records))
     return eachOf(value.Records, context, (record) => fromRecord(record, context), asRecord);
   if (isCloudEvent(value)) return { is: "job", job: check(fromCloudEvent(value), context) };
   if (isBridged(value)) return fromEventBridge(value, context, depth);
+  const message = forwardedMessage(value);
+  if (message !== null) return fromText(message, context, depth + 1);
   const inner = kombuBody(value);
   if (inner !== null) return fromText(inner, context, depth + 1);
   return { is: "job", job: check(value, context) };
+}
+
+/** The message in a record of SQS or SNS, as EventBridge Pipes and Lambda hand it on; null for anything else. */
+function forwardedMessage({ eventSource, EventSource, body, Sns }: Fields): string | null {
+  if (eventSource === "aws:sqs" && typeof body === "string") return body;
+  const text = EventSource === "aws:sns" && isObject(Sns) ? Sns.Message : undefined;
+  return typeof text === "string" ? text : null;
 }
 
 /** A notification's message; a CloudEvent in binary mode has its attributes beside it. */
@@ -249,9 +261,10 @@ export function summaryOf(reasons: readonly string[]): string {
 }
 
 function check(fields: Fields, { messageId, budgets }: ParseContext): Job {
-  const { id = null } = fields;
-  // Typed senders number their jobs.
-  const given = Number.isSafeInteger(id) ? String(id) : id;
+  // Go writes "" for what is not set.
+  const id = fields.id === "" ? null : (fields.id ?? null);
+  // Typed senders number their jobs. A number that was rounded never comes here: parseJson keeps its digits.
+  const given = Number.isInteger(id) && Math.abs(id as number) < 1e21 ? String(BigInt(id as number)) : id;
   const parsed = parseSent(Job, { ...fields, id: given ?? messageId });
   if (parsed.success) return withinBudget(parsed.data, budgets?.destinations);
   throw new KamadoError("invalid_envelope", describeIssues(parsed.error, parsed.value));
