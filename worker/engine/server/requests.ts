@@ -10,7 +10,7 @@ import { USUAL_RULE } from "../generation/repetition.ts";
 import { INTERACTIVE } from "../scheduler/queue-order.ts";
 import type { GenerationRequest } from "../scheduler/scheduler.ts";
 import { formatFields, schemaOf } from "./answer-format.ts";
-import { chatMessages, decoded, messagesOf } from "./messages.ts";
+import { chatMessages, decoded, type GivenMessage, messagesOf } from "./messages.ts";
 import { checkOtherFields } from "./other-fields.ts";
 import { thinkingBudgetOf, thinkingFields } from "./thinking-fields.ts";
 import { chatToolFields, chatTools } from "./tools.ts";
@@ -302,15 +302,25 @@ export function parseChat(body: unknown, headers: Headers): ParsedRequest {
     tools: chatTools(fields),
     topLogprobs: topLogprobsOf(fields),
   };
-  const request = {
-    generation: async (signal: AbortSignal) => ({
+  const { scheduling, request } = common;
+  return { ...request, request: chatRequest(generation, messages, scheduling, thinkingBudgetOf(fields)) };
+}
+
+/** Pictures are decoded when the request has its place in the queue. */
+export function chatRequest(
+  generation: Omit<Generation, "prompt">,
+  messages: readonly GivenMessage[],
+  scheduling: Pick<GenerationRequest, "count" | "rank">,
+  thinkingBudget: number,
+): GenerationRequest {
+  return {
+    generation: async (signal) => ({
       ...generation,
-      prompt: { messages: await decoded(messages, signal), thinking: "off" as const },
+      prompt: { messages: await decoded(messages, signal), thinking: "off" },
     }),
-    ...common.scheduling,
-    thinkingBudget: thinkingBudgetOf(fields),
+    ...scheduling,
+    thinkingBudget,
   };
-  return { ...common.request, request };
 }
 
 function topLogprobsOf({ logprobs, top_logprobs }: ChatBody): number | undefined {

@@ -3,8 +3,9 @@
 // answer is written is left to response-replies.ts.
 import { z } from "zod";
 import { type Generation, invalid, type JsonSchema } from "../generation/backend.ts";
-import { type ChatMessage, decoded, messagesOf } from "./messages.ts";
+import { type ChatMessage, messagesOf } from "./messages.ts";
 import {
+  chatRequest,
   type ParsedRequest,
   parseBody,
   parseFields,
@@ -92,17 +93,11 @@ export function parseResponse(
     tools: flatTools(fields),
     topLogprobs: topLogprobsOf(fields),
   };
-  const request = {
-    generation: async (signal: AbortSignal) => ({
-      ...generation,
-      prompt: { messages: await decoded(messages, signal), thinking: "off" as const },
-    }),
-    ...common.scheduling,
-    thinkingBudget: thinkingBudgetOf({
-      ...fields,
-      reasoning_effort: fields.reasoning?.effort ?? fields.reasoning_effort,
-    }),
-  };
+  const thinkingBudget = thinkingBudgetOf({
+    ...fields,
+    reasoning_effort: fields.reasoning?.effort ?? fields.reasoning_effort,
+  });
+  const request = chatRequest(generation, messages, common.scheduling, thinkingBudget);
   return { ...common.request, checked, request, asked: askedOf(fields) };
 }
 
