@@ -5,6 +5,7 @@
 // grammar cannot express (pattern, format, uniqueItems, not, if, …) is left to whoever checks the answer; `saysMore` tells whether a
 // schema has any of it. The rules for values are in json-rules.ts. A schema whose alternatives cannot be told apart early enough is
 // refused: see left-factoring.ts and grammar-bound.ts.
+import { isDeepStrictEqual } from "node:util";
 import { KamadoError } from "../../errors.ts";
 import { modernSchema } from "../../json-schema/modern.ts";
 import { type CallStart, type Generation, invalid, type JsonSchema } from "./backend.ts";
@@ -28,12 +29,23 @@ export const SAY_MORE: ReadonlySet<string> = new Set(
   dependentSchemas patternProperties propertyNames unevaluatedProperties unevaluatedItems oneOf allOf minimum maximum
   exclusiveMinimum exclusiveMaximum minLength maxLength minItems maxItems`.split(/\s+/),
 );
+/** Beside a list of values they say more than the grammar looks at. */
+const BESIDE_VALUES = "anyOf properties required additionalProperties items prefixItems".split(" ");
+/** Beside a union they hold for each of its alternatives. */
+const SHARED: ReadonlySet<string> = new Set([...SAY_MORE, ...BESIDE_VALUES, "type"]);
 /** Beside a reference they say nothing about the value. */
 const NOTES = new Set(
   "$ref title description default examples example deprecated readOnly writeOnly $comment $defs definitions".split(
     " ",
   ),
 );
+/** What a schema without a type is about. */
+const GUESSES = [
+  ...["properties", "required", "additionalProperties", "patternProperties"].map(
+    (key) => [key, "object"] as const,
+  ),
+  ...["items", "prefixItems"].map((key) => [key, "array"] as const),
+];
 const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"];
 
 type Schema = Record<string, unknown>;
@@ -60,6 +72,7 @@ function keptOrMade(key: string, make: () => string): string {
 export function saysMore(schema: unknown): boolean {
   if (Array.isArray(schema)) return schema.some(saysMore);
   if (!isObject(schema)) return false;
+  if (("enum" in schema || "const" in schema) && BESIDE_VALUES.some((key) => key in schema)) return true;
   // Names of properties may look like keywords. Then the answer is checked without need.
   return Object.entries(schema).some(([key, value]) => SAY_MORE.has(key) || saysMore(value));
 }
@@ -157,29 +170,44 @@ class Converter {
     const isLarge = all.length > MAX_RULES || alternatives > MAX_ALTERNATIVES;
     if (isLarge || ++this.#conversions > MAX_CONVERSIONS) throw refuse(at, "makes the schema too large");
     if (schema === true) return this.rules.value;
-    if (typeof schema !== "object" || schema === null || Array.isArray(schema))
-      throw refuse(at, "is not a schema");
-    const here = schema as Schema;
+    if (schema === false) throw refuse(at, "allows no value");
+    if (!isObject(schema)) throw refuse(at, "is not a schema");
+    const here = schema;
     if ("$ref" in here) return this.#referenceIn(here, at, depth, within);
-    if ("const" in here) return this.#literal(here.const, at);
-    if ("enum" in here)
-      return this.#oneOf(
-        list(here.enum, `${at}/enum`).map((value) => this.#literal(value, at)),
-        `${at}/enum`,
-      );
+    if ("allOf" in here) return this.convert(this.#merged(here, at), at, depth + 1, within);
+    if ("const" in here || "enum" in here) return this.#values(here, at);
     const union = "anyOf" in here ? "anyOf" : "oneOf" in here ? "oneOf" : undefined;
     if (union) return this.#union(here, union, at, depth, within);
-    if ("allOf" in here) return this.convert(this.#merged(here, at), at, depth + 1, within);
     return this.#typed(here, at, depth);
   }
 
+  #values(schema: Schema, at: string): Sequence {
+    const where = "enum" in schema ? `${at}/enum` : at;
+    const given = "enum" in schema ? list(schema.enum, where) : [schema.const];
+    const isConst = (value: unknown) => !("const" in schema) || isDeepStrictEqual(value, schema.const);
+    const values = given.filter((value) => isOfType(value, schema.type) && isConst(value));
+    if (values.length === 0) throw refuse(where, "has no value that its type or const allows");
+    return this.#oneOf(
+      values.map((value) => this.#literal(value, at)),
+      where,
+    );
+  }
+
+  /** What stands beside a union holds for each alternative. Those that it leaves no value are left out. */
   #union(schema: Schema, keyword: "anyOf" | "oneOf", at: string, depth: number, within?: string): Sequence {
     const { [keyword]: options, ...common } = schema;
-    const options_ = list(options, `${at}/${keyword}`).map((option, index) => {
-      const whole = "properties" in common ? { allOf: [common, option] } : option;
-      return this.convert(whole, `${at}/${keyword}/${index}`, depth + 1, within);
+    const isShared = Object.keys(common).some((key) => SHARED.has(key));
+    const ways = list(options, `${at}/${keyword}`).flatMap((option, index): Sequence[] => {
+      const where = `${at}/${keyword}/${index}`;
+      if (option === false) return [];
+      if (!isShared || option === true)
+        return [this.convert(option === true ? common : option, where, depth + 1, within)];
+      const whole = this.#merged({ allOf: [common, option] }, where);
+      if (Array.isArray(whole.type) && whole.type.length === 0) return [];
+      return [this.convert(whole, where, depth + 1, within)];
     });
-    return this.#oneOf(options_, `${at}/${keyword}`);
+    if (ways.length === 0) throw refuse(`${at}/${keyword}`, "allows no value");
+    return this.#oneOf(ways, `${at}/${keyword}`);
   }
 
   /** Without the values that another one includes. */
@@ -197,45 +225,77 @@ class Converter {
     return [text(json)];
   }
 
-  /** allOf as one schema: properties and required are united; other keywords must not contradict each other. */
+  /** allOf as one schema. What its parts say of one thing is united, or they must not contradict each other. */
   #merged({ allOf, ...rest }: Schema, at: string): Schema {
     // Without a prototype, so that "__proto__" is an ordinary key.
     const merged: Schema = Object.assign(Object.create(null), rest);
     for (const [index, part] of list(allOf, `${at}/allOf`).entries()) {
       const where = `${at}/allOf/${index}`;
-      const resolved = isObject(part) && "$ref" in part ? this.#resolve(part.$ref, where) : part;
-      if (!isObject(resolved)) throw refuse(where, "is not an object schema");
-      const entries = Object.entries(resolved);
-      this.#work.spend(entries.length, where);
-      for (const [key, value] of entries) merged[key] = this.#join(merged[key], value, key, where);
+      for (const one of this.#partsOf(part, where)) {
+        const entries = Object.entries(one);
+        this.#work.spend(entries.length, where);
+        for (const [key, value] of entries) merged[key] = this.#join(merged[key], value, key, where);
+      }
     }
     return merged;
   }
 
+  /** A reference and what stands beside it. */
+  #partsOf(part: unknown, at: string): Schema[] {
+    if (part === true) return [];
+    if (!isObject(part)) throw refuse(at, "is not an object schema");
+    if (!("$ref" in part)) return [part];
+    const { $ref, ...beside } = part;
+    const found = this.#resolve($ref, at);
+    if (!isObject(found)) throw refuse(at, "is not an object schema");
+    return [found, beside];
+  }
+
   #join(before: unknown, value: unknown, key: string, at: string): unknown {
     if (before === undefined) return value;
-    if (key === "properties" && isObject(before) && isObject(value)) {
-      this.#work.spend(Object.keys(before).length + Object.keys(value).length, at);
-      return { ...before, ...value };
-    }
+    if (key === "properties" && isObject(before) && isObject(value))
+      return this.#unitedProperties(before, value, at);
     if (key === "required" && Array.isArray(before) && Array.isArray(value)) {
       this.#work.spend(before.length + value.length, at);
       return [...new Set([...before, ...value])];
     }
+    if (key === "type") return commonTypes(before, value);
+    if (key === "enum" && Array.isArray(before) && Array.isArray(value)) {
+      this.#work.spend(before.length * value.length, at);
+      return before.filter((one) => value.some((other) => isDeepStrictEqual(one, other)));
+    }
+    if (key === "items" || key === "additionalProperties") return this.#both(before, value, at);
     if (typeof before === "number" && typeof value === "number" && key in NARROWER)
       return NARROWER[key]!(before, value);
     // Both are checked when the answer is there.
     if (NOTES.has(key) || (SAY_MORE.has(key) && !STRUCTURE.has(key))) return before;
-    const [one, other] = [JSON.stringify(before), JSON.stringify(value)];
-    this.#work.spend((one.length + other.length) / CHARACTERS_PER_ELEMENT, at);
-    if (one !== other) throw refuse(`${at}/${key}`, "contradicts another part of allOf");
+    if (!this.#areEqual(before, value, at)) throw refuse(`${at}/${key}`, "contradicts another part of allOf");
     return value;
   }
 
+  #unitedProperties(before: Schema, value: Schema, at: string): Schema {
+    this.#work.spend(Object.keys(before).length + Object.keys(value).length, at);
+    const united: Schema = Object.assign(Object.create(null), before);
+    for (const [name, schema] of Object.entries(value))
+      united[name] = name in united ? this.#both(united[name], schema, at) : schema;
+    return united;
+  }
+
+  /** What fits both schemas. */
+  #both(before: unknown, value: unknown, at: string): unknown {
+    if (before === false || value === false) return false;
+    if (before === true) return value;
+    return value === true || this.#areEqual(before, value, at) ? before : { allOf: [before, value] };
+  }
+
+  #areEqual(before: unknown, value: unknown, at: string): boolean {
+    const [one, other] = [JSON.stringify(before), JSON.stringify(value)];
+    this.#work.spend((one.length + other.length) / CHARACTERS_PER_ELEMENT, at);
+    return one === other;
+  }
+
   #typed(schema: Schema, at: string, depth: number): Sequence {
-    const guessed =
-      "properties" in schema ? "object" : "items" in schema || "prefixItems" in schema ? "array" : undefined;
-    const type = schema.type ?? guessed;
+    const type = schema.type ?? GUESSES.find(([key]) => key in schema)?.[1];
     if (type === undefined) return this.rules.value;
     if (Array.isArray(type)) {
       return this.#oneOf(
@@ -268,6 +328,12 @@ class Converter {
     // A property that may have no value must be left out.
     const named = Object.keys(properties).filter((name) => properties[name] !== false);
     const keys = [...new Set([...named, ...(required as string[])])];
+    const forbidden = more === false && keys.find((key) => !Object.hasOwn(properties, key));
+    if (typeof forbidden === "string")
+      throw refuse(
+        `${at}/required`,
+        `names ${JSON.stringify(forbidden)}, which additionalProperties forbids`,
+      );
     const members = keys.map((key) => {
       // hasOwn, because "constructor" is an ordinary name too.
       const schema = Object.hasOwn(properties, key) ? properties[key] : other;
@@ -301,11 +367,13 @@ class Converter {
   }
 
   #array(schema: Schema, at: string, depth: number): Sequence {
-    const first = "prefixItems" in schema ? list(schema.prefixItems, `${at}/prefixItems`) : [];
+    const { min, max } = bounds(schema, "minItems", "maxItems", at);
+    const fixed = "prefixItems" in schema ? list(schema.prefixItems, `${at}/prefixItems`) : [];
+    const first = fixed.slice(0, max);
     const heads = first.map((item, index) => this.convert(item, `${at}/prefixItems/${index}`, depth + 1));
     const item =
       schema.items === false ? undefined : this.convert(schema.items ?? true, `${at}/items`, depth + 1);
-    return this.rules.array(heads, item, bounds(schema, "minItems", "maxItems", at), at);
+    return this.rules.array(heads, item, { min, max }, at);
   }
 
   /** What stands beside a reference narrows it. */
@@ -384,6 +452,27 @@ function membersOf({ additionalProperties, patternProperties }: Schema): unknown
 
 const isObject = (value: unknown): value is Schema =>
   typeof value === "object" && value !== null && !Array.isArray(value);
+
+function isOfType(value: unknown, type: unknown): boolean {
+  if (type === undefined) return true;
+  if (Array.isArray(type)) return type.some((one) => isOfType(value, one));
+  if (type === "integer") return Number.isInteger(value);
+  if (type === "null") return value === null;
+  if (type === "array") return Array.isArray(value);
+  return type === "object" ? isObject(value) : typeof value === type;
+}
+
+/** The types that both allow: integers are numbers. An empty list where there are none. */
+function commonTypes(before: unknown, value: unknown): unknown {
+  const [one, other] = [[before].flat(), [value].flat()];
+  const fits = (type: unknown, types: readonly unknown[]) =>
+    types.includes(type) || (type === "integer" && types.includes("number"));
+  const both = new Set([
+    ...one.filter((type) => fits(type, other)),
+    ...other.filter((type) => fits(type, one)),
+  ]);
+  return both.size === 1 ? [...both][0] : [...both];
+}
 
 function list(value: unknown, at: string): unknown[] {
   if (!Array.isArray(value) || value.length === 0) throw refuse(at, "must be a list that is not empty");
