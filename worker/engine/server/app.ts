@@ -32,7 +32,7 @@ export type AppOptions = {
 
 export function createApp(options: AppOptions): Hono {
   const { scheduler, metrics, log, token, budget = new MemoryBudget(), unreadMs = 30_000 } = options;
-  const app = new Hono();
+  const app = new Hono({ strict: false });
   const report = (thrown: unknown) => {
     const error = openAiError(thrown);
     if (error.status === 500) log.error({ err: thrown }, "a request failed");
@@ -191,7 +191,22 @@ const NO_RESPONSES =
 const NO_EMBEDDINGS =
   "This engine runs a model that writes text and makes no embeddings. Run an embedding model beside it, for example with llama-server --embeddings or Ollama, and point the client for embeddings there.";
 
-const unknownAddress = (method: string, path: string) => unsupported(`There is no ${method} ${path}.`);
+/** Most often the base URL of a client is wrong, or it speaks another API. */
+function unknownAddress(method: string, path: string): Json {
+  return unsupported(`There is no ${method} ${path}. ${adviceFor(method, path)}`);
+}
+
+const POSTED = /^\/v1\/(chat\/completions|completions|responses)$/;
+const OTHER_API = /^\/(api|completion|tokenize|props)\b|\/messages$/;
+
+function adviceFor(method: string, path: string): string {
+  if (method === "OPTIONS") return "Pages in a browser cannot use this engine; ask it from a server.";
+  if (POSTED.test(path)) return "Send it with POST.";
+  if (OTHER_API.test(path))
+    return "This engine speaks OpenAI's API: choose that in the client, with a base URL that ends in /v1.";
+  if (!/^\/v1\/(?!v1\b)/.test(path)) return "The base URL of a client ends in /v1 here.";
+  return "docs/engine.md lists what there is.";
+}
 
 function unsupported(message: string): Json {
   return { error: { message, type: "invalid_request_error", code: "unknown_url", param: null } };
