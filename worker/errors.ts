@@ -109,6 +109,8 @@ export type AwsFailure =
   | "network"
   | "throttled"
   | "disk_full"
+  /** What answers is another program, or something between us and AWS. */
+  | "not_aws"
   | "unknown";
 
 /** What code needs to know about an error besides its code. Every field may be absent. */

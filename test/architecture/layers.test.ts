@@ -41,8 +41,8 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands errors logging printable",
   "cli/commands":
-    "cli/* aws async config dead-letters deliver engine/install engine/supervisor errors job job-lock local logging model outbound outbox printable queue runner storage",
-  "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors job local logging main",
+    "cli/* aws async config dead-letters deliver engine/install engine/supervisor errors http job job-lock local logging model outbound outbox printable queue runner storage",
+  "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors http job local logging main",
   "engine/main":
     "engine/generation engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":

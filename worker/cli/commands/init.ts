@@ -6,6 +6,7 @@ import { HOME, userConfigPath } from "../../config/config.ts";
 import { CONFIG_FILE } from "../../config/config-file.ts";
 import { configTemplate } from "../../config/template.ts";
 import { KamadoError } from "../../errors.ts";
+import { nameMistypedVariables } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 
@@ -14,6 +15,7 @@ export function initCommand(): Command {
     .description("write a kamado.toml with every setting and its default, all commented out")
     .option("--user", "for all folders of yours, in ~/.config/kamado, instead of the current folder")
     .action(async (_, command: Command) => {
+      nameMistypedVariables();
       const path = flagsOf(command).user === true ? userConfigPath() : resolve(CONFIG_FILE);
       await write(path, configTemplate(await readFile(join(HOME, "docs/settings.md"), "utf8")));
       process.stdout.write(`${path} is written; every setting in it is commented out.\n`);
