@@ -1,5 +1,5 @@
 // `kamado init`: writes a kamado.toml in which every setting is explained. It never replaces one.
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Command } from "commander";
 import { HOME, userConfigPath } from "../../config/config.ts";
@@ -28,6 +28,13 @@ async function write(path: string, text: string): Promise<void> {
     await writeFile(path, text, { flag: "wx", mode: 0o600 });
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
+    // What a full disk left of it would count as a file that is there already.
+    if (code === "ENOSPC" || code === "EDQUOT") {
+      await rm(path, { force: true });
+      throw new KamadoError("disk_full", `${path}: it cannot be written, because the disk is full.`, {
+        cause,
+      });
+    }
     const why =
       code === "EEXIST" ? "it is there already, and stays as it is" : `it cannot be written (${code})`;
     const hint =
