@@ -77,6 +77,8 @@ describe("what is wrong stays wrong, and the message names the field", () => {
     ["a number for a list", { more: { list: 5 } }, "more.list: "],
     ["a fault inside a string", { more: '{"to":"nowhere"}' }, "more.to: "],
     ["an unknown field that says something", { colour: "red" }, ": Unrecognized key"],
+    ["a mistyped field", { cuont: 5 }, ': Unrecognized key: "cuont"; did you mean count?'],
+    ["a mistyped field inside", { more: { lst: [] } }, 'more: Unrecognized key: "lst"; did you mean list?'],
   ])("%s", (_, sent, words) => {
     expect(read({ name: "n", ...sent })).toEqual([expect.stringContaining(words)]);
   });

@@ -101,19 +101,41 @@ describe("a file of rules that is wrong is refused with its name, the rule and t
     ["that is not there", null, "cannot be read (ENOENT)"],
     ["that is not JSON", "rules", "it is not JSON"],
     ["that is no list", JSON.stringify(rule), "must be a list of rules"],
-    ["with a field that no rule has", JSON.stringify([{ ...rule, prefx: "in/" }]), "prefx"],
+    ["with a field that no rule has", JSON.stringify([{ ...rule, prefx: "in/" }]), "did you mean prefix?"],
     ["without a prefix", JSON.stringify([{ ...rule, prefix: undefined }]), "0.prefix"],
     [
       "with an unknown kind",
       JSON.stringify([rule, { ...rule, kind: "image.chekc" }]),
-      '1.kind: there is no "image.chekc"',
+      '1.kind: there is no "image.chekc"; did you mean image.check? this worker knows',
     ],
+    [
+      "whose policy has a mistyped field",
+      JSON.stringify([{ ...rule, policy: { prioritty: 7 } }]),
+      '0, as a job: policy: Unrecognized key: "prioritty"; did you mean priority?',
+    ],
+    [
+      "that delivers nowhere",
+      JSON.stringify([{ ...rule, deliver: [{ callbck: "https://a.b/" }] }]),
+      "deliver.0: expected {sns: ARN}, {callback: URL}",
+    ],
+    ...[
+      ["results/"],
+      ["running/locks"],
+      ["res", "results/"],
+      ["", "results/"],
+      ["outbox/"],
+      ["s", "split/"],
+    ].map(([prefix = "", kept = prefix]): [string, string, string] => [
+      `about what Kamado itself writes: "${prefix}"`,
+      JSON.stringify([{ ...rule, prefix }]),
+      `0.prefix: "${prefix}" covers ${kept.replace("locks", "")}, where Kamado itself writes in the bucket kamado`,
+    ]),
   ])("one %s", (_, text, why) => {
     const folder = mkdtempSync(join(tmpdir(), "kamado-rules-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const path = join(folder, "rules.json");
     if (text !== null) writeFileSync(path, text);
-    const load = () => loadRules(path, ["image.check", "prompt"]);
+    const load = () => loadRules(path, ["image.check", "prompt"], "kamado");
     const error = {
       code: "config_invalid",
       message: expect.stringContaining(why),
@@ -154,11 +176,19 @@ test.each([
   });
 });
 
+test("a rule may cover all of a bucket that is not Kamado's own", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "kamado-rules-")), "rules.json");
+  onTestFinished(() => rmSync(dirname(path), { recursive: true }));
+  const rules = ["", "results/"].map((prefix) => ({ ...rule, prefix, bucket: "photos" }));
+  writeFileSync(path, JSON.stringify(rules));
+  expect(loadRules(path, ["prompt"], "kamado")).toEqual(rules);
+});
+
 test("the rules file may begin with a byte order mark, and be UTF-16", () => {
   const path = join(mkdtempSync(join(tmpdir(), "kamado-rules-")), "rules.json");
   onTestFinished(() => rmSync(dirname(path), { recursive: true }));
   for (const encoding of ["utf8", "utf16le"] as const) {
-    writeFileSync(path, `\ufeff${JSON.stringify([rule])}`, encoding);
-    expect(loadRules(path, ["prompt"])).toEqual([rule]);
+    writeFileSync(path, `\ufeff${JSON.stringify([{ ...rule, prefix: "in/" }])}`, encoding);
+    expect(loadRules(path, ["prompt"], "kamado")).toEqual([{ ...rule, prefix: "in/" }]);
   }
 });

@@ -30,7 +30,9 @@ const Rest = z.strictObject({
 });
 const Sqs = z.strictObject({ sqs: Address.describe("A queue's URL.") });
 
-export const Destination = z.union([Sns, Callback, Rest, Sqs]).describe("Where a result goes.");
+export const Destination = z
+  .union([Sns, Callback, Rest, Sqs], "expected {sns: ARN}, {callback: URL}, {rest: URL} or {sqs: URL}")
+  .describe("Where a result goes.");
 export type Destination = z.output<typeof Destination>;
 
 /** As a worker wrote it into a delivery record; a newer one may have written more. */

@@ -2,6 +2,7 @@
 // nothing: null where a field may be absent, a number or a boolean as a string, a structure as a string of JSON, a list of one as its
 // entry. A difference counts only where the schema refuses the value as it is and there is one way to read it. What a field means is left to its schema. Pure.
 import { z } from "zod";
+import { sayNearestField } from "../nearest.ts";
 import { isNumber, numberIn, parseJson } from "./json.ts";
 import { excessOf } from "./structure.ts";
 
@@ -12,12 +13,13 @@ const MAX_ROUNDS = 4;
 
 /** As `safeParse`. With an error comes the value that it is about, because it may stand in a string of the one that was sent. */
 export function parseSent<S extends z.ZodType>(schema: S, sent: unknown): Sent<z.output<S>> {
-  let [value, parsed] = [sent, schema.safeParse(sent)];
+  const read = (one: unknown) => schema.safeParse(one, { error: sayNearestField });
+  let [value, parsed] = [sent, read(sent)];
   for (let round = 0; round < MAX_ROUNDS && !parsed.success; round++) {
     const holder = { value: structuredClone(value) };
     if (!parsed.error.issues.map((issue) => reread(holder, issue, ["value"])).includes(true)) break;
     value = holder.value;
-    parsed = schema.safeParse(value);
+    parsed = read(value);
   }
   if (parsed.success) return parsed;
   return { success: false, error: inWords(parsed.error, value), value };

@@ -15,6 +15,7 @@ import { type AwsClients, type AwsConfig, makeAwsClients } from "../aws/clients.
 import { healthOf, statusOf } from "../aws/errors.ts";
 import { attributesOf, BUCKET, QUEUES, queueUrl, REGION, TOPIC, topicArn } from "../aws/resources.ts";
 import { KamadoError } from "../errors.ts";
+import { whyNotFree } from "../http/who-listens.ts";
 import { notWhole, openDataFolder } from "./data-folder.ts";
 import { buildFauxqs, endPolls, type Fauxqs, readdress } from "./fauxqs.ts";
 import { guard } from "./guards.ts";
@@ -97,16 +98,16 @@ async function listen({ app }: Fauxqs, port: number): Promise<string> {
   try {
     await app.listen({ host: HOST, port });
   } catch (error) {
-    throw cannotListen(error as NodeJS.ErrnoException, port);
+    throw await cannotListen(error as NodeJS.ErrnoException, port);
   }
   return `http://${HOST}:${(app.server.address() as AddressInfo).port}`;
 }
 
-function cannotListen(error: NodeJS.ErrnoException, port: number): KamadoError {
-  const why = error.code === "EADDRINUSE" ? "is taken by another program" : `cannot be used (${error.code})`;
+async function cannotListen(error: NodeJS.ErrnoException, port: number): Promise<KamadoError> {
+  const why = await whyNotFree(error.code, `http://${HOST}:${port}`);
   return new KamadoError(
     "config_invalid",
-    `KAMADO_LOCAL_PORT: port ${port} of ${HOST} ${why}. Stop what listens there (another Kamado or LocalStack, perhaps), or set KAMADO_LOCAL_PORT to a free port.`,
+    `KAMADO_LOCAL_PORT: port ${port} of ${HOST} ${why}. Stop what listens there, or set KAMADO_LOCAL_PORT to a free port.`,
     { cause: error },
   );
 }

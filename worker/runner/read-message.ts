@@ -7,12 +7,15 @@ import { describeIssues, KamadoError } from "../errors.ts";
 import { unpackByContent } from "../http/content-encoding.ts";
 import { decodeText } from "../http/text-encoding.ts";
 import type { Budgets } from "../job/budgets.ts";
-import { type Parsed, parseBody } from "../job/envelope.ts";
+import { Job, type Parsed, parseBody } from "../job/envelope.ts";
 import { jsonText, parseJson } from "../job/json.ts";
 import { ObjectRule } from "../job/object-rules.ts";
+import { parseSent } from "../job/parse-sent.ts";
+import { noSuchKind } from "../job/registry.ts";
+import { sayNearestField } from "../nearest.ts";
 import type { Message } from "../queue/queue.ts";
 import type { ObjectAddress } from "../storage/bucket.ts";
-import type { ReadableObjects } from "../storage/readable-objects.ts";
+import { keptBelow, type ReadableObjects } from "../storage/readable-objects.ts";
 
 /** The priority of a job that asks for none. */
 export const DEFAULT_PRIORITY = 5;
@@ -74,9 +77,9 @@ const Rules = z.array(ObjectRule, "must be a list of rules: [{ … }]");
 
 /**
  * Reads the file that says which uploaded object becomes which job. Throws `config_invalid`, which names entry and field, also for a
- * rule whose kind is none of `kinds`.
+ * rule whose kind is none of `kinds`, and for one that covers what Kamado itself writes into its bucket `own`.
  */
-export function loadRules(path: string | undefined, kinds: readonly string[]): ObjectRule[] {
+export function loadRules(path: string | undefined, kinds: readonly string[], own: string): ObjectRule[] {
   if (path === undefined) return [];
   const fail = (problem: string, cause?: unknown) =>
     new KamadoError("config_invalid", `KAMADO_RULES_FILE (${path}): ${problem}`, {
@@ -84,13 +87,22 @@ export function loadRules(path: string | undefined, kinds: readonly string[]): O
       hint: RULES_HINT,
     });
   const json = parseRules(path, fail);
-  const rules = Rules.safeParse(json);
+  const rules = Rules.safeParse(json, { error: sayNearestField });
   if (!rules.success) throw fail(describeIssues(rules.error, json));
-  const index = rules.data.findIndex(({ kind }) => !kinds.includes(kind));
-  if (index >= 0)
-    throw fail(`${index}.kind: there is no "${rules.data[index]!.kind}"; the kinds are ${kinds.join(", ")}.`);
+  for (const [index, { kind, prefix, bucket = own, input, deliver, policy }] of rules.data.entries()) {
+    if (!kinds.includes(kind)) throw fail(`${index}.kind: ${noSuchKind(kind, kinds)}.`);
+    // What each upload would be refused for.
+    const job = parseSent(Job, { id: "rule", kind, input, deliver, policy });
+    if (!job.success) throw fail(`${index}, as a job: ${describeIssues(job.error, job.value)}`);
+    const kept = bucket === own && keptBelow(prefix);
+    if (kept) throw fail(`${index}.prefix: ${coversKept(prefix, kept, own)}`);
+  }
   return rules.data;
 }
+
+/** Every result would be an upload that makes another job. */
+const coversKept = (prefix: string, kept: string, own: string) =>
+  `${JSON.stringify(prefix)} covers ${kept}, where Kamado itself writes in the bucket ${own}: no job may be made of that, nor read it. Give a prefix for uploads alone, such as "in/doors/", or the "bucket" that the rule is about if it is another.`;
 
 const RULES_HINT =
   'Correct the file. It is a JSON list; a rule is {"prefix": "in/doors/", "kind": "image.check", "input": {"image": "$object", …}} (README, "A job for every upload").';

@@ -48,8 +48,13 @@ export function jobsCommand(): Command {
 
 const print = (text: string) => void process.stdout.write(`${text}\n`);
 
-async function list(here: Here, bucket: Bucket, { last, json }: Flags): Promise<number> {
+async function knownState(here: Here): Promise<ServiceState | null> {
   const state = await stateOf(here);
+  return state === "silent" ? null : state;
+}
+
+async function list(here: Here, bucket: Bucket, { last, json }: Flags): Promise<number> {
+  const state = await knownState(here);
   const running = runningOf(state);
   const ended = await endedOf(bucket, state, typeof last === "number" ? last : SHOWN);
   if (json === true) {
@@ -92,7 +97,7 @@ async function show(id: string, here: Here, bucket: Bucket, { json }: Flags): Pr
     readLock(bucket, id),
     createDeliveryLog({ bucket, log: silentLog }).all(id),
   ]);
-  const running = runningOf(await stateOf(here)).find((job) => job.id === id);
+  const running = runningOf(await knownState(here)).find((job) => job.id === id);
   const isHere = lock !== null && isHeld(lock.record, lock);
   const state = result
     ? result.status
