@@ -152,7 +152,7 @@ describe("a wrong request is refused with the reason, and the engine goes on", (
       "invalid_value",
       "top_logprobs",
     ],
-    ["tools", { messages: user("x"), tools: [{}] }, 400, "invalid_value", "tools.0.type"],
+    ["tools", { messages: user("x"), tools: [{}] }, 400, "invalid_value", "tools.0"],
     [
       "no schema",
       { messages: user("x"), response_format: schema },

@@ -19,8 +19,22 @@ const definition = { name, description: z.string().nullish(), parameters, strict
 
 const ofType = <T extends string>(type: T) =>
   z.literal(type, { error: ({ input }) => `${JSON.stringify(input)} is not supported; ${INSTEAD}` });
-const ChatTool = z.looseObject({ type: ofType("function"), function: z.looseObject(definition) });
-const FlatTool = z.looseObject({ type: ofType("function"), ...definition });
+/** A tool in another API's form is one of the commonest mistakes, and "function: expected object" would not say which. */
+const inForm = (isIt: (tool: object) => boolean, form: string) =>
+  z.unknown().superRefine((tool, context) => {
+    if (typeof tool !== "object" || tool === null || isIt(tool)) return;
+    const whose = "input_schema" in tool ? "Anthropic's" : "another API's";
+    context.addIssue({ code: "custom", message: `is a tool in ${whose} form; here it is ${form}` });
+  });
+const isOther = (tool: object) => "type" in tool && tool.type !== "function" && !("input_schema" in tool);
+const ChatTool = inForm(
+  (tool) => isOther(tool) || "function" in tool,
+  '{"type": "function", "function": {"name": …, "description": …, "parameters": …}}',
+).pipe(z.looseObject({ type: ofType("function"), function: z.looseObject(definition) }));
+const FlatTool = inForm(
+  (tool) => isOther(tool) || ("name" in tool && !("input_schema" in tool)),
+  '{"type": "function", "name": …, "description": …, "parameters": …}',
+).pipe(z.looseObject({ type: ofType("function"), ...definition }));
 
 const words = z.enum(["none", "auto", "required", "any"], {
   error: "must be none, auto, required, or an object that names a function",
