@@ -6,7 +6,7 @@ import { type Budgets, budgetExceeded } from "./budgets.ts";
 import { asStructured, fromCloudEvent, isCloudEvent } from "./cloud-event.ts";
 import { faultOf, jsonText, parseJson, wellFormed } from "./json.ts";
 import { MomentOrUnset } from "./moment.ts";
-import { fromBridge, fromRecord, type ObjectJob, type ObjectRule } from "./object-rules.ts";
+import { fromBridge, fromRecord, type ObjectJob, type RuleContext } from "./object-rules.ts";
 import { parseSent } from "./parse-sent.ts";
 import { refuseExcess } from "./structure.ts";
 
@@ -101,11 +101,8 @@ export type Parsed =
 /** One of several that is no job: the message that it would have been alone, with the id that this message would have. */
 export type Refused = { id: string; body: string; error: KamadoError };
 
-export type ParseContext = {
+export type ParseContext = RuleContext & {
   messageId: string;
-  rules: readonly ObjectRule[];
-  /** Throws when jobs may not read the object that an event tells of. */
-  checkObject?: (address: { bucket: string; key: string }) => void;
   /** For a body that is run, not only shown. What exceeds them is refused before any job is made of it. */
   budgets?: Pick<Budgets, "destinations" | "records">;
 };
