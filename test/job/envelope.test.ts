@@ -1,4 +1,4 @@
-import { gzipSync } from "node:zlib";
+import { deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { parseBody } from "../../worker/job/envelope.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
@@ -44,6 +44,9 @@ describe("JSON as others write it is read", () => {
     ["in base64 with line ends", `${Buffer.from(text).toString("base64").replaceAll(/.{20}/g, "$&\r\n")}\n`],
     ["in base64 of UTF-16, as PowerShell encodes it", Buffer.from(text, "utf16le").toString("base64")],
     ["in base64 of gzip", gzipSync(text).toString("base64")],
+    ["in base64 of zlib", deflateSync(text).toString("base64")],
+    ["in base64 as a JSON string", JSON.stringify(Buffer.from(text).toString("base64"))],
+    ["behind the name of its class, as Java's Jackson writes it", `["com.example.Job",${text}]`],
     ["as Celery's kombu sends it", kombu(text)],
     ["as kombu sends it, in base64", Buffer.from(kombu(text)).toString("base64")],
     ["in an SNS notification, after a byte order mark", notification(`\ufeff${text}`)],
@@ -126,6 +129,9 @@ describe("JSON as others write it is read", () => {
     ["a literal of JavaScript", '{kind:"prompt"}', "names without quotes"],
     ["XML", "<job><kind>prompt</kind></job>", "XML"],
     ["a form", "kind=prompt&prompt=Hello", "form fields"],
+    ["percent-encoding", encodeURIComponent('{"kind":"prompt"}'), "percent-encoding"],
+    ["Markdown", '```json\n{"kind":"prompt"}\n```', "code fence"],
+    ["a word processor's quotes", "{“kind”: “prompt”}", "curly quotes"],
   ])("%s is refused with what is wrong, and nothing of the text is repeated", (_, body, words) => {
     const { code, message } = errorOf(body.replace("prompt", "hunter2"));
     expect([code, message.includes("hunter2")]).toEqual(["malformed_json", false]);

@@ -82,6 +82,16 @@ describe("an object that was created becomes a job", () => {
     expect(promptOf({ Records: [ceph] })).toBe(`s3://kamado/in/${key}`);
   });
 
+  test("taken out of its event, alone or in a list", () => {
+    expect(promptOf(record())).toBe("s3://kamado/in/ok.png");
+    expect(promptOf([record()])).toBe("s3://kamado/in/ok.png");
+    expect(parse([record(), record({ name: "ObjectRemoved:Delete" })])).toMatchObject({ is: "several" });
+  });
+
+  test("but not where its size, as a text, is 0", () => {
+    expect(parse({ Records: [record({ size: "0" as never })] })).toMatchObject({ is: "nothing" });
+  });
+
   test("MinIO encodes them with their slashes", () => {
     const minio = { ...record({ key: "in%2Fa%2Fb+c%2B.png" }), eventSource: "minio:s3" };
     expect(promptOf({ Records: [minio] })).toBe("s3://kamado/in/a/b c+.png");

@@ -128,8 +128,15 @@ function fromText(text: string, context: ParseContext, depth: number): Parsed {
   if (depth > MAX_DEPTH) throw new KamadoError("invalid_envelope", "The job is wrapped too deep.");
   refuseExcess(text);
   const value = jsonIn(text);
-  if (typeof value === "string" && STRUCTURE.test(value)) return fromText(value, context, depth + 1);
-  return unwrap(value, context, depth);
+  const inner = typeof value === "string" ? innerText(value) : null;
+  return inner === null ? unwrap(value, context, depth) : fromText(inner, context, depth + 1);
+}
+
+/** The JSON that a string holds, as it is or in base64. */
+function innerText(text: string): string | null {
+  if (STRUCTURE.test(text)) return text;
+  const decoded = decodedBase64(text.trim());
+  return decoded !== null && STRUCTURE.test(decoded) ? decoded : null;
 }
 
 const STRUCTURE = /^[\ufeff\s]*[[{"]/;
@@ -142,8 +149,8 @@ function jsonIn(text: string): unknown {
   try {
     return parseJson(text);
   } catch {
-    const decoded = decodedBase64(text.trim());
-    if (decoded !== null && STRUCTURE.test(decoded)) return decoded;
+    const decoded = STRUCTURE.test(text) ? null : innerText(text);
+    if (decoded !== null) return decoded;
     throw new KamadoError("malformed_json", `The body is not JSON: ${faultOf(text)}${shapeOf(text)}.`);
   }
 }
@@ -153,8 +160,9 @@ function decodedBase64(text: string): string | null {
   if (!BASE64.test(text)) return null;
   try {
     const bytes = Buffer.from(text, "base64");
-    const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
-    return jsonText(isGzip ? unzipSync(bytes, { maxOutputLength: MAX_UNPACKED }) : bytes);
+    // gzip and zlib.
+    const isPacked = (bytes[0] === 0x1f && bytes[1] === 0x8b) || bytes[0] === 0x78;
+    return jsonText(isPacked ? unzipSync(bytes, { maxOutputLength: MAX_UNPACKED }) : bytes);
   } catch {
     return null;
   }
@@ -164,6 +172,7 @@ function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
   if (depth > MAX_DEPTH) throw new KamadoError("invalid_envelope", "The job is wrapped too deep.");
   const pointer = asPointer(value);
   if (pointer) return pointer;
+  if (Array.isArray(value) && isTyped(value)) return unwrap(value[1], context, depth + 1);
   if (Array.isArray(value) && value.some(isForm))
     return eachOf(value, context, (one, own) => unwrap(one, own, depth + 1));
   if (!isObject(value))
@@ -180,6 +189,7 @@ function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
   if (value.Event === "s3:TestEvent") return { is: "nothing", reason: "S3 test event" };
   if (Array.isArray(value.Records))
     return eachOf(value.Records, context, (one, own) => ofRecord(one, own, depth), asRecord);
+  if (isObjectRecord(value)) return ofRecord(value, context, depth);
   if (isCloudEvent(value)) return { is: "job", job: check(fromCloudEvent(value), context) };
   if (isBridged(value)) return fromEventBridge(value, context, depth);
   if (isDestinationRecord(value)) return ofPart(value.responsePayload, "responsePayload", context, depth);
@@ -198,7 +208,16 @@ const isForm = (one: unknown): boolean =>
     isNotification(one) ||
     isBridged(one) ||
     isDestinationRecord(one) ||
+    isObjectRecord(one) ||
     forwardedMessage(one) !== null);
+
+/** Java's Jackson can write the name of a class before each object. */
+const isTyped = (list: readonly unknown[]): boolean =>
+  list.length === 2 && typeof list[0] === "string" && isForm(list[1]);
+
+/** A record of S3 that somebody took out of its event. */
+const isObjectRecord = ({ eventSource, s3 }: Fields): boolean =>
+  typeof eventSource === "string" && isObject(s3);
 
 const isNotification = ({ Type, Message }: Fields): boolean =>
   Type === "Notification" && typeof Message === "string";

@@ -125,5 +125,8 @@ const FAULTS: readonly [RegExp, string][] = [
   [/\/[/*]/, "a comment"],
   [/^\s*[{,]\s*[A-Za-z_$][\w$]*\s*:/, "names without quotes"],
   [/^\s*</, "XML or HTML"],
-  [/^[\w.%+-]+=[^\s]*(&|$)/, "form fields"],
+  [/^\s*%(7B|5B|22)/i, "percent-encoding around it"],
+  [/^[\w.%+-]+=[^=&\s]+(&|$)/, "form fields"],
+  [/^\s*```/, "a code fence around it"],
+  [/[“”‘’]/, "curly quotes"],
 ];

@@ -15,7 +15,16 @@ export const ObjectRule = z.strictObject({
 });
 export type ObjectRule = z.output<typeof ObjectRule>;
 
-const Size = z.number().nullish().catch(null);
+const Size = z
+  .union([
+    z.number(),
+    z
+      .string()
+      .regex(/^\d{1,15}$/)
+      .transform(Number),
+  ])
+  .nullish()
+  .catch(null);
 const Name = z.object({ name: z.string() });
 
 /** What S3 sends, and what MinIO, Ceph and others send like it. */
