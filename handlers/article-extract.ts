@@ -12,9 +12,9 @@ const FACT_TOKENS = 150;
 const MAX_FACTS = 50;
 
 // An object in the bucket may be plain text or HTML. A page begins with a tag that pages begin with, or ends as they do: its first tags
-// may be left out.
+// may be left out. A feed is read as the page of its entries.
 const PAGE_START =
-  /^\s*<(?:!doctype|!--|\?xml|(?:html|head|title|meta|link|base|style|script|noscript|body|frameset|article|main|header|nav|section|aside|div|p|h[1-6]|[uod]l|table|center|font|blockquote|pre|span|a|b|i|em|strong|ruby|br|hr|img)(?=[\s/>]))/i;
+  /^\s*<(?:!doctype|!--|\?xml|(?:rss|feed|rdf:RDF|html|head|title|meta|link|base|style|script|noscript|body|frameset|article|main|header|nav|section|aside|div|p|h[1-6]|[uod]l|table|center|font|blockquote|pre|span|a|b|i|em|strong|ruby|br|hr|img)(?=[\s/>]))/i;
 const PAGE_END = /<\/(?:html|body)\s*>\s*$/i;
 const isPage = (text: string) => PAGE_START.test(text) || PAGE_END.test(text.slice(-1_000));
 

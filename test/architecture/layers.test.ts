@@ -49,7 +49,7 @@ const MAY_IMPORT: Record<string, string> = {
     "async config/secret engine/install engine/options engine/protocol errors http logging",
   "engine/install": "async errors",
   "engine/server":
-    "data-uri engine/generation engine/protocol engine/scheduler errors http images json-schema",
+    "data-uri engine/generation engine/protocol engine/scheduler errors http images job json-schema",
   "engine/scheduler": "engine/generation engine/protocol errors",
   "engine/sizing":
     "engine/backends/llama-node engine/backends/llama-server engine/backends/node-llama-cpp engine/backends/scripted engine/generation engine/options errors",

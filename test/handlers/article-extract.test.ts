@@ -203,6 +203,8 @@ describe("where the article comes from", () => {
   test.for([
     ["<!DOCTYPE html><p>Hello.</p>", "Hello."],
     ["<!-- saved --><html>Hello.</html>", "Hello."],
+    ["<rss version='2.0'><channel><item><title>Hello.</title></item></channel></rss>", "Hello."],
+    ['<feed xmlns="http://www.w3.org/2005/Atom"><entry><title>Hello.</title></entry></feed>', "Hello."],
     ["<title></title><p>Hello.", "Hello."],
     ["<META charset=utf-8>\nHello.", "Hello."],
     ["Hello.<br></body></html>\n", "Hello."],

@@ -97,6 +97,13 @@ describe("an answer", () => {
     }
   });
 
+  test("a text that was cut inside an emoji is sent as UTF-8 that strict servers take", async () => {
+    await withEngine(says("hi"), async (client, server) => {
+      await client.chat({ ...QUESTION, messages: [{ role: "user", content: "milk \ud83d" }] }, never);
+      expect(JSON.stringify(server.seen[0]!.body)).toContain("milk \ufffd");
+    });
+  });
+
   test("fields that the operator adds are sent", async () => {
     const extra = { chat_template_kwargs: { enable_thinking: false } };
     await withEngine(

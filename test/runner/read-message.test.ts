@@ -46,6 +46,44 @@ test.each([
   expect(parsed).toMatchObject({ is: "malformed", error: { code, retry: false } });
 });
 
+describe("a key that may be encoded or not", () => {
+  const keys = [{ ...rule, prefix: "in/" }];
+  const told = async (written: string, eTag: string | null, objects: Record<string, string>) => {
+    const bucket = new FakeBucket();
+    for (const [key, body] of Object.entries(objects)) await bucket.put(key, body, { contentType: "a/b" });
+    const etags = Object.keys(objects).map((key) => bucket.objects.get(`s3://kamado/${key}`)!.etag);
+    const object = { key: written, ...(eTag !== null && { eTag: eTag === "its" ? etags[0] : eTag }) };
+    const parsed = await read({ Records: [{ s3: { bucket: { name: "kamado" }, object } }] }, keys, bucket);
+    return { parsed, gets: bucket.calls.get };
+  };
+  const prompt = (key: string) => ({ job: { input: { prompt: `s3://kamado/${key}` } } });
+
+  test.each([
+    ["the decoded one, where that is there", "in/a+b", "x", { "in/a b": "1" }, "in/a b"],
+    ["the decoded one, where both are there", "in/a+b", "its", { "in/a+b": "1", "in/a b": "2" }, "in/a b"],
+    ["the written one, where only that is there", "in/a+b", "its", { "in/a+b": "1" }, "in/a+b"],
+    ["the written one of percents", "in/100%25", "its", { "in/100%25": "1" }, "in/100%25"],
+    // The object that the event tells of was deleted, and this one only has a similar name.
+    ["not another object", "in/a+b", "of another", { "in/a+b": "1" }, "in/a b"],
+    ["not one that the event says nothing of", "in/a+b", null, { "in/a+b": "1" }, "in/a b"],
+  ])("means %s", async (_, written, etag, objects, key) => {
+    expect((await told(written, etag, objects as never)).parsed).toMatchObject(prompt(key));
+  });
+
+  test("costs no call where there is no choice", async () => {
+    const { parsed, gets } = await told("in/a.png", "x", {});
+    expect(parsed).toMatchObject(prompt("in/a.png"));
+    expect(gets).toBe(0);
+  });
+
+  test("is looked for again when the store does not answer", async () => {
+    const bucket = new FakeBucket().next("get", { is: "fail" });
+    const object = { key: "in/a+b", eTag: "x" };
+    const event = { Records: [{ s3: { bucket: { name: "kamado" }, object } }] };
+    await expect(read(event, keys, bucket)).rejects.toMatchObject({ code: "storage_unavailable" });
+  });
+});
+
 describe("the body behind a pointer", () => {
   const words = "卵を二つ、牛乳を一本、パンを三つ買ってください。";
   const body = JSON.stringify({ kind: "prompt", input: { prompt: words } });

@@ -4,6 +4,7 @@ import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
 import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
+import { withoutHalves } from "../job/json.ts";
 import {
   type ChatAnswer,
   needsModel,
@@ -93,7 +94,8 @@ export class EngineClient {
   }
 
   async #ask(request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
-    const body = JSON.stringify({ ...request, ...this.#options.extra, stream: false });
+    // Strict servers refuse half of a UTF-16 pair, as a text has that was cut inside an emoji.
+    const body = withoutHalves(JSON.stringify({ ...request, ...this.#options.extra, stream: false }));
     const { status, headers, text } = await this.#send("POST", "/v1/chat/completions", signal, body);
     if (status === 200) return readAnswer(text);
     // The engine may have loaded another model meanwhile.

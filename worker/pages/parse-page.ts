@@ -3,6 +3,7 @@
 // elements. What is read from the document is left to read-page.ts.
 import { parseHTML } from "linkedom";
 import { type DefaultTreeAdapterMap, defaultTreeAdapter, html, parse, type TreeAdapter } from "parse5";
+import { withoutCdata } from "./plain-text.ts";
 
 type Tree = DefaultTreeAdapterMap;
 export type TreeLimits = { maxElements: number; maxDepth: number };
@@ -11,7 +12,7 @@ const TREE_LIMITS: TreeLimits = { maxElements: 200_000, maxDepth: 500 };
 
 /** Throws if the tree would grow beyond its limits. */
 export function parsePage(page: string, limits = TREE_LIMITS): Document {
-  const tree = parse(isXml(page) ? withEndTags(withText(page)) : page, {
+  const tree = parse(isXml(page) ? withEndTags(withoutCdata(page)) : page, {
     treeAdapter: boundedAdapter(limits),
   });
   const instead = textWithoutFrames(tree);
@@ -40,19 +41,6 @@ const isXml = (page: string) => /^\s*<\?xml\s/.test(page);
 
 const EMPTY = /<([a-z][\w:.-]*)((?:[^<>"']|"[^"]*"|'[^']*')*)\/>/gi;
 const VOID = /^(area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr)$/i;
-/** What stands in CDATA is text in XML. In HTML it is a comment, and would be lost. */
-function withText(page: string): string {
-  const [first = "", ...sections] = page.split("<![CDATA[");
-  const read = sections.map((section) => {
-    const end = section.indexOf("]]>");
-    if (end < 0) return asText(section);
-    return asText(section.slice(0, end)) + section.slice(end + "]]>".length);
-  });
-  return first + read.join("");
-}
-
-const asText = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-
 /** In XML `<script/>` is a whole element. In HTML it begins one, which would contain the rest of the page. */
 const withEndTags = (page: string) =>
   page.replaceAll(EMPTY, (tag, name: string, attributes: string) =>

@@ -83,6 +83,19 @@ const ENDS = Object.fromEntries(
 const endOf = (name: string | undefined) =>
   name === undefined ? COMMENT_END : (ENDS[name.toLowerCase()] ?? READING_END);
 
+/** What stands in CDATA is text in XML. In HTML it is a comment, and would be lost. */
+export function withoutCdata(page: string): string {
+  const [first = "", ...sections] = page.split("<![CDATA[");
+  const read = sections.map((section) => {
+    const end = section.indexOf("]]>");
+    if (end < 0) return asText(section);
+    return asText(section.slice(0, end)) + section.slice(end + "]]>".length);
+  });
+  return first + read.join("");
+}
+
+const asText = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
 export type PageShape = { maxTags: number; maxDepth: number };
 
 /** Of one tag. The parser compares each attribute with all before it. */

@@ -16,4 +16,10 @@ export function readPage(html: string): Article {
   return { title: oneLine(found?.title) ?? title, text: text || body || bareText(html) };
 }
 
+/** Title and text of a page of which everything counts. */
+export function readWholePage(html: string): Article {
+  const document = parsePage(html);
+  return { title: oneLine(document.querySelector("title")?.textContent), text: textOf(document.body) };
+}
+
 const oneLine = (text: string | null | undefined) => text?.replaceAll(/\s+/g, " ").trim() || null;

@@ -171,12 +171,13 @@ export function toMessage(
   };
 }
 
-/** The attributes that are texts. */
+/** The attributes as texts; Kafka's bridges send those of an event as bytes. */
 export const textsOf = (attributes: Record<string, MessageAttributeValue> = {}): Record<string, string> =>
   Object.fromEntries(
-    Object.entries(attributes).flatMap(([name, { StringValue }]) =>
-      StringValue === undefined ? [] : [[name, StringValue]],
-    ),
+    Object.entries(attributes).flatMap(([name, { StringValue, BinaryValue }]) => {
+      const text = StringValue ?? (BinaryValue && Buffer.from(BinaryValue).toString());
+      return text === undefined ? [] : [[name, text]];
+    }),
   );
 
 type BatchAnswer = {

@@ -1,4 +1,5 @@
-// Turns a message into a job, or into the reason why it is none. It follows pointers into a bucket, finds the priority of a message
+// Turns a message into a job, or into the reason why it is none. It follows pointers into a bucket, finds out which of two keys an
+// event means, finds the priority of a message
 // that waits, and loads the rules file. The forms of a body are left to job/envelope.ts; sending on the jobs that came together in
 // one message, to split-event.ts; what becomes of a message that is no job, to settle.ts.
 import { readFileSync } from "node:fs";
@@ -9,7 +10,7 @@ import { decodeText } from "../http/text-encoding.ts";
 import type { Budgets } from "../job/budgets.ts";
 import { Job, type Parsed, parseBody } from "../job/envelope.ts";
 import { jsonText, parseJson } from "../job/json.ts";
-import { ObjectRule } from "../job/object-rules.ts";
+import { type KeyChoice, ObjectRule } from "../job/object-rules.ts";
 import { parseSent } from "../job/parse-sent.ts";
 import { noSuchKind } from "../job/registry.ts";
 import { sayNearestField } from "../nearest.ts";
@@ -49,12 +50,44 @@ export function createReadMessage(options: {
     return text;
   }
 
+  /** The key as it is written, if the object with the decoded one is missing and this one is what the event tells of. */
+  async function isAsWritten({ bucket, decoded, written, etag }: KeyChoice, signal: AbortSignal) {
+    if (etag === null || (await find({ bucket, key: decoded }, 0, signal)) !== "object_not_found")
+      return false;
+    const found = await find({ bucket, key: written }, POINTED_BODY_LIMIT, signal);
+    return typeof found !== "string" && withoutQuotes(found.etag) === withoutQuotes(etag);
+  }
+
+  /** The object, or the code that tells why not. Throws what another attempt may mend. */
+  const find = (address: ObjectAddress, maxBytes: number, signal: AbortSignal) =>
+    objects.get(address, { maxBytes, signal }).catch((thrown) => {
+      if (thrown instanceof KamadoError && !thrown.retry) return thrown.code;
+      throw thrown;
+    });
+
+  async function parse(body: string, messageId: string, signal: AbortSignal): Promise<Parsed> {
+    const context = { messageId, rules, budgets, checkObject: objects.check };
+    const choices = new Map<string, KeyChoice>();
+    const first = parseBody(body, {
+      ...context,
+      chooseKey: (choice) => {
+        choices.set(addressOfKey(choice), choice);
+        return choice.decoded;
+      },
+    });
+    const written = new Set<string>();
+    for (const [address, choice] of choices) if (await isAsWritten(choice, signal)) written.add(address);
+    if (written.size === 0) return first;
+    const chooseKey = (choice: KeyChoice) =>
+      written.has(addressOfKey(choice)) ? choice.written : choice.decoded;
+    return parseBody(body, { ...context, chooseKey });
+  }
+
   return async (message, signal) => {
-    const context = { messageId: message.id, rules, budgets, checkObject: objects.check };
-    const parsed = parseBody(message.body, context);
+    const parsed = await parse(message.body, message.id, signal);
     if (parsed.is !== "pointer") return parsed;
     try {
-      const inner = parseBody(await follow(parsed, signal), context);
+      const inner = await parse(await follow(parsed, signal), message.id, signal);
       if (inner.is !== "pointer") return inner;
       throw new KamadoError("pointer_unreadable", "The pointer leads to another pointer.");
     } catch (thrown) {
@@ -66,6 +99,9 @@ export function createReadMessage(options: {
     }
   };
 }
+
+const addressOfKey = ({ bucket, written }: KeyChoice) => JSON.stringify([bucket, written]);
+const withoutQuotes = (etag: string) => etag.replaceAll('"', "");
 
 /** The priority that a waiting message asks for. A body that cannot be read yet, such as a pointer, has the default. */
 export function priorityOf(message: Message, rules: readonly ObjectRule[], budgets: Budgets): number {

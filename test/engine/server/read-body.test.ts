@@ -44,6 +44,12 @@ test("a byte order mark before the JSON is not in the way", async () => {
   expect((await replyOf(rawRequest(url, body))).status).toBe(200);
 });
 
+test("half of a UTF-16 pair in a prompt is U+FFFD for the model", async () => {
+  const { url, seen } = await recorder();
+  expect((await post(url, JSON.stringify({ messages: user("milk \ud83d") }))).status).toBe(200);
+  expect(JSON.stringify(seen[0]!.prompt)).toContain("milk \ufffd");
+});
+
 test("bodies that arrive have a budget together: past it a large one is refused, and small ones are answered", async () => {
   const budget = new MemoryBudget({ small: 4 * MIB, large: 3 * MIB });
   const { url } = await start({ images: true }, { budget });

@@ -11,6 +11,7 @@ import type { Scheduler } from "../scheduler/scheduler.ts";
 import { type Hold, MemoryBudget } from "./memory-budget.ts";
 import type { Metrics } from "./metrics.ts";
 import { openAiError } from "./openai-errors.ts";
+import { unknownAddress } from "./other-addresses.ts";
 import { CONTENT_TYPE } from "./prometheus.ts";
 import { jsonBody } from "./read-body.ts";
 import { chatFormat, completionFormat, type Json, type ReplyFormat } from "./replies.ts";
@@ -64,7 +65,7 @@ export function createApp(options: AppOptions): Hono {
     if (isGone) return c.body(null, 499 as ContentfulStatusCode);
     return c.json(body, status as ContentfulStatusCode, headers);
   });
-  app.notFound((c) => c.json(unknownAddress(c.req.method, c.req.path), 404));
+  app.notFound((c) => c.json(unsupported(unknownAddress(c.req.method, c.req.path)), 404));
 
   app.use(async (c, next) => {
     const { outgoing } = c.env as HttpBindings;
@@ -190,23 +191,6 @@ const NO_RESPONSES =
   "This engine keeps no responses, so there is none to get, cancel or delete. POST /v1/responses answers at once.";
 const NO_EMBEDDINGS =
   "This engine runs a model that writes text and makes no embeddings. Run an embedding model beside it, for example with llama-server --embeddings or Ollama, and point the client for embeddings there.";
-
-/** Most often the base URL of a client is wrong, or it speaks another API. */
-function unknownAddress(method: string, path: string): Json {
-  return unsupported(`There is no ${method} ${path}. ${adviceFor(method, path)}`);
-}
-
-const POSTED = /^\/v1\/(chat\/completions|completions|responses)$/;
-const OTHER_API = /^\/(api|completion|tokenize|props)\b|\/messages$/;
-
-function adviceFor(method: string, path: string): string {
-  if (method === "OPTIONS") return "Pages in a browser cannot use this engine; ask it from a server.";
-  if (POSTED.test(path)) return "Send it with POST.";
-  if (OTHER_API.test(path))
-    return "This engine speaks OpenAI's API: choose that in the client, with a base URL that ends in /v1.";
-  if (!/^\/v1\/(?!v1\b)/.test(path)) return "The base URL of a client ends in /v1 here.";
-  return "docs/engine.md lists what there is.";
-}
 
 function unsupported(message: string): Json {
   return { error: { message, type: "invalid_request_error", code: "unknown_url", param: null } };

@@ -5,6 +5,7 @@ import type { IncomingMessage } from "node:http";
 import { KamadoError } from "../../errors.ts";
 import { unpack } from "../../http/content-encoding.ts";
 import { decodeText } from "../../http/text-encoding.ts";
+import { withoutHalves } from "../../job/json.ts";
 import { type BackendInfo, invalid, MAX_CHARACTERS_PER_TOKEN } from "../generation/backend.ts";
 import type { Hold } from "./memory-budget.ts";
 
@@ -32,7 +33,7 @@ export async function jsonBody(incoming: IncomingMessage, hold: Hold, info: Back
     throw invalid(null, `The body: may have at most ${MAX_STRUCTURE} bytes and quotes outside of its texts.`);
   try {
     // It leaves out a byte order mark, which JSON.parse does not take.
-    return JSON.parse(new TextDecoder().decode(body));
+    return JSON.parse(withoutHalves(new TextDecoder().decode(body)));
   } catch (cause) {
     throw new KamadoError("malformed_json", "The body is not JSON.", { cause });
   }
