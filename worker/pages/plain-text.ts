@@ -102,7 +102,7 @@ const SILENT_START =
 /** The text between the tags, for a page that is too intricate to parse. */
 export function bareText(html: string): string {
   const margin = (_: string, name = "") => (INLINE.test(name) ? "" : LINE);
-  const text = withoutSilentElements(html.replaceAll(/[\0\u0001]/g, "")).replaceAll(TAG, margin);
+  const text = withoutSilentElements(html.replaceAll("\0", "").replaceAll(LINE, "")).replaceAll(TAG, margin);
   return tidyLines(withoutReferences(text));
 }
 
