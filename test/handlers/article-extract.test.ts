@@ -224,6 +224,21 @@ describe("where the article comes from", () => {
   );
 });
 
+const PART =
+  "\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<p>A mara=\r\nthon.";
+test.each([
+  `From: a@b.example\r\nSubject: x\r\n y\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n\r\n--b${PART}`,
+  `From: <Saved by Blink>\nSnapshot-Content-Location: https://a.example/\nMIME-Version: 1.0\n\n--b${PART}`,
+])("a mail or a saved archive is refused, with what to send instead: %j", async (article) => {
+  for (const input of [{ html: article }, { s3: "s3://home/in/a" }])
+    await expect(
+      run(articleExtract, { questions: ["?"], ...input }, { inputs: { article } }),
+    ).rejects.toMatchObject({
+      code: "invalid_input",
+      message: expect.stringContaining("send the HTML or the text"),
+    });
+});
+
 describe("an entry of the questions that is none", () => {
   const none = { answer: null, evidence: null };
 

@@ -154,7 +154,7 @@ describe("a file of rules that is wrong is refused with its name, the rule and t
     [
       "that delivers nowhere",
       JSON.stringify([{ ...rule, deliver: [{ callbck: "https://a.b/" }] }]),
-      "deliver.0: expected {sns: ARN}, {callback: URL}",
+      'deliver.0: expected one of {"callback": "https://…"}',
     ],
     ...[
       ["results/"],

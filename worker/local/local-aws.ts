@@ -1,7 +1,7 @@
 // The embedded AWS: SQS, S3 and SNS on one loopback port, in memory or stored in a folder. This file starts and stops it and
 // creates its resources, which aws/resources.ts lists. fauxqs.ts hides the emulator, guards.ts
-// protects it from strangers, query-protocol.ts speaks the older protocol of queues, unknown-requests.ts refuses what the emulator does
-// not do, data-folder.ts keeps its database.
+// protects it from strangers, query-protocol.ts speaks the older protocol of queues, bucket-requests.ts and topic-requests.ts mend what the
+// emulator reads wrong, unknown-requests.ts refuses what it does not do, data-folder.ts keeps its database.
 import type { AddressInfo } from "node:net";
 import { CreateBucketCommand, HeadBucketCommand } from "@aws-sdk/client-s3";
 import { CreateTopicCommand } from "@aws-sdk/client-sns";
@@ -16,10 +16,12 @@ import { healthOf, statusOf } from "../aws/errors.ts";
 import { attributesOf, BUCKET, QUEUES, queueUrl, REGION, TOPIC, topicArn } from "../aws/resources.ts";
 import { KamadoError } from "../errors.ts";
 import { whyNotFree } from "../http/who-listens.ts";
+import { readAsS3 } from "./bucket-requests.ts";
 import { notWhole, openDataFolder } from "./data-folder.ts";
 import { buildFauxqs, endPolls, type Fauxqs, readdress } from "./fauxqs.ts";
 import { guard } from "./guards.ts";
 import { speakQueryProtocol } from "./query-protocol.ts";
+import { readAsSns } from "./topic-requests.ts";
 import { refuseUnknownRequests } from "./unknown-requests.ts";
 
 export type LocalResources = {
@@ -70,6 +72,8 @@ export async function startLocalAws({ port, dataDir, key }: LocalAwsOptions): Pr
     guard(fauxqs, { region: REGION, key });
     speakQueryProtocol(fauxqs);
     refuseUnknownRequests(fauxqs);
+    readAsS3(fauxqs);
+    readAsSns(fauxqs);
     const credentials = key === undefined ? CREDENTIALS : { accessKeyId: key, secretAccessKey: key };
     try {
       const endpoint = await listen(fauxqs, port);

@@ -78,6 +78,8 @@ function toRoot(request: IncomingMessage): Asked | undefined {
   const hasAction = search.has("Action");
   if ((queuePath === undefined && pathname !== "/") || (method === "GET" && !hasAction)) return undefined;
   if (method !== "POST" && method !== "GET") return undefined;
+  // It is for the bucket that the host names.
+  if (search.has("delete")) return undefined;
   if (method === "GET" && !headers.authorization) return { queuePath, search };
   const isMarked = headers["x-amz-target"] !== undefined || isForm(request);
   if (!isMarked && (queuePath !== undefined || hasAction))

@@ -1,7 +1,7 @@
 // Turns a message into a job, or into the reason why it is none. It follows pointers into a bucket, finds out which of two keys an
-// event means, finds the priority of a message
-// that waits, and loads the rules file. The forms of a body are left to job/envelope.ts; sending on the jobs that came together in
-// one message, to split-event.ts; what becomes of a message that is no job, to settle.ts.
+// event means, finds the priority of a message that waits, and loads the rules file. The forms of a body are left to
+// job/envelope.ts; sending on the jobs that came together in one message, to split-event.ts; what becomes of a message that is no
+// job, to settle.ts.
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { describeIssues, KamadoError } from "../errors.ts";

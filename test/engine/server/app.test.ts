@@ -300,21 +300,6 @@ describe("the token", () => {
   });
 });
 
-test.each([
-  ["GET", "/v1/chat/completions", "Send it with POST."],
-  ["POST", "/chat/completions", "base URL"],
-  ["POST", "/v1/v1/chat/completions", "base URL"],
-  ["POST", "/api/chat", "speaks OpenAI's API"],
-  ["OPTIONS", "/v1/chat/completions", "browser"],
-  ["POST", "/v1/moderations", "docs/engine.md"],
-])("an address that does not exist says what is meant: %s %s", async (method, path, advice) => {
-  const { url } = await start();
-  const response = await fetch(url + path, { method });
-  const { error } = (await response.json()) as { error: { code: string; message: string } };
-  expect([response.status, error.code]).toEqual([404, "unknown_url"]);
-  expect(error.message).toContain(advice);
-});
-
 test("a slash at the end of an address changes nothing", async () => {
   const { url } = await start();
   for (const path of ["/v1/models/", "/health/"]) expect((await fetch(url + path)).status).toBe(200);
