@@ -18,8 +18,8 @@ import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
-/** `restartSoon` where the engine is one of our own. */
-type RunningEngine = { url: string; restartSoon?: (() => void) | undefined };
+/** `restartSoon` and `trouble` where the engine is one of our own. */
+type RunningEngine = Pick<Parts["engine"], "url" | "restartSoon" | "trouble">;
 
 /** A worker as configured. `engine` is one that answers, or that is still loading its model. */
 export async function openWorker(
@@ -66,6 +66,7 @@ async function connect(config: Config, cloud: Cloud, engine: RunningEngine, log:
       isDemo: config.engine.isDemo,
       health: () => client.health(),
       restartSoon: engine.restartSoon,
+      trouble: engine.trouble,
     },
     deliver: createDeliver({
       outbound,

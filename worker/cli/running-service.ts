@@ -173,6 +173,10 @@ export async function stateOf({
   return response?.ok ? ((await response.json()) as ServiceState) : null;
 }
 
+/** Why the engine of what runs here is not ready, as far as its page says. */
+export const engineErrorOf = async (here: { config: Config; found: Found }) =>
+  (await stateOf(here))?.engine?.error;
+
 /** Asks the page of a service, with the token where it is known. */
 function askPage({ web }: Service, config: Config, path: string): Promise<Response> {
   const token = tokenOf(web, config.web.token);

@@ -5,10 +5,11 @@ import { writeSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { serve } from "@hono/node-server";
 import { pino } from "pino";
-import { toKamadoError } from "../errors.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
 import { SERVER_LIMITS } from "../http/server-limits.ts";
 import { templateWarning } from "./generation/chat-template.ts";
 import { checkFiles } from "./generation/model-check.ts";
+import { loadFailure } from "./load-failure.ts";
 import { type EngineOptions, parseOptions } from "./options.ts";
 import { type EngineEvent, EXIT, type LastEvent, PIPE } from "./protocol.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
@@ -76,7 +77,9 @@ async function receiveOptions(): Promise<EngineOptions> {
     if (options.backend !== "scripted") await checkFiles(options);
     return options;
   } catch (thrown) {
-    return end(EXIT.badOptions, toKamadoError(thrown, "config_invalid").message);
+    const error = toKamadoError(thrown, "config_invalid");
+    fail(error);
+    return end(EXIT.badOptions, error.message);
   }
 }
 
@@ -95,10 +98,11 @@ async function load(): Promise<void> {
     if (warning !== undefined) log.warn(warning);
     send({ event: "ready", ...info, memory: scheduler.health().memory, calibration });
   } catch (thrown) {
-    const { code, message } = toKamadoError(thrown, "engine_unavailable");
-    log.error({ err: thrown }, "the model could not be loaded");
-    send({ event: "failed", code, reason: message });
-    if (code === "memory_insufficient") end(EXIT.noMemory, message);
+    const error = thrown instanceof KamadoError ? thrown : loadFailure((thrown as Error).message, []);
+    // The supervisor says it, once for all tries.
+    log.debug({ err: thrown }, "the model could not be loaded");
+    fail(error);
+    if (error.code === "memory_insufficient") end(EXIT.noMemory, error.message);
   }
 }
 
@@ -114,6 +118,10 @@ async function stop(): Promise<void> {
   await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, CUT_MS))]);
   await Promise.race([scheduler.close(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS))]);
   process.exit(0);
+}
+
+function fail({ code, message, hint }: KamadoError): void {
+  send({ event: "failed", code, reason: message, hint });
 }
 
 function end(code: number, reason: string): never {

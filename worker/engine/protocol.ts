@@ -6,7 +6,7 @@ import type { BackendInfo } from "./generation/backend.ts";
 /** The file descriptor of the pipe: each line is one event as JSON, or one line of the log. */
 export const PIPE = 4;
 
-/** Exit codes after which the same options would fail again. */
+/** Exit codes of a run that could not begin. */
 export const EXIT = { badOptions: 2, noMemory: 3 } as const;
 
 export const STATES = ["STARTING", "READY", "BUSY", "SETUP_FAILED", "UNHEALTHY"] as const;
@@ -36,7 +36,8 @@ export type Ready = BackendInfo & {
 export type EngineEvent =
   | { event: "listening"; url: string }
   | ({ event: "ready" } & Ready)
-  | { event: "failed"; reason: string; code?: ErrorCode };
+  /** Its options or its model are at fault. */
+  | { event: "failed"; code: ErrorCode; reason: string; hint: string };
 
 /** The last line before the process ends by itself: why it does. */
 export type LastEvent = { event: "dying"; reason: string };

@@ -108,7 +108,7 @@ test("a run that found too little memory says nothing about the next one", async
   await one.ready();
   process.kill(one.pid!, "SIGKILL");
   await until(() => one.state === "STARTING");
-  expect(one.reason).toBe("SIGKILL");
+  expect(one.trouble?.message).toBe("SIGKILL");
 }, 60_000);
 
 test("an error with line separators of Unicode in it arrives whole, as an event and in the log", async () => {

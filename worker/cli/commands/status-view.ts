@@ -59,12 +59,14 @@ function viewService(service: Status["service"]): string[] {
   const head = `${paint("bold", `Kamado is ${state?.status ?? "running"}`)}, since ${age}, pid ${pid}, ${web}`;
   if (!state) return [head, row("page", "asks for a token: set KAMADO_WEB_TOKEN as it is set there")];
   const { engine, bucket, slots } = state;
+  const { error } = engine;
   return [
     head,
     row(
       "engine",
       `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${slots} slots`,
     ),
+    ...(error ? [row("", paint("red", `${error.code}: ${error.message}`)), row("", error.hint)] : []),
     row("bucket", `${bucket.answers ? "answers" : paint("red", "does not answer")}, ${bucket.name}`),
   ];
 }
