@@ -96,6 +96,19 @@ describe("a model that can never work", () => {
   }, 120_000);
 });
 
+test.each([
+  ["rules", "KAMADO_RULES_FILE"],
+  ["destinations", "KAMADO_DESTINATIONS_FILE"],
+])("a file of %s that is wrong ends serve before an engine is started", async (_, variable) => {
+  const { output, errors, code } = await ended(["serve", "--in-memory"], {
+    KAMADO_LOG_LEVEL: "info",
+    [variable]: import.meta.filename,
+  });
+  expect([output, code]).toEqual(["", 2]);
+  expect(errors).toContain(`config_invalid: ${variable} `);
+  expect(errors).not.toContain(`"stage":"engine"`);
+});
+
 test("while the engine does not answer, /health, the page, status and --wait say why, and serve does not say that it runs", async () => {
   const dataDir = await mkdtemp(join(tmpdir(), "kamado-"));
   const { child, addresses } = await serve({

@@ -31,8 +31,7 @@ export async function runUntilStopped(
   log: Log,
   { onStarted, onReady, endPolls }: Hooks,
 ): Promise<void> {
-  const engine = await openEngine(engineOptions(config), log);
-  const worker = await openWorker(config, cloud, engine, log);
+  const { engine, worker } = await openBoth(config, cloud, log);
   const web = await startWeb({ ...config.web, state: worker.state });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
@@ -60,6 +59,18 @@ export async function runUntilStopped(
   await isStopped;
   await Promise.all([engine.stop(), web.stop()]);
   if (failure !== undefined) throw failure;
+}
+
+/** The engine is opened in the midst of it: after what is written in files was checked, before what needs its address. */
+async function openBoth(
+  config: Config,
+  cloud: Cloud,
+  log: Log,
+): Promise<{ engine: OpenEngine; worker: Worker }> {
+  let engine: OpenEngine | undefined;
+  const open = async () => (engine = await openEngine(engineOptions(config), log));
+  const worker = await openWorker(config, cloud, open, log);
+  return { engine: engine!, worker };
 }
 
 /** Of another server only its answers tell. */
