@@ -19,16 +19,32 @@ export type Health = {
   file: string | null;
   quantization: string | null;
   chatTemplate: string | null;
+  /** Whether it reads pictures. */
+  images: boolean | null;
   slots: { busy: number; total: number };
+  slotsFrom: SlotsFrom | null;
   waiting: number;
   /** What the model and its slots are estimated to need, where that can be known, and what this process holds now. */
   memory: { estimatedBytes: number | null; residentBytes: number };
   reason?: string;
 };
 
+/** Why the engine has the slots that it has. The other fields are there when it was measured. */
+export type SlotsFrom = {
+  from: "setting" | "measurement" | "default";
+  measuredAt?: string;
+  /** False: other work disturbed the measurement. */
+  steady?: boolean;
+  /** How the tokens were drawn meanwhile. */
+  sampling?: string;
+  /** What was measured since, while the engine was idle. */
+  next?: { slots: number; measuredAt: string };
+};
+
 /** What an engine that can serve says about itself. */
 export type Ready = BackendInfo & {
   memory: Health["memory"];
+  slotsFrom?: SlotsFrom | undefined;
   /** The lines of a table, when the slots were chosen by a calibration. */
   calibration?: string[] | undefined;
 };
