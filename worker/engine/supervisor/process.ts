@@ -27,7 +27,7 @@ const ERROR_LINES = [/^\S+:\d+: GGML_(ASSERT|ABORT)\b/, /^(terminate called|libc
 const STARTUP_ERROR_LINES = [
   ...ERROR_LINES,
   /^([A-Z]\w*)?Error\b/,
-  /^(ggml|llama|clip|error|failed)\w*: .*(error|fail|unable|cannot|not found|out of memory)/i,
+  /^(ggml|llama|clip|mtmd|error|failed)\w*: .*(error|fail|unable|cannot|not found|out of memory)/i,
 ];
 /** With which node-llama-cpp prints its library's lines. */
 const PREFIX = /^\[node-llama-cpp\] /;
