@@ -252,8 +252,8 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
     [
       "an object whose key is no text",
       { kind: "image.check", input: { image: "s3://kamado/in/\ud800", question: "?" } },
-      "unsupported_address",
-      "no character",
+      "object_not_found",
+      "in/\ufffd",
     ],
     [
       "a picture of 50 MB",
