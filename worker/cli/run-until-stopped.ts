@@ -2,6 +2,7 @@
 // data folder says where they are.
 import type { Cloud } from "../aws/resources.ts";
 import type { Config } from "../config/config.ts";
+import { withDisk } from "../console/data-disk.ts";
 import { startWeb } from "../console/server.ts";
 import { type OpenEngine, openEngine } from "../engine/supervisor/open-engine.ts";
 import type { Log } from "../logging/log.ts";
@@ -11,6 +12,8 @@ import { announceService } from "./running-service.ts";
 import { untilStopped } from "./until-stopped.ts";
 
 type Hooks = {
+  /** The queue is kept in the data folder. [false] */
+  isStored?: boolean;
   /** Called once, when the worker pulls. */
   onStarted(started: { engine: OpenEngine; web: { url: string } }): void;
   /** Called when the worker has begun to stop: ends its polls, where the queue is our own. */
@@ -24,11 +27,12 @@ export async function runUntilStopped(
   config: Config,
   cloud: Cloud,
   log: Log,
-  { onStarted, endPolls }: Hooks,
+  { onStarted, endPolls, isStored = false }: Hooks,
 ): Promise<void> {
   const engine = await openEngine(engineOptions(config), log);
   const worker = await openWorker(config, cloud, engine, log);
-  const web = await startWeb({ ...config.web, state: worker.state });
+  const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
+  const web = await startWeb({ ...config.web, state });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
   const isLocal = config.queueUrl === undefined;

@@ -9,6 +9,8 @@ export type QueueState = {
   hint?: string;
 };
 
+export type DiskState = { folder: string; freeBytes: number; isFull: boolean; hint?: string };
+
 /** What the page shows; made anew for every request. */
 export type State = {
   status: "STARTING" | "READY" | "BUSY" | "DRAINING" | "UNHEALTHY";
@@ -17,6 +19,8 @@ export type State = {
   deliveries: QueueState | null;
   engine: { url: string; model: string; answers: boolean; isDemo: boolean };
   bucket: { name: string; answers: boolean; health: string; hint?: string };
+  /** That of the data folder, where it could be asked. */
+  disk?: DiskState;
   topic: string | null;
   /** Jobs that have a slot. */
   running: number;

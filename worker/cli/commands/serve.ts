@@ -48,6 +48,7 @@ async function serve(config: Config, log: Log, options: { inMemory: boolean; jso
         if (!options.json) void engine.ready().then(showCalibration, () => {});
       },
       endPolls: local?.endPolls,
+      isStored: local !== undefined && !options.inMemory,
     });
   } finally {
     await local?.stop();
