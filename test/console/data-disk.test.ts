@@ -20,7 +20,8 @@ test("a full disk under the embedded queue is UNHEALTHY, in /health, on the page
   expect(await (await app.request("/", { headers: { host: "localhost" } })).text()).toMatch(
     /disk_full <code>\/data<\/code> Free some space/,
   );
-  const service = { pid: 1, startedAt: new Date().toISOString(), web: "http://w", state, isSilent: false };
+  const now = new Date().toISOString();
+  const service = { pid: 1, startedAt: now, web: "http://w", state, isSilent: false, engine: null };
   const queues = { jobs: [], outbox: null, deadJobs: 0, deadDeliveries: 0 };
   expect(viewStatus({ service, running: [], queues })).toMatch(/disk +full, \/data\n +Free some space/);
 });
