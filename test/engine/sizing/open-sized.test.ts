@@ -77,9 +77,11 @@ describe("an engine that finds out its slots itself", () => {
       measuredAt: "2026-11-21T09:00:00.000Z",
       measured: { ...measured, prefillTokensPerSecond: 900, tookMs: 4_000 },
     });
-    const one = start({ dataDir });
-    await one.ready();
+    const ready = start({ dataDir }).ready();
+    // How long it measures, and what comes of it, is shown above.
+    await Promise.race([until(measures), ready]);
     expect(measures()).toBe(true);
+    await Promise.all([engine?.stop(), expect(ready).rejects.toThrow()]);
   }, 240_000);
 
   test("does not measure when the user sets them", async () => {
