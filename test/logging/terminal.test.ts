@@ -1,6 +1,7 @@
 // Tables and cut texts on a terminal.
+import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
-import { paint, shorten, table, widthOf } from "../../worker/logging/terminal.ts";
+import { LiveBlock, paint, shorten, table, widthOf } from "../../worker/logging/terminal.ts";
 import { stepsOf } from "../steps.ts";
 
 describe("a table", () => {
@@ -16,15 +17,47 @@ describe("a table", () => {
     expect(new Set(lines.map(widthOf))).toEqual(new Set([15]));
   });
 
-  test("shows what a terminal would act on as text, except the styles of a column that is styled", () => {
-    const cells = [["a\u001b[2J\u009b1m\u202e\nb", "\u001b[32mok\u001b[39m"]];
-    const [, row] = table([{ title: "t" }, { title: "", styled: true }], cells).split("\n");
-    expect(row).toBe("a\\u001b[2J\\u009b1m\\u202e\\nb  \u001b[32mok\u001b[39m");
+  test("shows what a terminal would act on as text", () => {
+    const [, row] = table([{ title: "t" }], [["a\u001b[2J\u009b1m\u202e\nb"]]).split("\n");
+    expect(row).toBe("a\\u001b[2J\\u009b1m\\u202e\\nb");
+  });
+
+  test("gives a cell the style that it names, whole and around what is shown of it", () => {
+    const styled = { text: "\u001b[2Jabcdefgh", style: "green" as const };
+    const [, row = ""] = onTerminal(() => table([{ title: "t", max: 13 }], [[styled]])).split("\n");
+    expect(row).toBe("\u001b[32m\\u001b[2Jabc…\u001b[39m");
+    expect(stripVTControlCharacters(row)).toBe("\\u001b[2Jabc…");
   });
 
   test("cuts texts that are too long", () =>
     expect(table([{ title: "t", max: 5 }], [["abcdefgh"]])).toContain("abcd…"));
 });
+
+test("a line of a live block keeps its style, and is cut to the terminal without it", () => {
+  let shown = "";
+  const stream = Object.assign(Object.create(process.stdout), {
+    isTTY: true,
+    columns: 10,
+    getColorDepth: () => 8,
+    write: (text: string) => {
+      shown += text;
+      return true;
+    },
+  }) as NodeJS.WriteStream;
+  new LiveBlock(stream).draw([{ text: "◆ todo-1 matched", style: "green" }, "plain"]);
+  expect(shown).toBe("\u001b[32m◆ todo-1…\u001b[39m\nplain\n");
+});
+
+/** What it returns while standard output counts as a terminal with colours. */
+function onTerminal(shows: () => string): string {
+  const own = { isTTY: process.stdout.isTTY, getColorDepth: process.stdout.getColorDepth };
+  Object.assign(process.stdout, { isTTY: true, getColorDepth: () => 8 });
+  try {
+    return shows();
+  } finally {
+    Object.assign(process.stdout, own);
+  }
+}
 
 test("a styled text cannot bring styles of its own", () => {
   expect(paint("red", "a\u001b[0mb")).toContain("a\\u001b[0mb");

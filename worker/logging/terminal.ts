@@ -8,20 +8,16 @@ type Style = Parameters<typeof styleText>[0];
 export const paint = (style: Style, text: string, stream: NodeJS.WriteStream = process.stdout) =>
   styleText(style, printable(text, { lines: true }), { stream });
 
-/** `styled`: the cells come from `paint`, and nothing in them from outside. */
-export type Column = { title: string; align?: "right"; max?: number; styled?: true };
+/** A style is kept apart from its text: what is styled already can neither be made safe nor be cut to a width. */
+export type Styled = string | { text: string; style: Style };
+export type Column = { title: string; align?: "right"; max?: number };
 
 /** Of a terminal; a pipe gets what fits most terminals. */
 export const terminalWidth = (): number => process.stdout.columns || 80;
 
 /** Rows under titles, each column as wide as its longest cell. */
-export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const cut = rows.map((row) =>
-    row.map((cell, index) => {
-      const { max = 60, styled } = columns[index] ?? {};
-      return shorten(styled ? cell : printable(cell), max);
-    }),
-  );
+export function table(columns: readonly Column[], rows: readonly (readonly Styled[])[]): string {
+  const cut = rows.map((row) => row.map((cell, index) => fit(cell, columns[index]?.max ?? 60)));
   const widths = columns.map(({ title }, index) =>
     Math.max(widthOf(title), ...cut.map((row) => widthOf(row[index] ?? ""))),
   );
@@ -31,6 +27,13 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
       .join("  ")
       .trimEnd();
   return [paint("dim", line(columns.map(({ title }) => title))), ...cut.map(line)].join("\n");
+}
+
+/** Safe to show, at most so wide, and in its style. */
+export function fit(styled: Styled, max = Number.POSITIVE_INFINITY, stream?: NodeJS.WriteStream): string {
+  const { text, style } = typeof styled === "string" ? { text: styled } : styled;
+  const short = shorten(printable(text), max);
+  return style === undefined ? short : paint(style, short, stream);
 }
 
 function pad(text: string, width: number, align: Column["align"]): string {
@@ -77,11 +80,11 @@ export class LiveBlock {
     return this.#stream.isTTY === true;
   }
 
-  draw(lines: readonly string[]): void {
+  draw(lines: readonly Styled[]): void {
     if (!this.isLive) return;
     const width = this.#stream.columns || 100;
     this.#erase();
-    for (const line of lines) this.#stream.write(`${shorten(printable(line), width - 1)}\n`);
+    for (const line of lines) this.#stream.write(`${fit(line, width - 1, this.#stream)}\n`);
     this.#height = lines.length;
   }
 
