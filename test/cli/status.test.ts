@@ -92,7 +92,7 @@ test("a worker that is not there is no reason not to see its queue", async () =>
 
 test("kinds lists every kind in 80 columns, and shows what one takes and gives", async () => {
   const all = await runKamado(["kinds"]);
-  expect(all.out).toMatch(/^KIND[\s\S]*image\.check +Answers a yes\/no question/);
+  expect(all.out).toMatch(/^ *article[\s\S]*image\.check +Answers a yes\/no question/);
   expect(widest(all.out)).toBeLessThanOrEqual(80);
   const lines = (await runKamado(["kinds", "--json"])).out
     .trim()

@@ -1,7 +1,7 @@
 // Tables and cut texts on a terminal.
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
-import { LiveBlock, paint, shorten, table, widthOf } from "../../worker/logging/terminal.ts";
+import { LiveBlock, localTime, paint, shorten, table, widthOf } from "../../worker/logging/terminal.ts";
 import { stepsOf } from "../steps.ts";
 
 describe("a table", () => {
@@ -71,4 +71,16 @@ test("a long text is cut in steps that grow in proportion to it", () => {
 test("a text is cut to a width, not to a number of characters", () => {
   expect(shorten("ドアの鍵", 8)).toBe("ドアの鍵");
   expect(shorten("ドアの鍵", 6)).toBe("ドア…");
+});
+
+test("a time for people is that of their clock, and of the day that they have", () => {
+  const zone = process.env.TZ;
+  process.env.TZ = "Asia/Tokyo";
+  try {
+    expect(localTime("2026-11-29T16:04:15.123Z")).toBe("2026-11-30 01:04:15");
+    expect(localTime(Date.UTC(2026, 0, 2, 3, 4, 5))).toBe("2026-01-02 12:04:05");
+  } finally {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  }
 });

@@ -2,6 +2,7 @@
 // so that no caller has to remember that. A line about a job names the job and its stage.
 import { type DestinationStream, pino, stdSerializers } from "pino";
 import { printable } from "../printable.ts";
+import { localTime } from "./terminal.ts";
 
 type Write = { (fields: Record<string, unknown>, message?: string): void; (message: string): void };
 
@@ -100,7 +101,7 @@ function readableLine(line: string): string {
   const fields = parse(line);
   if (!fields) return line;
   const { time, level, msg, stage, job, err, ...rest } = fields;
-  const head = [String(time).slice(11, 19), String(level).padEnd(5), stage, job, msg]
+  const head = [localTime(String(time)).slice(11), String(level).padEnd(5), stage, job, msg]
     .filter(isGiven)
     .map(shown)
     .join(" ");

@@ -100,5 +100,8 @@ export class LiveBlock {
   }
 }
 
+/** `2026-11-29 17:04:15` on the clock of whoever reads it; what scripts read stays in UTC. */
+export const localTime = (at: string | number): string => new Date(at).toLocaleString("sv-SE");
+
 /** Exit codes that scripts can use. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3, undelivered: 4, interrupted: 130 } as const;

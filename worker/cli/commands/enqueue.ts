@@ -9,7 +9,7 @@ import { Destination, Job } from "../../job/envelope.ts";
 import { isResultOf } from "../../job/job-hash.ts";
 import { eventOf, type Result } from "../../job/result.ts";
 import { silentLog } from "../../logging/log.ts";
-import { EXIT, paint } from "../../logging/terminal.ts";
+import { EXIT, localTime, paint } from "../../logging/terminal.ts";
 import { type Attempt, createDeliveryLog } from "../../outbox/delivery-log.ts";
 import { printable, printableJson } from "../../printable.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
@@ -20,7 +20,7 @@ import { queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf, numberFrom } from "../flags.ts";
-import { readInput, replaceFiles } from "../read-input.ts";
+import { inputHelp, readInput, replaceFiles } from "../read-input.ts";
 
 /** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
 const BODY_LIMIT = 900 * 1024;
@@ -31,9 +31,9 @@ const MAX_TIMEOUT = 39_600;
 const MAX_WAIT = 14 * 24 * 3_600;
 
 const EXAMPLES = [
-  `enqueue prompt --input - <<< '{"prompt": "Say hello"}'`,
+  `enqueue prompt --input '{"prompt": "Say hello"}' --wait`,
   "enqueue image.check --input check.json --wait",
-  "enqueue article.extract --input article.json --deliver callback=https://example.org/hook --wait 60",
+  "enqueue article.extract --input - --deliver rest=https://example.org/a",
 ];
 const EXIT_CODES = `
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 something it needs is not available or there is no result yet, 4 the job is
@@ -44,10 +44,7 @@ export function enqueueCommand(): Command {
     .addHelpText("after", EXIT_CODES)
     .argument("<kind>", "the kind of job: todo.match, image.check, …")
     .description("put a job on the queue (KAMADO_QUEUE_URL, else that of the Kamado that runs here)")
-    .requiredOption(
-      "--input <file>",
-      'the input: a JSON file, or - for standard input; "file:door.png" inside is uploaded',
-    )
+    .requiredOption("--input <json>", inputHelp("is uploaded"))
     .option("--id <id>", "the job's id; sending the same id twice runs the job once")
     .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; can be repeated")
     .option("--priority <n>", "0 to 9, higher first", numberFrom(0, 9, { whole: true }))
@@ -216,7 +213,7 @@ function toldOf({ to, outcome, status, error, nextAt }: Attempt): string {
   const why = [error, status && `HTTP ${status}`].filter(Boolean).join(", ");
   if (outcome === "refused")
     return `the result was not delivered to ${to} (${why}); the delivery is in the dead-letter queue: \`kamado dead\``;
-  return `the delivery to ${to} failed (${why}) and is tried again${nextAt ? ` at ${nextAt}` : ""}`;
+  return `the delivery to ${to} failed (${why}) and is tried again${nextAt ? ` at ${localTime(nextAt)}` : ""}`;
 }
 
 function giveUp(id: string): number {

@@ -6,7 +6,7 @@ import { JobId } from "../../job/envelope.ts";
 import { resultKey } from "../../job/result.ts";
 import { isHeld, readLock } from "../../job-lock/lock.ts";
 import { silentLog } from "../../logging/log.ts";
-import { EXIT, paint } from "../../logging/terminal.ts";
+import { EXIT, localTime, paint } from "../../logging/terminal.ts";
 import { createDeliveryLog } from "../../outbox/delivery-log.ts";
 import { printable, printableJson } from "../../printable.ts";
 import type { Bucket } from "../../storage/bucket.ts";
@@ -109,7 +109,7 @@ async function show(id: string, here: Here, bucket: Bucket, { json }: Flags): Pr
     );
   if (json !== true)
     for (const { at, to, outcome, status, error } of tries)
-      print(printable(`delivery  ${at.slice(0, 19)}  ${outcome} ${status ?? error ?? ""}  ${to}`));
+      print(printable(`delivery  ${localTime(at)}  ${outcome} ${status ?? error ?? ""}  ${to}`));
   if (state !== "unknown") return EXIT.ok;
   const why = `no result at ${resultKey(id)}, and it does not run: it waits in the queue, or never came`;
   process.stderr.write(`kamado: ${why}; \`kamado dead show ${id}\` looks among the dead letters\n`);

@@ -1,5 +1,5 @@
 // How `kamado status` and `kamado jobs` print what they found, in 80 columns where the terminal has no more.
-import { paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
+import { localTime, paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
 import { printable } from "../../printable.ts";
 import type { Depth } from "../../queue/whole-queue.ts";
 import type { ServiceState } from "../running-service.ts";
@@ -104,7 +104,7 @@ export function viewEnded(ended: readonly Ended[]): string {
     { title: "OUTCOME", max: Math.max(12, Math.min(40, terminalWidth() - 68)) },
   ];
   const rows = ended.map(({ at, id, kind, outcome, error }) => [
-    new Date(at).toISOString().slice("2026-".length, 16).replace("T", " "),
+    localTime(at).slice("2026-".length, 16),
     id,
     kind,
     error === undefined ? outcome : `${outcome} ${error}`,
