@@ -1,17 +1,16 @@
 // The demo's report: a table of the jobs with their results, and the last line with the counts.
 
 import type { Result } from "../../worker/job/result.ts";
-import { type Column, type Styled, table, terminalWidth } from "../../worker/logging/terminal.ts";
+import { type Column, type Styled, table } from "../../worker/logging/terminal.ts";
 import type { Trace } from "./progress.ts";
 import type { DemoJob } from "./scenario.ts";
 
 export type Row = { job: DemoJob; result: Result | null; trace: Trace | undefined; arrived: boolean };
 export type Tally = { jobs: number; right: number; delivered: number; lost: number };
 
-/** What was asked gets the width that the others leave. */
-const columns = (): readonly Column[] => [
+const COLUMNS: readonly Column[] = [
   { title: "job" },
-  { title: "asked", max: Math.max(16, Math.min(40, terminalWidth() - 61)) },
+  { title: "asked", max: "rest" },
   { title: "got", max: 25 },
   { title: "prob", align: "right" },
   { title: "took", align: "right" },
@@ -53,7 +52,7 @@ function cells(row: Row): Styled[] {
   ];
 }
 
-export const resultTable = (rows: readonly Row[]) => table(columns(), rows.map(cells));
+export const resultTable = (rows: readonly Row[]) => table(COLUMNS, rows.map(cells));
 
 export const lastLine = ({ jobs, right, delivered, lost }: Tally) =>
   `demo: ${jobs} jobs, ${right} right, ${delivered} delivered, ${lost} lost`;

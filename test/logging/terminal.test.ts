@@ -29,6 +29,14 @@ describe("a table", () => {
     expect(stripVTControlCharacters(row)).toBe("\\u001b[2Jabc…");
   });
 
+  test("gives one column what the others leave of the terminal", () => {
+    const columns = [{ title: "id" }, { title: "what", max: "rest" as const }, { title: "n" }];
+    const wide = table(columns, [["01J", "x".repeat(200), "7"]]).split("\n");
+    expect(wide.map(widthOf)).toEqual([80, 80]);
+    const short = table(columns, [["01J", "done", "7"]]).split("\n")[1];
+    expect(short).toBe("01J  done  7");
+  });
+
   test("cuts texts that are too long", () =>
     expect(table([{ title: "t", max: 5 }], [["abcdefgh"]])).toContain("abcd…"));
 });

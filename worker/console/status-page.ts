@@ -1,7 +1,7 @@
 // One small page: what the worker is doing now. No script beyond reloading itself.
 import { createHash } from "node:crypto";
 import { html } from "hono/html";
-import type { State } from "./state.ts";
+import { outcomeWords, type State } from "./state.ts";
 
 const STYLE = `
   :root { color-scheme: light dark; --ember: #d9480f; --line: color-mix(in srgb, currentColor 18%, transparent); }
@@ -35,7 +35,7 @@ ${deliveries?.hint ? html`<dt>deliveries</dt><dd>${deliveries.health} <code>${de
 <dt>topic</dt><dd><code>${topic ?? "none"}</code></dd>
 </dl>
 <table><thead><tr><th>ended</th><th>job</th><th>kind</th><th>outcome</th></tr></thead><tbody>
-${jobs.map((job) => html`<tr><td>${time(job.at)}</td><td><code>${job.id}</code></td><td>${job.kind}</td><td>${job.outcome}${job.error ? ` (${job.error})` : ""}</td></tr>`)}
+${jobs.map((job) => html`<tr><td>${time(job.at)}</td><td><code>${job.id}</code></td><td>${job.kind}</td><td>${outcomeWords(job)}</td></tr>`)}
 </tbody></table>
 ${jobs.length === 0 ? html`<p>No job has come yet.</p>` : ""}
 </body></html>`;

@@ -10,23 +10,31 @@ export const paint = (style: Style, text: string, stream: NodeJS.WriteStream = p
 
 /** A style is kept apart from its text: what is styled already can neither be made safe nor be cut to a width. */
 export type Styled = string | { text: string; style: Style };
-export type Column = { title: string; align?: "right"; max?: number };
+/** `max`: how wide it may be [60]; `rest` is what the other columns leave of the terminal, at least 12. */
+export type Column = { title: string; align?: "right"; max?: number | "rest" };
 
 /** Of a terminal; a pipe gets what fits most terminals. */
 export const terminalWidth = (): number => process.stdout.columns || 80;
 
 /** Rows under titles, each column as wide as its longest cell. */
 export function table(columns: readonly Column[], rows: readonly (readonly Styled[])[]): string {
-  const cut = rows.map((row) => row.map((cell, index) => fit(cell, columns[index]?.max ?? 60)));
-  const widths = columns.map(({ title }, index) =>
-    Math.max(widthOf(title), ...cut.map((row) => widthOf(row[index] ?? ""))),
-  );
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, index) => pad(cell, widths[index]!, columns[index]?.align))
+  const cells = (index: number, max: number) => rows.map((row) => fit(row[index] ?? "", max));
+  const widest = (title: string, texts: readonly string[]) => Math.max(widthOf(title), ...texts.map(widthOf));
+  const others = columns
+    .flatMap(({ title, max = 60 }, index) => (max === "rest" ? [] : [widest(title, cells(index, max))]))
+    .reduce((sum, width) => sum + width + 2, 0);
+  const padded = columns.map(({ title, max = 60, align }, index) => {
+    const texts = cells(index, max === "rest" ? Math.max(12, terminalWidth() - others) : max);
+    const width = widest(title, texts);
+    return [title, ...texts].map((text) => pad(text, width, align));
+  });
+  const [heads = "", ...lines] = ["", ...rows].map((_, at) =>
+    padded
+      .map((column) => column[at])
       .join("  ")
-      .trimEnd();
-  return [paint("dim", line(columns.map(({ title }) => title))), ...cut.map(line)].join("\n");
+      .trimEnd(),
+  );
+  return [paint("dim", heads), ...lines].join("\n");
 }
 
 /** Safe to show, at most so wide, and in its style. */

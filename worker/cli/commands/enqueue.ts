@@ -21,6 +21,7 @@ import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf, numberFrom } from "../flags.ts";
 import { inputHelp, readInput, replaceFiles } from "../read-input.ts";
+import { type ServiceState, stateOf } from "../running-service.ts";
 
 /** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
 const BODY_LIMIT = 900 * 1024;
@@ -69,7 +70,8 @@ export function enqueueCommand(): Command {
 async function enqueue(kind: string, flags: Flags): Promise<number> {
   // What is wrong with the command is said before anything is asked.
   const given = { ...(await readInput(String(flags.input))), deliver: destinations(flags.deliver) };
-  const { config, cloud } = await queuesHere(configOf());
+  const here = await queuesHere(configOf());
+  const { config, cloud } = here;
   const clients = makeAwsClients(cloud.aws);
   try {
     const bucket = s3Bucket(clients.s3, config.bucket);
@@ -83,7 +85,7 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
     const end = performance.now() + Number(flags.wait === true ? 300 : flags.wait) * 1_000;
     const result = await waitFor(job, createResults(bucket), end);
-    if (!result) return giveUp(job.id);
+    if (!result) return giveUp(job.id, await stateOf(here));
     const code = printResult(flags, result);
     return (await printDeliveries(job, result, bucket, end)) ?? code;
   } finally {
@@ -216,9 +218,16 @@ function toldOf({ to, outcome, status, error, nextAt }: Attempt): string {
   return `the delivery to ${to} failed (${why}) and is tried again${nextAt ? ` at ${localTime(nextAt)}` : ""}`;
 }
 
-function giveUp(id: string): number {
+/** A job that runs, waits or failed once has no result; the worker here knows which. */
+function giveUp(id: string, state: ServiceState | null): number {
+  const failed = state?.jobs.find((job) => job.id === id && job.outcome === "retry")?.error;
+  const is = state?.current.some((job) => job.id === id)
+    ? "it still runs"
+    : failed === undefined
+      ? "it waits in the queue"
+      : `its last attempt failed with ${failed}, and it is tried again`;
   process.stderr.write(
-    `kamado: no result yet; the job ${id} stays in the queue and its result will be stored at results/${id}.json\n`,
+    `kamado: no result yet of ${printable(id)}: ${is}; \`kamado jobs ${printable(id)}\` shows it\n`,
   );
   return EXIT.unavailable;
 }

@@ -84,6 +84,12 @@ async function endedOf(bucket: Bucket, state: ServiceState | null, most: number)
   return all.toSorted((a, b) => b.at - a.at).slice(0, most);
 }
 
+/** What the last attempt ended with is known to the worker that made it. */
+function waitingAfter(id: string, state: ServiceState | null): string {
+  const last = state?.jobs.find((job) => job.id === id && job.outcome === "retry");
+  return `waiting for another attempt${last?.error === undefined ? "" : ` after ${last.error}`}`;
+}
+
 async function show(id: string, here: Here, bucket: Bucket, { json }: Flags): Promise<number> {
   const parsed = JobId.safeParse(id);
   if (!parsed.success) throw new KamadoError("invalid_input", `id: ${parsed.error.issues[0]!.message}.`);
@@ -92,25 +98,26 @@ async function show(id: string, here: Here, bucket: Bucket, { json }: Flags): Pr
     readLock(bucket, id),
     createDeliveryLog({ bucket, log: silentLog }).all(id),
   ]);
-  const running = runningOf(await stateOf(here)).find((job) => job.id === id);
+  const state = await stateOf(here);
+  const running = runningOf(state).find((job) => job.id === id);
   const isHere = lock !== null && isHeld(lock.record, lock);
-  const state = result
+  const is = result
     ? result.status
     : isHere || running
       ? "running"
       : lock
-        ? "waiting for another attempt"
+        ? waitingAfter(id, state)
         : "unknown";
-  if (json === true) print(printableJson({ id, state, ...result, deliveries: tries }));
+  if (json === true) print(printableJson({ id, state: is, ...result, deliveries: tries }));
   else if (result) print(`${paint("bold", id)}  ${result.status}\n${printableJson(result, 2)}`);
   else
     print(
-      `${paint("bold", id)}  ${state}${running ? ` for ${running.for}` : isHere ? ` on ${printable(lock.record.worker)}` : ""}`,
+      `${paint("bold", id)}  ${is}${running ? ` for ${running.for}` : isHere ? ` on ${printable(lock.record.worker)}` : ""}`,
     );
   if (json !== true)
     for (const { at, to, outcome, status, error } of tries)
       print(printable(`delivery  ${localTime(at)}  ${outcome} ${status ?? error ?? ""}  ${to}`));
-  if (state !== "unknown") return EXIT.ok;
+  if (is !== "unknown") return EXIT.ok;
   const why = `no result at ${resultKey(id)}, and it does not run: it waits in the queue, or never came`;
   process.stderr.write(`kamado: ${why}; \`kamado dead show ${id}\` looks among the dead letters\n`);
   return EXIT.failed;

@@ -69,6 +69,7 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   storage_unavailable:
     "Check the network, the credentials and the bucket; `npm start` serves a bucket of its own.",
   timed_out: "Raise KAMADO_TIMEOUT_SECONDS, or put less work into one job.",
+  handler_broken: "Correct the handler's file and run the job again.",
   handler_failed: "Correct the handler, or what the message names; --log-level info shows more.",
   canceled: "Nothing was stored; run it again when you like.",
 };

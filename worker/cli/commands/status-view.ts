@@ -1,4 +1,5 @@
 // How `kamado status` and `kamado jobs` print what they found, in 80 columns where the terminal has no more.
+import { outcomeWords } from "../../console/state.ts";
 import { localTime, paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
 import { printable } from "../../printable.ts";
 import type { Depth } from "../../queue/whole-queue.ts";
@@ -101,13 +102,13 @@ export function viewEnded(ended: readonly Ended[]): string {
     { title: "ENDED" },
     { title: "ID", max: idWidth(44) },
     { title: "KIND", max: 15 },
-    { title: "OUTCOME", max: Math.max(12, Math.min(40, terminalWidth() - 68)) },
+    { title: "OUTCOME", max: "rest" as const },
   ];
-  const rows = ended.map(({ at, id, kind, outcome, error }) => [
-    localTime(at).slice("2026-".length, 16),
-    id,
-    kind,
-    error === undefined ? outcome : `${outcome} ${error}`,
+  const rows = ended.map((job) => [
+    localTime(job.at).slice("2026-".length, 16),
+    job.id,
+    job.kind,
+    outcomeWords(job),
   ]);
   return table(columns, rows);
 }
