@@ -54,12 +54,3 @@ test("a second message of a job that runs does not end the first one's entry", a
   await rig.clock.advance(1_000);
   expect(rig.worker.state().current).toEqual([{ id: "a", kind: "work", since }]);
 });
-
-test.each([
-  ["succeeded", undefined, "succeeded"],
-  ["rejected", "handler_broken", "failed (handler_broken)"],
-  ["retry", "handler_failed", "tried again (handler_failed)"],
-  ["canceled", undefined, "canceled"],
-] as const)("how a job ended is said in the words of its result: %s", (outcome, error, words) => {
-  expect(outcomeWords({ outcome, ...(error && { error }) })).toBe(words);
-});

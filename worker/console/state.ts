@@ -67,12 +67,6 @@ function statusOf(
   return running > 0 ? "BUSY" : "READY";
 }
 
-/** How a job ended, in the words of its result. A job that failed may be tried again. */
-export function outcomeWords({ outcome, error }: { outcome: string; error?: string }): string {
-  const words = outcome === "rejected" ? "failed" : outcome === "retry" ? "tried again" : outcome;
-  return error === undefined ? words : `${words} (${error})`;
-}
-
 export type LatestJobs = Pick<State, "current" | "jobs"> & { model: string | null };
 
 const SHOWN = 50;

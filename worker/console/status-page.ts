@@ -1,7 +1,8 @@
 // One small page: what the worker is doing now. No script beyond reloading itself.
 import { createHash } from "node:crypto";
 import { html } from "hono/html";
-import { outcomeWords, type State } from "./state.ts";
+import { outcomeWords } from "../logging/job-events.ts";
+import type { State } from "./state.ts";
 
 const STYLE = `
   :root { color-scheme: light dark; --ember: #d9480f; --line: color-mix(in srgb, currentColor 18%, transparent); }

@@ -1,5 +1,5 @@
 // How `kamado status` and `kamado jobs` print what they found, in 80 columns where the terminal has no more.
-import { outcomeWords } from "../../console/state.ts";
+import { outcomeWords } from "../../logging/job-events.ts";
 import { localTime, paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
 import { printable } from "../../printable.ts";
 import type { Depth } from "../../queue/whole-queue.ts";
@@ -95,6 +95,10 @@ export function viewRunning(running: readonly Running[]): string {
   );
 }
 
+/** The time alone today, the day too before. */
+const ofToday = (at: string): string =>
+  at.slice(0, 10) === localTime(Date.now()).slice(0, 10) ? at.slice(11, 16) : at.slice("2026-".length, 16);
+
 export type Ended = { id: string; kind: string; outcome: string; at: number; error?: string };
 
 export function viewEnded(ended: readonly Ended[]): string {
@@ -105,10 +109,11 @@ export function viewEnded(ended: readonly Ended[]): string {
     { title: "OUTCOME", max: "rest" as const },
   ];
   const rows = ended.map((job) => [
-    localTime(job.at).slice("2026-".length, 16),
+    ofToday(localTime(job.at)),
     job.id,
     job.kind,
-    outcomeWords(job),
+    // A code says that it failed, and needs the room.
+    job.outcome === "rejected" || job.outcome === "failed" ? (job.error ?? "failed") : outcomeWords(job),
   ]);
   return table(columns, rows);
 }
