@@ -92,7 +92,7 @@ test.each([
   ["succeeded", undefined, "succeeded"],
   ["rejected", "handler_broken", "failed (handler_broken)"],
   ["retry", "handler_failed", "tried again (handler_failed)"],
-  ["canceled", undefined, "canceled"],
+  ["canceled", "canceled", "canceled"],
 ] as const)("how a job ended is said in the words of its result: %s", (outcome, error, words) => {
   expect(outcomeWords({ outcome, ...(error && { error }) })).toBe(words);
 });

@@ -115,8 +115,8 @@ test("for people: one line for each event, with the stack below it", () => {
 
 test("for people: of a receipt only what is not empty", () => {
   const { log, lines } = collect({ pretty: true });
-  log.info({ receipt: { model: null, requests: 0, attempts: 1, worker: "mini" } }, "failed");
-  expect(lines[0]).toMatch(/ receipt=\{"attempts":1,"worker":"mini"\}\n$/);
+  log.info({ tries: 0, receipt: { model: null, requests: 0, attempts: 1, worker: "mini" } }, "failed");
+  expect(lines[0]).toMatch(/ tries=0 receipt=\{"attempts":1,"worker":"mini"\}\n$/);
 });
 
 test("levels below the chosen one are silent", () => {

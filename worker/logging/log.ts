@@ -120,7 +120,8 @@ const isGiven = (value: unknown) => value !== undefined && value !== "";
 const shown = (value: unknown) =>
   printable(typeof value === "string" ? value : JSON.stringify(value, filled));
 /** Of a receipt most fields are empty; a person reads the others. */
-const filled = (_: string, value: unknown) => (value === null || value === 0 ? undefined : value);
+const filled = (name: string, value: unknown) =>
+  name !== "" && (value === null || value === 0) ? undefined : value;
 
 function parse(line: string): Record<string, unknown> | null {
   try {

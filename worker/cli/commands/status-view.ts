@@ -64,7 +64,7 @@ function viewService(service: Status["service"]): string[] {
     head,
     row(
       "engine",
-      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${slots} slots`,
+      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${slots} ${slots === 1 ? "slot" : "slots"}`,
     ),
     row("bucket", `${bucket.answers ? "answers" : paint("red", "does not answer")}, ${bucket.name}`),
   ];
