@@ -33,6 +33,8 @@ export function lengthOf(ms: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
 }
 
+const plural = (count: number, one: string, more: string) => `${count} ${count === 1 ? one : more}`;
+
 const row = (name: string, value: string) => `  ${paint("dim", name.padEnd(14))}${value}`;
 
 export function viewStatus({ service, running, queues }: Status): string {
@@ -42,7 +44,11 @@ export function viewStatus({ service, running, queues }: Status): string {
     queues.outbox
       ? row(
           "outbox",
-          `${queues.outbox.waiting + queues.outbox.inFlight + queues.outbox.delayed} deliveries to be tried again`,
+          plural(
+            queues.outbox.waiting + queues.outbox.inFlight + queues.outbox.delayed,
+            "delivery",
+            "deliveries",
+          ).concat(" to be tried again"),
         )
       : row("outbox", "none"),
     row("dead letters", viewDead(queues)),
@@ -64,7 +70,7 @@ function viewService(service: Status["service"]): string[] {
     head,
     row(
       "engine",
-      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${slots} ${slots === 1 ? "slot" : "slots"}`,
+      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${plural(slots, "slot", "slots")}`,
     ),
     row("bucket", `${bucket.answers ? "answers" : paint("red", "does not answer")}, ${bucket.name}`),
   ];

@@ -88,7 +88,7 @@ function logStates(engine: Engine, log: Log): void {
   engine.onChange((state) => {
     const { restarts, reason } = engine;
     if (state === "SETUP_FAILED") log.error({ stage: "engine" }, `the engine cannot be started: ${reason}`);
-    else log.info({ stage: "engine", state, restarts }, `engine ${state}`);
+    else log.info({ stage: "engine", ...(restarts > 0 && { restarts }) }, state);
   });
 }
 
