@@ -2,8 +2,9 @@
 // No dependency and plain syntax on purpose; everything after it runs on the Node that the lock pins.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(fileURLToPath(import.meta.url));
@@ -27,6 +28,76 @@ if (major < OLDEST) {
   fail(
     `this is Node ${process.versions.node}; install Node ${OLDEST} or later (https://nodejs.org) and run the command again.`,
   );
+}
+
+// Two commands at the same time must not install into one folder: npm ci begins by deleting what the other has written. The first
+// writes this file, which npm leaves alone, with its own number and that of its npm, which may outlive it.
+const turn = join(root, ".kamado-installing");
+const LOOK_EVERY_MS = 300;
+/** The file is touched while an installation goes on; the numbers of one that was killed may be another process's by now. */
+const TOUCH_EVERY_MS = 30_000;
+const FORGOTTEN_MS = 15 * 60_000;
+/** Without a number in it, it is just being written. */
+const WRITTEN_MS = 2_000;
+
+const isInstalled = () => existsSync(stamp) && readFileSync(stamp, "utf8") === lock;
+
+/** Resolves when it is this process's turn, which ends with the process. */
+async function takeTurn() {
+  let isTold = false;
+  while (!(await isOurs())) {
+    if (!isTold)
+      say(`another command installs already (process ${holders()[0] ?? "unknown"}); waiting for it.`);
+    isTold = true;
+    do await sleep(LOOK_EVERY_MS);
+    while (isHeld());
+  }
+  process.on("exit", () => holders()[0] === process.pid && rmSync(turn, { force: true }));
+}
+
+async function isOurs() {
+  const own = String(process.pid);
+  try {
+    writeFileSync(turn, own, { flag: "wx" });
+    return true;
+  } catch ({ code }) {
+    if (code !== "EEXIST") fail(`this folder cannot be written (${code}): ${root}. ${whatToDo(code)}`);
+  }
+  if (isHeld()) return false;
+  // Several may find it forgotten at the same time. Of those that replace it the last one has it, which they see a moment later.
+  const mine = `${turn}.${own}`;
+  writeFileSync(mine, own);
+  renameSync(mine, turn);
+  await sleep(LOOK_EVERY_MS);
+  return holders()[0] === process.pid;
+}
+
+const whatToDo = (code) =>
+  code === "ENOSPC"
+    ? "The disk is full: free 2 GB and run the command again."
+    : "Run the command as the user that owns the folder, or clone it where you may write.";
+
+function holders() {
+  try {
+    return readFileSync(turn, "utf8").split(" ").map(Number).filter(Boolean);
+  } catch {
+    return [];
+  }
+}
+
+function isHeld() {
+  const age = Date.now() - (statSync(turn, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  const all = holders();
+  return all.length === 0 ? age < WRITTEN_MS : age < FORGOTTEN_MS && all.some(isAlive);
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch ({ code }) {
+    return code === "EPERM";
+  }
 }
 
 /** The packages of the lock that this platform gets, as folders. */
@@ -66,6 +137,7 @@ function install() {
       stdio: ["ignore", 2, 2],
       shell: process.platform === "win32",
     });
+    if (child.pid !== undefined) writeFileSync(turn, `${process.pid} ${child.pid}`);
     child.on("error", ({ code }) => {
       done();
       resolve(
@@ -85,13 +157,25 @@ function install() {
   });
 }
 
-if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
+async function installOnce() {
   say(
     "installing what package-lock.json names, once: 1 to 5 minutes, and up to 1.6 GB in node_modules, most of it for running models.",
   );
+  const touch = setInterval(() => utimesSync(turn, new Date(), new Date()), TOUCH_EVERY_MS);
   const failure = await install();
+  clearInterval(touch);
   if (failure !== null) fail(failure);
   const pinned = existsSync(join(root, "node_modules", ".bin", "node"));
   if (!pinned && major < 24) fail("the lock brings no Node for this platform; install Node 24 or later.");
-  writeFileSync(stamp, lock);
+  try {
+    writeFileSync(stamp, lock);
+  } catch ({ code }) {
+    fail(`${stamp} cannot be written (${code}). ${whatToDo(code)}`);
+  }
+}
+
+if (!isInstalled()) {
+  await takeTurn();
+  // Whoever had it before may have installed.
+  if (!isInstalled()) await installOnce();
 }

@@ -5,6 +5,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: "./test/temporary-folder.ts",
     // Native engines and child processes do not share a process well.
     pool: "forks",
     // Most files wait for sockets and child processes, not for a CPU. Vitest starts the longest first, by its last run.

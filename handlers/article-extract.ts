@@ -12,11 +12,15 @@ const FACT_TOKENS = 150;
 const MAX_FACTS = 50;
 
 // An object in the bucket may be plain text or HTML. A page begins with a tag that pages begin with, or ends as they do: its first tags
-// may be left out.
+// may be left out. A feed is read as the page of its entries.
 const PAGE_START =
-  /^\s*<(?:!doctype|!--|\?xml|(?:html|head|title|meta|link|base|style|script|noscript|body|frameset|article|main|header|nav|section|aside|div|p|h[1-6]|[uod]l|table|center|font|blockquote|pre|span|a|b|i|em|strong|ruby|br|hr|img)(?=[\s/>]))/i;
+  /^\s*<(?:!doctype|!--|\?xml|(?:rss|feed|rdf:RDF|html|head|title|meta|link|base|style|script|noscript|body|frameset|article|main|header|nav|section|aside|div|p|h[1-6]|[uod]l|table|center|font|blockquote|pre|span|a|b|i|em|strong|ruby|br|hr|img)(?=[\s/>]))/i;
 const PAGE_END = /<\/(?:html|body)\s*>\s*$/i;
 const isPage = (text: string) => PAGE_START.test(text) || PAGE_END.test(text.slice(-1_000));
+
+// A mail or a saved archive, as SES stores mails and browsers save pages: in its parts the text is encoded once more.
+const MIME_START =
+  /^\s*(?:[\w-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*?(?:mime-version|content-transfer-encoding|content-type: *multipart)/i;
 
 // The language becomes part of our instructions, so it must not contain a line end or a chat template's mark.
 const LANGUAGE = /^[\p{L}\p{M}\p{N} '’.,()/_-]+$/u;
@@ -194,6 +198,11 @@ export default defineHandler({
   async run({ text, html, questions: given, maxFacts, language }, { model, pages, texts, inputs, progress }) {
     const { entries: questions, left } = usableEntries("questions", Question, given);
     const source = text ?? html ?? inputs.article ?? "";
+    if (text === undefined && MIME_START.test(source.slice(0, 16_000)))
+      refuse(
+        "invalid_input",
+        "This is a mail or a saved archive (MIME), whose text is encoded in parts; send the HTML or the text of the part that you mean.",
+      );
     const asPage = html !== undefined || (text === undefined && isPage(source));
     const article = asPage ? (await pages.article(source)).text : source;
     if (article.trim() === "") refuse("invalid_input", "The article is empty.");

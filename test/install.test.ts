@@ -1,9 +1,10 @@
 // What a newcomer sees before anything is installed. Runs install.mjs and the command in a folder without node_modules.
-import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "..");
 
@@ -30,4 +31,127 @@ test("without Node the command says so in one line", () => {
   const { status, lines } = run("/bin/sh", ["./kamado", "--help"]);
   expect(status).toBe(1);
   expect(lines).toEqual([expect.stringMatching(/^kamado: Node is missing; install Node 20 or later/)]);
+});
+
+describe("two commands during the first installation", () => {
+  /** An npm that says that it is there, and ends when the file `gate`, a pipe, is written to; with what is written as its status. */
+  const NPM = `#!/bin/sh
+echo "npm $$ called" >&2
+read status < gate
+if [ "$status" = 0 ]; then mkdir -p node_modules/.bin && : > node_modules/.bin/node; fi
+exit "$status"
+`;
+
+  function checkout() {
+    const folder = mkdtempSync(join(tmpdir(), "kamado-install-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    copyFileSync(join(ROOT, "install.mjs"), join(folder, "install.mjs"));
+    writeFileSync(join(folder, "package-lock.json"), '{ "packages": {} }');
+    writeFileSync(join(folder, "npm"), NPM, { mode: 0o755 });
+    execFileSync("mkfifo", [join(folder, "gate")]);
+    const end = (status: number) => writeFileSync(join(folder, "gate"), `${status}\n`);
+    return { folder, end };
+  }
+
+  function install(folder: string) {
+    const child = spawn(process.execPath, ["install.mjs"], {
+      cwd: folder,
+      env: { PATH: `${folder}:/usr/bin:/bin` },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    let text = "";
+    child.stderr.setEncoding("utf8").on("data", (more: string) => {
+      text += more;
+    });
+    const said = async (words: RegExp): Promise<string[]> => {
+      for (;;) {
+        const found = words.exec(text);
+        if (found) return found;
+        await once(child.stderr, "data");
+      }
+    };
+    return { child, said, status: statusOf(child), text: () => text };
+  }
+  const statusOf = async (child: ChildProcess) => (await once(child, "close"))[0] as number | null;
+  const CALLED = /npm (\d+) called/;
+  const WAITS = /another command installs already .*; waiting for it/;
+
+  test("the second waits for the first, says so, and installs nothing itself", async () => {
+    const { folder, end } = checkout();
+    const first = install(folder);
+    await first.said(CALLED);
+    const second = install(folder);
+    await second.said(WAITS);
+    end(0);
+    expect([await first.status, await second.status]).toEqual([0, 0]);
+    expect(second.text()).not.toMatch(CALLED);
+    expect(second.text()).not.toContain("1 to 5 minutes");
+  });
+
+  test("the second installs when the first could not", async () => {
+    const { folder, end } = checkout();
+    const first = install(folder);
+    await first.said(CALLED);
+    const second = install(folder);
+    await second.said(WAITS);
+    end(1);
+    expect(await first.status).toBe(1);
+    await second.said(CALLED);
+    end(0);
+    expect(await second.status).toBe(0);
+  });
+
+  test("an installation that was killed holds nobody up, once its npm has ended too", async () => {
+    const { folder, end } = checkout();
+    const first = install(folder);
+    const npm = Number((await first.said(CALLED))[1]);
+    first.child.kill("SIGKILL");
+    await once(first.child, "exit");
+    const second = install(folder);
+    await second.said(WAITS);
+    process.kill(npm, "SIGKILL");
+    await second.said(CALLED);
+    end(0);
+    expect(await second.status).toBe(0);
+  });
+
+  test.each(["2147483646", "2147483646 2147483645", "", "no number"])(
+    "a lock that nobody holds any more is taken over: %j",
+    async (content) => {
+      const { folder, end } = checkout();
+      const path = join(folder, ".kamado-installing");
+      writeFileSync(path, content);
+      if (!/\d/.test(content)) utimesSync(path, 0, 0);
+      const one = install(folder);
+      await one.said(CALLED);
+      end(0);
+      expect(await one.status).toBe(0);
+      expect(existsSync(path)).toBe(false);
+    },
+  );
+
+  test("of two that take it over at the same time one installs", async () => {
+    const { folder, end } = checkout();
+    writeFileSync(join(folder, ".kamado-installing"), "2147483646");
+    const both = [install(folder), install(folder)];
+    const [waits] = await Promise.race(
+      both.map(async (one, index) => [index, await one.said(WAITS)] as const),
+    );
+    await both[1 - waits]!.said(CALLED);
+    end(0);
+    expect(await Promise.all(both.map(({ status }) => status))).toEqual([0, 0]);
+    expect(both[waits]!.text()).not.toMatch(CALLED);
+  });
+
+  test("a process that has got the number of a killed one does not hold the lock for ever", async () => {
+    const { folder, end } = checkout();
+    const path = join(folder, ".kamado-installing");
+    writeFileSync(path, String(process.pid));
+    utimesSync(path, 0, 0);
+    const one = install(folder);
+    await one.said(CALLED);
+    end(0);
+    expect(await one.status).toBe(0);
+  });
 });

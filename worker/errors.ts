@@ -109,6 +109,8 @@ export type AwsFailure =
   | "network"
   | "throttled"
   | "disk_full"
+  /** What answers is another program, or something between us and AWS. */
+  | "not_aws"
   | "unknown";
 
 /** What code needs to know about an error besides its code. Every field may be absent. */
@@ -219,9 +221,11 @@ const MAX_ISSUE = 300;
 export function describeIssues(error: z.ZodError, value: unknown): string {
   return error.issues
     .slice(0, 5)
-    .map(({ path, message }) => {
+    .map(({ code, path, message }) => {
       const field = path.length > 0 ? printable(path.join("."), { max: MAX_ISSUE }) : "the value";
-      return `${field}: ${printable(message, { max: MAX_ISSUE })} (got ${shapeOf(valueAt(value, path))})`;
+      const what = `${field}: ${printable(message, { max: MAX_ISSUE })}`;
+      // The field is named; what else is beside it does not matter.
+      return code === "unrecognized_keys" ? what : `${what} (got ${shapeOf(valueAt(value, path))})`;
     })
     .join("; ");
 }

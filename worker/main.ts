@@ -40,7 +40,7 @@ async function connect(config: Config, cloud: Cloud, engine: RunningEngine, log:
   const registry = await loadRegistry(HANDLERS, (broken) =>
     log.error({ stage: "handlers", error: broken.code, err: broken.cause }, broken.message),
   );
-  const rules = loadRules(config.rulesFile, [...registry.keys()]);
+  const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const destinations = loadDestinations(config.destinationsFile);
   const outbound = createOutbound({ destinations });

@@ -47,7 +47,7 @@ function cells(row: Row): Styled[] {
       ? { text: `✔ ${got}`, style: "green" }
       : { text: `✖ ${got}, not ${job.expected}`, style: "red" },
     probability === undefined ? "" : probability.toFixed(2),
-    deliveredMs === null ? "-" : `${(deliveredMs / 1_000).toFixed(1)} s`,
+    deliveredMs === null ? "-" : `${(deliveredMs / 1_000).toFixed(1)} s`.padStart(6),
     receipt ? `${receipt.promptTokens}+${receipt.completionTokens}` : "-",
   ];
 }

@@ -10,19 +10,20 @@ const WORKER = join(ROOT, "worker");
 /** What a folder may import besides itself. A file right under worker/, engine/ or cli/ counts as a folder of its own. */
 const MAY_IMPORT: Record<string, string> = {
   printable: "",
+  nearest: "",
   errors: "printable",
   "data-uri": "errors",
   async: "",
   aws: "errors",
   logging: "errors job printable",
-  config: "errors",
+  config: "errors nearest",
   http: "",
-  job: "errors printable",
+  job: "errors nearest printable",
   images: "async errors job",
   pages: "async errors job",
   "json-schema": "async errors printable",
   model: "async errors http job json-schema",
-  outbound: "async config/secret errors http job",
+  outbound: "async config/secret errors http job nearest",
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors http",
@@ -33,22 +34,22 @@ const MAY_IMPORT: Record<string, string> = {
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   runner:
-    "async consumer data-uri errors http images job job-lock logging model outbound outbox pages queue storage",
+    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
   main: "async aws config deliver job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands errors logging printable",
   "cli/commands":
-    "cli/* aws async config dead-letters deliver engine/install engine/supervisor errors job job-lock local logging model outbound outbox printable queue runner storage",
-  "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors job local logging main",
+    "cli/* aws async config dead-letters deliver engine/install engine/supervisor errors http job job-lock local logging model outbound outbox printable queue runner storage",
+  "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors http job local logging main",
   "engine/main":
     "engine/generation engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
     "async config/secret engine/install engine/options engine/protocol errors http logging",
   "engine/install": "async errors",
   "engine/server":
-    "data-uri engine/generation engine/protocol engine/scheduler errors http images json-schema",
+    "data-uri engine/generation engine/protocol engine/scheduler errors http images job json-schema",
   "engine/scheduler": "engine/generation engine/protocol errors",
   "engine/sizing":
     "engine/backends/llama-node engine/backends/llama-server engine/backends/node-llama-cpp engine/backends/scripted engine/generation engine/options errors",

@@ -4,12 +4,14 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import sharp from "sharp";
 import { expect, test } from "vitest";
 import { drawLock } from "../../models/demo/data/locks.ts";
 import { HELD_OUT } from "../../models/demo/data/random.ts";
 import { kamado } from "./process.ts";
+
+const README = resolve(import.meta.dirname, "../../README.md");
 
 /** After this time the test reports what the command is waiting for. The test's own time limit decides when it has failed. */
 const REPORT_MS = 60_000;
@@ -32,10 +34,16 @@ async function run(args: string[], input = ""): Promise<{ code: number; out: str
   }
 }
 
-test("npm run demo: every job is right and delivered, and none is lost", async () => {
+test("npm run demo: every job is right and delivered, none is lost, and it prints what the README shows", async () => {
   const { code, out, err } = await run(["demo"]);
   expect(out + err).toMatch(/^demo: (\d+) jobs, \1 right, \1 delivered, 0 lost$/m);
   expect(code).toBe(0);
+  // Times, probabilities and tokens may differ from machine to machine.
+  const stable = (text: string) => text.replaceAll(/ *(\d+\.\d s|\d\.\d\d|\d+\+\d+)/g, "");
+  const { groups } = /```text\n(?<shown>[^`]*)```/.exec(readFileSync(README, "utf8"))!;
+  const shown = groups!.shown!.split("\n").filter((line) => line !== "");
+  expect(shown.length).toBeGreaterThan(4);
+  for (const line of shown) expect(stable(out + err)).toContain(stable(line));
 }, 120_000);
 
 test("run image.check says y or n, and the answer turns when the bar turns", async () => {

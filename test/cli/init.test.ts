@@ -74,11 +74,22 @@ test.each([
   60_000,
 );
 
-test("a mistyped variable is named with the nearest one, and the command goes on", async () => {
-  const { errors } = await run(["run", "nothing", "--input", "-"], { KAMADO_MODLE: "x.gguf" });
-  expect(errors).toContain("KAMADO_MODLE is ignored: there is no such variable; did you mean KAMADO_MODEL?");
-  expect(errors).toContain("unknown_kind");
-}, 60_000);
+test.each([
+  [["run", "nothing", "--input", "-"], "unknown_kind"],
+  [["kinds", "nope"], "this worker knows"],
+  [["completion", "bash"], ""],
+  [["init"], ""],
+])(
+  "kamado %s names a mistyped variable with the nearest one, and goes on",
+  async (args, further) => {
+    const { errors } = await run(args, { KAMADO_MODLE: "x.gguf" });
+    expect(errors).toContain(
+      "KAMADO_MODLE is ignored: there is no such variable; did you mean KAMADO_MODEL?",
+    );
+    expect(errors).toContain(further);
+  },
+  60_000,
+);
 
 test("a mistyped key in the file ends the command with the nearest one", async () => {
   const place = folder();

@@ -1,9 +1,11 @@
 // The command line itself: versions, help, what does not exist, completion.
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { runKamado } from "./process.ts";
+import { kamado, runKamado } from "./process.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const { version } = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8"));
@@ -66,6 +68,17 @@ test.each([
 test.each([[["--help"]], [["help"]], [["help", "dead"]], [["dead", "--help"]], [["dead", "list", "--help"]]])(
   "help of what exists ends well: %j",
   async (args) => expect(await runKamado(args)).toMatchObject({ code: 0, errors: "" }),
+  60_000,
+);
+
+test.each([[["kinds", "image.check"]], [["--help"]], [["completion", "bash"]]])(
+  "a reader that has enough, as head -1 has, is no error: %j",
+  async (args) => {
+    const child = kamado(args, {});
+    child.stdout!.destroy();
+    const [errors, [code]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
+    expect([errors, code]).toEqual(["", 0]);
+  },
   60_000,
 );
 

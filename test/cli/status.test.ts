@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { viewEnded } from "../../worker/cli/commands/status-view.ts";
+import { viewEnded, viewStatus } from "../../worker/cli/commands/status-view.ts";
 import { runKamado, served } from "./process.ts";
 
 const dataDir = mkdtempSync(join(tmpdir(), "kamado-status-"));
@@ -116,6 +116,14 @@ test("kinds lists every kind in 80 columns, and shows what one takes and gives",
     errors: expect.stringContaining("image.check"),
   });
 }, 60_000);
+
+test("a page that does not answer is not taken for one that asks for a token", () => {
+  const service = { pid: 7, startedAt: new Date().toISOString(), web: "http://127.0.0.1:1", state: null };
+  const queues = { jobs: [], outbox: null, deadJobs: 0, deadDeliveries: 0 };
+  const view = (isSilent: boolean) => viewStatus({ service: { ...service, isSilent }, running: [], queues });
+  expect(view(true)).toMatch(/page +does not answer; the process is stopped or has much to do \(`ps 7`\)/);
+  expect(view(false)).toMatch(/page +asks for a token/);
+});
 
 test("ids that are UUIDs stay whole in a table of 80 columns, because a person copies them", () => {
   const id = "8dcc0a4d-63aa-465e-9b57-0f1c7b1d9a42";

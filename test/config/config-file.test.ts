@@ -36,6 +36,29 @@ test("the nearest file from the current folder upwards counts, else the user's o
   expect(slots()).toBe("3");
 });
 
+test.each([
+  ["a folder", (path: string) => mkdirSync(path), "it is a folder"],
+  [
+    "a link to nothing",
+    (path: string) => symlinkSync("nowhere", path),
+    "it is a link to a file that is not there",
+  ],
+  ["a link to itself", (path: string) => symlinkSync(path, path), "it cannot be read (ELOOP)"],
+  ["a device", (path: string) => symlinkSync("/dev/null", path), "it is no file"],
+])("a kamado.toml that is %s is ignored, and that is said", (_, make, why) => {
+  const [top, home] = [folder(), folder()];
+  const inner = join(top, "a");
+  mkdirSync(inner);
+  make(join(inner, "kamado.toml"));
+  const warnings = [`${join(inner, "kamado.toml")} is ignored: ${why}.`];
+  expect(findConfigFile(inner, { XDG_CONFIG_HOME: home })).toMatchObject({ variables: {}, warnings });
+  write(join(top, "kamado.toml"), "slots = 2");
+  expect(findConfigFile(inner, { XDG_CONFIG_HOME: home })).toMatchObject({
+    variables: { KAMADO_SLOTS: "2" },
+    warnings,
+  });
+});
+
 test("a flag takes precedence over the environment, the environment over the file, the file over the default", () => {
   const file = 'slots = 2\nbucket = "in-file"\nmax_attempts = 3';
   const environment = { KAMADO_SLOTS: "4", KAMADO_BUCKET: "in-environment", KAMADO_MAX_ATTEMPTS: "" };
@@ -142,10 +165,7 @@ test("a file that everybody can write is not used, and that is said", () => {
   expect(found.warnings[0]).toMatch(/kamado\.toml is ignored: everybody may write to it/);
 });
 
-test("a folder of that name is no file, and a link to one is", () => {
-  const place = folder();
-  mkdirSync(join(place, "kamado.toml"));
-  expect(findConfigFile(place, { XDG_CONFIG_HOME: folder() })).toBeUndefined();
+test("a link to a file counts as the file", () => {
   const [other, target] = [folder(), join(folder(), "mine.toml")];
   write(target, "slots = 1");
   symlinkSync(target, join(other, "kamado.toml"));

@@ -203,6 +203,8 @@ describe("where the article comes from", () => {
   test.for([
     ["<!DOCTYPE html><p>Hello.</p>", "Hello."],
     ["<!-- saved --><html>Hello.</html>", "Hello."],
+    ["<rss version='2.0'><channel><item><title>Hello.</title></item></channel></rss>", "Hello."],
+    ['<feed xmlns="http://www.w3.org/2005/Atom"><entry><title>Hello.</title></entry></feed>', "Hello."],
     ["<title></title><p>Hello.", "Hello."],
     ["<META charset=utf-8>\nHello.", "Hello."],
     ["Hello.<br></body></html>\n", "Hello."],
@@ -220,6 +222,21 @@ describe("where the article comes from", () => {
       await expect(running).rejects.toMatchObject({ code: "invalid_input" });
     },
   );
+});
+
+const PART =
+  "\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<p>A mara=\r\nthon.";
+test.each([
+  `From: a@b.example\r\nSubject: x\r\n y\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n\r\n--b${PART}`,
+  `From: <Saved by Blink>\nSnapshot-Content-Location: https://a.example/\nMIME-Version: 1.0\n\n--b${PART}`,
+])("a mail or a saved archive is refused, with what to send instead: %j", async (article) => {
+  for (const input of [{ html: article }, { s3: "s3://home/in/a" }])
+    await expect(
+      run(articleExtract, { questions: ["?"], ...input }, { inputs: { article } }),
+    ).rejects.toMatchObject({
+      code: "invalid_input",
+      message: expect.stringContaining("send the HTML or the text"),
+    });
 });
 
 describe("an entry of the questions that is none", () => {

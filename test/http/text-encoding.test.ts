@@ -90,6 +90,102 @@ describe("the Unicode forms", () => {
   });
 });
 
+describe("what nobody names is read where its bytes show what it is", () => {
+  test.each([
+    ["half-width letters", "ｱｲｳｴｵ 半角ｶﾅ", "sbKztLUglLyKcLbF"],
+    ["a name", "株式会社山田商店", "ipSOronvjtCOUpNjj6STWA=="],
+    ["signs of one maker", "①㈱髙橋", "h0CHiu7gi7Q="],
+    ["German", "Größe: 5 µm", "R3L232U6IDUgtW0="],
+    [
+      "French in capitals and signs",
+      "À bientôt: «été» 5 €/kg ©2020",
+      "wCBiaWVudPR0OiCr6XTpuyA1IIAva2cgqTIwMjA=",
+    ],
+    [
+      "Czech",
+      "Příliš žluťoučký kůň úpěl ďábelské ódy v tichém městečku.",
+      "UPjtbGm5IL5sdbtvdehr/SBr+fIg+nDsbCDv4WJlbHNr6SDzZHkgdiB0aWNo6W0gbexzdGXoa3Uu",
+    ],
+    [
+      "Polish",
+      "Zażółć gęślą jaźń, w cichym miasteczku stał stary młyn wodny.",
+      "WmG/87PmIGfqnGy5IGphn/EsIHcgY2ljaHltIG1pYXN0ZWN6a3Ugc3RhsyBzdGFyeSBts3luIHdvZG55Lg==",
+    ],
+    [
+      "Ukrainian",
+      "У тихому містечку був старий водяний млин і довга річка, де їли їжу.",
+      "9SDUycjPzdUgzabT1MXey9UgwtXXINPUwdLJyiDXz8TRzsnKIM3Myc4gpiDEz9fHwSDSpt7LwSwgxMUgp8zJIKfW1S4=",
+    ],
+    [
+      "Greek",
+      "Στην ήσυχη πόλη υπήρχε ένας παλιός νερόμυλος και ένα μακρύ ποτάμι.",
+      "0/Tn7SDe8/X35yDw/OvnIPXw3vH35SDd7eHyIPDh6+n88iDt5fH87PXr7/Ig6uHpIN3t4SDs4erx/SDw7/Tc7Oku",
+    ],
+    [
+      "Hebrew",
+      "בעיירה השקטה הייתה טחנת מים ישנה ונהר ארוך, והאנשים אפו לחם.",
+      "4fLp6fjkIOT59+jkIOTp6frkIOjn8Pog7untIOn58OQg5fDk+CDg+OXqLCDl5ODw+entIOD05SDs5+0u",
+    ],
+    [
+      "Arabic",
+      "في البلدة الهادئة كانت هناك طاحونة مياه قديمة ونهر طويل.",
+      "3e0gx+HI4c/JIMfh5cfPxskg38fkyiDl5MffINjHzebkySDj7cflIN7P7ePJIObk5dEg2Obt4S4=",
+    ],
+    [
+      "Turkish",
+      "Sessiz kasabada eski bir su değirmeni ve uzun bir nehir vardı; insanlar şeker ığdır.",
+      "U2Vzc2l6IGthc2FiYWRhIGVza2kgYmlyIHN1IGRl8GlybWVuaSB2ZSB1enVuIGJpciBuZWhpciB2YXJk/TsgaW5zYW5sYXIg/mVrZXIg/fBk/XIu",
+    ],
+  ])("%s", (_, text, base64) => {
+    expect(decodeText(Buffer.from(base64, "base64"))).toBe(text);
+  });
+
+  test.each([
+    ["two Chinese words", "xOO6w6OsysC95w=="],
+    ["a Korean word", "vsiz58fPvLy/5A=="],
+    ["a Japanese name in EUC", "xey1/g=="],
+    ["German of DOS", "TYFsbGVyIGaEaHJ0IIFiZXIgZGllIFN0cmHhZS4="],
+    ["German of an old Mac", "TZ9sbGVyIGaKaHJ0IJ9iZXIgZGllIFN0cmGnZS4="],
+  ])("and refused where they could be anything: %s", (_, base64) => {
+    expect(decodeText(Buffer.from(base64, "base64"))).toBeNull();
+  });
+});
+
+test.each([
+  ["text/plain; charset=utf-7", "M+APw-ller"],
+  ["text/plain; charset=HZ-GB-2312", "~{02>25DP!~}"],
+  ["text/plain; charset=iso-2022-kr", "plain"],
+  [null, '<meta charset="utf-7">+ADw-b+AD4-'],
+])(
+  "a character set of mails that browsers do not know is refused, not shown as it is written: %s",
+  (type, text) => {
+    expect(decodeText(Buffer.from(text), type)).toBeNull();
+  },
+);
+
+test.each(["東京", "カタカナ"])("%s in UTF-8 is read under another name", (text) => {
+  for (const charset of ["shift_jis", "euc-jp", "iso-8859-1", "gbk"])
+    expect(decodeText(Buffer.from(text), `text/plain; charset=${charset}`)).toBe(text);
+});
+
+test("a name for all pages of a server gives way to what the letters show", () => {
+  const polish = Buffer.from(
+    "WmG/87PmIGfqnGy5IGphn/EsIHcgY2ljaHltIG1pYXN0ZWN6a3Ugc3RhsyBzdGFyeSBts3luIHdvZG55Lg==",
+    "base64",
+  );
+  expect(decodeText(polish, "text/html; charset=iso-8859-1")).toBe(
+    "Zażółć gęślą jaźń, w cichym miasteczku stał stary młyn wodny.",
+  );
+});
+
+test("a page that names it behind 100 KB of script is read", () => {
+  const page = Buffer.concat([
+    Buffer.from(`<script>${"x".repeat(100_000)}</script><meta charset=koi8-r><p>`),
+    Buffer.from("8NLJ18XU", "base64"),
+  ]);
+  expect(decodeText(page, "text/html; charset=iso-8859-1")?.split("<p>")[1]).toBe("Привет");
+});
+
 describe("what is no text", () => {
   test.each([
     ["a picture", Buffer.from("89504e470d0a1a0a0000000d4948445200000100", "hex")],

@@ -53,6 +53,23 @@ describe("an event is the job of its source and id", () => {
     expect(jobIdOf("order-7", "/shop/a")).toBe("order-7.a471c9cdfe30afca2bbc475cbb1c73f5");
   });
 
+  test("a source that is a number tells events apart too", () => {
+    expect(jobOf({ ...event, source: 5 }).id).not.toBe(jobOf({ ...event, source: 6 }).id);
+    expect(jobOf({ ...event, source: 5 }).id).toBe(jobOf({ ...event, source: "5" }).id);
+  });
+
+  test.each([
+    ["id", true],
+    ["id", { a: 1 }],
+    ["source", ["/a"]],
+    ["source", false],
+  ])("its %s cannot be %j: without it two events would be one job", (name, value) => {
+    expect(parse({ ...event, [name]: value })).toMatchObject({
+      is: "malformed",
+      error: { code: "invalid_envelope", message: expect.stringMatching(`^${name}: `) },
+    });
+  });
+
   test("without an id it is the job of its message", () => {
     for (const id of [undefined, null, ""]) expect(jobOf({ ...event, id }).id).toBe("m");
   });

@@ -1,3 +1,4 @@
+import { deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { parseBody } from "../../worker/job/envelope.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
@@ -41,6 +42,11 @@ describe("JSON as others write it is read", () => {
     ["in base64", Buffer.from(text).toString("base64")],
     ["in base64 for URLs, without padding", Buffer.from(text).toString("base64url")],
     ["in base64 with line ends", `${Buffer.from(text).toString("base64").replaceAll(/.{20}/g, "$&\r\n")}\n`],
+    ["in base64 of UTF-16, as PowerShell encodes it", Buffer.from(text, "utf16le").toString("base64")],
+    ["in base64 of gzip", gzipSync(text).toString("base64")],
+    ["in base64 of zlib", deflateSync(text).toString("base64")],
+    ["in base64 as a JSON string", JSON.stringify(Buffer.from(text).toString("base64"))],
+    ["behind the name of its class, as Java's Jackson writes it", `["com.example.Job",${text}]`],
     ["as Celery's kombu sends it", kombu(text)],
     ["as kombu sends it, in base64", Buffer.from(kombu(text)).toString("base64")],
     ["in an SNS notification, after a byte order mark", notification(`\ufeff${text}`)],
@@ -72,10 +78,68 @@ describe("JSON as others write it is read", () => {
       { deliver: [{ sns: null, callback: "https://x.y", rest: null, sqs: null }] },
       { deliver: [{ callback: "https://x.y" }] },
     ],
+    [
+      "a destination with all fields, as Go writes those that are not set",
+      { deliver: [{ sns: "", callback: "https://x.y", rest: "", sqs: "" }] },
+      { deliver: [{ callback: "https://x.y" }] },
+    ],
+    ["empty strings for structures", { deliver: "", policy: "", source: "" }],
+    [
+      "a policy of Go's zero values",
+      { policy: { expiresAt: "0001-01-01T00:00:00Z", timeoutSeconds: 0, model: "", priority: 7 } },
+      { policy: { priority: 7 } },
+    ],
+    ["an expiry that is an empty string", { policy: { expiresAt: "" } }],
+    ["a topic by its ARN alone", { deliver: "arn:aws:sns:us-east-1:0:x" }, topic()],
+    ["topics by their ARNs", { deliver: ["arn:aws:sns:us-east-1:0:x"] }, topic()],
     ["a policy as a string", { policy: '{"priority":"7"}' }, { policy: { priority: 7 } }],
   ])("with %s", (_, fields, job?: object) => {
     const body = typeof fields === "string" ? fields : { ...plain, ...fields };
     expect(jobOf(body)).toMatchObject({ kind: "prompt", deliver: [], policy: {}, ...job });
+  });
+
+  test.each([
+    ["an address", "https://example.org/done"],
+    ["a list of addresses", ["https://example.org/done"]],
+    ["a queue's ARN", "arn:aws:sqs:us-east-1:000000000000:done"],
+    ["an empty string in a list", [""]],
+  ])("deliver as %s says not what is to happen there: refused with the forms that do", (_, deliver) => {
+    const { code, message } = errorOf({ ...plain, deliver });
+    expect(code).toBe("invalid_envelope");
+    for (const form of ["callback", "rest", "sqs", "sns"]) expect(message).toContain(`{"${form}": "`);
+  });
+
+  test("half of a UTF-16 pair in the input is U+FFFD, in names and values; an id with one is refused", () => {
+    const cut = "milk \ud83d";
+    const body = JSON.stringify({ ...plain, input: { prompt: cut, [cut]: [cut, "\\ud83d", "🥛"] } });
+    expect(jobOf(body).input).toEqual({
+      prompt: "milk \ufffd",
+      "milk \ufffd": ["milk \ufffd", "\\ud83d", "🥛"],
+    });
+    for (const fields of [{ id: "a\ud83d" }, { policy: { model: "a\ud83d" } }])
+      expect(errorOf({ ...plain, ...fields }).code).toBe("invalid_envelope");
+  });
+
+  test.each([
+    ["Python's NaN", '{"kind":"prompt","input":{"x":NaN}}', "NaN"],
+    ["Python's repr", "{'kind': 'prompt', 'input': {}}", "json.dumps"],
+    ["Python's None", '{"kind":"prompt","input":None}', "None"],
+    ["a comma too many", '{"kind":"prompt","input":{},}', "comma"],
+    ["a comment", '{"kind":"prompt" /* x */}', "comment"],
+    ["a literal of JavaScript", '{kind:"prompt"}', "names without quotes"],
+    ["XML", "<job><kind>prompt</kind></job>", "XML"],
+    ["a form", "kind=prompt&prompt=Hello", "form fields"],
+    ["percent-encoding", encodeURIComponent('{"kind":"prompt"}'), "percent-encoding"],
+    ["Markdown", '```json\n{"kind":"prompt"}\n```', "code fence"],
+    ["a word processor's quotes", "{“kind”: “prompt”}", "curly quotes"],
+  ])("%s is refused with what is wrong, and nothing of the text is repeated", (_, body, words) => {
+    const { code, message } = errorOf(body.replace("prompt", "hunter2"));
+    expect([code, message.includes("hunter2")]).toEqual(["malformed_json", false]);
+    expect(message).toContain(words);
+  });
+
+  test("a word of a text is not taken for what is wrong with the JSON", () => {
+    expect(errorOf('{"kind":"NaN, // and None","input":}').message).not.toMatch(/NaN|comment|None/);
   });
 
   test("an input keeps numbers above 2^53 as their digits", () => {
@@ -94,6 +158,8 @@ describe("JSON as others write it is read", () => {
     expect(errorOf(body).code).toMatch(/^(malformed_json|invalid_envelope)$/);
   });
 });
+
+const topic = () => ({ deliver: [{ sns: "arn:aws:sns:us-east-1:0:x" }] });
 
 function kombu(text: string): string {
   return JSON.stringify({
@@ -122,7 +188,7 @@ describe("the model that a job asks for", () => {
   });
 
   test.for([
-    "",
+    " ",
     " gemma",
     "a".repeat(201),
     "a<|im_end|>",
@@ -155,6 +221,43 @@ describe("a job can be sent", () => {
     ],
   ])("in a record that %s hands on", (_, body) => {
     expect(jobOf(body)).toMatchObject(plain);
+  });
+
+  const attribute = (stringValue: string) => ({ stringValue, dataType: "String" });
+  test("in a record that a Lambda hands on with the attributes of an event in binary mode", () => {
+    const messageAttributes = {
+      ce_specversion: attribute("1.0"),
+      ce_type: { binaryValue: Buffer.from("prompt").toString("base64"), dataType: "Binary" },
+      ce_source: attribute("/a"),
+      ce_id: attribute("e-1"),
+    };
+    const record = { eventSource: "aws:sqs", body: '{"prompt":"Hello"}', messageAttributes };
+    expect(jobOf({ Records: [record] })).toMatchObject({ ...plain, source: "/a" });
+  });
+
+  const bridged = { "detail-type": "job", source: "shop", id: "1" };
+  test.each([
+    ["as an object", { ...bridged, detail: plain }],
+    ["as a string of JSON", { ...bridged, detail: JSON.stringify(plain) }],
+    ["as a CloudEvent", { ...bridged, detail: { specversion: "1.0", type: "prompt", data: plain.input } }],
+    ["in what a Lambda returned", { ...bridged, detail: returned(plain) }],
+  ])("in the detail of an event of EventBridge, %s", (_, body) => {
+    expect(jobOf(body)).toMatchObject(plain);
+  });
+
+  test.each([
+    ["as an object", plain],
+    ["as a string of JSON", JSON.stringify(plain)],
+  ])("as what a Lambda returned to its destination, %s", (_, value) => {
+    expect(jobOf(returned(value))).toMatchObject(plain);
+  });
+
+  test.each([
+    ["detail", { ...bridged, detail: "hello" }],
+    ["detail", { ...bridged, detail: { order: 5 } }],
+    ["responsePayload", returned({ errorMessage: "boom" })],
+  ])("but an event that holds none is refused with where it looked: %s", (part, body) => {
+    expect(errorOf(body)).toMatchObject({ code: "invalid_envelope", message: expect.stringContaining(part) });
   });
 
   test("inside an SNS notification", () => {
@@ -233,6 +336,66 @@ describe("a job can be sent", () => {
 
   test("with fields that a pointer has, which make it no pointer", () => {
     expect(parse({ ...plain, ...pointed() })).toMatchObject({ is: "malformed" });
+  });
+});
+
+function returned(responsePayload: unknown) {
+  const requestContext = { requestId: "r", functionArn: "arn:x", condition: "Success" };
+  return { version: "1.0", requestContext, requestPayload: {}, responseContext: {}, responsePayload };
+}
+
+describe("several messages in one body stand for themselves", () => {
+  const other = { id: "other", kind: "image.check", input: {} };
+  const inSqs = (body: unknown) => ({ eventSource: "aws:sqs", body: JSON.stringify(body) });
+  const inSns = (body: unknown) => ({ EventSource: "aws:sns", Sns: { Message: JSON.stringify(body) } });
+  const jobs = [
+    { id: `${MESSAGE_ID}.0`, kind: "prompt" },
+    { id: "other", kind: "image.check" },
+  ];
+
+  test.each([
+    ["records of SQS, as a Lambda gets them", { Records: [inSqs(plain), inSqs(other)] }],
+    ["records of SNS", { Records: [inSns(plain), inSns(other)] }],
+    ["records of both kinds", { Records: [inSqs(plain), inSns(other)] }],
+    ["records alone, as EventBridge Pipes batches them", [inSqs(plain), inSqs(other)]],
+    ["jobs", [plain, other]],
+    ["notifications", [plain, other].map((job) => ({ Type: "Notification", Message: JSON.stringify(job) }))],
+  ])("%s", (_, body) => {
+    expect(parse(body)).toMatchObject({ is: "several", jobs, refused: [], ignored: [] });
+  });
+
+  test("one of them is that job", () => {
+    expect(jobOf([plain])).toMatchObject({ id: MESSAGE_ID, kind: "prompt" });
+  });
+
+  const upload = {
+    Records: ["in/a", "in/b"].map((key) => ({ s3: { bucket: { name: "b" }, object: { key } } })),
+  };
+  test("what one of them holds is read as if it had come alone", () => {
+    const parsed = parse({ Records: [inSqs(plain), inSqs(upload), inSqs({ Event: "s3:TestEvent" })] });
+    expect(parsed).toMatchObject({
+      jobs: [`${MESSAGE_ID}.0`, `${MESSAGE_ID}.1.0`, `${MESSAGE_ID}.1.1`].map((id) => ({ id })),
+      ignored: ["S3 test event"],
+    });
+  });
+
+  test("what is no job is refused alone, as the message that it would have been", () => {
+    const pointer = inSqs(pointed());
+    expect(parse({ Records: [inSqs(plain), inSqs("x"), pointer, 5] })).toMatchObject({
+      jobs: [{ kind: "prompt" }],
+      refused: [
+        { id: `${MESSAGE_ID}.1`, error: { code: "invalid_envelope" } },
+        { id: `${MESSAGE_ID}.2`, body: JSON.stringify({ Records: [pointer] }) },
+        { id: `${MESSAGE_ID}.3`, error: { code: "invalid_envelope" } },
+      ],
+    });
+    // Sent back, the pointer is followed.
+    expect(parse({ Records: [pointer] })).toMatchObject({ is: "pointer" });
+  });
+
+  test("they count together, however they are nested", () => {
+    const parsed = parseWithin({ destinations: 3, records: 4 }, [inSqs(upload), inSqs(upload), inSqs(plain)]);
+    expect(parsed).toMatchObject({ is: "malformed", error: { code: "budget_exceeded" } });
   });
 });
 

@@ -1,6 +1,6 @@
 // JSON as others write it: numbers that a double cannot hold, byte order marks, UTF-16.
 import { describe, expect, test } from "vitest";
-import { jsonText, numberIn, parseJson } from "../../worker/job/json.ts";
+import { jsonText, numberIn, parseJson, wellFormed, withoutHalves } from "../../worker/job/json.ts";
 import fc from "../properties.ts";
 
 describe("a number that a double would turn into another one becomes the string of its digits", () => {
@@ -122,4 +122,34 @@ test.each([
   ["007", null],
 ])("the number in the string %j is %j", (text, number) => {
   expect(numberIn(text)).toBe(number);
+});
+
+describe("half of a UTF-16 pair", () => {
+  test.each([
+    ["the first half alone", '"a\\ud83d"', "a\ufffd"],
+    ["the second half alone", '"\\uDE00b"', "\ufffdb"],
+    ["the wrong way round", '"\\ude00\\ud83d"', "\ufffd\ufffd"],
+    ["two first halves before a second one", '"\\ud83d\\ud83d\\ude00"', "\ufffd😀"],
+    ["as it is", '"a\ud83d"', "a\ufffd"],
+    ["a whole pair", '"\\ud83d\\ude00"', "😀"],
+    ["a backslash before the letters of one", '"\\\\ud83d"', "\\ud83d"],
+    ["a backslash before one", '"\\\\\\ud83d"', "\\\ufffd"],
+  ])("%s", (_, json, expected) => {
+    expect(JSON.parse(withoutHalves(json))).toBe(expected);
+  });
+
+  test("any value is as JSON would be after it went through UTF-8, and never another one", () => {
+    const anything = fc.jsonValue({ stringUnit: "binary" });
+    fc.assert(
+      fc.property(anything, fc.string({ unit: "binary" }), (value, more) => {
+        for (const one of [value, { [more]: value }]) {
+          const clean = wellFormed(one);
+          expect(JSON.stringify(clean).isWellFormed()).toBe(true);
+          expect(clean).toEqual(JSON.parse(Buffer.from(JSON.stringify(clean)).toString()));
+          expect(wellFormed(clean)).toEqual(clean);
+        }
+      }),
+    );
+    expect(wellFormed(undefined)).toBeUndefined();
+  });
 });

@@ -1,6 +1,6 @@
 // Points in time as senders of several languages write them.
 import { expect, test } from "vitest";
-import { Moment } from "../../worker/job/moment.ts";
+import { Moment, MomentOrUnset } from "../../worker/job/moment.ts";
 
 const read = (value: unknown) => {
   const { data } = Moment.safeParse(value);
@@ -50,4 +50,19 @@ test.each([
   ["true", true],
 ])("%s is refused", (_, written) => {
   expect(read(written)).toBeNull();
+});
+
+test.each([
+  ["Go's zero time", "0001-01-01T00:00:00Z"],
+  [".NET's", "0001-01-01T00:00:00"],
+  [".NET's with an offset", "0001-01-01T00:00:00.0000000+00:00"],
+  ["0", 0],
+  ["nothing", undefined],
+])("%s is a time that is not set", (_, written) => {
+  expect(MomentOrUnset.safeParse(written)).toEqual({ success: true, data: undefined });
+});
+
+test("a time that is set stays", () => {
+  expect(MomentOrUnset.parse("0001-01-01T00:00:01Z")).toBe("0001-01-01T00:00:01Z");
+  expect(MomentOrUnset.safeParse(1).success).toBe(false);
 });

@@ -63,6 +63,9 @@ describe("an object that was created becomes a job", () => {
     ["100%.png", "100%.png"],
     ["%E7%89%9B%E4%B9%B3.png", "牛乳.png"],
     ["牛乳.png", "牛乳.png"],
+    // S3 would have encoded what is not ASCII, so nothing here is.
+    ["牛乳+卵.png", "牛乳+卵.png"],
+    ["a b%20c.png", "a b%20c.png"],
   ])("its key is decoded: %s", (key, name) => {
     expect(promptOf({ Records: [record({ key: `in/${key}` })] })).toBe(`s3://kamado/in/${name}`);
   });
@@ -73,6 +76,26 @@ describe("an object that was created becomes a job", () => {
       expect(promptOf(bridged({ key: `in/${key}` }))).toBe(`s3://kamado/in/${key}`);
     },
   );
+
+  test.each(["a+b.png", "100%25.png", "a b.png"])("Ceph does not encode keys: %s", (key) => {
+    const ceph = { ...record({ key: `in/${key}` }), eventSource: "ceph:s3" };
+    expect(promptOf({ Records: [ceph] })).toBe(`s3://kamado/in/${key}`);
+  });
+
+  test("taken out of its event, alone or in a list", () => {
+    expect(promptOf(record())).toBe("s3://kamado/in/ok.png");
+    expect(promptOf([record()])).toBe("s3://kamado/in/ok.png");
+    expect(parse([record(), record({ name: "ObjectRemoved:Delete" })])).toMatchObject({ is: "several" });
+  });
+
+  test("but not where its size, as a text, is 0", () => {
+    expect(parse({ Records: [record({ size: "0" as never })] })).toMatchObject({ is: "nothing" });
+  });
+
+  test("MinIO encodes them with their slashes", () => {
+    const minio = { ...record({ key: "in%2Fa%2Fb+c%2B.png" }), eventSource: "minio:s3" };
+    expect(promptOf({ Records: [minio] })).toBe("s3://kamado/in/a/b c+.png");
+  });
 
   test("in a bucket that keeps versions", () => {
     expect(promptOf({ Records: [record({ more: { versionId: "v1" } })] })).toBe("s3://kamado/in/ok.png");

@@ -59,6 +59,11 @@ describe("what can only mean one thing is read so", () => {
     expect(sent).toEqual(before);
   });
 
+  test("an empty string for what may be absent and cannot be empty", () => {
+    expect(read({ name: "n", count: "", more: "", extra: "" })).toEqual({ name: "n", ratio: 0.5 });
+    expect(read({ name: "", more: { list: "" } })).toMatchObject({ name: "" });
+  });
+
   test("the whole value as a string of JSON", () => {
     expect(read('{"name":"n","count":"5"}')).toEqual({ name: "n", count: 5, ratio: 0.5 });
   });
@@ -69,7 +74,6 @@ describe("what is wrong stays wrong, and the message names the field", () => {
     ["null for a field that must be there", { name: null }, "name: "],
     ["a word for a number", { count: "five" }, "count: "],
     ["a number out of range, as a string", { count: "12" }, "count: "],
-    ["an empty string for a number", { count: "" }, "count: "],
     ["a number for a boolean", { isOpen: "1" }, "isOpen: "],
     ["null in a list", { more: { list: ["a", null] } }, "more.list.1: "],
     ["text for a structure", { more: "many" }, "more: "],
@@ -77,6 +81,8 @@ describe("what is wrong stays wrong, and the message names the field", () => {
     ["a number for a list", { more: { list: 5 } }, "more.list: "],
     ["a fault inside a string", { more: '{"to":"nowhere"}' }, "more.to: "],
     ["an unknown field that says something", { colour: "red" }, ": Unrecognized key"],
+    ["a mistyped field", { cuont: 5 }, ': Unrecognized key: "cuont"; did you mean count?'],
+    ["a mistyped field inside", { more: { lst: [] } }, 'more: Unrecognized key: "lst"; did you mean list?'],
   ])("%s", (_, sent, words) => {
     expect(read({ name: "n", ...sent })).toEqual([expect.stringContaining(words)]);
   });

@@ -33,7 +33,13 @@ test("a new file is a new kind", async () => {
 test("an unknown kind is refused, and the known ones are listed", async () => {
   const registry = await loadRegistry(HANDLERS, unexpected);
   expect(() => handlerOf(registry, "todo.mtach")).toThrow(
-    expect.objectContaining({ code: "unknown_kind", message: expect.stringContaining("todo.match") }),
+    expect.objectContaining({
+      code: "unknown_kind",
+      message: expect.stringContaining("; did you mean todo.match? this worker knows article.extract, "),
+    }),
+  );
+  expect(() => handlerOf(registry, "nope")).toThrow(
+    /there is no "nope"; this worker knows article.extract, /,
   );
 });
 

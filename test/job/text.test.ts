@@ -84,6 +84,12 @@ describe("a quote", () => {
     expect(findSentence("In 1977 it was 7.", "7")).toBe("In 1977 it was 7.");
   });
 
+  test("a word in which a hyphen stands that nobody sees is found", () => {
+    expect(findSentence("A mara\u00adthon was\u200b run.", "marathon was run")).toBe(
+      "A mara\u00adthon was\u200b run.",
+    );
+  });
+
   test("every sentence of a text finds itself", () => {
     const sentence = fc.constantFrom(
       "It rained.",

@@ -29,6 +29,16 @@ test.each([
   ["limits of draft 4 that are included", { maximum: 3, exclusiveMaximum: false }, { maximum: 3 }],
   ["OpenAPI's nullable", { type: "string", nullable: true }, { type: ["string", "null"] }],
   [
+    "OpenAPI's nullable beside a reference",
+    { nullable: true, allOf: [{ $ref: "#/$defs/A" }], $defs: { A: { type: "string" } } },
+    { anyOf: [{ allOf: [{ $ref: "#/$defs/A" }] }, { type: "null" }], $defs: { A: { type: "string" } } },
+  ],
+  [
+    "a property that says itself that it is required",
+    { properties: { a: { type: "string", required: true }, b: { required: false } }, required: ["c", "c"] },
+    { properties: { a: { type: "string" }, b: {} }, required: ["c", "a"] },
+  ],
+  [
     "names and drafts",
     { $schema: "http://json-schema.org/draft-07/schema#", $id: "https://a/b", type: "null" },
     { type: "null" },

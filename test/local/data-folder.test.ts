@@ -1,6 +1,7 @@
 // The folder of the embedded AWS: who may read it, and that a database which was there is never replaced in silence.
 import { spawnSync } from "node:child_process";
 import {
+  appendFileSync,
   chmodSync,
   copyFileSync,
   existsSync,
@@ -18,6 +19,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { KamadoError } from "../../worker/errors.ts";
+import { notWhole } from "../../worker/local/data-folder.ts";
 import { startLocalAws } from "../../worker/local/local-aws.ts";
 
 function folder(): string {
@@ -204,5 +206,45 @@ describe("a database that was there is never begun anew in silence", () => {
     spawnSync(process.execPath, ["--input-type=module", "-e", program]);
     expect(readdirSync(dataDir)).toContain("fauxqs.db-wal");
     await run(dataDir);
+  });
+});
+
+describe("a full disk is named, and is no damage", () => {
+  test("while the first start creates the database, or the lock", async () => {
+    const place = mkdtempSync(join(tmpdir(), "kamado-full-"));
+    onTestFinished(() => rmSync(place, { recursive: true, force: true }));
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", place]);
+    if (mounted.status !== 0) return console.log("skipped: this user may not mount a small disk");
+    onTestFinished(() => void spawnSync("umount", ["-l", place]));
+    const [dataDir, rest] = [join(place, "aws"), join(place, "rest")];
+    for (const free of [0, 12, 40]) {
+      writeFileSync(rest, Buffer.alloc((1_024 - free) * 1_024 - 8_192));
+      try {
+        for (let page = 0; page < 256 && free === 0; page++) appendFileSync(rest, Buffer.alloc(4_096));
+      } catch {
+        // Not a byte is left.
+      }
+      const failed = await startLocalAws({ port: 0, dataDir }).then(
+        async (aws) => aws.stop(),
+        (thrown) => thrown,
+      );
+      expect(failed).toMatchObject({
+        code: "disk_full",
+        message: expect.stringMatching(/disk.* is full/),
+        hint: expect.not.stringContaining("delete"),
+      });
+      rmSync(rest);
+    }
+    await run(dataDir);
+    await run(dataDir);
+  });
+
+  test.each([{ errcode: 13 }, { code: "ENOSPC" }])("whatever says it: %j", (fields) => {
+    const cause = Object.assign(new Error("database or disk is full"), fields);
+    expect(notWhole("/data", "cannot be read", cause)).toMatchObject({
+      code: "disk_full",
+      message: expect.not.stringContaining("backup"),
+      hint: expect.stringContaining("Free some space"),
+    });
   });
 });

@@ -119,6 +119,14 @@ describe("a message that is sent as a form arrives, or its sender gets an error"
     expect(text).toContain(message!.MD5OfBody);
   });
 
+  test("a job posted to the queue's address as to a web hook is answered with what to do", async () => {
+    const aws = await start();
+    const headers = { "content-type": "application/json" };
+    const { status, text } = await ask(aws, PATH, { method: "POST", headers, body });
+    expect([status, fieldOf(text, "Message")]).toEqual([400, expect.stringContaining("Action=SendMessage")]);
+    expect(await received(aws)).toEqual([]);
+  });
+
   test.for([
     ["no queue", "/", "Action=SendMessage&Version=2012-11-05&MessageBody=x", "InvalidParameterValue"],
     [
@@ -127,7 +135,9 @@ describe("a message that is sent as a form arrives, or its sender gets an error"
       "Action=SendMessage&MessageBody=x",
       "AWS.SimpleQueueService.NonExistentQueue",
     ],
-    ["no action", PATH, "MessageBody=x", "InvalidAction"],
+    ["no action", PATH, "MessageBody=x", "MissingAction"],
+    ["no action at the root", "/", "Version=2012-11-05&MessageBody=x", "MissingAction"],
+    ["an action in other letters", "/", "action=SendMessage&MessageBody=x", "MissingAction"],
     ["an action that it does not know", PATH, "Action=AddPermission&Label=x", "InvalidAction"],
     ["no body", PATH, "Action=SendMessage", "MissingParameter"],
     [
@@ -136,7 +146,7 @@ describe("a message that is sent as a form arrives, or its sender gets an error"
       "Action=SendMessage&MessageBody=x&DelaySeconds=soon",
       "InvalidParameterValue",
     ],
-    ["JSON where a form is expected", PATH, '{"MessageBody":"x"}', "InvalidAction"],
+    ["JSON where a form is expected", PATH, '{"MessageBody":"x"}', "MissingAction"],
   ])("%s", async ([, path, form, code]) => {
     const aws = await start();
     const { status, text } = await ask(aws, path!, {

@@ -16,8 +16,8 @@ afterEach(async () => {
 });
 
 /** Jobs that ask one server, which is not ours, one after another. */
-async function jobsOn(script: (seen: Seen, count: number) => Reply) {
-  const server = await engineServer(script, "other");
+async function jobsOn(script: (seen: Seen, count: number) => Reply, owner = "other") {
+  const server = await engineServer(script, owner);
   const client = new EngineClient({ url: server.url });
   const capabilities = new Capabilities();
   cleanups.push(() => client.close(), server.close);
@@ -80,19 +80,48 @@ describe("a schema", () => {
     expect(seen.map(formOf)).toEqual(["json_schema", "json_object", "words", "words"]);
   });
 
-  test("that a server ignores is asked for again in words, and from then on written into the prompt", async () => {
+  test("that a server ignores stands in the prompt as well, so that its answer is of use", async () => {
     const { job, seen } = await jobsOn(({ body }) =>
-      says(JSON.stringify(body.messages).includes("JSON schema") ? '{"eggs":2}' : "There are two eggs."),
+      says(body.messages[0].content.includes("JSON schema") ? '{"eggs":2}' : "There are two eggs."),
     );
-    const first = job();
-    expect(await first.model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
-    expect([first.used().repairs, first.used().requests]).toEqual([0, 2]);
-    const second = job();
-    expect(await second.model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
-    expect(seen.map(formOf)).toEqual(["json_schema", "json_object", "json_object"]);
+    for (const _ of ["first", "second"]) {
+      const one = job();
+      expect(await one.model.ask({ ...QUESTION, schema })).toEqual({ eggs: 2 });
+      expect([one.used().repairs, one.used().requests]).toEqual([0, 1]);
+    }
+    expect(seen.map(formOf)).toEqual(["json_schema", "json_schema"]);
+    expect(seen[0]!.body.messages[0].content).toContain('"required":["eggs"]');
   });
 
-  test("that a server ignores costs the job's budget both answers", async () => {
+  test.for([
+    ["Kamado's own engine", "kamado", schema],
+    ["llama-server", "llamacpp", schema],
+    ["vLLM", "vllm", schema],
+    [
+      "any server, where the schema is long",
+      "other",
+      z.object({ eggs: z.int().describe("o".repeat(4_000)) }),
+    ],
+  ] as const)("is not written into the prompt for %s", async ([, owner, schema]) => {
+    const { job, seen } = await jobsOn(() => says('{"eggs":2}'), owner);
+    await job().model.ask({ ...QUESTION, schema });
+    expect([formOf(seen[0]!), seen[0]!.body.messages[0].content]).toEqual([
+      "json_schema",
+      expect.not.stringContaining("JSON schema"),
+    ]);
+  });
+
+  test("is asked of llama-cpp-python in the form that it takes, and of a model that it has learned of as before", async () => {
+    const { job, seen } = await jobsOn(
+      (one) => (formOf(one) === "json_schema" ? LLAMA_CPP_PYTHON : says('{"eggs":2}')),
+      "me",
+    );
+    for (const model of ["a", "b", "a"]) await job(model).model.ask({ ...QUESTION, schema });
+    expect(seen.map(formOf)).toEqual(["json_object", "json_object", "json_object"]);
+    expect(seen[0]!.body.response_format.schema.required).toEqual(["eggs"]);
+  });
+
+  test("that an answer does not fit costs the job's budget both answers", async () => {
     const { job } = await jobsOn((_, count) => says(count === 1 ? "Two." : '{"eggs":2}'));
     const { model } = job(undefined, { budget: { requests: 10, tokens: 2_000 } });
     await model.ask({ ...QUESTION, schema, maxTokens: 50 });
@@ -212,7 +241,8 @@ describe("probabilities", () => {
     [10, "top_logprobs must be at most 11", ["20", "10", "10"]],
     [5, "top_logprobs: must be between 0 and 5", ["20", "5", "5"]],
     [5, "Input should be less than or equal to 8 (top_logprobs)", ["20", "5", "5"]],
-    [5, "invalid top_logprobs", ["20", "10", "5", "5"]],
+    [5, "Requested sample logprobs of 20, which is greater than max allowed: 5", ["20", "5", "5"]],
+    [5, "invalid top_logprobs", ["20", "5", "5"]],
   ] as [number, string, string[]][])(
     "of as many alternatives as the server allows: %i, after %s",
     async ([most, message, expected]) => {
@@ -263,8 +293,9 @@ describe("probabilities", () => {
       if (request.response_format) throw both;
       return answer;
     };
-    const asking = { isOwn: false, signal: new AbortController().signal, onUnused: () => {} };
-    const request = { messages: [], max_tokens: 1, temperature: 0, logprobs: true, top_logprobs: 20 };
+    const asking = { engine: "other", isOwn: false, signal: new AbortController().signal };
+    const messages = [{ role: "system", content: "Read." }] as const;
+    const request = { messages, max_tokens: 1, temperature: 0, logprobs: true, top_logprobs: 20 };
     const format = { type: "json_schema", json_schema: { schema: { type: "object" } } };
     const refused = await failure(capabilities.chat({ ...request, response_format: format }, send, asking));
     expect([refused.code, refused.message]).toEqual(["engine_rejected", expect.stringContaining("logprobs")]);

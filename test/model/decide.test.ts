@@ -2,18 +2,14 @@
 // repeats a short text when it is asked for a title, and spells what it has no word for byte by byte.
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Engine, startEngine } from "../../worker/engine/supervisor/supervisor.ts";
-import { EngineClient } from "../../worker/model/engine-client.ts";
-import { createModel } from "../../worker/model/model.ts";
+import { startEngine } from "../../worker/engine/supervisor/supervisor.ts";
 import { LLAMA_SERVER, NO_LLAMA_SERVER } from "../engine/backends/llama-server/installed.ts";
+import { clientOf, type Running } from "./running-engine.ts";
 
 const file = fileURLToPath(new URL("../../models/demo/kamado-demo.gguf", import.meta.url));
 const titleOf = (text: string) => ({ instructions: "Name the task.", content: `Text: ${text}\nTitle:` });
 
-/**
- * Exact engines report every token's probabilities; the others count five answers where one token does not decide. llama-server joins the
- * tokens of one character, so it counts too where an option is not ASCII.
- */
+/** Exact engines report every token's probabilities; the others count five answers where one token does not decide. */
 const ENGINES = [
   { backend: "node-llama-cpp", isExact: true },
   { backend: "llama-node", isExact: false },
@@ -22,21 +18,16 @@ const ENGINES = [
 
 describe.each(ENGINES)("a decision on $backend", { timeout: 120_000 }, ({ backend, isExact }) => {
   const isMissing = backend === "llama-server" && LLAMA_SERVER === undefined;
-  let engine: Engine;
-  let client: EngineClient;
+  let running: Running | undefined;
   beforeAll(async () => {
     if (isMissing) return;
     const llamaServer = LLAMA_SERVER === undefined ? {} : { llamaServer: LLAMA_SERVER };
     const shape = { slots: 2, contextSize: 512, threads: 1 };
-    engine = startEngine({ model: file, backend, ...llamaServer, ...shape, port: 0, onLog: () => {} });
-    await engine.ready();
-    client = new EngineClient({ url: engine.url });
+    const options = { model: file, backend, ...llamaServer, ...shape, port: 0 };
+    running = await clientOf(startEngine({ ...options, onLog: () => {} }));
   }, 120_000);
-  afterAll(async () => {
-    await client?.close();
-    await engine?.stop();
-  });
-  const model = () => createModel({ client, signal: new AbortController().signal }).model;
+  afterAll(() => running?.close());
+  const model = () => running!.model();
 
   test.for<[string, string, string[], string]>([
     ["Japanese, of halves of characters", "牛乳を買う", ["牛乳", "本"], "牛乳"],
@@ -48,8 +39,7 @@ describe.each(ENGINES)("a decision on $backend", { timeout: 120_000 }, ({ backen
     if (isMissing) return context.skip(NO_LLAMA_SERVER);
     const { best, probabilities } = await model().decide({ ...titleOf(text), options });
     expect(best).toBe(expected);
-    const isCounted = !isExact || (backend === "llama-server" && /[^ -~]/.test(options.join("")));
-    expect(probabilities[expected]).toBeGreaterThan(isCounted ? 0.55 : 0.9);
+    expect(probabilities[expected]).toBeGreaterThan(isExact ? 0.9 : 0.55);
     expect(Object.values(probabilities).reduce((sum, one) => sum + one)).toBeCloseTo(1, 9);
   });
 

@@ -97,6 +97,13 @@ describe("an answer", () => {
     }
   });
 
+  test("a text that was cut inside an emoji is sent as UTF-8 that strict servers take", async () => {
+    await withEngine(says("hi"), async (client, server) => {
+      await client.chat({ ...QUESTION, messages: [{ role: "user", content: "milk \ud83d" }] }, never);
+      expect(JSON.stringify(server.seen[0]!.body)).toContain("milk \ufffd");
+    });
+  });
+
   test("fields that the operator adds are sent", async () => {
     const extra = { chat_template_kwargs: { enable_thinking: false } };
     await withEngine(
@@ -186,9 +193,9 @@ describe("a refusal keeps the engine's message and gets one of our codes", () =>
       "model_not_loaded",
     ],
     [
-      "LM Studio, unknown model",
+      "LM Studio, no model loaded",
       { status: 400, body: { error: { message: "No models loaded.", code: "model_not_found" } } },
-      "model_not_loaded",
+      "engine_unavailable",
     ],
     ["no such path", { status: 404, body: "404 page not found" }, "engine_rejected"],
     ["no token", { status: 401, body: { error: "Invalid API Key" } }, "engine_rejected"],
@@ -441,6 +448,22 @@ describe("which model a server answers with", () => {
     ["its own choice, where it lists several", several, undefined, "none"],
     ["its own choice, where it lists what was downloaded (mlx-lm)", listing(["a"]), undefined, "none"],
     ["its own choice, where it lists none", listing(), undefined, "none"],
+    [
+      "the only one that writes text, beside LM Studio's own model for embeddings",
+      listing(
+        ["qwen3-4b", "organization_owner"],
+        ["text-embedding-nomic-embed-text-v1.5", "organization_owner"],
+      ),
+      undefined,
+      "qwen3-4b",
+    ],
+    [
+      "its own choice, beside an adapter (vLLM)",
+      listing(["base", "vllm"], ["lora", "vllm"]),
+      undefined,
+      "none",
+    ],
+    ["the one that KAMADO_MODEL names, with its tag (Ollama)", several, "gemma3:4b", "gemma3:4b"],
     ["the one that KAMADO_MODEL names", several, "b", "b"],
     ["the one that KAMADO_MODEL names, listed or not", listing(["a", "org"]), "/models/c", "/models/c"],
     ["the one that KAMADO_MODEL names, without any list", { status: 404, body: "" }, "c", "c"],
@@ -470,19 +493,36 @@ describe("which model a server answers with", () => {
   });
 });
 
-test("a model that the server does not have is refused with a list of those that it has", async () => {
-  const refuses = {
-    status: 404,
-    body: { error: { message: 'model "big" not found, try pulling it first' } },
-  };
+test.for([
+  ["Ollama", 404, 'model "big" not found, try pulling it first'],
+  ["Ollama's chat", 404, "model 'big' not found"],
+  ["vLLM", 404, "The model `big` does not exist."],
+  ["LM Studio", 404, 'Model "big" not found. Please specify a valid model.\n\nYour models:\n\nsmall-1b'],
+] as [string, number, string][])(
+  "a model that the server does not have is refused with a list of those that it has: %s",
+  async ([, status, message]) => {
+    await withEngine({ status, body: { error: { message } } }, async (client) => {
+      await client.identify(never);
+      const error = await failure(client.chat({ ...QUESTION, model: "big" }, never));
+      expect([error.code, error.message]).toEqual([
+        "model_not_loaded",
+        expect.stringContaining("It lists 1 model: small-1b."),
+      ]);
+      expect(error.hint).toContain("KAMADO_MODEL");
+    });
+  },
+);
+
+test.for([
+  [undefined, "No models loaded. Please load a model in the developer page or use the 'lms load' command."],
+  ["qwen3-4b", "No models loaded. Please load a model in the developer page or use the 'lms load' command."],
+  ["qwen3-4b", "No model is currently loaded."],
+] as const)("a server that has loaded no model keeps its jobs waiting: %s, %s", async ([model, message]) => {
+  const refuses = { status: 404, body: { error: { message, param: "model", code: "model_not_found" } } };
   await withEngine(refuses, async (client) => {
-    await client.identify(never);
-    const error = await failure(client.chat({ ...QUESTION, model: "big" }, never));
-    expect([error.code, error.message]).toEqual([
-      "model_not_loaded",
-      expect.stringContaining("It lists 1 model: small-1b."),
-    ]);
-    expect(error.hint).toContain("KAMADO_MODEL");
+    const error = await failure(client.chat({ ...QUESTION, ...(model && { model }) }, never));
+    expect([error.code, error.retry]).toEqual(["engine_unavailable", true]);
+    expect(error.hint).toContain("lms load");
   });
 });
 

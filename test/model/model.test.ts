@@ -462,6 +462,12 @@ describe("many questions of one job", () => {
     });
   });
 
+  test("the receipt names the model that answered, where a server answers with another than it was asked for", async () => {
+    const { model, used, seen } = await modelOn(() => says("2"), { model: "any-model-name" });
+    await model.ask(QUESTION);
+    expect([seen[0]!.body.model, used().model]).toEqual(["any-model-name", "small-1b"]);
+  });
+
   test("the receipt of a job that was cut names the model and estimates what was not answered", async () => {
     const cut = new AbortController();
     const { model, used, seen } = await modelOn((_, count) => (count === 1 ? says("2") : "hang"), {

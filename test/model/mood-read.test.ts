@@ -3,11 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Engine, startEngine } from "../../worker/engine/supervisor/supervisor.ts";
+import { startEngine } from "../../worker/engine/supervisor/supervisor.ts";
 import type { Handler } from "../../worker/job/handler.ts";
-import { EngineClient } from "../../worker/model/engine-client.ts";
-import { createModel } from "../../worker/model/model.ts";
 import { NO_REAL_MODEL, SMOLLM2 } from "../models/real-models.ts";
+import { clientOf, type Running } from "./running-engine.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** The sentence and its mood. Half of them also served to find the example's wording; of others it names about seven in ten. */
@@ -24,8 +23,7 @@ const SENTENCES = [
   ["The shop opens at ten on Mondays.", "neutral"],
 ] as const;
 
-let engine: Engine | undefined;
-let client: EngineClient | undefined;
+let running: Running | undefined;
 let folder: string;
 
 beforeAll(async () => {
@@ -33,13 +31,11 @@ beforeAll(async () => {
   folder = mkdtempSync(join(ROOT, "test", ".mood-read-"));
   if (SMOLLM2 === undefined) return;
   const shape = { slots: 2, contextSize: 512, threads: 1 };
-  engine = startEngine({ model: SMOLLM2, backend: "node-llama-cpp", ...shape, port: 0, onLog: () => {} });
-  await engine.ready();
-  client = new EngineClient({ url: engine.url });
+  const options = { model: SMOLLM2, backend: "node-llama-cpp", ...shape, port: 0 } as const;
+  running = await clientOf(startEngine({ ...options, onLog: () => {} }));
 }, 120_000);
 afterAll(async () => {
-  await client?.close();
-  await engine?.stop();
+  await running?.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -53,9 +49,9 @@ async function handlerOfReadme(): Promise<Handler> {
 }
 
 test("mood.read from the README names the mood of at least seven sentences of ten", async (context) => {
-  if (client === undefined) return context.skip(`SmolLM2: ${NO_REAL_MODEL}`);
+  if (running === undefined) return context.skip(`SmolLM2: ${NO_REAL_MODEL}`);
   const { run } = await handlerOfReadme();
-  const { model } = createModel({ client, signal: new AbortController().signal });
+  const model = running.model();
   const moods = await Promise.all(
     // biome-ignore lint/suspicious/noExplicitAny: of a context the example uses only the model
     SENTENCES.map(async ([text]) => (await run({ text }, { model } as any)) as { mood: string }),

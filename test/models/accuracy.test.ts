@@ -13,33 +13,28 @@ import { HELD_OUT } from "../../models/demo/data/random.ts";
 import { todoCase } from "../../models/demo/data/todos.ts";
 import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig } from "../../worker/config/config.ts";
-import { type OpenEngine, openEngine } from "../../worker/engine/supervisor/open-engine.ts";
+import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import { safeImage } from "../../worker/images/safe-image.ts";
 import { chunkText } from "../../worker/job/text.ts";
 import { silentLog } from "../../worker/logging/log.ts";
-import { EngineClient } from "../../worker/model/engine-client.ts";
-import { createModel } from "../../worker/model/model.ts";
+import { clientOf, type Running } from "../model/running-engine.ts";
 
-let engine: OpenEngine;
-let client: EngineClient;
+let running: Running | undefined;
 let dataDir: string;
 
 beforeAll(async () => {
   // One of its own: whatever engine was installed for daily use, the card speaks of the one that comes along.
   dataDir = mkdtempSync(join(tmpdir(), "kamado-accuracy-"));
   const config = loadConfig({ KAMADO_ENGINE_PORT: "0", KAMADO_DATA_DIR: dataDir }, {});
-  engine = await openEngine(engineOptions(config), silentLog);
-  await engine.ready();
-  client = new EngineClient({ url: engine.url });
+  running = await clientOf(await openEngine(engineOptions(config), silentLog));
 }, 120_000);
 afterAll(async () => {
-  await client?.close();
-  await engine?.stop();
+  await running?.close();
   rmSync(dataDir, { recursive: true, force: true });
 });
 
 const context = () => ({
-  model: createModel({ client, signal: new AbortController().signal }).model,
+  model: running!.model(),
   pages: { article: async () => ({ title: null, text: "" }) },
   texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
   rest: { get: async () => null },

@@ -88,7 +88,7 @@ describe("the destinations file", () => {
 
   test.each([
     ["{", /not JSON/],
-    [{}, /the value: .*array/],
+    [{}, /the value: must be a list of destinations/],
     [[{}], /0\.match/],
     [[{ match: "todo.home" }], /0\.match: expected https/],
     [[{ match: "https://user:pw@todo.home/" }], /0\.match/],
@@ -99,11 +99,16 @@ describe("the destinations file", () => {
     [[{ match: "https://a.b/", secretFile: "bad" }], /0\.secretFile: expected whsec_.*in bad/],
     [[{ match: "https://a.b/", headers: { Host: "evil" } }], /0\.headers/],
     [[{ match: "https://a.b/", headers: { "x-a": "1\r\nx-b: 2" } }], /0\.headers\.x-a/],
-    [[{ match: "https://a.b/", sceret: SECRET }], /sceret/],
+    [[{ match: "https://a.b/", sceret: SECRET }], /"sceret"; did you mean secret\?/],
+    [[{ match: "https://a.b/", allow_private: true }], /did you mean allowPrivate\?/],
+    [[{ match: "https://a.b/", colour: "red" }], /"colour"; the fields are match, secret, secretFile, /],
   ])("%j is refused, naming the field", (content, message) => {
     const path = file(content, { bad: "letmein" });
     expect(() => loadDestinations(path)).toThrowError(message);
     expect(() => loadDestinations(path)).toThrowError(/KAMADO_DESTINATIONS_FILE/);
+    expect(() => loadDestinations(path)).toThrow(
+      expect.objectContaining({ hint: expect.stringMatching(/a JSON list; an entry is .*README/) }),
+    );
     expect(() => loadDestinations(path)).not.toThrowError(/letmein|c2hvcnQ/);
   });
 });

@@ -99,8 +99,14 @@ describe("an answer whose status is clear counts, and nothing is sent twice", ()
     expect(receiver.requests()).toBe(1);
   });
 
-  test("one that arrives after its 100, which arrives in pieces", async () => {
-    const pieces = ["HTTP/1.1 100 Cont", "inue\r\nx: y\r\n", "\r\n", OK];
+  test.each([
+    ["pieces", ["HTTP/1.1 100 Cont", "inue\r\nx: y\r\n", "\r\n", OK]],
+    [
+      "pieces that end in the status",
+      ["\r\nHTTP/1", ".1 10", "0 Continue\r\n\r\n", "HTTP/1.1 2", OK.slice(10)],
+    ],
+    ["single bytes", [...`HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100\n\n${OK}`]],
+  ])("one that arrives after its 100, in %s", async (_, pieces) => {
     const receiver = await wireServer(async (socket) => {
       socket.setNoDelay();
       // Each piece is a packet of its own once the one before has left.
@@ -111,6 +117,20 @@ describe("an answer whose status is clear counts, and nothing is sent twice", ()
     });
     expect(await receiver.deliver()).toBe("taken");
   });
+
+  test.each([301, 302, 303, 307, 308])(
+    "a redirect by %i is followed by no delivery, and the failure says where to",
+    async (status) => {
+      const receiver = await says(
+        `HTTP/1.1 ${status} Elsewhere\r\nLocation: https://else.example/t0k3n\r\nContent-Length: 0\r\n\r\n`,
+      );
+      expect(await receiver.deliver()).toMatchObject({
+        code: "delivery_failed",
+        message: `127.0.0.1 answered ${status}, a redirect to else.example, which a delivery does not follow.`,
+      });
+      expect(receiver.requests()).toBe(1);
+    },
+  );
 
   test("of several on one connection each stands for itself", async () => {
     const answers = [OK, "HTTP/1.1 503 Later\nRetry-After: 7\n\n", OK, "HTTP/1.1 410 Gone\nx\n\n"];

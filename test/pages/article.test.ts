@@ -108,10 +108,37 @@ describe("a page whose tags are left out, repeated or in a wrong place is read a
     [
       "with a title in its picture before its own",
       `<body><svg><title>no</title></svg>${STORY}<title>T</title>`,
-      "no",
     ],
-  ])("%s", ([, html, title = "T"]) => {
-    expect(readPage(html!)).toEqual({ title, text: TOLD });
+    [
+      "as XHTML without its first line",
+      `<!DOCTYPE html><html lang="en" xmlns="http://www.w3.org/1999/xhtml"><head><title>T</title><script src="a.js"/></head><body><iframe src="b"/>${STORY}</body></html>`,
+    ],
+    [
+      "as XHTML behind a comment",
+      `<!-- saved --><?xml version="1.0"?><html><head><title>T</title><script src="a.js"/></head><body>${STORY}</body></html>`,
+    ],
+    [
+      "with its text in a shadow root",
+      `<title>T</title><my-story><template shadowrootmode="open"><style>p {}</style>${STORY}</template></my-story>`,
+    ],
+    [
+      "with its text in the slots of a shadow root",
+      `<title>T</title><my-story><p slot=end>All of it took place on 4 July.</p><p>A marathon was run in Nonane.</p><template shadowrootmode="open"><slot>no</slot><slot name=end>no</slot><slot name=none></slot></template></my-story>`,
+    ],
+    [
+      "with shadow roots in one another",
+      `<title>T</title><a-a><template shadowrootmode=closed><b-b><template shadowroot=open>${STORY}</template>no</b-b></template></a-a>`,
+    ],
+    [
+      "as a mail of Word",
+      `<html xmlns:o="urn:schemas-microsoft-com:office:office"><head><title>T</title><!--[if gte mso 9]><xml><w:View>no</w:View></xml><![endif]--></head><body><xml><w:View>no</w:View></xml><div class=WordSection1><p class=MsoNormal>A marathon was run in <st1:City w:st="on">Nonane</st1:City>.<o:p></o:p></p><p>All of it took place on 4&nbsp;July.<o:p>&nbsp;</o:p></p></div></body></html>`,
+    ],
+    [
+      "with hyphens that nobody sees",
+      `<title>T</title>${STORY.replace("marathon", "mara&shy;thon").replace("Nonane", "No&#8203;nane")}`,
+    ],
+  ])("%s", ([, html]) => {
+    expect(readPage(html!)).toEqual({ title: "T", text: TOLD });
   });
 
   test.for([
@@ -120,6 +147,19 @@ describe("a page whose tags are left out, repeated or in a wrong place is read a
     ["terms without ends", "<dl><dt>Bread<dd>baked<dt>Salt<dd>dug</dl>", "Bread\nbaked\nSalt\ndug"],
     ["list items that hold lists", "<ul><li>one<ul><li>inner</ul><li>two</ul>", "one\ninner\ntwo"],
     ["text in a table before its rows", "<table>Prices<tr><td>1</table>", "Prices\n1"],
+    [
+      "old blocks",
+      "<center>one</center><center>two</center><menu><li>a<li>b</menu><dir><li>c</dir>",
+      "one\ntwo\na\nb\nc",
+    ],
+    [
+      "the parts of a form",
+      "<fieldset><legend>Bread</legend>brown<dialog open>or white</dialog></fieldset>",
+      "Bread\nbrown\nor white",
+    ],
+    ["elements of one's own", "<x-p>one</x-p><x-p>two <x-b>three</x-b>, four</x-p>", "one\ntwo three, four"],
+    ["elements of another language", "<doc><para>one</para><para>two</para></doc>", "one\ntwo"],
+    ["text that holds tags", "<xmp>a <b> c</xmp><p>d<plaintext>e <i>", "a <b> c\nd\ne <i>"],
     ["tags that close in the wrong order", "<p><b>one <i>two</b> three</i> four", "one two three four"],
   ])("%s", ([, html, text]) => {
     expect(readPage(html!).text).toBe(text);
@@ -145,6 +185,45 @@ describe("how a word is read", () => {
 
   test("nor in the text between the tags", () => {
     expect(bareText(`<p><ruby>東京<rp>(<rt>とうきょう<rp>)</ruby>${rest}<p>b`)).toBe(`東京${rest}\nb`);
+  });
+});
+
+describe("a page without words of its own gives what it has instead", () => {
+  test.for([
+    [
+      "the article in its data",
+      `<div id=app></div><script type="application/ld+json">{"@graph":[{"@type":"NewsArticle","articleBody":"One.\\nTwo."}]}</script>`,
+      "One.\nTwo.",
+    ],
+    [
+      "what is said of its pictures",
+      `<p><img src=a alt="A marathon."><img src=b><map><area alt="To the start"></map>`,
+      "A marathon.\nTo the start",
+    ],
+    ["its forms", "<form><textarea>All of it.</textarea><button>Send</button></form>", "All of it.\nSend"],
+    ["its drawing", "<svg><title>Map</title><text>Nonane</text><text>4 km</text></svg>", "Map\nNonane\n4 km"],
+  ])("%s", ([, html, text]) => {
+    expect(readPage(html!).text).toBe(text);
+  });
+
+  test.each([
+    "<iframe src=a>Your browser shows no frames.</iframe>",
+    "<video src=a>Your browser plays no films.</video>",
+    "<canvas>Your browser draws nothing.</canvas>",
+    '<script type="application/ld+json">{"articleBody":</script>',
+  ])("but not what is meant for browsers that cannot show it: %s", (html) => {
+    expect(readPage(html).text).toBe("");
+  });
+});
+
+describe("the text between the tags", () => {
+  test.for([
+    ["<p>Fish &amp chips &lt 5 &#x65E5;&#26412; &bogus;", "Fish & chips < 5 日本 &bogus;"],
+    ["<p>a<!-- b --!><p>c<!--><p>d", "a\nc\nd"],
+    ["<p>mara\0thon<iframe>no</iframe><noembed>no</noembed><xml>no</xml>", "marathon"],
+    ["<p>mara&shy;thon &lt;script&gt;", "marathon <script>"],
+  ])("is what a browser would read: %j", ([html, text]) => {
+    expect(bareText(html!)).toBe(text);
   });
 });
 

@@ -256,3 +256,17 @@ test("a message that was dead-lettered and sent back has its former id; an inval
   const [kept, other] = await receive(queueAt(server.endpoint));
   expect([kept!.id, other!.id]).toEqual(["original", "id"]);
 });
+
+test("a CloudEvent in binary mode whose attributes are bytes arrives as the event that it is", async () => {
+  const bytes = (text: string) => ({ DataType: "Binary", BinaryValue: Buffer.from(text).toString("base64") });
+  const MessageAttributes = {
+    ce_specversion: bytes("1.0"),
+    ce_type: { DataType: "String", StringValue: "prompt" },
+    ce_source: bytes("/お店"),
+  };
+  const sent = { Messages: [message('{"prompt":"Hello"}', { MessageAttributes })] };
+  await using server = await sqsServer(() => [200, sent]);
+  const [received] = await receive(queueAt(server.endpoint));
+  const event = { specversion: "1.0", type: "prompt", source: "/お店", data: { prompt: "Hello" } };
+  expect(JSON.parse(received!.body)).toEqual(event);
+});

@@ -269,3 +269,8 @@ test("every budget's error names a variable that exists", () => {
   expect(BUDGET_VARIABLES.filter((name) => !(name in Environment.shape))).toEqual([]);
   expect(BUDGET_VARIABLES).toHaveLength(Object.keys(loadConfig({}, {}).budgets).length);
 });
+
+test("half of a UTF-16 pair in what a handler returns is U+FFFD in the result", async () => {
+  const { result } = await execute({}, async () => ({ title: "milk \ud83d", "\ud83d": ["\ud83d\ude00"] }));
+  expect(result.output).toEqual({ title: "milk \ufffd", "\ufffd": ["😀"] });
+});

@@ -46,6 +46,44 @@ test.each([
   expect(parsed).toMatchObject({ is: "malformed", error: { code, retry: false } });
 });
 
+describe("a key that may be encoded or not", () => {
+  const keys = [{ ...rule, prefix: "in/" }];
+  const told = async (written: string, eTag: string | null, objects: Record<string, string>) => {
+    const bucket = new FakeBucket();
+    for (const [key, body] of Object.entries(objects)) await bucket.put(key, body, { contentType: "a/b" });
+    const etags = Object.keys(objects).map((key) => bucket.objects.get(`s3://kamado/${key}`)!.etag);
+    const object = { key: written, ...(eTag !== null && { eTag: eTag === "its" ? etags[0] : eTag }) };
+    const parsed = await read({ Records: [{ s3: { bucket: { name: "kamado" }, object } }] }, keys, bucket);
+    return { parsed, gets: bucket.calls.get };
+  };
+  const prompt = (key: string) => ({ job: { input: { prompt: `s3://kamado/${key}` } } });
+
+  test.each([
+    ["the decoded one, where that is there", "in/a+b", "x", { "in/a b": "1" }, "in/a b"],
+    ["the decoded one, where both are there", "in/a+b", "its", { "in/a+b": "1", "in/a b": "2" }, "in/a b"],
+    ["the written one, where only that is there", "in/a+b", "its", { "in/a+b": "1" }, "in/a+b"],
+    ["the written one of percents", "in/100%25", "its", { "in/100%25": "1" }, "in/100%25"],
+    // The object that the event tells of was deleted, and this one only has a similar name.
+    ["not another object", "in/a+b", "of another", { "in/a+b": "1" }, "in/a b"],
+    ["not one that the event says nothing of", "in/a+b", null, { "in/a+b": "1" }, "in/a b"],
+  ])("means %s", async (_, written, etag, objects, key) => {
+    expect((await told(written, etag, objects as never)).parsed).toMatchObject(prompt(key));
+  });
+
+  test("costs no call where there is no choice", async () => {
+    const { parsed, gets } = await told("in/a.png", "x", {});
+    expect(parsed).toMatchObject(prompt("in/a.png"));
+    expect(gets).toBe(0);
+  });
+
+  test("is looked for again when the store does not answer", async () => {
+    const bucket = new FakeBucket().next("get", { is: "fail" });
+    const object = { key: "in/a+b", eTag: "x" };
+    const event = { Records: [{ s3: { bucket: { name: "kamado" }, object } }] };
+    await expect(read(event, keys, bucket)).rejects.toMatchObject({ code: "storage_unavailable" });
+  });
+});
+
 describe("the body behind a pointer", () => {
   const words = "卵を二つ、牛乳を一本、パンを三つ買ってください。";
   const body = JSON.stringify({ kind: "prompt", input: { prompt: words } });
@@ -101,19 +139,41 @@ describe("a file of rules that is wrong is refused with its name, the rule and t
     ["that is not there", null, "cannot be read (ENOENT)"],
     ["that is not JSON", "rules", "it is not JSON"],
     ["that is no list", JSON.stringify(rule), "must be a list of rules"],
-    ["with a field that no rule has", JSON.stringify([{ ...rule, prefx: "in/" }]), "prefx"],
+    ["with a field that no rule has", JSON.stringify([{ ...rule, prefx: "in/" }]), "did you mean prefix?"],
     ["without a prefix", JSON.stringify([{ ...rule, prefix: undefined }]), "0.prefix"],
     [
       "with an unknown kind",
       JSON.stringify([rule, { ...rule, kind: "image.chekc" }]),
-      '1.kind: there is no "image.chekc"',
+      '1.kind: there is no "image.chekc"; did you mean image.check? this worker knows',
     ],
+    [
+      "whose policy has a mistyped field",
+      JSON.stringify([{ ...rule, policy: { prioritty: 7 } }]),
+      '0, as a job: policy: Unrecognized key: "prioritty"; did you mean priority?',
+    ],
+    [
+      "that delivers nowhere",
+      JSON.stringify([{ ...rule, deliver: [{ callbck: "https://a.b/" }] }]),
+      'deliver.0: expected one of {"callback": "https://…"}',
+    ],
+    ...[
+      ["results/"],
+      ["running/locks"],
+      ["res", "results/"],
+      ["", "results/"],
+      ["outbox/"],
+      ["s", "split/"],
+    ].map(([prefix = "", kept = prefix]): [string, string, string] => [
+      `about what Kamado itself writes: "${prefix}"`,
+      JSON.stringify([{ ...rule, prefix }]),
+      `0.prefix: "${prefix}" covers ${kept.replace("locks", "")}, where Kamado itself writes in the bucket kamado`,
+    ]),
   ])("one %s", (_, text, why) => {
     const folder = mkdtempSync(join(tmpdir(), "kamado-rules-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const path = join(folder, "rules.json");
     if (text !== null) writeFileSync(path, text);
-    const load = () => loadRules(path, ["image.check", "prompt"]);
+    const load = () => loadRules(path, ["image.check", "prompt"], "kamado");
     const error = {
       code: "config_invalid",
       message: expect.stringContaining(why),
@@ -154,11 +214,19 @@ test.each([
   });
 });
 
+test("a rule may cover all of a bucket that is not Kamado's own", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "kamado-rules-")), "rules.json");
+  onTestFinished(() => rmSync(dirname(path), { recursive: true }));
+  const rules = ["", "results/"].map((prefix) => ({ ...rule, prefix, bucket: "photos" }));
+  writeFileSync(path, JSON.stringify(rules));
+  expect(loadRules(path, ["prompt"], "kamado")).toEqual(rules);
+});
+
 test("the rules file may begin with a byte order mark, and be UTF-16", () => {
   const path = join(mkdtempSync(join(tmpdir(), "kamado-rules-")), "rules.json");
   onTestFinished(() => rmSync(dirname(path), { recursive: true }));
   for (const encoding of ["utf8", "utf16le"] as const) {
-    writeFileSync(path, `\ufeff${JSON.stringify([rule])}`, encoding);
-    expect(loadRules(path, ["prompt"])).toEqual([rule]);
+    writeFileSync(path, `\ufeff${JSON.stringify([{ ...rule, prefix: "in/" }])}`, encoding);
+    expect(loadRules(path, ["prompt"], "kamado")).toEqual([{ ...rule, prefix: "in/" }]);
   }
 });

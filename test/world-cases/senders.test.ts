@@ -237,6 +237,60 @@ describe("a served Kamado with the demo model", { timeout: 120_000 }, () => {
     expect(receipt.promptTokens).toBeGreaterThan(200);
   });
 
+  const job = (id: string, more: object = {}) => ({
+    id,
+    kind: "prompt",
+    input: { prompt: "Text: buy milk\nTitle:" },
+    ...more,
+  });
+  const said = async (id: string) => ((await outputOf(id)) as { text: string }).text.trim();
+
+  test("of a Lambda's event with several records each is a job, and the one that is none is dead-lettered", async () => {
+    const record = (body: unknown) => ({ eventSource: "aws:sqs", body: JSON.stringify(body) });
+    const before = served.log().length;
+    await send(
+      JSON.stringify({ Records: [record(job("case-r1")), record("no job"), record(job("case-r2"))] }),
+    );
+    expect([await said("case-r1"), await said("case-r2")]).toEqual(["buy milk", "buy milk"]);
+    await expect.poll(() => served.log().slice(before), { timeout: 60_000 }).toMatch(/dead-letter/);
+  });
+
+  test("a CloudEvent whose attributes are bytes is the job of its source and id", async () => {
+    const bytes = (text: string) => ({ DataType: "Binary", BinaryValue: Buffer.from(text) });
+    await served.sqs.send(
+      new SendMessageCommand({
+        QueueUrl: served.queue,
+        MessageBody: JSON.stringify(job("").input),
+        MessageAttributes: {
+          ce_specversion: bytes("1.0"),
+          ce_type: bytes("prompt"),
+          ce_source: bytes("/kafka"),
+          ce_id: bytes("case-bytes"),
+        },
+      }),
+    );
+    await stored(({ id }) => /^case-bytes\.[0-9a-f]{32}$/.test(id));
+  });
+
+  test("a prompt that was cut inside an emoji is answered", async () => {
+    await send(JSON.stringify(job("case-half", { input: { prompt: "Text: buy milk \ud83d\nTitle:" } })));
+    expect(await said("case-half")).not.toMatch(/\p{Cs}/u);
+  });
+
+  test("a job with all of Go's zero values runs", async () => {
+    const policy = { expiresAt: "0001-01-01T00:00:00Z", timeoutSeconds: 0, priority: 0, model: "" };
+    await send(JSON.stringify(job("case-go", { deliver: null, policy, source: "" })));
+    expect(await said("case-go")).toBe("buy milk");
+  });
+
+  test("a feed is read as its entries", async () => {
+    const page = JSON.parse(textOf("in/03-nobody.json")) as { input: { html: string } };
+    const entry = `<item><title>T</title><description><![CDATA[${page.input.html.replace(/^.*<\/title>/, "")}]]></description></item>`;
+    const html = `<rss version="2.0"><channel><title>News</title>${entry}</channel></rss>`;
+    await send(JSON.stringify({ ...page, id: "case-feed", input: { ...page.input, html } }));
+    expect(await outputOf("case-feed")).toMatchObject({ answers: [{ answer: "4 July" }] });
+  });
+
   test("of a list of todos one entry without a title costs that entry", async () => {
     const input = { text: "I bought the milk", todosUrl: served.todosUrl };
     await send(JSON.stringify({ id: "case-34", kind: "todo.match", input }));

@@ -7,6 +7,9 @@ export const NO_CREDENTIALS_HINT =
 export const DISK_FULL_HINT =
   "Free some space on the disk of KAMADO_DATA_DIR, where the embedded queue is; the worker goes on by itself.";
 
+export const NOT_AWS_HINT =
+  "Another program may have that port, or a proxy answers in place of AWS: check AWS_ENDPOINT_URL and the address.";
+
 /** The fields of an SDK error that say what went wrong. Emulators and SDK versions fill different ones. */
 type SdkError = {
   name?: string;
@@ -47,6 +50,9 @@ export function isRefusedRequest(error: unknown): boolean {
   return status >= 400 && status < 500 && healthOf(error) === "unknown";
 }
 
+/** An answer in no form of AWS, such as the page of a web server or of a proxy. */
+const isForeign = (error: unknown) => /Deserialization error/.test((error as Error | null)?.message ?? "");
+
 /** The health state an error points to; `unknown` when nothing in it is known here. */
 export function healthOf(error: unknown): AwsFailure {
   const names = namesOf(error);
@@ -58,6 +64,7 @@ export function healthOf(error: unknown): AwsFailure {
   if (any(THROTTLED) || (error as SdkError | null)?.$retryable?.throttling) return "throttled";
   if (any(CREDENTIALS)) return "credentials";
   if (any(NETWORK)) return "network";
+  if (isForeign(error)) return "not_aws";
   const status = statusOf(error);
   if (status === 401 || status === 403) return "credentials";
   if (status === 429) return "throttled";

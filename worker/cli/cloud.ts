@@ -3,6 +3,7 @@ import type { Cloud } from "../aws/resources.ts";
 import { queueUrl, topicArn } from "../aws/resources.ts";
 import type { AwsKeys, Config } from "../config/config.ts";
 import { KamadoError } from "../errors.ts";
+import { whoListens } from "../http/who-listens.ts";
 import type { LocalAws } from "../local/local-aws.ts";
 import { type Found, findService, type Service, tokenOf } from "./running-service.ts";
 
@@ -62,21 +63,24 @@ export type Here = { config: Config; cloud: Cloud; found: Found };
 /** Where the queues are: as configured, else where the Kamado that runs here has them. Throws `queue_unavailable` when none runs. */
 export async function queuesHere(config: Config): Promise<Here> {
   const here = await cloudHere(config);
-  if (config.queueUrl === undefined && here.found.is !== "running") await answers(here.cloud.aws.endpoint!);
+  if (config.queueUrl === undefined && (isNamed(config) || here.found.is !== "running"))
+    await hasQueues(here.cloud.aws.endpoint!);
   return here;
 }
 
 /** The same for a command that may not need the queues at all. */
 export async function cloudHere(config: Config): Promise<Here> {
   const found = await findService(config);
-  const isNamed =
-    config.queueUrl !== undefined || (config.set.includes("KAMADO_LOCAL_PORT") && config.localPort !== 0);
-  if (isNamed || found.is !== "running") return { config, cloud: cloudOrLocal(config), found };
+  if (isNamed(config) || found.is !== "running") return { config, cloud: cloudOrLocal(config), found };
   const { bucket } = found.service.cloud;
   const isSet = config.set.includes("KAMADO_BUCKET");
   const own = isSet ? config : { ...config, bucket, buckets: [...new Set([bucket, ...config.buckets])] };
   return { config: own, cloud: cloudOfService(found.service, config), found };
 }
+
+/** Whether the configuration says where the queues are, so that what runs here does not matter. */
+const isNamed = ({ queueUrl, set, localPort }: Config) =>
+  queueUrl !== undefined || (set.includes("KAMADO_LOCAL_PORT") && localPort !== 0);
 
 function cloudOfService({ cloud }: Service, config: Config): Cloud {
   const { isLocal, endpoint, region, keyFile, bucket: _, ...rest } = cloud;
@@ -93,22 +97,21 @@ function cloudOfService({ cloud }: Service, config: Config): Cloud {
   };
 }
 
-const ANSWER_MS = 3_000;
-
-async function answers(endpoint: string): Promise<void> {
-  try {
-    const { body } = await fetch(endpoint, { signal: AbortSignal.timeout(ANSWER_MS) });
-    await body?.cancel();
-  } catch (cause) {
-    throw new KamadoError(
-      "queue_unavailable",
-      `No Kamado runs on this machine: nothing answers at ${endpoint}.`,
-      {
-        cause,
-        hint: "Start it in another terminal with `npm start`, or set KAMADO_QUEUE_URL to the queue to use.",
-      },
-    );
-  }
+async function hasQueues(endpoint: string): Promise<void> {
+  const { is, words } = await whoListens(endpoint);
+  if (is === "queues") return;
+  const isFree = is === "nothing";
+  throw new KamadoError(
+    "queue_unavailable",
+    isFree
+      ? `No Kamado runs on this machine: nothing answers at ${endpoint}.`
+      : `At ${endpoint}, where the queues of \`npm start\` would be, there is ${words}.`,
+    {
+      hint: isFree
+        ? "Start it in another terminal with `npm start`, or set KAMADO_QUEUE_URL to the queue to use."
+        : "Stop that program, or set KAMADO_LOCAL_PORT to a free port for `npm start` and all other commands (kamado.toml has it for all of them); or set KAMADO_QUEUE_URL to the queue to use.",
+    },
+  );
 }
 
 /** The embedded AWS that this process started. */

@@ -80,6 +80,13 @@ function inherit(command: Command, from: Command, parent = from.name()): Command
   return command;
 }
 
+/** `kamado jobs | head -1`: who reads has enough. What runs until it is stopped has a listener of its own, and goes on. */
+process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+  if (process.stdout.listenerCount("error") === 1)
+    process.exit(code === "EPIPE" ? EXIT.ok : EXIT.unavailable);
+});
+process.stderr.on("error", () => {});
+
 try {
   await main(process.argv[2]);
 } catch (thrown) {

@@ -177,17 +177,18 @@ function isAlive(pid: number): boolean {
 /** What the worker's page knows; some of it may be missing when the worker is of another version. */
 export type ServiceState = State;
 
-/** Null when nothing runs here, or when its page asks for a token that this command does not have. */
+/** Null when nothing runs here, or when its page asks for a token that this command does not have; "silent" when it does not answer. */
 export async function stateOf({
   config,
   found,
 }: {
   config: Config;
   found: Found;
-}): Promise<ServiceState | null> {
+}): Promise<ServiceState | "silent" | null> {
   if (found.is !== "running") return null;
-  const response = await askPage(found.service, config, "/state").catch(() => null);
-  return response?.ok ? ((await response.json()) as ServiceState) : null;
+  const response = await askPage(found.service, config, "/state").catch(() => "silent" as const);
+  if (response === "silent") return response;
+  return response.ok ? ((await response.json()) as ServiceState) : null;
 }
 
 /** Asks the page of a service, with the token where it is known. */

@@ -1,11 +1,11 @@
 // The file kamado.toml: where it is looked for, and how its keys become variables. Owns what may be in it. Which source takes precedence
 // is left to config.ts, what a value may be to environment.ts.
-import { existsSync, readFileSync, type Stats, statSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, type Stats, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { closest, distance } from "fastest-levenshtein";
 import { parse, TomlError } from "smol-toml";
 import { KamadoError } from "../errors.ts";
+import { nearest } from "../nearest.ts";
 import type { Variables } from "./child-environment.ts";
 import { Environment, isSecretName } from "./environment.ts";
 
@@ -24,10 +24,10 @@ export const userConfigFile = (environment: Variables): string =>
 export function findConfigFile(folder: string, environment: Variables): ConfigFile | undefined {
   const warnings: string[] = [];
   for (const path of [...upwards(resolve(folder)), userConfigFile(environment)]) {
-    const stats = statSync(path, { throwIfNoEntry: false });
-    if (!stats?.isFile()) continue;
-    const danger = dangerOf(stats);
-    if (danger === undefined) {
+    const stats = statsOf(path);
+    if (stats === undefined) continue;
+    const danger = typeof stats === "string" ? stats : dangerOf(stats);
+    if (danger === undefined && typeof stats !== "string") {
       const variables = readConfigFile(path);
       return { path, variables, warnings: [...warnings, ...openSecrets(path, stats, variables)] };
     }
@@ -39,6 +39,21 @@ export function findConfigFile(folder: string, environment: Variables): ConfigFi
 function upwards(folder: string): string[] {
   const parent = dirname(folder);
   return [join(folder, CONFIG_FILE), ...(parent === folder ? [] : upwards(parent))];
+}
+
+/** Or why it cannot be used: whoever made it takes for granted that it counts. Undefined where there is none. */
+function statsOf(path: string): Stats | string | undefined {
+  try {
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+    const stats = statSync(path);
+    if (stats.isFile()) return stats;
+    return stats.isDirectory() ? "it is a folder" : "it is no file";
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    // A folder above that may not be looked into is not said: nobody knows whether there is one.
+    if (code === "EACCES" || code === "ENOTDIR") return undefined;
+    return code === "ENOENT" ? "it is a link to a file that is not there" : `it cannot be read (${code})`;
+  }
 }
 
 function dangerOf({ uid, mode }: Stats): string | undefined {
@@ -72,7 +87,8 @@ function parsed(path: string): object {
   try {
     return parse(readFileSync(path, "utf8").replace(/^\ufeff/, ""));
   } catch (thrown) {
-    if (!(thrown instanceof TomlError)) throw invalid(path, "the file cannot be read");
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (!(thrown instanceof TomlError)) throw invalid(path, `the file cannot be read (${code})`);
     // What follows shows the lines around the error, which may hold a secret.
     const what = thrown.message.split("\n")[0]!.replace("Invalid TOML document: ", "");
     throw invalid(path, `line ${thrown.line}, column ${thrown.column}: ${what}`);
@@ -130,18 +146,14 @@ export const unknownVariables = (environment: Variables): string[] =>
     .filter((name) => name.startsWith("KAMADO_") && !name.startsWith(OF_TESTS) && !isKnown(name))
     .map((name) => `${name} is ignored: there is no such variable${suggestion(name)}`);
 
-/** A third of a name may be mistyped. */
-const MISTYPED = 1 / 3;
-
 /** In the form in which the name was given. */
 function suggestion(given: string): string {
   const isVariable = given.startsWith("KAMADO_") || given.startsWith("AWS_");
   const shown = (name: string) => (isVariable ? name : keyOf(name));
   const asked = isVariable ? given : keyOf(nameOf(given));
   const all = NAMES.flatMap((name) => [name, `${name}_FILE`]).map(shown);
-  const best = closest(asked, all);
-  const most = Math.max(2, asked.replace(/^KAMADO_/, "").length * MISTYPED);
-  return distance(asked, best) <= most ? `; did you mean ${best}?` : "; docs/settings.md lists all";
+  const near = nearest(asked, all, asked.replace(/^KAMADO_/, "").length);
+  return near === undefined ? "; docs/settings.md lists all" : `; did you mean ${near}?`;
 }
 
 /** How a variable is written in the file. */

@@ -150,6 +150,9 @@ function without(settings: Variables, environment: Variables): Variables {
   return Object.fromEntries(Object.entries(settings).filter(([name]) => !inEnvironment.has(base(name))));
 }
 
+/** Variables of Kamado that do not exist, with what was meant. */
+export const mistypedVariables = (): string[] => unknownVariables(process.env);
+
 /** Where `kamado init --user` writes. */
 export const userConfigPath = (): string => userConfigFile(process.env);
 

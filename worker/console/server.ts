@@ -7,6 +7,7 @@ import type { Secret } from "../config/secret.ts";
 import { KamadoError } from "../errors.ts";
 import { isLoopback } from "../http/loopback.ts";
 import { SERVER_LIMITS } from "../http/server-limits.ts";
+import { whyNotFree } from "../http/who-listens.ts";
 import { isAllowed, refuse } from "./auth.ts";
 import type { State } from "./state.ts";
 import { STYLE_HASH, statePage } from "./status-page.ts";
@@ -88,19 +89,16 @@ export async function startWeb(options: WebOptions): Promise<Web> {
   const { promise, resolve, reject } = Promise.withResolvers<AddressInfo>();
   const listen = { port: options.port, hostname: host, serverOptions: SERVER_LIMITS };
   const server = serve({ fetch: createWebApp(options).fetch, ...listen }, resolve);
-  server.once("error", (error) => {
-    reject(
-      new KamadoError(
-        "config_invalid",
-        `KAMADO_WEB_PORT: port ${options.port} of ${host} cannot be used (${(error as NodeJS.ErrnoException).code}); stop what listens there or set another.`,
-        { cause: error },
-      ),
-    );
+  const at = (port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  server.once("error", async (cause) => {
+    const why = await whyNotFree((cause as NodeJS.ErrnoException).code, at(options.port));
+    const words = `KAMADO_WEB_PORT: port ${options.port} of ${host} ${why}; stop what listens there or set another.`;
+    reject(new KamadoError("config_invalid", words, { cause }));
   });
   const { port } = await promise;
   let stopped: Promise<void> | undefined;
   return {
-    url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    url: at(port),
     stop: () => (stopped ??= close(server)),
   };
 }

@@ -2,7 +2,7 @@
 import { type ErrorDetail, KamadoError } from "../errors.ts";
 import { parseRetryAfter } from "../http/retry-after.ts";
 import type { Answer } from "../outbound/answer.ts";
-import { isPassing } from "../outbound/answer.ts";
+import { isPassing, redirectOf } from "../outbound/answer.ts";
 import type { Outbound, Send } from "../outbound/outbound.ts";
 
 export type Verdict = "taken" | "again" | "never";
@@ -60,9 +60,15 @@ export async function sendDelivery(
   if (verdict === "taken") return;
   const code = verdict === "again" ? "delivery_failed" : "delivery_rejected";
   const { hostname } = new URL(answer.url);
-  throw new KamadoError(code, `${hostname} answered ${answer.status}.`, {
+  throw new KamadoError(code, `${hostname} answered ${answer.status}${redirectWords(answer)}.`, {
     detail: detailOf(answer, hostname, now),
   });
+}
+
+/** Only the host: an address may hold a secret. What was signed for one receiver is not sent to another. */
+function redirectWords(answer: Answer): string {
+  const to = redirectOf(answer)?.hostname;
+  return to === undefined ? "" : `, a redirect to ${to}, which a delivery does not follow`;
 }
 
 function detailOf({ status, headers, bytes }: Answer, host: string, now: number): ErrorDetail {

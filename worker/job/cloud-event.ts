@@ -16,17 +16,25 @@ export function fromCloudEvent(event: Fields): Fields {
   // YAML and PHP write 1.0 as a number, which is 1 in JSON.
   if (!/^(0\.3|1|1\.0(\.\d+)?)$/.test(String(event.specversion)))
     throw new KamadoError("invalid_envelope", "specversion: only CloudEvents 1.0 and 0.3 are understood.");
-  const { deliver, policy, source } = event;
-  const from = typeof source === "string" && source !== "" ? source : undefined;
+  const { deliver, policy } = event;
+  const from = textOf(event, "source");
   const data = dataOf(event);
   const job = event.type === DAPR && typeof data === "object" ? data : { kind: event.type, input: data };
   return {
     deliver,
     policy,
     ...job,
-    id: jobIdOf(event.id, from),
+    id: jobIdOf(textOf(event, "id"), from),
     ...(from !== undefined && { source: from }),
   };
+}
+
+/** Id and source make the identity, so what is neither a text nor a number is refused: without it, two events would be one job. */
+function textOf(event: Fields, name: "id" | "source"): string | undefined {
+  const value = event[name] ?? "";
+  if (typeof value !== "string" && typeof value !== "number")
+    throw new KamadoError("invalid_envelope", `${name}: expected a text (got ${shapeOf(value)}).`);
+  return value === "" ? undefined : String(value);
 }
 
 /** Dapr puts every message into an event of this type. Then the data is the job. */
@@ -39,12 +47,10 @@ const MAX_STEM = 80;
  * The same for the same source and id, and for no others: an event's id is unique within its source only, and may have any characters.
  * Undefined without an id.
  */
-export function jobIdOf(id: unknown, source: string | undefined): string | undefined {
-  if ((typeof id !== "string" && typeof id !== "number") || id === "") return undefined;
-  const hash = createHash("sha256").update(JSON.stringify([source ?? null, String(id)]));
-  const stem = String(id)
-    .replaceAll(/[^A-Za-z0-9._:-]+/g, "-")
-    .replace(/^[._:-]+/, "");
+export function jobIdOf(id: string | undefined, source: string | undefined): string | undefined {
+  if (id === undefined) return undefined;
+  const hash = createHash("sha256").update(JSON.stringify([source ?? null, id]));
+  const stem = id.replaceAll(/[^A-Za-z0-9._:-]+/g, "-").replace(/^[._:-]+/, "");
   return `${stem.slice(0, MAX_STEM) || "event"}.${hash.digest("hex").slice(0, 32)}`;
 }
 

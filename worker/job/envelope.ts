@@ -1,11 +1,12 @@
 // A job as a message body, in every form that is accepted. Pure: from text to a job, or to an error with a code.
+import { unzipSync } from "node:zlib";
 import { z } from "zod";
 import { describeIssues, KamadoError, shapeOf } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "./budgets.ts";
 import { asStructured, fromCloudEvent, isCloudEvent } from "./cloud-event.ts";
-import { parseJson } from "./json.ts";
-import { Moment } from "./moment.ts";
-import { fromBridge, fromRecord, type ObjectJob, type ObjectRule } from "./object-rules.ts";
+import { faultOf, jsonText, parseJson, wellFormed } from "./json.ts";
+import { MomentOrUnset } from "./moment.ts";
+import { fromBridge, fromRecord, type ObjectJob, type RuleContext } from "./object-rules.ts";
 import { parseSent } from "./parse-sent.ts";
 import { refuseExcess } from "./structure.ts";
 
@@ -30,7 +31,19 @@ const Rest = z.strictObject({
 });
 const Sqs = z.strictObject({ sqs: Address.describe("A queue's URL.") });
 
-export const Destination = z.union([Sns, Callback, Rest, Sqs]).describe("Where a result goes.");
+/** An address alone does not say what is to happen there, except the ARN of a topic. */
+const asDestination = (value: unknown) =>
+  typeof value === "string" && /^arn:[\w-]+:sns:/.test(value) ? { sns: value } : value;
+
+export const Destination = z
+  .preprocess(
+    asDestination,
+    z.union([Sns, Callback, Rest, Sqs], {
+      error:
+        'expected one of {"callback": "https://…"}, {"rest": "https://…"}, {"sqs": "https://…"}, {"sns": "arn:…"}',
+    }),
+  )
+  .describe("Where a result goes.");
 export type Destination = z.output<typeof Destination>;
 
 /** As a worker wrote it into a delivery record; a newer one may have written more. */
@@ -44,11 +57,10 @@ const ModelName = z
   );
 
 export const Policy = z.strictObject({
-  expiresAt: Moment.optional().describe("After this time the job is not started any more."),
+  expiresAt: MomentOrUnset.describe("After this time the job is not started any more."),
+  // Go writes 0 for what is not set, and no job could run for so long.
   timeoutSeconds: z
-    .number()
-    .positive()
-    .max(39_600)
+    .preprocess((value) => (value === 0 ? undefined : value), z.number().positive().max(39_600).optional())
     .optional()
     .describe("How long the job may run; 600 by default."),
   priority: z.int().min(0).max(9).optional().describe("0 to 9, higher first; 5 by default."),
@@ -89,11 +101,8 @@ export type Parsed =
 /** One of several that is no job: the message that it would have been alone, with the id that this message would have. */
 export type Refused = { id: string; body: string; error: KamadoError };
 
-export type ParseContext = {
+export type ParseContext = RuleContext & {
   messageId: string;
-  rules: readonly ObjectRule[];
-  /** Throws when jobs may not read the object that an event tells of. */
-  checkObject?: (address: { bucket: string; key: string }) => void;
   /** For a body that is run, not only shown. What exceeds them is refused before any job is made of it. */
   budgets?: Pick<Budgets, "destinations" | "records">;
 };
@@ -119,11 +128,20 @@ function fromText(text: string, context: ParseContext, depth: number): Parsed {
   if (depth > MAX_DEPTH) throw new KamadoError("invalid_envelope", "The job is wrapped too deep.");
   refuseExcess(text);
   const value = jsonIn(text);
-  if (typeof value === "string" && STRUCTURE.test(value)) return fromText(value, context, depth + 1);
-  return unwrap(value, context, depth);
+  const inner = typeof value === "string" ? innerText(value) : null;
+  return inner === null ? unwrap(value, context, depth) : fromText(inner, context, depth + 1);
+}
+
+/** The JSON that a string holds, as it is or in base64. */
+function innerText(text: string): string | null {
+  if (STRUCTURE.test(text)) return text;
+  const decoded = decodedBase64(text.trim());
+  return decoded !== null && STRUCTURE.test(decoded) ? decoded : null;
 }
 
 const STRUCTURE = /^[\ufeff\s]*[[{"]/;
+/** Of a body that was compressed. Bytes. */
+const MAX_UNPACKED = 16 * 1024 * 1024;
 const BASE64 = /^[A-Za-z0-9+/_\r\n-]+={0,2}$/;
 
 /** The value of a JSON text. One that is base64 holds it as a string: no JSON structure looks like base64, so there is no doubt. */
@@ -131,22 +149,36 @@ function jsonIn(text: string): unknown {
   try {
     return parseJson(text);
   } catch {
-    const trimmed = text.trim();
-    const decoded = BASE64.test(trimmed) ? Buffer.from(trimmed, "base64").toString() : "";
-    if (STRUCTURE.test(decoded)) return decoded;
-    throw new KamadoError("malformed_json", `The body is not JSON: ${shapeOf(text)}.`);
+    const decoded = STRUCTURE.test(text) ? null : innerText(text);
+    if (decoded !== null) return decoded;
+    throw new KamadoError("malformed_json", `The body is not JSON: ${faultOf(text)}${shapeOf(text)}.`);
+  }
+}
+
+/** Null for what is no text in base64. Some senders compress what is too long for the queue. */
+function decodedBase64(text: string): string | null {
+  if (!BASE64.test(text)) return null;
+  try {
+    const bytes = Buffer.from(text, "base64");
+    // gzip and zlib.
+    const isPacked = (bytes[0] === 0x1f && bytes[1] === 0x8b) || bytes[0] === 0x78;
+    return jsonText(isPacked ? unzipSync(bytes, { maxOutputLength: MAX_UNPACKED }) : bytes);
+  } catch {
+    return null;
   }
 }
 
 function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
+  if (depth > MAX_DEPTH) throw new KamadoError("invalid_envelope", "The job is wrapped too deep.");
   const pointer = asPointer(value);
   if (pointer) return pointer;
-  if (Array.isArray(value) && value.some((one) => isObject(one) && isCloudEvent(one)))
-    return eachOf(value, context, (event) => ({ fields: fromCloudEvent(isObject(event) ? event : {}) }));
+  if (Array.isArray(value) && isTyped(value)) return unwrap(value[1], context, depth + 1);
+  if (Array.isArray(value) && value.some(isForm))
+    return eachOf(value, context, (one, own) => unwrap(one, own, depth + 1));
   if (!isObject(value))
     throw new KamadoError("invalid_envelope", `A job is a JSON object; the body is ${shapeOf(value)}.`);
-  if (value.Type === "Notification" && typeof value.Message === "string")
-    return fromText(withAttributes(value.Message, value.MessageAttributes), context, depth + 1);
+  if (isNotification(value))
+    return fromText(withAttributes(String(value.Message), value.MessageAttributes), context, depth + 1);
   if (value.Type === "SubscriptionConfirmation")
     throw new KamadoError(
       "invalid_envelope",
@@ -155,13 +187,12 @@ function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
   if (value.Type === "UnsubscribeConfirmation")
     return { is: "nothing", reason: "SNS confirms that a subscription ended" };
   if (value.Event === "s3:TestEvent") return { is: "nothing", reason: "S3 test event" };
-  const [only, ...others] = Array.isArray(value.Records) ? value.Records : [];
-  const forwarded = others.length === 0 && isObject(only) ? forwardedMessage(only) : null;
-  if (forwarded !== null) return fromText(forwarded, context, depth + 1);
   if (Array.isArray(value.Records))
-    return eachOf(value.Records, context, (record) => fromRecord(record, context), asRecord);
+    return eachOf(value.Records, context, (one, own) => ofRecord(one, own, depth), asRecord);
+  if (isObjectRecord(value)) return ofRecord(value, context, depth);
   if (isCloudEvent(value)) return { is: "job", job: check(fromCloudEvent(value), context) };
   if (isBridged(value)) return fromEventBridge(value, context, depth);
+  if (isDestinationRecord(value)) return ofPart(value.responsePayload, "responsePayload", context, depth);
   const message = forwardedMessage(value);
   if (message !== null) return fromText(message, context, depth + 1);
   const inner = kombuBody(value);
@@ -169,20 +200,60 @@ function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
   return { is: "job", job: check(value, context) };
 }
 
-/** The message in a record of SQS or SNS, as EventBridge Pipes and Lambda hand it on; null for anything else. */
-function forwardedMessage({ eventSource, EventSource, body, Sns }: Fields): string | null {
-  if (eventSource === "aws:sqs" && typeof body === "string") return body;
-  const text = EventSource === "aws:sns" && isObject(Sns) ? Sns.Message : undefined;
-  return typeof text === "string" ? text : null;
+/** Whether an entry of a list is a message of its own. */
+const isForm = (one: unknown): boolean =>
+  isObject(one) &&
+  (typeof one.kind === "string" ||
+    isCloudEvent(one) ||
+    isNotification(one) ||
+    isBridged(one) ||
+    isDestinationRecord(one) ||
+    isObjectRecord(one) ||
+    forwardedMessage(one) !== null);
+
+/** Java's Jackson can write the name of a class before each object. */
+const isTyped = (list: readonly unknown[]): boolean =>
+  list.length === 2 && typeof list[0] === "string" && isForm(list[1]);
+
+/** A record of S3 that somebody took out of its event. */
+const isObjectRecord = ({ eventSource, s3 }: Fields): boolean =>
+  typeof eventSource === "string" && isObject(s3);
+
+const isNotification = ({ Type, Message }: Fields): boolean =>
+  Type === "Notification" && typeof Message === "string";
+
+/** What a Lambda that was called asynchronously returned, as it comes to the queue of its destination. */
+const isDestinationRecord = ({ requestContext, responsePayload }: Fields): boolean =>
+  isObject(requestContext) && responsePayload !== undefined;
+
+function ofRecord(record: unknown, context: ParseContext, depth: number): Parsed {
+  const message = isObject(record) ? forwardedMessage(record) : null;
+  if (message !== null) return fromText(message, context, depth + 1);
+  return fromObjectJob(fromRecord(record, context), context);
 }
 
-/** A notification's message; a CloudEvent in binary mode has its attributes beside it. */
+/** The message in a record of SQS or SNS, as EventBridge Pipes and Lambda hand it on; null for anything else. */
+function forwardedMessage({ eventSource, EventSource, body, messageAttributes, Sns }: Fields): string | null {
+  if (eventSource === "aws:sqs" && typeof body === "string") return withAttributes(body, messageAttributes);
+  if (EventSource !== "aws:sns" || !isObject(Sns) || typeof Sns.Message !== "string") return null;
+  return withAttributes(Sns.Message, Sns.MessageAttributes);
+}
+
+/** A message; a CloudEvent in binary mode has its attributes beside it. */
 function withAttributes(message: string, attributes: unknown): string {
   if (!isObject(attributes)) return message;
-  const texts = Object.entries(attributes).flatMap(([name, one]) =>
-    isObject(one) && typeof one.Value === "string" ? [[name, one.Value] as const] : [],
-  );
+  const texts = Object.entries(attributes).flatMap(([name, one]) => {
+    const text = isObject(one) ? attributeText(one) : undefined;
+    return text === undefined ? [] : [[name, text] as const];
+  });
   return asStructured(message, Object.fromEntries(texts)) ?? message;
+}
+
+/** As SNS writes an attribute, and as Lambda writes one of SQS. Bytes are in base64. */
+function attributeText({ Type, Value, stringValue, binaryValue }: Fields): string | undefined {
+  const bytes = Type === "Binary" ? Value : binaryValue;
+  if (typeof bytes === "string") return Buffer.from(bytes, "base64").toString();
+  return [Value, stringValue].find((one) => typeof one === "string") as string | undefined;
 }
 
 /**
@@ -202,17 +273,27 @@ function asPointer(value: unknown): Parsed | null {
   return typeof bucket === "string" && typeof key === "string" ? { is: "pointer", bucket, key } : null;
 }
 
-const isBridged = (event: Fields): boolean =>
-  typeof event["detail-type"] === "string" && typeof event.source === "string" && isObject(event.detail);
+const isBridged = ({ "detail-type": type, source, detail }: Fields): boolean =>
+  typeof type === "string" && typeof source === "string" && (isObject(detail) || typeof detail === "string");
 
 /** An event of EventBridge tells of an object in S3, or its detail is a job that somebody put there. */
 function fromEventBridge(event: Fields, context: ParseContext, depth: number): Parsed {
-  if (event.source === "aws.s3") return eachOf([event], context, (one) => fromBridge(one as Fields, context));
-  const { detail } = event;
-  if (isObject(detail) && (typeof detail.kind === "string" || isCloudEvent(detail)))
-    return unwrap(detail, context, depth + 1);
-  throw new KamadoError("invalid_envelope", "detail: the event of EventBridge holds no job.");
+  const { source, detail } = event;
+  if (source === "aws.s3") return fromObjectJob(fromBridge(event, context), context);
+  return ofPart(detail, "detail", context, depth);
 }
+
+/** A part of an event that may hold a job, as an object or as a string of JSON. */
+function ofPart(part: unknown, name: string, context: ParseContext, depth: number): Parsed {
+  if (typeof part === "string" && STRUCTURE.test(part)) return fromText(part, context, depth + 1);
+  if (isForm(part) || (Array.isArray(part) && part.some(isForm))) return unwrap(part, context, depth + 1);
+  throw new KamadoError("invalid_envelope", `${name}: the event holds no job there.`);
+}
+
+const fromObjectJob = (found: ObjectJob, context: ParseContext): Parsed =>
+  "ignored" in found
+    ? { is: "nothing", reason: found.ignored }
+    : { is: "job", job: check(found.fields, context) };
 
 /** Python's kombu, which Celery sends with: the body is base64 in an object that says so. */
 function kombuBody({ body, properties }: Fields): string | null {
@@ -220,7 +301,7 @@ function kombuBody({ body, properties }: Fields): string | null {
   return isOne ? Buffer.from(body, "base64").toString() : null;
 }
 
-type Read = (one: unknown) => ObjectJob;
+type Read = (one: unknown, context: ParseContext) => Parsed;
 const asRecord = (record: unknown) => ({ Records: [record] });
 
 /** Each becomes a job, is ignored, or is refused, whatever the others are. `alone` forms the message that one of them would be. */
@@ -230,24 +311,42 @@ function eachOf(
   read: Read,
   alone: (one: unknown) => unknown = (one) => one,
 ): Parsed {
-  const most = context.budgets?.records;
-  if (most !== undefined && all.length > most) throw budgetExceeded("records", most, all.length);
-  const several: Extract<Parsed, { is: "several" }> = { is: "several", jobs: [], refused: [], ignored: [] };
+  checkCount(all.length, context);
   if (all.length === 0) return { is: "nothing", reason: "an event without records" };
+  if (all.length === 1) return read(all[0], context);
+  const several: Several = { is: "several", jobs: [], refused: [], ignored: [] };
   for (const [index, one] of all.entries()) {
-    const id = all.length === 1 ? context.messageId : `${context.messageId}.${index}`;
+    const id = `${context.messageId}.${index}`;
     try {
-      const found = read(one);
-      if ("ignored" in found) several.ignored.push(found.ignored);
-      else several.jobs.push(check({ ...found.fields, id: found.fields.id ?? id }, context));
+      add(read(one, { ...context, messageId: id }), several);
     } catch (thrown) {
-      if (!(thrown instanceof KamadoError) || all.length === 1) throw thrown;
+      if (!(thrown instanceof KamadoError) || thrown.code === "budget_exceeded") throw thrown;
       several.refused.push({ id, body: JSON.stringify(alone(one)), error: thrown });
     }
   }
   const { jobs, refused, ignored } = several;
-  if (jobs.length + refused.length === 0) return { is: "nothing", reason: summaryOf(ignored) };
-  return all.length === 1 ? { is: "job", job: jobs[0]! } : several;
+  checkCount(jobs.length + refused.length, context);
+  return jobs.length + refused.length === 0 ? { is: "nothing", reason: summaryOf(ignored) } : several;
+}
+
+type Several = Extract<Parsed, { is: "several" }>;
+
+function add(found: Parsed, { jobs, refused, ignored }: Several): void {
+  if (found.is === "job") jobs.push(found.job);
+  else if (found.is === "nothing") ignored.push(found.reason);
+  else if (found.is === "several") {
+    jobs.push(...found.jobs);
+    refused.push(...found.refused);
+    ignored.push(...found.ignored);
+  }
+  // To follow it would take a call for each. As a dead letter it is a message of its own, which can be sent back.
+  else
+    throw new KamadoError("invalid_envelope", "A pointer to the bucket must come in a message of its own.");
+}
+
+function checkCount(count: number, { budgets }: ParseContext): void {
+  const most = budgets?.records;
+  if (most !== undefined && count > most) throw budgetExceeded("records", most, count);
 }
 
 /** Of reasons in a log line. */
@@ -265,7 +364,7 @@ function check(fields: Fields, { messageId, budgets }: ParseContext): Job {
   const id = fields.id === "" ? null : (fields.id ?? null);
   // Typed senders number their jobs. A number that was rounded never comes here: parseJson keeps its digits.
   const given = Number.isInteger(id) && Math.abs(id as number) < 1e21 ? String(BigInt(id as number)) : id;
-  const parsed = parseSent(Job, { ...fields, id: given ?? messageId });
+  const parsed = parseSent(Job, { ...fields, input: wellFormed(fields.input), id: given ?? messageId });
   if (parsed.success) return withinBudget(parsed.data, budgets?.destinations);
   throw new KamadoError("invalid_envelope", describeIssues(parsed.error, parsed.value));
 }

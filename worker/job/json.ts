@@ -85,3 +85,48 @@ function encodingOf([first, second]: Uint8Array): string {
     return "utf-16be";
   return "utf-8";
 }
+
+/** Half of a UTF-16 pair is no character: strict readers of JSON refuse it. An escaped backslash before the letters of one is none. */
+const ESCAPES =
+  /\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|\\u[dD][89a-fA-F][\da-fA-F]{2}|\\[\s\S]/g;
+const HALF_LENGTH = "\\ud800".length;
+
+/** The same JSON text with U+FFFD, the sign for what was lost, for each half of a pair. A text that was cut inside an emoji has one. */
+export function withoutHalves(json: string): string {
+  if (!/\\u[dD][89a-fA-F]/.test(json)) return json.toWellFormed();
+  return json.toWellFormed().replaceAll(ESCAPES, (one) => (one.length === HALF_LENGTH ? "\ufffd" : one));
+}
+
+/** The same for a value. */
+export function wellFormed(value: unknown): unknown {
+  const json = JSON.stringify(value) as string | undefined;
+  if (json === undefined) return value;
+  const whole = withoutHalves(json);
+  return whole === json ? value : JSON.parse(whole);
+}
+
+/** What is most often wrong with a text that is not JSON; "" for anything else. It repeats nothing of the text but a word of a language. */
+export function faultOf(text: string): string {
+  const found = FAULTS.find(([pattern]) => pattern.test(withoutStrings(text)));
+  return found ? `it has ${found[1]}; ` : "";
+}
+
+/** A longer text is looked at so far. Characters. */
+const LOOKED_AT = 100_000;
+/** A string without an end goes to the end of the text, so that no text is read twice. */
+const withoutStrings = (text: string) =>
+  text.slice(0, LOOKED_AT).replaceAll(/"(?:[^"\\]|\\[\s\S])*(?:"|\\?$)/g, '""');
+
+const FAULTS: readonly [RegExp, string][] = [
+  [/^\s*[[{]+\s*'/, "single quotes, as Python prints a dict; send what json.dumps returns"],
+  [/\b(NaN|Infinity)\b/, "NaN or Infinity, which are no numbers in JSON; send null"],
+  [/[:[,]\s*(None|True|False|undefined)\b/, "None, True, False or undefined, which JSON does not know"],
+  [/,\s*[}\]]/, "a comma behind the last entry"],
+  [/\/[/*]/, "a comment"],
+  [/^\s*[{,]\s*[A-Za-z_$][\w$]*\s*:/, "names without quotes"],
+  [/^\s*</, "XML or HTML"],
+  [/^\s*%(7B|5B|22)/i, "percent-encoding around it"],
+  [/^[\w.%+-]+=[^=&\s]+(&|$)/, "form fields"],
+  [/^\s*```/, "a code fence around it"],
+  [/[“”‘’]/, "curly quotes"],
+];

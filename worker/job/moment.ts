@@ -38,3 +38,11 @@ export const Moment = z.preprocess(
     error: "expected a date and time with Z or an offset, such as 2036-01-01T09:00:00+09:00",
   }),
 );
+
+/** Go and .NET write the year 1 for a time that is not set, and 0 stands for none as a number. */
+const UNSET = /^0001-01-01[T ]00:00:00(\.0+)?(Z|[+-]00:?00)?$/;
+const isUnset = (value: unknown) => value === 0 || (typeof value === "string" && UNSET.test(value.trim()));
+
+export const MomentOrUnset = z
+  .preprocess((value) => (isUnset(value) ? undefined : value), Moment.optional())
+  .optional();

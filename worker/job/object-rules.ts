@@ -15,14 +15,28 @@ export const ObjectRule = z.strictObject({
 });
 export type ObjectRule = z.output<typeof ObjectRule>;
 
-const Size = z.number().nullish().catch(null);
+const Size = z
+  .union([
+    z.number(),
+    z
+      .string()
+      .regex(/^\d{1,15}$/)
+      .transform(Number),
+  ])
+  .nullish()
+  .catch(null);
 const Name = z.object({ name: z.string() });
 
 /** What S3 sends, and what MinIO, Ceph and others send like it. */
 const ObjectRecord = z.object({
   eventName: z.string().nullish(),
-  s3: z.object({ bucket: Name, object: z.object({ key: z.string(), size: Size }) }),
+  eventSource: z.string().nullish().catch(null),
+  s3: z.object({
+    bucket: Name,
+    object: z.object({ key: z.string(), size: Size, eTag: z.string().nullish().catch(null) }),
+  }),
 });
+type ObjectRecord = z.output<typeof ObjectRecord>;
 
 /** What S3 sends by way of EventBridge: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html */
 const BridgedEvent = z.object({
@@ -30,8 +44,14 @@ const BridgedEvent = z.object({
   detail: z.object({ bucket: Name, object: z.object({ key: z.string(), size: Size }) }),
 });
 
-type ObjectCheck = (address: { bucket: string; key: string }) => void;
-export type RuleContext = { rules: readonly ObjectRule[]; checkObject?: ObjectCheck };
+export type RuleContext = {
+  rules: readonly ObjectRule[];
+  /** Throws when jobs may not read the object that an event tells of. */
+  checkObject?: (address: { bucket: string; key: string }) => void;
+  /** Which of the two keys that a record's key may stand for is meant. By default the decoded one. */
+  chooseKey?: (choice: KeyChoice) => string;
+};
+export type KeyChoice = { bucket: string; decoded: string; written: string; etag: string | null };
 
 /** The fields of a job, or why there is nothing to do. */
 export type ObjectJob = { fields: Record<string, unknown> } | { ignored: string };
@@ -49,7 +69,7 @@ export function fromRecord(record: unknown, context: RuleContext): ObjectJob {
     throw new KamadoError("invalid_envelope", `Records: ${shapeOf(record)} is no record of an S3 event.`);
   const { eventName, s3 } = parsed.data;
   if (!isCreation(eventName ?? "ObjectCreated")) return { ignored: `${eventName} creates no object` };
-  return fromObject(s3.bucket.name, decodeKey(s3.object.key), s3.object.size, context);
+  return fromObject(s3.bucket.name, keyOf(parsed.data, context), s3.object.size, context);
 }
 
 /** The same for an event of S3 that came by way of EventBridge, where keys stand as they are. */
@@ -93,12 +113,23 @@ function fromObject(
   return { fields: { kind, input: substitute(input, address), deliver, policy } };
 }
 
-// Keys in events are form-encoded: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-function decodeKey(key: string): string {
+/**
+ * S3 and MinIO encode keys as forms do (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html), Ceph and
+ * older emulators do not. What S3 would have encoded shows that nothing was; a key of letters, `+` and `%41` may be either.
+ */
+function keyOf({ eventSource, s3: { bucket, object } }: ObjectRecord, { chooseKey }: RuleContext): string {
+  const { key: written, eTag: etag } = object;
+  const decoded = decodeKey(written);
+  if (decoded === null || eventSource === "ceph:s3" || /[^!-~]/.test(written)) return written;
+  if (decoded === written || eventSource === "minio:s3" || !chooseKey) return decoded;
+  return chooseKey({ bucket: bucket.name, decoded, written, etag: etag ?? null });
+}
+
+function decodeKey(key: string): string | null {
   try {
     return decodeURIComponent(key.replaceAll("+", " "));
   } catch {
-    return key;
+    return null;
   }
 }
 

@@ -1,7 +1,8 @@
 // Checks a value that a sender wrote against a schema, whatever serializer wrote it. Owns which differences between serializers mean
-// nothing: null where a field may be absent, a number or a boolean as a string, a structure as a string of JSON, a list of one as its
+// nothing: null or "" where a field may be absent, a number or a boolean as a string, a structure as a string of JSON, a list of one as its
 // entry. A difference counts only where the schema refuses the value as it is and there is one way to read it. What a field means is left to its schema. Pure.
 import { z } from "zod";
+import { sayNearestField } from "../nearest.ts";
 import { isNumber, numberIn, parseJson } from "./json.ts";
 import { excessOf } from "./structure.ts";
 
@@ -12,20 +13,38 @@ const MAX_ROUNDS = 4;
 
 /** As `safeParse`. With an error comes the value that it is about, because it may stand in a string of the one that was sent. */
 export function parseSent<S extends z.ZodType>(schema: S, sent: unknown): Sent<z.output<S>> {
-  let [value, parsed] = [sent, schema.safeParse(sent)];
+  const read = rereadAll(schema, sent);
+  if (read.success) return read;
+  // Only if that is all that was wrong: of a field that must be there, the error should say that it is empty.
+  const holder = { value: structuredClone(read.value) };
+  const isLess = read.error.issues.map((issue) => dropEmpty(holder, issue, ["value"])).includes(true);
+  const again = isLess ? rereadAll(schema, holder.value) : read;
+  return again.success ? again : { ...read, error: inWords(read.error, read.value) };
+}
+
+function rereadAll<S extends z.ZodType>(schema: S, sent: unknown): Sent<z.output<S>> {
+  const read = (one: unknown) => schema.safeParse(one, { error: sayNearestField });
+  let [value, parsed] = [sent, read(sent)];
   for (let round = 0; round < MAX_ROUNDS && !parsed.success; round++) {
     const holder = { value: structuredClone(value) };
     if (!parsed.error.issues.map((issue) => reread(holder, issue, ["value"])).includes(true)) break;
     value = holder.value;
-    parsed = schema.safeParse(value);
+    parsed = read(value);
   }
-  if (parsed.success) return parsed;
-  return { success: false, error: inWords(parsed.error, value), value };
+  return parsed.success ? parsed : { success: false, error: parsed.error, value };
 }
 
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 type Fields = Record<PropertyKey, unknown>;
+
+/** Go writes "" for a text that is not set. Leaves out the field that an issue is about if it holds that. */
+function dropEmpty(root: object, issue: Issue, above: Path): boolean {
+  const path = [...above, ...issue.path];
+  const [parent, key] = [at(root, path.slice(0, -1)), path.at(-1)!];
+  if (!isObject(parent) || Array.isArray(parent) || path.length < 2 || parent[key] !== "") return false;
+  return delete parent[key];
+}
 
 /** Reads the value that an issue is about in the way that its schema expects. False where there is none. */
 function reread(root: object, issue: Issue, above: Path): boolean {
@@ -35,7 +54,7 @@ function reread(root: object, issue: Issue, above: Path): boolean {
       .flat()
       .map((inner) => reread(root, inner, path))
       .includes(true);
-  if (issue.code === "unrecognized_keys") return dropNulls(at(root, path), issue.keys);
+  if (issue.code === "unrecognized_keys") return dropUnset(at(root, path), issue.keys);
   const [parent, key] = [at(root, path.slice(0, -1)), path.at(-1)!];
   if (!isObject(parent) || !Object.hasOwn(parent, key)) return false;
   if (parent[key] === null) return !Array.isArray(parent) && path.length > 1 && delete parent[key];
@@ -46,11 +65,11 @@ function reread(root: object, issue: Issue, above: Path): boolean {
   return true;
 }
 
-function dropNulls(fields: unknown, names: readonly string[]): boolean {
+function dropUnset(fields: unknown, names: readonly string[]): boolean {
   if (!isObject(fields)) return false;
-  const nulls = names.filter((name) => fields[name] === null);
-  for (const name of nulls) delete fields[name];
-  return nulls.length > 0;
+  const unset = names.filter((name) => fields[name] === null || fields[name] === "");
+  for (const name of unset) delete fields[name];
+  return unset.length > 0;
 }
 
 /** What a value of another type can only mean where this one is expected. Undefined where it means nothing. */
@@ -79,7 +98,7 @@ function fieldsIn(value: unknown): unknown {
 /** PHP writes a list from which entries were removed as an object; others write a list of one as its entry. */
 function listIn(value: unknown): unknown {
   if (Array.isArray(value)) return value;
-  if (!isObject(value)) return typeof value === "string" ? [value] : undefined;
+  if (!isObject(value)) return typeof value === "string" && value !== "" ? [value] : undefined;
   const names = Object.keys(value);
   return names.length > 0 && names.every((name) => /^\d+$/.test(name)) ? Object.values(value) : [value];
 }

@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
+import { nearest } from "../nearest.ts";
 import { printable } from "../printable.ts";
 import type { Handler } from "./handler.ts";
 
@@ -107,12 +108,16 @@ async function loadHandler(path: string): Promise<Handler> {
 export const isHandlerMissing = (code: string | undefined): code is "unknown_kind" | "handler_broken" =>
   code === "unknown_kind" || code === "handler_broken";
 
+/** Of the same words wherever a kind is named: in a job, in a rule, on the command line. */
+export function noSuchKind(kind: string, kinds: readonly string[]): string {
+  const near = nearest(kind, kinds);
+  const meant = near === undefined ? "" : `; did you mean ${near}?`;
+  return `there is no "${printable(kind)}"${meant}${near === undefined ? ";" : ""} this worker knows ${kinds.join(", ")}`;
+}
+
 /** The handler of a kind. Throws `unknown_kind`, which lists the known kinds. */
 export function handlerOf(registry: Registry, kind: string): Known {
   const handler = registry.get(kind);
   if (handler) return handler;
-  throw new KamadoError(
-    "unknown_kind",
-    `kind: there is no "${printable(kind)}"; this worker knows ${[...registry.keys()].join(", ")}.`,
-  );
+  throw new KamadoError("unknown_kind", `kind: ${noSuchKind(kind, [...registry.keys()])}.`);
 }

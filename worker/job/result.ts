@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { KamadoError } from "../errors.ts";
 import { JobId } from "./envelope.ts";
+import { wellFormed } from "./json.ts";
 
 /** A result whose JSON has more bytes is delivered as a pointer to the stored object. */
 const INLINE_LIMIT = 128 * 1024;
@@ -66,12 +67,19 @@ export const Result = z.object({
 export type Result = z.output<typeof Result>;
 
 export function succeeded(id: string, kind: string, output: unknown, receipt: Receipt): Result {
-  return { id, kind, status: "succeeded", output, receipt };
+  // A handler that cuts texts may cut an emoji.
+  return { id, kind, status: "succeeded", output: wellFormed(output), receipt };
 }
 
 export function failed(id: string, kind: string, error: KamadoError, receipt: Receipt): Result {
   const status = error.code === "expired" ? "expired" : error.code === "canceled" ? "canceled" : "failed";
-  return { id, kind, status, error: { code: error.code, message: error.message, hint: error.hint }, receipt };
+  return {
+    id,
+    kind,
+    status,
+    error: { code: error.code, message: error.message, hint: error.hint },
+    receipt,
+  };
 }
 
 /**

@@ -97,9 +97,17 @@ const THOUSANDS = /(?<=\d)[,'’](?=\d{3}(?!\d))/g;
 // Unicode's Stream-Safe Text Format. The two half-width sound marks become such marks.
 const MARKS = /[\p{M}\uff9e\uff9f]{30}/gu;
 
+/** Where a word may be divided. It is one word all the same. */
+const UNSEEN = /[\u00ad\u200b\u2060\ufeff]/g;
+
 /** The words of a text with a space around each, so that only whole words are found: " the 7 loaves ". */
 function words(text: string): string {
-  const plain = text.replaceAll(MARKS, "$&\u034f").normalize("NFKC").toLowerCase().replaceAll(THOUSANDS, "");
+  const plain = text
+    .replaceAll(UNSEEN, "")
+    .replaceAll(MARKS, "$&\u034f")
+    .normalize("NFKC")
+    .toLowerCase()
+    .replaceAll(THOUSANDS, "");
   const found = plain.match(WORD);
   return found ? ` ${found.join(" ")} ` : "";
 }

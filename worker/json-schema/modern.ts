@@ -50,6 +50,7 @@ class Reader {
     if (place.depth > MAX_DEPTH) throw new KamadoError("invalid_input", "The schema is nested too deeply.");
     if (Array.isArray(value)) return value.map((one, at) => this.#schema(one, inner(place, `${at}`)));
     if (!isObject(value)) return value;
+    if (value.nullable === true && !("type" in value)) return this.#schema(nullable(value), place);
     this.#now.set(place.old, place.now);
     const here = { ...place, base: this.#named(value, place) };
     // Without a prototype, so that "__proto__" is an ordinary key.
@@ -126,6 +127,16 @@ class Reader {
       delete made[limit];
     }
     if (schema.nullable === true && typeof made.type === "string") made.type = [made.type, "null"];
+    this.#addRequired(schema, made);
+  }
+
+  /** Until draft 3 a property said of itself that it is required. */
+  #addRequired(schema: Schema, made: Schema): void {
+    if (typeof made.required === "boolean") delete made.required;
+    const properties = Object.entries(isObject(schema.properties) ? schema.properties : {});
+    const own = properties.filter(([, one]) => isObject(one) && one.required === true).map(([name]) => name);
+    const listed = Array.isArray(made.required) ? made.required : [];
+    if (own.length + listed.length > 0) made.required = [...new Set([...listed, ...own])];
   }
 
   #addTuple(schema: Schema, made: Schema, place: Place): void {
@@ -158,6 +169,12 @@ const isObject = (value: unknown): value is Schema =>
 
 /** `id` was a keyword until draft 4. Elsewhere an `id` that is no text is nothing that is known. */
 const isUnknownId = (key: string, value: unknown) => key === "id" && typeof value !== "string";
+
+/** OpenAPI's generators write it beside references and unions, too. */
+function nullable({ nullable: _, $defs, definitions, ...schema }: Schema): Schema {
+  const kept = { ...($defs !== undefined && { $defs }), ...(definitions !== undefined && { definitions }) };
+  return { ...kept, anyOf: [schema, { type: "null" }] };
+}
 
 const escaped = (key: string) => key.replaceAll("~", "~0").replaceAll("/", "~1");
 

@@ -11,6 +11,7 @@ import {
   openSync,
   readdirSync,
   rmSync,
+  statfsSync,
   statSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -125,7 +126,40 @@ function lockFile(path: string, folder: string): () => void {
 /** SQLite's word for a file that somebody else has locked. */
 const SQLITE_BUSY = 5;
 
+/** SQLite's word for a disk without space. Nothing is damaged then, and nothing must be put back or deleted. */
+const SQLITE_FULL = 13;
+
+/** What it calls a file that cannot be made longer where it shares it between processes, on a full disk too. */
+const SQLITE_IOERR = 10;
+/** Bytes. That file grows by 32 KiB at a time. */
+const LEAST_FREE = 64 * 1_024;
+
+function freeBytes(folder: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+function diskFull(folder: string, cause: unknown): KamadoError | undefined {
+  const { errcode = 0, code } = (cause ?? {}) as NodeJS.ErrnoException & { errcode?: number };
+  // The rest of an extended code says in which call it failed.
+  const isInputOutput = (errcode & 0xff) === SQLITE_IOERR;
+  const isFull =
+    errcode === SQLITE_FULL || code === "ENOSPC" || (isInputOutput && freeBytes(folder) < LEAST_FREE);
+  if (!isFull) return undefined;
+  const why = `KAMADO_DATA_DIR: the disk of ${folder}, where the embedded queue is kept, is full. Nothing was lost.`;
+  return new KamadoError("disk_full", why, {
+    cause,
+    hint: "Free some space there and start again, or set KAMADO_DATA_DIR to a folder on another disk.",
+  });
+}
+
 function notLocked(path: string, folder: string, cause: Error & { errcode?: number }): KamadoError {
+  const full = diskFull(folder, cause);
+  if (full) return full;
   const isBusy = cause.errcode === SQLITE_BUSY;
   const why = isBusy
     ? `KAMADO_DATA_DIR: another Kamado already keeps its queues in ${folder}.`
@@ -161,6 +195,8 @@ function checkDatabase(folder: string): void {
 const SHOWN = 200;
 
 export function notWhole(folder: string, what: string, cause?: unknown): KamadoError {
+  const full = diskFull(folder, cause);
+  if (full) return full;
   const said = cause === undefined ? "" : ` (${String((cause as Error).message ?? cause).slice(0, SHOWN)})`;
   return new KamadoError(
     "config_invalid",

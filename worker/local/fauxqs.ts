@@ -15,7 +15,13 @@ export const FAUXQS_VERSION = "2.4.1";
 type BuildOptions = NonNullable<Parameters<typeof buildApp>[0]>;
 type Stores = NonNullable<BuildOptions["stores"]>;
 export type FauxqsApp = ReturnType<typeof buildApp>;
-export type Fauxqs = { app: FauxqsApp; stores: Stores; closeStore(): void };
+export type Fauxqs = {
+  app: FauxqsApp;
+  stores: Stores;
+  /** A body that an SDK sent in chunks, and the headers behind it. */
+  decodeChunks(bytes: Buffer): { body: Buffer; trailers: Record<string, string> };
+  closeStore(): void;
+};
 
 type SqsQueue = ReturnType<Stores["sqsStore"]["createQueue"]>;
 type Persistence = NonNullable<SqsQueue["persistence"]> & {
@@ -28,6 +34,9 @@ export async function buildFauxqs(region: string, dataDir?: string): Promise<Fau
   const { SqsStore } = await inside<{ SqsStore: new () => Stores["sqsStore"] }>("sqs/sqsStore.js");
   const { SnsStore } = await inside<{ SnsStore: new () => Stores["snsStore"] }>("sns/snsStore.js");
   const { S3Store } = await inside<{ S3Store: new () => Stores["s3Store"] }>("s3/s3Store.js");
+  const { decodeAwsChunked: decodeChunks } = await inside<{ decodeAwsChunked: Fauxqs["decodeChunks"] }>(
+    "s3/chunkedEncoding.js",
+  );
   await allowEveryCharacter();
   const stores: Stores = { sqsStore: new SqsStore(), snsStore: new SnsStore(), s3Store: new S3Store() };
   const persistence = dataDir === undefined ? null : await persist(stores, dataDir);
@@ -37,7 +46,7 @@ export async function buildFauxqs(region: string, dataDir?: string): Promise<Fau
   keepEncodings(app, stores);
   // Without a host of its own, it answers with the host of the request, which the client can reach.
   (stores.sqsStore as { host: string | undefined }).host = undefined;
-  return { app, stores, closeStore: () => persistence?.close() };
+  return { app, stores, decodeChunks, closeStore: () => persistence?.close() };
 }
 
 /** Gives stored queues the current address: a queue keeps the address and port at which it was created. */
@@ -117,10 +126,12 @@ export function endPolls({ stores: { sqsStore } }: Fauxqs): void {
   }
 }
 
-/** The etag of an object; undefined when there is no such object. */
-export function etagOf(s3Store: Stores["s3Store"], bucket: string, key: string): string | undefined {
-  const { buckets } = s3Store as unknown as { buckets: Map<string, Map<string, { etag: string }>> };
-  return buckets.get(bucket)?.get(key)?.etag;
+type S3Object = { etag: string; contentLength: number };
+
+/** What is known of an object; undefined when there is no such object. */
+export function objectOf(s3Store: Stores["s3Store"], bucket: string, key: string): S3Object | undefined {
+  const { buckets } = s3Store as unknown as { buckets: Map<string, Map<string, S3Object>> };
+  return buckets.get(bucket)?.get(key);
 }
 
 /** The longest object that one request may put, in bytes; the emulator holds it in memory as it arrives. */

@@ -3,7 +3,7 @@
 import type { IncomingMessage } from "node:http";
 import { sameSecret } from "../http/auth.ts";
 import { sendError } from "./error-answers.ts";
-import { etagOf, type Fauxqs, type FauxqsApp } from "./fauxqs.ts";
+import { type Fauxqs, type FauxqsApp, objectOf } from "./fauxqs.ts";
 
 /** Without a `key` every program on this machine may use it. */
 export function guard(
@@ -107,9 +107,10 @@ function giveBackUndelivered(app: FauxqsApp, { sqsStore }: Fauxqs["stores"]): vo
 function keepConditions(app: FauxqsApp, { s3Store }: Fauxqs["stores"]): void {
   app.addHook("preHandler", (request, reply, done) => {
     const { "if-none-match": absent, "if-match": wanted } = request.headers;
-    if (request.method !== "PUT" || (absent === undefined && wanted === undefined)) return done();
+    if (!/^(PUT|POST|DELETE)$/.test(request.method) || (absent === undefined && wanted === undefined))
+      return done();
     const { bucket = "", "*": key = "" } = request.params as { bucket?: string; "*"?: string };
-    const etag = etagOf(s3Store, bucket, key);
+    const etag = objectOf(s3Store, bucket, key)?.etag;
     const refuse = (status: number, code: string) =>
       void sendError(request, reply, { status, code, message: "The condition does not hold." });
     if (wanted !== undefined && etag === undefined) return refuse(404, "NoSuchKey");

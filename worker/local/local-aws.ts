@@ -1,7 +1,7 @@
 // The embedded AWS: SQS, S3 and SNS on one loopback port, in memory or stored in a folder. This file starts and stops it and
 // creates its resources, which aws/resources.ts lists. fauxqs.ts hides the emulator, guards.ts
-// protects it from strangers, query-protocol.ts speaks the older protocol of queues, unknown-requests.ts refuses what the emulator does
-// not do, data-folder.ts keeps its database.
+// protects it from strangers, query-protocol.ts speaks the older protocol of queues, bucket-requests.ts and topic-requests.ts mend what the
+// emulator reads wrong, unknown-requests.ts refuses what it does not do, data-folder.ts keeps its database.
 import type { AddressInfo } from "node:net";
 import { CreateBucketCommand, HeadBucketCommand } from "@aws-sdk/client-s3";
 import { CreateTopicCommand } from "@aws-sdk/client-sns";
@@ -15,10 +15,13 @@ import { type AwsClients, type AwsConfig, makeAwsClients } from "../aws/clients.
 import { healthOf, statusOf } from "../aws/errors.ts";
 import { attributesOf, BUCKET, QUEUES, queueUrl, REGION, TOPIC, topicArn } from "../aws/resources.ts";
 import { KamadoError } from "../errors.ts";
+import { whyNotFree } from "../http/who-listens.ts";
+import { readAsS3 } from "./bucket-requests.ts";
 import { notWhole, openDataFolder } from "./data-folder.ts";
 import { buildFauxqs, endPolls, type Fauxqs, readdress } from "./fauxqs.ts";
 import { guard } from "./guards.ts";
 import { speakQueryProtocol } from "./query-protocol.ts";
+import { readAsSns } from "./topic-requests.ts";
 import { refuseUnknownRequests } from "./unknown-requests.ts";
 
 export type LocalResources = {
@@ -69,6 +72,8 @@ export async function startLocalAws({ port, dataDir, key }: LocalAwsOptions): Pr
     guard(fauxqs, { region: REGION, key });
     speakQueryProtocol(fauxqs);
     refuseUnknownRequests(fauxqs);
+    readAsS3(fauxqs);
+    readAsSns(fauxqs);
     const credentials = key === undefined ? CREDENTIALS : { accessKeyId: key, secretAccessKey: key };
     try {
       const endpoint = await listen(fauxqs, port);
@@ -97,16 +102,16 @@ async function listen({ app }: Fauxqs, port: number): Promise<string> {
   try {
     await app.listen({ host: HOST, port });
   } catch (error) {
-    throw cannotListen(error as NodeJS.ErrnoException, port);
+    throw await cannotListen(error as NodeJS.ErrnoException, port);
   }
   return `http://${HOST}:${(app.server.address() as AddressInfo).port}`;
 }
 
-function cannotListen(error: NodeJS.ErrnoException, port: number): KamadoError {
-  const why = error.code === "EADDRINUSE" ? "is taken by another program" : `cannot be used (${error.code})`;
+async function cannotListen(error: NodeJS.ErrnoException, port: number): Promise<KamadoError> {
+  const why = await whyNotFree(error.code, `http://${HOST}:${port}`);
   return new KamadoError(
     "config_invalid",
-    `KAMADO_LOCAL_PORT: port ${port} of ${HOST} ${why}. Stop what listens there (another Kamado or LocalStack, perhaps), or set KAMADO_LOCAL_PORT to a free port.`,
+    `KAMADO_LOCAL_PORT: port ${port} of ${HOST} ${why}. Stop what listens there, or set KAMADO_LOCAL_PORT to a free port.`,
     { cause: error },
   );
 }

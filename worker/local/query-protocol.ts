@@ -34,6 +34,7 @@ export function speakQueryProtocol({ app }: Fauxqs): void {
     if (!isForm(request)) return void addQueueUrl(request.body, queueUrl);
     const form = { ...Object.fromEntries(search), ...(request.body as Record<string, string>) };
     request.body = form;
+    if (!form.Action) return sendError(request, reply, NO_ACTION);
     if (!isForQueues(form, queueUrl)) return undefined;
     const { Action: action = "" } = form;
     const body = jsonOf(treeOf(form), action);
@@ -58,6 +59,14 @@ export function speakQueryProtocol({ app }: Fauxqs): void {
   });
 }
 
+/** Of a client that posts a job itself to the queue's address, as it would to any web hook. */
+const NO_ACTION = {
+  status: 400,
+  code: "MissingAction",
+  message:
+    "The request says not what to do. To send a job to a queue, POST a form with Action=SendMessage and the job's JSON as MessageBody, or use an AWS SDK.",
+};
+
 const UNSIGNED =
   "A GET with an Action must be signed: any page in the browser could send it otherwise. Sign it, or use POST.";
 
@@ -69,6 +78,8 @@ function toRoot(request: IncomingMessage): Asked | undefined {
   const hasAction = search.has("Action");
   if ((queuePath === undefined && pathname !== "/") || (method === "GET" && !hasAction)) return undefined;
   if (method !== "POST" && method !== "GET") return undefined;
+  // It is for the bucket that the host names.
+  if (search.has("delete")) return undefined;
   if (method === "GET" && !headers.authorization) return { queuePath, search };
   const isMarked = headers["x-amz-target"] !== undefined || isForm(request);
   if (!isMarked && (queuePath !== undefined || hasAction))

@@ -1,6 +1,7 @@
-// What a server can do of what not all servers can: follow a JSON schema, and tell probabilities. A request first asks for the most.
-// When the server refuses the field, or ignores it, the same wish goes out in a lesser form. What was learned holds for this server and
-// model as long as the worker runs. What the words of a refusal mean is in engine-answer.ts.
+// What a server can do of what not all servers can: follow a JSON schema, and tell probabilities. A request first asks for the most, in a
+// way that costs as little as possible where the server does less: at most one request of a server is for nothing. When the server refuses
+// the field, or ignores it, the wish goes out in a lesser form from then on. What was learned holds for this server and model as long as the
+// worker runs. What the words of a refusal mean is in engine-answer.ts.
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { RecentMap } from "../async/recent-map.ts";
@@ -13,26 +14,47 @@ import type { JsonSchema } from "./schema-fit.ts";
 
 type Send = (request: ChatRequest) => Promise<ChatAnswer>;
 /**
- * `isOwn`: Kamado's own engine, which says exactly what it refuses, request by request: nothing is learned about it in general.
- * `onUnused` gets an answer that cannot be used, because the server has ignored what was asked for.
+ * `engine`: what the server calls itself. `isOwn`: Kamado's own engine, which says exactly what it refuses, request by request: nothing is
+ * learned about it in general.
  */
-type Asking = { isOwn: boolean; signal: AbortSignal; onUnused(answer: ChatAnswer): void };
+type Asking = { engine: string; isOwn: boolean; signal: AbortSignal };
 
-/** How a schema is asked for: as `json_schema`; then (1) as `json_object` with the schema beside it and in words; then in words alone. */
+/** How a schema is asked for: as `json_schema`; then as `json_object` with the schema beside it and in words; then in words alone. */
 const BY_SCHEMA = 0;
+const AS_OBJECT = 1;
 const IN_WORDS = 2;
-/** How many alternatives to a token are asked for. */
+/**
+ * A server may ignore `json_schema`. So the schema stands in the prompt as well, and the answer is of use all the same. A long one would
+ * take the room of the input.
+ */
+const MOST_IN_PROMPT = 4_000;
+/** How many alternatives to a token are asked for. A refusal that names no limit leads to the last at once. */
 const TOPS = [20, 10, 5];
 
 type Known = {
   schema: number;
-  /** An answer has shown that the server enforces schemas. So if it refuses one, the fault is that schema's. */
+  /** The server enforces schemas. So if it refuses one, the fault is that schema's. */
   enforces: boolean;
+  /** It is known to do so, so it needs no words for one. */
+  needsNoWords: boolean;
   top: number;
   /** The server gives no probabilities. */
   noLogprobs: KamadoError | undefined;
 };
-const NOTHING_KNOWN: Known = { schema: BY_SCHEMA, enforces: false, top: TOPS[0]!, noLogprobs: undefined };
+const NOTHING_KNOWN: Known = {
+  schema: BY_SCHEMA,
+  enforces: false,
+  needsNoWords: false,
+  top: TOPS[0]!,
+  noLogprobs: undefined,
+};
+const ENFORCES = { ...NOTHING_KNOWN, enforces: true, needsNoWords: true };
+/** What is known of servers before they are asked, by their `owned_by`. llama-cpp-python ("me") enforces a schema only in `json_object`. */
+const KNOWN_SERVERS = new Map<string, Known>([
+  ["llamacpp", ENFORCES],
+  ["vllm", ENFORCES],
+  ["me", { ...NOTHING_KNOWN, schema: AS_OBJECT }],
+]);
 
 /** A job can name any model and bring any schema, so only the last ones are remembered. */
 const MOST_MODELS = 100;
@@ -55,7 +77,7 @@ export class Capabilities {
 
   async #inBestForm(request: ChatRequest, schema: JsonSchema | undefined, send: Send, asking: Asking) {
     const model = request.model ?? "";
-    const known = asking.isOwn ? NOTHING_KNOWN : (this.#models.get(model) ?? NOTHING_KNOWN);
+    const known = asking.isOwn ? ENFORCES : this.#known(model, asking.engine);
     const ofSchema = schema && `${model} ${digest(schema)}`;
     const refused = ofSchema === undefined ? undefined : this.#schemas.get(ofSchema);
     const tried = { ...known, schema: Math.max(known.schema, refused ?? BY_SCHEMA) };
@@ -63,13 +85,8 @@ export class Capabilities {
       if (request.top_logprobs !== undefined && tried.noLogprobs) throw tried.noLogprobs;
       try {
         const answer = await send(inForm(request, schema, tried));
-        if (schema && !asking.isOwn && tried.schema === BY_SCHEMA && followed(answer, schema) === "not") {
-          asking.onUnused(answer);
-          tried.schema += 1;
-          continue;
-        }
         const isGeneral = !asking.isOwn && !isOfSchema && refused === undefined;
-        if (isGeneral) this.#learn(model, { request, schema, tried, answer });
+        if (isGeneral) this.#learn(model, { request, schema, known, tried, answer });
         else if (ofSchema !== undefined && tried.schema > BY_SCHEMA)
           this.#schemas.set(ofSchema, tried.schema);
         return answer;
@@ -78,15 +95,20 @@ export class Capabilities {
         if (field === "response_format" && tried.schema < IN_WORDS) {
           tried.schema = asking.isOwn || takesNoFormat(thrown as Error) ? IN_WORDS : tried.schema + 1;
           isOfSchema ||= known.enforces || OF_THIS_SCHEMA.test((thrown as Error).message);
-        } else if (field === "logprobs" && !asking.isOwn) this.#lessLogprobs(model, tried, thrown as Error);
+        } else if (field === "logprobs" && !asking.isOwn)
+          this.#lessLogprobs(model, known, tried, thrown as Error);
         else throw thrown;
       }
     }
   }
 
+  #known(model: string, engine: string): Known {
+    return this.#models.get(model) ?? KNOWN_SERVERS.get(engine) ?? NOTHING_KNOWN;
+  }
+
   /** Refusals are believed once the lesser form was answered. */
-  #learn(model: string, { request, schema, tried, answer }: Learned): void {
-    const known = { ...(this.#models.get(model) ?? NOTHING_KNOWN) };
+  #learn(model: string, { request, schema, known: before, tried, answer }: Learned): void {
+    const known = { ...(this.#models.get(model) ?? before) };
     if (schema) {
       const wasFollowed = followed(answer, schema) === "enforced";
       known.schema = Math.max(
@@ -103,15 +125,15 @@ export class Capabilities {
     this.#models.set(model, known);
   }
 
-  #lessLogprobs(model: string, tried: Known, refusal: Error): void {
-    const most = mostIn(refusal.message) ?? (SAYS_NO.test(refusal.message) ? 0 : tried.top - 1);
+  #lessLogprobs(model: string, before: Known, tried: Known, refusal: Error): void {
+    const most = mostIn(refusal.message) ?? (SAYS_NO.test(refusal.message) ? 0 : TOPS.at(-1)!);
     const less = TOPS.find((top) => top < tried.top && top <= most);
     if (less !== undefined) {
       tried.top = less;
       return;
     }
     tried.noLogprobs = noLogprobs(refusal.message);
-    const known = this.#models.get(model) ?? NOTHING_KNOWN;
+    const known = this.#models.get(model) ?? before;
     // Some servers give probabilities, but not of an answer under a schema.
     const isGeneral = /logprobs/.test(refusal.message) && !/response_format|schema/.test(refusal.message);
     if (isGeneral) this.#models.set(model, { ...known, noLogprobs: tried.noLogprobs });
@@ -146,6 +168,7 @@ export class Capabilities {
 type Learned = {
   request: ChatRequest;
   schema: JsonSchema | undefined;
+  known: Known;
   tried: Known;
   answer: ChatAnswer;
 };
@@ -167,14 +190,18 @@ function schemaOf({ response_format: format }: ChatRequest): JsonSchema | undefi
 
 const digest = (schema: JsonSchema) => createHash("sha256").update(JSON.stringify(schema)).digest("base64");
 
-function inForm(request: ChatRequest, schema: JsonSchema | undefined, { schema: how, top }: Known) {
+function inForm(request: ChatRequest, schema: JsonSchema | undefined, known: Known): ChatRequest {
+  const { schema: how, top, needsNoWords } = known;
   const form = {
     ...request,
     ...(request.top_logprobs !== undefined && { top_logprobs: Math.min(top, request.top_logprobs) }),
   };
-  if (!schema || how === BY_SCHEMA) return form;
-  const { response_format: _, messages, ...rest } = form;
-  const inWords = { ...rest, messages: withWords(messages, schemaInWords(schema)) };
+  if (!schema) return form;
+  const words = schemaInWords(schema);
+  if (how === BY_SCHEMA && (needsNoWords || words.length > MOST_IN_PROMPT)) return form;
+  const { response_format: _, ...rest } = form;
+  const inWords = { ...rest, messages: withWords(form.messages, words) };
+  if (how === BY_SCHEMA) return { ...form, ...inWords };
   // Some servers follow a schema at this place; others, and OpenAI itself, insist that the prompt speaks of JSON.
   return how === IN_WORDS ? inWords : { ...inWords, response_format: { type: "json_object", schema } };
 }

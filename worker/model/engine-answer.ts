@@ -81,7 +81,11 @@ type Headers = Record<string, string | string[] | undefined>;
 const TOO_LONG =
   /context_length_exceeded|exceed_context_size|context (length|size|window)|maximum (model|context) length|longer than the maximum model/i;
 const NO_MODEL =
-  /model_not_found|model\b.*\b(not found|not exist|not loaded|not available)|no models? loaded|repository not found|cached snapshot/i;
+  /model_not_found|model\b.*\b(not found|not exist|not loaded|not available)|repository not found|cached snapshot/i;
+/** LM Studio, before a model was loaded: that is the server's state and not the job's fault. */
+const NONE_LOADED = /no models? (is |are )?(currently )?loaded/i;
+const LOAD_ONE =
+  "Load a model in that server (LM Studio: `lms load`), or set KAMADO_MODEL to one that it loads when it is asked for.";
 const NO_PICTURES =
   /mmproj|not (a )?multimodal|reads no pictures|images? (input )?((is|are) )?not supported|not support(ed)? .{0,20}(image|vision)|only 'text' content|allowed values: \['text'\]|missing data required for image/i;
 /** A chat template or a server that takes a message for a text. Only where the request had a picture. */
@@ -115,6 +119,7 @@ export function refusal(
     return new KamadoError("engine_rejected", text, { detail, hint: SEE_PICTURES });
   if (type.includes("engine_died")) return new KamadoError("engine_died", text, { detail });
   if (status >= 500 || status === 408) return new KamadoError("engine_unavailable", text, { detail });
+  if (NONE_LOADED.test(words)) return new KamadoError("engine_unavailable", text, { detail, hint: LOAD_ONE });
   if ((status === 404 || status === 400) && NO_MODEL.test(words))
     return new KamadoError("model_not_loaded", text, { detail });
   return new KamadoError("engine_rejected", text, { detail });

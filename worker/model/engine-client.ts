@@ -4,6 +4,7 @@ import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
 import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
+import { withoutHalves } from "../job/json.ts";
 import {
   type ChatAnswer,
   needsModel,
@@ -93,7 +94,8 @@ export class EngineClient {
   }
 
   async #ask(request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
-    const body = JSON.stringify({ ...request, ...this.#options.extra, stream: false });
+    // Strict servers refuse half of a UTF-16 pair, as a text has that was cut inside an emoji.
+    const body = withoutHalves(JSON.stringify({ ...request, ...this.#options.extra, stream: false }));
     const { status, headers, text } = await this.#send("POST", "/v1/chat/completions", signal, body);
     if (status === 200) return readAnswer(text);
     // The engine may have loaded another model meanwhile.
@@ -233,12 +235,16 @@ function modelsIn(text: string): Listed[] {
   }
 }
 
+/** LM Studio lists its models for embeddings among the others, and has one from the start. */
+const EMBEDS = /^text-embedding-/;
+
 /**
- * The only one in the list. A server that lists several lists what it could load, not what it runs, and would load what is asked for.
+ * The only one in the list that writes text. A server that lists several lists what it could load, not what it runs, and would load what is asked for.
  * Such a list may happen to have one entry; mlx-lm's, of what was downloaded, has no owners.
  */
 function servedModel(listed: readonly Listed[]): string | undefined {
-  return listed.length === 1 && listed[0]!.owner !== undefined ? listed[0]!.id : undefined;
+  const [only, ...others] = listed.filter(({ id }) => !EMBEDS.test(id));
+  return others.length === 0 && only?.owner !== undefined ? only.id : undefined;
 }
 
 // An engine may repeat the token it was sent, in an error or in an answer. Both are stored and delivered, so the token is

@@ -51,11 +51,6 @@ export class ModelBudget {
     }
   }
 
-  /** Counts an answer that came besides the one that `spend` gets. */
-  alsoSpent(answer: ChatAnswer, request: Pick<ChatRequest, "messages">): void {
-    this.#spent += spentOn(answer, promptTokens(request));
-  }
-
   async #reserve(tokens: number): Promise<void> {
     for (;;) {
       this.check();

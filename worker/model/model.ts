@@ -72,8 +72,7 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
     const named = { ...request, ...(name !== null && { model: name }), ...rank, ...check };
     const ask = (form: ChatRequest) =>
       meter.count(promptTokens(form), identity.engine, name, () => client.chat(form, signal));
-    const onUnused = (answer: ChatAnswer) => budget.alsoSpent(answer, request);
-    return capabilities.chat(named, ask, { isOwn, signal, onUnused });
+    return capabilities.chat(named, ask, { engine: identity.engine, isOwn, signal });
   };
   const chat: Chat = async (request) => {
     budget.ask();

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { FileSecret, type Secret, secret } from "../config/secret.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
 import { jsonText, parseJson } from "../job/json.ts";
+import { sayNearestField } from "../nearest.ts";
 
 export type KnownDestination = Readonly<{
   match: string;
@@ -85,7 +86,7 @@ const Entry = z
 export type FileEntry = z.output<typeof Entry>;
 
 const DestinationsFile = z
-  .array(Entry)
+  .array(Entry, "must be a list of destinations: [{ … }]")
   .refine(
     (entries) =>
       new Set(entries.map(({ match }) => (URL.canParse(match) ? new URL(match).href : match))).size ===
@@ -97,12 +98,17 @@ const DestinationsFile = z
 export function loadDestinations(path: string | undefined): Destinations {
   if (path === undefined) return [];
   const fail = (problem: string) =>
-    new KamadoError("config_invalid", `KAMADO_DESTINATIONS_FILE (${path}): ${problem}`);
+    new KamadoError("config_invalid", `KAMADO_DESTINATIONS_FILE (${path}): ${problem}`, {
+      hint: DESTINATIONS_HINT,
+    });
   const json = parse(readBytes(path, fail), fail);
-  const entries = DestinationsFile.safeParse(json);
+  const entries = DestinationsFile.safeParse(json, { error: sayNearestField });
   if (!entries.success) throw fail(describeIssues(entries.error, json));
   return Object.freeze(entries.data.map((entry, index) => build(entry, inFile(path, `${index}`, fail))));
 }
+
+const DESTINATIONS_HINT =
+  'Correct the file. It is a JSON list; an entry is {"match": "https://example.org/hooks/", "secret": "whsec_…"}, with allowPrivate, headers and others as they are needed (README, "Destinations in your own network").';
 
 type Fail = (problem: string) => KamadoError;
 /** Reads a value that the file holds itself or names a file for. `field` is for the message. */

@@ -180,9 +180,36 @@ function jsonOf({ bytes, contentType, url }: Body): unknown {
   }
 }
 
+const NO_AUTHORITY =
+  "no authority that is known has signed its certificate (NODE_EXTRA_CA_CERTS may name a file with one's own)";
+const OLD_TLS = "it speaks no version of TLS that is safe";
+
 const REASONS: Record<string, string> = {
   ENOTFOUND: "the name does not resolve",
   EAI_AGAIN: "the name does not resolve just now",
+  ESERVFAIL: "the name does not resolve just now",
+  ETIMEDOUT: "the connection took too long",
+  EPIPE: "the connection was closed in the middle",
+  ECONNABORTED: "the connection was closed in the middle",
+  EADDRNOTAVAIL: "this machine has no address of that kind (IPv4 or IPv6)",
+  EHOSTDOWN: "the host is down",
+  ENETDOWN: "the network is down",
+  CERT_HAS_EXPIRED: "its certificate has expired",
+  CERT_NOT_YET_VALID: "its certificate is not valid yet; is the clock of this machine right?",
+  CERT_REVOKED: "its certificate has been revoked",
+  ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another name",
+  DEPTH_ZERO_SELF_SIGNED_CERT: NO_AUTHORITY,
+  SELF_SIGNED_CERT_IN_CHAIN: NO_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT: NO_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: NO_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: NO_AUTHORITY,
+  ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS: the address should perhaps begin with http://",
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: "it does not speak TLS: the address should perhaps begin with http://",
+  ERR_SSL_UNSUPPORTED_PROTOCOL: OLD_TLS,
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: OLD_TLS,
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: "it refused the TLS connection",
+  ERR_SSL_TLSV1_UNRECOGNIZED_NAME: "it knows no site of this name",
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: "it demands a certificate of its clients",
   ECONNREFUSED: "the connection was refused",
   ECONNRESET: "the connection was reset",
   EHOSTUNREACH: "there is no route to the host",
@@ -210,7 +237,8 @@ function fetchFailure(thrown: unknown, host: string, timedOut: boolean): KamadoE
   const own = ownError(thrown);
   if (own) return own;
   const { code, name } = (thrown ?? {}) as { code?: unknown; name?: unknown };
-  const networkCode = String(code ?? name ?? "unknown");
+  // A DOMException, as of a timeout, has a number that says nothing.
+  const networkCode = String((typeof code === "string" ? code : name) ?? "unknown");
   const reason = whatIsWrongWith(thrown) ?? REASONS[networkCode] ?? `the request failed (${networkCode})`;
   return new KamadoError("fetch_failed", `${host}: ${timedOut ? "the answer took too long" : reason}.`, {
     cause: thrown,

@@ -45,11 +45,16 @@ export function keepAnswers(socket: Socket): void {
 /** What follows the 100s at the beginning; not whole while one of them has not ended. */
 function afterContinue(bytes: Buffer): { bytes: Buffer; isWhole: boolean } {
   const text = bytes.toString("latin1", 0, KEPT);
+  if (isBegun(text)) return { bytes, isWhole: false };
   if (!/^\s*HTTP\/1\.[01] 100\b/.test(text)) return { bytes, isWhole: true };
   const end = /\r?\n\r?\n/.exec(text);
   if (!end) return { bytes, isWhole: text.length >= KEPT };
   return afterContinue(bytes.subarray(end.index + end[0].length));
 }
+
+/** A packet may end anywhere, in the middle of the status too. */
+const isBegun = (text: string) =>
+  text !== "" && ["HTTP/1.0 100", "HTTP/1.1 100"].some((status) => status.startsWith(text.trimStart()));
 
 /** The answer whose connection ended with this error, if its status is clear. */
 export function answerDespite(error: unknown, { href: url }: URL): Answer | null {

@@ -1,6 +1,7 @@
 // The thread in which article.ts reads one page, or chunks.ts cuts one text up.
 import { parentPort, workerData } from "node:worker_threads";
 import { chunkText } from "../job/text.ts";
+import { feedAsPage } from "./feed.ts";
 import { bareText, isIntricate, type PageShape } from "./plain-text.ts";
 import type { Article } from "./read-page.ts";
 
@@ -9,11 +10,13 @@ export type Work = { page: string; limits?: PageShape } | { chunk: string; size:
 
 async function done(work: Work): Promise<Article | string[]> {
   if ("chunk" in work) return chunkText(work.chunk, work.size);
-  const { page, limits } = work;
+  const { limits } = work;
+  const feed = feedAsPage(work.page);
+  const page = feed ?? work.page;
   if (limits === undefined || isIntricate(page, limits)) return { title: null, text: bareText(page) };
   // The parser takes longer to load than the bare text needs.
-  const { readPage } = await import("./read-page.ts");
-  return readPage(page);
+  const { readPage, readWholePage } = await import("./read-page.ts");
+  return feed === null ? readPage(page) : readWholePage(page);
 }
 
 parentPort!.postMessage(await done(workerData as Work));

@@ -3,6 +3,7 @@
 // elements. What is read from the document is left to read-page.ts.
 import { parseHTML } from "linkedom";
 import { type DefaultTreeAdapterMap, defaultTreeAdapter, html, parse, type TreeAdapter } from "parse5";
+import { withoutCdata } from "./plain-text.ts";
 
 type Tree = DefaultTreeAdapterMap;
 export type TreeLimits = { maxElements: number; maxDepth: number };
@@ -11,11 +12,13 @@ const TREE_LIMITS: TreeLimits = { maxElements: 200_000, maxDepth: 500 };
 
 /** Throws if the tree would grow beyond its limits. */
 export function parsePage(page: string, limits = TREE_LIMITS): Document {
-  const tree = parse(isXml(page) ? withEndTags(withText(page)) : page, {
+  const tree = parse(isXml(page) ? withEndTags(withoutCdata(page)) : page, {
     treeAdapter: boundedAdapter(limits),
   });
   const instead = textWithoutFrames(tree);
-  return instead === null ? documentOf(tree) : parsePage(instead, limits);
+  if (instead !== null) return parsePage(instead, limits);
+  walk(tree, openShadow);
+  return documentOf(tree);
 }
 
 function boundedAdapter({ maxElements, maxDepth }: TreeLimits): TreeAdapter<Tree> {
@@ -36,23 +39,14 @@ function boundedAdapter({ maxElements, maxDepth }: TreeLimits): TreeAdapter<Tree
   };
 }
 
-const isXml = (page: string) => /^\s*<\?xml\s/.test(page);
+/** XHTML is often sent without its first line. In HTML it would be empty behind the first `<script/>`, which its author would have seen. */
+const isXml = (page: string) =>
+  /^(?:\s|\ufeff|<!--.*?-->)*<\?xml\s/s.test(page) ||
+  /<html\s[^<>]*\bxmlns\s*=\s*["']?http:\/\/www\.w3\.org\/1999\/xhtml/i.test(page.slice(0, XML_START));
+const XML_START = 4_096;
 
 const EMPTY = /<([a-z][\w:.-]*)((?:[^<>"']|"[^"]*"|'[^']*')*)\/>/gi;
 const VOID = /^(area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr)$/i;
-/** What stands in CDATA is text in XML. In HTML it is a comment, and would be lost. */
-function withText(page: string): string {
-  const [first = "", ...sections] = page.split("<![CDATA[");
-  const read = sections.map((section) => {
-    const end = section.indexOf("]]>");
-    if (end < 0) return asText(section);
-    return asText(section.slice(0, end)) + section.slice(end + "]]>".length);
-  });
-  return first + read.join("");
-}
-
-const asText = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-
 /** In XML `<script/>` is a whole element. In HTML it begins one, which would contain the rest of the page. */
 const withEndTags = (page: string) =>
   page.replaceAll(EMPTY, (tag, name: string, attributes: string) =>
@@ -71,14 +65,52 @@ function textWithoutFrames(tree: Tree["document"]): string | null {
   return found.join("");
 }
 
+const PREFORMATTED = /^(xmp|listing|plaintext)$/;
+
+/** A shadow root that stands in the page is what a browser shows of its element, with the element's own content in its slots. */
+function openShadow(host: Tree["childNode"]): void {
+  if (!("tagName" in host)) return;
+  const root = host.childNodes.find(isShadowRoot);
+  if (root === undefined) return;
+  const own = Map.groupBy(
+    host.childNodes.filter((node) => node !== root),
+    (node) => attributeOf(node, "slot") ?? "",
+  );
+  walk(root.content, (slot) => {
+    if (slot.nodeName !== "slot") return;
+    const filling = own.get(attributeOf(slot, "name") ?? "") ?? childrenOf(slot);
+    const parent = slot.parentNode!;
+    adopt(
+      parent,
+      parent.childNodes.flatMap((node) => (node === slot ? filling : node)),
+    );
+  });
+  adopt(host, root.content.childNodes);
+}
+
+const isShadowRoot = (node: Tree["childNode"]): node is Tree["template"] =>
+  node.nodeName === "template" &&
+  (attributeOf(node, "shadowrootmode") ?? attributeOf(node, "shadowroot")) !== undefined;
+
+const attributeOf = (node: Tree["childNode"], name: string) =>
+  "attrs" in node ? node.attrs.find((attribute) => attribute.name === name)?.value : undefined;
+
+function adopt(parent: Tree["parentNode"], children: Tree["childNode"][]): void {
+  for (const child of children) child.parentNode = parent;
+  parent.childNodes = children;
+}
+
 /** The same tree in the form that Readability works on. Comments and the contents of templates are not shown, so they are left out. */
 function documentOf(tree: Tree["document"]): Document {
   const { document } = parseHTML("<!doctype html><html><head></head><body></body></html>");
   const made = new Map<Tree["parentNode"], Node>([[tree, document]]);
   const makeElement = (node: Tree["element"]) => {
-    if (/^(html|head|body)$/.test(node.tagName) && node.namespaceURI === html.NS.HTML)
-      return document.querySelector(node.tagName)!;
-    return document.createElement(node.tagName);
+    const isForeign = node.namespaceURI !== html.NS.HTML;
+    // The title of a drawing is not the page's.
+    if (isForeign && node.tagName === "title") return document.createElement("desc");
+    if (!isForeign && /^(html|head|body)$/.test(node.tagName)) return document.querySelector(node.tagName)!;
+    // Written out and read again, which Readability does, the text of these would be another one.
+    return document.createElement(PREFORMATTED.test(node.tagName) ? "pre" : node.tagName);
   };
   walk(tree, (node) => {
     const parent = made.get(node.parentNode!)!;

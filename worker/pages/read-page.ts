@@ -2,7 +2,7 @@
 // they may take.
 import { Readability } from "@mozilla/readability";
 import { parsePage } from "./parse-page.ts";
-import { bareText, textOf } from "./plain-text.ts";
+import { textAtLast, textOf } from "./plain-text.ts";
 
 export type Article = { title: string | null; text: string };
 
@@ -10,10 +10,35 @@ export function readPage(html: string): Article {
   const document = parsePage(html);
   // Readability takes the document apart, so what is needed if it finds nothing is read before.
   const title = oneLine(document.querySelector("title")?.textContent);
-  const body = textOf(document.body);
+  const body = textOf(document.body) || articleInData(document) || textAtLast(document.body);
   const found = new Readability<Node>(document, { serializer: (node) => node }).parse();
   const text = found?.content ? textOf(found.content) : "";
-  return { title: oneLine(found?.title) ?? title, text: text || body || bareText(html) };
+  return { title: oneLine(found?.title) ?? title, text: text || body };
+}
+
+/** Pages that scripts build often hold their article once more, for search engines: as JSON-LD. */
+function articleInData(document: Document): string {
+  const scripts = [...document.querySelectorAll('script[type="application/ld+json"]')];
+  return scripts.flatMap(({ textContent }) => bodiesIn(textContent ?? "")).join("\n");
+}
+
+function bodiesIn(json: string): string[] {
+  const bodies: string[] = [];
+  try {
+    JSON.parse(json, (name, value) => {
+      if (name === "articleBody" && typeof value === "string") bodies.push(value.trim());
+      return value;
+    });
+  } catch {
+    return [];
+  }
+  return bodies.filter((body) => body !== "");
+}
+
+/** Title and text of a page of which everything counts. */
+export function readWholePage(html: string): Article {
+  const document = parsePage(html);
+  return { title: oneLine(document.querySelector("title")?.textContent), text: textOf(document.body) };
 }
 
 const oneLine = (text: string | null | undefined) => text?.replaceAll(/\s+/g, " ").trim() || null;

@@ -1,5 +1,5 @@
 // A queue's health as people see it, and what to do about each failure.
-import { DISK_FULL_HINT, NO_CREDENTIALS_HINT } from "../aws/errors.ts";
+import { DISK_FULL_HINT, NO_CREDENTIALS_HINT, NOT_AWS_HINT } from "../aws/errors.ts";
 import type { AwsFailure } from "../errors.ts";
 
 export type QueueHealth = "ok" | AwsFailure;
@@ -13,6 +13,7 @@ export const QUEUE_HINTS = {
   network: "Check the network and AWS_ENDPOINT_URL; the worker keeps trying.",
   throttled: "AWS limits the number of calls; the worker keeps trying, more slowly.",
   disk_full: DISK_FULL_HINT,
+  not_aws: NOT_AWS_HINT,
   unknown: "Check the network, the credentials and the queue's address.",
 } as const satisfies Hints;
 

@@ -11,7 +11,7 @@ import {
   type SQSClient,
   type Message as SqsMessage,
 } from "@aws-sdk/client-sqs";
-import { healthOf, isRefusedRequest, namesOf } from "../aws/errors.ts";
+import { healthOf, isRefusedRequest, namesOf, statusOf } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { asStructured } from "../job/cloud-event.ts";
 import { JobId } from "../job/envelope.ts";
@@ -171,12 +171,13 @@ export function toMessage(
   };
 }
 
-/** The attributes that are texts. */
+/** The attributes as texts; Kafka's bridges send those of an event as bytes. */
 export const textsOf = (attributes: Record<string, MessageAttributeValue> = {}): Record<string, string> =>
   Object.fromEntries(
-    Object.entries(attributes).flatMap(([name, { StringValue }]) =>
-      StringValue === undefined ? [] : [[name, StringValue]],
-    ),
+    Object.entries(attributes).flatMap(([name, { StringValue, BinaryValue }]) => {
+      const text = StringValue ?? (BinaryValue && Buffer.from(BinaryValue).toString());
+      return text === undefined ? [] : [[name, text]];
+    }),
   );
 
 type BatchAnswer = {
@@ -232,6 +233,7 @@ const TEXTS = {
   network: "there is no answer",
   throttled: "there are too many calls",
   disk_full: "the disk of the embedded queue is full",
+  not_aws: "what answers there is no AWS queue",
   unknown: "the call failed",
 };
 
@@ -266,14 +268,15 @@ const isTooLong = (error: unknown) =>
 export function unavailable(error: unknown, url: string): never {
   const message = error instanceof Error ? error.message : String(error);
   if (isTooLong(error)) throw new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
-  const awsFailure = healthOf(error);
-  throw new KamadoError(
-    "queue_unavailable",
-    `${url}: ${TEXTS[awsFailure]} (${namesOf(error)[0] ?? "error"}: ${message})`,
-    {
-      cause: error,
-      detail: { awsFailure },
-      hint: QUEUE_HINTS[awsFailure],
-    },
-  );
+  const name = namesOf(error)[0] ?? "error";
+  const health = healthOf(error);
+  // A refusal of SQS has a name.
+  const awsFailure = health === "unknown" && /^Unknown/.test(name) ? "not_aws" : health;
+  // What the SDK says of an answer that it cannot read is for people who debug the SDK.
+  const said = awsFailure === "not_aws" ? `HTTP ${statusOf(error)}` : `${name}: ${message}`;
+  throw new KamadoError("queue_unavailable", `${url}: ${TEXTS[awsFailure]} (${said})`, {
+    cause: error,
+    detail: { awsFailure },
+    hint: QUEUE_HINTS[awsFailure],
+  });
 }

@@ -1,18 +1,22 @@
-// Turns a message into a job, or into the reason why it is none. It follows pointers into a bucket, finds the priority of a message
-// that waits, and loads the rules file. The forms of a body are left to job/envelope.ts; sending on the jobs that came together in
-// one message, to split-event.ts; what becomes of a message that is no job, to settle.ts.
+// Turns a message into a job, or into the reason why it is none. It follows pointers into a bucket, finds out which of two keys an
+// event means, finds the priority of a message that waits, and loads the rules file. The forms of a body are left to
+// job/envelope.ts; sending on the jobs that came together in one message, to split-event.ts; what becomes of a message that is no
+// job, to settle.ts.
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { describeIssues, KamadoError } from "../errors.ts";
 import { unpackByContent } from "../http/content-encoding.ts";
 import { decodeText } from "../http/text-encoding.ts";
 import type { Budgets } from "../job/budgets.ts";
-import { type Parsed, parseBody } from "../job/envelope.ts";
+import { Job, type Parsed, parseBody } from "../job/envelope.ts";
 import { jsonText, parseJson } from "../job/json.ts";
-import { ObjectRule } from "../job/object-rules.ts";
+import { type KeyChoice, ObjectRule } from "../job/object-rules.ts";
+import { parseSent } from "../job/parse-sent.ts";
+import { noSuchKind } from "../job/registry.ts";
+import { sayNearestField } from "../nearest.ts";
 import type { Message } from "../queue/queue.ts";
 import type { ObjectAddress } from "../storage/bucket.ts";
-import type { ReadableObjects } from "../storage/readable-objects.ts";
+import { keptBelow, type ReadableObjects } from "../storage/readable-objects.ts";
 
 /** The priority of a job that asks for none. */
 export const DEFAULT_PRIORITY = 5;
@@ -46,12 +50,44 @@ export function createReadMessage(options: {
     return text;
   }
 
+  /** The key as it is written, if the object with the decoded one is missing and this one is what the event tells of. */
+  async function isAsWritten({ bucket, decoded, written, etag }: KeyChoice, signal: AbortSignal) {
+    if (etag === null || (await find({ bucket, key: decoded }, 0, signal)) !== "object_not_found")
+      return false;
+    const found = await find({ bucket, key: written }, POINTED_BODY_LIMIT, signal);
+    return typeof found !== "string" && withoutQuotes(found.etag) === withoutQuotes(etag);
+  }
+
+  /** The object, or the code that tells why not. Throws what another attempt may mend. */
+  const find = (address: ObjectAddress, maxBytes: number, signal: AbortSignal) =>
+    objects.get(address, { maxBytes, signal }).catch((thrown) => {
+      if (thrown instanceof KamadoError && !thrown.retry) return thrown.code;
+      throw thrown;
+    });
+
+  async function parse(body: string, messageId: string, signal: AbortSignal): Promise<Parsed> {
+    const context = { messageId, rules, budgets, checkObject: objects.check };
+    const choices = new Map<string, KeyChoice>();
+    const first = parseBody(body, {
+      ...context,
+      chooseKey: (choice) => {
+        choices.set(addressOfKey(choice), choice);
+        return choice.decoded;
+      },
+    });
+    const written = new Set<string>();
+    for (const [address, choice] of choices) if (await isAsWritten(choice, signal)) written.add(address);
+    if (written.size === 0) return first;
+    const chooseKey = (choice: KeyChoice) =>
+      written.has(addressOfKey(choice)) ? choice.written : choice.decoded;
+    return parseBody(body, { ...context, chooseKey });
+  }
+
   return async (message, signal) => {
-    const context = { messageId: message.id, rules, budgets, checkObject: objects.check };
-    const parsed = parseBody(message.body, context);
+    const parsed = await parse(message.body, message.id, signal);
     if (parsed.is !== "pointer") return parsed;
     try {
-      const inner = parseBody(await follow(parsed, signal), context);
+      const inner = await parse(await follow(parsed, signal), message.id, signal);
       if (inner.is !== "pointer") return inner;
       throw new KamadoError("pointer_unreadable", "The pointer leads to another pointer.");
     } catch (thrown) {
@@ -64,6 +100,9 @@ export function createReadMessage(options: {
   };
 }
 
+const addressOfKey = ({ bucket, written }: KeyChoice) => JSON.stringify([bucket, written]);
+const withoutQuotes = (etag: string) => etag.replaceAll('"', "");
+
 /** The priority that a waiting message asks for. A body that cannot be read yet, such as a pointer, has the default. */
 export function priorityOf(message: Message, rules: readonly ObjectRule[], budgets: Budgets): number {
   const parsed = parseBody(message.body, { messageId: message.id, rules, budgets });
@@ -74,9 +113,9 @@ const Rules = z.array(ObjectRule, "must be a list of rules: [{ … }]");
 
 /**
  * Reads the file that says which uploaded object becomes which job. Throws `config_invalid`, which names entry and field, also for a
- * rule whose kind is none of `kinds`.
+ * rule whose kind is none of `kinds`, and for one that covers what Kamado itself writes into its bucket `own`.
  */
-export function loadRules(path: string | undefined, kinds: readonly string[]): ObjectRule[] {
+export function loadRules(path: string | undefined, kinds: readonly string[], own: string): ObjectRule[] {
   if (path === undefined) return [];
   const fail = (problem: string, cause?: unknown) =>
     new KamadoError("config_invalid", `KAMADO_RULES_FILE (${path}): ${problem}`, {
@@ -84,13 +123,22 @@ export function loadRules(path: string | undefined, kinds: readonly string[]): O
       hint: RULES_HINT,
     });
   const json = parseRules(path, fail);
-  const rules = Rules.safeParse(json);
+  const rules = Rules.safeParse(json, { error: sayNearestField });
   if (!rules.success) throw fail(describeIssues(rules.error, json));
-  const index = rules.data.findIndex(({ kind }) => !kinds.includes(kind));
-  if (index >= 0)
-    throw fail(`${index}.kind: there is no "${rules.data[index]!.kind}"; the kinds are ${kinds.join(", ")}.`);
+  for (const [index, { kind, prefix, bucket = own, input, deliver, policy }] of rules.data.entries()) {
+    if (!kinds.includes(kind)) throw fail(`${index}.kind: ${noSuchKind(kind, kinds)}.`);
+    // What each upload would be refused for.
+    const job = parseSent(Job, { id: "rule", kind, input, deliver, policy });
+    if (!job.success) throw fail(`${index}, as a job: ${describeIssues(job.error, job.value)}`);
+    const kept = bucket === own && keptBelow(prefix);
+    if (kept) throw fail(`${index}.prefix: ${coversKept(prefix, kept, own)}`);
+  }
   return rules.data;
 }
+
+/** Every result would be an upload that makes another job. */
+const coversKept = (prefix: string, kept: string, own: string) =>
+  `${JSON.stringify(prefix)} covers ${kept}, where Kamado itself writes in the bucket ${own}: no job may be made of that, nor read it. Give a prefix for uploads alone, such as "in/doors/", or the "bucket" that the rule is about if it is another.`;
 
 const RULES_HINT =
   'Correct the file. It is a JSON list; a rule is {"prefix": "in/doors/", "kind": "image.check", "input": {"image": "$object", …}} (README, "A job for every upload").';

@@ -1,5 +1,5 @@
 // The bucket's health as people see it, and what to do about each failure. Asking for it is left to consumer/health-check.ts.
-import { DISK_FULL_HINT, NO_CREDENTIALS_HINT, namesOf, statusOf } from "../aws/errors.ts";
+import { DISK_FULL_HINT, NO_CREDENTIALS_HINT, NOT_AWS_HINT, namesOf, statusOf } from "../aws/errors.ts";
 import { type AwsFailure, type KamadoError, toKamadoError } from "../errors.ts";
 import type { Bucket } from "./bucket.ts";
 
@@ -14,6 +14,7 @@ const HINTS = {
   network: "Check the network and AWS_ENDPOINT_URL; the worker keeps trying.",
   throttled: "AWS limits the number of calls; the worker keeps trying, more slowly.",
   disk_full: DISK_FULL_HINT,
+  not_aws: NOT_AWS_HINT,
   unknown: "Check the network, the credentials and the bucket.",
 } as const satisfies Record<Exclude<BucketHealth, "ok">, string>;
 

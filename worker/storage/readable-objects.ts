@@ -19,6 +19,10 @@ const INPUTS = "in/";
 /** What Kamado keeps for itself there: results of other jobs, locks, deliveries. */
 const KEPT = ["results/", "running/", "cancel/", "deliveries/", "outbox/", "destinations/", "split/"];
 
+/** Which of them a prefix covers or lies in; undefined for one that has nothing to do with them. */
+export const keptBelow = (prefix: string): string | undefined =>
+  KEPT.find((kept) => kept.startsWith(prefix) || prefix.startsWith(kept));
+
 /** S3's own limit, in bytes of UTF-8. */
 const MAX_KEY_BYTES = 1_024;
 /** So many prefixes stand in an error. */

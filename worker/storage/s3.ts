@@ -103,7 +103,11 @@ export function s3Bucket(client: S3Client, name: string): Bucket {
         const answer = await client.send(command).catch((thrown) => {
           throw writeError(thrown, address(prefix));
         });
-        for (const { Key, LastModified } of answer.Contents ?? [])
+        // A web server that answers 200 to everything would pass for an empty bucket.
+        const { Name, IsTruncated, Contents } = answer;
+        if (Name === undefined && IsTruncated === undefined && Contents === undefined)
+          throw unavailable(new Error("Deserialization error"), address(prefix), "");
+        for (const { Key, LastModified } of Contents ?? [])
           if (Key !== undefined) found.push({ key: Key, modified: LastModified?.getTime() ?? 0 });
         next = answer.NextContinuationToken;
       } while (next !== undefined);
@@ -183,8 +187,12 @@ const withoutConditions = (cause: unknown, address: string) =>
 function unavailable(cause: unknown, address: string, why: string): KamadoError {
   const awsFailure = healthOf(cause);
   const detail = { awsFailure, bucket: address.split("/")[2]! };
-  const what = awsFailure === "disk_full" ? "the disk of the embedded bucket is full" : why;
-  const error = new KamadoError("storage_unavailable", `${address}: ${what}.`, { cause, detail });
+  const what = {
+    disk_full: "the disk of the embedded bucket is full",
+    not_aws: "what answers there is no S3",
+  };
+  const text = awsFailure === "disk_full" || awsFailure === "not_aws" ? what[awsFailure] : why;
+  const error = new KamadoError("storage_unavailable", `${address}: ${text}.`, { cause, detail });
   return new KamadoError(error.code, error.message, {
     cause,
     detail,

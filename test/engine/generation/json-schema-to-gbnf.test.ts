@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { MAX_STACKS } from "../../../worker/engine/generation/grammar-bound.ts";
-import { jsonGrammar } from "../../../worker/engine/generation/json-schema-to-gbnf.ts";
+import { jsonGrammar, saysMore } from "../../../worker/engine/generation/json-schema-to-gbnf.ts";
 import { KamadoError } from "../../../worker/errors.ts";
 import fc from "../../properties.ts";
 import { GbnfStacks } from "./gbnf-stacks.ts";
@@ -234,6 +234,164 @@ function follow(schema: object, text: string): { most: number; isAllowed: boolea
   }
   return { most, isAllowed: stacks.isComplete };
 }
+
+/** Combinations that zod, pydantic, TypeBox, quicktype and people write. */
+describe("keywords that stand beside each other hold together", () => {
+  const named = { A: { type: "object", properties: { a: { type: "string" } }, required: ["a"] } };
+  test.each<[string, object, string[], string[]]>([
+    ["values and a type", { type: "string", enum: ["a", 1, null] }, ['"a"'], ["1", "null"]],
+    ["values and whole numbers", { type: "integer", enum: [1, 1.5, "1"] }, ["1"], ["1.5", '"1"']],
+    ["values and types", { type: ["null", "object"], enum: [{}, null, []] }, ["{}", "null"], ["[]"]],
+    ["values and a const", { enum: ["a", "b"], const: "b" }, ['"b"'], ['"a"']],
+    [
+      "values in two parts of allOf",
+      { allOf: [{ enum: ["a", "b"] }, { enum: ["b", "c"] }] },
+      ['"b"'],
+      ['"a"', '"c"'],
+    ],
+    [
+      "a union and a type",
+      { type: "string", anyOf: [{ minLength: 2 }, { enum: ["a", 1] }] },
+      ['"a"', '"bb"'],
+      ["1", "{}"],
+    ],
+    [
+      "a union and whole numbers",
+      { type: "integer", anyOf: [{ minimum: 5 }, { maximum: -5 }] },
+      ["5", "-6"],
+      ["0", "5.5", "{}"],
+    ],
+    [
+      "a union and a required property",
+      {
+        type: "object",
+        required: ["a"],
+        anyOf: [{ properties: { a: { const: 1 } } }, { properties: { a: { const: 2 } } }],
+      },
+      ['{"a":1}', '{"a":2}'],
+      ["{}", '{"a":3}'],
+    ],
+    [
+      "a union whose alternative has another type",
+      {
+        type: "object",
+        properties: { a: { const: 1 } },
+        required: ["a"],
+        anyOf: [{ type: "object" }, { type: "null" }],
+      },
+      ['{"a":1}'],
+      ["null"],
+    ],
+    [
+      "a union with an alternative that allows nothing",
+      { anyOf: [{ type: "null" }, false] },
+      ["null"],
+      ["1"],
+    ],
+    [
+      "a union and the items of a list",
+      { type: "array", items: { type: "string" }, anyOf: [{ minItems: 1 }, { maxItems: 0 }] },
+      ["[]", '["a"]'],
+      ["[1]"],
+    ],
+    [
+      "types in two parts of allOf",
+      { allOf: [{ type: ["number", "null"] }, { type: ["integer", "string"] }] },
+      ["1"],
+      ["1.5", "null", '"a"'],
+    ],
+    [
+      "a property in two parts of allOf",
+      {
+        type: "object",
+        required: ["a"],
+        allOf: [{ properties: { a: { type: "string" } } }, { properties: { a: { maxLength: 1 } } }],
+      },
+      ['{"a":"x"}'],
+      ['{"a":1}', '{"a":"xx"}'],
+    ],
+    [
+      "a property and a note on it",
+      {
+        type: "object",
+        properties: { a: { type: "string" } },
+        required: ["a"],
+        allOf: [{ properties: { a: { title: "A" } } }],
+      },
+      ['{"a":"x"}'],
+      ['{"a":1}'],
+    ],
+    [
+      "a reference and more in one part of allOf",
+      { $defs: named, allOf: [{ $ref: "#/$defs/A", properties: { b: { const: 1 } }, required: ["b"] }] },
+      ['{"a":"x","b":1}'],
+      ['{"a":"x"}', '{"b":1}'],
+    ],
+    [
+      "members that one part of allOf forbids",
+      {
+        allOf: [
+          { type: "object", properties: { a: { const: 1 } }, additionalProperties: false },
+          { type: "object", additionalProperties: true },
+        ],
+      },
+      ['{"a":1}'],
+      ['{"b":1}'],
+    ],
+    ["a required member without a type", { required: ["a"] }, ['{"a":1}'], ["{}", "1"]],
+    ["members without a type", { additionalProperties: { const: 1 } }, ["{}", '{"a":1}'], ["1", '{"a":2}']],
+    [
+      "fixed items and fewer at most",
+      { type: "array", prefixItems: [{ const: 1 }, { const: 2 }], maxItems: 1 },
+      ["[1]"],
+      ["[1,2]"],
+    ],
+    [
+      "OpenAPI's nullable and a reference",
+      { $defs: named, nullable: true, $ref: "#/$defs/A" },
+      ["null", '{"a":"x"}'],
+      ["1"],
+    ],
+    [
+      "required as draft 3 writes it",
+      { type: "object", properties: { a: { const: 1, required: true } } },
+      ['{"a":1}'],
+      ["{}"],
+    ],
+  ])("%s", (_, schema, good, bad) => {
+    expect(good.filter((text) => !accepts(schema, text))).toEqual([]);
+    expect(bad.filter((text) => accepts(schema, text))).toEqual([]);
+  });
+
+  test.each<[string, object, string]>([
+    ["a const of another type", { type: "integer", const: "a" }, "#"],
+    [
+      "values of another type",
+      { type: "object", properties: { a: { type: "integer", enum: ["x"] } } },
+      "#/properties/a/enum",
+    ],
+    ["a union of other types", { type: "string", anyOf: [{ type: "null" }, { type: "integer" }] }, "#/anyOf"],
+    [
+      "a required member that is forbidden",
+      { type: "object", properties: {}, required: ["b"], additionalProperties: false },
+      "#/required",
+    ],
+    [
+      "a required member that can be nothing",
+      { type: "object", properties: { a: false }, required: ["a"] },
+      "#/properties/a",
+    ],
+  ])("%s: no value fits, and the message says where", (_, schema, at) => {
+    expect(() => jsonGrammar(schema as never)).toThrow(`The schema at ${at} `);
+  });
+
+  test("what the grammar does not look at is checked when the answer is there", () => {
+    const shape = { properties: { a: { type: "string" } } };
+    expect(saysMore({ enum: [{ a: 1 }, { a: "x" }], ...shape })).toBe(true);
+    expect(saysMore({ enum: ["a", 1], anyOf: [{ type: "string" }] })).toBe(true);
+    expect(saysMore({ type: "string", enum: ["a", "b"] })).toBe(false);
+  });
+});
 
 describe("a schema whose alternatives begin alike", () => {
   test.each([

@@ -1,6 +1,7 @@
 // How templates write calls, found out from what they render.
 import { describe, expect, test } from "vitest";
 import { Prompts } from "../../../worker/engine/backends/node-llama-cpp/chat-template.ts";
+import { HERMES_CALLS } from "../../../worker/engine/backends/scripted/open.ts";
 import type { Message } from "../../../worker/engine/generation/backend.ts";
 import { asText, shortId, withDescription } from "../../../worker/engine/generation/tool-calls.ts";
 import { modelOf } from "../backends/node-llama-cpp/character-model.ts";
@@ -22,17 +23,9 @@ async function formatOf(template: string) {
 }
 
 describe("the form of a call is read from the template", () => {
-  const hermes = {
-    open: '<tool_call>\n{"name": "',
-    middle: '", "arguments": ',
-    close: "}\n</tool_call>",
-    next: '\n<tool_call>\n{"name": "',
-    mark: "<tool_call>",
-    isFirst: false,
-  };
   test.each([
-    ["Hermes and Qwen", HERMES, hermes],
-    ["Qwen that thinks", THINKING_HERMES, hermes],
+    ["Hermes and Qwen", HERMES, HERMES_CALLS],
+    ["Qwen that thinks", THINKING_HERMES, HERMES_CALLS],
     [
       "Llama",
       LLAMA,

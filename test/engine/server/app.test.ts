@@ -152,7 +152,7 @@ describe("a wrong request is refused with the reason, and the engine goes on", (
       "invalid_value",
       "top_logprobs",
     ],
-    ["tools", { messages: user("x"), tools: [{}] }, 400, "invalid_value", "tools.0.type"],
+    ["tools", { messages: user("x"), tools: [{}] }, 400, "invalid_value", "tools.0.function"],
     [
       "no schema",
       { messages: user("x"), response_format: schema },
@@ -298,4 +298,12 @@ describe("the token", () => {
     await expect(stranger.models.list()).rejects.toMatchObject({ status: 401 });
     expect(await (await fetch(`${url}/health`)).json()).toEqual({ state: "READY" });
   });
+});
+
+test("a slash at the end of an address changes nothing", async () => {
+  const { url } = await start();
+  for (const path of ["/v1/models/", "/health/"]) expect((await fetch(url + path)).status).toBe(200);
+  const body = JSON.stringify({ messages: user("x") });
+  const headers = { "content-type": "application/json" };
+  expect((await fetch(`${url}/v1/chat/completions/`, { method: "POST", headers, body })).status).toBe(200);
 });

@@ -2,7 +2,7 @@
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import type { Generation } from "../../../worker/engine/generation/backend.ts";
-import { messagesOf } from "../../../worker/engine/server/messages.ts";
+import { chatMessages, messagesOf } from "../../../worker/engine/server/messages.ts";
 import { post, user } from "../running.ts";
 import { recorder, start } from "./start.ts";
 
@@ -84,6 +84,41 @@ test("Ollama's pictures stand before the text, and its name of a tool is read", 
     text("What is it?"),
   ]);
   expect(result).toMatchObject({ role: "tool", name: "weather" });
+});
+
+const called = { role: "assistant", tool_calls: [{ id: "1", function: { name: "look", arguments: "{}" } }] };
+test.each([
+  ["a value", { temp: 3 }, '{"temp":3}'],
+  ["a number", 42, "42"],
+  ["a list of values", [{ temp: 3 }, 4], '[{"temp":3},4]'],
+  ["false", false, "false"],
+  ["parts", [{ type: "text", text: "dry" }], "dry"],
+])("a tool may give back %s", (_, content, expected) => {
+  const given = chatMessages.parse([...user("x"), called, { role: "tool", tool_call_id: "1", content }]);
+  expect(messagesOf(given)[2]).toMatchObject({ role: "tool", parts: [text(expected)] });
+});
+
+test("pictures of tools are shown by the user, after all results and before what the user says next", () => {
+  const image_url = { url: "data:image/png;base64,aGVsbG8=" };
+  const result = (id: string) => {
+    return {
+      role: "tool",
+      tool_call_id: id,
+      content: [
+        { type: "text", text: id },
+        { type: "image_url", image_url },
+      ],
+    };
+  };
+  const shape = (more: object[]) =>
+    messagesOf([...user("x"), called, result("1"), result("2"), ...more] as never).map(
+      ({ role, parts }) => `${role}: ${parts.map((part) => (part.type === "text" ? part.text : "picture"))}`,
+    );
+  const before = ["user: x", "assistant: ", "tool: 1", "tool: 2"];
+  expect(shape([])).toEqual([...before, "user: picture,picture"]);
+  expect(shape(user("y"))).toEqual([...before, "user: picture,picture,y"]);
+  const assistant = { role: "assistant", content: "I see." };
+  expect(shape([assistant])).toEqual([...before, "user: picture,picture", "assistant: I see."]);
 });
 
 test("calls and their results are read in all their forms", () => {
@@ -191,10 +226,10 @@ describe("what cannot be read is refused by name", () => {
     expect(body.error.message).toMatch(/"robot".*assistant/);
   });
 
-  test("a picture in a message that is not the user's", async () => {
+  test("a picture in a message of neither a user nor a tool", async () => {
     const { url } = await start();
     const content = [{ type: "image_url", image_url: "data:;base64,AAAA" }];
-    const { body } = await post(url, JSON.stringify({ messages: [{ role: "tool", content }] }));
-    expect(body.error.message).toContain("only user messages");
+    const { body } = await post(url, JSON.stringify({ messages: [{ role: "assistant", content }] }));
+    expect(body.error.message).toContain("only messages of users and tools");
   });
 });

@@ -73,6 +73,19 @@ describe("a chat request", () => {
 
   test.each([
     ["a schema inside json_object", { response_format: { type: "json_object", schema: KEYS } }],
+    ["a schema beside json_schema", { response_format: { type: "json_schema", schema: KEYS } }],
+    [
+      "a schema beside a json_schema that is null",
+      { response_format: { type: "json_schema", json_schema: null, schema: KEYS } },
+    ],
+    [
+      "strict as a text",
+      { response_format: { type: "json_schema", json_schema: { name: "x", strict: "true", schema: KEYS } } },
+    ],
+    [
+      "strict and name as null",
+      { response_format: { type: "json_schema", json_schema: { name: null, strict: null, schema: KEYS } } },
+    ],
     ["json_schema at the top", { json_schema: KEYS }],
     ["OpenAI's wrapper at the top", { json_schema: { name: "x", strict: true, schema: KEYS } }],
     ["guided_json", { guided_json: KEYS }],
@@ -126,6 +139,17 @@ describe("a chat request", () => {
     ["structured_outputs.choice", { structured_outputs: { choice: ["a"] } }, "structured_outputs.choice"],
     ["extra_body", { extra_body: { guided_json: {} } }, "extra_body"],
     ["a schema in text", { response_format: { type: "text", schema: {} } }, "response_format"],
+    [
+      "a schema both inside and beside json_schema",
+      { response_format: { type: "json_schema", schema: KEYS, json_schema: { schema: KEYS } } },
+      "response_format.json_schema",
+    ],
+    ["no schema at all", { response_format: { type: "json_schema" } }, "response_format.json_schema"],
+    [
+      "strict as another text",
+      { response_format: { type: "json_schema", json_schema: { strict: "yes", schema: KEYS } } },
+      "response_format.json_schema.strict",
+    ],
     ["another type", { response_format: { type: "regex", pattern: "a" } }, "response_format.type"],
     ["two schemas", { guided_json: KEYS, format: { type: "array" } }, "format"],
     ["two lengths", { max_tokens: 5, n_predict: 6 }, "n_predict"],

@@ -1,5 +1,6 @@
 // Which bodies the engine reads, and how much of them. Clients here announce more than they send, so that a request that is answered
 // cannot have been read to its end.
+import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { MemoryBudget } from "../../../worker/engine/server/memory-budget.ts";
 import { structureOf } from "../../../worker/engine/server/read-body.ts";
@@ -41,6 +42,12 @@ test("a byte order mark before the JSON is not in the way", async () => {
   const { url } = await start();
   const body = `\ufeff${JSON.stringify({ messages: user("milk") })}`;
   expect((await replyOf(rawRequest(url, body))).status).toBe(200);
+});
+
+test("half of a UTF-16 pair in a prompt is U+FFFD for the model", async () => {
+  const { url, seen } = await recorder();
+  expect((await post(url, JSON.stringify({ messages: user("milk \ud83d") }))).status).toBe(200);
+  expect(JSON.stringify(seen[0]!.prompt)).toContain("milk \ufffd");
 });
 
 test("bodies that arrive have a budget together: past it a large one is refused, and small ones are answered", async () => {
@@ -112,4 +119,66 @@ describe("what is not text in a body", () => {
       }),
     );
   });
+});
+
+describe("a body in another form is read", () => {
+  const json = JSON.stringify({ messages: user("牛乳") });
+  const send = async (body: Uint8Array, headers: Record<string, string>) => {
+    const { url } = await start();
+    const response = await fetch(`${url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: body as Uint8Array<ArrayBuffer>,
+    });
+    const { choices, error } = (await response.json()) as {
+      choices?: [{ message: { content: string } }];
+      error?: { code: string };
+    };
+    return choices?.[0].message.content ?? `${response.status} ${error?.code}`;
+  };
+
+  test.each([
+    ["gzip", gzipSync(json), { "content-encoding": "gzip" }],
+    ["br", brotliCompressSync(json), { "content-encoding": "br" }],
+    ["zstd", zstdCompressSync(json), { "content-encoding": "zstd" }],
+    ["nothing, and says so", Buffer.from(json), { "content-encoding": "identity" }],
+    ["UTF-16 with its mark", Buffer.from(`\ufeff${json}`, "utf16le"), {}],
+    ["UTF-16 without", Buffer.from(json, "utf16le"), {}],
+    ["JSON of another name", Buffer.from(json), { "content-type": "application/problem+json" }],
+  ] as [string, Uint8Array, Record<string, string>][])("%s", async (_, body, headers) => {
+    expect(await send(body, headers)).toBe("牛乳");
+  });
+
+  test.each([
+    [
+      "packed in a way that nobody knows",
+      Buffer.from(json),
+      { "content-encoding": "lzma" },
+      "400 invalid_value",
+    ],
+    [
+      "cut off while packed",
+      gzipSync(json).subarray(0, 40),
+      { "content-encoding": "gzip" },
+      "400 invalid_value",
+    ],
+    [
+      "much larger than it looks",
+      gzipSync(Buffer.alloc(8 * MIB, " ")),
+      { "content-encoding": "gzip" },
+      "413 body_too_large",
+    ],
+    ["half of a character", Buffer.from(json).subarray(0, 42), {}, "400 malformed_json"],
+    [
+      "a form",
+      Buffer.from("a=b"),
+      { "content-type": "application/x-www-form-urlencoded" },
+      "400 invalid_value",
+    ],
+  ] as [string, Uint8Array, Record<string, string>, string][])(
+    "but not %s",
+    async (_, body, headers, refusal) => {
+      expect(await send(body, headers)).toBe(refusal);
+    },
+  );
 });

@@ -78,7 +78,10 @@ describe("fields", () => {
     ["priority", "high", "priority"],
     ["conversation", "x".repeat(129), "conversation"],
     ["reasoning_effort", "endless", "reasoning_effort"],
-    ["thinking_budget", -1, "thinking_budget"],
+    ["thinking_budget", -2, "thinking_budget"],
+    ["thinking", { type: "adaptive" }, "thinking.type"],
+    ["reasoning", { exclude: true }, "reasoning.exclude"],
+    ["logit_bias", [["Paris", 1]], "logit_bias"],
     ["stop", 5, "stop"],
   ])("%s: %j is refused with its name", async (field, value, param) => {
     const { url } = await start();
@@ -139,8 +142,38 @@ describe("what a request says about thinking", () => {
       { chat_template_kwargs: { enable_thinking: false }, thinking_budget: 77 },
       0,
     ],
+    ["Qwen's switch", { enable_thinking: true }, 2_048],
+    ["Qwen's switch with a number", { enable_thinking: true, thinking_budget: 77 }, 77],
+    ["Qwen's switch with no limit", { enable_thinking: true, thinking_budget: -1 }, 2_048],
+    ["Anthropic's number", { thinking: { type: "enabled", budget_tokens: 77 } }, 77],
+    ["DeepSeek's switch", { thinking: { type: "enabled" } }, 2_048],
+    ["DeepSeek's switch forbids it too", { thinking: { type: "disabled" }, reasoning_effort: "high" }, 0],
+    ["OpenRouter's number", { reasoning: { max_tokens: 77 } }, 77],
+    ["OpenRouter's switch", { reasoning: { enabled: true, exclude: false } }, 2_048],
+    ["a summary asks for no thought of its own", { reasoning: { effort: "low", summary: "auto" } }, 512],
+    ["the template's word", { chat_template_kwargs: { reasoning_effort: "low" } }, 512],
     ["nulls are nothing", { reasoning_effort: null, thinking_budget: null, chat_template_kwargs: null }, 0],
   ] as const)("%s: %o means %i tokens", (_, fields, tokens) => {
     expect(thinkingBudgetOf(fields)).toBe(tokens);
   });
+});
+
+test.each([
+  [
+    "llama-server's pairs",
+    [
+      [5, -1],
+      [7, false],
+    ],
+    [
+      [5, -1],
+      [7, -100],
+    ],
+  ],
+  ["an empty list", [], []],
+  ["keys that are texts", { "5": -1 }, [[5, -1]]],
+] as const)("logit_bias may be %s", async (_, logit_bias, expected) => {
+  const engine = await recorder();
+  expect((await post(engine.url, JSON.stringify({ messages: user("x"), logit_bias }))).status).toBe(200);
+  expect([...engine.seen[0]!.sampling.logitBias]).toEqual(expected);
 });

@@ -238,3 +238,25 @@ describe("what goes in", () => {
     await until(() => scheduler.health().slots.busy === 0);
   });
 });
+
+test("items whose values are written as values, and tools in the form of chats, are read", async () => {
+  const { url } = await start({ rules: [{ when: "sunny", answer: "Nice." }, { calls: [ROME] }] });
+  const ask = async (body: object) => {
+    const headers = { "content-type": "application/json" };
+    const response = await fetch(`${url}/v1/responses`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify(body),
+    });
+    return (await response.json()) as OpenAI.Responses.Response;
+  };
+  const { type, ...fields } = WEATHER;
+  const { output } = await ask({ input: "x", tools: [{ type, function: fields }], max_tool_calls: 3 });
+  expect(output).toMatchObject([{ type: "function_call", name: "weather" }]);
+  const call = { type: "function_call", call_id: "1", name: "weather", arguments: { city: "Rome" } };
+  const result = { type: "function_call_output", call_id: "1", output: { sky: "sunny" } };
+  expect((await ask({ input: [{ role: "user", content: "x" }, call, result] })).output).toMatchObject([
+    { content: [{ text: "Nice." }] },
+  ]);
+  expect(await ask({ input: "x", include: ["everything"] })).toMatchObject({ error: { param: "include.0" } });
+});

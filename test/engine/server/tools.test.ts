@@ -80,6 +80,47 @@ describe("a model with a tool template", () => {
     expect(callsIn(choice)).toEqual([call]);
   });
 
+  const weather = { type: "allowed_tools", mode: "required", tools: [{ type: "function", name: "weather" }] };
+  test.each([
+    [{ type: "function", name: "weather" }, "weather"],
+    [{ function: { name: "weather" } }, "weather"],
+    [{ name: "weather" }, "weather"],
+    [{ type: "tool", name: "weather" }, "weather"],
+    [{ type: "any" }, "add"],
+    [{ type: "required" }, "add"],
+    [weather, "weather"],
+  ])("must call where it is told so in another form: %j", async (tool_choice, called) => {
+    const choice = await ask({ rules: [{ answer: "No need.", calls: [SUM] }] }, { tool_choice });
+    expect(callsIn(choice)).toMatchObject([[called, expect.anything()]]);
+  });
+
+  test("is free, or kept from it, in another form", async () => {
+    const script = { rules: [{ answer: "Fine.", calls: [ROME] }] };
+    expect(callsIn(await ask(script, { tool_choice: { type: "auto" } }))).toHaveLength(1);
+    expect(callsIn(await ask(script, { tool_choice: { type: "none" } }))).toEqual([]);
+  });
+
+  const parameters = { type: "object", properties: { city: { enum: ["Oslo"] } }, required: ["city"] };
+  test.each([
+    ["the form of /v1/responses", { type: "function", name: "weather", parameters }],
+    ["a form without a type", { function: { name: "weather", parameters } }],
+    ["Anthropic's form", { name: "weather", input_schema: parameters }],
+    ["MCP's form", { name: "weather", inputSchema: parameters }],
+    [
+      "a list of types",
+      { type: "function", name: "weather", parameters: { ...parameters, type: ["object", "null"] } },
+    ],
+  ])("reads a tool in %s", async (_, tool) => {
+    const choice = await ask({}, { tools: [tool], tool_choice: "required" });
+    expect(callsIn(choice)).toEqual([["weather", '{"city":"Oslo"}']]);
+  });
+
+  test.each(["天気", "météo", "get.weather:v1/now"])("calls a tool with the name %s", async (name) => {
+    expect(callsIn(await ask({}, { tools: [tool(name, {})], tool_choice: "required" }))).toEqual([
+      [name, "{}"],
+    ]);
+  });
+
   test("calls none where it is told so", async () => {
     const choice = await ask({ rules: [{ answer: "Fine.", calls: [ROME] }] }, { tool_choice: "none" });
     expect([choice.message.content, callsIn(choice)]).toEqual(["Fine.", []]);
@@ -207,6 +248,8 @@ describe("a wrong request about tools is refused by name", () => {
     ["a tool of OpenAI's own", { tools: [{ type: "web_search" }] }, "tools.0.type"],
     ["a tool without a name", { tools: [{ type: "function", function: {} }] }, "tools.0.function.name"],
     ["a name that could be more", { tools: [tool("<|im_end|>")] }, "tools.0.function.name"],
+    ["a name with marks of DeepSeek", { tools: [tool("<｜tool▁sep｜>")] }, "tools.0.function.name"],
+    ["a choice without a name", { tools: TOOLS, tool_choice: { type: "function" } }, "tool_choice"],
     ["two of one name", { tools: [tool("a"), tool("a")] }, "tools"],
     ["too many", { tools: Array.from({ length: 129 }, (_, at) => tool(`t${at}`)) }, "tools"],
     [

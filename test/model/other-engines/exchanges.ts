@@ -20,7 +20,7 @@ export type Recording = {
 
 // biome-ignore lint/suspicious/noExplicitAny: a request is whatever the code under test sends
 type Body = any;
-export type Seen = { asks: string; status: number; body: Body };
+export type Seen = { asks: string; status: number; body: Body; answer: Body };
 
 /** What a chat request asks for. */
 export function wishOf({
@@ -70,7 +70,7 @@ export async function replay({ models, chat }: Recording) {
       status: 500,
       body: { error: { message: `Nothing was recorded for ${asks}; record the server again.` } },
     };
-    seen.push({ asks, status: answer.status, body });
+    seen.push({ asks, status: answer.status, body, answer: answer.body });
     return answer;
   });
   return { ...server, seen };
@@ -88,7 +88,7 @@ export async function recorder(url: string) {
     if (!path.endsWith("/chat/completions")) return answer;
     const body = JSON.parse(text);
     const asks = wishOf(body);
-    seen.push({ asks, status: answer.status, body });
+    seen.push({ asks, status: answer.status, body, answer: answer.body });
     recorded.chat[asks] = [...(recorded.chat[asks] ?? []), answer];
     return answer;
   });

@@ -22,6 +22,10 @@ const PICTURE = {
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
 };
 
+/** It was refused, or asked for probabilities and got none. */
+const wasInVain = ({ status, body, answer }: Seen) =>
+  status !== 200 || (body.top_logprobs !== undefined && !answer.choices[0].logprobs?.content);
+
 type Image = NonNullable<Parameters<ReturnType<typeof createModel>["model"]["ask"]>[0]["image"]>;
 export type Shown = Awaited<ReturnType<typeof askAll>>;
 
@@ -37,7 +41,8 @@ export async function askAll(url: string, seen: readonly Seen[], named?: string)
     const first = await work(job());
     const between = seen.length;
     const second = await work(job());
-    return { first, second, requests: [between - before, seen.length - between] as const };
+    const asked = [seen.slice(before, between), seen.slice(between)] as const;
+    return { first, second, requests: [asked[0].length, asked[1].length] as const, asked };
   };
   try {
     const one = job();
@@ -47,7 +52,10 @@ export async function askAll(url: string, seen: readonly Seen[], named?: string)
     const picture = await twice(({ model }) =>
       model.ask({ ...TEXT, image: PICTURE as Image }).catch((thrown: KamadoError) => thrown),
     );
-    return { text, schema, decision, picture, receipt: one.used() satisfies Usage };
+    const wastedBy = (which: 0 | 1) =>
+      schema.requests[which] - 1 + decision.asked[which].filter(wasInVain).length;
+    const wasted = { first: wastedBy(0), second: wastedBy(1) };
+    return { text, schema, decision, picture, receipt: one.used() satisfies Usage, wasted };
   } finally {
     await client.close();
   }

@@ -8,7 +8,7 @@ import { askAll } from "./questions.ts";
 const [name, url, server, model] = process.argv.slice(2) as [string, string, string, string?];
 await using proxy = await recorder(url);
 const { receipt, ...shown } = await askAll(proxy.url, proxy.seen, model);
-console.log(JSON.stringify(shown, null, 2));
+console.log(JSON.stringify({ text: shown.text, wasted: shown.wasted }, null, 2));
 console.log(proxy.seen.map(({ asks, status }) => `${status} ${asks}`).join("\n"));
 
 // Paths of the machine that recorded, and what differs from time to time, do not belong into a recording.

@@ -7,6 +7,7 @@ import addCompletion from "@bomb.sh/tab/commander";
 import { Argument, Command } from "commander";
 import { HANDLERS, HOME } from "../../config/config.ts";
 import { kindOfFile } from "../../job/registry.ts";
+import { nameMistypedVariables } from "../configuration.ts";
 import { examples } from "../examples.ts";
 
 export function completionCommand(): Command {
@@ -17,7 +18,10 @@ export function completionCommand(): Command {
   ])
     .addArgument(new Argument("<shell>", "your shell").choices(["bash", "zsh", "fish"]))
     .description("print what your shell needs to complete kamado's commands, flags and kinds")
-    .action((shell: string) => completions.setup("kamado", quoted(join(HOME, "kamado")), shell));
+    .action((shell: string) => {
+      nameMistypedVariables();
+      completions.setup("kamado", quoted(join(HOME, "kamado")), shell);
+    });
 }
 
 /** The scripts put it into a line of the shell. */

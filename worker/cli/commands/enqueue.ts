@@ -218,14 +218,21 @@ function toldOf({ to, outcome, status, error, nextAt }: Attempt): string {
   return `the delivery to ${to} failed (${why}) and is tried again${nextAt ? ` at ${localTime(nextAt)}` : ""}`;
 }
 
-/** A job that runs, waits or failed once has no result; the worker here knows which. */
-function giveUp(id: string, state: ServiceState | null): number {
-  const failed = state?.jobs.find((job) => job.id === id && job.outcome === "retry")?.error;
-  const is = state?.current.some((job) => job.id === id)
-    ? "it still runs"
-    : failed === undefined
-      ? "it waits in the queue"
-      : `its last attempt failed with ${failed}, and it is tried again`;
+/** A job that runs, waits or failed once has no result; only the worker that has it knows which. */
+export function whyNoResult(
+  id: string,
+  state: { jobs: ServiceState["jobs"]; current: ServiceState["current"] } | null,
+): string {
+  if (state === null) return "it waits in the queue or runs";
+  if (state.current.some((job) => job.id === id)) return "it still runs";
+  const failed = state.jobs.find((job) => job.id === id && job.outcome === "retry")?.error;
+  return failed === undefined
+    ? "it waits in the queue"
+    : `its last attempt failed with ${failed}, and it is tried again`;
+}
+
+function giveUp(id: string, state: ServiceState | "silent" | null): number {
+  const is = whyNoResult(id, state === "silent" ? null : state);
   process.stderr.write(
     `kamado: no result yet of ${printable(id)}: ${is}; \`kamado jobs ${printable(id)}\` shows it\n`,
   );

@@ -48,8 +48,13 @@ export function jobsCommand(): Command {
 
 const print = (text: string) => void process.stdout.write(`${text}\n`);
 
-async function list(here: Here, bucket: Bucket, { last, json }: Flags): Promise<number> {
+async function knownState(here: Here): Promise<ServiceState | null> {
   const state = await stateOf(here);
+  return state === "silent" ? null : state;
+}
+
+async function list(here: Here, bucket: Bucket, { last, json }: Flags): Promise<number> {
+  const state = await knownState(here);
   const running = runningOf(state);
   const ended = await endedOf(bucket, state, typeof last === "number" ? last : SHOWN);
   if (json === true) {
@@ -85,10 +90,8 @@ async function endedOf(bucket: Bucket, state: ServiceState | null, most: number)
 }
 
 /** What the last attempt ended with is known to the worker that made it. */
-function waitingAfter(id: string, state: ServiceState | null): string {
-  const last = state?.jobs.find((job) => job.id === id && job.outcome === "retry");
-  return `waiting for another attempt${last?.error === undefined ? "" : ` after ${last.error}`}`;
-}
+const lastErrorOf = (id: string, state: ServiceState | null): string | undefined =>
+  state?.jobs.find((job) => job.id === id && job.outcome === "retry")?.error;
 
 async function show(id: string, here: Here, bucket: Bucket, { json }: Flags): Promise<number> {
   const parsed = JobId.safeParse(id);
@@ -98,7 +101,7 @@ async function show(id: string, here: Here, bucket: Bucket, { json }: Flags): Pr
     readLock(bucket, id),
     createDeliveryLog({ bucket, log: silentLog }).all(id),
   ]);
-  const state = await stateOf(here);
+  const state = await knownState(here);
   const running = runningOf(state).find((job) => job.id === id);
   const isHere = lock !== null && isHeld(lock.record, lock);
   const is = result
@@ -106,13 +109,14 @@ async function show(id: string, here: Here, bucket: Bucket, { json }: Flags): Pr
     : isHere || running
       ? "running"
       : lock
-        ? waitingAfter(id, state)
+        ? "waiting for another attempt"
         : "unknown";
-  if (json === true) print(printableJson({ id, state: is, ...result, deliveries: tries }));
+  const lastError = result ? undefined : lastErrorOf(id, state);
+  if (json === true) print(printableJson({ id, state: is, lastError, ...result, deliveries: tries }));
   else if (result) print(`${paint("bold", id)}  ${result.status}\n${printableJson(result, 2)}`);
   else
     print(
-      `${paint("bold", id)}  ${is}${running ? ` for ${running.for}` : isHere ? ` on ${printable(lock.record.worker)}` : ""}`,
+      `${paint("bold", id)}  ${is}${running ? ` for ${running.for}` : isHere ? ` on ${printable(lock.record.worker)}` : ""}${lastError === undefined ? "" : `; the last one ended with ${lastError}`}`,
     );
   if (json !== true)
     for (const { at, to, outcome, status, error } of tries)

@@ -6,6 +6,7 @@ import type { Handler } from "../../job/handler.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
 import { paint, terminalWidth } from "../../logging/terminal.ts";
 import { printable, printableJson } from "../../printable.ts";
+import { nameMistypedVariables } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 
@@ -15,6 +16,7 @@ export function kindsCommand(): Command {
     .description("list the kinds of jobs, or show what one takes and gives")
     .option("--json", "print one JSON line for each kind, with its schemas")
     .action(async (kind: string | undefined, _, command: Command) => {
+      nameMistypedVariables();
       // Of a broken handler the summary says what is wrong with it.
       const registry = await loadRegistry(HANDLERS, () => {});
       const all = kind === undefined ? [...registry.values()] : [handlerOf(registry, kind)];

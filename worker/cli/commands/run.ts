@@ -7,6 +7,7 @@ import { type AwsConfig, makeAwsClients } from "../../aws/clients.ts";
 import { type Config, HANDLERS } from "../../config/config.ts";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { type ErrorCode, KamadoError, toKamadoError } from "../../errors.ts";
+import { whoListens } from "../../http/who-listens.ts";
 import { Job } from "../../job/envelope.ts";
 import type { Outcome } from "../../job/outcome.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
@@ -118,9 +119,25 @@ async function run(kind: string, flags: Flags, about: About): Promise<Result> {
         about.spent = receipt;
       },
     });
+  } catch (thrown) {
+    throw await namingTheStranger(thrown, config.engine.url);
   } finally {
     block.draw([]);
   }
+}
+
+/** An engine that does not answer as one may be another program, which is what its user needs to know. */
+async function namingTheStranger(thrown: unknown, url: string | undefined): Promise<unknown> {
+  if (url === undefined || !(thrown instanceof KamadoError) || thrown.code !== "engine_unavailable")
+    return thrown;
+  const { is, words } = await whoListens(new URL(url).origin);
+  if (is === "nothing" || is === "engine") return thrown;
+  const { message, cause, detail } = thrown;
+  return new KamadoError(
+    "engine_unavailable",
+    `${message.replace(/\.$/, "")}. What answers at ${url}: ${words}.`,
+    { cause, detail },
+  );
 }
 
 /** These ask for an engine of the command's own. */

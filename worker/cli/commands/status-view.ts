@@ -9,7 +9,13 @@ export type Running = ServiceState["current"][number] & { for: string };
 
 export type Status = {
   /** Null when no Kamado runs with this data folder; the queues may be worked on elsewhere. */
-  service: { pid: number; startedAt: string; web: string; state: ServiceState | null } | null;
+  service: {
+    pid: number;
+    startedAt: string;
+    web: string;
+    state: ServiceState | null;
+    isSilent: boolean;
+  } | null;
   running: Running[];
   queues: {
     jobs: (Depth & { url: string })[];
@@ -61,10 +67,13 @@ function viewService(service: Status["service"]): string[] {
     return [
       `${paint("bold", "No Kamado runs here")} with this data folder; the queue is there. \`npm start\` starts one.`,
     ];
-  const { pid, startedAt, web, state } = service;
+  const { pid, startedAt, web, state, isSilent } = service;
   const age = lengthOf(Date.now() - Date.parse(startedAt));
   const head = `${paint("bold", `Kamado is ${state?.status ?? "running"}`)}, since ${age}, pid ${pid}, ${web}`;
-  if (!state) return [head, row("page", "asks for a token: set KAMADO_WEB_TOKEN as it is set there")];
+  const noState = isSilent
+    ? `does not answer; the process is stopped or has much to do (\`ps ${pid}\`)`
+    : "asks for a token: set KAMADO_WEB_TOKEN as it is set there";
+  if (!state) return [head, row("page", noState)];
   const { engine, bucket, slots } = state;
   return [
     head,

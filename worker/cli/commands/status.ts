@@ -43,7 +43,9 @@ async function readService(here: Here): Promise<Status["service"]> {
   const { found } = here;
   if (found.is !== "running") return null;
   const { pid, startedAt, web } = found.service;
-  return { pid, startedAt, web: web.url, state: await stateOf(here) };
+  const state = await stateOf(here);
+  const isSilent = state === "silent";
+  return { pid, startedAt, web: web.url, state: isSilent ? null : state, isSilent };
 }
 
 async function readQueues(cloud: Cloud, { sqs }: AwsClients): Promise<Status["queues"]> {
@@ -64,6 +66,7 @@ async function readQueues(cloud: Cloud, { sqs }: AwsClients): Promise<Status["qu
 
 function codeOf({ service }: Status): number {
   if (!service) return EXIT.unavailable;
+  if (service.isSilent) return EXIT.failed;
   const isWell = service.state === null || ["READY", "BUSY"].includes(service.state.status);
   return isWell ? EXIT.ok : EXIT.failed;
 }

@@ -3,56 +3,49 @@
 //
 // It enforces the structure: types, properties, required, items, enums, unions, references, lengths, and limits of whole numbers. What a
 // grammar cannot express (pattern, format, uniqueItems, not, if, …) is left to whoever checks the answer; `saysMore` tells whether a
-// schema has any of it. A schema whose alternatives cannot be told apart early enough is refused: see left-factoring.ts and
-// grammar-bound.ts.
+// schema has any of it. The rules for values are in json-rules.ts. A schema whose alternatives cannot be told apart early enough is
+// refused: see left-factoring.ts and grammar-bound.ts.
+import { isDeepStrictEqual } from "node:util";
 import { KamadoError } from "../../errors.ts";
 import { modernSchema } from "../../json-schema/modern.ts";
 import { type CallStart, type Generation, invalid, type JsonSchema } from "./backend.ts";
-import {
-  charsOf,
-  type Element,
-  type Grammar,
-  gbnf,
-  type Item,
-  keyOf,
-  type Rule,
-  type Sequence,
-  united,
-  without,
-} from "./grammar.ts";
+import { type Grammar, gbnf, keyOf, type Sequence } from "./grammar.ts";
 import { type Excess, excessOf, MAX_STACKS } from "./grammar-bound.ts";
+import { type Bounds, MAX_ALTERNATIVES, MAX_REPEAT, Rules, refuse, text, Work, WS } from "./json-rules.ts";
 import { leftFactored } from "./left-factoring.ts";
-import { isInfinite, numbers, type Range, rangeOf, wholeNumbers } from "./number-ranges.ts";
+import { isInfinite, rangeOf } from "./number-ranges.ts";
 
-const PARAM = "response_format.json_schema.schema";
 const MAX_DEPTH = 48;
 const MAX_RULES = 4_000;
-/** An object with n optional members has n * n / 2 of them. */
-const MAX_ALTERNATIVES = 40_000;
 const MAX_CONVERSIONS = 20_000;
 /** Of all texts in the schema, and of the grammar. */
 const MAX_TEXT = 256 * 1_024;
 const MAX_LENGTH = 1_024 * 1_024;
-/** How many keys and elements may be looked at, because what looks small may have to be looked at again and again (this many take about 0.5 s). */
-const MAX_WORK = 2_000_000;
 /** Characters that are compared for the price of one element. */
 const CHARACTERS_PER_ELEMENT = 16;
-// The library expands repetitions, so a longer one gets no upper limit, and neither do those of a schema that has many.
-const MAX_REPEAT = 1_000;
-const MAX_REPEATS = 20_000;
-const LONG_REPEAT = 32;
 /** Keywords of which the grammar enforces nothing, or not everything. */
 export const SAY_MORE: ReadonlySet<string> = new Set(
   `pattern format multipleOf uniqueItems minProperties maxProperties contains minContains maxContains not if dependentRequired
   dependentSchemas patternProperties propertyNames unevaluatedProperties unevaluatedItems oneOf allOf minimum maximum
   exclusiveMinimum exclusiveMaximum minLength maxLength minItems maxItems`.split(/\s+/),
 );
+/** Beside a list of values they say more than the grammar looks at. */
+const BESIDE_VALUES = "anyOf properties required additionalProperties items prefixItems".split(" ");
+/** Beside a union they hold for each of its alternatives. */
+const SHARED: ReadonlySet<string> = new Set([...SAY_MORE, ...BESIDE_VALUES, "type"]);
 /** Beside a reference they say nothing about the value. */
 const NOTES = new Set(
   "$ref title description default examples example deprecated readOnly writeOnly $comment $defs definitions".split(
     " ",
   ),
 );
+/** What a schema without a type is about. */
+const GUESSES = [
+  ...["properties", "required", "additionalProperties", "patternProperties"].map(
+    (key) => [key, "object"] as const,
+  ),
+  ...["items", "prefixItems"].map((key) => [key, "array"] as const),
+];
 const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"];
 
 type Schema = Record<string, unknown>;
@@ -79,6 +72,7 @@ function keptOrMade(key: string, make: () => string): string {
 export function saysMore(schema: unknown): boolean {
   if (Array.isArray(schema)) return schema.some(saysMore);
   if (!isObject(schema)) return false;
+  if (("enum" in schema || "const" in schema) && BESIDE_VALUES.some((key) => key in schema)) return true;
   // Names of properties may look like keywords. Then the answer is checked without need.
   return Object.entries(schema).some(([key, value]) => SAY_MORE.has(key) || saysMore(value));
 }
@@ -153,17 +147,6 @@ const EXCESS: Record<Excess["of"], string> = {
   size: "is too large",
 };
 
-/** What is spent on one schema. */
-class Work {
-  #done = 0;
-
-  /** Throws `invalid_input` when it is too much. */
-  spend(amount: number, at: string): void {
-    this.#done += amount;
-    if (this.#done > MAX_WORK) throw refuse(at, "makes the schema too large");
-  }
-}
-
 class Converter {
   readonly #work: Work;
   readonly rules: Rules;
@@ -187,29 +170,44 @@ class Converter {
     const isLarge = all.length > MAX_RULES || alternatives > MAX_ALTERNATIVES;
     if (isLarge || ++this.#conversions > MAX_CONVERSIONS) throw refuse(at, "makes the schema too large");
     if (schema === true) return this.rules.value;
-    if (typeof schema !== "object" || schema === null || Array.isArray(schema))
-      throw refuse(at, "is not a schema");
-    const here = schema as Schema;
+    if (schema === false) throw refuse(at, "allows no value");
+    if (!isObject(schema)) throw refuse(at, "is not a schema");
+    const here = schema;
     if ("$ref" in here) return this.#referenceIn(here, at, depth, within);
-    if ("const" in here) return this.#literal(here.const, at);
-    if ("enum" in here)
-      return this.#oneOf(
-        list(here.enum, `${at}/enum`).map((value) => this.#literal(value, at)),
-        `${at}/enum`,
-      );
+    if ("allOf" in here) return this.convert(this.#merged(here, at), at, depth + 1, within);
+    if ("const" in here || "enum" in here) return this.#values(here, at);
     const union = "anyOf" in here ? "anyOf" : "oneOf" in here ? "oneOf" : undefined;
     if (union) return this.#union(here, union, at, depth, within);
-    if ("allOf" in here) return this.convert(this.#merged(here, at), at, depth + 1, within);
     return this.#typed(here, at, depth);
   }
 
+  #values(schema: Schema, at: string): Sequence {
+    const where = "enum" in schema ? `${at}/enum` : at;
+    const given = "enum" in schema ? list(schema.enum, where) : [schema.const];
+    const isConst = (value: unknown) => !("const" in schema) || isDeepStrictEqual(value, schema.const);
+    const values = given.filter((value) => isOfType(value, schema.type) && isConst(value));
+    if (values.length === 0) throw refuse(where, "has no value that its type or const allows");
+    return this.#oneOf(
+      values.map((value) => this.#literal(value, at)),
+      where,
+    );
+  }
+
+  /** What stands beside a union holds for each alternative. Those that it leaves no value are left out. */
   #union(schema: Schema, keyword: "anyOf" | "oneOf", at: string, depth: number, within?: string): Sequence {
     const { [keyword]: options, ...common } = schema;
-    const options_ = list(options, `${at}/${keyword}`).map((option, index) => {
-      const whole = "properties" in common ? { allOf: [common, option] } : option;
-      return this.convert(whole, `${at}/${keyword}/${index}`, depth + 1, within);
+    const isShared = Object.keys(common).some((key) => SHARED.has(key));
+    const ways = list(options, `${at}/${keyword}`).flatMap((option, index): Sequence[] => {
+      const where = `${at}/${keyword}/${index}`;
+      if (option === false) return [];
+      if (!isShared || option === true)
+        return [this.convert(option === true ? common : option, where, depth + 1, within)];
+      const whole = this.#merged({ allOf: [common, option] }, where);
+      if (Array.isArray(whole.type) && whole.type.length === 0) return [];
+      return [this.convert(whole, where, depth + 1, within)];
     });
-    return this.#oneOf(options_, `${at}/${keyword}`);
+    if (ways.length === 0) throw refuse(`${at}/${keyword}`, "allows no value");
+    return this.#oneOf(ways, `${at}/${keyword}`);
   }
 
   /** Without the values that another one includes. */
@@ -227,45 +225,77 @@ class Converter {
     return [text(json)];
   }
 
-  /** allOf as one schema: properties and required are united; other keywords must not contradict each other. */
+  /** allOf as one schema. What its parts say of one thing is united, or they must not contradict each other. */
   #merged({ allOf, ...rest }: Schema, at: string): Schema {
     // Without a prototype, so that "__proto__" is an ordinary key.
     const merged: Schema = Object.assign(Object.create(null), rest);
     for (const [index, part] of list(allOf, `${at}/allOf`).entries()) {
       const where = `${at}/allOf/${index}`;
-      const resolved = isObject(part) && "$ref" in part ? this.#resolve(part.$ref, where) : part;
-      if (!isObject(resolved)) throw refuse(where, "is not an object schema");
-      const entries = Object.entries(resolved);
-      this.#work.spend(entries.length, where);
-      for (const [key, value] of entries) merged[key] = this.#join(merged[key], value, key, where);
+      for (const one of this.#partsOf(part, where)) {
+        const entries = Object.entries(one);
+        this.#work.spend(entries.length, where);
+        for (const [key, value] of entries) merged[key] = this.#join(merged[key], value, key, where);
+      }
     }
     return merged;
   }
 
+  /** A reference and what stands beside it. */
+  #partsOf(part: unknown, at: string): Schema[] {
+    if (part === true) return [];
+    if (!isObject(part)) throw refuse(at, "is not an object schema");
+    if (!("$ref" in part)) return [part];
+    const { $ref, ...beside } = part;
+    const found = this.#resolve($ref, at);
+    if (!isObject(found)) throw refuse(at, "is not an object schema");
+    return [found, beside];
+  }
+
   #join(before: unknown, value: unknown, key: string, at: string): unknown {
     if (before === undefined) return value;
-    if (key === "properties" && isObject(before) && isObject(value)) {
-      this.#work.spend(Object.keys(before).length + Object.keys(value).length, at);
-      return { ...before, ...value };
-    }
+    if (key === "properties" && isObject(before) && isObject(value))
+      return this.#unitedProperties(before, value, at);
     if (key === "required" && Array.isArray(before) && Array.isArray(value)) {
       this.#work.spend(before.length + value.length, at);
       return [...new Set([...before, ...value])];
     }
+    if (key === "type") return commonTypes(before, value);
+    if (key === "enum" && Array.isArray(before) && Array.isArray(value)) {
+      this.#work.spend(before.length * value.length, at);
+      return before.filter((one) => value.some((other) => isDeepStrictEqual(one, other)));
+    }
+    if (key === "items" || key === "additionalProperties") return this.#both(before, value, at);
     if (typeof before === "number" && typeof value === "number" && key in NARROWER)
       return NARROWER[key]!(before, value);
     // Both are checked when the answer is there.
     if (NOTES.has(key) || (SAY_MORE.has(key) && !STRUCTURE.has(key))) return before;
-    const [one, other] = [JSON.stringify(before), JSON.stringify(value)];
-    this.#work.spend((one.length + other.length) / CHARACTERS_PER_ELEMENT, at);
-    if (one !== other) throw refuse(`${at}/${key}`, "contradicts another part of allOf");
+    if (!this.#areEqual(before, value, at)) throw refuse(`${at}/${key}`, "contradicts another part of allOf");
     return value;
   }
 
+  #unitedProperties(before: Schema, value: Schema, at: string): Schema {
+    this.#work.spend(Object.keys(before).length + Object.keys(value).length, at);
+    const united: Schema = Object.assign(Object.create(null), before);
+    for (const [name, schema] of Object.entries(value))
+      united[name] = name in united ? this.#both(united[name], schema, at) : schema;
+    return united;
+  }
+
+  /** What fits both schemas. */
+  #both(before: unknown, value: unknown, at: string): unknown {
+    if (before === false || value === false) return false;
+    if (before === true) return value;
+    return value === true || this.#areEqual(before, value, at) ? before : { allOf: [before, value] };
+  }
+
+  #areEqual(before: unknown, value: unknown, at: string): boolean {
+    const [one, other] = [JSON.stringify(before), JSON.stringify(value)];
+    this.#work.spend((one.length + other.length) / CHARACTERS_PER_ELEMENT, at);
+    return one === other;
+  }
+
   #typed(schema: Schema, at: string, depth: number): Sequence {
-    const guessed =
-      "properties" in schema ? "object" : "items" in schema || "prefixItems" in schema ? "array" : undefined;
-    const type = schema.type ?? guessed;
+    const type = schema.type ?? GUESSES.find(([key]) => key in schema)?.[1];
     if (type === undefined) return this.rules.value;
     if (Array.isArray(type)) {
       return this.#oneOf(
@@ -298,6 +328,12 @@ class Converter {
     // A property that may have no value must be left out.
     const named = Object.keys(properties).filter((name) => properties[name] !== false);
     const keys = [...new Set([...named, ...(required as string[])])];
+    const forbidden = more === false && keys.find((key) => !Object.hasOwn(properties, key));
+    if (typeof forbidden === "string")
+      throw refuse(
+        `${at}/required`,
+        `names ${JSON.stringify(forbidden)}, which additionalProperties forbids`,
+      );
     const members = keys.map((key) => {
       // hasOwn, because "constructor" is an ordinary name too.
       const schema = Object.hasOwn(properties, key) ? properties[key] : other;
@@ -331,11 +367,13 @@ class Converter {
   }
 
   #array(schema: Schema, at: string, depth: number): Sequence {
-    const first = "prefixItems" in schema ? list(schema.prefixItems, `${at}/prefixItems`) : [];
+    const { min, max } = bounds(schema, "minItems", "maxItems", at);
+    const fixed = "prefixItems" in schema ? list(schema.prefixItems, `${at}/prefixItems`) : [];
+    const first = fixed.slice(0, max);
     const heads = first.map((item, index) => this.convert(item, `${at}/prefixItems/${index}`, depth + 1));
     const item =
       schema.items === false ? undefined : this.convert(schema.items ?? true, `${at}/items`, depth + 1);
-    return this.rules.array(heads, item, bounds(schema, "minItems", "maxItems", at), at);
+    return this.rules.array(heads, item, { min, max }, at);
   }
 
   /** What stands beside a reference narrows it. */
@@ -415,13 +453,31 @@ function membersOf({ additionalProperties, patternProperties }: Schema): unknown
 const isObject = (value: unknown): value is Schema =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+function isOfType(value: unknown, type: unknown): boolean {
+  if (type === undefined) return true;
+  if (Array.isArray(type)) return type.some((one) => isOfType(value, one));
+  if (type === "integer") return Number.isInteger(value);
+  if (type === "null") return value === null;
+  if (type === "array") return Array.isArray(value);
+  return type === "object" ? isObject(value) : typeof value === type;
+}
+
+/** The types that both allow: integers are numbers. An empty list where there are none. */
+function commonTypes(before: unknown, value: unknown): unknown {
+  const [one, other] = [[before].flat(), [value].flat()];
+  const fits = (type: unknown, types: readonly unknown[]) =>
+    types.includes(type) || (type === "integer" && types.includes("number"));
+  const both = new Set([
+    ...one.filter((type) => fits(type, other)),
+    ...other.filter((type) => fits(type, one)),
+  ]);
+  return both.size === 1 ? [...both][0] : [...both];
+}
+
 function list(value: unknown, at: string): unknown[] {
   if (!Array.isArray(value) || value.length === 0) throw refuse(at, "must be a list that is not empty");
   return value;
 }
-
-/** `max` may be Infinity. */
-type Bounds = { min: number; max: number };
 
 function bounds(schema: Schema, low: string, high: string, at: string): Bounds {
   const read = (key: string) => {
@@ -455,154 +511,3 @@ const NARROWER: Record<string, (one: number, other: number) => number> = {
 };
 /** Two of these have to be the same, or the grammar would allow what neither means. */
 const STRUCTURE = new Set(["oneOf", "allOf", "$ref", "propertyNames", "patternProperties"]);
-
-const refuse = (at: string, what: string) => invalid(PARAM, `The schema at ${at} ${what}.`);
-
-type Member = { value: Sequence; required: boolean };
-
-const any = (item: Item): Element => ({ item, min: 0, max: Number.POSITIVE_INFINITY });
-const text = (text: string): Element => ({ text });
-const chars = (text: string) => ({ chars: charsOf(text) });
-// At most one space where JSON allows white space, and bounded digits: a model could write either forever.
-const WS: Element = { item: chars(" "), min: 0, max: 1 };
-const COMMA = [text(","), WS];
-const digits = (min: number, max: number): Element => ({ item: chars("0-9"), min, max });
-
-/** The rules of one grammar. Equal ones are one. */
-class Rules {
-  /** The first one is the root. */
-  readonly all: Rule[] = [{ alternatives: [], at: "#" }];
-  /** How many alternatives they have. */
-  alternatives = 0;
-  readonly string: Sequence;
-  readonly number: Sequence;
-  readonly integer: Sequence;
-  readonly boolean: Sequence;
-  readonly null: Sequence = [text("null")];
-  readonly value: Sequence;
-  readonly #char: Item;
-  readonly work: Work;
-  readonly #known = new Map<string, { rule: number }>();
-  #repeats = 0;
-
-  constructor(work: Work) {
-    this.work = work;
-    const hex: Element = { item: chars("0-9a-fA-F"), min: 4, max: 4 };
-    const escaped = this.add([[chars('"\\bfnrt/')], [text("u"), hex]], "#");
-    const plain = { chars: without(united([...charsOf('"\\\x7f'), [0, 0x1f]])) };
-    this.#char = this.#rule([[plain], [text("\\"), ...escaped]], "#");
-    this.string = this.add([[text('"'), any(this.#char), text('"')]], "#");
-    const whole = this.add([[text("0")], [chars("1-9"), digits(0, 15)]], "#");
-    this.integer = this.add([[{ item: chars("-"), min: 0, max: 1 }, ...whole]], "#");
-    const sign: Element = { item: chars("+-"), min: 0, max: 1 };
-    const fraction = this.#optional([text("."), digits(1, 16)]);
-    const exponent = this.#optional([chars("eE"), sign, digits(1, 3)]);
-    this.number = this.add([[...this.integer, fraction, exponent]], "#");
-    this.boolean = this.add([[text("true")], [text("false")]], "#");
-    const value = this.reserve("#");
-    this.value = [value];
-    this.fill(value, [
-      this.object([], [...this.string, text(":"), WS, ...this.value], "#"),
-      this.array([], this.value, { min: 0, max: Number.POSITIVE_INFINITY }, "#"),
-      ...[this.string, this.number, this.boolean, this.null],
-    ]);
-  }
-
-  grammar(root: Sequence): Grammar {
-    return [{ alternatives: [root], at: "#" }, ...this.all.slice(1)];
-  }
-
-  add(alternatives: readonly Sequence[], at: string): Sequence {
-    const [only] = alternatives;
-    const isShort = alternatives.length === 1 && only!.length < 2;
-    return isShort ? only! : [this.#rule(alternatives, at)];
-  }
-
-  /** A rule that is filled in later, so that it can refer to itself. */
-  reserve(at: string): { rule: number } {
-    return { rule: this.all.push({ alternatives: [], at }) - 1 };
-  }
-
-  fill({ rule }: { rule: number }, alternatives: readonly Sequence[]): void {
-    this.alternatives += alternatives.length;
-    this.all[rule] = { alternatives, at: this.all[rule]!.at };
-  }
-
-  stringOf({ min, max }: Bounds, at: string): Sequence {
-    if (min === 0 && max === Number.POSITIVE_INFINITY) return this.string;
-    return [text('"'), ...this.#chars(min, max, at), text('"')];
-  }
-
-  /** A long repetition is a rule, so that equal ones are expanded once. */
-  #chars(min: number, max: number, at: string): Element[] {
-    if (max === 0) return [];
-    const chars: Element = { item: this.#char, min, max };
-    const size = max === Number.POSITIVE_INFINITY ? min : max;
-    if (size < LONG_REPEAT) return [chars];
-    const count = this.all.length;
-    const rule = this.#rule([[chars]], at);
-    if (this.all.length > count) this.#repeats += size;
-    return [this.#repeats > MAX_REPEATS ? any(this.#char) : rule];
-  }
-
-  numberIn(range: Range, type: "number" | "integer", at: string): Sequence {
-    if (type === "integer") return this.add(wholeNumbers(range), at);
-    const fraction = this.#optional([text("."), digits(1, 16)]);
-    const zeros = this.#optional([text("."), { item: chars("0"), min: 1, max: 2 }]);
-    return this.add(numbers(range, fraction, zeros), at);
-  }
-
-  #optional(sequence: Sequence): Element {
-    return { item: this.#rule([sequence], "#"), min: 0, max: 1 };
-  }
-
-  /** An object with these members in this order. `rest` is what further members look like, if any are allowed. */
-  object(members: readonly Member[], rest: Sequence | undefined, at: string): Sequence {
-    // What may follow a member, built from the last one: `begin` when no member was written before, `goOn` after one. Where no
-    // member is written, no space is either: two spaces that may both be missing would be ambiguous.
-    const others = rest && any(this.#rule([[...COMMA, ...rest]], at));
-    let begin: Sequence[] = rest === undefined ? [[]] : [[...rest, others!, WS], []];
-    let goOn: Sequence[] = [others === undefined ? [] : [others]];
-    for (const { value, required } of members.toReversed()) {
-      if (this.alternatives > MAX_ALTERNATIVES) throw refuse(at, "has too many optional properties");
-      const after = this.add(goOn, at);
-      begin = [[...value, ...after, WS], ...(required ? [] : begin)];
-      goOn = [[...COMMA, ...value, ...after], ...(required ? [] : goOn)];
-    }
-    return [this.#rule([[text("{"), WS, ...this.add(begin, at), text("}")]], at)];
-  }
-
-  /** `heads` are the items at fixed positions, `item` is what all further ones look like. */
-  array(heads: readonly Sequence[], item: Sequence | undefined, { min, max }: Bounds, at: string): Sequence {
-    const least = Math.max(0, min - heads.length);
-    const most = item === undefined ? 0 : Math.max(0, max - heads.length);
-    const others = (least: number, most: number): Sequence =>
-      most === 0 ? [] : [{ item: this.#rule([[...COMMA, ...item!]], at), min: least, max: most }];
-    const [first, ...further] = heads;
-    let content: Sequence = [];
-    if (first !== undefined) {
-      let goOn = others(least, most);
-      for (const head of further.toReversed()) goOn = [this.#rule([[...COMMA, ...head, ...goOn]], at)];
-      content = [...first, ...goOn, WS];
-    } else if (most > 0) {
-      const filled = [...item!, ...others(Math.max(0, least - 1), most - 1), WS];
-      content = least === 0 ? this.add([filled, []], at) : filled;
-    }
-    return [this.#rule([[text("["), WS, ...content, text("]")]], at)];
-  }
-
-  /** A rule even for one alternative, so that the sequences that contain it stay short. */
-  #rule(alternatives: readonly Sequence[], at: string): { rule: number } {
-    this.work.spend(
-      alternatives.reduce((sum, { length }) => sum + 1 + length, 0),
-      at,
-    );
-    const key = alternatives.map(keyOf).sort().join(" | ");
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
-    const made = this.reserve(at);
-    this.#known.set(key, made);
-    this.fill(made, alternatives);
-    return made;
-  }
-}

@@ -126,6 +126,27 @@ export const toolObject = ({ name, description, parameters }: Tool): object => {
   return { type: "function", function: { name, ...(description && { description }), parameters } };
 };
 
+/** The same, made harmless by `plain` as one text: the marks of special spellings stand inside of its strings. */
+export const toolObjects = (tools: readonly Tool[], plain: (text: string) => string): object[] =>
+  JSON.parse(plain(JSON.stringify(tools.map(toolObject))));
+
+/** A message as templates get it, but for its content. `plain` makes a text from outside harmless. */
+export function messageFields(
+  { role, name, toolCalls, toolCallId }: Message,
+  plain: (text: string) => string,
+  argumentsOf: (json: string) => unknown = plain,
+) {
+  const calls = toolCalls?.map(({ id, name, arguments: json }) => {
+    return { id: shortId(id), type: "function", function: { name, arguments: argumentsOf(json) } };
+  });
+  return {
+    role,
+    ...(name !== undefined && { name: plain(name) }),
+    ...(calls && { tool_calls: calls }),
+    ...(toolCallId !== undefined && { tool_call_id: shortId(toolCallId) }),
+  };
+}
+
 /** The tools and the form of a call, as a part of the system message. */
 export function withDescription(messages: readonly Message[], tools: readonly Tool[]): Message[] {
   const description = `Answer by calling one of these functions. A call is a JSON object: {"name": "the function's name", "arguments": {…}}.\n\nFunctions:\n${tools.map((tool) => JSON.stringify(toolObject(tool))).join("\n")}`;

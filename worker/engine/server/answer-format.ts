@@ -31,8 +31,11 @@ const ResponseFormat = z.discriminatedUnion(
             schema: Schema,
           })
           .nullish(),
-        // llama-server's form.
+        // llama-server's form, and that of /v1/responses.
         schema: Schema.nullish(),
+        name: z.string().nullish(),
+        description: z.string().nullish(),
+        strict: z.boolean().nullish(),
       })
       .refine(({ json_schema, schema }) => (json_schema == null) !== (schema == null), {
         path: ["json_schema"],

@@ -11,6 +11,7 @@ import type { Scheduler } from "../scheduler/scheduler.ts";
 import { type Hold, MemoryBudget } from "./memory-budget.ts";
 import type { Metrics } from "./metrics.ts";
 import { openAiError } from "./openai-errors.ts";
+import { unknownAddress } from "./other-addresses.ts";
 import { CONTENT_TYPE } from "./prometheus.ts";
 import { jsonBody } from "./read-body.ts";
 import { chatFormat, completionFormat, type Json, type ReplyFormat } from "./replies.ts";
@@ -32,7 +33,7 @@ export type AppOptions = {
 
 export function createApp(options: AppOptions): Hono {
   const { scheduler, metrics, log, token, budget = new MemoryBudget(), unreadMs = 30_000 } = options;
-  const app = new Hono();
+  const app = new Hono({ strict: false });
   const report = (thrown: unknown) => {
     const error = openAiError(thrown);
     if (error.status === 500) log.error({ err: thrown }, "a request failed");
@@ -64,7 +65,7 @@ export function createApp(options: AppOptions): Hono {
     if (isGone) return c.body(null, 499 as ContentfulStatusCode);
     return c.json(body, status as ContentfulStatusCode, headers);
   });
-  app.notFound((c) => c.json(unknownAddress(c.req.method, c.req.path), 404));
+  app.notFound((c) => c.json(unsupported(unknownAddress(c.req.method, c.req.path)), 404));
 
   app.use(async (c, next) => {
     const { outgoing } = c.env as HttpBindings;
@@ -190,8 +191,6 @@ const NO_RESPONSES =
   "This engine keeps no responses, so there is none to get, cancel or delete. POST /v1/responses answers at once.";
 const NO_EMBEDDINGS =
   "This engine runs a model that writes text and makes no embeddings. Run an embedding model beside it, for example with llama-server --embeddings or Ollama, and point the client for embeddings there.";
-
-const unknownAddress = (method: string, path: string) => unsupported(`There is no ${method} ${path}.`);
 
 function unsupported(message: string): Json {
   return { error: { message, type: "invalid_request_error", code: "unknown_url", param: null } };

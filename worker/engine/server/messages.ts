@@ -22,13 +22,18 @@ const ROLES = {
 } as const;
 type Role = keyof typeof ROLES;
 
+/** JSON. Some clients write the value itself. */
+export const callArguments = z
+  .union([z.string(), z.record(z.string(), z.unknown())], { error: "must be JSON, or an object" })
+  .nullish();
+
 const Call = z.looseObject({
   id: z.string().nullish(),
   // Go writes "" for what is not set.
   type: z.literal(["function", ""], { error: "only functions can be called" }).nullish(),
   function: z.looseObject({
     name: z.string(),
-    arguments: z.union([z.string(), z.record(z.string(), z.unknown())]).nullish(),
+    arguments: callArguments,
   }),
 });
 type Call = z.output<typeof Call>;
@@ -36,9 +41,24 @@ type Call = z.output<typeof Call>;
 const parts = z
   .array(z.union([z.string(), z.null(), z.looseObject({})], { error: "must be a text or an object" }))
   .max(MAX_PARTS, `may have at most ${MAX_PARTS} parts`);
+const isPart = (one: unknown) =>
+  typeof one === "string" ||
+  one === null ||
+  typeof Object(one).type === "string" ||
+  typeof Object(one).text === "string";
+/** What a tool gave back, as a text or parts. Some clients send the value itself, which is its JSON to the model. */
+export const toolContent = z.preprocess((value) => {
+  const isContent = Array.isArray(value) ? value.every(isPart) : value === undefined || isPart(value);
+  return isContent ? value : JSON.stringify(value);
+}, z.union([z.string(), parts, z.looseObject({}).transform((one) => [one])]).nullish());
 /** Mistral, DeepSeek and Qwen know a wish to go on with the last message. */
 const NOT_CONTINUED = {
   error: "is not supported: an answer is a message of its own; ask for it in a message",
+};
+const isTool = (role: unknown) => typeof role === "string" && /^(tool|function)$/i.test(role);
+const withToolContent = (value: unknown) => {
+  const { role, content } = Object(value) as Record<string, unknown>;
+  return isTool(role) ? { ...Object(value), content: toolContent.safeParse(content).data ?? content } : value;
 };
 const ChatMessage = z.looseObject({
   role: z.string({ error: "must be a text" }),
@@ -59,7 +79,7 @@ const ChatMessage = z.looseObject({
   partial: z.literal(false, NOT_CONTINUED).nullish(),
 });
 export type ChatMessage = z.output<typeof ChatMessage>;
-export const chatMessages = z.array(ChatMessage).min(1).max(MAX_MESSAGES);
+export const chatMessages = z.array(z.preprocess(withToolContent, ChatMessage)).min(1).max(MAX_MESSAGES);
 
 /** A picture as it came in. */
 type GivenImage = { type: "given"; url: string; param: string };
@@ -71,14 +91,15 @@ export type GivenMessage = Omit<Message, "parts"> & { parts: GivenPart[] };
 export function messagesOf(messages: readonly ChatMessage[], field = "messages"): GivenMessage[] {
   let images = 0;
   const names = new Map<string, string>();
-  return messages.map((message, index) => {
+  const given = messages.map((message, index) => {
     const role = roleOf(message.role, `${field}.${index}.role`);
     const { name, tool_name, tool_call_id: id } = message;
     const parts = givenParts(message, `${field}.${index}`).flatMap(([part, param]): GivenPart[] => {
       if (role === "assistant" && isThought(part)) return [];
       const read = partOf(part, param);
       if (read.type === "text") return [read];
-      if (role !== "user") throw invalid(read.param, `${read.param}: only user messages may hold pictures.`);
+      if (role !== "user" && role !== "tool")
+        throw invalid(read.param, `${read.param}: only messages of users and tools may hold pictures.`);
       if (++images > MAX_IMAGES)
         throw invalid(read.param, `${read.param}: more than ${MAX_IMAGES} pictures.`);
       return [read];
@@ -94,6 +115,32 @@ export function messagesOf(messages: readonly ChatMessage[], field = "messages")
       ...(id != null && { toolCallId: id }),
     };
   });
+  return withPicturesOfTools(given);
+}
+
+/** Templates have a place for pictures in messages of the user alone, so those of tools are in the one that follows their results. */
+function withPicturesOfTools(messages: readonly GivenMessage[]): GivenMessage[] {
+  const all: GivenMessage[] = [];
+  let pictures: GivenPart[] = [];
+  const passOn = () => {
+    if (pictures.length > 0) all.push({ role: "user", parts: pictures });
+    pictures = [];
+  };
+  for (const message of messages) {
+    const { role, parts } = message;
+    if (role === "tool") {
+      pictures.push(...parts.filter(({ type }) => type === "given"));
+      all.push({ ...message, parts: parts.filter(({ type }) => type === "text") });
+    } else if (role === "user") {
+      all.push({ ...message, parts: [...pictures, ...parts] });
+      pictures = [];
+    } else {
+      passOn();
+      all.push(message);
+    }
+  }
+  passOn();
+  return all;
 }
 
 type AnyPart = string | Record<string, unknown>;

@@ -1,10 +1,16 @@
 // Reads the body of a request within what the request may hold, and parses it. It refuses a body as early as it can: by the length
 // that is announced, by the bytes that arrive, and by its structure before it is parsed. The fields are left to requests.ts.
+import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { KamadoError } from "../../errors.ts";
+import { unpack } from "../../http/content-encoding.ts";
+import { decodeText } from "../../http/text-encoding.ts";
+import { withoutHalves } from "../../job/json.ts";
 import { type BackendInfo, invalid, MAX_CHARACTERS_PER_TOKEN } from "../generation/backend.ts";
 import type { Hold } from "./memory-budget.ts";
 
+/** text/json and everything that ends in +json are JSON as well, and no page can send them without asking first either. */
+const JSON_TYPE = /^(application|text)\/([\w.-]+\+)?json\b/i;
 const MAX_BODY_BYTES = 48 * 1024 * 1024;
 /** `\uXXXX`, the longest form of a character in JSON. */
 const BYTES_PER_CHARACTER = 6;
@@ -19,14 +25,15 @@ const MAX_STRUCTURE = 512 * 1024;
 /** Throws `body_too_large`, `context_length_exceeded`, `engine_busy`, `malformed_json`, or `canceled` if the client goes away. */
 export async function jsonBody(incoming: IncomingMessage, hold: Hold, info: BackendInfo): Promise<unknown> {
   // A web page elsewhere can send text/plain to this machine without asking first, but not JSON.
-  if (!/^application\/json\b/i.test(incoming.headers["content-type"] ?? ""))
+  if (!JSON_TYPE.test(incoming.headers["content-type"] ?? ""))
     throw invalid(null, "Send the body with content-type: application/json.");
-  const body = await readBody(incoming, hold, info);
+  const { "content-encoding": encoding, "content-type": type } = incoming.headers;
+  const body = inUtf8(await unpacked(await readBody(incoming, hold, info), encoding, hold, info), type);
   if (structureOf(body, MAX_STRUCTURE) > MAX_STRUCTURE)
     throw invalid(null, `The body: may have at most ${MAX_STRUCTURE} bytes and quotes outside of its texts.`);
   try {
     // It leaves out a byte order mark, which JSON.parse does not take.
-    return JSON.parse(new TextDecoder().decode(body));
+    return JSON.parse(withoutHalves(new TextDecoder().decode(body)));
   } catch (cause) {
     throw new KamadoError("malformed_json", "The body is not JSON.", { cause });
   }
@@ -49,6 +56,36 @@ async function readBody(incoming: IncomingMessage, hold: Hold, info: BackendInfo
     throw new KamadoError("canceled", "The client went away.", { cause: thrown });
   }
   return Buffer.concat(chunks, length);
+}
+
+/** What a packed body may become: a text is seldom packed to less than a fiftieth. */
+const mostUnpacked = (bytes: number) => Math.min(MAX_BODY_BYTES, 64 * bytes + 1024 * 1024);
+
+async function unpacked(
+  body: Buffer,
+  encoding: string | undefined,
+  hold: Hold,
+  info: BackendInfo,
+): Promise<Uint8Array> {
+  if (encoding === undefined) return body;
+  const maxBytes = mostUnpacked(body.length);
+  hold.add(maxBytes);
+  const tooLarge = () =>
+    new KamadoError("body_too_large", `The body may have at most ${maxBytes} bytes when it is unpacked.`);
+  const broken = (why: string, cause?: unknown) => invalid(null, `The body ${why}.`, cause);
+  const made = await unpack(body, encoding, { maxBytes, tooLarge, broken });
+  hold.add(made.length - maxBytes);
+  checkLength(made.length, info);
+  return made;
+}
+
+/** JSON is UTF-8, and holds no zeros. Other character sets are read where it is sure which one it is, as in jobs. */
+function inUtf8(body: Uint8Array, type: string | undefined): Buffer {
+  if (isUtf8(body) && !body.includes(0)) return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  const text = decodeText(body, type);
+  if (text === null)
+    throw new KamadoError("malformed_json", "The body is in no known character set; send UTF-8.");
+  return Buffer.from(text);
 }
 
 function checkLength(bytes: number, { images, contextSize }: BackendInfo): void {

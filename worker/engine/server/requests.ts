@@ -10,7 +10,7 @@ import { USUAL_RULE } from "../generation/repetition.ts";
 import { INTERACTIVE } from "../scheduler/queue-order.ts";
 import type { GenerationRequest } from "../scheduler/scheduler.ts";
 import { formatFields, schemaOf } from "./answer-format.ts";
-import { chatMessages, decoded, messagesOf } from "./messages.ts";
+import { chatMessages, decoded, type GivenMessage, messagesOf } from "./messages.ts";
 import { checkOtherFields } from "./other-fields.ts";
 import { thinkingBudgetOf, thinkingFields } from "./thinking-fields.ts";
 import { chatToolFields, chatTools } from "./tools.ts";
@@ -67,7 +67,18 @@ const biases = z
   .record(z.string(), bias, { error: "must be an object of token ids and numbers" })
   .refine((biases) => Object.keys(biases).every((id) => /^\d{1,9}$/.test(id)), "its keys must be token ids");
 
-const stops = z.union([z.string().max(1_000), z.array(z.string().max(1_000)).max(16)]).nullish();
+/** llama-server also takes pairs, in which false forbids a token. Some clients write an empty list for none. */
+const biasPairs = (value: unknown) => {
+  const isPairs = Array.isArray(value) && value.every((one) => Array.isArray(one) && one.length === 2);
+  if (!isPairs) return value;
+  return Object.fromEntries(value.map(([id, bias]) => [id, bias === false ? -100 : bias]));
+};
+
+const stops = z
+  .union([z.string().max(1_000), z.array(z.string().max(1_000)).max(16)], {
+    error: "must be a text or a list of at most 16 texts, each of at most 1000 characters",
+  })
+  .nullish();
 
 /** What Ollama calls `options` too. Its other ones say how a model is loaded. */
 const samplingFields = {
@@ -126,6 +137,7 @@ export const sharedFields = {
     .custom<object>((value) => Object.keys(Object(value)).length <= MAX_BIASES, {
       error: `may name at most ${MAX_BIASES} tokens`,
     })
+    .transform(biasPairs)
     .pipe(biases)
     .nullish(),
   priority: z
@@ -260,7 +272,8 @@ const CompletionBody = z.looseObject({
   prompt: z.union([z.string().min(1), z.tuple([z.string().min(1)]).transform(([only]) => only)], {
     error: "must be one non-empty string",
   }),
-  logprobs: z.int().min(0).max(20).nullish(),
+  // False is the chat's word for none.
+  logprobs: z.union([z.int().min(0).max(20), z.literal(false)], { error: "must be 0 to 20" }).nullish(),
 });
 
 export function parseCompletion(body: unknown, headers: Headers): ParsedRequest {
@@ -271,7 +284,7 @@ export function parseCompletion(body: unknown, headers: Headers): ParsedRequest 
     ...common.generation,
     prompt: { text: fields.prompt },
     maxTokens: maxTokensOf(fields, COMPLETION_TOKENS),
-    topLogprobs: fields.logprobs ?? undefined,
+    topLogprobs: fields.logprobs === false ? undefined : (fields.logprobs ?? undefined),
   };
   const request = { generation: async () => generation, ...common.scheduling, thinkingBudget: 0 };
   return { ...common.request, request };
@@ -302,15 +315,25 @@ export function parseChat(body: unknown, headers: Headers): ParsedRequest {
     tools: chatTools(fields),
     topLogprobs: topLogprobsOf(fields),
   };
-  const request = {
-    generation: async (signal: AbortSignal) => ({
+  const { scheduling, request } = common;
+  return { ...request, request: chatRequest(generation, messages, scheduling, thinkingBudgetOf(fields)) };
+}
+
+/** Pictures are decoded when the request has its place in the queue. */
+export function chatRequest(
+  generation: Omit<Generation, "prompt">,
+  messages: readonly GivenMessage[],
+  scheduling: Pick<GenerationRequest, "count" | "rank">,
+  thinkingBudget: number,
+): GenerationRequest {
+  return {
+    generation: async (signal) => ({
       ...generation,
-      prompt: { messages: await decoded(messages, signal), thinking: "off" as const },
+      prompt: { messages: await decoded(messages, signal), thinking: "off" },
     }),
-    ...common.scheduling,
-    thinkingBudget: thinkingBudgetOf(fields),
+    ...scheduling,
+    thinkingBudget,
   };
-  return { ...common.request, request };
 }
 
 function topLogprobsOf({ logprobs, top_logprobs }: ChatBody): number | undefined {

@@ -3,8 +3,9 @@
 // answer is written is left to response-replies.ts.
 import { z } from "zod";
 import { type Generation, invalid, type JsonSchema } from "../generation/backend.ts";
-import { type ChatMessage, decoded, messagesOf } from "./messages.ts";
+import { type ChatMessage, callArguments, messagesOf, toolContent } from "./messages.ts";
 import {
+  chatRequest,
   type ParsedRequest,
   parseBody,
   parseFields,
@@ -49,9 +50,25 @@ const ResponseBody = z.looseObject({
       verbosity: z.literal("medium", { error: "only medium is supported" }).nullish(),
     })
     .nullish(),
-  reasoning: z.looseObject({ effort: thinkingFields.reasoning_effort }).nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  include: z.array(z.string()).nullish(),
+  /** All but the first are about items that no answer here has. */
+  include: z
+    .array(
+      z.enum(
+        [
+          "message.output_text.logprobs",
+          "reasoning.encrypted_content",
+          "message.input_image.image_url",
+          "file_search_call.results",
+          "web_search_call.results",
+          "web_search_call.action.sources",
+          "computer_call_output.output.image_url",
+          "code_interpreter_call.outputs",
+        ],
+        { error: "is not known" },
+      ),
+    )
+    .nullish(),
   /** OpenAI's default is true. The answer says that it is not stored. */
   store: z.boolean().nullish(),
   truncation: z.literal("disabled", { error: "only disabled is supported" }).nullish(),
@@ -59,7 +76,8 @@ const ResponseBody = z.looseObject({
   previous_response_id: refused(NO_MEMORY),
   conversation: refused(NO_MEMORY),
   prompt: refused("stored prompts are not supported; send input and instructions"),
-  max_tool_calls: refused("limits OpenAI's own tools, which this engine does not have"),
+  /** Limits OpenAI's own tools, of which an answer here calls none. */
+  max_tool_calls: z.int().min(1).nullish(),
 });
 type ResponseBody = z.output<typeof ResponseBody>;
 
@@ -92,17 +110,7 @@ export function parseResponse(
     tools: flatTools(fields),
     topLogprobs: topLogprobsOf(fields),
   };
-  const request = {
-    generation: async (signal: AbortSignal) => ({
-      ...generation,
-      prompt: { messages: await decoded(messages, signal), thinking: "off" as const },
-    }),
-    ...common.scheduling,
-    thinkingBudget: thinkingBudgetOf({
-      ...fields,
-      reasoning_effort: fields.reasoning?.effort ?? fields.reasoning_effort,
-    }),
-  };
+  const request = chatRequest(generation, messages, common.scheduling, thinkingBudgetOf(fields));
   return { ...common.request, checked, request, asked: askedOf(fields) };
 }
 
@@ -137,11 +145,8 @@ function chatOf({ input, instructions }: ResponseBody, items: RememberedItems): 
   );
 }
 
-const Output = z.looseObject({
-  call_id: z.string(),
-  output: z.union([z.string(), z.array(z.looseObject({}))]),
-});
-const Call = z.looseObject({ call_id: z.string(), name: z.string(), arguments: z.string() });
+const Output = z.looseObject({ call_id: z.string(), output: toolContent });
+const Call = z.looseObject({ call_id: z.string(), name: z.string(), arguments: callArguments });
 
 function withItem(all: ChatMessage[], item: Item, at: string): ChatMessage[] {
   const { type = "message" } = item;

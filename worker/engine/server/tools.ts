@@ -6,10 +6,10 @@ import { invalid, type Schema, type Tool, type ToolUse } from "../generation/bac
 const MAX_TOOLS = 128;
 const INSTEAD = "only functions can be called";
 
-// A name stands in prompts and in answers as it is, so it can hold no part of a special token.
+// A name stands in prompts and in answers as it is, so it can hold no part of a special token. Letters of every script can be in it.
 const name = z
   .string({ error: "must be a text" })
-  .regex(/^[\w.:/-]{1,128}$/, "must be 1 to 128 letters, digits, _, -, ., : or /");
+  .regex(/^[\p{L}\p{M}\p{N}_.:/-]{1,128}$/u, "must be 1 to 128 letters, digits, _, -, ., : or /");
 const parameters = z
   .custom<Schema>((value) => typeof value === "object" && value !== null && !Array.isArray(value), {
     error: "must be an object",
@@ -19,40 +19,59 @@ const definition = { name, description: z.string().nullish(), parameters, strict
 
 const ofType = <T extends string>(type: T) =>
   z.literal(type, { error: ({ input }) => `${JSON.stringify(input)} is not supported; ${INSTEAD}` });
-const ChatTool = z.looseObject({ type: ofType("function"), function: z.looseObject(definition) });
-const FlatTool = z.looseObject({ type: ofType("function"), ...definition });
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
-const words = z.enum(["none", "auto", "required", "any"], {
-  error: "must be none, auto, required, or an object that names a function",
-});
-const mode = z.enum(["auto", "required"]);
-const ChatChoice = z.union(
-  [
-    words,
-    z.looseObject({ type: z.literal("function"), function: z.looseObject({ name: z.string() }) }),
-    z.looseObject({
-      type: z.literal("allowed_tools"),
-      allowed_tools: z.looseObject({
-        mode,
-        tools: z.array(
-          z.looseObject({ type: ofType("function"), function: z.looseObject({ name: z.string() }) }),
-        ),
-      }),
-    }),
-  ],
-  { error: "must be none, auto, required, allowed_tools, or an object that names a function" },
+/** Anthropic's and MCP's names for it. */
+const withParameters = ({ input_schema, inputSchema, ...fields }: Record<string, unknown>) => {
+  return { parameters: input_schema ?? inputSchema, ...fields };
+};
+
+/** Clients mix the forms of the two APIs: with the function's fields inside of `function`, and beside its type. */
+const wrapped = (value: unknown) => {
+  if (!isObject(value) || isObject(value.function) || typeof value.name !== "string") return value;
+  const { type = "function", ...fields } = value;
+  return { type, function: withParameters(fields) };
+};
+const flattened = (value: unknown) => {
+  if (!isObject(value) || !isObject(value.function)) return value;
+  const { type = "function", function: fields } = value;
+  return { type, ...fields };
+};
+const ChatTool = z.preprocess(
+  wrapped,
+  z.looseObject({ type: ofType("function").default("function"), function: z.looseObject(definition) }),
 );
-const FlatChoice = z.union(
-  [
-    words,
-    z.looseObject({ type: z.literal("function"), name: z.string() }),
-    z.looseObject({
-      type: z.literal("allowed_tools"),
-      mode,
-      tools: z.array(z.looseObject({ type: ofType("function"), name: z.string() })),
-    }),
-  ],
-  { error: "must be none, auto, required, allowed_tools, or an object that names a function" },
+const FlatTool = z.preprocess(
+  flattened,
+  z.looseObject({ type: ofType("function").default("function"), ...definition }),
+);
+
+const CHOICE = "must be none, auto, required, allowed_tools, or an object that names a function";
+const words = z.enum(["none", "auto", "required", "any"]);
+const mode = z.enum(["auto", "required"]);
+const named = z.preprocess(flattened, z.looseObject({ type: ofType("function"), name: z.string() }));
+const allowed = { mode, tools: z.array(named) };
+
+/** Words as an object, as Anthropic's clients and AutoGen write them, and functions without a type or with its other name. */
+const choice = (value: unknown) => {
+  const flat = flattened(value);
+  if (!isObject(flat)) return flat;
+  const { type = "function", name, allowed_tools } = flat;
+  if (type === "allowed_tools" && isObject(allowed_tools)) return { type, ...allowed_tools };
+  if (type === "tool" || type === "function") return { type: "function", name };
+  return name === undefined && words.safeParse(type).success ? type : flat;
+};
+const ToolChoice = z.preprocess(
+  choice,
+  z.union(
+    [
+      words,
+      z.looseObject({ type: z.literal("function"), name: z.string() }),
+      z.looseObject({ type: z.literal("allowed_tools"), ...allowed }),
+    ],
+    { error: CHOICE },
+  ),
 );
 
 const list = <T extends z.ZodType>(one: T) =>
@@ -62,7 +81,7 @@ const OLD = "the older form of tools is not supported; send tools and tool_choic
 /** Of /v1/chat/completions. */
 export const chatToolFields = {
   tools: list(ChatTool),
-  tool_choice: ChatChoice.nullish(),
+  tool_choice: ToolChoice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   functions: z.tuple([], { error: OLD }).nullish(),
   function_call: z.enum(["none", "auto"], { error: OLD }).nullish(),
@@ -72,7 +91,7 @@ type ChatToolFields = z.output<z.ZodObject<typeof chatToolFields>>;
 /** Of /v1/responses. */
 export const flatToolFields = {
   tools: list(FlatTool),
-  tool_choice: FlatChoice.nullish(),
+  tool_choice: ToolChoice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),
 };
 type FlatToolFields = z.output<z.ZodObject<typeof flatToolFields>>;
@@ -93,33 +112,29 @@ type Definition = z.output<z.ZodObject<typeof definition>>;
 /** Without parameters a function takes none. */
 function toolOf({ name, description, parameters }: Definition, at: string): Tool {
   const given = parameters ?? { properties: {} };
-  const { type = "object", properties, additionalProperties } = given;
+  const { type, properties, additionalProperties } = given;
   const param = `${at}.parameters`;
-  if (type !== "object") throw invalid(param, `${param}: must be the schema of an object.`);
+  // Arguments are an object, whatever else the schema allows.
+  if (type != null && ![type].flat().includes("object"))
+    throw invalid(param, `${param}: must be the schema of an object.`);
   const isEmpty = properties !== undefined && Object.keys(Object(properties)).length === 0;
   const closed = isEmpty && additionalProperties === undefined && { additionalProperties: false };
   return {
     name,
     description: description ?? undefined,
-    parameters: { type: "object", ...given, ...closed },
+    parameters: { ...given, ...closed, type: "object" },
     at: param,
   };
 }
 
 type Choice = { kind: "none" | "auto" | "required"; names?: readonly string[] };
 
-function choiceOf(given: ChatToolFields["tool_choice"] | FlatToolFields["tool_choice"]): Choice {
+function choiceOf(given: ChatToolFields["tool_choice"]): Choice {
   if (given == null) return { kind: "auto" };
   if (typeof given === "string") return { kind: given === "any" ? "required" : given };
-  if (given.type === "function") return { kind: "required", names: [nameIn(given)] };
-  const { mode, tools } = "allowed_tools" in given ? (given.allowed_tools as Allowed) : (given as Allowed);
-  return { kind: mode, names: tools.map(nameIn) };
+  if (given.type === "function") return { kind: "required", names: [given.name] };
+  return { kind: given.mode, names: given.tools.map(({ name }) => name) };
 }
-
-type Named = { name: string } | { function: { name: string } };
-type Allowed = { mode: "auto" | "required"; tools: Named[] };
-const nameIn = (one: Named | object) =>
-  "function" in one ? (one.function as { name: string }).name : (one as { name: string }).name;
 
 function toolUse(tools: readonly Tool[], { kind, names }: Choice, isParallel: boolean): ToolUse | undefined {
   const known = new Set(tools.map(({ name }) => name));

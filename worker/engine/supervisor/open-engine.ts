@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Secret } from "../../config/secret.ts";
 import { KamadoError } from "../../errors.ts";
 import { isLoopback } from "../../http/loopback.ts";
+import { whyNotFree } from "../../http/who-listens.ts";
 import type { Log } from "../../logging/log.ts";
 import { findLlamaServer } from "../install/place.ts";
 import type { GivenOptions } from "../options.ts";
@@ -118,8 +119,12 @@ async function untilFree(port: number, host: string): Promise<void> {
       return await listenOnce(port, host);
     } catch (cause) {
       if (performance.now() < end) continue;
-      const why = `KAMADO_ENGINE_PORT: port ${port} of ${host} cannot be used (${(cause as NodeJS.ErrnoException).code}); stop what listens there or set another.`;
-      throw new KamadoError("config_invalid", why, { cause });
+      const why = await whyNotFree(
+        (cause as NodeJS.ErrnoException).code,
+        `http://${addressOf(host)}:${port}`,
+      );
+      const words = `KAMADO_ENGINE_PORT: port ${port} of ${host} ${why}; stop what listens there or set another.`;
+      throw new KamadoError("config_invalid", words, { cause });
     }
   }
 }

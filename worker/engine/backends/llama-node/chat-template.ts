@@ -6,15 +6,13 @@ import {
   type CallFormat,
   type Conversation,
   invalid,
-  type Message,
   type Part,
   type Prompt,
-  type Tool,
 } from "../../generation/backend.ts";
 import { MEDIA, type ModelFile } from "../../generation/model-file.ts";
 import { begunText, breakUp } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
-import { callFormat, shortId, toolObject } from "../../generation/tool-calls.ts";
+import { callFormat, messageFields, toolObjects } from "../../generation/tool-calls.ts";
 import type { ChatMessage, NativeContext } from "./native.ts";
 import type { Pictures } from "./slot-use.ts";
 
@@ -90,9 +88,8 @@ export class NativePrompts {
   }
 
   /** Special spellings broken up, and no half characters or zeros, which native code does not survive. */
-  #plain(text: string): string {
-    return breakUp(text.toWellFormed().replaceAll("\0", "\ufffd"), this.#specials);
-  }
+  readonly #plain = (text: string): string =>
+    breakUp(text.toWellFormed().replaceAll("\0", "\ufffd"), this.#specials);
 
   async findCallFormat(): Promise<void> {
     this.calls = await callFormat(
@@ -102,7 +99,7 @@ export class NativePrompts {
 
   #conversation(conversation: Conversation): Rendered {
     const { text, stop } = this.#opened(conversation);
-    return { text: text + begunText(conversation.begun, (text) => this.#plain(text)), stop };
+    return { text: text + begunText(conversation.begun, this.#plain), stop };
   }
 
   #opened(conversation: Conversation): Rendered {
@@ -123,7 +120,9 @@ export class NativePrompts {
   }
 
   #format({ messages, tools }: Conversation, thinks: boolean): Rendered {
-    const chat = messages.map((message) => this.#messageOf(message));
+    const chat = messages.map((message): ChatMessage => {
+      return { ...messageFields(message, this.#plain), content: this.#content(message.parts) };
+    });
     try {
       if (this.#template !== undefined) return this.#render(this.#template, chat, tools, thinks);
       const { prompt, additional_stops = [] } = this.#context.getFormattedChat(chat, undefined, {
@@ -132,7 +131,7 @@ export class NativePrompts {
         // The name that DeepSeek and Granite use.
         chat_template_kwargs: { thinking: thinks },
         // With "none" it renders the tools, but makes no grammar of its own from them, which it cannot for every schema.
-        ...(tools && { tools: this.#toolsOf(tools), tool_choice: "none" }),
+        ...(tools && { tools: toolObjects(tools, this.#plain), tool_choice: "none" }),
       });
       return { text: prompt, stop: additional_stops };
     } catch (thrown) {
@@ -143,7 +142,7 @@ export class NativePrompts {
   #render(template: Template, chat: ChatMessage[], tools: Conversation["tools"], thinks: boolean): Rendered {
     const text = template.render({
       messages: chat.map((message) => ({ ...message, content: withMarks(message.content) })),
-      ...(tools && { tools: this.#toolsOf(tools) }),
+      ...(tools && { tools: toolObjects(tools, this.#plain) }),
       add_generation_prompt: true,
       bos_token: this.#begin,
       eos_token: this.#end,
@@ -151,23 +150,6 @@ export class NativePrompts {
       thinking: thinks,
     });
     return { text, stop: [] };
-  }
-
-  #messageOf({ role, parts, name, toolCalls, toolCallId }: Message): ChatMessage {
-    const calls = toolCalls?.map(({ id, name, arguments: json }) => {
-      return { id: shortId(id), type: "function", function: { name, arguments: this.#plain(json) } };
-    });
-    return {
-      role,
-      content: this.#content(parts),
-      ...(name !== undefined && { name: this.#plain(name) }),
-      ...(calls && { tool_calls: calls }),
-      ...(toolCallId !== undefined && { tool_call_id: shortId(toolCallId) }),
-    };
-  }
-
-  #toolsOf(tools: readonly Tool[]): object[] {
-    return JSON.parse(this.#plain(JSON.stringify(tools.map(toolObject))));
   }
 
   #content(parts: readonly Part[]): ChatMessage["content"] {

@@ -12,7 +12,7 @@ import {
 } from "../../generation/backend.ts";
 import { begunText, breakUp, cut, Marks } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
-import { callFormat, shortId, toolObject } from "../../generation/tool-calls.ts";
+import { callFormat, messageFields, toolObjects } from "../../generation/tool-calls.ts";
 import type { Server } from "./client.ts";
 
 /** To render the template, the server replaces a picture by a mark and does not look at it. */
@@ -148,26 +148,16 @@ export class ServerPrompts {
   }
 }
 
-function messageOf(
-  { role, name, toolCalls, toolCallId }: Message,
+const messageOf = (
+  message: Message,
   content: ChatMessage["content"],
   outside: (text: string) => string,
-): ChatMessage {
-  const calls = toolCalls?.map(({ id, name, arguments: json }) => {
-    return { id: shortId(id), type: "function", function: { name, arguments: outside(clean(json)) } };
-  });
-  return {
-    role,
-    content,
-    ...(name !== undefined && { name: outside(clean(name)) }),
-    ...(calls && { tool_calls: calls }),
-    ...(toolCallId !== undefined && { tool_call_id: shortId(toolCallId) }),
-  };
-}
+): ChatMessage => {
+  return { ...messageFields(message, (text) => outside(clean(text))), content };
+};
 
-/** Made harmless as one text: the marks of special spellings stand inside of its strings. */
-const toolsOf = (tools: readonly Tool[], outside: (text: string) => string): unknown =>
-  JSON.parse(outside(clean(JSON.stringify(tools.map(toolObject)))));
+const toolsOf = (tools: readonly Tool[], outside: (text: string) => string) =>
+  toolObjects(tools, (text) => outside(clean(text)));
 
 function contentOf(parts: readonly Part[], outside: (text: string) => string): object[] {
   return parts.map((part) =>

@@ -19,9 +19,10 @@ import { checkProjector, readModelFile } from "../../generation/model-file.ts";
 import { thinkingMarks } from "../../generation/thinking-marks.ts";
 import { picturesAt, promptFor, type ServerPrompt, ServerPrompts } from "./chat-template.ts";
 import { type Server, StepCounter, unavailable } from "./client.ts";
+import { type AskList, type Listed, splitJoined } from "./joined-tokens.ts";
 import { PrefixFiles } from "./prefix-files.ts";
 import { LlamaServerProcess, type LogLine } from "./process.ts";
-import { completionBody } from "./request.ts";
+import { completionBody, listBody } from "./request.ts";
 import { SlotChoice } from "./slot-choice.ts";
 import { Stream } from "./stream.ts";
 
@@ -134,13 +135,15 @@ class LlamaServerBackend implements Backend {
     try {
       const prepared = await files.prepare(server, slot.index, prompt, slot.common, signal);
       if (prepared) slot.holds(prepared.holds);
-      const stream = new Stream((token) => {
+      const stream = streamFor(checked, (token) => {
         slot.decodes();
         return emit(token);
-      }, generation.topLogprobs);
+      });
       slot.holds(tokens);
       await this.#complete(server, checked, slot.index, stream, signal);
       slot.holds([...tokens, ...stream.tokens]);
+      if (stream.held.length > 0)
+        slot.holds([...tokens, ...(await this.#split(server, checked, slot.index, stream, signal))]);
       const { finish, completionTokens } = stream;
       // What this request evaluated to save it for others was not cached for it.
       const wasEvaluated = prepared !== undefined && !prepared.isLoaded;
@@ -163,6 +166,22 @@ class LlamaServerBackend implements Backend {
     throw unavailable("llama-server broke off its answer.");
   }
 
+  /** Emits what the stream has held back, and returns the tokens of the answer that the slot holds then. */
+  async #split(server: Server, checked: Checked, slot: number, stream: Stream, signal: AbortSignal) {
+    const { generation, prompt, grammar } = checked;
+    const { sampling, topLogprobs = 0 } = generation;
+    const askList: AskList = async (after, most) => {
+      const body = { ...server.always, ...listBody([...prompt.tokens, ...after], slot, most) };
+      type Answer = { completion_probabilities?: { top_logprobs?: Listed[] }[] };
+      const answer = await server.client.post<Answer>("/completion", body, signal);
+      return answer.completion_probabilities?.[0]?.top_logprobs ?? [];
+    };
+    const drawn = { sampling, topLogprobs, hasGrammar: grammar !== undefined };
+    const { tokens, ids, asked } = await splitJoined(stream.held, stream.tokens, drawn, askList);
+    stream.release(tokens);
+    return ids.slice(0, asked);
+  }
+
   #countPictures({ tokens }: ServerPrompt, cachedTokens: number): void {
     for (const at of picturesAt(tokens)) this.#pictures[at < cachedTokens ? "reused" : "encoded"]++;
   }
@@ -176,6 +195,12 @@ class LlamaServerBackend implements Backend {
   close(): Promise<void> {
     return this.#parts.process.close();
   }
+}
+
+/** The tokens of an answer to a picture are not asked for again: such a prompt has no form in tokens. */
+function streamFor({ generation, prompt }: Checked, emit: Emit): Stream {
+  const { topLogprobs, stop } = generation;
+  return new Stream(emit, topLogprobs, topLogprobs !== undefined && prompt.texts === undefined, stop);
 }
 
 function hasPictures(prompt: Generation["prompt"]): boolean {

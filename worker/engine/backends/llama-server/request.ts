@@ -27,6 +27,20 @@ export const NO_PARSER = {
   chat_parser: JSON.stringify({ parsers: [{ type: "epsilon" }], rules: {}, root: 0 }),
 };
 
+/** One token after `prompt`, with the likeliest ones at its place. A grammar forces it, so that it is a whole character and is reported. */
+export const listBody = (prompt: readonly number[], slot: number, most: number) => ({
+  ...NEUTRAL,
+  prompt,
+  id_slot: slot,
+  n_predict: 1,
+  cache_prompt: true,
+  temperature: 0,
+  n_probs: most,
+  post_sampling_probs: false,
+  grammar: 'root ::= "a"',
+  response_fields: ["completion_probabilities"],
+});
+
 export type Wanted = Pick<Generation, "sampling" | "topLogprobs" | "shown"> & {
   prompt: unknown;
   slot: number;

@@ -1,6 +1,6 @@
 // One answer of llama-server, read from its server-sent events: the tokens, how many of the prompt were cached, how it ended. Pure.
-import { isUtf8 } from "node:buffer";
-import type { Emit, Logprob, Outcome, Token } from "../../generation/backend.ts";
+import type { Emit, Outcome, Token } from "../../generation/backend.ts";
+import { logprobOf, type Piece } from "./joined-tokens.ts";
 
 type Probability = { token: string; bytes?: number[]; logprob: number };
 type Event = {
@@ -35,25 +35,48 @@ export class Stream {
   readonly #top: number | undefined;
   // A token without text may be the end of the answer, which is not part of it. The next event tells.
   #withoutText: Token[] = [];
+  /** From the first event on that reports several tokens, where these are to be told apart. They wait for `release`. */
+  readonly held: Piece[] = [];
+  readonly #splits: boolean;
+  readonly #stop: readonly string[];
+  #stopType: Event["stop_type"];
 
-  constructor(emit: Emit, topLogprobs: number | undefined) {
+  /** `splits`: tokens that come as one are held back, to be told apart. `stop`: what is held back ends at one of these. */
+  constructor(emit: Emit, topLogprobs: number | undefined, splits = false, stop: readonly string[] = []) {
     this.#emit = emit;
     this.#top = topLogprobs;
+    this.#splits = splits;
+    this.#stop = stop;
   }
 
   /** Takes one event. False when the answer is complete or no more of it is wanted. */
   push(data: unknown): boolean {
     const event = data as Event;
-    this.completionTokens = event.tokens_predicted ?? this.completionTokens;
+    const count = (event.tokens_predicted ?? this.completionTokens) - this.completionTokens;
+    this.completionTokens += count;
     if (event.prompt_progress) {
       this.cachedTokens = event.prompt_progress.cache;
       return true;
     }
-    if (event.stop) return this.#end(event);
     const [id] = event.tokens ?? [];
+    if (event.stop) return this.#end(event, count);
     // Tokens that are one character together come as one event with one id. The ids are known up to there.
     if (id !== undefined && this.tokens.length === this.completionTokens - 1) this.tokens.push(id);
-    return this.#emitInOrder({ text: event.content ?? "", ...this.#probabilities(event) });
+    const token = { text: event.content ?? "", ...this.#probabilities(event) };
+    if (this.#splits && (count > 1 || this.held.length > 0)) return this.#hold({ token, id, count });
+    return this.#emitInOrder(token);
+  }
+
+  #hold(piece: Piece): boolean {
+    this.held.push(piece);
+    const text = this.held.map(({ token }) => token.text).join("");
+    return !this.#stop.some((one) => text.includes(one));
+  }
+
+  /** What was held back, told apart. */
+  release(tokens: readonly Token[]): void {
+    if (tokens.every((one) => this.#emitInOrder(one))) this.#finish();
+    else this.finish = "stop";
   }
 
   #emitInOrder(token: Token): boolean {
@@ -64,11 +87,19 @@ export class Stream {
     return [...this.#withoutText.splice(0), token].every((one) => this.#emit(one));
   }
 
-  #end({ stop_type }: Event): boolean {
-    if (stop_type === "eos") this.#withoutText.pop();
-    this.finish = stop_type === "limit" ? "length" : "stop";
-    if (!this.#withoutText.splice(0).every((one) => this.#emit(one))) this.finish = "stop";
+  #end({ stop_type }: Event, count: number): boolean {
+    this.#stopType = stop_type;
+    // Tokens that are no whole character yet are counted and never reported.
+    if (this.#splits && count > 0 && stop_type === "limit")
+      this.held.push({ token: { text: "" }, id: undefined, count });
+    if (this.held.length === 0) this.#finish();
     return false;
+  }
+
+  #finish(): void {
+    if (this.#stopType === "eos") this.#withoutText.pop();
+    this.finish = this.#stopType === "limit" ? "length" : "stop";
+    if (!this.#withoutText.splice(0).every((one) => this.#emit(one))) this.finish = "stop";
   }
 
   #probabilities({ completion_probabilities: [own] = [] }: Event): Omit<Token, "text"> {
@@ -76,10 +107,4 @@ export class Stream {
     const { text: _, ...known } = logprobOf(own);
     return { ...known, top: (own.top_logprobs ?? []).slice(0, this.#top).map(logprobOf) };
   }
-}
-
-function logprobOf({ token, bytes, logprob }: Probability): Logprob {
-  if (bytes === undefined) return { text: token, logprob };
-  const buffer = Buffer.from(bytes);
-  return { text: buffer.toString("utf8"), ...(!isUtf8(buffer) && { bytes }), logprob };
 }

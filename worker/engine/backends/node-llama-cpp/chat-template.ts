@@ -19,7 +19,7 @@ import {
   specialSpellings,
 } from "../../generation/special-tokens.ts";
 import { type ThinkingMarks, thinkingEnd, thinkingMarks } from "../../generation/thinking-marks.ts";
-import { callFormat, shortId, toolObject } from "../../generation/tool-calls.ts";
+import { callFormat, messageFields, toolObject } from "../../generation/tool-calls.ts";
 
 // gpt-oss opens a channel for thinking unless the prompt opens the one for the answer.
 const HARMONY_ANSWER = "<|channel|>final<|message|>";
@@ -101,18 +101,9 @@ export class Prompts {
   }
 
   #messageOf(message: Message, outside: (text: string) => string): Rendered[number] {
-    const { role, name, toolCalls, toolCallId } = message;
-    const calls = toolCalls?.map(({ id, name, arguments: json }) => {
-      const values = this.#argumentsAsText ? outside(json) : outsideAll(objectIn(json), outside);
-      return { id: shortId(id), type: "function", function: { name, arguments: values } };
-    });
-    return {
-      role,
-      content: outside(textOf(message)),
-      ...(name !== undefined && { name: outside(name) }),
-      ...(calls && { tool_calls: calls }),
-      ...(toolCallId !== undefined && { tool_call_id: shortId(toolCallId) }),
-    };
+    const argumentsOf = (json: string) =>
+      this.#argumentsAsText ? outside(json) : outsideAll(objectIn(json), outside);
+    return { ...messageFields(message, outside, argumentsOf), content: outside(textOf(message)) };
   }
 
   /** Without thinking. A template without a switch for it gets an empty thought. */

@@ -33,7 +33,7 @@ import { smallestValue } from "./smallest-value.ts";
 /** How many token ids exist. A bias for any other is refused. */
 const VOCABULARY = 32_000;
 /** As Hermes and Qwen write calls. */
-const CALLS: CallFormat = {
+export const HERMES_CALLS: CallFormat = {
   open: '<tool_call>\n{"name": "',
   middle: '", "arguments": ',
   close: "}\n</tool_call>",
@@ -57,7 +57,7 @@ export async function openScripted(options: {
   const record = recordIn(script.record);
   let steps = 0;
   return {
-    calls: script.tools ? CALLS : undefined,
+    calls: script.tools ? HERMES_CALLS : undefined,
     info: { backend: "scripted", model, contextSize, images, thinks, slots: options.slots, unsupported: [] },
     async prepare(generation) {
       const prompt = textOf(generation.prompt);
@@ -176,7 +176,7 @@ function answerTo(generation: Generation, rules: Rules, all: string): { rule: Ru
 function calledTokens(generation: Generation, rules: Rules, all: string) {
   const { prompt, calls, shown, tools } = generation;
   const begun = "messages" in prompt ? (prompt.begun ?? []) : [];
-  const nth = begun.filter(({ text }) => text === CALLS.close).length;
+  const nth = begun.filter(({ text }) => text === HERMES_CALLS.close).length;
   const isFirst = nth === 0 && (tools!.isForced || calls === undefined);
   if (isFirst && calls === undefined && (rules.peek(all).calls === undefined || shown === undefined))
     return undefined;
@@ -185,7 +185,7 @@ function calledTokens(generation: Generation, rules: Rules, all: string) {
   const wanted = rule.calls?.[nth];
   if (calls === undefined) {
     const text = nth === 0 ? (answerOf(rule, taken.nth) ?? "") : "";
-    return { rule, tokens: plain(wanted === undefined ? text : `${text}\n${CALLS.mark}`) };
+    return { rule, tokens: plain(wanted === undefined ? text : `${text}\n${HERMES_CALLS.mark}`) };
   }
   const call = calls.find(({ tool }) => tool.name === wanted?.name);
   const start = call ?? calls[0]!;
