@@ -126,6 +126,8 @@ export type ErrorDetail = {
   awsFailure?: AwsFailure;
   /** The engine is on its way and nothing is wrong with it: it loads its model. */
   isLoading?: true;
+  /** Whoever met it has logged it. */
+  isLogged?: true;
   /** The bucket that could not be reached, where it may be another than the worker's own. */
   bucket?: string;
   /** No connection came about, so it is not about the address that was asked but about its host. */

@@ -18,31 +18,40 @@ import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
-/** `restartSoon` where the engine is one of our own. */
-type RunningEngine = { url: string; restartSoon?: (() => void) | undefined };
+/** `restartSoon` and `trouble` where the engine is one of our own. */
+type RunningEngine = Pick<Parts["engine"], "url" | "restartSoon" | "trouble">;
 
-/** A worker as configured. `engine` is one that answers, or that is still loading its model. */
+/**
+ * A worker as configured. `openEngine` gives an engine that answers, or that is still loading its model; it is called when all else that a
+ * person has written was found to be right, because to load a model takes long.
+ */
 export async function openWorker(
   config: Config,
   cloud: Cloud,
-  engine: RunningEngine,
+  openEngine: () => Promise<RunningEngine>,
   log: Log,
 ): Promise<Worker> {
-  return createWorker(await connect(config, cloud, engine, log), config);
+  return createWorker(await connect(config, cloud, openEngine, log), config);
 }
 
-async function connect(config: Config, cloud: Cloud, engine: RunningEngine, log: Log): Promise<Parts> {
+async function connect(
+  config: Config,
+  cloud: Cloud,
+  openEngine: () => Promise<RunningEngine>,
+  log: Log,
+): Promise<Parts> {
+  const registry = await loadRegistry(HANDLERS, (broken) =>
+    log.error({ stage: "handlers", error: broken.code, err: broken.cause }, broken.message),
+  );
+  const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
+  const destinations = loadDestinations(config.destinationsFile);
+  const engine = await openEngine();
   const clients = makeAwsClients(cloud.aws);
   const call = callTimeoutMs(config.visibilitySeconds);
   const queueAt = (url: string) => sqsQueue(clients.sqs, url, { call });
   const queues = cloud.queues ?? [{ url: cloud.queueUrl, weight: 1 }];
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
-  const registry = await loadRegistry(HANDLERS, (broken) =>
-    log.error({ stage: "handlers", error: broken.code, err: broken.cause }, broken.message),
-  );
-  const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
-  const destinations = loadDestinations(config.destinationsFile);
   const outbound = createOutbound({ destinations });
   const client = new EngineClient({
     url: engine.url,
@@ -66,6 +75,7 @@ async function connect(config: Config, cloud: Cloud, engine: RunningEngine, log:
       isDemo: config.engine.isDemo,
       health: () => client.health(),
       restartSoon: engine.restartSoon,
+      trouble: engine.trouble,
     },
     deliver: createDeliver({
       outbound,

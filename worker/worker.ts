@@ -2,7 +2,7 @@
 // the real parts; tests bring fakes.
 import type { Clock } from "./async/clock.ts";
 import type { Config } from "./config/config.ts";
-import { latestJobs, type State, stateOf } from "./console/state.ts";
+import { latestJobs, type State, shownEngine, stateOf } from "./console/state.ts";
 import { ConcurrencyLimit } from "./consumer/concurrency-limit.ts";
 import { ConsumerGroup, type Source } from "./consumer/consumer-group.ts";
 import { HealthCheck } from "./consumer/health-check.ts";
@@ -49,6 +49,8 @@ export type Parts = {
     health: EngineClient["health"];
     /** The engine died while jobs of this worker were in it, which are held apart from now on: it need not wait to start again. */
     restartSoon?: (() => void) | undefined;
+    /** Why an engine of our own is not ready; undefined while nothing is wrong with it. */
+    trouble?: (() => KamadoError | undefined) | undefined;
   };
   deliver: Deliver;
   /** Where a result goes when its job names no destination. */
@@ -163,7 +165,7 @@ export function createWorker(parts: Parts, settings: Settings) {
         deliveries: outboxConsumer
           ? shownOf(queues.deliveries!.url, outboxConsumer.health, OUTBOX_HINTS)
           : null,
-        engine: { url, model, answers: health.engine.isHealthy, isDemo },
+        engine: { url, model, isDemo, ...shownEngine(health.engine) },
         bucket: shownBucket(bucket, health.bucket.cause),
         topic: topicArn ?? null,
         running: jobConsumer.running,
@@ -182,6 +184,8 @@ function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: Concur
     const health = await engine.health();
     if (health.is === "ready") concurrency.setEngineSlots(health.slots);
     if (health.is === "ready") return null;
+    const trouble = engine.trouble?.();
+    if (trouble) return logged(trouble);
     if (health.is === "down")
       return new KamadoError("engine_unavailable", `The engine does not answer yet: ${health.reason}.`);
     return new KamadoError("engine_unavailable", "It loads its model.", { detail: { isLoading: true } });
@@ -193,6 +197,10 @@ function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: Concur
     bucket: new HealthCheck({ what: "bucket", probe, hint: bucketHint, longestPauseMs: 15_000, clock, log }),
   };
 }
+
+/** The supervisor has said it. */
+const logged = ({ code, message, hint }: KamadoError) =>
+  new KamadoError(code, message, { hint, detail: { isLogged: true } });
 
 /** What a job met that other jobs may meet too. A bucket that only its job reads is that job's trouble. */
 function sharedErrorOf(event: JobEvent, { name }: Bucket): ErrorCode | undefined {

@@ -131,7 +131,12 @@ async function open(flags: Variables, quiet: boolean) {
   });
   const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
-  const worker = await openWorker(config, { ...localCloud(local), topicArn: undefined }, engine, log);
+  const worker = await openWorker(
+    config,
+    { ...localCloud(local), topicArn: undefined },
+    async () => engine,
+    log,
+  );
   stack.defer(() => worker.stop());
   const opened = stack.move();
   const parts = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };

@@ -19,7 +19,7 @@ import {
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Result } from "../../worker/job/result.ts";
-import { kamado, SCRIPTED } from "./process.ts";
+import { kamado, runKamado, SCRIPTED } from "./process.ts";
 
 const DEMO = join(import.meta.dirname, "../../models/demo/kamado-demo.gguf");
 
@@ -79,14 +79,62 @@ describe("a model that can never work", () => {
     expect(errors).toContain(`kamado: config_invalid: `);
     expect(errors).toContain(reason);
   });
-  test("that fails to load later ends serve too, after an orderly stop", async () => {
-    const { errors, code } = await ended(["serve", "--in-memory", "--json"], {
+  test("that the engine refuses while it loads ends serve without another try, and is said once", async () => {
+    const { output, errors, code } = await ended(["serve", "--in-memory"], { KAMADO_SCRIPT: "wait=5,foo=2" });
+    expect([output, code]).toEqual([expect.stringContaining("Kamado is starting"), 2]);
+    expect(output).not.toContain("running");
+    expect(errors.split("there is no setting foo")).toHaveLength(2);
+    expect(errors).toContain("Correct the setting");
+  }, 120_000);
+  test("that fails to load later ends serve too, after an orderly stop, and nothing says that it runs", async () => {
+    const { output, errors, code } = await ended(["serve", "--in-memory"], {
       KAMADO_SCRIPT: JSON.stringify({ loadFails: "no kernel for this type" }),
     });
     expect(code).toBe(3);
+    expect(output).not.toContain("running");
     expect(errors).toContain("The engine does not run: no kernel for this type");
   }, 120_000);
 });
+
+test.each([
+  ["rules", "KAMADO_RULES_FILE"],
+  ["destinations", "KAMADO_DESTINATIONS_FILE"],
+])("a file of %s that is wrong ends serve before an engine is started", async (_, variable) => {
+  const { output, errors, code } = await ended(["serve", "--in-memory"], {
+    KAMADO_LOG_LEVEL: "info",
+    [variable]: import.meta.filename,
+  });
+  expect([output, code]).toEqual(["", 2]);
+  expect(errors).toContain(`config_invalid: ${variable} `);
+  expect(errors).not.toContain(`"stage":"engine"`);
+});
+
+test("while the engine does not answer, /health, the page, status and --wait say why, and serve does not say that it runs", async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), "kamado-"));
+  const { child, addresses } = await serve({
+    KAMADO_ENGINE_URL: "http://127.0.0.1:1",
+    KAMADO_DATA_DIR: dataDir,
+  });
+  const health = async () => (await fetch(`${addresses.web}/health`)).json();
+  await expect
+    .poll(health, { timeout: 30_000 })
+    .toMatchObject({ engineError: { code: "engine_unavailable" } });
+  const { engineError } = await health();
+  expect(engineError).toMatchObject({ message: expect.any(String), hint: expect.any(String) });
+  expect(await health()).toMatchObject({ status: "UNHEALTHY", engine: false });
+  const page = await (await fetch(addresses.web)).text();
+  expect(page).toMatch(/<b>engine_unavailable<\/b>/);
+  const here = { KAMADO_DATA_DIR: dataDir };
+  const enqueue = ["enqueue", "prompt", "--input", "-", "--wait", "1"];
+  const [waited, status] = await Promise.all([
+    runKamado(enqueue, here, { input: '{"prompt": "x"}' }),
+    runKamado(["status"], here),
+  ]);
+  expect(waited.errors).toMatch(/the job waits, because the engine is not ready: engine_unavailable: /);
+  expect([waited.code, status.code]).toEqual([3, 1]);
+  expect(status.out).toContain("engine_unavailable");
+  child.kill("SIGTERM");
+}, 120_000);
 
 async function subscriber({ sqs, sns, addresses }: Served) {
   const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: "listens" }));
@@ -204,8 +252,8 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
     [
       "an object whose key is no text",
       { kind: "image.check", input: { image: "s3://kamado/in/\ud800", question: "?" } },
-      "unsupported_address",
-      "no character",
+      "object_not_found",
+      "in/\ufffd",
     ],
     [
       "a picture of 50 MB",

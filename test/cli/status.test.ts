@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { viewEnded, viewStatus } from "../../worker/cli/commands/status-view.ts";
+import { viewEnded, viewEngine, viewStatus } from "../../worker/cli/commands/status-view.ts";
 import { runKamado, served } from "./process.ts";
 
 const dataDir = mkdtempSync(join(tmpdir(), "kamado-status-"));
@@ -45,7 +45,9 @@ test("status, jobs and purge tell what runs and for how long, what waits and wha
     ]);
   const shown = await runKamado(["status"], here);
   expect(shown).toMatchObject({ code: 0, errors: "" });
-  expect(shown.out).toMatch(/Kamado is BUSY[\s\S]*engine +answers[\s\S]*1 slots?[\s\S]*runs +prompt +\d+ s/);
+  expect(shown.out).toMatch(
+    /Kamado is BUSY[\s\S]*engine +answers[\s\S]*1 slot[\s\S]*slots +1, as set[\s\S]*runs +prompt +\d+ s/,
+  );
   expect(widest(shown.out)).toBeLessThanOrEqual(80);
 
   const jobs = await runKamado(["jobs"], here);
@@ -118,11 +120,48 @@ test("kinds lists every kind in 80 columns, and shows what one takes and gives",
 }, 60_000);
 
 test("a page that does not answer is not taken for one that asks for a token", () => {
-  const service = { pid: 7, startedAt: new Date().toISOString(), web: "http://127.0.0.1:1", state: null };
+  const service = {
+    pid: 7,
+    startedAt: new Date().toISOString(),
+    web: "http://127.0.0.1:1",
+    state: null,
+    engine: null,
+  };
   const queues = { jobs: [], outbox: null, deadJobs: 0, deadDeliveries: 0 };
   const view = (isSilent: boolean) => viewStatus({ service: { ...service, isSilent }, running: [], queues });
   expect(view(true)).toMatch(/page +does not answer; the process is stopped or has much to do \(`ps 7`\)/);
   expect(view(false)).toMatch(/page +asks for a token/);
+});
+
+test("status says what is loaded, with which chat template, and where the number of slots is from", () => {
+  const shown = (health: Parameters<typeof viewEngine>[0]) =>
+    viewEngine(health).map((line) => stripVTControlCharacters(line).trim().replaceAll(/ +/g, " "));
+  const file = { file: "gemma-3-4b-it-Q4_K_M.gguf", quantization: "Q4_K_M" };
+  const slotsFrom = {
+    from: "measurement",
+    measuredAt: "2026-11-21T09:00:00Z",
+    steady: true,
+    sampling: "temperature 0.7",
+  };
+  expect(shown({ ...file, images: true, chatTemplate: "file", slots: { total: 16 }, slotsFrom })).toEqual([
+    "model gemma-3-4b-it-Q4_K_M.gguf, Q4_K_M, with a projector (reads pictures)",
+    "chat template that of the model's file",
+    "slots 16, as measured, measured 2026-11-21 at temperature 0.7, steady",
+  ]);
+  const next = { slots: 16, measuredAt: "2026-11-22T09:00:00Z" };
+  const disturbed = { ...slotsFrom, from: "default", steady: false, next };
+  const assumed = { ...file, images: false, chatTemplate: "assumed: chatml", slots: { total: 8 } };
+  expect(shown({ ...assumed, slotsFrom: disturbed }).slice(1)).toEqual([
+    "chat template none in the file, chatml assumed",
+    "slots 8, the default, measured 2026-11-21 at temperature 0.7, not steady (other work, or too short answers)",
+    "16 from the next start on, measured 2026-11-22 while idle",
+  ]);
+  expect(shown({ chatTemplate: "gemma", slots: { total: 4 }, slotsFrom: { from: "setting" } })).toEqual([
+    "chat template gemma",
+    "slots 4, as set",
+  ]);
+  // Another server says none of it.
+  expect(shown({})).toEqual([]);
 });
 
 test("ids that are UUIDs stay whole in a table of 80 columns, because a person copies them", () => {

@@ -1,6 +1,6 @@
 // Configuration: flags before the environment, defaults for the rest, and clear words for what is wrong.
 import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
@@ -31,6 +31,16 @@ test("your own model does not get the demo model's projector", () => {
     mmproj: undefined,
     isDemo: false,
   });
+});
+
+test("a ~ that no shell has read is the home folder", () => {
+  const { dataDir, engine } = load({
+    KAMADO_MODEL: "~/m.gguf",
+    KAMADO_MMPROJ: "~/e.gguf",
+    KAMADO_DATA_DIR: "~",
+  });
+  expect([engine.model, engine.mmproj]).toEqual([join(homedir(), "m.gguf"), join(homedir(), "e.gguf")]);
+  expect([dataDir, load({ KAMADO_MODEL: "~x.gguf" }).engine.model]).toEqual([homedir(), "~x.gguf"]);
 });
 
 test("a flag takes precedence over the environment, and an empty variable counts as unset", () => {

@@ -1,5 +1,7 @@
 // What the page and its health address know about a worker.
 import { expect, test } from "vitest";
+import { shownEngine } from "../../worker/console/state.ts";
+import { KamadoError } from "../../worker/errors.ts";
 import { createRig } from "../rig.ts";
 
 test("a worker's state is plain data: /state shows all of it", async () => {
@@ -11,6 +13,15 @@ test("a worker's state is plain data: /state shows all of it", async () => {
     isDemo: false,
   });
   expect(structuredClone(worker.state())).toMatchObject({ status: "STARTING", running: 0, waiting: 0 });
+});
+
+test("why the engine does not answer is said with its code and what to do; that it loads is no error", () => {
+  const cause = new KamadoError("config_invalid", "KAMADO_MODEL: /m.gguf does not exist.", { hint: "Look." });
+  const error = { code: "config_invalid", message: "KAMADO_MODEL: /m.gguf does not exist.", hint: "Look." };
+  expect(shownEngine({ isHealthy: false, cause })).toEqual({ answers: false, error });
+  const loads = new KamadoError("engine_unavailable", "It loads.", { detail: { isLoading: true } });
+  expect(shownEngine({ isHealthy: false, cause: loads })).toEqual({ answers: false });
+  expect(shownEngine({ isHealthy: true, cause: null })).toEqual({ answers: true });
 });
 
 test("a job whose result is on its way is shown as delivering, not as running", async () => {

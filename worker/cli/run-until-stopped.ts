@@ -3,6 +3,7 @@
 import type { Cloud } from "../aws/resources.ts";
 import type { Config } from "../config/config.ts";
 import { startWeb } from "../console/server.ts";
+import type { Ready } from "../engine/protocol.ts";
 import { type OpenEngine, openEngine } from "../engine/supervisor/open-engine.ts";
 import type { Log } from "../logging/log.ts";
 import { openWorker } from "../main.ts";
@@ -10,9 +11,13 @@ import { engineOptions } from "./engine-options.ts";
 import { announceService } from "./running-service.ts";
 import { untilStopped } from "./until-stopped.ts";
 
+type Worker = Awaited<ReturnType<typeof openWorker>>;
+type Started = { engine: OpenEngine; web: { url: string } };
 type Hooks = {
-  /** Called once, when the worker pulls. */
-  onStarted(started: { engine: OpenEngine; web: { url: string } }): void;
+  /** Called once, when the worker is there. The engine may still load its model, or fail to. */
+  onStarted(started: Started): void;
+  /** Called once, when the engine answers for the first time, with what it says of itself if it is our own. */
+  onReady?(started: Started, info: Ready | undefined): void;
   /** Called when the worker has begun to stop: ends its polls, where the queue is our own. */
   endPolls?: (() => void) | undefined;
 };
@@ -24,10 +29,9 @@ export async function runUntilStopped(
   config: Config,
   cloud: Cloud,
   log: Log,
-  { onStarted, endPolls }: Hooks,
+  { onStarted, onReady, endPolls }: Hooks,
 ): Promise<void> {
-  const engine = await openEngine(engineOptions(config), log);
-  const worker = await openWorker(config, cloud, engine, log);
+  const { engine, worker } = await openBoth(config, cloud, log);
   const web = await startWeb({ ...config.web, state: worker.state });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
@@ -35,7 +39,15 @@ export async function runUntilStopped(
   const started = { engineUrl: engine.url, webUrl: web.url, isLocal };
   const withdraw = await announceService(config, cloud, started, log);
   onStarted({ engine, web });
+  const isStopping = new AbortController();
+  void untilReady(engine, worker, isStopping.signal).then(
+    (info) => {
+      if (!isStopping.signal.aborted) onReady?.({ engine, web }, info);
+    },
+    () => {},
+  );
   const failure = await Promise.race([stopped.then(() => undefined), failureOf(engine)]);
+  isStopping.abort();
   withdraw();
   // A queue elsewhere may give messages to a poll that was broken off, and nobody would see them until they are visible again.
   const poll = endPolls ? "" : `; the open poll of the queue may take ${config.pollSeconds} s to end`;
@@ -48,6 +60,29 @@ export async function runUntilStopped(
   await isStopped;
   await Promise.all([engine.stop(), web.stop()]);
   if (failure !== undefined) throw failure;
+}
+
+/** The engine is opened in the midst of it: after what is written in files was checked, before what needs its address. */
+async function openBoth(
+  config: Config,
+  cloud: Cloud,
+  log: Log,
+): Promise<{ engine: OpenEngine; worker: Worker }> {
+  let engine: OpenEngine | undefined;
+  const open = async () => (engine = await openEngine(engineOptions(config), log));
+  const worker = await openWorker(config, cloud, open, log);
+  return { engine: engine!, worker };
+}
+
+/** Of another server only its answers tell. */
+async function untilReady(
+  engine: OpenEngine,
+  { health }: Worker,
+  signal: AbortSignal,
+): Promise<Ready | undefined> {
+  const info = await engine.ready();
+  await health.engine.healthy(signal);
+  return info;
 }
 
 /** Why the engine was given up before it was ever ready; nothing comes of it otherwise. */

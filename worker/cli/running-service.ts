@@ -191,6 +191,43 @@ export async function stateOf({
   return response.ok ? ((await response.json()) as ServiceState) : null;
 }
 
+/** What an engine of ours says of itself. Another server says none of it. */
+const EngineHealth = z.object({
+  file: z.string().nullish(),
+  quantization: z.string().nullish(),
+  images: z.boolean().nullish(),
+  chatTemplate: z.string().nullish(),
+  slots: z.object({ total: z.number() }).nullish(),
+  slotsFrom: z
+    .object({
+      from: z.string(),
+      measuredAt: z.string().optional(),
+      steady: z.boolean().optional(),
+      sampling: z.string().optional(),
+      next: z.object({ slots: z.number(), measuredAt: z.string() }).optional(),
+    })
+    .nullish(),
+});
+export type EngineHealth = z.output<typeof EngineHealth>;
+
+/** Null when it does not answer, or says nothing of this. */
+export async function engineHealthOf({ engine }: Service, config: Config): Promise<EngineHealth | null> {
+  const token = tokenOf(engine, config.engine.token);
+  const headers = token && { authorization: `Bearer ${token.reveal()}` };
+  try {
+    const response = await fetch(`${engine.url}/health`, { ...ask(), ...(headers && { headers }) });
+    return EngineHealth.safeParse(await response.json()).data ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** Why the engine of what runs here is not ready, as far as its page says. */
+export async function engineErrorOf(here: { config: Config; found: Found }) {
+  const state = await stateOf(here);
+  return state === "silent" ? undefined : state?.engine?.error;
+}
+
 /** Asks the page of a service, with the token where it is known. */
 function askPage({ web }: Service, config: Config, path: string): Promise<Response> {
   const token = tokenOf(web, config.web.token);

@@ -1,7 +1,6 @@
 // The configuration: reads the environment (the only file that does) and kamado.toml, checks both with the schema in environment.ts, and
 // gives the parts plain, frozen values.
 import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
@@ -257,7 +256,7 @@ function build(
     maxAttempts: env.KAMADO_MAX_ATTEMPTS,
     retrySeconds: env.KAMADO_RETRY_SECONDS,
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
-    dataDir: env.KAMADO_DATA_DIR.replace(/^~(?=\/|$)/, homedir()),
+    dataDir: env.KAMADO_DATA_DIR,
     web: { port: env.KAMADO_WEB_PORT, host: env.KAMADO_WEB_HOST, token: asSecret(env.KAMADO_WEB_TOKEN) },
     localPort: env.KAMADO_LOCAL_PORT,
     localKey: asSecret(env.KAMADO_LOCAL_KEY),

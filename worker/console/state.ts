@@ -1,4 +1,5 @@
 // What is known about the worker at one moment: for its page, its health address and its commands.
+import type { KamadoError } from "../errors.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import { printable } from "../printable.ts";
 
@@ -15,7 +16,14 @@ export type State = {
   queue: QueueState;
   /** The outbox; null when there is none. Jobs go on without it, so its health does not count for `status`. */
   deliveries: QueueState | null;
-  engine: { url: string; model: string; answers: boolean; isDemo: boolean };
+  engine: {
+    url: string;
+    model: string;
+    answers: boolean;
+    isDemo: boolean;
+    /** Why it does not answer. Absent while it only loads its model. */
+    error?: { code: string; message: string; hint: string };
+  };
   bucket: { name: string; answers: boolean; health: string; hint?: string };
   topic: string | null;
   /** Jobs that have a slot. */
@@ -33,6 +41,13 @@ export type State = {
   /** The latest first. */
   jobs: { id: string; kind: string; outcome: string; at: number; error?: string }[];
 };
+
+/** Of an engine, by its health check. */
+export function shownEngine({ isHealthy, cause }: { isHealthy: boolean; cause: KamadoError | null }) {
+  if (isHealthy || !cause || cause.detail?.isLoading) return { answers: isHealthy };
+  const { code, message, hint } = cause;
+  return { answers: isHealthy, error: { code, message, hint } };
+}
 
 /** The whole state, from what the worker's parts say of themselves. */
 export function stateOf({
@@ -63,7 +78,7 @@ function statusOf(
 ): State["status"] {
   if (isStopping) return "DRAINING";
   if (queue.health !== "ok" || !bucket.answers) return "UNHEALTHY";
-  if (!engine.answers) return "STARTING";
+  if (!engine.answers) return engine.error ? "UNHEALTHY" : "STARTING";
   return running > 0 ? "BUSY" : "READY";
 }
 

@@ -32,7 +32,7 @@ export function statePage(state: State) {
 ${engine.isDemo ? html`<p class="note">The toy demo model is loaded. Point <code>KAMADO_MODEL</code> and <code>KAMADO_MMPROJ</code> at a real GGUF pair.</p>` : ""}
 <dl>
 <dt>slots</dt><dd>${running} of ${slots} busy, ${delivering} delivering, ${waiting} waiting</dd>
-<dt>engine</dt><dd>${engine.model}, ${engine.answers ? "answers" : "does not answer"} <code>${engine.url}</code></dd>
+<dt>engine</dt><dd>${engine.model}, ${engine.answers ? "answers" : "does not answer"} <code>${engine.url}</code>${engine.error ? html`<br><b>${engine.error.code}</b>: ${engine.error.message} ${engine.error.hint}` : ""}</dd>
 <dt>queue</dt><dd>${queue.health} <code>${queue.url}</code></dd>
 ${deliveries?.hint ? html`<dt>deliveries</dt><dd>${deliveries.health} <code>${deliveries.url}</code> ${deliveries.hint}</dd>` : ""}
 <dt>bucket</dt><dd>${bucket.health} <code>${bucket.name}</code> ${bucket.hint ?? ""}</dd>

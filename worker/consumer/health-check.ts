@@ -137,7 +137,7 @@ export class HealthCheck implements Health {
     const isLoading = cause.detail?.isLoading === true;
     // Once, and again when what only loaded is found to be down.
     if (this.#failedProbes < PROBES_BEFORE_WARNING || this.#hasWarned) return;
-    if (isLoading && this.#failedProbes > PROBES_BEFORE_WARNING) return;
+    if (cause.detail?.isLogged || (isLoading && this.#failedProbes > PROBES_BEFORE_WARNING)) return;
     const text = [`waiting for the ${what}; jobs stay in the queue: ${cause.message}`, hint?.(cause)];
     // A model that loads is part of every start.
     this.#hasWarned = !isLoading;

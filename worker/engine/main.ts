@@ -5,17 +5,19 @@ import { writeSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { serve } from "@hono/node-server";
 import { pino } from "pino";
-import { toKamadoError } from "../errors.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
 import { SERVER_LIMITS } from "../http/server-limits.ts";
 import { templateWarning } from "./generation/chat-template.ts";
 import { checkFiles } from "./generation/model-check.ts";
+import { loadFailure } from "./load-failure.ts";
 import { type EngineOptions, parseOptions } from "./options.ts";
-import { type EngineEvent, EXIT, type LastEvent, PIPE } from "./protocol.ts";
+import { type EngineEvent, EXIT, type LastEvent, PIPE, type SlotsFrom } from "./protocol.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { createApp } from "./server/app.ts";
 import { Metrics } from "./server/metrics.ts";
 import { DEFAULT_SLOTS } from "./sizing/choose.ts";
-import { openSized } from "./sizing/open-sized.ts";
+import { Arrivals, measureApart, measureWhileIdle } from "./sizing/idle-calibration.ts";
+import { keepForNextStart, type Opened, openSized } from "./sizing/open-sized.ts";
 
 /** How long running requests may go on after SIGTERM. */
 const DRAIN_MS = 10_000;
@@ -40,12 +42,15 @@ const log = pino(
   pino.destination({ fd: PIPE, sync: true }),
 );
 const metrics = new Metrics();
+const arrivals = new Arrivals();
+const stopping = new AbortController();
 const scheduler = new Scheduler({
   maxQueue: options.maxQueue,
   slots: options.slots === "auto" ? DEFAULT_SLOTS : options.slots,
   stallMs: options.stallSeconds * 1_000,
   repetitionStop: options.repetitionStop,
   onAnswered: (...answer) => metrics.answered(...answer),
+  onRequest: () => arrivals.came(),
   log,
 });
 const app = createApp({ scheduler, metrics, log, token: options.token });
@@ -76,36 +81,54 @@ async function receiveOptions(): Promise<EngineOptions> {
     if (options.backend !== "scripted") await checkFiles(options);
     return options;
   } catch (thrown) {
-    return end(EXIT.badOptions, toKamadoError(thrown, "config_invalid").message);
+    const error = toKamadoError(thrown, "config_invalid");
+    fail(error);
+    return end(EXIT.badOptions, error.message);
   }
 }
 
 async function load(): Promise<void> {
-  let calibration: string[] | undefined;
+  let opened: Opened | undefined;
   try {
     await scheduler.load(async () => {
-      const opened = await openSized(options, log, (doing) => (scheduler.loading = doing));
+      opened = await openSized(options, log, (doing) => (scheduler.loading = doing));
       scheduler.estimatedBytes = opened.estimatedBytes;
-      calibration = opened.calibration;
+      scheduler.slotsFrom = opened.slotsFrom;
       return opened.backend;
     });
     const info = scheduler.info!;
     log.debug(info, "ready");
     const warning = info.template && templateWarning(info.template);
     if (warning !== undefined) log.warn(warning);
-    send({ event: "ready", ...info, memory: scheduler.health().memory, calibration });
+    const { calibration, slotsFrom, wasDisturbed } = opened!;
+    send({ event: "ready", ...info, memory: scheduler.health().memory, slotsFrom, calibration });
+    if (wasDisturbed) void measureAgain(slotsFrom);
   } catch (thrown) {
-    const { code, message } = toKamadoError(thrown, "engine_unavailable");
-    log.error({ err: thrown }, "the model could not be loaded");
-    send({ event: "failed", code, reason: message });
-    if (code === "memory_insufficient") end(EXIT.noMemory, message);
+    const error = thrown instanceof KamadoError ? thrown : loadFailure((thrown as Error).message, []);
+    // The supervisor says it, once for all tries.
+    log.debug({ err: thrown }, "the model could not be loaded");
+    fail(error);
+    if (error.code === "memory_insufficient") end(EXIT.noMemory, error.message);
   }
 }
 
-let stopping = false;
+/** For the next start: to open the model again with other slots would keep requests waiting. */
+async function measureAgain(slotsFrom: SlotsFrom): Promise<void> {
+  const measured = await measureWhileIdle({
+    arrivals,
+    isBusy: () => scheduler.queue.busy + scheduler.queue.waiting > 0,
+    measure: (signal) => measureApart(options, scheduler.estimatedBytes, signal),
+    stopping: stopping.signal,
+  });
+  if (measured === undefined) return;
+  const next = await keepForNextStart(options, measured, log);
+  scheduler.slotsFrom = { ...slotsFrom, next };
+  log.info(next, `measured again while idle: the next start takes ${next.slots} slots`);
+}
+
 async function stop(): Promise<void> {
-  if (stopping) return;
-  stopping = true;
+  if (stopping.signal.aborted) return;
+  stopping.abort();
   log.info("stopping");
   const closed = new Promise((resolve) => server.close(resolve));
   await scheduler.drain(AbortSignal.timeout(DRAIN_MS));
@@ -114,6 +137,10 @@ async function stop(): Promise<void> {
   await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, CUT_MS))]);
   await Promise.race([scheduler.close(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS))]);
   process.exit(0);
+}
+
+function fail({ code, message, hint }: KamadoError): void {
+  send({ event: "failed", code, reason: message, hint });
 }
 
 function end(code: number, reason: string): never {

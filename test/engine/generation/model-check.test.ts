@@ -1,5 +1,5 @@
 // A wrong file is refused by its header, and the error names the setting.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -57,8 +57,52 @@ describe("files that can never work are refused, with the name of their setting:
     const thrown = await checkFiles(files).catch((thrown) => thrown);
     expect(thrown).toMatchObject({ code: "config_invalid" });
     expect(thrown.message).toContain(`${name}: `);
-    expect(thrown.message).toContain(what);
+    expect(`${thrown.message} ${thrown.hint}`).toContain(what);
   });
+
+  test.each([
+    ["gemma3:4b", /GGUF file.*KAMADO_ENGINE_URL=http:\/\/127\.0\.0\.1:11434/],
+    ["llama3.2", /KAMADO_ENGINE_URL/],
+    ["hf.co/bartowski/Llama-3.2-3B-Instruct-GGUF:Q4_K_M", /KAMADO_ENGINE_URL/],
+    ["https://huggingface.co/a/b/resolve/main/c.gguf", /Download the file/],
+    ["~/models/c.gguf", /Write ~ out/],
+    [" /models/c.gguf", /begins or ends with a space/],
+  ])("%j, where there is no such file, gets a hint of what was meant", async (model, hint) => {
+    await expect(checkFiles({ model })).rejects.toMatchObject({
+      message: `KAMADO_MODEL: ${model} does not exist.`,
+      hint: expect.stringMatching(hint),
+    });
+  });
+
+  test.each([
+    "/models/gemma3.gguf",
+    "gemma3.gguf",
+    "./gemma3:4b",
+    "C:\\models\\gemma3.gguf",
+    "models/gemma3",
+  ])("%j is a path, and no name of Ollama's is guessed", async (model) => {
+    const { hint } = await checkFiles({ model }).catch((thrown) => thrown);
+    expect(hint).toMatch(/path of a GGUF file/);
+    expect(hint).not.toContain("KAMADO_ENGINE_URL");
+  });
+
+  test("what goes through a file as if it were a folder is said to be unreadable, not damaged", async () => {
+    await expect(checkFiles({ model: join(model, "inside.gguf") })).rejects.toMatchObject({
+      message: expect.stringMatching(/cannot be read \(ENOTDIR\)|does not exist/),
+    });
+  });
+
+  const isRoot = process.getuid?.() === 0;
+  test.skipIf(isRoot)(
+    `one that this user may not read${isRoot ? ": root may read every file" : ""}`,
+    async () => {
+      chmodSync(at("half.gguf"), 0);
+      await expect(checkFiles({ model: at("half.gguf") })).rejects.toMatchObject({
+        message: expect.stringContaining("cannot be read (EACCES)"),
+        hint: expect.stringContaining("Let the user that runs Kamado read the file"),
+      });
+    },
+  );
 
   test("a model with its projector is not", async () => {
     await expect(checkFiles({ model, mmproj: eyes })).resolves.toBeUndefined();

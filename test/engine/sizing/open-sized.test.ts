@@ -125,6 +125,7 @@ describe("in little memory", () => {
       event: "failed",
       code: "memory_insufficient",
       reason: expect.stringMatching(words),
+      hint: expect.any(String),
     });
   }, 120_000);
 

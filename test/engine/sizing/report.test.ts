@@ -61,6 +61,23 @@ test("says that it is the default where the machine was busy", () => {
   );
 });
 
+test("does not blame other work where the model's answers are too short", () => {
+  const { measured } = calibration;
+  const leftOut = [2, 4, 8, 9, 16].map((width) => ({ width, why: "ended" as const }));
+  const short = { ...measured, readings: measured.readings.slice(0, 1), leftOut, steady: false };
+  const table = tableOf({ ...calibration, measured: { ...short, sampling: "temperature 0.7" } }, 8);
+  expect(table.slice(-3)).toEqual([
+    "not measured at 2, 4, 8, 9, 16: the model's answers ended too early",
+    "measured at temperature 0.7, not complete, so not kept",
+    "8 slots: the default, because this model's answers are too short to be measured",
+  ]);
+});
+
+test("says with which sampling it was measured, and whether it was steady", () => {
+  const sampled = { ...calibration, measured: { ...calibration.measured, sampling: "temperature 0.7" } };
+  expect(tableOf(sampled, 8)).toContain("measured at temperature 0.7, steady");
+});
+
 test("is a line for the log", () => {
   expect(summaryOf(calibration, 8)).toBe(
     "8 slots: the fewest that come near the best (tokens/s by slots 1: 337.0, 8: 1336.0; not measured at 9, 16: time was up)",

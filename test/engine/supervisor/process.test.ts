@@ -70,6 +70,33 @@ test("a program that cannot be started is given up, and can be stopped", async (
   await one.stop();
 });
 
+test.each([
+  [
+    "[node-llama-cpp] llama_model_load: error loading model: unknown model architecture: 'new'",
+    "KAMADO_MODEL: ",
+  ],
+  [
+    "mtmd_init_from_file: error: mismatch between text model (n_embd = 64) and mmproj (n_embd = 128)",
+    "KAMADO_MMPROJ: ",
+  ],
+])(
+  "a library that prints that it refuses the file and crashes is not started again: %s",
+  async (line, setting) => {
+    const crash = `
+    import { writeSync } from "node:fs";
+    writeSync(2, ${JSON.stringify(`${line}\n`)});
+    process.kill(process.pid, "SIGSEGV");
+  `;
+    const one = start(beginningWith(crash));
+    await expect(one.ready()).rejects.toMatchObject({
+      code: "config_invalid",
+      message: expect.stringContaining(setting),
+    });
+    expect(one.restarts).toBe(0);
+  },
+  60_000,
+);
+
 test("an environment that no process can be given is no crash", async () => {
   const one = start({ environment: { NAME: "a\0b" }, timing: { attempts: 2 } });
   await expect(one.ready()).rejects.toThrow(/null bytes/);
@@ -108,7 +135,7 @@ test("a run that found too little memory says nothing about the next one", async
   await one.ready();
   process.kill(one.pid!, "SIGKILL");
   await until(() => one.state === "STARTING");
-  expect(one.reason).toBe("SIGKILL");
+  expect(one.trouble?.message).toBe("SIGKILL");
 }, 60_000);
 
 test("an error with line separators of Unicode in it arrives whole, as an event and in the log", async () => {

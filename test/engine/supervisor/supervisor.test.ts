@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { TINY, writeTextModel } from "../../../models/random/models.ts";
 import {
   type Engine,
   type SuperviseOptions,
@@ -104,6 +105,46 @@ describe("a supervised engine", () => {
     const one = start({}, { backend: "node-llama-cpp", model: "/no/such.gguf" });
     await expect(one.ready()).rejects.toThrow("KAMADO_MODEL: /no/such.gguf does not exist.");
     expect([one.state, one.restarts]).toEqual(["SETUP_FAILED", 0]);
+  }, 60_000);
+
+  test("is not tried again when loading fails for what another try would meet too, and says it once", async () => {
+    const lines: string[] = [];
+    const one = start({}, { script: "wait=5,foo=2", onLog: (line) => lines.push(line) });
+    await expect(one.ready()).rejects.toMatchObject({
+      code: "config_invalid",
+      message: expect.stringContaining("--script: there is no setting foo"),
+    });
+    expect([one.state, one.restarts, lines]).toEqual(["SETUP_FAILED", 0, []]);
+  }, 60_000);
+
+  test("says why it is not ready while it tries, the reason once", async () => {
+    const lines: string[] = [];
+    const script = { loadFails: "no room just now" };
+    const one = start(script, { timing: { attempts: 3 }, onLog: (line) => lines.push(line) });
+    expect(one.trouble).toBeUndefined();
+    await until(() => one.restarts === 1);
+    expect(one.trouble).toMatchObject({ code: "engine_unavailable", message: "no room just now" });
+    await expect(one.ready()).rejects.toThrow("no room just now");
+    expect(lines.map((line) => line.split(").")[0])).toEqual([
+      "The engine could not start (engine_unavailable: no room just now, try 1 of 3",
+      "The engine could not start (as before, try 2 of 3",
+    ]);
+  }, 60_000);
+
+  test("that was ready goes on trying when its file is gone, says why, and comes back with it", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "kamado-"));
+    const model = join(folder, "tiny.gguf");
+    writeTextModel(model, TINY);
+    const one = start({}, { backend: "node-llama-cpp", model, slots: 1, threads: 1 });
+    await one.ready();
+    renameSync(model, `${model}.away`);
+    process.kill(one.pid!, "SIGKILL");
+    await until(() => one.trouble?.code === "config_invalid");
+    expect(one.trouble!.message).toBe(`KAMADO_MODEL: ${model} does not exist.`);
+    renameSync(`${model}.away`, model);
+    await until(() => one.state === "READY");
+    expect(one.trouble).toBeUndefined();
+    rmSync(folder, { recursive: true });
   }, 60_000);
 
   test("stops before it started, twice, and lets nothing live on", async () => {

@@ -16,12 +16,12 @@ import { sqsQueue } from "../../queue/sqs.ts";
 import { addressOf, type Bucket } from "../../storage/bucket.ts";
 import { createResults } from "../../storage/results.ts";
 import { s3Bucket } from "../../storage/s3.ts";
-import { queuesHere } from "../cloud.ts";
+import { type Here, queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf, numberFrom } from "../flags.ts";
 import { inputHelp, readInput, replaceFiles } from "../read-input.ts";
-import { type ServiceState, stateOf } from "../running-service.ts";
+import { engineErrorOf, type ServiceState, stateOf } from "../running-service.ts";
 
 /** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
 const BODY_LIMIT = 900 * 1024;
@@ -84,7 +84,7 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
     if (flags.json !== true)
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
     const end = performance.now() + Number(flags.wait === true ? 300 : flags.wait) * 1_000;
-    const result = await waitFor(job, createResults(bucket), end);
+    const result = await waitFor(job, createResults(bucket), end, tellTrouble(here));
     if (!result) return giveUp(job.id, await stateOf(here));
     const code = printResult(flags, result);
     return (await printDeliveries(job, result, bucket, end)) ?? code;
@@ -154,6 +154,7 @@ async function waitFor(
   job: Job,
   results: ReturnType<typeof createResults>,
   end: number,
+  onRound: () => Promise<void>,
 ): Promise<Result | null> {
   for (;;) {
     const result = await results.find(job.id);
@@ -163,8 +164,24 @@ async function waitFor(
         `--id: "${job.id}" belongs to another job, of another kind or input.`,
       );
     if (result || performance.now() > end) return result;
+    await onRound();
     await sleep(WAIT_EVERY_MS);
   }
+}
+
+const ASK_EVERY_MS = 2_000;
+
+/** Says why no job can run here, once for each reason. The function asks now and then, however often it is called. */
+function tellTrouble(here: Here): () => Promise<void> {
+  let [told, next] = ["", 0];
+  return async () => {
+    if (performance.now() < next) return;
+    const error = await engineErrorOf(here);
+    next = performance.now() + ASK_EVERY_MS;
+    if (!error || error.message === told) return;
+    told = error.message;
+    warn(`the job waits, because the engine is not ready: ${error.code}: ${error.message} ${error.hint}`);
+  };
 }
 
 function print(flags: Flags, facts: object, text: string): number {

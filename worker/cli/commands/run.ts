@@ -29,7 +29,7 @@ import { engineOptions } from "../engine-options.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf, modelFlags, toVariables } from "../flags.ts";
 import { asDataUri, inputHelp, readInput, replaceFiles } from "../read-input.ts";
-import { findEngine, nameOfModel, tokenOf } from "../running-service.ts";
+import { engineErrorOf, findEngine, nameOfModel, tokenOf } from "../running-service.ts";
 
 export function runCommand(): Command {
   return modelFlags(
@@ -115,6 +115,7 @@ async function run(kind: string, flags: Flags, about: About): Promise<Result> {
       log,
       signal: interrupted.signal,
       watch,
+      engineError: () => engineErrorOf(here),
       onRetry: (receipt) => {
         about.spent = receipt;
       },
@@ -171,6 +172,8 @@ export type SoloOptions = {
   log: Log;
   signal: AbortSignal;
   watch: Listener;
+  /** Why an engine that runs here is not ready, where that is known. */
+  engineError?: () => ReturnType<typeof engineErrorOf>;
   /** Gets what a run cost that another try could mend. */
   onRetry?: (receipt: Receipt) => void;
 };
@@ -198,7 +201,7 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
   stack.defer(() => client.close());
 
   // Of one of our own its supervisor knows when it can serve, and when it never will; another has to be asked.
-  const ready = config.engine.url === undefined ? engine.ready() : untilItAnswers(client, signal);
+  const ready = config.engine.url === undefined ? engine.ready() : untilItAnswers(client, options);
   await unlessAborted<unknown>(ready, signal);
   const jobEvents = new JobEvents(log);
   jobEvents.subscribe(watch);
@@ -234,15 +237,18 @@ const MISSES = 5;
 const LOAD_MS = 900_000;
 
 /** Waits while somebody else's engine loads. Throws `engine_unavailable` when it is gone, or loads for ever. */
-async function untilItAnswers(client: EngineClient, signal: AbortSignal): Promise<void> {
+async function untilItAnswers(client: EngineClient, { signal, engineError }: SoloOptions): Promise<void> {
   const end = systemClock.now() + LOAD_MS;
   for (let misses = 0; !signal.aborted; await systemClock.sleep(ASK_EVERY_MS, signal)) {
     const health = await client.health();
     if (health.is === "ready") return;
     misses = health.is === "down" ? misses + 1 : 0;
     const reason = health.is === "down" ? health.reason : "it says that it is loading";
-    if (misses === MISSES || systemClock.now() > end)
-      throw new KamadoError("engine_unavailable", `The engine does not answer: ${reason}`);
+    if (misses < MISSES && systemClock.now() <= end) continue;
+    const error = await engineError?.();
+    if (error)
+      throw new KamadoError("engine_unavailable", `The engine is not ready: ${error.message}`, error);
+    throw new KamadoError("engine_unavailable", `The engine does not answer: ${reason}`);
   }
 }
 

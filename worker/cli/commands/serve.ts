@@ -43,9 +43,14 @@ async function serve(config: Config, log: Log, options: { inMemory: boolean; jso
   const cloud = local ? localCloud(local) : cloudOf(config);
   try {
     await runUntilStopped(config, cloud, log, {
-      onStarted({ engine, web }) {
-        announce(config, cloud, local, web.url, options.json);
-        if (!options.json) void engine.ready().then(showCalibration, () => {});
+      onStarted({ web }) {
+        if (options.json) printJson(config, cloud, web.url);
+        else starting(config, web.url);
+      },
+      onReady({ web }, info) {
+        if (options.json) return;
+        showCalibration(info);
+        announce(config, cloud, local, web.url);
       },
       endPolls: local?.endPolls,
     });
@@ -62,22 +67,27 @@ function startLocal(config: Config, inMemory: boolean): Promise<LocalAws> {
   });
 }
 
-function announce(
-  config: Config,
-  cloud: Cloud,
-  local: LocalAws | undefined,
-  web: string,
-  json: boolean,
-): void {
-  const facts = {
-    endpoint: cloud.aws.endpoint ?? "AWS",
-    queue: cloud.queueUrl,
-    bucket: config.bucket,
-    topic: cloud.topicArn ?? "none",
-    web,
-    model: config.engine.url ?? config.engine.model,
-  };
-  if (json) return void process.stdout.write(`${JSON.stringify(facts)}\n`);
+const factsOf = (config: Config, cloud: Cloud, web: string) => ({
+  endpoint: cloud.aws.endpoint ?? "AWS",
+  queue: cloud.queueUrl,
+  bucket: config.bucket,
+  topic: cloud.topicArn ?? "none",
+  web,
+  model: config.engine.url ?? config.engine.model,
+});
+
+/** Only where things are. Whether the engine is ready, the page's /health tells. */
+const printJson = (config: Config, cloud: Cloud, web: string) =>
+  void process.stdout.write(`${JSON.stringify(factsOf(config, cloud, web))}\n`);
+
+/** Before the engine answers, nothing says that all is well. */
+function starting({ engine }: Config, web: string): void {
+  const what = engine.url === undefined ? "loading the model" : `waiting for the engine at ${engine.url}`;
+  process.stdout.write(`${paint("dim", `Kamado is starting, ${what} … ${web} shows how it is.`)}\n`);
+}
+
+function announce(config: Config, cloud: Cloud, local: LocalAws | undefined, web: string): void {
+  const facts = factsOf(config, cloud, web);
   const lines = Object.entries(facts).map(([name, value]) => `  ${paint("dim", name.padEnd(9))}${value}`);
   process.stdout.write(
     `\n${paint(["bold", "yellow"], "Kamado is running.")} Ctrl-C stops it in order.\n${lines.join("\n")}\n`,

@@ -3,7 +3,7 @@ import { outcomeWords } from "../../logging/job-events.ts";
 import { localTime, paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
 import { printable } from "../../printable.ts";
 import type { Depth } from "../../queue/whole-queue.ts";
-import type { ServiceState } from "../running-service.ts";
+import type { EngineHealth, ServiceState } from "../running-service.ts";
 
 export type Running = ServiceState["current"][number] & { for: string };
 
@@ -15,6 +15,7 @@ export type Status = {
     web: string;
     state: ServiceState | null;
     isSilent: boolean;
+    engine: EngineHealth | null;
   } | null;
   running: Running[];
   queues: {
@@ -40,6 +41,8 @@ export function lengthOf(ms: number): string {
 }
 
 const plural = (count: number, one: string, more: string) => `${count} ${count === 1 ? one : more}`;
+
+type SlotsFrom = NonNullable<EngineHealth["slotsFrom"]>;
 
 const row = (name: string, value: string) => `  ${paint("dim", name.padEnd(14))}${value}`;
 
@@ -75,15 +78,53 @@ function viewService(service: Status["service"]): string[] {
     : "asks for a token: set KAMADO_WEB_TOKEN as it is set there";
   if (!state) return [head, row("page", noState)];
   const { engine, bucket, slots } = state;
+  const { error } = engine;
   return [
     head,
     row(
       "engine",
       `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${plural(slots, "slot", "slots")}`,
     ),
+    ...(error ? [row("", paint("red", `${error.code}: ${error.message}`)), row("", error.hint)] : []),
+    ...(service.engine ? viewEngine(service.engine) : []),
     row("bucket", `${bucket.answers ? "answers" : paint("red", "does not answer")}, ${bucket.name}`),
   ];
 }
+
+const ASSUMED = /^assumed: /;
+
+/** What is loaded, and why it has as many slots as it has. */
+export function viewEngine({
+  file,
+  quantization,
+  images,
+  chatTemplate,
+  slots,
+  slotsFrom,
+}: EngineHealth): string[] {
+  const pictures = images ? "with a projector (reads pictures)" : "no projector";
+  const about = file ? [shorten(printable(file), 40), quantization, images == null ? "" : pictures] : [];
+  const template = chatTemplate?.replace(/^file$/, "that of the model's file") ?? "";
+  const shown = ASSUMED.test(template)
+    ? `none in the file, ${template.replace(ASSUMED, "")} assumed`
+    : template;
+  return [
+    ...(about.length > 0 ? [row("model", about.filter(Boolean).join(", "))] : []),
+    ...(shown === "" ? [] : [row("chat template", printable(shown))]),
+    ...(slots && slotsFrom ? viewSlots(slots.total, slotsFrom) : []),
+  ];
+}
+
+function viewSlots(total: number, { from, measuredAt, steady, sampling, next }: SlotsFrom): string[] {
+  const why = { setting: "as set", measurement: "as measured", default: "the default" }[from] ?? from;
+  const when = measuredAt && `measured ${dayOf(measuredAt)}`;
+  const how = steady === undefined ? "" : steady ? "steady" : "not steady (other work, or too short answers)";
+  const lines = [`${total}, ${why}`, [when, sampling && `at ${sampling}`].filter(Boolean).join(" "), how];
+  const later = next && `${next.slots} from the next start on, measured ${dayOf(next.measuredAt)} while idle`;
+  return [row("slots", lines.filter(Boolean).join(", ")), ...(later ? [row("", later)] : [])];
+}
+
+const dayOf = (at: string) => printable(at.slice(0, 10));
 
 const viewDepth = ({ waiting, inFlight, delayed }: Depth) =>
   `${waiting} waiting, ${inFlight} in flight, ${delayed} delayed`;

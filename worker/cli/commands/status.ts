@@ -9,7 +9,7 @@ import { type Here, queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
-import { stateOf } from "../running-service.ts";
+import { engineHealthOf, stateOf } from "../running-service.ts";
 import { runningOf, type Status, viewStatus } from "./status-view.ts";
 
 export function statusCommand(): Command {
@@ -43,9 +43,9 @@ async function readService(here: Here): Promise<Status["service"]> {
   const { found } = here;
   if (found.is !== "running") return null;
   const { pid, startedAt, web } = found.service;
-  const state = await stateOf(here);
+  const [state, engine] = await Promise.all([stateOf(here), engineHealthOf(found.service, here.config)]);
   const isSilent = state === "silent";
-  return { pid, startedAt, web: web.url, state: isSilent ? null : state, isSilent };
+  return { pid, startedAt, web: web.url, state: isSilent ? null : state, isSilent, engine };
 }
 
 async function readQueues(cloud: Cloud, { sqs }: AwsClients): Promise<Status["queues"]> {

@@ -21,7 +21,10 @@ export function workerCommand(): Command {
         onStarted({ engine, web }) {
           const slots = config.slots ?? "auto";
           const facts = { queue: cloud.queueUrl, engine: engine.url, web: web.url, slots };
-          log.info({ stage: "start", ...facts }, "working");
+          log.info({ stage: "start", ...facts }, "started");
+        },
+        onReady() {
+          log.info({ stage: "start" }, "working");
         },
       });
       log.info({ stage: "stop" }, "stopped");

@@ -1,6 +1,6 @@
 // Whether the files of a model can work at all, from their headers, before anything else is done with them: native code says little
 // about a wrong file, or ends the process. What is found here stays so however often the engine is started, so it names the setting.
-import { statSync } from "node:fs";
+import { accessSync, constants, type Stats, statSync } from "node:fs";
 import { type GgufFileInfo, readGgufFileInfo } from "node-llama-cpp";
 import { KamadoError } from "../../errors.ts";
 
@@ -18,40 +18,70 @@ export async function checkFiles({ model, mmproj }: Files): Promise<void> {
 }
 
 async function checked(setting: Setting, path: string): Promise<GgufFileInfo> {
-  const size = sizeOf(setting, path);
+  const refuse = (what: string, hint: string, cause?: unknown) => wrong(setting, path, what, hint, cause);
+  const size = sizeOf(path, refuse);
   const info = await readGgufFileInfo(path, { sourceType: "filesystem", logWarnings: false }).catch(
     (cause) => {
-      throw wrong(setting, path, `is not a GGUF file, or its header is damaged. Download it again`, cause);
+      throw refuse("is not a GGUF file, or its header is damaged", DOWNLOAD, cause);
     },
   );
   const isProjector = String(info.metadata.general?.architecture) === "clip";
-  if (setting === "model" && isProjector)
-    throw wrong(setting, path, "is a projector, not a model", undefined, SWAPPED);
-  if (setting === "mmproj" && !isProjector) throw wrong(setting, path, "is no projector", undefined, SWAPPED);
-  checkWhole(setting, path, info, size);
+  if (isProjector !== (setting === "mmproj"))
+    throw refuse(isProjector ? "is a projector, not a model" : "is no projector", SWAPPED);
+  const end = endOf(info);
+  if (end === 0) throw refuse("has no weights", DOWNLOAD);
+  if (end > size) throw refuse(`is cut off: it has ${size} bytes and needs ${end}`, DOWNLOAD);
   return info;
 }
 
+type Refuse = (what: string, hint: string, cause?: unknown) => KamadoError;
+
+const DOWNLOAD = "Download it again.";
 const SWAPPED = `${VARIABLES.model} is the model, ${VARIABLES.mmproj} its projector; they may be swapped.`;
 
-function sizeOf(setting: Setting, path: string): number {
-  // A zero character ends a path, and Node refuses it.
-  const stat = path.includes("\0") ? undefined : statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) throw wrong(setting, path, "does not exist");
-  if (!stat.isFile())
-    throw wrong(setting, path, stat.isDirectory() ? "is a folder, not a file" : "is not a file");
-  if (stat.size === 0) throw wrong(setting, path, "is empty. Download it again");
-  return stat.size;
+function sizeOf(path: string, refuse: Refuse): number {
+  const file = statOf(path, refuse);
+  if (file === undefined) throw refuse("does not exist", insteadOf(path));
+  if (file.isDirectory()) throw refuse("is a folder, not a file", PATH);
+  if (!file.isFile()) throw refuse("is not a file", PATH);
+  if (file.size === 0) throw refuse("is empty", DOWNLOAD);
+  return file.size;
 }
 
-/** A download that broke off has its whole header, and tensors that the file does not reach to. */
-function checkWhole(setting: Setting, path: string, info: GgufFileInfo, size: number): void {
+/** Undefined when there is no such file. */
+function statOf(path: string, refuse: Refuse): Stats | undefined {
+  // A zero character ends a path, and Node refuses it.
+  if (path.includes("\0")) return undefined;
+  try {
+    const file = statSync(path, { throwIfNoEntry: false });
+    if (file?.isFile()) accessSync(path, constants.R_OK);
+    return file;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw refuse(`cannot be read (${code})`, CANNOT_READ, cause);
+  }
+}
+
+const PATH = "It is the path of a GGUF file, such as /models/gemma-3-4b-it-Q4_K_M.gguf.";
+const CANNOT_READ = "Let the user that runs Kamado read the file and enter the folders above it.";
+
+/** What may have been meant by a path where there is nothing. */
+function insteadOf(path: string): string {
+  if (/^https?:/i.test(path)) return `${PATH} Download the file and name where it is.`;
+  if (path !== path.trim()) return `${PATH} This one begins or ends with a space.`;
+  if (path.startsWith("~")) return `${PATH} Write ~ out: only a shell reads it as your home folder.`;
+  return NAME.test(path) ? `${PATH} ${OLLAMA}` : PATH;
+}
+
+/** `gemma3`, `gemma3:4b` or `hf.co/who/what:Q4_K_M`, and nothing that looks like a path. */
+const NAME = /^(?!.*\.gguf$)([\w.-]+|(?![./])[\w./-]+:[\w.-]+)$/i;
+const OLLAMA = "To use a model of Ollama by its name, set KAMADO_ENGINE_URL=http://127.0.0.1:11434 too.";
+
+/** Where the last weight ends. A download that broke off has its whole header, and weights that the file does not reach to. */
+function endOf(info: GgufFileInfo): number {
   // A model may be split into several files; each other part is found when it is read.
   const tensors = (info.fullTensorInfo ?? []).filter(({ filePart }) => filePart === 1);
-  if (tensors.length === 0) throw wrong(setting, path, "has no weights");
-  const end = tensors.reduce((end, tensor) => Math.max(end, Number(tensor.fileOffset) + bytesOf(tensor)), 0);
-  if (end > size)
-    throw wrong(setting, path, `is cut off: it has ${size} bytes and needs ${end}. Download it again`);
+  return tensors.reduce((end, tensor) => Math.max(end, Number(tensor.fileOffset) + bytesOf(tensor)), 0);
 }
 
 /** Elements and bytes of one block, by the type's number in ggml. Of other types only the beginning is checked. */
@@ -80,27 +110,22 @@ function bytesOf({ dimensions, ggmlType }: Tensor): number {
 
 /** Only converters that call a projector by its type write the width of the model that it is for. */
 function checkFit(model: GgufFileInfo, projector: GgufFileInfo, path: string): void {
-  const { general, clip } = projector.metadata as unknown as Record<
-    string,
-    Record<string, unknown> | undefined
-  >;
-  const width = (clip?.vision as Record<string, unknown> | undefined)?.projection_dim;
+  const { general, clip } = projector.metadata as { general?: Fields; clip?: { vision?: Fields } };
+  const width = clip?.vision?.projection_dim;
   const wanted = model.architectureMetadata?.embedding_length;
-  if (
-    general?.type !== "mmproj" ||
-    width === undefined ||
-    wanted === undefined ||
-    Number(width) === Number(wanted)
-  )
-    return;
+  if (general?.type !== "mmproj" || width === undefined || wanted === undefined) return;
+  if (Number(width) === Number(wanted)) return;
+  const why = `it gives ${width} numbers a place, and this model takes ${wanted}`;
   throw wrong(
     "mmproj",
     path,
-    `is the projector of another model: it gives ${width} numbers a place, and this model takes ${wanted}`,
+    `is the projector of another model: ${why}`,
+    "Use the one that was published with the model.",
   );
 }
 
-function wrong(setting: Setting, path: string, what: string, cause?: unknown, hint = ""): KamadoError {
-  const message = `${VARIABLES[setting]}: ${path} ${what}. ${hint}`.trim();
-  return new KamadoError("config_invalid", message, { cause });
+type Fields = Record<string, unknown>;
+
+function wrong(setting: Setting, path: string, what: string, hint: string, cause?: unknown): KamadoError {
+  return new KamadoError("config_invalid", `${VARIABLES[setting]}: ${path} ${what}.`, { cause, hint });
 }

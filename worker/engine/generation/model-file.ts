@@ -100,11 +100,3 @@ function beginOf(tokenizer: Tokenizer, tokens: readonly string[]): string {
   const { model, add_bos_token: adds = model === "llama", bos_token_id: bos } = tokenizer ?? {};
   return adds && bos !== undefined ? (tokens[bos] ?? "") : "";
 }
-
-/** Throws when the file is not a projector. */
-export async function checkProjector(path: string): Promise<void> {
-  const { metadata } = await readGgufFileInfo(path, { sourceType: "filesystem", logWarnings: false });
-  const { architecture } = metadata.general ?? {};
-  if (String(architecture) !== "clip")
-    throw new Error(`The projector's file is for ${architecture}, not a projector.`);
-}

@@ -3,7 +3,7 @@
 import { KamadoError, toKamadoError } from "../../errors.ts";
 import type { Backend, BackendInfo, BackendState, Generation } from "../generation/backend.ts";
 import { USUAL_RULE } from "../generation/repetition.ts";
-import type { Health } from "../protocol.ts";
+import type { Health, SlotsFrom } from "../protocol.ts";
 import { type Admission, AdmissionQueue } from "./admission-queue.ts";
 import { type Answered, type Phases, preparePhases, runPhases } from "./generate.ts";
 import type { OnPiece, Piece } from "./piece.ts";
@@ -18,6 +18,8 @@ export type SchedulerOptions = {
   repetitionStop?: boolean;
   /** Called once for each answer that came to its end. If it throws, that is logged and harms no answer. */
   onAnswered(generation: Generation, rank: number, times: Times, answered: Answered): void;
+  /** Called when a request comes, before its body is read. */
+  onRequest?(): void;
   log: { error(fields: object, message: string): void };
 };
 
@@ -54,6 +56,7 @@ export class Scheduler {
   /** What loading does at the moment, and what the model is estimated to need. Set by whoever loads it. */
   loading: string | undefined;
   estimatedBytes: number | undefined;
+  slotsFrom: SlotsFrom | undefined;
   readonly #options: SchedulerOptions;
   #backend: Backend | undefined;
   #failure: string | undefined;
@@ -102,7 +105,8 @@ export class Scheduler {
     const { name = null, quantization = null } = file ?? {};
     const identity = { model, backend, file: name, quantization, chatTemplate: template?.from ?? null };
     const memory = { estimatedBytes: this.estimatedBytes ?? null, residentBytes: process.memoryUsage.rss() };
-    const base = { ...identity, slots: { busy, total: slots }, waiting, memory };
+    const about = { images: this.info?.images ?? null, slotsFrom: this.slotsFrom ?? null, memory };
+    const base = { ...identity, slots: { busy, total: slots }, waiting, ...about };
     if (this.#failure !== undefined) return { state: "SETUP_FAILED", ...base, reason: this.#failure };
     if (!this.#backend)
       return { state: "STARTING", ...base, ...(this.loading !== undefined && { reason: this.loading }) };
@@ -114,6 +118,7 @@ export class Scheduler {
 
   /** Whether there is room for a request that has not been read yet. Throws what the client is told if there is none. */
   expectRoom(): BackendInfo {
+    this.#options.onRequest?.();
     const { info } = this.#loaded();
     this.queue.expectRoom();
     return info;

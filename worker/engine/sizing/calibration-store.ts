@@ -56,6 +56,7 @@ const MeasuredShape = z.object({
   steady: z.literal(true),
   seenTwice: z.number().optional(),
   prefillTokensPerSecond: positive.nullable(),
+  sampling: z.string().optional(),
   tookMs: z.number(),
 });
 const Kept = z.object({ version: z.literal(1), measuredAt: z.string(), measured: MeasuredShape });

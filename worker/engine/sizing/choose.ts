@@ -13,6 +13,8 @@ export type Measured = {
   /** How many widths were measured twice. Absent in what older versions kept, which trusted a single look. */
   seenTwice?: number | undefined;
   prefillTokensPerSecond: number | null;
+  /** How the tokens were drawn. Absent in what older versions kept. */
+  sampling?: string | undefined;
   tookMs: number;
 };
 
@@ -45,6 +47,11 @@ export function isSteady(spreads: readonly number[], widths: number): boolean {
   const sorted = [...spreads].sort((a, b) => a - b);
   const middle = sorted[Math.floor(sorted.length / 2)];
   return middle !== undefined && 2 * spreads.length >= widths && middle <= STEADY;
+}
+
+/** Whether something else ran on the machine, so that another measurement may be steady. Not where the answers ended or failed. */
+export function isDisturbed({ steady, leftOut }: Curve): boolean {
+  return !steady && !leftOut.some(({ why }) => why === "ended" || why === "failed");
 }
 
 /** Widths behind a cliff may be faster still. But with so many slots and a few requests less the engine runs on the cliff. */

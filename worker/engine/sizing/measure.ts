@@ -2,7 +2,7 @@
 // measurement is window.ts; what follows from the numbers is choose.ts.
 import type { Backend } from "../generation/backend.ts";
 import { cliffs, isSteady, type LeftOut, type Measured, type Reading, WIDTHS } from "./choose.ts";
-import { countingPrompt, generationOf, measureWindow, type Window } from "./window.ts";
+import { countingPrompt, generationOf, measureWindow, SAMPLING, type Window } from "./window.ts";
 
 export type Measuring = {
   now: () => number;
@@ -40,7 +40,8 @@ export async function measure(backend: Backend, { now, budgetMs, signal }: Measu
   const tookMs = Math.round(now() - startedAt);
   const steady = isSteady(spreads, rates.size);
   const seenTwice = spreads.length;
-  return { readings: readingsOf(rates), leftOut, steady, seenTwice, prefillTokensPerSecond: prefill, tookMs };
+  const how = { seenTwice, prefillTokensPerSecond: prefill, sampling: SAMPLING, tookMs };
+  return { readings: readingsOf(rates), leftOut, steady, ...how };
 }
 
 /** Measures each width once. `spent` is the share of the budget that was used so far. */

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Backend } from "../generation/backend.ts";
 import type { EngineOptions } from "../options.ts";
+import type { SlotsFrom } from "../protocol.ts";
 import { type Calibration, readCalibration, subjectOf, writeCalibration } from "./calibration-store.ts";
-import { chooseWidth, DEFAULT_SLOTS, type Measured, WIDTHS } from "./choose.ts";
+import { chooseWidth, DEFAULT_SLOTS, isDisturbed, type Measured, WIDTHS } from "./choose.ts";
 import { measure } from "./measure.ts";
 import { type Fit, type Fitted, openFit } from "./memory-fit.ts";
 import { summaryOf, tableOf } from "./report.ts";
@@ -17,9 +18,14 @@ export type Opened = {
   estimatedBytes?: number | undefined;
   /** The lines of a table, when the slots were chosen by a calibration. */
   calibration?: string[];
+  slotsFrom: SlotsFrom;
+  /** Other work disturbed the measurement, so that another may find another number. */
+  wasDisturbed?: boolean;
 };
 /** Reports what takes so long; undefined when it is over. */
 export type OnStage = (doing: string | undefined) => void;
+
+type Next = NonNullable<SlotsFrom["next"]>;
 
 const BUDGET_MS = 8_000;
 /** Measuring is given up on a machine that needs longer than this. */
@@ -40,15 +46,15 @@ export async function openSized(options: EngineOptions, log: Logger, onStage: On
   const open = (fitted: Fitted) => openBackend(options, fitted, log);
   const opening = { options, fit, open, log, onStage };
   const { slots, backend, dataDir } = options;
-  if (slots !== "auto") return openFitted(opening, fit({ slots, slotsSet: true }));
+  if (slots !== "auto") return openFitted(opening, fit({ slots, slotsSet: true }), { from: "setting" });
   // Where a calibration cannot be kept, every start would have to measure.
   if (backend === "scripted" || dataDir === undefined)
-    return openFitted(opening, fit({ slots: DEFAULT_SLOTS, slotsSet: false }));
+    return openFitted(opening, fit({ slots: DEFAULT_SLOTS, slotsSet: false }), { from: "default" });
   return openCalibrated(opening, dataDir);
 }
 
-async function openFitted({ open }: Opening, fitted: Fitted): Promise<Opened> {
-  return { backend: await open(fitted), estimatedBytes: fitted.estimatedBytes };
+async function openFitted({ open }: Opening, fitted: Fitted, slotsFrom: SlotsFrom): Promise<Opened> {
+  return { backend: await open(fitted), estimatedBytes: fitted.estimatedBytes, slotsFrom };
 }
 
 async function openCalibrated(opening: Opening, dataDir: string): Promise<Opened> {
@@ -59,27 +65,31 @@ async function openCalibrated(opening: Opening, dataDir: string): Promise<Opened
   const calibration = isTrusted ? kept : ((await calibrate(opening, dataDir)) ?? kept);
   const slots = (calibration && chooseWidth(calibration.measured)) ?? DEFAULT_SLOTS;
   const fitted = fit({ slots, slotsSet: false });
-  const opened = await openFitted(opening, fitted);
+  const opened = await openFitted(opening, fitted, slotsFrom(calibration));
   if (calibration === undefined) return opened;
   log.info({ measured: calibration.measured, slots: fitted.slots }, summaryOf(calibration, fitted.slots));
-  return { ...opened, calibration: tableOf(calibration, fitted.slots) };
+  const table = tableOf(calibration, fitted.slots);
+  return { ...opened, calibration: table, wasDisturbed: isDisturbed(calibration.measured) };
+}
+
+function slotsFrom(calibration: Calibration | undefined): SlotsFrom {
+  if (calibration === undefined) return { from: "default" };
+  const { measured, measuredAt } = calibration;
+  const { steady, sampling } = measured;
+  const from = chooseWidth(measured) === undefined ? "default" : "measurement";
+  return { from, measuredAt, steady, ...(sampling !== undefined && { sampling }) };
 }
 
 /** Undefined when measuring fails: the engine serves all the same. */
 async function calibrate(
-  { options, fit, open, log, onStage }: Opening,
+  { options, fit, log, onStage }: Opening,
   dataDir: string,
 ): Promise<Calibration | undefined> {
-  const fitted = fit({ slots: WIDTHS.at(-1)!, slotsSet: false }, MEASURING_CONTEXT);
-  const subject = subjectOf(options);
   onStage("calibrating");
-  log.info(
-    { slots: fitted.slots },
-    "measuring how many requests at once this machine runs best; a few seconds",
-  );
+  log.info("measuring how many requests at once this machine runs best; a few seconds");
   try {
-    const measured = await measureAndClose(await open(fitted));
-    const calibration = { subject, measuredAt: new Date().toISOString(), measured };
+    const measured = await measureWidest(options, fit, log);
+    const calibration = { subject: subjectOf(options), measuredAt: new Date().toISOString(), measured };
     // A measurement that other work disturbed must not decide about every later start.
     if (measured.steady) await keep(dataDir, calibration, log);
     return calibration;
@@ -89,6 +99,24 @@ async function calibrate(
   } finally {
     onStage(undefined);
   }
+}
+
+/** Keeps what was measured while the engine was idle, and returns how many slots the next start will have, by it. */
+export async function keepForNextStart(
+  options: EngineOptions,
+  measured: Measured,
+  log: Logger,
+): Promise<Next> {
+  const measuredAt = new Date().toISOString();
+  const calibration = { subject: subjectOf(options), measuredAt, measured };
+  if (options.dataDir !== undefined) await keep(options.dataDir, calibration, log);
+  return { slots: chooseWidth(measured) ?? DEFAULT_SLOTS, measuredAt };
+}
+
+/** Measures with as many slots as the widest width needs, or as many as fit. */
+export async function measureWidest(options: EngineOptions, fit: Fit, log: Logger): Promise<Measured> {
+  const fitted = fit({ slots: WIDTHS.at(-1)!, slotsSet: false }, MEASURING_CONTEXT);
+  return measureAndClose(await openBackend(options, fitted, log));
 }
 
 async function measureAndClose(backend: Backend): Promise<Measured> {

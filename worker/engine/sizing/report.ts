@@ -1,6 +1,6 @@
 // A calibration as text: a table for the terminal, one line for the log.
 import type { Calibration } from "./calibration-store.ts";
-import { chooseWidth, DEFAULT_SLOTS, type LeftOut, type Measured } from "./choose.ts";
+import { chooseWidth, DEFAULT_SLOTS, isDisturbed, type LeftOut, type Measured } from "./choose.ts";
 
 const WHY: Record<LeftOut["why"], string> = {
   time: "time was up",
@@ -26,6 +26,9 @@ export function tableOf({ subject, measured, measuredAt }: Calibration, slots: n
     ...columns([["", "slots", "tokens/s", "each", "against 1"], ...rows]),
     ...(prefill === null ? [] : [`prompts are read at ${Math.round(prefill)} tokens/s`]),
     ...notMeasured(measured.leftOut),
+    ...(measured.sampling === undefined
+      ? []
+      : [`measured at ${measured.sampling}, ${steadinessOf(measured)}`]),
     `${count(slots)}: ${whyOf(measured, slots)}`,
   ];
 }
@@ -39,15 +42,23 @@ export function summaryOf({ measured }: Calibration, slots: number): string {
   return `${count(slots)}: ${whyOf(measured, slots)} (${parts.join("; ")})`;
 }
 
+const steadinessOf = (measured: Measured) =>
+  measured.steady
+    ? "steady"
+    : isDisturbed(measured)
+      ? "not steady, so not kept"
+      : "not complete, so not kept";
+
 const count = (slots: number) => `${slots} ${slots === 1 ? "slot" : "slots"}`;
 
 function whyOf(measured: Measured, slots: number): string {
   const chosen = chooseWidth(measured);
-  if (!measured.steady && slots === DEFAULT_SLOTS)
-    return "the default, because other work disturbed the measurement; the next start measures again";
   if (slots < (chosen ?? DEFAULT_SLOTS)) return "memory allows no more";
-  if (chosen === undefined) return "the default, because too little could be measured";
-  return "the fewest that come near the best";
+  if (chosen !== undefined) return "the fewest that come near the best";
+  if (isDisturbed(measured))
+    return "the default, because other work disturbed the measurement; it is done again while the engine is idle, and at the next start";
+  const isShort = measured.leftOut.some(({ why }) => why === "ended");
+  return `the default, because ${isShort ? "this model's answers are too short to be measured" : "too little could be measured"}`;
 }
 
 /** A line for each reason, with all the widths that were left out for it. */

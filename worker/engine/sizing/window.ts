@@ -16,12 +16,15 @@ export function countingPrompt(from: number, numbers = 6): string {
   return Array.from({ length: numbers }, (_, step) => `${from + step},`).join(" ");
 }
 
+/** As clients sample, which costs more than to take the likeliest token. Low, so that answers go on counting. */
+const TEMPERATURE = 0.7;
+export const SAMPLING = `temperature ${TEMPERATURE}`;
+
 export function generationOf(text: string, maxTokens: number): Generation {
   return {
     prompt: { text },
     maxTokens,
-    // As clients sample, which costs more than to take the likeliest token. A low temperature, so that answers go on counting.
-    sampling: { ...GREEDY, temperature: 0.7 },
+    sampling: { ...GREEDY, temperature: TEMPERATURE },
     stop: [],
     schema: undefined,
     topLogprobs: undefined,

@@ -32,6 +32,7 @@ export type OpenEngine = {
   ready(): Promise<Ready | undefined>;
   /** Only for an engine of our own; see `Engine`. */
   restartSoon?: () => void;
+  trouble?: () => KamadoError | undefined;
   stop(): Promise<void>;
 };
 
@@ -44,12 +45,14 @@ export async function openEngine({ url, ...options }: OpenOptions, log: Log): Pr
   const { host, port, token } = options;
   checkHost(host, token);
   if (port !== 0) await untilFree(port, host);
+  let started: Engine | undefined;
   const engine = startEngine({
     ...options,
     llamaServer: llamaServerFor(options),
     token: token?.reveal(),
-    onLog: (line) => passOn(line, log),
+    onLog: (line) => passOn(line, log, started),
   });
+  started = engine;
   logStates(engine, log);
   try {
     const { port: own } = new URL(await engine.listening());
@@ -57,6 +60,7 @@ export async function openEngine({ url, ...options }: OpenOptions, log: Log): Pr
       url: `http://${addressOf(host)}:${own}`,
       ready: () => engine.ready().then(() => engine.info),
       restartSoon: () => engine.restartSoon(),
+      trouble: () => engine.trouble,
       stop: () => engine.stop(),
     };
   } catch (thrown) {
@@ -86,28 +90,36 @@ function llamaServerFor({ backend, llamaServer, dataDir }: OpenOptions): string 
 }
 
 function logStates(engine: Engine, log: Log): void {
+  let isGivenUp = false;
   engine.onChange((state) => {
-    const { restarts, reason } = engine;
-    if (state === "SETUP_FAILED") log.error({ stage: "engine" }, `the engine cannot be started: ${reason}`);
-    else log.info({ stage: "engine", ...(restarts > 0 && { restarts }) }, state);
+    // Whoever waits for it to be ready gets the error, and says it once.
+    isGivenUp ||= state === "SETUP_FAILED";
+    const { restarts } = engine;
+    log[isGivenUp ? "debug" : "info"]({ stage: "engine", ...(restarts > 0 && { restarts }) }, state);
   });
 }
 
-/** A line of the engine's own log keeps its level (pino's numbers). Any other line is a warning. */
-function passOn(line: string, log: Log): void {
-  const { level, msg } = logLine(line);
+/**
+ * A line of the engine's own log keeps its level (pino's numbers). Any other line is a warning. What native libraries print while a
+ * model is loaded is in the error, if that fails.
+ */
+function passOn(line: string, log: Log, engine: Engine | undefined): void {
+  const { level, msg, isNative } = logLine(line);
   const known = level >= 50 ? "error" : level >= 40 ? "warn" : level >= 30 ? "info" : "debug";
-  log[known]({ stage: "engine" }, msg);
+  const isLoading = isNative && engine?.state === "STARTING";
+  log[isLoading ? "debug" : known]({ stage: "engine" }, msg);
 }
 
-function logLine(line: string): { level: number; msg: string } {
+function logLine(line: string): { level: number; msg: string; isNative: boolean } {
   try {
-    const { level = 20, msg = line } = JSON.parse(line) as { level?: number; msg?: string };
-    return { level, msg };
+    const { level = 20, native, msg = native ?? line } = JSON.parse(line) as Partial<PinoLine>;
+    return { level, msg, isNative: native !== undefined };
   } catch {
-    return { level: 40, msg: line };
+    return { level: 40, msg: line, isNative: /^\S+: /.test(line) };
   }
 }
+
+type PinoLine = { level: number; msg: string; native: string };
 
 /** An engine whose worker was just killed needs a moment to notice and to leave its port. */
 const PORT_WAIT_MS = 3_000;

@@ -27,8 +27,10 @@ const ERROR_LINES = [/^\S+:\d+: GGML_(ASSERT|ABORT)\b/, /^(terminate called|libc
 const STARTUP_ERROR_LINES = [
   ...ERROR_LINES,
   /^([A-Z]\w*)?Error\b/,
-  /^(ggml|llama|clip|error|failed)\w*: .*(error|fail|unable|cannot|not found|out of memory)/i,
+  /^(ggml|llama|clip|mtmd|error|failed)\w*: .*(error|fail|unable|cannot|not found|out of memory)/i,
 ];
+/** With which node-llama-cpp prints its library's lines. */
+const PREFIX = /^\[node-llama-cpp\] /;
 /** How long to wait for the end of its output after it has ended: a process it left behind may hold the pipes open. */
 const OUTPUT_END_MS = 1_000;
 
@@ -91,7 +93,8 @@ export class EngineProcess {
     else this.#watcher.onEvent(event);
   }
 
-  #readStderr(line: string): void {
+  #readStderr(printed: string): void {
+    const line = printed.replace(PREFIX, "");
     const kinds = this.#isReady ? ERROR_LINES : STARTUP_ERROR_LINES;
     if (!kinds.some((kind) => kind.test(line))) return;
     this.#errorLines.push(line);

@@ -3,8 +3,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { backoffMs } from "../../async/backoff.ts";
 import { KamadoError, toKamadoError } from "../../errors.ts";
+import { loadFailure } from "../load-failure.ts";
 import type { GivenOptions } from "../options.ts";
-import { type EngineEvent, EXIT, type Ready, type State } from "../protocol.ts";
+import type { EngineEvent, Ready, State } from "../protocol.ts";
 import { untilHung, type WatchTiming } from "./health-watch.ts";
 import { EngineProcess, type Environment } from "./process.ts";
 
@@ -33,14 +34,13 @@ const TIMING: Timing = {
   attempts: 5,
   stopMs: 15_000,
 };
-const BAD_OPTIONS = `exit code ${EXIT.badOptions}`;
 
 export interface Engine {
   /** Empty until it listens for the first time, then always the same. */
   readonly url: string;
   readonly state: EngineState;
-  /** Why the engine is not ready, in its own words. */
-  readonly reason: string | undefined;
+  /** Why its last run ended, while no other is ready. */
+  readonly trouble: KamadoError | undefined;
   readonly restarts: number;
   /** What it said about itself when it was last ready. */
   readonly info: Ready | undefined;
@@ -67,7 +67,7 @@ export function startEngine(options: SuperviseOptions): Engine {
 class Supervisor implements Engine {
   url = "";
   state: EngineState = "STARTING";
-  reason: string | undefined;
+  trouble: KamadoError | undefined;
   restarts = 0;
   info: Ready | undefined;
   readonly #options: GivenOptions;
@@ -81,9 +81,8 @@ class Supervisor implements Engine {
   #failures = 0;
   #readySince: number | undefined;
   #everReady = false;
-  #failure: string | undefined;
-  #outOfMemory = false;
-  #isMisconfigured = false;
+  /** What the run that is ending said of it. */
+  #failure: KamadoError | undefined;
   #isExplained = false;
   #pause = new AbortController();
   #stopped: Promise<void> | undefined;
@@ -152,7 +151,7 @@ class Supervisor implements Engine {
       this.#process = undefined;
       void this.#onEnd(how, reason);
     };
-    this.#outOfMemory = this.#isExplained = false;
+    this.#isExplained = false;
     const watcher = { onLog: this.#onLog, onEvent: (event: EngineEvent) => this.#onEvent(event), onExit };
     try {
       this.#process = new EngineProcess(this.#options, watcher, this.#environment);
@@ -170,8 +169,8 @@ class Supervisor implements Engine {
     } else if (event.event === "ready") {
       this.#onReady(event);
     } else {
-      this.#failure = event.reason;
-      this.#outOfMemory = event.code === "memory_insufficient";
+      const { code, reason, hint } = event;
+      this.#failure = new KamadoError(code, reason, hint === undefined ? {} : { hint });
       this.#process?.kill();
     }
   }
@@ -182,7 +181,7 @@ class Supervisor implements Engine {
     // One calibration is enough: a run after this one reads what was measured.
     delete this.#options.calibrate;
     this.#readySince = performance.now();
-    this.reason = undefined;
+    this.trouble = undefined;
     this.#become("READY");
   }
 
@@ -192,20 +191,30 @@ class Supervisor implements Engine {
     // engine that loads and dies is not started over and over without a pause.
     const lasted = performance.now() - (this.#readySince ?? Infinity) > this.#timing.maxDelayMs;
     this.#failures = lasted ? 1 : this.#failures + 1;
-    // The same options, and the same model in the same memory, would fail again.
-    this.#isMisconfigured = how === BAD_OPTIONS;
-    const isHopeless = this.#isMisconfigured || this.#outOfMemory;
-    this.reason = this.#failure ?? [isHopeless ? "" : how, reason].filter(Boolean).join(": ");
+    const wasReady = this.#readySince !== undefined;
+    const lines = reason.split("\n").filter(Boolean);
+    const trouble = wasReady ? (this.#failure ?? died(how, lines)) : troubleOf(this.#failure, how, lines);
     this.#failure = this.#readySince = undefined;
-    this.#onLog(`The engine ended (${this.reason}).`);
-    if (!this.#everReady && (isHopeless || this.#failures >= this.#timing.attempts))
+    const before = this.trouble?.message;
+    this.trouble = trouble;
+    // What the same options, or the same file, would meet again is not tried again. It may be put right for one that was ready before.
+    if (!this.#everReady && (!trouble.retry || this.#failures >= this.#timing.attempts))
       return this.#become("SETUP_FAILED");
+    this.#tell(wasReady, trouble.message === before ? undefined : trouble);
     this.#become("STARTING");
     if (!this.#isExplained) await this.#delay();
     if (this.#isExplained) await this.#shortDelay();
     if (this.#stopping.signal.aborted) return;
     this.restarts++;
     this.#start();
+  }
+
+  /** What is known already is not said at every try. */
+  #tell(wasReady: boolean, trouble: KamadoError | undefined): void {
+    const what = wasReady ? "The engine ended" : "The engine could not start";
+    const why = trouble === undefined ? "as before" : `${trouble.code}: ${trouble.message}`;
+    const tries = this.#everReady ? "" : `, try ${this.#failures} of ${this.#timing.attempts}`;
+    this.#onLog([`${what} (${why}${tries}).`, trouble?.hint].filter(Boolean).join(" "));
   }
 
   /** Jitter keeps many workers from starting their engines in step. */
@@ -250,9 +259,20 @@ class Supervisor implements Engine {
   }
 
   #unavailable(): KamadoError {
-    if (this.#outOfMemory) return new KamadoError("memory_insufficient", this.reason ?? "");
-    if (this.#isMisconfigured) return new KamadoError("config_invalid", this.reason ?? "");
-    const why = this.state === "STOPPED" ? "it was stopped" : this.reason;
-    return new KamadoError("engine_unavailable", `The engine does not run: ${why}`);
+    const { trouble } = this;
+    if (this.state === "STOPPED" || trouble === undefined)
+      return new KamadoError("engine_unavailable", "The engine does not run: it was stopped");
+    if (trouble.code !== "engine_unavailable") return trouble;
+    const { code, message, hint } = trouble;
+    return new KamadoError(code, `The engine does not run: ${message}`, { hint });
   }
+}
+
+const died = (how: string, lines: readonly string[]) =>
+  new KamadoError("engine_unavailable", [how, ...lines].join(": "));
+
+/** Why a run never became ready. A library may have printed more of it than the engine could say. */
+function troubleOf(told: KamadoError | undefined, how: string, lines: readonly string[]): KamadoError {
+  if (told && (told.code !== "engine_unavailable" || lines.length === 0)) return told;
+  return loadFailure(told?.message ?? how, lines);
 }

@@ -5,7 +5,8 @@ import type { Backend, BackendInfo, BackendState, Generation, Prepared } from ".
 import { invalid, roomFor } from "../../generation/backend.ts";
 import type { NamedTemplate } from "../../generation/chat-template.ts";
 import { grammarFor } from "../../generation/json-schema-to-gbnf.ts";
-import { checkProjector, type ModelFile, readModelFile } from "../../generation/model-file.ts";
+import { type ModelFile, readModelFile } from "../../generation/model-file.ts";
+import { projectorRefused } from "../../load-failure.ts";
 import { NativePrompts } from "./chat-template.ts";
 import { type Checked, complete, completeFirstToken, type Vocabulary } from "./complete.ts";
 import { loadLibrary, type NativeContext } from "./native.ts";
@@ -27,7 +28,6 @@ export type OpenOptions = {
 export async function openLlamaNode(options: OpenOptions): Promise<Backend> {
   const { model, mmproj, slots, threads } = options;
   const file = await readModelFile(model, options.template);
-  if (mmproj !== undefined) await checkProjector(mmproj);
   const contextSize = options.contextSize ?? Math.min(file.trainContextSize, MAX_CONTEXT);
   const context = await loadLibrary().loadModel({
     model,
@@ -39,7 +39,7 @@ export async function openLlamaNode(options: OpenOptions): Promise<Backend> {
     ...(threads === undefined ? {} : { n_threads: threads }),
   });
   if (mmproj !== undefined && !context.initMultimodal({ path: mmproj }))
-    throw new Error("The projector does not fit the model.");
+    throw projectorRefused("it does not fit the model");
   if (!context.ctx.enableParallelMode({ n_parallel: slots, n_batch: BATCH }))
     throw new Error("The library cannot run this model in batches.");
   const prompts = new NativePrompts(context, file);

@@ -15,7 +15,7 @@ import type {
 import { invalid, roomFor } from "../../generation/backend.ts";
 import type { NamedTemplate } from "../../generation/chat-template.ts";
 import { grammarFor } from "../../generation/json-schema-to-gbnf.ts";
-import { checkProjector, readModelFile } from "../../generation/model-file.ts";
+import { readModelFile } from "../../generation/model-file.ts";
 import { thinkingMarks } from "../../generation/thinking-marks.ts";
 import { picturesAt, promptFor, type ServerPrompt, ServerPrompts } from "./chat-template.ts";
 import { type Server, StepCounter, unavailable } from "./client.ts";
@@ -48,7 +48,6 @@ export type OpenOptions = {
 export async function openLlamaServer(options: OpenOptions, log: Logger): Promise<LlamaServerBackend> {
   const { model, mmproj, slots, prefixFiles = true } = options;
   const file = await readModelFile(model, options.template);
-  if (mmproj !== undefined) await checkProjector(mmproj);
   const contextSize = options.contextSize ?? Math.min(file.trainContextSize, MAX_CONTEXT);
   const slotChoice = new SlotChoice(slots, prefixFiles);
   const steps = new StepCounter();

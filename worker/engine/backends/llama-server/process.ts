@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { KamadoError } from "../../../errors.ts";
+import { loadFailure } from "../../load-failure.ts";
 import { Client, connect, freePort, type Server, unavailable, wasNotReceived } from "./client.ts";
 
 const CONNECT_EVERY_MS = 50;
@@ -101,7 +102,7 @@ export class LlamaServerProcess {
     const server = await this.#untilReady(run, new Client(port, this.#key));
     run.ready();
     await this.#options.onStarted(server);
-    if (run.down.aborted) throw ended(run);
+    if (run.down.aborted) throw run.failure;
     this.#server = server;
     this.#started.resolve();
     run.down.addEventListener("abort", () => void this.#restart(run), { once: true });
@@ -109,7 +110,7 @@ export class LlamaServerProcess {
 
   async #untilReady(run: Run, client: Client): Promise<Server> {
     for (;;) {
-      if (run.down.aborted) throw ended(run);
+      if (run.down.aborted) throw run.failure;
       const server = await connect(client, run.down);
       if (server !== undefined) return server;
       await sleep(CONNECT_EVERY_MS);
@@ -209,6 +210,11 @@ export class Run {
     return [this.down.reason, reasonIn(this.#lines)].filter(Boolean).join(": ");
   }
 
+  /** Why it never became ready. */
+  get failure(): KamadoError {
+    return loadFailure(String(this.down.reason), linesIn(this.#lines), ended(this).message);
+  }
+
   #onLine(line: string, log: LogLine): void {
     const text = textOf(line);
     if (text === "" || (this.#isReady && !isSafe(text))) return;
@@ -300,8 +306,10 @@ export function levelOf(line: string): Level {
 export const isSafe = (text: string) => SAFE.some((kind) => kind.test(text));
 
 /** Why it ended: its last lines about an error or, without any, just its last lines. */
-export function reasonIn(lines: readonly string[]): string {
+export const reasonIn = (lines: readonly string[]): string => linesIn(lines).slice(-LAST_LINES).join("\n");
+
+function linesIn(lines: readonly string[]): string[] {
   const texts = lines.map(textOf).filter(Boolean);
   const errors = texts.filter((line) => ERROR.test(line));
-  return (errors.length > 0 ? errors : texts).slice(-LAST_LINES).join("\n");
+  return errors.length > 0 ? errors : texts;
 }
