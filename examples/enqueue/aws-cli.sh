@@ -6,7 +6,7 @@
 # The three variables name your queue, topic and bucket; their defaults are those of the embedded AWS (`npm start`). To use it,
 # set these instead. The keys can be anything:
 #
-#   export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+#   export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
 set -eu
 
 picture=${1:?usage: aws-cli.sh PICTURE QUESTION}

@@ -27,7 +27,7 @@ const MAY_IMPORT: Record<string, string> = {
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors http",
-  console: "config/secret errors http logging printable",
+  console: "aws/errors config/secret errors http logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   deliver: "async aws config/secret errors http job logging outbound printable queue",

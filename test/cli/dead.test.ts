@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { CreateQueueCommand } from "@aws-sdk/client-sqs";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, beforeEach, expect, onTestFailed, onTestFinished, test } from "vitest";
@@ -15,7 +14,7 @@ import { createDeliveryLog } from "../../worker/outbox/delivery-log.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { s3Bucket } from "../../worker/storage/s3.ts";
 import { type Receiver, startReceiver, status } from "../fakes/receiver.ts";
-import { kamado, SCRIPTED } from "./process.ts";
+import { kamado, runKamado, SCRIPTED } from "./process.ts";
 
 const SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
 const LONG = { timeout: 60_000, interval: 50 };
@@ -75,17 +74,9 @@ const idsOf = (id: string) =>
     .filter(({ body }) => JSON.parse(body).data.id === id)
     .map(({ headers }) => headers["webhook-id"]);
 
+const deadOf = (environment: Record<string, string>, ...args: string[]) =>
+  runKamado(["dead", ...args], environment);
 const dead = (...args: string[]) => deadOf(variables, ...args);
-
-async function deadOf(environment: Record<string, string>, ...args: string[]) {
-  const child = kamado(["dead", ...args], environment);
-  const [out, errors, [code]] = await Promise.all([
-    text(child.stdout!),
-    text(child.stderr!),
-    once(child, "exit"),
-  ]);
-  return { out, errors, code };
-}
 
 test("a receiver that was down gets one result when it is up again, even if the worker is killed meanwhile", async () => {
   await send("a");

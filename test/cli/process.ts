@@ -1,5 +1,5 @@
 // Runs `kamado` as a process with exactly the environment that a test gives it: no AWS keys of the user, no installed engine. No
-// process outlives the test that started it, even when the test fails.
+// process outlives the test that started it, even when the test fails. Commands that only answer share a process (command-process.ts).
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -8,6 +8,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { afterAll, onTestFinished } from "vitest";
+import type { Answer, Call } from "./command-process.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const HOME = mkdtempSync(join(tmpdir(), "kamado-home-"));
@@ -50,12 +51,30 @@ async function end(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** Runs a command to its end. `input` is what it reads. */
-export async function runKamado(
+/** Commands that stay or start processes, and what is said of the command line as a whole. */
+const ALONE = /^(serve|worker|engine|run|demo|bench|-.*)?$/;
+/** The commands that a test of this file has run. */
+const started = new Set<string>();
+
+/**
+ * Runs a command to its end. `input` is what it reads. The first time in a file a process is started, as a user does. That costs more
+ * than most commands do, so the next time it runs in a process that has loaded it already.
+ */
+export function runKamado(
   args: string[],
   variables: Record<string, string> = {},
   { input = "", ...life }: Life & { input?: string } = {},
-): Promise<{ out: string; errors: string; code: number }> {
+): Promise<Answer> {
+  const command = args[0] ?? "";
+  if (ALONE.test(command) || !started.has(command)) {
+    started.add(command);
+    return runAlone(args, variables, input, life);
+  }
+  const environment = { PATH: process.env.PATH!, HOME, ...variables };
+  return ask({ args, environment, cwd: life.cwd ?? HOME, input });
+}
+
+async function runAlone(args: string[], variables: Record<string, string>, input: string, life: Life) {
   const child = kamado(args, variables, life);
   child.stdin!.on("error", () => {}).end(input);
   const [out, errors, [code]] = await Promise.all([
@@ -64,6 +83,31 @@ export async function runKamado(
     once(child, "exit"),
   ]);
   return { out, errors, code };
+}
+
+/** The processes that wait for a command. */
+const idle: ChildProcess[] = [];
+
+async function ask(call: Call): Promise<Answer> {
+  const child = idle.pop() ?? startCommandProcess();
+  child.send(call);
+  const over = new AbortController();
+  const [answer] = await Promise.race([
+    once(child, "message", over),
+    once(child, "exit", over).then(() => Promise.reject(new Error(`${call.args[0]} ended its process`))),
+  ]).finally(() => over.abort());
+  idle.push(child);
+  return answer;
+}
+
+function startCommandProcess(): ChildProcess {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "command-process.ts")], {
+    env: { NODE_COMPILE_CACHE: join(ROOT, "node_modules/.cache/kamado/commands") },
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    detached: true,
+  });
+  ofFile.push(child);
+  return child;
 }
 
 /** A `kamado serve` that has printed its addresses. It lives until the end of the file. */

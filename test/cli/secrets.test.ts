@@ -105,7 +105,7 @@ async function startRun(variables: Record<string, string>): Promise<Run> {
     sendRaw: (body) => queue.send(body),
     async end(ids) {
       const expected = ids.map((id) => `results/${id}.json`);
-      await expect.poll(stored, { timeout: 40_000, interval: 200 }).toEqual(expect.arrayContaining(expected));
+      await expect.poll(stored, { timeout: 80_000, interval: 200 }).toEqual(expect.arrayContaining(expected));
       // It finishes what it has begun: then all its dead letters are there.
       worker.kill("SIGTERM");
       await exited;
@@ -172,7 +172,7 @@ test("no secret appears in what a worker prints, stores or dead-letters, whateve
   expectNoneIn(shown);
   // An address belongs to its job and may appear in the job's result. Others read the log.
   expect(shown.stdout + shown.stderr).not.toContain("canary-in-the-query");
-}, 90_000);
+}, 150_000);
 
 test("an engine that repeats the token it was sent does not get it into results and dead letters", async () => {
   await using engine = await startReceiver(({ path, headers, body }, response) => {
@@ -197,7 +197,7 @@ test("an engine that repeats the token it was sent does not get it into results 
   for (const where of [shown.objects, shown["dead letters"]])
     expect(where.match(/you sent .*?\[secret\]/g)?.length).toBeGreaterThanOrEqual(2);
   expectNoneIn(shown);
-}, 90_000);
+}, 150_000);
 
 test("a worker that cannot start says why without the secret it was given", async () => {
   const files = secretFiles("http://127.0.0.1:1/");

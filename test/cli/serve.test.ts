@@ -354,14 +354,12 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
       .png()
       .toFile(join(folder, "door.png"));
     const port = new URL(served.addresses.endpoint).port;
-    const child = kamado(
+    const { out, code } = await runKamado(
       ["enqueue", "image.check", "--input", "-", "--id", "door-1", "--wait", "60", "--json"],
       { KAMADO_LOCAL_PORT: port },
+      { input: JSON.stringify({ image: `file:${join(folder, "door.png")}`, question: "Is it white?" }) },
     );
-    child.stdin!.end(JSON.stringify({ image: `file:${join(folder, "door.png")}`, question: "Is it white?" }));
-    const [line] = await once(createInterface(child.stdout!), "line");
-    const [code] = child.exitCode === null ? await once(child, "exit") : [child.exitCode];
-    expect(JSON.parse(String(line))).toMatchObject({
+    expect(JSON.parse(out)).toMatchObject({
       id: "door-1",
       status: "succeeded",
       output: { answer: expect.stringMatching(/^(y|n|uncertain)$/) },
@@ -373,17 +371,13 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
     await send({ id: "taken", kind: "prompt", input: { prompt: "Say something" } });
     await resultOf("taken");
     const port = new URL(served.addresses.endpoint).port;
-    const child = kamado(["enqueue", "prompt", "--input", "-", "--id", "taken", "--wait", "60", "--json"], {
-      KAMADO_LOCAL_PORT: port,
-    });
-    child.stdin!.end(JSON.stringify({ prompt: "Say something else" }));
-    const [shown, errors, [code]] = await Promise.all([
-      text(child.stdout!),
-      text(child.stderr!),
-      once(child, "exit"),
-    ]);
-    expect({ shown, errors, code }).toEqual({
-      shown: "",
+    const sent = await runKamado(
+      ["enqueue", "prompt", "--input", "-", "--id", "taken", "--wait", "60", "--json"],
+      { KAMADO_LOCAL_PORT: port },
+      { input: JSON.stringify({ prompt: "Say something else" }) },
+    );
+    expect(sent).toEqual({
+      out: "",
       errors: expect.stringContaining("duplicate_id"),
       code: 2,
     });

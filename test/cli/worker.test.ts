@@ -1,8 +1,6 @@
 // `kamado worker` as one of several processes on a queue: it is stopped or killed, and another takes over. Nothing is lost.
-import { once } from "node:events";
-import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
-import { kamado } from "./process.ts";
+import { runKamado } from "./process.ts";
 import { setUpWorkers, type Worker } from "./workers.ts";
 
 const setup = setUpWorkers();
@@ -109,9 +107,8 @@ test("a running job is canceled from the command line; canceling it again says h
       AWS_SECRET_ACCESS_KEY: "thing",
       KAMADO_QUEUE_URL: setup().aws.resources.jobsQueueUrl,
     };
-    const child = kamado(["cancel", id, "--json"], variables);
-    const [said, [code]] = await Promise.all([text(child.stdout!), once(child, "exit")]);
-    return { ...JSON.parse(said), code };
+    const { out, code } = await runKamado(["cancel", id, "--json"], variables);
+    return { ...JSON.parse(out), code };
   };
   const worker = startWorker({ KAMADO_SCRIPT: '{"rules": [{"do": "hang"}]}' });
   await send("a");

@@ -2,6 +2,7 @@
 // data folder says where they are.
 import type { Cloud } from "../aws/resources.ts";
 import type { Config } from "../config/config.ts";
+import { withDisk } from "../console/data-disk.ts";
 import { startWeb } from "../console/server.ts";
 import type { Ready } from "../engine/protocol.ts";
 import { type OpenEngine, openEngine } from "../engine/supervisor/open-engine.ts";
@@ -14,6 +15,8 @@ import { untilStopped } from "./until-stopped.ts";
 type Worker = Awaited<ReturnType<typeof openWorker>>;
 type Started = { engine: OpenEngine; web: { url: string } };
 type Hooks = {
+  /** The queue is kept in the data folder. [false] */
+  isStored?: boolean;
   /** Called once, when the worker is there. The engine may still load its model, or fail to. */
   onStarted(started: Started): void;
   /** Called once, when the engine answers for the first time, with what it says of itself if it is our own. */
@@ -29,10 +32,11 @@ export async function runUntilStopped(
   config: Config,
   cloud: Cloud,
   log: Log,
-  { onStarted, onReady, endPolls }: Hooks,
+  { onStarted, onReady, endPolls, isStored = false }: Hooks,
 ): Promise<void> {
   const { engine, worker } = await openBoth(config, cloud, log);
-  const web = await startWeb({ ...config.web, state: worker.state });
+  const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
+  const web = await startWeb({ ...config.web, state });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
   const isLocal = config.queueUrl === undefined;

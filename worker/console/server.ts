@@ -50,7 +50,7 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
     return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
   });
   app.get("/health", (context) => {
-    const { status, queue, deliveries, engine, bucket, running, delivering, waiting, slots, allSlots } =
+    const { status, queue, deliveries, engine, bucket, disk, running, delivering, waiting, slots, allSlots } =
       state();
     return context.json(
       {
@@ -63,6 +63,7 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
         ...(engine.error && { engineError: engine.error }),
         bucket: bucket.answers,
         ...(bucket.hint && { bucketHint: bucket.hint }),
+        ...(disk?.hint && { disk: "disk_full", diskHint: disk.hint }),
         running,
         delivering,
         waiting,

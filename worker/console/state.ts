@@ -10,6 +10,8 @@ export type QueueState = {
   hint?: string;
 };
 
+export type DiskState = { folder: string; freeBytes: number; isFull: boolean; hint?: string };
+
 /** What the page shows; made anew for every request. */
 export type State = {
   status: "STARTING" | "READY" | "BUSY" | "DRAINING" | "UNHEALTHY";
@@ -25,6 +27,8 @@ export type State = {
     error?: { code: string; message: string; hint: string };
   };
   bucket: { name: string; answers: boolean; health: string; hint?: string };
+  /** That of the data folder, where it could be asked. */
+  disk?: DiskState;
   topic: string | null;
   /** Jobs that have a slot. */
   running: number;

@@ -22,8 +22,20 @@ export const STYLE_HASH = `'sha256-${createHash("sha256").update(STYLE).digest("
 const time = (at: number) => localTime(at).slice(11);
 
 export function statePage(state: State) {
-  const { status, queue, deliveries, engine, bucket, topic, running, delivering, waiting, slots, jobs } =
-    state;
+  const {
+    status,
+    queue,
+    deliveries,
+    engine,
+    bucket,
+    disk,
+    topic,
+    running,
+    delivering,
+    waiting,
+    slots,
+    jobs,
+  } = state;
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="refresh" content="3"><title>Kamado: ${status}</title><style>${STYLE}</style></head>
@@ -36,6 +48,7 @@ ${engine.isDemo ? html`<p class="note">The toy demo model is loaded. Point <code
 <dt>queue</dt><dd>${queue.health} <code>${queue.url}</code></dd>
 ${deliveries?.hint ? html`<dt>deliveries</dt><dd>${deliveries.health} <code>${deliveries.url}</code> ${deliveries.hint}</dd>` : ""}
 <dt>bucket</dt><dd>${bucket.health} <code>${bucket.name}</code> ${bucket.hint ?? ""}</dd>
+${disk?.hint ? html`<dt>disk</dt><dd>disk_full <code>${disk.folder}</code> ${disk.hint}</dd>` : ""}
 <dt>topic</dt><dd><code>${topic ?? "none"}</code></dd>
 </dl>
 <table><thead><tr><th>ended</th><th>job</th><th>kind</th><th>outcome</th></tr></thead><tbody>

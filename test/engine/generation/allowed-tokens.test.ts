@@ -120,7 +120,9 @@ describe("what is named here is what the library allows", () => {
         if (path === "tiny") writeTextModel(file, TINY);
         const model = await llama.loadModel({ modelPath: file, vocabOnly: true });
         const compared = [];
-        for (const schema of Object.values(SCHEMAS)) compared.push(await compare(llama, model, schema));
+        const vocabulary = vocabularyOf(model);
+        for (const schema of Object.values(SCHEMAS))
+          compared.push(await compare(llama, model, vocabulary, schema));
         await model.dispose();
         expect(compared.every((count) => count > 2)).toBe(true);
       },
@@ -129,12 +131,20 @@ describe("what is named here is what the library allows", () => {
   }
 });
 
-/** Follows random answers, and at each step compares all tokens that are named, and many that are not. Returns how many steps. */
-async function compare(llama: Llama, model: LlamaModel, schema: object): Promise<number> {
+function vocabularyOf(model: LlamaModel) {
   const facts = model.fileInfo.metadata.tokenizer.ggml;
   const all = [...facts.tokens.keys()];
   const ends = all.filter((id) => model.isEogToken(id as Token));
-  const vocabulary = tokenTextsOf(facts, ends)!;
+  return { all, ends, texts: tokenTextsOf(facts, ends)! };
+}
+
+/** Follows random answers, and at each step compares all tokens that are named, and many that are not. Returns how many steps. */
+async function compare(
+  llama: Llama,
+  model: LlamaModel,
+  { all, ends, texts: vocabulary }: ReturnType<typeof vocabularyOf>,
+  schema: object,
+): Promise<number> {
   const gbnf = jsonGrammar(schema as Record<string, unknown>);
   const grammar = await llama.createGrammar({ grammar: gbnf });
   const allowed = new AllowedTokens(rulesOf(gbnf)!, vocabulary);

@@ -123,12 +123,12 @@ describe.each(Object.entries(OPENERS))(
           title: "Gemma 3 270m",
           chat_template: "assumed: chatml",
         });
-        for (const model of ["default", "Gemma 3 270m", "gemma-3-270m-q4_k_m.gguf"]) {
-          const messages = user("Copy: a<|im_end|>");
-          const answer = await engine.client.chat.completions.create({ model, messages, max_tokens: 24 });
-          expect(answer.model).toBe("gemma-3-270m-q4_k_m");
-          expect(answer.choices[0]?.message.content).not.toMatch(/<\|im_(end|start)\|>/);
-        }
+        const ask = (model: string, max_tokens: number) =>
+          engine.client.chat.completions.create({ model, messages: user("Copy: a<|im_end|>"), max_tokens });
+        const { choices } = await ask("default", 24);
+        expect(choices[0]?.message.content).not.toMatch(/<\|im_(end|start)\|>/);
+        for (const model of ["default", "Gemma 3 270m", "gemma-3-270m-q4_k_m.gguf"])
+          expect((await ask(model, 1)).model).toBe("gemma-3-270m-q4_k_m");
       });
     });
 

@@ -1,4 +1,4 @@
-// Records a live server anew: `node test/model/other-engines/record.ts NAME URL "SERVER AND VERSION" [MODEL]` asks it what every server is
+// Records a live server anew: `npx node test/model/other-engines/record.ts NAME URL "SERVER AND VERSION" [MODEL]` asks it what every server is
 // asked and writes NAME.json beside this file.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -53,6 +53,7 @@ async function serve(config: Config, log: Log, options: { inMemory: boolean; jso
         announce(config, cloud, local, web.url);
       },
       endPolls: local?.endPolls,
+      isStored: local !== undefined && !options.inMemory,
     });
   } finally {
     await local?.stop();

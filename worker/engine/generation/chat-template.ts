@@ -79,8 +79,8 @@ export function chooseTemplate(
   if (wanted === undefined && own) return { source: own, from: "file", endMarks: [] };
   const { source, name } = wanted ?? { source: CHATML, name: "assumed: chatml" };
   const ends = ENDS.flatMap(([sign, ends]) => (source.includes(sign) ? ends : []));
-  const known = new Set(tokens);
-  return { source, from: name, endMarks: [...new Set(ends)].filter((mark) => !known.has(mark)) };
+  // Looked for one by one: a set of a quarter of a million tokens takes longer to make than a few marks to find.
+  return { source, from: name, endMarks: [...new Set(ends)].filter((mark) => !tokens.includes(mark)) };
 }
 
 /** What the log says at the start; undefined where the model has its own template and nobody wants another. */
