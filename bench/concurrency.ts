@@ -2,7 +2,7 @@
 import { randomInt } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { KamadoError } from "../worker/errors.ts";
-import { type Column, table } from "../worker/logging/terminal.ts";
+import { type Column, fit, table } from "../worker/logging/terminal.ts";
 import { addressOf, type Bench, fileOf, oneOf, type Values, whole, wholes } from "./arguments.ts";
 import { startOurEngine } from "./engine-process.ts";
 import {
@@ -181,7 +181,7 @@ function report(levels: readonly Level[], print: Print, isDistinct: boolean): ob
   const [growth, cpuGrowth] = [rateGrowth(levels), tokensPerCpuGrowth(levels)];
   const against = `at ${levels.at(-1)!.concurrency} against ${levels[0]!.concurrency}`;
   print(
-    `\ncompletion tokens/s ${against}: ${digits(growth, 2)}x${isDistinct ? "" : `  ${mark(growth, TARGET)}`}`,
+    `\ncompletion tokens/s ${against}: ${digits(growth, 2)}x${isDistinct ? "" : `  ${fit(mark(growth, TARGET))}`}`,
   );
   if (cpuGrowth !== undefined)
     print(

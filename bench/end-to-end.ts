@@ -7,7 +7,7 @@ import { Agent, request } from "undici";
 import { type AwsClients, makeAwsClients } from "../worker/aws/clients.ts";
 import { KamadoError } from "../worker/errors.ts";
 import { type LocalAws, startLocalAws } from "../worker/local/local-aws.ts";
-import { type Column, table } from "../worker/logging/terminal.ts";
+import { type Column, fit, table } from "../worker/logging/terminal.ts";
 import { type Bench, fileOf, oneOf, whole } from "./arguments.ts";
 import { type ServerProcess, startOurEngine } from "./engine-process.ts";
 import { interleave, median } from "./figures.ts";
@@ -209,7 +209,7 @@ function report(runs: readonly Run[], print: Print): object {
   print(table(columns, rows));
   const ratio = throughputRatio(runs);
   print(
-    `\njobs/s of the worker against the bare engine (medians): ${digits(ratio, 3)}  ${mark(ratio, TARGET)}`,
+    `\njobs/s of the worker against the bare engine (medians): ${digits(ratio, 3)}  ${fit(mark(ratio, TARGET))}`,
   );
   return { runs, ratio, target: TARGET.value };
 }

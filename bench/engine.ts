@@ -1,7 +1,7 @@
 // `bench engine`: our engine beside llama-server on the same file, prompts and threads, in alternating rounds. Per concurrency:
 // a first wave each, warm rounds, and a first wave of ours after a restart.
 import { KamadoError } from "../worker/errors.ts";
-import { type Column, table } from "../worker/logging/terminal.ts";
+import { type Column, type Styled, table } from "../worker/logging/terminal.ts";
 import { type Bench, fileOf, oneOf, whole, wholes } from "./arguments.ts";
 import { type ServerProcess, startOurEngine } from "./engine-process.ts";
 import {
@@ -247,13 +247,10 @@ export function warmTable(levels: readonly Level[]): string {
   const columns = ["C", "CPU s/job", "llama-server", "ratio"].map(right);
   const times = ["tokens/s", "ratio", "TTFT ms", "ratio", "TPOT ms", "ratio"];
   const others = ["cached", "theirs", "JS", "uneven", "failed"];
-  return table(
-    [...columns, { title: "target", styled: true }, ...[...times, ...others].map(right)],
-    levels.map(warmRow),
-  );
+  return table([...columns, { title: "target" }, ...[...times, ...others].map(right)], levels.map(warmRow));
 }
 
-function warmRow(level: Level): string[] {
+function warmRow(level: Level): Styled[] {
   const { ours, theirs } = level.warm;
   const withRatio = (name: "completionTokensPerSecond" | "ttftMs" | "tpotMs", count: number) => [
     digits(ours[name], count),
@@ -281,14 +278,14 @@ export function coldTable(levels: readonly Level[]): string {
     right("C"),
     { title: "who" },
     ...["CPU s/job", "ratio", "TTFT ms", "cached", "possible"].map(right),
-    { title: "target", styled: true },
+    { title: "target" },
   ];
   return table(columns, levels.flatMap(coldRows));
 }
 
-function coldRows(level: Level): string[][] {
+function coldRows(level: Level): Styled[][] {
   const { theirs, ours, restarted } = level.first;
-  const row = (who: string, sample: Sample, possible: number, verdict: string) => [
+  const row = (who: string, sample: Sample, possible: number, verdict: Styled) => [
     String(level.concurrency),
     who,
     digits(sample.cpuSecondsPerJob, 3),
@@ -299,10 +296,10 @@ function coldRows(level: Level): string[][] {
     verdict,
   ];
   const target = shareTarget(level);
-  const ofPossible = target && `${mark(unseenShare(level), target)} of what is possible`;
+  const ofPossible = mark(unseenShare(level), target, " of what is possible");
   return [
     row("llama-server", theirs, level.possible.unseen, ""),
-    row("ours", ours, level.possible.unseen, ofPossible ?? ""),
+    row("ours", ours, level.possible.unseen, ofPossible),
     row("ours after a restart", restarted, level.possible.restarted, mark(restartedShare(level), target)),
   ];
 }

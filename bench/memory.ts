@@ -1,5 +1,5 @@
 // `bench memory`: whether the engine's memory grows with the requests it has answered.
-import { type Column, table } from "../worker/logging/terminal.ts";
+import { type Column, fit, table } from "../worker/logging/terminal.ts";
 import { type Bench, fileOf, oneOf, whole } from "./arguments.ts";
 import { type GivenOptions, type ServerProcess, startOurEngine } from "./engine-process.ts";
 import { figuresOf } from "./figures.ts";
@@ -50,7 +50,7 @@ export const memory: Bench = {
     const growth = growthOf(tenths);
     const from = tenths[1]!.requests;
     print(
-      `growth from request ${from} to ${requests}: ${megabytes(growth.bytes)} MB, ${percent(growth.share)} of what was resident  ${mark(growth.share, TARGET)}`,
+      `growth from request ${from} to ${requests}: ${megabytes(growth.bytes)} MB, ${percent(growth.share)} of what was resident  ${fit(mark(growth.share, TARGET))}`,
     );
     return { machine: machine(), model: file, backend, requests, tenths, growth };
   },

@@ -171,7 +171,7 @@ export function samplingTable(rows: readonly SamplingRow[]): string {
   }));
   const [c, rate, cpu, share] = numbers;
   return table(
-    [{ title: "backend" }, c!, { title: "sampling" }, rate!, cpu!, share!, { title: "target", styled: true }],
+    [{ title: "backend" }, c!, { title: "sampling" }, rate!, cpu!, share!, { title: "target" }],
     rows.map((row) => [
       row.backend,
       String(row.concurrency),

@@ -116,9 +116,9 @@ function runsTable(runs: readonly Run[]): string {
   const columns = [
     ...["workers", "jobs/s", "of one"].map(right),
     right("inferences/job"),
-    { title: "", styled: true as const },
+    { title: "" },
     right("effects/job"),
-    { title: "", styled: true as const },
+    { title: "" },
   ];
   const one = runs[0]!.jobsPerSecond / runs[0]!.workers;
   const rows = runs.map(({ workers, jobsPerSecond, inferencesPerJob, effectsPerJob }) => [

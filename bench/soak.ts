@@ -1,7 +1,7 @@
 // `bench soak`: whether a worker grows with the jobs it has done: its memory, handles and file descriptors after each tenth.
 import { readdirSync } from "node:fs";
 import type { State } from "../worker/console/state.ts";
-import { type Column, table } from "../worker/logging/terminal.ts";
+import { type Column, fit, table } from "../worker/logging/terminal.ts";
 import { type Bench, whole } from "./arguments.ts";
 import { type AwsProcess, startAwsProcess } from "./aws-process.ts";
 import { startOurEngine } from "./engine-process.ts";
@@ -33,7 +33,9 @@ export const soak: Bench = {
     print(`${soakTable(tenths)}\n`);
     const verdicts = verdictsOf(tenths);
     for (const { name, value, unit, target } of verdicts)
-      print(`${name}: ${digits(value, unit === "" ? 0 : 1)}${unit && ` ${unit}`}  ${mark(value, target)}`);
+      print(
+        `${name}: ${digits(value, unit === "" ? 0 : 1)}${unit && ` ${unit}`}  ${fit(mark(value, target))}`,
+      );
     return { machine: machine(), jobs, tenths, verdicts };
   },
 };

@@ -1,5 +1,5 @@
-// How the tables print numbers, shares and whether a target is met. Pure except for terminal colours.
-import { paint } from "../worker/logging/terminal.ts";
+// How the tables print numbers, shares and whether a target is met. Pure.
+import type { Styled } from "../worker/logging/terminal.ts";
 
 /** A dash stands for what could not be measured. */
 export const digits = (value: number | undefined, count: number) =>
@@ -16,10 +16,10 @@ export const atLeast = (value: number): Target => ({ at: "least", value });
 export const meets = (value: number, { at, value: target }: Target) =>
   at === "most" ? value <= target : value >= target;
 
-/** `✔ <= 0.87`, or nothing where there is no target. */
-export function mark(value: number, target: Target | undefined): string {
+/** A cell such as `✔ <= 0.87`, or an empty one where there is no target. */
+export function mark(value: number, target: Target | undefined, of = ""): Styled {
   if (target === undefined) return "";
   const isMet = meets(value, target);
-  const text = `${isMet ? "✔" : "✘"} ${target.at === "most" ? "<=" : ">="} ${target.value}`;
-  return paint(isMet ? "green" : "red", text);
+  const text = `${isMet ? "✔" : "✘"} ${target.at === "most" ? "<=" : ">="} ${target.value}${of}`;
+  return { text, style: isMet ? "green" : "red" };
 }

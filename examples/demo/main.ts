@@ -180,7 +180,7 @@ async function post(url: string, body: object): Promise<void> {
 
 function intro(isDemoModel: boolean, jobs: number, pictures: number): string {
   const model = isDemoModel
-    ? "The model is a toy of 1.7 M parameters, trained for this demo so that it runs offline; it is no use for anything else.\n  For real work, set KAMADO_MODEL and KAMADO_MMPROJ to a GGUF model and its projector."
+    ? "The model is a toy of 1.7 M parameters, trained for this demo so that it runs\n  offline; it is no use for anything else. For real work, set KAMADO_MODEL and\n  KAMADO_MMPROJ to a GGUF model and its projector."
     : "The model is your own; the expected answers below are what the demo model gives.";
   return `\n${paint(["bold", "yellow"], "Kamado demo")}: ${pictures} pictures go into the bucket, ${jobs} jobs onto the queue.\n  ${paint("dim", model)}\n`;
 }

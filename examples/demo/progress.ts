@@ -1,7 +1,7 @@
 // Shows the demo's progress: on a terminal one line for each job, elsewhere one line for each job that has ended.
 
 import type { JobEvent, JobEvents } from "../../worker/logging/job-events.ts";
-import { LiveBlock, paint } from "../../worker/logging/terminal.ts";
+import { LiveBlock } from "../../worker/logging/terminal.ts";
 import type { DemoJob } from "./scenario.ts";
 
 export type Trace = { sentAt: number; state: string; deliveredMs: number | null };
@@ -62,8 +62,8 @@ export class Progress {
       this.#jobs.map(({ id, kind, asked }) => {
         const state = this.traces.get(id)?.state ?? "";
         const mark = MARKS[state] ?? (state.startsWith("ended") ? "✖" : " ");
-        const line = `  ${mark} ${id.padEnd(10)} ${kind.padEnd(16)} ${asked.slice(0, 44).padEnd(46)}`;
-        return state === "ended" ? paint("green", line) : paint("dim", line);
+        const text = `  ${mark} ${id.padEnd(10)} ${kind.padEnd(16)} ${asked.slice(0, 44).padEnd(46)}`;
+        return { text, style: state === "ended" ? "green" : "dim" };
       }),
     );
   }

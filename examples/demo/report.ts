@@ -1,7 +1,7 @@
 // The demo's report: a table of the jobs with their results, and the last line with the counts.
 
 import type { Result } from "../../worker/job/result.ts";
-import { type Column, paint, table } from "../../worker/logging/terminal.ts";
+import { type Column, type Styled, table } from "../../worker/logging/terminal.ts";
 import type { Trace } from "./progress.ts";
 import type { DemoJob } from "./scenario.ts";
 
@@ -10,13 +10,10 @@ export type Tally = { jobs: number; right: number; delivered: number; lost: numb
 
 const COLUMNS: readonly Column[] = [
   { title: "job" },
-  { title: "asked", max: 40 },
-  { title: "expected", max: 24 },
-  { title: "got", max: 24 },
+  { title: "asked", max: "rest" },
+  { title: "got", max: 25 },
   { title: "prob", align: "right" },
-  { title: "queued", align: "right" },
-  { title: "inference", align: "right" },
-  { title: "delivered", align: "right" },
+  { title: "took", align: "right" },
   { title: "tokens", align: "right" },
 ];
 
@@ -32,7 +29,7 @@ export function tallyOf(rows: readonly Row[]): Tally {
   };
 }
 
-function cells(row: Row): string[] {
+function cells(row: Row): Styled[] {
   const { job, result, trace } = row;
   const got =
     result === null
@@ -42,17 +39,15 @@ function cells(row: Row): string[] {
         : (result.error?.code ?? result.status);
   const probability = (result?.output as { probability?: number } | undefined)?.probability;
   const receipt = result?.receipt;
-  const ms = (value: number | null | undefined) =>
-    value === null || value === undefined ? "-" : `${Math.round(value)} ms`;
+  const deliveredMs = trace?.deliveredMs ?? null;
   return [
     job.id,
     job.asked,
-    job.expected,
-    paint(isRight(row) ? "green" : "red", got),
+    isRight(row)
+      ? { text: `✔ ${got}`, style: "green" }
+      : { text: `✖ ${got}, not ${job.expected}`, style: "red" },
     probability === undefined ? "" : probability.toFixed(2),
-    ms(receipt?.queuedMs),
-    ms(receipt?.inferenceMs),
-    ms(trace?.deliveredMs),
+    deliveredMs === null ? "-" : `${(deliveredMs / 1_000).toFixed(1)} s`.padStart(6),
     receipt ? `${receipt.promptTokens}+${receipt.completionTokens}` : "-",
   ];
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { whyNoResult } from "../../worker/cli/commands/enqueue.ts";
 import { type Receiver, startReceiver, status } from "../fakes/receiver.ts";
 import { runKamado, served } from "./process.ts";
 
@@ -106,3 +107,16 @@ test("with nothing running it says how to start Kamado, and nothing waits", asyn
     errors: expect.stringMatching(/No Kamado runs on this machine[\s\S]*npm start/),
   });
 }, 60_000);
+
+test.each([
+  ["runs", { current: [{ id: "01J", kind: "prompt", since: 0 }], jobs: [] }, "it still runs"],
+  [
+    "failed once",
+    { current: [], jobs: [{ id: "01J", kind: "prompt", outcome: "retry", at: 0, error: "handler_failed" }] },
+    "its last attempt failed with handler_failed, and it is tried again",
+  ],
+  ["has not begun", { current: [], jobs: [] }, "it waits in the queue"],
+  ["may be at a worker elsewhere", null, "it waits in the queue or runs"],
+])("--wait says of a job without a result that it %s", (_, state, words) => {
+  expect(whyNoResult("01J", state)).toBe(words);
+});

@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
-import { findService } from "../../worker/cli/running-service.ts";
+import { announceService, findService } from "../../worker/cli/running-service.ts";
 import { loadConfig } from "../../worker/config/config.ts";
+import { createLog } from "../../worker/logging/log.ts";
 import { startReceiver } from "../fakes/receiver.ts";
 import { kamado, runKamado, SCRIPTED, served } from "./process.ts";
 
@@ -47,6 +48,30 @@ test("a file is stale when its process is gone, or when its number now belongs t
   await using page = await startReceiver((_, response) => void response.end('{"pid": 1}'));
   expect(await find({ ...SERVICE, web: { url: page.url } })).toMatchObject({ is: "stale" });
 }, 60_000);
+
+test("a second worker with the same data folder neither hides the first one nor takes its file along", async () => {
+  const dataDir = folder();
+  const config = loadConfig({ KAMADO_DATA_DIR: dataDir }, {});
+  const path = join(dataDir, "service.json");
+  // It lives, and is another process than this one.
+  const first = { ...SERVICE, pid: process.ppid };
+  await using page = await startReceiver((_, response) => void response.end(`{"pid": ${process.ppid}}`));
+  writeFileSync(path, JSON.stringify({ ...first, web: { url: page.url } }));
+  const cloud = { ...SERVICE.cloud, aws: { region: "us-east-1" }, topicArn: undefined };
+  const started = { engineUrl: "http://127.0.0.1:2", webUrl: "http://127.0.0.1:2", isLocal: false };
+  const lines: string[] = [];
+  const log = createLog({ level: "info", destination: { write: (line) => void lines.push(line) } });
+  const withdraw = await announceService(config, cloud as never, started, log);
+  expect(lines.join("")).toContain(`pid ${process.ppid}`);
+  withdraw();
+  expect(await findService(config)).toMatchObject({ is: "running", service: { pid: process.ppid } });
+  // Once the first is gone, whatever it left behind is replaced.
+  writeFileSync(path, JSON.stringify(first));
+  const own = await announceService(config, cloud as never, started, log);
+  expect(JSON.parse(readFileSync(path, "utf8")).pid).toBe(process.pid);
+  own();
+  expect(existsSync(path)).toBe(false);
+});
 
 test("a service whose page asks for a token that this command lacks still counts as running", async () => {
   await using page = await startReceiver((_, response) => void response.writeHead(401).end());

@@ -15,7 +15,8 @@ function folder(files: Record<string, string>): string {
 }
 const unexpected = (broken: KamadoError) => expect.unreachable(broken.message);
 const handler = (kind: string) =>
-  `export default { kind: "${kind}", input: {}, output: {}, run: async () => ({}) };`;
+  `const any = { safeParse: (data) => ({ success: true, data }) };
+   export default { kind: "${kind}", input: any, output: any, run: async () => ({}) };`;
 
 test("the kinds that come with Kamado are found by their files", async () => {
   const registry = await loadRegistry(HANDLERS, unexpected);
@@ -48,7 +49,12 @@ test.each([
   [
     "a kind with two files",
     { "a-b.js": handler("a.b"), "a-b.ts": handler("a.b") },
-    "a-b.ts: the kind a.b has two",
+    "handlers/a-b.ts: the kind a.b has two files, a-b.js too; keep one",
+  ],
+  [
+    "a file whose input is no schema",
+    { "a-b.js": handler("a.b").replace("input: any", "input: { text: 'string' }") },
+    "handlers/a-b.js: input and output must be zod schemas",
   ],
   ["a file that is no code", { "a-b.js": "export default {" }, "handlers/a-b.js: "],
   ["a file that throws", { "a-b.js": "throw new Error('no key');" }, "handlers/a-b.js: no key"],
@@ -68,3 +74,13 @@ test.each([
     expect(thrown).toMatchObject({ code: "handler_broken", message: broken[0]!.message });
   },
 );
+
+test("the stack of a broken file has the calls of its author, not those of Node and Kamado", async () => {
+  const broken: KamadoError[] = [];
+  const files = { "a-b.js": "\nthrow new Error('no key');", "c-d.js": "export const x = 1;" };
+  await loadRegistry(folder(files), (one) => broken.push(one));
+  const [thrown, found] = broken.map(({ cause }) => (cause as Error | undefined)?.stack);
+  expect(thrown).toContain("a-b.js:2");
+  expect(thrown).not.toMatch(/node:internal|job\/registry/);
+  expect(found).toBeUndefined();
+});

@@ -1,7 +1,7 @@
 // Job events: everybody who listens hears the same, and nobody who listens can harm a job.
 import { describe, expect, test, vi } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
-import { JobEvents } from "../../worker/logging/job-events.ts";
+import { JobEvents, outcomeWords } from "../../worker/logging/job-events.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { createRig } from "../rig.ts";
 
@@ -86,4 +86,13 @@ describe("a worker", () => {
     expect(rig.health.engine.isHealthy).toBe(true);
     expect(rig.worker.state()).toMatchObject({ slots: 4, allSlots: 4 });
   });
+});
+
+test.each([
+  ["succeeded", undefined, "succeeded"],
+  ["rejected", "handler_broken", "failed (handler_broken)"],
+  ["retry", "handler_failed", "tried again (handler_failed)"],
+  ["canceled", "canceled", "canceled"],
+] as const)("how a job ended is said in the words of its result: %s", (outcome, error, words) => {
+  expect(outcomeWords({ outcome, ...(error && { error }) })).toBe(words);
 });

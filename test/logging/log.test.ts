@@ -109,6 +109,14 @@ test("for people: one line for each event, with the stack below it", () => {
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d info {2}deliver 01J delivered to=sns:arn tries=2\n$/);
   log.error({ err: new Error("oh") }, "failed");
   expect(lines[1]).toMatch(/ error failed\n {4}Error: oh\n.*at /);
+  log.warn({ stage: "ended", stack: "TypeError: oh\n    at run (handlers/a-b.ts:3:1)" }, "retry: oh");
+  expect(lines[2]).toMatch(/ ended retry: oh\n {4}TypeError: oh\n {8}at run \(handlers\/a-b\.ts:3:1\)\n$/);
+});
+
+test("for people: of a receipt only what is not empty", () => {
+  const { log, lines } = collect({ pretty: true });
+  log.info({ tries: 0, receipt: { model: null, requests: 0, attempts: 1, worker: "mini" } }, "failed");
+  expect(lines[0]).toMatch(/ tries=0 receipt=\{"attempts":1,"worker":"mini"\}\n$/);
 });
 
 test("levels below the chosen one are silent", () => {

@@ -25,16 +25,26 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   bench: async () => (await import("./commands/bench.ts")).benchCommand(),
 };
 
+/** How the list of commands is divided. */
+const GROUPS: Record<string, readonly string[]> = {
+  "Start it:": ["demo", "serve", "worker", "engine"],
+  "Give it jobs:": ["run", "enqueue", "cancel", "kinds"],
+  "See what became of them:": ["status", "jobs", "dead", "queue"],
+  "Set it up:": ["init", "completion", "bench"],
+};
+
 /** What a shell calls at every Tab. */
 const COMPLETE = "complete";
 
 const EXAMPLES = `
 Examples:
-  $ ./kamado init                                          # write kamado.toml, where settings stand
-  $ ./kamado serve                                         # what npm start runs
-  $ ./kamado enqueue prompt --input - --wait <<< '{"prompt": "Say hello"}'
+  $ ./kamado serve             # what npm start runs
+  $ ./kamado enqueue prompt --input '{"prompt": "Say hello"}' --wait
   $ ./kamado status
-  $ ./kamado help enqueue                                  # flags, examples and exit codes of one command`;
+  $ ./kamado help enqueue      # flags, examples and exit codes of one command`;
+
+const groupOf = (name: string): string =>
+  Object.entries(GROUPS).find(([, names]) => names.includes(name))?.[0] ?? "Commands:";
 
 async function main(name: string | undefined): Promise<void> {
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
@@ -44,8 +54,9 @@ async function main(name: string | undefined): Promise<void> {
     .description("Runs LLM jobs from a queue on your own machine, like a Lambda at home.")
     .showHelpAfterError("(run `kamado --help` for the list of commands)")
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
-  const called = name !== undefined && COMMANDS[name] ? [COMMANDS[name]] : Object.values(COMMANDS);
-  for (const load of called) program.addCommand(inherit(await load(), program));
+  const called = name !== undefined && COMMANDS[name] ? [name] : Object.values(GROUPS).flat();
+  for (const one of called)
+    program.addCommand(inherit(await COMMANDS[one]!(), program).helpGroup(groupOf(one)));
   if (name === COMPLETE) (await import("./commands/completion.ts")).addCompletions(program);
   refuseUnknown(program, process.argv.slice(2));
   await program.parseAsync();
@@ -61,9 +72,12 @@ function refuseUnknown(command: Command, [name, ...rest]: readonly string[]): vo
 }
 
 /** Commander does not pass a program's settings on to the subcommands of a command. */
-function inherit(command: Command, from: Command): Command {
-  for (const inner of command.commands) inherit(inner, from);
-  return command.copyInheritedSettings(from);
+function inherit(command: Command, from: Command, parent = from.name()): Command {
+  command.copyInheritedSettings(from);
+  const path = `${parent} ${command.name()}`;
+  command.showHelpAfterError(`(run \`${path} --help\` for its flags and examples)`);
+  for (const inner of command.commands) inherit(inner, from, path);
+  return command;
 }
 
 /** `kamado jobs | head -1`: who reads has enough. What runs until it is stopped has a listener of its own, and goes on. */

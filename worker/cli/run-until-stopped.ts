@@ -40,7 +40,8 @@ export async function runUntilStopped(
   const stopped = untilStopped(() => worker.cut());
   worker.start();
   const isLocal = config.queueUrl === undefined;
-  const withdraw = announceService(config, cloud, { engineUrl: engine.url, webUrl: web.url, isLocal }, log);
+  const started = { engineUrl: engine.url, webUrl: web.url, isLocal };
+  const withdraw = await announceService(config, cloud, started, log);
   onStarted({ engine, web });
   const isStopping = new AbortController();
   void untilReady(engine, worker, isStopping.signal).then(

@@ -44,8 +44,25 @@ type RunningEngine = z.output<typeof Engine>;
 
 type Started = { engineUrl: string; webUrl: string; isLocal: boolean };
 
-/** Says where a worker, its engine and its queues are, until the function returned is called. */
-export function announceService(config: Config, cloud: Cloud, started: Started, log: Log): () => void {
+/**
+ * Says where a worker, its engine and its queues are, until the function returned is called. Of several workers with one data folder the
+ * first one is found: a further one on its queues must not hide it, nor take its file along when it stops.
+ */
+export async function announceService(
+  config: Config,
+  cloud: Cloud,
+  started: Started,
+  log: Log,
+): Promise<() => void> {
+  const first = await findService(config);
+  if (first.is === "running" && first.service.pid !== process.pid) {
+    const { pid, web } = first.service;
+    log.info(
+      { stage: "start" },
+      `commands in other terminals go on using the Kamado that runs already, pid ${pid}, ${web.url}; a KAMADO_DATA_DIR of its own makes this one known too`,
+    );
+    return () => {};
+  }
   const { engineUrl, webUrl, isLocal } = started;
   const { aws, ...queues } = cloud;
   const { web, local } = config.secretFiles;

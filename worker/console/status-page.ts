@@ -1,6 +1,8 @@
 // One small page: what the worker is doing now. No script beyond reloading itself.
 import { createHash } from "node:crypto";
 import { html } from "hono/html";
+import { outcomeWords } from "../logging/job-events.ts";
+import { localTime } from "../logging/terminal.ts";
 import type { State } from "./state.ts";
 
 const STYLE = `
@@ -10,12 +12,14 @@ const STYLE = `
   dl { display: grid; grid-template-columns: 7rem 1fr; gap: .25rem 1rem; } dt { opacity: .65; } dd { margin: 0; overflow-wrap: anywhere; }
   table { width: 100%; border-collapse: collapse; } th { text-align: left; font-weight: 500; opacity: .65; }
   td, th { padding: .3rem .5rem .3rem 0; border-bottom: 1px solid var(--line); } code { font-size: .9em; }
+  td { font-size: .9em; } td + td { overflow-wrap: anywhere; }
   .note { border-left: 3px solid var(--ember); padding-left: .75rem; }`;
 
 /** For the content security policy: no other style and no script runs on the page. */
 export const STYLE_HASH = `'sha256-${createHash("sha256").update(STYLE).digest("base64")}'`;
 
-const time = (at: number) => new Date(at).toISOString().slice(11, 19);
+/** On the worker's clock: the page has no script that could know its reader's. */
+const time = (at: number) => localTime(at).slice(11);
 
 export function statePage(state: State) {
   const {
@@ -48,7 +52,7 @@ ${disk?.hint ? html`<dt>disk</dt><dd>disk_full <code>${disk.folder}</code> ${dis
 <dt>topic</dt><dd><code>${topic ?? "none"}</code></dd>
 </dl>
 <table><thead><tr><th>ended</th><th>job</th><th>kind</th><th>outcome</th></tr></thead><tbody>
-${jobs.map((job) => html`<tr><td>${time(job.at)}</td><td><code>${job.id}</code></td><td>${job.kind}</td><td>${job.outcome}${job.error ? ` (${job.error})` : ""}</td></tr>`)}
+${jobs.map((job) => html`<tr><td>${time(job.at)}</td><td><code>${job.id}</code></td><td>${job.kind}</td><td>${outcomeWords(job)}</td></tr>`)}
 </tbody></table>
 ${jobs.length === 0 ? html`<p>No job has come yet.</p>` : ""}
 </body></html>`;

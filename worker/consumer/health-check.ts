@@ -141,6 +141,7 @@ export class HealthCheck implements Health {
     const text = [`waiting for the ${what}; jobs stay in the queue: ${cause.message}`, hint?.(cause)];
     // A model that loads is part of every start.
     this.#hasWarned = !isLoading;
-    log[isLoading ? "info" : "warn"]({ stage: what, code: cause.code }, text.filter(Boolean).join(" "));
+    const fields = { stage: what, ...(!isLoading && { code: cause.code }) };
+    log[isLoading ? "info" : "warn"](fields, text.filter(Boolean).join(" "));
   }
 }

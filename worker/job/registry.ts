@@ -31,20 +31,25 @@ export async function loadRegistry(
   const handlers = new Map<string, Known>();
   for (const file of files) {
     const kind = kindOfFile(file);
-    const isSecond = handlers.has(kind);
-    const handler: Known = isSecond
-      ? brokenHandler(kind, new Error(`the kind ${kind} has two files in handlers/`), file)
-      : await loadHandler(join(folder, file)).catch((thrown) => brokenHandler(kind, thrown, file));
+    const first = files.find((one) => kindOfFile(one) === kind)!;
+    const handler: Known =
+      first !== file
+        ? brokenHandler(kind, unusable(`the kind ${kind} has two files, ${first} too; keep one`), file)
+        : await loadHandler(join(folder, file)).catch((thrown) => brokenHandler(kind, thrown, file));
     if (handler.broken) onBroken(handler.broken);
     handlers.set(kind, handler);
   }
   return handlers;
 }
 
+/** Found by Kamado, so that no stack helps. */
+const unusable = (why: string) => new KamadoError("handler_broken", why);
+
 /** Has the place of a handler that cannot be used, and says so to every job of its kind. */
-function brokenHandler(kind: string, cause: unknown, file: string): Known {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  const broken = new KamadoError("handler_broken", `handlers/${file}: ${why}.`, { cause });
+function brokenHandler(kind: string, thrown: unknown, file: string): Known {
+  const why = thrown instanceof Error ? thrown.message : String(thrown);
+  const cause = thrown instanceof KamadoError ? undefined : withOwnCalls(thrown);
+  const broken = new KamadoError("handler_broken", `handlers/${file}${lineOf(thrown)}: ${why}.`, { cause });
   return {
     kind,
     summary: broken.message,
@@ -57,6 +62,28 @@ function brokenHandler(kind: string, cause: unknown, file: string): Known {
   };
 }
 
+/** Only the calls of the handler's file and of what it imports. */
+function withOwnCalls(thrown: unknown): unknown {
+  if (!(thrown instanceof Error) || thrown.stack === undefined) return thrown;
+  const isOurs = (line: string) => /^\s+at .*(node:internal|worker\/job\/registry)/.test(line);
+  const lines = thrown.stack.split("\n");
+  const end = lines.findIndex((line) => line.includes("worker/job/registry"));
+  thrown.stack = lines
+    .slice(0, end < 0 ? undefined : end)
+    .filter((line) => !isOurs(line))
+    .join("\n");
+  return thrown;
+}
+
+/** Node puts the place of what it cannot parse before the stack. */
+function lineOf(thrown: unknown): string {
+  const line = thrown instanceof SyntaxError && /^file:\S*:(\d+)\n/.exec(thrown.stack ?? "")?.[1];
+  return line ? `:${line}` : "";
+}
+
+/** A handler may have a zod of its own. */
+const isSchema = (schema: unknown): boolean => typeof (schema as z.ZodType).safeParse === "function";
+
 async function loadHandler(path: string): Promise<Handler> {
   const file = basename(path);
   const { default: handler } = (await import(pathToFileURL(path).href)) as { default?: Partial<Handler> };
@@ -66,10 +93,13 @@ async function loadHandler(path: string): Promise<Handler> {
     !handler.output ||
     typeof handler.kind !== "string"
   ) {
-    throw new Error("it has no handler; export one by default: export default defineHandler({ … })");
+    throw unusable("it has no handler; export one by default: export default defineHandler({ … })");
+  }
+  if (!isSchema(handler.input) || !isSchema(handler.output)) {
+    throw unusable("input and output must be zod schemas, such as z.strictObject({ text: z.string() })");
   }
   if (handler.kind !== kindOfFile(file)) {
-    throw new Error(`the kind is "${handler.kind}", but the file's name says "${kindOfFile(file)}"`);
+    throw unusable(`the kind is "${handler.kind}", but the file's name says "${kindOfFile(file)}"`);
   }
   return handler as Handler;
 }

@@ -81,3 +81,9 @@ export class JobEvents {
     }
   }
 }
+
+/** How a job ended, in the words of its result. A job that failed may be tried again. */
+export function outcomeWords({ outcome, error }: { outcome: string; error?: string }): string {
+  const words = outcome === "rejected" ? "failed" : outcome === "retry" ? "tried again" : outcome;
+  return error === undefined || error === outcome ? words : `${words} (${error})`;
+}

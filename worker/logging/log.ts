@@ -2,6 +2,7 @@
 // so that no caller has to remember that. A line about a job names the job and its stage.
 import { type DestinationStream, pino, stdSerializers } from "pino";
 import { printable } from "../printable.ts";
+import { localTime } from "./terminal.ts";
 
 type Write = { (fields: Record<string, unknown>, message?: string): void; (message: string): void };
 
@@ -99,13 +100,14 @@ function redactText(text: string): string {
 function readableLine(line: string): string {
   const fields = parse(line);
   if (!fields) return line;
-  const { time, level, msg, stage, job, err, ...rest } = fields;
-  const head = [String(time).slice(11, 19), String(level).padEnd(5), stage, job, msg]
+  const { time, level, msg, stage, job, err, stack, ...rest } = fields;
+  const head = [localTime(String(time)).slice(11), String(level).padEnd(5), stage, job, msg]
     .filter(isGiven)
     .map(shown)
     .join(" ");
   const tail = Object.entries(rest).map(([name, value]) => ` ${name}=${shown(value)}`);
-  return `${head}${tail.join("")}${isObject(err) ? indented(String(err.stack ?? err.message)) : ""}\n`;
+  const trace = isObject(err) ? (err.stack ?? err.message) : stack;
+  return `${head}${tail.join("")}${trace === undefined ? "" : indented(String(trace))}\n`;
 }
 
 /** A stack begins with the error's message, of which no line may look like one of the log. */
@@ -115,7 +117,11 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
 const isGiven = (value: unknown) => value !== undefined && value !== "";
 // On one line, so that no text can look like a line of its own.
-const shown = (value: unknown) => printable(typeof value === "string" ? value : JSON.stringify(value));
+const shown = (value: unknown) =>
+  printable(typeof value === "string" ? value : JSON.stringify(value, filled));
+/** Of a receipt most fields are empty; a person reads the others. */
+const filled = (name: string, value: unknown) =>
+  name !== "" && (value === null || value === 0) ? undefined : value;
 
 function parse(line: string): Record<string, unknown> | null {
   try {

@@ -8,29 +8,40 @@ type Style = Parameters<typeof styleText>[0];
 export const paint = (style: Style, text: string, stream: NodeJS.WriteStream = process.stdout) =>
   styleText(style, printable(text, { lines: true }), { stream });
 
-/** `styled`: the cells come from `paint`, and nothing in them from outside. */
-export type Column = { title: string; align?: "right"; max?: number; styled?: true };
+/** A style is kept apart from its text: what is styled already can neither be made safe nor be cut to a width. */
+export type Styled = string | { text: string; style: Style };
+/** `max`: how wide it may be [60]; `rest` is what the other columns leave of the terminal, at least 12. */
+export type Column = { title: string; align?: "right"; max?: number | "rest" };
 
 /** Of a terminal; a pipe gets what fits most terminals. */
 export const terminalWidth = (): number => process.stdout.columns || 80;
 
 /** Rows under titles, each column as wide as its longest cell. */
-export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const cut = rows.map((row) =>
-    row.map((cell, index) => {
-      const { max = 60, styled } = columns[index] ?? {};
-      return shorten(styled ? cell : printable(cell), max);
-    }),
-  );
-  const widths = columns.map(({ title }, index) =>
-    Math.max(widthOf(title), ...cut.map((row) => widthOf(row[index] ?? ""))),
-  );
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, index) => pad(cell, widths[index]!, columns[index]?.align))
+export function table(columns: readonly Column[], rows: readonly (readonly Styled[])[]): string {
+  const cells = (index: number, max: number) => rows.map((row) => fit(row[index] ?? "", max));
+  const widest = (title: string, texts: readonly string[]) => Math.max(widthOf(title), ...texts.map(widthOf));
+  const others = columns
+    .flatMap(({ title, max = 60 }, index) => (max === "rest" ? [] : [widest(title, cells(index, max))]))
+    .reduce((sum, width) => sum + width + 2, 0);
+  const padded = columns.map(({ title, max = 60, align }, index) => {
+    const texts = cells(index, max === "rest" ? Math.max(12, terminalWidth() - others) : max);
+    const width = widest(title, texts);
+    return [title, ...texts].map((text) => pad(text, width, align));
+  });
+  const [heads = "", ...lines] = ["", ...rows].map((_, at) =>
+    padded
+      .map((column) => column[at])
       .join("  ")
-      .trimEnd();
-  return [paint("dim", line(columns.map(({ title }) => title))), ...cut.map(line)].join("\n");
+      .trimEnd(),
+  );
+  return [paint("dim", heads), ...lines].join("\n");
+}
+
+/** Safe to show, at most so wide, and in its style. */
+export function fit(styled: Styled, max = Number.POSITIVE_INFINITY, stream?: NodeJS.WriteStream): string {
+  const { text, style } = typeof styled === "string" ? { text: styled } : styled;
+  const short = shorten(printable(text), max);
+  return style === undefined ? short : paint(style, short, stream);
 }
 
 function pad(text: string, width: number, align: Column["align"]): string {
@@ -77,11 +88,11 @@ export class LiveBlock {
     return this.#stream.isTTY === true;
   }
 
-  draw(lines: readonly string[]): void {
+  draw(lines: readonly Styled[]): void {
     if (!this.isLive) return;
     const width = this.#stream.columns || 100;
     this.#erase();
-    for (const line of lines) this.#stream.write(`${shorten(printable(line), width - 1)}\n`);
+    for (const line of lines) this.#stream.write(`${fit(line, width - 1, this.#stream)}\n`);
     this.#height = lines.length;
   }
 
@@ -96,6 +107,9 @@ export class LiveBlock {
     this.#height = 0;
   }
 }
+
+/** `2026-11-29 17:04:15` on the clock of whoever reads it; what scripts read stays in UTC. */
+export const localTime = (at: string | number): string => new Date(at).toLocaleString("sv-SE");
 
 /** Exit codes that scripts can use. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3, undelivered: 4, interrupted: 130 } as const;

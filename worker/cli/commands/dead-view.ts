@@ -1,11 +1,19 @@
 // How `kamado dead` prints dead letters. Addresses are shown without what may be a token.
 import type { DeadLetter } from "../../dead-letters/read.ts";
-import { type Column, paint, shorten, table, terminalWidth, widthOf } from "../../logging/terminal.ts";
+import {
+  type Column,
+  localTime,
+  paint,
+  shorten,
+  table,
+  terminalWidth,
+  widthOf,
+} from "../../logging/terminal.ts";
 import type { Attempt } from "../../outbox/delivery-log.ts";
 import type { Disabled } from "../../outbox/disabled-destinations.ts";
 import { printable } from "../../printable.ts";
 
-const moment = (at: string | null): string => (at === null ? "-" : `${at.slice(0, 10)} ${at.slice(11, 16)}`);
+const moment = (at: string | null): string => (at === null ? "-" : localTime(at).slice(0, 16));
 const number = (count: number | null): string => (count === null ? "-" : String(count));
 const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
@@ -128,7 +136,7 @@ function viewTries(tries: readonly Attempt[]): string[] {
     { title: "TOOK", align: "right" },
     { title: "NEXT" },
   ];
-  const second = (at: string) => at.slice("2026-".length, 19).replace("T", " ");
+  const second = (at: string) => localTime(at).slice("2026-".length);
   const rows = tries.map(({ at, attempt, outcome, status, error, tookMs, nextAt }) => [
     second(at),
     String(attempt),

@@ -9,7 +9,7 @@ import { Destination, Job } from "../../job/envelope.ts";
 import { isResultOf } from "../../job/job-hash.ts";
 import { eventOf, type Result } from "../../job/result.ts";
 import { silentLog } from "../../logging/log.ts";
-import { EXIT, paint } from "../../logging/terminal.ts";
+import { EXIT, localTime, paint } from "../../logging/terminal.ts";
 import { type Attempt, createDeliveryLog } from "../../outbox/delivery-log.ts";
 import { printable, printableJson } from "../../printable.ts";
 import { sqsQueue } from "../../queue/sqs.ts";
@@ -20,8 +20,8 @@ import { type Here, queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf, numberFrom } from "../flags.ts";
-import { readInput, replaceFiles } from "../read-input.ts";
-import { engineErrorOf } from "../running-service.ts";
+import { inputHelp, readInput, replaceFiles } from "../read-input.ts";
+import { engineErrorOf, type ServiceState, stateOf } from "../running-service.ts";
 
 /** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
 const BODY_LIMIT = 900 * 1024;
@@ -32,9 +32,9 @@ const MAX_TIMEOUT = 39_600;
 const MAX_WAIT = 14 * 24 * 3_600;
 
 const EXAMPLES = [
-  `enqueue prompt --input - <<< '{"prompt": "Say hello"}'`,
+  `enqueue prompt --input '{"prompt": "Say hello"}' --wait`,
   "enqueue image.check --input check.json --wait",
-  "enqueue article.extract --input article.json --deliver callback=https://example.org/hook --wait 60",
+  "enqueue article.extract --input - --deliver rest=https://example.org/a",
 ];
 const EXIT_CODES = `
 Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 something it needs is not available or there is no result yet, 4 the job is
@@ -45,10 +45,7 @@ export function enqueueCommand(): Command {
     .addHelpText("after", EXIT_CODES)
     .argument("<kind>", "the kind of job: todo.match, image.check, …")
     .description("put a job on the queue (KAMADO_QUEUE_URL, else that of the Kamado that runs here)")
-    .requiredOption(
-      "--input <file>",
-      'the input: a JSON file, or - for standard input; "file:door.png" inside is uploaded',
-    )
+    .requiredOption("--input <json>", inputHelp("is uploaded"))
     .option("--id <id>", "the job's id; sending the same id twice runs the job once")
     .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; can be repeated")
     .option("--priority <n>", "0 to 9, higher first", numberFrom(0, 9, { whole: true }))
@@ -88,7 +85,7 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
     const end = performance.now() + Number(flags.wait === true ? 300 : flags.wait) * 1_000;
     const result = await waitFor(job, createResults(bucket), end, tellTrouble(here));
-    if (!result) return giveUp(job.id);
+    if (!result) return giveUp(job.id, await stateOf(here));
     const code = printResult(flags, result);
     return (await printDeliveries(job, result, bucket, end)) ?? code;
   } finally {
@@ -235,12 +232,26 @@ function toldOf({ to, outcome, status, error, nextAt }: Attempt): string {
   const why = [error, status && `HTTP ${status}`].filter(Boolean).join(", ");
   if (outcome === "refused")
     return `the result was not delivered to ${to} (${why}); the delivery is in the dead-letter queue: \`kamado dead\``;
-  return `the delivery to ${to} failed (${why}) and is tried again${nextAt ? ` at ${nextAt}` : ""}`;
+  return `the delivery to ${to} failed (${why}) and is tried again${nextAt ? ` at ${localTime(nextAt)}` : ""}`;
 }
 
-function giveUp(id: string): number {
+/** A job that runs, waits or failed once has no result; only the worker that has it knows which. */
+export function whyNoResult(
+  id: string,
+  state: { jobs: ServiceState["jobs"]; current: ServiceState["current"] } | null,
+): string {
+  if (state === null) return "it waits in the queue or runs";
+  if (state.current.some((job) => job.id === id)) return "it still runs";
+  const failed = state.jobs.find((job) => job.id === id && job.outcome === "retry")?.error;
+  return failed === undefined
+    ? "it waits in the queue"
+    : `its last attempt failed with ${failed}, and it is tried again`;
+}
+
+function giveUp(id: string, state: ServiceState | "silent" | null): number {
+  const is = whyNoResult(id, state === "silent" ? null : state);
   process.stderr.write(
-    `kamado: no result yet; the job ${id} stays in the queue and its result will be stored at results/${id}.json\n`,
+    `kamado: no result yet of ${printable(id)}: ${is}; \`kamado jobs ${printable(id)}\` shows it\n`,
   );
   return EXIT.unavailable;
 }

@@ -6,7 +6,7 @@ import { JobId } from "../../job/envelope.ts";
 import { resultKey } from "../../job/result.ts";
 import { isHeld, readLock } from "../../job-lock/lock.ts";
 import { silentLog } from "../../logging/log.ts";
-import { EXIT, paint } from "../../logging/terminal.ts";
+import { EXIT, localTime, paint } from "../../logging/terminal.ts";
 import { createDeliveryLog } from "../../outbox/delivery-log.ts";
 import { printable, printableJson } from "../../printable.ts";
 import type { Bucket } from "../../storage/bucket.ts";
@@ -89,6 +89,10 @@ async function endedOf(bucket: Bucket, state: ServiceState | null, most: number)
   return all.toSorted((a, b) => b.at - a.at).slice(0, most);
 }
 
+/** What the last attempt ended with is known to the worker that made it. */
+const lastErrorOf = (id: string, state: ServiceState | null): string | undefined =>
+  state?.jobs.find((job) => job.id === id && job.outcome === "retry")?.error;
+
 async function show(id: string, here: Here, bucket: Bucket, { json }: Flags): Promise<number> {
   const parsed = JobId.safeParse(id);
   if (!parsed.success) throw new KamadoError("invalid_input", `id: ${parsed.error.issues[0]!.message}.`);
@@ -97,25 +101,27 @@ async function show(id: string, here: Here, bucket: Bucket, { json }: Flags): Pr
     readLock(bucket, id),
     createDeliveryLog({ bucket, log: silentLog }).all(id),
   ]);
-  const running = runningOf(await knownState(here)).find((job) => job.id === id);
+  const state = await knownState(here);
+  const running = runningOf(state).find((job) => job.id === id);
   const isHere = lock !== null && isHeld(lock.record, lock);
-  const state = result
+  const is = result
     ? result.status
     : isHere || running
       ? "running"
       : lock
         ? "waiting for another attempt"
         : "unknown";
-  if (json === true) print(printableJson({ id, state, ...result, deliveries: tries }));
+  const lastError = result ? undefined : lastErrorOf(id, state);
+  if (json === true) print(printableJson({ id, state: is, lastError, ...result, deliveries: tries }));
   else if (result) print(`${paint("bold", id)}  ${result.status}\n${printableJson(result, 2)}`);
   else
     print(
-      `${paint("bold", id)}  ${state}${running ? ` for ${running.for}` : isHere ? ` on ${printable(lock.record.worker)}` : ""}`,
+      `${paint("bold", id)}  ${is}${running ? ` for ${running.for}` : isHere ? ` on ${printable(lock.record.worker)}` : ""}${lastError === undefined ? "" : `; the last one ended with ${lastError}`}`,
     );
   if (json !== true)
     for (const { at, to, outcome, status, error } of tries)
-      print(printable(`delivery  ${at.slice(0, 19)}  ${outcome} ${status ?? error ?? ""}  ${to}`));
-  if (state !== "unknown") return EXIT.ok;
+      print(printable(`delivery  ${localTime(at)}  ${outcome} ${status ?? error ?? ""}  ${to}`));
+  if (is !== "unknown") return EXIT.ok;
   const why = `no result at ${resultKey(id)}, and it does not run: it waits in the queue, or never came`;
   process.stderr.write(`kamado: ${why}; \`kamado dead show ${id}\` looks among the dead letters\n`);
   return EXIT.failed;

@@ -1,11 +1,11 @@
 // `kamado kinds`: the kinds of jobs that this Kamado knows; with a name, what its input and output look like as JSON Schema.
-import { Command } from "commander";
+import { Command, Help } from "commander";
 import { z } from "zod";
 import { HANDLERS } from "../../config/config.ts";
 import type { Handler } from "../../job/handler.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
-import { paint, table, terminalWidth } from "../../logging/terminal.ts";
-import { printableJson } from "../../printable.ts";
+import { paint, terminalWidth } from "../../logging/terminal.ts";
+import { printable, printableJson } from "../../printable.ts";
 import { nameMistypedVariables } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
@@ -39,14 +39,12 @@ const schemasOf = ({ kind, summary, input, output }: Handler) => ({
   output: schemaOf(output, "output"),
 });
 
+/** As in a help: what does not fit beside the kind goes on in the next line, so that nobody misses the end. */
 function viewAll(all: readonly Handler[]): string {
+  const help = Object.assign(new Help(), { helpWidth: terminalWidth() });
   const longest = Math.max(...all.map(({ kind }) => kind.length));
-  const columns = [
-    { title: "KIND", max: 40 },
-    { title: "WHAT IT DOES", max: terminalWidth() - longest - 2 },
-  ];
-  const rows = all.map(({ kind, summary }) => [kind, summary]);
-  return `${table(columns, rows)}\n\n\`kamado kinds NAME\` shows what a kind takes and gives.`;
+  const rows = all.map(({ kind, summary }) => help.formatItem(kind, longest, printable(summary), help));
+  return `${rows.join("\n")}\n\n\`kamado kinds NAME\` shows what a kind takes and gives.`;
 }
 
 function viewOne(handler: Handler): string {

@@ -11,7 +11,7 @@ import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 
 export function queueCommand(): Command {
-  const queue = new Command("queue").description("what concerns the whole queue of jobs");
+  const queue = new Command("queue").description("delete every job that waits (queue purge)");
   const purge = queue
     .command("purge")
     .description(

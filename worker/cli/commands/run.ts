@@ -28,36 +28,37 @@ import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf, modelFlags, toVariables } from "../flags.ts";
-import { asDataUri, readInput, replaceFiles } from "../read-input.ts";
+import { asDataUri, inputHelp, readInput, replaceFiles } from "../read-input.ts";
 import { engineErrorOf, findEngine, nameOfModel, tokenOf } from "../running-service.ts";
 
 export function runCommand(): Command {
-  return examples(modelFlags(new Command("run")), [
-    "run image.check --input check.json",
-    `run prompt --input - <<< '{"prompt": "Say hello"}'`,
-    "run todo.match --input todos.json --model gemma-3-4b-it-Q4_K_M.gguf --json",
-  ])
-    .argument("<kind>", "the kind of job: todo.match, image.check, …")
-    .description("run one job without a queue and print its result")
-    .requiredOption(
-      "--input <file>",
-      'the input: a JSON file, or - for standard input; "file:door.png" inside names a file',
-    )
-    .option("--json", "print only the whole result, as one JSON line")
-    .action(async (kind: string, _, command: Command) => {
-      const flags = flagsOf(command);
-      const about = { id: randomUUID(), spent: Receipt.parse({}) };
-      const result = await run(kind, flags, about).catch((thrown) => afterError(kind, flags, thrown, about));
-      print(result, flags.json === true);
-      // Said and done: whatever a library has left open must not keep the command.
-      const code =
-        result.status === "succeeded"
-          ? EXIT.ok
-          : result.status === "canceled"
-            ? EXIT.interrupted
-            : EXIT.failed;
-      process.stdout.write("", () => process.exit(code));
-    });
+  return modelFlags(
+    examples(new Command("run"), [
+      `run prompt --input '{"prompt": "Say hello"}'`,
+      "run image.check --input check.json",
+      "run todo.match --input todos.json --model gemma-3-4b-it.gguf",
+    ])
+      .argument("<kind>", "the kind of job: todo.match, image.check, …")
+      .description("run one job without a queue and print its result")
+      .requiredOption("--input <json>", inputHelp("names a file"))
+      .option("--json", "print only the whole result, as one JSON line")
+      .action(async (kind: string, _, command: Command) => {
+        const flags = flagsOf(command);
+        const about = { id: randomUUID(), spent: Receipt.parse({}) };
+        const result = await run(kind, flags, about).catch((thrown) =>
+          afterError(kind, flags, thrown, about),
+        );
+        print(result, flags.json === true);
+        // Said and done: whatever a library has left open must not keep the command.
+        const code =
+          result.status === "succeeded"
+            ? EXIT.ok
+            : result.status === "canceled"
+              ? EXIT.interrupted
+              : EXIT.failed;
+        process.stdout.write("", () => process.exit(code));
+      }),
+  );
 }
 
 /** Nothing tries a job again here, and nothing is stored: what the codes usually advise does not fit. */
@@ -69,6 +70,7 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   storage_unavailable:
     "Check the network, the credentials and the bucket; `npm start` serves a bucket of its own.",
   timed_out: "Raise KAMADO_TIMEOUT_SECONDS, or put less work into one job.",
+  handler_broken: "Correct the handler's file and run the job again.",
   handler_failed: "Correct the handler, or what the message names; --log-level info shows more.",
   canceled: "Nothing was stored; run it again when you like.",
 };

@@ -95,12 +95,12 @@ function announce(config: Config, cloud: Cloud, local: LocalAws | undefined, web
   );
   if (config.engine.isDemo) {
     process.stdout.write(
-      "\n  This is the toy demo model. For real work: KAMADO_MODEL=model.gguf KAMADO_MMPROJ=mmproj.gguf npm start\n",
+      "\n  This is the toy model of the demo. For real work: KAMADO_MODEL=model.gguf npm start\n",
     );
   }
   if (local) {
     process.stdout.write(
-      `\n  Try:  ./kamado enqueue prompt --input - --wait <<< '{"prompt": "Text: buy milk\\nTitle:"}'\n\n`,
+      `\n  Try:  ./kamado enqueue prompt --wait --input '{"prompt": "Text: buy milk\\nTitle:"}'\n\n`,
     );
   }
 }

@@ -1,5 +1,6 @@
 // How `kamado status` and `kamado jobs` print what they found, in 80 columns where the terminal has no more.
-import { paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
+import { outcomeWords } from "../../logging/job-events.ts";
+import { localTime, paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
 import { printable } from "../../printable.ts";
 import type { Depth } from "../../queue/whole-queue.ts";
 import type { EngineHealth, ServiceState } from "../running-service.ts";
@@ -39,6 +40,8 @@ export function lengthOf(ms: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
 }
 
+const plural = (count: number, one: string, more: string) => `${count} ${count === 1 ? one : more}`;
+
 type SlotsFrom = NonNullable<EngineHealth["slotsFrom"]>;
 
 const row = (name: string, value: string) => `  ${paint("dim", name.padEnd(14))}${value}`;
@@ -50,7 +53,11 @@ export function viewStatus({ service, running, queues }: Status): string {
     queues.outbox
       ? row(
           "outbox",
-          `${queues.outbox.waiting + queues.outbox.inFlight + queues.outbox.delayed} deliveries to be tried again`,
+          plural(
+            queues.outbox.waiting + queues.outbox.inFlight + queues.outbox.delayed,
+            "delivery",
+            "deliveries",
+          ).concat(" to be tried again"),
         )
       : row("outbox", "none"),
     row("dead letters", viewDead(queues)),
@@ -76,7 +83,7 @@ function viewService(service: Status["service"]): string[] {
     head,
     row(
       "engine",
-      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${slots} slots`,
+      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${plural(slots, "slot", "slots")}`,
     ),
     ...(error ? [row("", paint("red", `${error.code}: ${error.message}`)), row("", error.hint)] : []),
     ...(service.engine ? viewEngine(service.engine) : []),
@@ -152,6 +159,10 @@ export function viewRunning(running: readonly Running[]): string {
   );
 }
 
+/** The time alone today, the day too before. */
+const ofToday = (at: string): string =>
+  at.slice(0, 10) === localTime(Date.now()).slice(0, 10) ? at.slice(11, 16) : at.slice("2026-".length, 16);
+
 export type Ended = { id: string; kind: string; outcome: string; at: number; error?: string };
 
 export function viewEnded(ended: readonly Ended[]): string {
@@ -159,13 +170,14 @@ export function viewEnded(ended: readonly Ended[]): string {
     { title: "ENDED" },
     { title: "ID", max: idWidth(44) },
     { title: "KIND", max: 15 },
-    { title: "OUTCOME", max: Math.max(12, Math.min(40, terminalWidth() - 68)) },
+    { title: "OUTCOME", max: "rest" as const },
   ];
-  const rows = ended.map(({ at, id, kind, outcome, error }) => [
-    new Date(at).toISOString().slice("2026-".length, 16).replace("T", " "),
-    id,
-    kind,
-    error === undefined ? outcome : `${outcome} ${error}`,
+  const rows = ended.map((job) => [
+    ofToday(localTime(job.at)),
+    job.id,
+    job.kind,
+    // A code says that it failed, and needs the room.
+    job.outcome === "rejected" || job.outcome === "failed" ? (job.error ?? "failed") : outcomeWords(job),
   ]);
   return table(columns, rows);
 }

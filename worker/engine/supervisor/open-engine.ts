@@ -94,10 +94,8 @@ function logStates(engine: Engine, log: Log): void {
   engine.onChange((state) => {
     // Whoever waits for it to be ready gets the error, and says it once.
     isGivenUp ||= state === "SETUP_FAILED";
-    log[isGivenUp ? "debug" : "info"](
-      { stage: "engine", state, restarts: engine.restarts },
-      `engine ${state}`,
-    );
+    const { restarts } = engine;
+    log[isGivenUp ? "debug" : "info"]({ stage: "engine", ...(restarts > 0 && { restarts }) }, state);
   });
 }
 
