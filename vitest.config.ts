@@ -17,8 +17,8 @@ export default defineConfig({
     // Most files wait for sockets and child processes, not for a CPU. Vitest starts the longest first, by its last run.
     maxWorkers: Math.max(4, availableParallelism()),
     // These only end tests that hang. How long something may take is asserted only where a promise says so.
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
     // Processes that tests start reuse the compiled code of the processes before them.
     env: { NODE_COMPILE_CACHE: resolve(import.meta.dirname, "node_modules/.cache/kamado-tests") },

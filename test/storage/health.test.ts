@@ -38,7 +38,7 @@ test("a bucket that answers is asked with two calls and has no hint", async () =
   let calls = 0;
   await using server = await awsServer((_, response) => {
     calls += 1;
-    response.writeHead(200, { "content-type": "application/xml" }).end("<ListBucketResult/>");
+    response.writeHead(200, { "content-type": "application/xml" }).end("<ListBucketResult><Name>kamado</Name></ListBucketResult>");
   });
   const bucket = bucketAt(server.endpoint);
   expect(shownBucket(bucket, await probeBucket(bucket))).toEqual({
@@ -53,7 +53,7 @@ test("one that can be read and not written does not answer, and the hint names t
   await using server = await awsServer((request, response) => {
     const [status, body] =
       request.method === "GET"
-        ? [200, "<ListBucketResult/>"]
+        ? [200, "<ListBucketResult><Name>kamado</Name></ListBucketResult>"]
         : [403, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"];
     response.writeHead(status as number, { "content-type": "application/xml" }).end(body);
   });
