@@ -38,7 +38,9 @@ test("a bucket that answers is asked with two calls and has no hint", async () =
   let calls = 0;
   await using server = await awsServer((_, response) => {
     calls += 1;
-    response.writeHead(200, { "content-type": "application/xml" }).end("<ListBucketResult><Name>kamado</Name></ListBucketResult>");
+    response
+      .writeHead(200, { "content-type": "application/xml" })
+      .end("<ListBucketResult><Name>kamado</Name></ListBucketResult>");
   });
   const bucket = bucketAt(server.endpoint);
   expect(shownBucket(bucket, await probeBucket(bucket))).toEqual({
