@@ -1,5 +1,5 @@
 // What the build of llama-server does when a step cannot run. The whole command is tested in test/cli.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -21,6 +21,19 @@ test.skipIf(!existsSync("/dev/full"))("a disk that is too full for the log is re
   const install = installLlamaServer({ dataDir: folder, jobs: 1, environment, onProgress: () => {}, signal });
   await expect(install).rejects.toMatchObject({ code: "disk_full" });
   expect(readdirSync(home)).toEqual(["build.log"]);
+});
+
+test("a data folder that cannot be written is named in the error", async () => {
+  const dataDir = join(folder, "a file");
+  writeFileSync(dataDir, "");
+  const { signal } = new AbortController();
+  await expect(
+    installLlamaServer({ dataDir, jobs: 1, environment, onProgress: () => {}, signal }),
+  ).rejects.toMatchObject({
+    code: "config_invalid",
+    message: expect.stringContaining(dataDir),
+    hint: expect.stringContaining("KAMADO_DATA_DIR"),
+  });
 });
 
 test("a log that cannot be written for another reason is named in the error", async () => {

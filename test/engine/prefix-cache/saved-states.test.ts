@@ -57,6 +57,19 @@ describe("the states of any backend", () => {
     expect(existsSync(passingFolder)).toBe(true);
   });
 
+  test("live as long as the process where the folder for later ones cannot be made", async () => {
+    const file = join(folder(), "a file");
+    writeFileSync(file, "");
+    const causes: unknown[] = [];
+    const states = new SavedStates({
+      passingFolder: folder(),
+      lastingFolder: join(file, "prefixes"),
+      onUnusable: (cause) => causes.push(cause),
+    });
+    expect([states.keepsLasting, causes]).toEqual([false, [expect.objectContaining({ code: "ENOTDIR" })]]);
+    expect((await states.save(stateOf([1], 3), 1)).saved.bytes).toBe(3);
+  });
+
   test("stay within the budget: the one that was not used for the longest goes, file and all", async () => {
     const states = new SavedStates({ passingFolder: folder(), passing: { bytes: 10, count: 2 } });
     const { saved: first } = await states.save(stateOf([1], 4), 1);

@@ -62,12 +62,21 @@ export async function installLlamaServer(options: InstallOptions): Promise<Insta
 
 /** A folder for one build, on the disk of its destination. Removes what interrupted builds left. */
 function openScratch(folder: string): string {
-  mkdirSync(folder, { recursive: true });
-  removeOrphanedFolders(folder, SCRATCH);
-  const { bavail, bsize } = statfsSync(folder);
-  if (bavail * bsize < NEEDED_BYTES)
-    throw diskFull(` ${Math.round((bavail * bsize) / 2 ** 20)} MB are free.`);
-  return makeScratchFolder(folder, SCRATCH);
+  try {
+    mkdirSync(folder, { recursive: true });
+    removeOrphanedFolders(folder, SCRATCH);
+    const { bavail, bsize } = statfsSync(folder);
+    if (bavail * bsize < NEEDED_BYTES)
+      throw diskFull(` ${Math.round((bavail * bsize) / 2 ** 20)} MB are free.`);
+    return makeScratchFolder(folder, SCRATCH);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (cause instanceof KamadoError || code === "ENOSPC") throw cause;
+    throw new KamadoError("config_invalid", `KAMADO_DATA_DIR: ${folder} cannot be written: ${message}`, {
+      cause,
+      hint: "Set KAMADO_DATA_DIR to a folder that this user may write.",
+    });
+  }
 }
 
 async function build(

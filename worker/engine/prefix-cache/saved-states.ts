@@ -24,6 +24,8 @@ export type SavedStatesOptions = {
   passing?: Budget;
   /** For states that outlive this process: one folder for each model and version. Without it no state does. */
   lastingFolder?: string | undefined;
+  /** Called when that folder cannot be used, on a read-only disk for example. Then no state outlives this process. */
+  onUnusable?: (cause: unknown) => void;
   /** A first estimate of one token's state; the first state that is saved shows its real size. */
   bytesPerToken?: number;
 };
@@ -35,7 +37,7 @@ const LASTING: Budget = { bytes: 2 * 1024 ** 3, count: 64 };
 export class SavedStates {
   readonly #passingFolder: string;
   readonly #ownsFolder: boolean;
-  readonly #lastingFolder: string | undefined;
+  #lastingFolder: string | undefined;
   readonly #budgets: { passing: Budget; lasting: Budget };
   readonly #all = new Set<Saved>();
   #names = 0;
@@ -46,14 +48,26 @@ export class SavedStates {
     this.#budgets = { passing, lasting: LASTING };
     this.#ownsFolder = more.passingFolder === undefined;
     this.#passingFolder = more.passingFolder ?? passingFolder();
-    this.#lastingFolder = lastingFolder;
     if (lastingFolder === undefined) return;
-    mkdirSync(lastingFolder, { recursive: true, mode: 0o700 });
-    // Also where an earlier version or a copy left it open to others: a state holds what prompts said.
-    chmodSync(lastingFolder, 0o700);
-    for (const saved of readLasting(lastingFolder)) this.#all.add(saved);
+    try {
+      this.#openLasting(lastingFolder);
+    } catch (cause) {
+      more.onUnusable?.(cause);
+    }
   }
 
+  #openLasting(folder: string): void {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // Also where an earlier version or a copy left it open to others: a state holds what prompts said.
+    chmodSync(folder, 0o700);
+    for (const saved of readLasting(folder)) this.#all.add(saved);
+    this.#lastingFolder = folder;
+  }
+
+  /** Whether states can outlive this process. */
+  get keepsLasting(): boolean {
+    return this.#lastingFolder !== undefined;
+  }
   get all(): ReadonlySet<Saved> {
     return this.#all;
   }

@@ -72,6 +72,7 @@ export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promi
   const saved = new SavedStates({
     bytesPerToken: bytesPerToken(model.fileInfo.architectureMetadata),
     lastingFolder: options.prefixFolder && (await folderFor(options.prefixFolder, options.model, context)),
+    onUnusable: (err) => log.warn({ err }, "prefixes of prompts cannot be kept for later starts"),
   });
   const template = templateOf(model, options.template);
   const prompts = new Prompts(model, template.source);
@@ -126,7 +127,7 @@ export class NodeLlamaCppBackend implements Backend {
       unsupported: [],
     };
     const slots = Array.from({ length: options.slots }, () => new Slot(context.getSequence()));
-    const sharing = new PrefixSharing({ slots, saved, lasting: options.prefixFolder !== undefined, log });
+    const sharing = new PrefixSharing({ slots, saved, lasting: saved.keepsLasting, log });
     this.batchLoop = new BatchLoop({ slots, sharing, batchSize, chunk: Math.min(CHUNK, batchSize) });
   }
 
