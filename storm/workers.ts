@@ -160,7 +160,7 @@ class Worker {
   /** Its log says that the engine can serve. */
   #isReady(): boolean {
     const log = readFileSync(this.logFile).subarray(this.#logFrom);
-    return log.includes('"state":"READY"');
+    return /"stage":"engine",("restarts":\d+,)?"msg":"READY"/.test(log.toString());
   }
 
   #send(child: ChildProcess, signal: NodeJS.Signals): boolean {
