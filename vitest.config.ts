@@ -1,16 +1,10 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
-import { filesByIsolation } from "./test/isolation.ts";
-
-const { together, apart } = filesByIsolation();
 
 export default defineConfig({
   test: {
-    projects: [
-      { extends: true, test: { name: "together", include: together, isolate: false } },
-      { extends: true, test: { name: "apart", include: apart } },
-    ],
+    include: ["test/**/*.test.ts"],
     globalSetup: "./test/temporary-folder.ts",
     // Native engines and child processes do not share a process well.
     pool: "forks",

@@ -1,7 +1,15 @@
 // What a newcomer sees before anything is installed. Runs install.mjs and the command in a folder without node_modules.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -106,6 +114,9 @@ exit "$status"
     const { folder, end } = checkout();
     const first = install(folder);
     const npm = Number((await first.said(CALLED))[1]);
+    // It notes the number of its npm just after it has started it.
+    const lock = () => readFileSync(join(folder, ".kamado-installing"), "utf8");
+    await expect.poll(lock).toBe(`${first.child.pid} ${npm}`);
     first.child.kill("SIGKILL");
     await once(first.child, "exit");
     const second = install(folder);
