@@ -159,6 +159,9 @@ function judgeEffect(
 /** Inferences that may be spent beyond one for each job. */
 const SPARE = 0.1;
 
+/** From this many jobs on, what single faults cost evens out. */
+const MANY_JOBS = 1_000;
+
 /**
  * How many answers a job may cost beyond its own when no other fault is injected. Each time its engine dies, the answers in all
  * slots are lost. An `engine-killed` job does that once. Poison does it twice beside other jobs and once more alone.
@@ -172,11 +175,16 @@ function answersPerJob(list: readonly PlannedJob[], { begun }: Observed): number
   return asking.size === 0 ? 0 : count / asking.size;
 }
 
-/** More than a tenth is allowed with more than one fault to ten jobs, or where the poison among few jobs costs more. */
+/**
+ * A tenth, or one answer for each fault where there are more faults. In a smaller storm what poison and killed engines cost is added:
+ * there it is a large part, and a fault costs up to as many answers as there are slots, so that a few unlucky ones show.
+ */
 export function allowedPerJob({ list, kills }: Planned): number {
+  const spare = Math.max(SPARE, kills / list.length);
+  if (list.length >= MANY_JOBS) return 1 + spare;
   const asking = Math.max(1, list.filter(needsAnswer).length);
   const lostAnswers = list.reduce((sum, { shape }) => sum + (LOST_ANSWERS[shape] ?? 0), 0);
-  return 1 + Math.max(SPARE, kills / list.length, lostAnswers / asking);
+  return 1 + spare + lostAnswers / asking;
 }
 
 const needsAnswer = ({ shape }: PlannedJob) => shapeOf(shape).asks === "always";
