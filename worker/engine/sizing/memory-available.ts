@@ -34,6 +34,15 @@ export function availableOf({ platform, totalBytes, processBytes, meminfo = "" }
   return Math.min(processBytes, kib === undefined ? Infinity : Number(kib) * 1_024);
 }
 
+/** What a model may use at most on this machine, when nothing else runs. */
+export function mostBytes(): number {
+  const total = totalmem();
+  if (process.platform === "darwin") return availableBytes();
+  // 0 or a number larger than the memory: no limit of a container.
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(total, limit) : total;
+}
+
 const NVIDIA = "/proc/driver/nvidia/gpus";
 
 /**
