@@ -129,6 +129,15 @@ describe("a model that was pulled", () => {
   });
 });
 
+test("a model of the catalogue is found however its name is written", () => {
+  const folder = join(dataDir, "models", "qwen3-vl-4b");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "m.gguf"), "GGUF");
+  writeFileSync(join(folder, "model.json"), JSON.stringify({ model: "m.gguf", added: "by a newer version" }));
+  for (const name of ["qwen3-vl-4b", "Qwen3-VL:4B"])
+    expect(configOf(name).engine.model).toBe(join(folder, "m.gguf"));
+});
+
 test("a GGUF file that was put into models/ has a name too", () => {
   mkdirSync(join(dataDir, "models"));
   const path = join(dataDir, "models", "own.Q4_1.gguf");

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
+import { inCatalogue } from "../models/catalogue.ts";
 import { findInstalled } from "../models/installed.ts";
 import { buildVariables, engineVariables, type Variables } from "./child-environment.ts";
 import { type ConfigFile, findConfigFile, unknownVariables, userConfigFile } from "./config-file.ts";
@@ -283,7 +284,8 @@ function build(
 function installedModel(env: Environment): { model: string; mmproj: string | undefined } | undefined {
   const { KAMADO_MODEL: name, KAMADO_ENGINE_URL: url, KAMADO_BACKEND: backend } = env;
   if (name === undefined || url !== undefined || existsSync(name)) return undefined;
-  const found = findInstalled(env.KAMADO_DATA_DIR, name);
+  const inFolder = (as: string) => findInstalled(env.KAMADO_DATA_DIR, as);
+  const found = inFolder(name) ?? inFolder(inCatalogue(name)?.name ?? "");
   // node-llama-cpp reads no pictures, and refuses a projector.
   return found && { model: found.model, mmproj: backend === "node-llama-cpp" ? undefined : found.mmproj };
 }

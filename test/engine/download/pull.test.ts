@@ -303,6 +303,16 @@ describe("a file that is not what it should be is refused", () => {
     expect(`${withOne.message}${withOne.hint}`).not.toContain("hf_secret");
   });
 
+  test("401 for a repository that does not exist: with what Hugging Face says of it", async () => {
+    const headers = { "x-error-code": "RepoNotFound" };
+    server.manners.statuses = [{ status: 401, headers, body: "Invalid username or password." }];
+    const { message, hint } = await refusalOf(pulling());
+    expect([message, hint]).toEqual([
+      expect.stringMatching(/answers 401: Invalid username or password\.$/),
+      "Check the names of the repository and the file; a private repository needs HF_TOKEN.",
+    ]);
+  });
+
   test("after the download, and removed, when its checksum is wrong", async () => {
     server.manners.linkedSha256 = () => "0".repeat(64);
     const refused = await refusalOf(pulling());

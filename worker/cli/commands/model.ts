@@ -48,7 +48,12 @@ export function modelCommand(): Command {
     .description("list the models that are here and those of the catalogue")
     .option("--json", "print one JSON line for each model")
     .action((_, command: Command) => list(flagsOf(command)));
-  withDataDir(model.command("pull <model>"))
+  withDataDir(
+    examples(
+      model.command("pull <model>"),
+      EXAMPLES.filter((line) => line.startsWith("model pull")),
+    ),
+  )
     .description("download a model of the catalogue, hf:owner/repo/file.gguf or an address; again continues")
     .option("--name <name>", "what to call it here; by default its name in the catalogue, or the file's")
     .option("--mmproj <source>", "its projector: a file of the same repository, hf:…, an address, or none")

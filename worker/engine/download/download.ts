@@ -4,7 +4,7 @@
 //
 // ipull 4.0.3 was looked at: it continues downloads, but asks neither for an ETag nor sends If-Range, so that a file that has changed is
 // put together from two versions, and it knows no checksums.
-import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { backoffMs } from "../../async/backoff.ts";
 import type { Clock } from "../../async/clock.ts";
@@ -182,9 +182,7 @@ async function write(
     while (at < span.end) {
       const next = await chunks.next().catch(() => undefined);
       if (next === undefined || next.done) break;
-      const bytes = next.value.subarray(0, span.end - at);
-      await handle.write(bytes, 0, bytes.length, at);
-      at += bytes.length;
+      at += await writeAll(handle, next.value.subarray(0, span.end - at), at);
       context.onProgress(file, at, span.total);
     }
     // What follows is no answer to the request.
@@ -198,7 +196,14 @@ async function write(
   }
 }
 
-export function diskError(thrown: unknown, path: string, what: string): unknown {
+/** A disk that is nearly full takes a part of it, and says no only the next time. */
+async function writeAll(handle: FileHandle, bytes: Buffer, at: number): Promise<number> {
+  for (let done = 0; done < bytes.length; )
+    done += (await handle.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
+  return bytes.length;
+}
+
+function diskError(thrown: unknown, path: string, what: string): unknown {
   const { code } = thrown as NodeJS.ErrnoException;
   if (code !== "ENOSPC" && code !== "EDQUOT") return thrown;
   const message = `${basename(path)} from ${what}: the disk of ${dirname(path)} is full.`;
@@ -215,11 +220,14 @@ async function refusal(answer: Answer, file: string, { requests }: Context): Pro
   const said = (await readStart(answer.body, 300, 1_000)).toString("utf8").trim();
   const isText = said !== "" && !/^\s*</.test(said);
   const message = `${file}: ${host} answers ${status}${isText ? `: ${said}` : ""}.`.replace(/\.\.$/, ".");
-  if (status === 401 || status === 403) return refused(message, accessHint(requests));
-  if (status === 404 || status === 410)
-    return refused(message, "Check the names of the repository and the file.");
-  return refused(message);
+  // Hugging Face answers 401 for a repository that does not exist too, and says so in a header.
+  const isUnknown = /^(Repo|Revision|Entry)NotFound$/.test(headers["x-error-code"] ?? "");
+  if (isUnknown || status === 404 || status === 410) return refused(message, unknownHint(requests));
+  return status === 401 || status === 403 ? refused(message, accessHint(requests)) : refused(message);
 }
+
+const unknownHint = ({ hasToken }: Requests) =>
+  `Check the names of the repository and the file${hasToken ? "" : "; a private repository needs HF_TOKEN"}.`;
 
 const accessHint = ({ endpoint, hasToken }: Requests) =>
   hasToken
