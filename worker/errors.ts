@@ -100,7 +100,7 @@ export const ERRORS = {
     404,
     "`kamado model list` shows the catalogue; hf:owner/repo/file.gguf and an address of a GGUF file work too.",
   ),
-  model_busy: fail(409, "Wait until that command has ended, or stop it."),
+  model_busy: later(503, "Wait until that command has ended, or stop it."),
   download_failed: later(502, "Check the network and run the command again; it continues where it stopped."),
   download_refused: fail(
     502,

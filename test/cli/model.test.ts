@@ -1,5 +1,14 @@
 // `kamado model` as a person meets it: list, pull, use, remove, and KAMADO_MODEL=NAME afterwards. In this process, with a file server.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -160,11 +169,14 @@ test("a name that is not here is refused with the command that fetches it", asyn
 test("use writes into the nearest kamado.toml, keeps its comments, and names what takes precedence", async () => {
   await kamado("pull", HF, "--name", "toy");
   const path = join(home, "kamado/kamado.toml");
+  const mine = join(home, "dotfiles.toml");
   mkdirSync(join(home, "kamado"));
-  writeFileSync(path, "# mine\nslots = 2\n");
+  writeFileSync(mine, "# mine\nslots = 2\n", { mode: 0o640 });
+  symlinkSync(mine, path);
   vi.stubEnv("KAMADO_MODEL", "/elsewhere.gguf");
   const { errors } = await kamado("use", "toy");
-  expect(readFileSync(path, "utf8")).toBe('model = "toy"\n# mine\nslots = 2\n');
+  expect(readFileSync(mine, "utf8")).toBe('model = "toy"\n# mine\nslots = 2\n');
+  expect([lstatSync(path).isSymbolicLink(), statSync(mine).mode & 0o777]).toEqual([true, 0o640]);
   expect(errors).toContain("takes precedence over the file");
 });
 

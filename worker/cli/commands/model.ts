@@ -1,6 +1,6 @@
 // `kamado model`: lists, pulls, removes and uses models. What is downloaded and checked is in engine/download/, how it is printed in
 // model-view.ts.
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { Command } from "commander";
@@ -231,9 +231,10 @@ const byHand = (path: string, name: string) =>
     },
   );
 
-/** By a rename, so that a full disk does not leave half a file; its mode stays. */
-async function replace(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+/** By a rename, so that a full disk does not leave half a file; its mode stays, and a link to it stays a link. */
+async function replace(given: string, text: string): Promise<void> {
+  await mkdir(dirname(given), { recursive: true });
+  const path = await realpath(given).catch(() => given);
   const { mode } = await stat(path).catch(() => ({ mode: 0o600 }));
   await writeFile(`${path}.new`, text, { mode: 0o600 });
   await chmod(`${path}.new`, mode & 0o777);

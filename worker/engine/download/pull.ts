@@ -75,7 +75,7 @@ async function pullInto(folder: string, asked: Source, options: PullOptions): Pr
   const context: Context = { requests, folder, signal, clock, say, onProgress };
   const { source, unanswered } = await askRepository(asked, requests, wantsProjector, signal);
   if (unanswered !== undefined)
-    say(`${requests.endpoint} was not asked for licence and projector: ${unanswered}`);
+    say(`${requests.endpoint} does not say which licence and projector belong to it: ${unanswered}.`);
   refuseSameNames(source);
   await takeBack(source, folder);
   const isNew = await Promise.all(source.files.map(async ({ file }) => !(await readFacts(folder, file))));
