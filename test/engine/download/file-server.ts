@@ -24,6 +24,8 @@ export type Manners = {
   /** Statuses answered in turn before anything else, with headers. */
   statuses: { status: number; headers?: Record<string, string>; body?: string }[];
   ranges: boolean;
+  /** Whether If-Range is read; some servers do not. */
+  conditions: boolean;
   etag: string | undefined;
   lastModified: string | undefined;
   /** What the hub says that is not so. */
@@ -53,6 +55,7 @@ export async function fileServer(): Promise<FileServer> {
     drops: [],
     statuses: [],
     ranges: true,
+    conditions: true,
     etag: '"one"',
     lastModified: undefined,
     linkedSha256: sha256,
@@ -108,7 +111,8 @@ function answerFile(request: IncomingMessage, response: ServerResponse, manners:
   if (lastModified) headers["last-modified"] = lastModified;
   const total = manners.total?.(file) ?? file.length;
   const condition = request.headers["if-range"];
-  const isCurrent = condition === undefined || condition === etag || condition === lastModified;
+  const isCurrent =
+    condition === undefined || !manners.conditions || condition === etag || condition === lastModified;
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? [];
   const hasRange = manners.ranges && isCurrent && first !== undefined;
   const from = hasRange ? Number(first) : 0;

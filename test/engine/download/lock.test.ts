@@ -2,7 +2,8 @@
 import { mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
+import { whenAborted } from "../../../worker/async/abort.ts";
 import { lockModel, refuseWhileLocked } from "../../../worker/engine/download/lock.ts";
 
 let folder: string;
@@ -57,6 +58,23 @@ test("of several that find a forgotten lock at the same time one gets it", async
   const got = all.filter((one) => one.status === "fulfilled");
   expect(got.length).toBe(1);
   await got[0]!.value.release();
+});
+
+test("whoever lost the lock, as after a long sleep of the machine, is told", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  try {
+    const lock = await lockModel(folder, "toy");
+    left({ pid: 4_711, host: "other" });
+    vi.advanceTimersByTime(10_000);
+    await whenAborted(lock.lost);
+    expect(lock.lost.reason).toMatchObject({
+      code: "model_busy",
+      message: expect.stringContaining("process 4711"),
+    });
+    await lock.release();
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("whoever lost the lock does not remove the other one's", async () => {

@@ -167,6 +167,38 @@ describe("a download", () => {
     expect(lines.join("\n")).toContain("gives no checksum");
   });
 
+  const DATE = "Tue, 01 Sep 2026 10:00:00 GMT";
+  test.each([
+    ["continues with the same ETag", { etag: '"one"' }, { etag: '"one"' }, true],
+    [
+      "begins again with another ETag, although the server reads no If-Range",
+      { etag: '"one"' },
+      { etag: '"two"' },
+      false,
+    ],
+    [
+      "continues with the same date, where there is no ETag",
+      { lastModified: DATE },
+      { lastModified: DATE },
+      true,
+    ],
+    ["begins again where the server gives neither", {}, {}, false],
+    ["begins again where the ETag is weak", { etag: 'W/"one"' }, { etag: 'W/"one"' }, false],
+  ])("%s", async (_, before, after, continues) => {
+    const none = { linkedSha256: undefined, linkedBytes: undefined, etag: undefined, conditions: false };
+    Object.assign(server.manners, none, before, { drops: [HALF] });
+    const { arrived, onProgress } = arrivals();
+    server.manners.arrived = async (bytes) => {
+      await arrived(bytes);
+      Object.assign(server.manners, after);
+    };
+    await pulling({ source: `${server.store}/model.gguf` }, { onProgress }).done;
+    const starts = askedOfStore().map((range) => Number(/=(\d+)/.exec(range!)![1]));
+    expect(starts.slice(0, 3)).toEqual(continues ? [0, HALF, 1024 * 1024] : [0, HALF, expect.any(Number)]);
+    expect(starts.filter((start) => start === 0).length > 1).toBe(!continues);
+    expect(readFileSync(join(folder(), "model.gguf")).equals(MODEL)).toBe(true);
+  });
+
   test("works without ranges, from the beginning each time, and gives up when that gets no further", async () => {
     server.manners.ranges = false;
     const { done } = pulling();

@@ -111,7 +111,9 @@ async function take(answer: Answer, wanted: WantedFile, start: Start, context: C
   const facts = factsOf(answer, file);
   let from = start.from;
   if (from > 0 && !isSame(start.kept, facts)) {
-    say(`${file}: the server has no proof that its file is still the same one; the download begins again.`);
+    say(
+      `${file}: nothing shows that the file at ${answer.host} is still the same one; the download begins again.`,
+    );
     await removePart(folder, file);
     if (answer.status === 206)
       throw later(`${file}: the file at ${answer.host} may have changed.`, { retryAfterMs: 0 });
