@@ -96,6 +96,20 @@ export const ERRORS = {
   queue_unavailable: later(503, "Check the network, the credentials and the queue's URL."),
   tool_missing: fail(500, "Install the tools that the message names and run the command again."),
   disk_full: later(507, "Free some disk space and run the command again."),
+  unknown_model: fail(
+    404,
+    "`kamado model list` shows the catalogue; hf:owner/repo/file.gguf and an address of a GGUF file work too.",
+  ),
+  model_busy: later(503, "Wait until that command has ended, or stop it."),
+  download_failed: later(502, "Check the network and run the command again; it continues where it stopped."),
+  download_refused: fail(
+    502,
+    "Check the name or the address of the file; `kamado model list` shows models that work.",
+  ),
+  checksum_mismatch: fail(
+    502,
+    "The damaged file was removed; run the command again. If it happens again, the source or a proxy before it serves another file.",
+  ),
   build_failed: fail(500, "Read the end of the log; a newer compiler or cmake often helps."),
 } as const satisfies Record<string, Meaning>;
 

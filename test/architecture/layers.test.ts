@@ -16,7 +16,8 @@ const MAY_IMPORT: Record<string, string> = {
   async: "",
   aws: "errors",
   logging: "errors job printable",
-  config: "errors nearest",
+  models: "nearest",
+  config: "errors models nearest",
   http: "",
   job: "errors nearest printable",
   images: "async errors job",
@@ -41,13 +42,14 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands errors logging printable",
   "cli/commands":
-    "cli/* aws async config dead-letters deliver engine/install engine/supervisor errors http job job-lock local logging model outbound outbox printable queue runner storage",
+    "cli/* aws async config dead-letters deliver engine/download engine/install engine/supervisor errors http job job-lock local logging model models outbound outbox printable queue runner storage",
   "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors http job local logging main",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
     "async config/secret engine/install engine/load-failure engine/options engine/protocol errors http logging",
   "engine/install": "async errors",
+  "engine/download": "async engine/generation engine/sizing errors http models outbound",
   "engine/server":
     "data-uri engine/generation engine/protocol engine/scheduler errors http images job json-schema",
   "engine/scheduler": "engine/generation engine/protocol errors",
@@ -61,7 +63,7 @@ const MAY_IMPORT: Record<string, string> = {
   "engine/backends/node-llama-cpp": "engine/generation engine/prefix-cache errors",
   "engine/backends/scripted": "engine/generation errors json-schema",
   "engine/prefix-cache": "async",
-  "engine/generation": "errors job json-schema",
+  "engine/generation": "errors job json-schema models",
 };
 
 const files = (folder: string) =>

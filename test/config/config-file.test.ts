@@ -189,3 +189,15 @@ test("no variable that exists is named, nor those of Kamado's own tests, nor ano
   const others = ["KAMADO_TEST_AWS", "PATH", "kamado_x", "MY_KAMADO_SLOTS"];
   expect(unknownVariables(Object.fromEntries([...names, ...others].map((name) => [name, "1"])))).toEqual([]);
 });
+
+test("the settings of Hugging Face keep their own names, and its token is a secret like others", () => {
+  const { huggingFace } = load('hf_endpoint = "https://mirror.home/hf/"\nhf_token = "hf_secret"');
+  expect([huggingFace.endpoint, huggingFace.token?.reveal()]).toEqual([
+    "https://mirror.home/hf",
+    "hf_secret",
+  ]);
+  expect(read('hf_token = "hf_secret"', 0o644).warnings[0]).toContain(
+    "holds HF_TOKEN, and others may read it",
+  );
+  expect(load("").huggingFace).toEqual({ endpoint: "https://huggingface.co", token: undefined });
+});

@@ -103,6 +103,7 @@ describe("a secret", () => {
     ["KAMADO_ENGINE_TOKEN", ({ engine }) => engine.token],
     ["KAMADO_WEB_TOKEN", ({ web }) => web.token],
     ["KAMADO_LOCAL_KEY", ({ localKey }) => localKey],
+    ["HF_TOKEN", ({ huggingFace }) => huggingFace.token],
     ["AWS_SECRET_ACCESS_KEY", ({ aws }) => aws.credentials?.secretAccessKey],
     ["AWS_SESSION_TOKEN", ({ aws }) => aws.credentials?.sessionToken],
   ];

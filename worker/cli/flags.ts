@@ -25,7 +25,7 @@ export function modelFlags(command: Command): Command {
 /** Of a command that starts an engine of its own. */
 export function engineFlags(command: Command): Command {
   return command
-    .option("--model <file>", "the model: a GGUF file (KAMADO_MODEL)")
+    .option("--model <file>", "the model: a GGUF file, or a name of `kamado model list` (KAMADO_MODEL)")
     .option("--mmproj <file>", "the model's projector file, needed for pictures (KAMADO_MMPROJ)")
     .option(
       "--slots <n>",

@@ -19,6 +19,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   status: async () => (await import("./commands/status.ts")).statusCommand(),
   jobs: async () => (await import("./commands/jobs.ts")).jobsCommand(),
   kinds: async () => (await import("./commands/kinds.ts")).kindsCommand(),
+  model: async () => (await import("./commands/model.ts")).modelCommand(),
   queue: async () => (await import("./commands/queue.ts")).queueCommand(),
   completion: async () => (await import("./commands/completion.ts")).completionCommand(),
   init: async () => (await import("./commands/init.ts")).initCommand(),

@@ -1,9 +1,11 @@
 // The configuration: reads the environment (the only file that does) and kamado.toml, checks both with the schema in environment.ts, and
 // gives the parts plain, frozen values.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
+import { inCatalogue } from "../models/catalogue.ts";
+import { findInstalled } from "../models/installed.ts";
 import { buildVariables, engineVariables, type Variables } from "./child-environment.ts";
 import { type ConfigFile, findConfigFile, unknownVariables, userConfigFile } from "./config-file.ts";
 import { Environment, isSecretName, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
@@ -90,6 +92,8 @@ export type Config = Readonly<{
   /** The wait before each try of a delivery, the first one included; undefined: the schedule of Standard Webhooks. */
   deliveryDelaysMs: readonly number[] | undefined;
   dataDir: string;
+  /** Where models come from, and the token that is sent there and nowhere else. */
+  huggingFace: { endpoint: string; token: Secret | undefined };
   web: { port: number; host: string; token: Secret | undefined };
   localPort: number;
   /** What the embedded AWS demands of its clients. */
@@ -152,6 +156,10 @@ function without(settings: Variables, environment: Variables): Variables {
 /** Variables of Kamado that do not exist, with what was meant. */
 export const mistypedVariables = (): string[] => unknownVariables(process.env);
 
+/** The kamado.toml that counts in this folder; undefined where there is none. */
+export const configFilePath = (): string | undefined =>
+  findConfigFile(process.cwd(), process.env)?.path || undefined;
+
 /** Where `kamado init --user` writes. */
 export const userConfigPath = (): string => userConfigFile(process.env);
 
@@ -201,6 +209,7 @@ function build(
 ): Omit<Config, "secretFiles" | "set" | "warnings"> {
   const deliveriesQueueUrl = env.KAMADO_DELIVERIES_QUEUE_URL ?? besideJobs(env.KAMADO_QUEUE_URL?.[0]?.url);
   const isScripted = env.KAMADO_BACKEND === "scripted";
+  const installed = isScripted ? undefined : installedModel(env);
   const isDemo = !isScripted && env.KAMADO_MODEL === undefined && env.KAMADO_ENGINE_URL === undefined;
   return {
     aws: {
@@ -223,8 +232,8 @@ function build(
       remoteModel: env.KAMADO_ENGINE_URL === undefined ? undefined : env.KAMADO_MODEL,
       token: asSecret(env.KAMADO_ENGINE_TOKEN),
       host: env.KAMADO_ENGINE_HOST,
-      model: env.KAMADO_MODEL ?? (isScripted ? "scripted" : DEMO_MODEL),
-      mmproj: env.KAMADO_MMPROJ ?? (isDemo ? DEMO_MMPROJ : undefined),
+      model: installed?.model ?? env.KAMADO_MODEL ?? (isScripted ? "scripted" : DEMO_MODEL),
+      mmproj: env.KAMADO_MMPROJ ?? (isDemo ? DEMO_MMPROJ : installed?.mmproj),
       chatTemplate: env.KAMADO_CHAT_TEMPLATE,
       backend: env.KAMADO_BACKEND,
       script: env.KAMADO_SCRIPT,
@@ -257,6 +266,10 @@ function build(
     retrySeconds: env.KAMADO_RETRY_SECONDS,
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
     dataDir: env.KAMADO_DATA_DIR,
+    huggingFace: {
+      endpoint: env.HF_ENDPOINT.replace(/\/+$/, ""),
+      token: asSecret(env.HF_TOKEN || undefined),
+    },
     web: { port: env.KAMADO_WEB_PORT, host: env.KAMADO_WEB_HOST, token: asSecret(env.KAMADO_WEB_TOKEN) },
     localPort: env.KAMADO_LOCAL_PORT,
     localKey: asSecret(env.KAMADO_LOCAL_KEY),
@@ -265,6 +278,16 @@ function build(
     workerName: env.KAMADO_WORKER_NAME,
     logLevel: env.KAMADO_LOG_LEVEL,
   };
+}
+
+/** The files of the model that `kamado model pull` fetched under this name; a path that exists is a path. */
+function installedModel(env: Environment): { model: string; mmproj: string | undefined } | undefined {
+  const { KAMADO_MODEL: name, KAMADO_ENGINE_URL: url, KAMADO_BACKEND: backend } = env;
+  if (name === undefined || url !== undefined || existsSync(name)) return undefined;
+  const inFolder = (as: string) => findInstalled(env.KAMADO_DATA_DIR, as);
+  const found = inFolder(name) ?? inFolder(inCatalogue(name)?.name ?? "");
+  // node-llama-cpp reads no pictures, and refuses a projector.
+  return found && { model: found.model, mmproj: backend === "node-llama-cpp" ? undefined : found.mmproj };
 }
 
 /** An owner who lets every job run longer than an hour need not say so twice. */

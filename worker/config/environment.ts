@@ -111,6 +111,10 @@ export const Environment = z.object({
     .optional(),
   KAMADO_PREFETCH: count(0, 256).optional(),
   KAMADO_DATA_DIR: path.default(join(homedir(), ".kamado")),
+  HF_ENDPOINT: url()
+    .refine(isWithoutCredentials, "must not hold a name or a password; set HF_TOKEN")
+    .default("https://huggingface.co"),
+  HF_TOKEN: z.string().trim().optional(),
   KAMADO_WEB_PORT: port.default(4780),
   KAMADO_WEB_HOST: z.string().default("127.0.0.1"),
   KAMADO_WEB_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
@@ -160,4 +164,4 @@ export type Environment = z.output<typeof Environment>;
 
 /** Their values are never shown. */
 export const isSecretName = (name: string): boolean =>
-  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|LOCAL_KEY)|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(name);
+  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|LOCAL_KEY)|HF_TOKEN|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(name);

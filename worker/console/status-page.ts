@@ -41,7 +41,7 @@ export function statePage(state: State) {
 <meta http-equiv="refresh" content="3"><title>Kamado: ${status}</title><style>${STYLE}</style></head>
 <body>
 <h1><b>Kamado</b> is ${status}</h1>
-${engine.isDemo ? html`<p class="note">The toy demo model is loaded. Point <code>KAMADO_MODEL</code> and <code>KAMADO_MMPROJ</code> at a real GGUF pair.</p>` : ""}
+${engine.isDemo ? html`<p class="note">The toy demo model is loaded. <code>kamado model</code> shows real ones and fetches them.</p>` : ""}
 <dl>
 <dt>slots</dt><dd>${running} of ${slots} busy, ${delivering} delivering, ${waiting} waiting</dd>
 <dt>engine</dt><dd>${engine.model}, ${engine.answers ? "answers" : "does not answer"} <code>${engine.url}</code>${engine.error ? html`<br><b>${engine.error.code}</b>: ${engine.error.message} ${engine.error.hint}` : ""}</dd>

@@ -233,7 +233,7 @@ const NO_CONNECTION: ReadonlySet<string> = new Set([
 ]);
 
 /** Our own errors as they are, everything else as `fetch_failed`. It names only the host: a webhook's path may hold a secret. */
-function fetchFailure(thrown: unknown, host: string, timedOut: boolean): KamadoError {
+export function fetchFailure(thrown: unknown, host: string, timedOut: boolean): KamadoError {
   const own = ownError(thrown);
   if (own) return own;
   const { code, name } = (thrown ?? {}) as { code?: unknown; name?: unknown };

@@ -14,9 +14,14 @@ describe("available is", () => {
     [
       "on a Mac what its GPU may hold, whatever is free",
       { ...linux, platform: "darwin", processBytes: GIB },
-      16 * 0.7,
+      (16 * 2) / 3,
     ],
-    ["on a large Mac more of it", { ...linux, platform: "darwin", totalBytes: 64 * GIB }, 48],
+    [
+      "on a Mac with 32 GB the same share",
+      { ...linux, platform: "darwin", totalBytes: 32 * GIB },
+      (32 * 2) / 3,
+    ],
+    ["on a Mac with 36 GB or more a larger one", { ...linux, platform: "darwin", totalBytes: 36 * GIB }, 27],
   ])("%s", (_, facts, gib) => {
     expect(availableOf(facts) / GIB).toBeCloseTo(gib, 6);
   });

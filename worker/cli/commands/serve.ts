@@ -95,7 +95,7 @@ function announce(config: Config, cloud: Cloud, local: LocalAws | undefined, web
   );
   if (config.engine.isDemo) {
     process.stdout.write(
-      "\n  This is the toy model of the demo. For real work: KAMADO_MODEL=model.gguf npm start\n",
+      "\n  This is the toy model of the demo. For real work: ./kamado model pull qwen3-vl-4b (docs/models.md)\n",
     );
   }
   if (local) {

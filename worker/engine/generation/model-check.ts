@@ -3,23 +3,27 @@
 import { accessSync, constants, type Stats, statSync } from "node:fs";
 import { type GgufFileInfo, readGgufFileInfo } from "node-llama-cpp";
 import { KamadoError } from "../../errors.ts";
+import { nearestModel } from "../../models/catalogue.ts";
 
 /** The names by which users know the two files. */
 export const VARIABLES = { model: "KAMADO_MODEL", mmproj: "KAMADO_MMPROJ" } as const;
 type Setting = keyof typeof VARIABLES;
 export type Files = { model?: string | undefined; mmproj?: string | undefined };
+/** How many bytes the files will have, where only their beginnings are on the disk yet. */
+export type Sizes = Partial<Record<Setting, number>>;
 
 /** Throws `config_invalid` for files that can never work. */
-export async function checkFiles({ model, mmproj }: Files): Promise<void> {
-  const text = model === undefined ? undefined : await checked("model", model);
+export async function checkFiles({ model, mmproj }: Files, sizes: Sizes = {}): Promise<void> {
+  const text = model === undefined ? undefined : await checked("model", model, sizes);
   if (mmproj === undefined) return;
-  const projector = await checked("mmproj", mmproj);
+  const projector = await checked("mmproj", mmproj, sizes);
   if (text !== undefined) checkFit(text, projector, mmproj);
 }
 
-async function checked(setting: Setting, path: string): Promise<GgufFileInfo> {
+async function checked(setting: Setting, path: string, sizes: Sizes): Promise<GgufFileInfo> {
   const refuse = (what: string, hint: string, cause?: unknown) => wrong(setting, path, what, hint, cause);
-  const size = sizeOf(path, refuse);
+  const here = sizeOf(path, refuse);
+  const size = sizes[setting] ?? here;
   const info = await readGgufFileInfo(path, { sourceType: "filesystem", logWarnings: false }).catch(
     (cause) => {
       throw refuse("is not a GGUF file, or its header is damaged", DOWNLOAD, cause);
@@ -70,7 +74,15 @@ function insteadOf(path: string): string {
   if (/^https?:/i.test(path)) return `${PATH} Download the file and name where it is.`;
   if (path !== path.trim()) return `${PATH} This one begins or ends with a space.`;
   if (path.startsWith("~")) return `${PATH} Write ~ out: only a shell reads it as your home folder.`;
-  return NAME.test(path) ? `${PATH} ${OLLAMA}` : PATH;
+  return NAME.test(path) ? `${PATH} ${pullHint(path)}${OLLAMA}` : PATH;
+}
+
+/** A name of the catalogue whose model is not here, or nearly one. */
+function pullHint(name: string): string {
+  const near = nearestModel(name);
+  if (near === undefined) return "`kamado model list` shows models that have a name. ";
+  const pull = `\`kamado model pull ${near}\` fetches it.`;
+  return near === name ? `This is a name of the catalogue: ${pull} ` : `Did you mean ${near}? ${pull} `;
 }
 
 /** `gemma3`, `gemma3:4b` or `hf.co/who/what:Q4_K_M`, and nothing that looks like a path. */

@@ -26,12 +26,22 @@ export function availableBytes(): number {
 
 /**
  * Linux says how much memory it can free at once; a container may have less. macOS has no such figure, and its number of free
- * pages is always small. There it is what the GPU may hold: about 70 % of a small machine's memory, 75 % of a large one's.
+ * pages is always small. There it is what the GPU may hold: two thirds of a small machine's memory and three
+ * quarters of a large one's, as llama.cpp prints it (recommendedMaxWorkingSetSize) on Macs with 16, 32 and 36 GB.
  */
 export function availableOf({ platform, totalBytes, processBytes, meminfo = "" }: MemoryFacts): number {
-  if (platform === "darwin") return totalBytes * (totalBytes > 36 * GIB ? 0.75 : 0.7);
+  if (platform === "darwin") return totalBytes * (totalBytes < 36 * GIB ? 2 / 3 : 3 / 4);
   const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(meminfo)?.[1];
   return Math.min(processBytes, kib === undefined ? Infinity : Number(kib) * 1_024);
+}
+
+/** What a model may use at most on this machine, when nothing else runs. */
+export function mostBytes(): number {
+  const total = totalmem();
+  if (process.platform === "darwin") return availableBytes();
+  // 0 or a number larger than the memory: no limit of a container.
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(total, limit) : total;
 }
 
 const NVIDIA = "/proc/driver/nvidia/gpus";
