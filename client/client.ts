@@ -7,6 +7,7 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { backoffMs } from "../worker/async/backoff.ts";
 import { systemClock } from "../worker/async/clock.ts";
+import { Semaphore } from "../worker/async/semaphore.ts";
 import { s3Options, sqsOptions } from "../worker/aws/client-options.ts";
 import { describeIssues, KamadoError, toKamadoError } from "../worker/errors.ts";
 import { Job, JobId } from "../worker/job/envelope.ts";
@@ -82,6 +83,8 @@ export type UploadOptions = {
 
 /** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
 const BODY_LIMIT = 900 * 1024;
+/** The SDK has 50 connections, and an upload that waits for one uses up its time. */
+const UPLOADS_AT_ONCE = 16;
 const WAIT_SECONDS = 300;
 const POLL = { baseMs: 250, maxMs: 2_000 };
 
@@ -138,6 +141,7 @@ class Sender {
   readonly #sqs: SQSClient;
   readonly #queueUrl: string;
   readonly #bucket: Bucket | undefined;
+  readonly #uploads = new Semaphore(UPLOADS_AT_ONCE);
 
   constructor(sqs: SQSClient, queueUrl: string, bucket: Bucket | undefined) {
     this.#sqs = sqs;
@@ -159,11 +163,12 @@ class Sender {
     deliver = [],
     policy = {},
   }: Fields): Promise<Prepared> {
-    // The kind's own schema is the worker's: a sender may know kinds of which this client has not heard.
-    const fields = { id, kind, input: input ?? undefined, ...(asJson({ deliver, policy }) as object) };
+    // What is in the input is checked by the worker: it knows kinds of which this client has not heard.
+    const given = input === undefined ? {} : { input: null };
+    const fields = { id, kind, ...given, ...(asJson({ deliver, policy }) as object) };
     const checked = Job.safeParse(fields);
     if (!checked.success) throw new KamadoError("invalid_input", describeIssues(checked.error, fields));
-    const placed = await withUploads(input, (file) => this.upload(file, { id }));
+    const placed = await withUploads(input, (file) => this.upload(file, { id })).catch(asInvalid);
     const job = { ...checked.data, input: asJson(placed) };
     const body = JSON.stringify(job);
     const isLong = Buffer.byteLength(body) > BODY_LIMIT;
@@ -215,32 +220,48 @@ class Sender {
   ): Promise<string> {
     const bucket = this.needBucket("to upload an input");
     const bytes = file instanceof Blob ? new Uint8Array(await file.arrayBuffer()) : file;
-    const given = name ?? (file instanceof Blob && "name" in file ? String(file.name) : "input");
-    // The address has the content's hash, so that another file under the same id and name is another input.
-    const key = `in/${id}/${hashOf(bytes)}/${given.split(/[/\\]/).at(-1)!.slice(-200) || "input"}`;
+    const given = name ?? (file instanceof Blob && "name" in file ? String(file.name) : "");
     // The worker looks at the bytes.
-    await bucket.put(key, bytes, { contentType: contentType ?? "application/octet-stream" });
-    return addressOf(bucket, key);
+    const type = contentType ?? "application/octet-stream";
+    return addressOf(bucket, await this.#store(bucket, idOf(id), nameOf(given), bytes, type));
   }
 
   /** As the extended clients of SQS write it. */
   async #pointerTo(id: string, body: string): Promise<string> {
     const bucket = this.needBucket("to send a job that is too long for the queue");
-    const key = `in/${id}/${hashOf(body)}/job.json`;
-    await bucket.put(key, body, { contentType: "application/json" });
+    const key = await this.#store(bucket, id, "job.json", body, "application/json");
     return JSON.stringify([POINTER, { s3BucketName: bucket.name, s3Key: key }]);
   }
+
+  /** The key has the content's hash, so that another file under the same id and name is another input. */
+  async #store(bucket: Bucket, id: string, name: string, content: string | Uint8Array, contentType: string) {
+    const hash = createHash("sha256").update(content).digest("hex").slice(0, 16);
+    const key = `in/${id}/${hash}/${name}`;
+    await this.#uploads.take(() => bucket.put(key, content, { contentType }));
+    return key;
+  }
+}
+
+/** The last part of a path; what says nothing is "input". */
+function nameOf(path: string): string {
+  const name = path.split(/[/\\]/).at(-1)!.slice(-200);
+  return /^\.*$/.test(name) ? "input" : name;
 }
 
 const POINTER = "software.amazon.payloadoffloading.PayloadS3Pointer";
 const isPointer = (body: string) => body.startsWith(`["${POINTER}`);
 const isTooLong = (error: unknown) => error instanceof KamadoError && error.code === "body_too_large";
 
-const hashOf = (content: string | Uint8Array) =>
-  createHash("sha256").update(content).digest("hex").slice(0, 16);
-
 const orError = <T>(work: Promise<T>): Promise<T | KamadoError> =>
   work.catch((thrown) => toKamadoError(thrown, "invalid_input"));
+
+/** What contains itself ends in a full stack. */
+function asInvalid(thrown: unknown): never {
+  if (!(thrown instanceof RangeError)) throw thrown;
+  throw new KamadoError("invalid_input", "input: it contains itself, or is nested too deep.", {
+    cause: thrown,
+  });
+}
 
 /** The value as the worker will read it. */
 function asJson(value: unknown): unknown {

@@ -178,7 +178,7 @@ test("handlers import only zod and the job's contract", () => {
 
 /** What `kamado/client` shares with the worker and bundles. What it needs to run must stay small: no log, no configuration. */
 const CLIENT_MAY_IMPORT =
-  "async/backoff async/clock aws/client-options deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
+  "async/backoff async/clock async/semaphore aws/client-options deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
     " ",
   );
 

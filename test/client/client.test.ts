@@ -132,6 +132,25 @@ test.each([
   expect([await bodies(), (await bucket.list("in/")).length]).toEqual([[], before]);
 });
 
+const circular: Record<string, unknown> = {};
+circular.self = [circular];
+test.each([
+  ["that contains itself", circular, "input: it contains itself"],
+  [
+    "with a number that JSON does not know",
+    { prompt: 7n },
+    "input: it cannot be written as JSON: Do not know how",
+  ],
+  ["that is missing", undefined, "input: "],
+])("an input %s is refused before anything is sent", async (_, input, words) => {
+  const any = createClient<AnyKinds>({ ...clients, queueUrl, bucket: bucket.name });
+  await expect(any.enqueue("prompt", input)).rejects.toMatchObject({
+    code: "invalid_input",
+    message: expect.stringContaining(words),
+  });
+  expect(await bodies()).toEqual([]);
+});
+
 test("bytes in an input are uploaded, and the job has their address", async () => {
   const question = "Is the door locked?";
   await client.enqueue("image.check", { image: Buffer.from("picture"), question }, { id: "bytes" });
@@ -256,6 +275,45 @@ test("a call that fails costs its batch, not the others", async () => {
   const jobs = Array.from({ length: 12 }, () => ({ kind: "prompt" as const, input: { prompt: "?" } }));
   const sent = await createClient({ ...clients, sqs, queueUrl }).enqueueMany(jobs);
   expect(sent.map(({ ok }) => ok)).toEqual([...Array(10).fill(false), true, true]);
+});
+
+test("where a call is refused because of one message, the others are sent all the same", async () => {
+  const sqs = faked<SQSClient>(({ input }) => {
+    const entries = input.Entries as { Id: string; MessageBody: string }[];
+    if (entries.some(({ MessageBody }) => MessageBody.includes("bad")))
+      throw awsError("InvalidMessageContents", 400);
+    return { Successful: entries.map(({ Id }) => ({ Id, MessageId: "m" })) };
+  });
+  const sent = await createClient({ ...clients, sqs, queueUrl }).enqueueMany(
+    ["good", "bad", "fine"].map((prompt) => ({ kind: "prompt", input: { prompt } })),
+  );
+  expect(sent.map((one) => (one.ok ? "sent" : one.error.code))).toEqual(["sent", "message_rejected", "sent"]);
+});
+
+test("many uploads go a few at a time, so that none waits for a connection until its time is over", async () => {
+  let [running, most] = [0, 0];
+  const s3 = faked<S3Client>(async () => {
+    most = Math.max(most, ++running);
+    await sleep(1);
+    running--;
+    return {};
+  });
+  const jobs = Array.from({ length: 60 }, (_, index) => ({
+    kind: "image.check" as const,
+    input: { image: new Uint8Array([index]), question: "?" },
+  }));
+  const sent = await createClient({ sqs: clients.sqs, s3, queueUrl, bucket: "kamado" }).enqueueMany(jobs);
+  expect(sent.every(({ ok }) => ok)).toBe(true);
+  expect(most).toBeGreaterThan(1);
+  expect(most).toBeLessThanOrEqual(16);
+});
+
+test("an upload stays below in/, whatever id and name it is given", async () => {
+  expect(await codeOf(client.upload(Buffer.from("x"), { id: "../results" }))).toBe("invalid_input");
+  for (const name of ["..", "a/../..", ""])
+    expect(await client.upload(Buffer.from("x"), { id: "u", name })).toMatch(
+      /^s3:\/\/kamado\/in\/u\/[\da-f]{16}\/input$/,
+    );
 });
 
 test("a queue that is not there is an error with its code and what to do", async () => {
