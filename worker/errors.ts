@@ -82,12 +82,20 @@ export const ERRORS = {
   attempts_exhausted: fail(500, "Every attempt failed; the message has the last error."),
   lease_lost: later(409, "Another worker has the job now; there is nothing to do."),
   stopping: later(503, "The worker is stopping; the job goes back to the queue."),
+  result_not_ready: later(
+    504,
+    "The job stays in the queue and its result will be stored; wait again, and check that a worker runs.",
+  ),
   // delivery
   delivery_failed: later(502, "Check the destination; Kamado tries the delivery again by itself."),
   delivery_rejected: fail(502, "The destination refused the result; check what it expects."),
   destination_off: fail(
     410,
     "Once the destination works, run `kamado dead redrive --destination …`; Kamado probes it too, less and less often.",
+  ),
+  signature_invalid: fail(
+    401,
+    "Verify the body as it came, byte for byte, with the secret that the destinations file has for this address, and set the clock.",
   ),
   no_request: fail(400, "This kind cannot be delivered with rest; use callback, sns or sqs."),
   // the installation

@@ -1,4 +1,4 @@
-"""Uploads a picture and asks a question about it; the answer goes to the topic. Needs boto3.
+"""Uploads a picture and asks a question about it; prints the answer. Needs boto3.
 
     QUEUE_URL=… TOPIC_ARN=… BUCKET=… python examples/enqueue/enqueue.py door.jpg "Is the door locked?"
 
@@ -12,6 +12,7 @@ use it, set these instead. The keys can be anything:
 import json
 import os
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -21,12 +22,14 @@ QUEUE_URL = os.environ.get("QUEUE_URL", "http://127.0.0.1:4566/000000000000/kama
 TOPIC_ARN = os.environ.get("TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:kamado-results")
 BUCKET = os.environ.get("BUCKET", "kamado")
 
+s3 = boto3.client("s3")
+
 
 def ask(picture: Path, question: str) -> str:
-    """Sends the job and returns its id: the result is also stored at s3://BUCKET/results/<id>.json."""
+    """Sends the job and returns its id."""
     job_id = str(uuid.uuid4())
     key = f"in/{job_id}{picture.suffix}"
-    boto3.client("s3").upload_file(str(picture), BUCKET, key)
+    s3.upload_file(str(picture), BUCKET, key)
     job = {
         "id": job_id,
         "kind": "image.check",
@@ -37,7 +40,23 @@ def ask(picture: Path, question: str) -> str:
     return job_id
 
 
+def wait_for(job_id: str, seconds: float = 300) -> dict:
+    """The result, which is stored in the bucket wherever else it is delivered. This needs s3:ListBucket, too: without
+    it S3 does not say whether the object is missing."""
+    end, pause = time.monotonic() + seconds, 0.25
+    while True:
+        try:
+            return json.load(s3.get_object(Bucket=BUCKET, Key=f"results/{job_id}.json")["Body"])
+        except s3.exceptions.NoSuchKey:
+            if time.monotonic() > end:
+                raise TimeoutError(f"no result for {job_id} yet; the job stays in the queue") from None
+        time.sleep(pause)
+        pause = min(2.0, pause * 2)
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: enqueue.py PICTURE QUESTION")
-    print(ask(Path(sys.argv[1]), sys.argv[2]))
+    result = wait_for(ask(Path(sys.argv[1]), sys.argv[2]))
+    print(json.dumps(result.get("output") or result.get("error")))
+    sys.exit(0 if result["status"] == "succeeded" else 1)

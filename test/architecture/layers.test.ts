@@ -178,6 +178,31 @@ test("handlers import only zod and the job's contract", () => {
   expect(wrong).toEqual([]);
 });
 
+/** What `kamado/client` shares with the worker and bundles. What it needs to run must stay small: no log, no configuration. */
+const CLIENT_MAY_IMPORT =
+  "async/backoff async/clock async/semaphore aws/client-options deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
+    " ",
+  );
+
+test("the client imports only what it shares with the worker, and in the worker only commands import the client", () => {
+  const wrong = files("client").flatMap((file) =>
+    ownImportsOf(file)
+      .filter((target) => target.startsWith(WORKER))
+      .filter(
+        (target) => ![folderOf(target), nameOf(target)].some((name) => CLIENT_MAY_IMPORT.includes(name)),
+      )
+      .map((target) => `${relative(ROOT, file)} -> ${nameOf(target)}`),
+  );
+  const users = files("worker").filter((file) =>
+    ownImportsOf(file).some((target) => target.startsWith(join(ROOT, "client"))),
+  );
+  expect({ wrong, users: users.map(folderOf).filter((folder) => folder !== "cli/commands") }).toEqual({
+    wrong: [],
+    users: [],
+  });
+  expect(users.length).toBeGreaterThan(0);
+});
+
 test("every process that the worker starts is given its environment, and not this process's own", () => {
   // A backend and what measures it run inside the engine, whose environment holds no secrets.
   const calls = files("worker")
@@ -194,7 +219,7 @@ test("every process that the worker starts is given its environment, and not thi
 });
 
 test("only config/config.ts reads the environment", () => {
-  const readers = [...files("worker"), ...files("handlers")].filter((file) =>
+  const readers = [...files("worker"), ...files("handlers"), ...files("client")].filter((file) =>
     readFileSync(file, "utf8").includes("process.env"),
   );
   expect(readers.map((file) => relative(ROOT, file))).toEqual(["worker/config/config.ts"]);

@@ -4,6 +4,7 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { SNSClient } from "@aws-sdk/client-sns";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { NodeHttpHandler, type NodeHttpHandlerOptions } from "@smithy/node-http-handler";
+import { s3Options, sqsOptions } from "./client-options.ts";
 
 export type AwsConfig = {
   /** Of the embedded AWS, LocalStack, moto, MinIO. Absent: AWS itself. */
@@ -41,16 +42,9 @@ export function makeAwsClients(config: AwsConfig, timeouts: AwsTimeouts = TIMEOU
   const custom = config.endpoint !== undefined;
   const sqs = new SQSClient({
     ...shared(timeouts),
-    // The queue URLs of emulators may have a host that does not resolve.
-    ...(custom && { useQueueUrlAsEndpoint: false }),
+    ...sqsOptions(custom),
   });
-  const s3 = new S3Client({
-    ...shared(brief),
-    forcePathStyle: custom,
-    // Checksums break stores that imitate S3, and wrap a body in a stream that outlives its reader.
-    requestChecksumCalculation: "WHEN_REQUIRED",
-    responseChecksumValidation: "WHEN_REQUIRED",
-  });
+  const s3 = new S3Client({ ...shared(brief), ...s3Options(custom) });
   const sns = new SNSClient(shared(brief));
   return {
     sqs,

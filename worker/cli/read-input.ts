@@ -65,13 +65,13 @@ const reasonOf = (thrown: unknown): string => {
   return REASONS[code] ?? `the file cannot be read (${code})`;
 };
 
-export type InputFile = { name: string; bytes: Uint8Array };
+export type InputFile = { name: string; bytes: Uint8Array<ArrayBuffer> };
 
-/** The value with every "file:PATH" replaced by what `place` returns for the file: a data: URI or an s3:// address. */
+/** The value with every "file:PATH" replaced by what `place` returns for the file: a data: URI, or the file itself to be uploaded. */
 export async function replaceFiles(
   value: unknown,
   folder: string,
-  place: (file: InputFile) => Promise<string>,
+  place: (file: InputFile) => Promise<unknown>,
 ): Promise<unknown> {
   if (typeof value === "string") {
     if (!value.startsWith("file:")) return value;

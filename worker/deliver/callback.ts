@@ -1,6 +1,5 @@
 // Delivers to a callback: the result as a Standard Webhooks event (https://www.standardwebhooks.com). It is signed if the
 // destinations file has a secret for the address. Its id is the same in every try, so that a receiver can recognise it.
-import { createHmac } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
 import { eventOf } from "../job/result.ts";
@@ -8,6 +7,7 @@ import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { type Delivery, deliveryId } from "./deliver.ts";
 import { judgeCallback, sendDelivery } from "./http-answer.ts";
+import { signatureOf } from "./signature.ts";
 
 export type CallbackOptions = { outbound: Outbound; destinations: Destinations; clock: Pick<Clock, "wall"> };
 
@@ -36,16 +36,11 @@ type Webhook = {
 /** The signature covers id, timestamp and body. */
 export function webhookHeaders({ id, at, body, secrets }: Webhook): Record<string, string> {
   const timestamp = String(Math.floor(at / 1_000));
-  const signatures = secrets.map((secret) => sign(secret, `${id}.${timestamp}.${body}`));
+  const signatures = secrets.map((secret) => signatureOf(secret.reveal(), { id, timestamp, body }));
   return {
     "content-type": "application/json",
     "webhook-id": id,
     "webhook-timestamp": timestamp,
     ...(signatures.length > 0 && { "webhook-signature": signatures.join(" ") }),
   };
-}
-
-function sign(secret: Secret, content: string): string {
-  const key = Buffer.from(secret.reveal().replace(/^whsec_/, ""), "base64");
-  return `v1,${createHmac("sha256", key).update(content).digest("base64")}`;
 }

@@ -4,7 +4,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
-import type { Log } from "../logging/log.ts";
 import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
 import { lockKey } from "./lock.ts";
@@ -15,7 +14,9 @@ const CHECK_MS = 3_000;
 /** As long as a queue keeps a message: a job may be canceled before its message arrives. */
 const KEPT_MS = 14 * 24 * 3_600_000;
 
-export type CancellationsOptions = { bucket: Bucket; clock: Clock; log: Log };
+/** Not the whole log, whose type would bring the log's library into the types of `kamado/client`. */
+type Debug = { debug(fields: Record<string, unknown>, text: string): void };
+export type CancellationsOptions = { bucket: Bucket; clock: Clock; log: Debug };
 
 export class Cancellations {
   readonly #options: CancellationsOptions;

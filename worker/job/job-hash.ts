@@ -11,9 +11,14 @@ export const jobHash = ({ kind, input, source }: Pick<Job, "kind" | "input" | "s
     .update(canonical([kind, source ?? null, input]))
     .digest("hex");
 
+type Hashed = Partial<Pick<Result, "jobHash">> & Pick<Result, "kind">;
+
 /** Whether a stored result is this job's. An older version stored no hash; then the kind must do. */
-export const isResultOf = (job: Job, { jobHash: stored, kind }: Pick<Result, "jobHash" | "kind">): boolean =>
-  stored === undefined ? kind === job.kind : stored === jobHash(job);
+export const belongsTo = (job: Hashed, { jobHash: stored, kind }: Hashed): boolean =>
+  stored === undefined ? kind === job.kind : stored === job.jobHash;
+
+export const isResultOf = (job: Job, result: Hashed): boolean =>
+  belongsTo({ kind: job.kind, jobHash: jobHash(job) }, result);
 
 /**
  * The value as JSON with sorted fields. It may call itself, because a body that is nested too deep is no job. A number that is too

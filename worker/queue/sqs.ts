@@ -108,17 +108,55 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
     async sendAll(messages) {
       for (const { body } of messages) checkSize(body, {});
       for (const batch of batchesToSend(messages)) {
-        const Entries = batch.map(({ body, group, deduplicationId }, index) => ({
-          Id: String(index),
-          MessageBody: withEscapes(body),
-          ...fifoFields(url, group, deduplicationId),
-        }));
-        const command = new SendMessageBatchCommand({ QueueUrl: url, Entries });
-        const answer = await client.send(command, short).catch((error) => unavailable(error, url));
+        const answer = await client
+          .send(batchCommand(url, batch), short)
+          .catch((error) => unavailable(error, url));
         refusePartial(answer, batch.length, url);
       }
     },
   };
+}
+
+/** What became of one of several messages. */
+export type Sent = { messageId: string } | { error: KamadoError };
+
+/** Sends many messages in few calls. One result for each, in order; one that fails costs only itself. Never throws. */
+export async function sendEach(
+  client: SQSClient,
+  url: string,
+  messages: readonly NewMessage[],
+): Promise<Sent[]> {
+  const sent: Sent[] = [];
+  for (const batch of batchesToSend(messages)) sent.push(...(await sendBatch(client, url, batch)));
+  return sent;
+}
+
+async function sendBatch(client: SQSClient, url: string, batch: readonly NewMessage[]): Promise<Sent[]> {
+  try {
+    const answer = await client.send(batchCommand(url, batch), { requestTimeout: TIMEOUTS.call });
+    const { Successful = [], Failed = [] } = answer;
+    return batch.map((_, index) => {
+      const isThis = ({ Id }: { Id?: string | undefined }) => Id === String(index);
+      const taken = Successful.find(isThis);
+      return taken ? { messageId: taken.MessageId ?? "" } : { error: entryError(Failed.find(isThis), url) };
+    });
+  } catch (thrown) {
+    const error = messageError(thrown, url);
+    if (error.retry || batch.length === 1) return batch.map(() => ({ error }));
+    // The call was refused as a whole, because of one of its messages perhaps. In a FIFO queue their order matters.
+    const sent: Sent[] = [];
+    for (const one of batch) sent.push(...(await sendBatch(client, url, [one])));
+    return sent;
+  }
+}
+
+function batchCommand(url: string, batch: readonly NewMessage[]): SendMessageBatchCommand {
+  const Entries = batch.map(({ body, group, deduplicationId }, index) => ({
+    Id: String(index),
+    MessageBody: withEscapes(body),
+    ...fifoFields(url, group, deduplicationId),
+  }));
+  return new SendMessageBatchCommand({ QueueUrl: url, Entries });
 }
 
 /** Always: a queue that detects duplicates by content would drop the second of two equal dead letters. */
@@ -142,10 +180,20 @@ function batchesToSend(messages: readonly NewMessage[]): NewMessage[][] {
 /** Throws unless the queue has every message of the batch. */
 function refusePartial({ Successful = [], Failed = [] }: BatchAnswer, count: number, url: string): void {
   if (Successful.length === count) return;
-  const refused = Failed.find(({ Code = "" }) => REFUSED.test(Code));
-  if (refused) rejectMessage(url, refused.Code!, refused.Message ?? "");
-  const [{ Code = "Unknown", Message = "some messages of a batch were not taken" } = {}] = Failed;
-  unavailable(Object.assign(new Error(Message), { name: Code }), url);
+  throw entryError(Failed.find(({ Code = "" }) => REFUSED.test(Code)) ?? Failed[0], url);
+}
+
+type FailedEntry = NonNullable<BatchAnswer["Failed"]>[number];
+
+/** Why the queue did not take one message of a batch. */
+function entryError(
+  { Code = "Unknown", Message = "some messages of a batch were not taken" }: FailedEntry = {},
+  url: string,
+): KamadoError {
+  const cause = Object.assign(new Error(Message), { name: Code });
+  return REFUSED.test(Code) && !isTooLong(cause)
+    ? rejected(url, Code, Message)
+    : unavailableError(cause, url);
 }
 
 /** A redriven message has a new MessageId. Its attribute has the former one, which a job without an id of its own keeps. */
@@ -248,15 +296,18 @@ const withEscapes = (body: string) =>
 const REFUSED =
   /InvalidMessageContents|InvalidParameter|InvalidAttribute|MissingParameter|UnsupportedOperation/;
 
-function refuseMessage(error: unknown, url: string): never {
+function messageError(error: unknown, url: string): KamadoError {
   const name = namesOf(error).find((one) => REFUSED.test(one));
-  if (name === undefined || !isRefusedRequest(error) || isTooLong(error)) unavailable(error, url);
-  rejectMessage(url, name, (error as Error).message, error);
+  if (name === undefined || !isRefusedRequest(error) || isTooLong(error)) return unavailableError(error, url);
+  return rejected(url, name, (error as Error).message, error);
 }
 
-function rejectMessage(url: string, name: string, why: string, cause?: unknown): never {
-  throw new KamadoError("message_rejected", `${url}: ${name}: ${why.slice(0, SHOWN)}`, { cause });
+function refuseMessage(error: unknown, url: string): never {
+  throw messageError(error, url);
 }
+
+const rejected = (url: string, name: string, why: string, cause?: unknown) =>
+  new KamadoError("message_rejected", `${url}: ${name}: ${why.slice(0, SHOWN)}`, { cause });
 
 /** Of what the queue says, in an error. */
 const SHOWN = 300;
@@ -266,15 +317,19 @@ const isTooLong = (error: unknown) =>
   /must be shorter than|longer than \d+ bytes/i.test((error as Error | null)?.message ?? "");
 
 export function unavailable(error: unknown, url: string): never {
+  throw unavailableError(error, url);
+}
+
+function unavailableError(error: unknown, url: string): KamadoError {
   const message = error instanceof Error ? error.message : String(error);
-  if (isTooLong(error)) throw new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
+  if (isTooLong(error)) return new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
   const name = namesOf(error)[0] ?? "error";
   const health = healthOf(error);
   // A refusal of SQS has a name.
   const awsFailure = health === "unknown" && /^Unknown/.test(name) ? "not_aws" : health;
   // What the SDK says of an answer that it cannot read is for people who debug the SDK.
   const said = awsFailure === "not_aws" ? `HTTP ${statusOf(error)}` : `${name}: ${message}`;
-  throw new KamadoError("queue_unavailable", `${url}: ${TEXTS[awsFailure]} (${said})`, {
+  return new KamadoError("queue_unavailable", `${url}: ${TEXTS[awsFailure]} (${said})`, {
     cause: error,
     detail: { awsFailure },
     hint: QUEUE_HINTS[awsFailure],

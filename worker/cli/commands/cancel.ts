@@ -1,13 +1,8 @@
 // `kamado cancel ID`: cancels a job. It stores the cancellation in the bucket; the workers act on it.
 import { Command } from "commander";
-import { systemClock } from "../../async/clock.ts";
+import { type Canceled, createClient } from "../../../client/client.ts";
 import { makeAwsClients } from "../../aws/clients.ts";
-import { KamadoError } from "../../errors.ts";
-import { JobId } from "../../job/envelope.ts";
-import { type Canceled, cancelJob } from "../../job-lock/cancellations.ts";
 import { EXIT } from "../../logging/terminal.ts";
-import { createResults } from "../../storage/results.ts";
-import { s3Bucket } from "../../storage/s3.ts";
 import { queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
@@ -30,13 +25,10 @@ export function cancelCommand(): Command {
 }
 
 async function cancel(id: string): Promise<Canceled> {
-  const parsed = JobId.safeParse(id);
-  if (!parsed.success) throw new KamadoError("invalid_input", `id: ${parsed.error.issues[0]!.message}.`);
   const { config, cloud } = await queuesHere(configOf());
   const clients = makeAwsClients(cloud.aws);
   try {
-    const bucket = s3Bucket(clients.s3, config.bucket);
-    return await cancelJob(id, { bucket, results: createResults(bucket), clock: systemClock });
+    return await createClient({ ...clients, queueUrl: cloud.queueUrl, bucket: config.bucket }).cancel(id);
   } finally {
     clients.destroy();
   }

@@ -1,20 +1,24 @@
-// `kamado enqueue KIND`: puts a job on the queue; with --wait, waits for its result and its deliveries and prints them.
-import { createHash, randomUUID } from "node:crypto";
+// `kamado enqueue KIND`: puts a job on the queue; with --wait, waits for its result and its deliveries and prints them. Sending and
+// waiting are the client's.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
+import {
+  type AnyKinds,
+  createClient,
+  type JobOptions,
+  type Policy,
+  type Result,
+} from "../../../client/client.ts";
 import { makeAwsClients } from "../../aws/clients.ts";
 import { destinationKey } from "../../deliver/deliver.ts";
-import { describeIssues, KamadoError } from "../../errors.ts";
-import { Destination, Job } from "../../job/envelope.ts";
-import { isResultOf } from "../../job/job-hash.ts";
-import { eventOf, type Result } from "../../job/result.ts";
+import { KamadoError } from "../../errors.ts";
+import { Destination } from "../../job/envelope.ts";
+import { eventOf } from "../../job/result.ts";
 import { silentLog } from "../../logging/log.ts";
 import { EXIT, localTime, paint } from "../../logging/terminal.ts";
 import { type Attempt, createDeliveryLog } from "../../outbox/delivery-log.ts";
 import { printable, printableJson } from "../../printable.ts";
-import { sqsQueue } from "../../queue/sqs.ts";
-import { addressOf, type Bucket } from "../../storage/bucket.ts";
-import { createResults } from "../../storage/results.ts";
+import type { Bucket } from "../../storage/bucket.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { type Here, queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
@@ -23,8 +27,8 @@ import { type Flags, flagsOf, numberFrom } from "../flags.ts";
 import { inputHelp, readInput, replaceFiles } from "../read-input.ts";
 import { engineErrorOf, type ServiceState, stateOf } from "../running-service.ts";
 
-/** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
-const BODY_LIMIT = 900 * 1024;
+type Outcome = Result<AnyKinds>;
+
 const WAIT_EVERY_MS = 250;
 /** Seconds, as in the policy of a job. */
 const MAX_TIMEOUT = 39_600;
@@ -74,41 +78,43 @@ async function enqueue(kind: string, flags: Flags): Promise<number> {
   const { config, cloud } = here;
   const clients = makeAwsClients(cloud.aws);
   try {
-    const bucket = s3Bucket(clients.s3, config.bucket);
-    const job = await readJob(kind, flags, given, bucket);
-    const body = await bodyOf(job, bucket);
-    const group = typeof flags.group === "string" ? flags.group : job.id;
-    const queue = sqsQueue(clients.sqs, cloud.queueUrl);
-    const messageId = await queue.send(body, { group, deduplicationId: job.id });
-    if (flags.wait === undefined) return print(flags, { id: job.id, messageId }, `queued ${job.id}`);
+    const client = createClient<AnyKinds>({ ...clients, queueUrl: cloud.queueUrl, bucket: config.bucket });
+    const input = await replaceFiles(
+      given.value,
+      given.folder,
+      async ({ name, bytes }) => new File([bytes], name),
+    );
+    const job = await client.enqueue(kind, input, { ...optionsOf(flags), deliver: given.deliver });
+    if (flags.wait === undefined)
+      return print(flags, { id: job.id, messageId: job.messageId }, `queued ${job.id}`);
     if (flags.json !== true)
       process.stderr.write(`${paint("dim", `queued ${job.id}, waiting …`, process.stderr)}\n`);
     const end = performance.now() + Number(flags.wait === true ? 300 : flags.wait) * 1_000;
-    const result = await waitFor(job, createResults(bucket), end, tellTrouble(here));
+    const timeoutSeconds = (end - performance.now()) / 1_000;
+    const result = await orNotReady(client.wait(job, { timeoutSeconds, onPoll: tellTrouble(here) }));
     if (!result) return giveUp(job.id, await stateOf(here));
     const code = printResult(flags, result);
-    return (await printDeliveries(job, result, bucket, end)) ?? code;
+    const bucket = s3Bucket(clients.s3, config.bucket);
+    return (await printDeliveries(given.deliver, result, bucket, end)) ?? code;
   } finally {
     clients.destroy();
   }
 }
 
-type Given = { value: unknown; folder: string; deliver: Destination[] };
-
-async function readJob(kind: string, flags: Flags, given: Given, bucket: Bucket): Promise<Job> {
-  const id = typeof flags.id === "string" ? flags.id : randomUUID();
-  const { value, folder, deliver } = given;
-  const input = await replaceFiles(value, folder, async ({ name, bytes }) => {
-    // The address has the content's hash, so that another file under the same id and name is another input.
-    const key = `in/${id}/${hashOf(bytes)}/${name}`;
-    await bucket.put(key, bytes, { contentType: "application/octet-stream" });
-    return addressOf(bucket, key);
-  });
-  const fields = { id, kind, input, deliver, policy: policy(flags) };
-  const parsed = Job.safeParse(fields);
-  if (!parsed.success) throw new KamadoError("invalid_input", describeIssues(parsed.error, fields));
-  return parsed.data;
+function optionsOf(flags: Flags): JobOptions {
+  const { id, group } = flags;
+  return {
+    ...(typeof id === "string" && { id }),
+    ...(typeof group === "string" && { group }),
+    policy: policy(flags),
+  };
 }
+
+const orNotReady = <T>(waiting: Promise<T>): Promise<T | null> =>
+  waiting.catch((thrown) => {
+    if (thrown instanceof KamadoError && thrown.code === "result_not_ready") return null;
+    throw thrown;
+  });
 
 const DELIVER = "give it as sns=ARN, callback=URL, rest=URL or sqs=URL";
 
@@ -126,47 +132,13 @@ function destinations(given: Flags[string]): Destination[] {
   });
 }
 
-function policy({ priority, timeout, expiresIn }: Flags): object {
+function policy({ priority, timeout, expiresIn }: Flags): Policy {
   const at = () => new Date(Date.now() + Number(expiresIn) * 1_000).toISOString();
   return {
-    ...(priority !== undefined && { priority }),
-    ...(timeout !== undefined && { timeoutSeconds: timeout }),
+    ...(priority !== undefined && { priority: Number(priority) }),
+    ...(timeout !== undefined && { timeoutSeconds: Number(timeout) }),
     ...(expiresIn !== undefined && { expiresAt: at() }),
   };
-}
-
-const hashOf = (content: string | Uint8Array) =>
-  createHash("sha256").update(content).digest("hex").slice(0, 16);
-
-async function bodyOf(job: Job, bucket: Bucket): Promise<string> {
-  const body = JSON.stringify(job);
-  if (Buffer.byteLength(body) <= BODY_LIMIT) return body;
-  const key = `in/${job.id}/${hashOf(body)}/job.json`;
-  await bucket.put(key, body, { contentType: "application/json" });
-  return JSON.stringify([
-    "software.amazon.payloadoffloading.PayloadS3Pointer",
-    { s3BucketName: bucket.name, s3Key: key },
-  ]);
-}
-
-/** Throws `duplicate_id` when the id belongs to another job: the worker refuses this one. */
-async function waitFor(
-  job: Job,
-  results: ReturnType<typeof createResults>,
-  end: number,
-  onRound: () => Promise<void>,
-): Promise<Result | null> {
-  for (;;) {
-    const result = await results.find(job.id);
-    if (result && !isResultOf(job, result))
-      throw new KamadoError(
-        "duplicate_id",
-        `--id: "${job.id}" belongs to another job, of another kind or input.`,
-      );
-    if (result || performance.now() > end) return result;
-    await onRound();
-    await sleep(WAIT_EVERY_MS);
-  }
 }
 
 const ASK_EVERY_MS = 2_000;
@@ -189,7 +161,7 @@ function print(flags: Flags, facts: object, text: string): number {
   return EXIT.ok;
 }
 
-function printResult(flags: Flags, result: Result): number {
+function printResult(flags: Flags, result: Outcome): number {
   const shown =
     flags.json === true
       ? printableJson(result)
@@ -203,24 +175,24 @@ function printResult(flags: Flags, result: Result): number {
  * failed is tried again, and that is only said.
  */
 async function printDeliveries(
-  job: Job,
-  result: Result,
+  deliver: readonly Destination[],
+  result: Outcome,
   bucket: Bucket,
   end: number,
 ): Promise<number | undefined> {
-  const wanted = new Set(job.deliver.map(destinationKey));
+  const wanted = new Set(deliver.map(destinationKey));
   if (wanted.size === 0) return undefined;
   const deliveryLog = createDeliveryLog({ bucket, log: silentLog });
   const tried = new Map<string, Attempt>();
   for (;;) {
-    const tries = (await deliveryLog.all(job.id)).filter((one) => one.result === eventOf(result));
+    const tries = (await deliveryLog.all(result.id)).filter((one) => one.result === eventOf(result));
     for (const one of tries) if (wanted.has(one.key)) tried.set(one.key, one);
     if (tried.size === wanted.size || performance.now() > end) break;
     await sleep(WAIT_EVERY_MS);
   }
   const open = wanted.size - tried.size;
   if (open > 0)
-    warn(`${open} of ${wanted.size} deliveries had no try yet; \`kamado dead show ${job.id}\` shows them`);
+    warn(`${open} of ${wanted.size} deliveries had no try yet; \`kamado dead show ${result.id}\` shows them`);
   for (const one of tried.values()) if (one.outcome !== "delivered") warn(toldOf(one));
   return [...tried.values()].some(({ outcome }) => outcome === "refused") ? EXIT.undelivered : undefined;
 }

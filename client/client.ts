@@ -1,0 +1,367 @@
+// `kamado/client`: puts jobs on the queue and waits for their results. Owns what a sender does: checks, uploads, batches, waiting. What
+// it shares with the worker is imported from there and bundled: how a job is checked, the queue, the bucket, the errors. The command
+// line sends and cancels through it. It reads no environment; the AWS SDK does.
+import { createHash, randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { S3Client } from "@aws-sdk/client-s3";
+import { SQSClient } from "@aws-sdk/client-sqs";
+import { backoffMs } from "../worker/async/backoff.ts";
+import { systemClock } from "../worker/async/clock.ts";
+import { Semaphore } from "../worker/async/semaphore.ts";
+import { s3Options, sqsOptions } from "../worker/aws/client-options.ts";
+import { describeIssues, KamadoError, toKamadoError } from "../worker/errors.ts";
+import { Job, JobId } from "../worker/job/envelope.ts";
+import { belongsTo, jobHash } from "../worker/job/job-hash.ts";
+import { withoutHalves } from "../worker/job/json.ts";
+import { resultKey, type Result as Stored } from "../worker/job/result.ts";
+import { type Canceled, cancelJob } from "../worker/job-lock/cancellations.ts";
+import { sendEach, sqsQueue } from "../worker/queue/sqs.ts";
+import { addressOf, type Bucket } from "../worker/storage/bucket.ts";
+import { bucketHealthOf } from "../worker/storage/health.ts";
+import { createResults } from "../worker/storage/results.ts";
+import { s3Bucket } from "../worker/storage/s3.ts";
+import type { AnyKinds, Enqueued, JobOptions, KindName, NewJob, Result } from "./contract.ts";
+import type { Kinds } from "./kinds.ts";
+
+export { type ErrorCode, KamadoError } from "../worker/errors.ts";
+export type { Canceled } from "../worker/job-lock/cancellations.ts";
+export { type CallbackEvent, type CallbackRequest, verifyCallback } from "./callback.ts";
+export type * from "./contract.ts";
+export type * from "./kinds.ts";
+
+export type ClientOptions = {
+  /** The queue of jobs. */
+  queueUrl: string;
+  /** The worker's bucket. Only small jobs can be sent without it, and nothing can be waited for or canceled. */
+  bucket?: string | undefined;
+  /** By default as the AWS SDK finds them: environment, profile, role. */
+  region?: string | undefined;
+  endpoint?: string | undefined;
+  credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
+  /** SDK clients of your own, in place of these three. `close` leaves them open. */
+  sqs?: SQSClient | undefined;
+  s3?: S3Client | undefined;
+};
+
+export type WaitOptions = {
+  /** How long to wait. [300] */
+  timeoutSeconds?: number | undefined;
+  /** Ends the waiting; the job goes on. */
+  signal?: AbortSignal | undefined;
+  /** Called before each further look at the bucket. */
+  onPoll?: (() => unknown) | undefined;
+};
+
+/** What became of one of several jobs. One with `error.retry` may be sent again: under the same id it runs once. */
+export type EnqueueResult<N extends string = string> =
+  | ({ ok: true } & Enqueued<N>)
+  | { ok: false; id: string | undefined; error: KamadoError };
+
+export interface Client<K extends AnyKinds = Kinds> {
+  /** Puts a job on the queue. Throws `invalid_input`, `queue_unavailable`, `storage_unavailable`, `message_rejected`. */
+  enqueue<N extends KindName<K>>(kind: N, input: K[N]["input"], options?: JobOptions): Promise<Enqueued<N>>;
+  /** Puts many on the queue in few calls. One result for each, in order; one that fails costs only itself. */
+  enqueueMany(jobs: readonly NewJob<K>[]): Promise<EnqueueResult<KindName<K>>[]>;
+  /**
+   * Waits until the job has a result: each is stored in the bucket, wherever else it is delivered. A job that failed has one too. Throws
+   * `result_not_ready` when the time is over, `duplicate_id` when the id belongs to another job, and the signal's reason.
+   */
+  wait<N extends KindName<K>>(job: Enqueued<N>, options?: WaitOptions): Promise<Result<K, N>>;
+  wait(id: string, options?: WaitOptions): Promise<Result<K>>;
+  /** Cancels a job: stops it if it runs, and prevents its start if it waits or has not arrived yet. */
+  cancel(job: string | { id: string }): Promise<Canceled>;
+  /** Uploads an input, and resolves with its s3:// address. Bytes inside an input are uploaded by themselves. */
+  upload(file: Uint8Array | Blob, options?: UploadOptions): Promise<string>;
+  close(): void;
+}
+
+export type UploadOptions = {
+  id?: string | undefined;
+  name?: string | undefined;
+  contentType?: string | undefined;
+};
+
+/** Bytes. A longer body goes into the bucket and a pointer to it into the queue. SQS takes 1 MiB with the attributes. */
+const BODY_LIMIT = 900 * 1024;
+/** The SDK has 50 connections, and an upload that waits for one uses up its time. */
+const UPLOADS_AT_ONCE = 16;
+const WAIT_SECONDS = 300;
+const POLL = { baseMs: 250, maxMs: 2_000 };
+
+export function createClient<K extends AnyKinds = Kinds>(options: ClientOptions): Client<K> {
+  if (typeof options.queueUrl !== "string" || !URL.canParse(options.queueUrl))
+    throw new KamadoError("config_invalid", "queueUrl: expected the address of the queue of jobs.");
+  const { sqs, s3, close } = awsOf(options);
+  const bucket = options.bucket === undefined ? undefined : s3Bucket(s3, options.bucket);
+  const sender = new Sender(sqs, options.queueUrl, bucket);
+  return {
+    enqueue: async (kind, input, more = {}) => {
+      const prepared = await sender.prepare({ kind, input, ...more });
+      return enqueuedOf(prepared, await sender.send(prepared)) as Enqueued<typeof kind>;
+    },
+    enqueueMany: (jobs) => sender.sendMany(jobs),
+    wait: async (job: string | Enqueued, more: WaitOptions = {}) =>
+      waitFor(job, sender.needBucket("to wait for a result"), more) as never,
+    cancel: async (job) => cancel(idOf(job), sender.needBucket("to cancel a job")),
+    upload: (file, more = {}) => sender.upload(file, more),
+    close,
+  };
+}
+
+function awsOf({ sqs, s3, region, endpoint, credentials }: ClientOptions) {
+  const shared = {
+    ...(region !== undefined && { region }),
+    ...(endpoint !== undefined && { endpoint }),
+    ...(credentials !== undefined && { credentials: { ...credentials } }),
+    requestHandler: { connectionTimeout: 5_000, requestTimeout: 28_000, throwOnRequestTimeout: true },
+  };
+  const isCustom = endpoint !== undefined;
+  const own = {
+    sqs: sqs ?? new SQSClient({ ...shared, ...sqsOptions(isCustom) }),
+    s3: s3 ?? new S3Client({ ...shared, ...s3Options(isCustom) }),
+  };
+  const close = () => {
+    if (!sqs) own.sqs.destroy();
+    if (!s3) own.s3.destroy();
+  };
+  return { ...own, close };
+}
+
+type Fields = { kind: string; input: unknown } & JobOptions;
+type Prepared = { job: Job; body: string; group: string };
+
+const enqueuedOf = ({ job }: Prepared, messageId: string): Enqueued => ({
+  id: job.id,
+  kind: job.kind,
+  messageId,
+  jobHash: jobHash(job),
+});
+
+class Sender {
+  readonly #sqs: SQSClient;
+  readonly #queueUrl: string;
+  readonly #bucket: Bucket | undefined;
+  readonly #uploads = new Semaphore(UPLOADS_AT_ONCE);
+
+  constructor(sqs: SQSClient, queueUrl: string, bucket: Bucket | undefined) {
+    this.#sqs = sqs;
+    this.#queueUrl = queueUrl;
+    this.#bucket = bucket;
+  }
+
+  needBucket(why: string): Bucket {
+    if (this.#bucket) return this.#bucket;
+    throw new KamadoError("config_invalid", `bucket: name the worker's bucket ${why}.`);
+  }
+
+  /** A job that can be sent. What is wrong with it is said before anything is uploaded. */
+  async prepare({
+    kind,
+    input,
+    group,
+    id = randomUUID(),
+    deliver = [],
+    policy = {},
+  }: Fields): Promise<Prepared> {
+    // What is in the input is checked by the worker: it knows kinds of which this client has not heard.
+    const given = input === undefined ? {} : { input: null };
+    const fields = { id, kind, ...given, ...(asJson({ deliver, policy }) as object) };
+    const checked = Job.safeParse(fields);
+    if (!checked.success) throw new KamadoError("invalid_input", describeIssues(checked.error, fields));
+    const placed = await withUploads(input, (file) => this.upload(file, { id })).catch(asInvalid);
+    const job = { ...checked.data, input: asJson(placed) };
+    const body = JSON.stringify(job);
+    const isLong = Buffer.byteLength(body) > BODY_LIMIT;
+    return { job, body: isLong ? await this.#pointerTo(job.id, body) : body, group: group ?? id };
+  }
+
+  async send({ job, body, group }: Prepared): Promise<string> {
+    const queue = sqsQueue(this.#sqs, this.#queueUrl);
+    const fifo = { group, deduplicationId: job.id };
+    try {
+      return await queue.send(body, fifo);
+    } catch (thrown) {
+      // A queue may take less than SQS allows.
+      if (!isTooLong(thrown) || !this.#bucket || isPointer(body)) throw thrown;
+      return queue.send(await this.#pointerTo(job.id, body), fifo);
+    }
+  }
+
+  async sendMany(jobs: readonly Fields[]): Promise<EnqueueResult[]> {
+    const prepared = await Promise.all(jobs.map((job) => orError(this.prepare(job))));
+    const ready = prepared.filter((one): one is Prepared => !(one instanceof KamadoError));
+    const messages = ready.map(({ job, body, group }) => ({ body, group, deduplicationId: job.id }));
+    const sent = (await sendEach(this.#sqs, this.#queueUrl, messages)).values();
+    const results: EnqueueResult[] = [];
+    for (const [index, one] of prepared.entries()) {
+      const outcome = one instanceof KamadoError ? one : await this.#outcomeOf(one, sent.next().value!);
+      const id = one instanceof KamadoError ? jobs[index]!.id : one.job.id;
+      results.push(
+        outcome instanceof KamadoError ? { ok: false, id, error: outcome } : { ok: true, ...outcome },
+      );
+    }
+    return results;
+  }
+
+  /** A message that was too long for the queue is sent again, as a pointer. */
+  async #outcomeOf(
+    one: Prepared,
+    sent: { messageId: string } | { error: KamadoError },
+  ): Promise<Enqueued | KamadoError> {
+    if ("messageId" in sent) return enqueuedOf(one, sent.messageId);
+    if (!isTooLong(sent.error)) return sent.error;
+    const messageId = await orError(this.send(one));
+    return messageId instanceof KamadoError ? messageId : enqueuedOf(one, messageId);
+  }
+
+  async upload(
+    file: Uint8Array | Blob,
+    { id = randomUUID(), name, contentType }: UploadOptions,
+  ): Promise<string> {
+    const bucket = this.needBucket("to upload an input");
+    const bytes = file instanceof Blob ? new Uint8Array(await file.arrayBuffer()) : file;
+    const given = name ?? (file instanceof Blob && "name" in file ? String(file.name) : "");
+    // The worker looks at the bytes.
+    const type = contentType ?? "application/octet-stream";
+    return addressOf(bucket, await this.#store(bucket, idOf(id), nameOf(given), bytes, type));
+  }
+
+  /** As the extended clients of SQS write it. */
+  async #pointerTo(id: string, body: string): Promise<string> {
+    const bucket = this.needBucket("to send a job that is too long for the queue");
+    const key = await this.#store(bucket, id, "job.json", body, "application/json");
+    return JSON.stringify([POINTER, { s3BucketName: bucket.name, s3Key: key }]);
+  }
+
+  /** The key has the content's hash, so that another file under the same id and name is another input. */
+  async #store(bucket: Bucket, id: string, name: string, content: string | Uint8Array, contentType: string) {
+    const hash = createHash("sha256").update(content).digest("hex").slice(0, 16);
+    const key = `in/${id}/${hash}/${name}`;
+    await this.#uploads.take(() => bucket.put(key, content, { contentType }));
+    return key;
+  }
+}
+
+/** The last part of a path; what says nothing is "input". */
+function nameOf(path: string): string {
+  const name = path.split(/[/\\]/).at(-1)!.slice(-200);
+  return /^\.*$/.test(name) ? "input" : name;
+}
+
+const POINTER = "software.amazon.payloadoffloading.PayloadS3Pointer";
+const isPointer = (body: string) => body.startsWith(`["${POINTER}`);
+const isTooLong = (error: unknown) => error instanceof KamadoError && error.code === "body_too_large";
+
+const orError = <T>(work: Promise<T>): Promise<T | KamadoError> =>
+  work.catch((thrown) => toKamadoError(thrown, "invalid_input"));
+
+/** What contains itself ends in a full stack. */
+function asInvalid(thrown: unknown): never {
+  if (!(thrown instanceof RangeError)) throw thrown;
+  throw new KamadoError("invalid_input", "input: it contains itself, or is nested too deep.", {
+    cause: thrown,
+  });
+}
+
+/** The value as the worker will read it. */
+function asJson(value: unknown): unknown {
+  try {
+    const json = JSON.stringify(value) as string | undefined;
+    return json === undefined ? undefined : JSON.parse(withoutHalves(json));
+  } catch (cause) {
+    const why = (cause as Error).message.split("\n")[0];
+    throw new KamadoError("invalid_input", `input: it cannot be written as JSON: ${why}.`, { cause });
+  }
+}
+
+type Upload = (file: Uint8Array | Blob) => Promise<string>;
+
+/** The value with the address of an upload in place of all bytes in it. */
+async function withUploads(value: unknown, upload: Upload): Promise<unknown> {
+  if (value instanceof Uint8Array || value instanceof Blob) return upload(value);
+  if (Array.isArray(value)) return Promise.all(value.map((one) => withUploads(one, upload)));
+  if (typeof value !== "object" || value === null || "toJSON" in value) return value;
+  const entries = Object.entries(value).map(
+    async ([key, one]) => [key, await withUploads(one, upload)] as const,
+  );
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+function idOf(job: string | { id: string }): string {
+  const parsed = JobId.safeParse(typeof job === "string" ? job : job.id);
+  if (parsed.success) return parsed.data;
+  throw new KamadoError("invalid_input", `id: ${parsed.error.issues[0]!.message}.`);
+}
+
+const cancel = (id: string, bucket: Bucket): Promise<Canceled> =>
+  cancelJob(id, { bucket, results: createResults(bucket), clock: systemClock });
+
+async function waitFor(
+  job: string | Enqueued,
+  bucket: Bucket,
+  { timeoutSeconds = WAIT_SECONDS, signal, onPoll }: WaitOptions,
+): Promise<unknown> {
+  const id = idOf(job);
+  const results = createResults(bucket);
+  const end = performance.now() + timeoutSeconds * 1_000;
+  for (let round = 1; ; round++) {
+    signal?.throwIfAborted();
+    const found = await results.find(id, signal).catch((thrown) => passing(thrown, id, bucket, signal));
+    if (found && !(found instanceof KamadoError)) return ownResult(job, found);
+    if (round === 1) await checkRights(id, bucket, found);
+    const left = end - performance.now();
+    if (left <= 0) throw found ?? notReady(id, bucket, timeoutSeconds);
+    await onPoll?.();
+    const ms = Math.min(left, backoffMs(round, POLL));
+    await sleep(ms, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+  }
+}
+
+/** The result without what only workers need. */
+function ownResult(job: string | Enqueued, { jobHash, ...result }: Stored): unknown {
+  if (typeof job === "string" || belongsTo(job, { jobHash, kind: result.kind })) return result;
+  throw new KamadoError(
+    "duplicate_id",
+    `The id "${job.id}" belongs to another job, of another kind or input.`,
+  );
+}
+
+/** These do not pass by themselves. */
+const LASTING = ["missing_bucket", "no_credentials", "credentials", "not_aws"];
+
+/** An error after which it is worth to look again. Throws every other one. */
+function passing(thrown: unknown, id: string, bucket: Bucket, signal?: AbortSignal): KamadoError {
+  signal?.throwIfAborted();
+  const error = toKamadoError(thrown, "storage_unavailable");
+  // S3 says so of an object that is not there, too, where the sender may not list the bucket.
+  if (error.cause instanceof KamadoError && error.cause.code === "object_forbidden")
+    return forbidden(id, bucket, error);
+  if (LASTING.includes(bucketHealthOf(error))) throw error;
+  return error;
+}
+
+const forbidden = (id: string, bucket: Bucket, cause: unknown) =>
+  new KamadoError(
+    "object_forbidden",
+    `${addressOf(bucket, resultKey(id))}: this sender may not read it, or it is not there yet.`,
+    {
+      cause,
+      hint: "Grant the sender s3:GetObject on results/* and s3:ListBucket; or receive the result where `deliver` sends it.",
+    },
+  );
+
+/** Says at once what waiting would not change: there is no such bucket, or what may be listed may not be read. */
+async function checkRights(id: string, bucket: Bucket, found: KamadoError | null): Promise<void> {
+  const listed = await bucket.list(resultKey(id)).then(
+    () => null,
+    (thrown) => toKamadoError(thrown, "storage_unavailable"),
+  );
+  if (listed && bucketHealthOf(listed) === "missing_bucket") throw listed;
+  if (!listed && found?.code === "object_forbidden") throw found;
+}
+
+const notReady = (id: string, bucket: Bucket, seconds: number) =>
+  new KamadoError(
+    "result_not_ready",
+    `There is no result at ${addressOf(bucket, resultKey(id))} after ${seconds} seconds.`,
+  );

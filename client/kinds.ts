@@ -1,0 +1,144 @@
+// Written by `npm run client:kinds` from handlers/ and worker/job/result.ts. Do not edit.
+
+/** An address (s3://bucket/key, https://… or a data: URI), or the bytes themselves: they are uploaded to the bucket. */
+export type Address = string | Uint8Array | Blob;
+
+/** What each kind of job takes and gives. */
+export type Kinds = {
+  /** Answers questions about an article and lists its facts, each with the sentence that proves it. */
+  "article.extract": {
+    input: {
+      /** The article as plain text. */
+      text?: string | undefined;
+      /** The article as a page; its body is found by itself, and its first 400,000 characters are read. */
+      html?: string | undefined;
+      /** The article as an object in the bucket: plain text or HTML; its first 400,000 characters are read. */
+      s3?: Address | undefined;
+      /** What you want to know. An entry that is no question is left out. */
+      questions?: string[] | undefined;
+      /** The most facts to list; 0 for none. */
+      maxFacts?: number | undefined;
+      /** The answers' language; the article's by default. */
+      language?: string | undefined;
+    };
+    output: {
+      /** How many entries of the list could not be used, and why: at most five reasons. */
+      leftOut?: {
+        count: number;
+        reasons: string[];
+      } | undefined;
+      answers: {
+        question: string;
+        answer: string | null;
+        evidence: string | null;
+        /** Why there is no answer, where the model's own was of no use: answer_invalid or answer_repetitive. */
+        reason?: string | undefined;
+      }[];
+      facts: {
+        fact: string;
+        evidence: string;
+      }[];
+      /** Why facts of some parts are missing: the model's list was of no use. */
+      factsReason?: string | undefined;
+    };
+  };
+  /** Answers a yes/no question about a picture. */
+  "image.check": {
+    input: {
+      /** The picture: s3://bucket/key, https://… or a data: URI. */
+      image: Address;
+      /** A question whose answer is yes or no. */
+      question: string;
+      /** Below this probability the answer is uncertain. */
+      threshold?: number | undefined;
+    };
+    output: {
+      answer: "y" | "n" | "uncertain";
+      /** The probability of y. */
+      probability: number;
+    };
+  };
+  /** Runs a free prompt. With a JSON schema, the answer is a value that fits it. */
+  "prompt": {
+    input: {
+      /** What you ask. */
+      prompt: string;
+      /** Your own instructions, as the system message. */
+      system?: string | undefined;
+      /** A picture: s3://bucket/key, https://… or a data: URI. */
+      image?: Address | undefined;
+      /** A JSON schema that the answer must fit. */
+      schema?: Record<string, unknown> | undefined;
+      /** The longest answer, in tokens. */
+      maxTokens?: number | undefined;
+    };
+    output: {
+      text: string;
+      /** The text was cut off at maxTokens. */
+      truncated?: true | undefined;
+    } | {
+      value: unknown;
+    };
+  };
+  /** Matches a sentence in any wording to a todo, or proposes a new one. */
+  "todo.match": {
+    input: {
+      /** The sentence. */
+      text: string;
+      /** The todos to choose from. An entry that is none is left out. */
+      todos?: {
+        /** The todo's id in your service. */
+        id: string | number;
+        /** What is to be done. */
+        title: string;
+        /** A category, such as shopping or home. */
+        category?: string | null | undefined;
+      }[] | undefined;
+      /** An address that answers GET with the todos as JSON: an array of {id, title, category?}. */
+      todosUrl?: string | undefined;
+    };
+    output: {
+      action: "update" | "create" | "uncertain";
+      /** update: the todo that is meant; uncertain: the most probable one, if any. */
+      todoId?: string | undefined;
+      /** The todo's title; create: a title for the new todo. */
+      title: string;
+      /** The probability of this action. */
+      probability: number;
+      /** How many entries of the list could not be used, and why: at most five reasons. */
+      leftOut?: {
+        count: number;
+        reasons: string[];
+      } | undefined;
+    };
+  };
+};
+
+/** What a job cost. */
+export type Receipt = {
+  /** The model that answered; null when no model was asked. */
+  model: string | null;
+  /** The engine that ran the model. */
+  engine: string | null;
+  /** How many requests the model answered; absent in older results. */
+  requests?: number | undefined;
+  /** How many requests were cut before their answer, because the job ended. promptTokens holds an estimate for them, completionTokens nothing. */
+  unansweredRequests?: number | undefined;
+  promptTokens: number;
+  /** How many of promptTokens came from the cache. */
+  cachedTokens: number;
+  completionTokens: number;
+  /** From sent to received. */
+  queuedMs: number;
+  /** From the first question to the last answer. */
+  inferenceMs: number;
+  /** How many runs of the handler were started, this one included. */
+  attempts: number;
+  /** How long this run took; absent in older results. */
+  runMs?: number | undefined;
+  /** How often the model had to be asked again because its answer did not fit. */
+  repairs: number;
+  /** How many answers were cut off at their token limit; absent when none was. */
+  truncated?: number | undefined;
+  worker: string;
+};
