@@ -15,7 +15,7 @@ export function samplePicture({ width = 8, height = 8, grey = 128 } = {}): SafeI
 /** A file as the worker gives it to a handler: decoded, turned upright, made small. Throws what a job's sender would be told. */
 export const readPicture = async (file: string): Promise<SafeImage> => safeImage(await readFile(file));
 
-const SIGNATURE = Buffer.from("\u0089PNG\r\n\u001a\n", "latin1");
+const SIGNATURE = Buffer.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 
 /** One byte a pixel, and before each line the byte for "as it stands". */
 function png(width: number, height: number, grey: number): Buffer {
