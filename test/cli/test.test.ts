@@ -10,6 +10,7 @@ const folder = mkdtempSync(join(tmpdir(), "kamado-handlers-"));
 test("tests that `kamado new` wrote pass; one that fails, or cannot be loaded, ends with 1 and is named", async () => {
   const variables = { KAMADO_HANDLERS: folder };
   expect((await runKamado(["new", "mood.read"], variables)).code).toBe(0);
+  expect((await runKamado(["complete", "--", "run", "mood"], variables)).out).toContain("mood.read");
   const passed = await runKamado(["test"], variables);
   expect(passed).toMatchObject({ code: 0, errors: "" });
   expect(passed.out).toContain("mood.read names the mood that the model prefers");

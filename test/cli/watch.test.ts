@@ -3,6 +3,7 @@ import { mkdtempSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { newCommand } from "../../worker/cli/commands/new.ts";
 import { setUpWorkers } from "./workers.ts";
 
 const setup = setUpWorkers();
@@ -25,12 +26,10 @@ export default defineHandler({
 });
 `;
 
-test("jobs that run while their handler is edited are all done, each on old or on new code", async () => {
+test("jobs that run while a handler of one's own is edited are all done, each on old or on new code", async () => {
   const folder = mkdtempSync(join(tmpdir(), "kamado-handlers-"));
   const path = join(folder, "slow-echo.ts");
-  writeFileSync(join(folder, "package.json"), '{"type": "module"}');
-  writeFileSync(join(folder, "_shared.ts"), "export const shared = (version: number) => version;");
-  writeFileSync(path, handler(1));
+  await newCommand().parseAsync(["slow.echo", "--folder", folder, "--json"], { from: "user" });
   const worker = setup().start(
     { KAMADO_HANDLERS: folder, KAMADO_SLOTS: "4", KAMADO_SCRIPT: '{"waitMs": 150}' },
     { flags: ["--watch"] },
@@ -46,6 +45,13 @@ test("jobs that run while their handler is edited are all done, each on old or o
     (await Promise.all(ids.map((id) => setup().results.find(id)))).map((one) => one?.output);
   const firsts = async () => (await outputs()).map((one) => (one as { first: number } | undefined)?.first);
 
+  // What `kamado new` wrote, as it is.
+  await setup().queue.send(JSON.stringify({ id: "new", kind: "slow.echo", input: { text: "At last!" } }));
+  await expect.poll(async () => (await setup().results.find("new"))?.output, LONG).toHaveProperty("mood");
+
+  writeFileSync(join(folder, "_shared.ts"), "export const shared = (version: number) => version;");
+  writeFileSync(path, handler(1));
+  await expect.poll(() => worker.log(), LONG).toContain("has changed: new jobs run the new code");
   await send(8);
   await expect.poll(firsts, LONG).toContain(1);
   // As editors save: over another file.
@@ -57,7 +63,7 @@ test("jobs that run while their handler is edited are all done, each on old or o
   await expect.poll(() => worker.log(), LONG).toContain("The code from before stays in use.");
   await send(4);
   writeFileSync(path, handler(3));
-  await expect.poll(() => worker.log().split("has changed: new jobs run the new code"), LONG).toHaveLength(3);
+  await expect.poll(() => worker.log().split("has changed: new jobs run the new code"), LONG).toHaveLength(4);
   await send(4);
 
   await expect.poll(async () => (await firsts()).filter((one) => one === undefined), LONG).toEqual([]);

@@ -56,7 +56,7 @@ test.each([
     "a-b.ts: the kind a.b has two",
   ],
   ["a file that is no code", { "a-b.js": "export default {" }, "/a-b.js: "],
-  ["a file that throws", { "a-b.js": "throw new Error('no key');" }, "/a-b.js: no key"],
+  ["a file that throws", { "a-b.js": "throw new Error('no key');" }, "/a-b.js:1: no key"],
   ["a file that imports what is missing", { "a-b.js": "import 'nowhere';" }, "Cannot find package 'nowhere'"],
 ] as [string, Record<string, string>, string][])(
   "%s costs its own kind, whose jobs are told why; the others run",
@@ -140,6 +140,16 @@ export default defineHandler({
     ]);
     expect(handlerOf(registry, "c.d").broken).toBeUndefined();
     expect(handlerOf(registry, "prompt").broken).toBeUndefined();
+  });
+
+  test.each([
+    ["syntax that cannot be erased", "\nenum A { B }", /a-b\.ts:2: TypeScript enum is not supported/],
+    ["no TypeScript", "\n\nconst a: = 1;", /a-b\.ts:3: /],
+    ["a name that there is not", '\nimport { x } from "kamado/handler";', /a-b\.ts:2: .*named 'x'/],
+  ])("the line of %s is told", async (_, code, why) => {
+    const broken: KamadoError[] = [];
+    await load({ "package.json": '{"type": "module"}', "a-b.ts": code }, (one) => broken.push(one));
+    expect(broken.map(({ message }) => message)).toEqual([expect.stringMatching(why)]);
   });
 
   test("that is not there is a wrong setting", async () => {

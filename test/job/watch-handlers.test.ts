@@ -75,10 +75,18 @@ test("a job that imports a file only after it changed is tried again, and does n
 });
 
 test("a broken edit keeps the code from before and is told once; the next good one is used", async () => {
-  const one = await watched({ "a-b.js": handler("a.b", "1") });
+  const code = handler("a.b", '(await import("./_one.mjs")).one');
+  const one = await watched({ "a-b.js": code, "_one.mjs": "export const one = 1;" });
+  const before = handlerOf(one.registry, "a.b");
   one.write("a-b.js", "export default {");
   await expect.poll(() => one.told).toEqual([expect.stringMatching(/^kept: .*a-b.js: Unexpected end/)]);
+  // It is in use as before, so what it imports later is not refused.
   expect(await one.says("a.b")).toBe(1);
+  one.write("a-b.js", code);
+  one.write("c-d.js", handler("c.d", "1"));
+  await expect.poll(() => one.told).toContain("c.d loaded");
+  expect(handlerOf(one.registry, "a.b")).toBe(before);
+  one.told.length = 1;
   one.write("a-b.js", handler("a.b", "2"));
   await expect.poll(() => one.says("a.b")).toBe(2);
   expect(one.told.slice(1)).toEqual(["a.b loaded"]);

@@ -99,9 +99,18 @@ const HANDLERS = join(import.meta.dirname, "../../handlers");
 
 const whyOf = (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown));
 
+/** Where the error names the line of the file at fault; Node's message alone does not. */
+function lineOf(file: string, thrown: unknown): string {
+  const stack = thrown instanceof Error ? (thrown.stack ?? "") : "";
+  const rest = stack.split(`/${basename(file)}`)[1] ?? "";
+  return /^(?:\?[^:\s]*)?(:\d+)/.exec(rest)?.[1] ?? "";
+}
+
 /** Has the place of a handler that cannot be used, and says so to every job of its kind. */
 function brokenHandler(kind: string, why: string, file: string, cause?: unknown): Known {
-  const broken = new KamadoError("handler_broken", `${shown(file)}: ${why}.`, { cause });
+  const broken = new KamadoError("handler_broken", `${shown(file)}${lineOf(file, cause)}: ${why}.`, {
+    cause,
+  });
   return {
     kind,
     summary: broken.message,

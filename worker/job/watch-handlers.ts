@@ -184,4 +184,11 @@ class WatchedHandlers {
   }
 }
 
-const inodeOf = (folder: string) => statSync(folder, { throwIfNoEntry: false })?.ino;
+/** Undefined where there is none, or none that may be looked at. */
+function inodeOf(folder: string): number | undefined {
+  try {
+    return statSync(folder).ino;
+  } catch {
+    return undefined;
+  }
+}
