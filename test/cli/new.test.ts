@@ -60,10 +60,18 @@ test("what it writes is a handler without an error, whose types the compiler of 
 test("a second one leaves alone what the folder has already", async () => {
   const folder = place();
   writeFileSync(join(folder, "package.json"), '{"type": "module", "dependencies": {}}');
-  await kamadoNew("mood.read", folder);
+  expect(await kamadoNew("mood.read", folder)).not.toContain('"type"');
   await kamadoNew("night.watch", folder);
   expect(readFileSync(join(folder, "package.json"), "utf8")).toContain("dependencies");
   expect(existsSync(join(folder, "night-watch.test.ts"))).toBe(true);
+});
+
+test("what `npm init` wrote stays, and what editors need besides is said; the handler runs all the same", async () => {
+  const folder = place();
+  writeFileSync(join(folder, "package.json"), '{"type": "commonjs"}');
+  expect(await kamadoNew("mood.read", folder)).toContain(`1. set "type": "module" in ${folder}/package.json`);
+  const registry = await loadRegistry(HANDLERS, (broken) => expect.unreachable(broken.message), folder);
+  expect(registry.get("mood.read")?.broken).toBeUndefined();
 });
 
 describe("nothing is replaced, and nothing is written when it says no", () => {

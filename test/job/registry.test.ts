@@ -160,6 +160,16 @@ export default defineHandler({
     });
   });
 
+  test.each([
+    ["no package.json", {}],
+    ["one that says nothing of modules", { "package.json": "{}" }],
+    ["one of `npm init`", { "package.json": '{"type": "commonjs"}' }],
+  ] as [string, Record<string, string>][])("may have %s", async (_, files) => {
+    const { "package.json": _own, ...rest } = FILES;
+    const registry = await load({ ...rest, ...files });
+    expect(await handlerOf(registry, "mood.read").run({ text: "oh no" }, {} as never)).toHaveProperty("mood");
+  });
+
   test("a module may end in .mjs or .mts too", async () => {
     const registry = await load({ "a-b.mjs": handler("a.b"), "c-d.mts": handler("c.d") });
     expect([...registry.keys()]).toEqual(expect.arrayContaining(["a.b", "c.d"]));

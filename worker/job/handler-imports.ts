@@ -26,10 +26,14 @@ export function offerModules(): void {
       // Handlers and worker must have the same zod, so one that is installed beside the handler does not count.
       if (isOffered) return next(name, { ...context, parentURL: import.meta.url });
       const edition = editionOf(context.parentURL);
-      return edition ? resolveIn(edition, name, context, next) : next(name, context);
+      return asModule(edition ? resolveIn(edition, name, context, next) : next(name, context));
     },
   });
 }
+
+/** `npm init` writes "type": "commonjs", and many folders have no package.json. A handler in TypeScript is a module all the same. */
+const asModule = <F extends { url: string }>(found: F): F =>
+  /\.ts(\?|$)/.test(found.url) && !isPackage(found.url) ? { ...found, format: "module-typescript" } : found;
 
 /** All that one import of a file has loaded, itself included. A handler that was exchanged keeps the edition it was loaded with. */
 export type Edition = {

@@ -1,6 +1,6 @@
 // `kamado new KIND`: writes a handler and its test into a folder of the owner, with what editors need to know its types. It never
 // replaces a file.
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { Command } from "commander";
@@ -116,6 +116,9 @@ async function writeAll(files: Map<string, string>): Promise<void> {
 function view(kind: string, { folder, configured, files }: Plan, isDry: boolean): string {
   const [handler, test] = [...files.keys()].map(quoted);
   const steps = [
+    ...(isOfModules(folder)
+      ? []
+      : [`set "type": "module" in ${join(folder, "package.json")}, for editors and tsc`]),
     ...(configured === folder
       ? []
       : [`set KAMADO_HANDLERS=${quoted(folder)}, or in kamado.toml: handlers = "${folder}"`]),
@@ -127,6 +130,16 @@ function view(kind: string, { folder, configured, files }: Plan, isDry: boolean)
   const list = [...files.keys()].map((file) => `  ${file}`).join("\n");
   const next = steps.map((step, index) => `  ${index + 1}. ${step}`).join("\n");
   return `${isDry ? "Would write" : "Written"}:\n${list}\n\nNext:\n${next}\n`;
+}
+
+/** `npm init` writes something else. Kamado runs the handler all the same. */
+function isOfModules(folder: string): boolean {
+  try {
+    return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).type === "module";
+  } catch (thrown) {
+    // Ours, which --dry-run has not written.
+    return (thrown as NodeJS.ErrnoException).code === "ENOENT";
+  }
 }
 
 /** For a shell. */
