@@ -14,6 +14,8 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
+    // Node itself loads the handlers of tests, as in a worker.
+    server: { deps: { external: [/\/kamado-handlers-[^/]*\//] } },
     // Processes that tests start reuse the compiled code of the processes before them.
     env: { NODE_COMPILE_CACHE: resolve(import.meta.dirname, "node_modules/.cache/kamado-tests") },
     reporters: ["default", "./test/reporter.ts"],

@@ -6,7 +6,9 @@ import type { Cloud } from "./aws/resources.ts";
 import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/sns.ts";
+import type { KamadoError } from "./errors.ts";
 import { loadRegistry } from "./job/registry.ts";
+import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { loadDestinations } from "./outbound/destinations.ts";
@@ -30,8 +32,24 @@ export async function openWorker(
   cloud: Cloud,
   openEngine: () => Promise<RunningEngine>,
   log: Log,
+  { watch = false } = {},
 ): Promise<Worker> {
-  return createWorker(await connect(config, cloud, openEngine, log), config);
+  return createWorker(await connect(config, cloud, openEngine, log, watch), config);
+}
+
+/** `watch`: the registry changes when the files of handlers do. */
+async function openHandlers({ ownHandlers }: Config, watch: boolean, log: Log) {
+  const stage = "handlers";
+  const broken = (error: KamadoError, isKept = false) => {
+    const fields = { stage, error: error.code, err: error.cause };
+    log.error(fields, `${error.message}${isKept ? " The code from before stays in use." : ""}`);
+  };
+  if (!watch) return { registry: await loadRegistry(HANDLERS, broken, ownHandlers), close: () => {} };
+  return watchHandlers(ownHandlers === undefined ? [HANDLERS] : [HANDLERS, ownHandlers], {
+    broken,
+    loaded: (kind, file) => log.info({ stage, kind }, `${file} has changed: new jobs run the new code`),
+    removed: (kind) => log.warn({ stage, kind }, "its file is gone: jobs of this kind are dead-lettered"),
+  });
 }
 
 async function connect(
@@ -39,10 +57,9 @@ async function connect(
   cloud: Cloud,
   openEngine: () => Promise<RunningEngine>,
   log: Log,
+  watch: boolean,
 ): Promise<Parts> {
-  const registry = await loadRegistry(HANDLERS, (broken) =>
-    log.error({ stage: "handlers", error: broken.code, err: broken.cause }, broken.message),
-  );
+  const { registry, close: unwatch } = await openHandlers(config, watch, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
   const engine = await openEngine();
@@ -96,6 +113,7 @@ async function connect(
     clock: systemClock,
     log,
     async close() {
+      unwatch();
       await outbound.close();
       await client.close();
       clients.destroy();

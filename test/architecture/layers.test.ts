@@ -38,7 +38,7 @@ const MAY_IMPORT: Record<string, string> = {
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver job logging model outbound queue runner storage worker",
+  main: "async aws config deliver errors job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands errors logging printable",
   "cli/commands":
@@ -201,6 +201,15 @@ test("the client imports only what it shares with the worker, and in the worker 
     users: [],
   });
   expect(users.length).toBeGreaterThan(0);
+});
+
+test("what tests of handlers use knows no queue, no engine and no test runner", () => {
+  const wrong = files("testing").flatMap((file) =>
+    importsOf(file)
+      .filter((path) => !/^(\.\/|\.\.\/worker\/(job|images|pages)\/|node:(?!test)|zod$)/.test(path))
+      .map((path) => `${relative(ROOT, file)} -> ${path}`),
+  );
+  expect(wrong).toEqual([]);
 });
 
 test("every process that the worker starts is given its environment, and not this process's own", () => {

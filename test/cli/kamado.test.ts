@@ -25,7 +25,7 @@ const COMMANDS = [
     "enqueue",
     "cancel",
   ],
-  ...["dead", "status", "jobs", "kinds", "queue purge", "completion", "init", "demo", "model"],
+  ...["dead", "status", "jobs", "kinds", "queue purge", "completion", "init", "demo", "model", "new", "test"],
 ];
 
 test.each(COMMANDS)(

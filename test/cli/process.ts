@@ -19,15 +19,15 @@ afterAll(async () => {
 });
 
 /** A process that is started in a hook or shared by several tests lives until the end of the `file`. */
-type Life = { until?: "test" | "file"; cwd?: string };
+type Life = { until?: "test" | "file"; cwd?: string; installation?: string };
 
 export function kamado(
   args: string[],
   variables: Record<string, string>,
   // Not the repository, where a developer may have a kamado.toml.
-  { until = "test", cwd = HOME }: Life = {},
+  { until = "test", cwd = HOME, installation = ROOT }: Life = {},
 ): ChildProcess {
-  const child = spawn(process.execPath, [join(ROOT, "worker/cli/start.mjs"), ...args], {
+  const child = spawn(process.execPath, [join(installation, "worker/cli/start.mjs"), ...args], {
     cwd,
     env: { PATH: process.env.PATH, HOME, ...variables },
     stdio: ["pipe", "pipe", "pipe"],

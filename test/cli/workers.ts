@@ -12,12 +12,15 @@ import { kamado, SCRIPTED } from "./process.ts";
 
 export type Worker = { child: ChildProcess; exited: Promise<unknown[]>; log(): string };
 
+type How = { flags?: string[]; installation?: string };
+
 export type Setup = {
   aws: LocalAws;
   clients: AwsClients;
   queue: Queue;
   results: Results;
-  start(variables: Record<string, string>): Worker;
+  /** `installation`: the folder of another Kamado. */
+  start(variables: Record<string, string>, how?: How): Worker;
   /** Sends a job of the kind `prompt` with this id. */
   send(id: string): Promise<string>;
 };
@@ -31,8 +34,8 @@ export function setUpWorkers(): () => Setup {
     const clients = makeAwsClients(aws);
     const queue = sqsQueue(clients.sqs, aws.resources.jobsQueueUrl);
     const results = createResults(s3Bucket(clients.s3, aws.resources.bucket));
-    const start = (variables: Record<string, string>) => {
-      const worker = startWorker(aws, variables);
+    const start = (variables: Record<string, string>, how: How = {}) => {
+      const worker = startWorker(aws, variables, how);
       workers.push(worker);
       return worker;
     };
@@ -50,8 +53,12 @@ export function setUpWorkers(): () => Setup {
   return () => setup;
 }
 
-function startWorker({ endpoint, resources }: LocalAws, variables: Record<string, string>): Worker {
-  const child = kamado(["worker"], {
+function startWorker(
+  { endpoint, resources }: LocalAws,
+  variables: Record<string, string>,
+  { flags = [], installation }: How,
+): Worker {
+  const own = {
     ...SCRIPTED,
     AWS_ENDPOINT_URL: endpoint,
     AWS_ACCESS_KEY_ID: "any",
@@ -60,7 +67,8 @@ function startWorker({ endpoint, resources }: LocalAws, variables: Record<string
     KAMADO_TOPIC_ARN: resources.topicArn,
     KAMADO_LOG_LEVEL: "info",
     ...variables,
-  });
+  };
+  const child = kamado(["worker", ...flags], own, { ...(installation !== undefined && { installation }) });
   let log = "";
   for (const stream of [child.stdout!, child.stderr!])
     stream.setEncoding("utf8").on("data", (text) => (log += text));

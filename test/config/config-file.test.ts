@@ -114,8 +114,9 @@ test("paths are seen from the file, and ~ is the home folder; a model may be a n
   expect(at('model = "./none.gguf"').engine.model).toBe(join(place, "none.gguf"));
   expect(at('model = "gemma-3-4b"').engine.model).toBe("gemma-3-4b");
   expect(at('model = "gemma"\nmmproj = "~/mmproj.gguf"').engine.mmproj).toBe(join(homedir(), "mmproj.gguf"));
-  expect(at('data_dir = "data"\nrules_file = "rules.json"')).toMatchObject({
+  expect(at('data_dir = "data"\nhandlers = "mine"\nrules_file = "rules.json"')).toMatchObject({
     dataDir: join(place, "data"),
+    ownHandlers: join(place, "mine"),
     rulesFile: join(place, "rules.json"),
   });
 });

@@ -1,10 +1,10 @@
 // Configuration: flags before the environment, defaults for the rest, and clear words for what is wrong.
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { type Config, loadConfig } from "../../worker/config/config.ts";
+import { type Config, loadConfig, ownHandlersFolder } from "../../worker/config/config.ts";
 import { Environment } from "../../worker/config/environment.ts";
 import type { Secret } from "../../worker/config/secret.ts";
 
@@ -41,6 +41,17 @@ test("a ~ that no shell has read is the home folder", () => {
   });
   expect([engine.model, engine.mmproj]).toEqual([join(homedir(), "m.gguf"), join(homedir(), "e.gguf")]);
   expect([dataDir, load({ KAMADO_MODEL: "~x.gguf" }).engine.model]).toEqual([homedir(), "~x.gguf"]);
+});
+
+test("the folder of handlers is a whole path, and is known although another setting is wrong", () => {
+  expect(load({ KAMADO_HANDLERS: "~/mine" }).ownHandlers).toBe(join(homedir(), "mine"));
+  expect(load({ KAMADO_HANDLERS: "mine" }).ownHandlers).toBe(resolve("mine"));
+  expect(load({}).ownHandlers).toBeUndefined();
+  const wrong = { KAMADO_WEB_PORT: "many" };
+  const file = { path: "/x/kamado.toml", variables: { KAMADO_HANDLERS: "/x/mine" }, warnings: [] };
+  expect(ownHandlersFolder(wrong, file)).toBe("/x/mine");
+  expect(ownHandlersFolder({ ...wrong, KAMADO_HANDLERS: "/y" }, file)).toBe("/y");
+  expect(ownHandlersFolder(wrong, { ...file, variables: {} })).toBeUndefined();
 });
 
 test("a flag takes precedence over the environment, and an empty variable counts as unset", () => {

@@ -3,6 +3,7 @@ import { z } from "zod";
 import todoMatch from "../../handlers/todo-match.ts";
 import { createRest } from "../../worker/deliver/rest.ts";
 import { defineHandler, type Handler, type RestRequest } from "../../worker/job/handler.ts";
+import { keepMaker } from "../../worker/job/registry.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { createOutbound, type Outbound } from "../../worker/outbound/outbound.ts";
 import { known } from "../fakes/known.ts";
@@ -91,6 +92,14 @@ describe("todo.match", () => {
 
 describe("for every handler", () => {
   const post = () => calling({ method: "POST", url: base, body: {} });
+
+  test("the call is formed by the code that made the output, although the kind has other code by then", async () => {
+    const output = { from: "old" };
+    keepMaker(output, calling({ method: "POST", url: `${base}/old` }));
+    await carryOut(calling({ method: "POST", url: `${base}/new` }), { result: { output } });
+    await carryOut(calling({ method: "POST", url: `${base}/new` }), { result: { output: { ...output } } });
+    expect(receiver.received.map(({ path }) => path)).toEqual(["/todos/old", "/todos/new"]);
+  });
 
   test("a failed result makes no call", async () => {
     await carryOut(post(), { result: FAILED });

@@ -1,9 +1,11 @@
 // article.extract: answers and facts out of an article, each with the sentence that says so.
 import { describe, expect, test } from "vitest";
 import articleExtract, { factsContent, questionContent } from "../../handlers/article-extract.ts";
+import { runHandler as run, type Script } from "../../testing/testing.ts";
 import { type ErrorCode, KamadoError } from "../../worker/errors.ts";
-import { run, type Script } from "./run-handler.ts";
 
+/** How pages are read is not what these tests are about. */
+const article = (html: string) => ({ title: null, text: html.replaceAll(/<[^>]*>/g, "") });
 const TEXT = "The bakery opened in 1977. It sells 40 loaves a day. Its owner is Dr. Sato.";
 
 /** Answers every question with `answer`, every wish for facts with `facts`. */
@@ -189,7 +191,7 @@ describe("where the article comes from", () => {
     const { asked } = await run(
       articleExtract,
       { questions: ["?"], maxFacts: 0, ...input },
-      { ...says({ answer: null, evidence: null }), ...script },
+      { ...says({ answer: null, evidence: null }), article, ...script },
     );
     return asked[0]?.content;
   };
@@ -218,7 +220,11 @@ describe("where the article comes from", () => {
   test.for([{ html: "<p> </p>" }, { text: " \n" }, { s3 }])(
     "an article without words is an error, never an answer without reading: %j",
     async (input) => {
-      const running = run(articleExtract, { questions: ["?"], ...input }, { inputs: { article: "" } });
+      const running = run(
+        articleExtract,
+        { questions: ["?"], ...input },
+        { article, inputs: { article: "" } },
+      );
       await expect(running).rejects.toMatchObject({ code: "invalid_input" });
     },
   );

@@ -1,7 +1,7 @@
 // image.check: a yes/no question about a picture.
 import { expect, test } from "vitest";
 import imageCheck, { checkContent } from "../../handlers/image-check.ts";
-import { run } from "./run-handler.ts";
+import { runHandler as run } from "../../testing/testing.ts";
 
 const image = { dataUri: "data:image/png;base64,AA==", width: 8, height: 8, sha256: "00" };
 const input = { image: "s3://home/in/door.jpg", question: "Is the door\n locked?" };

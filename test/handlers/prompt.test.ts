@@ -1,8 +1,8 @@
 // prompt: whatever you want to ask.
 import { expect, test } from "vitest";
 import prompt from "../../handlers/prompt.ts";
+import { runHandler as run } from "../../testing/testing.ts";
 import { parseJson } from "../../worker/job/json.ts";
-import { run } from "./run-handler.ts";
 
 test("answers with text", async () => {
   const { output, asked } = await run(prompt, { prompt: "Say hi." }, { ask: () => "hi" });

@@ -1,8 +1,8 @@
 // todo.match: which todo a sentence means.
 import { describe, expect, test } from "vitest";
 import todoMatch, { matchContent, titleContent } from "../../handlers/todo-match.ts";
+import { runHandler as run } from "../../testing/testing.ts";
 import { parseJson } from "../../worker/job/json.ts";
-import { run } from "./run-handler.ts";
 
 const todos = [
   { id: 7, title: "Buy eggs", category: "shopping" },

@@ -10,6 +10,7 @@ import { BUDGET_VARIABLES } from "../../worker/job/budgets.ts";
 import { Job } from "../../worker/job/envelope.ts";
 import { type Context, defineHandler, type Handler } from "../../worker/job/handler.ts";
 import { parseJson } from "../../worker/job/json.ts";
+import { makerOf } from "../../worker/job/registry.ts";
 import { JobEvents } from "../../worker/logging/job-events.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
@@ -76,6 +77,11 @@ async function execute(fields: object, run?: (context: Context) => Promise<unkno
   if ("result" in outcome) return { result: outcome.result, seen: server.seen };
   throw new Error(`it ended as ${outcome.is}`);
 }
+
+test("what a run gives is known as made by the handler that ran, for the call of a rest destination", async () => {
+  const { result } = await execute({}, async () => ({ done: true }));
+  expect(makerOf(result.output, new Map(), "work")).toMatchObject({ summary: "Does what the test says." });
+});
 
 const QUESTION = { instructions: "Count.", content: "Two eggs." };
 

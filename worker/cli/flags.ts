@@ -14,6 +14,10 @@ export const numberFrom =
     throw new InvalidArgumentError(`It must be a ${whole ? "whole " : ""}number from ${min} to ${max}.`);
   };
 
+/** Of a command that runs a worker. */
+export const WATCH =
+  "load handlers again when their files change; running jobs end on the code that they began with";
+
 /** Of a command that asks a model, wherever that runs. */
 export function modelFlags(command: Command): Command {
   return engineFlags(command).option(

@@ -23,6 +23,8 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   queue: async () => (await import("./commands/queue.ts")).queueCommand(),
   completion: async () => (await import("./commands/completion.ts")).completionCommand(),
   init: async () => (await import("./commands/init.ts")).initCommand(),
+  new: async () => (await import("./commands/new.ts")).newCommand(),
+  test: async () => (await import("./commands/test.ts")).testCommand(),
   bench: async () => (await import("./commands/bench.ts")).benchCommand(),
 };
 

@@ -23,6 +23,8 @@ type Hooks = {
   onReady?(started: Started, info: Ready | undefined): void;
   /** Called when the worker has begun to stop: ends its polls, where the queue is our own. */
   endPolls?: (() => void) | undefined;
+  /** Handlers are exchanged when their files change. */
+  watch?: boolean;
 };
 
 /**
@@ -32,9 +34,9 @@ export async function runUntilStopped(
   config: Config,
   cloud: Cloud,
   log: Log,
-  { onStarted, onReady, endPolls, isStored = false }: Hooks,
+  { onStarted, onReady, endPolls, isStored = false, watch = false }: Hooks,
 ): Promise<void> {
-  const { engine, worker } = await openBoth(config, cloud, log);
+  const { engine, worker } = await openBoth(config, cloud, log, watch);
   const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
   const web = await startWeb({ ...config.web, state });
   const stopped = untilStopped(() => worker.cut());
@@ -71,10 +73,11 @@ async function openBoth(
   config: Config,
   cloud: Cloud,
   log: Log,
+  watch: boolean,
 ): Promise<{ engine: OpenEngine; worker: Worker }> {
   let engine: OpenEngine | undefined;
   const open = async () => (engine = await openEngine(engineOptions(config), log));
-  const worker = await openWorker(config, cloud, open, log);
+  const worker = await openWorker(config, cloud, open, log, { watch });
   return { engine: engine!, worker };
 }
 

@@ -119,7 +119,7 @@ function textOf(value: unknown, key: string, path: string): string {
   return Array.isArray(value) ? value.map(one).join(",") : one(value);
 }
 
-const PATHS = /^KAMADO_(MMPROJ|LLAMA_SERVER|DATA_DIR)$|_FILE$/;
+const PATHS = /^KAMADO_(MMPROJ|LLAMA_SERVER|DATA_DIR|HANDLERS)$|_FILE$/;
 /** These may be something else than a path: a name, a script itself. */
 const MAYBE_PATHS = /^KAMADO_(MODEL|SCRIPT|CHAT_TEMPLATE)$/;
 

@@ -100,6 +100,8 @@ export type Config = Readonly<{
   localKey: Secret | undefined;
   destinationsFile: string | undefined;
   rulesFile: string | undefined;
+  /** The folder with the owner's handlers. */
+  ownHandlers: string | undefined;
   workerName: string;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
   /** The files that tokens were read from, for a command in another terminal. */
@@ -126,8 +128,7 @@ export function loadConfig(
   environment: Variables = process.env,
   file = environment === process.env ? findConfigFile(process.cwd(), environment) : undefined,
 ): Config {
-  const settings = { ...without(file?.variables ?? {}, environment), ...given(environment) };
-  const all = withFiles({ ...settings, ...defined(flags) });
+  const all = allSettings(flags, environment, file);
   const parsed = Environment.safeParse(all);
   if (!parsed.success) throw new KamadoError("config_invalid", describe(parsed.error, all, file));
   checkEngineToken(parsed.data);
@@ -144,6 +145,24 @@ export function loadConfig(
     set: Object.keys(all).filter((name) => name in Environment.shape),
     warnings,
   });
+}
+
+const allSettings = (flags: Variables, environment: Variables, file: ConfigFile | undefined) =>
+  withFiles({
+    ...without(file?.variables ?? {}, environment),
+    ...given(environment),
+    ...defined(flags),
+  });
+
+/** The folder with the owner's handlers, for a command that works although another setting is wrong. Throws `config_invalid`. */
+export function ownHandlersFolder(
+  environment: Variables = process.env,
+  file = findConfigFile(process.cwd(), environment),
+): string | undefined {
+  const { KAMADO_HANDLERS } = Environment.pick({ KAMADO_HANDLERS: true }).parse(
+    allSettings({}, environment, file),
+  );
+  return KAMADO_HANDLERS && resolve(KAMADO_HANDLERS);
 }
 
 /** What a setting of the file means where the environment has it, as a value or as a file's name: nothing. */
@@ -275,6 +294,7 @@ function build(
     localKey: asSecret(env.KAMADO_LOCAL_KEY),
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
     rulesFile: env.KAMADO_RULES_FILE,
+    ownHandlers: env.KAMADO_HANDLERS && resolve(env.KAMADO_HANDLERS),
     workerName: env.KAMADO_WORKER_NAME,
     logLevel: env.KAMADO_LOG_LEVEL,
   };

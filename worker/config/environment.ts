@@ -127,6 +127,7 @@ export const Environment = z.object({
     .optional(),
   KAMADO_DESTINATIONS_FILE: z.string().optional(),
   KAMADO_RULES_FILE: z.string().optional(),
+  KAMADO_HANDLERS: path.optional(),
   KAMADO_VISIBILITY_SECONDS: count(3, 43_200).default(120),
   KAMADO_POLL_SECONDS: count(0, 20).default(10),
   KAMADO_DRAIN_SECONDS: count(0, 3_600).default(30),

@@ -3,7 +3,7 @@ import type { Clock } from "../async/clock.ts";
 import { KamadoError } from "../errors.ts";
 import type { Handler, RestRequest } from "../job/handler.ts";
 import { parseSent } from "../job/parse-sent.ts";
-import { handlerOf, type Registry } from "../job/registry.ts";
+import { makerOf, type Registry } from "../job/registry.ts";
 import type { Log } from "../logging/log.ts";
 import { isUnder } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
@@ -22,7 +22,7 @@ export function createRest({ outbound, registry, log, clock }: RestOptions) {
     };
     // A REST service cannot act on a failure; the other kinds of destination report it.
     if (result.status !== "succeeded") return nothing(`the job ${result.status}`);
-    const call = formCall(handlerOf(registry, job.kind), delivery, base);
+    const call = formCall(makerOf(result.output, registry, job.kind), delivery, base);
     if (!call) return nothing("there is nothing to do");
     const body = call.body === undefined ? undefined : JSON.stringify(call.body);
     const request = {

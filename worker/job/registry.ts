@@ -1,45 +1,110 @@
-// The kinds that this worker knows: one file each in handlers/, found when the worker starts. A file that cannot be used costs its
-// own kind alone: jobs of that kind fail with `handler_broken` and are dead-lettered, so that they run once the file is right.
+// The kinds that this worker knows: one file each in handlers/ and in the owner's own folder, found when the worker starts. A file that
+// cannot be used costs its own kind alone: jobs of that kind fail with `handler_broken` and are dead-lettered, so that they run once
+// the file is right. watch-handlers.ts exchanges handlers while a worker runs; what they may import is in handler-imports.ts.
 import { readdir } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import { printable } from "../printable.ts";
 import type { Handler } from "./handler.ts";
+import { offerModules } from "./handler-imports.ts";
 
 /** A handler that is `broken` stands for a file that cannot be used. */
-type Known = Handler & { broken?: KamadoError };
+export type Known = Handler & { broken?: KamadoError };
 /** By kind. */
 export type Registry = ReadonlyMap<string, Known>;
+/** What one file came to. */
+export type Loaded = { file: string; handler: Known };
+/** Imports a file; another than the usual one can import it anew. */
+export type ImportFile = (file: string) => Promise<unknown>;
 
+const EXTENSION = /\.m?[jt]s$/;
 /** `todo-match.ts` holds the kind `todo.match`. */
-export const kindOfFile = (file: string) =>
-  basename(file)
-    .replace(/\.[jt]s$/, "")
-    .replaceAll("-", ".");
+export const kindOfFile = (file: string) => basename(file).replace(EXTENSION, "").replaceAll("-", ".");
 
-/** Loads every handler in `folder`. `onBroken` is told of each file that cannot be used, and why. */
+/** Tests stand beside their handlers, and what several handlers share begins with `_`, or is in a folder further down. */
+export const isHandlerFile = (name: string) =>
+  EXTENSION.test(name) && !/^[._]|\.(d|test)\.m?[jt]s$/.test(name);
+
+/**
+ * Loads every handler in Kamado's own `folder` and in that of the owner. `onBroken` is told of each file that cannot be used, and why.
+ * Throws `config_invalid` when the owner's folder is not there.
+ */
 export async function loadRegistry(
   folder: string,
   onBroken: (error: KamadoError) => void,
+  ownFolder?: string,
 ): Promise<Registry> {
-  const files = (await readdir(folder))
-    .filter((name) => /\.[jt]s$/.test(name) && !name.endsWith(".d.ts"))
-    .toSorted();
-  const handlers = new Map<string, Known>();
-  for (const file of files) {
-    const kind = kindOfFile(file);
-    const first = files.find((one) => kindOfFile(one) === kind)!;
-    const handler: Known =
-      first !== file
-        ? brokenHandler(kind, unusable(`the kind ${kind} has two files, ${first} too; keep one`), file)
-        : await loadHandler(join(folder, file)).catch((thrown) => brokenHandler(kind, thrown, file));
-    if (handler.broken) onBroken(handler.broken);
-    handlers.set(kind, handler);
-  }
+  const own = ownFolder === undefined ? [] : await loadFolder(ownFolder, importOwn);
+  const handlers = byKind([...(await loadFolder(folder)), ...own]);
+  for (const { broken } of handlers.values()) if (broken) onBroken(broken);
   return handlers;
+}
+
+export async function loadFolder(folder: string, importFile = importOnce): Promise<Loaded[]> {
+  const files = await handlerFiles(folder);
+  return Promise.all(files.map((file) => loadFile(file, importFile)));
+}
+
+/** Sorted, so that every start finds the same. Throws `config_invalid`. */
+export async function handlerFiles(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder);
+    return entries
+      .filter(isHandlerFile)
+      .toSorted()
+      .map((name) => join(folder, name));
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const why = code === "ENOENT" ? "there is no such folder" : `it cannot be read (${code})`;
+    throw new KamadoError("config_invalid", `KAMADO_HANDLERS: ${folder}: ${why}.`, {
+      cause,
+      hint: "Name the folder that has your handlers; `kamado new KIND --folder …` makes one.",
+    });
+  }
+}
+
+const importOnce: ImportFile = (file) => import(pathToFileURL(file).href);
+
+const importOwn: ImportFile = (file) => {
+  offerModules();
+  return importOnce(file);
+};
+
+/** Never throws: a file that cannot be used gives a broken handler. */
+export const loadFile = async (file: string, importFile: ImportFile): Promise<Loaded> => ({
+  file,
+  handler: await loadHandler(file, importFile).catch((thrown) =>
+    brokenHandler(kindOfFile(file), thrown, file),
+  ),
+});
+
+/** Of two files with the same kind neither runs: nobody knows which of them is meant. */
+export function byKind(all: readonly Loaded[]): Map<string, Known> {
+  const groups = Map.groupBy(all, ({ file }) => kindOfFile(file));
+  return new Map(
+    [...groups].map(([kind, [first, second]]) => {
+      if (!second) return [kind, first!.handler];
+      const why = `the kind ${kind} has two files, ${shown(first!.file)} too; keep one`;
+      return [kind, brokenHandler(kind, unusable(why), second.file)];
+    }),
+  );
+}
+
+/** As the owner knows it: `handlers/prompt.ts` for what comes with Kamado. */
+export const shown = (file: string) =>
+  dirname(file) === HANDLERS ? `handlers/${basename(file)}` : printable(file, { max: 300 });
+const HANDLERS = join(import.meta.dirname, "../../handlers");
+
+const whyOf = (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown));
+
+/** Where the error names the line of the file at fault; Node's message alone does not. */
+function lineOf(file: string, thrown: unknown): string {
+  const stack = thrown instanceof Error ? (thrown.stack ?? "") : "";
+  const rest = stack.split(`/${basename(file)}`)[1] ?? "";
+  return /^(?:\?[^:\s]*)?(:\d+)/.exec(rest)?.[1] ?? "";
 }
 
 /** Found by Kamado, so that no stack helps. */
@@ -47,9 +112,9 @@ const unusable = (why: string) => new KamadoError("handler_broken", why);
 
 /** Has the place of a handler that cannot be used, and says so to every job of its kind. */
 function brokenHandler(kind: string, thrown: unknown, file: string): Known {
-  const why = thrown instanceof Error ? thrown.message : String(thrown);
+  const line = lineOf(file, thrown);
   const cause = thrown instanceof KamadoError ? undefined : withOwnCalls(thrown);
-  const broken = new KamadoError("handler_broken", `handlers/${file}${lineOf(thrown)}: ${why}.`, { cause });
+  const broken = new KamadoError("handler_broken", `${shown(file)}${line}: ${whyOf(thrown)}.`, { cause });
   return {
     kind,
     summary: broken.message,
@@ -75,18 +140,11 @@ function withOwnCalls(thrown: unknown): unknown {
   return thrown;
 }
 
-/** Node puts the place of what it cannot parse before the stack. */
-function lineOf(thrown: unknown): string {
-  const line = thrown instanceof SyntaxError && /^file:\S*:(\d+)\n/.exec(thrown.stack ?? "")?.[1];
-  return line ? `:${line}` : "";
-}
-
 /** A handler may have a zod of its own. */
 const isSchema = (schema: unknown): boolean => typeof (schema as z.ZodType).safeParse === "function";
 
-async function loadHandler(path: string): Promise<Handler> {
-  const file = basename(path);
-  const { default: handler } = (await import(pathToFileURL(path).href)) as { default?: Partial<Handler> };
+async function loadHandler(path: string, importFile: ImportFile): Promise<Handler> {
+  const { default: handler } = (await importFile(path)) as { default?: Partial<Handler> };
   if (
     typeof handler?.run !== "function" ||
     !handler.input ||
@@ -98,11 +156,22 @@ async function loadHandler(path: string): Promise<Handler> {
   if (!isSchema(handler.input) || !isSchema(handler.output)) {
     throw unusable("input and output must be zod schemas, such as z.strictObject({ text: z.string() })");
   }
-  if (handler.kind !== kindOfFile(file)) {
-    throw unusable(`the kind is "${handler.kind}", but the file's name says "${kindOfFile(file)}"`);
+  if (handler.kind !== kindOfFile(path)) {
+    throw unusable(`the kind is "${handler.kind}", but the file's name says "${kindOfFile(path)}"`);
   }
   return handler as Handler;
 }
+
+const makers = new WeakMap<object, Handler>();
+
+/** A handler may be exchanged between the run of a job and its delivery. Both belong to the same code. */
+export function keepMaker(output: unknown, handler: Handler): void {
+  if (typeof output === "object" && output !== null) makers.set(output, handler);
+}
+
+/** The handler that made this output in this process; else that of the kind. Throws `unknown_kind`. */
+export const makerOf = (output: unknown, registry: Registry, kind: string): Handler =>
+  makers.get(output as object) ?? handlerOf(registry, kind);
 
 /** Such a failure says nothing about the job: a worker with another set of handlers may run it. */
 export const isHandlerMissing = (code: string | undefined): code is "unknown_kind" | "handler_broken" =>

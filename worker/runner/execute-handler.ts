@@ -10,7 +10,7 @@ import type { Job } from "../job/envelope.ts";
 import type { Context, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { parseSent } from "../job/parse-sent.ts";
-import { handlerOf, isHandlerMissing } from "../job/registry.ts";
+import { handlerOf, isHandlerMissing, keepMaker } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
 import { NOTHING_USED } from "../model/model.ts";
 import { contextOf, type HandlerDependencies } from "./handler-context.ts";
@@ -107,7 +107,9 @@ async function runHandler(
   const input = checkInput(handler.input, job.input);
   const inputs = await dependencies.inputs(handler.inputs?.(input) ?? {}, signal);
   const output = await callHandler(handler, input, contextOf(job, model, inputs, signal, dependencies));
-  return refuseLongOutput(checkOutput(handler.output, output), dependencies.budgets);
+  const checked = checkOutput(handler.output, output);
+  keepMaker(checked, handler);
+  return refuseLongOutput(checked, dependencies.budgets);
 }
 
 // An unexpected error may pass with another attempt, because the model answers anew. A coded error says for itself whether it can.

@@ -1,12 +1,12 @@
 // `kamado completion SHELL`: what a shell reads to complete commands, flags and kinds. The scripts and the answers to the shell are
 // @bomb.sh/tab's; this file tells it about the commands and the kinds.
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import completions from "@bomb.sh/tab";
 import addCompletion from "@bomb.sh/tab/commander";
 import { Argument, Command } from "commander";
-import { HANDLERS, HOME } from "../../config/config.ts";
-import { kindOfFile } from "../../job/registry.ts";
+import { HANDLERS, HOME, ownHandlersFolder } from "../../config/config.ts";
+import { isHandlerFile, kindOfFile } from "../../job/registry.ts";
 import { nameMistypedVariables } from "../configuration.ts";
 import { examples } from "../examples.ts";
 
@@ -40,6 +40,14 @@ export function addCompletions(program: Command): void {
 
 /** By the names of their files: to load them would take a second at every Tab. */
 const kinds = () =>
-  readdirSync(HANDLERS)
-    .filter((name) => /\.[jt]s$/.test(name) && !name.endsWith(".d.ts"))
-    .map(kindOfFile);
+  [HANDLERS, ...ownFolder()].flatMap((folder) => readdirSync(folder).filter(isHandlerFile).map(kindOfFile));
+
+/** A shell that completes a line is no place for an error. */
+function ownFolder(): string[] {
+  try {
+    const folder = ownHandlersFolder();
+    return folder !== undefined && existsSync(folder) ? [folder] : [];
+  } catch {
+    return [];
+  }
+}

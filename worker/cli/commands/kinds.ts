@@ -1,7 +1,7 @@
 // `kamado kinds`: the kinds of jobs that this Kamado knows; with a name, what its input and output look like as JSON Schema.
 import { Command, Help } from "commander";
 import { z } from "zod";
-import { HANDLERS } from "../../config/config.ts";
+import { HANDLERS, ownHandlersFolder } from "../../config/config.ts";
 import type { Handler } from "../../job/handler.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
 import { paint, terminalWidth } from "../../logging/terminal.ts";
@@ -18,7 +18,7 @@ export function kindsCommand(): Command {
     .action(async (kind: string | undefined, _, command: Command) => {
       nameMistypedVariables();
       // Of a broken handler the summary says what is wrong with it.
-      const registry = await loadRegistry(HANDLERS, () => {});
+      const registry = await loadRegistry(HANDLERS, () => {}, ownHandlersFolder());
       const all = kind === undefined ? [...registry.values()] : [handlerOf(registry, kind)];
       const print = (text: string) => void process.stdout.write(`${text}\n`);
       if (flagsOf(command).json === true) for (const one of all) print(printableJson(schemasOf(one)));

@@ -183,7 +183,7 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
   const { config, aws, log, signal, watch } = options;
   await using stack = new AsyncDisposableStack();
   // Handlers of other kinds do not matter here.
-  const registry = await loadRegistry(HANDLERS, () => {});
+  const registry = await loadRegistry(HANDLERS, () => {}, config.ownHandlers);
   const { broken } = handlerOf(registry, job.kind);
   if (broken) throw broken;
   const clients = makeAwsClients(aws);

@@ -9,7 +9,7 @@ import { paint } from "../../logging/terminal.ts";
 import { cloudOf, localCloud } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
-import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+import { flagsOf, modelFlags, toVariables, WATCH } from "../flags.ts";
 import { runUntilStopped } from "../run-until-stopped.ts";
 import { showCalibration } from "../show-calibration.ts";
 
@@ -24,6 +24,7 @@ export function serveCommand(): Command {
     )
     .option("--in-memory", "do not store the embedded queue: everything in it is gone when this ends")
     .option("--json", "print the addresses as one JSON line")
+    .option("--watch", WATCH)
     .action(async (_, command: Command) => {
       const flags = flagsOf(command);
       const config = configOf(toVariables(flags));
@@ -33,12 +34,17 @@ export function serveCommand(): Command {
         {
           inMemory: flags.inMemory === true,
           json: flags.json === true,
+          watch: flags.watch === true,
         },
       );
     });
 }
 
-async function serve(config: Config, log: Log, options: { inMemory: boolean; json: boolean }): Promise<void> {
+async function serve(
+  config: Config,
+  log: Log,
+  options: { inMemory: boolean; json: boolean; watch: boolean },
+): Promise<void> {
   const local = config.queueUrl === undefined ? await startLocal(config, options.inMemory) : undefined;
   const cloud = local ? localCloud(local) : cloudOf(config);
   try {
@@ -54,6 +60,7 @@ async function serve(config: Config, log: Log, options: { inMemory: boolean; jso
       },
       endPolls: local?.endPolls,
       isStored: local !== undefined && !options.inMemory,
+      watch: options.watch,
     });
   } finally {
     await local?.stop();

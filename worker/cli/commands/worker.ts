@@ -4,17 +4,20 @@ import { createLog } from "../../logging/log.ts";
 import { cloudOf } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
-import { flagsOf, modelFlags, toVariables } from "../flags.ts";
+import { flagsOf, modelFlags, toVariables, WATCH } from "../flags.ts";
 import { runUntilStopped } from "../run-until-stopped.ts";
 
 export function workerCommand(): Command {
   return examples(modelFlags(new Command("worker")), [
     "worker --model gemma-3-4b-it-Q4_K_M.gguf    # with KAMADO_QUEUE_URL set, or queue_url in kamado.toml",
     "worker --engine-url http://127.0.0.1:8080",
+    "worker --watch                              # while you write handlers in the folder KAMADO_HANDLERS",
   ])
     .description("run the jobs of the queue that KAMADO_QUEUE_URL names")
+    .option("--watch", WATCH)
     .action(async (_, command: Command) => {
-      const config = configOf(toVariables(flagsOf(command)));
+      const flags = flagsOf(command);
+      const config = configOf(toVariables(flags));
       const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY });
       const cloud = cloudOf(config);
       await runUntilStopped(config, cloud, log, {
@@ -26,6 +29,7 @@ export function workerCommand(): Command {
         onReady() {
           log.info({ stage: "start" }, "working");
         },
+        watch: flags.watch === true,
       });
       log.info({ stage: "stop" }, "stopped");
     });

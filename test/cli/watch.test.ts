@@ -1,0 +1,81 @@
+// `kamado worker --watch`: a handler outside of the repository is edited while its jobs run. None is lost, and each ran one version of it.
+import { mkdtempSync, renameSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { newCommand } from "../../worker/cli/commands/new.ts";
+import { setUpWorkers } from "./workers.ts";
+
+const setup = setUpWorkers();
+const LONG = { timeout: 60_000, interval: 50 };
+
+/** Says its version before and after it asks the model, and that of the file that it imports. */
+const handler = (version: number) => `import { defineHandler } from "kamado/handler";
+import { z } from "zod";
+import { shared } from "./_shared.ts";
+const version: number = ${version};
+export default defineHandler({
+  kind: "slow.echo",
+  summary: "Says which version it is.",
+  input: z.strictObject({ text: z.string() }),
+  output: z.strictObject({ first: z.int(), last: z.int(), late: z.int() }),
+  async run({ text }, { model }) {
+    await model.ask({ instructions: "Wait.", content: text });
+    return { first: version, last: shared(version), late: (await import("./_shared.ts")).shared(version) };
+  },
+});
+`;
+
+test("jobs that run while a handler of one's own is edited are all done, each on old or on new code", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kamado-handlers-"));
+  const path = join(folder, "slow-echo.ts");
+  await newCommand().parseAsync(["slow.echo", "--folder", folder, "--json"], { from: "user" });
+  const worker = setup().start(
+    { KAMADO_HANDLERS: folder, KAMADO_SLOTS: "4", KAMADO_SCRIPT: '{"waitMs": 150}' },
+    { flags: ["--watch"] },
+  );
+  const ids: string[] = [];
+  const send = async (count: number) => {
+    const more = Array.from({ length: count }, (_, index) => `job-${ids.length + index}`);
+    ids.push(...more);
+    for (const id of more)
+      await setup().queue.send(JSON.stringify({ id, kind: "slow.echo", input: { text: id } }));
+  };
+  const outputs = async () =>
+    (await Promise.all(ids.map((id) => setup().results.find(id)))).map((one) => one?.output);
+  const firsts = async () => (await outputs()).map((one) => (one as { first: number } | undefined)?.first);
+
+  // What `kamado new` wrote, as it is.
+  await setup().queue.send(JSON.stringify({ id: "new", kind: "slow.echo", input: { text: "At last!" } }));
+  await expect.poll(async () => (await setup().results.find("new"))?.output, LONG).toHaveProperty("mood");
+
+  writeFileSync(join(folder, "_shared.ts"), "export const shared = (version: number) => version;");
+  writeFileSync(path, handler(1));
+  await expect.poll(() => worker.log(), LONG).toContain("has changed: new jobs run the new code");
+  await send(8);
+  await expect.poll(firsts, LONG).toContain(1);
+  // As editors save: over another file.
+  writeFileSync(`${path}~`, handler(2));
+  renameSync(`${path}~`, path);
+  await send(8);
+  await expect.poll(firsts, LONG).toContain(2);
+  writeFileSync(path, "export default {");
+  await expect.poll(() => worker.log(), LONG).toContain("The code from before stays in use.");
+  await send(4);
+  writeFileSync(path, handler(3));
+  await expect.poll(() => worker.log().split("has changed: new jobs run the new code"), LONG).toHaveLength(4);
+  await send(4);
+
+  await expect.poll(async () => (await firsts()).filter((one) => one === undefined), LONG).toEqual([]);
+  const all = (await outputs()) as { first: number; last: number; late: number }[];
+  expect(all.filter(({ first, last, late }) => first !== last || first !== late)).toEqual([]);
+  expect(all.slice(-4).map(({ first }) => first)).toEqual([3, 3, 3, 3]);
+  expect(worker.child.exitCode).toBeNull();
+}, 120_000);
+
+test("without a folder of one's own, --watch watches the kinds that come with Kamado", async () => {
+  const worker = setup().start({}, { flags: ["--watch"] });
+  await setup().send("a");
+  await expect.poll(async () => (await setup().results.find("a"))?.status, LONG).toBe("succeeded");
+  expect(worker.log()).not.toContain('"level":"error"');
+}, 60_000);

@@ -1,0 +1,114 @@
+// Runs a handler as the worker does, with a model that answers from a script: no engine, no queue, no network.
+import type { z } from "zod";
+import type { Context, Handler, InputRefs, Model, Question, RestRequest } from "../worker/job/handler.ts";
+import { chunkText } from "../worker/job/text.ts";
+import { createPages } from "../worker/pages/article.ts";
+
+/** A question to the model, as the handler asked it. */
+export type Asked = Question & {
+  maxTokens?: number;
+  onCutOff?(): void;
+  options?: readonly string[];
+  threshold?: number;
+  jsonSchema?: Record<string, unknown>;
+};
+
+export type Script = {
+  /** The answer to a question; with a schema it must fit. To fail as a model does, throw. */
+  ask?(question: Asked): unknown;
+  /** The options' probabilities; an option that is left out has 0. */
+  decide?(question: Asked): Record<string, number>;
+  /** What a GET of `context.rest` gives. */
+  rest?(url: string): unknown;
+  /** What the handler's `inputs` ask for: a picture for each image, a string for each text. */
+  inputs?: Record<string, unknown>;
+  /** The article in a page; by default the worker's own reader finds it. */
+  article?(html: string): { title: string | null; text: string };
+  /** As when the job is canceled or its time is over. */
+  signal?: AbortSignal;
+};
+
+export type Ran<O> = {
+  /** As the handler's schema reads it. */
+  output: O;
+  /** Every question, in the order in which they were asked. */
+  asked: Asked[];
+  /** What the handler reported, 0 to 1. */
+  progress: number[];
+  /** The call that a `rest` destination at `base` gets; `null` when there is nothing to do. */
+  request(base: string): RestRequest | null;
+};
+
+/**
+ * Throws what the handler throws, and where input or output do not fit the handler's own schemas. `input` is what a sender sends: fields
+ * with a default may be missing.
+ */
+export async function runHandler<I extends z.ZodType, O extends z.ZodType, R extends InputRefs>(
+  handler: Handler<I, O, R>,
+  input: z.input<I>,
+  script: Script = {},
+): Promise<Ran<z.output<O>>> {
+  const { rest = unexpected("rest"), inputs = {}, article } = script;
+  const { signal = new AbortController().signal } = script;
+  const { model, asked } = scriptedModel(script);
+  const progress: number[] = [];
+  const read = handler.input.parse(input);
+  checkInputs(handler.inputs?.(read) ?? {}, inputs);
+  const context = {
+    model,
+    pages: article ? { article: async (html: string) => article(html) } : createPages(),
+    texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
+    rest: { get: async (url: string) => rest(url) },
+    inputs,
+    progress: (done: number) => void progress.push(done),
+    signal,
+  } as unknown as Context<R>;
+  const output = handler.output.parse(await handler.run(read, context)) as z.output<O>;
+  const request = (base: string) => handler.request?.(output, base, read) ?? null;
+  return { output, asked, progress, request };
+}
+
+const unexpected = (name: string) => () => {
+  throw new Error(
+    `The handler uses ${name}, and this test has no answer for it: give \`${name}\` in the script.`,
+  );
+};
+
+function scriptedModel({ ask = unexpected("ask"), decide = unexpected("decide") }: Script) {
+  const asked: Asked[] = [];
+  const model: Model = {
+    // biome-ignore lint/suspicious/noExplicitAny: one implementation for all of ask's forms
+    async ask(question: any): Promise<any> {
+      asked.push(question);
+      const answer = ask(question);
+      return question.schema ? question.schema.parse(answer) : answer;
+    },
+    // biome-ignore lint/suspicious/noExplicitAny: probabilities are keyed by whatever the options are
+    async decide(question): Promise<any> {
+      asked.push(question);
+      const given = decide(question);
+      const probabilities = Object.fromEntries(
+        question.options.map((option) => [option, given[option] ?? 0]),
+      );
+      const best = question.options.reduce((top, one) =>
+        probabilities[one]! > probabilities[top]! ? one : top,
+      );
+      const sure = probabilities[best]! >= (question.threshold ?? 0.6);
+      const all = Object.values(probabilities);
+      const prefersNone = all.length > 1 && new Set(all).size === 1;
+      return { choice: sure ? best : "uncertain", best: prefersNone ? null : best, probabilities };
+    },
+  };
+  return { model, asked };
+}
+
+/** The worker fetches what a handler asks for before it runs it, so a handler never meets an input that is missing. */
+function checkInputs(wanted: InputRefs, given: Record<string, unknown>): void {
+  for (const [name, ref] of Object.entries(wanted)) {
+    if (ref === undefined || given[name] !== undefined) continue;
+    const example = ref.as === "image" ? "samplePicture()" : '"a text"';
+    throw new Error(
+      `The handler asks for the ${ref.as} at ${ref.from.slice(0, 100)}: give it as inputs: { ${name}: ${example} }.`,
+    );
+  }
+}
