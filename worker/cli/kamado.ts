@@ -22,6 +22,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   queue: async () => (await import("./commands/queue.ts")).queueCommand(),
   completion: async () => (await import("./commands/completion.ts")).completionCommand(),
   init: async () => (await import("./commands/init.ts")).initCommand(),
+  setup: async () => (await import("./commands/setup.ts")).setupCommand(),
   bench: async () => (await import("./commands/bench.ts")).benchCommand(),
 };
 
