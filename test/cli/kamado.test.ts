@@ -25,7 +25,7 @@ const COMMANDS = [
     "enqueue",
     "cancel",
   ],
-  ...["dead", "status", "jobs", "kinds", "queue purge", "completion", "init", "demo"],
+  ...["dead", "status", "jobs", "kinds", "queue purge", "completion", "init", "demo", "setup aws"],
 ];
 
 test.each(COMMANDS)(
@@ -42,7 +42,7 @@ test("every command has a file of its own, and the list above has them all", () 
   const own = COMMANDS.map(
     (name) =>
       `${name
-        .replace(/^(engine) (install)-.*$|^(queue) .*$/, "$1$3-$2")
+        .replace(/^(engine) (install)-.*$|^(queue|setup) .*$/, "$1$3-$2")
         .replace(/-$/, "")
         .replace(" ", "-")}.ts`,
   );

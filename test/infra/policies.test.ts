@@ -263,14 +263,17 @@ const FORBIDDEN: Record<"worker" | "enqueuer" | "operator", Record<string, Act>>
 
 describe("nobody may do more", () => {
   const users = { worker: "kamado-worker", enqueuer: ENQUEUER, operator: OPERATOR };
-  for (const who of Object.keys(users) as (keyof typeof users)[])
-    test(`the ${who} may not do what is not its own`, async (context) => {
+  test.for(Object.keys(users) as (keyof typeof users)[])(
+    "the %s may not do what is not its own",
+    { timeout: 60_000 },
+    async (who, context) => {
       if (skipped !== null) return context.skip(skipped);
       const as = partsOf(await deployed.keyOf(users[who]), deployed);
       const shown: Record<string, string> = {};
       for (const [what, act] of Object.entries(FORBIDDEN[who])) shown[what] = await outcomeOf(act(as));
       expect(shown).toEqual(Object.fromEntries(Object.keys(shown).map((what) => [what, "refused"])));
-    }, 60_000);
+    },
+  );
 
   test("nobody without a key, and nobody over a connection that is not encrypted", async (context) => {
     if (skipped !== null) return context.skip(skipped);
