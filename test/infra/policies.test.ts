@@ -319,3 +319,12 @@ test("POST /jobs puts the body on the queue as it is and answers with the id", a
   const [message] = await worker.jobs.receive({ max: 1, waitSeconds: 10, visibilitySeconds: 30 });
   expect([answer.status, JSON.parse(answer.text), message!.body]).toEqual([202, { id: message!.id }, body]);
 }, 60_000);
+
+// That it also refuses what is no JSON object is left to API Gateway: the emulator does not look into bodies.
+test("POST /jobs refuses a body of another type, and nothing is sent", async (context) => {
+  if (skipped !== null) return context.skip(skipped);
+  const { clients, outputs, jobs } = partsOf(deployed.admin, deployed);
+  await purgeQueue(clients.sqs, outputs.JobsQueueUrl!);
+  const answer = await post(await deployed.keyOf(ENQUEUER), outputs.JobsApiUrl!, "{}", "text/plain");
+  expect([answer.status, await jobs.receive(TAKE)]).toEqual([415, []]);
+});
