@@ -102,6 +102,10 @@ export const ERRORS = {
   config_invalid: fail(500, "Correct the setting that the message names."),
   memory_insufficient: fail(507, "Use a smaller model or quantization, a smaller context, or fewer slots."),
   queue_unavailable: later(503, "Check the network, the credentials and the queue's URL."),
+  stack_unavailable: later(
+    503,
+    "Check the network, and that you are signed in to the account of the stack with the right cloudformation:DescribeStacks.",
+  ),
   tool_missing: fail(500, "Install the tools that the message names and run the command again."),
   disk_full: later(507, "Free some disk space and run the command again."),
   unknown_model: fail(

@@ -3,13 +3,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AwsClients, makeAwsClients } from "../../worker/aws/clients.ts";
+import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
+import type { Cloud } from "../../worker/aws/resources.ts";
 import { localCloud } from "../../worker/cli/cloud.ts";
 import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig, type Variables } from "../../worker/config/config.ts";
 import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import type { Destination } from "../../worker/job/envelope.ts";
-import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
+import { startLocalAws } from "../../worker/local/local-aws.ts";
 import { createLog } from "../../worker/logging/log.ts";
 import { paint } from "../../worker/logging/terminal.ts";
 import { openWorker } from "../../worker/main.ts";
@@ -30,14 +31,23 @@ const SECRET = `whsec_${Buffer.from("the demo's own signing key").toString("base
 
 type Todo = { title: string; notes: { text: string }[] };
 
-/** Runs the demo. Resolves with whether every job was right, delivered and none lost. */
-export async function demo(flags: Variables, options: { json: boolean }): Promise<boolean> {
-  await using parts = await open(flags, options.json);
-  const { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen } = parts;
+/** The AWS of a demo: as whom its worker works, as whom jobs are sent and results read, and as whom subscribers are made. */
+export type DemoAws = {
+  worker: Cloud;
+  sender: AwsConfig;
+  owner: AwsConfig;
+  bucket: string;
+  topicArn: string;
+};
+
+/** Runs the demo, on an embedded AWS if no other is given. Resolves with whether every job was right, delivered and none lost. */
+export async function demo(flags: Variables, options: { json: boolean; aws?: DemoAws }): Promise<boolean> {
+  await using parts = await open(flags, options.json, options.aws);
+  const { config, aws, clients, engine, worker, todo, webhook, everything, doorsOpen } = parts;
   const places = {
     todosUrl: `${todo.url}/todos`,
     webhookUrl: webhook.url,
-    topicArn: local.resources.topicArn,
+    topicArn: aws.topicArn,
     bucket: config.bucket,
   };
   const { jobs, uploads } = await scenario(places);
@@ -51,7 +61,7 @@ export async function demo(flags: Variables, options: { json: boolean }): Promis
   const progress = new Progress(jobs, worker.jobEvents, out);
   await engine.ready();
   worker.start();
-  const queue = sqsQueue(clients.sqs, local.resources.jobsQueueUrl);
+  const queue = sqsQueue(clients.sqs, aws.worker.queueUrl);
   for (const { id, kind, input, deliver } of jobs) {
     await queue.send(JSON.stringify({ id, kind, input, deliver }));
     progress.sent(id);
@@ -95,19 +105,20 @@ export async function demo(flags: Variables, options: { json: boolean }): Promis
 }
 
 /** Starts everything; disposing stops it in the reverse order. */
-async function open(flags: Variables, quiet: boolean) {
+async function open(flags: Variables, quiet: boolean, given: DemoAws | undefined) {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "kamado-demo-"));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
-  const local = await startLocalAws({ port: 0 });
-  stack.defer(() => local.stop());
+  const aws = given ?? (await embedded(stack));
   const todo = await startTodoService({ port: 0 });
   stack.defer(() => todo.stop());
   const webhook = await startWebhookReceiver(SECRET);
   stack.defer(() => webhook.stop());
-  const clients = makeAwsClients(local);
+  const clients = makeAwsClients(aws.sender);
   stack.defer(() => clients.destroy());
-  const { everything, doorsOpen } = await subscribers(clients, local);
+  const owner = makeAwsClients(aws.owner);
+  stack.defer(() => owner.destroy());
+  const { everything, doorsOpen } = await subscribers(owner, aws.topicArn);
   stack.defer(async () => void (await Promise.all([everything.stop(), doorsOpen.stop()])));
 
   const destinations = [
@@ -118,7 +129,8 @@ async function open(flags: Variables, quiet: boolean) {
   await writeFile(destinationsFile, JSON.stringify(destinations));
   const config = loadConfig({
     KAMADO_ENGINE_PORT: "0",
-    KAMADO_QUEUE_URL: local.resources.jobsQueueUrl,
+    KAMADO_QUEUE_URL: aws.worker.queueUrl,
+    KAMADO_BUCKET: aws.bucket,
     KAMADO_DESTINATIONS_FILE: destinationsFile,
     KAMADO_POLL_SECONDS: "1",
     KAMADO_WORKER_NAME: "demo",
@@ -131,22 +143,24 @@ async function open(flags: Variables, quiet: boolean) {
   });
   const engine = await openEngine(engineOptions(config), log);
   stack.defer(() => engine.stop());
-  const worker = await openWorker(
-    config,
-    { ...localCloud(local), topicArn: undefined },
-    async () => engine,
-    log,
-  );
+  const worker = await openWorker(config, { ...aws.worker, topicArn: undefined }, async () => engine, log);
   stack.defer(() => worker.stop());
   const opened = stack.move();
-  const parts = { config, local, clients, engine, worker, todo, webhook, everything, doorsOpen };
+  const parts = { config, aws, clients, engine, worker, todo, webhook, everything, doorsOpen };
   return Object.assign(parts, { [Symbol.asyncDispose]: () => opened.disposeAsync() });
 }
 
+async function embedded(stack: AsyncDisposableStack): Promise<DemoAws> {
+  const local = await startLocalAws({ port: 0 });
+  stack.defer(() => local.stop());
+  const { bucket, topicArn } = local.resources;
+  return { worker: localCloud(local), sender: local, owner: local, bucket, topicArn };
+}
+
 /** One subscriber receives every result, the other only results with certain message attributes. */
-async function subscribers(clients: AwsClients, { resources }: LocalAws) {
-  const everything = await subscribe(clients, resources.topicArn, "demo-everything");
-  const doorsOpen = await subscribe(clients, resources.topicArn, "demo-doors-open", {
+async function subscribers(clients: AwsClients, topicArn: string) {
+  const everything = await subscribe(clients, topicArn, "demo-everything");
+  const doorsOpen = await subscribe(clients, topicArn, "demo-doors-open", {
     kind: ["image.check"],
     answer: ["n"],
   });

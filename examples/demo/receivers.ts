@@ -4,7 +4,12 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { type SNSClient, SubscribeCommand } from "@aws-sdk/client-sns";
-import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from "@aws-sdk/client-sqs";
+import {
+  CreateQueueCommand,
+  GetQueueAttributesCommand,
+  SetQueueAttributesCommand,
+  type SQSClient,
+} from "@aws-sdk/client-sqs";
 import { Webhook } from "standardwebhooks";
 import type { Result } from "../../worker/job/result.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
@@ -50,11 +55,14 @@ export async function subscribe(
   const { Attributes } = await clients.sqs.send(
     new GetQueueAttributesCommand({ QueueUrl: QueueUrl!, AttributeNames: ["QueueArn"] }),
   );
+  const QueueArn = Attributes!.QueueArn!;
+  const Policy = allowTopic(topicArn, QueueArn);
+  await clients.sqs.send(new SetQueueAttributesCommand({ QueueUrl: QueueUrl!, Attributes: { Policy } }));
   await clients.sns.send(
     new SubscribeCommand({
       TopicArn: topicArn,
       Protocol: "sqs",
-      Endpoint: Attributes!.QueueArn!,
+      Endpoint: QueueArn,
       Attributes: { RawMessageDelivery: "true", ...(filter && { FilterPolicy: JSON.stringify(filter) }) },
     }),
   );
@@ -81,3 +89,16 @@ export async function subscribe(
     },
   };
 }
+
+/** A topic delivers to a queue only what the queue's policy allows. */
+const allowTopic = (topicArn: string, queueArn: string) =>
+  JSON.stringify({
+    Version: "2012-10-17",
+    Statement: {
+      Effect: "Allow",
+      Principal: { Service: "sns.amazonaws.com" },
+      Action: "sqs:SendMessage",
+      Resource: queueArn,
+      Condition: { ArnEquals: { "aws:SourceArn": topicArn } },
+    },
+  });

@@ -25,7 +25,20 @@ const COMMANDS = [
     "enqueue",
     "cancel",
   ],
-  ...["dead", "status", "jobs", "kinds", "queue purge", "completion", "init", "demo", "model", "new", "test"],
+  ...[
+    "dead",
+    "status",
+    "jobs",
+    "kinds",
+    "queue purge",
+    "completion",
+    "init",
+    "demo",
+    "model",
+    "new",
+    "test",
+    "setup aws",
+  ],
 ];
 
 test.each(COMMANDS)(
@@ -42,7 +55,7 @@ test("every command has a file of its own, and the list above has them all", () 
   const own = COMMANDS.map(
     (name) =>
       `${name
-        .replace(/^(engine) (install)-.*$|^(queue) .*$/, "$1$3-$2")
+        .replace(/^(engine) (install)-.*$|^(queue|setup) .*$/, "$1$3-$2")
         .replace(/-$/, "")
         .replace(" ", "-")}.ts`,
   );

@@ -1,5 +1,5 @@
-// The Python programs that the tests use: two AWS emulators and clients of the engine's API. Says what each requires, where it is installed and
-// how it is started. install.ts installs them, start.ts starts them.
+// The Python programs that the tests use: three AWS emulators, what checks infra/template.yaml, and clients of the engine's API. Says what
+// each requires, where it is installed and how it is started. install.ts installs them, start.ts starts them.
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -36,6 +36,9 @@ export const OPENAI = pinned("openai", 11);
 /** LangChain, LlamaIndex and instructor, for the test that they work with our engine. */
 export const CLIENTS = pinned("clients", 11);
 
+/** cfn-lint and checkov, which check infra/template.yaml. */
+export const TEMPLATE_CHECKS = pinned("template-checks", 11);
+
 export const EMULATORS = {
   moto: {
     ...pinned("moto", 10),
@@ -60,6 +63,17 @@ export const EMULATORS = {
       SKIP_SSL_CERT_DOWNLOAD: "1",
     }),
     ready: "/_localstack/health",
+  },
+  // Its own start listens on every address.
+  ministack: {
+    ...pinned("ministack", 11),
+    serve: (port: number) => [
+      ...["-m", "hypercorn", "--bind", `127.0.0.1:${port}`],
+      // One process. A worker process would live on when the first one is killed.
+      ...["--workers", "0", "ministack.app:app"],
+    ],
+    variables: (port: number) => ({ GATEWAY_PORT: String(port), MINISTACK_HOST: "127.0.0.1" }),
+    ready: "/_ministack/health",
   },
 } as const satisfies Record<string, Emulator>;
 export type EmulatorName = keyof typeof EMULATORS;

@@ -1,11 +1,20 @@
-// `npm run emulators`: installs the AWS emulators and the clients of the engine's API into node_modules/.cache. What cannot be installed is
-// reported with the reason, but is not a failure: the tests that need it are skipped.
+// `npm run emulators`: installs the AWS emulators, what checks infra/template.yaml, and the clients of the engine's API into
+// node_modules/.cache. What cannot be installed is reported with the reason, but is not a failure: the tests that need it are skipped.
 import { execFile } from "node:child_process";
 import { copyFileSync, rmSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { JAVASCRIPT, markInstalled, prepareJavascript, whyNoJavascript } from "../clients/installed.ts";
 import { IMAGE, pullImage } from "./container.ts";
-import { CLIENTS, EMULATORS, OPENAI, type Pinned, pythonOf, stampOf, whyNot } from "./emulators.ts";
+import {
+  CLIENTS,
+  EMULATORS,
+  OPENAI,
+  type Pinned,
+  pythonOf,
+  stampOf,
+  TEMPLATE_CHECKS,
+  whyNot,
+} from "./emulators.ts";
 
 // A registry that does not answer must not delay the tests for long.
 const MINUTES = 4;
@@ -67,7 +76,7 @@ async function report(
 }
 
 await Promise.all([
-  ...[...Object.values(EMULATORS), OPENAI, CLIENTS].map((one) =>
+  ...[...Object.values(EMULATORS), TEMPLATE_CHECKS, OPENAI, CLIENTS].map((one) =>
     report(one.name, whyNot(one), () => install(one)),
   ),
   report("the Vercel AI SDK", whyNoJavascript(), installJavascript),

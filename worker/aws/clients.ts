@@ -30,15 +30,7 @@ const BRIEF_MS = 10_000;
 
 export function makeAwsClients(config: AwsConfig, timeouts: AwsTimeouts = TIMEOUTS): AwsClients {
   const brief = { ...timeouts, requestTimeout: Math.min(timeouts.requestTimeout, BRIEF_MS) };
-  const shared = (limits: AwsTimeouts) => ({
-    ...(config.region !== undefined && { region: config.region }),
-    ...(config.endpoint !== undefined && { endpoint: config.endpoint }),
-    // A copy, because the SDK adds a field to it and the config is frozen.
-    ...(config.credentials !== undefined && { credentials: { ...config.credentials } }),
-    // One retry helps when the server has closed a keep-alive socket. More would hide an outage for minutes.
-    maxAttempts: 2,
-    requestHandler: new NodeHttpHandler(handlerOptions(limits)),
-  });
+  const shared = (limits: AwsTimeouts) => clientOptions(config, limits);
   const custom = config.endpoint !== undefined;
   const sqs = new SQSClient({
     ...shared(timeouts),
@@ -55,6 +47,17 @@ export function makeAwsClients(config: AwsConfig, timeouts: AwsTimeouts = TIMEOU
     },
   };
 }
+
+/** What every client of the SDK is made with. */
+export const clientOptions = (config: AwsConfig, limits: AwsTimeouts = TIMEOUTS) => ({
+  ...(config.region !== undefined && { region: config.region }),
+  ...(config.endpoint !== undefined && { endpoint: config.endpoint }),
+  // A copy, because the SDK adds a field to it and the config is frozen.
+  ...(config.credentials !== undefined && { credentials: { ...config.credentials } }),
+  // One retry helps when the server has closed a keep-alive socket. More would hide an outage for minutes.
+  maxAttempts: 2,
+  requestHandler: new NodeHttpHandler(handlerOptions(limits)),
+});
 
 // Without throwOnRequestTimeout the SDK only logs a timeout, and a call whose answer never comes would never end.
 function handlerOptions(timeouts: AwsTimeouts): NodeHttpHandlerOptions {

@@ -34,7 +34,7 @@ export function cloudOf(config: Config): Cloud {
 /** `jobs-dead` for `jobs`, and `jobs-dead.fifo` for `jobs.fifo`: a FIFO queue needs a FIFO dead-letter queue. */
 export const deadOf = (url: string) => url.replace(/(\.fifo)?$/, "-dead$1");
 
-function keysOf({ accessKeyId, secretAccessKey, sessionToken }: AwsKeys) {
+export function keysOf({ accessKeyId, secretAccessKey, sessionToken }: AwsKeys) {
   return {
     accessKeyId,
     secretAccessKey: secretAccessKey.reveal(),

@@ -25,6 +25,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   init: async () => (await import("./commands/init.ts")).initCommand(),
   new: async () => (await import("./commands/new.ts")).newCommand(),
   test: async () => (await import("./commands/test.ts")).testCommand(),
+  setup: async () => (await import("./commands/setup.ts")).setupCommand(),
   bench: async () => (await import("./commands/bench.ts")).benchCommand(),
 };
 

@@ -1,7 +1,7 @@
 // The configuration: reads the environment (the only file that does) and kamado.toml, checks both with the schema in environment.ts, and
 // gives the parts plain, frozen values.
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
@@ -181,6 +181,9 @@ export const configFilePath = (): string | undefined =>
 
 /** Where `kamado init --user` writes. */
 export const userConfigPath = (): string => userConfigFile(process.env);
+
+/** Where `kamado setup` writes what a service is started with. */
+export const userEnvironmentPath = (): string => join(dirname(userConfigPath()), "worker.env");
 
 /** `…/kamado-deliveries` for `…/kamado-jobs`: the template and the embedded AWS create both. */
 const besideJobs = (queueUrl: string | undefined) =>
