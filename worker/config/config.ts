@@ -1,10 +1,10 @@
 // The configuration: reads the environment (the only file that does) and kamado.toml, checks both with the schema in environment.ts, and
 // gives the parts plain, frozen values.
 import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
-import { buildVariables, engineVariables, type Variables } from "./child-environment.ts";
+import { buildVariables, engineVariables, serviceVariables, type Variables } from "./child-environment.ts";
 import { type ConfigFile, findConfigFile, unknownVariables, userConfigFile } from "./config-file.ts";
 import { Environment, isSecretName, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
@@ -98,6 +98,8 @@ export type Config = Readonly<{
   rulesFile: string | undefined;
   workerName: string;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
+  /** The file into which a service manager writes the output; it is kept small. */
+  logFile: string | undefined;
   /** The files that tokens were read from, for a command in another terminal. */
   secretFiles: { engine: string | undefined; web: string | undefined; local: string | undefined };
   /** The names of the variables that were set, in whatever way. */
@@ -154,6 +156,23 @@ export const mistypedVariables = (): string[] => unknownVariables(process.env);
 
 /** Where `kamado init --user` writes. */
 export const userConfigPath = (): string => userConfigFile(process.env);
+
+/** The kamado.toml that commands in this folder use; undefined where there is none. */
+export const configFileOf = (): string | undefined =>
+  findConfigFile(process.cwd(), process.env)?.path || undefined;
+
+/** The settings of services as `NAME=value` lines, beside the user's kamado.toml; they take precedence over that. */
+export const serviceEnvFile = (home?: string): string =>
+  home === undefined
+    ? join(dirname(userConfigFile(process.env)), "kamado.env")
+    : join(home, ".config/kamado/kamado.env");
+
+/** The names of variables that are set in this terminal, which a service does not see. */
+export const variablesOfShell = (): string[] =>
+  Object.keys(given(process.env)).filter((name) => name.replace(/_FILE$/, "") in Environment.shape);
+
+/** The environment of the commands that manage services. */
+export const serviceEnvironment = (environment: Variables = process.env) => serviceVariables(environment);
 
 /** `…/kamado-deliveries` for `…/kamado-jobs`: the template and the embedded AWS create both. */
 const besideJobs = (queueUrl: string | undefined) =>
@@ -264,6 +283,7 @@ function build(
     rulesFile: env.KAMADO_RULES_FILE,
     workerName: env.KAMADO_WORKER_NAME,
     logLevel: env.KAMADO_LOG_LEVEL,
+    logFile: env.KAMADO_LOG_FILE,
   };
 }
 
