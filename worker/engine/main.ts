@@ -8,7 +8,6 @@ import { pino } from "pino";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import { SERVER_LIMITS } from "../http/server-limits.ts";
 import { templateWarning } from "./generation/chat-template.ts";
-import { checkFiles } from "./generation/model-check.ts";
 import { loadFailure } from "./load-failure.ts";
 import { type EngineOptions, parseOptions } from "./options.ts";
 import { type EngineEvent, EXIT, type LastEvent, PIPE, type SlotsFrom } from "./protocol.ts";
@@ -78,7 +77,9 @@ async function receiveOptions(): Promise<EngineOptions> {
   const [given] = await once(process, "message");
   try {
     const options = parseOptions(given);
-    if (options.backend !== "scripted") await checkFiles(options);
+    // Loaded only where it is needed: a container with the worker alone has a scripted engine, and no library that reads models.
+    if (options.backend !== "scripted")
+      await (await import("./generation/model-check.ts")).checkFiles(options);
     return options;
   } catch (thrown) {
     const error = toKamadoError(thrown, "config_invalid");
