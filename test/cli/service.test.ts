@@ -143,6 +143,26 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
     expect(machine.loaded.size).toBe(1);
   });
 
+  test("a worker uses the engine that is a service of its own, whichever was installed first", async () => {
+    const file = ({ home }: Machine) =>
+      join(
+        home,
+        platform === "darwin"
+          ? "Library/LaunchAgents/kamado.worker.plist"
+          : ".config/systemd/user/kamado-worker.service",
+      );
+    const [first, second] = [fake(platform), fake(platform)];
+    await kamado(first, "install", "worker");
+    expect(readFileSync(file(first), "utf8")).not.toContain("KAMADO_ENGINE_URL=http");
+    await kamado(first, "install", "engine");
+    await kamado(second, "install", "engine");
+    await kamado(second, "install", "worker");
+    for (const machine of [first, second]) {
+      expect(readFileSync(file(machine), "utf8")).toContain("http://127.0.0.1:4781");
+      expect(machine.loaded.size).toBe(2);
+    }
+  });
+
   test("uninstall removes what install made, may be called twice, and leaves the settings", async () => {
     const machine = fake(platform);
     settings(machine);

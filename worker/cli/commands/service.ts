@@ -56,13 +56,14 @@ function install(machine: Machine): Command {
   return examples(command, [
     "service install                     # queue or KAMADO_QUEUE_URL, worker and engine",
     "service install engine container    # the engine natively, the worker in Podman",
-    "sudo ./kamado service install --daemon --user anna    # a Mac nobody logs in to",
+    "service install --daemon --user anna    # with sudo: a Mac nobody logs in to",
   ])
     .description("install services, or bring them up to date; what is as it should be is left alone")
     .option("--image <name>", "the image of the container", IMAGE)
     .action(async (names: string[], _, own: Command) => {
-      const chosen = partsFrom(names, ["worker"]);
-      const on = await place(machine, own, chosen);
+      const asked = partsFrom(names, ["worker"]);
+      const on = await place(machine, own, asked);
+      const chosen = await withWorker(on, asked);
       warnOfShell();
       if (machine.platform === "darwin") makeLogs(on.facts.logs, on.doing, on.owner);
       for (const service of on.manager.services(chosen, on.facts)) {
@@ -72,6 +73,13 @@ function install(machine: Machine): Command {
       }
       on.end("Installed. `kamado service status` shows whether it runs.");
     });
+}
+
+/** A worker that is there already must learn of an engine that becomes a service of its own: two would use the same port and memory. */
+async function withWorker({ manager, facts, doing }: Place, asked: readonly Part[]): Promise<Part[]> {
+  const [worker] = manager.services(["worker"], facts);
+  const isThere = asked.includes("engine") && (await manager.state(worker!, doing.machine)).installed;
+  return PARTS.filter((part) => asked.includes(part) || (part === "worker" && isThere));
 }
 
 function uninstall(machine: Machine): Command {
@@ -221,22 +229,24 @@ export async function place(machine: Machine, command: Command, chosen: readonly
   const home = owner?.home ?? machine.home;
   const on = { ...machine, home };
   const manager = managerFor(on, { daemon: daemon === true });
+  const facts = factsOf(configOf(), { home, image: String(image ?? IMAGE), user: owner?.name });
+  const [engine] = manager.services(["engine"], facts);
+  const isEngineApart = chosen.includes("engine") || (await manager.state(engine!, on)).installed;
   const say: Doing["say"] = ({ did, what }) =>
     void process.stdout.write(`${did ? (isDry ? "would " : "") : "nothing to do: "}${what}\n`);
   return {
     manager,
-    facts: factsOf(configOf(), { home, image: String(image ?? IMAGE), user: owner?.name, chosen }),
+    facts: isEngineApart ? facts : { ...facts, engineUrl: undefined },
     doing: { machine: on, isDry, say },
     owner,
     end: (words) => void process.stdout.write(isDry ? "Nothing was changed.\n" : `${words}\n`),
   };
 }
 
-type Given = { home: string; image: string; user: string | undefined; chosen: readonly Part[] };
+type Given = { home: string; image: string; user: string | undefined };
 
-function factsOf(config: Config, { home, image, user, chosen }: Given): Facts {
+function factsOf(config: Config, { home, image, user }: Given): Facts {
   const file = configFileOf();
-  const isEngineApart = chosen.includes("engine") && chosen.includes("worker");
   return {
     root: HOME,
     node: process.execPath,
@@ -248,7 +258,7 @@ function factsOf(config: Config, { home, image, user, chosen }: Given): Facts {
     image,
     user,
     // Two engines would need the model's memory twice.
-    engineUrl: isEngineApart ? `http://127.0.0.1:${config.engine.port}` : undefined,
+    engineUrl: `http://127.0.0.1:${config.engine.port}`,
   };
 }
 
