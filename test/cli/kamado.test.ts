@@ -25,7 +25,7 @@ const COMMANDS = [
     "enqueue",
     "cancel",
   ],
-  ...["dead", "status", "jobs", "kinds", "queue purge", "completion", "init", "demo"],
+  ...["dead", "status", "jobs", "kinds", "queue purge", "completion", "init", "demo", "service", "uninstall"],
 ];
 
 test.each(COMMANDS)(
