@@ -1,7 +1,7 @@
 // What an error says of what came from outside.
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { describeIssues, KamadoError, toKamadoError } from "../worker/errors.ts";
+import { describeIssues, KamadoError, missingPackage, toKamadoError } from "../worker/errors.ts";
 
 const ESC = "\u001b";
 
@@ -41,4 +41,13 @@ describe("wrong fields", () => {
     const said = issuesOf({ [`a${ESC}[31m\nb\u202e`]: 1 }, z.record(z.string(), z.string()));
     expect(said).toMatch(/^a\\u001b\[31m\\nb\\u202e: /);
   });
+});
+
+test("a package that an installation leaves out is named; a module of our own that is missing is a bug", () => {
+  const name = "@kamado/left-out";
+  const as = (message: string, code = "ERR_MODULE_NOT_FOUND") => Object.assign(new Error(message), { code });
+  expect(missingPackage(as(`Cannot find package '${name}' imported from /a/b.ts`))).toBe(name);
+  expect(missingPackage(as("Cannot find module '/a/c.ts' imported from /a/b.ts"))).toBeUndefined();
+  expect(missingPackage(as(`Cannot find package '${name}'`, "ENOENT"))).toBeUndefined();
+  expect(missingPackage(null)).toBeUndefined();
 });

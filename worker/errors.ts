@@ -107,6 +107,10 @@ export const ERRORS = {
     "Check the network, and that you are signed in to the account of the stack with the right cloudformation:DescribeStacks.",
   ),
   tool_missing: fail(500, "Install the tools that the message names and run the command again."),
+  service_failed: fail(
+    500,
+    "Read what the command says, correct it, and run the same command again; it continues where it was.",
+  ),
   disk_full: later(507, "Free some disk space and run the command again."),
   unknown_model: fail(
     404,
@@ -217,6 +221,12 @@ export function toKamadoError(thrown: unknown, fallback: ErrorCode): KamadoError
   if (thrown instanceof KamadoError) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new KamadoError(fallback, message, { cause: thrown });
+}
+
+/** The name of the npm package for want of which a module could not be loaded. */
+export function missingPackage(thrown: unknown): string | undefined {
+  const { code, message = "" } = (thrown ?? {}) as NodeJS.ErrnoException;
+  return code === "ERR_MODULE_NOT_FOUND" ? /^Cannot find package '([^']+)'/.exec(message)?.[1] : undefined;
 }
 
 /** Of a stack: the calls nearest to the error are its own code's. */

@@ -38,6 +38,8 @@ const COMMANDS = [
     "new",
     "test",
     "setup aws",
+    "service",
+    "uninstall",
   ],
 ];
 

@@ -56,7 +56,7 @@ afterAll(() => void server.close());
 let file: string;
 beforeEach(() => {
   answer = { status: 200, body: stackOf("CREATE_COMPLETE", OUTPUTS) };
-  file = join(mkdtempSync(join(tmpdir(), "kamado-setup-")), "deep", "worker.env");
+  file = join(mkdtempSync(join(tmpdir(), "kamado-setup-")), "deep", "kamado.env");
 });
 
 const KEYS = { AWS_ACCESS_KEY_ID: "a", AWS_SECRET_ACCESS_KEY: "b" };
@@ -107,7 +107,7 @@ test("run again, it replaces its own lines and keeps every other one, and who co
   const once = readFileSync(file, "utf8");
   await setup();
   expect(readFileSync(file, "utf8")).toBe(once);
-  expect(readdirSync(join(file, ".."))).toEqual(["worker.env"]);
+  expect(readdirSync(join(file, ".."))).toEqual(["kamado.env"]);
 });
 
 test("--dry-run writes nothing, and shows of other lines only their names", async () => {
@@ -188,7 +188,7 @@ test("a stack whose update was taken back still has its outputs", async () => {
 test("a file that cannot be written is named", async () => {
   const blocked = join(mkdtempSync(join(tmpdir(), "kamado-setup-")), "file");
   writeFileSync(blocked, "");
-  await expect(setup({ file: join(blocked, "worker.env") })).rejects.toMatchObject({
+  await expect(setup({ file: join(blocked, "kamado.env") })).rejects.toMatchObject({
     code: "config_invalid",
     message: expect.stringContaining("ENOTDIR"),
     hint: expect.stringContaining("--file"),

@@ -16,17 +16,20 @@ const SOCKETS = [
 ];
 const mayHaveEngine = () => process.env.DOCKER_HOST !== undefined || SOCKETS.some((path) => existsSync(path));
 
-async function imageInEngine() {
+async function imageInEngine(image = IMAGE) {
   const { getContainerRuntimeClient, ImageName } = await import("testcontainers");
-  return { store: (await getContainerRuntimeClient()).image, name: ImageName.fromString(IMAGE) };
+  return { store: (await getContainerRuntimeClient()).image, name: ImageName.fromString(image) };
 }
 
-/** Null when the container can be started. Otherwise the reason, for a skipped test. */
-export async function whyNoContainer(): Promise<string | null> {
+/** Null when the container can be started. Otherwise the reason, for a skipped test. `how`: what brings the image. */
+export async function whyNoContainer(
+  image = IMAGE,
+  how = "`npm run emulators` pulls it",
+): Promise<string | null> {
   if (!mayHaveEngine()) return "there is no container engine here";
   try {
-    const { store, name } = await imageInEngine();
-    return (await store.exists(name)) ? null : `${IMAGE} is not here; \`npm run emulators\` pulls it`;
+    const { store, name } = await imageInEngine(image);
+    return (await store.exists(name)) ? null : `${image} is not here; ${how}`;
   } catch (thrown) {
     return `no container engine answers: ${(thrown as Error).message}`;
   }

@@ -21,7 +21,7 @@ test(
     try {
       const endpoint = deployed.admin.endpoint!;
       const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test" };
-      const file = join(mkdtempSync(join(tmpdir(), "kamado-setup-")), "worker.env");
+      const file = join(mkdtempSync(join(tmpdir(), "kamado-setup-")), "kamado.env");
       await setupAws({ stack: "kamado", file }, loadConfig(keys, { AWS_ENDPOINT_URL: endpoint }));
       const lines = readFileSync(file, "utf8").trimEnd().split("\n");
       const config = loadConfig(

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
-import { stackOf, toKamadoError } from "../errors.ts";
+import { KamadoError, missingPackage, stackOf, toKamadoError } from "../errors.ts";
 import { EXIT, paint } from "../logging/terminal.ts";
 import { printable } from "../printable.ts";
 
@@ -26,6 +26,8 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   new: async () => (await import("./commands/new.ts")).newCommand(),
   test: async () => (await import("./commands/test.ts")).testCommand(),
   setup: async () => (await import("./commands/setup.ts")).setupCommand(),
+  service: async () => (await import("./commands/service.ts")).serviceCommand(),
+  uninstall: async () => (await import("./commands/uninstall.ts")).uninstallCommand(),
   bench: async () => (await import("./commands/bench.ts")).benchCommand(),
 };
 
@@ -34,7 +36,8 @@ const GROUPS: Record<string, readonly string[]> = {
   "Start it:": ["demo", "serve", "worker", "engine"],
   "Give it jobs:": ["run", "enqueue", "cancel", "kinds"],
   "See what became of them:": ["status", "jobs", "dead", "queue"],
-  "Set it up:": ["init", "completion", "bench"],
+  "Set it up:": ["init", "setup", "model", "service", "completion", "bench", "uninstall"],
+  "Make kinds of your own:": ["new", "test"],
 };
 
 /** What a shell calls at every Tab. */
@@ -59,8 +62,10 @@ async function main(name: string | undefined): Promise<void> {
     .showHelpAfterError("(run `kamado --help` for the list of commands)")
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
   const called = name !== undefined && COMMANDS[name] ? [name] : Object.values(GROUPS).flat();
-  for (const one of called)
-    program.addCommand(inherit(await COMMANDS[one]!(), program).helpGroup(groupOf(one)));
+  for (const one of called) {
+    const command = await COMMANDS[one]!().catch((thrown) => withoutPackage(thrown, called.length > 1));
+    if (command) program.addCommand(inherit(command, program).helpGroup(groupOf(one)));
+  }
   if (name === COMPLETE) (await import("./commands/completion.ts")).addCompletions(program);
   refuseUnknown(program, process.argv.slice(2));
   await program.parseAsync();
@@ -73,6 +78,21 @@ function refuseUnknown(command: Command, [name, ...rest]: readonly string[]): vo
   if (inner) refuseUnknown(inner, rest);
   else if (name !== "help" && rest.some((flag) => flag === "--help" || flag === "-h"))
     command.error(`error: unknown command '${printable(name, { max: 60 })}'`);
+}
+
+/** A container has the worker alone. Its list of commands leaves out what cannot run there; who calls such a command is told. */
+function withoutPackage(thrown: unknown, isList: boolean): undefined {
+  const name = missingPackage(thrown);
+  if (name === undefined) throw thrown;
+  if (isList) return;
+  throw new KamadoError(
+    "tool_missing",
+    `This command needs the package ${name}, which is not installed here.`,
+    {
+      cause: thrown,
+      hint: "The container image is the worker alone. Run the command in a clone of the repository, or run ./kamado there, which installs what is missing.",
+    },
+  );
 }
 
 /** Commander does not pass a program's settings on to the subcommands of a command. */

@@ -22,10 +22,14 @@ const BUILD = [
   "SDKROOT DEVELOPER_DIR MACOSX_DEPLOYMENT_TARGET",
 ];
 
+/** Of the commands that manage services, which find their user's instance by them. */
+const SERVICES = ["DBUS_SESSION_BUS_ADDRESS CONTAINERS_CONF CONTAINER_HOST TERM NO_COLOR"];
+
 /** Some names that begin like those of a library belong to a service: NVIDIA_API_KEY, LLAMA_ARG_HF_TOKEN. */
 const SECRET = /TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTH|KEY/i;
 
 export const engineVariables = (from: Variables) => pick(from, [...SYSTEM, ...LIBRARIES]);
+export const serviceVariables = (from: Variables) => pick(from, [...SYSTEM, ...SERVICES]);
 export const buildVariables = (from: Variables) => pick(from, [...SYSTEM, ...LIBRARIES, ...BUILD]);
 
 function pick(from: Variables, lists: readonly string[]): Variables {

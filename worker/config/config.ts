@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
 import { findInstalled } from "../models/installed.ts";
-import { buildVariables, engineVariables, type Variables } from "./child-environment.ts";
+import { buildVariables, engineVariables, serviceVariables, type Variables } from "./child-environment.ts";
 import { type ConfigFile, findConfigFile, unknownVariables, userConfigFile } from "./config-file.ts";
 import { Environment, isSecretName, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
@@ -104,6 +104,8 @@ export type Config = Readonly<{
   ownHandlers: string | undefined;
   workerName: string;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
+  /** The file into which a service manager writes the output; it is kept small. */
+  logFile: string | undefined;
   /** The files that tokens were read from, for a command in another terminal. */
   secretFiles: { engine: string | undefined; web: string | undefined; local: string | undefined };
   /** The names of the variables that were set, in whatever way. */
@@ -182,8 +184,22 @@ export const configFilePath = (): string | undefined =>
 /** Where `kamado init --user` writes. */
 export const userConfigPath = (): string => userConfigFile(process.env);
 
-/** Where `kamado setup` writes what a service is started with. */
-export const userEnvironmentPath = (): string => join(dirname(userConfigPath()), "worker.env");
+/** The kamado.toml that commands in this folder use; undefined where there is none. */
+export const configFileOf = (): string | undefined =>
+  findConfigFile(process.cwd(), process.env)?.path || undefined;
+
+/** The settings of services, which `kamado setup` writes, as `NAME=value` lines, beside the user's kamado.toml; they take precedence over that. */
+export const serviceEnvFile = (home?: string): string =>
+  home === undefined
+    ? join(dirname(userConfigFile(process.env)), "kamado.env")
+    : join(home, ".config/kamado/kamado.env");
+
+/** The names of variables that are set in this terminal, which a service does not see. */
+export const variablesOfShell = (): string[] =>
+  Object.keys(given(process.env)).filter((name) => name.replace(/_FILE$/, "") in Environment.shape);
+
+/** The environment of the commands that manage services. */
+export const serviceEnvironment = (environment: Variables = process.env) => serviceVariables(environment);
 
 /** `…/kamado-deliveries` for `…/kamado-jobs`: the template and the embedded AWS create both. */
 const besideJobs = (queueUrl: string | undefined) =>
@@ -300,6 +316,7 @@ function build(
     ownHandlers: env.KAMADO_HANDLERS && resolve(env.KAMADO_HANDLERS),
     workerName: env.KAMADO_WORKER_NAME,
     logLevel: env.KAMADO_LOG_LEVEL,
+    logFile: env.KAMADO_LOG_FILE,
   };
 }
 

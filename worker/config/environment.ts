@@ -153,6 +153,7 @@ export const Environment = z.object({
     )
     .optional(),
   KAMADO_WORKER_NAME: z.string().default(hostname()),
+  KAMADO_LOG_FILE: path.optional(),
   KAMADO_LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
   AWS_ENDPOINT_URL: url().optional(),
   AWS_REGION: z.string().optional(),

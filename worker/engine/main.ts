@@ -77,7 +77,7 @@ async function receiveOptions(): Promise<EngineOptions> {
   const [given] = await once(process, "message");
   try {
     const options = parseOptions(given);
-    // Loads the library that reads models, which is half of what this process loads: not for an engine without a model.
+    // Loads the library that reads models, which is half of what this process loads: not for an engine without a model, nor in a container with the worker alone.
     if (options.backend !== "scripted")
       await (await import("./generation/model-check.ts")).checkFiles(options);
     return options;

@@ -1,19 +1,11 @@
-// The embedded AWS: SQS, S3 and SNS on one loopback port, in memory or stored in a folder. This file starts and stops it and
-// creates its resources, which aws/resources.ts lists. fauxqs.ts hides the emulator, guards.ts
+// The embedded AWS: SQS, S3 and SNS on one loopback port, in memory or stored in a folder. This file starts and stops it;
+// aws/create-resources.ts creates its resources. fauxqs.ts hides the emulator, guards.ts
 // protects it from strangers, query-protocol.ts speaks the older protocol of queues, bucket-requests.ts and topic-requests.ts mend what the
 // emulator reads wrong, unknown-requests.ts refuses what it does not do, data-folder.ts keeps its database.
 import type { AddressInfo } from "node:net";
-import { CreateBucketCommand, HeadBucketCommand } from "@aws-sdk/client-s3";
-import { CreateTopicCommand } from "@aws-sdk/client-sns";
-import {
-  CreateQueueCommand,
-  GetQueueAttributesCommand,
-  GetQueueUrlCommand,
-  SetQueueAttributesCommand,
-} from "@aws-sdk/client-sqs";
-import { type AwsClients, type AwsConfig, makeAwsClients } from "../aws/clients.ts";
-import { healthOf, statusOf } from "../aws/errors.ts";
-import { attributesOf, BUCKET, QUEUES, queueUrl, REGION, TOPIC, topicArn } from "../aws/resources.ts";
+import { type AwsConfig, makeAwsClients } from "../aws/clients.ts";
+import { createResources } from "../aws/create-resources.ts";
+import { BUCKET, queueUrl, REGION, topicArn } from "../aws/resources.ts";
 import { KamadoError } from "../errors.ts";
 import { whyNotFree } from "../http/who-listens.ts";
 import { readAsS3 } from "./bucket-requests.ts";
@@ -123,45 +115,6 @@ async function prepare(aws: AwsConfig): Promise<void> {
   } finally {
     clients.destroy();
   }
-}
-
-/** Creates what aws/resources.ts lists and updates what differs. What exists keeps its messages and objects. */
-async function createResources({ sqs, s3, sns }: AwsClients): Promise<void> {
-  const arns = new Map<string, string>();
-  // One after another: a queue's redrive policy names a queue that comes before it.
-  for (const definition of QUEUES) {
-    const attributes = attributesOf(definition, (name) => arns.get(name)!);
-    arns.set(definition.name, await createQueue(sqs, definition.name, attributes));
-  }
-  await createBucket(s3);
-  await sns.send(new CreateTopicCommand({ Name: TOPIC }));
-}
-
-/** Resolves with the queue's ARN, which contains the endpoint's account. */
-async function createQueue(
-  sqs: AwsClients["sqs"],
-  QueueName: string,
-  Attributes: Record<string, string>,
-): Promise<string> {
-  const existing = await sqs.send(new GetQueueUrlCommand({ QueueName })).catch((error) => {
-    if (healthOf(error) === "missing_queue") return null;
-    throw error;
-  });
-  const { QueueUrl } = existing ?? (await sqs.send(new CreateQueueCommand({ QueueName, Attributes })));
-  if (existing) await sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));
-  const asked = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] });
-  return (await sqs.send(asked)).Attributes!.QueueArn!;
-}
-
-async function createBucket(s3: AwsClients["s3"]): Promise<void> {
-  const found = await s3.send(new HeadBucketCommand({ Bucket: BUCKET })).then(
-    () => true,
-    (error) => {
-      if (statusOf(error) === 404) return false;
-      throw error;
-    },
-  );
-  if (!found) await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
 }
 
 function resourcesAt(endpoint: string): LocalResources {

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { createLog } from "../../logging/log.ts";
+import { boundLogFile } from "../../logging/log-file.ts";
 import { paint } from "../../logging/terminal.ts";
 import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
@@ -46,6 +47,9 @@ export function engineCommand(): Command {
         pretty: process.stderr.isTTY,
         destination: process.stderr,
       });
+      boundLogFile(config.logFile, (error) =>
+        log.warn({ stage: "start" }, `KAMADO_LOG_FILE: ${error.message}`),
+      );
       const engine = await openEngine(engineOptions(config), log);
       const stopped = untilStopped(() => process.exit(1));
       const info = await engine.ready();

@@ -5,6 +5,7 @@ import type { Cloud } from "../../aws/resources.ts";
 import type { Config } from "../../config/config.ts";
 import { type LocalAws, startLocalAws } from "../../local/local-aws.ts";
 import { createLog, type Log } from "../../logging/log.ts";
+import { boundLogFile } from "../../logging/log-file.ts";
 import { paint } from "../../logging/terminal.ts";
 import { cloudOf, localCloud } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
@@ -45,6 +46,7 @@ async function serve(
   log: Log,
   options: { inMemory: boolean; json: boolean; watch: boolean },
 ): Promise<void> {
+  boundLogFile(config.logFile, (error) => log.warn({ stage: "start" }, `KAMADO_LOG_FILE: ${error.message}`));
   const local = config.queueUrl === undefined ? await startLocal(config, options.inMemory) : undefined;
   const cloud = local ? localCloud(local) : cloudOf(config);
   try {

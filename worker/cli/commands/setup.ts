@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { readStack, type Stack } from "../../aws/stack.ts";
-import { type Config, userEnvironmentPath } from "../../config/config.ts";
+import { type Config, serviceEnvFile } from "../../config/config.ts";
 import { readEnvironmentFile, withVariables, writeEnvironmentFile } from "../../config/environment-file.ts";
 import { keysOf } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
@@ -17,7 +17,7 @@ export function setupCommand(): Command {
     .description("write the worker's environment file from the stack of infra/template.yaml")
     .option("--stack <name>", "the name of the stack", "kamado")
     .option("--region <region>", "where the stack is (AWS_REGION)")
-    .option("--file <path>", "the file to write; other lines in it stay [~/.config/kamado/worker.env]")
+    .option("--file <path>", "the file to write; other lines in it stay [~/.config/kamado/kamado.env]")
     .option("--dry-run", "show the file, and write nothing")
     .option("--json", "print one JSON line with the variables");
   aws.action(async (_, command: Command) => {
@@ -33,7 +33,7 @@ export function setupCommand(): Command {
 
 /** Resolves with what to print. */
 export async function setupAws(flags: Flags, config: Config = configOf()): Promise<string> {
-  const path = typeof flags.file === "string" ? resolve(flags.file) : userEnvironmentPath();
+  const path = typeof flags.file === "string" ? resolve(flags.file) : serviceEnvFile();
   const { region, endpoint, credentials } = config.aws;
   const place = { region: typeof flags.region === "string" ? flags.region : region, endpoint };
   const name = String(flags.stack ?? "kamado");

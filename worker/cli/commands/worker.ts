@@ -1,6 +1,7 @@
 // `kamado worker`: works on the queue that is configured. As many workers as you like may share one queue.
 import { Command } from "commander";
 import { createLog } from "../../logging/log.ts";
+import { boundLogFile } from "../../logging/log-file.ts";
 import { cloudOf } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
@@ -19,6 +20,9 @@ export function workerCommand(): Command {
       const flags = flagsOf(command);
       const config = configOf(toVariables(flags));
       const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY });
+      boundLogFile(config.logFile, (error) =>
+        log.warn({ stage: "start" }, `KAMADO_LOG_FILE: ${error.message}`),
+      );
       const cloud = cloudOf(config);
       await runUntilStopped(config, cloud, log, {
         onStarted({ engine, web }) {

@@ -7,6 +7,15 @@ import { fileURLToPath } from "node:url";
 // installed, as in a worker without an engine.
 const sourceOf = (name: string) => new URL(`../llama/${name}`, import.meta.resolve("node-llama-cpp"));
 
+/** Whether the packages that run models are installed. */
+export function canRunModels(): boolean {
+  try {
+    return import.meta.resolve("node-llama-cpp") !== "";
+  } catch {
+    return false;
+  }
+}
+
 /** llama.cpp's source, as a git bundle. */
 export const bundle = (): string => fileURLToPath(sourceOf("gitRelease.bundle"));
 

@@ -6,7 +6,7 @@ import { KamadoError } from "../../errors.ts";
 import { isLoopback } from "../../http/loopback.ts";
 import { whyNotFree } from "../../http/who-listens.ts";
 import type { Log } from "../../logging/log.ts";
-import { findLlamaServer } from "../install/place.ts";
+import { canRunModels, findLlamaServer } from "../install/place.ts";
 import type { GivenOptions } from "../options.ts";
 import type { Ready } from "../protocol.ts";
 import type { Environment } from "./process.ts";
@@ -44,6 +44,7 @@ export async function openEngine({ url, ...options }: OpenOptions, log: Log): Pr
   if (url !== undefined) return { url, ready: async () => undefined, stop: async () => {} };
   const { host, port, token } = options;
   checkHost(host, token);
+  if (options.backend !== "scripted") checkInstalled();
   if (port !== 0) await untilFree(port, host);
   let started: Engine | undefined;
   const engine = startEngine({
@@ -67,6 +68,18 @@ export async function openEngine({ url, ...options }: OpenOptions, log: Log): Pr
     await engine.stop();
     throw thrown;
   }
+}
+
+/** Throws `config_invalid` where an engine cannot run at all, which no restart changes. */
+function checkInstalled(): void {
+  if (canRunModels()) return;
+  throw new KamadoError(
+    "config_invalid",
+    "KAMADO_ENGINE_URL: it must be set, because this installation has no engine of its own.",
+    {
+      hint: "A container with the worker alone uses an engine outside, such as http://host.containers.internal:4781 (docs/containers.md).",
+    },
+  );
 }
 
 /** Throws `config_invalid` for an address that others can reach, when there is no token. */

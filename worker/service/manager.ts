@@ -1,0 +1,292 @@
+// Installing, removing and looking at services, for launchd (macOS) and systemd with Quadlet (Linux). Owns the order of the calls and that
+// a second call changes nothing. What is in the files is units.ts; what runs the calls is a Machine.
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { KamadoError } from "../errors.ts";
+import type { Machine, Ran } from "./machine.ts";
+import { type Facts, launchdLabel, type Part, plistOf, quadletOf, unitOf } from "./units.ts";
+
+/** One service that the system runs: its file, or files, and the name by which the system knows it. */
+export type Service = {
+  part: Part | "podman-machine";
+  name: string;
+  files: readonly { path: string; content: string }[];
+};
+
+/** What was done, or would be: `did` is false when there was nothing to do. */
+export type Step = { did: boolean; what: string };
+/** `isDry`: nothing is changed, only said. */
+export type Doing = { machine: Machine; isDry: boolean; say(step: Step): void };
+
+export type State = {
+  part: string;
+  installed: boolean;
+  running: boolean;
+  pid: number | null;
+  /** The exit code of the last run that ended. */
+  lastExit: number | null;
+  file: string;
+};
+
+export interface Manager {
+  services(parts: readonly Part[], facts: Facts): Service[];
+  install(service: Service, doing: Doing): Promise<void>;
+  uninstall(service: Service, doing: Doing): Promise<void>;
+  restart(service: Service, doing: Doing): Promise<void>;
+  state(service: Service, machine: Machine): Promise<State>;
+  /** The command that shows the last lines, and goes on with `follow`. */
+  logs(service: Service, facts: Facts, options: { lines: number; follow: boolean }): string[];
+}
+
+export function managerFor(machine: Machine, { daemon }: { daemon: boolean }): Manager {
+  if (machine.platform === "darwin") return launchd(machine, daemon);
+  if (machine.platform === "linux" && !daemon) return systemd(machine);
+  throw new KamadoError(
+    "config_invalid",
+    daemon
+      ? "--daemon: only macOS has LaunchDaemons; on Linux a user's services run without a login once lingering is on, which install sees to."
+      : `kamado service knows launchd and systemd; this is ${machine.platform}.`,
+    { hint: "docs/service.md says how to run the worker under another supervisor." },
+  );
+}
+
+/** How often a service is looked at that has been asked to stop; there is no event to wait for. */
+const LOOK_EVERY_MS = 250;
+
+function launchd(machine: Machine, daemon: boolean): Manager {
+  const domain = daemon ? "system" : `gui/${machine.uid}`;
+  const folder = daemon
+    ? join(machine.systemRoot, "Library/LaunchDaemons")
+    : join(machine.home, "Library/LaunchAgents");
+  const target = ({ name }: Service) => `${domain}/${name}`;
+  const print = (service: Service) => machine.run(["launchctl", "print", target(service)]);
+  const isLoaded = async (service: Service) => (await print(service)).code === 0;
+
+  const service = (part: Service["part"], facts: Facts): Service => {
+    const name = part === "container" ? "podman-machine" : part;
+    const label = launchdLabel(name);
+    return {
+      part,
+      name: label,
+      files: [{ path: join(folder, `${label}.plist`), content: plistOf(name, facts) }],
+    };
+  };
+
+  async function unload(one: Service, doing: Doing, limitSeconds: number): Promise<void> {
+    if (!(await isLoaded(one))) return;
+    await call(["launchctl", "bootout", target(one)], doing);
+    if (doing.isDry) return;
+    const end = performance.now() + limitSeconds * 1_000;
+    while (await isLoaded(one)) {
+      if (performance.now() > end)
+        throw new KamadoError("stopping", `${one.name} has not stopped after ${limitSeconds} s.`, {
+          hint: `Look at it with \`launchctl print ${target(one)}\`, and run the command again.`,
+        });
+      await sleep(LOOK_EVERY_MS);
+    }
+  }
+
+  return {
+    services: (parts, facts) =>
+      parts.map((part) => service(part === "container" ? "podman-machine" : part, facts)),
+    async install(one, doing) {
+      const changed = write(one, doing);
+      if (!changed && (await isLoaded(one))) return;
+      await unload(one, doing, secondsIn(one));
+      // One that was disabled once cannot be loaded.
+      await call(["launchctl", "enable", target(one)], doing);
+      await call(["launchctl", "bootstrap", domain, one.files[0]!.path], doing);
+    },
+    async uninstall(one, doing) {
+      await unload(one, doing, secondsIn(one));
+      remove(one, doing);
+    },
+    // KeepAlive starts it again. `kickstart -k` would not promise the time to stop in order.
+    restart: (one, doing) => call(["launchctl", "kill", "SIGTERM", target(one)], doing),
+    async state(one) {
+      const { code, out } = await print(one);
+      const number = (key: string) =>
+        Number(new RegExp(`^\\s*${key} = (-?\\d+)`, "m").exec(out)?.[1] ?? Number.NaN);
+      return {
+        part: one.part,
+        installed: code === 0 || existsSync(one.files[0]!.path),
+        running: code === 0 && /^\s*state = running$/m.test(out),
+        pid: orNull(number("pid")),
+        lastExit: orNull(number("last exit code")),
+        file: one.files[0]!.path,
+      };
+    },
+    logs: (one, { logs }, { lines, follow }) => [
+      "tail",
+      "-n",
+      String(lines),
+      ...(follow ? ["-F"] : []),
+      join(logs, `${one.name.replace("kamado.", "")}.log`),
+    ],
+  };
+}
+
+/** As long as launchd waits for it. */
+const secondsIn = ({ files }: Service) =>
+  Number(/<key>ExitTimeOut<\/key><integer>(\d+)/.exec(files[0]!.content)?.[1] ?? 60) + 10;
+
+function systemd(machine: Machine): Manager {
+  const ctl = (...list: string[]) => ["systemctl", "--user", ...list];
+  const service = (part: Part, facts: Facts): Service => {
+    const at = (path: string, content: string) => ({ path: join(machine.home, ".config", path), content });
+    if (part !== "container") {
+      const name = `kamado-${part}.service`;
+      return { part, name, files: [at(`systemd/user/${name}`, unitOf(part, facts))] };
+    }
+    const files = ["kamado.container", "kamado.network"] as const;
+    return {
+      part,
+      name: "kamado.service",
+      files: files.map((file) => at(`containers/systemd/${file}`, quadletOf(file, facts))),
+    };
+  };
+  const properties = async ({ name }: Service) => {
+    const { out } = await machine.run(
+      ctl(
+        "show",
+        name,
+        "--property=LoadState,ActiveState,MainPID,ExecMainStatus,ExecMainExitTimestampMonotonic",
+      ),
+    );
+    return Object.fromEntries(out.split("\n").map((line) => line.split(/=(.*)/s) as [string, string]));
+  };
+  const isActive = async (one: Service) =>
+    ["active", "activating"].includes((await properties(one)).ActiveState ?? "");
+
+  return {
+    services: (parts, facts) => parts.map((part) => service(part, facts)),
+    async install(one, doing) {
+      const changed = write(one, doing);
+      // Without it the services of a user end when the user logs out, and begin at the next login only.
+      const { out } = await machine.run(["loginctl", "show-user", machine.user, "--property=Linger"]);
+      if (out.trim() !== "Linger=yes") await call(["loginctl", "enable-linger", machine.user], doing);
+      if (!changed && (await isActive(one))) return;
+      await call(ctl("daemon-reload"), doing);
+      // Podman's generator enables what it makes.
+      if (one.part !== "container") await call(ctl("enable", one.name), doing);
+      await call(ctl("restart", one.name), doing);
+    },
+    async uninstall(one, doing) {
+      if (await isActive(one)) await call(ctl("stop", one.name), doing);
+      const isThere = one.files.some(({ path }) => existsSync(path));
+      if (isThere && one.part !== "container") await call(ctl("disable", one.name), doing);
+      remove(one, doing);
+      if (isThere) await call(ctl("daemon-reload"), doing);
+    },
+    restart: (one, doing) => call(ctl("restart", one.name), doing),
+    async state(one) {
+      const {
+        LoadState,
+        ActiveState,
+        MainPID,
+        ExecMainStatus,
+        ExecMainExitTimestampMonotonic: ended,
+      } = await properties(one);
+      const pid = Number(MainPID ?? 0);
+      return {
+        part: one.part,
+        installed: LoadState === "loaded" || existsSync(one.files[0]!.path),
+        running: ActiveState === "active",
+        pid: pid > 0 ? pid : null,
+        lastExit: Number(ended ?? 0) > 0 ? orNull(Number(ExecMainStatus)) : null,
+        file: one.files[0]!.path,
+      };
+    },
+    logs: (one, _, { lines, follow }) => [
+      "journalctl",
+      "--user",
+      `--unit=${one.name}`,
+      `--lines=${lines}`,
+      "--no-pager",
+      ...(follow ? ["--follow"] : []),
+    ],
+  };
+}
+
+const orNull = (value: number) => (Number.isFinite(value) ? value : null);
+
+/** Whether a file had to be written. */
+function write({ files }: Service, { isDry, say }: Doing): boolean {
+  const changed = files.filter(
+    ({ path, content }) => !existsSync(path) || readFileSync(path, "utf8") !== content,
+  );
+  for (const { path } of files.filter((file) => !changed.includes(file)))
+    say({ did: false, what: `${path} is as it should be` });
+  for (const { path, content } of changed) {
+    say({ did: true, what: `write ${path}${isDry ? `\n${indented(content)}` : ""}` });
+    if (isDry) continue;
+    writable(path, () => {
+      mkdirSync(dirname(path), { recursive: true });
+      // launchd refuses a file that others could have written; no secret is in it.
+      writeFileSync(path, content, { mode: 0o644 });
+    });
+  }
+  return changed.length > 0;
+}
+
+function remove({ files }: Service, { isDry, say }: Doing): void {
+  for (const { path } of files) {
+    if (!existsSync(path)) say({ did: false, what: `${path} is not there` });
+    else {
+      say({ did: true, what: `remove ${path}` });
+      if (!isDry) writable(path, () => rmSync(path, { force: true }));
+    }
+  }
+}
+
+/** A folder for the logs, which launchd does not make. `owner`: whom a LaunchDaemon runs as. */
+export function makeLogs(path: string, doing: Doing, owner?: { uid: number; gid: number }): void {
+  if (existsSync(path)) return;
+  doing.say({ did: true, what: `make the folder ${path}` });
+  if (doing.isDry) return;
+  writable(path, () => {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (owner) chownSync(path, owner.uid, owner.gid);
+  });
+}
+
+function writable(path: string, change: () => void): void {
+  try {
+    change();
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const isFull = code === "ENOSPC" || code === "EDQUOT";
+    throw new KamadoError(isFull ? "disk_full" : "config_invalid", `${path} cannot be changed (${code}).`, {
+      cause,
+      hint: isFull
+        ? "Free some disk space and run the command again."
+        : "Run the command as the user that owns the folder; for a LaunchDaemon, with sudo.",
+    });
+  }
+}
+
+/** Runs a command that changes something. Throws `tool_missing` when there is no such command, `service_failed` when it fails. */
+export async function call(
+  command: readonly string[],
+  { machine, isDry, say }: Doing,
+  input?: string,
+): Promise<void> {
+  say({ did: true, what: `run ${command.join(" ")}` });
+  if (isDry) return;
+  const ran = await machine.run(command, input === undefined ? {} : { input });
+  if (ran.code !== 0) throw failed(command, ran);
+}
+
+export function failed(command: readonly string[], { code, out, errors }: Ran): KamadoError {
+  const line = command.join(" ");
+  if (code === 127)
+    return new KamadoError("tool_missing", `${command[0]} is not here: \`${line}\` cannot be run.`);
+  const said = `${errors}\n${out}`.trim().split("\n").slice(-5).join("\n  ");
+  return new KamadoError(
+    "service_failed",
+    `\`${line}\` ended with exit code ${code}.${said && `\n  ${said}`}`,
+  );
+}
+
+const indented = (text: string) => text.trimEnd().replaceAll(/^/gm, "    ");

@@ -1,0 +1,93 @@
+// The files of services, filled in: a template of infra/ and the facts of this machine become the text that launchd, systemd or Podman reads.
+// Pure but for reading the templates. Who starts and stops them is manager.ts.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { KamadoError } from "../errors.ts";
+
+/** What can be installed: worker and engine natively, or the worker in a container, for which a Mac needs a Podman machine. */
+export const PARTS = ["worker", "engine", "container"] as const;
+export type Part = (typeof PARTS)[number];
+
+export type Facts = {
+  /** Where Kamado's own files are. */
+  root: string;
+  node: string;
+  home: string;
+  /** Where the service runs: there or above it is its kamado.toml. */
+  folder: string;
+  envFile: string;
+  logs: string;
+  /** How long a stop may take, in seconds. */
+  stopSeconds: number;
+  image: string;
+  /** For a LaunchDaemon: whom it runs as. */
+  user?: string | undefined;
+  /** Where the worker finds an engine that is a service of its own. */
+  engineUrl?: string | undefined;
+};
+
+/** Beyond the drain: the engine's own stop, and what a busy machine needs. */
+const ENGINE_STOP_SECONDS = 15;
+const MARGIN_SECONDS = 30;
+
+/** How long a stop may take at most: the open poll, the drain, the engine. Whoever stops a service must wait longer. */
+export const stopSecondsOf = ({ drainSeconds, pollSeconds }: { drainSeconds: number; pollSeconds: number }) =>
+  drainSeconds + pollSeconds + ENGINE_STOP_SECONDS + MARGIN_SECONDS;
+
+export const launchdLabel = (name: string): string => `kamado.${name}`;
+
+/** A property list for launchd; with `user` it is one of a LaunchDaemon. */
+export function plistOf(name: "worker" | "engine" | "podman-machine", facts: Facts): string {
+  const text = fill(template(facts.root, `launchd/${launchdLabel(name)}.plist`), facts, xml);
+  const user = facts.user && `  <key>UserName</key><string>${xml(facts.user)}</string>\n`;
+  const withUser = text.replace(/<\/dict>\n<\/plist>/, (end) => `${user ?? ""}${end}`);
+  if (name !== "worker" || facts.engineUrl === undefined) return withUser;
+  const engine = `    <key>KAMADO_ENGINE_URL</key><string>${xml(facts.engineUrl)}</string>\n`;
+  return withUser.replace(/<key>EnvironmentVariables<\/key>\n {2}<dict>\n/, (start) => `${start}${engine}`);
+}
+
+/** A unit of systemd's user instance. */
+export function unitOf(name: "worker" | "engine", facts: Facts): string {
+  const text = fill(template(facts.root, `systemd/kamado-${name}.service`), facts, ini);
+  if (name !== "worker" || facts.engineUrl === undefined) return text;
+  return text.replace(
+    "\n[Service]\n",
+    `\n[Service]\nEnvironment="KAMADO_ENGINE_URL=${ini(facts.engineUrl)}"\n`,
+  );
+}
+
+/** A file of Quadlet, from which Podman makes a unit of systemd. */
+export const quadletOf = (file: "kamado.container" | "kamado.network", facts: Facts): string =>
+  fill(template(facts.root, `quadlet/${file}`), facts, ini);
+
+const template = (root: string, path: string) => readFileSync(join(root, "infra", path), "utf8");
+
+function fill(text: string, facts: Facts, encode: (text: string) => string): string {
+  const values: Record<string, string> = {
+    ROOT: facts.root,
+    NODE: facts.node,
+    HOME: facts.home,
+    FOLDER: facts.folder,
+    ENV_FILE: facts.envFile,
+    LOGS: facts.logs,
+    IMAGE: facts.image,
+    STOP_SECONDS: String(facts.stopSeconds),
+    UNIT_STOP_SECONDS: String(facts.stopSeconds + MARGIN_SECONDS),
+  };
+  return text.replaceAll(/@([A-Z_]+)@/g, (_, name: string) => encode(values[name]!));
+}
+
+/** In a unit the percent sign begins a specifier. What quotes or ends a setting cannot be written in every one of them. */
+function ini(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
+  if (!/[\x00-\x1f\x7f"'\\$]/.test(text)) return text.replaceAll("%", "%%");
+  const words = `${JSON.stringify(text)} cannot be in a unit of systemd, because of its quotes, $, backslashes or control characters.`;
+  throw new KamadoError("config_invalid", words, { hint: "Rename the folder, and run the command again." });
+}
+
+function xml(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
+  if (/[\x00-\x1f\x7f]/.test(text))
+    throw new KamadoError("config_invalid", `${JSON.stringify(text)} cannot be in a property list.`);
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
