@@ -54,12 +54,12 @@ test.each([
   [
     "a kind with two files",
     { "a-b.js": handler("a.b"), "a-b.ts": handler("a.b") },
-    "handlers/a-b.ts: the kind a.b has two files, a-b.js too; keep one",
+    "/a-b.ts: the kind a.b has two files, a-b.js too; keep one",
   ],
   [
     "a file whose input is no schema",
     { "a-b.js": handler("a.b").replace("input: any", "input: { text: 'string' }") },
-    "handlers/a-b.js: input and output must be zod schemas",
+    "/a-b.js: input and output must be zod schemas",
   ],
   ["a file that is no code", { "a-b.js": "export default {" }, "/a-b.js: "],
   ["a file that throws", { "a-b.js": "throw new Error('no key');" }, "/a-b.js:1: no key"],

@@ -7,7 +7,8 @@ import { handlerOf } from "../../worker/job/registry.ts";
 import { watchHandlers } from "../../worker/job/watch-handlers.ts";
 
 const handler = (kind: string, says: string, before = "") => `${before}
-export default { kind: "${kind}", input: {}, output: {}, run: async () => ${says} };`;
+const any = { safeParse: (data) => ({ success: true, data }) };
+export default { kind: "${kind}", input: any, output: any, run: async () => ${says} };`;
 
 /** A watched folder, and what is told of it. */
 async function watched(files: Record<string, string>) {

@@ -87,7 +87,9 @@ export function byKind(all: readonly Loaded[]): Map<string, Known> {
   return new Map(
     [...groups].map(([kind, [first, second]]) => {
       if (!second) return [kind, first!.handler];
-      const why = `the kind ${kind} has two files, ${shown(first!.file)} too; keep one`;
+      const isBeside = dirname(first!.file) === dirname(second.file);
+      const other = isBeside ? basename(first!.file) : shown(first!.file);
+      const why = `the kind ${kind} has two files, ${other} too; keep one`;
       return [kind, brokenHandler(kind, unusable(why), second.file)];
     }),
   );
