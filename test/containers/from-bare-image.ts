@@ -207,10 +207,19 @@ async function worker(engine: string): Promise<string> {
     const result = await oneJob(aws.endpoint);
     const health = ["exec", name, "node", "/kamado/container-health.mjs"];
     await done(engine, health);
+    // Commands in the container find the worker beside them.
+    const kamado = ["exec", name, "node", "worker/cli/start.mjs"];
+    const sent = await done(engine, [
+      ...kamado,
+      ...["enqueue", "prompt", "--wait", "--json", "--input", '{"prompt":"Say hello"}'],
+    ]);
+    must(sent.includes('"succeeded"'), `enqueue --wait in the container says: ${sent}`);
+    const state = await done(engine, [...kamado, "status", "--json"]);
+    must(JSON.parse(state) !== null, `status in the container says: ${state}`);
     await done(engine, ["stop", "--time", "60", name]);
     const code = await done(engine, ["inspect", name, "--format", "{{.State.ExitCode}}"]);
     must(code === "0", `its worker ended with ${code}, and not in order`);
-    return `one job ${result}; healthy; stopped in order`;
+    return `one job ${result}, one of \`enqueue --wait\` inside; healthy; stopped in order`;
   } catch (thrown) {
     const { out, errors } = await run(engine, ["logs", "--tail", "20", name]);
     throw new Error(`${(thrown as Error).message}\n${out}${errors}`);

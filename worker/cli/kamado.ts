@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
-import { KamadoError, missingPackage, stackOf, toKamadoError } from "../errors.ts";
+import { missingPackage, stackOf, toKamadoError } from "../errors.ts";
 import { EXIT, paint } from "../logging/terminal.ts";
 import { printable } from "../printable.ts";
+import { leftOut } from "./left-out.ts";
 
 // Loads only the command that is called, so that a worker does not have the embedded AWS in memory.
 const COMMANDS: Record<string, () => Promise<Command>> = {
@@ -85,14 +86,7 @@ function withoutPackage(thrown: unknown, isList: boolean): undefined {
   const name = missingPackage(thrown);
   if (name === undefined) throw thrown;
   if (isList) return;
-  throw new KamadoError(
-    "tool_missing",
-    `This command needs the package ${name}, which is not installed here.`,
-    {
-      cause: thrown,
-      hint: "The container image is the worker alone. Run the command in a clone of the repository, or run ./kamado there, which installs what is missing.",
-    },
-  );
+  throw leftOut(`the package ${name}`, thrown);
 }
 
 /** Commander does not pass a program's settings on to the subcommands of a command. */
