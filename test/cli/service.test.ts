@@ -32,7 +32,9 @@ function fake(platform: NodeJS.Platform, { broken = [] as string[] } = {}): Fake
     inputs,
     async run(command, { input } = {}) {
       const line = command.join(" ");
-      if (!/ (print|show|show-user|ls) |^(id|\/bin\/sh) /.test(line)) ran.push(line);
+      // What only asks.
+      if (!/ (print|show|show-user|ls|exists|is-active|ssh true)( |$)|^(id|\/bin\/sh) /.test(line))
+        ran.push(line);
       if (input !== undefined) inputs.set(line, input);
       if (broken.some((part) => line.includes(part))) return no("it does not work");
       const [, verb] = command;
@@ -78,7 +80,7 @@ async function kamado(machine: Machine, ...args: string[]): Promise<string> {
     return true;
   });
   const make = args[0] === "uninstall" ? uninstallCommand : serviceCommand;
-  const list = args[0] === "uninstall" ? args.slice(1) : args;
+  const list = /^(uninstall|service)$/.test(args[0]!) ? args.slice(1) : args;
   try {
     await make(machine).exitOverride().parseAsync(list, { from: "user" });
   } finally {
@@ -105,13 +107,20 @@ const filesUnder = (folder: string) =>
         .filter((one) => one.isFile())
         .map(({ name }) => name)
     : [];
-const settings = ({ home }: Machine) => {
+const settings = ({ home }: Machine, ...lines: string[]) => {
   mkdirSync(join(home, ".config/kamado"), { recursive: true });
-  writeFileSync(
-    join(home, ".config/kamado/kamado.env"),
-    "KAMADO_QUEUE_URL=http://127.0.0.1:9/0/kamado-jobs\n",
-  );
+  const all = ["KAMADO_QUEUE_URL=http://127.0.0.1:9/0/kamado-jobs", ...lines];
+  writeFileSync(join(home, ".config/kamado/kamado.env"), `${all.join("\n")}\n`);
 };
+/** The file by which the system knows the native worker. */
+const unit = ({ platform, home }: Machine) =>
+  platform === "darwin"
+    ? join(home, "Library/LaunchAgents/kamado.worker.plist")
+    : join(home, ".config/systemd/user/kamado-worker.service");
+const stopSeconds = (machine: Machine) =>
+  Number(
+    /(?:ExitTimeOut<\/key><integer>|TimeoutStopSec=)(\d+)/.exec(readFileSync(unit(machine), "utf8"))![1],
+  );
 
 describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
   test("--dry-run says every file and command, and changes nothing", async () => {
@@ -135,7 +144,7 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
     expect(first.length).toBeGreaterThan(0);
     expect(await kamado(machine, "install")).toContain("is as it should be");
     expect(machine.ran).toEqual([]);
-    vi.stubEnv("KAMADO_DRAIN_SECONDS", "300");
+    settings(machine, "KAMADO_DRAIN_SECONDS=300");
     await kamado(machine, "install");
     expect(machine.ran.join("\n")).toMatch(
       platform === "darwin" ? /bootout[\s\S]*bootstrap/ : /daemon-reload[\s\S]*restart/,
@@ -176,6 +185,109 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
     expect(machine.ran).toEqual([]);
   });
 
+  test("has the time to stop that the service's own settings ask for, whatever this terminal's are", async () => {
+    const machine = fake(platform);
+    vi.stubEnv("KAMADO_DRAIN_SECONDS", "7");
+    settings(machine, "KAMADO_DRAIN_SECONDS=300", "KAMADO_POLL_SECONDS=20");
+    await kamado(machine, "install");
+    expect(stopSeconds(machine)).toBeGreaterThan(300 + 20 + 15);
+    // The file takes precedence over kamado.toml, as for the service itself.
+    writeFileSync("kamado.toml", "drain_seconds = 5\npoll_seconds = 1\n");
+    await kamado(machine, "install");
+    expect(stopSeconds(machine)).toBeGreaterThan(300 + 20 + 15);
+    settings(machine);
+    await kamado(machine, "install");
+    expect(stopSeconds(machine)).toBe(5 + 1 + 15 + 30);
+  });
+
+  test.each([
+    ["KAMADO_DRAIN_SECONDS=soon", "KAMADO_DRAIN_SECONDS"],
+    ["\ufeffKAMADO_DRAIN_SECONDS=5", "byte order mark"],
+  ])(
+    "settings that the service could not use are refused, and keep nothing from being removed: %j",
+    async (text, word) => {
+      const machine = fake(platform);
+      await kamado(machine, "install");
+      settings(machine);
+      writeFileSync(join(machine.home, ".config/kamado/kamado.env"), `${text}\n`);
+      const error = { code: "config_invalid", message: expect.stringContaining(word) };
+      await expect(kamado(machine, "install")).rejects.toMatchObject(error);
+      expect(await kamado(machine, "status")).toContain("running");
+      await expect(kamado(machine, "uninstall", "--data")).rejects.toMatchObject(error);
+      await kamado(machine, "uninstall");
+      expect(machine.loaded.size).toBe(0);
+    },
+  );
+
+  test("reads the settings where `kamado setup` and `kamado init --user` write them, also under XDG_CONFIG_HOME", async () => {
+    const machine = fake(platform);
+    const elsewhere = join(machine.home, "Einstellungen für mich");
+    vi.stubEnv("XDG_CONFIG_HOME", elsewhere);
+    mkdirSync(join(elsewhere, "kamado"), { recursive: true });
+    writeFileSync(join(elsewhere, "kamado/kamado.toml"), "drain_seconds = 300\n");
+    writeFileSync(join(elsewhere, "kamado/kamado.env"), "KAMADO_POLL_SECONDS=20\n");
+    await kamado(machine, "install");
+    const text = readFileSync(unit(machine), "utf8");
+    expect(text).toContain(`--env-file-if-exists=${elsewhere}/kamado/kamado.env`);
+    expect(text).toMatch(/XDG_CONFIG_HOME(=|<\/key><string>).*Einstellungen für mich/);
+    expect(stopSeconds(machine)).toBe(300 + 20 + 15 + 30);
+  });
+
+  test("without a name, install brings up to date what is there and adds nothing", async () => {
+    const machine = fake(platform);
+    settings(machine);
+    await kamado(machine, "install", "engine", "container");
+    const before = [...machine.loaded].toSorted();
+    const files = filesUnder(machine.home).toSorted();
+    settings(machine, "KAMADO_DRAIN_SECONDS=300");
+    await kamado(machine, "install");
+    expect([...machine.loaded].toSorted()).toEqual(before);
+    expect(filesUnder(machine.home).toSorted()).toEqual(files);
+  });
+
+  test("a file that an older version wrote is brought up to date, and names the Node of the next version too", async () => {
+    const machine = fake(platform);
+    await kamado(machine, "install");
+    const now = readFileSync(unit(machine), "utf8");
+    expect(now).toContain("/node_modules/.bin/node");
+    writeFileSync(unit(machine), now.replace(/[^">]*node_modules\/.bin\/node/, "/opt/node-25/bin/node"));
+    machine.ran.splice(0);
+    await kamado(machine, "install");
+    expect(readFileSync(unit(machine), "utf8")).toBe(now);
+    expect(machine.ran.join("\n")).toMatch(/bootstrap|restart/);
+  });
+
+  test("an engine's service that is removed gives the worker an engine of its own again", async () => {
+    const machine = fake(platform);
+    await kamado(machine, "install", "worker", "engine");
+    expect(readFileSync(unit(machine), "utf8")).toContain("127.0.0.1:4781");
+    await kamado(machine, "service", "uninstall", "engine");
+    expect(readFileSync(unit(machine), "utf8")).not.toContain("127.0.0.1:4781");
+    expect([...machine.loaded]).toEqual([expect.stringContaining("worker")]);
+  });
+
+  test("an engine that the settings name stays the worker's, whatever else is installed", async () => {
+    const machine = fake(platform);
+    settings(machine, "KAMADO_ENGINE_URL=http://192.0.2.7:8080");
+    await kamado(machine, "install", "worker", "engine");
+    expect(readFileSync(unit(machine), "utf8")).not.toContain("127.0.0.1:4781");
+  });
+
+  test("a container is looked at, restarted and read like the other services", async () => {
+    const machine = fake(platform);
+    settings(machine);
+    await kamado(machine, "install", "container");
+    expect(await kamado(machine, "status")).toContain("running");
+    machine.ran.splice(0);
+    await kamado(machine, "restart");
+    await kamado(machine, "logs", "--follow");
+    const inside = platform === "darwin" ? "podman machine ssh " : "";
+    expect(machine.ran).toEqual([
+      `${inside}systemctl --user restart kamado.service`,
+      `${inside}journalctl --user --unit=kamado.service --lines=50 --no-pager --follow`,
+    ]);
+  });
+
   test("status tells what runs, for scripts too, and ends as it says", async () => {
     const machine = fake(platform);
     expect(await kamado(machine, "status")).toContain("No service is installed");
@@ -212,6 +324,8 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
 
   test("logs shows the last lines of the service that is asked for", async () => {
     const machine = fake(platform);
+    mkdirSync(join(machine.home, "Library/Logs/kamado"), { recursive: true });
+    writeFileSync(join(machine.home, "Library/Logs/kamado/engine.log"), "");
     await kamado(machine, "logs", "engine", "--lines", "7", "--follow");
     expect(machine.ran[0]).toMatch(
       platform === "darwin"
@@ -278,6 +392,40 @@ test("on a Mac the container's files and settings go into the Podman machine, wh
   expect(machine.ran.at(-1)).toBe("podman machine ssh systemctl --user restart kamado.service");
 });
 
+test("on a Mac whose Podman machine has stopped or is gone, status says so and everything else is removed", async () => {
+  const machine = fake("darwin");
+  settings(machine);
+  await kamado(machine, "install", "worker", "container");
+  const without: Fake = {
+    ...machine,
+    run: (command, options) =>
+      command[0] === "podman"
+        ? Promise.resolve({ code: 127, out: "", errors: "" })
+        : machine.run(command, options),
+  };
+  expect(await kamado(without, "status")).toMatch(/podman-machine\s+not running/);
+  expect(process.exitCode).toBe(1);
+  expect(await kamado(without, "uninstall", "--data")).toContain("the Podman machine does not answer");
+  expect([machine.loaded.size, filesUnder(machine.home)]).toEqual([0, []]);
+});
+
+test("on a Mac a log that somebody removed is named, and what makes it anew", async () => {
+  const machine = fake("darwin");
+  await kamado(machine, "install");
+  await expect(kamado(machine, "logs")).rejects.toMatchObject({
+    message: expect.stringContaining("worker.log is not there"),
+    hint: expect.stringContaining("kamado service restart"),
+  });
+});
+
+test("status, restart and uninstall of a LaunchDaemon need no name of its user", async () => {
+  const machine = fake("darwin");
+  machine.loaded.add("system/kamado.worker");
+  expect(await kamado(machine, "status", "--daemon")).toContain("running");
+  await kamado(machine, "restart", "--daemon");
+  expect(machine.ran).toEqual(["launchctl kill SIGTERM system/kamado.worker"]);
+});
+
 test("on Linux a service runs although nobody is logged in", async () => {
   const machine = fake("linux");
   await kamado(machine, "install");
@@ -289,6 +437,40 @@ test("another system is told so", async () => {
 });
 
 describe("kamado uninstall", () => {
+  test("names what is left, each with the command that removes it", async () => {
+    const machine = fake("linux");
+    const own = join(machine.home, "meine kinds");
+    mkdirSync(own);
+    mkdirSync(join(machine.home, ".kamado/models"), { recursive: true });
+    settings(
+      machine,
+      "KAMADO_QUEUE_URL=https://sqs.eu-central-1.amazonaws.com/1/kamado-jobs",
+      `KAMADO_HANDLERS="${own}"`,
+    );
+    const out = await kamado(machine, "uninstall");
+    expect(out).toMatch(/data and models \(.*\.kamado\): .*uninstall --data/);
+    expect(out).toMatch(/settings \(.*kamado\.env\): .*uninstall --data/);
+    expect(out).toContain(`handlers of yours (${own}): by hand`);
+    expect(out).toMatch(/AWS.*: infra\/remove\.sh/);
+    expect(out).toContain("podman image rm localhost/kamado-worker:latest");
+    expect(out).toContain("loginctl disable-linger");
+    expect(out).toMatch(/Kamado itself \((.*)\): rm -r '?\1/);
+  });
+
+  test("removes the data folder that the service has, and that of this terminal, before it has removed one of a stranger", async () => {
+    const machine = fake("linux");
+    const folder = join(machine.home, "data of the service");
+    for (const one of [folder, join(machine.home, ".kamado")]) mkdirSync(one);
+    settings(machine, `KAMADO_DATA_DIR="${folder}"`);
+    await kamado(machine, "uninstall", "--data");
+    expect(readdirSync(machine.home)).toEqual([".config"]);
+    // Nothing is stopped or removed when one of the folders may not be.
+    settings(machine, "KAMADO_DATA_DIR=/usr");
+    await kamado(machine, "install");
+    await expect(kamado(machine, "uninstall", "--data")).rejects.toMatchObject({ code: "config_invalid" });
+    expect(machine.loaded.size).toBe(1);
+  });
+
   test("keeps data and settings without --data, and names what is left", async () => {
     const machine = fake("linux");
     settings(machine);

@@ -2,6 +2,7 @@
 // gives the parts plain, frozen values.
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { parseEnv } from "node:util";
 import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
@@ -193,6 +194,41 @@ export const serviceEnvFile = (home?: string): string =>
   home === undefined
     ? join(dirname(userConfigFile(process.env)), "kamado.env")
     : join(home, ".config/kamado/kamado.env");
+
+/**
+ * What a service reads: the lines of its file in place of this terminal's variables, and the kamado.toml of the folder it runs in. Throws
+ * `config_invalid`.
+ */
+export function serviceConfig(envFile: string, folder: string): Config {
+  const { XDG_CONFIG_HOME } = process.env;
+  return loadConfig({}, serviceVariablesIn(envFile), findConfigFile(folder, { XDG_CONFIG_HOME }));
+}
+
+/** The lines of a service's file, read as Node does when the service starts; what it would leave out in silence is refused. */
+export function serviceVariablesIn(envFile: string): Variables {
+  if (!existsSync(envFile)) return {};
+  const invalid = (why: string, hint: string) =>
+    new KamadoError("config_invalid", `${envFile}: ${why}`, { hint });
+  let text: string;
+  try {
+    text = readFileSync(envFile, "utf8");
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw invalid(
+      `it cannot be read (${code}), and a service would start without its settings.`,
+      "Make it a file of yours with mode 0600, and run the command again.",
+    );
+  }
+  if (text.startsWith("\ufeff"))
+    throw invalid(
+      "it begins with a byte order mark, which hides its first line.",
+      "Save it as UTF-8 without a byte order mark.",
+    );
+  return parseEnv(text);
+}
+
+/** XDG_CONFIG_HOME, where the owner keeps settings elsewhere. */
+export const configHome = (): string | undefined => process.env.XDG_CONFIG_HOME || undefined;
 
 /** The names of variables that are set in this terminal, which a service does not see. */
 export const variablesOfShell = (): string[] =>

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { KamadoError } from "../errors.ts";
-import { call, type Doing } from "./manager.ts";
+import { call, type Doing, inMachine as ssh } from "./manager.ts";
 import { type Facts, quadletOf } from "./units.ts";
 
 const SECRET = "kamado.env";
@@ -25,7 +25,13 @@ export async function installInMachine(facts: Facts, doing: Doing): Promise<void
   await call(ssh("systemctl --user restart kamado.service"), doing);
 }
 
+/** A machine that is stopped or gone cannot be asked, and must not keep the rest from being removed. */
 export async function removeFromMachine(doing: Doing): Promise<void> {
+  if ((await doing.machine.run(ssh("true"))).code !== 0) {
+    const files = FILES.map((file) => `~/${FOLDER}/${file}`).join(" and ");
+    doing.say({ did: false, what: `the Podman machine does not answer; ${files} stay in it` });
+    return;
+  }
   await call(ssh("systemctl --user stop kamado.service || true"), doing);
   await call(ssh(`rm -f ${FILES.map((file) => `${FOLDER}/${file}`).join(" ")}`), doing);
   await call(ssh("systemctl --user daemon-reload"), doing);
@@ -36,8 +42,6 @@ export async function removeSecret(doing: Doing): Promise<void> {
   const { code, out } = await doing.machine.run(["podman", "secret", "ls", "--format", "{{.Name}}"]);
   if (code === 0 && out.split("\n").includes(SECRET)) await call(["podman", "secret", "rm", SECRET], doing);
 }
-
-const ssh = (command: string) => ["podman", "machine", "ssh", command];
 
 function readSettings(path: string): string {
   if (existsSync(path)) return readFileSync(path, "utf8");

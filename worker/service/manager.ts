@@ -36,7 +36,7 @@ export interface Manager {
   restart(service: Service, doing: Doing): Promise<void>;
   state(service: Service, machine: Machine): Promise<State>;
   /** The command that shows the last lines, and goes on with `follow`. */
-  logs(service: Service, facts: Facts, options: { lines: number; follow: boolean }): string[];
+  logs(service: Service, facts: Facts, options: Lines): string[];
 }
 
 export function managerFor(machine: Machine, { daemon }: { daemon: boolean }): Manager {
@@ -91,9 +91,10 @@ function launchd(machine: Machine, daemon: boolean): Manager {
     services: (parts, facts) =>
       parts.map((part) => service(part === "container" ? "podman-machine" : part, facts)),
     async install(one, doing) {
+      const seconds = secondsIn(one);
       const changed = write(one, doing);
       if (!changed && (await isLoaded(one))) return;
-      await unload(one, doing, secondsIn(one));
+      await unload(one, doing, seconds);
       // One that was disabled once cannot be loaded.
       await call(["launchctl", "enable", target(one)], doing);
       await call(["launchctl", "bootstrap", domain, one.files[0]!.path], doing);
@@ -102,34 +103,71 @@ function launchd(machine: Machine, daemon: boolean): Manager {
       await unload(one, doing, secondsIn(one));
       remove(one, doing);
     },
-    // KeepAlive starts it again. `kickstart -k` would not promise the time to stop in order.
-    restart: (one, doing) => call(["launchctl", "kill", "SIGTERM", target(one)], doing),
+    // KeepAlive starts it again. `kickstart -k` would not promise the time to stop in order. The Podman machine goes on.
+    restart: (one, doing) =>
+      call(
+        one.part === "podman-machine"
+          ? inMachine("systemctl --user restart kamado.service")
+          : ["launchctl", "kill", "SIGTERM", target(one)],
+        doing,
+      ),
     async state(one) {
       const { code, out } = await print(one);
+      const isRunning = code === 0 && /^\s*state = running$/m.test(out);
+      // What is asked for is the worker in the machine.
+      const isWhole =
+        one.part !== "podman-machine" ||
+        (isRunning && (await machine.run(inMachine("systemctl --user is-active kamado.service"))).code === 0);
       const number = (key: string) =>
         Number(new RegExp(`^\\s*${key} = (-?\\d+)`, "m").exec(out)?.[1] ?? Number.NaN);
       return {
         part: one.part,
         installed: code === 0 || existsSync(one.files[0]!.path),
-        running: code === 0 && /^\s*state = running$/m.test(out),
+        running: isRunning && isWhole,
         pid: orNull(number("pid")),
         lastExit: orNull(number("last exit code")),
         file: one.files[0]!.path,
       };
     },
-    logs: (one, { logs }, { lines, follow }) => [
-      "tail",
-      "-n",
-      String(lines),
-      ...(follow ? ["-F"] : []),
-      join(logs, `${one.name.replace("kamado.", "")}.log`),
-    ],
+    logs: (one, { logs }, options) =>
+      one.part === "podman-machine"
+        ? inMachine(journal("kamado.service", options).join(" "))
+        : tail(join(logs, `${one.name.replace("kamado.", "")}.log`), options),
   };
 }
 
-/** As long as launchd waits for it. */
-const secondsIn = ({ files }: Service) =>
-  Number(/<key>ExitTimeOut<\/key><integer>(\d+)/.exec(files[0]!.content)?.[1] ?? 60) + 10;
+type Lines = { lines: number; follow: boolean };
+
+function tail(path: string, { lines, follow }: Lines): string[] {
+  if (!existsSync(path))
+    throw new KamadoError(
+      "config_invalid",
+      `${path} is not there: the service has not run, or somebody removed it.`,
+      {
+        hint: "`kamado service status` shows whether it runs; `kamado service restart` makes the file anew.",
+      },
+    );
+  return ["tail", "-n", String(lines), ...(follow ? ["-F"] : []), path];
+}
+
+const journal = (unit: string, { lines, follow }: Lines): string[] => [
+  "journalctl",
+  "--user",
+  `--unit=${unit}`,
+  `--lines=${lines}`,
+  "--no-pager",
+  ...(follow ? ["--follow"] : []),
+];
+
+/** A Mac's containers run in a machine with a systemd of its own. */
+export const inMachine = (command: string): string[] => ["podman", "machine", "ssh", command];
+
+/** As long as launchd waits for it: by the file that it read, which may be an older one. */
+const secondsIn = ({ files: [file] }: Service) => {
+  const texts = [file!.content, existsSync(file!.path) ? readFileSync(file!.path, "utf8") : ""];
+  const limits = texts.map((text) => Number(/<key>ExitTimeOut<\/key><integer>(\d+)/.exec(text)?.[1] ?? 60));
+  return Math.max(...limits) + 10;
+};
 
 function systemd(machine: Machine): Manager {
   const ctl = (...list: string[]) => ["systemctl", "--user", ...list];
@@ -198,14 +236,7 @@ function systemd(machine: Machine): Manager {
         file: one.files[0]!.path,
       };
     },
-    logs: (one, _, { lines, follow }) => [
-      "journalctl",
-      "--user",
-      `--unit=${one.name}`,
-      `--lines=${lines}`,
-      "--no-pager",
-      ...(follow ? ["--follow"] : []),
-    ],
+    logs: (one, _, options) => journal(one.name, options),
   };
 }
 
