@@ -5,7 +5,7 @@ import type { Cloud } from "../../aws/resources.ts";
 import type { Config } from "../../config/config.ts";
 import { type LocalAws, startLocalAws } from "../../local/local-aws.ts";
 import { createLog, type Log } from "../../logging/log.ts";
-import { boundLogFile } from "../../logging/log-file.ts";
+import { boundLogFile, logOutput } from "../../logging/log-file.ts";
 import { paint } from "../../logging/terminal.ts";
 import { cloudOf, localCloud } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
@@ -31,7 +31,11 @@ export function serveCommand(): Command {
       const config = configOf(toVariables(flags));
       await serve(
         config,
-        createLog({ level: config.logLevel, pretty: process.stderr.isTTY, destination: process.stderr }),
+        createLog({
+          level: config.logLevel,
+          pretty: process.stderr.isTTY,
+          destination: logOutput(config.logFile, process.stderr),
+        }),
         {
           inMemory: flags.inMemory === true,
           json: flags.json === true,

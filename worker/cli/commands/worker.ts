@@ -1,7 +1,7 @@
 // `kamado worker`: works on the queue that is configured. As many workers as you like may share one queue.
 import { Command } from "commander";
 import { createLog } from "../../logging/log.ts";
-import { boundLogFile } from "../../logging/log-file.ts";
+import { boundLogFile, logOutput } from "../../logging/log-file.ts";
 import { cloudOf } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
@@ -19,7 +19,8 @@ export function workerCommand(): Command {
     .action(async (_, command: Command) => {
       const flags = flagsOf(command);
       const config = configOf(toVariables(flags));
-      const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY });
+      const destination = logOutput(config.logFile, process.stdout);
+      const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY, destination });
       boundLogFile(config.logFile, (error) =>
         log.warn({ stage: "start" }, `KAMADO_LOG_FILE: ${error.message}`),
       );
