@@ -1,10 +1,17 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
+import { filesByIsolation } from "./test/isolation.ts";
+
+const { together, apart } = filesByIsolation();
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    // Those with a process of their own come first, because their names do; they are the longest.
+    projects: [
+      { extends: true, test: { name: "apart", include: apart } },
+      { extends: true, test: { name: "together", include: together, isolate: false } },
+    ],
     globalSetup: "./test/temporary-folder.ts",
     // Native engines and child processes do not share a process well.
     pool: "forks",

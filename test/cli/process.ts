@@ -53,7 +53,7 @@ async function end(child: ChildProcess): Promise<void> {
 
 /** Commands that stay or start processes, and what is said of the command line as a whole. */
 const ALONE = /^(serve|worker|engine|run|demo|bench|-.*)?$/;
-/** The commands that a test of this file has run. */
+/** The commands that a test of this file has run. The help of any counts as one command: it starts nothing. */
 const started = new Set<string>();
 
 /**
@@ -65,7 +65,8 @@ export function runKamado(
   variables: Record<string, string> = {},
   { input = "", ...life }: Life & { input?: string } = {},
 ): Promise<Answer> {
-  const command = args[0] ?? "";
+  const isHelp = args.some((one) => one === "--help" || one === "-h");
+  const command = isHelp ? "help" : (args[0] ?? "");
   if (ALONE.test(command) || !started.has(command)) {
     started.add(command);
     return runAlone(args, variables, input, life);

@@ -62,7 +62,12 @@ async function main(name: string | undefined): Promise<void> {
     .description("Runs LLM jobs from a queue on your own machine, like a Lambda at home.")
     .showHelpAfterError("(run `kamado --help` for the list of commands)")
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
-  const called = name !== undefined && COMMANDS[name] ? [name] : Object.values(GROUPS).flat();
+  const isVersion = name === "-V" || name === "--version";
+  const called = isVersion
+    ? []
+    : name !== undefined && COMMANDS[name]
+      ? [name]
+      : Object.values(GROUPS).flat();
   for (const one of called) {
     const command = await COMMANDS[one]!().catch((thrown) => withoutPackage(thrown, called.length > 1));
     if (command) program.addCommand(inherit(command, program).helpGroup(groupOf(one)));

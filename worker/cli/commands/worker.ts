@@ -6,7 +6,6 @@ import { cloudOf } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf, modelFlags, toVariables, WATCH } from "../flags.ts";
-import { runUntilStopped } from "../run-until-stopped.ts";
 
 export function workerCommand(): Command {
   return examples(modelFlags(new Command("worker")), [
@@ -25,6 +24,8 @@ export function workerCommand(): Command {
         log.warn({ stage: "start" }, `KAMADO_LOG_FILE: ${error.message}`),
       );
       const cloud = cloudOf(config);
+      // Not when a shell completes a line, for which all commands are loaded.
+      const { runUntilStopped } = await import("../run-until-stopped.ts");
       await runUntilStopped(config, cloud, log, {
         onStarted({ engine, web }) {
           const slots = config.slots ?? "auto";
