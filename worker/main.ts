@@ -7,6 +7,8 @@ import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
+import { clockSkewMs } from "./fitness/clock-skew.ts";
+import { startCheck } from "./fitness/start-checks.ts";
 import { loadRegistry } from "./job/registry.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
@@ -20,6 +22,13 @@ import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
+type How = {
+  /** Handlers are exchanged when their files change. [false] */
+  watch?: boolean;
+  /** Holds the queue and the bucket, where they are on this machine's disk. */
+  queueFolder?: string | undefined;
+};
+
 /** `restartSoon` and `trouble` where the engine is one of our own. */
 type RunningEngine = Pick<Parts["engine"], "url" | "restartSoon" | "trouble">;
 
@@ -32,9 +41,9 @@ export async function openWorker(
   cloud: Cloud,
   openEngine: () => Promise<RunningEngine>,
   log: Log,
-  { watch = false } = {},
+  how: How = {},
 ): Promise<Worker> {
-  return createWorker(await connect(config, cloud, openEngine, log, watch), config);
+  return createWorker(await connect(config, cloud, openEngine, log, how), config);
 }
 
 /** `watch`: the registry changes when the files of handlers do. */
@@ -57,7 +66,7 @@ async function connect(
   cloud: Cloud,
   openEngine: () => Promise<RunningEngine>,
   log: Log,
-  watch: boolean,
+  { watch = false, queueFolder }: How,
 ): Promise<Parts> {
   const { registry, close: unwatch } = await openHandlers(config, watch, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
@@ -109,6 +118,15 @@ async function connect(
         cloud.deadDeliveriesQueueUrl,
       ],
     }),
+    startCheck: () =>
+      startCheck({
+        sqs: clients.sqs,
+        queues: queues.map(({ url }) => url),
+        region: cloud.aws.region,
+        // Of an emulator the clock may be the one that is wrong.
+        clockSkew: cloud.aws.endpoint === undefined ? () => clockSkewMs(cloud.queueUrl) : undefined,
+        folder: queueFolder,
+      }),
     topicArn: cloud.topicArn,
     clock: systemClock,
     log,

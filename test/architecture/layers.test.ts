@@ -18,6 +18,7 @@ const MAY_IMPORT: Record<string, string> = {
   logging: "errors job printable",
   models: "nearest",
   config: "errors models nearest",
+  fitness: "aws errors",
   http: "",
   job: "errors nearest printable",
   images: "async errors job",
@@ -28,7 +29,7 @@ const MAY_IMPORT: Record<string, string> = {
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors http",
-  console: "aws/errors config/secret errors http logging printable",
+  console: "aws/errors config/secret errors fitness http logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   deliver: "async aws config/secret errors http job logging outbound printable queue",
@@ -39,7 +40,7 @@ const MAY_IMPORT: Record<string, string> = {
   service: "errors",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors job logging model outbound queue runner storage worker",
+  main: "async aws config deliver errors fitness job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands errors logging printable",
   "cli/commands":

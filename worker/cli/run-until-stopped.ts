@@ -36,7 +36,10 @@ export async function runUntilStopped(
   log: Log,
   { onStarted, onReady, endPolls, isStored = false, watch = false }: Hooks,
 ): Promise<void> {
-  const { engine, worker } = await openBoth(config, cloud, log, watch);
+  const { engine, worker } = await openBoth(config, cloud, log, {
+    watch,
+    queueFolder: isStored ? config.dataDir : undefined,
+  });
   const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
   const web = await startWeb({ ...config.web, state });
   const stopped = untilStopped(() => worker.cut());
@@ -73,11 +76,11 @@ async function openBoth(
   config: Config,
   cloud: Cloud,
   log: Log,
-  watch: boolean,
+  how: Parameters<typeof openWorker>[4],
 ): Promise<{ engine: OpenEngine; worker: Worker }> {
   let engine: OpenEngine | undefined;
   const open = async () => (engine = await openEngine(engineOptions(config), log));
-  const worker = await openWorker(config, cloud, open, log, { watch });
+  const worker = await openWorker(config, cloud, open, log, how);
   return { engine: engine!, worker };
 }
 

@@ -50,8 +50,20 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
     return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
   });
   app.get("/health", (context) => {
-    const { status, queue, deliveries, engine, bucket, disk, running, delivering, waiting, slots, allSlots } =
-      state();
+    const {
+      status,
+      queue,
+      deliveries,
+      engine,
+      bucket,
+      startCheck,
+      disk,
+      running,
+      delivering,
+      waiting,
+      slots,
+      allSlots,
+    } = state();
     return context.json(
       {
         status,
@@ -63,6 +75,8 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
         ...(engine.error && { engineError: engine.error }),
         bucket: bucket.answers,
         ...(bucket.hint && { bucketHint: bucket.hint }),
+        ...(startCheck && { startCheck: startCheck.passed }),
+        ...(startCheck?.error && { startCheckError: startCheck.error }),
         ...(disk?.hint && { disk: "disk_full", diskHint: disk.hint }),
         running,
         delivering,
