@@ -66,7 +66,11 @@ function fake(platform: NodeJS.Platform, { broken = [] as string[] } = {}): Fake
       if (line.startsWith("loginctl enable-linger")) lingers = true;
       if (line.startsWith("loginctl show-user")) return ok(`Linger=${lingers ? "yes" : "no"}\n`);
       if (line.startsWith("podman secret ls"))
-        return ok(ran.some((one) => one.includes("secret create")) ? "kamado.env\n" : "");
+        return ok(
+          [...inputs.keys()]
+            .map((one) => `${/--replace (\S+) -$/.exec(one)?.[1] ?? "of another"}\n`)
+            .join(""),
+        );
       return ok();
     },
   };
@@ -109,7 +113,11 @@ const filesUnder = (folder: string) =>
     : [];
 const settings = ({ home }: Machine, ...lines: string[]) => {
   mkdirSync(join(home, ".config/kamado"), { recursive: true });
-  const all = ["KAMADO_QUEUE_URL=http://127.0.0.1:9/0/kamado-jobs", ...lines];
+  const all = [
+    "KAMADO_QUEUE_URL=http://127.0.0.1:9/0/kamado-jobs",
+    "KAMADO_ENGINE_URL=http://host.containers.internal:4781",
+    ...lines,
+  ];
   writeFileSync(join(home, ".config/kamado/kamado.env"), `${all.join("\n")}\n`);
 };
 /** The file by which the system knows the native worker. */
@@ -352,6 +360,50 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
       hint: expect.stringContaining("host.containers.internal"),
     });
   });
+
+  test("a container gets the files and the kinds that its settings name, each under its own path", async () => {
+    const machine = fake(platform);
+    const destinations = join(machine.home, "meine Ziele.json");
+    const kinds = join(machine.home, "meine Kinds");
+    mkdirSync(kinds);
+    writeFileSync(destinations, '{"secret": 1}');
+    settings(machine, `KAMADO_DESTINATIONS_FILE="${destinations}"`, `KAMADO_HANDLERS="${kinds}"`);
+    await kamado(machine, "install", "container");
+    const text =
+      platform === "darwin"
+        ? machine.inputs.get("podman machine ssh cat > .config/containers/systemd/kamado.container")!
+        : readFileSync(join(machine.home, ".config/containers/systemd/kamado.container"), "utf8");
+    expect(text).toContain(`\nVolume=${kinds}:${kinds}:ro\n`);
+    expect(text).toContain(
+      `\nSecret="kamado.file.KAMADO_DESTINATIONS_FILE,type=mount,uid=65532,gid=65532,mode=0400,target=${destinations}"\n`,
+    );
+    expect(machine.inputs.get("podman secret create --replace kamado.file.KAMADO_DESTINATIONS_FILE -")).toBe(
+      '{"secret": 1}',
+    );
+    await kamado(machine, "service", "uninstall");
+    expect(machine.ran.join("\n")).toMatch(
+      /podman secret rm kamado\.env kamado\.file\.KAMADO_DESTINATIONS_FILE$/m,
+    );
+  });
+
+  test.each([
+    ["KAMADO_DESTINATIONS_FILE=destinations.json", "is no absolute path"],
+    ["KAMADO_RULES_FILE=/nowhere/rules.json", "is not there"],
+    ["KAMADO_HANDLERS=/tmp/a:b", "has one of the signs"],
+    ["KAMADO_HANDLERS='/tmp/a$b'", "has one of the signs"],
+    ["KAMADO_ENGINE_URL=", "has no KAMADO_ENGINE_URL"],
+  ])(
+    "a container that would not see what its settings name is refused before anything is changed: %s",
+    async (line, word) => {
+      const machine = fake(platform);
+      settings(machine, line);
+      await expect(kamado(machine, "install", "container")).rejects.toMatchObject({
+        code: "config_invalid",
+        message: expect.stringContaining(word),
+      });
+      expect([machine.ran, filesUnder(machine.home)]).toEqual([[], ["kamado.env"]]);
+    },
+  );
 
   test("a name that is no service is refused with those that are", async () => {
     await expect(kamado(fake(platform), "install", "wroker")).rejects.toMatchObject({

@@ -19,9 +19,10 @@ import { KamadoError } from "../../errors.ts";
 import { EXIT, paint, table } from "../../logging/terminal.ts";
 import {
   installInMachine,
+  mountsOf,
   prepareContainer,
   removeFromMachine,
-  removeSecret,
+  removeSecrets,
 } from "../../service/container.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
 import { type Doing, failed, type Manager, makeLogs, managerFor, type State } from "../../service/manager.ts";
@@ -71,13 +72,16 @@ function install(machine: Machine): Command {
       const on = await place(machine, own, partsFrom(names, []), { mustFit: true });
       const asked = names.length > 0 ? partsFrom(names, []) : await installedOr(on, ["worker"]);
       const chosen = await withWorker(on, asked);
+      const facts = chosen.includes("container")
+        ? { ...on.facts, mounts: mountsOf(on.facts.envFile) }
+        : on.facts;
       for (const warning of on.config.warnings) warn(warning);
       warnOfShell();
       if (machine.platform === "darwin") makeLogs(on.facts.logs, on.doing, on.owner);
-      for (const service of on.manager.services(chosen, on.facts)) {
-        if (service.part === "container") await prepareContainer(on.facts, on.doing);
+      for (const service of on.manager.services(chosen, facts)) {
+        if (service.part === "container") await prepareContainer(facts, on.doing);
         await on.manager.install(service, on.doing);
-        if (service.part === "podman-machine") await installInMachine(on.facts, on.doing);
+        if (service.part === "podman-machine") await installInMachine(facts, on.doing);
       }
       on.end("Installed. `kamado service status` shows whether it runs.");
     });
@@ -131,7 +135,7 @@ export async function removeServices(
       continue;
     }
     if (service.part === "podman-machine") await removeFromMachine(doing);
-    if (service.part === "podman-machine" || service.part === "container") await removeSecret(doing);
+    if (service.part === "podman-machine" || service.part === "container") await removeSecrets(doing);
     await manager.uninstall(service, doing);
   }
 }
