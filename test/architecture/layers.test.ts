@@ -41,7 +41,7 @@ const MAY_IMPORT: Record<string, string> = {
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
   main: "async aws config deliver errors job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
-  "cli/kamado": "cli/commands errors logging printable",
+  "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
     "cli/* aws async config dead-letters deliver engine/download engine/install engine/supervisor errors http job job-lock local logging model models outbound outbox printable queue runner service storage",
   "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors http job local logging main",
