@@ -60,7 +60,7 @@ function fake(platform: NodeJS.Platform, { broken = [] as string[] } = {}): Fake
             `LoadState=${isOn ? "loaded" : "not-found"}\nActiveState=${isOn ? "active" : "inactive"}\nMainPID=${isOn ? 812 : 0}\n`,
           );
         }
-        if (what === "restart") loaded.add(name);
+        if (what === "restart" || what === "start") loaded.add(name);
         if (what === "stop") loaded.delete(name);
       }
       if (line.startsWith("loginctl enable-linger")) lingers = true;
@@ -330,6 +330,21 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
     ]);
   });
 
+  test("restart stops the worker before the engine that it finishes its jobs with, and starts it after", async () => {
+    const machine = fake(platform);
+    await kamado(machine, "install", "worker", "engine");
+    machine.ran.splice(0);
+    await kamado(machine, "restart");
+    const steps = machine.ran
+      .filter((line) => /bootout|bootstrap|stop|start/.test(line))
+      .map(
+        (line) =>
+          `${/bootout|stop/.test(line) ? "stop" : "start"} ${/worker|engine/.exec(line.split("/").at(-1)!)}`,
+      );
+    expect(steps).toEqual(["stop worker", "stop engine", "start engine", "start worker"]);
+    expect(machine.loaded.size).toBe(2);
+  });
+
   test("logs shows the last lines of the service that is asked for", async () => {
     const machine = fake(platform);
     mkdirSync(join(machine.home, "Library/Logs/kamado"), { recursive: true });
@@ -476,6 +491,25 @@ test("status, restart and uninstall of a LaunchDaemon need no name of its user",
   expect(await kamado(machine, "status", "--daemon")).toContain("running");
   await kamado(machine, "restart", "--daemon");
   expect(machine.ran).toEqual(["launchctl kill SIGTERM system/kamado.worker"]);
+});
+
+test("on Linux without systemd, or its instance for the user, nothing is written and the way is named", async () => {
+  const machine = fake("linux");
+  const without: Fake = {
+    ...machine,
+    run: async (command) =>
+      command[0] === "systemctl"
+        ? { code: 1, out: "", errors: "Failed to connect to bus: No medium found" }
+        : machine.run(command),
+  };
+  await expect(kamado(without, "install")).rejects.toMatchObject({
+    code: "service_failed",
+    message: expect.stringContaining("No medium found"),
+    hint: expect.stringContaining("XDG_RUNTIME_DIR"),
+  });
+  expect(filesUnder(machine.home)).toEqual([]);
+  // A dry run shows what would be done on a machine that has it.
+  expect(await kamado(without, "install", "--dry-run")).toContain("would write");
 });
 
 test("on Linux a service runs although nobody is logged in", async () => {

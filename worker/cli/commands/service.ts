@@ -25,7 +25,15 @@ import {
   removeSecrets,
 } from "../../service/container.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
-import { type Doing, failed, type Manager, makeLogs, managerFor, type State } from "../../service/manager.ts";
+import {
+  type Doing,
+  failed,
+  type Manager,
+  makeLogs,
+  managerFor,
+  type Service,
+  type State,
+} from "../../service/manager.ts";
 import { type Facts, PARTS, type Part, stopSecondsOf } from "../../service/units.ts";
 import { examples } from "../examples.ts";
 import { flagsOf, numberFrom } from "../flags.ts";
@@ -220,18 +228,25 @@ function restart(machine: Machine): Command {
     .description("stop services in order, so that running jobs are finished, and start them again")
     .action(async (names: string[], _, own: Command) => {
       const on = await place(machine, own, PARTS);
-      let any = false;
-      for (const one of on.manager.services(partsFrom(names, PARTS), on.facts)) {
-        if (!(await on.manager.state(one, machine)).installed) continue;
-        any = true;
-        await on.manager.restart(one, on.doing);
-      }
-      if (!any)
+      const there: Service[] = [];
+      for (const one of on.manager.services(partsFrom(names, PARTS), on.facts))
+        if ((await on.manager.state(one, machine)).installed) there.push(one);
+      if (there.length === 0)
         throw new KamadoError("config_invalid", "No such service is installed.", {
           hint: "`kamado service install` installs the worker.",
         });
+      await restartAll(on, there);
       on.end("Restarted.");
     });
+}
+
+/** A worker needs the engine to finish its jobs, so the two are stopped one after the other. */
+async function restartAll({ manager, doing }: Place, there: readonly Service[]): Promise<void> {
+  const pair = there.filter(({ part }) => part === "worker" || part === "engine");
+  const isPair = pair.length === 2;
+  if (isPair) for (const one of pair) await manager.stop(one, doing);
+  if (isPair) for (const one of pair.toReversed()) await manager.start(one, doing);
+  for (const one of there) if (!isPair || !pair.includes(one)) await manager.restart(one, doing);
 }
 
 function partsFrom(names: readonly string[], otherwise: readonly Part[]): Part[] {
