@@ -1,6 +1,15 @@
 // `kamado service` and `kamado uninstall` against machines that are not here: the commands of macOS and of systemd are answered as their
 // manuals document. The files are real, in a folder of the test.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
@@ -483,6 +492,37 @@ test("on a Mac a log that somebody removed is named, and what makes it anew", as
     message: expect.stringContaining("worker.log is not there"),
     hint: expect.stringContaining("kamado service restart"),
   });
+});
+
+test("a LaunchDaemon has the settings of its user, although root installs it", async ({ skip }) => {
+  skip(process.getuid?.() !== 0, "only root may give a file to another user");
+  const machine = fake("darwin");
+  // The stand-in says that anna's number is 502.
+  writeFileSync("kamado.toml", "drain_seconds = 300\n", { mode: 0o600 });
+  chownSync("kamado.toml", 502, 20);
+  settings(machine, "KAMADO_POLL_SECONDS=20");
+  await kamado(machine, "install", "--daemon", "--user", "anna");
+  const text = readFileSync(join(machine.systemRoot, "Library/LaunchDaemons/kamado.worker.plist"), "utf8");
+  expect(text).toContain(`<key>WorkingDirectory</key><string>${process.cwd()}</string>`);
+  expect(text).toContain(`<key>ExitTimeOut</key><integer>${300 + 20 + 15 + 30}<`);
+});
+
+test("settings that hold secrets and that others may read are named", async () => {
+  const machine = fake("linux");
+  settings(machine, "AWS_SECRET_ACCESS_KEY=x", "AWS_ACCESS_KEY_ID=y");
+  const file = join(machine.home, ".config/kamado/kamado.env");
+  chmodSync(file, 0o644);
+  await kamado(machine, "install");
+  const said = () =>
+    vi
+      .mocked(process.stderr.write)
+      .mock.calls.map(([text]) => String(text))
+      .join("");
+  expect(said()).toContain(`AWS_SECRET_ACCESS_KEY, and others may read it: chmod 600`);
+  chmodSync(file, 0o600);
+  vi.mocked(process.stderr.write).mockClear();
+  await kamado(machine, "install");
+  expect(said()).not.toContain("chmod");
 });
 
 test("status, restart and uninstall of a LaunchDaemon need no name of its user", async () => {

@@ -220,6 +220,10 @@ test.each([
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   expect((await script("infra/container-health.mjs", { KAMADO_WEB_PORT: String(port) })).code).toBe(code);
+  // Where the worker's settings are a file, it asks the port that stands there, at any address that the page listens on.
+  const file = join(mkdtempSync(join(tmpdir(), "kamado-secret-")), "kamado.env");
+  writeFileSync(file, `KAMADO_WEB_PORT=${port}\nKAMADO_WEB_HOST=0.0.0.0\n`);
+  expect((await node([join(ROOT, "infra/container-health.mjs"), file], {})).code).toBe(code);
   server.closeAllConnections();
   server.close();
   await once(server, "close");

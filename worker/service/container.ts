@@ -69,7 +69,8 @@ export async function installInMachine(facts: Facts, doing: Doing): Promise<void
 /** A machine takes a while to start; launchd does not wait for it. */
 const MACHINE_STARTS_SECONDS = 180;
 
-async function machineRuns({ machine }: Doing): Promise<void> {
+async function machineRuns({ machine, say }: Doing): Promise<void> {
+  say({ did: true, what: "wait until the Podman machine answers" });
   const end = performance.now() + MACHINE_STARTS_SECONDS * 1_000;
   for (;;) {
     const { code, errors } = await machine.run(ssh("true"));

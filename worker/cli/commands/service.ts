@@ -9,6 +9,7 @@ import {
   configHome,
   HOME,
   loadConfig,
+  openSecretsIn,
   serviceConfig,
   serviceEnvFile,
   serviceEnvironment,
@@ -84,6 +85,11 @@ function install(machine: Machine): Command {
         ? { ...on.facts, mounts: mountsOf(on.facts.envFile) }
         : on.facts;
       for (const warning of on.config.warnings) warn(warning);
+      const open = openSecretsIn(on.facts.envFile);
+      if (open.length > 0)
+        warn(
+          `${on.facts.envFile} holds ${open.join(", ")}, and others may read it: chmod 600 ${on.facts.envFile}`,
+        );
       warnOfShell();
       if (machine.platform === "darwin") makeLogs(on.facts.logs, on.doing, on.owner);
       for (const service of on.manager.services(chosen, facts)) {
@@ -307,8 +313,8 @@ type Given = { home: string; image: string; owner: Owner | undefined };
 
 function factsOf({ home, image, owner }: Given, mustFit: boolean): { facts: Facts; config: Config } {
   const envFile = serviceEnvFile(owner && home);
-  const folder = folderOf(home);
-  const config = settingsOf(envFile, folder, mustFit);
+  const folder = folderOf(home, owner?.uid);
+  const config = settingsOf(() => serviceConfig(envFile, folder, owner?.uid), mustFit);
   const facts = {
     root: HOME,
     node: nodeOf(),
@@ -330,9 +336,9 @@ const isElsewhere = (url: string | undefined) =>
   url !== undefined && new URL(url).hostname !== "host.containers.internal";
 
 /** There or above it is the kamado.toml that commands use here; the user's own is found from everywhere. */
-function folderOf(home: string): string {
+function folderOf(home: string, uid?: number): string {
   try {
-    const file = configFileOf();
+    const file = configFileOf(uid);
     return file === undefined || file === userConfigPath() ? home : dirname(file);
   } catch {
     // One that cannot be read is named when its settings are.
@@ -340,9 +346,9 @@ function folderOf(home: string): string {
   }
 }
 
-function settingsOf(envFile: string, folder: string, mustFit: boolean): Config {
+function settingsOf(read: () => Config, mustFit: boolean): Config {
   try {
-    return serviceConfig(envFile, folder);
+    return read();
   } catch (thrown) {
     if (mustFit) throw thrown;
     warn(`the settings are wrong, and their defaults are used: ${(thrown as Error).message}`);
