@@ -1,6 +1,15 @@
 // `kamado service` and `kamado uninstall` against machines that are not here: the commands of macOS and of systemd are answered as their
 // manuals document. The files are real, in a folder of the test.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
@@ -60,13 +69,17 @@ function fake(platform: NodeJS.Platform, { broken = [] as string[] } = {}): Fake
             `LoadState=${isOn ? "loaded" : "not-found"}\nActiveState=${isOn ? "active" : "inactive"}\nMainPID=${isOn ? 812 : 0}\n`,
           );
         }
-        if (what === "restart") loaded.add(name);
+        if (what === "restart" || what === "start") loaded.add(name);
         if (what === "stop") loaded.delete(name);
       }
       if (line.startsWith("loginctl enable-linger")) lingers = true;
       if (line.startsWith("loginctl show-user")) return ok(`Linger=${lingers ? "yes" : "no"}\n`);
       if (line.startsWith("podman secret ls"))
-        return ok(ran.some((one) => one.includes("secret create")) ? "kamado.env\n" : "");
+        return ok(
+          [...inputs.keys()]
+            .map((one) => `${/--replace (\S+) -$/.exec(one)?.[1] ?? "of another"}\n`)
+            .join(""),
+        );
       return ok();
     },
   };
@@ -109,7 +122,11 @@ const filesUnder = (folder: string) =>
     : [];
 const settings = ({ home }: Machine, ...lines: string[]) => {
   mkdirSync(join(home, ".config/kamado"), { recursive: true });
-  const all = ["KAMADO_QUEUE_URL=http://127.0.0.1:9/0/kamado-jobs", ...lines];
+  const all = [
+    "KAMADO_QUEUE_URL=http://127.0.0.1:9/0/kamado-jobs",
+    "KAMADO_ENGINE_URL=http://host.containers.internal:4781",
+    ...lines,
+  ];
   writeFileSync(join(home, ".config/kamado/kamado.env"), `${all.join("\n")}\n`);
 };
 /** The file by which the system knows the native worker. */
@@ -322,6 +339,21 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
     ]);
   });
 
+  test("restart stops the worker before the engine that it finishes its jobs with, and starts it after", async () => {
+    const machine = fake(platform);
+    await kamado(machine, "install", "worker", "engine");
+    machine.ran.splice(0);
+    await kamado(machine, "restart");
+    const steps = machine.ran
+      .filter((line) => /bootout|bootstrap|stop|start/.test(line))
+      .map(
+        (line) =>
+          `${/bootout|stop/.test(line) ? "stop" : "start"} ${/worker|engine/.exec(line.split("/").at(-1)!)}`,
+      );
+    expect(steps).toEqual(["stop worker", "stop engine", "start engine", "start worker"]);
+    expect(machine.loaded.size).toBe(2);
+  });
+
   test("logs shows the last lines of the service that is asked for", async () => {
     const machine = fake(platform);
     mkdirSync(join(machine.home, "Library/Logs/kamado"), { recursive: true });
@@ -352,6 +384,50 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
       hint: expect.stringContaining("host.containers.internal"),
     });
   });
+
+  test("a container gets the files and the kinds that its settings name, each under its own path", async () => {
+    const machine = fake(platform);
+    const destinations = join(machine.home, "meine Ziele.json");
+    const kinds = join(machine.home, "meine Kinds");
+    mkdirSync(kinds);
+    writeFileSync(destinations, '{"secret": 1}');
+    settings(machine, `KAMADO_DESTINATIONS_FILE="${destinations}"`, `KAMADO_HANDLERS="${kinds}"`);
+    await kamado(machine, "install", "container");
+    const text =
+      platform === "darwin"
+        ? machine.inputs.get("podman machine ssh cat > .config/containers/systemd/kamado.container")!
+        : readFileSync(join(machine.home, ".config/containers/systemd/kamado.container"), "utf8");
+    expect(text).toContain(`\nVolume=${kinds}:${kinds}:ro\n`);
+    expect(text).toContain(
+      `\nSecret="kamado.file.KAMADO_DESTINATIONS_FILE,type=mount,uid=65532,gid=65532,mode=0400,target=${destinations}"\n`,
+    );
+    expect(machine.inputs.get("podman secret create --replace kamado.file.KAMADO_DESTINATIONS_FILE -")).toBe(
+      '{"secret": 1}',
+    );
+    await kamado(machine, "service", "uninstall");
+    expect(machine.ran.join("\n")).toMatch(
+      /podman secret rm kamado\.env kamado\.file\.KAMADO_DESTINATIONS_FILE$/m,
+    );
+  });
+
+  test.each([
+    ["KAMADO_DESTINATIONS_FILE=destinations.json", "is no absolute path"],
+    ["KAMADO_RULES_FILE=/nowhere/rules.json", "is not there"],
+    ["KAMADO_HANDLERS=/tmp/a:b", "has one of the signs"],
+    ["KAMADO_HANDLERS='/tmp/a$b'", "has one of the signs"],
+    ["KAMADO_ENGINE_URL=", "has no KAMADO_ENGINE_URL"],
+  ])(
+    "a container that would not see what its settings name is refused before anything is changed: %s",
+    async (line, word) => {
+      const machine = fake(platform);
+      settings(machine, line);
+      await expect(kamado(machine, "install", "container")).rejects.toMatchObject({
+        code: "config_invalid",
+        message: expect.stringContaining(word),
+      });
+      expect([machine.ran, filesUnder(machine.home)]).toEqual([[], ["kamado.env"]]);
+    },
+  );
 
   test("a name that is no service is refused with those that are", async () => {
     await expect(kamado(fake(platform), "install", "wroker")).rejects.toMatchObject({
@@ -418,12 +494,62 @@ test("on a Mac a log that somebody removed is named, and what makes it anew", as
   });
 });
 
+test("a LaunchDaemon has the settings of its user, although root installs it", async ({ skip }) => {
+  skip(process.getuid?.() !== 0, "only root may give a file to another user");
+  const machine = fake("darwin");
+  // The stand-in says that anna's number is 502.
+  writeFileSync("kamado.toml", "drain_seconds = 300\n", { mode: 0o600 });
+  chownSync("kamado.toml", 502, 20);
+  settings(machine, "KAMADO_POLL_SECONDS=20");
+  await kamado(machine, "install", "--daemon", "--user", "anna");
+  const text = readFileSync(join(machine.systemRoot, "Library/LaunchDaemons/kamado.worker.plist"), "utf8");
+  expect(text).toContain(`<key>WorkingDirectory</key><string>${process.cwd()}</string>`);
+  expect(text).toContain(`<key>ExitTimeOut</key><integer>${300 + 20 + 15 + 30}<`);
+});
+
+test("settings that hold secrets and that others may read are named", async () => {
+  const machine = fake("linux");
+  settings(machine, "AWS_SECRET_ACCESS_KEY=x", "AWS_ACCESS_KEY_ID=y");
+  const file = join(machine.home, ".config/kamado/kamado.env");
+  chmodSync(file, 0o644);
+  await kamado(machine, "install");
+  const said = () =>
+    vi
+      .mocked(process.stderr.write)
+      .mock.calls.map(([text]) => String(text))
+      .join("");
+  expect(said()).toContain(`AWS_SECRET_ACCESS_KEY, and others may read it: chmod 600`);
+  chmodSync(file, 0o600);
+  vi.mocked(process.stderr.write).mockClear();
+  await kamado(machine, "install");
+  expect(said()).not.toContain("chmod");
+});
+
 test("status, restart and uninstall of a LaunchDaemon need no name of its user", async () => {
   const machine = fake("darwin");
   machine.loaded.add("system/kamado.worker");
   expect(await kamado(machine, "status", "--daemon")).toContain("running");
   await kamado(machine, "restart", "--daemon");
   expect(machine.ran).toEqual(["launchctl kill SIGTERM system/kamado.worker"]);
+});
+
+test("on Linux without systemd, or its instance for the user, nothing is written and the way is named", async () => {
+  const machine = fake("linux");
+  const without: Fake = {
+    ...machine,
+    run: async (command) =>
+      command[0] === "systemctl"
+        ? { code: 1, out: "", errors: "Failed to connect to bus: No medium found" }
+        : machine.run(command),
+  };
+  await expect(kamado(without, "install")).rejects.toMatchObject({
+    code: "service_failed",
+    message: expect.stringContaining("No medium found"),
+    hint: expect.stringContaining("XDG_RUNTIME_DIR"),
+  });
+  expect(filesUnder(machine.home)).toEqual([]);
+  // A dry run shows what would be done on a machine that has it.
+  expect(await kamado(without, "install", "--dry-run")).toContain("would write");
 });
 
 test("on Linux a service runs although nobody is logged in", async () => {

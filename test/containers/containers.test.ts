@@ -22,6 +22,7 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand } from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { parse } from "yaml";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { type LocalAws, startLocalAws } from "../../worker/local/local-aws.ts";
 
@@ -158,6 +159,29 @@ test("Compose publishes LocalStack alone, on the loopback address, in the versio
   expect(compose).toMatch(/\$\{LOCALSTACK_IMAGE:-docker\.io\/localstack\/localstack:4\.14\.0\}/);
 });
 
+test("GitHub's workflow may only read, runs pinned actions, and calls what is there", () => {
+  type Step = { uses?: string; run?: string };
+  type Job = { "runs-on": string; "timeout-minutes": number; steps: Step[] };
+  const { permissions, jobs } = parse(read(".github/workflows/ci.yml")) as {
+    permissions: object;
+    jobs: Record<string, Job>;
+  };
+  expect(permissions).toEqual({ contents: "read" });
+  const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+  const steps = Object.values(jobs).flatMap((job) => job.steps);
+  for (const { uses, run } of steps) {
+    if (uses !== undefined) expect(uses).toMatch(/^actions\/[\w-]+@[0-9a-f]{40}$/);
+    const [command, , name] = (run ?? "").split(" ");
+    if (command === "npm") expect(Object.keys(scripts)).toContain(name);
+    if (command?.startsWith("."))
+      expect([command, statSync(join(ROOT, command)).mode & 0o111]).not.toContain(0);
+  }
+  expect(steps.flatMap(({ run }) => run ?? [])).toEqual(
+    expect.arrayContaining([".ci/run", "npm run containers"]),
+  );
+  for (const job of Object.values(jobs)) expect(job["timeout-minutes"]).toBeGreaterThan(0);
+});
+
 describe("the script that creates the resources", () => {
   let aws: LocalAws;
   beforeAll(async () => {
@@ -172,6 +196,7 @@ describe("the script that creates the resources", () => {
     await sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: "stays" }));
     const ran = await script("infra/localstack-init/create.mjs", { AWS_ENDPOINT_URL: endpoint });
     expect(ran).toMatchObject({ code: 0, errors: "", out: expect.stringContaining("kamado-jobs") });
+    expect(ran.out).toContain(`\nKAMADO_TOPIC_ARN=${resources.topicArn}\n`);
     const { Messages } = await sqs.send(new ReceiveMessageCommand({ QueueUrl }));
     expect(Messages?.[0]?.Body).toBe("stays");
     const asked = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["RedrivePolicy"] });
@@ -195,6 +220,10 @@ test.each([
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   expect((await script("infra/container-health.mjs", { KAMADO_WEB_PORT: String(port) })).code).toBe(code);
+  // Where the worker's settings are a file, it asks the port that stands there, at any address that the page listens on.
+  const file = join(mkdtempSync(join(tmpdir(), "kamado-secret-")), "kamado.env");
+  writeFileSync(file, `KAMADO_WEB_PORT=${port}\nKAMADO_WEB_HOST=0.0.0.0\n`);
+  expect((await node([join(ROOT, "infra/container-health.mjs"), file], {})).code).toBe(code);
   server.closeAllConnections();
   server.close();
   await once(server, "close");

@@ -56,6 +56,20 @@ describe("a property list of launchd", () => {
     },
   );
 
+  test("plutil takes them as they are", ({ skip }) => {
+    skip(process.platform !== "darwin", "only macOS has plutil");
+    const folder = mkdtempSync(join(tmpdir(), "kamado-plists-"));
+    const paths = (["worker", "engine", "podman-machine"] as const).map((name) => {
+      const path = join(folder, `kamado.${name}.plist`);
+      writeFileSync(path, plistOf(name, { ...FACTS, user: "anna", configHome: "/Users/Jürgen & Ana/<x>" }));
+      return path;
+    });
+    const lint = () => spawnSync("plutil", ["-lint", ...paths], { encoding: "utf8" });
+    expect(lint()).toMatchObject({ status: 0 });
+    writeFileSync(paths[0]!, plistOf("worker", FACTS).replace("</dict>", ""));
+    expect(lint().status).not.toBe(0);
+  });
+
   test("an agent names no user, because it is its user's", () => {
     expect(parsed("worker")).not.toHaveProperty("UserName");
   });

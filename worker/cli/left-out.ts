@@ -1,7 +1,6 @@
 // What the container's image leaves out: it is the worker alone. Who calls a command that needs more is told so.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { HOME } from "../config/config.ts";
 import { KamadoError } from "../errors.ts";
 
 export const leftOut = (what: string, cause?: unknown): KamadoError =>
@@ -9,6 +8,8 @@ export const leftOut = (what: string, cause?: unknown): KamadoError =>
     cause,
     hint: "The container image is the worker alone. Run the command in a clone of the repository, or run ./kamado there, which installs what is missing.",
   });
+
+const HOME = join(import.meta.dirname, "../..");
 
 /** Throws `tool_missing` where this folder of the repository is not. */
 export function needFolder(name: string): void {

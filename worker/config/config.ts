@@ -1,6 +1,6 @@
 // The configuration: reads the environment (the only file that does) and kamado.toml, checks both with the schema in environment.ts, and
 // gives the parts plain, frozen values.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import type { z } from "zod";
@@ -185,9 +185,9 @@ export const configFilePath = (): string | undefined =>
 /** Where `kamado init --user` writes. */
 export const userConfigPath = (): string => userConfigFile(process.env);
 
-/** The kamado.toml that commands in this folder use; undefined where there is none. */
-export const configFileOf = (): string | undefined =>
-  findConfigFile(process.cwd(), process.env)?.path || undefined;
+/** The kamado.toml that commands of the user `own` use in this folder; undefined where there is none. */
+export const configFileOf = (own?: number): string | undefined =>
+  findConfigFile(process.cwd(), process.env, own)?.path || undefined;
 
 /** The settings of services, which `kamado setup` writes, as `NAME=value` lines, beside the user's kamado.toml; they take precedence over that. */
 export const serviceEnvFile = (home?: string): string =>
@@ -196,12 +196,12 @@ export const serviceEnvFile = (home?: string): string =>
     : join(home, ".config/kamado/kamado.env");
 
 /**
- * What a service reads: the lines of its file in place of this terminal's variables, and the kamado.toml of the folder it runs in. Throws
- * `config_invalid`.
+ * What a service of the user `own` reads: the lines of its file in place of this terminal's variables, and the kamado.toml of the folder it
+ * runs in. Throws `config_invalid`.
  */
-export function serviceConfig(envFile: string, folder: string): Config {
+export function serviceConfig(envFile: string, folder: string, own?: number): Config {
   const { XDG_CONFIG_HOME } = process.env;
-  return loadConfig({}, serviceVariablesIn(envFile), findConfigFile(folder, { XDG_CONFIG_HOME }));
+  return loadConfig({}, serviceVariablesIn(envFile), findConfigFile(folder, { XDG_CONFIG_HOME }, own));
 }
 
 /** The lines of a service's file, read as Node does when the service starts; what it would leave out in silence is refused. */
@@ -225,6 +225,12 @@ export function serviceVariablesIn(envFile: string): Variables {
       "Save it as UTF-8 without a byte order mark.",
     );
   return parseEnv(text);
+}
+
+/** The secrets in a service's file, if others than its owner may read it. */
+export function openSecretsIn(envFile: string): string[] {
+  if (!existsSync(envFile) || (statSync(envFile).mode & 0o077) === 0) return [];
+  return Object.keys(serviceVariablesIn(envFile)).filter(isSecretName);
 }
 
 /** XDG_CONFIG_HOME, where the owner keeps settings elsewhere. */

@@ -34,6 +34,9 @@ export interface Manager {
   install(service: Service, doing: Doing): Promise<void>;
   uninstall(service: Service, doing: Doing): Promise<void>;
   restart(service: Service, doing: Doing): Promise<void>;
+  /** Resolves when it has stopped. It stays installed. */
+  stop(service: Service, doing: Doing): Promise<void>;
+  start(service: Service, doing: Doing): Promise<void>;
   state(service: Service, machine: Machine): Promise<State>;
   /** The command that shows the last lines, and goes on with `follow`. */
   logs(service: Service, facts: Facts, options: Lines): string[];
@@ -87,6 +90,12 @@ function launchd(machine: Machine, daemon: boolean): Manager {
     }
   }
 
+  async function load(one: Service, doing: Doing): Promise<void> {
+    // One that was disabled once cannot be loaded.
+    await call(["launchctl", "enable", target(one)], doing);
+    await call(["launchctl", "bootstrap", domain, one.files[0]!.path], doing);
+  }
+
   return {
     services: (parts, facts) =>
       parts.map((part) => service(part === "container" ? "podman-machine" : part, facts)),
@@ -95,10 +104,10 @@ function launchd(machine: Machine, daemon: boolean): Manager {
       const changed = write(one, doing);
       if (!changed && (await isLoaded(one))) return;
       await unload(one, doing, seconds);
-      // One that was disabled once cannot be loaded.
-      await call(["launchctl", "enable", target(one)], doing);
-      await call(["launchctl", "bootstrap", domain, one.files[0]!.path], doing);
+      await load(one, doing);
     },
+    stop: (one, doing) => unload(one, doing, secondsIn(one)),
+    start: load,
     async uninstall(one, doing) {
       await unload(one, doing, secondsIn(one));
       remove(one, doing);
@@ -194,12 +203,22 @@ function systemd(machine: Machine): Manager {
     );
     return Object.fromEntries(out.split("\n").map((line) => line.split(/=(.*)/s) as [string, string]));
   };
+  /** Throws before anything is written where no command could be carried out. */
+  async function needInstance(command: string[]): Promise<void> {
+    const ran = await machine.run(command);
+    if (ran.code === 0) return;
+    if (ran.code === 127) throw failed(command, ran);
+    throw new KamadoError("service_failed", failed(command, ran).message, {
+      hint: "This needs systemd and its instance for your user. Run the command as that user and without sudo; after `su` or in a bare ssh session, `export XDG_RUNTIME_DIR=/run/user/$(id -u)` first.",
+    });
+  }
   const isActive = async (one: Service) =>
     ["active", "activating"].includes((await properties(one)).ActiveState ?? "");
 
   return {
     services: (parts, facts) => parts.map((part) => service(part, facts)),
     async install(one, doing) {
+      if (!doing.isDry) await needInstance(ctl("show", "--property=Version"));
       const changed = write(one, doing);
       // Without it the services of a user end when the user logs out, and begin at the next login only.
       const { out } = await machine.run(["loginctl", "show-user", machine.user, "--property=Linger"]);
@@ -218,6 +237,8 @@ function systemd(machine: Machine): Manager {
       if (isThere) await call(ctl("daemon-reload"), doing);
     },
     restart: (one, doing) => call(ctl("restart", one.name), doing),
+    stop: (one, doing) => call(ctl("stop", one.name), doing),
+    start: (one, doing) => call(ctl("start", one.name), doing),
     async state(one) {
       const {
         LoadState,

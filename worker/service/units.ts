@@ -26,6 +26,14 @@ export type Facts = {
   engineUrl?: string | undefined;
   /** XDG_CONFIG_HOME, where somebody has set it: the user's kamado.toml is there. */
   configHome?: string | undefined;
+  /** For a container. */
+  mounts?: Mounts;
+};
+
+/** What settings name that a container must be given: folders as they are, files as secrets of Podman, each under its own path. */
+export type Mounts = {
+  folders: readonly string[];
+  files: readonly { secret: string; path: string }[];
 };
 
 /** Beyond the drain: the engine's own stop, and what a busy machine needs. */
@@ -69,8 +77,17 @@ function variablesOf(name: string, { engineUrl, configHome }: Facts): [string, s
 }
 
 /** A file of Quadlet, from which Podman makes a unit of systemd. */
-export const quadletOf = (file: "kamado.container" | "kamado.network", facts: Facts): string =>
-  fill(template(facts.root, `quadlet/${file}`), facts, iniOf);
+export function quadletOf(file: "kamado.container" | "kamado.network", facts: Facts): string {
+  const text = fill(template(facts.root, `quadlet/${file}`), facts, iniOf);
+  const { folders = [], files = [] } = facts.mounts ?? {};
+  const lines = [
+    ...folders.map((path) => `Volume=${ini(path)}:${ini(path)}:ro`),
+    ...files.map(
+      ({ secret, path }) => `Secret="${secret},type=mount,uid=65532,gid=65532,mode=0400,target=${ini(path)}"`,
+    ),
+  ];
+  return text.replace("\n[Container]\n", (start) => `${start}${lines.map((line) => `${line}\n`).join("")}`);
+}
 
 const template = (root: string, path: string) => readFileSync(join(root, "infra", path), "utf8");
 

@@ -9,6 +9,7 @@ import {
   configHome,
   HOME,
   loadConfig,
+  openSecretsIn,
   serviceConfig,
   serviceEnvFile,
   serviceEnvironment,
@@ -19,12 +20,21 @@ import { KamadoError } from "../../errors.ts";
 import { EXIT, paint, table } from "../../logging/terminal.ts";
 import {
   installInMachine,
+  mountsOf,
   prepareContainer,
   removeFromMachine,
-  removeSecret,
+  removeSecrets,
 } from "../../service/container.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
-import { type Doing, failed, type Manager, makeLogs, managerFor, type State } from "../../service/manager.ts";
+import {
+  type Doing,
+  failed,
+  type Manager,
+  makeLogs,
+  managerFor,
+  type Service,
+  type State,
+} from "../../service/manager.ts";
 import { type Facts, PARTS, type Part, stopSecondsOf } from "../../service/units.ts";
 import { examples } from "../examples.ts";
 import { flagsOf, numberFrom } from "../flags.ts";
@@ -71,13 +81,21 @@ function install(machine: Machine): Command {
       const on = await place(machine, own, partsFrom(names, []), { mustFit: true });
       const asked = names.length > 0 ? partsFrom(names, []) : await installedOr(on, ["worker"]);
       const chosen = await withWorker(on, asked);
+      const facts = chosen.includes("container")
+        ? { ...on.facts, mounts: mountsOf(on.facts.envFile) }
+        : on.facts;
       for (const warning of on.config.warnings) warn(warning);
+      const open = openSecretsIn(on.facts.envFile);
+      if (open.length > 0)
+        warn(
+          `${on.facts.envFile} holds ${open.join(", ")}, and others may read it: chmod 600 ${on.facts.envFile}`,
+        );
       warnOfShell();
       if (machine.platform === "darwin") makeLogs(on.facts.logs, on.doing, on.owner);
-      for (const service of on.manager.services(chosen, on.facts)) {
-        if (service.part === "container") await prepareContainer(on.facts, on.doing);
+      for (const service of on.manager.services(chosen, facts)) {
+        if (service.part === "container") await prepareContainer(facts, on.doing);
         await on.manager.install(service, on.doing);
-        if (service.part === "podman-machine") await installInMachine(on.facts, on.doing);
+        if (service.part === "podman-machine") await installInMachine(facts, on.doing);
       }
       on.end("Installed. `kamado service status` shows whether it runs.");
     });
@@ -131,7 +149,7 @@ export async function removeServices(
       continue;
     }
     if (service.part === "podman-machine") await removeFromMachine(doing);
-    if (service.part === "podman-machine" || service.part === "container") await removeSecret(doing);
+    if (service.part === "podman-machine" || service.part === "container") await removeSecrets(doing);
     await manager.uninstall(service, doing);
   }
 }
@@ -216,18 +234,25 @@ function restart(machine: Machine): Command {
     .description("stop services in order, so that running jobs are finished, and start them again")
     .action(async (names: string[], _, own: Command) => {
       const on = await place(machine, own, PARTS);
-      let any = false;
-      for (const one of on.manager.services(partsFrom(names, PARTS), on.facts)) {
-        if (!(await on.manager.state(one, machine)).installed) continue;
-        any = true;
-        await on.manager.restart(one, on.doing);
-      }
-      if (!any)
+      const there: Service[] = [];
+      for (const one of on.manager.services(partsFrom(names, PARTS), on.facts))
+        if ((await on.manager.state(one, machine)).installed) there.push(one);
+      if (there.length === 0)
         throw new KamadoError("config_invalid", "No such service is installed.", {
           hint: "`kamado service install` installs the worker.",
         });
+      await restartAll(on, there);
       on.end("Restarted.");
     });
+}
+
+/** A worker needs the engine to finish its jobs, so the two are stopped one after the other. */
+async function restartAll({ manager, doing }: Place, there: readonly Service[]): Promise<void> {
+  const pair = there.filter(({ part }) => part === "worker" || part === "engine");
+  const isPair = pair.length === 2;
+  if (isPair) for (const one of pair) await manager.stop(one, doing);
+  if (isPair) for (const one of pair.toReversed()) await manager.start(one, doing);
+  for (const one of there) if (!isPair || !pair.includes(one)) await manager.restart(one, doing);
 }
 
 function partsFrom(names: readonly string[], otherwise: readonly Part[]): Part[] {
@@ -288,8 +313,8 @@ type Given = { home: string; image: string; owner: Owner | undefined };
 
 function factsOf({ home, image, owner }: Given, mustFit: boolean): { facts: Facts; config: Config } {
   const envFile = serviceEnvFile(owner && home);
-  const folder = folderOf(home);
-  const config = settingsOf(envFile, folder, mustFit);
+  const folder = folderOf(home, owner?.uid);
+  const config = settingsOf(() => serviceConfig(envFile, folder, owner?.uid), mustFit);
   const facts = {
     root: HOME,
     node: nodeOf(),
@@ -311,9 +336,9 @@ const isElsewhere = (url: string | undefined) =>
   url !== undefined && new URL(url).hostname !== "host.containers.internal";
 
 /** There or above it is the kamado.toml that commands use here; the user's own is found from everywhere. */
-function folderOf(home: string): string {
+function folderOf(home: string, uid?: number): string {
   try {
-    const file = configFileOf();
+    const file = configFileOf(uid);
     return file === undefined || file === userConfigPath() ? home : dirname(file);
   } catch {
     // One that cannot be read is named when its settings are.
@@ -321,9 +346,9 @@ function folderOf(home: string): string {
   }
 }
 
-function settingsOf(envFile: string, folder: string, mustFit: boolean): Config {
+function settingsOf(read: () => Config, mustFit: boolean): Config {
   try {
-    return serviceConfig(envFile, folder);
+    return read();
   } catch (thrown) {
     if (mustFit) throw thrown;
     warn(`the settings are wrong, and their defaults are used: ${(thrown as Error).message}`);
