@@ -23,8 +23,8 @@ export default defineConfig({
     expect: { poll: { timeout: 10_000 } },
     // Node itself loads the handlers of tests, as in a worker.
     server: { deps: { external: [/\/kamado-handlers-[^/]*\//] } },
-    // Processes that tests start reuse the compiled code of the processes before them.
-    env: { NODE_COMPILE_CACHE: resolve(import.meta.dirname, "node_modules/.cache/kamado-tests") },
+    // Engines that tests start reuse the compiled code of the engines before them. V8 refuses what a process with other flags compiled.
+    env: { NODE_COMPILE_CACHE: resolve(import.meta.dirname, "node_modules/.cache/kamado/engine") },
     reporters: ["default", "./test/reporter.ts"],
   },
 });
