@@ -9,14 +9,20 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { pino } from "pino";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { modelCommand } from "../../worker/cli/commands/model.ts";
 import { PullProgress } from "../../worker/cli/commands/model-view.ts";
+import { engineOptions } from "../../worker/cli/engine-options.ts";
+import { announceEngine } from "../../worker/cli/running-service.ts";
 import { loadConfig } from "../../worker/config/config.ts";
 import { checkFiles } from "../../worker/engine/generation/model-check.ts";
 import type { KamadoError } from "../../worker/errors.ts";
+import type { Log } from "../../worker/logging/log.ts";
 import { type FileServer, fileServer } from "../engine/download/file-server.ts";
 
 let server: FileServer;
@@ -145,6 +151,46 @@ test("a model of the catalogue is found however its name is written", () => {
   writeFileSync(join(folder, "model.json"), JSON.stringify({ model: "m.gguf", added: "by a newer version" }));
   for (const name of ["qwen3-vl-4b", "Qwen3-VL:4B"])
     expect(configOf(name).engine.model).toBe(join(folder, "m.gguf"));
+});
+
+test("a model is found however its name is written, and a second one that differs only by that is refused", async () => {
+  await kamado("pull", HF, "--name", "Toy");
+  expect(configOf("tOY").engine.model).toBe(join(dataDir, "models/Toy/model.gguf"));
+  const { thrown } = await kamado("pull", `${server.store}/model.gguf`, "--name", "toy");
+  expect(thrown?.message).toContain("There is another model Toy here already");
+  await kamado("use", "toy");
+  expect(readFileSync(join(home, "kamado/kamado.toml"), "utf8")).toBe('model = "Toy"\n');
+  await kamado("remove", "TOY", "--yes");
+  expect(existsSync(join(dataDir, "models/Toy"))).toBe(false);
+});
+
+test("a worker asks an engine that is a service of its own for the model by a name that this knows", async () => {
+  await kamado("pull", HF, "--name", "toy");
+  for (const model of ["toy", "Toy", join(dataDir, "models/toy/model.gguf")]) {
+    const variables = { KAMADO_DATA_DIR: dataDir, KAMADO_MODEL: model };
+    const worker = loadConfig({}, { ...variables, KAMADO_ENGINE_URL: "http://127.0.0.1:4781" });
+    expect(engineOptions(loadConfig({}, variables)).names).toContain(worker.engine.remoteModel);
+    expect(engineOptions(loadConfig({}, variables)).model).toBe(join(dataDir, "models/toy/model.gguf"));
+  }
+});
+
+test("the model of an engine that runs is not removed, and a new choice says that the engine must be restarted", async () => {
+  await kamado("pull", HF, "--name", "toy");
+  await kamado("pull", HF, "--name", "next");
+  const engine = createServer((_, response) =>
+    response.writeHead(200, { "content-type": "application/json" }).end("{}"),
+  );
+  await new Promise<void>((resolve) => engine.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void engine.close());
+  const url = `http://127.0.0.1:${(engine.address() as AddressInfo).port}`;
+  announceEngine(configOf("toy"), url, pino({ level: "silent" }) as Log);
+  expect((await kamado("use", "next")).errors).toContain("keeps its model until it is restarted");
+  expect((await kamado("use", "toy")).errors).toBe("");
+  expect((await kamado("remove", "toy", "--yes")).thrown).toMatchObject({
+    code: "model_busy",
+    message: "toy is the model of the Kamado that runs on this machine.",
+  });
+  expect((await kamado("remove", "next", "--yes")).thrown).toBeUndefined();
 });
 
 test("a GGUF file that was put into models/ has a name too", () => {

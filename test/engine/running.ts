@@ -21,16 +21,17 @@ type Options = {
   token?: string;
   budget?: MemoryBudget;
   unreadMs?: number;
+  names?: string[];
 };
 
 export async function running(open: () => Promise<Backend>, options: Options = {}): Promise<Running> {
   const { slots = 4, maxQueue = 64, stallMs = 300_000, token, budget = new MemoryBudget() } = options;
-  const { unreadMs = 30_000, repetitionStop = true } = options;
+  const { unreadMs = 30_000, repetitionStop = true, names = [] } = options;
   const metrics = new Metrics();
   const onAnswered: Metrics["answered"] = (...answer) => metrics.answered(...answer);
   const log = pino({ level: "silent" });
   const scheduler = new Scheduler({ slots, maxQueue, stallMs, repetitionStop, onAnswered, log });
-  const app = createApp({ scheduler, metrics, log, token, budget, unreadMs });
+  const app = createApp({ scheduler, metrics, log, token, budget, unreadMs, names });
   const server = serve({ ...SERVE_OPTIONS, fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -48,6 +48,8 @@ export type Config = Readonly<{
     /** Where our own engine listens. */
     host: string;
     model: string;
+    /** What the owner calls it, where that is not its file's name. Our own engine answers to these names too. */
+    names: readonly string[];
     mmproj: string | undefined;
     /** The name of a built-in chat template or the path of one; undefined: that of the model's file. */
     chatTemplate: string | undefined;
@@ -313,6 +315,7 @@ function build(
       token: asSecret(env.KAMADO_ENGINE_TOKEN),
       host: env.KAMADO_ENGINE_HOST,
       model: installed?.model ?? env.KAMADO_MODEL ?? (isScripted ? "scripted" : DEMO_MODEL),
+      names: [...new Set([env.KAMADO_MODEL ?? [], installed?.name ?? []].flat())],
       mmproj: env.KAMADO_MMPROJ ?? (isDemo ? DEMO_MMPROJ : installed?.mmproj),
       chatTemplate: env.KAMADO_CHAT_TEMPLATE,
       backend: env.KAMADO_BACKEND,
@@ -363,13 +366,15 @@ function build(
 }
 
 /** The files of the model that `kamado model pull` fetched under this name; a path that exists is a path. */
-function installedModel(env: Environment): { model: string; mmproj: string | undefined } | undefined {
+function installedModel(
+  env: Environment,
+): { name: string; model: string; mmproj: string | undefined } | undefined {
   const { KAMADO_MODEL: name, KAMADO_ENGINE_URL: url, KAMADO_BACKEND: backend } = env;
   if (name === undefined || url !== undefined || existsSync(name)) return undefined;
   const inFolder = (as: string) => findInstalled(env.KAMADO_DATA_DIR, as);
   const found = inFolder(name) ?? inFolder(inCatalogue(name)?.name ?? "");
   // node-llama-cpp reads no pictures, and refuses a projector.
-  return found && { model: found.model, mmproj: backend === "node-llama-cpp" ? undefined : found.mmproj };
+  return found && { ...found, mmproj: backend === "node-llama-cpp" ? undefined : found.mmproj };
 }
 
 /** An owner who lets every job run longer than an hour need not say so twice. */

@@ -52,7 +52,7 @@ const scheduler = new Scheduler({
   onRequest: () => arrivals.came(),
   log,
 });
-const app = createApp({ scheduler, metrics, log, token: options.token });
+const app = createApp({ scheduler, metrics, log, token: options.token, names: options.names });
 
 const { host } = options;
 const listen = { ...SERVE_OPTIONS, hostname: host, port: options.port };

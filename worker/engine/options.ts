@@ -27,6 +27,8 @@ const EngineOptions = z
   .strictObject({
     // Whether they are files that can work is model-check.ts's business.
     model: z.string().optional(),
+    /** Other names by which requests may ask for the model, beside its file's: as the owner calls it. */
+    names: z.array(z.string()).readonly().default([]),
     /** The model's projector, for pictures. */
     mmproj: z.string().optional(),
     /** The name of a built-in chat template or the path of one, in place of the one in the model's file. */

@@ -38,13 +38,15 @@ export const modelsFolder = (dataDir: string): string => join(dataDir, "models")
 export const isModelName = (name: string): boolean => /^[A-Za-z0-9][\w.+-]{0,99}$/.test(name);
 
 /** Undefined where no complete model of this name is here. */
-export function findInstalled(dataDir: string, name: string): Installed | undefined {
-  if (!isModelName(name)) return undefined;
+export function findInstalled(dataDir: string, asked: string): Installed | undefined {
+  if (!isModelName(asked)) return undefined;
+  const name = spelled(dataDir, asked);
   const folder = join(modelsFolder(dataDir), name);
-  const manifest = readManifest(folder);
+  const manifest = manifestIn(folder);
   if (manifest === undefined) return looseFile(dataDir, name);
-  const { model, mmproj, bytes } = manifest;
-  if (!isFile(join(folder, model))) return undefined;
+  const { model, mmproj, bytes, files } = manifest;
+  const needed = [model, mmproj ?? [], files.map(({ file }) => file)].flat();
+  if (!needed.every((file) => isFile(join(folder, file)))) return undefined;
   return {
     name,
     model: join(folder, model),
@@ -52,6 +54,14 @@ export function findInstalled(dataDir: string, name: string): Installed | undefi
     bytes,
     manifest,
   };
+}
+
+/** As it is written on the disk: on a Mac `Gemma` and `gemma` are one folder, so a name is found here however it is written. */
+function spelled(dataDir: string, name: string): string {
+  const plain = (one: string) => one.toLowerCase().replace(/\.gguf$/, "");
+  const same = namesIn(modelsFolder(dataDir)).filter((one) => plain(one) === plain(name));
+  const isExact = same.some((one) => one === name || one === `${name}.gguf`);
+  return isExact || same.length !== 1 ? name : same[0]!;
 }
 
 function looseFile(dataDir: string, name: string): Installed | undefined {
@@ -76,17 +86,21 @@ export function unfinishedModels(dataDir: string): Unfinished[] {
   });
 }
 
-function readManifest(folder: string): Manifest | undefined {
+/** What was complete in this folder once. */
+export function manifestIn(folder: string): Manifest | undefined {
   try {
     const read = JSON.parse(readFileSync(join(folder, MANIFEST), "utf8")) as Partial<Manifest>;
     if (typeof read.model !== "string" || !isModelName(read.model)) return undefined;
     const mmproj = typeof read.mmproj === "string" && isModelName(read.mmproj) ? read.mmproj : null;
     const { name = "", source = "", licence = null, bytes = 0, memoryBytes = null, files = [] } = read;
-    return { name, source, licence, model: read.model, mmproj, bytes, memoryBytes, files };
+    return { name, source, licence, model: read.model, mmproj, bytes, memoryBytes, files: knownFiles(files) };
   } catch {
     return undefined;
   }
 }
+
+const knownFiles = (files: unknown): Manifest["files"] =>
+  Array.isArray(files) ? files.filter((one) => typeof one?.file === "string" && isModelName(one.file)) : [];
 
 function namesIn(folder: string): string[] {
   try {

@@ -23,6 +23,8 @@ export type Manners = {
   drops: number[];
   /** Statuses answered in turn before anything else, with headers. */
   statuses: { status: number; headers?: Record<string, string>; body?: string }[];
+  /** The same of the hub, for files. */
+  hubStatuses: { status: number; body?: string }[];
   ranges: boolean;
   /** Whether If-Range is read; some servers do not. */
   conditions: boolean;
@@ -54,6 +56,7 @@ export async function fileServer(): Promise<FileServer> {
     files: { "model.gguf": MODEL, "mmproj-model-f16.gguf": MMPROJ },
     drops: [],
     statuses: [],
+    hubStatuses: [],
     ranges: true,
     conditions: true,
     etag: '"one"',
@@ -79,6 +82,8 @@ export async function fileServer(): Promise<FileServer> {
   const hub = await listening((request, response) => {
     note("hub", request);
     if (request.url?.startsWith("/api/")) return answerRepository(response, manners);
+    const next = manners.hubStatuses.shift();
+    if (next) return void response.writeHead(next.status).end(next.body ?? "");
     const file = manners.files[nameIn(request)];
     if (file === undefined) return void response.writeHead(404).end("Entry not found");
     const linked: Record<string, string> = {};

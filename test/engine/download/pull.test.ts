@@ -148,6 +148,86 @@ describe("a download", () => {
     expect(filesHere()).toEqual(["model.gguf", "model.json"]);
   });
 
+  test.each([
+    ["the hub has it no more", { files: {} }, "download_refused"],
+    ["its source wants an account now", { hubStatuses: [{ status: 401 }] }, "download_refused"],
+  ])("that is refused midway keeps what it has: %s", async (_, now, code) => {
+    server.manners.onAnswer = ({ place, range }) => {
+      if (place === "store" && range?.startsWith("bytes=1048576-")) server.manners.drops = [100_000];
+    };
+    const { arrived, onProgress } = arrivals();
+    server.manners.arrived = async (bytes) => {
+      await arrived(bytes);
+      Object.assign(server.manners, now);
+    };
+    expect((await refusalOf(pulling({}, { onProgress }))).code).toBe(code);
+    expect(statSync(join(folder(), "model.gguf.part")).size).toBeGreaterThan(1024 * 1024);
+    Object.assign(server.manners, { files: { "model.gguf": MODEL }, onAnswer: () => {} });
+    server.seen.length = 0;
+    await pulling().done;
+    expect(askedOfStore()[0]).not.toMatch(/^bytes=0-/);
+  });
+
+  test("asks Hugging Face for a new address when the one that it redirected to holds no longer", async () => {
+    server.manners.statuses = [{ status: 403, body: "Request has expired" }];
+    const { done, lines } = pulling();
+    await done;
+    expect(lines.join("\n")).toMatch(/answers 403\. Trying again in \d+ s\./);
+  });
+
+  test("of a model that is here fetches the projector that is asked for later, and only that", async () => {
+    await pulling({ mmproj: "none" }, { wantsProjector: false }).done;
+    server.seen.length = 0;
+    const { mmproj } = (await pulling({ mmproj: "mmproj-model-f16.gguf" }).done).manifest;
+    expect([mmproj, filesHere()]).toEqual([
+      "mmproj-model-f16.gguf",
+      ["mmproj-model-f16.gguf", "model.gguf", "model.json"],
+    ]);
+    expect(server.seen.filter(({ path }) => path.includes("/model.gguf"))).toEqual([]);
+    expect(findInstalled(dataDir, "toy")?.mmproj).toBe(join(folder(), "mmproj-model-f16.gguf"));
+    const { is, manifest } = await pulling({ mmproj: "none" }, { wantsProjector: false }).done;
+    expect([is, manifest.mmproj, filesHere()]).toEqual(["pulled", null, ["model.gguf", "model.json"]]);
+  });
+
+  test("of a projector that is refused leaves the model of before as it was", async () => {
+    await pulling({ mmproj: "none" }, { wantsProjector: false }).done;
+    const before = readFileSync(join(folder(), "model.json"), "utf8");
+    for (const mmproj of ["mmproj-gone.gguf", "hf:owner/repo/model2.gguf"]) {
+      server.manners.files = { "model2.gguf": MODEL };
+      expect((await refusalOf(pulling({ mmproj }))).code).toBe("download_refused");
+    }
+    expect([filesHere(), readFileSync(join(folder(), "model.json"), "utf8")]).toEqual([
+      ["model.gguf", "model.json"],
+      before,
+    ]);
+    expect(readFileSync(join(folder(), "model.gguf")).equals(MODEL)).toBe(true);
+  });
+
+  test("of a model whose projector was lost fetches the projector alone", async () => {
+    server.manners.repository = { siblings: [{ rfilename: "mmproj-model-f16.gguf" }] };
+    await pulling().done;
+    rmSync(join(folder(), "mmproj-model-f16.gguf"));
+    expect(findInstalled(dataDir, "toy")).toBeUndefined();
+    server.seen.length = 0;
+    expect((await pulling().done).is).toBe("pulled");
+    expect(server.seen.filter(({ path }) => path.includes("/model.gguf"))).toEqual([]);
+  });
+
+  test("goes on where the answer about the repository is of no use, and says so", async () => {
+    for (const repository of [null, [], { siblings: "none", cardData: null }, { siblings: [null] }]) {
+      server.manners.repository = repository;
+      expect((await pulling({ name: `toy-${open.length}` }).done).manifest.mmproj).toBeNull();
+    }
+  });
+
+  test("of a model of the catalogue names the licence of its repository, where that is another one", async () => {
+    server.manners.files = { "SmolVLM2-2.2B-Instruct-Q4_K_M.gguf": MODEL };
+    server.manners.repository = { cardData: { license: "other-terms" } };
+    const work = pulling({ source: "smolvlm2-2.2b", mmproj: "none" }, { wantsProjector: false });
+    expect((await work.done).manifest.licence).toBe("other-terms");
+    expect(work.lines).toContain("The licence of toy is other-terms; the catalogue says Apache-2.0.");
+  });
+
   test("sends the ETag with If-Range where there is no checksum, and begins again when the file was replaced", async () => {
     Object.assign(server.manners, { linkedSha256: undefined, linkedBytes: undefined });
     const url = `${server.store}/model.gguf`;
@@ -326,8 +406,14 @@ describe("a file that is not what it should be is refused", () => {
     expect(Math.max(...last)).toBeLessThan(1024 * 1024);
   });
 
+  test("401 of another server: a token of Hugging Face would not help", async () => {
+    server.manners.statuses = [{ status: 401 }];
+    const { hint } = await refusalOf(pulling({ source: `${server.store}/model.gguf` }));
+    expect(hint).toMatch(/^127\.0\.0\.1:\d+ gets no token and no password from Kamado/);
+  });
+
   test.each([401, 403])("%d: with what to do without a token, and with one that may not", async (status) => {
-    server.manners.statuses = [{ status }, { status }];
+    server.manners.hubStatuses = [{ status }, { status }];
     const without = await refusalOf(pulling());
     expect(without.hint).toContain("set HF_TOKEN");
     const withOne = await refusalOf(pulling({}, {}, "hf_secret"));
@@ -375,6 +461,7 @@ describe("a file that is not what it should be is refused", () => {
         /toy: The model needs \d+ MiB with 1 slot of 2048 tokens, and 48 MiB are available/,
       ),
     ]);
+    expect(filesHere()).toEqual([]);
     expect((await pulling({}, { memoryLimit: 50e6, force: true }).done).is).toBe("pulled");
   });
 

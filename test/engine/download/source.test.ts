@@ -18,9 +18,9 @@ const errorOf = (source: string, more: Partial<Asked> = {}): KamadoError => {
 test.each(["qwen3-vl-4b", "Qwen3-VL-4B", "qwen3vl:4b"])(
   "%s is a name of the catalogue, with its projector",
   (name) => {
-    const { files, licence, ...source } = of(name);
+    const { files, reportedLicence, ...source } = of(name);
     expect(source).toMatchObject({ name: "qwen3-vl-4b", from: expect.stringMatching(/^hf:Qwen\//) });
-    expect(licence).toBe("Apache-2.0");
+    expect(reportedLicence).toBe("Apache-2.0");
     expect(
       files.map(({ role, url }) => [
         role,
@@ -40,6 +40,9 @@ test.each([
   ["hf.co/o/r/m.gguf", "m", `${HUB}/o/r/resolve/main/m.gguf`],
   ["https://huggingface.co/o/r/blob/main/m.gguf", "m", `${HUB}/o/r/resolve/main/m.gguf`],
   ["https://huggingface.co/o/r/resolve/main/m.gguf?download=true", "m", `${HUB}/o/r/resolve/main/m.gguf`],
+  ["https://hf.co/o/r/blob/main/m.gguf", "m", `${HUB}/o/r/resolve/main/m.gguf`],
+  ["http://nas.home/my%20model%20(1).gguf", "my-model-1-", "http://nas.home/my%20model%20(1).gguf"],
+  ["http://nas.home/50%25%E0%A4.gguf", "50-25-E0-A4", "http://nas.home/50%25%E0%A4.gguf"],
   ["http://nas.home:8000/models/m.gguf", "m", "http://nas.home:8000/models/m.gguf"],
   ["hf:o/r/m-00001-of-00003.gguf", "m", `${HUB}/o/r/resolve/main/m-00001-of-00003.gguf`],
 ])("%s is %s at %s", (source, name, url) => {
@@ -52,6 +55,21 @@ test("a mirror is asked in place of Hugging Face, also for an address of Hugging
   expect(of("https://huggingface.co/o/r/blob/main/m.gguf", {}, mirror).files[0]!.url).toBe(
     "https://mirror.home/hf/o/r/resolve/main/m.gguf",
   );
+});
+
+test("a name that no file can have here is replaced by --name", () => {
+  const url = `http://nas.home/${encodeURIComponent("模型")}.gguf`;
+  expect(errorOf(url).message).toBe("模型.gguf is no name for a file here; give --name.");
+  expect(of(url, { name: "mine" })).toMatchObject({ name: "mine", files: [{ file: "mine.gguf", url }] });
+  const projector = errorOf("hf:o/r/m.gguf", { mmproj: "hf:o/r/模型.gguf" });
+  expect(projector.message).toContain("name another projector with --mmproj, or none");
+});
+
+test("a checksum is taken for a model of the catalogue too, and refused where it cannot be right for all files", () => {
+  const sha256 = "AB".repeat(32);
+  const sums = of("qwen3-vl-4b", { sha256 }).files.map((file) => file.sha256);
+  expect(sums).toEqual([sha256.toLowerCase(), undefined]);
+  expect(errorOf("hf:o/r/m-00001-of-00002.gguf", { sha256 }).message).toContain("2 files");
 });
 
 test("what an address may hold as a secret is not kept", () => {

@@ -97,6 +97,15 @@ describe("an OpenAI client works unchanged", () => {
     });
   });
 
+  test("a model is found by the names that its owner gave it, and by no other", async () => {
+    const { client } = await start({}, { names: ["qwen3-vl-4b", "/models/q.gguf"] });
+    const ask = (model: string) => client.chat.completions.create({ model, messages: user("x") });
+    for (const name of ["qwen3-vl-4b", "/models/q.gguf", "scripted"])
+      expect((await ask(name)).model).toBe("scripted");
+    expect(await client.models.retrieve("qwen3-vl-4b")).toMatchObject({ id: "scripted" });
+    await expect(ask("qwen3-vl-8b")).rejects.toMatchObject({ status: 404 });
+  });
+
   test.each([
     ["functions", [{ name: "f" }]],
     ["tool_choice", "required"],

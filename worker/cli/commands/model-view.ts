@@ -154,6 +154,8 @@ export function viewPulled({ is, manifest }: Pulled): string {
     `${paint("green", printable(name))} ${states[is]}: ${gb(bytes)}${memory}, ${mmproj === null ? "texts only" : "pictures and texts"}.`,
     `From ${printable(source)}; licence: ${licence === null ? "not stated, look at its source" : printable(licence)}.`,
   ];
+  if (is === "here already" && mmproj === null)
+    lines.push("The same command with --mmproj FILE fetches a projector for it.");
   if (is !== "only looked at")
     lines.push(`Run it: KAMADO_MODEL=${name} npm start, or for good: kamado model use ${name}`);
   return lines.join("\n");

@@ -25,6 +25,7 @@ import { printable, printableJson } from "../../printable.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf, toVariables } from "../flags.ts";
+import { findEngine, findService } from "../running-service.ts";
 import { factsOfAll, PullProgress, viewModels, viewPulled } from "./model-view.ts";
 
 const EXAMPLES = [
@@ -149,15 +150,18 @@ function bytesOf(limit: string | undefined): number | undefined {
   return number === undefined ? undefined : Number(number) * 2 ** (unit === "G" ? 30 : 20);
 }
 
-async function remove(name: string, flags: Flags): Promise<void> {
-  const { dataDir, engine } = configFor(flags);
-  const installed = findInstalled(dataDir, name);
+async function remove(asked: string, flags: Flags): Promise<void> {
+  const config = configFor(flags);
+  const { dataDir, engine } = config;
+  const installed = findInstalled(dataDir, asked);
+  const name = installed?.name ?? asked;
   const unfinished = unfinishedModels(dataDir).find((one) => one.name === name);
   const bytes = installed?.bytes ?? unfinished?.bytes;
   if (bytes === undefined) throw notHere(name, dataDir);
   const path =
     installed && installed.manifest === undefined ? installed.model : join(modelsFolder(dataDir), name);
   await refuseWhileLocked(path, name);
+  if (installed !== undefined) await refuseWhileUsed(installed, config);
   if (flags.dryRun === true) return print(`${nameIn(path)} would be deleted: ${gb(bytes)}.`);
   if (!(await isMeant(`Delete ${nameIn(path)}, ${gb(bytes)}?`, flags))) return print("Nothing was deleted.");
   await rm(path, { recursive: true, force: true });
@@ -166,6 +170,21 @@ async function remove(name: string, flags: Flags): Promise<void> {
     note(
       `${name} is still the model that KAMADO_MODEL or kamado.toml names; choose another with \`kamado model use\`.`,
     );
+}
+
+/** An engine goes on with a file that was deleted, and cannot start with it again. */
+async function refuseWhileUsed({ name, model }: Installed, config: Config): Promise<void> {
+  if (!(await modelsThatRun(config)).includes(model)) return;
+  throw new KamadoError("model_busy", `${name} is the model of the Kamado that runs on this machine.`, {
+    hint: "Choose another model with `kamado model use` and restart it, or stop it. Then run the command again.",
+  });
+}
+
+/** Of a worker's engine, and of one by itself. */
+async function modelsThatRun(config: Config): Promise<string[]> {
+  const founds = [await findService(config), { is: "none" } as const];
+  const engines = await Promise.all(founds.map((found) => findEngine(config, found)));
+  return engines.flatMap((engine) => engine?.model ?? []);
 }
 
 async function isMeant(question: string, { yes }: Flags): Promise<boolean> {
@@ -213,12 +232,17 @@ async function use(name: string, flags: Flags): Promise<void> {
   if (flags.dryRun === true) return print(`${nameIn(path)} would say: model = "${found.name}"`);
   if (after !== before) await replace(path, after);
   print(`${nameIn(path)} says: model = "${found.name}". ${paint("green", "`npm start` runs it.")}`);
-  const { engine } = configFor(flags);
+  const config = configFor(flags);
+  const { engine } = config;
   if (engine.url !== undefined)
     note(`KAMADO_ENGINE_URL is set: the server at ${engine.url} runs its own model, not this one.`);
   else if (engine.model !== found.model || engine.mmproj !== found.mmproj)
     note(
       "KAMADO_MODEL, KAMADO_MMPROJ or KAMADO_BACKEND is set in the environment and takes precedence over the file.",
+    );
+  if ((await modelsThatRun(config)).some((model) => model !== found.model))
+    note(
+      "The Kamado that runs on this machine keeps its model until it is restarted: `kamado service restart`, or Ctrl-C and `npm start`.",
     );
 }
 

@@ -105,7 +105,7 @@ async function take(answer: Answer, wanted: WantedFile, start: Start, context: C
   const { folder, say, signal } = context;
   const { file } = wanted;
   if (answer.status === 416) return await afterRange(answer, file, start.from, folder);
-  if (answer.status !== 200 && answer.status !== 206) throw await refusal(answer, file, context);
+  if (answer.status !== 200 && answer.status !== 206) throw await refusal(answer, wanted, context);
   if (/^(text\/html|application\/xhtml)/i.test(answer.headers["content-type"] ?? ""))
     throw refused(`${file}: ${answer.host} answers with a web page in place of the file.`);
   const facts = factsOf(answer, file);
@@ -213,9 +213,15 @@ function diskError(thrown: unknown, path: string, what: string): unknown {
 }
 const CONTINUES = "Free some disk space and run the command again; it continues where it stopped.";
 
-async function refusal(answer: Answer, file: string, { requests }: Context): Promise<KamadoError> {
+async function refusal(
+  answer: Answer,
+  { file, url }: WantedFile,
+  { requests }: Context,
+): Promise<KamadoError> {
   const { status, headers, host } = answer;
-  if (status === 408 || status === 425 || status === 429 || status >= 500)
+  // The address to which Hugging Face redirects holds for an hour; it is asked for a new one.
+  const isOver = status === 403 && host !== new URL(url).host;
+  if (isOver || status === 408 || status === 425 || status === 429 || status >= 500)
     return later(`${file}: ${host} answers ${status}.`, {
       retryAfterMs: parseRetryAfter(headers["retry-after"], Date.now()),
     });
@@ -225,16 +231,18 @@ async function refusal(answer: Answer, file: string, { requests }: Context): Pro
   // Hugging Face answers 401 for a repository that does not exist too, and says so in a header.
   const isUnknown = /^(Repo|Revision|Entry)NotFound$/.test(headers["x-error-code"] ?? "");
   if (isUnknown || status === 404 || status === 410) return refused(message, unknownHint(requests));
-  return status === 401 || status === 403 ? refused(message, accessHint(requests)) : refused(message);
+  return status === 401 || status === 403 ? refused(message, accessHint(requests, host)) : refused(message);
 }
 
 const unknownHint = ({ hasToken }: Requests) =>
   `Check the names of the repository and the file${hasToken ? "" : "; a private repository needs HF_TOKEN"}.`;
 
-const accessHint = ({ endpoint, hasToken }: Requests) =>
-  hasToken
-    ? `The token of HF_TOKEN may not read it: accept the model's terms at ${endpoint} with the token's account, and give the token the right to read gated repositories.`
-    : `The file may need an account: accept the model's terms at ${endpoint}, make a token there, and set HF_TOKEN (or HF_TOKEN_FILE).`;
+const accessHint = ({ endpoint, hasToken }: Requests, host: string) =>
+  host !== new URL(endpoint).host
+    ? `${host} gets no token and no password from Kamado. Open the address in a browser, download the file yourself, and put it into the folder models/ (docs/models.md).`
+    : hasToken
+      ? `The token of HF_TOKEN may not read it: accept the model's terms at ${endpoint} with the token's account, and give the token the right to read gated repositories.`
+      : `The file may need an account: accept the model's terms at ${endpoint}, make a token there, and set HF_TOKEN (or HF_TOKEN_FILE).`;
 
 const refused = (message: string, hint?: string) =>
   new KamadoError("download_refused", message, hint === undefined ? {} : { hint });
@@ -257,7 +265,7 @@ export async function readFacts(folder: string, file: string): Promise<Facts | u
   }
 }
 
-async function writeFacts(folder: string, file: string, facts: Facts): Promise<void> {
+export async function writeFacts(folder: string, file: string, facts: Facts): Promise<void> {
   const path = factsFile(folder, file);
   await writeFile(`${path}.new`, JSON.stringify(facts));
   await rename(`${path}.new`, path);

@@ -3,16 +3,24 @@
 // what is needed, and only then the rest is downloaded, checked, and put in place; model.json, written last, says that it is complete.
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open, rename, rmdir, stat, statfs, writeFile } from "node:fs/promises";
+import { link, open, rename, rm, rmdir, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../async/clock.ts";
 import { KamadoError } from "../../errors.ts";
-import { findInstalled, MANIFEST, type Manifest, modelsFolder } from "../../models/installed.ts";
+import { findInstalled, MANIFEST, type Manifest, manifestIn, modelsFolder } from "../../models/installed.ts";
 import { checkFiles, readHeader } from "../generation/model-check.ts";
 import { graphicsCards, mostBytes } from "../sizing/memory-available.ts";
 import { bytesOf, explain, MIN_CONTEXT, planMemory } from "../sizing/memory-fit.ts";
 import { type Need, needOf } from "../sizing/memory-need.ts";
-import { type Context, downloadUntil, type Facts, partOf, readFacts, removePart } from "./download.ts";
+import {
+  type Context,
+  downloadUntil,
+  type Facts,
+  partOf,
+  readFacts,
+  removePart,
+  writeFacts,
+} from "./download.ts";
 import { lockModel } from "./lock.ts";
 import type { Requests } from "./requests.ts";
 import { askRepository, type Source, type WantedFile } from "./source.ts";
@@ -42,7 +50,7 @@ export type Pulled = { is: "pulled" | "here already" | "only looked at"; manifes
 export async function pullModel(source: Source, options: PullOptions): Promise<Pulled> {
   const { dataDir } = options;
   const folder = join(modelsFolder(dataDir), source.name);
-  const here = () => alreadyHere(source, dataDir);
+  const here = () => alreadyHere(source, options);
   const before = here();
   if (before) return { is: "here already", manifest: before };
   const lock = await lockModel(folder, source.name);
@@ -59,12 +67,22 @@ export async function pullModel(source: Source, options: PullOptions): Promise<P
   }
 }
 
-function alreadyHere({ name, from }: Source, dataDir: string): Manifest | undefined {
+function alreadyHere(
+  { name, from, files }: Source,
+  { dataDir, wantsProjector }: PullOptions,
+): Manifest | undefined {
   const found = findInstalled(dataDir, name);
-  if (found === undefined || found.manifest?.source === from) return found?.manifest;
+  const manifest = found?.manifest;
+  if (found === undefined) return undefined;
+  if (manifest?.source === from) {
+    const asked = wantsProjector ? files.find(({ role }) => role === "mmproj")?.file : null;
+    return asked === undefined || asked === manifest.mmproj ? manifest : undefined;
+  }
   const where = found.manifest === undefined ? found.model : `from ${found.manifest.source}`;
   const hint = "Give this one another name with --name, or remove that one with `kamado model remove`.";
-  throw new KamadoError("invalid_input", `There is another model ${name} here already: ${where}.`, { hint });
+  throw new KamadoError("invalid_input", `There is another model ${found.name} here already: ${where}.`, {
+    hint,
+  });
 }
 
 async function pullInto(folder: string, asked: Source, options: PullOptions): Promise<Pulled> {
@@ -74,18 +92,16 @@ async function pullInto(folder: string, asked: Source, options: PullOptions): Pr
   const context: Context = { requests, folder, signal, clock, say, onProgress };
   const { source, unanswered } = await askRepository(asked, requests, wantsProjector, signal);
   if (unanswered !== undefined)
-    say(`${requests.endpoint} does not say which licence and projector belong to it: ${unanswered}.`);
+    say(
+      `${requests.endpoint} does not say which licence and projector belong to it: ${unanswered.replace(/\.$/, "")}.`,
+    );
   refuseSameNames(source);
-  await takeBack(source, folder);
   const isNew = await Promise.all(source.files.map(async ({ file }) => !(await readFacts(folder, file))));
+  const linked = await takeBack(source, folder);
   try {
-    return await pullFiles(source, context, options);
-  } catch (thrown) {
-    // What was refused is of no use later. What broke off is.
-    const isUseless = thrown instanceof KamadoError && thrown.code === "download_refused";
-    if (isUseless) await removeNew(source, isNew, folder);
-    throw thrown;
+    return await pullFiles(source, isNew, context, options);
   } finally {
+    for (const file of linked) await removePart(folder, file);
     if (options.dryRun) await removeNew(source, isNew, folder);
   }
 }
@@ -93,12 +109,19 @@ async function pullInto(folder: string, asked: Source, options: PullOptions): Pr
 /** A file may be another one by now than the beginning of it that was here already. Then its header is looked at again. */
 const MAX_ROUNDS = 3;
 
-async function pullFiles(source: Source, context: Context, options: PullOptions): Promise<Pulled> {
+async function pullFiles(
+  source: Source,
+  isNew: readonly boolean[],
+  context: Context,
+  options: PullOptions,
+): Promise<Pulled> {
   const { folder } = context;
   for (let round = 1; ; round++) {
-    const heads = await downloadHeads(source.files, context);
-    const look = await lookAt(source, heads, folder, options.estimate);
-    await compare(source, heads, look, folder, options);
+    const { heads, look } = await lookFirst(source, context, options).catch(async (thrown) => {
+      // What is refused by its beginning is of no use later. What broke off is.
+      if (USELESS.has((thrown as KamadoError).code)) await removeNew(source, isNew, folder);
+      throw thrown;
+    });
     const manifest = manifestOf(source, heads, look);
     if (options.dryRun) return { is: "only looked at", manifest };
     const replaced = await downloadRest(heads, context);
@@ -110,6 +133,18 @@ async function pullFiles(source: Source, context: Context, options: PullOptions)
     if (round === MAX_ROUNDS)
       throw new KamadoError("download_failed", `${replaced} was replaced at its source during the download.`);
   }
+}
+
+const USELESS = new Set(["download_refused", "memory_insufficient"]);
+
+async function lookFirst(source: Source, context: Context, options: PullOptions) {
+  const { folder, signal } = context;
+  const heads = await downloadHeads(source.files, context);
+  const look = await lookAt(source, heads, folder, options.estimate);
+  // Ctrl-C ends the process that estimates, too.
+  signal.throwIfAborted();
+  await compare(source, heads, look, folder, options);
+  return { heads, look };
 }
 
 async function removeNew({ files }: Source, isNew: readonly boolean[], folder: string): Promise<void> {
@@ -232,6 +267,9 @@ async function compare(
   folder: string,
   options: PullOptions,
 ): Promise<void> {
+  const { licence, reportedLicence: reported } = source;
+  if (licence && reported && licence.toLowerCase() !== reported.toLowerCase())
+    options.say(`The licence of ${source.name} is ${licence}; the catalogue says ${reported}.`);
   for (const { file, reportedBytes, facts } of heads)
     if (reportedBytes !== undefined && reportedBytes !== facts.total)
       options.say(
@@ -295,7 +333,7 @@ function manifestOf(source: Source, heads: readonly Head[], { need, licence }: L
   return {
     name: source.name,
     source: source.from,
-    licence: source.licence ?? licence ?? null,
+    licence: source.licence ?? licence ?? source.reportedLicence ?? null,
     model: first("model")!,
     mmproj: first("mmproj"),
     bytes: heads.reduce((sum, { facts }) => sum + facts.total, 0),
@@ -356,16 +394,34 @@ async function checkSum(
 /** A crash between two of these steps leaves what the next pull completes: see `takeBack`. */
 async function putInPlace(manifest: Manifest, folder: string): Promise<void> {
   const path = join(folder, MANIFEST);
+  const before = manifestIn(folder)?.files ?? [];
   for (const { file } of manifest.files) await rename(partOf(folder, file), join(folder, file));
   await writeFile(`${path}.new`, `${JSON.stringify(manifest, null, 2)}\n`);
   await rename(`${path}.new`, path);
   for (const { file } of manifest.files) await removePart(folder, file);
+  const isOver = ({ file }: FileFacts) => !manifest.files.some((one) => one.file === file);
+  for (const { file } of before.filter(isOver)) await rm(join(folder, file), { force: true });
 }
 
-/** Files without model.json are not known to be complete: they are parts. */
-async function takeBack({ files }: Source, folder: string): Promise<void> {
+/**
+ * Files without model.json are not known to be complete: they are parts. Files that it names are complete, and stay where they are while
+ * something else of the model is fetched, such as its projector: their parts are links. Resolves with their names.
+ */
+async function takeBack({ files }: Source, folder: string): Promise<string[]> {
+  const known = manifestIn(folder)?.files ?? [];
+  const linked: string[] = [];
   for (const { file } of files) {
-    const isPart = (await sizeAt(partOf(folder, file))) !== undefined;
-    if (!isPart) await rename(join(folder, file), partOf(folder, file)).catch(() => {});
+    const [part, whole] = [partOf(folder, file), join(folder, file)];
+    if ((await sizeAt(part)) !== undefined) continue;
+    const facts = known.find((one) => one.file === file);
+    if (facts === undefined || (await sizeAt(whole)) !== facts.bytes) {
+      await rename(whole, part).catch(() => {});
+      continue;
+    }
+    const { bytes: total, sha256, checkedBy } = facts;
+    await link(whole, part);
+    await writeFacts(folder, file, { total, ...(checkedBy !== null && { sha256 }) });
+    linked.push(file);
   }
+  return linked;
 }

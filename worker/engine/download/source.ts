@@ -27,6 +27,8 @@ export type Source = {
   /** For people and for model.json: without what may be a secret. */
   from: string;
   licence: string | undefined;
+  /** As the catalogue has it. Its repository says what counts. */
+  reportedLicence?: string;
   files: WantedFile[];
   /** Where a projector and a licence may be found. */
   repo: Repo | undefined;
@@ -50,8 +52,14 @@ export function sourceOf(asked: Asked, endpoint: string, installed: readonly str
   const place = placeOf(source, endpoint);
   if (place === undefined) throw unknown(source, installed);
   const model = wanted(place.url, "model", asked.name, sha256?.toLowerCase());
+  const parts = partsOf(model);
+  if (sha256 !== undefined && parts.length > 1)
+    throw new KamadoError(
+      "invalid_input",
+      `--sha256: the model has ${parts.length} files, each with another checksum.`,
+    );
   const name = (asked.name ?? model.file).replace(/\.gguf$/i, "").replace(/-00001-of-\d{5}$/, "");
-  const files = [...partsOf(model), ...projectorOf(asked, place.repo, endpoint)];
+  const files = [...parts, ...projectorOf(asked, place.repo, endpoint)];
   return named({ name, from: place.shown, licence: undefined, files, repo: place.repo }, asked);
 }
 
@@ -67,13 +75,16 @@ function fromCatalogue(
   asked: Asked,
 ): Source {
   const repo = { id, revision: "main" };
+  const given = (role: Role) => (role === "model" ? asked.sha256?.toLowerCase() : undefined);
   const file = ({ file, bytes, bytesAre, sha256 }: CatalogueFile, role: Role): WantedFile => ({
-    ...wanted(addressIn(endpoint, repo, file), role, undefined, sha256 ?? undefined),
+    ...wanted(addressIn(endpoint, repo, file), role, undefined, given(role) ?? sha256 ?? undefined),
     ...(bytes !== null && bytesAre === "reported" && { reportedBytes: bytes }),
   });
   const own = mmproj === null ? [] : [file(mmproj, "mmproj")];
   const projector = asked.mmproj === undefined ? own : projectorOf(asked, repo, endpoint);
-  return { name, from: `hf:${id}/${model.file}`, licence, files: [file(model, "model"), ...projector], repo };
+  const from = `hf:${id}/${model.file}`;
+  const files = [file(model, "model"), ...projector];
+  return { name, from, licence: undefined, reportedLicence: licence, files, repo };
 }
 
 function projectorOf({ mmproj }: Asked, repo: Repo | undefined, endpoint: string): WantedFile[] {
@@ -95,9 +106,20 @@ function placeOf(source: string, endpoint: string): Place | undefined {
   if (url.username !== "" || url.password !== "")
     throw new KamadoError("invalid_input", "The address must not hold a name or a password.");
   const path = /^\/([^/]+\/[^/]+)\/(?:resolve|blob)\/([^/]+)\/(.+)$/.exec(url.pathname);
-  if (path && (url.origin === new URL(endpoint).origin || url.hostname === "huggingface.co"))
-    return inRepo(`${path[1]}/${decodeURIComponent(path[3]!)}#${path[2]}`, endpoint);
+  if (path && (url.origin === new URL(endpoint).origin || HUGGING_FACE.test(url.hostname)))
+    return inRepo(`${path[1]}/${decoded(path[3]!)}#${path[2]}`, endpoint);
   return { url: url.href, shown: `${url.origin}${url.pathname}`, repo: undefined };
+}
+
+const HUGGING_FACE = /^(www\.)?(huggingface\.co|hf\.co)$/;
+
+/** A stray % stays as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 const HOW = "Write hf:owner/repo/file.gguf, such as hf:ggml-org/gemma-3-4b-it-GGUF/gemma-3-4b-it-Q4_K_M.gguf";
@@ -116,13 +138,15 @@ const addressIn = (endpoint: string, { id, revision }: Repo, file: string) =>
   `${endpoint.replace(/\/+$/, "")}/${id}/resolve/${encodeURIComponent(revision)}/${file.split("/").map(encodeURIComponent).join("/")}`;
 
 function wanted(url: string, role: Role, name: string | undefined, sha256: string | undefined): WantedFile {
-  const last = basename(decodeURIComponent(new URL(url).pathname));
-  const file = /\.gguf$/i.test(last) ? last : name && `${name.replace(/\.gguf$/i, "")}.gguf`;
-  if (file === undefined)
-    throw new KamadoError("invalid_input", `${last || url} does not end with .gguf; give --name.`);
-  if (!isModelName(file))
-    throw new KamadoError("invalid_input", `${file} is no name for a file; give --name.`);
-  return { url, file, role, sha256 };
+  const last = basename(decoded(new URL(url).pathname));
+  const named = name && `${name.replace(/\.gguf$/i, "")}.gguf`;
+  // On the disk, spaces and the like are dashes.
+  const own = last.replaceAll(/[^\w.+-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "");
+  const file = /.\.gguf$/i.test(own) && isModelName(own) ? own : named;
+  if (file !== undefined && isModelName(file)) return { url, file, role, sha256 };
+  const why = /\.gguf$/i.test(last) ? "is no name for a file here" : "does not end with .gguf";
+  const what = role === "model" ? "give --name" : "name another projector with --mmproj, or none";
+  throw new KamadoError("invalid_input", `${last || url} ${why}; ${what}.`);
 }
 
 /** A big model may be split: `x-00001-of-00003.gguf` stands for three files. */
@@ -151,7 +175,7 @@ function unknown(asked: string, installed: readonly string[]): KamadoError {
 }
 
 const MAX_ANSWER = 4 * 1024 * 1024;
-type RepoFacts = { siblings?: { rfilename?: unknown }[]; cardData?: Record<string, unknown> };
+type RepoFacts = { siblings?: unknown; cardData?: Record<string, unknown> | null };
 
 /**
  * Adds the licence that the repository names, and its projector unless one is asked for or it is not wanted. A mirror may not know the
@@ -165,16 +189,17 @@ export async function askRepository(
 ): Promise<{ source: Source; unanswered: string | undefined }> {
   const { repo } = source;
   const has = source.files.some(({ role }) => role === "mmproj");
-  if (repo === undefined || (source.licence !== undefined && (has || !wantsProjector)))
-    return { source, unanswered: undefined };
+  if (repo === undefined) return { source, unanswered: undefined };
   let facts: RepoFacts;
   try {
     facts = await factsOf(repo, requests, signal);
   } catch (thrown) {
     signal.throwIfAborted();
-    return { source, unanswered: thrown instanceof Error ? thrown.message : String(thrown) };
+    const isKnown = source.reportedLicence !== undefined && (has || !wantsProjector);
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    return { source, unanswered: isKnown ? undefined : why };
   }
-  const licence = source.licence ?? licenceOf(facts);
+  const licence = licenceOf(facts);
   const own = source.files.map(({ file }) => file);
   const found = has || !wantsProjector ? undefined : projectorIn(facts, own);
   if (found === undefined) return { source: { ...source, licence }, unanswered: undefined };
@@ -192,10 +217,12 @@ async function factsOf({ id, revision }: Repo, requests: Requests, signal: Abort
     tooLarge,
   });
   if (status !== 200) throw new Error(`the answer was ${status}`);
-  return JSON.parse(Buffer.from(bytes).toString("utf8")) as RepoFacts;
+  const facts = JSON.parse(Buffer.from(bytes).toString("utf8")) as RepoFacts | null;
+  if (typeof facts !== "object" || facts === null) throw new Error("the answer is no object");
+  return facts;
 }
 
-function licenceOf({ cardData = {} }: RepoFacts): string | undefined {
+function licenceOf({ cardData }: RepoFacts): string | undefined {
   const { license, license_name: name } = cardData ?? {};
   const text = license === "other" && typeof name === "string" ? name : license;
   return typeof text === "string" && text !== "" ? text : undefined;
@@ -205,9 +232,9 @@ function licenceOf({ cardData = {} }: RepoFacts): string | undefined {
 const BEST = [/q8_0/i, /f16(?<!bf16)/i, /bf16/i];
 
 /** `own`: a projector that was named in place of the model is not its own projector; what it is, its header says. */
-function projectorIn({ siblings = [] }: RepoFacts, own: readonly string[]): string | undefined {
-  const names = siblings
-    .map(({ rfilename }) => String(rfilename))
+function projectorIn({ siblings }: RepoFacts, own: readonly string[]): string | undefined {
+  const names = (Array.isArray(siblings) ? siblings : [])
+    .map((one) => String(one?.rfilename))
     .filter((name) => !own.includes(basename(name)));
   const projectors = names.filter((name) => /(^|[/-])mmproj[^/]*\.gguf$/i.test(name));
   const best = BEST.map((pattern) => projectors.find((name) => pattern.test(name)));

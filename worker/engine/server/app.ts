@@ -26,6 +26,8 @@ export type AppOptions = {
   metrics: Metrics;
   log: Logger;
   token?: string | undefined;
+  /** Other names of the model, beside its file's. */
+  names?: readonly string[];
   budget?: MemoryBudget;
   /** A client that reads nothing for so long of what was sent is hung up on. [30 s] */
   unreadMs?: number;
@@ -33,6 +35,7 @@ export type AppOptions = {
 
 export function createApp(options: AppOptions): Hono {
   const { scheduler, metrics, log, token, budget = new MemoryBudget(), unreadMs = 30_000 } = options;
+  const { names = [] } = options;
   const app = new Hono({ strict: false });
   const report = (thrown: unknown) => {
     const error = openAiError(thrown);
@@ -45,7 +48,7 @@ export function createApp(options: AppOptions): Hono {
     // Before the body is read: a request for which there is no room costs nothing.
     const info = scheduler.expectRoom();
     const { parsed, format } = parse(await jsonBody(incoming, hold, info), c.req.raw.headers);
-    checkModel(scheduler, parsed.model);
+    checkModel(scheduler, parsed.model, names);
     const reportBody = (thrown: unknown) => report(thrown).body;
     return respond(c, parsed, { scheduler, metrics, hold, format, report: reportBody });
   };
@@ -87,7 +90,7 @@ export function createApp(options: AppOptions): Hono {
   app.get("/v1/models", (c) => c.json({ object: "list", data: [modelOf(scheduler)] }));
   // A model's name may contain slashes.
   app.get("/v1/models/:id{.+}", (c) => {
-    checkModel(scheduler, c.req.param("id"));
+    checkModel(scheduler, c.req.param("id"), names);
     return c.json(modelOf(scheduler));
   });
   app.post(
@@ -128,12 +131,12 @@ function demandToken(c: Context, token: string | undefined): void {
   throw new KamadoError("unauthorized", why);
 }
 
-function checkModel(scheduler: Scheduler, wanted: string | undefined): void {
+function checkModel(scheduler: Scheduler, wanted: string | undefined, names: readonly string[]): void {
   const { model: served, file } = scheduler.info ?? {};
   if (served === undefined || wanted === served) return;
   // What the file calls itself was the name until the file's own became it.
   if (file && (wanted === file.name || wanted === file.title)) return;
-  if (wanted === undefined || wanted === "" || wanted === "default") return;
+  if (wanted === undefined || wanted === "" || wanted === "default" || names.includes(wanted)) return;
   const [has, asks] = [JSON.stringify(served), JSON.stringify(wanted)];
   throw new KamadoError("model_not_loaded", `This engine serves ${has}, not ${asks}.`, {
     detail: { param: "model" },
