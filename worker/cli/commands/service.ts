@@ -252,7 +252,8 @@ function factsOf(config: Config, { home, image, user }: Given): Facts {
     node: process.execPath,
     home,
     folder: file === undefined || file.startsWith(join(home, ".config")) ? home : dirname(file),
-    envFile: serviceEnvFile(home),
+    // As `kamado setup` writes it; of another user's settings only the usual place is known.
+    envFile: serviceEnvFile(user === undefined ? undefined : home),
     logs: join(home, "Library/Logs/kamado"),
     stopSeconds: stopSecondsOf(config),
     image,
