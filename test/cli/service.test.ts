@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { serviceCommand } from "../../worker/cli/commands/service.ts";
 import { uninstallCommand } from "../../worker/cli/commands/uninstall.ts";
-import { serviceEnvFile } from "../../worker/config/config.ts";
 import type { Machine } from "../../worker/service/machine.ts";
 
 type Fake = Machine & { ran: string[]; loaded: Set<string>; inputs: Map<string, string> };
@@ -245,16 +244,6 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
       message: expect.stringContaining("worker, engine, container"),
     });
   });
-});
-
-test("a service reads the file that setup writes, also where XDG_CONFIG_HOME moves it", async () => {
-  const machine = fake("linux");
-  const moved = join(machine.home, "my-config");
-  vi.stubEnv("XDG_CONFIG_HOME", moved);
-  await kamado(machine, "install", "worker");
-  const unit = readFileSync(join(machine.home, ".config/systemd/user/kamado-worker.service"), "utf8");
-  expect(unit).toContain(`--env-file-if-exists=${serviceEnvFile()}"`);
-  expect(serviceEnvFile()).toBe(join(moved, "kamado/kamado.env"));
 });
 
 test("a LaunchDaemon runs as the user who is named, and its file is the system's", async () => {

@@ -252,8 +252,7 @@ function factsOf(config: Config, { home, image, user }: Given): Facts {
     node: process.execPath,
     home,
     folder: file === undefined || file.startsWith(join(home, ".config")) ? home : dirname(file),
-    // As `kamado setup` writes it; of another user's settings only the usual place is known.
-    envFile: serviceEnvFile(user === undefined ? undefined : home),
+    envFile: serviceEnvFile(home),
     logs: join(home, "Library/Logs/kamado"),
     stopSeconds: stopSecondsOf(config),
     image,

@@ -3,7 +3,7 @@ import { existsSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, parse, resolve } from "node:path";
 import { Command } from "commander";
-import { HOME, serviceEnvironment, userConfigPath } from "../../config/config.ts";
+import { HOME, serviceEnvFile, serviceEnvironment, userConfigPath } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
 import { PARTS } from "../../service/units.ts";
@@ -37,7 +37,7 @@ export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironme
         throw new KamadoError("config_invalid", `Kamado still runs (process ${found.service.pid}).`, {
           hint: "Stop it with Ctrl-C, or `kill` and that number, and run the command again.",
         });
-      const settings = [...new Set([userConfigPath(), on.facts.envFile])];
+      const settings = [...new Set([userConfigPath(), serviceEnvFile(on.facts.home)])];
       const own = [on.facts.logs, ...(data === true ? [config.dataDir, ...settings] : [])];
       for (const path of own) removePath(path, on.doing);
       const left = [HOME, ...(data === true ? [] : [config.dataDir, ...settings])].filter((path) =>
