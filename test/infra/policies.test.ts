@@ -88,6 +88,7 @@ const NEEDED = {
     ReadResults: ({ bucket }) => bucket.get("results/there.json", HERE),
     // AWS answers 403 to who asks for a missing object without this right, the emulator always 404: so the right itself is used.
     SeeMissingResults: ({ bucket }) => bucket.list("results/"),
+    CancelJobs: ({ bucket, results }) => cancelJob("none", { bucket, results, clock: systemClock }),
     PostJobs: async ({ config, outputs }) => {
       const { status, text } = await post(config, outputs.JobsApiUrl!, "{}");
       if (status !== 202) throw status === 403 ? refusal() : new Error(`${status}: ${text}`);
@@ -248,7 +249,8 @@ const FORBIDDEN: Record<"worker" | "enqueuer" | "operator", Record<string, Act>>
     "delete an input": ({ bucket }) => bucket.remove(["in/photo.jpg"]),
     "write a result": ({ bucket }) => bucket.put("results/there.json", "{}", TEXT),
     "read a lock": ({ bucket }) => bucket.get("running/a.json", HERE),
-    "cancel a job": ({ bucket }) => bucket.put("cancel/a", "{}", TEXT),
+    "take a lock": ({ bucket }) => bucket.put("running/a.json", "{}", TEXT),
+    "take back a cancellation": ({ bucket }) => bucket.remove(["cancel/a"]),
     "publish a result": ({ topic, outputs }) => topic.publish(outputs.TopicArn!, "{}", {}),
     "purge the queue": ({ clients, outputs }) => purgeQueue(clients.sqs, outputs.JobsQueueUrl!),
   },
