@@ -12,7 +12,7 @@ import { todoServiceAt } from "../todos/open.ts";
 import type { TodoService } from "../todos/service.ts";
 import { type Delivery, deliveryId } from "./deliver.ts";
 import { judgeRest, sendDelivery } from "./http-answer.ts";
-import { asDelivery, deliverTodo } from "./todo-change.ts";
+import { asDelivery, createTodoDelivery } from "./todo-change.ts";
 
 export type RestOptions = {
   outbound: Outbound;
@@ -25,6 +25,7 @@ export type RestOptions = {
 
 /** For each delivery the call to make, or null when there is none. */
 export function createRest({ outbound, registry, log, clock, destinations = [] }: RestOptions) {
+  const deliverTodo = createTodoDelivery({ outbound, clock });
   return (delivery: Delivery, base: string): (() => Promise<void>) | null => {
     const { job, result, destination, isFirstTry, signal } = delivery;
     const nothing = (why: string) => {
@@ -37,9 +38,7 @@ export function createRest({ outbound, registry, log, clock, destinations = [] }
     const service = openService(destinations, base);
     if (service) {
       const change = formChange(handler, delivery);
-      return change
-        ? () => deliverTodo(service, change, delivery, { outbound, clock })
-        : nothing("there is nothing to do");
+      return change ? () => deliverTodo(service, change, delivery) : nothing("there is nothing to do");
     }
     const call = formCall(handler, delivery, base);
     if (!call) return nothing("there is nothing to do");

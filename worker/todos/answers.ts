@@ -7,7 +7,11 @@ import { type Answer, throwForStatus } from "../outbound/answer.ts";
 
 const TOKEN =
   "The service refuses the token: correct it in the destinations file, then run `kamado dead redrive` for what was refused.";
+const RIGHTS =
+  "The service does not allow this with the token of the destinations file, or not in this list: correct it, then run `kamado dead redrive`.";
 const GONE = "The todo or the list is no longer there; send the job again with the todos as they are now.";
+
+const HINTS: Record<number, string> = { 401: TOKEN, 403: RIGHTS, 404: GONE, 410: GONE };
 
 /** Throws unless the status is 2xx: `fetch_failed` when it may pass by itself, else `fetch_rejected`. */
 export function check(answer: Answer, isOfItem: boolean): Answer {
@@ -21,7 +25,7 @@ export function check(answer: Answer, isOfItem: boolean): Answer {
 
 function explained(error: KamadoError, { status, bytes }: Answer, isOfItem: boolean): KamadoError {
   const said = new TextDecoder().decode(bytes.subarray(0, 2_048)).trim();
-  const hint = status === 401 || status === 403 ? TOKEN : status === 404 || status === 410 ? GONE : undefined;
+  const hint = HINTS[status];
   return new KamadoError(error.code, error.message, {
     cause: error.cause,
     detail: {

@@ -58,16 +58,17 @@ function listed(address = here()): Promise<unknown> {
 }
 
 /** A worker of its own each time, so that no circuit or pause is in the way. */
-async function send(
-  output: object,
-  { id = "j1", to = here(), kind = todoMatch as unknown } = {},
-): Promise<unknown> {
+function worker(kind: unknown = todoMatch) {
   const handler = kind as Handler;
   const registry = new Map([[handler.kind, handler]]);
   const parts = { outbound, registry, destinations, log: silentLog, topic: none, queueFor: none };
-  const given = { id, kind: handler.kind, input: { text: NOTE, todos: [] }, result: { output } };
-  return createDeliver(parts)(delivery({ rest: to }, given));
+  const deliver = createDeliver(parts);
+  return (output: object, { id = "j1", to = here(), isOurs = async () => true } = {}) => {
+    const given = { id, kind: handler.kind, input: { text: NOTE, todos: [] }, result: { output } };
+    return deliver({ ...delivery({ rest: to }, given), isOurs });
+  };
 }
+const send = (output: object, more = {}) => worker()(output, more);
 const note = (todoId: string, more = {}) => send({ ...UPDATE, todoId }, more);
 /** One job makes one change. */
 const create = (title: string, more = {}) =>
@@ -120,6 +121,32 @@ describe.each(SERVICES)("%s", (name, make) => {
     await create("Buy bread", { id: "j4" });
     expect((await seen(id)).notes.join("\n").split("牛乳")).toHaveLength(3);
     expect(await stub.all()).toHaveLength(3);
+  });
+
+  test("sentences for one todo at the same moment are all noted", async () => {
+    const id = await stub.add("Buy milk");
+    const other = await stub.add("Buy eggs");
+    const sending = worker();
+    const jobs = ["a", "b", "c", "d", "e", "f"];
+    await Promise.all(
+      jobs.map((job) => sending({ ...UPDATE, todoId: job === "c" ? other : id }, { id: job })),
+    );
+    expect((await seen(id)).notes.join("\n").split("牛乳")).toHaveLength(jobs.length);
+    expect((await seen(other)).notes).toHaveLength(1);
+  });
+
+  test("a worker that lost the job in between writes nothing", async () => {
+    const id = await stub.add("Buy milk");
+    let asked = 0;
+    const isOurs = async () => asked++ === 0;
+    const sent = await note(id, { isOurs }).then(
+      () => "sent",
+      (error) => error.code,
+    );
+    // Where one call is the whole change, it was asked directly before it.
+    const isOneCall = ["kamado", "todoist"].includes(name);
+    expect(sent).toBe(isOneCall ? "sent" : "lease_lost");
+    expect((await seen(id)).notes).toHaveLength(isOneCall ? 1 : 0);
   });
 
   test("an answer that is lost after the change does not make it twice", async () => {
@@ -354,7 +381,7 @@ describe("what a service cannot hold", () => {
   test("is named where a kind has nothing that a todo list could be told", async () => {
     await start(todoist());
     const { todo: _, ...mute } = todoMatch;
-    expect(await refusal(send(UPDATE, { kind: mute }))).toMatch(/^no_request: todo\.match .*todo service/);
+    expect(await refusal(worker(mute)(UPDATE))).toMatch(/^no_request: todo\.match .*todo service/);
   });
 
   test("nothing is sent where there is nothing to do", async () => {
