@@ -93,6 +93,8 @@ export function openCaldav({ address }: Place): TodoService {
 
   async function create(title: string, note: string, key: string, exchange: Exchange): Promise<void> {
     const { hash, mark } = marksOf(key);
+    // Radicale stores an object in any collection, where no app shows it.
+    await checkCalendar(exchange);
     const over = through(exchange);
     await createCalendarObject({
       calendar,

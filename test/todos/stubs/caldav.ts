@@ -80,7 +80,8 @@ export function caldav({ cdata = false } = {}): Service {
     const long = body.split("\r\n").some((line) => Buffer.byteLength(line) > 75);
     if (long || !/^BEGIN:VCALENDAR\r\n[\s\S]*\r\nUID:[\s\S]*END:VCALENDAR\r\n$/.test(body))
       return { status: 400, body: "valid-calendar-data" };
-    if (!path.startsWith(TODOS)) return { status: 403, body: "supported-calendar-component" };
+    // Radicale takes what is put beside its calendars.
+    if (path.startsWith(EVENTS)) return { status: 403, body: "supported-calendar-component" };
     objects.set(path, body);
     return { status: now === undefined ? 201 : 204, headers: { etag: etagOf(body) } };
   }
