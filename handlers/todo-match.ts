@@ -95,7 +95,9 @@ export default defineHandler({
       todosUrl: z
         .url()
         .optional()
-        .describe("An address that answers GET with the todos as JSON: an array of {id, title, category?}."),
+        .describe(
+          "An address that answers GET with the todos as JSON, an array of {id, title, category?}; or one that the owner's destinations file calls a todo service.",
+        ),
     })
     .refine(({ todos, todosUrl }) => (todos === undefined) !== (todosUrl === undefined), {
       message: "give either todos or todosUrl",
@@ -114,7 +116,7 @@ export default defineHandler({
 
   async run({ text, todos, todosUrl }, { model, rest }) {
     const { entries: list, left } = todosUrl
-      ? readTodos("todosUrl", await rest.get(todosUrl))
+      ? readTodos("todosUrl", await rest.todos(todosUrl))
       : readTodos("todos", todos);
     const newTitle = async () =>
       firstLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
@@ -145,6 +147,12 @@ export default defineHandler({
   request({ action, todoId, title }, base, { text }) {
     if (action === "create") return { method: "POST", url: base, body: { title, note: text } };
     if (action === "update") return { method: "PATCH", url: below(base, todoId!), body: { note: text } };
+    return null;
+  },
+
+  todo({ action, todoId, title }, { text }) {
+    if (action === "create") return { title, note: text };
+    if (action === "update") return { id: todoId!, note: text };
     return null;
   },
 });

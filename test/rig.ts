@@ -103,7 +103,7 @@ export function createRig(options: RigOptions = {}) {
         },
         pages: { article: async () => ({ title: null, text: "" }) },
         texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
-        rest: () => ({ get: async () => null }),
+        rest: () => ({ get: async () => null, todos: async () => null }),
       },
       engine: {
         url: "http://engine",

@@ -94,7 +94,7 @@ async function connect(
     bucket: buckets.get(config.bucket)!,
     objects,
     rules,
-    handlers: createHandlerServices({ ...config, registry, objects, outbound, client }),
+    handlers: createHandlerServices({ ...config, registry, objects, outbound, destinations, client }),
     engine: {
       url: engine.url,
       model: config.engine.model.replace(/^.*\//, ""),

@@ -32,11 +32,12 @@ const MAY_IMPORT: Record<string, string> = {
   console: "aws/errors config/secret errors fitness http logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
-  deliver: "async aws config/secret errors http job logging outbound printable queue",
+  todos: "errors http job outbound",
+  deliver: "async aws config/secret errors http job logging outbound printable queue todos",
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   runner:
-    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage",
+    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   service: "errors",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",

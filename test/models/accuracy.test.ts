@@ -37,7 +37,7 @@ const context = () => ({
   model: running!.model(),
   pages: { article: async () => ({ title: null, text: "" }) },
   texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
-  rest: { get: async () => null },
+  rest: { get: async () => null, todos: async () => null },
   progress: () => {},
   signal: new AbortController().signal,
 });
