@@ -21,9 +21,9 @@ export async function clockSkewMs(origin: string, now: () => number = Date.now):
   }
 }
 
-/** `12 minutes ahead`. */
-export function skewWords(skewMs: number): string {
+/** `12 minutes ahead of AWS`, `12 minutes behind AWS`. */
+export function skewWords(skewMs: number, whose: string): string {
   const seconds = Math.round(Math.abs(skewMs) / 1_000);
   const [count, unit] = seconds < 120 ? [seconds, "second"] : [Math.round(seconds / 60), "minute"];
-  return `${count} ${unit}${count === 1 ? "" : "s"} ${skewMs < 0 ? "behind" : "ahead"}`;
+  return `${count} ${unit}${count === 1 ? "" : "s"} ${skewMs < 0 ? "behind" : "ahead of"} ${whose}`;
 }

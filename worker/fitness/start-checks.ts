@@ -46,7 +46,7 @@ function diskError({ folder, statfs }: StartChecks): KamadoError | null {
 async function clockError({ clockSkew }: StartChecks): Promise<KamadoError | null> {
   const skew = (await clockSkew?.()) ?? 0;
   if (Math.abs(skew) < MOST_SKEW_MS) return null;
-  return new KamadoError("clock_wrong", `This machine's clock is ${skewWords(skew)} of AWS.`);
+  return new KamadoError("clock_wrong", `This machine's clock is ${skewWords(skew, "AWS")}.`);
 }
 
 async function rightsError({ sqs, queues, region }: StartChecks): Promise<KamadoError | null> {

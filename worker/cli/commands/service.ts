@@ -222,14 +222,19 @@ type Place = {
 };
 
 /** Where services are and what is known about this machine, from the configuration and the flags of a command. */
-export async function place(machine: Machine, command: Command, chosen: readonly Part[]): Promise<Place> {
+export async function place(
+  machine: Machine,
+  command: Command,
+  chosen: readonly Part[],
+  config: Config = configOf(),
+): Promise<Place> {
   const { dryRun, daemon, user, image } = flagsOf(command);
   const isDry = dryRun === true;
   const owner = daemon === true ? await ownerOf(machine, user) : undefined;
   const home = owner?.home ?? machine.home;
   const on = { ...machine, home };
   const manager = managerFor(on, { daemon: daemon === true });
-  const facts = factsOf(configOf(), { home, image: String(image ?? IMAGE), user: owner?.name });
+  const facts = factsOf(config, { home, image: String(image ?? IMAGE), user: owner?.name });
   const [engine] = manager.services(["engine"], facts);
   const isEngineApart = chosen.includes("engine") || (await manager.state(engine!, on)).installed;
   const say: Doing["say"] = ({ did, what }) =>
