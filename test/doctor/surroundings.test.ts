@@ -12,6 +12,7 @@ import {
   portFindings,
   serviceFindings,
 } from "../../worker/doctor/surroundings.ts";
+import { awsServer } from "../fakes/aws-server.ts";
 import { fakeMachine } from "./machines.ts";
 
 async function listening(): Promise<{ port: number; heard: string[] }> {
@@ -75,8 +76,9 @@ describe("ports", () => {
     );
 
   test("one that is taken is told with who has it and which setting changes it", async () => {
-    const { port } = await listening();
-    const [web] = await ports({ KAMADO_WEB_PORT: String(port) });
+    await using other = await awsServer((_, response) => void response.writeHead(404).end());
+    const { port } = new URL(other.endpoint);
+    const [web] = await ports({ KAMADO_WEB_PORT: port });
     expect(web).toMatchObject({
       check: "web port",
       status: "fail",
