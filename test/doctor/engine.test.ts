@@ -56,11 +56,29 @@ test("one that is stopped, that loads, that refuses and that is silent are told 
     status: "warn",
     found: expect.stringContaining("loads its model"),
   });
-  const refuses = await engineAt({ chat: [401, { error: { message: "no token" } }] });
-  expect(await engineFinding(refuses)).toMatchObject({ status: "fail", todo: expect.stringMatching(/\w/) });
+  const broken = await engineAt({ chat: [500, { error: { message: "Metal: out of memory" } }] });
+  expect(await engineFinding(broken)).toMatchObject({
+    status: "fail",
+    found: expect.stringContaining("out of memory"),
+  });
   expect(await engineFinding(await engineAt({ chat: "hang" }), 100)).toMatchObject({
     status: "warn",
     found: expect.stringContaining("no token within 0.1 s"),
+  });
+});
+
+test("a token that is missing fails for an engine that jobs would use so, and not for that of a worker that has it", async () => {
+  const at = await engineAt({ chat: [401, { error: { message: "no token" } }] });
+  const todo = expect.stringContaining("KAMADO_ENGINE_TOKEN");
+  expect(await engineFinding(at)).toMatchObject({ status: "fail", todo });
+  expect(await engineFinding({ ...at, isOfWorker: true })).toMatchObject({ status: "warn", todo });
+});
+
+test("an engine that is full is not called broken", async () => {
+  const at = await engineAt({ chat: [429, { error: { message: "queue is full" } }] });
+  expect(await engineFinding(at)).toMatchObject({
+    status: "warn",
+    found: expect.stringContaining("no room"),
   });
 });
 

@@ -1,5 +1,5 @@
 // The engine: that it answers, and that its model says a token. Which one to ask, and starting one, is up to the command.
-import { toKamadoError } from "../errors.ts";
+import { type KamadoError, toKamadoError } from "../errors.ts";
 import { EngineClient } from "../model/engine-client.ts";
 import { type Finding, fail, failed, ok, warn } from "./finding.ts";
 
@@ -9,6 +9,8 @@ export type EngineAt = {
   model: string | undefined;
   /** What to do when it does not answer. */
   todo: string;
+  /** That of a worker that runs, which has its token; this command may not. */
+  isOfWorker?: boolean;
   /** Why it is not ready, as the worker that runs it says. */
   trouble?: { code: string; message: string; hint: string } | undefined;
 };
@@ -16,10 +18,8 @@ export type EngineAt = {
 /** A model on a CPU may need long for its first token, and jobs go on meanwhile. */
 const TOKEN_MS = 60_000;
 
-export async function engineFinding(
-  { url, token, model, todo, trouble }: EngineAt,
-  tokenMs = TOKEN_MS,
-): Promise<Finding> {
+export async function engineFinding(at: EngineAt, tokenMs = TOKEN_MS): Promise<Finding> {
+  const { url, token, model, todo, trouble } = at;
   const client = new EngineClient({ url, token, model });
   try {
     const health = await client.health();
@@ -31,13 +31,17 @@ export async function engineFinding(
         `loads its model, at ${url}`,
         "Wait, and run `kamado doctor` again; `kamado status` shows it too.",
       );
-    return await sayToken(client, url, tokenMs);
+    return await sayToken(client, at, tokenMs);
   } finally {
     await client.close();
   }
 }
 
-async function sayToken(client: EngineClient, url: string, tokenMs: number): Promise<Finding> {
+async function sayToken(
+  client: EngineClient,
+  { url, isOfWorker = false }: EngineAt,
+  tokenMs: number,
+): Promise<Finding> {
   const signal = AbortSignal.timeout(tokenMs);
   const began = performance.now();
   try {
@@ -49,11 +53,24 @@ async function sayToken(client: EngineClient, url: string, tokenMs: number): Pro
     const name = answer.model ?? model;
     return ok("engine", `${name === null ? "its model" : name} said a token within ${ms} ms, at ${url}`);
   } catch (thrown) {
-    if (!signal.aborted) return failed("engine", toKamadoError(thrown, "engine_unavailable"));
+    if (!signal.aborted) return refused(toKamadoError(thrown, "engine_unavailable"), url, isOfWorker);
     return warn(
       "engine",
       `answers at ${url}, and its model said no token within ${tokenMs / 1_000} s`,
       "It may have much to do (`kamado status`). If not, stop Kamado and run `kamado doctor --deep`.",
     );
   }
+}
+
+function refused(error: KamadoError, url: string, isOfWorker: boolean): Finding {
+  const status = error.detail?.httpStatus;
+  if (error.code === "engine_busy")
+    return warn(
+      "engine",
+      `answers at ${url}, and has no room just now`,
+      "Run `kamado doctor` again when it has less to do.",
+    );
+  if (status !== 401 && status !== 403) return failed("engine", error);
+  const todo = "Set KAMADO_ENGINE_TOKEN or KAMADO_ENGINE_TOKEN_FILE as the engine has it.";
+  return (isOfWorker ? warn : fail)("engine", `answers at ${url}, and asks for a token (${status})`, todo);
 }

@@ -1,6 +1,6 @@
 // What is checked before a worker pulls its first job, and again when a queue that did not answer does: what would cost jobs, and what a
-// job cannot tell by itself. That the engine and the bucket answer is checked all the time, elsewhere; a queue that cannot be received
-// from is told by the poll itself. `kamado doctor` looks at much more.
+// job cannot tell by itself. That the engine and the bucket answer is checked all the time, elsewhere; that a queue is missing or does not
+// answer is told by the poll itself. `kamado doctor` looks at much more.
 import type { SQSClient } from "@aws-sdk/client-sqs";
 import { DISK_FULL_HINT } from "../aws/errors.ts";
 import { grant, type Right } from "../aws/rights.ts";

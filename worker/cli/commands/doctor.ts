@@ -117,21 +117,32 @@ const one = (check: string, finding: Promise<Finding>): Group =>
     (thrown) => [failed(check, toKamadoError(thrown, "handler_failed"))],
   );
 
+const SETTINGS = "settings";
+
 function readSettings(): { config?: Config; findings: Finding[] } {
-  const check = "settings";
+  const { path, findings } = readServiceVariables();
   try {
-    const own = loadServiceVariables();
-    const files = [own, configFileOf()].filter((path) => path !== undefined);
     const config = loadConfig();
+    const files = [path, configFileOf()].filter((one) => one !== undefined);
     const where =
       files.length === 0 ? "from variables and defaults; there is no kamado.toml" : files.join(", ");
     const todo = "Correct what it names; docs/settings.md lists all settings.";
-    const warnings = config.warnings.map((warning) => warn(check, warning, todo));
-    if (own !== undefined && (statSync(own).mode & 0o077) !== 0)
-      warnings.push(warn(check, `others may read ${own}, where keys are`, `Run \`chmod 600 ${own}\`.`));
-    return { config, findings: warnings.length > 0 ? warnings : [ok(check, where)] };
+    findings.push(...config.warnings.map((warning) => warn(SETTINGS, warning, todo)));
+    return { config, findings: findings.length > 0 ? findings : [ok(SETTINGS, where)] };
   } catch (thrown) {
-    return { findings: [failed(check, toKamadoError(thrown, "config_invalid"))] };
+    return { findings: [...findings, failed(SETTINGS, toKamadoError(thrown, "config_invalid"))] };
+  }
+}
+
+/** What a service has besides: without it the rest is looked at all the same. */
+function readServiceVariables(): { path: string | undefined; findings: Finding[] } {
+  try {
+    const path = loadServiceVariables();
+    if (path === undefined || (statSync(path).mode & 0o077) === 0) return { path, findings: [] };
+    const open = warn(SETTINGS, `others may read ${path}, where keys are`, `Run \`chmod 600 ${path}\`.`);
+    return { path, findings: [open] };
+  } catch (thrown) {
+    return { path: undefined, findings: [failed(SETTINGS, toKamadoError(thrown, "config_invalid"))] };
   }
 }
 
@@ -176,6 +187,7 @@ async function whichEngine(config: Config, found: Found, isDeep: boolean): Promi
       token: tokenOf(running, token)?.reveal(),
       model,
       todo: "`kamado status` says what the worker knows of it; `kamado service restart` starts it again.",
+      isOfWorker: true,
       trouble: await engineErrorOf({ config, found }),
     });
   const todo = "Start that server, or correct KAMADO_ENGINE_URL.";
