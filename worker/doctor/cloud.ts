@@ -31,7 +31,13 @@ export async function cloudFindings(asked: Asked & { isLocal: boolean }): Promis
   const groups = await Promise.all([
     asked.isLocal ? [] : clockFindings(cloud),
     ...queues.map(({ url }) =>
-      queueFinding(asked, { check: "queue", url, actions: TO_CONSUME, some: TO_SPLIT }),
+      queueFinding(asked, {
+        check: "queue",
+        variable: "KAMADO_QUEUE_URL",
+        url,
+        actions: TO_CONSUME,
+        some: TO_SPLIT,
+      }),
     ),
     ...outboxFindings(asked),
     bucketFinding(asked),
@@ -66,6 +72,8 @@ async function clockFindings({ aws, queueUrl }: Cloud): Promise<Finding[]> {
 
 type QueueAsked = {
   check: string;
+  /** The setting that names it. */
+  variable: string;
   url: string;
   actions: readonly QueueAction[];
   isDead?: boolean;
@@ -85,7 +93,7 @@ async function queueFinding({ clients, cloud, config }: Asked, asked: QueueAsked
   ]);
   const bad = whatIsWrong(check, verdicts, {
     missing: `there is no queue ${url}`,
-    hint: QUEUE_HINTS.missing_queue,
+    hint: `Check ${asked.variable} and AWS_REGION, or create the queue.`,
     at: url,
   });
   if (bad && withoutIt !== undefined && verdicts.some(({ is }) => is === "missing"))
@@ -142,17 +150,17 @@ function maxReceivesOf({ RedrivePolicy }: Record<string, string>): number | unde
 function outboxFindings(asked: Asked): Promise<Finding | Finding[]>[] {
   const { deadQueueUrl, deliveriesQueueUrl, deadDeliveriesQueueUrl } = asked.cloud;
   const { set } = asked.config;
-  const unless = (name: string, words: string) => (set.includes(name) ? undefined : words);
+  const named = (variable: string, words: string) => ({
+    variable,
+    withoutIt: set.includes(variable) ? undefined : `Create it, or set ${variable}${words}.`,
+  });
   const actions = ["sqs:SendMessage"] as const;
   const dead = queueFinding(asked, {
     check: "dead letters",
     url: deadQueueUrl,
     actions,
     isDead: true,
-    withoutIt: unless(
-      "KAMADO_DEAD_QUEUE_URL",
-      "Create it, or set KAMADO_DEAD_QUEUE_URL: until then a message that is no job comes back again and again.",
-    ),
+    ...named("KAMADO_DEAD_QUEUE_URL", ": until then a message that is no job comes back again and again"),
   });
   if (deliveriesQueueUrl === undefined)
     return [
@@ -163,21 +171,15 @@ function outboxFindings(asked: Asked): Promise<Finding | Finding[]>[] {
     check: "deliveries",
     url: deliveriesQueueUrl,
     actions: TO_REDELIVER,
-    withoutIt: unless(
-      "KAMADO_DELIVERIES_QUEUE_URL",
-      "Create it, or set KAMADO_DELIVERIES_QUEUE_URL: until then a delivery that fails keeps its job's message.",
-    ),
+    ...named("KAMADO_DELIVERIES_QUEUE_URL", ": until then a delivery that fails keeps its job's message"),
   });
   if (deadDeliveriesQueueUrl === deadQueueUrl) return [dead, deliveries];
   const url = deadDeliveriesQueueUrl;
-  const withoutIt = unless(
-    "KAMADO_DEAD_DELIVERIES_QUEUE_URL",
-    "Create it, or set KAMADO_DEAD_DELIVERIES_QUEUE_URL.",
-  );
+  const last = named("KAMADO_DEAD_DELIVERIES_QUEUE_URL", "");
   return [
     dead,
     deliveries,
-    queueFinding(asked, { check: "dead deliveries", url, actions, isDead: true, withoutIt }),
+    queueFinding(asked, { check: "dead deliveries", url, actions, isDead: true, ...last }),
   ];
 }
 
@@ -204,7 +206,6 @@ async function bucketFinding({ clients: { s3 }, cloud, config }: Asked): Promise
     ["s3:PutObject", LOCK, () => put(LOCK)],
     ["s3:GetObject", LOCK, () => read(LOCK)],
     ["s3:DeleteObject", LOCK, () => s3.send(new DeleteObjectCommand(object(LOCK)))],
-    ["s3:GetObject", INPUT, () => read(INPUT)],
   ];
   if (list.is === "granted" || list.is === "denied")
     for (const [action, key, call] of calls)
@@ -214,7 +215,15 @@ async function bucketFinding({ clients: { s3 }, cloud, config }: Asked): Promise
     hint: "Check KAMADO_BUCKET and AWS_REGION, or create the bucket.",
     at: Bucket,
   });
-  return bad ?? ok("bucket", `${Bucket}: objects can be listed, written, read and removed`);
+  if (bad) return bad;
+  const input = await verdictOf(right("s3:GetObject", "in/*"), () => read(INPUT));
+  if (input.is === "denied")
+    return warn(
+      "bucket",
+      `AWS refuses ${input.right.action}, which jobs with inputs there need`,
+      grant(input.right),
+    );
+  return ok("bucket", `${Bucket}: objects can be listed, written, read and removed`);
 }
 
 /** A web server that answers 200 to everything is no bucket. */
