@@ -39,13 +39,15 @@ const MAY_IMPORT: Record<string, string> = {
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   service: "errors",
+  doctor:
+    "aws config engine/generation engine/install engine/sizing errors fitness http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
   main: "async aws config deliver errors fitness job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "cli/* aws async config dead-letters deliver engine/download engine/install engine/supervisor errors http job job-lock local logging model models outbound outbox printable queue runner service storage",
+    "cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging model models outbound outbox printable queue runner service storage",
   "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors http job local logging main",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",

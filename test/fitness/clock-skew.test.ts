@@ -12,15 +12,15 @@ const at = (date: string | null, status = 404) =>
   });
 
 test.each([
-  [0, "0 seconds ahead"],
-  [-90_000, "90 seconds behind"],
-  [7 * 60_000, "7 minutes ahead"],
-  [-3_600_000, "60 minutes behind"],
+  [0, "0 seconds ahead of AWS"],
+  [-90_000, "90 seconds behind AWS"],
+  [7 * 60_000, "7 minutes ahead of AWS"],
+  [-3_600_000, "60 minutes behind AWS"],
 ])("a clock that is %i ms off is told, whatever else the server answers", async (offMs, words) => {
   await using server = await at(new Date(SERVER).toUTCString());
   const skew = await clockSkewMs(server.endpoint, () => SERVER + 500 + offMs);
   expect(skew).toBe(offMs);
-  expect(skewWords(skew!)).toBe(words);
+  expect(skewWords(skew!, "AWS")).toBe(words);
 });
 
 test("a server without a Date, and one that is not there, say nothing", async () => {

@@ -93,7 +93,7 @@ test("a check that gets no answer is given up in time", async () => {
 
 test.each([
   [6 * 60_000, "This machine's clock is 6 minutes ahead of AWS."],
-  [-16 * 60_000, "This machine's clock is 16 minutes behind of AWS."],
+  [-16 * 60_000, "This machine's clock is 16 minutes behind AWS."],
 ])("a clock that is off by %i ms is told", async (skew, message) => {
   await using server = await sqs();
   expect(await startCheck(checksAt(server, { clockSkew: async () => skew }))).toMatchObject({

@@ -96,9 +96,9 @@ export async function deploy(parameters: Record<string, string> = {}) {
   };
 }
 
-// AWS asks for sqs:SendMessage when a batch is sent, and so for the other two. The emulator asks for the name of the batch call.
+// AWS asks for sqs:SendMessage when a batch is sent, and so for the others. The emulator asks for the name of the batch call.
 const asEmulated = (template: string) =>
-  template.replaceAll(/sqs:(SendMessage|DeleteMessage|ChangeMessageVisibility)\b/g, "$&*");
+  template.replaceAll(/sqs:(SendMessage|DeleteMessage|ChangeMessageVisibility)\b|sns:Publish\b/g, "$&*");
 
 async function createStack(
   client: CloudFormationClient,

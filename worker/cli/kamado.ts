@@ -27,6 +27,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   new: async () => (await import("./commands/new.ts")).newCommand(),
   test: async () => (await import("./commands/test.ts")).testCommand(),
   setup: async () => (await import("./commands/setup.ts")).setupCommand(),
+  doctor: async () => (await import("./commands/doctor.ts")).doctorCommand(),
   service: async () => (await import("./commands/service.ts")).serviceCommand(),
   uninstall: async () => (await import("./commands/uninstall.ts")).uninstallCommand(),
   bench: async () => (await import("./commands/bench.ts")).benchCommand(),
@@ -36,7 +37,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
 const GROUPS: Record<string, readonly string[]> = {
   "Start it:": ["demo", "serve", "worker", "engine"],
   "Give it jobs:": ["run", "enqueue", "cancel", "kinds"],
-  "See what became of them:": ["status", "jobs", "dead", "queue"],
+  "See what became of them:": ["status", "doctor", "jobs", "dead", "queue"],
   "Set it up:": ["init", "setup", "model", "service", "completion", "bench", "uninstall"],
   "Make kinds of your own:": ["new", "test"],
 };

@@ -238,6 +238,19 @@ export function openSecretsIn(envFile: string): string[] {
 /** XDG_CONFIG_HOME, where the owner keeps settings elsewhere. */
 export const configHome = (): string | undefined => process.env.XDG_CONFIG_HOME || undefined;
 
+/** Makes this process see what a service sees; what is set in the terminal goes first. The path is that of the file, if there is one. */
+export function loadServiceVariables(path = serviceEnvFile()): string | undefined {
+  if (!existsSync(path)) return undefined;
+  try {
+    process.loadEnvFile(path);
+    return path;
+  } catch {
+    throw new KamadoError("config_invalid", `${path} cannot be read.`, {
+      hint: "Give it to the user that runs Kamado, with mode 0600.",
+    });
+  }
+}
+
 /** The names of variables that are set in this terminal, which a service does not see. */
 export const variablesOfShell = (): string[] =>
   Object.keys(given(process.env)).filter((name) => name.replace(/_FILE$/, "") in Environment.shape);

@@ -1,6 +1,6 @@
 // What is checked before a worker pulls its first job, and again when a queue that did not answer does: what would cost jobs, and what a
-// job cannot tell by itself. That the engine and the bucket answer is checked all the time, elsewhere; a queue that cannot be received
-// from is told by the poll itself. `kamado doctor` looks at much more.
+// job cannot tell by itself. That the engine and the bucket answer is checked all the time, elsewhere; that a queue is missing or does not
+// answer is told by the poll itself. `kamado doctor` looks at much more.
 import type { SQSClient } from "@aws-sdk/client-sqs";
 import { DISK_FULL_HINT } from "../aws/errors.ts";
 import { grant, type Right } from "../aws/rights.ts";
@@ -46,7 +46,7 @@ function diskError({ folder, statfs }: StartChecks): KamadoError | null {
 async function clockError({ clockSkew }: StartChecks): Promise<KamadoError | null> {
   const skew = (await clockSkew?.()) ?? 0;
   if (Math.abs(skew) < MOST_SKEW_MS) return null;
-  return new KamadoError("clock_wrong", `This machine's clock is ${skewWords(skew)} of AWS.`);
+  return new KamadoError("clock_wrong", `This machine's clock is ${skewWords(skew, "AWS")}.`);
 }
 
 async function rightsError({ sqs, queues, region }: StartChecks): Promise<KamadoError | null> {

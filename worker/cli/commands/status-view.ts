@@ -81,6 +81,7 @@ function viewService(service: Status["service"]): string[] {
   const { error } = engine;
   return [
     head,
+    ...(state.status === "UNHEALTHY" ? [row("", "`kamado doctor` looks at everything it needs")] : []),
     row(
       "engine",
       `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${plural(slots, "slot", "slots")}`,
