@@ -242,12 +242,16 @@ describe.each(SERVICES)("%s", (name, make) => {
       code: "delivery_failed",
       detail: { httpStatus: 429, retryAfterMs: 5_000 },
     });
+    stub.answer({ status: 429, headers: { "retry-after": "30" } });
+    expect(await errorOf(listed())).toMatchObject({ code: "fetch_failed", detail: { retryAfterMs: 30_000 } });
     stub.answer({ status: 502, body: "<html>" });
     expect(await errorOf(listed())).toMatchObject({ code: "fetch_failed", retry: true });
     await note(id);
     await create("Buy bread");
     expect((await seen(id)).notes).toHaveLength(1);
     expect(await stub.all()).toHaveLength(2);
+    await stub.close();
+    expect(await errorOf(note(id, { id: "j2" }))).toMatchObject({ code: "delivery_failed", retry: true });
   });
 
   test.each(["..", ".", "../../x", "a/../../b", "%2e%2e", "?x", "#"])(
