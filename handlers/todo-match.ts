@@ -71,6 +71,13 @@ const firstLine = (answer: string) =>
     .replace(/^["“「『](.*)["”」』]$/, "$1")
     .trim();
 
+/** Services take no longer ones, and the whole sentence is in the note. */
+const MAX_TITLE = 250;
+const short = (title: string) => {
+  const characters = [...title];
+  return characters.length > MAX_TITLE ? `${characters.slice(0, MAX_TITLE - 1).join("")}…` : title;
+};
+
 // Looks at each row of slashes once: without the lookbehind, a row in the middle is read anew from each of its slashes.
 const TRAILING_SLASHES = /(?<!\/)\/+$/;
 
@@ -119,8 +126,10 @@ export default defineHandler({
       ? readTodos("todosUrl", await rest.todos(todosUrl))
       : readTodos("todos", todos);
     const newTitle = async () =>
-      firstLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
-      oneLine(text);
+      short(
+        firstLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
+          oneLine(text),
+      );
     if (list.length === 0)
       return { action: "create" as const, title: await newTitle(), probability: 1, ...left };
 

@@ -242,12 +242,16 @@ describe.each(SERVICES)("%s", (name, make) => {
       code: "delivery_failed",
       detail: { httpStatus: 429, retryAfterMs: 5_000 },
     });
+    stub.answer({ status: 429, headers: { "retry-after": "30" } });
+    expect(await errorOf(listed())).toMatchObject({ code: "fetch_failed", detail: { retryAfterMs: 30_000 } });
     stub.answer({ status: 502, body: "<html>" });
     expect(await errorOf(listed())).toMatchObject({ code: "fetch_failed", retry: true });
     await note(id);
     await create("Buy bread");
     expect((await seen(id)).notes).toHaveLength(1);
     expect(await stub.all()).toHaveLength(2);
+    await stub.close();
+    expect(await errorOf(note(id, { id: "j2" }))).toMatchObject({ code: "delivery_failed", retry: true });
   });
 
   test.each(["..", ".", "../../x", "a/../../b", "%2e%2e", "?x", "#"])(
@@ -449,5 +453,42 @@ describe("a seventh service, which the owner describes in the destinations file"
       { title: "Feed the cat", notes: [expect.stringMatching(/^牛乳/)] },
     ]);
     expect(stub.received.every(({ headers }) => headers.secretkey === "s3cret")).toBe(true);
+  });
+
+  test.each<[string, object, (page: number) => object]>([
+    ["until one is empty", { page: "p" }, () => ({})],
+    ["as many as a header says", { page: "p", pages: "X-Pages" }, () => ({ "x-pages": "3" })],
+    [
+      "although the header says nothing of use",
+      { page: "p", pages: "x-pages" },
+      () => ({ "x-pages": "many" }),
+    ],
+  ])("is read page by page, %s", async (_, next, headers) => {
+    const service = donetick();
+    const handle = (request: Parameters<Service["handle"]>[0]) => {
+      const page = Number(request.url.searchParams.get("p"));
+      const all = (service.handle(request) as { body: unknown[] }).body;
+      return {
+        status: 200,
+        headers: headers(page) as Record<string, string>,
+        body: all.slice(page * 2 - 2, page * 2),
+      };
+    };
+    const adapter = { ...DONETICK, todos: { ...DONETICK.todos, next } };
+    await start({ ...service, handle }, { todos: { adapter, token: "s3cret" } });
+    for (let count = 0; count < 6; count++) stub.add(`Todo ${count}`);
+    expect(await listed(stub.url)).toHaveLength(6);
+    expect(stub.received.length).toBe("pages" in next && next.pages === "X-Pages" ? 3 : 4);
+  });
+
+  test("whose pages never end is an error, not a worker that never ends", async () => {
+    const adapter = {
+      ...DONETICK,
+      todos: { ...DONETICK.todos, done: { id: 1 }, next: { query: "c", from: "next" }, items: "all" },
+    };
+    const handle = () => ({ status: 200, body: { all: [{ id: 1 }], next: "again" } });
+    await start({ ...donetick(), handle }, { todos: { adapter, token: "s3cret" } });
+    expect(await refusal(listed(stub.url))).toMatch(/^fetch_rejected: .*too long to look through/);
+    expect(stub.received).toHaveLength(100);
   });
 });

@@ -20,11 +20,11 @@ export type RestOptions = {
   log: Log;
   clock: Pick<Clock, "wall">;
   /** The same as `outbound` has. */
-  destinations?: Destinations;
+  destinations: Destinations;
 };
 
 /** For each delivery the call to make, or null when there is none. */
-export function createRest({ outbound, registry, log, clock, destinations = [] }: RestOptions) {
+export function createRest({ outbound, registry, log, clock, destinations }: RestOptions) {
   const deliverTodo = createTodoDelivery({ outbound, clock });
   return (delivery: Delivery, base: string): (() => Promise<void>) | null => {
     const { job, result, destination, isFirstTry, signal } = delivery;

@@ -49,7 +49,7 @@ export function createHandlerServices(options: {
   outbound: Outbound;
   client: EngineClient;
   /** The same as `outbound` has. */
-  destinations?: Destinations;
+  destinations: Destinations;
   budgets: Budgets;
   /** How many requests of one job may be at the engine at the same time. */
   requestsAtOnce: number;
@@ -67,7 +67,7 @@ export function createHandlerServices(options: {
       createModel({ client, signal, model, priority, turns, capabilities, budget: budgets }),
     pages: createPages(),
     texts: createTexts(),
-    rest: (signal) => restOf(reads.for(signal), options.destinations ?? [], signal),
+    rest: (signal) => restOf(reads.for(signal), options.destinations, signal),
   };
 }
 

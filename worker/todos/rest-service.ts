@@ -23,7 +23,7 @@ export function openRestService({ adapter, address, list }: Place): TodoService 
     return check(answer, request.path.includes("{id}"));
   }
 
-  /** Every entry of a list, page by page, until `enough` says so. */
+  /** Every entry of a list, page by page; of a call that gives one todo, that one. */
   async function* entries(from: Pages, values: Values, exchange: Exchange): AsyncGenerator<unknown> {
     let more: Record<string, string> | null = firstPage(from);
     for (let page = 1; more; page++) {
@@ -31,9 +31,9 @@ export function openRestService({ adapter, address, list }: Place): TodoService 
       const answer = await call(from, values, exchange, more);
       const json = jsonOf(answer);
       const found = at(json, from.items, values);
+      const all = isOneTodo(from, found) ? [found] : found;
       // A missing list is not an empty one: everything would be new.
-      if (typeof found !== "object" || found === null) throw noList(answer, from.items, list);
-      const all = Array.isArray(found) ? found : [found];
+      if (!Array.isArray(all)) throw noList(answer, from.items, list);
       yield* all;
       more = nextPage(from, answer, json, page, all.length);
     }
@@ -95,13 +95,16 @@ function valuesOf(change: TodoChange, { text }: TodoAdapter): Values {
   return "id" in change ? { id: change.id, note } : { title: change.title, note };
 }
 
+const isOneTodo = (from: Pages, found: unknown): found is object =>
+  "text" in from && "id" in from && typeof found === "object" && found !== null && !Array.isArray(found);
+
 const firstPage = ({ next }: Pages): Record<string, string> =>
   next?.page === undefined ? {} : { [next.page]: "1" };
 
 function nextPage({ next }: Pages, answer: Answer, json: unknown, page: number, got: number) {
   if (next?.page !== undefined) {
     const pages = next.pages === undefined ? undefined : answer.headers[next.pages.toLowerCase()];
-    const isLast = pages === undefined ? got === 0 : page >= Number(pages);
+    const isLast = got === 0 || page >= Number(pages ?? Number.NaN);
     return isLast ? null : { [next.page]: String(page + 1) };
   }
   const cursor = next?.from === undefined ? undefined : at(json, next.from, {});
