@@ -485,6 +485,39 @@ test("on a Mac whose Podman machine has stopped or is gone, status says so and e
   expect([machine.loaded.size, filesUnder(machine.home)]).toEqual([0, []]);
 });
 
+test("on a Mac a service that takes a while to stop is waited for, and one that waits after a failure is started", async () => {
+  const machine = fake("darwin");
+  await kamado(machine, "install");
+  const [name] = machine.loaded;
+  let looks = 0;
+  const slow: Fake = {
+    ...machine,
+    async run(command, options) {
+      const [, verb] = command;
+      if (verb === "bootout")
+        return { code: 36, out: "", errors: "Boot-out failed: 36: Operation now in progress" };
+      // It finishes its job meanwhile.
+      if (verb === "print" && command.at(-1) === name && ++looks === 5) machine.loaded.delete(name!);
+      return machine.run(command, options);
+    },
+  };
+  await kamado(slow, "uninstall");
+  expect([machine.loaded.size, looks]).toEqual([0, 5]);
+  expect(existsSync(unit(machine))).toBe(false);
+
+  await kamado(machine, "install");
+  const waiting: Fake = {
+    ...machine,
+    run: async (command, options) => {
+      const ran = await machine.run(command, options);
+      return command[1] === "print" ? { ...ran, out: `${name} = {\n\tstate = spawn scheduled\n}\n` } : ran;
+    },
+  };
+  machine.ran.splice(0);
+  await kamado(waiting, "restart");
+  expect(machine.ran).toEqual([`launchctl kickstart ${name}`]);
+});
+
 test("on a Mac a log that somebody removed is named, and what makes it anew", async () => {
   const machine = fake("darwin");
   await kamado(machine, "install");
