@@ -540,6 +540,18 @@ test("a LaunchDaemon has the settings of its user, although root installs it", a
   expect(text).toContain(`<key>ExitTimeOut</key><integer>${300 + 20 + 15 + 30}<`);
 });
 
+test("on a Mac a folder that is closed to services is named", async () => {
+  const machine = fake("darwin");
+  const own = join(machine.home, "Documents/meine Kinds");
+  settings(machine, `KAMADO_HANDLERS="${own}"`);
+  await kamado(machine, "install", "--dry-run");
+  const said = vi
+    .mocked(process.stderr.write)
+    .mock.calls.map(([text]) => String(text))
+    .join("");
+  expect(said).toContain(`macOS closes ~/Documents to services: move ${own} elsewhere`);
+});
+
 test("settings that hold secrets and that others may read are named", async () => {
   const machine = fake("linux");
   settings(machine, "AWS_SECRET_ACCESS_KEY=x", "AWS_ACCESS_KEY_ID=y");

@@ -90,6 +90,7 @@ function install(machine: Machine): Command {
         warn(
           `${on.facts.envFile} holds ${open.join(", ")}, and others may read it: chmod 600 ${on.facts.envFile}`,
         );
+      warnOfClosedFolders(machine, on);
       warnOfShell();
       if (machine.platform === "darwin") makeLogs(on.facts.logs, on.doing, on.owner);
       for (const service of on.manager.services(chosen, facts)) {
@@ -381,6 +382,19 @@ async function ownerOf(machine: Machine, name: unknown): Promise<Owner> {
   };
   const [uid, gid] = [Number(await ask(["id", "-u", name])), Number(await ask(["id", "-g", name]))];
   return { name, uid, gid, home: await ask(["/bin/sh", "-c", `echo ~${name}`]) };
+}
+
+/** macOS lets a service see what is in them only after somebody said yes to it, and a service cannot ask. */
+const CLOSED = ["Documents", "Desktop", "Downloads"];
+
+function warnOfClosedFolders({ platform }: Machine, { facts, config }: Place): void {
+  if (platform !== "darwin") return;
+  const seen = [facts.root, facts.folder, config.ownHandlers, config.destinationsFile, config.rulesFile];
+  for (const path of new Set(seen)) {
+    const folder = CLOSED.find((name) => path?.startsWith(join(facts.home, name, "/")));
+    if (folder !== undefined)
+      warn(`macOS closes ~/${folder} to services: move ${path} elsewhere, and run the command again.`);
+  }
 }
 
 /** A service sees files, and not what somebody exported in a terminal. */
