@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -550,6 +551,29 @@ test("on a Mac a folder that is closed to services is named", async () => {
     .mock.calls.map(([text]) => String(text))
     .join("");
   expect(said).toContain(`macOS closes ~/Documents to services: move ${own} elsewhere`);
+});
+
+test("an agent and a daemon are not installed beside each other, and each command knows of both", async () => {
+  const machine = fake("darwin");
+  const path = join(machine.systemRoot, "Library/LaunchDaemons/kamado.worker.plist");
+  mkdirSync(join(path, ".."), { recursive: true });
+  writeFileSync(path, "");
+  machine.loaded.add("system/kamado.worker");
+  await expect(kamado(machine, "install")).rejects.toMatchObject({
+    message: expect.stringContaining(path),
+    hint: expect.stringContaining("sudo ./kamado uninstall --daemon"),
+  });
+  expect(machine.ran).toEqual([]);
+  expect(await kamado(machine, "status")).toContain(`worker: ${path}`);
+  const left = await kamado(machine, "uninstall");
+  expect(left).toContain(`kamado.worker, which goes on running (${path}): sudo ./kamado uninstall --daemon`);
+  // And the other way round.
+  machine.loaded.clear();
+  rmSync(path);
+  await kamado(machine, "install");
+  await expect(kamado(machine, "install", "--daemon", "--user", "anna")).rejects.toMatchObject({
+    message: expect.stringContaining("LaunchAgents/kamado.worker.plist"),
+  });
 });
 
 test("settings that hold secrets and that others may read are named", async () => {
