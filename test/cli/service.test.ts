@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -485,6 +486,39 @@ test("on a Mac whose Podman machine has stopped or is gone, status says so and e
   expect([machine.loaded.size, filesUnder(machine.home)]).toEqual([0, []]);
 });
 
+test("on a Mac a service that takes a while to stop is waited for, and one that waits after a failure is started", async () => {
+  const machine = fake("darwin");
+  await kamado(machine, "install");
+  const [name] = machine.loaded;
+  let looks = 0;
+  const slow: Fake = {
+    ...machine,
+    async run(command, options) {
+      const [, verb] = command;
+      if (verb === "bootout")
+        return { code: 36, out: "", errors: "Boot-out failed: 36: Operation now in progress" };
+      // It finishes its job meanwhile.
+      if (verb === "print" && command.at(-1) === name && ++looks === 5) machine.loaded.delete(name!);
+      return machine.run(command, options);
+    },
+  };
+  await kamado(slow, "uninstall");
+  expect([machine.loaded.size, looks]).toEqual([0, 5]);
+  expect(existsSync(unit(machine))).toBe(false);
+
+  await kamado(machine, "install");
+  const waiting: Fake = {
+    ...machine,
+    run: async (command, options) => {
+      const ran = await machine.run(command, options);
+      return command[1] === "print" ? { ...ran, out: `${name} = {\n\tstate = spawn scheduled\n}\n` } : ran;
+    },
+  };
+  machine.ran.splice(0);
+  await kamado(waiting, "restart");
+  expect(machine.ran).toEqual([`launchctl kickstart ${name}`]);
+});
+
 test("on a Mac a log that somebody removed is named, and what makes it anew", async () => {
   const machine = fake("darwin");
   await kamado(machine, "install");
@@ -505,6 +539,41 @@ test("a LaunchDaemon has the settings of its user, although root installs it", a
   const text = readFileSync(join(machine.systemRoot, "Library/LaunchDaemons/kamado.worker.plist"), "utf8");
   expect(text).toContain(`<key>WorkingDirectory</key><string>${process.cwd()}</string>`);
   expect(text).toContain(`<key>ExitTimeOut</key><integer>${300 + 20 + 15 + 30}<`);
+});
+
+test("on a Mac a folder that is closed to services is named", async () => {
+  const machine = fake("darwin");
+  const own = join(machine.home, "Documents/meine Kinds");
+  settings(machine, `KAMADO_HANDLERS="${own}"`);
+  await kamado(machine, "install", "--dry-run");
+  const said = vi
+    .mocked(process.stderr.write)
+    .mock.calls.map(([text]) => String(text))
+    .join("");
+  expect(said).toContain(`macOS closes ~/Documents to services: move ${own} elsewhere`);
+});
+
+test("an agent and a daemon are not installed beside each other, and each command knows of both", async () => {
+  const machine = fake("darwin");
+  const path = join(machine.systemRoot, "Library/LaunchDaemons/kamado.worker.plist");
+  mkdirSync(join(path, ".."), { recursive: true });
+  writeFileSync(path, "");
+  machine.loaded.add("system/kamado.worker");
+  await expect(kamado(machine, "install")).rejects.toMatchObject({
+    message: expect.stringContaining(path),
+    hint: expect.stringContaining("sudo ./kamado uninstall --daemon"),
+  });
+  expect(machine.ran).toEqual([]);
+  expect(await kamado(machine, "status")).toContain(`worker: ${path}`);
+  const left = await kamado(machine, "uninstall");
+  expect(left).toContain(`kamado.worker, which goes on running (${path}): sudo ./kamado uninstall --daemon`);
+  // And the other way round.
+  machine.loaded.clear();
+  rmSync(path);
+  await kamado(machine, "install");
+  await expect(kamado(machine, "install", "--daemon", "--user", "anna")).rejects.toMatchObject({
+    message: expect.stringContaining("LaunchAgents/kamado.worker.plist"),
+  });
 });
 
 test("settings that hold secrets and that others may read are named", async () => {

@@ -54,14 +54,15 @@ export async function prepareContainer({ envFile, mounts }: Facts, doing: Doing)
 }
 
 const makeSecret = (name: string, content: string, doing: Doing) =>
-  call(["podman", "secret", "create", "--replace", name, "-"], doing, content);
+  call(["podman", "secret", "create", "--replace", name, "-"], doing, { input: content });
 
 /** After the machine was started: only its own systemd sees the files. */
 export async function installInMachine(facts: Facts, doing: Doing): Promise<void> {
   if (!doing.isDry) await machineRuns(doing);
   await prepareContainer(facts, doing);
   await call(ssh(`mkdir -p ${FOLDER}`), doing);
-  for (const file of FILES) await call(ssh(`cat > ${FOLDER}/${file}`), doing, quadletOf(file, facts));
+  for (const file of FILES)
+    await call(ssh(`cat > ${FOLDER}/${file}`), doing, { input: quadletOf(file, facts) });
   await call(ssh("systemctl --user daemon-reload"), doing);
   await call(ssh("systemctl --user restart kamado.service"), doing);
 }

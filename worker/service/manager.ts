@@ -54,6 +54,10 @@ export function managerFor(machine: Machine, { daemon }: { daemon: boolean }): M
   );
 }
 
+/** launchctl ends with the system's own numbers. A service that takes a while to stop is under way; one that has ended meanwhile is gone. */
+const IN_PROGRESS = 36;
+const NO_SUCH_PROCESS = 3;
+
 /** How often a service is looked at that has been asked to stop; there is no event to wait for. */
 const LOOK_EVERY_MS = 250;
 
@@ -78,7 +82,7 @@ function launchd(machine: Machine, daemon: boolean): Manager {
 
   async function unload(one: Service, doing: Doing, limitSeconds: number): Promise<void> {
     if (!(await isLoaded(one))) return;
-    await call(["launchctl", "bootout", target(one)], doing);
+    await call(["launchctl", "bootout", target(one)], doing, { mayEndWith: [IN_PROGRESS, NO_SUCH_PROCESS] });
     if (doing.isDry) return;
     const end = performance.now() + limitSeconds * 1_000;
     while (await isLoaded(one)) {
@@ -112,14 +116,13 @@ function launchd(machine: Machine, daemon: boolean): Manager {
       await unload(one, doing, secondsIn(one));
       remove(one, doing);
     },
-    // KeepAlive starts it again. `kickstart -k` would not promise the time to stop in order. The Podman machine goes on.
-    restart: (one, doing) =>
-      call(
-        one.part === "podman-machine"
-          ? inMachine("systemctl --user restart kamado.service")
-          : ["launchctl", "kill", "SIGTERM", target(one)],
-        doing,
-      ),
+    async restart(one, doing) {
+      if (one.part === "podman-machine")
+        return call(inMachine("systemctl --user restart kamado.service"), doing);
+      const isRunning = pidIn((await print(one)).out) !== null;
+      // KeepAlive starts it again; `kickstart -k` would not promise the time to stop in order. One that waits after a failure starts now.
+      await call(["launchctl", ...(isRunning ? ["kill", "SIGTERM"] : ["kickstart"]), target(one)], doing);
+    },
     async state(one) {
       const { code, out } = await print(one);
       const isRunning = code === 0 && /^\s*state = running$/m.test(out);
@@ -127,14 +130,12 @@ function launchd(machine: Machine, daemon: boolean): Manager {
       const isWhole =
         one.part !== "podman-machine" ||
         (isRunning && (await machine.run(inMachine("systemctl --user is-active kamado.service"))).code === 0);
-      const number = (key: string) =>
-        Number(new RegExp(`^\\s*${key} = (-?\\d+)`, "m").exec(out)?.[1] ?? Number.NaN);
       return {
         part: one.part,
         installed: code === 0 || existsSync(one.files[0]!.path),
         running: isRunning && isWhole,
-        pid: orNull(number("pid")),
-        lastExit: orNull(number("last exit code")),
+        pid: pidIn(out),
+        lastExit: numberIn(out, "last exit code"),
         file: one.files[0]!.path,
       };
     },
@@ -144,6 +145,11 @@ function launchd(machine: Machine, daemon: boolean): Manager {
         : tail(join(logs, `${one.name.replace("kamado.", "")}.log`), options),
   };
 }
+
+/** In what `launchctl print` says. */
+const numberIn = (out: string, key: string) =>
+  orNull(Number(new RegExp(`^\\s*${key} = (-?\\d+)`, "m").exec(out)?.[1] ?? Number.NaN));
+const pidIn = (out: string) => numberIn(out, "pid");
 
 type Lines = { lines: number; follow: boolean };
 
@@ -319,15 +325,16 @@ function writable(path: string, change: () => void): void {
 }
 
 /** Runs a command that changes something. Throws `tool_missing` when there is no such command, `service_failed` when it fails. */
+/** `mayEndWith`: exit codes that are no failure. */
 export async function call(
   command: readonly string[],
   { machine, isDry, say }: Doing,
-  input?: string,
+  { input, mayEndWith = [] }: { input?: string; mayEndWith?: readonly number[] } = {},
 ): Promise<void> {
   say({ did: true, what: `run ${command.join(" ")}` });
   if (isDry) return;
   const ran = await machine.run(command, input === undefined ? {} : { input });
-  if (ran.code !== 0) throw failed(command, ran);
+  if (ran.code !== 0 && !mayEndWith.includes(ran.code)) throw failed(command, ran);
 }
 
 export function failed(command: readonly string[], { code, out, errors }: Ran): KamadoError {

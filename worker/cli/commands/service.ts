@@ -81,6 +81,7 @@ function install(machine: Machine): Command {
       const on = await place(machine, own, partsFrom(names, []), { mustFit: true });
       const asked = names.length > 0 ? partsFrom(names, []) : await installedOr(on, ["worker"]);
       const chosen = await withWorker(on, asked);
+      await refuseTwice(on, chosen);
       const facts = chosen.includes("container")
         ? { ...on.facts, mounts: mountsOf(on.facts.envFile) }
         : on.facts;
@@ -90,6 +91,7 @@ function install(machine: Machine): Command {
         warn(
           `${on.facts.envFile} holds ${open.join(", ")}, and others may read it: chmod 600 ${on.facts.envFile}`,
         );
+      warnOfClosedFolders(machine, on);
       warnOfShell();
       if (machine.platform === "darwin") makeLogs(on.facts.logs, on.doing, on.owner);
       for (const service of on.manager.services(chosen, facts)) {
@@ -99,6 +101,18 @@ function install(machine: Machine): Command {
       }
       on.end("Installed. `kamado service status` shows whether it runs.");
     });
+}
+
+/** As an agent and as a daemon the same service would use the same ports and the same memory. */
+async function refuseTwice({ other, facts, doing }: Place, chosen: readonly Part[]): Promise<void> {
+  for (const one of other?.services(chosen, facts) ?? []) {
+    const { installed, file } = await other!.state(one, doing.machine);
+    if (!installed) continue;
+    const how = file.includes("LaunchDaemons") ? "sudo ./kamado uninstall --daemon" : "./kamado uninstall";
+    throw new KamadoError("config_invalid", `${one.name} is installed in the other way already: ${file}.`, {
+      hint: `Remove that with \`${how}\`, as the user whose it is, and run the command again.`,
+    });
+  }
 }
 
 /** What is installed, so that a call without names brings all of it up to date and adds nothing. */
@@ -171,6 +185,10 @@ function status(machine: Machine): Command {
       const states: State[] = [];
       for (const one of on.manager.services(PARTS, on.facts))
         states.push(await on.manager.state(one, machine));
+      for (const one of on.other?.services(PARTS, on.facts) ?? []) {
+        const state = await on.other!.state(one, machine);
+        if (state.installed) states.push(state);
+      }
       process.stdout.write(`${flagsOf(own).json === true ? JSON.stringify(states) : shown(states)}\n`);
       process.exitCode = codeOf(states);
     });
@@ -268,6 +286,8 @@ function partsFrom(names: readonly string[], otherwise: readonly Part[]): Part[]
 
 export type Place = {
   manager: Manager;
+  /** On a Mac, of agents beside daemons, and of daemons beside agents. */
+  other: Manager | undefined;
   facts: Facts;
   /** As a service reads it. */
   config: Config;
@@ -291,8 +311,9 @@ export async function place(
   const isDry = dryRun === true;
   const owner = daemon === true && (mustFit || user !== undefined) ? await ownerOf(machine, user) : undefined;
   const home = owner?.home ?? machine.home;
-  const on = { ...machine, home };
+  const on = { ...machine, home, uid: owner?.uid ?? machine.uid };
   const manager = managerFor(on, { daemon: daemon === true });
+  const other = machine.platform === "darwin" ? managerFor(on, { daemon: daemon !== true }) : undefined;
   const given = { home, image: String(image ?? IMAGE), owner };
   const { facts, config } = factsOf(given, mustFit);
   const [engine] = manager.services(["engine"], facts);
@@ -301,6 +322,7 @@ export async function place(
     void process.stdout.write(`${did ? (isDry ? "would " : "") : "nothing to do: "}${what}\n`);
   return {
     manager,
+    other,
     facts: isEngineApart ? facts : { ...facts, engineUrl: undefined },
     config,
     doing: { machine: on, isDry, say },
@@ -381,6 +403,19 @@ async function ownerOf(machine: Machine, name: unknown): Promise<Owner> {
   };
   const [uid, gid] = [Number(await ask(["id", "-u", name])), Number(await ask(["id", "-g", name]))];
   return { name, uid, gid, home: await ask(["/bin/sh", "-c", `echo ~${name}`]) };
+}
+
+/** macOS lets a service see what is in them only after somebody said yes to it, and a service cannot ask. */
+const CLOSED = ["Documents", "Desktop", "Downloads"];
+
+function warnOfClosedFolders({ platform }: Machine, { facts, config }: Place): void {
+  if (platform !== "darwin") return;
+  const seen = [facts.root, facts.folder, config.ownHandlers, config.destinationsFile, config.rulesFile];
+  for (const path of new Set(seen)) {
+    const folder = CLOSED.find((name) => path?.startsWith(join(facts.home, name, "/")));
+    if (folder !== undefined)
+      warn(`macOS closes ~/${folder} to services: move ${path} elsewhere, and run the command again.`);
+  }
 }
 
 /** A service sees files, and not what somebody exported in a terminal. */

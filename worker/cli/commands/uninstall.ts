@@ -83,6 +83,16 @@ async function leftOf(machine: Machine, on: Place, removed: readonly string[]): 
       "queues, bucket and topic on AWS, with all that is in them",
       "infra/remove.sh and the stack's name (infra/README.md)",
     ]);
+  for (const one of on.other?.services(PARTS, on.facts) ?? []) {
+    const { installed, file } = await on.other!.state(one, machine);
+    if (installed)
+      lines.push([
+        `the service ${one.name}, which goes on running (${file})`,
+        file.includes("LaunchDaemons")
+          ? "sudo ./kamado uninstall --daemon"
+          : "./kamado uninstall, as its user",
+      ]);
+  }
   if (machine.platform === "linux")
     lines.push(["your services may run without a login", "loginctl disable-linger"]);
   lines.push([`Kamado itself (${HOME})`, `rm -r ${quoted(HOME)}`]);
