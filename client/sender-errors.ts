@@ -55,7 +55,7 @@ export function wrongSetting(error: KamadoError): KamadoError | null {
       `${error.message.split(":", 2).join(":")}: it is in another region.`,
       {
         cause,
-        hint: "Give createClient the region of the bucket.",
+        hint: "Set AWS_REGION, or give createClient the region of the bucket.",
       },
     );
   return null;

@@ -9,6 +9,7 @@ output() {
 }
 bucket=$(output BucketName)
 user=$(output WorkerUserName)
+policies="$(output WorkerPolicyArn) $(output EnqueuerPolicyArn) $(output OperatorPolicyArn)"
 [ -n "$bucket" ] && [ "$bucket" != None ] || {
   echo "remove.sh: the stack $stack has no output BucketName; is it one of infra/template.yaml?" >&2
   exit 2
@@ -40,6 +41,20 @@ empty() {
   done
 }
 
+# AWS keeps a policy that somebody attached by hand, as README.md says to do.
+detach() {
+  for policy in $policies; do
+    for kind in User Role Group; do
+      names=$(aws iam list-entities-for-policy --policy-arn "$policy" --output text --query "Policy${kind}s[].${kind}Name") || continue
+      for name in $names; do
+        [ "$name" != None ] || continue
+        option=$(echo "$kind" | tr URG urg)
+        aws iam "detach-$option-policy" "--$option-name" "$name" --policy-arn "$policy"
+      done
+    done
+  done
+}
+
 # First the keys: a worker that still runs with them can write nothing more into the bucket.
 if [ -n "$user" ] && [ "$user" != None ]; then
   for key in $(aws iam list-access-keys --user-name "$user" --query 'AccessKeyMetadata[].AccessKeyId' --output text); do
@@ -49,7 +64,9 @@ fi
 empty
 aws cloudformation delete-stack --stack-name "$stack"
 if ! aws cloudformation wait stack-delete-complete --stack-name "$stack"; then
-  # Somebody wrote into the bucket meanwhile, such as a worker with credentials of its own. Its policy went with the stack.
+  # Somebody wrote into the bucket meanwhile, such as a worker with credentials of its own, or was given a policy by hand.
+  echo "remove.sh: once more, without what is still attached or in the bucket." >&2
+  detach
   empty
   aws cloudformation delete-stack --stack-name "$stack"
   aws cloudformation wait stack-delete-complete --stack-name "$stack"
