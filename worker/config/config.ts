@@ -91,6 +91,8 @@ export type Config = Readonly<{
   maxAttempts: number;
   /** Before the first retry of a job; doubles with every retry. */
   retrySeconds: number;
+  /** Code that runs for so long without a pause ends the worker; 0: never. */
+  stallSeconds: number;
   /** The wait before each try of a delivery, the first one included; undefined: the schedule of Standard Webhooks. */
   deliveryDelaysMs: readonly number[] | undefined;
   dataDir: string;
@@ -305,6 +307,7 @@ function build(
     requestsAtOnce: env.KAMADO_MAX_JOB_PARALLEL_REQUESTS,
     maxAttempts: env.KAMADO_MAX_ATTEMPTS,
     retrySeconds: env.KAMADO_RETRY_SECONDS,
+    stallSeconds: env.KAMADO_STALL_SECONDS,
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
     dataDir: env.KAMADO_DATA_DIR,
     huggingFace: {

@@ -3,6 +3,7 @@
 // the file is right. watch-handlers.ts exchanges handlers while a worker runs; what they may import is in handler-imports.ts.
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
@@ -73,13 +74,28 @@ const importOwn: ImportFile = (file) => {
   return importOnce(file);
 };
 
+/** An `await` at the top of a file may wait for ever, and the worker with it. */
+const LONGEST_LOAD_MS = 30_000;
+
 /** Never throws: a file that cannot be used gives a broken handler. */
-export const loadFile = async (file: string, importFile: ImportFile): Promise<Loaded> => ({
-  file,
-  handler: await loadHandler(file, importFile).catch((thrown) =>
+export async function loadFile(
+  file: string,
+  importFile: ImportFile,
+  longestMs = LONGEST_LOAD_MS,
+): Promise<Loaded> {
+  const late = new AbortController();
+  const tooLong = sleep(longestMs, undefined, { signal: late.signal }).then(() => {
+    throw unusable(
+      `it was not loaded within ${longestMs / 1_000} s; it awaits something outside of a function`,
+    );
+  });
+  const handler = await Promise.race([loadHandler(file, importFile), tooLong]).catch((thrown) =>
     brokenHandler(kindOfFile(file), thrown, file),
-  ),
-});
+  );
+  late.abort();
+  tooLong.catch(() => {});
+  return { file, handler };
+}
 
 /** Of two files with the same kind neither runs: nobody knows which of them is meant. */
 export function byKind(all: readonly Loaded[]): Map<string, Known> {
