@@ -1,5 +1,5 @@
 // `kamado worker --watch`: a handler outside of the repository is edited while its jobs run. None is lost, and each ran one version of it.
-import { mkdtempSync, renameSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -30,9 +30,10 @@ export default defineHandler({
 test("jobs that run while a handler of one's own is edited are all done, each on old or on new code", async () => {
   const folder = mkdtempSync(join(tmpdir(), "kamado-handlers-"));
   const path = join(folder, "slow-echo.ts");
+  const record = join(folder, "record.jsonl");
   await newCommand().parseAsync(["slow.echo", "--folder", folder, "--json"], { from: "user" });
   const worker = setup().start(
-    { KAMADO_HANDLERS: folder, KAMADO_SLOTS: "4", KAMADO_SCRIPT: '{"waitMs": 150}' },
+    { KAMADO_HANDLERS: folder, KAMADO_SLOTS: "4", KAMADO_SCRIPT: JSON.stringify({ waitMs: 150, record }) },
     { flags: ["--watch"] },
   );
   const ids: string[] = [];
@@ -53,16 +54,16 @@ test("jobs that run while a handler of one's own is edited are all done, each on
   writeFileSync(join(folder, "_shared.ts"), "export const shared = (version: number) => version;");
   writeFileSync(path, handler(1));
   await expect.poll(() => worker.log(), LONG).toContain("has changed: new jobs run the new code");
-  await send(8);
+  await send(20);
   await expect.poll(firsts, LONG).toContain(1);
   // As editors save: over another file.
   writeFileSync(`${path}~`, handler(2));
   renameSync(`${path}~`, path);
-  await send(8);
+  await send(20);
   await expect.poll(firsts, LONG).toContain(2);
   writeFileSync(path, "export default {");
   await expect.poll(() => worker.log(), LONG).toContain("The code from before stays in use.");
-  await send(4);
+  await send(6);
   writeFileSync(path, handler(3));
   await expect.poll(() => worker.log().split("has changed: new jobs run the new code"), LONG).toHaveLength(4);
   await send(4);
@@ -71,6 +72,11 @@ test("jobs that run while a handler of one's own is edited are all done, each on
   const all = (await outputs()) as { first: number; last: number; late: number }[];
   expect(all.filter(({ first, last, late }) => first !== last || first !== late)).toEqual([]);
   expect(all.slice(-4).map(({ first }) => first)).toEqual([3, 3, 3, 3]);
+  const asked = readFileSync(record, "utf8")
+    .split("\n")
+    .filter((line) => line.includes('"begun"'));
+  const times = ids.map((id) => asked.filter((line) => new RegExp(`${id}\\b`).test(line)).length);
+  expect(times).toEqual(Array.from({ length: 50 }, () => 1));
   expect(worker.child.exitCode).toBeNull();
 }, 120_000);
 
