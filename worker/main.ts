@@ -7,7 +7,7 @@ import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
-import { loadRegistry } from "./job/registry.ts";
+import { loadRegistry, type OnLoading } from "./job/registry.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
 import { EngineClient } from "./model/engine-client.ts";
@@ -32,21 +32,25 @@ export async function openWorker(
   cloud: Cloud,
   openEngine: () => Promise<RunningEngine>,
   log: Log,
-  { watch = false } = {},
+  options: HandlerOptions = {},
 ): Promise<Worker> {
-  return createWorker(await connect(config, cloud, openEngine, log, watch), config);
+  return createWorker(await connect(config, cloud, openEngine, log, options), config);
 }
 
 /** `watch`: the registry changes when the files of handlers do. */
-async function openHandlers({ ownHandlers }: Config, watch: boolean, log: Log) {
+type HandlerOptions = { watch?: boolean; onLoading?: OnLoading | undefined };
+
+async function openHandlers({ ownHandlers }: Config, { watch, onLoading }: HandlerOptions, log: Log) {
   const stage = "handlers";
   const broken = (error: KamadoError, isKept = false) => {
     const fields = { stage, error: error.code, err: error.cause };
     log.error(fields, `${error.message}${isKept ? " The code from before stays in use." : ""}`);
   };
-  if (!watch) return { registry: await loadRegistry(HANDLERS, broken, ownHandlers), close: () => {} };
+  if (!watch)
+    return { registry: await loadRegistry(HANDLERS, broken, ownHandlers, onLoading), close: () => {} };
   return watchHandlers(ownHandlers === undefined ? [HANDLERS] : [HANDLERS, ownHandlers], {
     broken,
+    loading: onLoading,
     loaded: (kind, file) => log.info({ stage, kind }, `${file} has changed: new jobs run the new code`),
     removed: (kind) => log.warn({ stage, kind }, "its file is gone: jobs of this kind are dead-lettered"),
   });
@@ -57,9 +61,9 @@ async function connect(
   cloud: Cloud,
   openEngine: () => Promise<RunningEngine>,
   log: Log,
-  watch: boolean,
+  options: HandlerOptions,
 ): Promise<Parts> {
-  const { registry, close: unwatch } = await openHandlers(config, watch, log);
+  const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
   const engine = await openEngine();

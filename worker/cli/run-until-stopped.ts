@@ -41,7 +41,10 @@ export async function runUntilStopped(
   // Files of handlers are code too, so both begin before they are loaded.
   const eventLoop = watchOf(config);
   if (config.ownHandlers !== undefined) surviveErrorsIn(config.ownHandlers, log);
-  const { engine, worker } = await openBoth(config, cloud, log, watch);
+  const { engine, worker } = await openBoth(config, cloud, log, {
+    watch,
+    onLoading: eventLoop && noteFiles(eventLoop),
+  });
   if (eventLoop) noteJobs(worker, eventLoop);
   const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
   const web = await startWeb({ ...config.web, state });
@@ -98,6 +101,11 @@ const watchOf = ({ stallSeconds: seconds, ownHandlers }: Config): Watch | undefi
     ? watchEventLoop({ seconds, json: process.stderr.isTTY !== true })
     : undefined;
 
+const noteFiles = (eventLoop: Watch) => (file: string) => {
+  eventLoop.note(file, `the file ${file}, which is loaded`);
+  return () => eventLoop.over(file);
+};
+
 function noteJobs({ jobEvents }: Worker, eventLoop: Watch): void {
   jobEvents.subscribe((event) => {
     if (event.stage === "received") eventLoop.note(event.job, `${event.kind ?? "a job"} (${event.job})`);
@@ -110,11 +118,11 @@ async function openBoth(
   config: Config,
   cloud: Cloud,
   log: Log,
-  watch: boolean,
+  options: Parameters<typeof openWorker>[4],
 ): Promise<{ engine: OpenEngine; worker: Worker }> {
   let engine: OpenEngine | undefined;
   const open = async () => (engine = await openEngine(engineOptions(config), log));
-  const worker = await openWorker(config, cloud, open, log, { watch });
+  const worker = await openWorker(config, cloud, open, log, options);
   return { engine: engine!, worker };
 }
 

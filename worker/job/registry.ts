@@ -18,6 +18,8 @@ export type Known = Handler & { broken?: KamadoError };
 export type Registry = ReadonlyMap<string, Known>;
 /** What one file came to. */
 export type Loaded = { file: string; handler: Known };
+/** Told when the loading of a file begins; what it returns is called when it has ended. */
+export type OnLoading = (file: string) => () => void;
 /** Imports a file; another than the usual one can import it anew. */
 export type ImportFile = (file: string) => Promise<unknown>;
 
@@ -37,8 +39,9 @@ export async function loadRegistry(
   folder: string,
   onBroken: (error: KamadoError) => void,
   ownFolder?: string,
+  onLoading?: OnLoading,
 ): Promise<Registry> {
-  const own = ownFolder === undefined ? [] : await loadFolder(ownFolder, importOwn);
+  const own = ownFolder === undefined ? [] : await loadFolder(ownFolder, telling(importOwn, onLoading));
   const handlers = byKind([...(await loadFolder(folder)), ...own]);
   for (const { broken } of handlers.values()) if (broken) onBroken(broken);
   return handlers;
@@ -73,6 +76,14 @@ const importOwn: ImportFile = (file) => {
   offerModules();
   return importOnce(file);
 };
+
+/** Says what is being loaded, for when it does not end. */
+export const telling =
+  (importFile: ImportFile, onLoading?: OnLoading): ImportFile =>
+  async (file) => {
+    const end = onLoading?.(file);
+    return importFile(file).finally(end);
+  };
 
 /** An `await` at the top of a file may wait for ever, and the worker with it. */
 const LONGEST_LOAD_MS = 30_000;
