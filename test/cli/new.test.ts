@@ -149,9 +149,8 @@ describe("nothing is replaced, and nothing is written when it says no", () => {
   });
 
   test("Kamado's own folder", async () => {
-    await expect(kamadoNew("mood.read", join(ROOT, "handlers"))).rejects.toThrow(
-      "is where Kamado has its own handlers",
-    );
+    for (const folder of [ROOT, join(ROOT, "handlers")])
+      await expect(kamadoNew("mood.read", folder)).rejects.toThrow("is a folder of Kamado itself");
     expect(existsSync(join(ROOT, "handlers/mood-read.ts"))).toBe(false);
   });
 

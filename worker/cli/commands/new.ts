@@ -83,8 +83,8 @@ function folderOf(given: string | undefined, configured: string | undefined): st
     throw new KamadoError("config_invalid", "--folder: there is no folder for handlers of your own yet.", {
       hint: "Name one outside of Kamado's own, such as --folder ~/kamado-handlers.",
     });
-  if (!relative(HANDLERS, folder).startsWith(".."))
-    throw new KamadoError("config_invalid", `--folder: ${folder} is where Kamado has its own handlers.`, {
+  if (folder === HOME || !relative(HANDLERS, folder).startsWith(".."))
+    throw new KamadoError("config_invalid", `--folder: ${folder} is a folder of Kamado itself.`, {
       hint: "Name a folder outside of it, so that an update of Kamado does not touch your handlers.",
     });
   return folder;
