@@ -9,7 +9,7 @@ import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
 import { clockSkewMs } from "./fitness/clock-skew.ts";
 import { startCheck } from "./fitness/start-checks.ts";
-import { loadRegistry } from "./job/registry.ts";
+import { loadRegistry, type OnLoading } from "./job/registry.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
 import { EngineClient } from "./model/engine-client.ts";
@@ -22,9 +22,7 @@ import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
-type How = {
-  /** Handlers are exchanged when their files change. [false] */
-  watch?: boolean;
+type How = HandlerOptions & {
   /** Holds the queue and the bucket, where they are on this machine's disk. */
   queueFolder?: string | undefined;
 };
@@ -46,16 +44,23 @@ export async function openWorker(
   return createWorker(await connect(config, cloud, openEngine, log, how), config);
 }
 
-/** `watch`: the registry changes when the files of handlers do. */
-async function openHandlers({ ownHandlers }: Config, watch: boolean, log: Log) {
+type HandlerOptions = {
+  /** Handlers are exchanged when their files change. [false] */
+  watch?: boolean;
+  onLoading?: OnLoading | undefined;
+};
+
+async function openHandlers({ ownHandlers }: Config, { watch, onLoading }: HandlerOptions, log: Log) {
   const stage = "handlers";
   const broken = (error: KamadoError, isKept = false) => {
     const fields = { stage, error: error.code, err: error.cause };
     log.error(fields, `${error.message}${isKept ? " The code from before stays in use." : ""}`);
   };
-  if (!watch) return { registry: await loadRegistry(HANDLERS, broken, ownHandlers), close: () => {} };
+  if (!watch)
+    return { registry: await loadRegistry(HANDLERS, broken, ownHandlers, onLoading), close: () => {} };
   return watchHandlers(ownHandlers === undefined ? [HANDLERS] : [HANDLERS, ownHandlers], {
     broken,
+    loading: onLoading,
     loaded: (kind, file) => log.info({ stage, kind }, `${file} has changed: new jobs run the new code`),
     removed: (kind) => log.warn({ stage, kind }, "its file is gone: jobs of this kind are dead-lettered"),
   });
@@ -66,9 +71,9 @@ async function connect(
   cloud: Cloud,
   openEngine: () => Promise<RunningEngine>,
   log: Log,
-  { watch = false, queueFolder }: How,
+  { queueFolder, ...options }: How,
 ): Promise<Parts> {
-  const { registry, close: unwatch } = await openHandlers(config, watch, log);
+  const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
   const engine = await openEngine();

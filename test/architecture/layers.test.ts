@@ -48,7 +48,8 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
     "cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging model models outbound outbox printable queue runner service storage",
-  "cli/*": "cli/* aws config console engine/protocol engine/supervisor errors http job local logging main",
+  "cli/*":
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":

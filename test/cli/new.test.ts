@@ -28,7 +28,7 @@ async function kamadoNew(kind: string, folder: string, ...flags: string[]): Prom
 }
 
 test("what it writes is a handler without an error, whose types the compiler of an editor finds", async () => {
-  const folder = join(place(), "my handlers");
+  const folder = join(place(), "my händler");
   const out = await kamadoNew("mood.read", folder);
   expect(readdirSync(folder).toSorted()).toEqual([
     "mood-read.test.ts",
@@ -41,6 +41,27 @@ test("what it writes is a handler without an error, whose types the compiler of 
   const registry = await loadRegistry(HANDLERS, (broken) => expect.unreachable(broken.message), folder);
   expect(registry.get("mood.read")?.summary).toBe("Says how a sentence sounds.");
 
+  // In JavaScript too, and although the folder has a zod of its own, which does not count.
+  mkdirSync(join(folder, "node_modules/zod"), { recursive: true });
+  writeFileSync(join(folder, "node_modules/zod/package.json"), '{"name": "zod", "main": "index.js"}');
+  writeFileSync(join(folder, "node_modules/zod/index.js"), "throw new Error('another zod');");
+  writeFileSync(
+    join(folder, "night-read.js"),
+    `// @ts-check
+import { defineHandler } from "kamado/handler";
+import { z } from "zod/v4";
+const [input, output] = [z.strictObject({ text: z.string() }), z.strictObject({ mood: z.string() })];
+export default defineHandler({
+  kind: "night.read",
+  summary: "Reads.",
+  input,
+  output,
+  run: async ({ text }, { model }) => ({ mood: await model.ask({ instructions: "Mood?", content: text.nothing }) }),
+});
+`,
+  );
+  const both = await loadRegistry(HANDLERS, (broken) => expect.unreachable(broken.message), folder);
+  expect(both.get("night.read")?.summary).toBe("Reads.");
   writeFileSync(
     join(folder, "wrong.ts"),
     'import handler from "./mood-read.ts";\nhandler.run({ text: 7 }, {} as never);\n',
@@ -54,7 +75,10 @@ test("what it writes is a handler without an error, whose types the compiler of 
       .trim()
       .split("\n")
       .filter((line: string) => line.includes("error")),
-  ).toEqual([expect.stringMatching(/wrong\.ts.*'number' is not assignable to type 'string'/)]);
+  ).toEqual([
+    expect.stringMatching(/night-read\.js.*'nothing' does not exist on type 'string'/),
+    expect.stringMatching(/wrong\.ts.*'number' is not assignable to type 'string'/),
+  ]);
 }, 60_000);
 
 test("a second one leaves alone what the folder has already", async () => {
@@ -64,6 +88,20 @@ test("a second one leaves alone what the folder has already", async () => {
   await kamadoNew("night.watch", folder);
   expect(readFileSync(join(folder, "package.json"), "utf8")).toContain("dependencies");
   expect(existsSync(join(folder, "night-watch.test.ts"))).toBe(true);
+});
+
+test("a tsconfig.json of one's own stays, and what is missing in it for editors is said", async () => {
+  const folder = place();
+  writeFileSync(join(folder, "tsconfig.json"), '{"compilerOptions": {"strict": true}}');
+  const said = await kamadoNew("mood.read", folder);
+  const [, missing] = /compilerOptions in .*tsconfig\.json: (.*)/.exec(said)!;
+  writeFileSync(join(folder, "tsconfig.json"), `{"compilerOptions": {"strict": true, ${missing}}}`);
+  expect(await kamadoNew("night.read", folder)).not.toContain("compilerOptions");
+  expect(JSON.parse(readFileSync(join(folder, "tsconfig.json"), "utf8")).compilerOptions.paths).toMatchObject(
+    {
+      "kamado/handler": [join(ROOT, "worker/job/handler.ts")],
+    },
+  );
 });
 
 test("what `npm init` wrote stays, and what editors need besides is said; the handler runs all the same", async () => {
@@ -111,9 +149,8 @@ describe("nothing is replaced, and nothing is written when it says no", () => {
   });
 
   test("Kamado's own folder", async () => {
-    await expect(kamadoNew("mood.read", join(ROOT, "handlers"))).rejects.toThrow(
-      "is where Kamado has its own handlers",
-    );
+    for (const folder of [ROOT, join(ROOT, "handlers")])
+      await expect(kamadoNew("mood.read", folder)).rejects.toThrow("is a folder of Kamado itself");
     expect(existsSync(join(ROOT, "handlers/mood-read.ts"))).toBe(false);
   });
 

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
+import { createClient } from "../../client/client.ts";
 import type { Queue } from "../../worker/queue/queue.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { setUpWorkers } from "./workers.ts";
@@ -82,6 +83,34 @@ test("an older worker and this one do all jobs of one queue; a kind that the old
   await expect.poll(async () => (await status(moods)).includes(null), LONG).toBe(false);
   const workers = await Promise.all(prompts.map(async (id) => (await results.find(id))!.receipt.worker));
   expect(new Set(workers)).toEqual(new Set(["older", "newer"]));
+
+  // The client sends all that it can, and finds the results of either worker to be those of its jobs.
+  const client = createClient({
+    queueUrl: aws.resources.jobsQueueUrl,
+    bucket: aws.resources.bucket,
+    ...setup().clients,
+  });
+  const policy = {
+    expiresAt: new Date(Date.now() + 600_000),
+    timeoutSeconds: 60,
+    priority: 7,
+    model: "scripted",
+  };
+  const deliver = [{ sns: aws.resources.topicArn }];
+  const jobs = Array.from({ length: 8 }, (_, index) => ({
+    kind: "prompt" as const,
+    // One is so long that a pointer to it is sent.
+    input: { prompt: index === 0 ? `long ${"x".repeat(950_000)}` : `client-${index} 家賃 😀` },
+    ...(index % 2 === 0 && { policy, deliver }),
+  }));
+  const sent = await client.enqueueMany(jobs);
+  const ended = await Promise.all(sent.map(async (one) => (one.ok ? client.wait(one) : one)));
+  expect(ended.slice(1)).toEqual(ended.slice(1).map(() => expect.objectContaining({ status: "succeeded" })));
+  expect(ended[0]).toMatchObject({
+    error: { code: "invalid_input", message: expect.stringContaining("prompt") },
+  });
+  const byWhom = ended.map((one) => ("receipt" in one ? one.receipt.worker : ""));
+  expect(new Set(byWhom)).toEqual(new Set(["older", "newer"]));
 
   old.child.kill("SIGTERM");
   expect((await old.exited)[0]).toBe(0);

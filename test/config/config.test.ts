@@ -4,7 +4,7 @@ import { homedir, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { type Config, loadConfig, ownHandlersFolder } from "../../worker/config/config.ts";
+import { type Config, HANDLERS, HOME, loadConfig, ownHandlersFolder } from "../../worker/config/config.ts";
 import { Environment } from "../../worker/config/environment.ts";
 import type { Secret } from "../../worker/config/secret.ts";
 
@@ -46,6 +46,9 @@ test("a ~ that no shell has read is the home folder", () => {
 test("the folder of handlers is a whole path, and is known although another setting is wrong", () => {
   expect(load({ KAMADO_HANDLERS: "~/mine" }).ownHandlers).toBe(join(homedir(), "mine"));
   expect(load({ KAMADO_HANDLERS: "mine" }).ownHandlers).toBe(resolve("mine"));
+  // Every file in the folder is run.
+  for (const KAMADO_HANDLERS of [HOME, HANDLERS, `${HOME}/`])
+    expect(() => load({ KAMADO_HANDLERS })).toThrow("is a folder of Kamado itself");
   expect(load({}).ownHandlers).toBeUndefined();
   const wrong = { KAMADO_WEB_PORT: "many" };
   const file = { path: "/x/kamado.toml", variables: { KAMADO_HANDLERS: "/x/mine" }, warnings: [] };

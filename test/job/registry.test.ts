@@ -202,3 +202,20 @@ test("a delivery belongs to the code that made its output, although the kind has
   expect(makerOf("a text", registry, "a.b")).toBe(registry.get("a.b"));
   expect(() => makerOf(null, registry, "c.d")).toThrow(expect.objectContaining({ code: "unknown_kind" }));
 });
+
+test("what is being loaded is told, and what has ended, so that a file that never does can be named", async () => {
+  const own = folder({ "a-b.js": handler("a.b"), "c-d.js": "throw new Error('broken');" });
+  const told = new Set<string>();
+  const loading = new Set<string>();
+  await loadRegistry(
+    HANDLERS,
+    () => {},
+    own,
+    (file) => {
+      told.add(file);
+      loading.add(file);
+      return () => loading.delete(file);
+    },
+  );
+  expect([[...told].map((file) => file.split("/").at(-1)), loading.size]).toEqual([["a-b.js", "c-d.js"], 0]);
+});

@@ -1,5 +1,7 @@
 // What `serve` and `worker` share: an engine, a worker and its page run until a signal comes, and stop in order. Meanwhile a file in the
 // data folder says where they are.
+import { pathToFileURL } from "node:url";
+import { type Watch, watchEventLoop } from "../async/event-loop-watch.ts";
 import type { Cloud } from "../aws/resources.ts";
 import type { Config } from "../config/config.ts";
 import { withDisk } from "../console/data-disk.ts";
@@ -36,10 +38,15 @@ export async function runUntilStopped(
   log: Log,
   { onStarted, onReady, endPolls, isStored = false, watch = false }: Hooks,
 ): Promise<void> {
+  // Files of handlers are code too, so both begin before they are loaded.
+  const eventLoop = watchOf(config);
+  if (config.ownHandlers !== undefined) surviveErrorsIn(config.ownHandlers, log);
   const { engine, worker } = await openBoth(config, cloud, log, {
     watch,
     queueFolder: isStored ? config.dataDir : undefined,
+    onLoading: eventLoop && noteFiles(eventLoop),
   });
+  if (eventLoop) noteJobs(worker, eventLoop);
   const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
   const web = await startWeb({ ...config.web, state });
   const stopped = untilStopped(() => worker.cut());
@@ -69,6 +76,42 @@ export async function runUntilStopped(
   await isStopped;
   await Promise.all([engine.stop(), web.stop()]);
   if (failure !== undefined) throw failure;
+}
+
+/**
+ * A promise that a handler does not await, or a timer that it starts, may fail when nobody can catch it. That would end the worker and
+ * every job in it. What fails in code of Kamado still ends it.
+ */
+function surviveErrorsIn(folder: string, log: Log): void {
+  const places = [folder, pathToFileURL(folder).href];
+  process.on("uncaughtException", (error: unknown) => {
+    const stack = error instanceof Error ? (error.stack ?? "") : "";
+    if (places.some((place) => stack.includes(place)))
+      return log.error(
+        { stage: "handlers", error: "handler_failed", err: error },
+        `a handler failed outside of its run: ${(error as Error).message}. Await every promise, and catch what a timer may throw.`,
+      );
+    process.stderr.write(`${stack || String(error)}\n`);
+    process.exit(1);
+  });
+}
+
+/** The kinds that come with Kamado pause; a thread costs about 9 MB. */
+const watchOf = ({ stallSeconds: seconds, ownHandlers }: Config): Watch | undefined =>
+  seconds > 0 && ownHandlers !== undefined
+    ? watchEventLoop({ seconds, json: process.stderr.isTTY !== true })
+    : undefined;
+
+const noteFiles = (eventLoop: Watch) => (file: string) => {
+  eventLoop.note(file, `the file ${file}, which is loaded`);
+  return () => eventLoop.over(file);
+};
+
+function noteJobs({ jobEvents }: Worker, eventLoop: Watch): void {
+  jobEvents.subscribe((event) => {
+    if (event.stage === "received") eventLoop.note(event.job, `${event.kind ?? "a job"} (${event.job})`);
+    if (event.stage === "ended") eventLoop.over(event.job);
+  });
 }
 
 /** The engine is opened in the midst of it: after what is written in files was checked, before what needs its address. */

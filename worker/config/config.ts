@@ -92,6 +92,8 @@ export type Config = Readonly<{
   maxAttempts: number;
   /** Before the first retry of a job; doubles with every retry. */
   retrySeconds: number;
+  /** Code that runs for so long without a pause ends the worker; 0: never. */
+  stallSeconds: number;
   /** The wait before each try of a delivery, the first one included; undefined: the schedule of Standard Webhooks. */
   deliveryDelaysMs: readonly number[] | undefined;
   dataDir: string;
@@ -167,7 +169,16 @@ export function ownHandlersFolder(
   const { KAMADO_HANDLERS } = Environment.pick({ KAMADO_HANDLERS: true }).parse(
     allSettings({}, environment, file),
   );
-  return KAMADO_HANDLERS && resolve(KAMADO_HANDLERS);
+  return handlersFolder(KAMADO_HANDLERS);
+}
+
+/** Every file in it is run. Those of Kamado's own folders are programs, one of which installs packages. */
+function handlersFolder(given: string | undefined): string | undefined {
+  const folder = given === undefined ? undefined : resolve(given);
+  if (folder !== HOME && folder !== HANDLERS) return folder;
+  throw new KamadoError("config_invalid", `KAMADO_HANDLERS: ${folder} is a folder of Kamado itself.`, {
+    hint: "Name a folder of your own, such as ~/kamado-handlers; `kamado new KIND --folder …` makes one.",
+  });
 }
 
 /** What a setting of the file means where the environment has it, as a value or as a file's name: nothing. */
@@ -360,6 +371,7 @@ function build(
     requestsAtOnce: env.KAMADO_MAX_JOB_PARALLEL_REQUESTS,
     maxAttempts: env.KAMADO_MAX_ATTEMPTS,
     retrySeconds: env.KAMADO_RETRY_SECONDS,
+    stallSeconds: env.KAMADO_STALL_SECONDS,
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
     dataDir: env.KAMADO_DATA_DIR,
     huggingFace: {
@@ -371,7 +383,7 @@ function build(
     localKey: asSecret(env.KAMADO_LOCAL_KEY),
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
     rulesFile: env.KAMADO_RULES_FILE,
-    ownHandlers: env.KAMADO_HANDLERS && resolve(env.KAMADO_HANDLERS),
+    ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
     workerName: env.KAMADO_WORKER_NAME,
     logLevel: env.KAMADO_LOG_LEVEL,
     logFile: env.KAMADO_LOG_FILE,

@@ -143,6 +143,7 @@ export const Environment = z.object({
   KAMADO_MAX_EVENT_RECORDS: count(1, 100_000).default(1_000),
   KAMADO_MAX_ATTEMPTS: count(1, 100).default(5),
   KAMADO_RETRY_SECONDS: count(1, 900).default(5),
+  KAMADO_STALL_SECONDS: count(0, 86_400).default(120),
   KAMADO_DELIVERY_DELAYS: list
     .transform((texts) => texts.map(Number))
     .pipe(

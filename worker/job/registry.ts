@@ -3,6 +3,7 @@
 // the file is right. watch-handlers.ts exchanges handlers while a worker runs; what they may import is in handler-imports.ts.
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
@@ -17,6 +18,8 @@ export type Known = Handler & { broken?: KamadoError };
 export type Registry = ReadonlyMap<string, Known>;
 /** What one file came to. */
 export type Loaded = { file: string; handler: Known };
+/** Told when the loading of a file begins; what it returns is called when it has ended. */
+export type OnLoading = (file: string) => () => void;
 /** Imports a file; another than the usual one can import it anew. */
 export type ImportFile = (file: string) => Promise<unknown>;
 
@@ -36,8 +39,9 @@ export async function loadRegistry(
   folder: string,
   onBroken: (error: KamadoError) => void,
   ownFolder?: string,
+  onLoading?: OnLoading,
 ): Promise<Registry> {
-  const own = ownFolder === undefined ? [] : await loadFolder(ownFolder, importOwn);
+  const own = ownFolder === undefined ? [] : await loadFolder(ownFolder, telling(importOwn, onLoading));
   const handlers = byKind([...(await loadFolder(folder)), ...own]);
   for (const { broken } of handlers.values()) if (broken) onBroken(broken);
   return handlers;
@@ -73,13 +77,36 @@ const importOwn: ImportFile = (file) => {
   return importOnce(file);
 };
 
+/** Says what is being loaded, for when it does not end. */
+export const telling =
+  (importFile: ImportFile, onLoading?: OnLoading): ImportFile =>
+  async (file) => {
+    const end = onLoading?.(file);
+    return importFile(file).finally(end);
+  };
+
+/** An `await` at the top of a file may wait for ever, and the worker with it. */
+const LONGEST_LOAD_MS = 30_000;
+
 /** Never throws: a file that cannot be used gives a broken handler. */
-export const loadFile = async (file: string, importFile: ImportFile): Promise<Loaded> => ({
-  file,
-  handler: await loadHandler(file, importFile).catch((thrown) =>
+export async function loadFile(
+  file: string,
+  importFile: ImportFile,
+  longestMs = LONGEST_LOAD_MS,
+): Promise<Loaded> {
+  const late = new AbortController();
+  const tooLong = sleep(longestMs, undefined, { signal: late.signal }).then(() => {
+    throw unusable(
+      `it was not loaded within ${longestMs / 1_000} s; it awaits something outside of a function`,
+    );
+  });
+  const handler = await Promise.race([loadHandler(file, importFile), tooLong]).catch((thrown) =>
     brokenHandler(kindOfFile(file), thrown, file),
-  ),
-});
+  );
+  late.abort();
+  tooLong.catch(() => {});
+  return { file, handler };
+}
 
 /** Of two files with the same kind neither runs: nobody knows which of them is meant. */
 export function byKind(all: readonly Loaded[]): Map<string, Known> {

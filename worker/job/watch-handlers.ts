@@ -12,10 +12,13 @@ import {
   kindOfFile,
   type Loaded,
   loadFile,
+  type OnLoading,
   type Registry,
+  telling,
 } from "./registry.ts";
 
 export type Tell = {
+  loading?: OnLoading | undefined;
   /** New jobs of this kind run the code that the file holds now. */
   loaded(kind: string, file: string): void;
   removed(kind: string): void;
@@ -109,7 +112,8 @@ class WatchedHandlers {
     // A change was taken back.
     if (before && isCurrent(before.edition)) return this.#keep(before, before.edition);
     const edition = newEdition();
-    const loaded = await loadFile(file, (path) => importAnew(path, edition));
+    const importFile = telling((path) => importAnew(path, edition), this.#tell.loading);
+    const loaded = await loadFile(file, importFile);
     // A file was written meanwhile: what was loaded may be old in one part and new in another.
     if (!isCurrent(edition)) return this.#load(file);
     const { broken } = loaded.handler;

@@ -83,8 +83,8 @@ function folderOf(given: string | undefined, configured: string | undefined): st
     throw new KamadoError("config_invalid", "--folder: there is no folder for handlers of your own yet.", {
       hint: "Name one outside of Kamado's own, such as --folder ~/kamado-handlers.",
     });
-  if (!relative(HANDLERS, folder).startsWith(".."))
-    throw new KamadoError("config_invalid", `--folder: ${folder} is where Kamado has its own handlers.`, {
+  if (folder === HOME || !relative(HANDLERS, folder).startsWith(".."))
+    throw new KamadoError("config_invalid", `--folder: ${folder} is a folder of Kamado itself.`, {
       hint: "Name a folder outside of it, so that an update of Kamado does not touch your handlers.",
     });
   return folder;
@@ -119,6 +119,7 @@ function view(kind: string, { folder, configured, files }: Plan, isDry: boolean)
     ...(isOfModules(folder)
       ? []
       : [`set "type": "module" in ${join(folder, "package.json")}, for editors and tsc`]),
+    ...(files.has(join(folder, "tsconfig.json")) || knowsKamado(folder) ? [] : [forOwnConfig(folder)]),
     ...(configured === folder
       ? []
       : [`set KAMADO_HANDLERS=${quoted(folder)}, or in kamado.toml: handlers = "${folder}"`]),
@@ -140,6 +141,21 @@ function isOfModules(folder: string): boolean {
     // Ours, which --dry-run has not written.
     return (thrown as NodeJS.ErrnoException).code === "ENOENT";
   }
+}
+
+/** Also where it says so through another file that it extends, as far as its own text tells. */
+function knowsKamado(folder: string): boolean {
+  try {
+    const text = readFileSync(join(folder, "tsconfig.json"), "utf8");
+    return text.includes("kamado/handler") || text.includes('"extends"');
+  } catch {
+    return false;
+  }
+}
+
+function forOwnConfig(folder: string): string {
+  const missing = { noEmit: true, allowImportingTsExtensions: true, paths: PATHS };
+  return `for editors and tsc, add to compilerOptions in ${join(folder, "tsconfig.json")}: ${JSON.stringify(missing).slice(1, -1)}`;
 }
 
 /** For a shell. */
@@ -204,6 +220,13 @@ const inHome = (path: string) => join(HOME, path);
 const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
 
 /** The same names as handler-imports.ts offers, for the type checker. */
+const PATHS = {
+  "kamado/handler": [inHome("worker/job/handler.ts")],
+  "kamado/testing": [inHome("testing/testing.ts")],
+  zod: [inHome("node_modules/zod/index.d.cts")],
+  "zod/*": [inHome("node_modules/zod/*/index.d.cts")],
+};
+
 const FOR_EDITORS: Record<string, string> = {
   "package.json": json({ private: true, type: "module" }),
   "tsconfig.json": json({
@@ -218,15 +241,12 @@ const FOR_EDITORS: Record<string, string> = {
       verbatimModuleSyntax: true,
       erasableSyntaxOnly: true,
       allowImportingTsExtensions: true,
+      allowJs: true,
       resolveJsonModule: true,
       skipLibCheck: true,
       types: ["node"],
       typeRoots: [inHome("node_modules/@types")],
-      paths: {
-        "kamado/handler": [inHome("worker/job/handler.ts")],
-        "kamado/testing": [inHome("testing/testing.ts")],
-        zod: [inHome("node_modules/zod/index.d.cts")],
-      },
+      paths: PATHS,
     },
   }),
 };
