@@ -18,6 +18,9 @@ afterAll(async () => {
   rmSync(HOME, { recursive: true, force: true, maxRetries: 3 });
 });
 
+/** In MB, at its start: tests start many processes, and a fifth of what a start costs is to collect garbage in a heap that grows from nothing. */
+const LARGE_HEAP = "--initial-heap-size=128";
+
 /** A process that is started in a hook or shared by several tests lives until the end of the `file`. */
 type Life = { until?: "test" | "file"; cwd?: string; installation?: string };
 
@@ -27,7 +30,7 @@ export function kamado(
   // Not the repository, where a developer may have a kamado.toml.
   { until = "test", cwd = HOME, installation = ROOT }: Life = {},
 ): ChildProcess {
-  const child = spawn(process.execPath, [join(installation, "worker/cli/start.mjs"), ...args], {
+  const child = spawn(process.execPath, [LARGE_HEAP, join(installation, "worker/cli/start.mjs"), ...args], {
     cwd,
     env: { PATH: process.env.PATH, HOME, ...variables },
     stdio: ["pipe", "pipe", "pipe"],
@@ -74,6 +77,10 @@ export function runKamado(
   const environment = { PATH: process.env.PATH!, HOME, ...variables };
   return ask({ args, environment, cwd: life.cwd ?? HOME, input });
 }
+
+/** A command that ends because something is wrong, before it would stay or start a process: in a process that other commands share. */
+export const refused = (args: string[], variables: Record<string, string>): Promise<Answer> =>
+  ask({ args, environment: { PATH: process.env.PATH!, HOME, ...variables }, cwd: HOME, input: "" });
 
 async function runAlone(args: string[], variables: Record<string, string>, input: string, life: Life) {
   const child = kamado(args, variables, life);
