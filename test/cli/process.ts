@@ -56,12 +56,12 @@ async function end(child: ChildProcess): Promise<void> {
 
 /** Commands that stay or start processes, and what is said of the command line as a whole. */
 const ALONE = /^(serve|worker|engine|run|demo|bench|-.*)?$/;
-/** The commands that a test of this file has run. The help of any counts as one command: it starts nothing. */
-const started = new Set<string>();
+/** Whether a test of this file has run one that does not. */
+let hasStarted = false;
 
 /**
- * Runs a command to its end. `input` is what it reads. The first time in a file a process is started, as a user does. That costs more
- * than most commands do, so the next time it runs in a process that has loaded it already.
+ * Runs a command to its end. `input` is what it reads. The first one in a file is a process, as a user starts it. That costs more
+ * than most commands do, so the next ones run in a process that has loaded them already, if they end by themselves. Help always does.
  */
 export function runKamado(
   args: string[],
@@ -69,9 +69,8 @@ export function runKamado(
   { input = "", ...life }: Life & { input?: string } = {},
 ): Promise<Answer> {
   const isHelp = args.some((one) => one === "--help" || one === "-h");
-  const command = isHelp ? "help" : (args[0] ?? "");
-  if (ALONE.test(command) || !started.has(command)) {
-    started.add(command);
+  if (!hasStarted || (ALONE.test(args[0] ?? "") && !isHelp)) {
+    hasStarted = true;
     return runAlone(args, variables, input, life);
   }
   const environment = { PATH: process.env.PATH!, HOME, ...variables };
