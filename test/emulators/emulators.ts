@@ -102,3 +102,7 @@ export function whyNot(wanted: Pinned): string | null {
   if (isCurrent && existsSync(pythonOf(wanted))) return null;
   return `${wanted.name} is not installed; \`npm run emulators\` installs it where PyPI can be reached`;
 }
+
+/** For what takes too long for every run of the tests. */
+export const whyNotAll = () =>
+  process.env.KAMADO_TEST_INFRA === "1" ? null : "it takes long; set KAMADO_TEST_INFRA=1, as .ci/run does";

@@ -32,9 +32,7 @@ export const STACK = "kamado";
 export const ENQUEUER = "door-lambda";
 export const OPERATOR = "me";
 export const whyNotDeployed = () => whyNot(EMULATORS.ministack);
-/** For what takes too long for every run of the tests. */
-export const whyNotAll = () =>
-  process.env.KAMADO_TEST_INFRA === "1" ? null : "it takes long; set KAMADO_TEST_INFRA=1, as .ci/run does";
+export { whyNotAll } from "../emulators/emulators.ts";
 
 export type Statement = {
   Sid: string;

@@ -18,6 +18,7 @@ import {
 import { GEMMA3, NO_REAL_MODEL } from "../../models/real-models.ts";
 import { LLAMA_SERVER } from "../backends/llama-server/installed.ts";
 import { type Running, running, user } from "../running.ts";
+import { sharedLibrary } from "../tiny-model.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "kamado-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -93,8 +94,8 @@ test.each([
 });
 
 const OPENERS: Record<string, (model: string, template?: string) => Promise<Backend>> = {
-  "node-llama-cpp": (model, template) =>
-    openNodeLlamaCpp({ ...SHAPE, ...wanted(template), model, gpu: false }, silent),
+  "node-llama-cpp": async (model, template) =>
+    openNodeLlamaCpp({ ...SHAPE, ...wanted(template), model, llama: await sharedLibrary() }, silent),
   "llama-node": (model, template) => openLlamaNode({ ...SHAPE, ...wanted(template), model }),
   ...(LLAMA_SERVER && {
     "llama-server": (model, template) =>
