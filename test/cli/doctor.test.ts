@@ -143,6 +143,40 @@ test("a stopped engine, a wrong queue and a receiver that is away are lines that
   expect(Math.max(...out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
 });
 
+test("a check that breaks is a line that fails, and the others are there", async () => {
+  const machine = fakeMachine("darwin");
+  const broken: Machine = {
+    ...machine,
+    run: async (command) => {
+      if (command[0] === "podman") throw new Error("EACCES");
+      return machine.run(command);
+    },
+  };
+  const { out, code } = await doctor(broken, {}, "--json");
+  expect([code, checksIn(out).slice(-5)]).toEqual([
+    1,
+    ["FileVault", "automatic login", "sleep", "updates", "Metal"],
+  ]);
+  expect(JSON.parse(out).checks).toContainEqual(
+    expect.objectContaining({ check: "service", found: "EACCES" }),
+  );
+});
+
+test("--deep starts the engine that is configured, lets it say a token and ends it; a model that cannot load is told", async () => {
+  const { out } = await doctor(fakeMachine("linux"), {}, "--json", "--deep");
+  const engineIn = (text: string) =>
+    JSON.parse(text).checks.find(({ check }: { check: string }) => check === "engine");
+  const { status, found } = engineIn(out);
+  expect([status, found]).toEqual(["ok", expect.stringMatching(/said a token within \d+ ms, at http/)]);
+  await expect(fetch(`${/http\S+/.exec(found)![0]}/health`)).rejects.toThrow();
+  const missing = { KAMADO_BACKEND: "auto", KAMADO_MODEL: "/no/such/model.gguf" };
+  const other = await doctor(fakeMachine("linux"), missing, "--json", "--deep");
+  expect([other.code, engineIn(other.out)]).toEqual([
+    1,
+    expect.objectContaining({ status: "fail", found: expect.stringContaining("does not exist") }),
+  ]);
+}, 60_000);
+
 test("a line says how it is without its colour, and what to do below; what is too long for a line is cut, not lost", () => {
   const arn = `arn:aws:sqs:eu-central-1:123456789012:${"x".repeat(90)}`;
   const shown = stripVTControlCharacters(

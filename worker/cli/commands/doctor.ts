@@ -84,37 +84,42 @@ type Group = Promise<Finding[]>;
 
 async function checksOf(machine: Machine, command: Command, isDeep: boolean): Promise<Group[]> {
   const { engines } = JSON.parse(readFileSync(join(HOME, "package.json"), "utf8"));
-  const node = one("Node", nodeFinding(machine, engines.node));
+  const node = group("Node", nodeFinding(machine, engines.node));
   const { config, findings: settings } = readSettings();
   const memory = memoryOf(machine, config?.engine.memoryLimit);
   const alone = [memoryFinding(memory), gpuFinding(machine)];
   const states = servicesOf(machine, command, config);
   const mac =
-    machine.platform === "darwin" ? [states.then((all) => macFindings(machine, startOf(all), memory))] : [];
-  if (config === undefined) return [node, settled(alone), settled(settings), ...mac];
+    machine.platform === "darwin"
+      ? [
+          group(
+            "macOS",
+            states.then((all) => macFindings(machine, startOf(all), memory)),
+          ),
+        ]
+      : [];
+  if (config === undefined) return [node, Promise.resolve([...alone, ...settings]), ...mac];
   const found = await findService(config);
   const holdsQueue = config.queueUrl === undefined;
   return [
     node,
-    settled([diskFinding(config.dataDir, { holdsQueue }), ...alone, ...settings]),
-    one("Kamado", kamadoFinding(config, found)),
-    one("model", modelFinding(config, memory)),
-    one("engine", whichEngine(config, found, isDeep)),
-    queues(config, found),
-    destinationFindings(config.destinationsFile),
-    ports(config, found),
-    services(machine, states),
+    Promise.resolve([diskFinding(config.dataDir, { holdsQueue }), ...alone, ...settings]),
+    group("Kamado", kamadoFinding(config, found)),
+    group("model", modelFinding(config, memory)),
+    group("engine", whichEngine(config, found, isDeep)),
+    group("queue", queues(config, found)),
+    group("destinations", destinationFindings(config.destinationsFile)),
+    group("ports", ports(config, found)),
+    group("service", services(machine, states)),
     ...mac,
   ];
 }
 
-const settled = async (findings: Finding[]): Group => findings;
-
 /** A check that breaks says so, and hides no other. */
-const one = (check: string, finding: Promise<Finding>): Group =>
+const group = (check: string, finding: Promise<Finding | Finding[]>): Group =>
   finding.then(
-    (found) => [found],
-    (thrown) => [failed(check, toKamadoError(thrown, "handler_failed"))],
+    (found) => [found].flat(),
+    (thrown) => [failed(check, toKamadoError(thrown, "service_failed"))],
   );
 
 const SETTINGS = "settings";
@@ -230,8 +235,6 @@ async function queues(config: Config, found: Found): Group {
   const clients = makeAwsClients(here.cloud.aws);
   try {
     return await cloudFindings({ clients, cloud: here.cloud, config: here.config, isLocal });
-  } catch (thrown) {
-    return [failed("queue", toKamadoError(thrown, "queue_unavailable"))];
   } finally {
     clients.destroy();
   }
@@ -269,7 +272,9 @@ async function servicesOf(
   }
 }
 
+/** Where it is not known, what is said of a LaunchAgent is true all the same. */
 function startOf(services: Services | undefined): "login" | "boot" | undefined {
+  if (services === undefined) return "login";
   if (services?.daemons.some(({ installed }) => installed)) return "boot";
   return services?.states.some(({ installed }) => installed) ? "login" : undefined;
 }
