@@ -27,9 +27,11 @@ export function homeAssistant(): Service {
 
   function getItems(data: Record<string, unknown>): Reply {
     const list = lists.get(String(data.entity_id));
+    // helpers/service.py: "requested response data but did not match any entities".
+    if (!list) return failed;
     const statuses = data.status as string[] | undefined;
-    const items = list?.items.filter(({ status }) => statuses === undefined || statuses.includes(status));
-    const service_response = list ? { [String(data.entity_id)]: { items } } : {};
+    const items = list.items.filter(({ status }) => statuses === undefined || statuses.includes(status));
+    const service_response = { [String(data.entity_id)]: { items } };
     return { status: 200, body: { changed_states: [], service_response } };
   }
 
