@@ -648,6 +648,7 @@ describe("kamado uninstall", () => {
     expect(out).toContain(`handlers of yours (${own}): by hand`);
     expect(out).toMatch(/AWS.*: infra\/remove\.sh/);
     expect(out).toContain("podman image rm localhost/kamado-worker:latest");
+    expect(out).toContain("podman network rm kamado");
     expect(out).toContain("loginctl disable-linger");
     expect(out).toMatch(/Kamado itself \((.*)\): rm -r '?\1/);
   });

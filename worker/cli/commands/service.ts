@@ -1,21 +1,7 @@
 // `kamado service`: the worker as a service of this machine, which starts by itself and stops in order. install, uninstall, status, logs
 // and restart; --dry-run says what would be done.
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { Command } from "commander";
-import {
-  type Config,
-  configFileOf,
-  configHome,
-  HOME,
-  loadConfig,
-  openSecretsIn,
-  serviceConfig,
-  serviceEnvFile,
-  serviceEnvironment,
-  userConfigPath,
-  variablesOfShell,
-} from "../../config/config.ts";
+import { serviceEnvironment } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
 import { EXIT, paint, table } from "../../logging/terminal.ts";
 import {
@@ -26,21 +12,11 @@ import {
   removeSecrets,
 } from "../../service/container.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
-import {
-  type Doing,
-  failed,
-  type Manager,
-  makeLogs,
-  managerFor,
-  type Service,
-  type State,
-} from "../../service/manager.ts";
-import { type Facts, PARTS, type Part, stopSecondsOf } from "../../service/units.ts";
+import { failed, makeLogs, type Service, type State } from "../../service/manager.ts";
+import { PARTS, type Part } from "../../service/units.ts";
 import { examples } from "../examples.ts";
 import { flagsOf, numberFrom } from "../flags.ts";
-import { needFolder } from "../left-out.ts";
-
-export const IMAGE = "localhost/kamado-worker:latest";
+import { IMAGE, type Place, place, warnOfSettings } from "./service-place.ts";
 
 export function serviceCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   const service = new Command("service").description(
@@ -85,14 +61,7 @@ function install(machine: Machine): Command {
       const facts = chosen.includes("container")
         ? { ...on.facts, mounts: mountsOf(on.facts.envFile) }
         : on.facts;
-      for (const warning of on.config.warnings) warn(warning);
-      const open = openSecretsIn(on.facts.envFile);
-      if (open.length > 0)
-        warn(
-          `${on.facts.envFile} holds ${open.join(", ")}, and others may read it: chmod 600 ${on.facts.envFile}`,
-        );
-      warnOfClosedFolders(machine, on);
-      warnOfShell();
+      warnOfSettings(machine, on);
       if (machine.platform === "darwin") makeLogs(on.facts.logs, on.doing, on.owner);
       for (const service of on.manager.services(chosen, facts)) {
         if (service.part === "container") await prepareContainer(facts, on.doing);
@@ -283,151 +252,3 @@ function partsFrom(names: readonly string[], otherwise: readonly Part[]): Part[]
   const chosen = names.length === 0 ? otherwise : PARTS.filter((part) => names.includes(part));
   return [...chosen];
 }
-
-export type Place = {
-  manager: Manager;
-  /** On a Mac, of agents beside daemons, and of daemons beside agents. */
-  other: Manager | undefined;
-  facts: Facts;
-  /** As a service reads it. */
-  config: Config;
-  doing: Doing;
-  owner: { uid: number; gid: number } | undefined;
-  end(words: string): void;
-};
-
-/**
- * Where services are and what is known about this machine, from their settings and the flags of a command. `mustFit`: settings that are
- * wrong are refused; a service must be removed and looked at all the same.
- */
-export async function place(
-  machine: Machine,
-  command: Command,
-  chosen: readonly Part[],
-  { mustFit = false } = {},
-): Promise<Place> {
-  needFolder("infra/systemd");
-  const { dryRun, daemon, user, image } = flagsOf(command);
-  const isDry = dryRun === true;
-  const owner = daemon === true && (mustFit || user !== undefined) ? await ownerOf(machine, user) : undefined;
-  const home = owner?.home ?? machine.home;
-  const on = { ...machine, home, uid: owner?.uid ?? machine.uid };
-  const manager = managerFor(on, { daemon: daemon === true });
-  const other = machine.platform === "darwin" ? managerFor(on, { daemon: daemon !== true }) : undefined;
-  const given = { home, image: String(image ?? IMAGE), owner };
-  const { facts, config } = factsOf(given, mustFit);
-  const [engine] = manager.services(["engine"], facts);
-  const isEngineApart = chosen.includes("engine") || (await manager.state(engine!, on)).installed;
-  const say: Doing["say"] = ({ did, what }) =>
-    void process.stdout.write(`${did ? (isDry ? "would " : "") : "nothing to do: "}${what}\n`);
-  return {
-    manager,
-    other,
-    facts: isEngineApart ? facts : { ...facts, engineUrl: undefined },
-    config,
-    doing: { machine: on, isDry, say },
-    owner,
-    end: (words) => void process.stdout.write(isDry ? "Nothing was changed.\n" : `${words}\n`),
-  };
-}
-
-type Given = { home: string; image: string; owner: Owner | undefined };
-
-function factsOf({ home, image, owner }: Given, mustFit: boolean): { facts: Facts; config: Config } {
-  const envFile = serviceEnvFile(owner && home);
-  const folder = folderOf(home, owner?.uid);
-  const config = settingsOf(() => serviceConfig(envFile, folder, owner?.uid), mustFit);
-  const facts = {
-    root: HOME,
-    node: nodeOf(),
-    home,
-    folder,
-    envFile,
-    logs: join(home, "Library/Logs/kamado"),
-    stopSeconds: stopSecondsOf(config),
-    image,
-    user: owner?.name,
-    configHome: owner ? undefined : configHome(),
-    // Two engines would need the model's memory twice. What the settings name counts, but for the name that only a container knows.
-    engineUrl: isElsewhere(config.engine.url) ? undefined : `http://127.0.0.1:${config.engine.port}`,
-  };
-  return { facts, config };
-}
-
-const isElsewhere = (url: string | undefined) =>
-  url !== undefined && new URL(url).hostname !== "host.containers.internal";
-
-/** There or above it is the kamado.toml that commands use here; the user's own is found from everywhere. */
-function folderOf(home: string, uid?: number): string {
-  try {
-    const file = configFileOf(uid);
-    return file === undefined || file === userConfigPath() ? home : dirname(file);
-  } catch {
-    // One that cannot be read is named when its settings are.
-    return home;
-  }
-}
-
-function settingsOf(read: () => Config, mustFit: boolean): Config {
-  try {
-    return read();
-  } catch (thrown) {
-    if (mustFit) throw thrown;
-    warn(`the settings are wrong, and their defaults are used: ${(thrown as Error).message}`);
-    return loadConfig({}, {});
-  }
-}
-
-/** The link to it is the same after an update that brings another Node. */
-function nodeOf(): string {
-  const pinned = join(HOME, "node_modules/.bin/node");
-  return existsSync(pinned) ? pinned : process.execPath;
-}
-
-type Owner = { name: string; home: string; uid: number; gid: number };
-
-/** Of a LaunchDaemon: the files belong to root, and what runs does not. */
-async function ownerOf(machine: Machine, name: unknown): Promise<Owner> {
-  if (typeof name !== "string" || !/^[A-Za-z0-9_][\w.-]*$/.test(name) || name === "root")
-    throw new KamadoError(
-      "invalid_input",
-      "--daemon: name the user that it runs as, with --user; not root.",
-      {
-        hint: "Run `sudo ./kamado service install --daemon --user NAME`.",
-      },
-    );
-  const ask = async (command: string[]) => {
-    const ran = await machine.run(command);
-    if (ran.code !== 0) throw failed(command, ran);
-    return ran.out.trim();
-  };
-  const [uid, gid] = [Number(await ask(["id", "-u", name])), Number(await ask(["id", "-g", name]))];
-  return { name, uid, gid, home: await ask(["/bin/sh", "-c", `echo ~${name}`]) };
-}
-
-/** macOS lets a service see what is in them only after somebody said yes to it, and a service cannot ask. */
-const CLOSED = ["Documents", "Desktop", "Downloads"];
-
-function warnOfClosedFolders({ platform }: Machine, { facts, config }: Place): void {
-  if (platform !== "darwin") return;
-  const seen = [facts.root, facts.folder, config.ownHandlers, config.destinationsFile, config.rulesFile];
-  for (const path of new Set(seen)) {
-    const folder = CLOSED.find((name) => path?.startsWith(join(facts.home, name, "/")));
-    if (folder !== undefined)
-      warn(`macOS closes ~/${folder} to services: move ${path} elsewhere, and run the command again.`);
-  }
-}
-
-/** A service sees files, and not what somebody exported in a terminal. */
-function warnOfShell(): void {
-  const names = variablesOfShell();
-  if (names.length > 0)
-    warn(
-      `a service does not see what is set in this terminal only: ${names.join(", ")}. Write it into kamado.toml or ${serviceEnvFile()}.`,
-    );
-}
-
-const warn = (words: string) =>
-  void process.stderr.write(
-    `${paint("yellow", "kamado", process.stderr)}: ${paint([], words, process.stderr)}\n`,
-  );

@@ -11,7 +11,8 @@ import { PARTS } from "../../service/units.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 import { findService } from "../running-service.ts";
-import { IMAGE, type Place, place, removeServices } from "./service.ts";
+import { removeServices } from "./service.ts";
+import { IMAGE, type Place, place } from "./service-place.ts";
 
 export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   return examples(new Command("uninstall"), [
@@ -65,6 +66,9 @@ async function refuseWhileRunning(all: readonly Config[]): Promise<void> {
   }
 }
 
+/** Quadlet makes it, and removes it only in newer versions of Podman. */
+const NETWORK = "kamado";
+
 /** Lines of what stays, each with the command that removes it. */
 async function leftOf(machine: Machine, on: Place, removed: readonly string[]): Promise<string[]> {
   const isLeft = (path: string) => existsSync(path) && !removed.includes(path);
@@ -78,6 +82,8 @@ async function leftOf(machine: Machine, on: Place, removed: readonly string[]): 
     lines.push([`handlers of yours (${ownHandlers})`, "by hand"]);
   if ((await machine.run(["podman", "image", "exists", IMAGE])).code === 0)
     lines.push([`the container's image (${IMAGE})`, `podman image rm ${IMAGE}`]);
+  if ((await machine.run(["podman", "network", "exists", NETWORK])).code === 0)
+    lines.push([`the container's network (${NETWORK})`, `podman network rm ${NETWORK}`]);
   if (queueUrl !== undefined && aws.endpoint === undefined)
     lines.push([
       "queues, bucket and topic on AWS, with all that is in them",
