@@ -3,17 +3,12 @@
 # AWS deletes neither a bucket that holds anything, old versions included, nor a user that has access keys; so both are emptied first.
 set -eu
 stack=${1:-kamado}
-output() {
-  aws cloudformation describe-stacks --stack-name "$stack" --output text \
-    --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue"
-}
+outputs=$(aws cloudformation describe-stacks --stack-name "$stack" --output text --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]')
+output() { printf '%s\n' "$outputs" | awk -v key="$1" '$1 == key { print $2 }'; }
 bucket=$(output BucketName)
 user=$(output WorkerUserName)
 policies="$(output WorkerPolicyArn) $(output EnqueuerPolicyArn) $(output OperatorPolicyArn)"
-[ -n "$bucket" ] && [ "$bucket" != None ] || {
-  echo "remove.sh: the stack $stack has no output BucketName; is it one of infra/template.yaml?" >&2
-  exit 2
-}
+[ -n "$bucket" ] || { echo "remove.sh: the stack $stack has no output BucketName; is it one of infra/template.yaml?" >&2; exit 2; }
 
 if [ "${YES:-}" != 1 ]; then
   printf 'This deletes the stack %s, its queues with all jobs, and the bucket %s with all results. Type its name to go on: ' "$stack" "$bucket"
@@ -56,7 +51,7 @@ detach() {
 }
 
 # First the keys: a worker that still runs with them can write nothing more into the bucket.
-if [ -n "$user" ] && [ "$user" != None ]; then
+if [ -n "$user" ]; then
   for key in $(aws iam list-access-keys --user-name "$user" --query 'AccessKeyMetadata[].AccessKeyId' --output text); do
     [ "$key" = None ] || aws iam delete-access-key --user-name "$user" --access-key-id "$key"
   done

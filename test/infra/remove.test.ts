@@ -14,9 +14,10 @@ const AWS = `#!/bin/sh
 echo "$*" >>"$STATE/log"
 count() { echo x >>"$STATE/$1"; wc -l <"$STATE/$1"; }
 case "$*" in
-  *"OutputKey=='BucketName'"*) echo my-bucket ;;
-  *"OutputKey=='WorkerUserName'"*) echo kamado-worker ;;
-  *"OutputKey=='"*PolicyArn*) echo "arn:$(echo "$*" | sed "s/.*=='\\([A-Za-z]*\\)'.*/\\1/")" ;;
+  *describe-stacks*)
+    [ "$STACK" = none ] || echo "BucketName my-bucket"
+    for one in Worker Enqueuer Operator; do echo "\${one}PolicyArn arn:\${one}PolicyArn"; done
+    echo "WorkerUserName kamado-worker" ;;
   *list-access-keys*) echo AKIA1 AKIA2 ;;
   *list-object-versions*)
     if [ "$(count list)" -le "$FULL" ]; then echo '{"Objects": [{"Key": "a", "VersionId": "1"}]}'; else echo '{"Objects": []}'; fi ;;
@@ -28,8 +29,9 @@ case "$*" in
 esac
 `;
 
-async function remove(given: { full?: number; fails?: number; errors?: string; yes?: string } = {}) {
-  const { full = 0, fails = 0, errors = "None", yes = "1" } = given;
+type Given = { full?: number; fails?: number; errors?: string; yes?: string; stack?: string };
+
+async function remove({ full = 0, fails = 0, errors = "None", yes = "1", stack = "kamado" }: Given = {}) {
   const state = mkdtempSync(join(tmpdir(), "kamado-remove-"));
   mkdirSync(join(state, "bin"));
   writeFileSync(join(state, "bin/aws"), AWS);
@@ -42,6 +44,7 @@ async function remove(given: { full?: number; fails?: number; errors?: string; y
     FAILS: String(fails),
     ERRORS: errors,
     YES: yes,
+    STACK: stack,
   };
   const child = promisify(execFile)("sh", [SCRIPT, "kamado"], { env, timeout: 30_000 });
   child.child.stdin!.end();
@@ -94,4 +97,10 @@ test("without an answer nothing is deleted", async () => {
   const { code, did, stderr } = await remove({ full: 1, yes: "" });
   expect([code, did]).toEqual([1, []]);
   expect(stderr).toContain("Nothing was deleted.");
+});
+
+test("a stack that is another's is left alone", async () => {
+  const { code, did, stderr } = await remove({ stack: "none" });
+  expect([code, did]).toEqual([2, []]);
+  expect(stderr).toContain("no output BucketName");
 });

@@ -2,7 +2,7 @@
 import { CloudFormationClient, DescribeStacksCommand } from "@aws-sdk/client-cloudformation";
 import { type AwsFailure, KamadoError } from "../errors.ts";
 import { type AwsConfig, clientOptions } from "./clients.ts";
-import { healthOf, NO_CREDENTIALS_HINT, NOT_AWS_HINT } from "./errors.ts";
+import { healthOf, NOT_AWS_HINT } from "./errors.ts";
 
 const VARIABLES = {
   Region: "AWS_REGION",
@@ -91,7 +91,8 @@ function checkStack(name: string, status: string, outputs: Record<string, string
 }
 
 const HINTS: Partial<Record<AwsFailure, string>> = {
-  no_credentials: NO_CREDENTIALS_HINT,
+  no_credentials:
+    "Sign in as whoever deployed the stack: with AWS_PROFILE (`aws sso login`), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
   not_aws: NOT_AWS_HINT,
   credentials:
     "Run it as somebody who may do cloudformation:DescribeStacks, such as whoever deployed the stack (AWS_PROFILE); the worker's own key may not.",
