@@ -2,7 +2,17 @@
 // No dependency and plain syntax on purpose; everything after it runs on the Node that the lock pins.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -101,16 +111,16 @@ function isAlive(pid) {
 }
 
 /** The packages of the lock that this platform gets, as folders. */
-function expected() {
+function expected(folder) {
   const fits = (list, own) => !list || list.includes(own);
   return Object.entries(JSON.parse(text).packages)
     .filter(([path, { os, cpu }]) => path !== "" && fits(os, process.platform) && fits(cpu, process.arch))
-    .map(([path]) => join(root, path));
+    .map(([path]) => join(folder, path));
 }
 
 /** On a terminal one line that changes; elsewhere a line every half minute. */
-function showProgress() {
-  const folders = expected();
+function showProgress(folder) {
+  const folders = expected(folder);
   const { isTTY } = process.stderr;
   const began = Date.now();
   const tell = () => {
@@ -127,13 +137,33 @@ function showProgress() {
   };
 }
 
-function install() {
+/** Packages of an update are installed beside the old ones: what runs from this folder, such as a service, goes on loading those. */
+const next = join(root, ".kamado-next");
+
+function folderToInstall() {
+  rmSync(next, { recursive: true, force: true });
+  if (!existsSync(join(root, "node_modules"))) return root;
+  mkdirSync(next);
+  for (const file of ["package.json", "package-lock.json", ".npmrc"])
+    if (existsSync(join(root, file))) copyFileSync(join(root, file), join(next, file));
+  return next;
+}
+
+/** Two renames, between which there are no packages for less than a millisecond. What is cached stays. */
+function exchange() {
+  const [old, fresh] = [join(root, "node_modules"), join(next, "node_modules")];
+  if (existsSync(join(old, ".cache"))) renameSync(join(old, ".cache"), join(fresh, ".cache"));
+  renameSync(old, join(next, "old"));
+  renameSync(fresh, old);
+}
+
+function install(cwd) {
   // Install scripts stay off: the packages carry their binaries, and a build from source would take many minutes.
   const flags = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"];
-  const done = showProgress();
+  const done = showProgress(cwd);
   return new Promise((resolve) => {
     const child = spawn("npm", flags, {
-      cwd: root,
+      cwd,
       stdio: ["ignore", 2, 2],
       shell: process.platform === "win32",
     });
@@ -162,7 +192,15 @@ async function installOnce() {
     "installing what package-lock.json names, once: 1 to 5 minutes, and up to 1.6 GB in node_modules, most of it for running models.",
   );
   const touch = setInterval(() => utimesSync(turn, new Date(), new Date()), TOUCH_EVERY_MS);
-  const failure = await install();
+  let failure;
+  try {
+    const folder = folderToInstall();
+    failure = await install(folder);
+    if (failure === null && folder === next) exchange();
+  } catch ({ code }) {
+    failure = `the packages cannot be written (${code}). ${whatToDo(code)}`;
+  }
+  rmSync(next, { recursive: true, force: true });
   clearInterval(touch);
   if (failure !== null) fail(failure);
   const pinned = existsSync(join(root, "node_modules", ".bin", "node"));

@@ -1,10 +1,17 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
+import { filesByIsolation } from "./test/isolation.ts";
+
+const { together, apart } = filesByIsolation();
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    // Those with a process of their own come first, because their names do; they are the longest.
+    projects: [
+      { extends: true, test: { name: "apart", include: apart } },
+      { extends: true, test: { name: "together", include: together, isolate: false } },
+    ],
     globalSetup: "./test/temporary-folder.ts",
     // Native engines and child processes do not share a process well.
     pool: "forks",
@@ -16,8 +23,8 @@ export default defineConfig({
     expect: { poll: { timeout: 10_000 } },
     // Node itself loads the handlers of tests, as in a worker.
     server: { deps: { external: [/\/kamado-handlers-[^/]*\//] } },
-    // Processes that tests start reuse the compiled code of the processes before them.
-    env: { NODE_COMPILE_CACHE: resolve(import.meta.dirname, "node_modules/.cache/kamado-tests") },
+    // Engines that tests start reuse the compiled code of the engines before them. V8 refuses what a process with other flags compiled.
+    env: { NODE_COMPILE_CACHE: resolve(import.meta.dirname, "node_modules/.cache/kamado/engine") },
     reporters: ["default", "./test/reporter.ts"],
   },
 });

@@ -8,7 +8,7 @@ import { SQSClient } from "@aws-sdk/client-sqs";
 import { backoffMs } from "../worker/async/backoff.ts";
 import { systemClock } from "../worker/async/clock.ts";
 import { Semaphore } from "../worker/async/semaphore.ts";
-import { s3Options, sqsOptions } from "../worker/aws/client-options.ts";
+import { placeOptions, s3Options, sqsOptions } from "../worker/aws/client-options.ts";
 import { describeIssues, KamadoError, toKamadoError } from "../worker/errors.ts";
 import { Job, JobId } from "../worker/job/envelope.ts";
 import { belongsTo, jobHash } from "../worker/job/job-hash.ts";
@@ -22,6 +22,7 @@ import { createResults } from "../worker/storage/results.ts";
 import { s3Bucket } from "../worker/storage/s3.ts";
 import type { AnyKinds, Enqueued, JobOptions, KindName, NewJob, Result } from "./contract.ts";
 import type { Kinds } from "./kinds.ts";
+import { asSender, regionOf, wrongSetting } from "./sender-errors.ts";
 
 export { type ErrorCode, KamadoError } from "../worker/errors.ts";
 export type { Canceled } from "../worker/job-lock/cancellations.ts";
@@ -34,9 +35,11 @@ export type ClientOptions = {
   queueUrl: string;
   /** The worker's bucket. Only small jobs can be sent without it, and nothing can be waited for or canceled. */
   bucket?: string | undefined;
-  /** By default as the AWS SDK finds them: environment, profile, role. */
+  /** Of the bucket. By default that of the queue, which its address names; else as the AWS SDK finds it. */
   region?: string | undefined;
+  /** An emulator's address instead of AWS. */
   endpoint?: string | undefined;
+  /** By default as the AWS SDK finds them: environment, profile, role. */
   credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
   /** SDK clients of your own, in place of these three. `close` leaves them open. */
   sqs?: SQSClient | undefined;
@@ -87,10 +90,13 @@ const BODY_LIMIT = 900 * 1024;
 const UPLOADS_AT_ONCE = 16;
 const WAIT_SECONDS = 300;
 const POLL = { baseMs: 250, maxMs: 2_000 };
+const SEND = "sqs:SendMessage on the queue";
+const UPLOAD = "s3:PutObject on in/*";
+const CANCEL = "s3:GetObject on results/*, s3:ListBucket on the bucket and s3:PutObject on cancel/*";
+const WAIT = "s3:GetObject on results/* and s3:ListBucket";
 
 export function createClient<K extends AnyKinds = Kinds>(options: ClientOptions): Client<K> {
-  if (typeof options.queueUrl !== "string" || !URL.canParse(options.queueUrl))
-    throw new KamadoError("config_invalid", "queueUrl: expected the address of the queue of jobs.");
+  checkOptions(options);
   const { sqs, s3, close } = awsOf(options);
   const bucket = options.bucket === undefined ? undefined : s3Bucket(s3, options.bucket);
   const sender = new Sender(sqs, options.queueUrl, bucket);
@@ -108,16 +114,29 @@ export function createClient<K extends AnyKinds = Kinds>(options: ClientOptions)
   };
 }
 
-function awsOf({ sqs, s3, region, endpoint, credentials }: ClientOptions) {
+/** Mistakes of whoever writes JavaScript, or whose variable is not set. */
+function checkOptions({ queueUrl, bucket, credentials }: Partial<ClientOptions> = {}): void {
+  if (typeof queueUrl !== "string" || !/^https?:/.test(queueUrl) || !URL.canParse(queueUrl))
+    throw new KamadoError("config_invalid", "queueUrl: expected the address of the queue of jobs.", {
+      hint: "It begins with https://, such as the stack's output JobsQueueUrl; a name or an ARN is none.",
+    });
+  if (bucket !== undefined && (typeof bucket !== "string" || !/^[\w.-]+$/.test(bucket)))
+    throw new KamadoError("config_invalid", "bucket: expected the name of the worker's bucket.", {
+      hint: "The name alone, without s3://, such as the stack's output BucketName. Leave it out to send small jobs only.",
+    });
+  if (credentials !== undefined && !(credentials.accessKeyId && credentials.secretAccessKey))
+    throw new KamadoError("config_invalid", "credentials: expected accessKeyId and secretAccessKey.");
+}
+
+function awsOf({ queueUrl, sqs, s3, region, endpoint, credentials }: ClientOptions) {
+  const ofQueue = regionOf(queueUrl);
   const shared = {
-    ...(region !== undefined && { region }),
-    ...(endpoint !== undefined && { endpoint }),
-    ...(credentials !== undefined && { credentials: { ...credentials } }),
+    ...placeOptions({ region: region ?? ofQueue, endpoint, credentials }),
     requestHandler: { connectionTimeout: 5_000, requestTimeout: 28_000, throwOnRequestTimeout: true },
   };
   const isCustom = endpoint !== undefined;
   const own = {
-    sqs: sqs ?? new SQSClient({ ...shared, ...sqsOptions(isCustom) }),
+    sqs: sqs ?? new SQSClient({ ...shared, ...(ofQueue && { region: ofQueue }), ...sqsOptions(isCustom) }),
     s3: s3 ?? new S3Client({ ...shared, ...s3Options(isCustom) }),
   };
   const close = () => {
@@ -155,17 +174,14 @@ class Sender {
   }
 
   /** A job that can be sent. What is wrong with it is said before anything is uploaded. */
-  async prepare({
-    kind,
-    input,
-    group,
-    id = randomUUID(),
-    deliver = [],
-    policy = {},
-  }: Fields): Promise<Prepared> {
+  async prepare(fieldsOfJob: Fields): Promise<Prepared> {
+    if (typeof fieldsOfJob !== "object" || fieldsOfJob === null)
+      throw new KamadoError("invalid_input", "expected a job: { kind, input }.");
+    const { kind, input, group, id = randomUUID(), deliver = [], policy = {}, ...unknown } = fieldsOfJob;
     // What is in the input is checked by the worker: it knows kinds of which this client has not heard.
     const given = input === undefined ? {} : { input: null };
-    const fields = { id, kind, ...given, ...(asJson({ deliver, policy }) as object) };
+    // A mistyped option is named, and not left out.
+    const fields = { ...unknown, id, kind, ...given, ...(asJson({ deliver, policy }) as object) };
     const checked = Job.safeParse(fields);
     if (!checked.success) throw new KamadoError("invalid_input", describeIssues(checked.error, fields));
     const placed = await withUploads(input, (file) => this.upload(file, { id })).catch(asInvalid);
@@ -177,17 +193,21 @@ class Sender {
 
   async send({ job, body, group }: Prepared): Promise<string> {
     const queue = sqsQueue(this.#sqs, this.#queueUrl);
-    const fifo = { group, deduplicationId: job.id };
+    const send = (text: string) =>
+      queue.send(text, { group, deduplicationId: job.id }).catch((thrown) => {
+        throw asSender(thrown, SEND);
+      });
     try {
-      return await queue.send(body, fifo);
+      return await send(body);
     } catch (thrown) {
       // A queue may take less than SQS allows.
       if (!isTooLong(thrown) || !this.#bucket || isPointer(body)) throw thrown;
-      return queue.send(await this.#pointerTo(job.id, body), fifo);
+      return send(await this.#pointerTo(job.id, body));
     }
   }
 
   async sendMany(jobs: readonly Fields[]): Promise<EnqueueResult[]> {
+    if (!Array.isArray(jobs)) throw new KamadoError("invalid_input", "enqueueMany: expected a list of jobs.");
     const prepared = await Promise.all(jobs.map((job) => orError(this.prepare(job))));
     const ready = prepared.filter((one): one is Prepared => !(one instanceof KamadoError));
     const messages = ready.map(({ job, body, group }) => ({ body, group, deduplicationId: job.id }));
@@ -195,7 +215,7 @@ class Sender {
     const results: EnqueueResult[] = [];
     for (const [index, one] of prepared.entries()) {
       const outcome = one instanceof KamadoError ? one : await this.#outcomeOf(one, sent.next().value!);
-      const id = one instanceof KamadoError ? jobs[index]!.id : one.job.id;
+      const id = one instanceof KamadoError ? jobs[index]?.id : one.job.id;
       results.push(
         outcome instanceof KamadoError ? { ok: false, id, error: outcome } : { ok: true, ...outcome },
       );
@@ -209,7 +229,7 @@ class Sender {
     sent: { messageId: string } | { error: KamadoError },
   ): Promise<Enqueued | KamadoError> {
     if ("messageId" in sent) return enqueuedOf(one, sent.messageId);
-    if (!isTooLong(sent.error)) return sent.error;
+    if (!isTooLong(sent.error)) return asSender(sent.error, SEND);
     const messageId = await orError(this.send(one));
     return messageId instanceof KamadoError ? messageId : enqueuedOf(one, messageId);
   }
@@ -237,7 +257,11 @@ class Sender {
   async #store(bucket: Bucket, id: string, name: string, content: string | Uint8Array, contentType: string) {
     const hash = createHash("sha256").update(content).digest("hex").slice(0, 16);
     const key = `in/${id}/${hash}/${name}`;
-    await this.#uploads.take(() => bucket.put(key, content, { contentType }));
+    await this.#uploads
+      .take(() => bucket.put(key, content, { contentType }))
+      .catch((thrown) => {
+        throw asSender(thrown, UPLOAD);
+      });
     return key;
   }
 }
@@ -279,7 +303,9 @@ type Upload = (file: Uint8Array | Blob) => Promise<string>;
 /** The value with the address of an upload in place of all bytes in it. */
 async function withUploads(value: unknown, upload: Upload): Promise<unknown> {
   if (value instanceof Uint8Array || value instanceof Blob) return upload(value);
+  if (value instanceof ArrayBuffer) return upload(new Uint8Array(value));
   if (Array.isArray(value)) return Promise.all(value.map((one) => withUploads(one, upload)));
+  refuseUnsendable(value);
   if (typeof value !== "object" || value === null || "toJSON" in value) return value;
   const entries = Object.entries(value).map(
     async ([key, one]) => [key, await withUploads(one, upload)] as const,
@@ -287,14 +313,34 @@ async function withUploads(value: unknown, upload: Upload): Promise<unknown> {
   return Object.fromEntries(await Promise.all(entries));
 }
 
+/** JSON would make nothing of it, or an empty object: a Map, a stream, a promise, a function. */
+function refuseUnsendable(value: unknown): void {
+  const isObject = typeof value === "object" && value !== null && !("toJSON" in value);
+  const isOther = isObject && [Symbol.iterator, Symbol.asyncIterator, "then"].some((name) => name in value);
+  const isView = isObject && ArrayBuffer.isView(value);
+  if (typeof value !== "function" && typeof value !== "symbol" && !isOther && !isView) return;
+  const what = isObject ? (value.constructor?.name ?? "object") : typeof value;
+  throw new KamadoError("invalid_input", `input: a ${what} cannot be sent.`, {
+    hint: "Send plain JSON values; bytes as a Uint8Array, ArrayBuffer or Blob. Read a stream to its end and await a promise first.",
+  });
+}
+
 function idOf(job: string | { id: string }): string {
-  const parsed = JobId.safeParse(typeof job === "string" ? job : job.id);
+  const parsed = JobId.safeParse(typeof job === "string" ? job : job?.id);
   if (parsed.success) return parsed.data;
   throw new KamadoError("invalid_input", `id: ${parsed.error.issues[0]!.message}.`);
 }
 
 const cancel = (id: string, bucket: Bucket): Promise<Canceled> =>
-  cancelJob(id, { bucket, results: createResults(bucket), clock: systemClock });
+  cancelJob(id, { bucket, results: createResults(bucket), clock: systemClock }).catch((thrown) => {
+    throw asSender(storageError(thrown), CANCEL);
+  });
+
+const storageError = (thrown: unknown) => {
+  const error = toKamadoError(thrown, "storage_unavailable");
+  // What could not be read at all has the reason beneath it.
+  return error.cause instanceof KamadoError && error.cause.code === "object_forbidden" ? error.cause : error;
+};
 
 async function waitFor(
   job: string | Enqueued,
@@ -336,7 +382,7 @@ function passing(thrown: unknown, id: string, bucket: Bucket, signal?: AbortSign
   // S3 says so of an object that is not there, too, where the sender may not list the bucket.
   if (error.cause instanceof KamadoError && error.cause.code === "object_forbidden")
     return forbidden(id, bucket, error);
-  if (LASTING.includes(bucketHealthOf(error))) throw error;
+  if (LASTING.includes(bucketHealthOf(error)) || wrongSetting(error)) throw asSender(error, WAIT);
   return error;
 }
 
@@ -356,7 +402,7 @@ async function checkRights(id: string, bucket: Bucket, found: KamadoError | null
     () => null,
     (thrown) => toKamadoError(thrown, "storage_unavailable"),
   );
-  if (listed && bucketHealthOf(listed) === "missing_bucket") throw listed;
+  if (listed && bucketHealthOf(listed) === "missing_bucket") throw asSender(listed, WAIT);
   if (!listed && found?.code === "object_forbidden") throw found;
 }
 

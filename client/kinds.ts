@@ -94,7 +94,7 @@ export type Kinds = {
         /** A category, such as shopping or home. */
         category?: string | null | undefined;
       }[] | undefined;
-      /** An address that answers GET with the todos as JSON: an array of {id, title, category?}. */
+      /** An address that answers GET with the todos as JSON, an array of {id, title, category?}; or one that the owner's destinations file calls a todo service. */
       todosUrl?: string | undefined;
     };
     output: {

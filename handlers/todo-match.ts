@@ -71,6 +71,13 @@ const firstLine = (answer: string) =>
     .replace(/^["“「『](.*)["”」』]$/, "$1")
     .trim();
 
+/** Services take no longer ones, and the whole sentence is in the note. */
+const MAX_TITLE = 250;
+const short = (title: string) => {
+  const characters = [...title];
+  return characters.length > MAX_TITLE ? `${characters.slice(0, MAX_TITLE - 1).join("")}…` : title;
+};
+
 // Looks at each row of slashes once: without the lookbehind, a row in the middle is read anew from each of its slashes.
 const TRAILING_SLASHES = /(?<!\/)\/+$/;
 
@@ -95,7 +102,9 @@ export default defineHandler({
       todosUrl: z
         .url()
         .optional()
-        .describe("An address that answers GET with the todos as JSON: an array of {id, title, category?}."),
+        .describe(
+          "An address that answers GET with the todos as JSON, an array of {id, title, category?}; or one that the owner's destinations file calls a todo service.",
+        ),
     })
     .refine(({ todos, todosUrl }) => (todos === undefined) !== (todosUrl === undefined), {
       message: "give either todos or todosUrl",
@@ -114,11 +123,13 @@ export default defineHandler({
 
   async run({ text, todos, todosUrl }, { model, rest }) {
     const { entries: list, left } = todosUrl
-      ? readTodos("todosUrl", await rest.get(todosUrl))
+      ? readTodos("todosUrl", await rest.todos(todosUrl))
       : readTodos("todos", todos);
     const newTitle = async () =>
-      firstLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
-      oneLine(text);
+      short(
+        firstLine(await model.ask({ instructions: TITLE, content: titleContent(text), maxTokens: 48 })) ||
+          oneLine(text),
+      );
     if (list.length === 0)
       return { action: "create" as const, title: await newTitle(), probability: 1, ...left };
 
@@ -145,6 +156,12 @@ export default defineHandler({
   request({ action, todoId, title }, base, { text }) {
     if (action === "create") return { method: "POST", url: base, body: { title, note: text } };
     if (action === "update") return { method: "PATCH", url: below(base, todoId!), body: { note: text } };
+    return null;
+  },
+
+  todo({ action, todoId, title }, { text }) {
+    if (action === "create") return { title, note: text };
+    if (action === "update") return { id: todoId!, note: text };
     return null;
   },
 });

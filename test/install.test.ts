@@ -4,7 +4,9 @@ import { once } from "node:events";
 import {
   copyFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   utimesSync,
@@ -45,7 +47,7 @@ describe("two commands during the first installation", () => {
   /** An npm that says that it is there, and ends when the file `gate`, a pipe, is written to; with what is written as its status. */
   const NPM = `#!/bin/sh
 echo "npm $$ called" >&2
-read status < gate
+read status < "$(dirname "$0")/gate"
 if [ "$status" = 0 ]; then mkdir -p node_modules/.bin && : > node_modules/.bin/node; fi
 exit "$status"
 `;
@@ -84,6 +86,27 @@ exit "$status"
   const statusOf = async (child: ChildProcess) => (await once(child, "close"))[0] as number | null;
   const CALLED = /npm (\d+) called/;
   const WAITS = /another command installs already .*; waiting for it/;
+
+  test("an update leaves the old packages to what runs from the folder until the new ones are whole, and keeps what is cached", async () => {
+    const { folder, end } = checkout();
+    const packages = join(folder, "node_modules");
+    for (const name of ["old-package", ".cache/kamado"]) mkdirSync(join(packages, name), { recursive: true });
+    const failed = install(folder);
+    await failed.said(CALLED);
+    expect(readdirSync(packages)).toEqual([".cache", "old-package"]);
+    end(1);
+    expect(await failed.status).toBe(1);
+    expect(readdirSync(packages)).toEqual([".cache", "old-package"]);
+
+    const update = install(folder);
+    await update.said(CALLED);
+    expect(readdirSync(packages)).toEqual([".cache", "old-package"]);
+    end(0);
+    expect(await update.status).toBe(0);
+    expect(readdirSync(packages).toSorted()).toEqual([".bin", ".cache", ".kamado-lock"]);
+    expect(existsSync(join(packages, ".cache/kamado"))).toBe(true);
+    expect(readdirSync(folder).filter((name) => name.startsWith(".kamado"))).toEqual([]);
+  });
 
   test("the second waits for the first, says so, and installs nothing itself", async () => {
     const { folder, end } = checkout();

@@ -38,6 +38,8 @@ export type RigOptions = {
   engine?: { isUp: boolean; slots?: number; restartSoon?(): void };
   /** Further kinds that do as `work` does. */
   kinds?: readonly string[];
+  /** What the check before the first job says [nothing is wrong]. */
+  startCheck?: () => Promise<KamadoError | null>;
   log?: Log;
   /** Shared by the workers of one test. */
   shared?: {
@@ -101,7 +103,7 @@ export function createRig(options: RigOptions = {}) {
         },
         pages: { article: async () => ({ title: null, text: "" }) },
         texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
-        rest: () => ({ get: async () => null }),
+        rest: () => ({ get: async () => null, todos: async () => null }),
       },
       engine: {
         url: "http://engine",
@@ -118,6 +120,7 @@ export function createRig(options: RigOptions = {}) {
         deliveries.push(delivery);
         return "sent";
       },
+      startCheck: options.startCheck ?? (async () => null),
       topicArn: "arn:aws:sns:us-east-1:000000000000:kamado-results",
       clock,
       log: options.log ?? silentLog,

@@ -1,6 +1,14 @@
 // Runs a handler as the worker does, with a model that answers from a script: no engine, no queue, no network.
 import type { z } from "zod";
-import type { Context, Handler, InputRefs, Model, Question, RestRequest } from "../worker/job/handler.ts";
+import type {
+  Context,
+  Handler,
+  InputRefs,
+  Model,
+  Question,
+  RestRequest,
+  TodoChange,
+} from "../worker/job/handler.ts";
 import { chunkText } from "../worker/job/text.ts";
 import { createPages } from "../worker/pages/article.ts";
 
@@ -18,7 +26,7 @@ export type Script = {
   ask?(question: Asked): unknown;
   /** The options' probabilities; an option that is left out has 0. */
   decide?(question: Asked): Record<string, number>;
-  /** What a GET of `context.rest` gives. */
+  /** What a GET of `context.rest` gives, and its todos. */
   rest?(url: string): unknown;
   /** What the handler's `inputs` ask for: a picture for each image, a string for each text. */
   inputs?: Record<string, unknown>;
@@ -37,6 +45,8 @@ export type Ran<O> = {
   progress: number[];
   /** The call that a `rest` destination at `base` gets; `null` when there is nothing to do. */
   request(base: string): RestRequest | null;
+  /** What becomes of the todo list that a `rest` destination is; `null` when there is nothing to do. */
+  todo(): TodoChange | null;
 };
 
 /**
@@ -58,14 +68,15 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
     model,
     pages: article ? { article: async (html: string) => article(html) } : createPages(),
     texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
-    rest: { get: async (url: string) => rest(url) },
+    rest: { get: async (url: string) => rest(url), todos: async (url: string) => rest(url) },
     inputs,
     progress: (done: number) => void progress.push(done),
     signal,
   } as unknown as Context<R>;
   const output = handler.output.parse(await handler.run(read, context)) as z.output<O>;
   const request = (base: string) => handler.request?.(output, base, read) ?? null;
-  return { output, asked, progress, request };
+  const todo = () => handler.todo?.(output, read) ?? null;
+  return { output, asked, progress, request, todo };
 }
 
 const unexpected = (name: string) => () => {

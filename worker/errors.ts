@@ -102,6 +102,11 @@ export const ERRORS = {
   config_invalid: fail(500, "Correct the setting that the message names."),
   memory_insufficient: fail(507, "Use a smaller model or quantization, a smaller context, or fewer slots."),
   queue_unavailable: later(503, "Check the network, the credentials and the queue's URL."),
+  permission_missing: fail(403, "Grant the rights that the message names to the user or role of the worker."),
+  clock_wrong: later(
+    503,
+    "Set the clock: on a Mac `sudo sntp -sS time.apple.com`, on Linux `timedatectl set-ntp true`; a Podman machine is set right by `podman machine stop` and `start`.",
+  ),
   stack_unavailable: later(
     503,
     "Check the network, and that you are signed in to the account of the stack with the right cloudformation:DescribeStacks.",
@@ -154,6 +159,8 @@ export type ErrorDetail = {
   /** False when the store refuses conditional writes. */
   supportsConditions?: boolean;
   awsFailure?: AwsFailure;
+  /** What AWS does not let us do, as a policy would grant it. */
+  missingRight?: { action: string; resource: string };
   /** The engine is on its way and nothing is wrong with it: it loads its model. */
   isLoading?: true;
   /** Whoever met it has logged it. */

@@ -7,6 +7,8 @@ import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
+import { clockSkewMs } from "./fitness/clock-skew.ts";
+import { startCheck } from "./fitness/start-checks.ts";
 import { loadRegistry, type OnLoading } from "./job/registry.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
@@ -20,6 +22,11 @@ import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
+type How = HandlerOptions & {
+  /** Holds the queue and the bucket, where they are on this machine's disk. */
+  queueFolder?: string | undefined;
+};
+
 /** `restartSoon` and `trouble` where the engine is one of our own. */
 type RunningEngine = Pick<Parts["engine"], "url" | "restartSoon" | "trouble">;
 
@@ -32,13 +39,16 @@ export async function openWorker(
   cloud: Cloud,
   openEngine: () => Promise<RunningEngine>,
   log: Log,
-  options: HandlerOptions = {},
+  how: How = {},
 ): Promise<Worker> {
-  return createWorker(await connect(config, cloud, openEngine, log, options), config);
+  return createWorker(await connect(config, cloud, openEngine, log, how), config);
 }
 
-/** `watch`: the registry changes when the files of handlers do. */
-type HandlerOptions = { watch?: boolean; onLoading?: OnLoading | undefined };
+type HandlerOptions = {
+  /** Handlers are exchanged when their files change. [false] */
+  watch?: boolean;
+  onLoading?: OnLoading | undefined;
+};
 
 async function openHandlers({ ownHandlers }: Config, { watch, onLoading }: HandlerOptions, log: Log) {
   const stage = "handlers";
@@ -61,7 +71,7 @@ async function connect(
   cloud: Cloud,
   openEngine: () => Promise<RunningEngine>,
   log: Log,
-  options: HandlerOptions,
+  { queueFolder, ...options }: How,
 ): Promise<Parts> {
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
@@ -89,7 +99,7 @@ async function connect(
     bucket: buckets.get(config.bucket)!,
     objects,
     rules,
-    handlers: createHandlerServices({ ...config, registry, objects, outbound, client }),
+    handlers: createHandlerServices({ ...config, registry, objects, outbound, destinations, client }),
     engine: {
       url: engine.url,
       model: config.engine.model.replace(/^.*\//, ""),
@@ -113,6 +123,15 @@ async function connect(
         cloud.deadDeliveriesQueueUrl,
       ],
     }),
+    startCheck: () =>
+      startCheck({
+        sqs: clients.sqs,
+        queues: queues.map(({ url }) => url),
+        region: cloud.aws.region,
+        // Of an emulator the clock may be the one that is wrong.
+        clockSkew: cloud.aws.endpoint === undefined ? () => clockSkewMs(cloud.queueUrl) : undefined,
+        folder: queueFolder,
+      }),
     topicArn: cloud.topicArn,
     clock: systemClock,
     log,

@@ -2,7 +2,7 @@
 // the real parts; tests bring fakes.
 import type { Clock } from "./async/clock.ts";
 import type { Config } from "./config/config.ts";
-import { latestJobs, type State, shownEngine, stateOf } from "./console/state.ts";
+import { latestJobs, type State, shownCheck, shownEngine, stateOf } from "./console/state.ts";
 import { ConcurrencyLimit } from "./consumer/concurrency-limit.ts";
 import { ConsumerGroup, type Source } from "./consumer/consumer-group.ts";
 import { HealthCheck } from "./consumer/health-check.ts";
@@ -53,6 +53,8 @@ export type Parts = {
     trouble?: (() => KamadoError | undefined) | undefined;
   };
   deliver: Deliver;
+  /** What must hold before the first job is pulled, and again when a queue is back. Resolves with null when it does. Must not reject. */
+  startCheck(): Promise<KamadoError | null>;
   /** Where a result goes when its job names no destination. */
   topicArn: string | undefined;
   clock: Clock;
@@ -122,7 +124,9 @@ export function createWorker(parts: Parts, settings: Settings) {
     ...shared,
     concurrency,
     priorityOf: (message) => priorityOf(message, rules, settings.budgets),
-    health: [health.engine, health.bucket],
+    health: [health.engine, health.bucket, health.startCheck],
+    // The network may have been away at the start, or others have changed rights and clock.
+    onAnswersAgain: () => health.startCheck.lost(),
   });
   const latest = latestJobs(jobEvents);
   jobEvents.subscribe((event) => {
@@ -137,7 +141,7 @@ export function createWorker(parts: Parts, settings: Settings) {
   async function drain(): Promise<void> {
     const deadlineMs = settings.drainSeconds * 1_000;
     await Promise.all([jobConsumer.stop(deadlineMs), outboxConsumer?.stop(deadlineMs)]);
-    for (const one of [health.engine, health.bucket]) one.stop();
+    for (const one of Object.values(health)) one.stop();
     await claims.locks.idle();
     await parts.close();
   }
@@ -161,12 +165,11 @@ export function createWorker(parts: Parts, settings: Settings) {
     state: (): State =>
       stateOf({
         isStopping: stopped !== undefined,
-        queue: shownOf(queues.jobs[0]!.queue.url, jobConsumer.health),
-        deliveries: outboxConsumer
-          ? shownOf(queues.deliveries!.url, outboxConsumer.health, OUTBOX_HINTS)
-          : null,
+        queue: shownOf(queues.jobs[0]!.queue.url, jobConsumer),
+        deliveries: outboxConsumer ? shownOf(queues.deliveries!.url, outboxConsumer, OUTBOX_HINTS) : null,
         engine: { url, model, isDemo, ...shownEngine(health.engine) },
         bucket: shownBucket(bucket, health.bucket.cause),
+        startCheck: shownCheck(health.startCheck),
         topic: topicArn ?? null,
         running: jobConsumer.running,
         delivering: jobConsumer.finishing,
@@ -179,7 +182,7 @@ export function createWorker(parts: Parts, settings: Settings) {
 }
 
 /** No job is pulled while one of these does not answer. */
-function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: ConcurrencyLimit) {
+function healthChecks({ bucket, engine, startCheck, clock, log }: Parts, concurrency: ConcurrencyLimit) {
   const probeEngine = async () => {
     const health = await engine.health();
     if (health.is === "ready") concurrency.setEngineSlots(health.slots);
@@ -195,6 +198,14 @@ function healthChecks({ bucket, engine, clock, log }: Parts, concurrency: Concur
     // An engine that has loaded its model is used at once; a call to a bucket may cost money.
     engine: new HealthCheck({ what: "engine", probe: probeEngine, longestPauseMs: 500, clock, log }),
     bucket: new HealthCheck({ what: "bucket", probe, hint: bucketHint, longestPauseMs: 15_000, clock, log }),
+    startCheck: new HealthCheck({
+      what: "start check",
+      probe: startCheck,
+      hint: ({ hint }) => hint,
+      longestPauseMs: 60_000,
+      clock,
+      log,
+    }),
   };
 }
 

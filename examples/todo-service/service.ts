@@ -15,7 +15,7 @@ export type TodoService = {
 /** Port 0 means any free port. Without a file, todos are only kept in memory. */
 export async function startTodoService(options: { port: number; file?: string }): Promise<TodoService> {
   const store = new TodoStore(options.file ?? ":memory:");
-  const server = createAdaptorServer({ fetch: todoApp(store).fetch });
+  const server = createAdaptorServer({ fetch: todoApp(store).fetch, overrideGlobalObjects: false });
   try {
     server.listen(options.port, "127.0.0.1");
     await once(server, "listening");

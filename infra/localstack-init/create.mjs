@@ -27,10 +27,10 @@ const mayComeLater = ({ code, $metadata, name }) =>
 
 const clients = makeAwsClients({ endpoint, region, credentials: { accessKeyId, secretAccessKey } });
 const end = performance.now() + WAIT_SECONDS * 1_000;
-for (;;) {
+let topicArn;
+while (topicArn === undefined) {
   try {
-    await createResources(clients);
-    break;
+    topicArn = await createResources(clients);
   } catch (thrown) {
     if (!mayComeLater(thrown)) fail(`${endpoint}: ${thrown.name}: ${thrown.message}`);
     if (performance.now() > end)
@@ -40,5 +40,7 @@ for (;;) {
 }
 clients.destroy();
 process.stdout.write(
-  `create: ${endpoint} has ${QUEUES.map(({ name }) => name).join(", ")}, the bucket and the topic.\n`,
+  `create: ${endpoint} has ${QUEUES.map(({ name }) => name).join(", ")}, the bucket and the topic.\n` +
+    // Not every emulator has LocalStack's account, and only the worker that knows the ARN can publish.
+    `KAMADO_TOPIC_ARN=${topicArn}\n`,
 );

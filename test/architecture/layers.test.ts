@@ -18,6 +18,7 @@ const MAY_IMPORT: Record<string, string> = {
   logging: "errors job printable",
   models: "nearest",
   config: "errors models nearest",
+  fitness: "aws errors",
   http: "",
   job: "errors nearest printable",
   images: "async errors job",
@@ -28,22 +29,25 @@ const MAY_IMPORT: Record<string, string> = {
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors http",
-  console: "aws/errors config/secret errors http logging printable",
+  console: "aws/errors config/secret errors fitness http logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
-  deliver: "async aws config/secret errors http job logging outbound printable queue",
+  todos: "errors http job outbound",
+  deliver: "async aws config/secret errors http job logging outbound printable queue todos",
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   runner:
-    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage",
+    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   service: "errors",
+  doctor:
+    "aws config engine/generation engine/install engine/sizing errors fitness http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors job logging model outbound queue runner storage worker",
+  main: "async aws config deliver errors fitness job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
-  "cli/kamado": "cli/commands errors logging printable",
+  "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "cli/* aws async config dead-letters deliver engine/download engine/install engine/supervisor errors http job job-lock local logging model models outbound outbox printable queue runner service storage",
+    "cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging model models outbound outbox printable queue runner service storage",
   "cli/*":
     "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main",
   "engine/main":

@@ -11,7 +11,8 @@ const ROOT = resolve(import.meta.dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "kamado-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const ENVIRONMENT = { PATH: process.env.PATH, HOME: folder, KAMADO_DATA_DIR: folder, NO_COLOR: "1" };
+const { PATH, NODE_COMPILE_CACHE } = process.env;
+const ENVIRONMENT = { PATH, NODE_COMPILE_CACHE, HOME: folder, KAMADO_DATA_DIR: folder, NO_COLOR: "1" };
 type Ended = { code: number; stdout: string; stderr: string };
 function run(...args: string[]): Promise<Ended> {
   return new Promise((ended) => {

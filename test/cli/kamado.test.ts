@@ -39,6 +39,7 @@ const COMMANDS = [
     "test",
     "setup aws",
     "service",
+    "doctor",
     "uninstall",
   ],
 ];

@@ -19,7 +19,7 @@ import {
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Result } from "../../worker/job/result.ts";
-import { kamado, runKamado, SCRIPTED } from "./process.ts";
+import { kamado, refused, runKamado, SCRIPTED } from "./process.ts";
 
 const DEMO = join(import.meta.dirname, "../../models/demo/kamado-demo.gguf");
 
@@ -74,8 +74,12 @@ describe("a model that can never work", () => {
       "KAMADO_MMPROJ: /no does not exist.",
     ],
   ])("%s ends serve with the reason, and nothing says that it runs", async (_, variables, reason) => {
-    const { output, errors, code } = await ended(["serve", "--in-memory"], { ...model, ...variables });
-    expect([output, code]).toEqual(["", 2]);
+    const { out, errors, code } = await refused(["serve", "--in-memory"], {
+      ...SCRIPTED,
+      ...model,
+      ...variables,
+    });
+    expect([out, code]).toEqual(["", 2]);
     expect(errors).toContain(`kamado: config_invalid: `);
     expect(errors).toContain(reason);
   });
@@ -100,11 +104,12 @@ test.each([
   ["rules", "KAMADO_RULES_FILE"],
   ["destinations", "KAMADO_DESTINATIONS_FILE"],
 ])("a file of %s that is wrong ends serve before an engine is started", async (_, variable) => {
-  const { output, errors, code } = await ended(["serve", "--in-memory"], {
+  const { out, errors, code } = await refused(["serve", "--in-memory"], {
+    ...SCRIPTED,
     KAMADO_LOG_LEVEL: "info",
     [variable]: import.meta.filename,
   });
-  expect([output, code]).toEqual(["", 2]);
+  expect([out, code]).toEqual(["", 2]);
   expect(errors).toContain(`config_invalid: ${variable} `);
   expect(errors).not.toContain(`"stage":"engine"`);
 });

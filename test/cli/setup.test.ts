@@ -1,11 +1,21 @@
 // `kamado setup aws`, against a stub that answers as CloudFormation does. The same against a deployed stack: test/infra/setup.test.ts.
-import { mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { setupAws } from "../../worker/cli/commands/setup.ts";
 import { loadConfig } from "../../worker/config/config.ts";
 
@@ -110,6 +120,62 @@ test("run again, it replaces its own lines and keeps every other one, and who co
   expect(readdirSync(join(file, ".."))).toEqual(["kamado.env"]);
 });
 
+test("a file that is a symbolic link stays one: what it points to is written, whether it was there or not", async () => {
+  const target = join(file, "../../dotfiles/kamado.env");
+  mkdirSync(join(file, ".."));
+  symlinkSync("../dotfiles/kamado.env", file);
+  await setup();
+  writeFileSync(target, `MINE=1\n${readFileSync(target, "utf8")}`, { mode: 0o644 });
+  await setup();
+  expect(lstatSync(file).isSymbolicLink()).toBe(true);
+  expect(readlinkSync(file)).toBe("../dotfiles/kamado.env");
+  expect(readFileSync(target, "utf8")).toMatch(/^MINE=1\nAWS_REGION=eu-central-1\n/);
+  expect(statSync(target).mode & 0o777).toBe(0o600);
+  expect(readdirSync(join(target, ".."))).toEqual(["kamado.env"]);
+});
+
+test("a link that ends nowhere but in itself is an error, and loses nothing", async () => {
+  mkdirSync(join(file, ".."));
+  symlinkSync(file, file);
+  await expect(setup()).rejects.toMatchObject({
+    code: "config_invalid",
+    message: expect.stringContaining("ELOOP"),
+  });
+  expect(readdirSync(join(file, ".."))).toEqual(["kamado.env"]);
+});
+
+test("a file from Windows is understood: its own lines are replaced, and none ends with a return", async () => {
+  mkdirSync(join(file, ".."));
+  writeFileSync(file, "# mine\r\nKAMADO_BUCKET=old\r\nKAMADO_MODEL=small\r\n");
+  await setup();
+  expect(linesOf().slice(0, 3)).toEqual([
+    "# mine",
+    `KAMADO_BUCKET=${OUTPUTS.BucketName}`,
+    "KAMADO_MODEL=small",
+  ]);
+  expect(readFileSync(file, "utf8")).not.toContain("\r");
+});
+
+test("the next steps work in a folder with blanks in its name, and name the service", async () => {
+  const said = await setup({ file: join(file, "..", "my settings", "it's.env") });
+  expect(said).toContain(`. '${join(file, "..", "my settings")}/it'\\''s.env'; set +a`);
+  expect(said).toContain("kamado service install");
+});
+
+test("what an owner chose stays, a key that is there is not asked for again, and an emulator of before is gone", async () => {
+  mkdirSync(join(file, ".."));
+  writeFileSync(
+    file,
+    "KAMADO_POLL_SECONDS=5\nAWS_ENDPOINT_URL=http://127.0.0.1:4566\nAWS_ACCESS_KEY_ID=AKIA\n",
+  );
+  vi.stubEnv("AWS_ENDPOINT_URL_CLOUDFORMATION", endpoint);
+  const said = await setupAws({ stack: "kamado", file }, loadConfig(KEYS, {}));
+  vi.unstubAllEnvs();
+  expect(linesOf()).toEqual(["KAMADO_POLL_SECONDS=5", "AWS_ACCESS_KEY_ID=AKIA", ...ALL]);
+  expect(said).toContain("Its access key stays as it was. Then start the worker:");
+  expect(said).not.toContain("create-access-key");
+});
+
 test("--dry-run writes nothing, and shows of other lines only their names", async () => {
   await setup();
   writeFileSync(file, "AWS_SECRET_ACCESS_KEY=s3cr3t\n");
@@ -120,8 +186,14 @@ test("--dry-run writes nothing, and shows of other lines only their names", asyn
 });
 
 test("--json has the variables for a script, and no secret of the file", async () => {
-  const { written, variables } = JSON.parse(await setup({ json: true, dryRun: true }));
-  expect([written, variables.KAMADO_QUEUE_URL]).toEqual([false, OUTPUTS.JobsQueueUrl]);
+  const { variables, ...rest } = JSON.parse(await setup({ json: true, dryRun: true }));
+  expect(variables.KAMADO_QUEUE_URL).toBe(OUTPUTS.JobsQueueUrl);
+  expect(rest).toEqual({
+    file,
+    written: false,
+    workerUser: OUTPUTS.WorkerUserName,
+    apiUrl: OUTPUTS.JobsApiUrl,
+  });
 });
 
 test.each([
@@ -157,6 +229,24 @@ test.each([
     /ROLLBACK_COMPLETE/,
     /describe-stack-events/,
   ],
+  ...[
+    ["REVIEW_IN_PROGRESS", /did not execute/],
+    ["DELETE_IN_PROGRESS", /once it is gone/],
+    ["DELETE_FAILED", /infra\/remove.sh kamado/],
+    ["ROLLBACK_IN_PROGRESS", /describe-stack-events --stack-name kamado/],
+    ["ROLLBACK_COMPLETE", /delete-stack --stack-name kamado/],
+    ["CREATE_FAILED", /delete-stack/],
+  ].map(
+    ([status, hint]) =>
+      [
+        status,
+        200,
+        stackOf(status as string, OUTPUTS),
+        "config_invalid",
+        new RegExp(status as string),
+        hint,
+      ] as [string, number, string, string, RegExp, RegExp],
+  ),
   [
     "another's",
     200,
@@ -178,6 +268,22 @@ test.each([
     expect(() => statSync(file)).toThrow("ENOENT");
   },
 );
+
+test("without a name, without credentials and in another region: said before or instead of a guess", async () => {
+  await expect(setup({ stack: "" })).rejects.toMatchObject({ code: "config_invalid" });
+  answer = { status: 400, body: failure("ValidationError", "Stack with id kamado does not exist") };
+  await expect(setup({ region: "ap-northeast-1" })).rejects.toThrow("no stack kamado in ap-northeast-1");
+  vi.stubEnv("AWS_EC2_METADATA_DISABLED", "true");
+  vi.stubEnv("HOME", join(file, "..", "nobody"));
+  for (const name of Object.keys(process.env)) if (/^AWS_(?!EC2)/.test(name)) vi.stubEnv(name, undefined);
+  const none = setupAws({ stack: "kamado", file }, loadConfig({}, { AWS_ENDPOINT_URL: endpoint }));
+  await expect(none).rejects.toMatchObject({
+    code: "stack_unavailable",
+    detail: { awsFailure: "no_credentials" },
+    hint: expect.stringContaining("AWS_PROFILE"),
+  });
+  vi.unstubAllEnvs();
+});
 
 test("a stack whose update was taken back still has its outputs", async () => {
   answer = { status: 200, body: stackOf("UPDATE_ROLLBACK_COMPLETE", OUTPUTS) };

@@ -120,21 +120,25 @@ const { createClient, KamadoError } = kamadoClient;\n`;
     `import type { Client, Kinds } from "kamado/client";\n${plain}${USE}`,
   );
   const compilerOptions = {
-    module: "nodenext",
     target: "es2024",
     strict: true,
     exactOptionalPropertyTypes: true,
     noUncheckedIndexedAccess: true,
     noEmit: true,
     types: ["node"],
+    skipLibCheck: false,
   };
   writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions }));
-  const checked = await run(process.execPath, [
-    join(ROOT, "node_modules/typescript/bin/tsc"),
-    "-p",
-    project,
-  ]).catch((error) => error);
-  expect(checked.stdout).toBe("");
+  const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+  for (const [module, resolution] of [
+    ["nodenext", "nodenext"],
+    ["node16", "node16"],
+    ["preserve", "bundler"],
+  ]) {
+    const how = ["--module", module!, "--moduleResolution", resolution!];
+    const checked = await run(process.execPath, [tsc, "-p", project, ...how]).catch((error) => error);
+    expect(`${resolution}: ${checked.stdout}`).toBe(`${resolution}: `);
+  }
   const service = await served(["--in-memory"], { KAMADO_DATA_DIR: join(folder, "data") });
   const env = {
     PATH: process.env.PATH,

@@ -1,5 +1,5 @@
 // The promises on LocalStack, a third AWS, written from what AWS itself was seen to answer.
-import { EMULATORS, whyNot } from "../emulators/emulators.ts";
+import { EMULATORS, whyNot, whyNotAll } from "../emulators/emulators.ts";
 import { startEmulator } from "../emulators/start.ts";
 import { locally, promisesOn } from "./emulated.ts";
 
@@ -8,7 +8,7 @@ async function start() {
   return { aws: locally(endpoint), stop };
 }
 
-promisesOn("LocalStack", whyNot(EMULATORS.localstack), start, {
+promisesOn("LocalStack", whyNot(EMULATORS.localstack) ?? whyNotAll(), start, {
   sqs: {
     "a lease that another worker has by now is reported as lost":
       "LocalStack lets an old receipt handle extend what another one holds, and says ok",

@@ -1,5 +1,6 @@
 // What every queue promises the worker. One suite for the fake, the embedded AWS and any other.
 import { expect } from "vitest";
+import type { Verdict } from "../../worker/aws/rights.ts";
 import type { Message, Queue } from "../../worker/queue/queue.ts";
 import type { Promises } from "./suite.ts";
 
@@ -8,6 +9,8 @@ export type QueueHarness = {
   create(options?: { fifo?: boolean; maxReceiveCount?: number }): Promise<{ queue: Queue; dead: Queue }>;
   /** A queue that does not exist. */
   missing(): Queue;
+  /** Asks for every right on a queue, as `kamado doctor` and a worker at its start do. */
+  askRights(queue: Queue): Promise<Verdict[]>;
   /** Lets so much time pass for the queue while the work runs. For a real queue time passes by itself. */
   during<T>(work: Promise<T>, seconds: number): Promise<T>;
 };
@@ -55,6 +58,21 @@ export const queueCases = {
     const [message] = await take(queue, { wait: SOON });
     expect(message).toMatchObject({ id, body, receiveCount: 1, group: null });
     expect(message!.sentAt).toBeTypeOf("number");
+  },
+
+  async "asking for rights takes, hides and sends no message, even where a single receive would be one too many"({
+    create,
+    askRights,
+    missing,
+  }) {
+    const { queue, dead } = await create({ maxReceiveCount: 1 });
+    await queue.send("kept");
+    const granted = await askRights(queue);
+    expect(granted.map(({ is }) => is)).toEqual(["granted", "granted", "granted", "granted"]);
+    expect((await askRights(missing())).map(({ is }) => is)).toEqual(Array(4).fill("missing"));
+    expect(await take(queue, { wait: SOON })).toMatchObject([{ body: "kept", receiveCount: 1 }]);
+    expect(await take(queue)).toEqual(NONE);
+    expect(await take(dead)).toEqual(NONE);
   },
 
   async "a CloudEvent in binary mode arrives with its attributes in the body"({ create }) {

@@ -4,7 +4,7 @@
 //
 //   NODE_IMAGE=… RUNTIME_IMAGE=…   other base images, where no registry can be reached
 //   CONTAINER_ENGINE=docker        instead of podman, where both are
-//   LOCALSTACK_IMAGE=…             another emulator for Compose
+//   LOCALSTACK_IMAGE=…             another emulator for Compose, and KAMADO_TOPIC_ARN=… where its account is another one
 //   BUILD_FLAGS="--network host"   more for `build`
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -13,9 +13,9 @@ import { homedir, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { SendMessageCommand } from "@aws-sdk/client-sqs";
-import { makeAwsClients } from "../../worker/aws/clients.ts";
-import { BUCKET, queueUrl, REGION } from "../../worker/aws/resources.ts";
+import { GetQueueAttributesCommand, SendMessageCommand } from "@aws-sdk/client-sqs";
+import { type AwsClients, makeAwsClients } from "../../worker/aws/clients.ts";
+import { BUCKET, QUEUES, queueUrl, REGION } from "../../worker/aws/resources.ts";
 import { startLocalAws } from "../../worker/local/local-aws.ts";
 import { quadletOf } from "../../worker/service/units.ts";
 import { s3Bucket } from "../../worker/storage/s3.ts";
@@ -207,10 +207,19 @@ async function worker(engine: string): Promise<string> {
     const result = await oneJob(aws.endpoint);
     const health = ["exec", name, "node", "/kamado/container-health.mjs"];
     await done(engine, health);
+    // Commands in the container find the worker beside them.
+    const kamado = ["exec", name, "node", "worker/cli/start.mjs"];
+    const sent = await done(engine, [
+      ...kamado,
+      ...["enqueue", "prompt", "--wait", "--json", "--input", '{"prompt":"Say hello"}'],
+    ]);
+    must(sent.includes('"succeeded"'), `enqueue --wait in the container says: ${sent}`);
+    const state = await done(engine, [...kamado, "status", "--json"]);
+    must(JSON.parse(state) !== null, `status in the container says: ${state}`);
     await done(engine, ["stop", "--time", "60", name]);
     const code = await done(engine, ["inspect", name, "--format", "{{.State.ExitCode}}"]);
     must(code === "0", `its worker ended with ${code}, and not in order`);
-    return `one job ${result}; healthy; stopped in order`;
+    return `one job ${result}, one of \`enqueue --wait\` inside; healthy; stopped in order`;
   } catch (thrown) {
     const { out, errors } = await run(engine, ["logs", "--tail", "20", name]);
     throw new Error(`${(thrown as Error).message}\n${out}${errors}`);
@@ -280,9 +289,26 @@ async function oneJob(endpoint: string, seconds = 120): Promise<string> {
       error?: object;
     };
     must(status === "succeeded", `the job ${status}: ${JSON.stringify(error)}`);
-    return status;
+    await until("its delivery is done", () => delivered(clients, endpoint));
+    return `${status} and delivered`;
   } finally {
     clients.destroy();
+  }
+}
+
+/** The message of a job is deleted when its result is delivered; what could not be is in one of the other queues. */
+async function delivered({ sqs }: AwsClients, endpoint: string): Promise<void> {
+  for (const { name } of QUEUES) {
+    const QueueUrl = queueUrl(endpoint, name);
+    const AttributeNames = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"] as const;
+    const { Attributes } = await sqs.send(
+      new GetQueueAttributesCommand({ QueueUrl, AttributeNames: [...AttributeNames] }),
+    );
+    const counts = AttributeNames.map((one) => Number(Attributes?.[one]));
+    must(
+      counts.every((count) => count === 0),
+      `${name} has ${counts.join(" + ")} messages`,
+    );
   }
 }
 

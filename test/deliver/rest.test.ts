@@ -38,7 +38,7 @@ async function carryOut(handler: unknown, given: Given): Promise<void> {
   const { kind } = handler as Handler;
   const registry = new Map([[kind, handler as Handler]]);
   const clock = { wall: Date.now };
-  const rest = createRest({ outbound, registry, log: silentLog, clock });
+  const rest = createRest({ outbound, registry, log: silentLog, clock, destinations: [] });
   await rest(delivery({ rest: base }, { ...given, kind }), base)?.();
 }
 const match = (output: unknown, id = "j1") =>

@@ -1,5 +1,5 @@
-// The Python programs that the tests use: three AWS emulators, what checks infra/template.yaml, and clients of the engine's API. Says what
-// each requires, where it is installed and how it is started. install.ts installs them, start.ts starts them.
+// The Python programs that the tests use: three AWS emulators, a CalDAV server, what checks infra/template.yaml, and clients of the engine's
+// API. Says what each requires, where it is installed and how it is started. install.ts installs them, start.ts starts them.
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -38,6 +38,17 @@ export const CLIENTS = pinned("clients", 11);
 
 /** cfn-lint and checkov, which check infra/template.yaml. */
 export const TEMPLATE_CHECKS = pinned("template-checks", 11);
+
+/** A CalDAV server, for the test that todos in a calendar work with a real one. */
+export const RADICALE: Emulator = {
+  ...pinned("radicale", 10),
+  serve: (port) => [
+    ...["-m", "radicale", "--server-hosts", `127.0.0.1:${port}`, "--auth-type", "none"],
+    ...["--storage-filesystem-folder", "collections"],
+  ],
+  variables: () => ({}),
+  ready: "/.web/",
+};
 
 export const EMULATORS = {
   moto: {
@@ -91,3 +102,7 @@ export function whyNot(wanted: Pinned): string | null {
   if (isCurrent && existsSync(pythonOf(wanted))) return null;
   return `${wanted.name} is not installed; \`npm run emulators\` installs it where PyPI can be reached`;
 }
+
+/** For what takes too long for every run of the tests. */
+export const whyNotAll = () =>
+  process.env.KAMADO_TEST_INFRA === "1" ? null : "it takes long; set KAMADO_TEST_INFRA=1, as .ci/run does";

@@ -11,6 +11,7 @@ import {
   OPENAI,
   type Pinned,
   pythonOf,
+  RADICALE,
   stampOf,
   TEMPLATE_CHECKS,
   whyNot,
@@ -76,7 +77,7 @@ async function report(
 }
 
 await Promise.all([
-  ...[...Object.values(EMULATORS), TEMPLATE_CHECKS, OPENAI, CLIENTS].map((one) =>
+  ...[...Object.values(EMULATORS), RADICALE, TEMPLATE_CHECKS, OPENAI, CLIENTS].map((one) =>
     report(one.name, whyNot(one), () => install(one)),
   ),
   report("the Vercel AI SDK", whyNoJavascript(), installJavascript),

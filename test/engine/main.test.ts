@@ -11,6 +11,8 @@ import { type Pair, writePair } from "./tiny-model.ts";
 
 const CONTEXT = 256;
 const MAX_TOKENS = 12;
+/** Twice as many as there are slots. */
+const QUESTIONS = 8;
 const OPTIONS = {
   port: 0,
   slots: 4,
@@ -81,7 +83,7 @@ afterAll(() => pair.remove());
 /** Questions with clear answers, all of them different. */
 async function chooseQuestions(url: string): Promise<Body[]> {
   const byAnswer = new Map<string, Body>();
-  for (let first = 0; byAnswer.size < 16; first += 16) {
+  for (let first = 0; byAnswer.size < QUESTIONS; first += 16) {
     const bodies = Array.from({ length: 16 }, (_, index) => question(first + index));
     const answers = await Promise.all(
       bodies.map((body) => ask(url, { ...body, logprobs: true, top_logprobs: 2 })),
@@ -89,7 +91,7 @@ async function chooseQuestions(url: string): Promise<Body[]> {
     for (const [index, answer] of answers.entries())
       if (isClear(answer)) byAnswer.set(answer.text, bodies[index]!);
   }
-  return [...byAnswer.values()].slice(0, 16);
+  return [...byAnswer.values()].slice(0, QUESTIONS);
 }
 
 const question = (n: number): Body => ({ messages: user(`Good question ${n}: what is ${n} and ${n}?`) });

@@ -10,6 +10,7 @@ import { Scheduler } from "../../worker/engine/scheduler/scheduler.ts";
 import { createApp } from "../../worker/engine/server/app.ts";
 import { MemoryBudget } from "../../worker/engine/server/memory-budget.ts";
 import { Metrics } from "../../worker/engine/server/metrics.ts";
+import { SERVE_OPTIONS } from "../../worker/http/server-limits.ts";
 
 export type Running = { url: string; scheduler: Scheduler; client: OpenAI; close(): Promise<void> };
 type Options = {
@@ -31,7 +32,7 @@ export async function running(open: () => Promise<Backend>, options: Options = {
   const log = pino({ level: "silent" });
   const scheduler = new Scheduler({ slots, maxQueue, stallMs, repetitionStop, onAnswered, log });
   const app = createApp({ scheduler, metrics, log, token, budget, unreadMs, names });
-  const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
+  const server = serve({ ...SERVE_OPTIONS, fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   await scheduler.load(open).catch(() => {});

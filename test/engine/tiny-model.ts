@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { getLlama, type Llama } from "node-llama-cpp";
 import { pino } from "pino";
 import { TINY, TINY_EYES, writeEyes, writeTextModel } from "../../models/random/models.ts";
 import {
@@ -20,6 +21,17 @@ export function writePair(): Pair {
   return { model, mmproj, remove: () => rmSync(folder, { recursive: true }) };
 }
 
+let library: Promise<Llama> | undefined;
+/** The library, loaded once for all models of a file. */
+export const sharedLibrary = () =>
+  (library ??= getLlama({
+    build: "never",
+    gpu: false,
+    progressLogs: false,
+    maxThreads: 1,
+    logger: () => {},
+  }));
+
 export type TinyEngine = Running & { backend: NodeLlamaCppBackend };
 
 export async function tinyEngine(options: { slots: number; contextSize?: number }): Promise<TinyEngine> {
@@ -27,7 +39,7 @@ export async function tinyEngine(options: { slots: number; contextSize?: number 
   const pair = writePair();
   const log = pino({ level: "silent" });
   const backend = await openNodeLlamaCpp(
-    { model: pair.model, slots, contextSize, gpu: false, threads: 1 },
+    { model: pair.model, slots, contextSize, llama: await sharedLibrary() },
     log,
   );
   const engine = await running(async () => backend, { slots });

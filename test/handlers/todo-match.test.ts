@@ -83,6 +83,15 @@ describe("a sentence", () => {
     const { output } = await run(todoMatch, { text: "Buy milk", todos: [] }, { ask: () => " \n " });
     expect(output.title).toBe("Buy milk");
   });
+
+  test("of a length that no service takes as a title is cut there, and is whole in the note", async () => {
+    const text = "🥛 milk and ".repeat(150).trim();
+    const { output, todo, request } = await run(todoMatch, { text, todos: [] }, { ask: () => "" });
+    expect([...output.title]).toHaveLength(250);
+    expect(output.title).toMatch(/^🥛 milk and .*…$/u);
+    expect(todo()).toEqual({ title: output.title, note: text });
+    expect(request("https://todo.home/todos")).toMatchObject({ body: { note: text } });
+  });
 });
 
 describe("a service's own list", () => {

@@ -11,7 +11,7 @@ import fc from "../properties.ts";
 import { decoderPids, memoryOf, NO_PROC } from "./decoder-processes.ts";
 
 const { HOSTILE_PICTURES: asked } = process.env;
-const PICTURES = Number(asked ?? 250);
+const PICTURES = Number(asked ?? 150);
 const LIMIT_MS = asked ? 3_600_000 : 120_000;
 const MB = 1_000_000;
 /** As many as are decoded at the same time. */

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import {
   CloudFormationClient,
   CreateStackCommand,
@@ -31,9 +32,7 @@ export const STACK = "kamado";
 export const ENQUEUER = "door-lambda";
 export const OPERATOR = "me";
 export const whyNotDeployed = () => whyNot(EMULATORS.ministack);
-/** For what takes too long for every run of the tests. */
-export const whyNotAll = () =>
-  process.env.KAMADO_TEST_INFRA === "1" ? null : "it takes long; set KAMADO_TEST_INFRA=1, as .ci/run does";
+export { whyNotAll } from "../emulators/emulators.ts";
 
 export type Statement = {
   Sid: string;
@@ -95,9 +94,9 @@ export async function deploy(parameters: Record<string, string> = {}) {
   };
 }
 
-// AWS asks for sqs:SendMessage when a batch is sent, and so for the other two. The emulator asks for the name of the batch call.
+// AWS asks for sqs:SendMessage when a batch is sent, and so for the others. The emulator asks for the name of the batch call.
 const asEmulated = (template: string) =>
-  template.replaceAll(/sqs:(SendMessage|DeleteMessage|ChangeMessageVisibility)\b/g, "$&*");
+  template.replaceAll(/sqs:(SendMessage|DeleteMessage|ChangeMessageVisibility)\b|sns:Publish\b/g, "$&*");
 
 async function createStack(
   client: CloudFormationClient,
@@ -132,10 +131,16 @@ async function createStack(
   );
 }
 
+/** Keys of one call that deletes. S3 refuses more, the emulator does not. */
+const DELETE_LIMIT = 1_000;
+
 /** Passes everything on and adds what a proxy that ended TLS adds. */
 async function startTlsProxy(to: string) {
-  const server = createServer((incoming, answer) => {
+  const server = createServer(async (incoming, answer) => {
     const { method, url, headers } = incoming;
+    const many = method === "POST" && /\?delete\b/.test(url!) ? await text(incoming) : undefined;
+    if (many !== undefined && many.split("<Key>").length - 1 > DELETE_LIMIT)
+      return void answer.writeHead(400).end("<Error><Code>MalformedXML</Code></Error>");
     const onward = request(new URL(url!, to), {
       method,
       headers: { ...headers, "x-forwarded-proto": "https" },
@@ -146,7 +151,8 @@ async function startTlsProxy(to: string) {
     });
     onward.on("error", () => answer.destroy());
     answer.on("close", () => onward.destroy());
-    incoming.pipe(onward);
+    if (many === undefined) incoming.pipe(onward);
+    else onward.end(many);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   return {

@@ -8,8 +8,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../worker/async/clock.ts";
 import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
 import { namesOf } from "../../worker/aws/errors.ts";
+import type { Cloud } from "../../worker/aws/resources.ts";
+import { type Config, loadConfig } from "../../worker/config/config.ts";
 import { sqsDeadLetterQueue } from "../../worker/dead-letters/dead-letter-queue.ts";
 import { snsTopic } from "../../worker/deliver/sns.ts";
+import { cloudFindings } from "../../worker/doctor/cloud.ts";
+import { startCheck } from "../../worker/fitness/start-checks.ts";
 import { cancelJob } from "../../worker/job-lock/cancellations.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { depthOf, purgeQueue } from "../../worker/queue/whole-queue.ts";
@@ -88,6 +92,7 @@ const NEEDED = {
     ReadResults: ({ bucket }) => bucket.get("results/there.json", HERE),
     // AWS answers 403 to who asks for a missing object without this right, the emulator always 404: so the right itself is used.
     SeeMissingResults: ({ bucket }) => bucket.list("results/"),
+    CancelJobs: ({ bucket, results }) => cancelJob("none", { bucket, results, clock: systemClock }),
     PostJobs: async ({ config, outputs }) => {
       const { status, text } = await post(config, outputs.JobsApiUrl!, "{}");
       if (status !== 202) throw status === 403 ? refusal() : new Error(`${status}: ${text}`);
@@ -248,7 +253,8 @@ const FORBIDDEN: Record<"worker" | "enqueuer" | "operator", Record<string, Act>>
     "delete an input": ({ bucket }) => bucket.remove(["in/photo.jpg"]),
     "write a result": ({ bucket }) => bucket.put("results/there.json", "{}", TEXT),
     "read a lock": ({ bucket }) => bucket.get("running/a.json", HERE),
-    "cancel a job": ({ bucket }) => bucket.put("cancel/a", "{}", TEXT),
+    "take a lock": ({ bucket }) => bucket.put("running/a.json", "{}", TEXT),
+    "take back a cancellation": ({ bucket }) => bucket.remove(["cancel/a"]),
     "publish a result": ({ topic, outputs }) => topic.publish(outputs.TopicArn!, "{}", {}),
     "purge the queue": ({ clients, outputs }) => purgeQueue(clients.sqs, outputs.JobsQueueUrl!),
   },
@@ -260,6 +266,77 @@ const FORBIDDEN: Record<"worker" | "enqueuer" | "operator", Record<string, Act>>
     "purge dead letters unseen": ({ clients, outputs }) => purgeQueue(clients.sqs, outputs.JobsDeadQueueUrl!),
   },
 };
+
+/** The worker's variables, as `kamado setup aws` writes them. */
+function cloudAs(aws: AwsConfig, { outputs }: Deployed): { cloud: Cloud; config: Config } {
+  const cloud = {
+    aws,
+    queueUrl: outputs.JobsQueueUrl!,
+    deadQueueUrl: outputs.JobsDeadQueueUrl!,
+    deliveriesQueueUrl: outputs.DeliveriesQueueUrl!,
+    deadDeliveriesQueueUrl: outputs.DeliveriesDeadQueueUrl!,
+    topicArn: outputs.TopicArn!,
+  };
+  return { cloud, config: loadConfig({ KAMADO_BUCKET: outputs.BucketName! }, {}) };
+}
+
+const doctorAs = (aws: AwsConfig) =>
+  cloudFindings({ clients: partsOf(aws, deployed).clients, ...cloudAs(aws, deployed), isLocal: false });
+
+/** What `kamado doctor` must name without each statement. */
+const NAMED: Record<string, [check: string, action: string]> = {
+  TakeJobs: ["queue", "sqs:DeleteMessage"],
+  SplitJobs: ["queue", "sqs:SendMessage"],
+  RepeatDeliveries: ["deliveries", "sqs:ReceiveMessage"],
+  GiveUp: ["dead letters", "sqs:SendMessage"],
+  ListObjects: ["bucket", "s3:ListBucket"],
+  ReadInputs: ["bucket", "s3:GetObject"],
+  ReadState: ["bucket", "s3:GetObject"],
+  WriteState: ["bucket", "s3:PutObject"],
+  RemoveState: ["bucket", "s3:DeleteObject"],
+  PublishResults: ["topic", "sns:Publish"],
+};
+
+test("`kamado doctor` finds nothing wrong under the worker's own policy, and takes no job", async (context) => {
+  if (skipped !== null) return context.skip(skipped);
+  const { jobs } = partsOf(deployed.admin, deployed);
+  await purgeQueue(partsOf(deployed.admin, deployed).clients.sqs, deployed.outputs.JobsQueueUrl!);
+  await jobs.send("{}");
+  const findings = await doctorAs(await deployed.keyOf("kamado-worker"));
+  expect(findings.filter(({ status }) => status !== "ok")).toEqual([]);
+  expect(findings.map(({ check }) => check)).toEqual(
+    "clock queue,dead letters,deliveries,dead deliveries,bucket,topic".replace(" ", ",").split(","),
+  );
+  // Never received before.
+  expect(await jobs.receive(TAKE)).toMatchObject([{ receiveCount: 1 }]);
+}, 60_000);
+
+test.for(Object.entries(NAMED))(
+  "without the statement %s, `kamado doctor` and the start of a worker name the right that is missing",
+  { timeout: 60_000 },
+  async ([sid, [check, action]], context) => {
+    if (skipped !== null) return context.skip(skipped);
+    const all = await deployed.statementsOf(deployed.outputs.WorkerPolicyArn!);
+    const aws = await deployed.userWith(all.filter(({ Sid }) => Sid !== sid));
+    const findings = await doctorAs(aws);
+    const failing = findings.filter(({ status }) => status !== "ok");
+    expect(failing).toContainEqual({
+      check,
+      // There are jobs that need neither.
+      status: sid === "SplitJobs" || sid === "ReadInputs" ? "warn" : "fail",
+      found: expect.stringContaining(action),
+      todo: expect.stringMatching(new RegExp(`Grant ${action} on arn:aws:\\S+`)),
+    });
+    // Nothing else is blamed: GiveUp alone is about two queues.
+    expect(failing.length).toBe(sid === "GiveUp" ? 2 : 1);
+    const { clients, outputs } = partsOf(aws, deployed);
+    const queues = [outputs.JobsQueueUrl!];
+    const region = String(deployed.admin.region);
+    const start = { sqs: clients.sqs, queues, region, clockSkew: undefined, folder: undefined };
+    const code = (await startCheck(start))?.code ?? null;
+    expect(code).toBe(sid === "TakeJobs" ? "permission_missing" : null);
+  },
+);
 
 describe("nobody may do more", () => {
   const users = { worker: "kamado-worker", enqueuer: ENQUEUER, operator: OPERATOR };

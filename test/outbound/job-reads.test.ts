@@ -13,6 +13,7 @@ function setUp(slots: number) {
     now: () => now,
     outbound: {
       getJson: () => Promise.reject(new Error("not asked for")),
+      send: () => Promise.reject(new Error("not asked for")),
       getBytes: (url) => {
         const answer = Promise.withResolvers<Answer>();
         asked.push({ url, answer });

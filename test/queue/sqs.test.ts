@@ -29,6 +29,20 @@ const message = (body: string, rest: object = {}) => ({
   ...rest,
 });
 
+test("a right that is missing is named in what to do, also where AWS names no action", async () => {
+  await using server = await sqsServer(() => [
+    403,
+    {
+      __type: "x#AccessDenied",
+      message: "Access to the resource https://sqs.us-east-1.amazonaws.com/ is denied.",
+    },
+  ]);
+  await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject({
+    hint: "Grant sqs:ReceiveMessage on arn:aws:sqs:us-east-1:000000000000:q.",
+    detail: { awsFailure: "credentials", missingRight: { action: "sqs:ReceiveMessage" } },
+  });
+});
+
 describe("the health says why a queue cannot be reached", () => {
   test.each([
     ["InvalidClientTokenId", 403, "credentials"],

@@ -58,6 +58,7 @@ async function execute(fields: object, run?: (context: Context) => Promise<unkno
     ),
     objects: createReadableObjects({ own: "kamado", buckets: new Map() }),
     outbound: {} as never,
+    destinations: [],
     client,
     budgets,
     requestsAtOnce: config.requestsAtOnce,

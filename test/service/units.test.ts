@@ -1,6 +1,6 @@
 // The files of services are what launchd, systemd and Podman can read, and say what a stop needs.
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parse } from "plist";
@@ -55,6 +55,20 @@ describe("a property list of launchd", () => {
       expect(text).not.toMatch(/@[A-Z_]+@/);
     },
   );
+
+  test("plutil takes them as they are", ({ skip }) => {
+    skip(process.platform !== "darwin", "only macOS has plutil");
+    const folder = mkdtempSync(join(tmpdir(), "kamado-plists-"));
+    const paths = (["worker", "engine", "podman-machine"] as const).map((name) => {
+      const path = join(folder, `kamado.${name}.plist`);
+      writeFileSync(path, plistOf(name, { ...FACTS, user: "anna", configHome: "/Users/Jürgen & Ana/<x>" }));
+      return path;
+    });
+    const lint = () => spawnSync("plutil", ["-lint", ...paths], { encoding: "utf8" });
+    expect(lint()).toMatchObject({ status: 0 });
+    writeFileSync(paths[0]!, plistOf("worker", FACTS).replace("</dict>", ""));
+    expect(lint().status).not.toBe(0);
+  });
 
   test("an agent names no user, because it is its user's", () => {
     expect(parsed("worker")).not.toHaveProperty("UserName");
@@ -135,11 +149,27 @@ describe("a unit of systemd", () => {
     );
   });
 
+  test("a dollar sign begins a variable in a command line only, and not in the program's name", () => {
+    const text = unitOf("worker", {
+      ...FACTS,
+      node: "/a$b/node",
+      folder: "/a$b",
+      envFile: "/a$b/c",
+      configHome: "/a$b",
+    });
+    expect(text).toContain(`ExecStart="/a$b/node" "--env-file-if-exists=/a$$b/c"`);
+    expect(text).toContain("\nWorkingDirectory=/a$b\n");
+    expect(text).toContain(`\nEnvironment="XDG_CONFIG_HOME=/a$b"\n`);
+  });
+
   test("systemd takes them as they are, with no word of warning", ({ skip }) => {
     const { error } = spawnSync("systemd-analyze", ["--version"]);
     skip(error !== undefined, "there is no systemd-analyze here");
-    const folder = mkdtempSync(join(tmpdir(), "kamado-units-"));
-    const facts = { ...FACTS, home: folder, folder };
+    const folder = join(mkdtempSync(join(tmpdir(), "kamado-units-")), "Jürgen & Ana 100%h $HOME");
+    mkdirSync(folder);
+    // It looks whether the program and the folder are there, by the names that it has read.
+    symlinkSync(process.execPath, join(folder, "node"));
+    const facts = { ...FACTS, home: folder, folder, node: join(folder, "node") };
     const paths = (["worker", "engine"] as const).map((name) => {
       const path = join(folder, `kamado-${name}.service`);
       writeFileSync(path, unitOf(name, { ...facts, engineUrl: "http://127.0.0.1:4781" }));
@@ -156,6 +186,8 @@ describe("a unit of systemd", () => {
     // It does find what is wrong.
     writeFileSync(paths[0]!, unitOf("worker", facts).replace("KillMode", "KilMode"));
     expect(verify(paths).stderr).toContain("KilMode");
+    writeFileSync(paths[0]!, unitOf("worker", { ...facts, node: join(folder, "nod") }));
+    expect(verify(paths).status).not.toBe(0);
   });
 });
 

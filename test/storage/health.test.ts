@@ -34,7 +34,7 @@ test.each([
   });
 });
 
-test("a bucket that answers is asked with two calls and has no hint", async () => {
+test("a bucket that answers is asked with six calls and has no hint", async () => {
   let calls = 0;
   await using server = await awsServer((_, response) => {
     calls += 1;
@@ -48,7 +48,7 @@ test("a bucket that answers is asked with two calls and has no hint", async () =
     answers: true,
     health: "ok",
   });
-  expect(calls).toBe(2);
+  expect(calls).toBe(6);
 });
 
 test("one that can be read and not written does not answer, and the hint names the rights", async () => {

@@ -1,5 +1,20 @@
-// What a client of SQS or S3 is told besides its address and credentials: the worker's own, and those of `kamado/client`. `isCustom`:
-// an endpoint is configured, so that it may be an emulator. Pure.
+// What every client of the SDK is told, the worker's own and those of `kamado/client`: where AWS is and as whom, and what SQS and S3 need.
+// `isCustom`: an endpoint is configured, so that it may be an emulator. Pure.
+
+export type AwsConfig = {
+  /** Of the embedded AWS, LocalStack, moto, MinIO. Absent: AWS itself. */
+  endpoint?: string | undefined;
+  region?: string | undefined;
+  /** Absent: the SDK's own chain of environment, profile, SSO and instance role. */
+  credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
+};
+
+export const placeOptions = ({ region, endpoint, credentials }: AwsConfig) => ({
+  ...(region !== undefined && { region }),
+  ...(endpoint !== undefined && { endpoint }),
+  // A copy, because the SDK adds a field to it and a configuration is frozen.
+  ...(credentials !== undefined && { credentials: { ...credentials } }),
+});
 
 // The queue URLs of emulators may have a host that does not resolve.
 export const sqsOptions = (isCustom: boolean) => (isCustom ? { useQueueUrlAsEndpoint: false } : {});

@@ -4,15 +4,9 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { SNSClient } from "@aws-sdk/client-sns";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { NodeHttpHandler, type NodeHttpHandlerOptions } from "@smithy/node-http-handler";
-import { s3Options, sqsOptions } from "./client-options.ts";
+import { type AwsConfig, placeOptions, s3Options, sqsOptions } from "./client-options.ts";
 
-export type AwsConfig = {
-  /** Of the embedded AWS, LocalStack, moto, MinIO. Absent: AWS itself. */
-  endpoint?: string | undefined;
-  region?: string | undefined;
-  /** Absent: the SDK's own chain of environment, profile, SSO and instance role. */
-  credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
-};
+export type { AwsConfig } from "./client-options.ts";
 
 export type AwsTimeouts = {
   connectionTimeout: number;
@@ -50,10 +44,7 @@ export function makeAwsClients(config: AwsConfig, timeouts: AwsTimeouts = TIMEOU
 
 /** What every client of the SDK is made with. */
 export const clientOptions = (config: AwsConfig, limits: AwsTimeouts = TIMEOUTS) => ({
-  ...(config.region !== undefined && { region: config.region }),
-  ...(config.endpoint !== undefined && { endpoint: config.endpoint }),
-  // A copy, because the SDK adds a field to it and the config is frozen.
-  ...(config.credentials !== undefined && { credentials: { ...config.credentials } }),
+  ...placeOptions(config),
   // One retry helps when the server has closed a keep-alive socket. More would hide an outage for minutes.
   maxAttempts: 2,
   requestHandler: new NodeHttpHandler(handlerOptions(limits)),

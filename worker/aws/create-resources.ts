@@ -12,8 +12,8 @@ import type { AwsClients } from "./clients.ts";
 import { healthOf, statusOf } from "./errors.ts";
 import { attributesOf, BUCKET, QUEUES, TOPIC } from "./resources.ts";
 
-/** Creates what aws/resources.ts lists and updates what differs. What exists keeps its messages and objects. */
-export async function createResources({ sqs, s3, sns }: AwsClients): Promise<void> {
+/** Creates what aws/resources.ts lists and updates what differs. What exists keeps its messages and objects. Resolves with the topic's ARN. */
+export async function createResources({ sqs, s3, sns }: AwsClients): Promise<string> {
   const arns = new Map<string, string>();
   // One after another: a queue's redrive policy names a queue that comes before it.
   for (const definition of QUEUES) {
@@ -21,7 +21,7 @@ export async function createResources({ sqs, s3, sns }: AwsClients): Promise<voi
     arns.set(definition.name, await createQueue(sqs, definition.name, attributes));
   }
   await createBucket(s3);
-  await sns.send(new CreateTopicCommand({ Name: TOPIC }));
+  return (await sns.send(new CreateTopicCommand({ Name: TOPIC }))).TopicArn!;
 }
 
 /** Resolves with the queue's ARN, which contains the endpoint's account. */

@@ -26,6 +26,8 @@ export type Stack = {
 
 /** Throws `stack_unavailable` when AWS cannot be asked, and `config_invalid` when there is no such stack or it is another's. */
 export async function readStack(config: AwsConfig, name: string): Promise<Stack> {
+  // AWS takes an empty name for all stacks.
+  if (name === "") throw new KamadoError("config_invalid", "--stack: expected the name of a stack.");
   const client = new CloudFormationClient(clientOptions(config));
   try {
     const { Stacks = [] } = await client
@@ -52,12 +54,34 @@ export async function readStack(config: AwsConfig, name: string): Promise<Stack>
 // A stack that is being updated, or whose update was taken back, has its resources.
 const HAS_RESOURCES = /^(CREATE|UPDATE|IMPORT)_COMPLETE$|^UPDATE_|^IMPORT_ROLLBACK/;
 
+const STATUS_HINTS: readonly [RegExp, string][] = [
+  [
+    /^(CREATE|IMPORT)_IN_PROGRESS$/,
+    "Wait until it is complete (`aws cloudformation wait stack-create-complete --stack-name NAME`) and run the command again.",
+  ],
+  [
+    /^REVIEW_IN_PROGRESS$/,
+    "It has nothing yet: somebody prepared a change set and did not execute it. Run `aws cloudformation deploy` again.",
+  ],
+  [/^DELETE_(IN_PROGRESS|COMPLETE)$/, "It is deleted. Deploy infra/template.yaml again once it is gone."],
+  [
+    /^DELETE_FAILED$/,
+    "`infra/remove.sh NAME` deletes the rest of it. Then deploy infra/template.yaml again.",
+  ],
+  [
+    /^ROLLBACK_IN_PROGRESS$/,
+    "It could not be created. `aws cloudformation describe-stack-events --stack-name NAME` says why; deploy it again when that is over and it is deleted.",
+  ],
+  [
+    /./,
+    "It could not be created. `aws cloudformation describe-stack-events --stack-name NAME` says why. Delete it (`aws cloudformation delete-stack --stack-name NAME`) and deploy it again.",
+  ],
+];
+
 function checkStack(name: string, status: string, outputs: Record<string, string | undefined>): void {
   if (!HAS_RESOURCES.test(status))
     throw new KamadoError("config_invalid", `The stack ${name} is ${status}.`, {
-      hint: status.endsWith("_IN_PROGRESS")
-        ? "Wait until it is CREATE_COMPLETE and run the command again."
-        : `\`aws cloudformation describe-stack-events --stack-name ${name}\` says what went wrong.`,
+      hint: STATUS_HINTS.find(([pattern]) => pattern.test(status))![1].replaceAll("NAME", name),
     });
   const missing = READ_OUTPUTS.filter((output) => !outputs[output]);
   if (missing.length > 0)

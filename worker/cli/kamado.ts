@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
-import { KamadoError, missingPackage, stackOf, toKamadoError } from "../errors.ts";
+import { missingPackage, stackOf, toKamadoError } from "../errors.ts";
 import { EXIT, paint } from "../logging/terminal.ts";
 import { printable } from "../printable.ts";
+import { leftOut } from "./left-out.ts";
 
 // Loads only the command that is called, so that a worker does not have the embedded AWS in memory.
 const COMMANDS: Record<string, () => Promise<Command>> = {
@@ -26,6 +27,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   new: async () => (await import("./commands/new.ts")).newCommand(),
   test: async () => (await import("./commands/test.ts")).testCommand(),
   setup: async () => (await import("./commands/setup.ts")).setupCommand(),
+  doctor: async () => (await import("./commands/doctor.ts")).doctorCommand(),
   service: async () => (await import("./commands/service.ts")).serviceCommand(),
   uninstall: async () => (await import("./commands/uninstall.ts")).uninstallCommand(),
   bench: async () => (await import("./commands/bench.ts")).benchCommand(),
@@ -35,7 +37,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
 const GROUPS: Record<string, readonly string[]> = {
   "Start it:": ["demo", "serve", "worker", "engine"],
   "Give it jobs:": ["run", "enqueue", "cancel", "kinds"],
-  "See what became of them:": ["status", "jobs", "dead", "queue"],
+  "See what became of them:": ["status", "doctor", "jobs", "dead", "queue"],
   "Set it up:": ["init", "setup", "model", "service", "completion", "bench", "uninstall"],
   "Make kinds of your own:": ["new", "test"],
 };
@@ -61,7 +63,12 @@ async function main(name: string | undefined): Promise<void> {
     .description("Runs LLM jobs from a queue on your own machine, like a Lambda at home.")
     .showHelpAfterError("(run `kamado --help` for the list of commands)")
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
-  const called = name !== undefined && COMMANDS[name] ? [name] : Object.values(GROUPS).flat();
+  const isVersion = name === "-V" || name === "--version";
+  const called = isVersion
+    ? []
+    : name !== undefined && COMMANDS[name]
+      ? [name]
+      : Object.values(GROUPS).flat();
   for (const one of called) {
     const command = await COMMANDS[one]!().catch((thrown) => withoutPackage(thrown, called.length > 1));
     if (command) program.addCommand(inherit(command, program).helpGroup(groupOf(one)));
@@ -85,14 +92,7 @@ function withoutPackage(thrown: unknown, isList: boolean): undefined {
   const name = missingPackage(thrown);
   if (name === undefined) throw thrown;
   if (isList) return;
-  throw new KamadoError(
-    "tool_missing",
-    `This command needs the package ${name}, which is not installed here.`,
-    {
-      cause: thrown,
-      hint: "The container image is the worker alone. Run the command in a clone of the repository, or run ./kamado there, which installs what is missing.",
-    },
-  );
+  throw leftOut(`the package ${name}`, thrown);
 }
 
 /** Commander does not pass a program's settings on to the subcommands of a command. */

@@ -43,6 +43,7 @@ export async function runUntilStopped(
   if (config.ownHandlers !== undefined) surviveErrorsIn(config.ownHandlers, log);
   const { engine, worker } = await openBoth(config, cloud, log, {
     watch,
+    queueFolder: isStored ? config.dataDir : undefined,
     onLoading: eventLoop && noteFiles(eventLoop),
   });
   if (eventLoop) noteJobs(worker, eventLoop);
@@ -118,11 +119,11 @@ async function openBoth(
   config: Config,
   cloud: Cloud,
   log: Log,
-  options: Parameters<typeof openWorker>[4],
+  how: Parameters<typeof openWorker>[4],
 ): Promise<{ engine: OpenEngine; worker: Worker }> {
   let engine: OpenEngine | undefined;
   const open = async () => (engine = await openEngine(engineOptions(config), log));
-  const worker = await openWorker(config, cloud, open, log, options);
+  const worker = await openWorker(config, cloud, open, log, how);
   return { engine: engine!, worker };
 }
 

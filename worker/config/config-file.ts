@@ -18,15 +18,19 @@ export const userConfigFile = (environment: Variables): string =>
   join(environment.XDG_CONFIG_HOME || join(homedir(), ".config"), "kamado", CONFIG_FILE);
 
 /**
- * The nearest kamado.toml from `folder` upwards, else the user's own. A file that somebody else could have written is left out, with a
+ * `own`: whose it must be, when it is not for this process's user. The nearest kamado.toml from `folder` upwards, else the user's own. A file that somebody else could have written is left out, with a
  * warning: it may name programs to run. Throws `config_invalid`.
  */
-export function findConfigFile(folder: string, environment: Variables): ConfigFile | undefined {
+export function findConfigFile(
+  folder: string,
+  environment: Variables,
+  own = process.getuid?.(),
+): ConfigFile | undefined {
   const warnings: string[] = [];
   for (const path of [...upwards(resolve(folder)), userConfigFile(environment)]) {
     const stats = statsOf(path);
     if (stats === undefined) continue;
-    const danger = typeof stats === "string" ? stats : dangerOf(stats);
+    const danger = typeof stats === "string" ? stats : dangerOf(stats, own);
     if (danger === undefined && typeof stats !== "string") {
       const variables = readConfigFile(path);
       return { path, variables, warnings: [...warnings, ...openSecrets(path, stats, variables)] };
@@ -56,8 +60,7 @@ function statsOf(path: string): Stats | string | undefined {
   }
 }
 
-function dangerOf({ uid, mode }: Stats): string | undefined {
-  const own = process.getuid?.();
+function dangerOf({ uid, mode }: Stats, own: number | undefined): string | undefined {
   if (own !== undefined && uid !== own && uid !== 0) return "it belongs to another user";
   return (mode & 0o002) === 0 ? undefined : "everybody may write to it; chmod o-w helps";
 }

@@ -1,7 +1,8 @@
 // The configuration: reads the environment (the only file that does) and kamado.toml, checks both with the schema in environment.ts, and
 // gives the parts plain, frozen values.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { parseEnv } from "node:util";
 import type { z } from "zod";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
@@ -197,15 +198,69 @@ export const configFilePath = (): string | undefined =>
 /** Where `kamado init --user` writes. */
 export const userConfigPath = (): string => userConfigFile(process.env);
 
-/** The kamado.toml that commands in this folder use; undefined where there is none. */
-export const configFileOf = (): string | undefined =>
-  findConfigFile(process.cwd(), process.env)?.path || undefined;
+/** The kamado.toml that commands of the user `own` use in this folder; undefined where there is none. */
+export const configFileOf = (own?: number): string | undefined =>
+  findConfigFile(process.cwd(), process.env, own)?.path || undefined;
 
 /** The settings of services, which `kamado setup` writes, as `NAME=value` lines, beside the user's kamado.toml; they take precedence over that. */
 export const serviceEnvFile = (home?: string): string =>
   home === undefined
     ? join(dirname(userConfigFile(process.env)), "kamado.env")
     : join(home, ".config/kamado/kamado.env");
+
+/**
+ * What a service of the user `own` reads: the lines of its file in place of this terminal's variables, and the kamado.toml of the folder it
+ * runs in. Throws `config_invalid`.
+ */
+export function serviceConfig(envFile: string, folder: string, own?: number): Config {
+  const { XDG_CONFIG_HOME } = process.env;
+  return loadConfig({}, serviceVariablesIn(envFile), findConfigFile(folder, { XDG_CONFIG_HOME }, own));
+}
+
+/** The lines of a service's file, read as Node does when the service starts; what it would leave out in silence is refused. */
+export function serviceVariablesIn(envFile: string): Variables {
+  if (!existsSync(envFile)) return {};
+  const invalid = (why: string, hint: string) =>
+    new KamadoError("config_invalid", `${envFile}: ${why}`, { hint });
+  let text: string;
+  try {
+    text = readFileSync(envFile, "utf8");
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw invalid(
+      `it cannot be read (${code}), and a service would start without its settings.`,
+      "Make it a file of yours with mode 0600, and run the command again.",
+    );
+  }
+  if (text.startsWith("\ufeff"))
+    throw invalid(
+      "it begins with a byte order mark, which hides its first line.",
+      "Save it as UTF-8 without a byte order mark.",
+    );
+  return parseEnv(text);
+}
+
+/** The secrets in a service's file, if others than its owner may read it. */
+export function openSecretsIn(envFile: string): string[] {
+  if (!existsSync(envFile) || (statSync(envFile).mode & 0o077) === 0) return [];
+  return Object.keys(serviceVariablesIn(envFile)).filter(isSecretName);
+}
+
+/** XDG_CONFIG_HOME, where the owner keeps settings elsewhere. */
+export const configHome = (): string | undefined => process.env.XDG_CONFIG_HOME || undefined;
+
+/** Makes this process see what a service sees; what is set in the terminal goes first. The path is that of the file, if there is one. */
+export function loadServiceVariables(path = serviceEnvFile()): string | undefined {
+  if (!existsSync(path)) return undefined;
+  try {
+    process.loadEnvFile(path);
+    return path;
+  } catch {
+    throw new KamadoError("config_invalid", `${path} cannot be read.`, {
+      hint: "Give it to the user that runs Kamado, with mode 0600.",
+    });
+  }
+}
 
 /** The names of variables that are set in this terminal, which a service does not see. */
 export const variablesOfShell = (): string[] =>

@@ -61,6 +61,22 @@ export class FileSecret extends Secret {
   }
 }
 
+/** A secret that is written in another form where it is used, as a token in a header. It changes with the one it is made of. */
+export class MadeSecret extends Secret {
+  readonly #from: Secret;
+  readonly #make: (value: string) => string;
+
+  constructor(from: Secret, make: (value: string) => string) {
+    super("");
+    this.#from = from;
+    this.#make = make;
+  }
+
+  override reveal(): string {
+    return this.#make(this.#from.reveal());
+  }
+}
+
 /** Differs after every change; empty when there is no file. A mounted secret becomes another inode with each change. */
 function versionOf(path: string): string {
   try {

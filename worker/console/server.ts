@@ -6,7 +6,7 @@ import { secureHeaders } from "hono/secure-headers";
 import type { Secret } from "../config/secret.ts";
 import { KamadoError } from "../errors.ts";
 import { isLoopback } from "../http/loopback.ts";
-import { SERVER_LIMITS } from "../http/server-limits.ts";
+import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { whyNotFree } from "../http/who-listens.ts";
 import { isAllowed, refuse } from "./auth.ts";
 import type { State } from "./state.ts";
@@ -50,8 +50,20 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
     return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
   });
   app.get("/health", (context) => {
-    const { status, queue, deliveries, engine, bucket, disk, running, delivering, waiting, slots, allSlots } =
-      state();
+    const {
+      status,
+      queue,
+      deliveries,
+      engine,
+      bucket,
+      startCheck,
+      disk,
+      running,
+      delivering,
+      waiting,
+      slots,
+      allSlots,
+    } = state();
     return context.json(
       {
         status,
@@ -63,6 +75,8 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
         ...(engine.error && { engineError: engine.error }),
         bucket: bucket.answers,
         ...(bucket.hint && { bucketHint: bucket.hint }),
+        ...(startCheck && { startCheck: startCheck.passed }),
+        ...(startCheck?.error && { startCheckError: startCheck.error }),
         ...(disk?.hint && { disk: "disk_full", diskHint: disk.hint }),
         running,
         delivering,
@@ -89,7 +103,7 @@ export async function startWeb(options: WebOptions): Promise<Web> {
       `KAMADO_WEB_HOST: ${host} can be reached from outside; set KAMADO_WEB_TOKEN or KAMADO_WEB_TOKEN_FILE too.`,
     );
   const { promise, resolve, reject } = Promise.withResolvers<AddressInfo>();
-  const listen = { port: options.port, hostname: host, serverOptions: SERVER_LIMITS };
+  const listen = { ...SERVE_OPTIONS, port: options.port, hostname: host };
   const server = serve({ fetch: createWebApp(options).fetch, ...listen }, resolve);
   const at = (port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
   server.once("error", async (cause) => {

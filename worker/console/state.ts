@@ -27,6 +27,8 @@ export type State = {
     error?: { code: string; message: string; hint: string };
   };
   bucket: { name: string; answers: boolean; health: string; hint?: string };
+  /** What is checked before the first job. Absent in states of older versions. */
+  startCheck?: { passed: boolean; error?: { code: string; message: string; hint: string } };
   /** That of the data folder, where it could be asked. */
   disk?: DiskState;
   topic: string | null;
@@ -53,6 +55,13 @@ export function shownEngine({ isHealthy, cause }: { isHealthy: boolean; cause: K
   return { answers: isHealthy, error: { code, message, hint } };
 }
 
+/** Of the start check. */
+export function shownCheck({ isHealthy, cause }: { isHealthy: boolean; cause: KamadoError | null }) {
+  if (isHealthy || !cause) return { passed: isHealthy };
+  const { code, message, hint } = cause;
+  return { passed: isHealthy, error: { code, message, hint } };
+}
+
 /** The whole state, from what the worker's parts say of themselves. */
 export function stateOf({
   isStopping,
@@ -77,11 +86,17 @@ export function stateOf({
 }
 
 function statusOf(
-  { queue, bucket, engine, running }: Pick<State, "queue" | "bucket" | "engine" | "running">,
+  {
+    queue,
+    bucket,
+    startCheck,
+    engine,
+    running,
+  }: Pick<State, "queue" | "bucket" | "startCheck" | "engine" | "running">,
   isStopping: boolean,
 ): State["status"] {
   if (isStopping) return "DRAINING";
-  if (queue.health !== "ok" || !bucket.answers) return "UNHEALTHY";
+  if (queue.health !== "ok" || !bucket.answers || startCheck?.error) return "UNHEALTHY";
   if (!engine.answers) return engine.error ? "UNHEALTHY" : "STARTING";
   return running > 0 ? "BUSY" : "READY";
 }

@@ -28,6 +28,7 @@ export function statePage(state: State) {
     deliveries,
     engine,
     bucket,
+    startCheck,
     disk,
     topic,
     running,
@@ -48,6 +49,7 @@ ${engine.isDemo ? html`<p class="note">The toy demo model is loaded. <code>kamad
 <dt>queue</dt><dd>${queue.health} <code>${queue.url}</code></dd>
 ${deliveries?.hint ? html`<dt>deliveries</dt><dd>${deliveries.health} <code>${deliveries.url}</code> ${deliveries.hint}</dd>` : ""}
 <dt>bucket</dt><dd>${bucket.health} <code>${bucket.name}</code> ${bucket.hint ?? ""}</dd>
+${startCheck?.error ? html`<dt>start check</dt><dd><b>${startCheck.error.code}</b>: ${startCheck.error.message} ${startCheck.error.hint}</dd>` : ""}
 ${disk?.hint ? html`<dt>disk</dt><dd>disk_full <code>${disk.folder}</code> ${disk.hint}</dd>` : ""}
 <dt>topic</dt><dd><code>${topic ?? "none"}</code></dd>
 </dl>

@@ -1,5 +1,6 @@
 // Owns the consumers of all queues, which share one set of slots: it starts, stops and counts them as if they were one. What a
 // consumer does with its queue is left to consumer.ts; whose message gets the next slot, to weighted-slots.ts.
+import type { KamadoError } from "../errors.ts";
 import type { QueueHealth } from "../queue/health.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { WeightedSlots } from "./weighted-slots.ts";
@@ -27,6 +28,11 @@ export class ConsumerGroup {
   /** `ok` when every queue answers, else the health of the first that does not. */
   get health(): QueueHealth {
     return this.#consumers.find(({ health }) => health !== "ok")?.health ?? "ok";
+  }
+
+  /** Why that queue does not answer. */
+  get cause(): KamadoError | null {
+    return this.#consumers.find(({ health }) => health !== "ok")?.cause ?? null;
   }
 
   start(): void {

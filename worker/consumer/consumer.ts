@@ -6,7 +6,7 @@ import { backoffMs } from "../async/backoff.ts";
 import { type Clock, momentOf } from "../async/clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import { QUEUE_HINTS, type QueueHealth } from "../queue/health.ts";
+import { hintFor, QUEUE_HINTS, type QueueHealth } from "../queue/health.ts";
 import { isFifo, type Message, type Queue } from "../queue/queue.ts";
 import { Acks, type Ending } from "./acks.ts";
 import type { Health } from "./health-check.ts";
@@ -43,6 +43,8 @@ export type ConsumerOptions = {
   priorityOf?(message: Message): number;
   /** What must answer before anything is pulled or started. */
   health?: readonly Health[];
+  /** The queue answers, after it did not. Called before anything that it gave is started. */
+  onAnswersAgain?(): void;
   clock: Clock;
   log: Log;
 };
@@ -75,6 +77,8 @@ export class Consumer {
   /** Set while buffered messages wait for what they need to answer. */
   #standingBy: Promise<void> | undefined;
   health: QueueHealth = "ok";
+  /** Why the last poll failed; null when it did not. */
+  cause: KamadoError | null = null;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
@@ -177,15 +181,14 @@ export class Consumer {
 
   /** One poll. False when the queue could not be reached. */
   async #receive(max: number): Promise<boolean> {
-    const { queue, clock, log, pollSeconds, visibilitySeconds } = this.#options;
+    const { queue, clock, pollSeconds, visibilitySeconds } = this.#options;
     const since = momentOf(clock);
     try {
       // A batch of a FIFO queue may be of one group, which runs one by one. If one fails, those behind it go back, and each
       // time they are nearer to the dead-letter queue. So they are pulled one at a time.
       const atOnce = isFifo(queue) ? 1 : max;
       const messages = await queue.receive({ max: atOnce, waitSeconds: pollSeconds, visibilitySeconds });
-      if (this.health !== "ok") log.info({ stage: "pull" }, "the queue answers again");
-      this.health = "ok";
+      if (this.health !== "ok") this.#answersAgain();
       for (const message of messages) this.#buffer.enter(this.#heartbeat.take(message, since));
     } catch (thrown) {
       this.#unreachable(toKamadoError(thrown, "queue_unavailable"));
@@ -196,10 +199,20 @@ export class Consumer {
     return true;
   }
 
-  #unreachable({ code, message, detail }: KamadoError): void {
+  #answersAgain(): void {
+    this.#options.log.info({ stage: "pull" }, "the queue answers again");
+    this.health = "ok";
+    this.cause = null;
+    this.#options.onAnswersAgain?.();
+  }
+
+  #unreachable(error: KamadoError): void {
+    const { code, message, detail } = error;
     const health = detail?.awsFailure ?? "unknown";
     this.health = health;
-    this.#options.log.error({ stage: "pull", code, health }, `${message} ${QUEUE_HINTS[health]}`);
+    this.cause = error;
+    const hint = hintFor(health, QUEUE_HINTS, error);
+    this.#options.log.error({ stage: "pull", code, health }, `${message} ${hint}`);
   }
 
   get #isHealthy(): boolean {

@@ -20,7 +20,7 @@ export type Health = {
 };
 
 export type HealthCheckOptions = {
-  what: "engine" | "bucket";
+  what: "engine" | "bucket" | "start check";
   /** Resolves with null when it answers now, else with the reason. Must not throw. */
   probe(): Promise<KamadoError | null>;
   /** What to do about it. */
@@ -126,7 +126,8 @@ export class HealthCheck implements Health {
     if (this.#isHealthy && !wasHealthy) this.#answersSince = clock.now();
     if (this.#cause) return this.#failed(this.#cause);
     // Where nothing was said, nothing is to be taken back.
-    if (this.#hasWarned) log.info({ stage: what }, `the ${what} answers`);
+    if (this.#hasWarned)
+      log.info({ stage: what }, `the ${what} ${what === "start check" ? "passes" : "answers"}`);
     this.#hasWarned = false;
     this.#failedProbes = 0;
   }

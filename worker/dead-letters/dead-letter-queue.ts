@@ -32,7 +32,9 @@ export function sqsDeadLetterQueue(client: SQSClient, url: string): DeadLetterQu
         AttributeNames: ["All"],
         MessageAttributeNames: ["All"],
       });
-      const { Messages } = await client.send(command).catch((error) => unavailable(error, url));
+      const { Messages } = await client
+        .send(command)
+        .catch((error) => unavailable(error, url, "sqs:ReceiveMessage"));
       return (Messages ?? []).map((message) => ({
         ...toMessage(message, url),
         attributes: textsOf(message.MessageAttributes),

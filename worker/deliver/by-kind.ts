@@ -41,7 +41,7 @@ export function createDeliver(options: DeliverOptions): Deliver {
     clock = systemClock,
   } = options;
   const callback = createCallback({ outbound, destinations, clock });
-  const rest = createRest({ outbound, registry, log, clock });
+  const rest = createRest({ outbound, registry, log, clock, destinations });
   const sns = createSns(topic);
   const sqs = createSqs({ queueFor, destinations, endpoint: options.awsEndpoint, ownQueues });
   const pace = new Pace({ destinations, clock });

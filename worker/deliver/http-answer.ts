@@ -7,9 +7,9 @@ import type { Outbound, Send } from "../outbound/outbound.ts";
 
 export type Verdict = "taken" | "again" | "never";
 
-const TIMEOUT_MS = 20_000;
+export const TIMEOUT_MS = 20_000;
 /** The first try is made while the worker holds the job's message. A receiver that needs longer gets its time from the outbox. */
-const FIRST_TIMEOUT_MS = 10_000;
+export const FIRST_TIMEOUT_MS = 10_000;
 /** So much of an answer's body is read, for the log. */
 const SAID_BYTES = 2_048;
 /** The wait after an answer that asks for one without saying how long. */
@@ -72,8 +72,7 @@ function redirectWords(answer: Answer): string {
 }
 
 function detailOf({ status, headers, bytes }: Answer, host: string, now: number): ErrorDetail {
-  const slow = [429, 502, 503, 504].includes(status) ? SLOW_DOWN_MS : undefined;
-  const wait = parseRetryAfter(headers["retry-after"], now) ?? slow;
+  const wait = parseRetryAfter(headers["retry-after"], now) ?? pauseAfter(status);
   const said = new TextDecoder().decode(bytes).trim();
   return {
     host,
@@ -82,6 +81,9 @@ function detailOf({ status, headers, bytes }: Answer, host: string, now: number)
     ...(said !== "" && { receiverSaid: said.slice(0, 300) }),
   };
 }
+
+export const pauseAfter = (status: number | undefined) =>
+  status !== undefined && [429, 502, 503, 504].includes(status) ? SLOW_DOWN_MS : undefined;
 
 function asDelivery(thrown: unknown): never {
   if (!(thrown instanceof KamadoError) || thrown.code === "address_refused") throw thrown;

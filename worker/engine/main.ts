@@ -6,7 +6,7 @@ import { setFlagsFromString } from "node:v8";
 import { serve } from "@hono/node-server";
 import { pino } from "pino";
 import { KamadoError, toKamadoError } from "../errors.ts";
-import { SERVER_LIMITS } from "../http/server-limits.ts";
+import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { templateWarning } from "./generation/chat-template.ts";
 import { loadFailure } from "./load-failure.ts";
 import { type EngineOptions, parseOptions } from "./options.ts";
@@ -55,7 +55,7 @@ const scheduler = new Scheduler({
 const app = createApp({ scheduler, metrics, log, token: options.token, names: options.names });
 
 const { host } = options;
-const listen = { hostname: host, port: options.port, serverOptions: SERVER_LIMITS };
+const listen = { ...SERVE_OPTIONS, hostname: host, port: options.port };
 const server = serve({ fetch: app.fetch, ...listen }, ({ port }) => {
   send({ event: "listening", url: `http://${host.includes(":") ? `[${host}]` : host}:${port}` });
   void load();

@@ -116,7 +116,8 @@ export async function cancelJob(
   const ended = await results.find(id);
   if (ended) return { is: "ended", status: ended.status };
   const json = { contentType: "application/json" };
-  const isRunning = await bucket.exists(lockKey(id));
+  // Listed and not read, so that who sends jobs may cancel them without a right to the locks.
+  const isRunning = (await bucket.list(lockKey(id))).some(({ key }) => key === lockKey(id));
   await bucket.put(`${PREFIX}${id}`, JSON.stringify({ at: clock.wall() }), json);
   // Written last and with a new value, so that whoever sees the change finds the cancellation.
   await bucket.put(CHANGED, JSON.stringify({ change: randomUUID() }), json);

@@ -77,6 +77,11 @@ export interface Texts {
 export interface Rest {
   /** GETs JSON through the safe client. */
   get(url: string): Promise<unknown>;
+  /**
+   * The open todos at an address, as the service has them: `{id, title, category?}`. Where the destinations file names a todo service for
+   * the address, they are read as that service wants it; elsewhere it is `get`.
+   */
+  todos(url: string): Promise<unknown>;
 }
 
 export type Context<R extends InputRefs = Record<string, never>> = {
@@ -114,6 +119,9 @@ export type RestRequest = {
   body?: unknown;
 };
 
+/** What becomes of a todo list: a new todo, or a note for one that is there. */
+export type TodoChange = { title: string; note: string } | { id: string; note: string };
+
 export type Handler<
   I extends z.ZodType = z.ZodType,
   O extends z.ZodType = z.ZodType,
@@ -129,6 +137,8 @@ export type Handler<
   run(input: z.output<I>, context: Context<R>): Promise<z.input<O>>;
   /** The REST call that applies an output; `base` is the job's `rest` destination. `null` when there is nothing to do. */
   request?(output: z.output<O>, base: string, input: z.output<I>): RestRequest | null;
+  /** The same for a `rest` destination that is a todo service of the destinations file, whatever its API. */
+  todo?(output: z.output<O>, input: z.output<I>): TodoChange | null;
 };
 
 /** Declares a kind. The types of `run` and `request` follow from the schemas. */

@@ -12,7 +12,7 @@ export type Resolve = (hostname: string) => Promise<readonly Resolved[]>;
 export const systemResolve: Resolve = (hostname) => systemLookup(hostname, { all: true });
 
 /** Shorter than any request may take, so that a host that is not there is known from one that does not answer. */
-const CONNECT_TIMEOUT_MS = 5_000;
+export const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Of an answer, in bytes. Gateways add cookies and policies to it until they are longer than what a sender is used to. */
 const MAX_HEADERS = 256 * 1024;
@@ -44,7 +44,7 @@ export function createAgent(resolve: Resolve, allowPrivate: boolean): Agent {
   });
 }
 
-function checkedLookup(resolve: Resolve, allowPrivate: boolean): LookupFunction {
+export function checkedLookup(resolve: Resolve, allowPrivate: boolean): LookupFunction {
   return (hostname, { all }, callback) => {
     resolve(hostname)
       .then((resolved) => reachable(hostname, resolved, allowPrivate))

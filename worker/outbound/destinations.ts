@@ -4,10 +4,11 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
-import { FileSecret, type Secret, secret } from "../config/secret.ts";
+import { FileSecret, MadeSecret, type Secret, secret } from "../config/secret.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
 import { jsonText, parseJson } from "../job/json.ts";
 import { sayNearestField } from "../nearest.ts";
+import { TodoAdapter, TodoServiceName, todoAdapters } from "./todo-services.ts";
 
 export type KnownDestination = Readonly<{
   match: string;
@@ -17,6 +18,8 @@ export type KnownDestination = Readonly<{
   allowPrivate: boolean;
   maxPerSecond: number | undefined;
   maxConcurrent: number | undefined;
+  /** A todo service that has an API of its own. `list` is for jobs whose address names none. */
+  todos?: Readonly<{ adapter: TodoAdapter; list: string | undefined }> | undefined;
 }>;
 export type Destinations = readonly KnownDestination[];
 
@@ -51,6 +54,21 @@ const HeaderName = z
   .refine((name) => !OWNED.test(name), "this header is set by the HTTP client");
 const HeaderValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "expected one line");
 
+const Todos = z
+  .strictObject({
+    service: TodoServiceName.optional().describe("A service that Kamado knows, by its name."),
+    adapter: TodoAdapter.optional().describe("Another service, described in the same way."),
+    list: z.string().min(1).max(500).optional().describe("The list, where a job's address names none."),
+    token: z
+      .union([HeaderValue.min(1), InFile])
+      .optional()
+      .describe("What the service asks for: its token, or user:password."),
+  })
+  .refine(({ service, adapter }) => (service === undefined) !== (adapter === undefined), {
+    message: "give either service or adapter",
+    path: ["service"],
+  });
+
 const Entry = z
   .strictObject({
     match: Match.describe("An address; everything at or below it belongs to this entry."),
@@ -78,12 +96,38 @@ const Entry = z
       .max(1_000)
       .optional()
       .describe("Deliveries at the same time; 8 by default."),
+    todos: Todos.optional().describe("The address is a todo service with an API of its own."),
   })
   .refine(({ secret, secretFile }) => secret === undefined || secretFile === undefined, {
     message: "give either secret or secretFile",
     path: ["secretFile"],
+  })
+  .superRefine(({ todos, headers }, context) => {
+    const problem = todos && problemOf(todos, Object.keys(headers));
+    if (problem)
+      context.addIssue({ code: "custom", path: ["todos", problem.field], message: problem.message });
   });
 export type FileEntry = z.output<typeof Entry>;
+
+const adapterOf = ({ service, adapter }: z.output<typeof Todos>) => adapter ?? todoAdapters()[service ?? ""];
+
+function problemOf(todos: z.output<typeof Todos>, headers: readonly string[]) {
+  const adapter = adapterOf(todos);
+  // The fields themselves say what is wrong.
+  if (!adapter) return null;
+  const { auth, list } = adapter;
+  if (todos.list !== undefined && list === "none")
+    return { field: "list", message: "the address of this service is the list itself" };
+  const hasHeader = headers.some((name) => name.toLowerCase() === auth?.header.toLowerCase());
+  if (todos.token !== undefined && (hasHeader || !auth))
+    return {
+      field: "token",
+      message: auth ? `give either token or the header ${auth.header}` : "the adapter has no auth",
+    };
+  if (todos.token === undefined && auth && !auth.optional && !hasHeader)
+    return { field: "token", message: 'the service asks for one; give "token": {"file": "…"}' };
+  return null;
+}
 
 const DestinationsFile = z
   .array(Entry, "must be a list of destinations: [{ … }]")
@@ -131,10 +175,18 @@ function inFile(path: string, entry: string, fail: Fail): Read {
 function build(entry: FileEntry, read: Read): KnownDestination {
   const current = entry.secret ?? (entry.secretFile === undefined ? undefined : { file: entry.secretFile });
   const secrets = [...(current === undefined ? [] : [current]), ...entry.previousSecrets];
-  const headers = Object.entries(entry.headers).map(([name, value]) => [
+  const headers = Object.entries(entry.headers).map(([name, value]): [string, Secret] => [
     name.toLowerCase(),
     read(value, `headers.${name}`),
   ]);
+  const todos = entry.todos && { adapter: adapterOf(entry.todos)!, list: entry.todos.list };
+  const auth = todos?.adapter.auth;
+  const token = entry.todos?.token;
+  if (auth && token !== undefined)
+    headers.push([
+      auth.header.toLowerCase(),
+      new MadeSecret(read(token, "todos.token"), authValue(auth.value)),
+    ]);
   return Object.freeze({
     match: new URL(entry.match).href,
     secrets: secrets.map((one, index) =>
@@ -144,8 +196,20 @@ function build(entry: FileEntry, read: Read): KnownDestination {
     allowPrivate: entry.allowPrivate,
     maxPerSecond: entry.maxPerSecond,
     maxConcurrent: entry.maxConcurrent,
+    todos,
   });
 }
+
+/** Whoever has copied the whole header from somewhere has its first word twice otherwise. */
+const authValue = (form: string) => (given: string) => {
+  const word = /^[A-Za-z]+ /.exec(form)?.[0] ?? "";
+  const token =
+    word !== "" && given.toLowerCase().startsWith(word.toLowerCase()) ? given.slice(word.length) : given;
+  if (token !== given && form.includes("{base64}")) return given;
+  return form
+    .replaceAll("{token}", () => token)
+    .replaceAll("{base64}", () => Buffer.from(token).toString("base64"));
+};
 
 const readText = (path: string, fail: Fail) => readBytes(path, fail).toString();
 

@@ -6,7 +6,7 @@ import { RecentMap } from "../async/recent-map.ts";
 import { KamadoError } from "../errors.ts";
 import type { Get, Outbound } from "./outbound.ts";
 
-type Reads = Pick<Outbound, "getBytes" | "getJson">;
+type Reads = Pick<Outbound, "getBytes" | "getJson" | "send">;
 type Read = { job: object; origin: string; since: number; ended: PromiseWithResolvers<void> };
 export type JobReadsOptions = { outbound: Reads; slots(): number; now?: () => number };
 
@@ -36,6 +36,7 @@ export class JobReads {
     return {
       getBytes: (url, get) => this.#read(job, url, get, () => outbound.getBytes(url, get)),
       getJson: (url, get) => this.#read(job, url, get, () => outbound.getJson(url, get)),
+      send: (request) => this.#read(job, request.url, request, () => outbound.send(request)),
     };
   }
 

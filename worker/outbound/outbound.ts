@@ -13,7 +13,7 @@ import { type Destinations, destinationFor, type KnownDestination } from "./dest
 import { answerDespite, whatIsWrongWith } from "./raw-answer.ts";
 
 export type Send = {
-  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "PROPFIND" | "REPORT";
   url: string;
   headers?: Record<string, string>;
   body?: string | Uint8Array;

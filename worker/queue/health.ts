@@ -1,6 +1,7 @@
 // A queue's health as people see it, and what to do about each failure.
 import { DISK_FULL_HINT, NO_CREDENTIALS_HINT, NOT_AWS_HINT } from "../aws/errors.ts";
-import type { AwsFailure } from "../errors.ts";
+import { grant } from "../aws/rights.ts";
+import type { AwsFailure, KamadoError } from "../errors.ts";
 
 export type QueueHealth = "ok" | AwsFailure;
 export type Hints = Record<AwsFailure, string>;
@@ -24,8 +25,14 @@ export const OUTBOX_HINTS = {
     "Check KAMADO_DELIVERIES_QUEUE_URL, or create the queue; until then a delivery that fails keeps its job's message.",
 } as const satisfies Hints;
 
-export const shownOf = (url: string, health: QueueHealth, hints: Hints = QUEUE_HINTS) => ({
+/** The right that is missing, where AWS names it or it can be told from the call. */
+export const hintFor = (health: AwsFailure, hints: Hints, cause: KamadoError | null): string =>
+  health === "credentials" && cause?.detail?.missingRight ? grant(cause.detail.missingRight) : hints[health];
+
+type Polled = { health: QueueHealth; cause: KamadoError | null };
+
+export const shownOf = (url: string, { health, cause }: Polled, hints: Hints = QUEUE_HINTS) => ({
   url,
   health,
-  ...(health !== "ok" && { hint: hints[health] }),
+  ...(health !== "ok" && { hint: hintFor(health, hints, cause) }),
 });

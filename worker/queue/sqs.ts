@@ -12,6 +12,7 @@ import {
   type Message as SqsMessage,
 } from "@aws-sdk/client-sqs";
 import { healthOf, isRefusedRequest, namesOf, statusOf } from "../aws/errors.ts";
+import { deniedRight, grant, queueArnOf } from "../aws/rights.ts";
 import { KamadoError } from "../errors.ts";
 import { asStructured } from "../job/cloud-event.ts";
 import { JobId } from "../job/envelope.ts";
@@ -69,7 +70,7 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
       const requestTimeout = waitSeconds * 1000 + timeouts.poll;
       const { Messages } = await client
         .send(command, { requestTimeout })
-        .catch((error) => unavailable(error, url));
+        .catch((error) => unavailable(error, url, "sqs:ReceiveMessage"));
       return (Messages ?? []).map((message) => ({ ...toMessage(message, url), id: idOf(message) }));
     },
 
@@ -316,11 +317,12 @@ const SHOWN = 300;
 const isTooLong = (error: unknown) =>
   /must be shorter than|longer than \d+ bytes/i.test((error as Error | null)?.message ?? "");
 
-export function unavailable(error: unknown, url: string): never {
-  throw unavailableError(error, url);
+/** `action`: the right that the call needs. */
+export function unavailable(error: unknown, url: string, action?: string): never {
+  throw unavailableError(error, url, action);
 }
 
-function unavailableError(error: unknown, url: string): KamadoError {
+function unavailableError(error: unknown, url: string, action = "sqs:SendMessage"): KamadoError {
   const message = error instanceof Error ? error.message : String(error);
   if (isTooLong(error)) return new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
   const name = namesOf(error)[0] ?? "error";
@@ -329,9 +331,10 @@ function unavailableError(error: unknown, url: string): KamadoError {
   const awsFailure = health === "unknown" && /^Unknown/.test(name) ? "not_aws" : health;
   // What the SDK says of an answer that it cannot read is for people who debug the SDK.
   const said = awsFailure === "not_aws" ? `HTTP ${statusOf(error)}` : `${name}: ${message}`;
+  const missingRight = deniedRight(error, { action, resource: queueArnOf(url) });
   return new KamadoError("queue_unavailable", `${url}: ${TEXTS[awsFailure]} (${said})`, {
     cause: error,
-    detail: { awsFailure },
-    hint: QUEUE_HINTS[awsFailure],
+    detail: { awsFailure, ...(missingRight && { missingRight }) },
+    hint: missingRight ? grant(missingRight) : QUEUE_HINTS[awsFailure],
   });
 }

@@ -21,12 +21,16 @@ const FIGURES = {
 /** Throws `queue_unavailable`. */
 export async function depthOf(client: SQSClient, url: string): Promise<Depth> {
   const command = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: Object.values(FIGURES) });
-  const { Attributes = {} } = await client.send(command).catch((error) => unavailable(error, url));
+  const { Attributes = {} } = await client
+    .send(command)
+    .catch((error) => unavailable(error, url, "sqs:GetQueueAttributes"));
   const figure = (name: keyof typeof FIGURES) => Number(Attributes[FIGURES[name]] ?? 0);
   return { waiting: figure("waiting"), inFlight: figure("inFlight"), delayed: figure("delayed") };
 }
 
 /** Deletes all its messages, those in flight included. SQS takes up to a minute for it. Throws `queue_unavailable`. */
 export async function purgeQueue(client: SQSClient, url: string): Promise<void> {
-  await client.send(new PurgeQueueCommand({ QueueUrl: url })).catch((error) => unavailable(error, url));
+  await client
+    .send(new PurgeQueueCommand({ QueueUrl: url }))
+    .catch((error) => unavailable(error, url, "sqs:PurgeQueue"));
 }

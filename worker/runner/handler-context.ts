@@ -10,11 +10,13 @@ import { Capabilities } from "../model/capabilities.ts";
 import type { EngineClient } from "../model/engine-client.ts";
 import { createModel, type Usage } from "../model/model.ts";
 import { Turns } from "../model/turns.ts";
+import type { Destinations } from "../outbound/destinations.ts";
 import { JobReads } from "../outbound/job-reads.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import { createTexts } from "../pages/chunks.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
+import { todoServiceAt } from "../todos/open.ts";
 import { createInputs } from "./inputs.ts";
 
 /** What handlers reach the outside through. */
@@ -46,6 +48,8 @@ export function createHandlerServices(options: {
   objects: ReadableObjects;
   outbound: Outbound;
   client: EngineClient;
+  /** The same as `outbound` has. */
+  destinations: Destinations;
   budgets: Budgets;
   /** How many requests of one job may be at the engine at the same time. */
   requestsAtOnce: number;
@@ -63,7 +67,18 @@ export function createHandlerServices(options: {
       createModel({ client, signal, model, priority, turns, capabilities, budget: budgets }),
     pages: createPages(),
     texts: createTexts(),
-    rest: (signal) => ({ get: (url) => reads.for(signal).getJson(url, { signal }) }),
+    rest: (signal) => restOf(reads.for(signal), options.destinations, signal),
+  };
+}
+
+function restOf(reads: ReturnType<JobReads["for"]>, destinations: Destinations, signal: AbortSignal): Rest {
+  const get = (url: string) => reads.getJson(url, { signal });
+  return {
+    get,
+    todos: async (url) => {
+      const service = todoServiceAt(destinations, url);
+      return service ? service.list((request) => reads.send({ ...request, signal })) : get(url);
+    },
   };
 }
 

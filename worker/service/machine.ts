@@ -7,6 +7,8 @@ import { KamadoError } from "../errors.ts";
 
 export type Ran = { code: number; out: string; errors: string };
 
+type RunOptions = { input?: string; isShown?: boolean; timeoutMs?: number };
+
 export type Machine = {
   platform: NodeJS.Platform;
   uid: number;
@@ -14,8 +16,8 @@ export type Machine = {
   home: string;
   /** Where files of the system are; another folder in tests. */
   systemRoot: string;
-  /** `code` is 127 when there is no such command. `isShown`: its output goes to the terminal. */
-  run(command: readonly string[], options?: { input?: string; isShown?: boolean }): Promise<Ran>;
+  /** `code` is 127 when there is no such command. `isShown`: its output goes to the terminal. `timeoutMs`: then it is ended, and fails. */
+  run(command: readonly string[], options?: RunOptions): Promise<Ran>;
 };
 
 export function thisMachine(environment: Record<string, string | undefined>): Machine {
@@ -33,10 +35,14 @@ export function thisMachine(environment: Record<string, string | undefined>): Ma
 async function run(
   [program, ...list]: readonly string[],
   environment: Record<string, string | undefined>,
-  { input = "", isShown = false }: { input?: string; isShown?: boolean } = {},
+  { input = "", isShown = false, timeoutMs }: RunOptions = {},
 ): Promise<Ran> {
   const output = isShown ? "inherit" : "pipe";
-  const child = spawn(program!, list, { env: environment, stdio: ["pipe", output, output] });
+  const child = spawn(program!, list, {
+    env: environment,
+    stdio: ["pipe", output, output],
+    ...(timeoutMs !== undefined && { timeout: timeoutMs, killSignal: "SIGKILL" }),
+  });
   child.stdin!.on("error", () => {}).end(input);
   const read = (stream: NodeJS.ReadableStream | null) => (stream ? text(stream as never) : "");
   try {

@@ -34,9 +34,12 @@ export interface Manager {
   install(service: Service, doing: Doing): Promise<void>;
   uninstall(service: Service, doing: Doing): Promise<void>;
   restart(service: Service, doing: Doing): Promise<void>;
+  /** Resolves when it has stopped. It stays installed. */
+  stop(service: Service, doing: Doing): Promise<void>;
+  start(service: Service, doing: Doing): Promise<void>;
   state(service: Service, machine: Machine): Promise<State>;
   /** The command that shows the last lines, and goes on with `follow`. */
-  logs(service: Service, facts: Facts, options: { lines: number; follow: boolean }): string[];
+  logs(service: Service, facts: Facts, options: Lines): string[];
 }
 
 export function managerFor(machine: Machine, { daemon }: { daemon: boolean }): Manager {
@@ -50,6 +53,10 @@ export function managerFor(machine: Machine, { daemon }: { daemon: boolean }): M
     { hint: "docs/service.md says how to run the worker under another supervisor." },
   );
 }
+
+/** launchctl ends with the system's own numbers. A service that takes a while to stop is under way; one that has ended meanwhile is gone. */
+const IN_PROGRESS = 36;
+const NO_SUCH_PROCESS = 3;
 
 /** How often a service is looked at that has been asked to stop; there is no event to wait for. */
 const LOOK_EVERY_MS = 250;
@@ -75,7 +82,7 @@ function launchd(machine: Machine, daemon: boolean): Manager {
 
   async function unload(one: Service, doing: Doing, limitSeconds: number): Promise<void> {
     if (!(await isLoaded(one))) return;
-    await call(["launchctl", "bootout", target(one)], doing);
+    await call(["launchctl", "bootout", target(one)], doing, { mayEndWith: [IN_PROGRESS, NO_SUCH_PROCESS] });
     if (doing.isDry) return;
     const end = performance.now() + limitSeconds * 1_000;
     while (await isLoaded(one)) {
@@ -87,49 +94,95 @@ function launchd(machine: Machine, daemon: boolean): Manager {
     }
   }
 
+  async function load(one: Service, doing: Doing): Promise<void> {
+    // One that was disabled once cannot be loaded.
+    await call(["launchctl", "enable", target(one)], doing);
+    await call(["launchctl", "bootstrap", domain, one.files[0]!.path], doing);
+  }
+
   return {
     services: (parts, facts) =>
       parts.map((part) => service(part === "container" ? "podman-machine" : part, facts)),
     async install(one, doing) {
+      const seconds = secondsIn(one);
       const changed = write(one, doing);
       if (!changed && (await isLoaded(one))) return;
-      await unload(one, doing, secondsIn(one));
-      // One that was disabled once cannot be loaded.
-      await call(["launchctl", "enable", target(one)], doing);
-      await call(["launchctl", "bootstrap", domain, one.files[0]!.path], doing);
+      await unload(one, doing, seconds);
+      await load(one, doing);
     },
+    stop: (one, doing) => unload(one, doing, secondsIn(one)),
+    start: load,
     async uninstall(one, doing) {
       await unload(one, doing, secondsIn(one));
       remove(one, doing);
     },
-    // KeepAlive starts it again. `kickstart -k` would not promise the time to stop in order.
-    restart: (one, doing) => call(["launchctl", "kill", "SIGTERM", target(one)], doing),
+    async restart(one, doing) {
+      if (one.part === "podman-machine")
+        return call(inMachine("systemctl --user restart kamado.service"), doing);
+      const isRunning = pidIn((await print(one)).out) !== null;
+      // KeepAlive starts it again; `kickstart -k` would not promise the time to stop in order. One that waits after a failure starts now.
+      await call(["launchctl", ...(isRunning ? ["kill", "SIGTERM"] : ["kickstart"]), target(one)], doing);
+    },
     async state(one) {
       const { code, out } = await print(one);
-      const number = (key: string) =>
-        Number(new RegExp(`^\\s*${key} = (-?\\d+)`, "m").exec(out)?.[1] ?? Number.NaN);
+      const isRunning = code === 0 && /^\s*state = running$/m.test(out);
+      // What is asked for is the worker in the machine.
+      const isWhole =
+        one.part !== "podman-machine" ||
+        (isRunning && (await machine.run(inMachine("systemctl --user is-active kamado.service"))).code === 0);
       return {
         part: one.part,
         installed: code === 0 || existsSync(one.files[0]!.path),
-        running: code === 0 && /^\s*state = running$/m.test(out),
-        pid: orNull(number("pid")),
-        lastExit: orNull(number("last exit code")),
+        running: isRunning && isWhole,
+        pid: pidIn(out),
+        lastExit: numberIn(out, "last exit code"),
         file: one.files[0]!.path,
       };
     },
-    logs: (one, { logs }, { lines, follow }) => [
-      "tail",
-      "-n",
-      String(lines),
-      ...(follow ? ["-F"] : []),
-      join(logs, `${one.name.replace("kamado.", "")}.log`),
-    ],
+    logs: (one, { logs }, options) =>
+      one.part === "podman-machine"
+        ? inMachine(journal("kamado.service", options).join(" "))
+        : tail(join(logs, `${one.name.replace("kamado.", "")}.log`), options),
   };
 }
 
-/** As long as launchd waits for it. */
-const secondsIn = ({ files }: Service) =>
-  Number(/<key>ExitTimeOut<\/key><integer>(\d+)/.exec(files[0]!.content)?.[1] ?? 60) + 10;
+/** In what `launchctl print` says. */
+const numberIn = (out: string, key: string) =>
+  orNull(Number(new RegExp(`^\\s*${key} = (-?\\d+)`, "m").exec(out)?.[1] ?? Number.NaN));
+const pidIn = (out: string) => numberIn(out, "pid");
+
+type Lines = { lines: number; follow: boolean };
+
+function tail(path: string, { lines, follow }: Lines): string[] {
+  if (!existsSync(path))
+    throw new KamadoError(
+      "config_invalid",
+      `${path} is not there: the service has not run, or somebody removed it.`,
+      {
+        hint: "`kamado service status` shows whether it runs; `kamado service restart` makes the file anew.",
+      },
+    );
+  return ["tail", "-n", String(lines), ...(follow ? ["-F"] : []), path];
+}
+
+const journal = (unit: string, { lines, follow }: Lines): string[] => [
+  "journalctl",
+  "--user",
+  `--unit=${unit}`,
+  `--lines=${lines}`,
+  "--no-pager",
+  ...(follow ? ["--follow"] : []),
+];
+
+/** A Mac's containers run in a machine with a systemd of its own. */
+export const inMachine = (command: string): string[] => ["podman", "machine", "ssh", command];
+
+/** As long as launchd waits for it: by the file that it read, which may be an older one. */
+const secondsIn = ({ files: [file] }: Service) => {
+  const texts = [file!.content, existsSync(file!.path) ? readFileSync(file!.path, "utf8") : ""];
+  const limits = texts.map((text) => Number(/<key>ExitTimeOut<\/key><integer>(\d+)/.exec(text)?.[1] ?? 60));
+  return Math.max(...limits) + 10;
+};
 
 function systemd(machine: Machine): Manager {
   const ctl = (...list: string[]) => ["systemctl", "--user", ...list];
@@ -156,12 +209,22 @@ function systemd(machine: Machine): Manager {
     );
     return Object.fromEntries(out.split("\n").map((line) => line.split(/=(.*)/s) as [string, string]));
   };
+  /** Throws before anything is written where no command could be carried out. */
+  async function needInstance(command: string[]): Promise<void> {
+    const ran = await machine.run(command);
+    if (ran.code === 0) return;
+    if (ran.code === 127) throw failed(command, ran);
+    throw new KamadoError("service_failed", failed(command, ran).message, {
+      hint: "This needs systemd and its instance for your user. Run the command as that user and without sudo; after `su` or in a bare ssh session, `export XDG_RUNTIME_DIR=/run/user/$(id -u)` first.",
+    });
+  }
   const isActive = async (one: Service) =>
     ["active", "activating"].includes((await properties(one)).ActiveState ?? "");
 
   return {
     services: (parts, facts) => parts.map((part) => service(part, facts)),
     async install(one, doing) {
+      if (!doing.isDry) await needInstance(ctl("show", "--property=Version"));
       const changed = write(one, doing);
       // Without it the services of a user end when the user logs out, and begin at the next login only.
       const { out } = await machine.run(["loginctl", "show-user", machine.user, "--property=Linger"]);
@@ -180,6 +243,8 @@ function systemd(machine: Machine): Manager {
       if (isThere) await call(ctl("daemon-reload"), doing);
     },
     restart: (one, doing) => call(ctl("restart", one.name), doing),
+    stop: (one, doing) => call(ctl("stop", one.name), doing),
+    start: (one, doing) => call(ctl("start", one.name), doing),
     async state(one) {
       const {
         LoadState,
@@ -198,14 +263,7 @@ function systemd(machine: Machine): Manager {
         file: one.files[0]!.path,
       };
     },
-    logs: (one, _, { lines, follow }) => [
-      "journalctl",
-      "--user",
-      `--unit=${one.name}`,
-      `--lines=${lines}`,
-      "--no-pager",
-      ...(follow ? ["--follow"] : []),
-    ],
+    logs: (one, _, options) => journal(one.name, options),
   };
 }
 
@@ -267,15 +325,16 @@ function writable(path: string, change: () => void): void {
 }
 
 /** Runs a command that changes something. Throws `tool_missing` when there is no such command, `service_failed` when it fails. */
+/** `mayEndWith`: exit codes that are no failure. */
 export async function call(
   command: readonly string[],
   { machine, isDry, say }: Doing,
-  input?: string,
+  { input, mayEndWith = [] }: { input?: string; mayEndWith?: readonly number[] } = {},
 ): Promise<void> {
   say({ did: true, what: `run ${command.join(" ")}` });
   if (isDry) return;
   const ran = await machine.run(command, input === undefined ? {} : { input });
-  if (ran.code !== 0) throw failed(command, ran);
+  if (ran.code !== 0 && !mayEndWith.includes(ran.code)) throw failed(command, ran);
 }
 
 export function failed(command: readonly string[], { code, out, errors }: Ran): KamadoError {

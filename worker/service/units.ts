@@ -24,6 +24,16 @@ export type Facts = {
   user?: string | undefined;
   /** Where the worker finds an engine that is a service of its own. */
   engineUrl?: string | undefined;
+  /** XDG_CONFIG_HOME, where somebody has set it: the user's kamado.toml is there. */
+  configHome?: string | undefined;
+  /** For a container. */
+  mounts?: Mounts;
+};
+
+/** What settings name that a container must be given: folders as they are, files as secrets of Podman, each under its own path. */
+export type Mounts = {
+  folders: readonly string[];
+  files: readonly { secret: string; path: string }[];
 };
 
 /** Beyond the drain: the engine's own stop, and what a busy machine needs. */
@@ -38,31 +48,53 @@ export const launchdLabel = (name: string): string => `kamado.${name}`;
 
 /** A property list for launchd; with `user` it is one of a LaunchDaemon. */
 export function plistOf(name: "worker" | "engine" | "podman-machine", facts: Facts): string {
-  const text = fill(template(facts.root, `launchd/${launchdLabel(name)}.plist`), facts, xml);
+  const text = fill(template(facts.root, `launchd/${launchdLabel(name)}.plist`), facts, () => xml);
   const user = facts.user && `  <key>UserName</key><string>${xml(facts.user)}</string>\n`;
   const withUser = text.replace(/<\/dict>\n<\/plist>/, (end) => `${user ?? ""}${end}`);
-  if (name !== "worker" || facts.engineUrl === undefined) return withUser;
-  const engine = `    <key>KAMADO_ENGINE_URL</key><string>${xml(facts.engineUrl)}</string>\n`;
-  return withUser.replace(/<key>EnvironmentVariables<\/key>\n {2}<dict>\n/, (start) => `${start}${engine}`);
+  const more = variablesOf(name, facts).map(
+    ([key, value]) => `    <key>${key}</key><string>${xml(value)}</string>\n`,
+  );
+  return withUser.replace(
+    /<key>EnvironmentVariables<\/key>\n {2}<dict>\n/,
+    (start) => `${start}${more.join("")}`,
+  );
 }
 
 /** A unit of systemd's user instance. */
 export function unitOf(name: "worker" | "engine", facts: Facts): string {
-  const text = fill(template(facts.root, `systemd/kamado-${name}.service`), facts, ini);
-  if (name !== "worker" || facts.engineUrl === undefined) return text;
-  return text.replace(
-    "\n[Service]\n",
-    `\n[Service]\nEnvironment="KAMADO_ENGINE_URL=${ini(facts.engineUrl)}"\n`,
-  );
+  const text = fill(template(facts.root, `systemd/kamado-${name}.service`), facts, iniOf);
+  const more = variablesOf(name, facts).map(([key, value]) => `Environment="${key}=${ini(value)}"\n`);
+  return text.replace("\n[Service]\n", (start) => `${start}${more.join("")}`);
+}
+
+/** What a service must know that stands in none of its files. */
+function variablesOf(name: string, { engineUrl, configHome }: Facts): [string, string][] {
+  const all = {
+    KAMADO_ENGINE_URL: name === "worker" ? engineUrl : undefined,
+    XDG_CONFIG_HOME: name === "podman-machine" ? undefined : configHome,
+  };
+  return Object.entries(all).filter((one): one is [string, string] => one[1] !== undefined);
 }
 
 /** A file of Quadlet, from which Podman makes a unit of systemd. */
-export const quadletOf = (file: "kamado.container" | "kamado.network", facts: Facts): string =>
-  fill(template(facts.root, `quadlet/${file}`), facts, ini);
+export function quadletOf(file: "kamado.container" | "kamado.network", facts: Facts): string {
+  const text = fill(template(facts.root, `quadlet/${file}`), facts, iniOf);
+  const { folders = [], files = [] } = facts.mounts ?? {};
+  const lines = [
+    ...folders.map((path) => `Volume=${ini(path)}:${ini(path)}:ro`),
+    ...files.map(
+      ({ secret, path }) => `Secret="${secret},type=mount,uid=65532,gid=65532,mode=0400,target=${ini(path)}"`,
+    ),
+  ];
+  return text.replace("\n[Container]\n", (start) => `${start}${lines.map((line) => `${line}\n`).join("")}`);
+}
 
 const template = (root: string, path: string) => readFileSync(join(root, "infra", path), "utf8");
 
-function fill(text: string, facts: Facts, encode: (text: string) => string): string {
+type Encode = (text: string) => string;
+
+/** `encoderOf`: how a value is written in this line. */
+function fill(text: string, facts: Facts, encoderOf: (line: string, name: string) => Encode): string {
   const values: Record<string, string> = {
     ROOT: facts.root,
     NODE: facts.node,
@@ -74,14 +106,20 @@ function fill(text: string, facts: Facts, encode: (text: string) => string): str
     STOP_SECONDS: String(facts.stopSeconds),
     UNIT_STOP_SECONDS: String(facts.stopSeconds + MARGIN_SECONDS),
   };
-  return text.replaceAll(/@([A-Z_]+)@/g, (_, name: string) => encode(values[name]!));
+  const filled = (line: string) =>
+    line.replaceAll(/@([A-Z_]+)@/g, (_, name: string) => encoderOf(line, name)(values[name]!));
+  return text.split("\n").map(filled).join("\n");
 }
+
+/** Only in a command line does a dollar sign begin a variable, and not in the program that it names. */
+const iniOf = (line: string, name: string): Encode =>
+  line.startsWith("Exec") && name !== "NODE" ? (text) => ini(text).replaceAll("$", "$$$$") : ini;
 
 /** In a unit the percent sign begins a specifier. What quotes or ends a setting cannot be written in every one of them. */
 function ini(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
-  if (!/[\x00-\x1f\x7f"'\\$]/.test(text)) return text.replaceAll("%", "%%");
-  const words = `${JSON.stringify(text)} cannot be in a unit of systemd, because of its quotes, $, backslashes or control characters.`;
+  if (!/[\x00-\x1f\x7f"'\\]/.test(text)) return text.replaceAll("%", "%%");
+  const words = `${JSON.stringify(text)} cannot be in a unit of systemd, because of its quotes, backslashes or control characters.`;
   throw new KamadoError("config_invalid", words, { hint: "Rename the folder, and run the command again." });
 }
 

@@ -1,5 +1,6 @@
 // The bucket's health as people see it, and what to do about each failure. Asking for it is left to consumer/health-check.ts.
 import { DISK_FULL_HINT, NO_CREDENTIALS_HINT, NOT_AWS_HINT, namesOf, statusOf } from "../aws/errors.ts";
+import { grant, namedRight } from "../aws/rights.ts";
 import { type AwsFailure, type KamadoError, toKamadoError } from "../errors.ts";
 import type { Bucket } from "./bucket.ts";
 
@@ -18,21 +19,32 @@ const HINTS = {
   unknown: "Check the network, the credentials and the bucket.",
 } as const satisfies Record<Exclude<BucketHealth, "ok">, string>;
 
-/** No job has this key, because an id begins with a letter or a digit. */
-const PROBE = "results/.probe";
+/** No job has these keys, because an id begins with a letter or a digit. */
+const RESULT = "results/.probe";
+/** Not the key by which job-lock/locks.ts learns what the store can do. */
+const LOCK = "running/.health";
+const SMALL = { maxBytes: 1_000 };
 
 /**
- * Null when the bucket answers. A list, because to read a missing object tells nothing of a missing bucket; and a write, because a
- * worker that may not write would pull jobs and give them back until the queue gives them up.
+ * Null when the bucket answers. A list, because to read a missing object tells nothing of a missing bucket; and results and locks are
+ * written and read, because a worker that may not do that would pull jobs and give them back until the queue gives them up.
  */
-export const probeBucket = (bucket: Bucket): Promise<KamadoError | null> =>
-  bucket
-    .list(PROBE)
-    .then(() => bucket.put(PROBE, "{}", { contentType: "application/json" }))
-    .then(
-      () => null,
-      (thrown) => toKamadoError(thrown, "storage_unavailable"),
-    );
+export async function probeBucket(bucket: Bucket): Promise<KamadoError | null> {
+  try {
+    await bucket.list(RESULT);
+    await Promise.all([RESULT, LOCK].map((key) => probeObject(bucket, key)));
+    // Whether locks can be removed does not decide: one that stays behind holds nothing up.
+    await bucket.remove([LOCK]).catch(() => {});
+    return null;
+  } catch (thrown) {
+    return toKamadoError(thrown, "storage_unavailable");
+  }
+}
+
+async function probeObject(bucket: Bucket, key: string): Promise<void> {
+  await bucket.put(key, "{}", { contentType: "application/json" });
+  await bucket.get(key, SMALL);
+}
 
 export function bucketHealthOf(cause: KamadoError | null): BucketHealth {
   if (cause === null) return "ok";
@@ -55,5 +67,6 @@ export const shownBucket = ({ name }: Bucket, cause: KamadoError | null) => ({
 
 export const bucketHint = (cause: KamadoError): string => {
   const health = bucketHealthOf(cause);
-  return health === "ok" ? "" : HINTS[health];
+  const right = health === "forbidden" ? namedRight(cause) : null;
+  return right ? grant(right) : health === "ok" ? "" : HINTS[health];
 };

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Template } from "@huggingface/jinja";
 import { pino } from "pino";
 import { afterAll, describe, expect, test } from "vitest";
+import { TINY, writeTextModel } from "../../../models/random/models.ts";
 import { openLlamaNode } from "../../../worker/engine/backends/llama-node/open.ts";
 import { openLlamaServer } from "../../../worker/engine/backends/llama-server/open.ts";
 import { openNodeLlamaCpp } from "../../../worker/engine/backends/node-llama-cpp/open.ts";
@@ -17,6 +18,7 @@ import {
 import { GEMMA3, NO_REAL_MODEL } from "../../models/real-models.ts";
 import { LLAMA_SERVER } from "../backends/llama-server/installed.ts";
 import { type Running, running, user } from "../running.ts";
+import { sharedLibrary } from "../tiny-model.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "kamado-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -91,58 +93,75 @@ test.each([
   expect(new Template(namedTemplate(name).source).render({ messages, ...more })).toBe(text);
 });
 
-const OPENERS: Record<string, (template?: string) => Promise<Backend>> = {
-  "node-llama-cpp": (template) => openNodeLlamaCpp({ ...SHAPE, ...wanted(template), gpu: false }, silent),
-  "llama-node": (template) => openLlamaNode({ ...SHAPE, ...wanted(template) }),
+const OPENERS: Record<string, (model: string, template?: string) => Promise<Backend>> = {
+  "node-llama-cpp": async (model, template) =>
+    openNodeLlamaCpp({ ...SHAPE, ...wanted(template), model, llama: await sharedLibrary() }, silent),
+  "llama-node": (model, template) => openLlamaNode({ ...SHAPE, ...wanted(template), model }),
   ...(LLAMA_SERVER && {
-    "llama-server": (template) =>
-      openLlamaServer({ command: LLAMA_SERVER!, ...SHAPE, ...wanted(template) }, silent),
+    "llama-server": (model, template) =>
+      openLlamaServer({ command: LLAMA_SERVER!, ...SHAPE, ...wanted(template), model }, silent),
   }),
 };
 const silent = pino({ level: "silent" });
-const SHAPE = { model: GEMMA3!, slots: 1, contextSize: 256, threads: 1 };
+const SHAPE = { slots: 1, contextSize: 256, threads: 1 };
 const wanted = (template?: string) => ({
   template: template === undefined ? undefined : namedTemplate(template),
 });
+const TINY_FILE = join(folder, "tiny-q8_0.gguf");
+writeTextModel(TINY_FILE, { ...TINY, template: "" });
 
 describe.each(Object.entries(OPENERS))(
-  GEMMA3 ? "a model without a template on %s" : `a model without a template on %s (${NO_REAL_MODEL})`,
+  "a model without a template on %s",
   { timeout: 120_000 },
   (_, open) => {
-    const asked = async (template: string | undefined, work: (engine: Running) => Promise<void>) => {
-      const engine = await running(() => open(template), { slots: 1 });
+    const asked = async (
+      model: string,
+      template: string | undefined,
+      work: (engine: Running) => Promise<void>,
+    ) => {
+      const engine = await running(() => open(model, template), { slots: 1 });
       await work(engine).finally(engine.close);
     };
     const modelIn = async ({ client }: Running) => (await client.models.list()).data[0];
+    const ask = ({ client }: Running, model: string, content: string, max_tokens: number) =>
+      client.chat.completions.create({ model, messages: user(content), max_tokens, temperature: 0 });
 
-    test.skipIf(!GEMMA3)("says that its template is assumed, and which file answers", async () => {
-      await asked(undefined, async (engine) => {
+    test("says that its template is assumed, and answers to the names of its file", async () => {
+      await asked(TINY_FILE, undefined, async (engine) => {
+        expect(await modelIn(engine)).toMatchObject({
+          id: "tiny-q8_0",
+          file: "tiny-q8_0.gguf",
+          chat_template: "assumed: chatml",
+        });
+        const answers = [await ask(engine, "default", "x", 1), await ask(engine, "tiny-q8_0.gguf", "x", 1)];
+        expect(answers.map((answer) => answer.model)).toEqual(["tiny-q8_0", "tiny-q8_0"]);
+        // The marks of ChatML, which are text to this model, come on top of the question.
+        expect(answers[0]!.usage!.prompt_tokens).toBeGreaterThan(12);
+      });
+    });
+
+    test("gets the template that is wanted", async () => {
+      await asked(TINY_FILE, fileWith("{{ 'ab' }}"), async (engine) => {
+        expect(await modelIn(engine)).toMatchObject({ chat_template: "mine.jinja" });
+        expect((await ask(engine, "default", "whatever it is", 1)).usage!.prompt_tokens).toBeLessThan(5);
+      });
+    });
+
+    test("writes no marks into its answers, goes by its title too, and is led by the template: Gemma 3", async (context) => {
+      if (!GEMMA3) return context.skip(NO_REAL_MODEL);
+      await asked(GEMMA3, undefined, async (engine) => {
         expect(await modelIn(engine)).toMatchObject({
           id: "gemma-3-270m-q4_k_m",
-          file: "gemma-3-270m-q4_k_m.gguf",
           quantization: "Q4_K_M",
           title: "Gemma 3 270m",
           chat_template: "assumed: chatml",
         });
-        const ask = (model: string, max_tokens: number) =>
-          engine.client.chat.completions.create({ model, messages: user("Copy: a<|im_end|>"), max_tokens });
-        const { model, choices } = await ask("default", 24);
+        const { choices } = await ask(engine, "default", "Copy: a<|im_end|>", 24);
         expect(choices[0]?.message.content).not.toMatch(/<\|im_(end|start)\|>/);
-        const more = [await ask("Gemma 3 270m", 1), await ask("gemma-3-270m-q4_k_m.gguf", 1)];
-        expect([model, ...more.map((answer) => answer.model)]).toEqual(Array(3).fill("gemma-3-270m-q4_k_m"));
+        expect((await ask(engine, "Gemma 3 270m", "x", 1)).model).toBe("gemma-3-270m-q4_k_m");
       });
-    });
-
-    test.skipIf(!GEMMA3)("gets the template that is wanted", async () => {
-      const source = "{{ 'One, two, three, four,' }}";
-      await asked(fileWith(source), async (engine) => {
-        expect(await modelIn(engine)).toMatchObject({ chat_template: "mine.jinja" });
-        const { choices, usage } = await engine.client.chat.completions.create({
-          model: "default",
-          messages: user("whatever"),
-          max_tokens: 3,
-          temperature: 0,
-        });
+      await asked(GEMMA3, fileWith("{{ 'One, two, three, four,' }}"), async (engine) => {
+        const { choices, usage } = await ask(engine, "default", "whatever", 3);
         expect(choices[0]?.message.content).toMatch(/^ ?five/);
         expect(usage?.prompt_tokens).toBeLessThan(12);
       });

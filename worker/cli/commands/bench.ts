@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
+import { needFolder } from "../left-out.ts";
 
 /** Each table answers --help itself. */
 class BenchCommand extends Command {
@@ -26,6 +27,7 @@ export function benchCommand(): Command {
     )
     .allowUnknownOption()
     .action(async () => {
+      needFolder("bench");
       configOf();
       // Loaded here: no other command needs it.
       const { bench } = await import("../../../bench/bench.ts");

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { createLog } from "../../logging/log.ts";
-import { boundLogFile } from "../../logging/log-file.ts";
+import { boundLogFile, logOutput } from "../../logging/log-file.ts";
 import { paint } from "../../logging/terminal.ts";
 import { configOf } from "../configuration.ts";
 import { engineOptions } from "../engine-options.ts";
@@ -45,7 +45,7 @@ export function engineCommand(): Command {
       const log = createLog({
         level: config.logLevel,
         pretty: process.stderr.isTTY,
-        destination: process.stderr,
+        destination: logOutput(config.logFile, process.stderr),
       });
       boundLogFile(config.logFile, (error) =>
         log.warn({ stage: "start" }, `KAMADO_LOG_FILE: ${error.message}`),

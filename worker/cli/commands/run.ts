@@ -188,7 +188,8 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
   if (broken) throw broken;
   const clients = makeAwsClients(aws);
   stack.defer(() => clients.destroy());
-  const outbound = createOutbound({ destinations: loadDestinations(config.destinationsFile) });
+  const destinations = loadDestinations(config.destinationsFile);
+  const outbound = createOutbound({ destinations });
   stack.defer(() => outbound.close());
   sayThatItLoads(config);
   const engine = await openEngine(engineOptions(config), log);
@@ -207,7 +208,7 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
   jobEvents.subscribe(watch);
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes });
-  const services = createHandlerServices({ ...config, registry, objects, outbound, client });
+  const services = createHandlerServices({ ...config, registry, objects, outbound, destinations, client });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", handle: "", sentAt: now, receiveCount: 1, group: null };
   const arrival = { receivedWall: now, attempts: 1, maxAttempts: 1 };

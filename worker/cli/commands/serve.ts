@@ -3,15 +3,14 @@ import { join } from "node:path";
 import { Command } from "commander";
 import type { Cloud } from "../../aws/resources.ts";
 import type { Config } from "../../config/config.ts";
-import { type LocalAws, startLocalAws } from "../../local/local-aws.ts";
+import type { LocalAws } from "../../local/local-aws.ts";
 import { createLog, type Log } from "../../logging/log.ts";
-import { boundLogFile } from "../../logging/log-file.ts";
+import { boundLogFile, logOutput } from "../../logging/log-file.ts";
 import { paint } from "../../logging/terminal.ts";
 import { cloudOf, localCloud } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf, modelFlags, toVariables, WATCH } from "../flags.ts";
-import { runUntilStopped } from "../run-until-stopped.ts";
 import { showCalibration } from "../show-calibration.ts";
 
 export function serveCommand(): Command {
@@ -31,7 +30,11 @@ export function serveCommand(): Command {
       const config = configOf(toVariables(flags));
       await serve(
         config,
-        createLog({ level: config.logLevel, pretty: process.stderr.isTTY, destination: process.stderr }),
+        createLog({
+          level: config.logLevel,
+          pretty: process.stderr.isTTY,
+          destination: logOutput(config.logFile, process.stderr),
+        }),
         {
           inMemory: flags.inMemory === true,
           json: flags.json === true,
@@ -49,6 +52,7 @@ async function serve(
   boundLogFile(config.logFile, (error) => log.warn({ stage: "start" }, `KAMADO_LOG_FILE: ${error.message}`));
   const local = config.queueUrl === undefined ? await startLocal(config, options.inMemory) : undefined;
   const cloud = local ? localCloud(local) : cloudOf(config);
+  const { runUntilStopped } = await import("../run-until-stopped.ts");
   try {
     await runUntilStopped(config, cloud, log, {
       onStarted({ web }) {
@@ -69,7 +73,9 @@ async function serve(
   }
 }
 
-function startLocal(config: Config, inMemory: boolean): Promise<LocalAws> {
+// It and the worker are loaded when they start: a shell that completes a line loads all commands.
+async function startLocal(config: Config, inMemory: boolean): Promise<LocalAws> {
+  const { startLocalAws } = await import("../../local/local-aws.ts");
   return startLocalAws({
     port: config.localPort,
     key: config.localKey?.reveal(),

@@ -1,31 +1,46 @@
 // `kamado service`: the worker as a service of this machine, which starts by itself and stops in order. install, uninstall, status, logs
 // and restart; --dry-run says what would be done.
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
 import {
   type Config,
   configFileOf,
+  configHome,
   HOME,
+  loadConfig,
+  openSecretsIn,
+  serviceConfig,
   serviceEnvFile,
   serviceEnvironment,
+  userConfigPath,
   variablesOfShell,
 } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
 import { EXIT, paint, table } from "../../logging/terminal.ts";
 import {
   installInMachine,
+  mountsOf,
   prepareContainer,
   removeFromMachine,
-  removeSecret,
+  removeSecrets,
 } from "../../service/container.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
-import { type Doing, failed, type Manager, makeLogs, managerFor, type State } from "../../service/manager.ts";
+import {
+  type Doing,
+  failed,
+  type Manager,
+  makeLogs,
+  managerFor,
+  type Service,
+  type State,
+} from "../../service/manager.ts";
 import { type Facts, PARTS, type Part, stopSecondsOf } from "../../service/units.ts";
-import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf, numberFrom } from "../flags.ts";
+import { needFolder } from "../left-out.ts";
 
-const IMAGE = "localhost/kamado-worker:latest";
+export const IMAGE = "localhost/kamado-worker:latest";
 
 export function serviceCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   const service = new Command("service").description(
@@ -52,7 +67,9 @@ const changing = (command: Command) =>
     .option("--user <name>", "with --daemon: whom it runs as");
 
 function install(machine: Machine): Command {
-  const command = changing(parts(new Command("install"), "what to install, worker by default"));
+  const command = changing(
+    parts(new Command("install"), "what to install, by default what is installed already, else worker"),
+  );
   return examples(command, [
     "service install                     # queue or KAMADO_QUEUE_URL, worker and engine",
     "service install engine container    # the engine natively, the worker in Podman",
@@ -61,18 +78,51 @@ function install(machine: Machine): Command {
     .description("install services, or bring them up to date; what is as it should be is left alone")
     .option("--image <name>", "the image of the container", IMAGE)
     .action(async (names: string[], _, own: Command) => {
-      const asked = partsFrom(names, ["worker"]);
-      const on = await place(machine, own, asked);
+      const on = await place(machine, own, partsFrom(names, []), { mustFit: true });
+      const asked = names.length > 0 ? partsFrom(names, []) : await installedOr(on, ["worker"]);
       const chosen = await withWorker(on, asked);
+      await refuseTwice(on, chosen);
+      const facts = chosen.includes("container")
+        ? { ...on.facts, mounts: mountsOf(on.facts.envFile) }
+        : on.facts;
+      for (const warning of on.config.warnings) warn(warning);
+      const open = openSecretsIn(on.facts.envFile);
+      if (open.length > 0)
+        warn(
+          `${on.facts.envFile} holds ${open.join(", ")}, and others may read it: chmod 600 ${on.facts.envFile}`,
+        );
+      warnOfClosedFolders(machine, on);
       warnOfShell();
       if (machine.platform === "darwin") makeLogs(on.facts.logs, on.doing, on.owner);
-      for (const service of on.manager.services(chosen, on.facts)) {
-        if (service.part === "container") await prepareContainer(on.facts, on.doing);
+      for (const service of on.manager.services(chosen, facts)) {
+        if (service.part === "container") await prepareContainer(facts, on.doing);
         await on.manager.install(service, on.doing);
-        if (service.part === "podman-machine") await installInMachine(on.facts, on.doing);
+        if (service.part === "podman-machine") await installInMachine(facts, on.doing);
       }
       on.end("Installed. `kamado service status` shows whether it runs.");
     });
+}
+
+/** As an agent and as a daemon the same service would use the same ports and the same memory. */
+async function refuseTwice({ other, facts, doing }: Place, chosen: readonly Part[]): Promise<void> {
+  for (const one of other?.services(chosen, facts) ?? []) {
+    const { installed, file } = await other!.state(one, doing.machine);
+    if (!installed) continue;
+    const how = file.includes("LaunchDaemons") ? "sudo ./kamado uninstall --daemon" : "./kamado uninstall";
+    throw new KamadoError("config_invalid", `${one.name} is installed in the other way already: ${file}.`, {
+      hint: `Remove that with \`${how}\`, as the user whose it is, and run the command again.`,
+    });
+  }
+}
+
+/** What is installed, so that a call without names brings all of it up to date and adds nothing. */
+async function installedOr({ manager, facts, doing }: Place, otherwise: readonly Part[]): Promise<Part[]> {
+  const there: Part[] = [];
+  for (const part of PARTS) {
+    const [service] = manager.services([part], facts);
+    if ((await manager.state(service!, doing.machine)).installed) there.push(part);
+  }
+  return there.length > 0 ? there : [...otherwise];
 }
 
 /** A worker that is there already must learn of an engine that becomes a service of its own: two would use the same port and memory. */
@@ -87,10 +137,18 @@ function uninstall(machine: Machine): Command {
   return examples(command, ["service uninstall --dry-run", "service uninstall engine"])
     .description("stop services and remove them; data, settings and logs stay")
     .action(async (names: string[], _, own: Command) => {
-      const on = await place(machine, own, partsFrom(names, PARTS));
-      await removeServices(on, partsFrom(names, PARTS));
+      const chosen = partsFrom(names, PARTS);
+      const on = await place(machine, own, chosen);
+      await removeServices(on, chosen);
+      if (chosen.includes("engine") && !chosen.includes("worker")) await giveEngineBack(on);
       on.end("Removed.");
     });
+}
+
+/** The worker that used the engine's service starts an engine of its own again. */
+async function giveEngineBack({ manager, facts, doing }: Place): Promise<void> {
+  const [worker] = manager.services(["worker"], { ...facts, engineUrl: undefined });
+  if ((await manager.state(worker!, doing.machine)).installed) await manager.install(worker!, doing);
 }
 
 /** Also of `kamado uninstall`. What is not there is left alone, so it may be called twice. */
@@ -105,7 +163,7 @@ export async function removeServices(
       continue;
     }
     if (service.part === "podman-machine") await removeFromMachine(doing);
-    if (service.part === "podman-machine" || service.part === "container") await removeSecret(doing);
+    if (service.part === "podman-machine" || service.part === "container") await removeSecrets(doing);
     await manager.uninstall(service, doing);
   }
 }
@@ -127,6 +185,10 @@ function status(machine: Machine): Command {
       const states: State[] = [];
       for (const one of on.manager.services(PARTS, on.facts))
         states.push(await on.manager.state(one, machine));
+      for (const one of on.other?.services(PARTS, on.facts) ?? []) {
+        const state = await on.other!.state(one, machine);
+        if (state.installed) states.push(state);
+      }
       process.stdout.write(`${flagsOf(own).json === true ? JSON.stringify(states) : shown(states)}\n`);
       process.exitCode = codeOf(states);
     });
@@ -135,11 +197,7 @@ function status(machine: Machine): Command {
 const codeOf = (states: readonly State[]) => {
   const installed = states.filter((state) => state.installed);
   if (installed.length === 0) return EXIT.unavailable;
-  return installed.every(
-    ({ running, part, lastExit }) => running || (part === "podman-machine" && lastExit === 0),
-  )
-    ? EXIT.ok
-    : EXIT.failed;
+  return installed.every(({ running }) => running) ? EXIT.ok : EXIT.failed;
 };
 
 function shown(states: readonly State[]): string {
@@ -161,23 +219,29 @@ function shown(states: readonly State[]): string {
 }
 
 function logs(machine: Machine): Command {
-  return examples(parts(new Command("logs"), "whose log, that of the worker by default"), [
-    "service logs",
-    "service logs engine --lines 500",
-    "service logs --follow",
-  ])
+  return examples(
+    parts(new Command("logs"), "whose log, by default the worker's, native or in its container"),
+    ["service logs", "service logs engine --lines 500", "service logs --follow"],
+  )
     .description("show the last lines that a service wrote")
     .option("--lines <n>", "how many", numberFrom(1, 1_000_000, { whole: true }), 50)
     .option("-f, --follow", "go on with new lines until Ctrl-C")
     .action(async (names: string[], _, own: Command) => {
       const on = await place(machine, own, PARTS);
       const { lines, follow } = flagsOf(own);
-      for (const service of on.manager.services(partsFrom(names, ["worker"]).slice(0, 1), on.facts)) {
+      const asked = names.length > 0 ? partsFrom(names, []) : await logged(on);
+      for (const service of on.manager.services(asked.slice(0, 1), on.facts)) {
         const command = on.manager.logs(service, on.facts, { lines: Number(lines), follow: follow === true });
         const ran = await machine.run(command, { isShown: true });
         if (ran.code !== 0) throw failed(command, ran);
       }
     });
+}
+
+/** The worker first; an engine alone has a log too. */
+async function logged(on: Place): Promise<Part[]> {
+  const there = await installedOr(on, ["worker"]);
+  return (["worker", "container", "engine"] as const).filter((part) => there.includes(part));
 }
 
 function restart(machine: Machine): Command {
@@ -188,18 +252,25 @@ function restart(machine: Machine): Command {
     .description("stop services in order, so that running jobs are finished, and start them again")
     .action(async (names: string[], _, own: Command) => {
       const on = await place(machine, own, PARTS);
-      let any = false;
-      for (const one of on.manager.services(partsFrom(names, PARTS), on.facts)) {
-        if (one.part === "podman-machine" || !(await on.manager.state(one, machine)).installed) continue;
-        any = true;
-        await on.manager.restart(one, on.doing);
-      }
-      if (!any)
+      const there: Service[] = [];
+      for (const one of on.manager.services(partsFrom(names, PARTS), on.facts))
+        if ((await on.manager.state(one, machine)).installed) there.push(one);
+      if (there.length === 0)
         throw new KamadoError("config_invalid", "No such service is installed.", {
           hint: "`kamado service install` installs the worker.",
         });
+      await restartAll(on, there);
       on.end("Restarted.");
     });
+}
+
+/** A worker needs the engine to finish its jobs, so the two are stopped one after the other. */
+async function restartAll({ manager, doing }: Place, there: readonly Service[]): Promise<void> {
+  const pair = there.filter(({ part }) => part === "worker" || part === "engine");
+  const isPair = pair.length === 2;
+  if (isPair) for (const one of pair) await manager.stop(one, doing);
+  if (isPair) for (const one of pair.toReversed()) await manager.start(one, doing);
+  for (const one of there) if (!isPair || !pair.includes(one)) await manager.restart(one, doing);
 }
 
 function partsFrom(names: readonly string[], otherwise: readonly Part[]): Part[] {
@@ -213,53 +284,104 @@ function partsFrom(names: readonly string[], otherwise: readonly Part[]): Part[]
   return [...chosen];
 }
 
-type Place = {
+export type Place = {
   manager: Manager;
+  /** On a Mac, of agents beside daemons, and of daemons beside agents. */
+  other: Manager | undefined;
   facts: Facts;
+  /** As a service reads it. */
+  config: Config;
   doing: Doing;
   owner: { uid: number; gid: number } | undefined;
   end(words: string): void;
 };
 
-/** Where services are and what is known about this machine, from the configuration and the flags of a command. */
-export async function place(machine: Machine, command: Command, chosen: readonly Part[]): Promise<Place> {
+/**
+ * Where services are and what is known about this machine, from their settings and the flags of a command. `mustFit`: settings that are
+ * wrong are refused; a service must be removed and looked at all the same.
+ */
+export async function place(
+  machine: Machine,
+  command: Command,
+  chosen: readonly Part[],
+  { mustFit = false } = {},
+): Promise<Place> {
+  needFolder("infra/systemd");
   const { dryRun, daemon, user, image } = flagsOf(command);
   const isDry = dryRun === true;
-  const owner = daemon === true ? await ownerOf(machine, user) : undefined;
+  const owner = daemon === true && (mustFit || user !== undefined) ? await ownerOf(machine, user) : undefined;
   const home = owner?.home ?? machine.home;
-  const on = { ...machine, home };
+  const on = { ...machine, home, uid: owner?.uid ?? machine.uid };
   const manager = managerFor(on, { daemon: daemon === true });
-  const facts = factsOf(configOf(), { home, image: String(image ?? IMAGE), user: owner?.name });
+  const other = machine.platform === "darwin" ? managerFor(on, { daemon: daemon !== true }) : undefined;
+  const given = { home, image: String(image ?? IMAGE), owner };
+  const { facts, config } = factsOf(given, mustFit);
   const [engine] = manager.services(["engine"], facts);
   const isEngineApart = chosen.includes("engine") || (await manager.state(engine!, on)).installed;
   const say: Doing["say"] = ({ did, what }) =>
     void process.stdout.write(`${did ? (isDry ? "would " : "") : "nothing to do: "}${what}\n`);
   return {
     manager,
+    other,
     facts: isEngineApart ? facts : { ...facts, engineUrl: undefined },
+    config,
     doing: { machine: on, isDry, say },
     owner,
     end: (words) => void process.stdout.write(isDry ? "Nothing was changed.\n" : `${words}\n`),
   };
 }
 
-type Given = { home: string; image: string; user: string | undefined };
+type Given = { home: string; image: string; owner: Owner | undefined };
 
-function factsOf(config: Config, { home, image, user }: Given): Facts {
-  const file = configFileOf();
-  return {
+function factsOf({ home, image, owner }: Given, mustFit: boolean): { facts: Facts; config: Config } {
+  const envFile = serviceEnvFile(owner && home);
+  const folder = folderOf(home, owner?.uid);
+  const config = settingsOf(() => serviceConfig(envFile, folder, owner?.uid), mustFit);
+  const facts = {
     root: HOME,
-    node: process.execPath,
+    node: nodeOf(),
     home,
-    folder: file === undefined || file.startsWith(join(home, ".config")) ? home : dirname(file),
-    envFile: serviceEnvFile(home),
+    folder,
+    envFile,
     logs: join(home, "Library/Logs/kamado"),
     stopSeconds: stopSecondsOf(config),
     image,
-    user,
-    // Two engines would need the model's memory twice.
-    engineUrl: `http://127.0.0.1:${config.engine.port}`,
+    user: owner?.name,
+    configHome: owner ? undefined : configHome(),
+    // Two engines would need the model's memory twice. What the settings name counts, but for the name that only a container knows.
+    engineUrl: isElsewhere(config.engine.url) ? undefined : `http://127.0.0.1:${config.engine.port}`,
   };
+  return { facts, config };
+}
+
+const isElsewhere = (url: string | undefined) =>
+  url !== undefined && new URL(url).hostname !== "host.containers.internal";
+
+/** There or above it is the kamado.toml that commands use here; the user's own is found from everywhere. */
+function folderOf(home: string, uid?: number): string {
+  try {
+    const file = configFileOf(uid);
+    return file === undefined || file === userConfigPath() ? home : dirname(file);
+  } catch {
+    // One that cannot be read is named when its settings are.
+    return home;
+  }
+}
+
+function settingsOf(read: () => Config, mustFit: boolean): Config {
+  try {
+    return read();
+  } catch (thrown) {
+    if (mustFit) throw thrown;
+    warn(`the settings are wrong, and their defaults are used: ${(thrown as Error).message}`);
+    return loadConfig({}, {});
+  }
+}
+
+/** The link to it is the same after an update that brings another Node. */
+function nodeOf(): string {
+  const pinned = join(HOME, "node_modules/.bin/node");
+  return existsSync(pinned) ? pinned : process.execPath;
 }
 
 type Owner = { name: string; home: string; uid: number; gid: number };
@@ -283,11 +405,29 @@ async function ownerOf(machine: Machine, name: unknown): Promise<Owner> {
   return { name, uid, gid, home: await ask(["/bin/sh", "-c", `echo ~${name}`]) };
 }
 
+/** macOS lets a service see what is in them only after somebody said yes to it, and a service cannot ask. */
+const CLOSED = ["Documents", "Desktop", "Downloads"];
+
+function warnOfClosedFolders({ platform }: Machine, { facts, config }: Place): void {
+  if (platform !== "darwin") return;
+  const seen = [facts.root, facts.folder, config.ownHandlers, config.destinationsFile, config.rulesFile];
+  for (const path of new Set(seen)) {
+    const folder = CLOSED.find((name) => path?.startsWith(join(facts.home, name, "/")));
+    if (folder !== undefined)
+      warn(`macOS closes ~/${folder} to services: move ${path} elsewhere, and run the command again.`);
+  }
+}
+
 /** A service sees files, and not what somebody exported in a terminal. */
 function warnOfShell(): void {
   const names = variablesOfShell();
   if (names.length > 0)
-    process.stderr.write(
-      `${paint("yellow", "kamado", process.stderr)}: a service does not see what is set in this terminal only: ${names.join(", ")}. Write it into kamado.toml or ${serviceEnvFile()}.\n`,
+    warn(
+      `a service does not see what is set in this terminal only: ${names.join(", ")}. Write it into kamado.toml or ${serviceEnvFile()}.`,
     );
 }
+
+const warn = (words: string) =>
+  void process.stderr.write(
+    `${paint("yellow", "kamado", process.stderr)}: ${paint([], words, process.stderr)}\n`,
+  );

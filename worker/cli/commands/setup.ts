@@ -4,7 +4,12 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { readStack, type Stack } from "../../aws/stack.ts";
 import { type Config, serviceEnvFile } from "../../config/config.ts";
-import { readEnvironmentFile, withVariables, writeEnvironmentFile } from "../../config/environment-file.ts";
+import {
+  hasVariable,
+  readEnvironmentFile,
+  withVariables,
+  writeEnvironmentFile,
+} from "../../config/environment-file.ts";
 import { keysOf } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
@@ -38,18 +43,24 @@ export async function setupAws(flags: Flags, config: Config = configOf()): Promi
   const place = { region: typeof flags.region === "string" ? flags.region : region, endpoint };
   const name = String(flags.stack ?? "kamado");
   const stack = await readStack({ ...place, ...(credentials && { credentials: keysOf(credentials) }) }, name);
-  const variables = {
+  const before = await readEnvironmentFile(path);
+  const variables: Record<string, string> = {
     ...stack.variables,
     // An emulator's: the worker must find it too.
     ...(endpoint !== undefined && { AWS_ENDPOINT_URL: endpoint }),
     // Half as many calls as by default while nothing is to do; they are what an idle worker costs.
-    KAMADO_POLL_SECONDS: "20",
+    ...(!hasVariable(before, "KAMADO_POLL_SECONDS") && { KAMADO_POLL_SECONDS: "20" }),
   };
-  const text = withVariables(await readEnvironmentFile(path), variables);
+  // An emulator that an earlier run wrote has none of these queues.
+  const text = withVariables(before, { ...variables, AWS_ENDPOINT_URL: variables.AWS_ENDPOINT_URL });
   const isDry = flags.dryRun === true;
   if (!isDry) await writeEnvironmentFile(path, text);
-  if (flags.json === true) return `${JSON.stringify({ file: path, written: !isDry, variables })}\n`;
-  return isDry ? `# ${path} would be:\n${shown(text, variables)}` : nextSteps(path, stack);
+  const { workerUser, apiUrl } = stack;
+  if (flags.json === true)
+    return `${JSON.stringify({ file: path, written: !isDry, variables, workerUser, apiUrl })}\n`;
+  return isDry
+    ? `# ${path} would be:\n${shown(text, variables)}`
+    : nextSteps(path, stack, hasVariable(before, "AWS_ACCESS_KEY_ID"));
 }
 
 /** The file for a terminal: what is not ours may be a secret, so only its name is shown. */
@@ -58,17 +69,26 @@ const shown = (text: string, variables: Record<string, string>) =>
     name in variables ? line : `${start}…`,
   );
 
-function nextSteps(path: string, { workerUser, apiUrl }: Stack): string {
-  const key =
-    workerUser === undefined
-      ? "The worker needs credentials of the user, role or group that you named when you deployed the stack."
-      : `The worker needs an access key of its user. To make one:\n\n  aws iam create-access-key --user-name ${workerUser}`;
+/** As an argument of a shell: a folder may have blanks in its name. */
+const quoted = (path: string) => (/^[\w./~@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
+
+function nextSteps(path: string, { workerUser, apiUrl }: Stack, hasKey: boolean): string {
   return `${path} is written.
 
-${key}
+${keySteps(workerUser, hasKey)} Then start the worker:
 
-Write it into that file as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Then start the worker:
+  set -a; . ${quoted(path)}; set +a; ./kamado worker
 
-  set -a; . ${path}; set +a; ./kamado worker
+or install it as a service, which reads that file itself:
+
+  ./kamado service install
 ${apiUrl === undefined ? "" : `\nJobs can also be sent with POST to\n${apiUrl}\n`}`;
+}
+
+function keySteps(workerUser: string | undefined, hasKey: boolean): string {
+  if (hasKey) return "Its access key stays as it was.";
+  const where = "Write it into that file as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
+  return workerUser === undefined
+    ? `The worker needs credentials of the user, role or group that you named when you deployed the stack. If it is an access key: ${where}`
+    : `The worker needs an access key of its user. To make one:\n\n  aws iam create-access-key --user-name ${workerUser}\n\n${where}`;
 }

@@ -77,10 +77,11 @@ function viewService(service: Status["service"]): string[] {
     ? `does not answer; the process is stopped or has much to do (\`ps ${pid}\`)`
     : "asks for a token: set KAMADO_WEB_TOKEN as it is set there";
   if (!state) return [head, row("page", noState)];
-  const { engine, bucket, disk, slots } = state;
+  const { engine, bucket, startCheck, disk, slots } = state;
   const { error } = engine;
   return [
     head,
+    ...(state.status === "UNHEALTHY" ? [row("", "`kamado doctor` looks at everything it needs")] : []),
     row(
       "engine",
       `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${plural(slots, "slot", "slots")}`,
@@ -88,6 +89,15 @@ function viewService(service: Status["service"]): string[] {
     ...(error ? [row("", paint("red", `${error.code}: ${error.message}`)), row("", error.hint)] : []),
     ...(service.engine ? viewEngine(service.engine) : []),
     row("bucket", `${bucket.answers ? "answers" : paint("red", "does not answer")}, ${bucket.name}`),
+    ...(startCheck?.error
+      ? [
+          row(
+            "start check",
+            paint("red", `${startCheck.error.code}: ${printable(startCheck.error.message)}`),
+          ),
+          row("", printable(startCheck.error.hint)),
+        ]
+      : []),
     ...(disk?.hint
       ? [
           row(

@@ -1,17 +1,17 @@
-// `kamado uninstall`: removes what Kamado put outside of its own folder, and says what it leaves. Nothing in a queue or a bucket is touched.
+// `kamado uninstall`: removes what Kamado put outside of its own folder, and says what it leaves and which command removes that. Nothing in
+// a queue or a bucket is touched.
 import { existsSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, parse, resolve } from "node:path";
 import { Command } from "commander";
-import { HOME, serviceEnvFile, serviceEnvironment, userConfigPath } from "../../config/config.ts";
+import { type Config, HOME, loadConfig, serviceEnvironment, userConfigPath } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
 import { PARTS } from "../../service/units.ts";
-import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 import { findService } from "../running-service.ts";
-import { place, removeServices } from "./service.ts";
+import { IMAGE, type Place, place, removeServices } from "./service.ts";
 
 export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   return examples(new Command("uninstall"), [
@@ -29,29 +29,79 @@ export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironme
     .option("--user <name>", "with --daemon: whom they run as")
     .action(async (_, command: Command) => {
       const { data, dryRun } = flagsOf(command);
-      const config = configOf();
-      const on = await place(machine, command, PARTS);
+      const on = await place(machine, command, PARTS, { mustFit: data === true });
+      const own = ownPaths(on, data === true);
+      for (const path of own) refuseToRemove(path);
       await removeServices(on, PARTS);
-      const found = await findService(config);
-      if (found.is === "running" && dryRun !== true)
-        throw new KamadoError("config_invalid", `Kamado still runs (process ${found.service.pid}).`, {
-          hint: "Stop it with Ctrl-C, or `kill` and that number, and run the command again.",
-        });
-      const settings = [...new Set([userConfigPath(), serviceEnvFile(on.facts.home)])];
-      const own = [on.facts.logs, ...(data === true ? [config.dataDir, ...settings] : [])];
+      if (dryRun !== true) await refuseWhileRunning(configs(on));
       for (const path of own) removePath(path, on.doing);
-      const left = [HOME, ...(data === true ? [] : [config.dataDir, ...settings])].filter((path) =>
-        existsSync(path),
-      );
-      on.end(`Removed. Left on this machine: ${left.join(", ")}.${AWS}`);
+      on.end(["Removed. What is left, and what removes it:", ...(await leftOf(machine, on, own))].join("\n"));
     });
 }
 
-const AWS = " Queues, buckets and objects on AWS are as they were.";
+/** Of the services, and of this terminal: each may have a data folder of its own. */
+function configs({ config }: Place): Config[] {
+  try {
+    return [config, loadConfig()];
+  } catch {
+    return [config];
+  }
+}
 
-function removePath(path: string, { isDry, say }: Awaited<ReturnType<typeof place>>["doing"]): void {
-  if (!existsSync(path)) return;
-  refuseToRemove(path);
+const dataFolders = (on: Place) => [...new Set(configs(on).map(({ dataDir }) => resolve(dataDir)))];
+
+const ownPaths = (on: Place, withData: boolean): string[] =>
+  [on.facts.logs, ...(withData ? [...dataFolders(on), on.facts.envFile, userConfigPath()] : [])].filter(
+    (path) => existsSync(path),
+  );
+
+async function refuseWhileRunning(all: readonly Config[]): Promise<void> {
+  for (const config of all) {
+    const found = await findService(config);
+    if (found.is === "running")
+      throw new KamadoError("config_invalid", `Kamado still runs (process ${found.service.pid}).`, {
+        hint: "Stop it with Ctrl-C, or `kill` and that number, and run the command again.",
+      });
+  }
+}
+
+/** Lines of what stays, each with the command that removes it. */
+async function leftOf(machine: Machine, on: Place, removed: readonly string[]): Promise<string[]> {
+  const isLeft = (path: string) => existsSync(path) && !removed.includes(path);
+  const lines: [string, string][] = [];
+  for (const path of dataFolders(on).filter(isLeft))
+    lines.push([`data and models (${path})`, "./kamado uninstall --data"]);
+  for (const path of [userConfigPath(), on.facts.envFile].filter(isLeft))
+    lines.push([`settings (${path})`, "./kamado uninstall --data"]);
+  const { ownHandlers, queueUrl, aws } = on.config;
+  if (ownHandlers !== undefined && existsSync(ownHandlers))
+    lines.push([`handlers of yours (${ownHandlers})`, "by hand"]);
+  if ((await machine.run(["podman", "image", "exists", IMAGE])).code === 0)
+    lines.push([`the container's image (${IMAGE})`, `podman image rm ${IMAGE}`]);
+  if (queueUrl !== undefined && aws.endpoint === undefined)
+    lines.push([
+      "queues, bucket and topic on AWS, with all that is in them",
+      "infra/remove.sh and the stack's name (infra/README.md)",
+    ]);
+  for (const one of on.other?.services(PARTS, on.facts) ?? []) {
+    const { installed, file } = await on.other!.state(one, machine);
+    if (installed)
+      lines.push([
+        `the service ${one.name}, which goes on running (${file})`,
+        file.includes("LaunchDaemons")
+          ? "sudo ./kamado uninstall --daemon"
+          : "./kamado uninstall, as its user",
+      ]);
+  }
+  if (machine.platform === "linux")
+    lines.push(["your services may run without a login", "loginctl disable-linger"]);
+  lines.push([`Kamado itself (${HOME})`, `rm -r ${quoted(HOME)}`]);
+  return lines.map(([what, how]) => `  ${what}: ${how}`);
+}
+
+const quoted = (path: string) => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);
+
+function removePath(path: string, { isDry, say }: Place["doing"]): void {
   say({ did: true, what: `remove ${path}` });
   if (isDry) return;
   rmSync(path, { recursive: true, force: true });

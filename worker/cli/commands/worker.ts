@@ -1,12 +1,11 @@
 // `kamado worker`: works on the queue that is configured. As many workers as you like may share one queue.
 import { Command } from "commander";
 import { createLog } from "../../logging/log.ts";
-import { boundLogFile } from "../../logging/log-file.ts";
+import { boundLogFile, logOutput } from "../../logging/log-file.ts";
 import { cloudOf } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf, modelFlags, toVariables, WATCH } from "../flags.ts";
-import { runUntilStopped } from "../run-until-stopped.ts";
 
 export function workerCommand(): Command {
   return examples(modelFlags(new Command("worker")), [
@@ -19,11 +18,14 @@ export function workerCommand(): Command {
     .action(async (_, command: Command) => {
       const flags = flagsOf(command);
       const config = configOf(toVariables(flags));
-      const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY });
+      const destination = logOutput(config.logFile, process.stdout);
+      const log = createLog({ level: config.logLevel, pretty: process.stdout.isTTY, destination });
       boundLogFile(config.logFile, (error) =>
         log.warn({ stage: "start" }, `KAMADO_LOG_FILE: ${error.message}`),
       );
       const cloud = cloudOf(config);
+      // Not when a shell completes a line, for which all commands are loaded.
+      const { runUntilStopped } = await import("../run-until-stopped.ts");
       await runUntilStopped(config, cloud, log, {
         onStarted({ engine, web }) {
           const slots = config.slots ?? "auto";

@@ -5,11 +5,10 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { link, open, rename, rm, rmdir, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readGgufFileInfo } from "node-llama-cpp";
 import type { Clock } from "../../async/clock.ts";
 import { KamadoError } from "../../errors.ts";
 import { findInstalled, MANIFEST, type Manifest, manifestIn, modelsFolder } from "../../models/installed.ts";
-import { checkFiles } from "../generation/model-check.ts";
+import { checkFiles, readHeader } from "../generation/model-check.ts";
 import { graphicsCards, mostBytes } from "../sizing/memory-available.ts";
 import { bytesOf, explain, MIN_CONTEXT, planMemory } from "../sizing/memory-fit.ts";
 import { type Need, needOf } from "../sizing/memory-need.ts";
@@ -207,7 +206,7 @@ function looksLike(start: Buffer): string {
 /** Where the header ends. Infinity where it cannot be read: what is not here yet reads as zeros. */
 async function headerLength(path: string): Promise<number> {
   try {
-    const info = await readGgufFileInfo(path, { sourceType: "filesystem", logWarnings: false });
+    const info = await readHeader(path);
     return info.infoEndOffset ?? 0;
   } catch {
     return Infinity;
@@ -235,7 +234,7 @@ async function lookAt(
   });
   const isSplit = files.filter(({ role }) => role === "model").length > 1;
   const need = isSplit ? undefined : await estimate(paths.model).catch(() => undefined);
-  const info = await readGgufFileInfo(paths.model, { sourceType: "filesystem", logWarnings: false });
+  const info = await readHeader(paths.model);
   const licence = (info.metadata.general as { license?: unknown } | undefined)?.license;
   return {
     need: need && { ...need, fixedBytes: need.fixedBytes + (mmproj?.facts.total ?? 0) },

@@ -1,9 +1,15 @@
 // Whether the files of a model can work at all, from their headers, before anything else is done with them: native code says little
 // about a wrong file, or ends the process. What is found here stays so however often the engine is started, so it names the setting.
 import { accessSync, constants, type Stats, statSync } from "node:fs";
-import { type GgufFileInfo, readGgufFileInfo } from "node-llama-cpp";
+import type { GgufFileInfo } from "node-llama-cpp";
 import { KamadoError } from "../../errors.ts";
 import { nearestModel } from "../../models/catalogue.ts";
+
+/** Of a GGUF file. The library takes longer to load than most commands run, so it is loaded when a header is read. */
+export async function readHeader(path: string): Promise<GgufFileInfo> {
+  const { readGgufFileInfo } = await import("node-llama-cpp");
+  return readGgufFileInfo(path, { sourceType: "filesystem", logWarnings: false });
+}
 
 /** The names by which users know the two files. */
 export const VARIABLES = { model: "KAMADO_MODEL", mmproj: "KAMADO_MMPROJ" } as const;
@@ -24,11 +30,9 @@ async function checked(setting: Setting, path: string, sizes: Sizes): Promise<Gg
   const refuse = (what: string, hint: string, cause?: unknown) => wrong(setting, path, what, hint, cause);
   const here = sizeOf(path, refuse);
   const size = sizes[setting] ?? here;
-  const info = await readGgufFileInfo(path, { sourceType: "filesystem", logWarnings: false }).catch(
-    (cause) => {
-      throw refuse("is not a GGUF file, or its header is damaged", DOWNLOAD, cause);
-    },
-  );
+  const info = await readHeader(path).catch((cause) => {
+    throw refuse("is not a GGUF file, or its header is damaged", DOWNLOAD, cause);
+  });
   const isProjector = String(info.metadata.general?.architecture) === "clip";
   if (isProjector !== (setting === "mmproj"))
     throw refuse(isProjector ? "is a projector, not a model" : "is no projector", SWAPPED);

@@ -12,7 +12,7 @@ import {
   openNodeLlamaCpp,
 } from "../../../../worker/engine/backends/node-llama-cpp/open.ts";
 import { type Generation, GREEDY } from "../../../../worker/engine/generation/backend.ts";
-import { type Pair, writePair } from "../../tiny-model.ts";
+import { type Pair, sharedLibrary, writePair } from "../../tiny-model.ts";
 
 const SLOTS = 4;
 let pair: Pair;
@@ -29,7 +29,7 @@ afterAll(async () => {
 type Opening = { prefixFolder?: string; slots?: number; model?: string; contextSize?: number };
 async function engine(more: Opening = {}): Promise<NodeLlamaCppBackend> {
   return openNodeLlamaCpp(
-    { model: pair.model, slots: SLOTS, contextSize: 512, gpu: false, threads: 1, ...more },
+    { model: pair.model, slots: SLOTS, contextSize: 512, llama: await sharedLibrary(), ...more },
     pino({ level: "silent" }),
   );
 }

@@ -2,6 +2,7 @@
 import {
   getLlama,
   getModuleVersion,
+  type Llama,
   type LlamaContext,
   LlamaGrammarEvaluationState,
   LlamaLogLevel,
@@ -45,18 +46,12 @@ export type OpenOptions = {
   prefixFolder?: string | undefined;
   /** in place of the file's own */
   template?: NamedTemplate | undefined;
+  /** Loaded already, and used by others too: it stays when the backend is closed. Before each load on Linux, a process tries the library. */
+  llama?: Llama;
 };
 
 export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promise<NodeLlamaCppBackend> {
-  const llama = await getLlama({
-    build: "never",
-    gpu: options.gpu ?? "auto",
-    progressLogs: false,
-    logLevel: LlamaLogLevel.warn,
-    logger: (level, message) =>
-      log[level === LlamaLogLevel.error ? "error" : "debug"]({ native: message.trim() }),
-    ...(options.threads === undefined ? {} : { maxThreads: options.threads }),
-  });
+  const llama = options.llama ?? (await loadLibrary(options, log));
   const model = await llama.loadModel({ modelPath: options.model });
   const context = await model.createContext({
     sequences: options.slots,
@@ -79,6 +74,20 @@ export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promi
   await prompts.findCallFormat();
   return new NodeLlamaCppBackend({ options, model, template, prompts, context, saved, log });
 }
+
+const loadLibrary = (
+  { gpu = "auto", threads }: { gpu?: false | "auto"; threads?: number | undefined },
+  log: Logger,
+) =>
+  getLlama({
+    build: "never",
+    gpu,
+    progressLogs: false,
+    logLevel: LlamaLogLevel.warn,
+    logger: (level, message) =>
+      log[level === LlamaLogLevel.error ? "error" : "debug"]({ native: message.trim() }),
+    ...(threads === undefined ? {} : { maxThreads: threads }),
+  });
 
 async function folderFor(parent: string, model: string, context: LlamaContext): Promise<string> {
   const { kvCacheKeyType, kvCacheValueType, flashAttention } = context;
@@ -104,6 +113,7 @@ export class NodeLlamaCppBackend implements Backend {
   readonly #prompts: Prompts;
   readonly #grammars: Grammars;
   readonly #saved: SavedStates;
+  readonly #ownsLibrary: boolean;
   readonly #partialCharacters: ReadonlyMap<number, number[]>;
   /** Read when the first grammar is made. */
   #texts: TokenTexts | undefined;
@@ -111,6 +121,7 @@ export class NodeLlamaCppBackend implements Backend {
 
   constructor({ options, model, template, prompts, context, saved, log }: Loaded) {
     this.context = context;
+    this.#ownsLibrary = options.llama === undefined;
     this.#model = model;
     this.#prompts = prompts;
     this.#partialCharacters = partialCharacters(model.fileInfo.metadata.tokenizer?.ggml ?? {});
@@ -220,7 +231,7 @@ export class NodeLlamaCppBackend implements Backend {
     await this.batchLoop.close();
     await this.#saved.close();
     await this.#model.dispose();
-    await this.#model.llama.dispose();
+    if (this.#ownsLibrary) await this.#model.llama.dispose();
   }
 }
 
