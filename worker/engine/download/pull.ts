@@ -403,6 +403,13 @@ async function putInPlace(manifest: Manifest, folder: string): Promise<void> {
   for (const { file } of before.filter(isOver)) await rm(join(folder, file), { force: true });
 }
 
+/** exFAT, which external disks often have. Nothing was changed. */
+function noLinks(cause: NodeJS.ErrnoException): never {
+  const message = `The disk of the model takes no links (${cause.code}), so a projector cannot be added to it.`;
+  const hint = "Remove the model with `kamado model remove`, and pull it again with its projector.";
+  throw new KamadoError("invalid_input", message, { cause, hint });
+}
+
 /**
  * Files without model.json are not known to be complete: they are parts. Files that it names are complete, and stay where they are while
  * something else of the model is fetched, such as its projector: their parts are links. Resolves with their names.
@@ -419,7 +426,7 @@ async function takeBack({ files }: Source, folder: string): Promise<string[]> {
       continue;
     }
     const { bytes: total, sha256, checkedBy } = facts;
-    await link(whole, part);
+    await link(whole, part).catch(noLinks);
     await writeFacts(folder, file, { total, ...(checkedBy !== null && { sha256 }) });
     linked.push(file);
   }
