@@ -47,7 +47,7 @@ import {
   tokenOf,
 } from "../running-service.ts";
 import { viewFinding, viewSummary } from "./doctor-view.ts";
-import { place } from "./service.ts";
+import { place } from "./service-place.ts";
 
 export function doctorCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   return examples(new Command("doctor"), [
