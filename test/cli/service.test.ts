@@ -18,6 +18,12 @@ import { serviceCommand } from "../../worker/cli/commands/service.ts";
 import { uninstallCommand } from "../../worker/cli/commands/uninstall.ts";
 import type { Machine } from "../../worker/service/machine.ts";
 
+// The default data folder is below the home folder, and these tests remove data folders: never those of whoever runs them. A module reads
+// it when it is loaded, which is after this.
+vi.hoisted(() => {
+  process.env.HOME = process.env.TMPDIR ?? "/tmp";
+});
+
 type Fake = Machine & { ran: string[]; loaded: Set<string>; inputs: Map<string, string> };
 
 /** What launchctl and systemctl keep: which services are loaded. `broken`: commands that fail. */
