@@ -14,6 +14,7 @@ import { Job, JobId } from "../worker/job/envelope.ts";
 import { belongsTo, jobHash } from "../worker/job/job-hash.ts";
 import { withoutHalves } from "../worker/job/json.ts";
 import { resultKey, type Result as Stored } from "../worker/job/result.ts";
+import { MAX_NESTING } from "../worker/job/structure.ts";
 import { type Canceled, cancelJob } from "../worker/job-lock/cancellations.ts";
 import { sendEach, sqsQueue } from "../worker/queue/sqs.ts";
 import { addressOf, type Bucket } from "../worker/storage/bucket.ts";
@@ -184,7 +185,8 @@ class Sender {
     const fields = { ...unknown, id, kind, ...given, ...(asJson({ deliver, policy }) as object) };
     const checked = Job.safeParse(fields);
     if (!checked.success) throw new KamadoError("invalid_input", describeIssues(checked.error, fields));
-    const placed = await withUploads(input, (file) => this.upload(file, { id })).catch(asInvalid);
+    checkSendable(input);
+    const placed = await withUploads(input, (file) => this.upload(file, { id }));
     const job = { ...checked.data, input: asJson(placed) };
     const body = JSON.stringify(job);
     const isLong = Buffer.byteLength(body) > BODY_LIMIT;
@@ -279,14 +281,6 @@ const isTooLong = (error: unknown) => error instanceof KamadoError && error.code
 const orError = <T>(work: Promise<T>): Promise<T | KamadoError> =>
   work.catch((thrown) => toKamadoError(thrown, "invalid_input"));
 
-/** What contains itself ends in a full stack. */
-function asInvalid(thrown: unknown): never {
-  if (!(thrown instanceof RangeError)) throw thrown;
-  throw new KamadoError("invalid_input", "input: it contains itself, or is nested too deep.", {
-    cause: thrown,
-  });
-}
-
 /** The value as the worker will read it. */
 function asJson(value: unknown): unknown {
   try {
@@ -300,12 +294,13 @@ function asJson(value: unknown): unknown {
 
 type Upload = (file: Uint8Array | Blob) => Promise<string>;
 
+const isBytes = (value: unknown): value is Uint8Array | ArrayBuffer | Blob =>
+  value instanceof Uint8Array || value instanceof ArrayBuffer || value instanceof Blob;
+
 /** The value with the address of an upload in place of all bytes in it. */
 async function withUploads(value: unknown, upload: Upload): Promise<unknown> {
-  if (value instanceof Uint8Array || value instanceof Blob) return upload(value);
-  if (value instanceof ArrayBuffer) return upload(new Uint8Array(value));
+  if (isBytes(value)) return upload(value instanceof ArrayBuffer ? new Uint8Array(value) : value);
   if (Array.isArray(value)) return Promise.all(value.map((one) => withUploads(one, upload)));
-  refuseUnsendable(value);
   if (typeof value !== "object" || value === null || "toJSON" in value) return value;
   const entries = Object.entries(value).map(
     async ([key, one]) => [key, await withUploads(one, upload)] as const,
@@ -313,17 +308,26 @@ async function withUploads(value: unknown, upload: Upload): Promise<unknown> {
   return Object.fromEntries(await Promise.all(entries));
 }
 
-/** JSON would make nothing of it, or an empty object: a Map, a stream, a promise, a function. */
-function refuseUnsendable(value: unknown): void {
+/** Before anything is uploaded. Of a Map, a stream, a promise or a function JSON would make nothing, or an empty object. */
+function checkSendable(value: unknown, depth = 0): void {
+  if (isBytes(value)) return;
+  if (depth > MAX_NESTING)
+    throw new KamadoError("invalid_input", "input: it contains itself, or is nested too deep.");
   const isObject = typeof value === "object" && value !== null && !("toJSON" in value);
-  const isOther = isObject && [Symbol.iterator, Symbol.asyncIterator, "then"].some((name) => name in value);
-  const isView = isObject && ArrayBuffer.isView(value);
-  if (typeof value !== "function" && typeof value !== "symbol" && !isOther && !isView) return;
+  if (!isObject && typeof value !== "function" && typeof value !== "symbol") return;
+  if (isObject && (Array.isArray(value) || isPlain(value))) {
+    for (const one of Object.values(value)) checkSendable(one, depth + 1);
+    return;
+  }
   const what = isObject ? (value.constructor?.name ?? "object") : typeof value;
   throw new KamadoError("invalid_input", `input: a ${what} cannot be sent.`, {
     hint: "Send plain JSON values; bytes as a Uint8Array, ArrayBuffer or Blob. Read a stream to its end and await a promise first.",
   });
 }
+
+const isPlain = (value: object) =>
+  !ArrayBuffer.isView(value) &&
+  ![Symbol.iterator, Symbol.asyncIterator, "then"].some((name) => name in value);
 
 function idOf(job: string | { id: string }): string {
   const parsed = JobId.safeParse(typeof job === "string" ? job : job?.id);

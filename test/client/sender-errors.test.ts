@@ -13,12 +13,14 @@ afterEach(() => vi.unstubAllEnvs());
 
 const queueUrl = "https://sqs.eu-central-1.amazonaws.com/123456789012/kamado-jobs";
 const sent: string[] = [];
-type Command = { input: { MessageBody?: string } };
+let uploads = 0;
+type Command = { input: { MessageBody?: string; Key?: string } };
 /** SDK clients that take everything, or throw what a test gives. */
 const clientOf = (thrown?: Error) => {
   const send = async ({ input }: Command) => {
     if (thrown) throw thrown;
     if (input.MessageBody !== undefined) sent.push(input.MessageBody);
+    if (input.Key !== undefined) uploads++;
     return { MessageId: "m", Successful: [{ Id: "0", MessageId: "m" }] };
   };
   const sdk = { send, destroy() {} };
@@ -117,12 +119,14 @@ test.each([
   ["symbol", Symbol("a")],
 ])("a %s, of which JSON would keep nothing, is refused wherever it is in the input", async (name, value) => {
   sent.length = 0;
-  await expect(clientOf().enqueue("prompt", { deep: [{ value }] })).rejects.toMatchObject({
+  uploads = 0;
+  const input = { first: new Uint8Array(1), deep: [{ value }] };
+  await expect(clientOf().enqueue("prompt", input)).rejects.toMatchObject({
     code: "invalid_input",
     message: `input: a ${name} cannot be sent.`,
     hint: expect.stringContaining("Uint8Array"),
   });
-  expect(sent).toEqual([]);
+  expect([sent, uploads]).toEqual([[], 0]);
 });
 
 test("bytes in an ArrayBuffer are uploaded as others are; a date is sent as its text", async () => {
