@@ -70,6 +70,10 @@ describe("how the pages are written", () => {
   test("what would escape is noticed", () => {
     expect(indentedCodeIn("Type:\n\n    npm start\n")).toEqual(["    npm start"]);
     expect(commandsIn(["KAMADO_MODEL=a npm start", "PATCH /todos/3", "./kamado status"])).toHaveLength(2);
+    expect(blocksIn("<!-- needs aws -->\n```json job\n{}\n```\n  ```console\n  $ a\n  ```\n")).toMatchObject([
+      { language: "json", lines: ["{}"], needs: "aws" },
+      { language: "console", lines: ["$ a"], needs: undefined },
+    ]);
     expect(() => stepsIn({ lines: ["npm start"] })).toThrow("is no command");
     expect(stepsIn({ lines: ["$ cat <<'END' >a", "$ b", "END", "out", "$ c \\", "  d"] })).toEqual([
       { command: "cat <<'END' >a\n$ b\nEND", output: ["out"] },

@@ -24,7 +24,7 @@ export type Block = {
 };
 export type Step = { command: string; output: string[] };
 
-const FENCE = /^( *)```(\S*)\s*$/;
+const FENCE = /^( *)```(\S*)(?: .*)?$/;
 const NOTE = /^\s*<!-- (?:not run: (.+)|run by (\S+)|needs (\S+)) -->$/;
 
 export function blocksIn(text: string): Block[] {
