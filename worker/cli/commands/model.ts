@@ -26,6 +26,7 @@ import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf, toVariables } from "../flags.ts";
 import { findEngine, findService } from "../running-service.ts";
+import { allSettings } from "./init.ts";
 import { factsOfAll, PullProgress, viewModels, viewPulled } from "./model-view.ts";
 
 const EXAMPLES = [
@@ -226,8 +227,7 @@ async function use(name: string, flags: Flags): Promise<void> {
     if (thrown.code === "ENOENT") return undefined;
     throw new KamadoError("config_invalid", `${path}: the file cannot be read (${thrown.code}).`);
   });
-  const after =
-    before === undefined ? `model = ${JSON.stringify(found.name)}\n` : withModel(before, found.name);
+  const after = withModel(before ?? (await allSettings()), found.name);
   if (after === undefined) throw byHand(path, found.name);
   if (flags.dryRun === true) return print(`${nameIn(path)} would say: model = "${found.name}"`);
   if (after !== before) await replace(path, after);
