@@ -686,6 +686,25 @@ describe("kamado uninstall", () => {
     expect(existsSync(join(machine.home, ".kamado"))).toBe(false);
   });
 
+  test("with --dry-run says the same and changes nothing, and says in one line that no service is installed", async () => {
+    const machine = fake("linux");
+    settings(machine);
+    const data = join(machine.home, ".kamado/aws");
+    mkdirSync(data, { recursive: true });
+    const [first, ...more] = (await kamado(machine, "uninstall", "--data", "--dry-run")).split("\n");
+    expect(first).toBe("nothing to do: no service is installed");
+    expect(more.join("\n")).toMatch(
+      /^would remove .*\.kamado\nwould remove .*kamado\.env\nNothing was changed\. What would be left, and what removes it:\n/,
+    );
+    expect(more.join("\n")).not.toContain("settings (");
+    await kamado(machine, "install");
+    expect(await kamado(machine, "uninstall", "--dry-run")).not.toContain("is not installed");
+    expect(await kamado(machine, "service", "uninstall", "engine")).toContain(
+      "nothing to do: kamado-engine.service is not installed",
+    );
+    expect([existsSync(data), machine.loaded.size]).toEqual([true, 1]);
+  });
+
   test.each(["/", "~", "/usr"])(
     "never empties a folder that holds more than Kamado's data: %s",
     async (folder) => {

@@ -15,7 +15,7 @@ import { flagsOf } from "../flags.ts";
 export function newCommand(): Command {
   return examples(new Command("new"), [
     "new mood.read --folder ~/kamado-handlers",
-    "new mood.read --dry-run    # into the folder KAMADO_HANDLERS; only says what it would write",
+    "new mood.read --dry-run    # into the folder KAMADO_HANDLERS",
   ])
     .argument("<kind>", "the kind of job, like mood.read")
     .description("write a handler of your own and its test, to begin from")
@@ -113,6 +113,9 @@ async function writeAll(files: Map<string, string>): Promise<void> {
   }
 }
 
+/** A second line of a step. */
+const BELOW = "\n     ";
+
 function view(kind: string, { folder, configured, files }: Plan, isDry: boolean): string {
   const [handler, test] = [...files.keys()].map(quoted);
   const steps = [
@@ -122,7 +125,7 @@ function view(kind: string, { folder, configured, files }: Plan, isDry: boolean)
     ...(files.has(join(folder, "tsconfig.json")) || knowsKamado(folder) ? [] : [forOwnConfig(folder)]),
     ...(configured === folder
       ? []
-      : [`set KAMADO_HANDLERS=${quoted(folder)}, or in kamado.toml: handlers = "${folder}"`]),
+      : [`export KAMADO_HANDLERS=${quoted(folder)}${BELOW}or in kamado.toml: handlers = "${folder}"`]),
     `edit ${handler}`,
     `./kamado test ${test}`,
     `echo '{"text": "At last!"}' | ./kamado run ${kind} --input -`,

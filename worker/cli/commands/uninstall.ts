@@ -17,8 +17,8 @@ import { IMAGE, type Place, place } from "./service-place.ts";
 export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   return examples(new Command("uninstall"), [
     "uninstall --dry-run",
-    "uninstall                # services and logs; data and settings stay",
-    "uninstall --data         # those too",
+    "uninstall           # services and logs; data and settings stay",
+    "uninstall --data    # those too",
   ])
     .description("stop and remove Kamado's services and logs on this machine, and name what is left")
     .option("--dry-run", "change nothing, and say what would be done")
@@ -33,10 +33,15 @@ export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironme
       const on = await place(machine, command, PARTS, { mustFit: data === true });
       const own = ownPaths(on, data === true);
       for (const path of own) refuseToRemove(path);
-      await removeServices(on, PARTS);
-      if (dryRun !== true) await refuseWhileRunning(configs(on));
+      const services = await removeServices(on, PARTS);
+      // What runs may be one of the services, which a dry run does not stop.
+      if (dryRun !== true || services === 0) await refuseWhileRunning(configs(on));
       for (const path of own) removePath(path, on.doing);
-      on.end(["Removed. What is left, and what removes it:", ...(await leftOf(machine, on, own))].join("\n"));
+      const left = (await leftOf(machine, on, own)).join("\n");
+      on.end(
+        `Removed. What is left, and what removes it:\n${left}`,
+        `What would be left, and what removes it:\n${left}`,
+      );
     });
 }
 
