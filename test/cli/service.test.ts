@@ -572,7 +572,9 @@ test("an agent and a daemon are not installed beside each other, and each comman
   expect(machine.ran).toEqual([]);
   expect(await kamado(machine, "status")).toContain(`worker: ${path}`);
   const left = await kamado(machine, "uninstall");
-  expect(left).toContain(`kamado.worker, which goes on running (${path}): sudo ./kamado uninstall --daemon`);
+  expect(left).toContain(
+    `kamado.worker, which goes on running (${path})\n    -> sudo ./kamado uninstall --daemon`,
+  );
   // And the other way round.
   machine.loaded.clear();
   rmSync(path);
@@ -649,14 +651,14 @@ describe("kamado uninstall", () => {
       `KAMADO_HANDLERS="${own}"`,
     );
     const out = await kamado(machine, "uninstall");
-    expect(out).toMatch(/data and models \(.*\.kamado\): .*uninstall --data/);
-    expect(out).toMatch(/settings \(.*kamado\.env\): .*uninstall --data/);
-    expect(out).toContain(`handlers of yours (${own}): by hand`);
-    expect(out).toMatch(/AWS.*: infra\/remove\.sh/);
+    expect(out).toMatch(/data and models \(.*\.kamado\)\n {4}-> .*uninstall --data/);
+    expect(out).toMatch(/settings \(.*kamado\.env\)\n {4}-> .*uninstall --data/);
+    expect(out).toContain(`handlers of yours (${own})\n    -> by hand`);
+    expect(out).toMatch(/AWS.*\n {4}-> infra\/remove\.sh/);
     expect(out).toContain("podman image rm localhost/kamado-worker:latest");
     expect(out).toContain("podman network rm kamado");
     expect(out).toContain("loginctl disable-linger");
-    expect(out).toMatch(/Kamado itself \((.*)\): rm -r '?\1/);
+    expect(out).toMatch(/Kamado itself \((.*)\)\n {4}-> rm -r '?\1/);
   });
 
   test("removes the data folder that the service has, and that of this terminal, before it has removed one of a stranger", async () => {

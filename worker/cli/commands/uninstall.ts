@@ -107,7 +107,7 @@ async function leftOf(machine: Machine, on: Place, removed: readonly string[]): 
   if (machine.platform === "linux")
     lines.push(["your services may run without a login", "loginctl disable-linger"]);
   lines.push([`Kamado itself (${HOME})`, `rm -r ${quoted(HOME)}`]);
-  return lines.map(([what, how]) => `  ${what}: ${how}`);
+  return lines.map(([what, how]) => `  ${what}\n    -> ${how}`);
 }
 
 const quoted = (path: string) => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);
