@@ -71,7 +71,8 @@ export function viewStatus({ service, running, queues }: Status): string {
   return running.length === 0 ? lines.join("\n") : `${lines.join("\n")}\n\n${viewRunning(running)}`;
 }
 
-function viewService(service: Status["service"]): string[] {
+/** What runs here, without the queues. */
+export function viewService(service: Status["service"]): string[] {
   if (!service)
     return [
       `${paint("bold", "No Kamado runs here")} with this data folder; the queue is there. \`npm start\` starts one.`,
