@@ -58,6 +58,7 @@ function install(machine: Machine): Command {
       const asked = names.length > 0 ? partsFrom(names, []) : await installedOr(on, ["worker"]);
       const chosen = await withWorker(on, asked);
       await refuseTwice(on, chosen);
+      refuseAnyPort(on, chosen);
       const facts = chosen.includes("container")
         ? { ...on.facts, mounts: mountsOf(on.facts.envFile) }
         : on.facts;
@@ -82,6 +83,19 @@ async function refuseTwice({ other, facts, doing }: Place, chosen: readonly Part
       hint: `Remove that with \`${how}\`, as the user whose it is, and run the command again.`,
     });
   }
+}
+
+/** At another port after each start nobody would find an engine that is a service of its own. */
+function refuseAnyPort({ facts, config }: Place, chosen: readonly Part[]): void {
+  const isApart = chosen.includes("engine") || facts.engineUrl !== undefined;
+  if (!isApart || config.engine.port !== 0) return;
+  throw new KamadoError(
+    "config_invalid",
+    "KAMADO_ENGINE_PORT: 0 is another port at each start, where no worker finds the engine's service.",
+    {
+      hint: `Set it to one port, such as 4781, in ${facts.envFile} or kamado.toml, and run the command again.`,
+    },
+  );
 }
 
 /** What is installed, so that a call without names brings all of it up to date and adds nothing. */
