@@ -7,7 +7,7 @@ import { parse, TomlError } from "smol-toml";
 import { KamadoError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import type { Variables } from "./child-environment.ts";
-import { Environment, isSecretName } from "./environment.ts";
+import { Environment, fromHome, isSecretName } from "./environment.ts";
 
 export const CONFIG_FILE = "kamado.toml";
 
@@ -130,9 +130,8 @@ const MAYBE_PATHS = /^KAMADO_(MODEL|SCRIPT|CHAT_TEMPLATE)$/;
 function fromFolder(name: string, value: string, folder: string): string {
   const isMaybePath = MAYBE_PATHS.test(name);
   if (value === "" || !(isMaybePath || PATHS.test(name))) return value;
-  if (value.startsWith("~/")) return join(homedir(), value.slice(2));
-  const path = resolve(folder, value);
-  return isMaybePath && !/^\.\.?\//.test(value) && !existsSync(path) ? value : path;
+  const path = resolve(folder, fromHome(value));
+  return isMaybePath && !/^(\.\.?|~)\//.test(value) && !existsSync(path) ? value : path;
 }
 
 const NAMES = Object.keys(Environment.shape);

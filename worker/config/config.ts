@@ -9,7 +9,14 @@ import { inCatalogue } from "../models/catalogue.ts";
 import { findInstalled } from "../models/installed.ts";
 import { buildVariables, engineVariables, serviceVariables, type Variables } from "./child-environment.ts";
 import { type ConfigFile, findConfigFile, unknownVariables, userConfigFile } from "./config-file.ts";
-import { Environment, isSecretName, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
+import {
+  Environment,
+  fromHome,
+  isSecretName,
+  MIN_TOKEN,
+  SHORT_TOKEN,
+  type WeightedQueue,
+} from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
 
 export type { Variables } from "./child-environment.ts";
@@ -62,8 +69,8 @@ export type Config = Readonly<{
     maxQueue: number | undefined;
     /** Whether an answer that only repeats itself is ended. */
     repetitionStop: boolean;
-    /** How much memory the model may use, instead of what the system reports: "6G". */
-    memoryLimit: string | undefined;
+    /** How many bytes of memory the model may use, instead of what the system reports. */
+    memoryLimit: number | undefined;
     port: number;
     /** Whether `model` is the demo model that comes with Kamado. */
     isDemo: boolean;
@@ -428,7 +435,7 @@ function withFiles(variables: Variables): Variables {
     const file = all[`${name}_FILE`];
     if (file === undefined || `${name}_FILE` in Environment.shape || all[name] !== undefined) continue;
     try {
-      all[name] = readFileSync(file, "utf8").trim();
+      all[name] = readFileSync(fromHome(file), "utf8").trim();
     } catch {
       throw new KamadoError("config_invalid", `${name}_FILE: the file it names cannot be read.`);
     }
@@ -436,7 +443,7 @@ function withFiles(variables: Variables): Variables {
   return all;
 }
 
-const fileOf = (name: string, { [`${name}_FILE`]: path }: Variables) => path && resolve(path);
+const fileOf = (name: string, { [`${name}_FILE`]: path }: Variables) => path && resolve(fromHome(path));
 
 /** Each wrong variable once: what is allowed, what it holds, and where that was written. */
 function describe(error: z.ZodError, all: Variables, file: ConfigFile | undefined): string {

@@ -7,6 +7,7 @@ import {
   PutObjectCommand,
 } from "@aws-sdk/client-s3";
 import { GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
+import { plural } from "../amounts.ts";
 import type { AwsClients } from "../aws/clients.ts";
 import { healthOf, NO_CREDENTIALS_HINT, namesOf } from "../aws/errors.ts";
 import type { Cloud } from "../aws/resources.ts";
@@ -15,7 +16,7 @@ import type { Config } from "../config/config.ts";
 import { clockSkewMs, MOST_SKEW_MS, skewWords } from "../fitness/clock-skew.ts";
 import { type QueueAction, queueVerdicts, TO_CONSUME, topicVerdict } from "../fitness/queue-rights.ts";
 import { QUEUE_HINTS } from "../queue/health.ts";
-import { type Finding, fail, ok, plural, warn } from "./finding.ts";
+import { type Finding, fail, ok, warn } from "./finding.ts";
 
 type Asked = { clients: AwsClients; cloud: Cloud; config: Config };
 

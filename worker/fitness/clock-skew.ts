@@ -4,6 +4,7 @@
 import { once } from "node:events";
 import { type IncomingMessage, request as plain } from "node:http";
 import { request as overTls } from "node:https";
+import { plural } from "../amounts.ts";
 
 /** SQS refuses from here on; S3 from 15 minutes on. */
 export const MOST_SKEW_MS = 5 * 60_000;
@@ -35,6 +36,7 @@ async function dateOf(url: URL): Promise<string | undefined> {
 /** `12 minutes ahead of AWS`, `12 minutes behind AWS`. */
 export function skewWords(skewMs: number, whose: string): string {
   const seconds = Math.round(Math.abs(skewMs) / 1_000);
-  const [count, unit] = seconds < 120 ? [seconds, "second"] : [Math.round(seconds / 60), "minute"];
-  return `${count} ${unit}${count === 1 ? "" : "s"} ${skewMs < 0 ? "behind" : "ahead of"} ${whose}`;
+  const [count, unit] =
+    seconds < 120 ? ([seconds, "second"] as const) : ([Math.round(seconds / 60), "minute"] as const);
+  return `${plural(count, unit)} ${skewMs < 0 ? "behind" : "ahead of"} ${whose}`;
 }

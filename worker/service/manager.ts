@@ -1,9 +1,10 @@
 // Installing, removing and looking at services, for launchd (macOS) and systemd with Quadlet (Linux). Owns the order of the calls and that
 // a second call changes nothing. What is in the files is units.ts; what runs the calls is a Machine.
-import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { KamadoError } from "../errors.ts";
+import { makeFolder } from "../make-folder.ts";
 import type { Machine, Ran } from "./machine.ts";
 import { type Facts, launchdLabel, type Part, plistOf, quadletOf, unitOf } from "./units.ts";
 
@@ -280,7 +281,7 @@ function write({ files }: Service, { isDry, say }: Doing): boolean {
     say({ did: true, what: `write ${path}${isDry ? `\n${indented(content)}` : ""}` });
     if (isDry) continue;
     writable(path, () => {
-      mkdirSync(dirname(path), { recursive: true });
+      makeFolder(dirname(path));
       // launchd refuses a file that others could have written; no secret is in it.
       writeFileSync(path, content, { mode: 0o644 });
     });
@@ -304,7 +305,7 @@ export function makeLogs(path: string, doing: Doing, owner?: { uid: number; gid:
   doing.say({ did: true, what: `make the folder ${path}` });
   if (doing.isDry) return;
   writable(path, () => {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path, 0o700);
     if (owner) chownSync(path, owner.uid, owner.gid);
   });
 }

@@ -11,6 +11,7 @@ import { PARTS } from "../../service/units.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 import { findService } from "../running-service.ts";
+import { shellWord } from "../shell-word.ts";
 import { removeServices } from "./service.ts";
 import { IMAGE, type Place, place } from "./service-place.ts";
 
@@ -101,11 +102,9 @@ async function leftOf(machine: Machine, on: Place, removed: readonly string[]): 
   }
   if (machine.platform === "linux")
     lines.push(["your services may run without a login", "loginctl disable-linger"]);
-  lines.push([`Kamado itself (${HOME})`, `rm -r ${quoted(HOME)}`]);
+  lines.push([`Kamado itself (${HOME})`, `rm -r ${shellWord(HOME)}`]);
   return lines.map(([what, how]) => `  ${what}: ${how}`);
 }
-
-const quoted = (path: string) => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);
 
 function removePath(path: string, { isDry, say }: Place["doing"]): void {
   say({ did: true, what: `remove ${path}` });

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { link, open, rename, rm, rmdir, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { sizeWords } from "../../amounts.ts";
 import type { Clock } from "../../async/clock.ts";
 import { KamadoError } from "../../errors.ts";
 import { findInstalled, MANIFEST, type Manifest, manifestIn, modelsFolder } from "../../models/installed.ts";
@@ -290,9 +291,9 @@ async function compareMemory(
   const most = memoryLimit ?? mostBytes();
   const wanted = { slots: 1, contextSize: MIN_CONTEXT, slotsSet: true, contextSet: true };
   const plan = planMemory(need, most, wanted);
-  const least = gb(plan.bytes);
+  const least = sizeWords(plan.bytes);
   if (plan.is !== "refused")
-    return say(`${name} needs ${least} of memory; this machine has ${gb(most)} for it.`);
+    return say(`${name} needs ${least} of memory; this machine has ${sizeWords(most)} for it.`);
   const message = explain(plan, { ...wanted, slotsSet: false, contextSet: false }, need, most);
   if (force) return say(`${message} It is downloaded anyway (--force).`);
   const mac =
@@ -314,7 +315,7 @@ async function compareDisk(heads: readonly Head[], folder: string, given: number
     missing += Math.max(0, facts.total - here);
   }
   if (missing === 0 || missing + SPARE_BYTES <= free) return;
-  const message = `The download needs ${gb(missing)} more, and ${gb(free)} are free at ${folder}; ${gb(SPARE_BYTES)} stay free for the system.`;
+  const message = `The download needs ${sizeWords(missing)} more, and ${sizeWords(free)} are free at ${folder}; ${sizeWords(SPARE_BYTES)} stay free for the system.`;
   throw new KamadoError("disk_full", message);
 }
 
@@ -323,10 +324,6 @@ const sizeAt = (path: string) =>
     ({ size }) => size,
     () => undefined,
   );
-
-/** As file managers and shops count: 1 GB is 1,000,000,000 bytes. */
-export const gb = (bytes: number): string =>
-  bytes >= 1e8 ? `${(bytes / 1e9).toFixed(bytes >= 1e10 ? 1 : 2)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
 
 function manifestOf(source: Source, heads: readonly Head[], { need, licence }: Look): Manifest {
   const first = (role: WantedFile["role"]) => heads.find((one) => one.role === role)?.file ?? null;

@@ -1,6 +1,7 @@
 // Fits a model into the memory that is available, before native code tries to load it: native code that runs out of memory
 // ends the process. What a model needs is memory-need.ts, what is available memory-available.ts.
 import type { Logger } from "pino";
+import { plural } from "../../amounts.ts";
 import { KamadoError } from "../../errors.ts";
 import type { EngineOptions } from "../options.ts";
 import { availableBytes, graphicsCards } from "./memory-available.ts";
@@ -88,7 +89,7 @@ function halvings(contextSize: number): number[] {
 /** What was decided and why, for the log or the error. */
 export function explain(plan: Plan, wanted: Wanted, need: Need, available: number): string {
   const has = `${gib(available)} ${available === 2 ** 30 ? "is" : "are"} available`;
-  const shape = `${plan.slots} slot${plan.slots === 1 ? "" : "s"} of ${plan.contextSize} tokens`;
+  const shape = `${plural(plan.slots, "slot")} of ${plan.contextSize} tokens`;
   if (plan.is !== "refused")
     return `The engine uses ${shape} instead of ${wanted.slots} of ${wanted.contextSize}: these need ${gib(bytesOf(need, wanted))}, and ${has}.`;
   const start = `The model needs ${gib(plan.bytes)} with ${shape}, and ${has}`;
