@@ -49,7 +49,7 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/commands":
     "cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging model models outbound outbox printable queue runner service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main service",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":

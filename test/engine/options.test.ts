@@ -12,6 +12,7 @@ const TOKEN = "0123456789abcdef";
 test("the options have defaults", () => {
   expect(parseOptions({ backend: "scripted" })).toEqual({
     backend: "scripted",
+    names: [],
     host: "127.0.0.1",
     port: 4781,
     slots: "auto",
