@@ -51,7 +51,7 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/commands":
     "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox printable queue runner service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder service",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":

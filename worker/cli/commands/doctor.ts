@@ -46,8 +46,8 @@ import {
   stateOf,
   tokenOf,
 } from "../running-service.ts";
+import { place } from "../service-place.ts";
 import { viewFinding, viewSummary } from "./doctor-view.ts";
-import { place } from "./service-place.ts";
 
 export function doctorCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   return examples(new Command("doctor"), [

@@ -16,7 +16,7 @@ import { failed, makeLogs, type Service, type State } from "../../service/manage
 import { PARTS, type Part } from "../../service/units.ts";
 import { examples } from "../examples.ts";
 import { flagsOf, numberFrom } from "../flags.ts";
-import { IMAGE, type Place, place, warnOfSettings } from "./service-place.ts";
+import { IMAGE, type Place, place, warnOfSettings } from "../service-place.ts";
 
 export function serviceCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   const service = new Command("service").description(

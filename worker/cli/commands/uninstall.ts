@@ -11,9 +11,9 @@ import { PARTS } from "../../service/units.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 import { findService } from "../running-service.ts";
+import { IMAGE, type Place, place } from "../service-place.ts";
 import { shellWord } from "../shell-word.ts";
 import { removeServices } from "./service.ts";
-import { IMAGE, type Place, place } from "./service-place.ts";
 
 export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   return examples(new Command("uninstall"), [

@@ -14,14 +14,14 @@ import {
   serviceEnvFile,
   userConfigPath,
   variablesOfShell,
-} from "../../config/config.ts";
-import { KamadoError } from "../../errors.ts";
-import { paint } from "../../logging/terminal.ts";
-import type { Machine } from "../../service/machine.ts";
-import { type Doing, failed, type Manager, managerFor } from "../../service/manager.ts";
-import { type Facts, type Part, stopSecondsOf } from "../../service/units.ts";
-import { flagsOf } from "../flags.ts";
-import { needFolder } from "../left-out.ts";
+} from "../config/config.ts";
+import { KamadoError } from "../errors.ts";
+import { paint } from "../logging/terminal.ts";
+import type { Machine } from "../service/machine.ts";
+import { type Doing, failed, type Manager, managerFor } from "../service/manager.ts";
+import { type Facts, type Part, stopSecondsOf } from "../service/units.ts";
+import { flagsOf } from "./flags.ts";
+import { needFolder } from "./left-out.ts";
 
 export const IMAGE = "localhost/kamado-worker:latest";
 
