@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import {
   type Config,
-  configFileOf,
+  configFilePath,
   configHome,
   HOME,
   loadConfig,
@@ -16,10 +16,10 @@ import {
   variablesOfShell,
 } from "../config/config.ts";
 import { KamadoError } from "../errors.ts";
-import { paint } from "../logging/terminal.ts";
 import type { Machine } from "../service/machine.ts";
 import { type Doing, failed, type Manager, managerFor } from "../service/manager.ts";
 import { type Facts, type Part, stopSecondsOf } from "../service/units.ts";
+import { warn } from "./configuration.ts";
 import { flagsOf } from "./flags.ts";
 import { needFolder } from "./left-out.ts";
 
@@ -101,7 +101,7 @@ const isElsewhere = (url: string | undefined) =>
 /** There or above it is the kamado.toml that commands use here; the user's own is found from everywhere. */
 function folderOf(home: string, uid?: number): string {
   try {
-    const file = configFileOf(uid);
+    const file = configFilePath(uid);
     return file === undefined || file === userConfigPath() ? home : dirname(file);
   } catch {
     // One that cannot be read is named when its settings are.
@@ -149,10 +149,7 @@ async function ownerOf(machine: Machine, name: unknown): Promise<Owner> {
 /** What the owner should hear before it is installed. */
 export function warnOfSettings(machine: Machine, on: Place): void {
   const { envFile } = on.facts;
-  for (const warning of on.config.warnings) warn(warning);
-  const open = openSecretsIn(envFile);
-  if (open.length > 0)
-    warn(`${envFile} holds ${open.join(", ")}, and others may read it: chmod 600 ${envFile}`);
+  for (const warning of [...on.config.warnings, ...openSecretsIn(envFile)]) warn(warning);
   warnOfClosedFolders(machine, on);
   warnOfShell();
 }
@@ -178,8 +175,3 @@ function warnOfShell(): void {
       `a service does not see what is set in this terminal only: ${names.join(", ")}. Write it into kamado.toml or ${serviceEnvFile()}.`,
     );
 }
-
-const warn = (words: string) =>
-  void process.stderr.write(
-    `${paint("yellow", "kamado", process.stderr)}: ${paint([], words, process.stderr)}\n`,
-  );

@@ -18,8 +18,8 @@ export const userConfigFile = (environment: Variables): string =>
   join(environment.XDG_CONFIG_HOME || join(homedir(), ".config"), "kamado", CONFIG_FILE);
 
 /**
- * `own`: whose it must be, when it is not for this process's user. The nearest kamado.toml from `folder` upwards, else the user's own. A file that somebody else could have written is left out, with a
- * warning: it may name programs to run. Throws `config_invalid`.
+ * The nearest kamado.toml from `folder` upwards, else the user's own. `own`: whose it must be, when it is not for this process's user. A file
+ * that somebody else could have written is left out, with a warning: it may name programs to run. Throws `config_invalid`.
  */
 export function findConfigFile(
   folder: string,
@@ -65,7 +65,8 @@ function dangerOf({ uid, mode }: Stats, own: number | undefined): string | undef
   return (mode & 0o002) === 0 ? undefined : "everybody may write to it; chmod o-w helps";
 }
 
-function openSecrets(path: string, { mode }: Stats, variables: Variables): string[] {
+/** A warning where others than the owner of the file may read a secret in it. */
+export function openSecrets(path: string, { mode }: Stats, variables: Variables): string[] {
   const secrets = Object.keys(variables).filter(isSecretName);
   if (secrets.length === 0 || (mode & 0o077) === 0) return [];
   return [`${path} holds ${secrets.join(", ")}, and others may read it: chmod 600 ${path}`];

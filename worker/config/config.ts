@@ -8,7 +8,13 @@ import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
 import { findInstalled } from "../models/installed.ts";
 import { buildVariables, engineVariables, serviceVariables, type Variables } from "./child-environment.ts";
-import { type ConfigFile, findConfigFile, unknownVariables, userConfigFile } from "./config-file.ts";
+import {
+  type ConfigFile,
+  findConfigFile,
+  openSecrets,
+  unknownVariables,
+  userConfigFile,
+} from "./config-file.ts";
 import {
   Environment,
   fromHome,
@@ -198,15 +204,11 @@ function without(settings: Variables, environment: Variables): Variables {
 /** Variables of Kamado that do not exist, with what was meant. */
 export const mistypedVariables = (): string[] => unknownVariables(process.env);
 
-/** The kamado.toml that counts in this folder; undefined where there is none. */
-export const configFilePath = (): string | undefined =>
-  findConfigFile(process.cwd(), process.env)?.path || undefined;
-
 /** Where `kamado init --user` writes. */
 export const userConfigPath = (): string => userConfigFile(process.env);
 
-/** The kamado.toml that commands of the user `own` use in this folder; undefined where there is none. */
-export const configFileOf = (own?: number): string | undefined =>
+/** The kamado.toml that counts in this folder, for this process's user or the user `own`; undefined where there is none. */
+export const configFilePath = (own?: number): string | undefined =>
   findConfigFile(process.cwd(), process.env, own)?.path || undefined;
 
 /** The settings of services, which `kamado setup` writes, as `NAME=value` lines, beside the user's kamado.toml; they take precedence over that. */
@@ -247,11 +249,9 @@ export function serviceVariablesIn(envFile: string): Variables {
   return parseEnv(text);
 }
 
-/** The secrets in a service's file, if others than its owner may read it. */
-export function openSecretsIn(envFile: string): string[] {
-  if (!existsSync(envFile) || (statSync(envFile).mode & 0o077) === 0) return [];
-  return Object.keys(serviceVariablesIn(envFile)).filter(isSecretName);
-}
+/** A warning where others than its owner may read a secret in a service's file. */
+export const openSecretsIn = (envFile: string): string[] =>
+  existsSync(envFile) ? openSecrets(envFile, statSync(envFile), serviceVariablesIn(envFile)) : [];
 
 /** XDG_CONFIG_HOME, where the owner keeps settings elsewhere. */
 export const configHome = (): string | undefined => process.env.XDG_CONFIG_HOME || undefined;
@@ -259,14 +259,8 @@ export const configHome = (): string | undefined => process.env.XDG_CONFIG_HOME 
 /** Makes this process see what a service sees; what is set in the terminal goes first. The path is that of the file, if there is one. */
 export function loadServiceVariables(path = serviceEnvFile()): string | undefined {
   if (!existsSync(path)) return undefined;
-  try {
-    process.loadEnvFile(path);
-    return path;
-  } catch {
-    throw new KamadoError("config_invalid", `${path} cannot be read.`, {
-      hint: "Give it to the user that runs Kamado, with mode 0600.",
-    });
-  }
+  for (const [name, value] of Object.entries(serviceVariablesIn(path))) process.env[name] ??= value;
+  return path;
 }
 
 /** The names of variables that are set in this terminal, which a service does not see. */

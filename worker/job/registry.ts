@@ -209,8 +209,8 @@ export const isHandlerMissing = (code: string | undefined): code is "unknown_kin
 /** Of the same words wherever a kind is named: in a job, in a rule, on the command line. */
 export function noSuchKind(kind: string, kinds: readonly string[]): string {
   const near = nearest(kind, kinds);
-  const meant = near === undefined ? "" : `; did you mean ${near}?`;
-  return `there is no "${printable(kind)}"${meant}${near === undefined ? ";" : ""} this worker knows ${kinds.join(", ")}`;
+  const meant = near === undefined ? ";" : `; did you mean ${near}?`;
+  return `there is no "${printable(kind)}"${meant} this worker knows ${kinds.join(", ")}`;
 }
 
 /** The handler of a kind. Throws `unknown_kind`, which lists the known kinds. */

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { KamadoError } from "../errors.ts";
 import { makeFolder } from "../make-folder.ts";
 import type { Machine, Ran } from "./machine.ts";
-import { type Facts, launchdLabel, type Part, plistOf, quadletOf, unitOf } from "./units.ts";
+import { type Facts, launchdLabel, type Part, plistOf, QUADLETS, quadletOf, unitOf } from "./units.ts";
 
 /** One service that the system runs: its file, or files, and the name by which the system knows it. */
 export type Service = {
@@ -39,6 +39,8 @@ export interface Manager {
   stop(service: Service, doing: Doing): Promise<void>;
   start(service: Service, doing: Doing): Promise<void>;
   state(service: Service, machine: Machine): Promise<State>;
+  /** The command that removes all of them, for a person. */
+  removal: string;
   /** The command that shows the last lines, and goes on with `follow`. */
   logs(service: Service, facts: Facts, options: Lines): string[];
 }
@@ -53,6 +55,21 @@ export function managerFor(machine: Machine, { daemon }: { daemon: boolean }): M
       : `kamado service knows launchd and systemd; this is ${machine.platform}.`,
     { hint: "docs/service.md says how to run the worker under another supervisor." },
   );
+}
+
+/** Those of these parts that are installed, and how they are. */
+export async function installedServices(
+  manager: Manager,
+  parts: readonly Part[],
+  facts: Facts,
+  machine: Machine,
+): Promise<{ service: Service; state: State }[]> {
+  const found: { service: Service; state: State }[] = [];
+  for (const service of manager.services(parts, facts)) {
+    const state = await manager.state(service, machine);
+    if (state.installed) found.push({ service, state });
+  }
+  return found;
 }
 
 /** launchctl ends with the system's own numbers. A service that takes a while to stop is under way; one that has ended meanwhile is gone. */
@@ -102,6 +119,7 @@ function launchd(machine: Machine, daemon: boolean): Manager {
   }
 
   return {
+    removal: daemon ? "sudo ./kamado uninstall --daemon" : "./kamado uninstall, as its user",
     services: (parts, facts) =>
       parts.map((part) => service(part === "container" ? "podman-machine" : part, facts)),
     async install(one, doing) {
@@ -193,11 +211,10 @@ function systemd(machine: Machine): Manager {
       const name = `kamado-${part}.service`;
       return { part, name, files: [at(`systemd/user/${name}`, unitOf(part, facts))] };
     }
-    const files = ["kamado.container", "kamado.network"] as const;
     return {
       part,
       name: "kamado.service",
-      files: files.map((file) => at(`containers/systemd/${file}`, quadletOf(file, facts))),
+      files: QUADLETS.map((file) => at(`containers/systemd/${file}`, quadletOf(file, facts))),
     };
   };
   const properties = async ({ name }: Service) => {
@@ -223,6 +240,7 @@ function systemd(machine: Machine): Manager {
     ["active", "activating"].includes((await properties(one)).ActiveState ?? "");
 
   return {
+    removal: "./kamado uninstall, as its user",
     services: (parts, facts) => parts.map((part) => service(part, facts)),
     async install(one, doing) {
       if (!doing.isDry) await needInstance(ctl("show", "--property=Version"));
@@ -325,8 +343,10 @@ function writable(path: string, change: () => void): void {
   }
 }
 
-/** Runs a command that changes something. Throws `tool_missing` when there is no such command, `service_failed` when it fails. */
-/** `mayEndWith`: exit codes that are no failure. */
+/**
+ * Runs a command that changes something. `mayEndWith`: exit codes that are no failure. Throws `tool_missing` when there is no such command,
+ * `service_failed` when it fails.
+ */
 export async function call(
   command: readonly string[],
   { machine, isDry, say }: Doing,

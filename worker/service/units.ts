@@ -76,8 +76,11 @@ function variablesOf(name: string, { engineUrl, configHome }: Facts): [string, s
   return Object.entries(all).filter((one): one is [string, string] => one[1] !== undefined);
 }
 
+/** Of the worker in a container, and of its network. */
+export const QUADLETS = ["kamado.container", "kamado.network"] as const;
+
 /** A file of Quadlet, from which Podman makes a unit of systemd. */
-export function quadletOf(file: "kamado.container" | "kamado.network", facts: Facts): string {
+export function quadletOf(file: (typeof QUADLETS)[number], facts: Facts): string {
   const text = fill(template(facts.root, `quadlet/${file}`), facts, iniOf);
   const { folders = [], files = [] } = facts.mounts ?? {};
   const lines = [

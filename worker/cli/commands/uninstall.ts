@@ -7,6 +7,7 @@ import { Command } from "commander";
 import { type Config, HOME, loadConfig, serviceEnvironment, userConfigPath } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
+import { installedServices } from "../../service/manager.ts";
 import { PARTS } from "../../service/units.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
@@ -90,16 +91,9 @@ async function leftOf(machine: Machine, on: Place, removed: readonly string[]): 
       "queues, bucket and topic on AWS, with all that is in them",
       "infra/remove.sh and the stack's name (infra/README.md)",
     ]);
-  for (const one of on.other?.services(PARTS, on.facts) ?? []) {
-    const { installed, file } = await on.other!.state(one, machine);
-    if (installed)
-      lines.push([
-        `the service ${one.name}, which goes on running (${file})`,
-        file.includes("LaunchDaemons")
-          ? "sudo ./kamado uninstall --daemon"
-          : "./kamado uninstall, as its user",
-      ]);
-  }
+  if (on.other)
+    for (const { service, state } of await installedServices(on.other, PARTS, on.facts, machine))
+      lines.push([`the service ${service.name}, which goes on running (${state.file})`, on.other.removal]);
   if (machine.platform === "linux")
     lines.push(["your services may run without a login", "loginctl disable-linger"]);
   lines.push([`Kamado itself (${HOME})`, `rm -r ${shellWord(HOME)}`]);
