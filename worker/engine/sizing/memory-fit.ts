@@ -1,5 +1,6 @@
 // Fits a model into the memory that is available, before native code tries to load it: native code that runs out of memory
 // ends the process. What a model needs is memory-need.ts, what is available memory-available.ts.
+import type { Llama } from "node-llama-cpp";
 import type { Logger } from "pino";
 import { plural } from "../../amounts.ts";
 import { KamadoError } from "../../errors.ts";
@@ -22,8 +23,8 @@ export type Fitted = { slots: number; contextSize: number | undefined; estimated
 export type Fit = (wanted: { slots: number; slotsSet: boolean }, maxContext?: number) => Fitted;
 
 /** The function throws `memory_insufficient`. When the model's need is unknown, it takes what is wanted. */
-export async function openFit(options: EngineOptions, log: Logger): Promise<Fit> {
-  const need = await needIfKnown(options, log);
+export async function openFit(options: EngineOptions, log: Logger, library?: Llama): Promise<Fit> {
+  const need = await needIfKnown(options, log, library);
   if (need === undefined)
     return ({ slots }, maxContext) => ({ slots, contextSize: options.contextSize ?? maxContext });
   const available = options.memoryLimit ?? availableBytes();
@@ -41,12 +42,16 @@ export async function openFit(options: EngineOptions, log: Logger): Promise<Fit>
   };
 }
 
-async function needIfKnown(options: EngineOptions, log: Logger): Promise<Need | undefined> {
+async function needIfKnown(
+  options: EngineOptions,
+  log: Logger,
+  library: Llama | undefined,
+): Promise<Need | undefined> {
   if (options.backend === "scripted") return undefined;
   // A graphics card has its own memory, and the library that uses the card knows how much.
   if (options.memoryLimit === undefined && graphicsCards() !== null) return undefined;
   try {
-    return await needOf(options.backend, { model: options.model!, mmproj: options.mmproj });
+    return await needOf(options.backend, { model: options.model!, mmproj: options.mmproj }, library);
   } catch (thrown) {
     log.debug({ err: thrown }, "the memory that the model needs cannot be estimated");
     return undefined;
