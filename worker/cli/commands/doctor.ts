@@ -36,7 +36,7 @@ import { installedServices, type Manager, type State } from "../../service/manag
 import { PARTS } from "../../service/units.ts";
 import { cloudHere } from "../cloud.ts";
 import { engineOptions } from "../engine-options.ts";
-import { examples } from "../examples.ts";
+import { examples, notes } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 import {
   engineErrorOf,
@@ -50,19 +50,21 @@ import {
 import { place } from "../service-place.ts";
 import { viewFinding, viewSummary } from "./doctor-view.ts";
 
+const EXAMPLES = [
+  "doctor",
+  "doctor --deep    # before anything runs: loads the model too",
+  "doctor --json | jq '.checks[] | select(.status != \"ok\")'",
+];
+
+const NOTES =
+  "It takes and sends no job. Settings are read as a service reads them: kamado.env too, and what is set here goes first.\n" +
+  "Exit codes: 0 nothing fails (there may be warnings), 1 something fails, 2 wrong usage.";
+
 export function doctorCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
-  return examples(new Command("doctor"), [
-    "doctor",
-    "doctor --deep                        # before anything runs: loads the model too",
-    "doctor --json | jq '.checks[] | select(.status != \"ok\")'",
-  ])
+  return notes(examples(new Command("doctor"), EXAMPLES), NOTES)
     .description("check this machine, the model, the queues and all else that Kamado needs")
     .option("--deep", "load the model where no engine runs, let it say a token, and end it")
     .option("--json", "print one JSON line")
-    .addHelpText(
-      "after",
-      "\nIt takes and sends no job. Settings are read as a service reads them: kamado.env too, and what is set here goes first.\nExit codes: 0 nothing fails (there may be warnings), 1 something fails, 2 wrong usage.",
-    )
     .action(async (_, command: Command) => {
       const { deep, json } = flagsOf(command);
       const findings: Finding[] = [];
