@@ -7,9 +7,11 @@ import { stripVTControlCharacters } from "node:util";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { doctorCommand } from "../../worker/cli/commands/doctor.ts";
 import { viewFinding, viewSummary } from "../../worker/cli/commands/doctor-view.ts";
+import type { Service } from "../../worker/cli/running-service.ts";
 import { fail, ok, warn } from "../../worker/doctor/finding.ts";
 import type { Machine } from "../../worker/service/machine.ts";
 import { fakeMachine } from "../doctor/machines.ts";
+import { blackHole } from "../fakes/aws-server.ts";
 import { runKamado, served } from "./process.ts";
 
 const folder = () => mkdtempSync(join(tmpdir(), "kamado-doctor-"));
@@ -142,6 +144,32 @@ test("a stopped engine, a wrong queue and a receiver that is away are lines that
   expect(out).toMatch(/FAIL {2}queue +http[\s\S]*not\s+answer/);
   expect(Math.max(...out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
 });
+
+test("where the process with the embedded queue is stopped, that is said, and no network is blamed", async () => {
+  const KAMADO_DATA_DIR = folder();
+  await using stopped = await blackHole();
+  const part = { url: stopped.endpoint };
+  const queueUrl = `${stopped.endpoint}/000000000000/kamado-jobs`;
+  const [deadQueueUrl, deadDeliveriesQueueUrl] = [queueUrl, queueUrl];
+  const service: Service = {
+    pid: process.pid,
+    startedAt: new Date().toISOString(),
+    engine: { url: "http://127.0.0.1:1", model: "m", isDemo: false },
+    web: part,
+    cloud: {
+      ...{ isLocal: true, endpoint: stopped.endpoint, region: "us-east-1", bucket: "kamado" },
+      ...{ queueUrl, deadQueueUrl, deadDeliveriesQueueUrl },
+    },
+  };
+  writeFileSync(join(KAMADO_DATA_DIR, "service.json"), JSON.stringify(service));
+  const { out } = await doctor(fakeMachine("linux"), { KAMADO_DATA_DIR }, "--json");
+  const failing = JSON.parse(out).checks.filter(({ status }: { status: string }) => status === "fail");
+  expect(failing).toMatchObject([
+    { check: "Kamado", found: expect.stringContaining("does not answer") },
+    { check: "engine" },
+    { check: "queue", found: `the embedded one is part of process ${process.pid}, which does not answer` },
+  ]);
+}, 30_000);
 
 test("a check that breaks is a line that fails, and the others are there", async () => {
   const machine = fakeMachine("darwin");

@@ -154,14 +154,18 @@ test("rights that are missing are named by action and resource, also where AWS d
   const findings = await lookAt(cloudAt(server.endpoint));
   const arn = "arn:aws:sqs:us-east-1:000000000000:kamado";
   const todos = Object.fromEntries(findings.map(({ check, todo }) => [check, todo]));
+  // AWS refuses a name that a policy does not have in the same words as one that is not there.
+  const or = (name: string, setting: string) => ` Or ${name} is a wrong name: check ${setting}`;
   expect(todos.queue).toBe(
-    `Grant sqs:ReceiveMessage on ${arn}-jobs. Grant sqs:DeleteMessage on ${arn}-jobs. Grant sqs:ChangeMessageVisibility on ${arn}-jobs.`,
+    `Grant sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility on ${arn}-jobs.${or(queueUrl(server.endpoint, "kamado-jobs"), "KAMADO_QUEUE_URL and AWS_REGION, or create the queue.")}`,
   );
-  expect(todos["dead letters"]).toBe(`Grant sqs:SendMessage on ${arn}-jobs-dead.`);
+  expect(todos["dead letters"]).toMatch(`Grant sqs:SendMessage on ${arn}-jobs-dead. Or http`);
   expect(todos.bucket).toMatch(
-    /Grant s3:ListBucket on arn:aws:s3:::kamado\. Grant s3:PutObject on arn:aws:s3:::kamado\/results\/\*\./,
+    /Grant s3:ListBucket on arn:aws:s3:::kamado\. Grant s3:PutObject, s3:GetObject on arn:aws:s3:::kamado\/results\/\*\. .* Or kamado is a wrong name: check KAMADO_BUCKET/,
   );
-  expect(todos.topic).toBe(`Grant sns:Publish on ${topicArn()}.`);
+  expect(todos.topic).toBe(
+    `Grant sns:Publish on ${topicArn()}.${or(topicArn(), "KAMADO_TOPIC_ARN, or create the topic.")}`,
+  );
 });
 
 test("a right that a worker does not need is no failure", async () => {
@@ -220,10 +224,25 @@ test("a clock that is wrong is told with what it does", async () => {
   });
 });
 
-test("what is no AWS, and what is not there, is not called well", async () => {
-  await using page = await awsServer((_, response) => void response.end("<html>It works!</html>"));
-  const there = await lookAt(cloudAt(page.endpoint));
-  expect(there.filter(({ check, status }) => /queue|bucket/.test(check) && status === "ok")).toEqual([]);
+test.each([
+  ["the page of a web server", 200, "text/html", "<html>It works!</html>"],
+  ["the page of a proxy that refuses", 403, "text/html", "<html>Forbidden</html>"],
+  ["a gateway that refuses", 403, "application/json", '{"message":"Forbidden"}'],
+])("%s is no AWS, and no key is called wrong", async (_, status, type, body) => {
+  await using page = await awsServer((__, response) =>
+    response.writeHead(status, { "content-type": type }).end(body),
+  );
+  const findings = await lookAt(cloudAt(page.endpoint));
+  expect(findings.slice(1).map(({ check, status, found }) => [check, status, found])).toEqual(
+    ["queue", "dead letters", "deliveries", "dead deliveries", "bucket", "topic"].map((check) => [
+      check,
+      "fail",
+      expect.stringMatching(/: what answers there is not AWS$/),
+    ]),
+  );
+});
+
+test("what is not there is not called well", async () => {
   const gone = await lookAt(cloudAt("http://127.0.0.1:1"));
   expect(bad(gone).map(({ check, status }) => `${check} ${status}`)).toEqual([
     "clock warn",

@@ -157,6 +157,8 @@ export class EngineClient {
       const { status: models } = await this.#send("GET", "/v1/models", signal);
       return models === 200 ? { is: "ready" } : { is: "down", reason: `/v1/models answers ${models}` };
     } catch (thrown) {
+      if ((thrown as Error | null)?.name === "TimeoutError")
+        return { is: "down", reason: `no answer within ${PROBE_MS / 1_000} s` };
       return { is: "down", reason: thrown instanceof Error ? thrown.message : String(thrown) };
     }
   }

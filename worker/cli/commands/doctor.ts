@@ -227,12 +227,23 @@ async function startedEngine(config: Config): Promise<Finding> {
   }
 }
 
+/** Of each call, which is tried twice: somebody waits. */
+const LOOK_TIMEOUTS = { connectionTimeout: 4_000, requestTimeout: 4_000, socketTimeout: 4_000 };
+
 async function queues(config: Config, found: Found): Group {
   if (config.queueUrl === undefined && found.is !== "running")
     return [ok("queue", "the embedded one, which runs while Kamado does (KAMADO_QUEUE_URL names another)")];
-  const here = await cloudHere(config);
   const isLocal = config.queueUrl === undefined && found.is === "running" && found.service.cloud.isLocal;
-  const clients = makeAwsClients(here.cloud.aws);
+  if (isLocal && (await stateOf({ config, found })) === "silent")
+    return [
+      fail(
+        "queue",
+        `the embedded one is part of process ${found.service.pid}, which does not answer`,
+        "See what is said of Kamado.",
+      ),
+    ];
+  const here = await cloudHere(config);
+  const clients = makeAwsClients(here.cloud.aws, LOOK_TIMEOUTS);
   try {
     return await cloudFindings({ clients, cloud: here.cloud, config: here.config, isLocal });
   } finally {
