@@ -61,6 +61,42 @@ test("where all is well no line says otherwise, and no job is taken, sent or cou
   await jobs.remove(taken.map(({ handle }) => handle));
 });
 
+test("of several queues each line says which one it is about", async () => {
+  const urls = ["kamado-jobs", "kamado-deliveries"].map((name) =>
+    queueUrl(local.endpoint, name as "kamado-jobs"),
+  );
+  const queues = [...urls, `${local.endpoint}/000000000000/gone`].map((url) => ({ url, weight: 1 }));
+  const findings = await lookAt(cloudAt(local.endpoint, { queues }));
+  expect(findings.filter(({ check }) => check === "queue").map(({ found }) => found)).toEqual([
+    "kamado-jobs: 0 waiting, 0 in flight",
+    "kamado-deliveries: 0 waiting, 0 in flight",
+    expect.stringMatching(/^gone: there is no queue/),
+  ]);
+});
+
+test("credentials that are there and cannot be used are told from none", async () => {
+  const cloud = cloudAt(local.endpoint);
+  const clients = makeAwsClients(cloud.aws);
+  onTestFinished(() => clients.destroy());
+  const refuse = (message: string) => {
+    clients.sqs.config.credentials = () =>
+      Promise.reject(Object.assign(new Error(message), { name: "CredentialsProviderError" }));
+    const config: Config = loadConfig({ KAMADO_BUCKET: BUCKET }, {});
+    return cloudFindings({ clients, cloud, config, isLocal: false });
+  };
+  expect(await refuse("Could not load credentials from any providers")).toMatchObject([
+    { check: "credentials", found: "there are none, so AWS was not asked" },
+  ]);
+  expect(await refuse("The SSO session has expired.")).toMatchObject([
+    {
+      check: "credentials",
+      status: "fail",
+      found: expect.stringContaining("The SSO session has expired."),
+      todo: expect.stringContaining("aws sso login"),
+    },
+  ]);
+});
+
 test("the clock of the embedded queue is this one, which needs no line", async () => {
   const findings = await lookAt(cloudAt(local.endpoint), {}, true);
   expect(findings.map(({ check }) => check)).not.toContain("clock");

@@ -33,26 +33,35 @@ const TO_REDELIVER = [...TO_CONSUME, "sqs:SendMessage"] as const;
 /** `isLocal`: the embedded AWS, whose clock is this one. */
 export async function cloudFindings(asked: Asked & { isLocal: boolean }): Promise<Finding[]> {
   const { cloud, clients } = asked;
-  const key = await clients.sqs.config.credentials().catch(() => null);
-  if (key === null) return [fail("credentials", "there are none, so AWS was not asked", NO_CREDENTIALS_HINT)];
+  const unusable = await clients.sqs.config.credentials().then(() => null, credentialsFinding);
+  if (unusable) return [unusable];
   const queues = cloud.queues ?? [{ url: cloud.queueUrl }];
   const groups = await Promise.all([
     asked.isLocal ? [] : clockFindings(cloud),
-    ...queues.map(({ url }) =>
-      queueFinding(asked, {
-        check: "queue",
-        variable: "KAMADO_QUEUE_URL",
-        url,
-        actions: TO_CONSUME,
-        some: TO_SPLIT,
-      }),
-    ),
+    ...queues.map(async ({ url }) => {
+      const own = { check: "queue", variable: "KAMADO_QUEUE_URL", url };
+      const finding = await queueFinding(asked, { ...own, actions: TO_CONSUME, some: TO_SPLIT });
+      const name = url.replace(/^.*\//, "");
+      return queues.length === 1 ? finding : { ...finding, found: `${name}: ${finding.found}` };
+    }),
     ...outboxFindings(asked),
     bucketFinding(asked),
     ...inputFindings(asked),
     topicFindings(asked),
   ]);
   return groups.flat();
+}
+
+/** Some are found and cannot be used, as those of a session that has expired. */
+function credentialsFinding(thrown: unknown): Finding {
+  const check = "credentials";
+  if (healthOf(thrown) === "no_credentials")
+    return fail(check, "there are none, so AWS was not asked", NO_CREDENTIALS_HINT);
+  return fail(
+    check,
+    `there are some that cannot be used, so AWS was not asked (${(thrown as Error).message})`,
+    "Check AWS_PROFILE and its files; a session that has expired is begun again with `aws sso login`.",
+  );
 }
 
 /** Any answer has a time, also one that refuses. */
