@@ -179,7 +179,8 @@ function reasonOf({ startCheck, engine, queue, bucket, disk }: ServiceState): {
   if (error) return { found: `${error.code}: ${error.message}`, todo: error.hint };
   if (queue.hint) return { found: `queue: ${queue.health}`, todo: queue.hint };
   if (bucket.hint) return { found: `bucket: ${bucket.health}`, todo: bucket.hint };
-  return { found: "it says UNHEALTHY", todo: disk?.hint ?? "`kamado status` may say more." };
+  if (disk?.hint) return { found: "the disk of its queue is full", todo: disk.hint };
+  return { found: "it says UNHEALTHY", todo: "`kamado status` may say more." };
 }
 
 /** That of what runs here, the one that is configured, or with --deep one of its own. */
