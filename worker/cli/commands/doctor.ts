@@ -181,7 +181,8 @@ function reasonOf({ startCheck, engine, queue, bucket, disk }: ServiceState): {
   if (error) return { found: `${error.code}: ${error.message}`, todo: error.hint };
   if (queue.hint) return { found: `queue: ${queue.health}`, todo: queue.hint };
   if (bucket.hint) return { found: `bucket: ${bucket.health}`, todo: bucket.hint };
-  return { found: "it says UNHEALTHY", todo: disk?.hint ?? "`kamado status` may say more." };
+  if (disk?.hint) return { found: "the disk of its queue is full", todo: disk.hint };
+  return { found: "it says UNHEALTHY", todo: "`kamado status` may say more." };
 }
 
 /** That of what runs here, the one that is configured, or with --deep one of its own. */
@@ -229,12 +230,23 @@ async function startedEngine(config: Config): Promise<Finding> {
   }
 }
 
+/** Of each call, which is tried twice: somebody waits. */
+const LOOK_TIMEOUTS = { connectionTimeout: 4_000, requestTimeout: 4_000, socketTimeout: 4_000 };
+
 async function queues(config: Config, found: Found): Group {
   if (config.queueUrl === undefined && found.is !== "running")
     return [ok("queue", "the embedded one, which runs while Kamado does (KAMADO_QUEUE_URL names another)")];
-  const here = await cloudHere(config);
   const isLocal = config.queueUrl === undefined && found.is === "running" && found.service.cloud.isLocal;
-  const clients = makeAwsClients(here.cloud.aws);
+  if (isLocal && (await stateOf({ config, found })) === "silent")
+    return [
+      fail(
+        "queue",
+        `the embedded one is part of process ${found.service.pid}, which does not answer`,
+        "See what is said of Kamado.",
+      ),
+    ];
+  const here = await cloudHere(config);
+  const clients = makeAwsClients(here.cloud.aws, LOOK_TIMEOUTS);
   try {
     return await cloudFindings({ clients, cloud: here.cloud, config: here.config, isLocal });
   } finally {
