@@ -258,6 +258,17 @@ test("a clock that is wrong is told with what it does", async () => {
     found: expect.stringMatching(/^20 minutes ahead of that of 127/),
     todo: expect.stringContaining("sntp"),
   });
+  // Of an emulator the clock may be the one that is wrong; of AWS it is not.
+  expect(findings[0]?.status).toBe("warn");
+  const { aws, ...cloud } = cloudAt(server.endpoint);
+  const clients = makeAwsClients(aws);
+  onTestFinished(() => clients.destroy());
+  const config: Config = loadConfig({ KAMADO_BUCKET: BUCKET }, {});
+  const [clock] = await cloudFindings({ clients, cloud: { ...cloud, aws: USED }, config, isLocal: false });
+  expect(clock).toMatchObject({
+    status: "fail",
+    found: expect.stringMatching(/^20 minutes ahead .*: SQS refuses/),
+  });
 });
 
 test.each([
