@@ -232,6 +232,17 @@ test.each([
   });
 });
 
+test("the request that AWS repeats after a wrong signature is not shown: the token of the session is in it", async () => {
+  const words =
+    "The signature does not match.\\n\\nThe Canonical String for this request should have been\\n'POST\\nx-amz-security-token:t0k3n\\n'";
+  await using server = await refusing("SignatureDoesNotMatch", words.replaceAll("\\n", "\n"));
+  const findings = await lookAt(cloudAt(server.endpoint));
+  expect(
+    findings.filter(({ found }) => found.includes("The signature does not match.)")).length,
+  ).toBeGreaterThan(4);
+  expect(JSON.stringify(findings)).not.toContain("t0k3n");
+});
+
 test("inputs in other buckets: what S3 does not say is not claimed", async () => {
   const missing = await lookAt(cloudAt(local.endpoint), { KAMADO_BUCKETS: "photos/doors/" });
   expect(bad(missing)).toMatchObject([
