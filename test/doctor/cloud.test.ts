@@ -232,6 +232,17 @@ test.each([
   });
 });
 
+test("the request that AWS repeats after a wrong signature is not shown: the token of the session is in it", async () => {
+  const words =
+    "The signature does not match.\\n\\nThe Canonical String for this request should have been\\n'POST\\nx-amz-security-token:t0k3n\\n'";
+  await using server = await refusing("SignatureDoesNotMatch", words.replaceAll("\\n", "\n"));
+  const findings = await lookAt(cloudAt(server.endpoint));
+  expect(
+    findings.filter(({ found }) => found.includes("The signature does not match.)")).length,
+  ).toBeGreaterThan(4);
+  expect(JSON.stringify(findings)).not.toContain("t0k3n");
+});
+
 test("inputs in other buckets: what S3 does not say is not claimed", async () => {
   const missing = await lookAt(cloudAt(local.endpoint), { KAMADO_BUCKETS: "photos/doors/" });
   expect(bad(missing)).toMatchObject([
@@ -257,6 +268,17 @@ test("a clock that is wrong is told with what it does", async () => {
     check: "clock",
     found: expect.stringMatching(/^20 minutes ahead of that of 127/),
     todo: expect.stringContaining("sntp"),
+  });
+  // Of an emulator the clock may be the one that is wrong; of AWS it is not.
+  expect(findings[0]?.status).toBe("warn");
+  const { aws, ...cloud } = cloudAt(server.endpoint);
+  const clients = makeAwsClients(aws);
+  onTestFinished(() => clients.destroy());
+  const config: Config = loadConfig({ KAMADO_BUCKET: BUCKET }, {});
+  const [clock] = await cloudFindings({ clients, cloud: { ...cloud, aws: USED }, config, isLocal: false });
+  expect(clock).toMatchObject({
+    status: "fail",
+    found: expect.stringMatching(/^20 minutes ahead .*: SQS refuses/),
   });
 });
 

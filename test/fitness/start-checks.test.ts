@@ -250,6 +250,10 @@ test("it runs once for a worker that is well, and again before the next job when
   rig.consumer.start();
   await rig.clock.advance(60_000);
   expect(check.asked).toBe(1);
+  // Too many calls are no reason for more of them.
+  rig.queue.next("receive", { is: "fail", health: "throttled" });
+  await rig.clock.advance(60_000);
+  expect([check.asked, rig.worker.state().status]).toEqual([1, "READY"]);
   rig.queue.missing = true;
   await rig.clock.advance(60_000);
   expect([check.asked, rig.worker.state().status]).toEqual([1, "UNHEALTHY"]);

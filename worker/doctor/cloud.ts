@@ -9,7 +9,7 @@ import {
 import { GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import { plural } from "../amounts.ts";
 import type { AwsClients } from "../aws/clients.ts";
-import { healthOf, NO_CREDENTIALS_HINT, namesOf } from "../aws/errors.ts";
+import { healthOf, NO_CREDENTIALS_HINT, namesOf, saidBy } from "../aws/errors.ts";
 import type { Cloud } from "../aws/resources.ts";
 import {
   grant,
@@ -339,7 +339,7 @@ function whatIsWrong(
 
 function unreachable(check: string, error: unknown, at: string): Finding {
   const name = namesOf(error)[0] ?? "error";
-  const said = `${name}: ${(error as Error | null)?.message ?? ""}`;
+  const said = `${name}: ${saidBy(error)}`;
   // What AWS refuses has a name.
   const health = /^Unknown/.test(name) ? "not_aws" : healthOf(error);
   if (health === "throttled")

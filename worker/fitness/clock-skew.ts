@@ -13,6 +13,10 @@ const ANSWER_MS = 3_000;
 /** A Date has no fractions of a second. */
 const HALF_A_SECOND = 500;
 
+/** Whether it is AWS that answers there: the SDK takes emulators from its own files and variables too, and their clock may be wrong. */
+export const isAws = (url: string): boolean =>
+  /\.(amazonaws\.com(\.cn)?|api\.aws)$/.test(new URL(url).hostname);
+
 /** Above 0 where this clock is ahead; null when the server does not say. Any answer will do, so none is signed. Never rejects. */
 export async function clockSkewMs(origin: string, now: () => number = Date.now): Promise<number | null> {
   const before = now();
