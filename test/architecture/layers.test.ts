@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, string> = {
   logging: "errors job printable",
   models: "nearest",
   config: "errors make-folder models nearest",
-  fitness: "amounts aws errors",
+  checks: "amounts aws errors",
   http: "",
   job: "errors nearest printable",
   images: "async errors job",
@@ -31,7 +31,7 @@ const MAY_IMPORT: Record<string, string> = {
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors http",
-  console: "aws/errors config/secret errors fitness http logging printable",
+  console: "aws/errors config/secret errors checks http logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
@@ -42,10 +42,10 @@ const MAY_IMPORT: Record<string, string> = {
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   service: "errors make-folder",
   doctor:
-    "amounts aws config engine/generation engine/install engine/sizing errors fitness http model outbound queue service",
+    "amounts aws config engine/generation engine/install engine/sizing errors checks http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors fitness job logging model outbound queue runner storage worker",
+  main: "async aws config deliver errors checks job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":

@@ -1,5 +1,5 @@
 // Whether AWS lets these credentials do something, from how it answers a call that changes nothing, and which right exactly is missing, as
-// AWS words it. Making such calls is left to fitness/.
+// AWS words it. Making such calls is left to checks/.
 import { healthOf, namesOf, statusOf } from "./errors.ts";
 
 /** As a policy names it: `sqs:DeleteMessage` on `arn:aws:sqs:eu-central-1:123456789012:kamado-jobs`. */

@@ -177,8 +177,9 @@ async function compareMemory(
 
 /** Throws `disk_full`. */
 async function compareDisk(heads: readonly Head[], folder: string, given: number | undefined): Promise<void> {
-  const { bavail, bsize } = await statfs(folder);
-  const free = given ?? bavail * bsize;
+  const { blocks, bavail, bsize } = await statfs(folder);
+  // A disk without a limit says 0 of 0.
+  const free = given ?? (blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize);
   let missing = 0;
   for (const { file, facts } of heads) {
     missing += Math.max(0, facts.total - (await sizeOf(folder, file)));
