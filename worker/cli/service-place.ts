@@ -16,8 +16,10 @@ import {
   variablesOfShell,
 } from "../config/config.ts";
 import { KamadoError } from "../errors.ts";
+import { type Doing, failed } from "../service/changes.ts";
 import type { Machine } from "../service/machine.ts";
-import { type Doing, failed, type Manager, managerFor } from "../service/manager.ts";
+import type { Manager } from "../service/manager.ts";
+import { managerFor } from "../service/open-manager.ts";
 import { type Facts, type Part, stopSecondsOf } from "../service/units.ts";
 import { warn } from "./configuration.ts";
 import { flagsOf } from "./flags.ts";
