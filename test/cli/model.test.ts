@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { initCommand } from "../../worker/cli/commands/init.ts";
 import { modelCommand } from "../../worker/cli/commands/model.ts";
 import { PullProgress } from "../../worker/cli/commands/model-view.ts";
 import { engineOptions } from "../../worker/cli/engine-options.ts";
@@ -78,7 +79,7 @@ test("list fits 80 columns, and shows the catalogue with sizes, memory and licen
     Math.max(
       ...out
         .split("\n")
-        .filter((line) => !line.startsWith("`"))
+        .filter((line) => !line.includes(dataDir))
         .map((line) => line.length),
     ),
   ).toBeLessThan(80);
@@ -98,7 +99,7 @@ describe("a model that was pulled", () => {
       isDemo: false,
     });
     await kamado("use", "toy");
-    expect(readFileSync(join(home, "kamado/kamado.toml"), "utf8")).toBe('model = "toy"\n');
+    expect(readFileSync(join(home, "kamado/kamado.toml"), "utf8")).toMatch(/^model = "toy"$/m);
     const listed = JSON.parse((await kamado("list", "--json")).out.split("\n")[0]!);
     expect(listed).toMatchObject({
       name: "toy",
@@ -159,7 +160,7 @@ test("a model is found however its name is written, and a second one that differ
   const { thrown } = await kamado("pull", `${server.store}/model.gguf`, "--name", "toy");
   expect(thrown?.message).toContain("There is another model Toy here already");
   await kamado("use", "toy");
-  expect(readFileSync(join(home, "kamado/kamado.toml"), "utf8")).toBe('model = "Toy"\n');
+  expect(readFileSync(join(home, "kamado/kamado.toml"), "utf8")).toMatch(/^model = "Toy"$/m);
   await kamado("remove", "TOY", "--yes");
   expect(existsSync(join(dataDir, "models/Toy"))).toBe(false);
 });
@@ -224,6 +225,34 @@ test("use writes into the nearest kamado.toml, keeps its comments, and names wha
   expect(readFileSync(mine, "utf8")).toBe('model = "toy"\n# mine\nslots = 2\n');
   expect([lstatSync(path).isSymbolicLink(), statSync(mine).mode & 0o777]).toEqual([true, 0o640]);
   expect(errors).toContain("takes precedence over the file");
+});
+
+test("init does not undo the model that was chosen, in the user's folder or in one above", async () => {
+  await kamado("pull", HF, "--name", "toy");
+  await kamado("use", "toy");
+  const path = join(home, "kamado/kamado.toml");
+  const before = readFileSync(path, "utf8");
+  // Every setting stands in it, as init writes it.
+  expect(before).toMatch(/^# web_port = 4780$/m);
+  const place = mkdtempSync(join(tmpdir(), "kamado-model-"));
+  const cwd = vi.spyOn(process, "cwd").mockReturnValue(place);
+  onTestFinished(() => cwd.mockRestore());
+  const init = (...args: string[]) => initCommand().parseAsync(args, { from: "user" });
+  await expect(init()).rejects.toMatchObject({
+    code: "config_invalid",
+    message: expect.stringContaining(`${path} holds the settings here`),
+    hint: expect.stringContaining("Edit that file"),
+  });
+  await expect(init("--user")).rejects.toMatchObject({
+    message: expect.stringContaining("there already"),
+  });
+  expect(existsSync(join(place, "kamado.toml"))).toBe(false);
+  expect(readFileSync(path, "utf8")).toBe(before);
+  const above = join(place, "kamado.toml");
+  writeFileSync(above, "slots = 2\n", { mode: 0o600 });
+  mkdirSync(join(place, "inner"));
+  cwd.mockReturnValue(join(place, "inner"));
+  await expect(init()).rejects.toMatchObject({ message: expect.stringContaining(above) });
 });
 
 test("progress is one moving line on a terminal, and a line for every ten percent elsewhere", () => {

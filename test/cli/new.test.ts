@@ -36,7 +36,9 @@ test("what it writes is a handler without an error, whose types the compiler of 
     "package.json",
     "tsconfig.json",
   ]);
-  expect(out).toContain(`set KAMADO_HANDLERS='${folder}', or in kamado.toml: handlers = "${folder}"`);
+  expect(out).toContain(
+    `  1. export KAMADO_HANDLERS='${folder}'\n     or in kamado.toml: handlers = "${folder}"\n`,
+  );
   expect(out).toContain(`./kamado test '${folder}/mood-read.test.ts'`);
   const registry = await loadRegistry(HANDLERS, (broken) => expect.unreachable(broken.message), folder);
   expect(registry.get("mood.read")?.summary).toBe("Says how a sentence sounds.");

@@ -588,7 +588,9 @@ test("an agent and a daemon are not installed beside each other, and each comman
   expect(machine.ran).toEqual([]);
   expect(await kamado(machine, "status")).toContain(`worker: ${path}`);
   const left = await kamado(machine, "uninstall");
-  expect(left).toContain(`kamado.worker, which goes on running (${path}): sudo ./kamado uninstall --daemon`);
+  expect(left).toContain(
+    `kamado.worker, which goes on running (${path})\n    -> sudo ./kamado uninstall --daemon`,
+  );
   // And the other way round.
   machine.loaded.clear();
   rmSync(path);
@@ -665,14 +667,14 @@ describe("kamado uninstall", () => {
       `KAMADO_HANDLERS="${own}"`,
     );
     const out = await kamado(machine, "uninstall");
-    expect(out).toMatch(/data and models \(.*\.kamado\): .*uninstall --data/);
-    expect(out).toMatch(/settings \(.*kamado\.env\): .*uninstall --data/);
-    expect(out).toContain(`handlers of yours (${own}): by hand`);
-    expect(out).toMatch(/AWS.*: infra\/remove\.sh/);
+    expect(out).toMatch(/data and models \(.*\.kamado\)\n {4}-> .*uninstall --data/);
+    expect(out).toMatch(/settings \(.*kamado\.env\)\n {4}-> .*uninstall --data/);
+    expect(out).toContain(`handlers of yours (${own})\n    -> by hand`);
+    expect(out).toMatch(/AWS.*\n {4}-> infra\/remove\.sh/);
     expect(out).toContain("podman image rm localhost/kamado-worker:latest");
     expect(out).toContain("podman network rm kamado");
     expect(out).toContain("loginctl disable-linger");
-    expect(out).toMatch(/Kamado itself \((.*)\): rm -r '?\1/);
+    expect(out).toMatch(/Kamado itself \((.*)\)\n {4}-> rm -r '?\1/);
   });
 
   test("removes the data folder that the service has, and that of this terminal, before it has removed one of a stranger", async () => {
@@ -700,6 +702,25 @@ describe("kamado uninstall", () => {
     expect(out).toContain("kamado.env");
     await kamado(machine, "uninstall", "--data");
     expect(existsSync(join(machine.home, ".kamado"))).toBe(false);
+  });
+
+  test("with --dry-run says the same and changes nothing, and says in one line that no service is installed", async () => {
+    const machine = fake("linux");
+    settings(machine);
+    const data = join(machine.home, ".kamado/aws");
+    mkdirSync(data, { recursive: true });
+    const [first, ...more] = (await kamado(machine, "uninstall", "--data", "--dry-run")).split("\n");
+    expect(first).toBe("nothing to do: no service is installed");
+    expect(more.join("\n")).toMatch(
+      /^would remove .*\.kamado\nwould remove .*kamado\.env\nNothing was changed\. What would be left, and what removes it:\n/,
+    );
+    expect(more.join("\n")).not.toContain("settings (");
+    await kamado(machine, "install");
+    expect(await kamado(machine, "uninstall", "--dry-run")).not.toContain("is not installed");
+    expect(await kamado(machine, "service", "uninstall", "engine")).toContain(
+      "nothing to do: kamado-engine.service is not installed",
+    );
+    expect([existsSync(data), machine.loaded.size]).toEqual([true, 1]);
   });
 
   test.each(["/", "~", "/usr"])(

@@ -1,7 +1,15 @@
 // Tables and cut texts on a terminal.
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
-import { LiveBlock, localTime, paint, shorten, table, widthOf } from "../../worker/logging/terminal.ts";
+import {
+  LiveBlock,
+  localTime,
+  paint,
+  prose,
+  shorten,
+  table,
+  widthOf,
+} from "../../worker/logging/terminal.ts";
 import { stepsOf } from "../steps.ts";
 
 describe("a table", () => {
@@ -79,6 +87,19 @@ test("a long text is cut in steps that grow in proportion to it", () => {
 test("a text is cut to a width, not to a number of characters", () => {
   expect(shorten("ドアの鍵", 8)).toBe("ドアの鍵");
   expect(shorten("ドアの鍵", 6)).toBe("ドア…");
+});
+
+test("sentences break between words at a terminal, a path stays whole, and a pipe gets the line as it is", () => {
+  const stream = (isTTY: boolean) => ({ isTTY, columns: 20 }) as unknown as NodeJS.WriteStream;
+  const path = "/Users/anna/a-long-folder/kamado.toml";
+  const text = `\u001b[31mkamado: code\u001b[39m: it is ${path}.\n  a step that has two lines`;
+  expect(prose(text, stream(false))).toBe(text);
+  expect(prose(text, stream(true)).split("\n")).toEqual([
+    "\u001b[31mkamado: code\u001b[39m: it is",
+    `${path}.`,
+    "  a step that has",
+    "  two lines",
+  ]);
 });
 
 test("a time for people is that of their clock, and of the day that they have", () => {

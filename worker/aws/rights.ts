@@ -25,11 +25,18 @@ const UNKNOWN_CALL = /Unknown|InvalidAction|NotImplemented|UnsupportedOperation|
 export function deniedRight(error: unknown, asked: Right): Right | null {
   const names = namesOf(error);
   if (names.some((name) => OF_THE_KEY.test(name)) || !names.some((name) => DENIED.test(name))) return null;
-  const { action, resource } = namedRight(error) ?? asked;
+  const { action, resource } =
+    namedRight(error) ?? (names.some((name) => /^kms/i.test(name)) ? ofKey(asked) : asked);
   // SQS writes `sqs:deletemessage`. An emulator names the call, but IAM has no right for a batch.
   const own = action.replace(/Batch$/i, "");
   return { action: own.toLowerCase() === asked.action.toLowerCase() ? asked.action : own, resource };
 }
+
+/** SQS does not always say which key it is. */
+const ofKey = ({ action, resource }: Right): Right => ({
+  action: /Send/.test(action) ? "kms:GenerateDataKey" : "kms:Decrypt",
+  resource: `the key of ${resource}`,
+});
 
 // `User: arn:… is not authorized to perform: sqs:receivemessage on resource: arn:… because no identity-based policy allows …`
 const WORDS = /not authorized to perform: ?([\w-]+:\w+)(?: on resource: ?"?(arn:[^\s"]+)"?)?/i;
@@ -59,7 +66,16 @@ export async function verdictOf(right: Right, call: () => Promise<unknown>): Pro
   }
 }
 
-export const grant = ({ action, resource }: Right): string => `Grant ${action} on ${resource}.`;
+export const grant = ({ action, resource }: Right): string => grantAll([{ action, resource }]);
+
+/** One sentence for each resource. */
+export function grantAll(rights: readonly Right[]): string {
+  const byResource = Map.groupBy(rights, ({ resource }) => resource);
+  const sentences = [...byResource].map(
+    ([resource, own]) => `Grant ${own.map(({ action }) => action).join(", ")} on ${resource}.`,
+  );
+  return sentences.join(" ");
+}
 
 /** The ARN of a queue from its URL. Emulators have one of the same form. */
 export function queueArnOf(url: string, region = "us-east-1"): string {

@@ -4,13 +4,14 @@ import { statfsSync } from "node:fs";
 /** With less than this free, the largest message and its result may not find room. Bytes. */
 export const LEAST_FREE = 4 * 1_024 ** 2;
 
-export type Statfs = (folder: string) => { bavail: number; bsize: number };
+export type Statfs = (folder: string) => { blocks?: number; bavail: number; bsize: number };
 
 /** Undefined where there is no folder yet, or no such number. */
 export function freeBytesOf(folder: string, statfs: Statfs = statfsSync): number | undefined {
   try {
-    const { bavail, bsize } = statfs(folder);
-    return bavail * bsize;
+    const { blocks, bavail, bsize } = statfs(folder);
+    // A disk without a limit, such as a tmpfs with size=0 or a folder of a network, says 0 of 0.
+    return blocks === 0 ? undefined : bavail * bsize;
   } catch {
     return undefined;
   }

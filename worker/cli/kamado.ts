@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { missingPackage, stackOf, toKamadoError } from "../errors.ts";
-import { EXIT, paint } from "../logging/terminal.ts";
+import { EXIT, paint, prose } from "../logging/terminal.ts";
 import { printable } from "../printable.ts";
 import { leftOut } from "./left-out.ts";
 
@@ -109,10 +109,11 @@ try {
     name === undefined ? thrown : leftOut(`the package ${name}`, thrown),
     "handler_failed",
   );
-  process.stderr.write(`${paint("red", `kamado: ${error.code}`, process.stderr)}: ${error.message}\n`);
+  const code = paint("red", `kamado: ${error.code}`, process.stderr);
+  process.stderr.write(`${prose(`${code}: ${error.message}`, process.stderr)}\n`);
   // An error without a code is a bug, of ours or of a handler, so its stack matters.
-  for (const more of [stackOf(error), error === thrown && error.hint])
-    if (more) process.stderr.write(`${more}\n`);
+  const hint = error === thrown && error.hint !== undefined && prose(error.hint, process.stderr);
+  for (const more of [stackOf(error), hint]) if (more) process.stderr.write(`${more}\n`);
   if (error.code === "canceled") process.exit(EXIT.interrupted);
   process.exit(error.status < 500 || error.code === "config_invalid" ? EXIT.usage : EXIT.unavailable);
 }

@@ -16,6 +16,7 @@ import {
   variablesOfShell,
 } from "../config/config.ts";
 import { KamadoError } from "../errors.ts";
+import { paint } from "../logging/terminal.ts";
 import { type Doing, failed } from "../service/changes.ts";
 import type { Machine } from "../service/machine.ts";
 import type { Manager } from "../service/manager.ts";
@@ -36,7 +37,7 @@ export type Place = {
   config: Config;
   doing: Doing;
   owner: { uid: number; gid: number } | undefined;
-  end(words: string): void;
+  end(words: string, dryWords?: string): void;
 };
 
 /**
@@ -61,8 +62,12 @@ export async function place(
   const { facts, config } = factsOf(given, mustFit);
   const [engine] = manager.services(["engine"], facts);
   const isEngineApart = chosen.includes("engine") || (await manager.state(engine!, on)).installed;
-  const say: Doing["say"] = ({ did, what }) =>
-    void process.stdout.write(`${did ? (isDry ? "would " : "") : "nothing to do: "}${what}\n`);
+  const say: Doing["say"] = ({ did, what }) => {
+    const [first = "", ...content] = what.split("\n");
+    const lines = [`${did ? (isDry ? "would " : "") : "nothing to do: "}${first}`];
+    if (content.length > 0) lines.push(paint("dim", content.join("\n")));
+    process.stdout.write(`${lines.join("\n")}\n`);
+  };
   return {
     manager,
     other,
@@ -70,7 +75,10 @@ export async function place(
     config,
     doing: { machine: on, isDry, say },
     owner,
-    end: (words) => void process.stdout.write(isDry ? "Nothing was changed.\n" : `${words}\n`),
+    end: (words, dryWords) => {
+      const dry = ["Nothing was changed.", ...(dryWords === undefined ? [] : [dryWords])].join(" ");
+      process.stdout.write(`${isDry ? dry : words}\n`);
+    },
   };
 }
 

@@ -49,6 +49,29 @@ function pad(text: string, width: number, align: Column["align"]): string {
   return align === "right" ? space + text : text + space;
 }
 
+/** Sentences at a terminal do not break within a word; whoever reads a pipe gets whole lines. */
+export const prose = (text: string, stream: NodeJS.WriteStream = process.stdout): string =>
+  stream.isTTY ? wrap(text, stream.columns || 80) : text;
+
+/** Breaks lines between words, and keeps their indentation. A path or a command that is longer than a line stays whole: it is copied. */
+export const wrap = (text: string, width: number): string =>
+  text
+    .split("\n")
+    .flatMap((line) => wrapLine(line, width))
+    .join("\n");
+
+function wrapLine(line: string, width: number): string[] {
+  const [indent = ""] = /^ */.exec(line) ?? [];
+  const lines: string[] = [];
+  for (const word of line.slice(indent.length).split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && widthOf(`${last} ${word}`) <= width)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(indent + word);
+  }
+  return lines;
+}
+
 export function shorten(text: string, max: number): string {
   if (widthOf(text) <= max) return text;
   let [short, width] = ["", 0];

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { type Canceled, createClient } from "../../../client/client.ts";
 import { makeAwsClients } from "../../aws/clients.ts";
-import { EXIT } from "../../logging/terminal.ts";
+import { EXIT, prose } from "../../logging/terminal.ts";
 import { queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
@@ -18,7 +18,7 @@ export function cancelCommand(): Command {
     .action(async (id: string, _, command: Command) => {
       const canceled = await cancel(id);
       const isJson = flagsOf(command).json === true;
-      const text = isJson ? JSON.stringify({ id, ...canceled }) : textOf(id, canceled);
+      const text = isJson ? JSON.stringify({ id, ...canceled }) : prose(textOf(id, canceled));
       process.stdout.write(`${text}\n`);
       process.exitCode = canceled.is === "ended" ? EXIT.failed : EXIT.ok;
     });

@@ -20,13 +20,13 @@ import { createResults } from "../../storage/results.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
-import { examples } from "../examples.ts";
+import { examples, notes } from "../examples.ts";
 import { type Flags, flagsOf } from "../flags.ts";
 import { factsOf, viewAlive, viewDeadLetter, viewDone, viewList } from "./dead-view.ts";
 
-const HELP = `
-While a command runs, the dead letters are hidden from other readers of the queue. They are visible again when it ends; if it
-is killed, after two minutes. It uses the queues of KAMADO_QUEUE_URL, or else of a \`kamado serve\` on this machine.
+const HELP = `While a command runs, the dead letters are hidden from other readers of the queue. \
+They are visible again when it ends; if it is killed, after two minutes. \
+It uses the queues of KAMADO_QUEUE_URL, or else of a \`kamado serve\` on this machine.
 Exit codes: 0 done, 1 only partly done, 2 wrong usage, 3 a queue or the bucket is not available.`;
 
 const EXAMPLES = [
@@ -38,9 +38,9 @@ const EXAMPLES = [
 ];
 
 export function deadCommand(): Command {
-  const dead = examples(new Command("dead"), EXAMPLES)
-    .description("list dead letters, send them back, or delete them")
-    .addHelpText("after", HELP);
+  const dead = notes(examples(new Command("dead"), EXAMPLES), HELP).description(
+    "list dead letters, send them back, or delete them",
+  );
   dead
     .command("list", { isDefault: true })
     .description("list the dead letters and the destinations that are turned off")

@@ -36,7 +36,7 @@ import { installedServices, type Manager, type State } from "../../service/manag
 import { PARTS } from "../../service/units.ts";
 import { cloudHere } from "../cloud.ts";
 import { engineOptions } from "../engine-options.ts";
-import { examples } from "../examples.ts";
+import { examples, notes } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 import {
   engineErrorOf,
@@ -50,19 +50,21 @@ import {
 import { place } from "../service-place.ts";
 import { viewFinding, viewSummary } from "./doctor-view.ts";
 
+const EXAMPLES = [
+  "doctor",
+  "doctor --deep    # before anything runs: loads the model too",
+  "doctor --json | jq '.checks[] | select(.status != \"ok\")'",
+];
+
+const NOTES =
+  "It takes and sends no job. Settings are read as a service reads them: kamado.env too, and what is set here goes first.\n" +
+  "Exit codes: 0 nothing fails (there may be warnings), 1 something fails, 2 wrong usage.";
+
 export function doctorCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
-  return examples(new Command("doctor"), [
-    "doctor",
-    "doctor --deep                        # before anything runs: loads the model too",
-    "doctor --json | jq '.checks[] | select(.status != \"ok\")'",
-  ])
+  return notes(examples(new Command("doctor"), EXAMPLES), NOTES)
     .description("check this machine, the model, the queues and all else that Kamado needs")
     .option("--deep", "load the model where no engine runs, let it say a token, and end it")
     .option("--json", "print one JSON line")
-    .addHelpText(
-      "after",
-      "\nIt takes and sends no job. Settings are read as a service reads them: kamado.env too, and what is set here goes first.\nExit codes: 0 nothing fails (there may be warnings), 1 something fails, 2 wrong usage.",
-    )
     .action(async (_, command: Command) => {
       const { deep, json } = flagsOf(command);
       const findings: Finding[] = [];
@@ -179,7 +181,8 @@ function reasonOf({ startCheck, engine, queue, bucket, disk }: ServiceState): {
   if (error) return { found: `${error.code}: ${error.message}`, todo: error.hint };
   if (queue.hint) return { found: `queue: ${queue.health}`, todo: queue.hint };
   if (bucket.hint) return { found: `bucket: ${bucket.health}`, todo: bucket.hint };
-  return { found: "it says UNHEALTHY", todo: disk?.hint ?? "`kamado status` may say more." };
+  if (disk?.hint) return { found: "the disk of its queue is full", todo: disk.hint };
+  return { found: "it says UNHEALTHY", todo: "`kamado status` may say more." };
 }
 
 /** That of what runs here, the one that is configured, or with --deep one of its own. */
@@ -227,12 +230,23 @@ async function startedEngine(config: Config): Promise<Finding> {
   }
 }
 
+/** Of each call, which is tried twice: somebody waits. */
+const LOOK_TIMEOUTS = { connectionTimeout: 4_000, requestTimeout: 4_000, socketTimeout: 4_000 };
+
 async function queues(config: Config, found: Found): Group {
   if (config.queueUrl === undefined && found.is !== "running")
     return [ok("queue", "the embedded one, which runs while Kamado does (KAMADO_QUEUE_URL names another)")];
-  const here = await cloudHere(config);
   const isLocal = config.queueUrl === undefined && found.is === "running" && found.service.cloud.isLocal;
-  const clients = makeAwsClients(here.cloud.aws);
+  if (isLocal && (await stateOf({ config, found })) === "silent")
+    return [
+      fail(
+        "queue",
+        `the embedded one is part of process ${found.service.pid}, which does not answer`,
+        "See what is said of Kamado.",
+      ),
+    ];
+  const here = await cloudHere(config);
+  const clients = makeAwsClients(here.cloud.aws, LOOK_TIMEOUTS);
   try {
     return await cloudFindings({ clients, cloud: here.cloud, config: here.config, isLocal });
   } finally {

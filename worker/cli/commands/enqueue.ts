@@ -22,7 +22,7 @@ import type { Bucket } from "../../storage/bucket.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { type Here, queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
-import { examples } from "../examples.ts";
+import { examples, notes } from "../examples.ts";
 import { type Flags, flagsOf, numberFrom } from "../flags.ts";
 import { inputHelp, readInput, replaceFiles } from "../read-input.ts";
 import { engineErrorOf, type ServiceState, stateOf } from "../running-service.ts";
@@ -38,15 +38,14 @@ const MAX_WAIT = 14 * 24 * 3_600;
 const EXAMPLES = [
   `enqueue prompt --input '{"prompt": "Say hello"}' --wait`,
   "enqueue image.check --input check.json --wait",
-  "enqueue article.extract --input - --deliver rest=https://example.org/a",
+  "enqueue article.extract --input - --deliver rest=https://nas.home/a",
 ];
-const EXIT_CODES = `
-Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 something it needs is not available or there is no result yet, 4 the job is
-done but a destination refused its result.`;
+const EXIT_CODES =
+  "Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 something it needs is not available or there is no result yet, " +
+  "4 the job is done but a destination refused its result.";
 
 export function enqueueCommand(): Command {
-  return examples(new Command("enqueue"), EXAMPLES)
-    .addHelpText("after", EXIT_CODES)
+  return notes(examples(new Command("enqueue"), EXAMPLES), EXIT_CODES)
     .argument("<kind>", "the kind of job: todo.match, image.check, …")
     .description("put a job on the queue (KAMADO_QUEUE_URL, else that of the Kamado that runs here)")
     .requiredOption("--input <json>", inputHelp("is uploaded"))

@@ -1,8 +1,8 @@
-// `kamado init`: writes a kamado.toml in which every setting is explained. It never replaces one.
+// `kamado init`: writes a kamado.toml in which every setting is explained. It never replaces one, and never hides the one that counts.
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Command } from "commander";
-import { HOME, userConfigPath } from "../../config/config.ts";
+import { configFilePath, HOME, userConfigPath } from "../../config/config.ts";
 import { CONFIG_FILE } from "../../config/config-file.ts";
 import { configTemplate } from "../../config/template.ts";
 import { KamadoError } from "../../errors.ts";
@@ -17,10 +17,26 @@ export function initCommand(): Command {
     .option("--user", "for all folders of yours, in ~/.config/kamado, instead of the current folder")
     .action(async (_, command: Command) => {
       nameMistypedVariables();
-      const path = flagsOf(command).user === true ? userConfigPath() : resolve(CONFIG_FILE);
-      await write(path, configTemplate(await readFile(join(HOME, "docs/settings.md"), "utf8")));
+      const isForUser = flagsOf(command).user === true;
+      const path = isForUser ? userConfigPath() : resolve(CONFIG_FILE);
+      if (!isForUser) refuseToHide(configFilePath(), path);
+      await write(path, await allSettings());
       process.stdout.write(`${path} is written; every setting in it is commented out.\n`);
     });
+}
+
+/** Every setting and its default, all commented out. */
+export const allSettings = async (): Promise<string> =>
+  configTemplate(await readFile(join(HOME, "docs/settings.md"), "utf8"));
+
+/** Only the nearest file counts: an empty one in this folder would undo what is set, such as the model of `kamado model use`. */
+function refuseToHide(counts: string | undefined, path: string): void {
+  if (counts === undefined || resolve(counts) === path) return;
+  throw new KamadoError(
+    "config_invalid",
+    `${counts} holds the settings here; beside ${path} it would not count any more.`,
+    { hint: "Edit that file. If this folder needs settings of its own, copy it here first." },
+  );
 }
 
 async function write(path: string, text: string): Promise<void> {

@@ -1,7 +1,7 @@
 // How models and their downloads are shown: the list, the progress, and what to do with a model that was fetched.
 import { sizeWords } from "../../amounts.ts";
 import type { Pulled } from "../../engine/download/pull.ts";
-import { LiveBlock, paint, table } from "../../logging/terminal.ts";
+import { LiveBlock, paint, prose, table } from "../../logging/terminal.ts";
 import { type CatalogueModel, catalogue } from "../../models/catalogue.ts";
 import type { Installed, Unfinished } from "../../models/installed.ts";
 import { printable } from "../../printable.ts";
@@ -103,13 +103,15 @@ export function viewModels(here: Here, inUse: string, folder: string): string {
   ] as const;
   const list = table(columns, rows.map(cells));
   const uses = rows.filter((row) => row.for !== null && row.state !== "in use");
-  const lines = uses.map(({ name, for: use }) => `  ${name}: ${use}`);
+  const longest = Math.max(0, ...uses.map(({ name }) => name.length));
+  const lines = uses.map(({ name, for: use }) => `  ${name.padEnd(longest)}  ${use}`);
   return [
     list,
     "",
     ...lines,
     "",
-    `\`kamado model pull NAME\` fetches one into ${folder}. ~ is estimated.`,
+    "`kamado model pull NAME` downloads one, `kamado model use NAME` chooses it.",
+    prose(`They are kept in ${folder}. A number with ~ is an estimate.`),
   ].join("\n");
 }
 
@@ -150,12 +152,14 @@ export function viewPulled({ is, manifest }: Pulled): string {
   const memory = memoryBytes === null ? "" : `, needs ${sizeWords(memoryBytes)} of memory`;
   const lines = [
     `${paint("green", printable(name))} ${states[is]}: ${sizeWords(bytes)}${memory}, ${mmproj === null ? "texts only" : "pictures and texts"}.`,
-    `From ${printable(source)}; licence: ${licence === null ? "not stated, look at its source" : printable(licence)}.`,
+    prose(
+      `From ${printable(source)}; licence: ${licence === null ? "not stated, look at its source" : printable(licence)}.`,
+    ),
   ];
   if (is === "here already" && mmproj === null)
     lines.push("The same command with --mmproj FILE fetches a projector for it.");
   if (is !== "only looked at")
-    lines.push(`Run it: KAMADO_MODEL=${name} npm start, or for good: kamado model use ${name}`);
+    lines.push(`Next: \`kamado model use ${name}\`, or for one start KAMADO_MODEL=${name} npm start`);
   return lines.join("\n");
 }
 

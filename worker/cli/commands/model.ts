@@ -14,7 +14,7 @@ import { pullModel } from "../../engine/download/pull.ts";
 import { Requests } from "../../engine/download/requests.ts";
 import { sourceOf } from "../../engine/download/source.ts";
 import { KamadoError } from "../../errors.ts";
-import { paint } from "../../logging/terminal.ts";
+import { paint, prose } from "../../logging/terminal.ts";
 import { nearestModel } from "../../models/catalogue.ts";
 import {
   findInstalled,
@@ -25,28 +25,28 @@ import {
 } from "../../models/installed.ts";
 import { printable, printableJson } from "../../printable.ts";
 import { configOf } from "../configuration.ts";
-import { examples } from "../examples.ts";
+import { examples, notes } from "../examples.ts";
 import { type Flags, flagsOf, toVariables } from "../flags.ts";
 import { findEngine, findService } from "../running-service.ts";
+import { allSettings } from "./init.ts";
 import { factsOfAll, PullProgress, viewModels, viewPulled } from "./model-view.ts";
 
 const EXAMPLES = [
   "model",
   "model pull qwen3-vl-4b",
-  "model pull hf:ggml-org/gemma-3-4b-it-GGUF/gemma-3-4b-it-Q4_K_M.gguf --name gemma-3-4b",
-  "model pull https://models.home/m.gguf --mmproj https://models.home/mmproj-m.gguf",
-  "model use qwen3-vl-4b                  # or KAMADO_MODEL=qwen3-vl-4b npm start",
+  "model pull hf:ggml-org/gemma-3-4b-it-GGUF/gemma-3-4b-it-Q4_K_M.gguf",
+  "model pull https://nas.home/m.gguf --mmproj https://nas.home/p.gguf",
+  "model use qwen3-vl-4b    # KAMADO_MODEL for one start alone",
   "model remove qwen3-vl-4b --yes",
 ];
 
-const HELP = `
-Models are kept in KAMADO_DATA_DIR/models. HF_TOKEN is for models that need an account; it is sent to HF_ENDPOINT and nowhere else.
+const HELP = `Models are kept in KAMADO_DATA_DIR/models. HF_TOKEN is for models that need an account; it is sent to HF_ENDPOINT and nowhere else.
 Exit codes: 0 done, 2 wrong usage, 3 the model cannot be fetched, or the disk or the memory is too small, 130 interrupted.`;
 
 export function modelCommand(): Command {
-  const model = examples(new Command("model"), EXAMPLES)
-    .description("list, download, remove and choose models")
-    .addHelpText("after", HELP);
+  const model = notes(examples(new Command("model"), EXAMPLES), HELP).description(
+    "list, download, remove and choose models",
+  );
   withDataDir(model.command("list", { isDefault: true }))
     .description("list the models that are here and those of the catalogue")
     .option("--json", "print one JSON line for each model")
@@ -57,7 +57,9 @@ export function modelCommand(): Command {
       EXAMPLES.filter((line) => line.startsWith("model pull")),
     ),
   )
-    .description("download a model of the catalogue, hf:owner/repo/file.gguf or an address; again continues")
+    .description(
+      "download a model of the catalogue, hf:owner/repo/file.gguf or an address; the same again continues",
+    )
     .option("--name <name>", "what to call it here; by default its name in the catalogue, or the file's")
     .option("--mmproj <source>", "its projector: a file of the same repository, hf:…, an address, or none")
     .option("--sha256 <hex>", "the checksum that the model's file must have")
@@ -85,7 +87,7 @@ const withDataDir = (command: Command) =>
   command.option("--data-dir <folder>", "where Kamado keeps its data (KAMADO_DATA_DIR)");
 
 const print = (text: string) => void process.stdout.write(`${text}\n`);
-const note = (text: string) => void process.stderr.write(`${printable(text)}\n`);
+const note = (text: string) => void process.stderr.write(`${prose(printable(text), process.stderr)}\n`);
 const nameIn = (path: string) => printable(path);
 
 /** `--mmproj` is a source here, and no setting. */
@@ -220,12 +222,11 @@ async function use(name: string, flags: Flags): Promise<void> {
   if (found === undefined) throw notHere(name, dataDir);
   const path = configFilePath() ?? userConfigPath();
   const before = await readSettingsFile(path);
-  const after =
-    before === undefined ? `model = ${JSON.stringify(found.name)}\n` : withModel(before, found.name);
+  const after = withModel(before ?? (await allSettings()), found.name);
   if (after === undefined) throw byHand(path, found.name);
   if (flags.dryRun === true) return print(`${nameIn(path)} would say: model = "${found.name}"`);
   if (after !== before) await replaceSettingsFile(path, after);
-  print(`${nameIn(path)} says: model = "${found.name}". ${paint("green", "`npm start` runs it.")}`);
+  print(prose(`${nameIn(path)} says: model = "${found.name}". ${paint("green", "`npm start` runs it.")}`));
   const config = configFor(flags);
   const { engine } = config;
   if (engine.url !== undefined)

@@ -16,7 +16,7 @@ import { shellWord } from "../shell-word.ts";
 export function newCommand(): Command {
   return examples(new Command("new"), [
     "new mood.read --folder ~/kamado-handlers",
-    "new mood.read --dry-run    # into the folder KAMADO_HANDLERS; only says what it would write",
+    "new mood.read --dry-run    # into the folder KAMADO_HANDLERS",
   ])
     .argument("<kind>", "the kind of job, like mood.read")
     .description("write a handler of your own and its test, to begin from")
@@ -114,6 +114,9 @@ async function writeAll(files: Map<string, string>): Promise<void> {
   }
 }
 
+/** A second line of a step. */
+const BELOW = "\n     ";
+
 function view(kind: string, { folder, configured, files }: Plan, isDry: boolean): string {
   const [handler, test] = [...files.keys()].map(shellWord);
   const steps = [
@@ -123,7 +126,7 @@ function view(kind: string, { folder, configured, files }: Plan, isDry: boolean)
     ...(files.has(join(folder, "tsconfig.json")) || knowsKamado(folder) ? [] : [forOwnConfig(folder)]),
     ...(configured === folder
       ? []
-      : [`set KAMADO_HANDLERS=${shellWord(folder)}, or in kamado.toml: handlers = "${folder}"`]),
+      : [`export KAMADO_HANDLERS=${shellWord(folder)}${BELOW}or in kamado.toml: handlers = "${folder}"`]),
     `edit ${handler}`,
     `./kamado test ${test}`,
     `echo '{"text": "At last!"}' | ./kamado run ${kind} --input -`,

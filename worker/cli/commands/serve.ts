@@ -16,7 +16,8 @@ import { showCalibration } from "../show-calibration.ts";
 export function serveCommand(): Command {
   return examples(modelFlags(new Command("serve")), [
     "serve",
-    "serve --model gemma-3-4b-it-Q4_K_M.gguf --mmproj mmproj-gemma-3-4b-it-f16.gguf",
+    "serve --model qwen3-vl-4b",
+    "serve --model model.gguf --mmproj mmproj.gguf",
     "serve --engine-url http://127.0.0.1:8080",
   ])
     .description(

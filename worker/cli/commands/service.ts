@@ -15,7 +15,7 @@ import {
 import { type Machine, thisMachine } from "../../service/machine.ts";
 import { installedServices, type Service, type State } from "../../service/manager.ts";
 import { PARTS, type Part } from "../../service/units.ts";
-import { examples } from "../examples.ts";
+import { examples, notes } from "../examples.ts";
 import { flagsOf, numberFrom } from "../flags.ts";
 import { IMAGE, type Place, place, warnOfSettings } from "../service-place.ts";
 
@@ -48,9 +48,9 @@ function install(machine: Machine): Command {
     parts(new Command("install"), "what to install, by default what is installed already, else worker"),
   );
   return examples(command, [
-    "service install                     # queue or KAMADO_QUEUE_URL, worker and engine",
-    "service install engine container    # the engine natively, the worker in Podman",
-    "service install --daemon --user anna    # with sudo: a Mac nobody logs in to",
+    "service install                         # all in one process",
+    "service install engine container        # the worker in Podman",
+    "service install --daemon --user anna    # for a Mac without a login",
   ])
     .description("install services, or bring them up to date; what is as it should be is left alone")
     .option("--image <name>", "the image of the container", IMAGE)
@@ -135,35 +135,37 @@ async function giveEngineBack({ manager, facts, doing }: Place): Promise<void> {
     await manager.install(service, doing);
 }
 
-/** Also of `kamado uninstall`. What is not there is left alone, so it may be called twice. */
+/** Also of `kamado uninstall`. What is not there is left alone, so it may be called twice. Resolves with how many were there. */
 export async function removeServices(
   { manager, facts, doing }: Place,
   chosen: readonly Part[],
-): Promise<void> {
-  for (const service of manager.services(chosen, facts)) {
-    const { installed } = await manager.state(service, doing.machine);
-    if (!installed) {
-      doing.say({ did: false, what: `${service.name} is not installed` });
-      continue;
-    }
+): Promise<number> {
+  const services = manager.services(chosen, facts);
+  const states = await Promise.all(services.map((service) => manager.state(service, doing.machine)));
+  const there = services.filter((_, index) => states[index]!.installed);
+  const [only] = services.length === 1 ? services : [];
+  if (there.length === 0)
+    doing.say({ did: false, what: only ? `${only.name} is not installed` : "no service is installed" });
+  for (const service of there) {
     if (service.part === "podman-machine") await removeFromMachine(doing);
     if (service.part === "podman-machine" || service.part === "container") await removeSecrets(doing);
     await manager.uninstall(service, doing);
   }
+  return there.length;
 }
 
 function status(machine: Machine): Command {
-  return examples(new Command("status"), [
+  const command = examples(new Command("status"), [
     "service status",
     "service status --json | jq '.[] | select(.running | not)'",
-  ])
+  ]);
+  return notes(
+    command,
+    "Exit codes: 0 all that is installed runs, 1 something does not, 3 nothing is installed.",
+  )
     .description("show what is installed and whether it runs")
     .option("--daemon", "macOS: look at the LaunchDaemons")
     .option("--json", "print one JSON line")
-    .addHelpText(
-      "after",
-      "\nExit codes: 0 all that is installed runs, 1 something does not, 3 nothing is installed.",
-    )
     .action(async (_, own: Command) => {
       const on = await place(machine, own, PARTS);
       const states: State[] = [];

@@ -7,19 +7,19 @@ import { printableJson } from "../../printable.ts";
 import { type Depth, depthOf } from "../../queue/whole-queue.ts";
 import { type Here, queuesHere } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
-import { examples } from "../examples.ts";
+import { examples, notes } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 import { engineHealthOf, stateOf } from "../running-service.ts";
 import { runningOf, type Status, viewStatus } from "./status-view.ts";
 
+const EXIT_CODES =
+  "Exit codes: 0 all is well, 1 it runs but something does not answer, 3 nothing runs or no queue answers.";
+
 export function statusCommand(): Command {
-  return examples(new Command("status"), ["status", "status --json | jq .queues"])
+  const command = examples(new Command("status"), ["status", "status --json | jq .queues"]);
+  return notes(command, EXIT_CODES)
     .description("show what runs here, what waits in the queues, and the dead letters")
     .option("--json", "print one JSON line")
-    .addHelpText(
-      "after",
-      "\nExit codes: 0 all is well, 1 it runs but something does not answer, 3 nothing runs or no queue answers.",
-    )
     .action(async (_, command: Command) => {
       const status = await readStatus(await queuesHere(configOf()));
       const shown = flagsOf(command).json === true ? printableJson(status) : viewStatus(status);

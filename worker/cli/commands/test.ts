@@ -16,7 +16,7 @@ import { flagsOf } from "../flags.ts";
 
 export function testCommand(): Command {
   return examples(new Command("test"), [
-    "test                                # all tests of the folder KAMADO_HANDLERS",
+    "test    # all tests of the folder KAMADO_HANDLERS",
     "test ~/kamado-handlers/mood-read.test.ts",
     "test ~/kamado-handlers --only 'not sure'",
   ])

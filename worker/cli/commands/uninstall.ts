@@ -20,8 +20,8 @@ import { removeServices } from "./service.ts";
 export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   return examples(new Command("uninstall"), [
     "uninstall --dry-run",
-    "uninstall                # services and logs; data and settings stay",
-    "uninstall --data         # those too",
+    "uninstall           # services and logs; data and settings stay",
+    "uninstall --data    # those too",
   ])
     .description("stop and remove Kamado's services and logs on this machine, and name what is left")
     .option("--dry-run", "change nothing, and say what would be done")
@@ -36,10 +36,15 @@ export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironme
       const on = await place(machine, command, PARTS, { mustFit: data === true });
       const own = ownPaths(on, data === true);
       for (const path of own) refuseToRemove(path);
-      await removeServices(on, PARTS);
-      if (dryRun !== true) await refuseWhileRunning(configs(on));
+      const services = await removeServices(on, PARTS);
+      // What runs may be one of the services, which a dry run does not stop.
+      if (dryRun !== true || services === 0) await refuseWhileRunning(configs(on));
       for (const path of own) removePath(path, on.doing);
-      on.end(["Removed. What is left, and what removes it:", ...(await leftOf(machine, on, own))].join("\n"));
+      const left = (await leftOf(machine, on, own)).join("\n");
+      on.end(
+        `Removed. What is left, and what removes it:\n${left}`,
+        `What would be left, and what removes it:\n${left}`,
+      );
     });
 }
 
@@ -98,7 +103,7 @@ async function leftOf(machine: Machine, on: Place, removed: readonly string[]): 
   if (machine.platform === "linux")
     lines.push(["your services may run without a login", "loginctl disable-linger"]);
   lines.push([`Kamado itself (${HOME})`, `rm -r ${shellWord(HOME)}`]);
-  return lines.map(([what, how]) => `  ${what}: ${how}`);
+  return lines.map(([what, how]) => `  ${what}\n    -> ${how}`);
 }
 
 /** A data folder may be set to anything, and no command must empty a home folder. */

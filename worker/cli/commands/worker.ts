@@ -9,9 +9,9 @@ import { flagsOf, modelFlags, toVariables, WATCH } from "../flags.ts";
 
 export function workerCommand(): Command {
   return examples(modelFlags(new Command("worker")), [
-    "worker --model gemma-3-4b-it-Q4_K_M.gguf    # with KAMADO_QUEUE_URL set, or queue_url in kamado.toml",
+    "worker --model qwen3-vl-4b    # KAMADO_QUEUE_URL names the queue",
     "worker --engine-url http://127.0.0.1:8080",
-    "worker --watch                              # while you write handlers in the folder KAMADO_HANDLERS",
+    "worker --watch                # while you write handlers",
   ])
     .description("run the jobs of the queue that KAMADO_QUEUE_URL names")
     .option("--watch", WATCH)

@@ -65,8 +65,9 @@ function openScratch(folder: string): string {
   try {
     mkdirSync(folder, { recursive: true });
     removeOrphanedFolders(folder, SCRATCH);
-    const { bavail, bsize } = statfsSync(folder);
-    if (bavail * bsize < NEEDED_BYTES)
+    const { blocks, bavail, bsize } = statfsSync(folder);
+    // A disk without a limit says 0 of 0.
+    if (blocks > 0 && bavail * bsize < NEEDED_BYTES)
       throw diskFull(` ${Math.round((bavail * bsize) / 2 ** 20)} MB are free.`);
     return makeScratchFolder(folder, SCRATCH);
   } catch (cause) {
