@@ -7,6 +7,7 @@ import { SQSClient } from "@aws-sdk/client-sqs";
 import { systemClock } from "../worker/async/clock.ts";
 import { Semaphore } from "../worker/async/semaphore.ts";
 import { placeOptions, s3Options, sqsOptions } from "../worker/aws/client-options.ts";
+import { queueRegion } from "../worker/aws/rights.ts";
 import { describeIssues, KamadoError, toKamadoError } from "../worker/errors.ts";
 import { Job, JobId } from "../worker/job/envelope.ts";
 import { jobHash } from "../worker/job/job-hash.ts";
@@ -19,7 +20,7 @@ import { createResults } from "../worker/storage/results.ts";
 import { s3Bucket } from "../worker/storage/s3.ts";
 import type { AnyKinds, Enqueued, JobOptions, KindName, NewJob, Result } from "./contract.ts";
 import type { Kinds } from "./kinds.ts";
-import { asSender, regionOf } from "./sender-errors.ts";
+import { asSender } from "./sender-errors.ts";
 import { type WaitOptions, waitFor } from "./wait.ts";
 
 export { type ErrorCode, KamadoError } from "../worker/errors.ts";
@@ -116,7 +117,7 @@ function checkOptions({ queueUrl, bucket, credentials }: Partial<ClientOptions> 
 }
 
 function awsOf({ queueUrl, sqs, s3, region, endpoint, credentials }: ClientOptions) {
-  const ofQueue = regionOf(queueUrl);
+  const ofQueue = queueRegion(queueUrl);
   const shared = {
     ...placeOptions({ region: region ?? ofQueue, endpoint, credentials }),
     requestHandler: { connectionTimeout: 5_000, requestTimeout: 28_000, throwOnRequestTimeout: true },

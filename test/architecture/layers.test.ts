@@ -10,6 +10,7 @@ const WORKER = join(ROOT, "worker");
 /** What a folder may import besides itself. A file right under worker/, engine/ or cli/ counts as a folder of its own. */
 const MAY_IMPORT: Record<string, string> = {
   amounts: "",
+  "free-disk": "",
   "make-folder": "",
   printable: "",
   nearest: "",
@@ -20,7 +21,7 @@ const MAY_IMPORT: Record<string, string> = {
   logging: "errors job printable",
   models: "nearest",
   config: "errors make-folder models nearest",
-  fitness: "amounts aws errors",
+  checks: "amounts aws errors free-disk",
   http: "",
   job: "errors nearest printable",
   images: "async errors job",
@@ -30,8 +31,8 @@ const MAY_IMPORT: Record<string, string> = {
   outbound: "async config/secret errors http job nearest",
   queue: "async aws errors job printable",
   storage: "aws errors http job",
-  local: "aws errors http",
-  console: "aws/errors config/secret errors fitness http logging printable",
+  local: "aws errors free-disk http",
+  console: "aws/errors config/secret errors free-disk http logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
@@ -42,10 +43,10 @@ const MAY_IMPORT: Record<string, string> = {
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   service: "errors make-folder",
   doctor:
-    "amounts aws config engine/generation engine/install engine/sizing errors fitness http model outbound queue service",
+    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors fitness job logging model outbound queue runner storage worker",
+  main: "async aws config deliver errors checks job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
@@ -56,8 +57,9 @@ const MAY_IMPORT: Record<string, string> = {
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
     "async config/secret engine/install engine/load-failure engine/options engine/protocol errors http logging",
-  "engine/install": "async errors",
-  "engine/download": "amounts async engine/generation engine/sizing errors http make-folder models outbound",
+  "engine/install": "amounts async errors free-disk make-folder",
+  "engine/download":
+    "amounts async engine/generation engine/sizing errors free-disk http make-folder models outbound",
   "engine/server":
     "data-uri engine/generation engine/protocol engine/scheduler errors http images job json-schema",
   "engine/scheduler": "engine/generation engine/protocol errors",
@@ -188,7 +190,7 @@ test("handlers import only zod and the job's contract", () => {
 
 /** What `kamado/client` shares with the worker and bundles. What it needs to run must stay small: no log, no configuration. */
 const CLIENT_MAY_IMPORT =
-  "async/backoff async/clock async/semaphore aws/client-options deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
+  "async/backoff async/clock async/semaphore aws/client-options aws/rights deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
     " ",
   );
 

@@ -33,7 +33,7 @@ const HF = "hf:owner/repo/model.gguf";
 
 beforeAll(async () => {
   server = await fileServer();
-  server.manners.repository = {
+  server.behaviour.repository = {
     siblings: [{ rfilename: "mmproj-model-f16.gguf" }],
     cardData: { license: "mit" },
   };
@@ -133,9 +133,9 @@ describe("a model that was pulled", () => {
 
   test("leaves what an interrupted download has, which remove deletes", async () => {
     const name = "toy";
-    server.manners.onAnswer = ({ place }) => void (place === "store" && process.emit("SIGINT"));
+    server.behaviour.onAnswer = ({ place }) => void (place === "store" && process.emit("SIGINT"));
     const { thrown } = await kamado("pull", HF, "--name", name, "--mmproj", "none");
-    server.manners.onAnswer = () => {};
+    server.behaviour.onAnswer = () => {};
     expect(thrown).toMatchObject({ code: "canceled", message: expect.stringContaining("Interrupted") });
     mkdirSync(join(dataDir, "models", name), { recursive: true });
     writeFileSync(join(dataDir, "models", name, "model.gguf.part"), "GGUF");

@@ -1,5 +1,5 @@
 // Whether AWS lets these credentials do something, from how it answers a call that changes nothing, and which right exactly is missing, as
-// AWS words it. Making such calls is left to fitness/.
+// AWS words it. Making such calls is left to checks/.
 import { healthOf, namesOf, statusOf } from "./errors.ts";
 
 /** As a policy names it: `sqs:DeleteMessage` on `arn:aws:sqs:eu-central-1:123456789012:kamado-jobs`. */
@@ -80,11 +80,18 @@ export function grantAll(rights: readonly Right[]): string {
 /** The ARN of a queue from its URL. Emulators have one of the same form. */
 export function queueArnOf(url: string, region = "us-east-1"): string {
   if (!URL.canParse(url)) return url;
-  const { hostname, pathname } = new URL(url);
+  const { pathname } = new URL(url);
   const [account = "", name = ""] = pathname.split("/").slice(-2);
-  const named = /^(?:sqs\.)?([a-z]{2}(?:-[a-z]+)+-\d)\.(?:queue\.)?amazonaws\./.exec(hostname)?.[1];
-  const own = named ?? region;
+  const own = queueRegion(url) ?? region;
   return `arn:${partitionOf(own)}:sqs:${own}:${account}:${name}`;
+}
+
+/** The region that a queue's address names; requests to it must be signed for that one, wherever the sender runs. */
+export function queueRegion(queueUrl: string): string | undefined {
+  const { hostname } = new URL(queueUrl);
+  if (!/\.(amazonaws\.com(\.cn)?|api\.aws)$/.test(hostname)) return undefined;
+  if (hostname === "queue.amazonaws.com") return "us-east-1";
+  return /(?:^|\.)([a-z]{2,}(?:-[a-z]+)+-\d+)\./.exec(hostname)?.[1];
 }
 
 export const objectArnOf = (bucket: string, key: string, region = "us-east-1") =>

@@ -17,8 +17,10 @@ import {
 } from "../config/config.ts";
 import { KamadoError } from "../errors.ts";
 import { paint } from "../logging/terminal.ts";
+import { type Doing, failed } from "../service/changes.ts";
 import type { Machine } from "../service/machine.ts";
-import { type Doing, failed, type Manager, managerFor } from "../service/manager.ts";
+import type { Manager } from "../service/manager.ts";
+import { managerFor } from "../service/open-manager.ts";
 import { type Facts, type Part, stopSecondsOf } from "../service/units.ts";
 import { warn } from "./configuration.ts";
 import { flagsOf } from "./flags.ts";
@@ -60,12 +62,7 @@ export async function place(
   const { facts, config } = factsOf(given, mustFit);
   const [engine] = manager.services(["engine"], facts);
   const isEngineApart = chosen.includes("engine") || (await manager.state(engine!, on)).installed;
-  const say: Doing["say"] = ({ did, what }) => {
-    const [first = "", ...content] = what.split("\n");
-    const lines = [`${did ? (isDry ? "would " : "") : "nothing to do: "}${first}`];
-    if (content.length > 0) lines.push(paint("dim", content.join("\n")));
-    process.stdout.write(`${lines.join("\n")}\n`);
-  };
+  const { say, end } = sayingOf(isDry);
   return {
     manager,
     other,
@@ -73,7 +70,20 @@ export async function place(
     config,
     doing: { machine: on, isDry, say },
     owner,
-    end: (words, dryWords) => {
+    end,
+  };
+}
+
+/** How a command says what it does, or would do, and that it is done. */
+function sayingOf(isDry: boolean): Pick<Doing, "say"> & Pick<Place, "end"> {
+  return {
+    say({ did, what }) {
+      const [first = "", ...content] = what.split("\n");
+      const lines = [`${did ? (isDry ? "would " : "") : "nothing to do: "}${first}`];
+      if (content.length > 0) lines.push(paint("dim", content.join("\n")));
+      process.stdout.write(`${lines.join("\n")}\n`);
+    },
+    end(words, dryWords) {
       const dry = ["Nothing was changed.", ...(dryWords === undefined ? [] : [dryWords])].join(" ");
       process.stdout.write(`${isDry ? dry : words}\n`);
     },

@@ -73,7 +73,7 @@ export function openSecrets(path: string, { mode }: Stats, variables: Variables)
 }
 
 /** Throws `config_invalid` for what is no TOML, and for a key that is no setting. */
-export function readConfigFile(path: string): Variables {
+function readConfigFile(path: string): Variables {
   const variables: Variables = {};
   for (const [key, value] of flattened(parsed(path))) {
     const name = nameOf(key);

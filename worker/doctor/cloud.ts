@@ -20,9 +20,9 @@ import {
   type Verdict,
   verdictOf,
 } from "../aws/rights.ts";
+import { clockSkewMs, MOST_SKEW_MS, skewWords } from "../checks/clock-skew.ts";
+import { type QueueAction, queueVerdicts, TO_CONSUME, topicVerdict } from "../checks/queue-rights.ts";
 import type { Config } from "../config/config.ts";
-import { clockSkewMs, MOST_SKEW_MS, skewWords } from "../fitness/clock-skew.ts";
-import { type QueueAction, queueVerdicts, TO_CONSUME, topicVerdict } from "../fitness/queue-rights.ts";
 import { QUEUE_HINTS } from "../queue/health.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 

@@ -4,7 +4,7 @@ import { totalmem } from "node:os";
 import { dirname } from "node:path";
 import { sizeWords } from "../amounts.ts";
 import { availableOf, graphicsCards, mostBytes } from "../engine/sizing/memory-available.ts";
-import { freeBytesOf, LEAST_FREE, type Statfs } from "../fitness/free-disk.ts";
+import { freeBytesOf, LEAST_FREE, type Statfs } from "../free-disk.ts";
 import type { Machine } from "../service/machine.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 

@@ -47,7 +47,7 @@ export async function loadRegistry(
   return handlers;
 }
 
-export async function loadFolder(folder: string, importFile = importOnce): Promise<Loaded[]> {
+async function loadFolder(folder: string, importFile = importOnce): Promise<Loaded[]> {
   const files = await handlerFiles(folder);
   return Promise.all(files.map((file) => loadFile(file, importFile)));
 }

@@ -5,7 +5,8 @@ import { isAbsolute } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseEnv } from "node:util";
 import { KamadoError } from "../errors.ts";
-import { call, type Doing, inMachine as ssh } from "./manager.ts";
+import { call, type Doing } from "./changes.ts";
+import { inMachine as ssh } from "./systemd.ts";
 import { type Facts, type Mounts, QUADLETS, quadletOf } from "./units.ts";
 
 const SECRET = "kamado.env";

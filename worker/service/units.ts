@@ -1,5 +1,5 @@
 // The files of services, filled in: a template of infra/ and the facts of this machine become the text that launchd, systemd or Podman reads.
-// Pure but for reading the templates. Who starts and stops them is manager.ts.
+// Pure but for reading the templates. Who starts and stops them is launchd.ts and systemd.ts.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { KamadoError } from "../errors.ts";

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { serviceEnvironment } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
 import { EXIT, paint, table } from "../../logging/terminal.ts";
+import { failed, makeLogs } from "../../service/changes.ts";
 import {
   installInMachine,
   mountsOf,
@@ -12,7 +13,7 @@ import {
   removeSecrets,
 } from "../../service/container.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
-import { failed, installedServices, makeLogs, type Service, type State } from "../../service/manager.ts";
+import { installedServices, type Service, type State } from "../../service/manager.ts";
 import { PARTS, type Part } from "../../service/units.ts";
 import { examples, notes } from "../examples.ts";
 import { flagsOf, numberFrom } from "../flags.ts";

@@ -1,11 +1,12 @@
 // `kamado uninstall`: removes what Kamado put outside of its own folder, and says what it leaves and which command removes that. Nothing in
 // a queue or a bucket is touched.
-import { existsSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, parse, resolve } from "node:path";
 import { Command } from "commander";
 import { type Config, HOME, loadConfig, serviceEnvironment, userConfigPath } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
+import { removePath } from "../../service/changes.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
 import { installedServices } from "../../service/manager.ts";
 import { PARTS } from "../../service/units.ts";
@@ -103,12 +104,6 @@ async function leftOf(machine: Machine, on: Place, removed: readonly string[]): 
     lines.push(["your services may run without a login", "loginctl disable-linger"]);
   lines.push([`Kamado itself (${HOME})`, `rm -r ${shellWord(HOME)}`]);
   return lines.map(([what, how]) => `  ${what}\n    -> ${how}`);
-}
-
-function removePath(path: string, { isDry, say }: Place["doing"]): void {
-  say({ did: true, what: `remove ${path}` });
-  if (isDry) return;
-  rmSync(path, { recursive: true, force: true });
 }
 
 /** A data folder may be set to anything, and no command must empty a home folder. */

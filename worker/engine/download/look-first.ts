@@ -1,8 +1,9 @@
 // What the beginnings of a model's files say before the rest is downloaded: whether they are a model and its projector, under which licence,
 // and how much memory they need, which is compared with what this machine has. Fetching is left to download.ts, the rest to pull.ts.
-import { open, stat, statfs } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { sizeWords } from "../../amounts.ts";
 import { KamadoError } from "../../errors.ts";
+import { freeBytesOf } from "../../free-disk.ts";
 import { checkFiles, readHeader } from "../generation/model-check.ts";
 import { graphicsCards, mostBytes } from "../sizing/memory-available.ts";
 import { explain, MIN_CONTEXT, planMemory } from "../sizing/memory-fit.ts";
@@ -177,13 +178,9 @@ async function compareMemory(
 
 /** Throws `disk_full`. */
 async function compareDisk(heads: readonly Head[], folder: string, given: number | undefined): Promise<void> {
-  const { blocks, bavail, bsize } = await statfs(folder);
-  // A disk without a limit says 0 of 0.
-  const free = given ?? (blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize);
+  const free = given ?? freeBytesOf(folder) ?? Number.POSITIVE_INFINITY;
   let missing = 0;
-  for (const { file, facts } of heads) {
-    missing += Math.max(0, facts.total - (await sizeOf(folder, file)));
-  }
+  for (const { file, facts } of heads) missing += Math.max(0, facts.total - (await sizeOf(folder, file)));
   if (missing === 0 || missing + SPARE_BYTES <= free) return;
   const message = `The download needs ${sizeWords(missing)} more, and ${sizeWords(free)} are free at ${folder}; ${sizeWords(SPARE_BYTES)} stay free for the system.`;
   throw new KamadoError("disk_full", message);

@@ -1,10 +1,10 @@
 // What is checked before the first job: that it is found, that what cannot be said holds nobody up, and what a worker does meanwhile.
 import { expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
+import { type StartChecks, startCheck } from "../../worker/checks/start-checks.ts";
 import { viewStatus } from "../../worker/cli/commands/status-view.ts";
 import { createWebApp } from "../../worker/console/server.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import { type StartChecks, startCheck } from "../../worker/fitness/start-checks.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { blackHole, type Scripted, sqsServer } from "../fakes/aws-server.ts";
 import { createRig, type RigOptions } from "../rig.ts";

@@ -1,4 +1,4 @@
-// How much space the disk of a folder has left.
+// How much space the disk of a folder has left. What is too little, and what to do then, is left to whoever asks.
 import { statfsSync } from "node:fs";
 
 /** With less than this free, the largest message and its result may not find room. Bytes. */
@@ -6,7 +6,7 @@ export const LEAST_FREE = 4 * 1_024 ** 2;
 
 export type Statfs = (folder: string) => { blocks?: number; bavail: number; bsize: number };
 
-/** Undefined where there is no folder yet, or no such number. */
+/** Undefined where there is no folder yet, no such number, or no limit. */
 export function freeBytesOf(folder: string, statfs: Statfs = statfsSync): number | undefined {
   try {
     const { blocks, bavail, bsize } = statfs(folder);

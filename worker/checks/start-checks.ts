@@ -5,8 +5,8 @@ import type { SQSClient } from "@aws-sdk/client-sqs";
 import { DISK_FULL_HINT } from "../aws/errors.ts";
 import { grantAll, type Right, type Verdict } from "../aws/rights.ts";
 import { KamadoError } from "../errors.ts";
+import { freeBytesOf, LEAST_FREE, type Statfs } from "../free-disk.ts";
 import { MOST_SKEW_MS, skewWords } from "./clock-skew.ts";
-import { freeBytesOf, LEAST_FREE, type Statfs } from "./free-disk.ts";
 import { queueVerdicts, TO_CONSUME } from "./queue-rights.ts";
 
 export type StartChecks = {

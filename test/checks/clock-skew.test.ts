@@ -1,6 +1,6 @@
 // How far the clock is off, by what a server says.
 import { expect, test } from "vitest";
-import { clockSkewMs, isAws, skewWords } from "../../worker/fitness/clock-skew.ts";
+import { clockSkewMs, isAws, skewWords } from "../../worker/checks/clock-skew.ts";
 import { awsServer } from "../fakes/aws-server.ts";
 
 const SERVER = Date.parse("2026-11-29T12:00:00Z");
