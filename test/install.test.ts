@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -41,6 +42,30 @@ test("without Node the command says so in one line", () => {
   const { status, lines } = run("/bin/sh", ["./kamado", "--help"]);
   expect(status).toBe(1);
   expect(lines).toEqual([expect.stringMatching(/^kamado: Node is missing; install Node 20 or later/)]);
+});
+
+test("a shell that does not know where Node is, as over ssh, runs the Node that was installed into the folder", () => {
+  const folder = mkdtempSync(join(tmpdir(), "kamado-install-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const clone = join(folder, "my clone");
+  mkdirSync(join(clone, "node_modules/.bin"), { recursive: true });
+  copyFileSync(join(ROOT, "kamado"), join(clone, "kamado"));
+  const node = '#!/bin/sh\necho "node $*"\n';
+  writeFileSync(join(clone, "node_modules/.bin/node"), node, { mode: 0o755 });
+  symlinkSync("my clone/kamado", join(folder, "kamado"));
+  const ran = ["install.mjs", "worker/cli/start.mjs jobs a b"].map((what) => `node ${clone}/${what}`);
+  const env = { PATH: "/nowhere" };
+  const by = (command: string) =>
+    spawnSync("/bin/sh", [command, "jobs", "a b"], { cwd: clone, env, encoding: "utf8" });
+  for (const command of ["kamado", "./kamado", join(clone, "kamado")])
+    expect(by(command)).toMatchObject({ stderr: "", stdout: `${ran.join("\n")}\n` });
+  env.PATH = "/usr/bin:/bin";
+  rmSync(join(clone, "node_modules"), { recursive: true });
+  mkdirSync(join(folder, "bin"));
+  writeFileSync(join(folder, "bin/node"), node, { mode: 0o755 });
+  env.PATH = `${folder}/bin:${env.PATH}`;
+  // By a link, and before anything is installed.
+  expect(by("../kamado")).toMatchObject({ stderr: "", stdout: `${ran.join("\n")}\n` });
 });
 
 describe("two commands during the first installation", () => {

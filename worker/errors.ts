@@ -19,7 +19,8 @@ export const ERRORS = {
   no_rule_for_object: fail(400, "Add a rule for this prefix to the file that KAMADO_RULES_FILE names."),
   unknown_kind: fail(
     404,
-    "Use one of the kinds listed in the message, or add a handler for this kind and run `kamado dead redrive`.",
+    "Use one of the kinds listed in the message, or add a handler for this kind (KAMADO_HANDLERS names its folder). " +
+      "`kamado dead redrive` then sends its jobs back.",
   ),
   invalid_input: fail(400, "Correct what the message names and try again."),
   budget_exceeded: fail(

@@ -184,7 +184,7 @@ test.each([
   [
     "a queue that is missing",
     { startCheck: PASSED, queue: { health: "missing_queue", hint: "Create it." } },
-    ["queue: missing_queue", "Create it."],
+    ["its queue cannot be used (missing_queue)", "Create it."],
   ],
 ])("a Kamado that pulls no jobs because of %s says so, with what to do", async (_, state, [why, todo]) => {
   await using page = await awsServer((request, response) =>

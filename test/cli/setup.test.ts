@@ -1,4 +1,5 @@
 // `kamado setup aws`, against a stub that answers as CloudFormation does. The same against a deployed stack: test/infra/setup.test.ts.
+import { execFileSync } from "node:child_process";
 import {
   lstatSync,
   mkdirSync,
@@ -81,6 +82,21 @@ test("the file has everything that the stack made, is its owner's alone, and wha
   expect(said).toContain("aws iam create-access-key --user-name kamado-worker");
   expect(said).toContain(OUTPUTS.JobsApiUrl);
   expect(asked.at(-1)).toContain("StackName=kamado");
+});
+
+test("the command that makes a key, as it is shown, writes it into the file and fits 80 columns", async () => {
+  const folder = join(file, "..", "my settings");
+  file = join(folder, "kamado.env");
+  const said = await setup();
+  const [command = ""] = /^ {2}aws iam create-access-key [\s\S]*?(?=\n\n)/m.exec(said) ?? [];
+  const aws =
+    '#!/bin/sh\nprintf "%s\\n" "$@" >"$0.asked"; printf "AWS_ACCESS_KEY_ID=AKIA\\tAWS_SECRET_ACCESS_KEY=s\\n"';
+  writeFileSync(join(folder, "aws"), aws, { mode: 0o755 });
+  execFileSync("sh", ["-c", command], { env: { PATH: `${folder}:${process.env.PATH}` } });
+  expect(linesOf().slice(-2)).toEqual(["AWS_ACCESS_KEY_ID=AKIA", "AWS_SECRET_ACCESS_KEY=s"]);
+  expect(readFileSync(join(folder, "aws.asked"), "utf8")).toContain("--output\ntext\n--query\nAccessKey.[");
+  const lines = said.split("\n").filter((line) => !line.includes(folder) && !line.includes("https://"));
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
 });
 
 test("the worker understands every line of it", async () => {
@@ -172,7 +188,7 @@ test("what an owner chose stays, a key that is there is not asked for again, and
   const said = await setupAws({ stack: "kamado", file }, loadConfig(KEYS, {}));
   vi.unstubAllEnvs();
   expect(linesOf()).toEqual(["KAMADO_POLL_SECONDS=5", "AWS_ACCESS_KEY_ID=AKIA", ...ALL]);
-  expect(said).toContain("Its access key stays as it was. Then start the worker:");
+  expect(said).toContain("Its access key stays as it was. To start the worker:");
   expect(said).not.toContain("create-access-key");
 });
 

@@ -1,9 +1,13 @@
 // What a person asks about a running Kamado: status, jobs, kinds, queue purge.
-import { mkdtempSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { statusCommand } from "../../worker/cli/commands/status.ts";
 import { viewEnded, viewEngine, viewStatus } from "../../worker/cli/commands/status-view.ts";
 import { runKamado, served } from "./process.ts";
 
@@ -118,6 +122,46 @@ test("kinds lists every kind in 80 columns, and shows what one takes and gives",
     errors: expect.stringContaining("image.check"),
   });
 }, 60_000);
+
+test("status shows the worker that runs here although its queue does not answer", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kamado-status-"));
+  const away = "http://127.0.0.1:1";
+  // The worker's page, which wants a token.
+  const page = createServer((_, response) => void response.writeHead(401).end()).listen(0, "127.0.0.1");
+  await once(page, "listening");
+  const { port } = page.address() as AddressInfo;
+  const found = {
+    pid: process.pid,
+    startedAt: new Date().toISOString(),
+    engine: { url: away, model: "m", isDemo: false },
+    web: { url: `http://127.0.0.1:${port}` },
+    cloud: {
+      isLocal: false,
+      endpoint: away,
+      region: "us-east-1",
+      queueUrl: `${away}/q`,
+      deadQueueUrl: `${away}/dead`,
+      deadDeliveriesQueueUrl: `${away}/dead`,
+      bucket: "kamado",
+    },
+  };
+  writeFileSync(join(folder, "service.json"), JSON.stringify(found));
+  vi.stubEnv("KAMADO_DATA_DIR", folder);
+  const written = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+  onTestFinished(() => {
+    vi.unstubAllEnvs();
+    page.close();
+    written.mockRestore();
+  });
+  const run = (...args: string[]) => statusCommand().parseAsync(args, { from: "user" });
+  await expect(run()).rejects.toMatchObject({ code: "queue_unavailable" });
+  expect(stripVTControlCharacters(String(written.mock.lastCall?.[0]))).toMatch(
+    new RegExp(`^Kamado is running, since .*, pid ${process.pid}`),
+  );
+  written.mockClear();
+  await expect(run("--json")).rejects.toMatchObject({ code: "queue_unavailable" });
+  expect(written).not.toHaveBeenCalled();
+});
 
 test("a page that does not answer is not taken for one that asks for a token", () => {
   const service = {

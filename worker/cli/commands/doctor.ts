@@ -179,8 +179,8 @@ function reasonOf({ startCheck, engine, queue, bucket, disk }: ServiceState): {
 } {
   const error = startCheck?.error ?? engine.error;
   if (error) return { found: `${error.code}: ${error.message}`, todo: error.hint };
-  if (queue.hint) return { found: `queue: ${queue.health}`, todo: queue.hint };
-  if (bucket.hint) return { found: `bucket: ${bucket.health}`, todo: bucket.hint };
+  if (queue.hint) return { found: `its queue cannot be used (${queue.health})`, todo: queue.hint };
+  if (bucket.hint) return { found: `its bucket cannot be used (${bucket.health})`, todo: bucket.hint };
   if (disk?.hint) return { found: "the disk of its queue is full", todo: disk.hint };
   return { found: "it says UNHEALTHY", todo: "`kamado status` may say more." };
 }

@@ -15,7 +15,7 @@ import { KamadoError } from "../../errors.ts";
 import { Destination } from "../../job/envelope.ts";
 import { eventOf } from "../../job/result.ts";
 import { silentLog } from "../../logging/log.ts";
-import { EXIT, localTime, paint } from "../../logging/terminal.ts";
+import { EXIT, localTime, paint, prose } from "../../logging/terminal.ts";
 import { type Attempt, createDeliveryLog } from "../../outbox/delivery-log.ts";
 import { printable, printableJson } from "../../printable.ts";
 import type { Bucket } from "../../storage/bucket.ts";
@@ -197,7 +197,9 @@ async function printDeliveries(
 }
 
 const warn = (text: string) =>
-  void process.stderr.write(`${paint("red", "kamado", process.stderr)}: ${printable(text)}\n`);
+  void process.stderr.write(
+    `${prose(`${paint("red", "kamado", process.stderr)}: ${printable(text)}`, process.stderr)}\n`,
+  );
 
 function toldOf({ to, outcome, status, error, nextAt }: Attempt): string {
   const why = [error, status && `HTTP ${status}`].filter(Boolean).join(", ");

@@ -111,12 +111,12 @@ function announce(config: Config, cloud: Cloud, local: LocalAws | undefined, web
   );
   if (config.engine.isDemo) {
     process.stdout.write(
-      "\n  This is the toy model of the demo. For real work: ./kamado model pull qwen3-vl-4b (docs/models.md)\n",
+      "\n  This is the toy model of the demo. For real work (docs/models.md):\n  ./kamado model pull qwen3-vl-4b\n",
     );
   }
   if (local) {
     process.stdout.write(
-      `\n  Try:  ./kamado enqueue prompt --wait --input '{"prompt": "Text: buy milk\\nTitle:"}'\n\n`,
+      `\n  Try, in a second terminal:\n  ./kamado enqueue prompt --wait --input '{"prompt": "Text: buy milk\\nTitle:"}'\n\n`,
     );
   }
 }

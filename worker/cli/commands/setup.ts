@@ -70,7 +70,7 @@ const shown = (text: string, variables: Record<string, string>) =>
 function nextSteps(path: string, { workerUser, apiUrl }: Stack, hasKey: boolean): string {
   return `${path} is written.
 
-${keySteps(workerUser, hasKey)} Then start the worker:
+${keySteps(path, workerUser, hasKey)}
 
   set -a; . ${shellWord(path)}; set +a; ./kamado worker
 
@@ -80,10 +80,19 @@ or install it as a service, which reads that file itself:
 ${apiUrl === undefined ? "" : `\nJobs can also be sent with POST to\n${apiUrl}\n`}`;
 }
 
-function keySteps(workerUser: string | undefined, hasKey: boolean): string {
-  if (hasKey) return "Its access key stays as it was.";
-  const where = "Write it into that file as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
-  return workerUser === undefined
-    ? `The worker needs credentials of the user, role or group that you named when you deployed the stack. If it is an access key: ${where}`
-    : `The worker needs an access key of its user. To make one:\n\n  aws iam create-access-key --user-name ${workerUser}\n\n${where}`;
+function keySteps(path: string, workerUser: string | undefined, hasKey: boolean): string {
+  if (hasKey) return "Its access key stays as it was. To start the worker:";
+  if (workerUser !== undefined)
+    return `The worker needs an access key of its user. This makes one and writes it
+into that file, without showing it:
+
+  aws iam create-access-key --user-name ${workerUser} --output text --query \\
+    "AccessKey.[join('=',['AWS_ACCESS_KEY_ID',AccessKeyId]),
+                join('=',['AWS_SECRET_ACCESS_KEY',SecretAccessKey])]" \\
+    | tr '\\t' '\\n' >> ${shellWord(path)}
+
+Then start the worker:`;
+  return `The worker needs credentials of the user, role or group that you named when you
+deployed the stack. Write an access key into that file as AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY. Then start the worker:`;
 }

@@ -1,7 +1,7 @@
 // How `kamado status` and `kamado jobs` print what they found, in 80 columns where the terminal has no more.
 import { plural } from "../../amounts.ts";
 import { outcomeWords } from "../../logging/job-events.ts";
-import { localTime, paint, shorten, table, terminalWidth } from "../../logging/terminal.ts";
+import { localTime, paint, shorten, table, terminalWidth, wrap } from "../../logging/terminal.ts";
 import { printable } from "../../printable.ts";
 import type { Depth } from "../../queue/whole-queue.ts";
 import type { EngineHealth, ServiceState } from "../running-service.ts";
@@ -43,12 +43,18 @@ export function lengthOf(ms: number): string {
 
 type SlotsFrom = NonNullable<EngineHealth["slotsFrom"]>;
 
-const row = (name: string, value: string) => `  ${paint("dim", name.padEnd(14))}${value}`;
+const INDENT = 16;
+
+/** What is longer than the terminal goes on below itself, and not below its name. */
+function row(name: string, value: string): string {
+  const lines = process.stdout.isTTY ? wrap(value, Math.max(40, terminalWidth() - INDENT)) : value;
+  return `  ${paint("dim", name.padEnd(INDENT - 2))}${lines.replaceAll("\n", `\n${" ".repeat(INDENT)}`)}`;
+}
 
 export function viewStatus({ service, running, queues }: Status): string {
   const lines = [
     ...viewService(service),
-    ...queues.jobs.map((depth) => row("queue", `${viewDepth(depth)}\n${" ".repeat(16)}${depth.url}`)),
+    ...queues.jobs.map((depth) => row("queue", `${viewDepth(depth)}\n${depth.url}`)),
     queues.outbox
       ? row(
           "outbox",
@@ -64,7 +70,8 @@ export function viewStatus({ service, running, queues }: Status): string {
   return running.length === 0 ? lines.join("\n") : `${lines.join("\n")}\n\n${viewRunning(running)}`;
 }
 
-function viewService(service: Status["service"]): string[] {
+/** What runs here, without the queues. */
+export function viewService(service: Status["service"]): string[] {
   if (!service)
     return [
       `${paint("bold", "No Kamado runs here")} with this data folder; the queue is there. \`npm start\` starts one.`,
@@ -98,12 +105,7 @@ function viewService(service: Status["service"]): string[] {
         ]
       : []),
     ...(disk?.hint
-      ? [
-          row(
-            "disk",
-            `${paint("red", "full")}, ${printable(disk.folder)}\n${" ".repeat(16)}${printable(disk.hint)}`,
-          ),
-        ]
+      ? [row("disk", `${paint("red", "full")}, ${printable(disk.folder)}\n${printable(disk.hint)}`)]
       : []),
   ];
 }

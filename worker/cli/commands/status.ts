@@ -10,7 +10,7 @@ import { configOf } from "../configuration.ts";
 import { examples, notes } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 import { engineHealthOf, stateOf } from "../running-service.ts";
-import { runningOf, type Status, viewStatus } from "./status-view.ts";
+import { runningOf, type Status, viewService, viewStatus } from "./status-view.ts";
 
 const EXIT_CODES =
   "Exit codes: 0 all is well, 1 it runs but something does not answer, 3 nothing runs or no queue answers.";
@@ -21,17 +21,31 @@ export function statusCommand(): Command {
     .description("show what runs here, what waits in the queues, and the dead letters")
     .option("--json", "print one JSON line")
     .action(async (_, command: Command) => {
-      const status = await readStatus(await queuesHere(configOf()));
-      const shown = flagsOf(command).json === true ? printableJson(status) : viewStatus(status);
+      const isJson = flagsOf(command).json === true;
+      const status = await readStatus(await queuesHere(configOf()), (service) => {
+        if (!isJson) process.stdout.write(`${viewService(service).join("\n")}\n`);
+      });
+      const shown = isJson ? printableJson(status) : viewStatus(status);
       process.stdout.write(`${shown}\n`);
       process.exitCode = codeOf(status);
     });
 }
 
-async function readStatus(here: Here): Promise<Status> {
+/** `onService`: called before it throws because a queue does not answer, which says nothing of the worker here. */
+async function readStatus(
+  here: Here,
+  onService: (service: NonNullable<Status["service"]>) => void,
+): Promise<Status> {
   const clients = makeAwsClients(here.cloud.aws);
   try {
-    const [service, queues] = await Promise.all([readService(here), readQueues(here.cloud, clients)]);
+    const [service, queues] = await Promise.all([
+      readService(here),
+      readQueues(here.cloud, clients).catch((thrown: unknown) => ({ thrown })),
+    ]);
+    if ("thrown" in queues) {
+      if (service) onService(service);
+      throw queues.thrown;
+    }
     const running = runningOf(service?.state ?? null);
     return { service, running, queues };
   } finally {
