@@ -14,6 +14,7 @@ import { basename, dirname, join } from "node:path";
 import { readGgufFileInfo } from "node-llama-cpp";
 import type { Format } from "../models/random/gguf.ts";
 import { LARGE_VOCABULARY, SMALL, type TextShape, TINY, writeTextModel } from "../models/random/models.ts";
+import { isRunning } from "../worker/async/is-running.ts";
 import { loadConfig } from "../worker/config/config.ts";
 
 const SEED = 7;
@@ -47,14 +48,6 @@ export function removeStaleDrafts(path: string): void {
   for (const name of readdirSync(folder)) {
     const pid = Number(name.slice(basename(path).length + 1));
     if (name.startsWith(`${basename(path)}.`) && !isRunning(pid)) rmSync(join(folder, name), { force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (thrown) {
-    return (thrown as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -1,35 +1,34 @@
-// `kamado/client`: puts jobs on the queue and waits for their results. Owns what a sender does: checks, uploads, batches, waiting. What
-// it shares with the worker is imported from there and bundled: how a job is checked, the queue, the bucket, the errors. The command
-// line sends and cancels through it. It reads no environment; the AWS SDK does.
+// `kamado/client`: puts jobs on the queue. Owns what a sender does: checks, uploads, batches; waiting for a result is in wait.ts. What it
+// shares with the worker is imported from there and bundled: how a job is checked, the queue, the bucket, the errors. The command line
+// sends and cancels through it. It reads no environment; the AWS SDK does.
 import { createHash, randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { S3Client } from "@aws-sdk/client-s3";
 import { SQSClient } from "@aws-sdk/client-sqs";
-import { backoffMs } from "../worker/async/backoff.ts";
 import { systemClock } from "../worker/async/clock.ts";
 import { Semaphore } from "../worker/async/semaphore.ts";
 import { placeOptions, s3Options, sqsOptions } from "../worker/aws/client-options.ts";
+import { queueRegion } from "../worker/aws/rights.ts";
 import { describeIssues, KamadoError, toKamadoError } from "../worker/errors.ts";
 import { Job, JobId } from "../worker/job/envelope.ts";
-import { belongsTo, jobHash } from "../worker/job/job-hash.ts";
+import { jobHash } from "../worker/job/job-hash.ts";
 import { withoutHalves } from "../worker/job/json.ts";
-import { resultKey, type Result as Stored } from "../worker/job/result.ts";
 import { MAX_NESTING } from "../worker/job/structure.ts";
 import { type Canceled, cancelJob } from "../worker/job-lock/cancellations.ts";
 import { sendEach, sqsQueue } from "../worker/queue/sqs.ts";
 import { addressOf, type Bucket } from "../worker/storage/bucket.ts";
-import { bucketHealthOf } from "../worker/storage/health.ts";
 import { createResults } from "../worker/storage/results.ts";
 import { s3Bucket } from "../worker/storage/s3.ts";
 import type { AnyKinds, Enqueued, JobOptions, KindName, NewJob, Result } from "./contract.ts";
 import type { Kinds } from "./kinds.ts";
-import { asSender, regionOf, wrongSetting } from "./sender-errors.ts";
+import { asSender } from "./sender-errors.ts";
+import { type WaitOptions, waitFor } from "./wait.ts";
 
 export { type ErrorCode, KamadoError } from "../worker/errors.ts";
 export type { Canceled } from "../worker/job-lock/cancellations.ts";
 export { type CallbackEvent, type CallbackRequest, verifyCallback } from "./callback.ts";
 export type * from "./contract.ts";
 export type * from "./kinds.ts";
+export type { WaitOptions } from "./wait.ts";
 
 export type ClientOptions = {
   /** The queue of jobs. */
@@ -45,15 +44,6 @@ export type ClientOptions = {
   /** SDK clients of your own, in place of these three. `close` leaves them open. */
   sqs?: SQSClient | undefined;
   s3?: S3Client | undefined;
-};
-
-export type WaitOptions = {
-  /** How long to wait. [300] */
-  timeoutSeconds?: number | undefined;
-  /** Ends the waiting; the job goes on. */
-  signal?: AbortSignal | undefined;
-  /** Called before each further look at the bucket. */
-  onPoll?: (() => unknown) | undefined;
 };
 
 /** What became of one of several jobs. One with `error.retry` may be sent again: under the same id it runs once. */
@@ -89,12 +79,9 @@ export type UploadOptions = {
 const BODY_LIMIT = 900 * 1024;
 /** The SDK has 50 connections, and an upload that waits for one uses up its time. */
 const UPLOADS_AT_ONCE = 16;
-const WAIT_SECONDS = 300;
-const POLL = { baseMs: 250, maxMs: 2_000 };
 const SEND = "sqs:SendMessage on the queue";
 const UPLOAD = "s3:PutObject on in/*";
 const CANCEL = "s3:GetObject on results/*, s3:ListBucket on the bucket and s3:PutObject on cancel/*";
-const WAIT = "s3:GetObject on results/* and s3:ListBucket";
 
 export function createClient<K extends AnyKinds = Kinds>(options: ClientOptions): Client<K> {
   checkOptions(options);
@@ -108,7 +95,7 @@ export function createClient<K extends AnyKinds = Kinds>(options: ClientOptions)
     },
     enqueueMany: (jobs) => sender.sendMany(jobs),
     wait: async (job: string | Enqueued, more: WaitOptions = {}) =>
-      waitFor(job, sender.needBucket("to wait for a result"), more) as never,
+      waitFor(job, idOf(job), sender.needBucket("to wait for a result"), more) as never,
     cancel: async (job) => cancel(idOf(job), sender.needBucket("to cancel a job")),
     upload: (file, more = {}) => sender.upload(file, more),
     close,
@@ -130,7 +117,7 @@ function checkOptions({ queueUrl, bucket, credentials }: Partial<ClientOptions> 
 }
 
 function awsOf({ queueUrl, sqs, s3, region, endpoint, credentials }: ClientOptions) {
-  const ofQueue = regionOf(queueUrl);
+  const ofQueue = queueRegion(queueUrl);
   const shared = {
     ...placeOptions({ region: region ?? ofQueue, endpoint, credentials }),
     requestHandler: { connectionTimeout: 5_000, requestTimeout: 28_000, throwOnRequestTimeout: true },
@@ -345,73 +332,3 @@ const storageError = (thrown: unknown) => {
   // What could not be read at all has the reason beneath it.
   return error.cause instanceof KamadoError && error.cause.code === "object_forbidden" ? error.cause : error;
 };
-
-async function waitFor(
-  job: string | Enqueued,
-  bucket: Bucket,
-  { timeoutSeconds = WAIT_SECONDS, signal, onPoll }: WaitOptions,
-): Promise<unknown> {
-  const id = idOf(job);
-  const results = createResults(bucket);
-  const end = performance.now() + timeoutSeconds * 1_000;
-  for (let round = 1; ; round++) {
-    signal?.throwIfAborted();
-    const found = await results.find(id, signal).catch((thrown) => passing(thrown, id, bucket, signal));
-    if (found && !(found instanceof KamadoError)) return ownResult(job, found);
-    if (round === 1) await checkRights(id, bucket, found);
-    const left = end - performance.now();
-    if (left <= 0) throw found ?? notReady(id, bucket, timeoutSeconds);
-    await onPoll?.();
-    const ms = Math.min(left, backoffMs(round, POLL));
-    await sleep(ms, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
-  }
-}
-
-/** The result without what only workers need. */
-function ownResult(job: string | Enqueued, { jobHash, ...result }: Stored): unknown {
-  if (typeof job === "string" || belongsTo(job, { jobHash, kind: result.kind })) return result;
-  throw new KamadoError(
-    "duplicate_id",
-    `The id "${job.id}" belongs to another job, of another kind or input.`,
-  );
-}
-
-/** These do not pass by themselves. */
-const LASTING = ["missing_bucket", "no_credentials", "credentials", "not_aws"];
-
-/** An error after which it is worth to look again. Throws every other one. */
-function passing(thrown: unknown, id: string, bucket: Bucket, signal?: AbortSignal): KamadoError {
-  signal?.throwIfAborted();
-  const error = toKamadoError(thrown, "storage_unavailable");
-  // S3 says so of an object that is not there, too, where the sender may not list the bucket.
-  if (error.cause instanceof KamadoError && error.cause.code === "object_forbidden")
-    return forbidden(id, bucket, error);
-  if (LASTING.includes(bucketHealthOf(error)) || wrongSetting(error)) throw asSender(error, WAIT);
-  return error;
-}
-
-const forbidden = (id: string, bucket: Bucket, cause: unknown) =>
-  new KamadoError(
-    "object_forbidden",
-    `${addressOf(bucket, resultKey(id))}: this sender may not read it, or it is not there yet.`,
-    {
-      cause,
-      hint: "Grant the sender s3:GetObject on results/* and s3:ListBucket; or receive the result where `deliver` sends it.",
-    },
-  );
-
-/** Says at once what waiting would not change: there is no such bucket, or what may be listed may not be read. */
-async function checkRights(id: string, bucket: Bucket, found: KamadoError | null): Promise<void> {
-  const listed = await bucket.list(resultKey(id)).then(
-    () => null,
-    (thrown) => toKamadoError(thrown, "storage_unavailable"),
-  );
-  if (listed && bucketHealthOf(listed) === "missing_bucket") throw asSender(listed, WAIT);
-  if (!listed && found?.code === "object_forbidden") throw found;
-}
-
-const notReady = (id: string, bucket: Bucket, seconds: number) =>
-  new KamadoError(
-    "result_not_ready",
-    `There is no result at ${addressOf(bucket, resultKey(id))} after ${seconds} seconds.`,
-  );

@@ -60,11 +60,3 @@ export function wrongSetting(error: KamadoError): KamadoError | null {
     );
   return null;
 }
-
-/** The region that a queue's address names; requests to it must be signed for that one, wherever the sender runs. */
-export function regionOf(queueUrl: string): string | undefined {
-  const { hostname } = new URL(queueUrl);
-  if (!/\.(amazonaws\.com(\.cn)?|api\.aws)$/.test(hostname)) return undefined;
-  if (hostname === "queue.amazonaws.com") return "us-east-1";
-  return /(?:^|\.)([a-z]{2,}(?:-[a-z]+)+-\d+)\./.exec(hostname)?.[1];
-}

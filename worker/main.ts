@@ -3,12 +3,12 @@
 import { systemClock } from "./async/clock.ts";
 import { makeAwsClients } from "./aws/clients.ts";
 import type { Cloud } from "./aws/resources.ts";
+import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
+import { startCheck } from "./checks/start-checks.ts";
 import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
-import { clockSkewMs } from "./fitness/clock-skew.ts";
-import { startCheck } from "./fitness/start-checks.ts";
 import { loadRegistry, type OnLoading } from "./job/registry.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
@@ -128,8 +128,10 @@ async function connect(
         sqs: clients.sqs,
         queues: queues.map(({ url }) => url),
         region: cloud.aws.region,
-        // Of an emulator the clock may be the one that is wrong.
-        clockSkew: cloud.aws.endpoint === undefined ? () => clockSkewMs(cloud.queueUrl) : undefined,
+        clockSkew:
+          cloud.aws.endpoint === undefined && isAws(cloud.queueUrl)
+            ? () => clockSkewMs(cloud.queueUrl)
+            : undefined,
         folder: queueFolder,
       }),
     topicArn: cloud.topicArn,

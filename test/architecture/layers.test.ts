@@ -9,6 +9,9 @@ const WORKER = join(ROOT, "worker");
 
 /** What a folder may import besides itself. A file right under worker/, engine/ or cli/ counts as a folder of its own. */
 const MAY_IMPORT: Record<string, string> = {
+  amounts: "",
+  "free-disk": "",
+  "make-folder": "",
   printable: "",
   nearest: "",
   errors: "printable",
@@ -17,8 +20,8 @@ const MAY_IMPORT: Record<string, string> = {
   aws: "errors",
   logging: "errors job printable",
   models: "nearest",
-  config: "errors models nearest",
-  fitness: "aws errors",
+  config: "errors make-folder models nearest",
+  checks: "amounts aws errors free-disk",
   http: "",
   job: "errors nearest printable",
   images: "async errors job",
@@ -28,8 +31,8 @@ const MAY_IMPORT: Record<string, string> = {
   outbound: "async config/secret errors http job nearest",
   queue: "async aws errors job printable",
   storage: "aws errors http job",
-  local: "aws errors http",
-  console: "aws/errors config/secret errors fitness http logging printable",
+  local: "aws errors free-disk http",
+  console: "aws/errors config/secret errors free-disk http logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
@@ -38,29 +41,30 @@ const MAY_IMPORT: Record<string, string> = {
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
-  service: "errors",
+  service: "errors make-folder",
   doctor:
-    "aws config engine/generation engine/install engine/sizing errors fitness http model outbound queue service",
+    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors fitness job logging model outbound queue runner storage worker",
+  main: "async aws config deliver errors checks job logging model outbound queue runner storage worker",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging model models outbound outbox printable queue runner service storage",
+    "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox printable queue runner service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder service",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
     "async config/secret engine/install engine/load-failure engine/options engine/protocol errors http logging",
-  "engine/install": "async errors",
-  "engine/download": "async engine/generation engine/sizing errors http models outbound",
+  "engine/install": "amounts async errors free-disk make-folder",
+  "engine/download":
+    "amounts async engine/generation engine/sizing errors free-disk http make-folder models outbound",
   "engine/server":
     "data-uri engine/generation engine/protocol engine/scheduler errors http images job json-schema",
   "engine/scheduler": "engine/generation engine/protocol errors",
   "engine/sizing":
-    "async engine/backends/llama-node engine/backends/llama-server engine/backends/node-llama-cpp engine/backends/scripted engine/generation engine/options engine/protocol errors",
+    "amounts async engine/backends/llama-node engine/backends/llama-server engine/backends/node-llama-cpp engine/backends/scripted engine/generation engine/options engine/protocol errors make-folder",
   "engine/options": "engine/generation errors http",
   "engine/protocol": "engine/generation errors",
   "engine/load-failure": "errors",
@@ -68,7 +72,7 @@ const MAY_IMPORT: Record<string, string> = {
   "engine/backends/llama-server": "engine/generation engine/load-failure engine/prefix-cache errors",
   "engine/backends/node-llama-cpp": "engine/generation engine/prefix-cache errors",
   "engine/backends/scripted": "engine/generation errors json-schema",
-  "engine/prefix-cache": "async",
+  "engine/prefix-cache": "async make-folder",
   "engine/generation": "errors job json-schema models",
 };
 
@@ -186,7 +190,7 @@ test("handlers import only zod and the job's contract", () => {
 
 /** What `kamado/client` shares with the worker and bundles. What it needs to run must stay small: no log, no configuration. */
 const CLIENT_MAY_IMPORT =
-  "async/backoff async/clock async/semaphore aws/client-options deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
+  "async/backoff async/clock async/semaphore aws/client-options aws/rights deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
     " ",
   );
 

@@ -36,6 +36,12 @@ test.each([
     { action: "kms:Decrypt", resource: "arn:aws:kms:eu-central-1:123456789012:key/1" },
   ],
   [
+    "SQS of such a queue, which does not name the key",
+    "KmsAccessDenied",
+    "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.",
+    { action: "kms:Decrypt", resource: `the key of ${QUEUE}` },
+  ],
+  [
     "S3",
     "AccessDenied",
     `${USER}: s3:PutObject on resource: "arn:aws:s3:::kamado/results/.probe" because no identity-based policy allows the s3:PutObject action`,

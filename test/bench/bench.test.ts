@@ -88,7 +88,7 @@ describe("docs/bench.md", async () => {
 
   test.each(Object.entries(TABLES))("names all flags of %s and no others", async (name, load) => {
     const section = sections.get(name) ?? "";
-    const call = /^ {4}npm run bench -- (.*(?:\n {8}.*)*)/m.exec(section)?.[1] ?? "";
+    const call = /^npm run bench -- (.*(?:\n {4}.*)*)/m.exec(section)?.[1] ?? "";
     expect(call.split(/\s/)[0]).toBe(name);
     const flags = [...call.matchAll(/--([a-z-]+)/g)].map(([, flag]) => flag);
     expect(flags.toSorted()).toEqual(Object.keys((await load()).options).toSorted());

@@ -7,9 +7,11 @@ import { stripVTControlCharacters } from "node:util";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { doctorCommand } from "../../worker/cli/commands/doctor.ts";
 import { viewFinding, viewSummary } from "../../worker/cli/commands/doctor-view.ts";
+import type { Service } from "../../worker/cli/running-service.ts";
 import { fail, ok, warn } from "../../worker/doctor/finding.ts";
 import type { Machine } from "../../worker/service/machine.ts";
 import { fakeMachine } from "../doctor/machines.ts";
+import { awsServer, blackHole, type Scripted } from "../fakes/aws-server.ts";
 import { runKamado, served } from "./process.ts";
 
 const folder = () => mkdtempSync(join(tmpdir(), "kamado-doctor-"));
@@ -110,8 +112,11 @@ test("settings are those that a service has, from kamado.env too, and one that o
   const XDG_CONFIG_HOME = folder();
   const path = join(XDG_CONFIG_HOME, "kamado/kamado.env");
   mkdirSync(join(XDG_CONFIG_HOME, "kamado"));
-  writeFileSync(path, "KAMADO_RETRY_SECONDS=never\n", { mode: 0o644 });
-  onTestFinished(() => void delete process.env.KAMADO_RETRY_SECONDS);
+  writeFileSync(path, "KAMADO_RETRY_SECONDS=never\nHF_TOKEN=hf_secret\n", { mode: 0o644 });
+  onTestFinished(() => {
+    delete process.env.KAMADO_RETRY_SECONDS;
+    delete process.env.HF_TOKEN;
+  });
   const wrong = await doctor(fakeMachine("linux"), { XDG_CONFIG_HOME });
   expect(wrong.out).toMatch(/FAIL {2}settings +KAMADO_RETRY_SECONDS: must be/);
   // What the terminal sets goes first.
@@ -124,8 +129,8 @@ test("settings are those that a service has, from kamado.env too, and one that o
   expect(JSON.parse(out).checks).toContainEqual({
     check: "settings",
     status: "warn",
-    found: `others may read ${path}, where keys are`,
-    todo: `Run \`chmod 600 ${path}\`.`,
+    found: `${path} holds HF_TOKEN, and others may read it: chmod 600 ${path}`,
+    todo: expect.any(String),
   });
 });
 
@@ -142,6 +147,64 @@ test("a stopped engine, a wrong queue and a receiver that is away are lines that
   expect(out).toMatch(/FAIL {2}queue +http[\s\S]*not\s+answer/);
   expect(Math.max(...out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
 });
+
+/** What fails where a Kamado runs whose page and queue are at `endpoint`. */
+async function failingWith({ endpoint }: Scripted) {
+  const KAMADO_DATA_DIR = folder();
+  const queueUrl = `${endpoint}/000000000000/kamado-jobs`;
+  const service: Service = {
+    pid: process.pid,
+    startedAt: new Date().toISOString(),
+    engine: { url: "http://127.0.0.1:1", model: "m", isDemo: false },
+    web: { url: endpoint },
+    cloud: {
+      ...{ isLocal: true, endpoint, region: "us-east-1", bucket: "kamado" },
+      ...{ queueUrl, deadQueueUrl: queueUrl, deadDeliveriesQueueUrl: queueUrl },
+    },
+  };
+  writeFileSync(join(KAMADO_DATA_DIR, "service.json"), JSON.stringify(service));
+  const { out } = await doctor(fakeMachine("linux"), { KAMADO_DATA_DIR }, "--json");
+  return JSON.parse(out).checks.filter(({ status }: { status: string }) => status === "fail");
+}
+
+const WELL = { status: "UNHEALTHY", engine: {}, queue: { health: "ok" }, bucket: { health: "ok" } };
+const PASSED = { passed: true };
+
+test.each([
+  [
+    "a start check that fails",
+    { startCheck: { passed: false, error: { code: "clock_wrong", message: "The clock.", hint: "Set it." } } },
+    ["clock_wrong: The clock.", "Set it."],
+  ],
+  [
+    "a full disk under its queue",
+    { startCheck: PASSED, disk: { isFull: true, hint: "Free some." } },
+    ["the disk of its queue is full", "Free some."],
+  ],
+  [
+    "a queue that is missing",
+    { startCheck: PASSED, queue: { health: "missing_queue", hint: "Create it." } },
+    ["its queue cannot be used (missing_queue)", "Create it."],
+  ],
+])("a Kamado that pulls no jobs because of %s says so, with what to do", async (_, state, [why, todo]) => {
+  await using page = await awsServer((request, response) =>
+    response
+      .writeHead(200, { "content-type": "application/json" })
+      .end(JSON.stringify(request.url === "/health" ? { pid: process.pid } : { ...WELL, ...state })),
+  );
+  expect((await failingWith(page))[0]).toEqual(
+    fail("Kamado", `process ${process.pid} pulls no jobs: ${why}`, todo!),
+  );
+});
+
+test("where the process with the embedded queue is stopped, that is said, and no network is blamed", async () => {
+  await using stopped = await blackHole();
+  expect(await failingWith(stopped)).toMatchObject([
+    { check: "Kamado", found: expect.stringContaining("does not answer") },
+    { check: "engine" },
+    { check: "queue", found: `the embedded one is part of process ${process.pid}, which does not answer` },
+  ]);
+}, 30_000);
 
 test("a check that breaks is a line that fails, and the others are there", async () => {
   const machine = fakeMachine("darwin");

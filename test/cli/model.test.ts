@@ -33,7 +33,7 @@ const HF = "hf:owner/repo/model.gguf";
 
 beforeAll(async () => {
   server = await fileServer();
-  server.manners.repository = {
+  server.behaviour.repository = {
     siblings: [{ rfilename: "mmproj-model-f16.gguf" }],
     cardData: { license: "mit" },
   };
@@ -133,9 +133,9 @@ describe("a model that was pulled", () => {
 
   test("leaves what an interrupted download has, which remove deletes", async () => {
     const name = "toy";
-    server.manners.onAnswer = ({ place }) => void (place === "store" && process.emit("SIGINT"));
+    server.behaviour.onAnswer = ({ place }) => void (place === "store" && process.emit("SIGINT"));
     const { thrown } = await kamado("pull", HF, "--name", name, "--mmproj", "none");
-    server.manners.onAnswer = () => {};
+    server.behaviour.onAnswer = () => {};
     expect(thrown).toMatchObject({ code: "canceled", message: expect.stringContaining("Interrupted") });
     mkdirSync(join(dataDir, "models", name), { recursive: true });
     writeFileSync(join(dataDir, "models", name, "model.gguf.part"), "GGUF");
@@ -262,11 +262,11 @@ test("progress is one moving line on a terminal, and a line for every ten percen
   const pipe = new PullProgress(stream(false));
   for (const done of [1, 150, 250, 255, 1_000]) pipe.update("download", "m.gguf", done * 1e6, 1e9);
   expect(written).toEqual([
-    "m.gguf: 10 %, 0.15 GB of 1.00 GB\n",
-    "m.gguf: 20 %, 0.25 GB of 1.00 GB\n",
-    "m.gguf: 100 %, 1.00 GB of 1.00 GB\n",
+    "m.gguf: 10 %, 150 MB of 1.0 GB\n",
+    "m.gguf: 20 %, 250 MB of 1.0 GB\n",
+    "m.gguf: 100 %, 1.0 GB of 1.0 GB\n",
   ]);
   written.length = 0;
   new PullProgress(stream(true)).update("download", "m.gguf", 5e8, 1e9);
-  expect(written.join("")).toMatch(/^downloading ▕█████ {5}▏ 50 % {2}0\.50 GB of 1\.00 GB/);
+  expect(written.join("")).toMatch(/^downloading ▕█████ {5}▏ 50 % {2}500 MB of 1\.0 GB/);
 });

@@ -7,7 +7,7 @@ import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { STRANGERS } from "../config/strangers.ts";
+import { SECRET_VARIABLES } from "../config/secret-variables.ts";
 import { kamado, SCRIPTED } from "./process.ts";
 
 const TOKEN = "a-token-of-some-length";
@@ -95,7 +95,7 @@ test.skipIf(!existsSync("/proc/self/environ"))(
   async () => {
     const canary = "canary-0123456789-canary";
     // These name files that the worker would read.
-    const names = STRANGERS.filter((name) => !/^(KAMADO|AWS)_.*_FILE$/.test(name));
+    const names = SECRET_VARIABLES.filter((name) => !/^(KAMADO|AWS)_.*_FILE$/.test(name));
     const secrets = names.map((name) => [name, canary]);
     const engine = start(["engine"], Object.fromEntries(secrets));
     await firstLine(engine);

@@ -15,8 +15,8 @@ import { kamado, runKamado } from "./process.ts";
 
 const JOB = Job.parse({ id: "a", kind: "prompt", input: { prompt: "hello" } });
 const OURS = { KAMADO_BACKEND: "scripted", KAMADO_ENGINE_PORT: "0" };
-const run = (variables: Variables, signal = new AbortController().signal) =>
-  runAlone(JOB, {
+const run = (variables: Variables, signal = new AbortController().signal, job = JOB) =>
+  runAlone(job, {
     config: loadConfig(variables, {}),
     aws: { region: "us-east-1", credentials: { accessKeyId: "any", secretAccessKey: "thing" } },
     log: silentLog,
@@ -42,6 +42,16 @@ test("gives up when somebody else's engine cannot be reached", async () => {
     message: expect.stringContaining("ECONNREFUSED"),
   });
 }, 60_000);
+
+test("says what is wrong with an input before it asks for an engine", async () => {
+  const nowhere = { KAMADO_ENGINE_URL: "http://127.0.0.1:1" };
+  const wrong = Job.parse({ ...JOB, input: { prompt: 5 } });
+  const { status, error } = await run(nowhere, undefined, wrong);
+  expect([status, error]).toEqual([
+    "failed",
+    expect.objectContaining({ code: "invalid_input", message: expect.stringContaining("input.prompt") }),
+  ]);
+});
 
 test("waits while somebody else's engine loads its model", async () => {
   let asked = 0;

@@ -176,6 +176,22 @@ describe.each(["darwin", "linux"] as const)("on %s", (platform) => {
     expect(machine.loaded.size).toBe(1);
   });
 
+  test("an engine's service is refused a port that is another at each start, and nothing is changed", async () => {
+    const machine = fake(platform);
+    settings(machine, "KAMADO_ENGINE_PORT=0");
+    const refused = { code: "config_invalid", message: expect.stringContaining("KAMADO_ENGINE_PORT: 0") };
+    for (const parts of [["engine"], ["worker", "engine"], ["engine", "container"]])
+      await expect(kamado(machine, "install", ...parts)).rejects.toMatchObject(refused);
+    expect(machine.ran).toEqual([]);
+    // The worker's own engine says where it listens.
+    await kamado(machine, "install", "worker");
+    await expect(kamado(machine, "install", "engine")).rejects.toMatchObject(refused);
+    settings(machine);
+    await kamado(machine, "install", "engine");
+    settings(machine, "KAMADO_ENGINE_PORT=0");
+    await expect(kamado(machine, "install", "worker")).rejects.toMatchObject(refused);
+  });
+
   test("a worker uses the engine that is a service of its own, whichever was installed first", async () => {
     const file = ({ home }: Machine) =>
       join(

@@ -313,6 +313,6 @@ test("a file that cannot be written is named", async () => {
   await expect(setup({ file: join(blocked, "kamado.env") })).rejects.toMatchObject({
     code: "config_invalid",
     message: expect.stringContaining("ENOTDIR"),
-    hint: expect.stringContaining("--file"),
+    hint: expect.stringContaining("may write"),
   });
 });

@@ -7,7 +7,7 @@ import type { SQSClient } from "@aws-sdk/client-sqs";
 import { afterEach, expect, test, vi } from "vitest";
 import { createClient } from "../../client/client.ts";
 import type { AnyKinds } from "../../client/contract.ts";
-import { regionOf } from "../../client/sender-errors.ts";
+import { queueRegion } from "../../worker/aws/rights.ts";
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -46,7 +46,7 @@ test.each([
   ["http://127.0.0.1:4566/000000000000/kamado-jobs", undefined],
   ["https://sqs.my-region-1.example.org/1/q", undefined],
 ])("the region of a queue is the one that its address names: %s", (url, region) => {
-  expect(regionOf(url)).toBe(region);
+  expect(queueRegion(url)).toBe(region);
 });
 
 test("a sender in another region signs for the queue's, and finds the bucket there too unless it says where", async () => {

@@ -1,7 +1,7 @@
 // What other processes see of the environment. The whole command is tested in test/cli/network-access.test.ts.
 import { expect, test } from "vitest";
 import { buildVariables, engineVariables } from "../../worker/config/child-environment.ts";
-import { STRANGERS } from "./strangers.ts";
+import { SECRET_VARIABLES } from "./secret-variables.ts";
 
 const SYSTEM = {
   PATH: "/bin",
@@ -25,7 +25,7 @@ const ALL = {
   ...SYSTEM,
   ...LIBRARIES,
   ...BUILD,
-  ...Object.fromEntries(STRANGERS.map((name) => [name, "canary"])),
+  ...Object.fromEntries(SECRET_VARIABLES.map((name) => [name, "canary"])),
 };
 
 test("the engine sees what native libraries need, and nothing else", () => {

@@ -1,7 +1,7 @@
 // Configuration: flags before the environment, defaults for the rest, and clear words for what is wrong.
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { type Config, HANDLERS, HOME, loadConfig, ownHandlersFolder } from "../../worker/config/config.ts";
@@ -41,6 +41,21 @@ test("a ~ that no shell has read is the home folder", () => {
   });
   expect([engine.model, engine.mmproj]).toEqual([join(homedir(), "m.gguf"), join(homedir(), "e.gguf")]);
   expect([dataDir, load({ KAMADO_MODEL: "~x.gguf" }).engine.model]).toEqual([homedir(), "~x.gguf"]);
+  const others = load({
+    KAMADO_DESTINATIONS_FILE: "~/d.json",
+    KAMADO_RULES_FILE: "~/r.json",
+    KAMADO_SCRIPT: "~/s.json",
+    KAMADO_CHAT_TEMPLATE: "~/t.jinja",
+    KAMADO_LLAMA_SERVER: "~/llama-server",
+  });
+  const { destinationsFile, rulesFile, engine: files } = others;
+  expect([destinationsFile, rulesFile, files.script, files.chatTemplate, files.llamaServer]).toEqual(
+    ["d.json", "r.json", "s.json", "t.jinja", "llama-server"].map((name) => join(homedir(), name)),
+  );
+  const token = join(mkdtempSync(join(tmpdir(), "kamado-token-")), "token");
+  writeFileSync(token, "a token of its own");
+  const secret = load({ KAMADO_WEB_TOKEN_FILE: `~/${relative(homedir(), token)}` });
+  expect([secret.web.token?.reveal(), secret.secretFiles.web]).toEqual(["a token of its own", token]);
 });
 
 test("the folder of handlers is a whole path, and is known although another setting is wrong", () => {
@@ -55,6 +70,14 @@ test("the folder of handlers is a whole path, and is known although another sett
   expect(ownHandlersFolder(wrong, file)).toBe("/x/mine");
   expect(ownHandlersFolder({ ...wrong, KAMADO_HANDLERS: "/y" }, file)).toBe("/y");
   expect(ownHandlersFolder(wrong, { ...file, variables: {} })).toBeUndefined();
+});
+
+test.each([
+  ["500M", 500 * 2 ** 20],
+  ["1.5G", 1.5 * 2 ** 30],
+])("a memory limit of %s is %i bytes", (text, memoryLimit) => {
+  expect(load({ KAMADO_MEMORY_LIMIT: text }).engine).toMatchObject({ memoryLimit });
+  expect(() => load({ KAMADO_MEMORY_LIMIT: `${text}B` })).toThrow("must be like 500M or 6G");
 });
 
 test("a flag takes precedence over the environment, and an empty variable counts as unset", () => {

@@ -5,7 +5,7 @@ import { type BucketLocationConstraint, CreateBucketCommand } from "@aws-sdk/cli
 import { CreateQueueCommand, GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import type { NodeHttpHandler } from "@smithy/node-http-handler";
 import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
-import { queueVerdicts, TO_CONSUME } from "../../worker/fitness/queue-rights.ts";
+import { queueVerdicts, TO_CONSUME } from "../../worker/checks/queue-rights.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { s3Bucket } from "../../worker/storage/s3.ts";
 import type { BucketHarness } from "./bucket.cases.ts";

@@ -56,9 +56,9 @@ const SERVICES: World = {
 const MODELS: World = {
   async start() {
     const server = await fileServer();
-    server.manners.repository = { siblings: [{ rfilename: "mmproj-Qwen3VL-4B-Instruct-F16.gguf" }] };
+    server.behaviour.repository = { siblings: [{ rfilename: "mmproj-Qwen3VL-4B-Instruct-F16.gguf" }] };
     const files = { get: (name: string) => (name.startsWith("mmproj") ? MMPROJ : MODEL) };
-    server.manners.files = new Proxy({}, { get: (_, name) => files.get(String(name)) });
+    server.behaviour.files = new Proxy({}, { get: (_, name) => files.get(String(name)) });
     return { reader: await Reader.start({ HF_ENDPOINT: server.endpoint }), stop: server.close };
   },
 };

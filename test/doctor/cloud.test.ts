@@ -61,6 +61,42 @@ test("where all is well no line says otherwise, and no job is taken, sent or cou
   await jobs.remove(taken.map(({ handle }) => handle));
 });
 
+test("of several queues each line says which one it is about", async () => {
+  const urls = ["kamado-jobs", "kamado-deliveries"].map((name) =>
+    queueUrl(local.endpoint, name as "kamado-jobs"),
+  );
+  const queues = [...urls, `${local.endpoint}/000000000000/gone`].map((url) => ({ url, weight: 1 }));
+  const findings = await lookAt(cloudAt(local.endpoint, { queues }));
+  expect(findings.filter(({ check }) => check === "queue").map(({ found }) => found)).toEqual([
+    "kamado-jobs: 0 waiting, 0 in flight",
+    "kamado-deliveries: 0 waiting, 0 in flight",
+    expect.stringMatching(/^gone: there is no queue/),
+  ]);
+});
+
+test("credentials that are there and cannot be used are told from none", async () => {
+  const cloud = cloudAt(local.endpoint);
+  const clients = makeAwsClients(cloud.aws);
+  onTestFinished(() => clients.destroy());
+  const refuse = (message: string) => {
+    clients.sqs.config.credentials = () =>
+      Promise.reject(Object.assign(new Error(message), { name: "CredentialsProviderError" }));
+    const config: Config = loadConfig({ KAMADO_BUCKET: BUCKET }, {});
+    return cloudFindings({ clients, cloud, config, isLocal: false });
+  };
+  expect(await refuse("Could not load credentials from any providers")).toMatchObject([
+    { check: "credentials", found: "there are none, so AWS was not asked" },
+  ]);
+  expect(await refuse("The SSO session has expired.")).toMatchObject([
+    {
+      check: "credentials",
+      status: "fail",
+      found: expect.stringContaining("The SSO session has expired."),
+      todo: expect.stringContaining("aws sso login"),
+    },
+  ]);
+});
+
 test("the clock of the embedded queue is this one, which needs no line", async () => {
   const findings = await lookAt(cloudAt(local.endpoint), {}, true);
   expect(findings.map(({ check }) => check)).not.toContain("clock");
@@ -154,14 +190,18 @@ test("rights that are missing are named by action and resource, also where AWS d
   const findings = await lookAt(cloudAt(server.endpoint));
   const arn = "arn:aws:sqs:us-east-1:000000000000:kamado";
   const todos = Object.fromEntries(findings.map(({ check, todo }) => [check, todo]));
+  // AWS refuses a name that a policy does not have in the same words as one that is not there.
+  const or = (name: string, setting: string) => ` Or ${name} is a wrong name: check ${setting}`;
   expect(todos.queue).toBe(
-    `Grant sqs:ReceiveMessage on ${arn}-jobs. Grant sqs:DeleteMessage on ${arn}-jobs. Grant sqs:ChangeMessageVisibility on ${arn}-jobs.`,
+    `Grant sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility on ${arn}-jobs.${or(queueUrl(server.endpoint, "kamado-jobs"), "KAMADO_QUEUE_URL and AWS_REGION, or create the queue.")}`,
   );
-  expect(todos["dead letters"]).toBe(`Grant sqs:SendMessage on ${arn}-jobs-dead.`);
+  expect(todos["dead letters"]).toMatch(`Grant sqs:SendMessage on ${arn}-jobs-dead. Or http`);
   expect(todos.bucket).toMatch(
-    /Grant s3:ListBucket on arn:aws:s3:::kamado\. Grant s3:PutObject on arn:aws:s3:::kamado\/results\/\*\./,
+    /Grant s3:ListBucket on arn:aws:s3:::kamado\. Grant s3:PutObject, s3:GetObject on arn:aws:s3:::kamado\/results\/\*\. .* Or kamado is a wrong name: check KAMADO_BUCKET/,
   );
-  expect(todos.topic).toBe(`Grant sns:Publish on ${topicArn()}.`);
+  expect(todos.topic).toBe(
+    `Grant sns:Publish on ${topicArn()}.${or(topicArn(), "KAMADO_TOPIC_ARN, or create the topic.")}`,
+  );
 });
 
 test("a right that a worker does not need is no failure", async () => {
@@ -192,6 +232,17 @@ test.each([
   });
 });
 
+test("the request that AWS repeats after a wrong signature is not shown: the token of the session is in it", async () => {
+  const words =
+    "The signature does not match.\\n\\nThe Canonical String for this request should have been\\n'POST\\nx-amz-security-token:t0k3n\\n'";
+  await using server = await refusing("SignatureDoesNotMatch", words.replaceAll("\\n", "\n"));
+  const findings = await lookAt(cloudAt(server.endpoint));
+  expect(
+    findings.filter(({ found }) => found.includes("The signature does not match.)")).length,
+  ).toBeGreaterThan(4);
+  expect(JSON.stringify(findings)).not.toContain("t0k3n");
+});
+
 test("inputs in other buckets: what S3 does not say is not claimed", async () => {
   const missing = await lookAt(cloudAt(local.endpoint), { KAMADO_BUCKETS: "photos/doors/" });
   expect(bad(missing)).toMatchObject([
@@ -218,12 +269,38 @@ test("a clock that is wrong is told with what it does", async () => {
     found: expect.stringMatching(/^20 minutes ahead of that of 127/),
     todo: expect.stringContaining("sntp"),
   });
+  // Of an emulator the clock may be the one that is wrong; of AWS it is not.
+  expect(findings[0]?.status).toBe("warn");
+  const { aws, ...cloud } = cloudAt(server.endpoint);
+  const clients = makeAwsClients(aws);
+  onTestFinished(() => clients.destroy());
+  const config: Config = loadConfig({ KAMADO_BUCKET: BUCKET }, {});
+  const [clock] = await cloudFindings({ clients, cloud: { ...cloud, aws: USED }, config, isLocal: false });
+  expect(clock).toMatchObject({
+    status: "fail",
+    found: expect.stringMatching(/^20 minutes ahead .*: SQS refuses/),
+  });
 });
 
-test("what is no AWS, and what is not there, is not called well", async () => {
-  await using page = await awsServer((_, response) => void response.end("<html>It works!</html>"));
-  const there = await lookAt(cloudAt(page.endpoint));
-  expect(there.filter(({ check, status }) => /queue|bucket/.test(check) && status === "ok")).toEqual([]);
+test.each([
+  ["the page of a web server", 200, "text/html", "<html>It works!</html>"],
+  ["the page of a proxy that refuses", 403, "text/html", "<html>Forbidden</html>"],
+  ["a gateway that refuses", 403, "application/json", '{"message":"Forbidden"}'],
+])("%s is no AWS, and no key is called wrong", async (_, status, type, body) => {
+  await using page = await awsServer((__, response) =>
+    response.writeHead(status, { "content-type": type }).end(body),
+  );
+  const findings = await lookAt(cloudAt(page.endpoint));
+  expect(findings.slice(1).map(({ check, status, found }) => [check, status, found])).toEqual(
+    ["queue", "dead letters", "deliveries", "dead deliveries", "bucket", "topic"].map((check) => [
+      check,
+      "fail",
+      expect.stringMatching(/: what answers there is not AWS$/),
+    ]),
+  );
+});
+
+test("what is not there is not called well", async () => {
   const gone = await lookAt(cloudAt("http://127.0.0.1:1"));
   expect(bad(gone).map(({ check, status }) => `${check} ${status}`)).toEqual([
     "clock warn",

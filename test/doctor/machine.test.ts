@@ -62,8 +62,11 @@ test("memory is that of this machine, or less where the owner says so", () => {
   const own = memoryOf(linux, undefined);
   expect(own.mostBytes).toBeLessThanOrEqual(own.totalBytes);
   expect(memoryFinding(own).status).toBe("ok");
-  expect(memoryOf(linux, "500M")).toMatchObject({ mostBytes: 500 * 2 ** 20, from: "KAMADO_MEMORY_LIMIT" });
-  expect(memoryFinding(memoryOf(linux, "4000G"))).toMatchObject({ status: "warn" });
+  expect(memoryOf(linux, 500 * 2 ** 20)).toMatchObject({
+    mostBytes: 500 * 2 ** 20,
+    from: "KAMADO_MEMORY_LIMIT",
+  });
+  expect(memoryFinding(memoryOf(linux, 4_000 * 2 ** 30))).toMatchObject({ status: "warn" });
   // Two thirds or three quarters, by the size of the machine.
   const mac = memoryOf(fakeMachine("darwin"), undefined);
   expect(mac.mostBytes / mac.totalBytes).toBeGreaterThan(0.66);

@@ -419,7 +419,7 @@ describe("what the engine says about itself", () => {
 
   test("an engine that cannot be reached is down, with the reason", async () => {
     const client = new EngineClient({ url: "http://127.0.0.1:1" });
-    expect(await client.health()).toEqual({ is: "down", reason: expect.stringContaining("ECONNREFUSED") });
+    expect(await client.health()).toEqual({ is: "down", reason: expect.stringMatching(/ECONNREFUSED$/) });
     await client.close();
   });
 });

@@ -66,6 +66,18 @@ describe("the health says why a queue cannot be reached", () => {
     await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject(error);
   });
 
+  test("a wrong signature is told without the request that AWS repeats, in which a session's token is", async () => {
+    const message =
+      "No match.\n\nThe Canonical String for this request should have been\n'x-amz-security-token:t0k3n'";
+    await using server = await sqsServer(() => [
+      403,
+      { __type: "com.amazonaws.sqs#SignatureDoesNotMatch", message },
+    ]);
+    await expect(receive(queueAt(server.endpoint))).rejects.toMatchObject({
+      message: expect.stringMatching(/\(SignatureDoesNotMatch: No match\.\)$/),
+    });
+  });
+
   test("no credentials anywhere: they are missing, not refused", async () => {
     // As the SDK says it on a machine where nothing is set.
     const message = "Could not load credentials from any providers";

@@ -4,6 +4,7 @@ import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { probeBucket, shownBucket } from "../../worker/storage/health.ts";
 import { s3Bucket } from "../../worker/storage/s3.ts";
 import { awsServer } from "../fakes/aws-server.ts";
+import { FakeBucket } from "../fakes/bucket.ts";
 
 const CREDENTIALS = { accessKeyId: "a", secretAccessKey: "b" };
 
@@ -49,6 +50,16 @@ test("a bucket that answers is asked with six calls and has no hint", async () =
     health: "ok",
   });
   expect(calls).toBe(6);
+});
+
+test("a bucket that two workers ask at the same moment answers both, although one removes what the other has written", async () => {
+  class Shared extends FakeBucket {
+    override async get(...[key, how]: Parameters<FakeBucket["get"]>) {
+      await this.remove([key]);
+      return super.get(key, how);
+    }
+  }
+  expect(await probeBucket(new Shared())).toBeNull();
 });
 
 test("one that can be read and not written does not answer, and the hint names the rights", async () => {

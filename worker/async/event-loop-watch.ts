@@ -10,7 +10,7 @@ export type Watch = {
 };
 
 /** Between a sign of life and the next. */
-export const BEAT_MS = 1_000;
+const BEAT_MS = 1_000;
 
 /** From now on until the process ends; it does not keep the process alive. `json`: the last words are a line of a log. */
 export function watchEventLoop({ seconds, json }: { seconds: number; json: boolean }): Watch {

@@ -2,6 +2,7 @@
 // remove what a killed one left behind.
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { isRunning } from "./is-running.ts";
 
 const ownFolders = new Set<string>();
 
@@ -25,15 +26,6 @@ export function removeOrphanedFolders(parent: string, prefix: string): void {
 function isOrphaned(folder: string, pid: number): boolean {
   if (pid === process.pid) return !ownFolders.has(folder);
   return Number.isInteger(pid) && !isRunning(pid);
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (thrown) {
-    // Another user's process cannot be signalled (EPERM), but it runs.
-    return (thrown as NodeJS.ErrnoException).code !== "ESRCH";
-  }
 }
 
 function namesIn(folder: string): string[] {

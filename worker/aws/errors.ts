@@ -43,6 +43,12 @@ export function namesOf(error: unknown): string[] {
 export const statusOf = (error: unknown): number | undefined =>
   typeof error === "object" && error !== null ? (error as SdkError).$metadata?.httpStatusCode : undefined;
 
+/** What AWS says. After a wrong signature it repeats the request, with the token of the session. */
+export function saidBy(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/\s*The Canonical String for this request[\s\S]*/, "");
+}
+
 /** Whether the request itself was refused, or could not even be written: the same request will never succeed. */
 export function isRefusedRequest(error: unknown): boolean {
   if (error instanceof URIError) return true;

@@ -1,5 +1,5 @@
 // Whether AWS lets these credentials do something, from how it answers a call that changes nothing, and which right exactly is missing, as
-// AWS words it. Making such calls is left to fitness/.
+// AWS words it. Making such calls is left to checks/.
 import { healthOf, namesOf, statusOf } from "./errors.ts";
 
 /** As a policy names it: `sqs:DeleteMessage` on `arn:aws:sqs:eu-central-1:123456789012:kamado-jobs`. */
@@ -25,11 +25,18 @@ const UNKNOWN_CALL = /Unknown|InvalidAction|NotImplemented|UnsupportedOperation|
 export function deniedRight(error: unknown, asked: Right): Right | null {
   const names = namesOf(error);
   if (names.some((name) => OF_THE_KEY.test(name)) || !names.some((name) => DENIED.test(name))) return null;
-  const { action, resource } = namedRight(error) ?? asked;
+  const { action, resource } =
+    namedRight(error) ?? (names.some((name) => /^kms/i.test(name)) ? ofKey(asked) : asked);
   // SQS writes `sqs:deletemessage`. An emulator names the call, but IAM has no right for a batch.
   const own = action.replace(/Batch$/i, "");
   return { action: own.toLowerCase() === asked.action.toLowerCase() ? asked.action : own, resource };
 }
+
+/** SQS does not always say which key it is. */
+const ofKey = ({ action, resource }: Right): Right => ({
+  action: /Send/.test(action) ? "kms:GenerateDataKey" : "kms:Decrypt",
+  resource: `the key of ${resource}`,
+});
 
 // `User: arn:… is not authorized to perform: sqs:receivemessage on resource: arn:… because no identity-based policy allows …`
 const WORDS = /not authorized to perform: ?([\w-]+:\w+)(?: on resource: ?"?(arn:[^\s"]+)"?)?/i;
@@ -59,16 +66,32 @@ export async function verdictOf(right: Right, call: () => Promise<unknown>): Pro
   }
 }
 
-export const grant = ({ action, resource }: Right): string => `Grant ${action} on ${resource}.`;
+export const grant = ({ action, resource }: Right): string => grantAll([{ action, resource }]);
+
+/** One sentence for each resource. */
+export function grantAll(rights: readonly Right[]): string {
+  const byResource = Map.groupBy(rights, ({ resource }) => resource);
+  const sentences = [...byResource].map(
+    ([resource, own]) => `Grant ${own.map(({ action }) => action).join(", ")} on ${resource}.`,
+  );
+  return sentences.join(" ");
+}
 
 /** The ARN of a queue from its URL. Emulators have one of the same form. */
 export function queueArnOf(url: string, region = "us-east-1"): string {
   if (!URL.canParse(url)) return url;
-  const { hostname, pathname } = new URL(url);
+  const { pathname } = new URL(url);
   const [account = "", name = ""] = pathname.split("/").slice(-2);
-  const named = /^(?:sqs\.)?([a-z]{2}(?:-[a-z]+)+-\d)\.(?:queue\.)?amazonaws\./.exec(hostname)?.[1];
-  const own = named ?? region;
+  const own = queueRegion(url) ?? region;
   return `arn:${partitionOf(own)}:sqs:${own}:${account}:${name}`;
+}
+
+/** The region that a queue's address names; requests to it must be signed for that one, wherever the sender runs. */
+export function queueRegion(queueUrl: string): string | undefined {
+  const { hostname } = new URL(queueUrl);
+  if (!/\.(amazonaws\.com(\.cn)?|api\.aws)$/.test(hostname)) return undefined;
+  if (hostname === "queue.amazonaws.com") return "us-east-1";
+  return /(?:^|\.)([a-z]{2,}(?:-[a-z]+)+-\d+)\./.exec(hostname)?.[1];
 }
 
 export const objectArnOf = (bucket: string, key: string, region = "us-east-1") =>

@@ -5,16 +5,14 @@ import { paint } from "../logging/terminal.ts";
 /** `flags` take precedence over the environment, and that over kamado.toml. Throws `config_invalid`. */
 export function configOf(flags: Variables = {}): Config {
   const config = loadConfig(flags);
-  say(config.warnings);
+  config.warnings.forEach(warn);
   return config;
 }
 
 /** For a command that needs no configuration, and works with one that is wrong. */
-export const nameMistypedVariables = (): void => say(mistypedVariables());
+export const nameMistypedVariables = (): void => mistypedVariables().forEach(warn);
 
-function say(warnings: readonly string[]): void {
-  for (const warning of warnings)
-    process.stderr.write(
-      `${paint("yellow", "kamado", process.stderr)}: ${paint([], warning, process.stderr)}\n`,
-    );
+export function warn(words: string): void {
+  const { stderr } = process;
+  stderr.write(`${paint("yellow", "kamado", stderr)}: ${paint([], words, stderr)}\n`);
 }

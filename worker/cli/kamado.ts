@@ -69,10 +69,8 @@ async function main(name: string | undefined): Promise<void> {
     : name !== undefined && COMMANDS[name]
       ? [name]
       : Object.values(GROUPS).flat();
-  for (const one of called) {
-    const command = await COMMANDS[one]!().catch((thrown) => withoutPackage(thrown, called.length > 1));
-    if (command) program.addCommand(inherit(command, program).helpGroup(groupOf(one)));
-  }
+  for (const one of called)
+    program.addCommand(inherit(await COMMANDS[one]!(), program).helpGroup(groupOf(one)));
   if (name === COMPLETE) (await import("./commands/completion.ts")).addCompletions(program);
   refuseUnknown(program, process.argv.slice(2));
   await program.parseAsync();
@@ -85,14 +83,6 @@ function refuseUnknown(command: Command, [name, ...rest]: readonly string[]): vo
   if (inner) refuseUnknown(inner, rest);
   else if (name !== "help" && rest.some((flag) => flag === "--help" || flag === "-h"))
     command.error(`error: unknown command '${printable(name, { max: 60 })}'`);
-}
-
-/** A container has the worker alone. Its list of commands leaves out what cannot run there; who calls such a command is told. */
-function withoutPackage(thrown: unknown, isList: boolean): undefined {
-  const name = missingPackage(thrown);
-  if (name === undefined) throw thrown;
-  if (isList) return;
-  throw leftOut(`the package ${name}`, thrown);
 }
 
 /** Commander does not pass a program's settings on to the subcommands of a command. */
@@ -114,7 +104,11 @@ process.stderr.on("error", () => {});
 try {
   await main(process.argv[2]);
 } catch (thrown) {
-  const error = toKamadoError(thrown, "handler_failed");
+  const name = missingPackage(thrown);
+  const error = toKamadoError(
+    name === undefined ? thrown : leftOut(`the package ${name}`, thrown),
+    "handler_failed",
+  );
   const code = paint("red", `kamado: ${error.code}`, process.stderr);
   process.stderr.write(`${prose(`${code}: ${error.message}`, process.stderr)}\n`);
   // An error without a code is a bug, of ours or of a handler, so its stack matters.

@@ -1,14 +1,16 @@
 // The Kamado that runs on this machine, for the commands of other terminals: `serve` and `worker` say in a file of the data folder where
 // their engine, page and queues are, `engine` says where it is itself. Owns these files and whether the processes that wrote them still run.
 // They never hold a secret: of a token they name the file, if there is one.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
+import { isRunning } from "../async/is-running.ts";
 import type { Cloud } from "../aws/resources.ts";
 import type { Config } from "../config/config.ts";
 import { type Secret, secret } from "../config/secret.ts";
 import type { State } from "../console/state.ts";
 import type { Log } from "../logging/log.ts";
+import { makeFolder } from "../make-folder.ts";
 
 const FILE = "service.json";
 const ENGINE_FILE = "engine.json";
@@ -95,7 +97,7 @@ const engineOf = ({ engine, secretFiles }: Config, url: string): RunningEngine =
 function write<T>(dataDir: string, name: string, log: Log, content: T): () => void {
   const path = join(dataDir, name);
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(dataDir, 0o700);
     // Whoever reads it meanwhile finds the old file or the new one.
     writeFileSync(`${path}.${process.pid}`, `${JSON.stringify(content)}\n`, { mode: 0o600 });
     renameSync(`${path}.${process.pid}`, path);
@@ -127,14 +129,14 @@ export async function findService(config: Config): Promise<Found> {
   const service = read(config.dataDir, FILE, Service);
   if (!service) return { is: "none" };
   const { pid } = service;
-  return (await isRunning(service, config)) ? { is: "running", service } : { is: "stale", pid };
+  return (await isHere(service, config)) ? { is: "running", service } : { is: "stale", pid };
 }
 
 /** The engine that runs here: that of a worker, or one by itself. */
 export async function findEngine(config: Config, found: Found): Promise<RunningEngine["engine"] | undefined> {
   if (found.is === "running") return found.service.engine;
   const alone = read(config.dataDir, ENGINE_FILE, Engine);
-  if (!alone || !isAlive(alone.pid)) return undefined;
+  if (!alone || !isRunning(alone.pid)) return undefined;
   // An engine says that it is one.
   const health = await fetch(`${alone.engine.url}/health`, ask()).catch(() => null);
   return health?.headers.get("content-type")?.includes("json") ? alone.engine : undefined;
@@ -152,8 +154,8 @@ const ANSWER_MS = 3_000;
 const ask = (): RequestInit => ({ signal: AbortSignal.timeout(ANSWER_MS), redirect: "error" });
 
 /** After a crash its number may be another process's, which does not answer at the page's address. */
-async function isRunning(service: Service, config: Config): Promise<boolean> {
-  if (!isAlive(service.pid)) return false;
+async function isHere(service: Service, config: Config): Promise<boolean> {
+  if (!isRunning(service.pid)) return false;
   try {
     const response = await askPage(service, config, "/health");
     if (response.status === 401 || response.status === 403) return true;
@@ -162,15 +164,6 @@ async function isRunning(service: Service, config: Config): Promise<boolean> {
   } catch (thrown) {
     // A process that is stopped or has much to do is still there.
     return (thrown as Error).name === "TimeoutError";
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (thrown) {
-    return (thrown as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -7,7 +7,7 @@ import { parse, TomlError } from "smol-toml";
 import { KamadoError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import type { Variables } from "./child-environment.ts";
-import { Environment, isSecretName } from "./environment.ts";
+import { Environment, fromHome, isSecretName } from "./environment.ts";
 
 export const CONFIG_FILE = "kamado.toml";
 
@@ -18,8 +18,8 @@ export const userConfigFile = (environment: Variables): string =>
   join(environment.XDG_CONFIG_HOME || join(homedir(), ".config"), "kamado", CONFIG_FILE);
 
 /**
- * `own`: whose it must be, when it is not for this process's user. The nearest kamado.toml from `folder` upwards, else the user's own. A file that somebody else could have written is left out, with a
- * warning: it may name programs to run. Throws `config_invalid`.
+ * The nearest kamado.toml from `folder` upwards, else the user's own. `own`: whose it must be, when it is not for this process's user. A file
+ * that somebody else could have written is left out, with a warning: it may name programs to run. Throws `config_invalid`.
  */
 export function findConfigFile(
   folder: string,
@@ -65,14 +65,15 @@ function dangerOf({ uid, mode }: Stats, own: number | undefined): string | undef
   return (mode & 0o002) === 0 ? undefined : "everybody may write to it; chmod o-w helps";
 }
 
-function openSecrets(path: string, { mode }: Stats, variables: Variables): string[] {
+/** A warning where others than the owner of the file may read a secret in it. */
+export function openSecrets(path: string, { mode }: Stats, variables: Variables): string[] {
   const secrets = Object.keys(variables).filter(isSecretName);
   if (secrets.length === 0 || (mode & 0o077) === 0) return [];
   return [`${path} holds ${secrets.join(", ")}, and others may read it: chmod 600 ${path}`];
 }
 
 /** Throws `config_invalid` for what is no TOML, and for a key that is no setting. */
-export function readConfigFile(path: string): Variables {
+function readConfigFile(path: string): Variables {
   const variables: Variables = {};
   for (const [key, value] of flattened(parsed(path))) {
     const name = nameOf(key);
@@ -130,9 +131,8 @@ const MAYBE_PATHS = /^KAMADO_(MODEL|SCRIPT|CHAT_TEMPLATE)$/;
 function fromFolder(name: string, value: string, folder: string): string {
   const isMaybePath = MAYBE_PATHS.test(name);
   if (value === "" || !(isMaybePath || PATHS.test(name))) return value;
-  if (value.startsWith("~/")) return join(homedir(), value.slice(2));
-  const path = resolve(folder, value);
-  return isMaybePath && !/^\.\.?\//.test(value) && !existsSync(path) ? value : path;
+  const path = resolve(folder, fromHome(value));
+  return isMaybePath && !/^(\.\.?|~)\//.test(value) && !existsSync(path) ? value : path;
 }
 
 const NAMES = Object.keys(Environment.shape);

@@ -19,13 +19,20 @@ const oneOf = <const T extends string>(all: readonly T[]) =>
 const url = (error = "must be an address that begins with http:// or https://") =>
   z.url({ protocol: /^https?$/, abort: true, error });
 /** Only an unquoted ~ is read by the shell, and none by systemd. */
-const path = z.string().transform((text) => text.replace(/^~(?=\/|$)/, homedir()));
+export const fromHome = (text: string): string => text.replace(/^~(?=\/|$)/, homedir());
+const path = z.string().transform(fromHome);
 const list = z.string().transform((text) =>
   text
     .split(",")
     .map((one) => one.trim())
     .filter(Boolean),
 );
+
+/** "6G" in bytes: M and G are powers of 1,024. */
+const size = z
+  .string()
+  .regex(/^\d+(\.\d+)?[MG]$/, "must be like 500M or 6G")
+  .transform((text) => Number(text.slice(0, -1)) * 2 ** (text.endsWith("G") ? 30 : 20));
 
 /** A queue to consume. A queue with twice the weight of another has twice as many of its jobs started. */
 export type WeightedQueue = { url: string; weight: number };
@@ -94,10 +101,10 @@ export const Environment = z.object({
   KAMADO_ENGINE_HOST: z.string().default("127.0.0.1"),
   KAMADO_MODEL: path.optional(),
   KAMADO_MMPROJ: path.optional(),
-  KAMADO_CHAT_TEMPLATE: z.string().optional(),
+  KAMADO_CHAT_TEMPLATE: path.optional(),
   KAMADO_BACKEND: oneOf(["auto", "node-llama-cpp", "llama-node", "llama-server", "scripted"]).default("auto"),
-  KAMADO_SCRIPT: z.string().optional(),
-  KAMADO_LLAMA_SERVER: z.string().optional(),
+  KAMADO_SCRIPT: path.optional(),
+  KAMADO_LLAMA_SERVER: path.optional(),
   KAMADO_CONTEXT_SIZE: count(256, 1_048_576).optional(),
   KAMADO_MAX_QUEUE: count(0, 100_000).optional(),
   KAMADO_SLOTS: z.preprocess(
@@ -105,10 +112,7 @@ export const Environment = z.object({
     count(1, 256, "auto or ").optional(),
   ),
   KAMADO_REPETITION_STOP: oneOf(["on", "off"]).default("on"),
-  KAMADO_MEMORY_LIMIT: z
-    .string()
-    .regex(/^\d+(\.\d+)?[MG]$/, "must be like 500M or 6G")
-    .optional(),
+  KAMADO_MEMORY_LIMIT: size.optional(),
   KAMADO_PREFETCH: count(0, 256).optional(),
   KAMADO_DATA_DIR: path.default(join(homedir(), ".kamado")),
   HF_ENDPOINT: url()
@@ -125,8 +129,8 @@ export const Environment = z.object({
     .min(MIN_TOKEN, SHORT_TOKEN)
     .regex(/^[\w-]+$/, "must consist of letters, digits, - and _")
     .optional(),
-  KAMADO_DESTINATIONS_FILE: z.string().optional(),
-  KAMADO_RULES_FILE: z.string().optional(),
+  KAMADO_DESTINATIONS_FILE: path.optional(),
+  KAMADO_RULES_FILE: path.optional(),
   KAMADO_HANDLERS: path.optional(),
   KAMADO_VISIBILITY_SECONDS: count(3, 43_200).default(120),
   KAMADO_POLL_SECONDS: count(0, 20).default(10),

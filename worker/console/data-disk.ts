@@ -1,7 +1,7 @@
 // How much space the disk of the data folder has left, looked up when somebody asks for the state. What is written there, and what
 // a failed write means, is left to those who write.
 import { DISK_FULL_HINT } from "../aws/errors.ts";
-import { freeBytesOf, LEAST_FREE, type Statfs } from "../fitness/free-disk.ts";
+import { freeBytesOf, LEAST_FREE, type Statfs } from "../free-disk.ts";
 import type { DiskState, State } from "./state.ts";
 
 /** The state with its disk. A full one is only a hint, but where it holds the queue no job can be sent and no result stored. */

@@ -43,7 +43,7 @@ export type ConsumerOptions = {
   priorityOf?(message: Message): number;
   /** What must answer before anything is pulled or started. */
   health?: readonly Health[];
-  /** The queue answers, after it did not. Called before anything that it gave is started. */
+  /** The queue answers, after it did not, but for too many calls. Called before anything that it gave is started. */
   onAnswersAgain?(): void;
   clock: Clock;
   log: Log;
@@ -201,9 +201,11 @@ export class Consumer {
 
   #answersAgain(): void {
     this.#options.log.info({ stage: "pull" }, "the queue answers again");
+    // A queue that had too many calls has changed nothing, and needs no further ones.
+    const isNews = this.health !== "throttled";
     this.health = "ok";
     this.cause = null;
-    this.#options.onAnswersAgain?.();
+    if (isNews) this.#options.onAnswersAgain?.();
   }
 
   #unreachable(error: KamadoError): void {

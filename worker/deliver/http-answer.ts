@@ -1,5 +1,5 @@
 // Sends a delivery over HTTP and judges the answer: the receiver took it, may take it later, or never will.
-import { type ErrorDetail, KamadoError } from "../errors.ts";
+import { ERRORS, type ErrorDetail, KamadoError, toKamadoError } from "../errors.ts";
 import { parseRetryAfter } from "../http/retry-after.ts";
 import type { Answer } from "../outbound/answer.ts";
 import { isPassing, redirectOf } from "../outbound/answer.ts";
@@ -54,7 +54,7 @@ export async function sendDelivery(
     .catch((thrown) => {
       // A lost lease or a stop says nothing about the receiver.
       request.signal?.throwIfAborted();
-      return asDelivery(thrown);
+      throw asDelivery(thrown);
     });
   const verdict = judge(answer.status);
   if (verdict === "taken") return;
@@ -82,11 +82,19 @@ function detailOf({ status, headers, bytes }: Answer, host: string, now: number)
   };
 }
 
-export const pauseAfter = (status: number | undefined) =>
+const pauseAfter = (status: number | undefined) =>
   status !== undefined && [429, 502, 503, 504].includes(status) ? SLOW_DOWN_MS : undefined;
 
-function asDelivery(thrown: unknown): never {
-  if (!(thrown instanceof KamadoError) || thrown.code === "address_refused") throw thrown;
-  const code = thrown.retry ? "delivery_failed" : "delivery_rejected";
-  throw new KamadoError(code, thrown.message, { cause: thrown, detail: thrown.detail });
+/** What an error of the HTTP client, or of a todo service, means for a delivery. 409 is judged as in `judgeRest`. */
+export function asDelivery(thrown: unknown): KamadoError {
+  const error = toKamadoError(thrown, "delivery_failed");
+  const { code, detail, message, hint, retry } = error;
+  if (code === "address_refused" || code === "lease_lost" || code.startsWith("delivery_")) return error;
+  const isLater = retry || detail?.httpStatus === 409;
+  const wait = detail?.retryAfterMs ?? pauseAfter(detail?.httpStatus);
+  return new KamadoError(isLater ? "delivery_failed" : "delivery_rejected", message, {
+    cause: error,
+    detail: { ...detail, ...(wait !== undefined && { retryAfterMs: wait }) },
+    ...(hint !== ERRORS[code].hint && { hint }),
+  });
 }

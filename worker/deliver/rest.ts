@@ -11,8 +11,8 @@ import type { Outbound } from "../outbound/outbound.ts";
 import { todoServiceAt } from "../todos/open.ts";
 import type { TodoService } from "../todos/service.ts";
 import { type Delivery, deliveryId } from "./deliver.ts";
-import { judgeRest, sendDelivery } from "./http-answer.ts";
-import { asDelivery, createTodoDelivery } from "./todo-change.ts";
+import { asDelivery, judgeRest, sendDelivery } from "./http-answer.ts";
+import { createTodoDelivery } from "./todo-change.ts";
 
 export type RestOptions = {
   outbound: Outbound;

@@ -1,7 +1,7 @@
 // Delivers to a topic: the result as the message, its kind, status and answer as attributes to filter on. The port to a topic
 // and its adapter over SNS are here too; the fake is in test/fakes.
 import { type MessageAttributeValue, PublishCommand, type SNSClient } from "@aws-sdk/client-sns";
-import { healthOf, isRefusedRequest, namesOf } from "../aws/errors.ts";
+import { healthOf, isRefusedRequest, namesOf, saidBy } from "../aws/errors.ts";
 import { KamadoError } from "../errors.ts";
 import { eventOf } from "../job/result.ts";
 import { attributesOf, type Delivery, deliveryId, groupOf } from "./deliver.ts";
@@ -72,8 +72,7 @@ const REJECTED =
 function refuse(thrown: unknown, arn: string): never {
   const isRejected = isRefusedRequest(thrown) || namesOf(thrown).some((name) => REJECTED.test(name));
   const code = isRejected ? "delivery_rejected" : "delivery_failed";
-  const { message = "" } = (thrown ?? {}) as { message?: string };
-  throw new KamadoError(code, `${arn}: ${message}`, {
+  throw new KamadoError(code, `${arn}: ${saidBy(thrown)}`, {
     cause: thrown,
     detail: { awsFailure: healthOf(thrown) },
   });

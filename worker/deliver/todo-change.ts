@@ -2,12 +2,12 @@
 // that remembers no keys is asked whether it has the change already, so that a repeated delivery adds nothing.
 import type { Clock } from "../async/clock.ts";
 import { Semaphore } from "../async/semaphore.ts";
-import { ERRORS, KamadoError, toKamadoError } from "../errors.ts";
+import { KamadoError } from "../errors.ts";
 import type { TodoChange } from "../job/handler.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import type { TodoService } from "../todos/service.ts";
 import { type Delivery, deliveryId, nameOf } from "./deliver.ts";
-import { FIRST_TIMEOUT_MS, pauseAfter, TIMEOUT_MS } from "./http-answer.ts";
+import { asDelivery, FIRST_TIMEOUT_MS, TIMEOUT_MS } from "./http-answer.ts";
 
 type Options = { outbound: Outbound; clock: Pick<Clock, "wall"> };
 
@@ -56,18 +56,4 @@ class Turns {
       if (own.users === 0) this.#todos.delete(key);
     }
   }
-}
-
-/** 409: the service still works on an earlier try, or somebody changes the same todo. */
-export function asDelivery(thrown: unknown): KamadoError {
-  const error = toKamadoError(thrown, "delivery_failed");
-  const { code, detail, message, hint, retry } = error;
-  if (code === "address_refused" || code === "lease_lost" || code.startsWith("delivery_")) return error;
-  const isLater = retry || detail?.httpStatus === 409;
-  const wait = detail?.retryAfterMs ?? pauseAfter(detail?.httpStatus);
-  return new KamadoError(isLater ? "delivery_failed" : "delivery_rejected", message, {
-    cause: error,
-    detail: { ...detail, ...(wait !== undefined && { retryAfterMs: wait }) },
-    ...(hint !== ERRORS[code].hint && { hint }),
-  });
 }

@@ -7,15 +7,24 @@ import {
   PutObjectCommand,
 } from "@aws-sdk/client-s3";
 import { GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
+import { plural } from "../amounts.ts";
 import type { AwsClients } from "../aws/clients.ts";
-import { healthOf, NO_CREDENTIALS_HINT, namesOf } from "../aws/errors.ts";
+import { healthOf, NO_CREDENTIALS_HINT, namesOf, saidBy } from "../aws/errors.ts";
 import type { Cloud } from "../aws/resources.ts";
-import { grant, objectArnOf, queueArnOf, type Right, type Verdict, verdictOf } from "../aws/rights.ts";
+import {
+  grant,
+  grantAll,
+  objectArnOf,
+  queueArnOf,
+  type Right,
+  type Verdict,
+  verdictOf,
+} from "../aws/rights.ts";
+import { clockSkewMs, MOST_SKEW_MS, skewWords } from "../checks/clock-skew.ts";
+import { type QueueAction, queueVerdicts, TO_CONSUME, topicVerdict } from "../checks/queue-rights.ts";
 import type { Config } from "../config/config.ts";
-import { clockSkewMs, MOST_SKEW_MS, skewWords } from "../fitness/clock-skew.ts";
-import { type QueueAction, queueVerdicts, TO_CONSUME, topicVerdict } from "../fitness/queue-rights.ts";
 import { QUEUE_HINTS } from "../queue/health.ts";
-import { type Finding, fail, ok, plural, warn } from "./finding.ts";
+import { type Finding, fail, ok, warn } from "./finding.ts";
 
 type Asked = { clients: AwsClients; cloud: Cloud; config: Config };
 
@@ -25,26 +34,35 @@ const TO_REDELIVER = [...TO_CONSUME, "sqs:SendMessage"] as const;
 /** `isLocal`: the embedded AWS, whose clock is this one. */
 export async function cloudFindings(asked: Asked & { isLocal: boolean }): Promise<Finding[]> {
   const { cloud, clients } = asked;
-  const key = await clients.sqs.config.credentials().catch(() => null);
-  if (key === null) return [fail("credentials", "there are none, so AWS was not asked", NO_CREDENTIALS_HINT)];
+  const unusable = await clients.sqs.config.credentials().then(() => null, credentialsFinding);
+  if (unusable) return [unusable];
   const queues = cloud.queues ?? [{ url: cloud.queueUrl }];
   const groups = await Promise.all([
     asked.isLocal ? [] : clockFindings(cloud),
-    ...queues.map(({ url }) =>
-      queueFinding(asked, {
-        check: "queue",
-        variable: "KAMADO_QUEUE_URL",
-        url,
-        actions: TO_CONSUME,
-        some: TO_SPLIT,
-      }),
-    ),
+    ...queues.map(async ({ url }) => {
+      const own = { check: "queue", variable: "KAMADO_QUEUE_URL", url };
+      const finding = await queueFinding(asked, { ...own, actions: TO_CONSUME, some: TO_SPLIT });
+      const name = url.replace(/^.*\//, "");
+      return queues.length === 1 ? finding : { ...finding, found: `${name}: ${finding.found}` };
+    }),
     ...outboxFindings(asked),
     bucketFinding(asked),
     ...inputFindings(asked),
     topicFindings(asked),
   ]);
   return groups.flat();
+}
+
+/** Some are found and cannot be used, as those of a session that has expired. */
+function credentialsFinding(thrown: unknown): Finding {
+  const check = "credentials";
+  if (healthOf(thrown) === "no_credentials")
+    return fail(check, "there are none, so AWS was not asked", NO_CREDENTIALS_HINT);
+  return fail(
+    check,
+    `there are some that cannot be used, so AWS was not asked (${(thrown as Error).message})`,
+    "Check AWS_PROFILE and its files; a session that has expired is begun again with `aws sso login`.",
+  );
 }
 
 /** Any answer has a time, also one that refuses. */
@@ -208,8 +226,12 @@ async function bucketFinding({ clients: { s3 }, cloud, config }: Asked): Promise
     ["s3:DeleteObject", LOCK, () => s3.send(new DeleteObjectCommand(object(LOCK)))],
   ];
   if (list.is === "granted" || list.is === "denied")
-    for (const [action, key, call] of calls)
-      verdicts.push(await verdictOf(right(action, key.replace(/\/.*/, "/*")), call));
+    for (const [action, key, call] of calls) {
+      const verdict = await verdictOf(right(action, key.replace(/\/.*/, "/*")), call);
+      verdicts.push(verdict);
+      // Where one gets no answer, each would wait for its own.
+      if (verdict.is === "unknown") break;
+    }
   const bad = whatIsWrong("bucket", verdicts, {
     missing: `there is no bucket ${Bucket}`,
     hint: "Check KAMADO_BUCKET and AWS_REGION, or create the bucket.",
@@ -306,15 +328,20 @@ function whatIsWrong(
   if (denied.size > 0) {
     const rights = [...denied.values()];
     const actions = [...new Set(rights.map(({ action }) => action))];
-    return fail(check, `AWS refuses ${actions.join(", ")}`, rights.map(grant).join(" "));
+    // Where a policy names what it allows, AWS says so of a wrong name too.
+    const isAll = verdicts.every(({ is }) => is === "denied");
+    const orName = isAll ? ` Or ${at} is a wrong name: c${hint.slice(1)}` : "";
+    return fail(check, `AWS refuses ${actions.join(", ")}`, `${grantAll(rights)}${orName}`);
   }
   const unknown = verdicts.find((one) => one.is === "unknown");
   return unknown && unreachable(check, unknown.error, at);
 }
 
 function unreachable(check: string, error: unknown, at: string): Finding {
-  const health = healthOf(error);
-  const said = `${namesOf(error)[0] ?? "error"}: ${(error as Error | null)?.message ?? ""}`;
+  const name = namesOf(error)[0] ?? "error";
+  const said = `${name}: ${saidBy(error)}`;
+  // What AWS refuses has a name.
+  const health = /^Unknown/.test(name) ? "not_aws" : healthOf(error);
   if (health === "throttled")
     return warn(check, `${at}: too many calls just now (${said})`, "Run it again in a minute.");
   if (/PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint/.test(said))
@@ -325,11 +352,17 @@ function unreachable(check: string, error: unknown, at: string): Finding {
       `${at}: the key is refused (${said})`,
       "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; a session may have expired. A wrong clock has this effect too.",
     );
+  // What the SDK says of these two is for people who debug the SDK.
+  const isLate = name === "TimeoutError";
   if (health === "network")
-    return fail(check, `${at} does not answer (${said})`, "Check the network and AWS_ENDPOINT_URL.");
+    return fail(
+      check,
+      `${at} does not answer ${isLate ? "in time" : `(${said})`}`,
+      "Check the network and AWS_ENDPOINT_URL.",
+    );
   return fail(
     check,
-    `${at}: ${said}`,
+    `${at}: ${health === "not_aws" ? "what answers there is not AWS" : said}`,
     health === "missing_queue" ? QUEUE_HINTS.missing_queue : QUEUE_HINTS[health],
   );
 }

@@ -27,10 +27,3 @@ export const fail = (check: string, found: string, todo: string): Finding => ({
   todo,
 });
 export const failed = (check: string, { message, hint }: KamadoError): Finding => fail(check, message, hint);
-
-/** 1 GB is 1,000,000,000 bytes, as shops and file managers count. */
-export const gb = (bytes: number): string =>
-  bytes >= 1e8 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
-
-export const plural = (count: number, one: string, more = `${one}s`): string =>
-  `${count} ${count === 1 ? one : more}`;

@@ -1,7 +1,8 @@
 // What macOS does to a machine that nobody looks after: whether it comes back after a restart and stays awake, what updates do, how much
 // memory the GPU may hold. Reads the output of Apple's commands as they document it; none of them changes anything or needs sudo.
+import { sizeWords } from "../amounts.ts";
 import type { Machine } from "../service/machine.ts";
-import { type Finding, gb, ok, warn } from "./finding.ts";
+import { type Finding, ok, warn } from "./finding.ts";
 import { LOOK, type Memory } from "./machine.ts";
 
 const LOGIN_WINDOW = "/Library/Preferences/com.apple.loginwindow";
@@ -110,13 +111,17 @@ function metalFinding(text: string | undefined, { mostBytes, totalBytes, from }:
   if (Number.isNaN(limit)) return cannotTell("Metal", "sysctl iogpu.wired_limit_mb");
   if (limit === 0)
     return ok("Metal", "macOS decides how much memory the GPU may hold (iogpu.wired_limit_mb is 0)");
-  const found = `the GPU may hold ${gb(limit)} of ${gb(totalBytes)} until the next restart (iogpu.wired_limit_mb)`;
+  const found = `the GPU may hold ${sizeWords(limit)} of ${sizeWords(totalBytes)} until the next restart (iogpu.wired_limit_mb)`;
   if (limit < mostBytes)
     return warn(
       "Metal",
       found,
-      `A model of up to ${gb(mostBytes)} is loaded all the same, and fails. Set KAMADO_MEMORY_LIMIT, or the limit to 0.`,
+      `A model of up to ${sizeWords(mostBytes)} is loaded all the same, and fails. Set KAMADO_MEMORY_LIMIT, or the limit to 0.`,
     );
   if (from === "KAMADO_MEMORY_LIMIT") return ok("Metal", found);
-  return warn("Metal", found, `Kamado plans with ${gb(mostBytes)}. Set KAMADO_MEMORY_LIMIT to use more.`);
+  return warn(
+    "Metal",
+    found,
+    `Kamado plans with ${sizeWords(mostBytes)}. Set KAMADO_MEMORY_LIMIT to use more.`,
+  );
 }

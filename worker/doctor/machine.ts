@@ -2,10 +2,11 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { totalmem } from "node:os";
 import { dirname } from "node:path";
+import { sizeWords } from "../amounts.ts";
 import { availableOf, graphicsCards, mostBytes } from "../engine/sizing/memory-available.ts";
-import { freeBytesOf, LEAST_FREE, type Statfs } from "../fitness/free-disk.ts";
+import { freeBytesOf, LEAST_FREE, type Statfs } from "../free-disk.ts";
 import type { Machine } from "../service/machine.ts";
-import { type Finding, fail, gb, ok, warn } from "./finding.ts";
+import { type Finding, fail, ok, warn } from "./finding.ts";
 
 /** A model and an update of the system need more. Bytes. */
 const LITTLE_FREE = 5e9;
@@ -50,7 +51,7 @@ export function diskFinding(
       `${folder} cannot be written`,
       "Give it to the user that runs Kamado, or set KAMADO_DATA_DIR.",
     );
-  const found = `${gb(free)} free for ${dataDir}`;
+  const found = `${sizeWords(free)} free for ${dataDir}`;
   if (free < LEAST_FREE)
     return fail(
       "disk",
@@ -79,15 +80,9 @@ function isWritable(folder: string): boolean {
 /** What a model may use: what the owner set, else what the system lets it have. */
 export type Memory = { totalBytes: number; mostBytes: number; from: "system" | "KAMADO_MEMORY_LIMIT" };
 
-export function memoryOf(machine: Machine, memoryLimit: string | undefined): Memory {
+export function memoryOf(machine: Machine, memoryLimit: number | undefined): Memory {
   const totalBytes = totalmem();
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([MG])$/.exec(memoryLimit ?? "") ?? [];
-  if (number !== undefined)
-    return {
-      totalBytes,
-      mostBytes: Number(number) * 2 ** (unit === "G" ? 30 : 20),
-      from: "KAMADO_MEMORY_LIMIT",
-    };
+  if (memoryLimit !== undefined) return { totalBytes, mostBytes: memoryLimit, from: "KAMADO_MEMORY_LIMIT" };
   const isMac = machine.platform === "darwin";
   const most = isMac
     ? availableOf({ platform: "darwin", totalBytes, processBytes: totalBytes })
@@ -97,7 +92,7 @@ export function memoryOf(machine: Machine, memoryLimit: string | undefined): Mem
 
 export function memoryFinding({ totalBytes, mostBytes, from }: Memory): Finding {
   const why = from === "system" ? "" : ` (${from})`;
-  const found = `${gb(totalBytes)}; a model may use ${gb(mostBytes)}${why}`;
+  const found = `${sizeWords(totalBytes)}; a model may use ${sizeWords(mostBytes)}${why}`;
   if (mostBytes <= totalBytes) return ok("memory", found);
   return warn("memory", found, "Set KAMADO_MEMORY_LIMIT to less than the machine has.");
 }

@@ -1,9 +1,10 @@
 // The model's files: that they are there and are what they should be, and that this machine has the memory for them. Nothing is loaded.
+import { sizeWords } from "../amounts.ts";
 import type { Config } from "../config/config.ts";
 import { canRunModels } from "../engine/install/place.ts";
 import { graphicsCards } from "../engine/sizing/memory-available.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
-import { type Finding, fail, failed, gb, ok, warn } from "./finding.ts";
+import { type Finding, fail, failed, ok, warn } from "./finding.ts";
 import type { Memory } from "./machine.ts";
 
 export async function modelFinding({ engine }: Config, memory: Memory): Promise<Finding> {
@@ -54,7 +55,7 @@ async function fit({ model, mmproj, contextSize }: Config["engine"], memory: Mem
   };
   const plan = planMemory(need, memory.mostBytes, wanted);
   if (plan.is !== "refused")
-    return ok("model", `${name}, needs ${gb(plan.bytes)} or more of ${gb(memory.mostBytes)}`);
+    return ok("model", `${name}, needs ${sizeWords(plan.bytes)} or more of ${sizeWords(memory.mostBytes)}`);
   const error = new KamadoError(
     "memory_insufficient",
     `${name}: ${explain(plan, wanted, need, memory.mostBytes)}`,

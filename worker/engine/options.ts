@@ -17,11 +17,6 @@ const whole = (min: number, max: number) => {
 const oneOf = <const T extends readonly string[]>(values: T) =>
   z.enum(values, must(`one of ${values.join(", ")}`));
 const file = z.string().refine(existsSync, { error: ({ input }) => `there is no file ${input}` });
-/** "6G" in bytes: M and G are powers of 1,024. */
-const bytes = z
-  .string()
-  .regex(/^\d+(\.\d+)?[MG]$/, must("like 500M or 6G"))
-  .transform((text) => Number(text.slice(0, -1)) * 2 ** (text.endsWith("G") ? 30 : 20));
 
 const EngineOptions = z
   .strictObject({
@@ -49,8 +44,8 @@ const EngineOptions = z
     /** "always" measures again, whatever was kept. */
     calibrate: oneOf(["auto", "always"]).default("auto"),
     dataDir: z.string().optional(),
-    /** What the model may take, instead of what the system says is available. */
-    memoryLimit: bytes.optional(),
+    /** How many bytes the model may take, instead of what the system says is available. */
+    memoryLimit: z.number(must("a number of bytes")).min(0).optional(),
     /** Of one slot, in tokens. */
     contextSize: whole(16, 10_000_000).optional(),
     /** CPU threads; without it the backend chooses. */

@@ -47,7 +47,7 @@ export async function loadRegistry(
   return handlers;
 }
 
-export async function loadFolder(folder: string, importFile = importOnce): Promise<Loaded[]> {
+async function loadFolder(folder: string, importFile = importOnce): Promise<Loaded[]> {
   const files = await handlerFiles(folder);
   return Promise.all(files.map((file) => loadFile(file, importFile)));
 }
@@ -209,8 +209,8 @@ export const isHandlerMissing = (code: string | undefined): code is "unknown_kin
 /** Of the same words wherever a kind is named: in a job, in a rule, on the command line. */
 export function noSuchKind(kind: string, kinds: readonly string[]): string {
   const near = nearest(kind, kinds);
-  const meant = near === undefined ? "" : `; did you mean ${near}?`;
-  return `there is no "${printable(kind)}"${meant}${near === undefined ? ";" : ""} this worker knows ${kinds.join(", ")}`;
+  const meant = near === undefined ? ";" : `; did you mean ${near}?`;
+  return `there is no "${printable(kind)}"${meant} this worker knows ${kinds.join(", ")}`;
 }
 
 /** The handler of a kind. Throws `unknown_kind`, which lists the known kinds. */

@@ -11,12 +11,12 @@ import {
   openSync,
   readdirSync,
   rmSync,
-  statfsSync,
   statSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { KamadoError } from "../errors.ts";
+import { freeBytesOf } from "../free-disk.ts";
 import { DATABASE } from "./fauxqs.ts";
 
 export type DataFolder = {
@@ -134,21 +134,14 @@ const SQLITE_IOERR = 10;
 /** Bytes. That file grows by 32 KiB at a time. */
 const LEAST_FREE = 64 * 1_024;
 
-function freeBytes(folder: string): number {
-  try {
-    const { bavail, bsize } = statfsSync(folder);
-    return bavail * bsize;
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
-}
-
 function diskFull(folder: string, cause: unknown): KamadoError | undefined {
   const { errcode = 0, code } = (cause ?? {}) as NodeJS.ErrnoException & { errcode?: number };
   // The rest of an extended code says in which call it failed.
   const isInputOutput = (errcode & 0xff) === SQLITE_IOERR;
   const isFull =
-    errcode === SQLITE_FULL || code === "ENOSPC" || (isInputOutput && freeBytes(folder) < LEAST_FREE);
+    errcode === SQLITE_FULL ||
+    code === "ENOSPC" ||
+    (isInputOutput && (freeBytesOf(folder) ?? LEAST_FREE) < LEAST_FREE);
   if (!isFull) return undefined;
   const why = `KAMADO_DATA_DIR: the disk of ${folder}, where the embedded queue is kept, is full. Nothing was lost.`;
   return new KamadoError("disk_full", why, {

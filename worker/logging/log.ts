@@ -92,6 +92,7 @@ function redactText(text: string): string {
     )
     .replaceAll(/whsec_[A-Za-z0-9+/=_-]+/g, "whsec_[secret]")
     .replaceAll(/\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{6,}/gi, "$1 [secret]")
+    .replaceAll(/(x-amz-security-token[:=]\s*)[^\s'"&]+/gi, "$1[secret]")
     .replaceAll(/(\b[a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/@:]{1,256}:[^\s/@]{1,256}@/gi, "$1[secret]@");
   return printable(safe, { lines: true });
 }

@@ -47,6 +47,7 @@ export type Chat = (request: Omit<ChatRequest, "model" | "priority" | "check_sch
 /** `model`: the one to ask for; null where the server is left to choose, because it lists none, or several. */
 export type Identity = { model: string | null; engine: string };
 /** `slots`: how many answers the engine generates at once, where it says so. */
+/** `reason`: words for the end of a sentence. */
 export type Health = { is: "ready"; slots?: number } | { is: "loading" } | { is: "down"; reason: string };
 
 const CONNECT_MS = 5_000;
@@ -157,7 +158,10 @@ export class EngineClient {
       const { status: models } = await this.#send("GET", "/v1/models", signal);
       return models === 200 ? { is: "ready" } : { is: "down", reason: `/v1/models answers ${models}` };
     } catch (thrown) {
-      return { is: "down", reason: thrown instanceof Error ? thrown.message : String(thrown) };
+      if ((thrown as Error | null)?.name === "TimeoutError")
+        return { is: "down", reason: `no answer within ${PROBE_MS / 1_000} s` };
+      const message = thrown instanceof Error ? thrown.message : String(thrown);
+      return { is: "down", reason: message.replace(/\.$/, "") };
     }
   }
 

@@ -120,7 +120,8 @@ export function createOutbound(options: OutboundOptions = {}): Outbound {
     // undici looks at the signal only once it is connected.
     const { maxBytes = MAX_BYTES, answer: part = "whole" } = request;
     try {
-      return await readAnswer(await unlessAborted(responding, signal), url, { maxBytes, part });
+      const read = await readAnswer(await unlessAborted(responding, signal), url, { maxBytes, part });
+      return withoutSecrets(read, known);
     } catch (thrown) {
       const answer = part === "start" ? answerDespite(thrown, url) : null;
       if (answer === null) throw thrown;
@@ -162,6 +163,27 @@ function headersFor(
   const own = Object.entries(known?.headers ?? {}).map(([name, value]) => [name, value.reveal()]);
   const lower = Object.entries(given).map(([name, value]) => [name.toLowerCase(), value]);
   return { "user-agent": "kamado", "accept-encoding": "identity", ...Object.fromEntries([...own, ...lower]) };
+}
+
+/** What a receiver says of a request that it refuses is logged and stored, and some say the token too. */
+function withoutSecrets(answer: Answer, known: KnownDestination | undefined): Answer {
+  if (known === undefined || answer.status < 300) return answer;
+  const words = Object.values(known.headers).flatMap((header) => secretsIn(header.reveal()));
+  const text = Buffer.from(answer.bytes).toString("latin1");
+  const shown = words.reduce((rest, word) => rest.replaceAll(bytesOf(word), "[secret]"), text);
+  return shown === text ? answer : { ...answer, bytes: Buffer.from(shown, "latin1") };
+}
+
+/** One character for each byte: an answer may be cut anywhere, and be in any character set. */
+const bytesOf = (text: string) => Buffer.from(text).toString("latin1");
+/** A shorter word may be any word. */
+const LEAST_SECRET = 6;
+
+/** Of `Bearer abc` what is behind the scheme, of `Basic …` the password as well. Longer ones first. */
+function secretsIn(header: string): string[] {
+  const [, scheme = "", word = header] = /^(\S+) +(\S+)$/.exec(header) ?? [];
+  const pair = /^basic$/i.test(scheme) ? Buffer.from(word, "base64").toString() : "";
+  return [word, pair, pair.slice(pair.indexOf(":") + 1)].filter(({ length }) => length >= LEAST_SECRET);
 }
 
 type Body = { bytes: Uint8Array; contentType: string | null; url: string };

@@ -11,7 +11,7 @@ import {
   type SQSClient,
   type Message as SqsMessage,
 } from "@aws-sdk/client-sqs";
-import { healthOf, isRefusedRequest, namesOf, statusOf } from "../aws/errors.ts";
+import { healthOf, isRefusedRequest, namesOf, saidBy, statusOf } from "../aws/errors.ts";
 import { deniedRight, grant, queueArnOf } from "../aws/rights.ts";
 import { KamadoError } from "../errors.ts";
 import { asStructured } from "../job/cloud-event.ts";
@@ -323,7 +323,7 @@ export function unavailable(error: unknown, url: string, action?: string): never
 }
 
 function unavailableError(error: unknown, url: string, action = "sqs:SendMessage"): KamadoError {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = saidBy(error);
   if (isTooLong(error)) return new KamadoError("body_too_large", `${url}: ${message}`, { cause: error });
   const name = namesOf(error)[0] ?? "error";
   const health = healthOf(error);

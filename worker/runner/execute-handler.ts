@@ -122,7 +122,7 @@ async function callHandler(handler: Handler, input: unknown, context: Context<In
 }
 
 /** The sender's input as its schema reads it, whatever serializer wrote it. Throws `invalid_input` with every wrong field named. */
-function checkInput(schema: z.ZodType, sent: unknown): unknown {
+export function checkInput(schema: z.ZodType, sent: unknown): unknown {
   const parsed = parseSent(schema, sent);
   if (parsed.success) return parsed.data;
   throw naming("input", "invalid_input", parsed.error, parsed.value);

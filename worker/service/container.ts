@@ -5,13 +5,13 @@ import { isAbsolute } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseEnv } from "node:util";
 import { KamadoError } from "../errors.ts";
-import { call, type Doing, inMachine as ssh } from "./manager.ts";
-import { type Facts, type Mounts, quadletOf } from "./units.ts";
+import { call, type Doing } from "./changes.ts";
+import { inMachine as ssh } from "./systemd.ts";
+import { type Facts, type Mounts, QUADLETS, quadletOf } from "./units.ts";
 
 const SECRET = "kamado.env";
 /** Of a file that the settings name. */
 const FILE_SECRET = "kamado.file.";
-const FILES = ["kamado.container", "kamado.network"] as const;
 /** In the Podman machine, where systemd's user instance runs without a login. */
 const FOLDER = ".config/containers/systemd";
 
@@ -61,7 +61,7 @@ export async function installInMachine(facts: Facts, doing: Doing): Promise<void
   if (!doing.isDry) await machineRuns(doing);
   await prepareContainer(facts, doing);
   await call(ssh(`mkdir -p ${FOLDER}`), doing);
-  for (const file of FILES)
+  for (const file of QUADLETS)
     await call(ssh(`cat > ${FOLDER}/${file}`), doing, { input: quadletOf(file, facts) });
   await call(ssh("systemctl --user daemon-reload"), doing);
   await call(ssh("systemctl --user restart kamado.service"), doing);
@@ -91,12 +91,12 @@ async function machineRuns({ machine, say }: Doing): Promise<void> {
 /** A machine that is stopped or gone cannot be asked, and must not keep the rest from being removed. */
 export async function removeFromMachine(doing: Doing): Promise<void> {
   if ((await doing.machine.run(ssh("true"))).code !== 0) {
-    const files = FILES.map((file) => `~/${FOLDER}/${file}`).join(" and ");
+    const files = QUADLETS.map((file) => `~/${FOLDER}/${file}`).join(" and ");
     doing.say({ did: false, what: `the Podman machine does not answer; ${files} stay in it` });
     return;
   }
   await call(ssh("systemctl --user stop kamado.service || true"), doing);
-  await call(ssh(`rm -f ${FILES.map((file) => `${FOLDER}/${file}`).join(" ")}`), doing);
+  await call(ssh(`rm -f ${QUADLETS.map((file) => `${FOLDER}/${file}`).join(" ")}`), doing);
   await call(ssh("systemctl --user daemon-reload"), doing);
 }
 

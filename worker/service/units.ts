@@ -1,5 +1,5 @@
 // The files of services, filled in: a template of infra/ and the facts of this machine become the text that launchd, systemd or Podman reads.
-// Pure but for reading the templates. Who starts and stops them is manager.ts.
+// Pure but for reading the templates. Who starts and stops them is launchd.ts and systemd.ts.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { KamadoError } from "../errors.ts";
@@ -76,8 +76,11 @@ function variablesOf(name: string, { engineUrl, configHome }: Facts): [string, s
   return Object.entries(all).filter((one): one is [string, string] => one[1] !== undefined);
 }
 
+/** Of the worker in a container, and of its network. */
+export const QUADLETS = ["kamado.container", "kamado.network"] as const;
+
 /** A file of Quadlet, from which Podman makes a unit of systemd. */
-export function quadletOf(file: "kamado.container" | "kamado.network", facts: Facts): string {
+export function quadletOf(file: (typeof QUADLETS)[number], facts: Facts): string {
   const text = fill(template(facts.root, `quadlet/${file}`), facts, iniOf);
   const { folders = [], files = [] } = facts.mounts ?? {};
   const lines = [

@@ -43,7 +43,10 @@ export async function probeBucket(bucket: Bucket): Promise<KamadoError | null> {
 
 async function probeObject(bucket: Bucket, key: string): Promise<void> {
   await bucket.put(key, "{}", { contentType: "application/json" });
-  await bucket.get(key, SMALL);
+  // Another worker that asks at the same moment may have removed it. Whoever may not read is told so.
+  await bucket.get(key, SMALL).catch((thrown) => {
+    if (toKamadoError(thrown, "storage_unavailable").code !== "object_not_found") throw thrown;
+  });
 }
 
 export function bucketHealthOf(cause: KamadoError | null): BucketHealth {

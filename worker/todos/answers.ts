@@ -51,6 +51,11 @@ export function jsonOf(answer: Answer): unknown {
   }
 }
 
+/** Throws `fetch_rejected` for a page, as a login or a proxy answers with 200. No todo service does. */
+export function refusePage(answer: Answer): void {
+  if (/\bhtml\b/i.test(answer.headers["content-type"] ?? "")) throw unusable(answer, "is a page for people");
+}
+
 const unusable = (answer: Answer, why: string) =>
   new KamadoError("fetch_rejected", `The answer of ${hostOf(answer)} ${why}.`, {
     hint: "Check the address: something else than the todo service may answer there.",

@@ -5,7 +5,7 @@ import type { TodoChange } from "../job/handler.ts";
 import type { Answer } from "../outbound/answer.ts";
 import { isUnder } from "../outbound/destinations.ts";
 import type { TodoAdapter, TodoCall, TodoChangeCall, TodoFind } from "../outbound/todo-services.ts";
-import { check, hostOf, jsonOf } from "./answers.ts";
+import { check, hostOf, jsonOf, refusePage } from "./answers.ts";
 import { type Exchange, MAX_TODOS, type Place, type TodoService } from "./service.ts";
 import { at, marksOf, requestAt, shown, type Values } from "./templates.ts";
 
@@ -72,6 +72,7 @@ export function openRestService({ adapter, address, list }: Place): TodoService 
     const text = how.find ? await before(how.find, values, exchange) : "";
     if (text === null) return;
     const answer = await call(how, { ...values, text }, exchange);
+    refusePage(answer);
     if (how.ok) checkOk(how.ok, answer, values, "id" in change);
   }
 

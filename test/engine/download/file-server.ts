@@ -17,7 +17,7 @@ export type Seen = {
   range: string | undefined;
   headers: IncomingMessage["headers"];
 };
-export type Manners = {
+export type Behaviour = {
   files: Record<string, Buffer>;
   /** The connection is cut after so many bytes of each of these answers, in turn. */
   drops: number[];
@@ -47,12 +47,12 @@ export type FileServer = {
   endpoint: string;
   store: string;
   seen: Seen[];
-  manners: Manners;
+  behaviour: Behaviour;
   close(): Promise<void>;
 };
 
 export async function fileServer(): Promise<FileServer> {
-  const manners: Manners = {
+  const behaviour: Behaviour = {
     files: { "model.gguf": MODEL, "mmproj-model-f16.gguf": MMPROJ },
     drops: [],
     statuses: [],
@@ -73,22 +73,22 @@ export async function fileServer(): Promise<FileServer> {
   const note = (place: Seen["place"], { url = "", headers }: IncomingMessage) => {
     const one: Seen = { place, path: url, range: headers.range, headers };
     seen.push(one);
-    manners.onAnswer(one);
+    behaviour.onAnswer(one);
   };
   const store = await listening((request, response) => {
     note("store", request);
-    answerFile(request, response, manners);
+    answerFile(request, response, behaviour);
   });
   const hub = await listening((request, response) => {
     note("hub", request);
-    if (request.url?.startsWith("/api/")) return answerRepository(response, manners);
-    const next = manners.hubStatuses.shift();
+    if (request.url?.startsWith("/api/")) return answerRepository(response, behaviour);
+    const next = behaviour.hubStatuses.shift();
     if (next) return void response.writeHead(next.status).end(next.body ?? "");
-    const file = manners.files[nameIn(request)];
+    const file = behaviour.files[nameIn(request)];
     if (file === undefined) return void response.writeHead(404).end("Entry not found");
     const linked: Record<string, string> = {};
-    if (manners.linkedSha256) linked["x-linked-etag"] = `"${manners.linkedSha256(file)}"`;
-    if (manners.linkedBytes) linked["x-linked-size"] = String(manners.linkedBytes(file));
+    if (behaviour.linkedSha256) linked["x-linked-etag"] = `"${behaviour.linkedSha256(file)}"`;
+    if (behaviour.linkedBytes) linked["x-linked-size"] = String(behaviour.linkedBytes(file));
     response.writeHead(302, { location: `${urlOf(store)}/blobs/${nameIn(request)}?sig=1`, ...linked }).end();
   });
   const close = async () => {
@@ -97,29 +97,29 @@ export async function fileServer(): Promise<FileServer> {
       await new Promise((resolve) => server.close(resolve));
     }
   };
-  return { endpoint: urlOf(hub), store: urlOf(store), seen, manners, close };
+  return { endpoint: urlOf(hub), store: urlOf(store), seen, behaviour, close };
 }
 
-function answerRepository(response: ServerResponse, { repository }: Manners): void {
+function answerRepository(response: ServerResponse, { repository }: Behaviour): void {
   if (repository === undefined) response.writeHead(404).end("{}");
   else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(repository));
 }
 
-function answerFile(request: IncomingMessage, response: ServerResponse, manners: Manners): void {
-  const next = manners.statuses.shift();
+function answerFile(request: IncomingMessage, response: ServerResponse, behaviour: Behaviour): void {
+  const next = behaviour.statuses.shift();
   if (next) return void response.writeHead(next.status, next.headers).end(next.body ?? "");
-  const file = manners.files[nameIn(request)];
+  const file = behaviour.files[nameIn(request)];
   if (file === undefined) return void response.writeHead(404).end("not here");
-  const { etag, lastModified } = manners;
-  const headers: Record<string, string> = { "content-type": manners.contentType };
+  const { etag, lastModified } = behaviour;
+  const headers: Record<string, string> = { "content-type": behaviour.contentType };
   if (etag) headers.etag = etag;
   if (lastModified) headers["last-modified"] = lastModified;
-  const total = manners.total?.(file) ?? file.length;
+  const total = behaviour.total?.(file) ?? file.length;
   const condition = request.headers["if-range"];
   const isCurrent =
-    condition === undefined || !manners.conditions || condition === etag || condition === lastModified;
+    condition === undefined || !behaviour.conditions || condition === etag || condition === lastModified;
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? [];
-  const hasRange = manners.ranges && isCurrent && first !== undefined;
+  const hasRange = behaviour.ranges && isCurrent && first !== undefined;
   const from = hasRange ? Number(first) : 0;
   if (hasRange && from >= total)
     return void response.writeHead(416, { "content-range": `bytes */${total}` }).end();
@@ -129,10 +129,10 @@ function answerFile(request: IncomingMessage, response: ServerResponse, manners:
   response.writeHead(hasRange ? 206 : 200, headers);
   const body = file.subarray(from, end);
   const drop =
-    manners.drops.length > 0 && body.length > manners.drops[0]! ? manners.drops.shift() : undefined;
+    behaviour.drops.length > 0 && body.length > behaviour.drops[0]! ? behaviour.drops.shift() : undefined;
   if (drop === undefined) return void response.end(body);
   response.write(body.subarray(0, drop), async () => {
-    await manners.arrived(from + drop);
+    await behaviour.arrived(from + drop);
     response.destroy();
   });
 }

@@ -102,7 +102,7 @@ describe("an engine that finds out its slots itself", () => {
 describe("in little memory", () => {
   test("a smaller context is chosen and reported", async () => {
     // 8 slots of 8,192 tokens would need some 7 MB more.
-    const one = start({ slots: 8, memoryLimit: "240M" });
+    const one = start({ slots: 8, memoryLimit: 240 * 2 ** 20 });
     await one.ready();
     const { contextSize, memory } = one.info!;
     expect([4_096, 2_048]).toContain(contextSize);
@@ -113,7 +113,7 @@ describe("in little memory", () => {
   }, 120_000);
 
   test("the engine ends with the reason and an exit code of its own when nothing fits", async () => {
-    const options = { model, port: 0, threads: 1, slots: 8, contextSize: 8_192, memoryLimit: "165M" };
+    const options = { model, port: 0, threads: 1, slots: 8, contextSize: 8_192, memoryLimit: 165 * 2 ** 20 };
     const events: EngineEvent[] = [];
     const [how, reason] = await new Promise<[string, string]>((resolve) => {
       const onExit = (...end: [string, string]) => resolve(end);
@@ -132,7 +132,7 @@ describe("in little memory", () => {
   }, 120_000);
 
   test("its supervisor gives up at once and says why", async () => {
-    const one = start({ slots: 1, contextSize: 8_192, memoryLimit: "100M" });
+    const one = start({ slots: 1, contextSize: 8_192, memoryLimit: 100 * 2 ** 20 });
     await expect(one.ready()).rejects.toMatchObject({
       code: "memory_insufficient",
       message: expect.stringContaining("100 MiB are available"),
@@ -141,7 +141,7 @@ describe("in little memory", () => {
   }, 120_000);
 
   test("pictures' backend is fitted too", async () => {
-    const one = start({ backend: "llama-node", slots: 8, memoryLimit: "100M" });
+    const one = start({ backend: "llama-node", slots: 8, memoryLimit: 100 * 2 ** 20 });
     await expect(one.ready()).rejects.toMatchObject({ code: "memory_insufficient" });
   }, 120_000);
 });

@@ -119,7 +119,7 @@ export function caldav({ cdata = false } = {}): Service {
       const lines = [
         "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//EN\r\nBEGIN:VTODO",
         `UID:${objects.size}\r\nDTSTAMP:20260101T000000Z\r\nSUMMARY;LANGUAGE=en:${title.replaceAll(",", "\\,")}`,
-        ...(note === undefined ? [] : [`DESCRIPTION:${note}`]),
+        ...(note === undefined ? [] : [`DESCRIPTION:${note.replaceAll(/\r?\n/g, "\\n")}`]),
         ...(done ? ["STATUS:COMPLETED\r\nCOMPLETED:20260101T000000Z"] : []),
         "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:Alarm\r\nTRIGGER:-PT5M\r\nEND:VALARM",
         "END:VTODO\r\nEND:VCALENDAR\r\n",

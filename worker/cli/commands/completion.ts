@@ -9,6 +9,7 @@ import { HANDLERS, HOME, ownHandlersFolder } from "../../config/config.ts";
 import { isHandlerFile, kindOfFile } from "../../job/registry.ts";
 import { nameMistypedVariables } from "../configuration.ts";
 import { examples } from "../examples.ts";
+import { shellWord } from "../shell-word.ts";
 
 export function completionCommand(): Command {
   return examples(new Command("completion"), [
@@ -20,12 +21,10 @@ export function completionCommand(): Command {
     .description("print what your shell needs to complete kamado's commands, flags and kinds")
     .action((shell: string) => {
       nameMistypedVariables();
-      completions.setup("kamado", quoted(join(HOME, "kamado")), shell);
+      // The scripts put it into a line of the shell.
+      completions.setup("kamado", shellWord(join(HOME, "kamado")), shell);
     });
 }
-
-/** The scripts put it into a line of the shell. */
-const quoted = (path: string) => (/^[\w./@-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
 
 /** Adds the hidden command that a shell calls at every Tab. `program` has all its other commands. */
 export function addCompletions(program: Command): void {

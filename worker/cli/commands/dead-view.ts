@@ -1,4 +1,5 @@
 // How `kamado dead` prints dead letters. Addresses are shown without what may be a token.
+import { plural } from "../../amounts.ts";
 import type { DeadLetter } from "../../dead-letters/read.ts";
 import {
   type Column,
@@ -15,7 +16,6 @@ import { printable } from "../../printable.ts";
 
 const moment = (at: string | null): string => (at === null ? "-" : localTime(at).slice(0, 16));
 const number = (count: number | null): string => (count === null ? "-" : String(count));
-const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 export function viewList(all: readonly DeadLetter[], off: readonly Disabled[]): string {
   const parts = (["jobs", "deliveries"] as const).map((queue) => viewQueue(all, queue));

@@ -1,5 +1,6 @@
 // `kamado dead`: lists, shows, redrives and purges the dead letters of jobs and deliveries. How they are printed is in dead-view.ts.
 import { Command } from "commander";
+import { plural } from "../../amounts.ts";
 import { systemClock } from "../../async/clock.ts";
 import { type AwsClients, makeAwsClients } from "../../aws/clients.ts";
 import type { Cloud } from "../../aws/resources.ts";
@@ -182,7 +183,7 @@ async function redrive(session: Session, ids: string[]): Promise<number> {
     );
     return EXIT.failed;
   }
-  if (on > 0 && flags.json !== true) print(`${on} destination${on === 1 ? "" : "s"} turned on`);
+  if (on > 0 && flags.json !== true) print(`${plural(on, "destination")} turned on`);
   return code;
 }
 

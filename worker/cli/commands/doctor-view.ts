@@ -1,7 +1,7 @@
 // How `kamado doctor` prints what it found: a word for how it is, which needs no colour; what was looked at; and below it what to do.
 
+import { plural } from "../../amounts.ts";
 import type { Finding, Status } from "../../doctor/finding.ts";
-import { plural } from "../../doctor/finding.ts";
 import { paint, terminalWidth, widthOf } from "../../logging/terminal.ts";
 import { printable } from "../../printable.ts";
 

@@ -1,15 +1,16 @@
 // `kamado doctor`: looks at everything that Kamado needs, on this machine and at AWS, and says how it is and what to do. What is looked at
 // is in doctor/; here it is decided what to look at, which depends on what runs and on what is configured.
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { makeAwsClients } from "../../aws/clients.ts";
 import {
   type Config,
-  configFileOf,
+  configFilePath,
   HOME,
   loadConfig,
   loadServiceVariables,
+  openSecretsIn,
   serviceEnvironment,
 } from "../../config/config.ts";
 import { cloudFindings } from "../../doctor/cloud.ts";
@@ -31,7 +32,7 @@ import { silentLog } from "../../logging/log.ts";
 import { EXIT } from "../../logging/terminal.ts";
 import { printableJson } from "../../printable.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
-import { managerFor, type State } from "../../service/manager.ts";
+import { installedServices, type Manager, type State } from "../../service/manager.ts";
 import { PARTS } from "../../service/units.ts";
 import { cloudHere } from "../cloud.ts";
 import { engineOptions } from "../engine-options.ts";
@@ -46,8 +47,8 @@ import {
   stateOf,
   tokenOf,
 } from "../running-service.ts";
+import { place } from "../service-place.ts";
 import { viewFinding, viewSummary } from "./doctor-view.ts";
-import { place } from "./service-place.ts";
 
 const EXAMPLES = [
   "doctor",
@@ -96,7 +97,8 @@ async function checksOf(machine: Machine, command: Command, isDeep: boolean): Pr
       ? [
           group(
             "macOS",
-            states.then((all) => macFindings(machine, startOf(all), memory)),
+            // Where it is not known, what is said of a LaunchAgent is true all the same.
+            states.then((all) => macFindings(machine, all ? all.startsAt : "login", memory)),
           ),
         ]
       : [];
@@ -130,11 +132,12 @@ function readSettings(): { config?: Config; findings: Finding[] } {
   const { path, findings } = readServiceVariables();
   try {
     const config = loadConfig();
-    const files = [path, configFileOf()].filter((one) => one !== undefined);
+    const files = [path, configFilePath()].filter((one) => one !== undefined);
     const where =
       files.length === 0 ? "from variables and defaults; there is no kamado.toml" : files.join(", ");
     const todo = "Correct what it names; docs/settings.md lists all settings.";
-    findings.push(...config.warnings.map((warning) => warn(SETTINGS, warning, todo)));
+    const warnings = [...(path === undefined ? [] : openSecretsIn(path)), ...config.warnings];
+    findings.push(...warnings.map((warning) => warn(SETTINGS, warning, todo)));
     return { config, findings: findings.length > 0 ? findings : [ok(SETTINGS, where)] };
   } catch (thrown) {
     return { findings: [...findings, failed(SETTINGS, toKamadoError(thrown, "config_invalid"))] };
@@ -144,10 +147,7 @@ function readSettings(): { config?: Config; findings: Finding[] } {
 /** What a service has besides: without it the rest is looked at all the same. */
 function readServiceVariables(): { path: string | undefined; findings: Finding[] } {
   try {
-    const path = loadServiceVariables();
-    if (path === undefined || (statSync(path).mode & 0o077) === 0) return { path, findings: [] };
-    const open = warn(SETTINGS, `others may read ${path}, where keys are`, `Run \`chmod 600 ${path}\`.`);
-    return { path, findings: [open] };
+    return { path: loadServiceVariables(), findings: [] };
   } catch (thrown) {
     return { path: undefined, findings: [failed(SETTINGS, toKamadoError(thrown, "config_invalid"))] };
   }
@@ -181,7 +181,8 @@ function reasonOf({ startCheck, engine, queue, bucket, disk }: ServiceState): {
   if (error) return { found: `${error.code}: ${error.message}`, todo: error.hint };
   if (queue.hint) return { found: `its queue cannot be used (${queue.health})`, todo: queue.hint };
   if (bucket.hint) return { found: `its bucket cannot be used (${bucket.health})`, todo: bucket.hint };
-  return { found: "it says UNHEALTHY", todo: disk?.hint ?? "`kamado status` may say more." };
+  if (disk?.hint) return { found: "the disk of its queue is full", todo: disk.hint };
+  return { found: "it says UNHEALTHY", todo: "`kamado status` may say more." };
 }
 
 /** That of what runs here, the one that is configured, or with --deep one of its own. */
@@ -229,12 +230,23 @@ async function startedEngine(config: Config): Promise<Finding> {
   }
 }
 
+/** Of each call, which is tried twice: somebody waits. */
+const LOOK_TIMEOUTS = { connectionTimeout: 4_000, requestTimeout: 4_000, socketTimeout: 4_000 };
+
 async function queues(config: Config, found: Found): Group {
   if (config.queueUrl === undefined && found.is !== "running")
     return [ok("queue", "the embedded one, which runs while Kamado does (KAMADO_QUEUE_URL names another)")];
-  const here = await cloudHere(config);
   const isLocal = config.queueUrl === undefined && found.is === "running" && found.service.cloud.isLocal;
-  const clients = makeAwsClients(here.cloud.aws);
+  if (isLocal && (await stateOf({ config, found })) === "silent")
+    return [
+      fail(
+        "queue",
+        `the embedded one is part of process ${found.service.pid}, which does not answer`,
+        "See what is said of Kamado.",
+      ),
+    ];
+  const here = await cloudHere(config);
+  const clients = makeAwsClients(here.cloud.aws, LOOK_TIMEOUTS);
   try {
     return await cloudFindings({ clients, cloud: here.cloud, config: here.config, isLocal });
   } finally {
@@ -250,7 +262,8 @@ async function ports(config: Config, found: Found): Group {
   return free.filter(({ check }) => check !== "engine port" || engine === undefined);
 }
 
-type Services = { states: State[]; daemons: State[] };
+/** What is installed, and when it starts: a LaunchDaemon needs nobody to log in. */
+type Services = { installed: State[]; startsAt: "login" | "boot" | undefined };
 
 /** Undefined where there is no manager of services that Kamado knows. */
 async function servicesOf(
@@ -260,34 +273,24 @@ async function servicesOf(
 ): Promise<Services | undefined> {
   if (config === undefined) return undefined;
   try {
-    const { manager, facts } = await place(machine, command, PARTS);
-    const statesOf = async (one: typeof manager) => {
-      const all: State[] = [];
-      for (const service of one.services(PARTS, facts)) all.push(await one.state(service, machine));
-      return all;
-    };
-    const daemons =
-      machine.platform === "darwin" ? await statesOf(managerFor(machine, { daemon: true })) : [];
-    return { states: await statesOf(manager), daemons };
+    const { manager, other: daemonManager, facts } = await place(machine, command, PARTS);
+    const statesOf = async (one: Manager) =>
+      (await installedServices(one, PARTS, facts, machine)).map(({ state }) => state);
+    const own = await statesOf(manager);
+    const daemons = daemonManager ? await statesOf(daemonManager) : [];
+    const startsAt = daemons.length > 0 ? "boot" : own.length > 0 ? "login" : undefined;
+    return { installed: [...own, ...daemons], startsAt };
   } catch {
     return undefined;
   }
 }
 
-/** Where it is not known, what is said of a LaunchAgent is true all the same. */
-function startOf(services: Services | undefined): "login" | "boot" | undefined {
-  if (services === undefined) return "login";
-  if (services?.daemons.some(({ installed }) => installed)) return "boot";
-  return services?.states.some(({ installed }) => installed) ? "login" : undefined;
-}
-
 async function services(machine: Machine, asked: Promise<Services | undefined>): Group {
   const known = await asked;
   if (known === undefined) return [];
-  const all = [...known.states, ...known.daemons];
   const lingers = machine.platform === "linux" ? await lingersOn(machine) : undefined;
-  const findings = serviceFindings(all, lingers);
+  const findings = serviceFindings(known.installed, lingers);
   if (machine.platform !== "darwin") return findings;
-  const isNeeded = all.some(({ part, installed }) => part === "podman-machine" && installed);
+  const isNeeded = known.installed.some(({ part }) => part === "podman-machine");
   return [...findings, await podmanFinding(machine, isNeeded)];
 }

@@ -1,11 +1,12 @@
 // `kamado init`: writes a kamado.toml in which every setting is explained. It never replaces one, and never hides the one that counts.
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Command } from "commander";
 import { configFilePath, HOME, userConfigPath } from "../../config/config.ts";
 import { CONFIG_FILE } from "../../config/config-file.ts";
 import { configTemplate } from "../../config/template.ts";
 import { KamadoError } from "../../errors.ts";
+import { makeFolder } from "../../make-folder.ts";
 import { nameMistypedVariables } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
@@ -40,7 +41,7 @@ function refuseToHide(counts: string | undefined, path: string): void {
 
 async function write(path: string, text: string): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     await writeFile(path, text, { flag: "wx", mode: 0o600 });
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;

@@ -1,5 +1,6 @@
 // How models and their downloads are shown: the list, the progress, and what to do with a model that was fetched.
-import { gb, type Pulled } from "../../engine/download/pull.ts";
+import { sizeWords } from "../../amounts.ts";
+import type { Pulled } from "../../engine/download/pull.ts";
 import { LiveBlock, paint, prose, table } from "../../logging/terminal.ts";
 import { type CatalogueModel, catalogue } from "../../models/catalogue.ts";
 import type { Installed, Unfinished } from "../../models/installed.ts";
@@ -27,11 +28,11 @@ export function factsOfAll({ installed, unfinished }: Here, inUse: string): Mode
   const here = installed.map((one) => factsOfInstalled(one, inUse));
   const rest = catalogue().filter(({ name }) => !installed.some((one) => one.name === name));
   const names = new Set(rest.map(({ name }) => name));
-  const strangers = unfinished.filter(({ name }) => !names.has(name));
+  const others = unfinished.filter(({ name }) => !names.has(name));
   const bytesOf = (name: string) => unfinished.find((one) => one.name === name)?.bytes ?? 0;
   return [
     ...here,
-    ...strangers.map(({ name, bytes }) => ({
+    ...others.map(({ name, bytes }) => ({
       ...NOTHING,
       name,
       state: "unfinished" as const,
@@ -127,12 +128,12 @@ function cells({
   const about = state === "not here" || state === "unfinished" ? "~" : "";
   return [
     name,
-    bytes === null ? "?" : `${about}${short(bytes)}`,
-    memoryBytes === null ? "?" : `${memoryFrom === "header" ? "" : "~"}${short(memoryBytes)}`,
+    bytes === null ? "?" : `${about}${sizeWords(bytes)}`,
+    memoryBytes === null ? "?" : `${memoryFrom === "header" ? "" : "~"}${sizeWords(memoryBytes)}`,
     pictures === null ? "?" : pictures ? "yes" : "no",
     licence ?? "?",
     state === "unfinished"
-      ? `${short(bytesHere)}, unfinished`
+      ? `${sizeWords(bytesHere)}, unfinished`
       : state === "not here"
         ? "no"
         : state === "here"
@@ -141,9 +142,6 @@ function cells({
   ];
 }
 
-const short = (bytes: number) =>
-  bytes >= 1e8 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
-
 export function viewPulled({ is, manifest }: Pulled): string {
   const { name, bytes, memoryBytes, licence, mmproj, source } = manifest;
   const states = {
@@ -151,9 +149,9 @@ export function viewPulled({ is, manifest }: Pulled): string {
     "here already": "was here already",
     "only looked at": "was only looked at",
   };
-  const memory = memoryBytes === null ? "" : `, needs ${gb(memoryBytes)} of memory`;
+  const memory = memoryBytes === null ? "" : `, needs ${sizeWords(memoryBytes)} of memory`;
   const lines = [
-    `${paint("green", printable(name))} ${states[is]}: ${gb(bytes)}${memory}, ${mmproj === null ? "texts only" : "pictures and texts"}.`,
+    `${paint("green", printable(name))} ${states[is]}: ${sizeWords(bytes)}${memory}, ${mmproj === null ? "texts only" : "pictures and texts"}.`,
     prose(
       `From ${printable(source)}; licence: ${licence === null ? "not stated, look at its source" : printable(licence)}.`,
     ),
@@ -198,7 +196,7 @@ export class PullProgress {
     }
     if (phase === "check" || tenth(done, total) <= this.#tens) return;
     this.#tens = tenth(done, total);
-    this.say(`${file}: ${this.#tens * 10} %, ${gb(done)} of ${gb(total)}`);
+    this.say(`${file}: ${this.#tens * 10} %, ${sizeWords(done)} of ${sizeWords(total)}`);
   }
 
   say(line: string): void {
@@ -212,9 +210,10 @@ export class PullProgress {
   #line(phase: keyof typeof WORDS, file: string, done: number, total: number): string {
     const seconds = (performance.now() - this.#startedAt) / 1_000;
     const speed = seconds < 1 ? 0 : (done - this.#startedWith) / seconds;
-    const rest = speed > 0 ? `  ${gb(speed)}/s, ${minutes(((total - done) / speed) * 1_000)} left` : "";
+    const rest =
+      speed > 0 ? `  ${sizeWords(speed)}/s, ${minutes(((total - done) / speed) * 1_000)} left` : "";
     const width = (this.#stream.columns || 80) > 90 ? 24 : 10;
-    return `${WORDS[phase]} ${barOf({ done, total }, width).replace(/ %.*$/, " %")}  ${gb(done)} of ${gb(total)}${rest}  ${file}`;
+    return `${WORDS[phase]} ${barOf({ done, total }, width).replace(/ %.*$/, " %")}  ${sizeWords(done)} of ${sizeWords(total)}${rest}  ${file}`;
   }
 }
 

@@ -1,14 +1,16 @@
 // `kamado model`: lists, pulls, removes and uses models. What is downloaded and checked is in engine/download/, how it is printed in
 // model-view.ts.
-import { chmod, mkdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { Command } from "commander";
+import { sizeWords } from "../../amounts.ts";
 import { systemClock } from "../../async/clock.ts";
 import { type Config, configFilePath, userConfigPath } from "../../config/config.ts";
 import { withModel } from "../../config/config-edit.ts";
+import { readSettingsFile, replaceSettingsFile } from "../../config/settings-file.ts";
 import { refuseWhileLocked } from "../../engine/download/lock.ts";
-import { gb, pullModel } from "../../engine/download/pull.ts";
+import { pullModel } from "../../engine/download/pull.ts";
 import { Requests } from "../../engine/download/requests.ts";
 import { sourceOf } from "../../engine/download/source.ts";
 import { KamadoError } from "../../errors.ts";
@@ -120,7 +122,7 @@ async function pull(asked: string, flags: Flags): Promise<void> {
       wantsProjector: question.mmproj !== "none",
       dryRun: flags.dryRun === true,
       force: flags.force === true,
-      memoryLimit: bytesOf(engine.memoryLimit),
+      memoryLimit: engine.memoryLimit,
       onProgress: (...step) => progress.update(...step),
       say: (line) => progress.say(line),
     });
@@ -143,13 +145,7 @@ function whatIsLeft(dataDir: string, name: string): string {
   const left = unfinishedModels(dataDir).find((one) => one.name === name);
   return left === undefined
     ? "Interrupted; nothing was downloaded."
-    : `Interrupted; ${gb(left.bytes)} of ${name} are here.`;
-}
-
-/** The engine reads it too, and says what is wrong with one that is not like 6G. */
-function bytesOf(limit: string | undefined): number | undefined {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([MG])$/.exec(limit ?? "") ?? [];
-  return number === undefined ? undefined : Number(number) * 2 ** (unit === "G" ? 30 : 20);
+    : `Interrupted; ${sizeWords(left.bytes)} of ${name} are here.`;
 }
 
 async function remove(asked: string, flags: Flags): Promise<void> {
@@ -164,10 +160,11 @@ async function remove(asked: string, flags: Flags): Promise<void> {
     installed && installed.manifest === undefined ? installed.model : join(modelsFolder(dataDir), name);
   await refuseWhileLocked(path, name);
   if (installed !== undefined) await refuseWhileUsed(installed, config);
-  if (flags.dryRun === true) return print(`${nameIn(path)} would be deleted: ${gb(bytes)}.`);
-  if (!(await isMeant(`Delete ${nameIn(path)}, ${gb(bytes)}?`, flags))) return print("Nothing was deleted.");
+  if (flags.dryRun === true) return print(`${nameIn(path)} would be deleted: ${sizeWords(bytes)}.`);
+  if (!(await isMeant(`Delete ${nameIn(path)}, ${sizeWords(bytes)}?`, flags)))
+    return print("Nothing was deleted.");
   await rm(path, { recursive: true, force: true });
-  print(`${name} is deleted; ${gb(bytes)} are free again.`);
+  print(`${name} is deleted; ${sizeWords(bytes)} are free again.`);
   if (installed !== undefined && engine.model === installed.model)
     note(
       `${name} is still the model that KAMADO_MODEL or kamado.toml names; choose another with \`kamado model use\`.`,
@@ -224,14 +221,11 @@ async function use(name: string, flags: Flags): Promise<void> {
   const found = findInstalled(dataDir, name);
   if (found === undefined) throw notHere(name, dataDir);
   const path = configFilePath() ?? userConfigPath();
-  const before = await readFile(path, "utf8").catch((thrown: NodeJS.ErrnoException) => {
-    if (thrown.code === "ENOENT") return undefined;
-    throw new KamadoError("config_invalid", `${path}: the file cannot be read (${thrown.code}).`);
-  });
+  const before = await readSettingsFile(path);
   const after = withModel(before ?? (await allSettings()), found.name);
   if (after === undefined) throw byHand(path, found.name);
   if (flags.dryRun === true) return print(`${nameIn(path)} would say: model = "${found.name}"`);
-  if (after !== before) await replace(path, after);
+  if (after !== before) await replaceSettingsFile(path, after);
   print(prose(`${nameIn(path)} says: model = "${found.name}". ${paint("green", "`npm start` runs it.")}`));
   const config = configFor(flags);
   const { engine } = config;
@@ -255,13 +249,3 @@ const byHand = (path: string, name: string) =>
       hint: `Set model = ${JSON.stringify(name)} in it yourself and remove mmproj, or set KAMADO_MODEL=${name}.`,
     },
   );
-
-/** By a rename, so that a full disk does not leave half a file; its mode stays, and a link to it stays a link. */
-async function replace(given: string, text: string): Promise<void> {
-  await mkdir(dirname(given), { recursive: true });
-  const path = await realpath(given).catch(() => given);
-  const { mode } = await stat(path).catch(() => ({ mode: 0o600 }));
-  await writeFile(`${path}.new`, text, { mode: 0o600 });
-  await chmod(`${path}.new`, mode & 0o777);
-  await rename(`${path}.new`, path);
-}

@@ -11,6 +11,7 @@ import { printable } from "../../printable.ts";
 import { nameMistypedVariables } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
+import { shellWord } from "../shell-word.ts";
 
 export function newCommand(): Command {
   return examples(new Command("new"), [
@@ -117,7 +118,7 @@ async function writeAll(files: Map<string, string>): Promise<void> {
 const BELOW = "\n     ";
 
 function view(kind: string, { folder, configured, files }: Plan, isDry: boolean): string {
-  const [handler, test] = [...files.keys()].map(quoted);
+  const [handler, test] = [...files.keys()].map(shellWord);
   const steps = [
     ...(isOfModules(folder)
       ? []
@@ -125,7 +126,7 @@ function view(kind: string, { folder, configured, files }: Plan, isDry: boolean)
     ...(files.has(join(folder, "tsconfig.json")) || knowsKamado(folder) ? [] : [forOwnConfig(folder)]),
     ...(configured === folder
       ? []
-      : [`export KAMADO_HANDLERS=${quoted(folder)}${BELOW}or in kamado.toml: handlers = "${folder}"`]),
+      : [`export KAMADO_HANDLERS=${shellWord(folder)}${BELOW}or in kamado.toml: handlers = "${folder}"`]),
     `edit ${handler}`,
     `./kamado test ${test}`,
     `echo '{"text": "At last!"}' | ./kamado run ${kind} --input -`,
@@ -160,9 +161,6 @@ function forOwnConfig(folder: string): string {
   const missing = { noEmit: true, allowImportingTsExtensions: true, paths: PATHS };
   return `for editors and tsc, add to compilerOptions in ${join(folder, "tsconfig.json")}: ${JSON.stringify(missing).slice(1, -1)}`;
 }
-
-/** For a shell. */
-const quoted = (path: string) => (/^[\w./@-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
 
 const handlerText = (kind: string) => `// The kind ${kind}. Each job runs \`run\` once, like a Lambda.
 import { defineHandler } from "kamado/handler";

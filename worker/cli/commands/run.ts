@@ -9,6 +9,7 @@ import { openEngine } from "../../engine/supervisor/open-engine.ts";
 import { type ErrorCode, KamadoError, toKamadoError } from "../../errors.ts";
 import { whoListens } from "../../http/who-listens.ts";
 import { Job } from "../../job/envelope.ts";
+import type { Handler } from "../../job/handler.ts";
 import type { Outcome } from "../../job/outcome.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
 import { failed, Receipt, type Result } from "../../job/result.ts";
@@ -19,7 +20,7 @@ import { EngineClient } from "../../model/engine-client.ts";
 import { loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound } from "../../outbound/outbound.ts";
 import { printableJson } from "../../printable.ts";
-import { executeHandler } from "../../runner/execute-handler.ts";
+import { checkInput, executeHandler } from "../../runner/execute-handler.ts";
 import { createHandlerServices } from "../../runner/handler-context.ts";
 import { createReadableObjects } from "../../storage/readable-objects.ts";
 import { s3Bucket } from "../../storage/s3.ts";
@@ -81,7 +82,6 @@ const withHint = (error: KamadoError): KamadoError => {
   return hint === undefined ? error : new KamadoError(code, message, { cause, detail, hint });
 };
 
-/** Scripts that read JSON get JSON, whatever happens. */
 function afterError(kind: string, flags: Flags, thrown: unknown, { id, spent }: About): never {
   const error = thrown instanceof KamadoError ? withHint(thrown) : thrown;
   // A script that asked for JSON gets it, whatever happened; the exit code and standard error say the rest.
@@ -121,14 +121,14 @@ async function run(kind: string, flags: Flags, about: About): Promise<Result> {
       },
     });
   } catch (thrown) {
-    throw await namingTheStranger(thrown, config.engine.url);
+    throw await sayingWhatListens(thrown, config.engine.url);
   } finally {
     block.draw([]);
   }
 }
 
 /** An engine that does not answer as one may be another program, which is what its user needs to know. */
-async function namingTheStranger(thrown: unknown, url: string | undefined): Promise<unknown> {
+async function sayingWhatListens(thrown: unknown, url: string | undefined): Promise<unknown> {
   if (url === undefined || !(thrown instanceof KamadoError) || thrown.code !== "engine_unavailable")
     return thrown;
   const { is, words } = await whoListens(new URL(url).origin);
@@ -184,8 +184,11 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
   await using stack = new AsyncDisposableStack();
   // Handlers of other kinds do not matter here.
   const registry = await loadRegistry(HANDLERS, () => {}, config.ownHandlers);
-  const { broken } = handlerOf(registry, job.kind);
-  if (broken) throw broken;
+  const handler = handlerOf(registry, job.kind);
+  if (handler.broken) throw handler.broken;
+  // Before an engine is started, which may take long. The run itself reads the input again.
+  const refused = inputError(handler, job);
+  if (refused) return advised(failed(job.id, job.kind, refused, Receipt.parse({})));
   const clients = makeAwsClients(aws);
   stack.defer(() => clients.destroy());
   const destinations = loadDestinations(config.destinationsFile);
@@ -221,6 +224,15 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
     }),
     options,
   );
+}
+
+function inputError({ input }: Handler, job: Job): KamadoError | null {
+  try {
+    checkInput(input, job.input);
+    return null;
+  } catch (thrown) {
+    return toKamadoError(thrown, "invalid_input");
+  }
 }
 
 /** A model of one's own takes seconds to load, and more the first time. */

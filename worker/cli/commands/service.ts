@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { serviceEnvironment } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
 import { EXIT, paint, table } from "../../logging/terminal.ts";
+import { failed, makeLogs } from "../../service/changes.ts";
 import {
   installInMachine,
   mountsOf,
@@ -12,11 +13,11 @@ import {
   removeSecrets,
 } from "../../service/container.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
-import { failed, makeLogs, type Service, type State } from "../../service/manager.ts";
+import { installedServices, type Service, type State } from "../../service/manager.ts";
 import { PARTS, type Part } from "../../service/units.ts";
 import { examples, notes } from "../examples.ts";
 import { flagsOf, numberFrom } from "../flags.ts";
-import { IMAGE, type Place, place, warnOfSettings } from "./service-place.ts";
+import { IMAGE, type Place, place, warnOfSettings } from "../service-place.ts";
 
 export function serviceCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   const service = new Command("service").description(
@@ -58,6 +59,7 @@ function install(machine: Machine): Command {
       const asked = names.length > 0 ? partsFrom(names, []) : await installedOr(on, ["worker"]);
       const chosen = await withWorker(on, asked);
       await refuseTwice(on, chosen);
+      refuseAnyPort(on, chosen);
       const facts = chosen.includes("container")
         ? { ...on.facts, mounts: mountsOf(on.facts.envFile) }
         : on.facts;
@@ -74,31 +76,43 @@ function install(machine: Machine): Command {
 
 /** As an agent and as a daemon the same service would use the same ports and the same memory. */
 async function refuseTwice({ other, facts, doing }: Place, chosen: readonly Part[]): Promise<void> {
-  for (const one of other?.services(chosen, facts) ?? []) {
-    const { installed, file } = await other!.state(one, doing.machine);
-    if (!installed) continue;
-    const how = file.includes("LaunchDaemons") ? "sudo ./kamado uninstall --daemon" : "./kamado uninstall";
-    throw new KamadoError("config_invalid", `${one.name} is installed in the other way already: ${file}.`, {
-      hint: `Remove that with \`${how}\`, as the user whose it is, and run the command again.`,
-    });
-  }
+  if (other === undefined) return;
+  const [found] = await installedServices(other, chosen, facts, doing.machine);
+  if (found === undefined) return;
+  const { service, state } = found;
+  throw new KamadoError(
+    "config_invalid",
+    `${service.name} is installed in the other way already: ${state.file}.`,
+    { hint: `Remove that (${other.removal}), and run the command again.` },
+  );
+}
+
+/** At another port after each start nobody would find an engine that is a service of its own. */
+function refuseAnyPort({ facts, config }: Place, chosen: readonly Part[]): void {
+  const isApart = chosen.includes("engine") || facts.engineUrl !== undefined;
+  if (!isApart || config.engine.port !== 0) return;
+  throw new KamadoError(
+    "config_invalid",
+    "KAMADO_ENGINE_PORT: 0 is another port at each start, where no worker finds the engine's service.",
+    {
+      hint: `Set it to one port, such as 4781, in ${facts.envFile} or kamado.toml, and run the command again.`,
+    },
+  );
 }
 
 /** What is installed, so that a call without names brings all of it up to date and adds nothing. */
 async function installedOr({ manager, facts, doing }: Place, otherwise: readonly Part[]): Promise<Part[]> {
   const there: Part[] = [];
-  for (const part of PARTS) {
-    const [service] = manager.services([part], facts);
-    if ((await manager.state(service!, doing.machine)).installed) there.push(part);
-  }
+  for (const part of PARTS)
+    if ((await installedServices(manager, [part], facts, doing.machine)).length > 0) there.push(part);
   return there.length > 0 ? there : [...otherwise];
 }
 
 /** A worker that is there already must learn of an engine that becomes a service of its own: two would use the same port and memory. */
 async function withWorker({ manager, facts, doing }: Place, asked: readonly Part[]): Promise<Part[]> {
-  const [worker] = manager.services(["worker"], facts);
-  const isThere = asked.includes("engine") && (await manager.state(worker!, doing.machine)).installed;
-  return PARTS.filter((part) => asked.includes(part) || (part === "worker" && isThere));
+  const there = await installedServices(manager, ["worker"], facts, doing.machine);
+  const mustLearn = asked.includes("engine") && there.length > 0;
+  return PARTS.filter((part) => asked.includes(part) || (part === "worker" && mustLearn));
 }
 
 function uninstall(machine: Machine): Command {
@@ -116,8 +130,9 @@ function uninstall(machine: Machine): Command {
 
 /** The worker that used the engine's service starts an engine of its own again. */
 async function giveEngineBack({ manager, facts, doing }: Place): Promise<void> {
-  const [worker] = manager.services(["worker"], { ...facts, engineUrl: undefined });
-  if ((await manager.state(worker!, doing.machine)).installed) await manager.install(worker!, doing);
+  const own = { ...facts, engineUrl: undefined };
+  for (const { service } of await installedServices(manager, ["worker"], own, doing.machine))
+    await manager.install(service, doing);
 }
 
 /** Also of `kamado uninstall`. What is not there is left alone, so it may be called twice. Resolves with how many were there. */
@@ -156,10 +171,10 @@ function status(machine: Machine): Command {
       const states: State[] = [];
       for (const one of on.manager.services(PARTS, on.facts))
         states.push(await on.manager.state(one, machine));
-      for (const one of on.other?.services(PARTS, on.facts) ?? []) {
-        const state = await on.other!.state(one, machine);
-        if (state.installed) states.push(state);
-      }
+      if (on.other)
+        states.push(
+          ...(await installedServices(on.other, PARTS, on.facts, machine)).map(({ state }) => state),
+        );
       process.stdout.write(`${flagsOf(own).json === true ? JSON.stringify(states) : shown(states)}\n`);
       process.exitCode = codeOf(states);
     });
@@ -223,9 +238,8 @@ function restart(machine: Machine): Command {
     .description("stop services in order, so that running jobs are finished, and start them again")
     .action(async (names: string[], _, own: Command) => {
       const on = await place(machine, own, PARTS);
-      const there: Service[] = [];
-      for (const one of on.manager.services(partsFrom(names, PARTS), on.facts))
-        if ((await on.manager.state(one, machine)).installed) there.push(one);
+      const found = await installedServices(on.manager, partsFrom(names, PARTS), on.facts, machine);
+      const there = found.map(({ service }) => service);
       if (there.length === 0)
         throw new KamadoError("config_invalid", "No such service is installed.", {
           hint: "`kamado service install` installs the worker.",

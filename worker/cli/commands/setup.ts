@@ -4,16 +4,13 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { readStack, type Stack } from "../../aws/stack.ts";
 import { type Config, serviceEnvFile } from "../../config/config.ts";
-import {
-  hasVariable,
-  readEnvironmentFile,
-  withVariables,
-  writeEnvironmentFile,
-} from "../../config/environment-file.ts";
+import { hasVariable, withVariables } from "../../config/environment-file.ts";
+import { readSettingsFile, replaceSettingsFile } from "../../config/settings-file.ts";
 import { keysOf } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples } from "../examples.ts";
 import { type Flags, flagsOf } from "../flags.ts";
+import { shellWord } from "../shell-word.ts";
 
 export function setupCommand(): Command {
   const setup = new Command("setup").description("write the settings of a worker");
@@ -43,7 +40,7 @@ export async function setupAws(flags: Flags, config: Config = configOf()): Promi
   const place = { region: typeof flags.region === "string" ? flags.region : region, endpoint };
   const name = String(flags.stack ?? "kamado");
   const stack = await readStack({ ...place, ...(credentials && { credentials: keysOf(credentials) }) }, name);
-  const before = await readEnvironmentFile(path);
+  const before = (await readSettingsFile(path)) ?? "";
   const variables: Record<string, string> = {
     ...stack.variables,
     // An emulator's: the worker must find it too.
@@ -54,7 +51,8 @@ export async function setupAws(flags: Flags, config: Config = configOf()): Promi
   // An emulator that an earlier run wrote has none of these queues.
   const text = withVariables(before, { ...variables, AWS_ENDPOINT_URL: variables.AWS_ENDPOINT_URL });
   const isDry = flags.dryRun === true;
-  if (!isDry) await writeEnvironmentFile(path, text);
+  // Others must not read the keys that may be in it, whatever it was before.
+  if (!isDry) await replaceSettingsFile(path, text, 0o600);
   const { workerUser, apiUrl } = stack;
   if (flags.json === true)
     return `${JSON.stringify({ file: path, written: !isDry, variables, workerUser, apiUrl })}\n`;
@@ -69,15 +67,12 @@ const shown = (text: string, variables: Record<string, string>) =>
     name in variables ? line : `${start}…`,
   );
 
-/** As an argument of a shell: a folder may have blanks in its name. */
-const quoted = (path: string) => (/^[\w./~@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
-
 function nextSteps(path: string, { workerUser, apiUrl }: Stack, hasKey: boolean): string {
   return `${path} is written.
 
 ${keySteps(path, workerUser, hasKey)}
 
-  set -a; . ${quoted(path)}; set +a; ./kamado worker
+  set -a; . ${shellWord(path)}; set +a; ./kamado worker
 
 or install it as a service, which reads that file itself:
 
@@ -94,7 +89,7 @@ into that file, without showing it:
   aws iam create-access-key --user-name ${workerUser} --output text --query \\
     "AccessKey.[join('=',['AWS_ACCESS_KEY_ID',AccessKeyId]),
                 join('=',['AWS_SECRET_ACCESS_KEY',SecretAccessKey])]" \\
-    | tr '\\t' '\\n' >> ${quoted(path)}
+    | tr '\\t' '\\n' >> ${shellWord(path)}
 
 Then start the worker:`;
   return `The worker needs credentials of the user, role or group that you named when you

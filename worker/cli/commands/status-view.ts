@@ -1,4 +1,5 @@
 // How `kamado status` and `kamado jobs` print what they found, in 80 columns where the terminal has no more.
+import { plural } from "../../amounts.ts";
 import { outcomeWords } from "../../logging/job-events.ts";
 import { localTime, paint, shorten, table, terminalWidth, wrap } from "../../logging/terminal.ts";
 import { printable } from "../../printable.ts";
@@ -39,8 +40,6 @@ export function lengthOf(ms: number): string {
   const hours = Math.floor(minutes / 60);
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
 }
-
-const plural = (count: number, one: string, more: string) => `${count} ${count === 1 ? one : more}`;
 
 type SlotsFrom = NonNullable<EngineHealth["slotsFrom"]>;
 
@@ -91,7 +90,7 @@ export function viewService(service: Status["service"]): string[] {
     ...(state.status === "UNHEALTHY" ? [row("", "`kamado doctor` looks at everything it needs")] : []),
     row(
       "engine",
-      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${plural(slots, "slot", "slots")}`,
+      `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${plural(slots, "slot")}`,
     ),
     ...(error ? [row("", paint("red", `${error.code}: ${error.message}`)), row("", error.hint)] : []),
     ...(service.engine ? viewEngine(service.engine) : []),

@@ -1,18 +1,21 @@
 // `kamado uninstall`: removes what Kamado put outside of its own folder, and says what it leaves and which command removes that. Nothing in
 // a queue or a bucket is touched.
-import { existsSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, parse, resolve } from "node:path";
 import { Command } from "commander";
 import { type Config, HOME, loadConfig, serviceEnvironment, userConfigPath } from "../../config/config.ts";
 import { KamadoError } from "../../errors.ts";
+import { removePath } from "../../service/changes.ts";
 import { type Machine, thisMachine } from "../../service/machine.ts";
+import { installedServices } from "../../service/manager.ts";
 import { PARTS } from "../../service/units.ts";
 import { examples } from "../examples.ts";
 import { flagsOf } from "../flags.ts";
 import { findService } from "../running-service.ts";
+import { IMAGE, type Place, place } from "../service-place.ts";
+import { shellWord } from "../shell-word.ts";
 import { removeServices } from "./service.ts";
-import { IMAGE, type Place, place } from "./service-place.ts";
 
 export function uninstallCommand(machine: Machine = thisMachine(serviceEnvironment())): Command {
   return examples(new Command("uninstall"), [
@@ -94,28 +97,13 @@ async function leftOf(machine: Machine, on: Place, removed: readonly string[]): 
       "queues, bucket and topic on AWS, with all that is in them",
       "infra/remove.sh and the stack's name (infra/README.md)",
     ]);
-  for (const one of on.other?.services(PARTS, on.facts) ?? []) {
-    const { installed, file } = await on.other!.state(one, machine);
-    if (installed)
-      lines.push([
-        `the service ${one.name}, which goes on running (${file})`,
-        file.includes("LaunchDaemons")
-          ? "sudo ./kamado uninstall --daemon"
-          : "./kamado uninstall, as its user",
-      ]);
-  }
+  if (on.other)
+    for (const { service, state } of await installedServices(on.other, PARTS, on.facts, machine))
+      lines.push([`the service ${service.name}, which goes on running (${state.file})`, on.other.removal]);
   if (machine.platform === "linux")
     lines.push(["your services may run without a login", "loginctl disable-linger"]);
-  lines.push([`Kamado itself (${HOME})`, `rm -r ${quoted(HOME)}`]);
+  lines.push([`Kamado itself (${HOME})`, `rm -r ${shellWord(HOME)}`]);
   return lines.map(([what, how]) => `  ${what}\n    -> ${how}`);
-}
-
-const quoted = (path: string) => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);
-
-function removePath(path: string, { isDry, say }: Place["doing"]): void {
-  say({ did: true, what: `remove ${path}` });
-  if (isDry) return;
-  rmSync(path, { recursive: true, force: true });
 }
 
 /** A data folder may be set to anything, and no command must empty a home folder. */

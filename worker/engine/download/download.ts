@@ -249,7 +249,8 @@ const refused = (message: string, hint?: string) =>
 const later = (message: string, detail: { retryAfterMs?: number | undefined } = {}) =>
   new KamadoError("download_failed", message, { detail });
 
-async function sizeOf(folder: string, file: string): Promise<number> {
+/** How many bytes of it are here. */
+export async function sizeOf(folder: string, file: string): Promise<number> {
   return await stat(partOf(folder, file)).then(
     ({ size }) => size,
     () => 0,

@@ -1,10 +1,12 @@
 // One download of a model at a time: a file that is touched while the download goes on. A process that was killed leaves it behind;
 // then the next one takes it over.
 import { randomUUID } from "node:crypto";
-import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { isRunning } from "../../async/is-running.ts";
 import { KamadoError } from "../../errors.ts";
+import { makeFolder } from "../../make-folder.ts";
 
 const FILE = ".pull.lock";
 const TOUCH_EVERY_MS = 10_000;
@@ -16,7 +18,7 @@ export type Lock = { lost: AbortSignal; release(): Promise<void> };
 
 /** Throws `model_busy` while another process has it. */
 export async function lockModel(folder: string, name: string): Promise<Lock> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const path = join(folder, FILE);
   const own: Holder = { pid: process.pid, host: hostname(), id: randomUUID() };
   await take(path, own, name);
@@ -74,13 +76,7 @@ async function holderOf(path: string): Promise<Holder | undefined> {
 async function isAlive(path: string, holder: Holder | undefined): Promise<boolean> {
   const touched = await stat(path).catch(() => undefined);
   if (touched === undefined || Date.now() - touched.mtimeMs > FORGOTTEN_MS) return false;
-  if (holder?.host !== hostname()) return true;
-  try {
-    process.kill(holder.pid, 0);
-    return true;
-  } catch (thrown) {
-    return (thrown as NodeJS.ErrnoException).code !== "ESRCH";
-  }
+  return holder?.host !== hostname() || isRunning(holder.pid);
 }
 
 const busy = (name: string, holder: Holder | undefined) =>

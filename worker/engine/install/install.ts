@@ -1,9 +1,12 @@
 // Builds llama-server from the source that comes with node-llama-cpp. The build happens in a scratch folder, and the last
 // step is a rename to the place where the program is looked for, so that a build that fails leaves no half of it there.
-import { existsSync, mkdirSync, renameSync, rmSync, statfsSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { sizeWords } from "../../amounts.ts";
 import { makeScratchFolder, removeOrphanedFolders } from "../../async/scratch-folder.ts";
 import { KamadoError } from "../../errors.ts";
+import { freeBytesOf } from "../../free-disk.ts";
+import { makeFolder } from "../../make-folder.ts";
 import { bundle, bundledTag, folderIn, placeOf } from "./place.ts";
 import { closeLog, diskFull, type Environment, type Log, openLog, runStep } from "./step.ts";
 import { findTools } from "./tools.ts";
@@ -47,7 +50,7 @@ export async function installLlamaServer(options: InstallOptions): Promise<Insta
   const log = openLog(join(folderIn(dataDir), "build.log"));
   try {
     const built = await build(scratch, builder === "ninja" ? "Ninja" : "Unix Makefiles", options, log);
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     await runStep({ command: built, arguments: ["--version"], environment, signal }, log);
     // An engine that runs the old program keeps it: the system deletes its file when that process ends.
     renameSync(built, path);
@@ -63,11 +66,10 @@ export async function installLlamaServer(options: InstallOptions): Promise<Insta
 /** A folder for one build, on the disk of its destination. Removes what interrupted builds left. */
 function openScratch(folder: string): string {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     removeOrphanedFolders(folder, SCRATCH);
-    const { bavail, bsize } = statfsSync(folder);
-    if (bavail * bsize < NEEDED_BYTES)
-      throw diskFull(` ${Math.round((bavail * bsize) / 2 ** 20)} MB are free.`);
+    const free = freeBytesOf(folder) ?? NEEDED_BYTES;
+    if (free < NEEDED_BYTES) throw diskFull(` ${sizeWords(free)} are free.`);
     return makeScratchFolder(folder, SCRATCH);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;

@@ -1,9 +1,10 @@
 // Keeps states in files. A state is what a slot has evaluated; a file keeps it when the slot is used for something else. A budget
 // limits them, and some outlive this process. Which states are worth it, and how one is saved and loaded, is left to the
 // backend; notes and leftovers of earlier processes to state-files.ts.
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolder } from "../../make-folder.ts";
 import type { Tokens } from "./radix-tree.ts";
 import { note, noteOf, passingFolder, readLasting, type Saved, sha256Of } from "./state-files.ts";
 
@@ -57,7 +58,7 @@ export class SavedStates {
   }
 
   #openLasting(folder: string): void {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
     // Also where an earlier version or a copy left it open to others: a state holds what prompts said.
     chmodSync(folder, 0o700);
     for (const saved of readLasting(folder)) this.#all.add(saved);

@@ -2,11 +2,12 @@
 // of threads. A file that cannot be read counts as missing.
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { basename, join } from "node:path";
 import { z } from "zod";
+import { makeFolder } from "../../make-folder.ts";
 import type { BackendName } from "../generation/backend.ts";
 import type { EngineOptions } from "../options.ts";
 import type { Measured } from "./choose.ts";
@@ -69,7 +70,7 @@ export async function readCalibration(dataDir: string, subject: Subject): Promis
 /** Another process may read the file at any moment, so it is written beside its place and renamed. */
 export async function writeCalibration(dataDir: string, calibration: Calibration): Promise<void> {
   const path = calibrationFile(dataDir, calibration.subject);
-  await mkdir(join(dataDir, "calibration"), { recursive: true });
+  makeFolder(join(dataDir, "calibration"));
   const draft = `${path}.${process.pid}`;
   await writeFile(draft, `${JSON.stringify({ version: 1, ...calibration }, null, 2)}\n`);
   await rename(draft, path);

@@ -1,6 +1,8 @@
 // Fits a model into the memory that is available, before native code tries to load it: native code that runs out of memory
 // ends the process. What a model needs is memory-need.ts, what is available memory-available.ts.
+import type { Llama } from "node-llama-cpp";
 import type { Logger } from "pino";
+import { plural } from "../../amounts.ts";
 import { KamadoError } from "../../errors.ts";
 import type { EngineOptions } from "../options.ts";
 import { availableBytes, graphicsCards } from "./memory-available.ts";
@@ -21,8 +23,8 @@ export type Fitted = { slots: number; contextSize: number | undefined; estimated
 export type Fit = (wanted: { slots: number; slotsSet: boolean }, maxContext?: number) => Fitted;
 
 /** The function throws `memory_insufficient`. When the model's need is unknown, it takes what is wanted. */
-export async function openFit(options: EngineOptions, log: Logger): Promise<Fit> {
-  const need = await needIfKnown(options, log);
+export async function openFit(options: EngineOptions, log: Logger, library?: Llama): Promise<Fit> {
+  const need = await needIfKnown(options, log, library);
   if (need === undefined)
     return ({ slots }, maxContext) => ({ slots, contextSize: options.contextSize ?? maxContext });
   const available = options.memoryLimit ?? availableBytes();
@@ -40,12 +42,16 @@ export async function openFit(options: EngineOptions, log: Logger): Promise<Fit>
   };
 }
 
-async function needIfKnown(options: EngineOptions, log: Logger): Promise<Need | undefined> {
+async function needIfKnown(
+  options: EngineOptions,
+  log: Logger,
+  library: Llama | undefined,
+): Promise<Need | undefined> {
   if (options.backend === "scripted") return undefined;
   // A graphics card has its own memory, and the library that uses the card knows how much.
   if (options.memoryLimit === undefined && graphicsCards() !== null) return undefined;
   try {
-    return await needOf(options.backend, { model: options.model!, mmproj: options.mmproj });
+    return await needOf(options.backend, { model: options.model!, mmproj: options.mmproj }, library);
   } catch (thrown) {
     log.debug({ err: thrown }, "the memory that the model needs cannot be estimated");
     return undefined;
@@ -88,7 +94,7 @@ function halvings(contextSize: number): number[] {
 /** What was decided and why, for the log or the error. */
 export function explain(plan: Plan, wanted: Wanted, need: Need, available: number): string {
   const has = `${gib(available)} ${available === 2 ** 30 ? "is" : "are"} available`;
-  const shape = `${plan.slots} slot${plan.slots === 1 ? "" : "s"} of ${plan.contextSize} tokens`;
+  const shape = `${plural(plan.slots, "slot")} of ${plan.contextSize} tokens`;
   if (plan.is !== "refused")
     return `The engine uses ${shape} instead of ${wanted.slots} of ${wanted.contextSize}: these need ${gib(bytesOf(need, wanted))}, and ${has}.`;
   const start = `The model needs ${gib(plan.bytes)} with ${shape}, and ${has}`;

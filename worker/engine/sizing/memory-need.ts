@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import type { Llama } from "node-llama-cpp";
 import type { BackendName } from "../generation/backend.ts";
 
 /** bytes = fixed + perToken x slots x context + perSlot x slots */
@@ -26,11 +27,12 @@ const ESTIMATE = fileURLToPath(new URL("./estimate.ts", import.meta.url));
 
 /**
  * Throws when the model's file cannot be read. The estimate comes from node-llama-cpp. Another backend has its own build of
- * llama.cpp, and two builds must not meet in one process: then a process of its own makes the estimate.
+ * llama.cpp, and two builds must not meet in one process: then a process of its own makes the estimate. `library`: node-llama-cpp's, where
+ * it is loaded already.
  */
-export async function needOf(backend: BackendName, files: Files): Promise<Need> {
+export async function needOf(backend: BackendName, files: Files, library?: Llama): Promise<Need> {
   const { model, mmproj } = files;
-  const need = backend === "node-llama-cpp" ? await estimate(model) : await estimateApart(model);
+  const need = backend === "node-llama-cpp" ? await estimate(model, library) : await estimateApart(model);
   const projector = mmproj === undefined ? 0 : statSync(mmproj).size;
   return { ...need, fixedBytes: need.fixedBytes + projector * MARGIN };
 }
@@ -40,10 +42,11 @@ async function estimateApart(model: string): Promise<Need> {
   return JSON.parse(stdout.trimEnd().split("\n").at(-1)!) as Need;
 }
 
-export async function estimate(model: string): Promise<Need> {
+export async function estimate(model: string, library?: Llama): Promise<Need> {
   const { GgufInsights, readGgufFileInfo } = await import("node-llama-cpp");
   const info = await readGgufFileInfo(model, { sourceType: "filesystem", logWarnings: false });
-  const insights = await GgufInsights.from(info);
+  // The estimate is one for the CPU. A library that uses a GPU is not asked: without one, node-llama-cpp loads another that does not.
+  const insights = await GgufInsights.from(info, library?.gpu === false ? library : undefined);
   const weights = sum(await insights.estimateModelResourceRequirementsV2({ gpuLayers: 0 }));
   const context = async (sequences: number, contextSize: number) => {
     const shape = { sequences, contextSize, batchSize: BATCH, modelGpuLayers: 0, swaFullCache: true };

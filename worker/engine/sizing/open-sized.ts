@@ -2,7 +2,9 @@
 // an earlier calibration, measured now, or the default. Only here do memory, calibration and backend come together.
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import type { Llama } from "node-llama-cpp";
 import type { Logger } from "pino";
+import type { OpenOptions } from "../backends/node-llama-cpp/open.ts";
 import type { Backend } from "../generation/backend.ts";
 import type { EngineOptions } from "../options.ts";
 import type { SlotsFrom } from "../protocol.ts";
@@ -35,16 +37,17 @@ const MEASURING_CONTEXT = 1_024;
 
 type Opening = {
   options: EngineOptions;
+  /** One for the estimate, the measurement and the model: before each load on Linux, a process of its own tries it. */
+  library: Llama | undefined;
   fit: Fit;
-  open(fitted: Fitted): Promise<Backend>;
   log: Logger;
   onStage: OnStage;
 };
 
 export async function openSized(options: EngineOptions, log: Logger, onStage: OnStage): Promise<Opened> {
-  const fit = await openFit(options, log);
-  const open = (fitted: Fitted) => openBackend(options, fitted, log);
-  const opening = { options, fit, open, log, onStage };
+  const library = options.backend === "node-llama-cpp" ? await loadLibrary(options, log) : undefined;
+  const fit = await openFit(options, log, library);
+  const opening = { options, library, fit, log, onStage };
   const { slots, backend, dataDir } = options;
   if (slots !== "auto") return openFitted(opening, fit({ slots, slotsSet: true }), { from: "setting" });
   // Where a calibration cannot be kept, every start would have to measure.
@@ -53,8 +56,13 @@ export async function openSized(options: EngineOptions, log: Logger, onStage: On
   return openCalibrated(opening, dataDir);
 }
 
-async function openFitted({ open }: Opening, fitted: Fitted, slotsFrom: SlotsFrom): Promise<Opened> {
-  return { backend: await open(fitted), estimatedBytes: fitted.estimatedBytes, slotsFrom };
+async function openFitted(
+  { options, log, library }: Opening,
+  fitted: Fitted,
+  slotsFrom: SlotsFrom,
+): Promise<Opened> {
+  const backend = await openBackend(options, fitted, log, library && { llama: library, ownsLibrary: true });
+  return { backend, estimatedBytes: fitted.estimatedBytes, slotsFrom };
 }
 
 async function openCalibrated(opening: Opening, dataDir: string): Promise<Opened> {
@@ -82,13 +90,13 @@ function slotsFrom(calibration: Calibration | undefined): SlotsFrom {
 
 /** Undefined when measuring fails: the engine serves all the same. */
 async function calibrate(
-  { options, fit, log, onStage }: Opening,
+  { options, library, fit, log, onStage }: Opening,
   dataDir: string,
 ): Promise<Calibration | undefined> {
   onStage("calibrating");
   log.info("measuring how many requests at once this machine runs best; a few seconds");
   try {
-    const measured = await measureWidest(options, fit, log);
+    const measured = await measureWidest(options, fit, log, library);
     const calibration = { subject: subjectOf(options), measuredAt: new Date().toISOString(), measured };
     // A measurement that other work disturbed must not decide about every later start.
     if (measured.steady) await keep(dataDir, calibration, log);
@@ -114,9 +122,14 @@ export async function keepForNextStart(
 }
 
 /** Measures with as many slots as the widest width needs, or as many as fit. */
-export async function measureWidest(options: EngineOptions, fit: Fit, log: Logger): Promise<Measured> {
+export async function measureWidest(
+  options: EngineOptions,
+  fit: Fit,
+  log: Logger,
+  library?: Llama,
+): Promise<Measured> {
   const fitted = fit({ slots: WIDTHS.at(-1)!, slotsSet: false }, MEASURING_CONTEXT);
-  return measureAndClose(await openBackend(options, fitted, log));
+  return measureAndClose(await openBackend(options, fitted, log, library && { llama: library }));
 }
 
 async function measureAndClose(backend: Backend): Promise<Measured> {
@@ -136,8 +149,16 @@ const keep = (dataDir: string, calibration: Calibration, log: Logger) =>
     log.warn({ err: thrown }, "the calibration cannot be kept; the next start measures again"),
   );
 
-/** Opens the backend that the options name. Its native library is loaded here and not before. */
-async function openBackend(options: EngineOptions, fitted: Fitted, log: Logger): Promise<Backend> {
+const loadLibrary = async ({ threads = defaultThreads() }: EngineOptions, log: Logger): Promise<Llama> =>
+  (await import("../backends/node-llama-cpp/open.ts")).openLibrary({ threads }, log);
+
+/** Opens the backend that the options name. Its native library is loaded here and not before, unless it is `shared`. */
+async function openBackend(
+  options: EngineOptions,
+  fitted: Fitted,
+  log: Logger,
+  shared?: Pick<OpenOptions, "llama" | "ownsLibrary">,
+): Promise<Backend> {
   const { backend, mmproj, threads = defaultThreads(), script, dataDir, chatTemplate: template } = options;
   const { slots, contextSize } = fitted;
   if (backend === "scripted")
@@ -146,7 +167,7 @@ async function openBackend(options: EngineOptions, fitted: Fitted, log: Logger):
   if (backend === "node-llama-cpp") {
     const { openNodeLlamaCpp } = await import("../backends/node-llama-cpp/open.ts");
     const prefixFolder = dataDir && join(dataDir, "prefixes");
-    return openNodeLlamaCpp({ model, slots, contextSize, threads, prefixFolder, template }, log);
+    return openNodeLlamaCpp({ model, slots, contextSize, threads, prefixFolder, template, ...shared }, log);
   }
   if (backend === "llama-server") {
     const { openLlamaServer } = await import("../backends/llama-server/open.ts");

@@ -46,12 +46,14 @@ export type OpenOptions = {
   prefixFolder?: string | undefined;
   /** in place of the file's own */
   template?: NamedTemplate | undefined;
-  /** Loaded already, and used by others too: it stays when the backend is closed. Before each load on Linux, a process tries the library. */
+  /** Loaded already. Before each load on Linux, a process tries the library. */
   llama?: Llama;
+  /** Whether it is closed with the backend. [only if it was not loaded already] */
+  ownsLibrary?: boolean;
 };
 
 export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promise<NodeLlamaCppBackend> {
-  const llama = options.llama ?? (await loadLibrary(options, log));
+  const llama = options.llama ?? (await openLibrary(options, log));
   const model = await llama.loadModel({ modelPath: options.model });
   const context = await model.createContext({
     sequences: options.slots,
@@ -75,7 +77,8 @@ export async function openNodeLlamaCpp(options: OpenOptions, log: Logger): Promi
   return new NodeLlamaCppBackend({ options, model, template, prompts, context, saved, log });
 }
 
-const loadLibrary = (
+/** It takes as long to load as a small model. */
+export const openLibrary = (
   { gpu = "auto", threads }: { gpu?: false | "auto"; threads?: number | undefined },
   log: Logger,
 ) =>
@@ -121,7 +124,7 @@ export class NodeLlamaCppBackend implements Backend {
 
   constructor({ options, model, template, prompts, context, saved, log }: Loaded) {
     this.context = context;
-    this.#ownsLibrary = options.llama === undefined;
+    this.#ownsLibrary = options.ownsLibrary ?? options.llama === undefined;
     this.#model = model;
     this.#prompts = prompts;
     this.#partialCharacters = partialCharacters(model.fileInfo.metadata.tokenizer?.ggml ?? {});

@@ -3,6 +3,7 @@
 import { PublishBatchCommand, type SNSClient } from "@aws-sdk/client-sns";
 import {
   ChangeMessageVisibilityBatchCommand,
+  ChangeMessageVisibilityCommand,
   DeleteMessageBatchCommand,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
@@ -17,17 +18,7 @@ const BRIEF = { requestTimeout: 5_000 };
 type Call = (sqs: SQSClient, QueueUrl: string) => Promise<unknown>;
 
 const CALLS = {
-  // LocalStack takes a 0 for 1, and a -1 for all there are.
-  "sqs:ReceiveMessage": (sqs, QueueUrl) =>
-    sqs.send(
-      new ReceiveMessageCommand({
-        QueueUrl,
-        MaxNumberOfMessages: 11,
-        WaitTimeSeconds: 21,
-        VisibilityTimeout: -1,
-      }),
-      BRIEF,
-    ),
+  "sqs:ReceiveMessage": askToReceive,
   "sqs:DeleteMessage": (sqs, QueueUrl) =>
     sqs.send(new DeleteMessageBatchCommand({ QueueUrl, Entries: [HANDLE] }), BRIEF),
   "sqs:ChangeMessageVisibility": (sqs, QueueUrl) =>
@@ -40,6 +31,17 @@ const CALLS = {
 } as const satisfies Record<string, Call>;
 
 export type QueueAction = keyof typeof CALLS;
+
+/** LocalStack takes a 0 for 1, and a -1 for all there are. A server without limits, as ElasticMQ may be set, gives messages: they go back. */
+async function askToReceive(sqs: SQSClient, QueueUrl: string): Promise<void> {
+  const odd = { MaxNumberOfMessages: 11, WaitTimeSeconds: 0, VisibilityTimeout: -1 };
+  const { Messages = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl, ...odd }), BRIEF);
+  for (const { ReceiptHandle } of Messages)
+    await sqs.send(
+      new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle, VisibilityTimeout: 0 }),
+      BRIEF,
+    );
+}
 
 /** What a worker cannot work without: who may receive and not delete runs every job again and again. */
 export const TO_CONSUME = [
@@ -61,6 +63,11 @@ export function queueVerdicts(
 
 /** Never rejects. */
 export const topicVerdict = (sns: SNSClient, TopicArn: string): Promise<Verdict> =>
-  verdictOf({ action: "sns:Publish", resource: TopicArn }, () =>
-    sns.send(new PublishBatchCommand({ TopicArn, PublishBatchRequestEntries: [] }), BRIEF),
-  );
+  verdictOf({ action: "sns:Publish", resource: TopicArn }, async () => {
+    const { Successful, Failed } = await sns.send(
+      new PublishBatchCommand({ TopicArn, PublishBatchRequestEntries: [] }),
+      BRIEF,
+    );
+    // The SDK reads any page as an empty answer.
+    if (Successful === undefined && Failed === undefined) throw new Error("Deserialization error");
+  });

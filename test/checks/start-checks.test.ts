@@ -1,10 +1,10 @@
 // What is checked before the first job: that it is found, that what cannot be said holds nobody up, and what a worker does meanwhile.
 import { expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
+import { type StartChecks, startCheck } from "../../worker/checks/start-checks.ts";
 import { viewStatus } from "../../worker/cli/commands/status-view.ts";
 import { createWebApp } from "../../worker/console/server.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import { type StartChecks, startCheck } from "../../worker/fitness/start-checks.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { blackHole, type Scripted, sqsServer } from "../fakes/aws-server.ts";
 import { createRig, type RigOptions } from "../rig.ts";
@@ -54,8 +54,56 @@ test("rights that a job would miss when it has run are named exactly", async () 
   expect(await startCheck(checksAt(server))).toMatchObject({
     code: "permission_missing",
     message: `AWS does not let the worker do sqs:DeleteMessage on ${arn}, sqs:ChangeMessageVisibility on ${arn}.`,
-    hint: expect.stringContaining(`Grant sqs:DeleteMessage on ${arn}.`),
+    hint: expect.stringContaining(`Grant sqs:DeleteMessage, sqs:ChangeMessageVisibility on ${arn}.`),
   });
+});
+
+test("a queue that may not be used at all may have a wrong name, which AWS does not say", async () => {
+  const all = ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"];
+  await using none = await sqs(all);
+  expect((await startCheck(checksAt(none)))?.hint).toMatch(/ Check KAMADO_QUEUE_URL too: /);
+  await using some = await sqs(all.slice(1));
+  expect((await startCheck(checksAt(some)))?.hint).not.toContain("KAMADO_QUEUE_URL");
+});
+
+test("of several queues one that gives no jobs keeps nobody from the others, and one that would run them again and again does", async () => {
+  const refused = (action: string) => [403, { __type: "x#AccessDenied", message: `no ${action}` }] as const;
+  const fine = [400, { __type: "x#InvalidParameterValue", message: "no" }] as const;
+  let denied = "closed ReceiveMessage";
+  await using server = await sqsServer((operation, { QueueUrl }) => {
+    const isClosed = String(QueueUrl).endsWith(denied.split(" ")[0]!);
+    return [...(isClosed && denied.split(" ").includes(operation) ? refused(operation) : fine)];
+  });
+  const queues = ["open", "closed"].map((name) => `${server.endpoint}/123456789012/${name}`);
+  expect(await startCheck(checksAt(server, { queues }))).toBeNull();
+  denied = "closed DeleteMessageBatch";
+  expect((await startCheck(checksAt(server, { queues })))?.message).toBe(
+    "AWS does not let the worker do sqs:DeleteMessage on arn:aws:sqs:eu-central-1:123456789012:closed.",
+  );
+});
+
+test("a server without limits that gives messages for the question gets them back at once", async () => {
+  const asked: unknown[] = [];
+  await using server = await sqsServer((operation, { ReceiptHandle, VisibilityTimeout, WaitTimeSeconds }) => {
+    if (operation === "ReceiveMessage") {
+      asked.push(["waits", WaitTimeSeconds]);
+      return [
+        200,
+        {
+          Messages: [
+            { MessageId: "m", ReceiptHandle: "h", Body: "{}", MD5OfBody: "99914b932bd37a50b983c5e7c90ae93b" },
+          ],
+        },
+      ];
+    }
+    if (operation === "ChangeMessageVisibility") asked.push([ReceiptHandle, VisibilityTimeout]);
+    return [200, { Successful: [], Failed: [] }];
+  });
+  expect(await startCheck(checksAt(server))).toBeNull();
+  expect(asked).toEqual([
+    ["waits", 0],
+    ["h", 0],
+  ]);
 });
 
 test("nothing is wrong where nothing is wrong, and no call could take or send a message", async () => {
@@ -124,6 +172,9 @@ test("a full disk under the queue is told, and one without a number is not", asy
     throw new Error("ENOENT");
   };
   expect(await startCheck(checksAt(server, { folder: "/data", statfs }))).toBeNull();
+  // As a tmpfs with size=0 answers, which has no limit.
+  const endless = () => ({ blocks: 0, bavail: 0, bsize: 4_096 });
+  expect(await startCheck(checksAt(server, { folder: "/data", statfs: endless }))).toBeNull();
 });
 
 function failing(options: RigOptions = {}) {
@@ -199,6 +250,10 @@ test("it runs once for a worker that is well, and again before the next job when
   rig.consumer.start();
   await rig.clock.advance(60_000);
   expect(check.asked).toBe(1);
+  // Too many calls are no reason for more of them.
+  rig.queue.next("receive", { is: "fail", health: "throttled" });
+  await rig.clock.advance(60_000);
+  expect([check.asked, rig.worker.state().status]).toEqual([1, "READY"]);
   rig.queue.missing = true;
   await rig.clock.advance(60_000);
   expect([check.asked, rig.worker.state().status]).toEqual([1, "UNHEALTHY"]);

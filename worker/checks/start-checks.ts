@@ -3,10 +3,10 @@
 // answer is told by the poll itself. `kamado doctor` looks at much more.
 import type { SQSClient } from "@aws-sdk/client-sqs";
 import { DISK_FULL_HINT } from "../aws/errors.ts";
-import { grant, type Right } from "../aws/rights.ts";
+import { grantAll, type Right, type Verdict } from "../aws/rights.ts";
 import { KamadoError } from "../errors.ts";
+import { freeBytesOf, LEAST_FREE, type Statfs } from "../free-disk.ts";
 import { MOST_SKEW_MS, skewWords } from "./clock-skew.ts";
-import { freeBytesOf, LEAST_FREE, type Statfs } from "./free-disk.ts";
 import { queueVerdicts, TO_CONSUME } from "./queue-rights.ts";
 
 export type StartChecks = {
@@ -22,6 +22,8 @@ export type StartChecks = {
   /** For all checks together. [15 s] */
   timeoutMs?: number;
 };
+
+const NAME_TOO = "Check KAMADO_QUEUE_URL too: a queue that is not there is refused in the same words.";
 
 /** Null when nothing is wrong, or when that cannot be said now: a check without an answer holds up no worker. Never rejects. */
 export async function startCheck(checks: StartChecks): Promise<KamadoError | null> {
@@ -50,14 +52,20 @@ async function clockError({ clockSkew }: StartChecks): Promise<KamadoError | nul
 }
 
 async function rightsError({ sqs, queues, region }: StartChecks): Promise<KamadoError | null> {
-  const verdicts = await Promise.all(queues.map((url) => queueVerdicts(sqs, url, TO_CONSUME, region)));
-  const missing = verdicts.flat().flatMap((verdict) => (verdict.is === "denied" ? [verdict.right] : []));
-  return missing.length === 0 ? null : permissionMissing(missing);
+  const all = await Promise.all(queues.map((url) => queueVerdicts(sqs, url, TO_CONSUME, region)));
+  // One of several that gives nothing costs no jobs, and its poll says so. The others go on.
+  const giving = all.filter(([receive]) => receive?.is !== "denied");
+  const missing = deniedIn((giving.length > 0 ? giving : all).flat());
+  return missing.length === 0 ? null : permissionMissing(missing, giving.length === 0);
 }
 
-function permissionMissing(missing: readonly Right[]): KamadoError {
+const deniedIn = (verdicts: readonly Verdict[]): Right[] =>
+  verdicts.flatMap((verdict) => (verdict.is === "denied" ? [verdict.right] : []));
+
+/** `isAll`: AWS lets the worker do nothing at all, as with a queue that is not there. */
+function permissionMissing(missing: readonly Right[], isAll: boolean): KamadoError {
   const words = missing.map(({ action, resource }) => `${action} on ${resource}`).join(", ");
   return new KamadoError("permission_missing", `AWS does not let the worker do ${words}.`, {
-    hint: `${missing.map(grant).join(" ")} The policies in infra/template.yaml hold all that a worker needs.`,
+    hint: `${grantAll(missing)} The policies in infra/template.yaml hold all that a worker needs.${isAll ? ` ${NAME_TOO}` : ""}`,
   });
 }

@@ -1,5 +1,5 @@
 /** Variables that hold secrets, or name files with secrets, and that a worker may find in its environment. */
-export const STRANGERS = [
+export const SECRET_VARIABLES = [
   "AWS_ACCESS_KEY_ID",
   "AWS_SECRET_ACCESS_KEY",
   "AWS_SESSION_TOKEN",

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import {
   type Config,
-  configFileOf,
+  configFilePath,
   configHome,
   HOME,
   loadConfig,
@@ -14,14 +14,17 @@ import {
   serviceEnvFile,
   userConfigPath,
   variablesOfShell,
-} from "../../config/config.ts";
-import { KamadoError } from "../../errors.ts";
-import { paint } from "../../logging/terminal.ts";
-import type { Machine } from "../../service/machine.ts";
-import { type Doing, failed, type Manager, managerFor } from "../../service/manager.ts";
-import { type Facts, type Part, stopSecondsOf } from "../../service/units.ts";
-import { flagsOf } from "../flags.ts";
-import { needFolder } from "../left-out.ts";
+} from "../config/config.ts";
+import { KamadoError } from "../errors.ts";
+import { paint } from "../logging/terminal.ts";
+import { type Doing, failed } from "../service/changes.ts";
+import type { Machine } from "../service/machine.ts";
+import type { Manager } from "../service/manager.ts";
+import { managerFor } from "../service/open-manager.ts";
+import { type Facts, type Part, stopSecondsOf } from "../service/units.ts";
+import { warn } from "./configuration.ts";
+import { flagsOf } from "./flags.ts";
+import { needFolder } from "./left-out.ts";
 
 export const IMAGE = "localhost/kamado-worker:latest";
 
@@ -59,12 +62,7 @@ export async function place(
   const { facts, config } = factsOf(given, mustFit);
   const [engine] = manager.services(["engine"], facts);
   const isEngineApart = chosen.includes("engine") || (await manager.state(engine!, on)).installed;
-  const say: Doing["say"] = ({ did, what }) => {
-    const [first = "", ...content] = what.split("\n");
-    const lines = [`${did ? (isDry ? "would " : "") : "nothing to do: "}${first}`];
-    if (content.length > 0) lines.push(paint("dim", content.join("\n")));
-    process.stdout.write(`${lines.join("\n")}\n`);
-  };
+  const { say, end } = sayingOf(isDry);
   return {
     manager,
     other,
@@ -72,7 +70,20 @@ export async function place(
     config,
     doing: { machine: on, isDry, say },
     owner,
-    end: (words, dryWords) => {
+    end,
+  };
+}
+
+/** How a command says what it does, or would do, and that it is done. */
+function sayingOf(isDry: boolean): Pick<Doing, "say"> & Pick<Place, "end"> {
+  return {
+    say({ did, what }) {
+      const [first = "", ...content] = what.split("\n");
+      const lines = [`${did ? (isDry ? "would " : "") : "nothing to do: "}${first}`];
+      if (content.length > 0) lines.push(paint("dim", content.join("\n")));
+      process.stdout.write(`${lines.join("\n")}\n`);
+    },
+    end(words, dryWords) {
       const dry = ["Nothing was changed.", ...(dryWords === undefined ? [] : [dryWords])].join(" ");
       process.stdout.write(`${isDry ? dry : words}\n`);
     },
@@ -108,7 +119,7 @@ const isElsewhere = (url: string | undefined) =>
 /** There or above it is the kamado.toml that commands use here; the user's own is found from everywhere. */
 function folderOf(home: string, uid?: number): string {
   try {
-    const file = configFileOf(uid);
+    const file = configFilePath(uid);
     return file === undefined || file === userConfigPath() ? home : dirname(file);
   } catch {
     // One that cannot be read is named when its settings are.
@@ -156,10 +167,7 @@ async function ownerOf(machine: Machine, name: unknown): Promise<Owner> {
 /** What the owner should hear before it is installed. */
 export function warnOfSettings(machine: Machine, on: Place): void {
   const { envFile } = on.facts;
-  for (const warning of on.config.warnings) warn(warning);
-  const open = openSecretsIn(envFile);
-  if (open.length > 0)
-    warn(`${envFile} holds ${open.join(", ")}, and others may read it: chmod 600 ${envFile}`);
+  for (const warning of [...on.config.warnings, ...openSecretsIn(envFile)]) warn(warning);
   warnOfClosedFolders(machine, on);
   warnOfShell();
 }
@@ -185,8 +193,3 @@ function warnOfShell(): void {
       `a service does not see what is set in this terminal only: ${names.join(", ")}. Write it into kamado.toml or ${serviceEnvFile()}.`,
     );
 }
-
-const warn = (words: string) =>
-  void process.stderr.write(
-    `${paint("yellow", "kamado", process.stderr)}: ${paint([], words, process.stderr)}\n`,
-  );

@@ -1,6 +1,6 @@
 // How far the clock is off, by what a server says.
 import { expect, test } from "vitest";
-import { clockSkewMs, skewWords } from "../../worker/fitness/clock-skew.ts";
+import { clockSkewMs, isAws, skewWords } from "../../worker/checks/clock-skew.ts";
 import { awsServer } from "../fakes/aws-server.ts";
 
 const SERVER = Date.parse("2026-11-29T12:00:00Z");
@@ -21,6 +21,22 @@ test.each([
   const skew = await clockSkewMs(server.endpoint, () => SERVER + 500 + offMs);
   expect(skew).toBe(offMs);
   expect(skewWords(skew!, "AWS")).toBe(words);
+});
+
+test("AWS alone is a judge of time, whatever the queue's address looks like", () => {
+  const hosts = [
+    "sqs.eu-central-1.amazonaws.com",
+    "eu-central-1.queue.amazonaws.com",
+    "sqs.cn-north-1.amazonaws.com.cn",
+  ];
+  const others = ["vpce-1.sqs.eu-central-1.vpce.amazonaws.com", "sqs.eu-central-1.api.aws"];
+  for (const host of [...hosts, ...others]) expect(isAws(`https://${host}/1/jobs`), host).toBe(true);
+  for (const host of [
+    "localhost:4566",
+    "sqs.us-east-1.localhost.localstack.cloud:4566",
+    "amazonaws.com.home",
+  ])
+    expect(isAws(`http://${host}/1/jobs`), host).toBe(false);
 });
 
 test("a server without a Date, and one that is not there, say nothing", async () => {
