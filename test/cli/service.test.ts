@@ -721,6 +721,9 @@ describe("kamado uninstall", () => {
       "nothing to do: kamado-engine.service is not installed",
     );
     expect([existsSync(data), machine.loaded.size]).toEqual([true, 1]);
+    expect(await kamado(fake("linux"), "service", "uninstall")).toBe(
+      "nothing to do: no service is installed\n",
+    );
   });
 
   test.each(["/", "~", "/usr"])(

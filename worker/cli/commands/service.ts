@@ -122,7 +122,7 @@ function uninstall(machine: Machine): Command {
     .action(async (names: string[], _, own: Command) => {
       const chosen = partsFrom(names, PARTS);
       const on = await place(machine, own, chosen);
-      await removeServices(on, chosen);
+      if ((await removeServices(on, chosen)) === 0) return;
       if (chosen.includes("engine") && !chosen.includes("worker")) await giveEngineBack(on);
       on.end("Removed.");
     });
