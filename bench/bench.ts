@@ -1,6 +1,7 @@
 // npm run bench -- NAME [flags] [--json]: measures what Kamado claims about speed. Each table is one file; docs/bench.md says how
 // to read them. This file finds the table, prints, and ends it cleanly on Ctrl-C.
 import { toKamadoError } from "../worker/errors.ts";
+import { prose } from "../worker/logging/terminal.ts";
 import { type Bench, flagsOf } from "./arguments.ts";
 import { Session } from "./session.ts";
 
@@ -27,7 +28,8 @@ export async function bench([name, ...args]: readonly string[]): Promise<number>
   if (!load || args.includes("--help")) {
     const isAsked = load !== undefined || name === undefined || name === "--help";
     const text = load ? await usageOf(name!, load) : await usage();
-    (isAsked ? process.stdout : process.stderr).write(`${text}\n`);
+    const stream = isAsked ? process.stdout : process.stderr;
+    stream.write(`${prose(text, stream)}\n`);
     return isAsked ? 0 : 2;
   }
   const session = new Session((text) => void process.stdout.write(`${text}\n`));
