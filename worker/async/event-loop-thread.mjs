@@ -3,8 +3,7 @@
 import { writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 
-const TICK_MS = 1_000;
-const { beats, limitMs, json } = workerData;
+const { beats, beatMs, limitMs, json } = workerData;
 const doing = new Map();
 let lastBeat = -1;
 let stillMs = 0;
@@ -22,9 +21,9 @@ setInterval(() => {
     return;
   }
   // Not the time on a clock: while the machine sleeps or the process is stopped, this thread does not look either.
-  stillMs += TICK_MS;
+  stillMs += beatMs;
   if (stillMs >= limitMs && isBusy()) end();
-}, TICK_MS);
+}, beatMs);
 
 /** A process that waits, for a debugger or for a program that it started, uses no CPU; one that gets little of it takes longer. */
 const isBusy = () => cpuMs() - cpuAtBeat >= limitMs / 2;

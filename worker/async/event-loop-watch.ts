@@ -9,20 +9,22 @@ export type Watch = {
   over(id: string): void;
 };
 
-/** Between a sign of life and the next. */
-const BEAT_MS = 1_000;
+/** Between a sign of life and the next, and between two looks for one: several within the limit, so that one that is late changes nothing. */
+const beatMsOf = (limitMs: number) => Math.min(1_000, limitMs / 4);
 
 /** From now on until the process ends; it does not keep the process alive. `json`: the last words are a line of a log. */
 export function watchEventLoop({ seconds, json }: { seconds: number; json: boolean }): Watch {
+  const limitMs = seconds * 1_000;
+  const beatMs = beatMsOf(limitMs);
   const beats = new Int32Array(new SharedArrayBuffer(4));
   const thread = new Worker(new URL("./event-loop-thread.mjs", import.meta.url), {
-    workerData: { beats, limitMs: seconds * 1_000, json },
+    workerData: { beats, beatMs, limitMs, json },
     resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
   });
   thread.unref();
   // Without it the worker runs as before.
   thread.on("error", () => {});
-  setInterval(() => Atomics.add(beats, 0, 1), BEAT_MS).unref();
+  setInterval(() => Atomics.add(beats, 0, 1), beatMs).unref();
   return {
     note: (id, what) => thread.postMessage({ id, what }),
     over: (id) => thread.postMessage({ id }),
