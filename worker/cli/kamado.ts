@@ -104,15 +104,13 @@ process.stderr.on("error", () => {});
 try {
   await main(process.argv[2]);
 } catch (thrown) {
-  const name = missingPackage(thrown);
-  const error = toKamadoError(
-    name === undefined ? thrown : leftOut(`the package ${name}`, thrown),
-    "handler_failed",
-  );
+  const lacked = missingPackage(thrown);
+  const reason = lacked === undefined ? thrown : leftOut(`the package ${lacked}`, thrown);
+  const error = toKamadoError(reason, "handler_failed");
   const code = paint("red", `kamado: ${error.code}`, process.stderr);
   process.stderr.write(`${prose(`${code}: ${error.message}`, process.stderr)}\n`);
   // An error without a code is a bug, of ours or of a handler, so its stack matters.
-  const hint = error === thrown && error.hint !== undefined && prose(error.hint, process.stderr);
+  const hint = error === reason && error.hint !== undefined && prose(error.hint, process.stderr);
   for (const more of [stackOf(error), hint]) if (more) process.stderr.write(`${more}\n`);
   if (error.code === "canceled") process.exit(EXIT.interrupted);
   process.exit(error.status < 500 || error.code === "config_invalid" ? EXIT.usage : EXIT.unavailable);
