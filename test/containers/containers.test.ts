@@ -144,6 +144,7 @@ describe("the Containerfile", () => {
       code: 3,
       errors: expect.stringMatching(/tool_missing.*the package fauxqs/),
     });
+    expect(serve.errors).toContain("Run the command in a clone of the repository");
   });
 
   test("ends as a user without rights, with a health check and Debian's and Node's own images as defaults", () => {
