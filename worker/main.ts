@@ -11,6 +11,7 @@ import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
+import { type History, openHistory } from "./history/history.ts";
 import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
 import type { SendJobs } from "./job/send-jobs.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
@@ -45,7 +46,12 @@ export async function openWorker(
   how: How = {},
 ): Promise<OpenWorker> {
   const { parts, services } = await connect(config, cloud, openEngine, log, how);
-  return { ...createWorker(parts, config), services };
+  const worker = createWorker(parts, config);
+  const { dataDir: folder, workerName, history: limits } = config;
+  const history = openHistory({ folder, worker: workerName, ...limits, log });
+  worker.jobEvents.subscribe(history.listener);
+  const stop = () => worker.stop().finally(() => history.close());
+  return { ...worker, stop, services: { ...services, history } };
 }
 
 export type OpenWorker = Worker & { services: Services };
@@ -60,6 +66,7 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   outbound: Outbound;
   engine: EngineClient;
   sqs: AwsClients["sqs"];
+  history: History;
 };
 
 /** The worker sends jobs as everybody does. */
@@ -101,7 +108,7 @@ async function connect(
   openEngine: () => Promise<RunningEngine>,
   log: Log,
   { queueFolder, ...options }: How,
-): Promise<{ parts: Parts; services: Services }> {
+): Promise<{ parts: Parts; services: Omit<Services, "history"> }> {
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
