@@ -9,6 +9,7 @@ import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
 import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
+import { Circuits } from "./deliver/circuit.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
 import { type History, openHistory } from "./history/history.ts";
@@ -67,6 +68,7 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   engine: EngineClient;
   sqs: AwsClients["sqs"];
   history: History;
+  circuits: Circuits;
 };
 
 /** The worker sends jobs as everybody does. */
@@ -125,6 +127,7 @@ async function connect(
     token: config.engine.token?.reveal(),
     model: config.engine.remoteModel,
   });
+  const circuits = new Circuits({ clock: systemClock, log });
   const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
@@ -145,6 +148,7 @@ async function connect(
       trouble: engine.trouble,
     },
     deliver: createDeliver({
+      circuits,
       outbound,
       topic: snsTopic(clients.sns),
       queueFor: queueAt,
@@ -184,6 +188,17 @@ async function connect(
   const { sqs } = clients;
   return {
     parts,
-    services: { ...parts, config, cloud, send, registry, destinations, outbound, engine: client, sqs },
+    services: {
+      ...parts,
+      config,
+      cloud,
+      send,
+      registry,
+      destinations,
+      outbound,
+      engine: client,
+      sqs,
+      circuits,
+    },
   };
 }

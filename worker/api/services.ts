@@ -30,6 +30,12 @@ export type BulkOutcome = {
   failed: { id: string; code: string; message: string }[];
 };
 
+export type ReplayOptions = {
+  model?: string | undefined;
+  /** Whether its result goes to the destinations of the first one, or only to the worker's topic. By default it does unless the first one succeeded. */
+  deliver?: boolean | undefined;
+};
+
 /** A job that was sent, and whether the same one had been sent before. */
 export type Submitted = SentJob & { isNew: boolean };
 
@@ -73,8 +79,9 @@ export type JobsService = {
   /** `is`: ended, running or waiting. */
   cancel(id: string): Promise<{ is: string }>;
   /** Sends the job again as a new one, with another model if one is named. Throws `job_not_found`, `input_not_kept`. */
-  replay(id: string, options?: { model?: string | undefined }): Promise<SentJob>;
-  bulk(filter: JobFilter, action: BulkAction, options?: { model?: string | undefined }): Promise<BulkOutcome>;
+  replay(id: string, options?: ReplayOptions): Promise<SentJob>;
+  /** Cancels those of the filter that have not ended, or repeats those that have. */
+  bulk(filter: JobFilter, action: BulkAction, options?: ReplayOptions): Promise<BulkOutcome>;
   /** Calls the listener with every change from now on; the function returned ends it. */
   subscribe(listener: (change: Change) => void): () => void;
   /** Resolves with the s3:// address. Throws `file_type_refused`, `input_too_large`. */

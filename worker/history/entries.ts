@@ -88,6 +88,19 @@ export function entryOf(event: JobEvent, facts: EventFacts): Entry | null {
   }
 }
 
+/** When it ended there is not known. */
+export function endedElsewhere(result: Result): Entry {
+  const kept = keptResult(result);
+  const about = {
+    kind: result.kind,
+    outcome: "ended elsewhere",
+    why: null,
+    ending: "delete",
+    error: kept.error,
+  };
+  return { is: "ended", at: Date.now(), id: result.id, ...about, result: kept };
+}
+
 /** `group`: that of its message. By default a sender gives each job a group of its own, which names no tenant. */
 export function keptJob({ id, kind, input, deliver, policy }: Job, group: string | null = null): KeptJob {
   const { tenant } = policy as { tenant?: unknown };

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, KamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
+import type { Result } from "../job/result.ts";
 import type { Listener } from "../logging/job-events.ts";
 import type { Log } from "../logging/log.ts";
-import { type Entry, entryOf, keptJob } from "./entries.ts";
+import { type Entry, endedElsewhere, entryOf, keptJob } from "./entries.ts";
 import type { Call, FromThread, ThreadOptions, ToThread } from "./history-thread.ts";
 import type { Counts, JobFilter, JobRow, Page, Stats, StoredJob } from "./job-row.ts";
 
@@ -29,6 +30,8 @@ export type History = {
   /** A job that this worker sent, which the queue has. */
   sent(job: Job, how: { jobHash: string; group?: string | undefined; replayOf?: string | undefined }): void;
   redriven(id: string): void;
+  /** A result that another worker stored. */
+  endedElsewhere(result: Result): void;
   /** How many entries were dropped since the start. */
   readonly dropped: number;
   /** Calls the listener with the rows that changed, at most ten times a second. The function returned ends it. */
@@ -96,6 +99,10 @@ class HistoryThread implements History {
 
   redriven(id: string): void {
     this.#note({ is: "redriven", at: Date.now(), id });
+  }
+
+  endedElsewhere(result: Result): void {
+    this.#note(endedElsewhere(result));
   }
 
   subscribe(listener: (changes: Changes) => void): () => void {
