@@ -1,5 +1,6 @@
 // Which part of the worker answers below which path of its address, and the services that these parts share, made from a worker's parts.
 // Who is let in is decided in console/server.ts.
+import { createJobsApi } from "./api/app.ts";
 import { createDeadLettersService } from "./api/dead-letters.ts";
 import { createDestinationsService } from "./api/destinations.ts";
 import { createJobsService } from "./api/jobs.ts";
@@ -13,8 +14,11 @@ import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
 import { createResults } from "./storage/results.ts";
 
-export function createMounts(_worker: OpenWorker): Mount[] {
-  return [];
+export function createMounts(worker: OpenWorker): Mount[] {
+  const services = createServices(worker);
+  const { config, log } = worker.services;
+  const { inputBytes: maxUpload } = config.budgets;
+  return [{ path: "/", app: createJobsApi({ services, maxUpload, log }) }];
 }
 
 /** Jobs, dead letters and destinations, for every part that shows or changes them. */

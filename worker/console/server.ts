@@ -100,6 +100,10 @@ export function createWebApp({
   app.get("/state", (context) => context.json(state()));
   app.get("/", (context) => context.html(statePage(state())));
   for (const mount of mounts) app.route(mount.path, mount.app);
+  app.notFound(({ req, json }) => {
+    const { code, message, hint } = new KamadoError("no_such_address", `There is nothing at ${req.path}.`);
+    return json({ error: { code, message, hint } }, 404);
+  });
   return app;
 }
 
