@@ -17,7 +17,10 @@ beforeAll(async () => {
 afterAll(() => served.stop());
 
 const RUNS = Number(process.env.FUZZ_RUNS ?? 300);
-const ids = fc.constantFrom("a", "b.1", "c:2", "x-9", "nobody");
+const ids = fc.oneof(
+  fc.constantFrom("a", "b.1", "c:2", "nobody"),
+  fc.nat(999).map((number) => `job-${number}`),
+);
 const nasty = fc.oneof(
   fc.constantFrom(
     "",
@@ -59,7 +62,7 @@ function fitting(schema: Schema, depth = 0): fc.Arbitrary<unknown> {
 
 const echoBody = fc.record(
   {
-    id: fc.oneof(ids, nasty),
+    id: fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: ids }),
     kind: fc.constant("echo"),
     input: fc.record(
       { text: fc.string({ maxLength: 20 }), how: fc.constantFrom("fail", "again") },
@@ -119,7 +122,10 @@ function callsOf(id: string): fc.Arbitrary<Call> {
     params: of("path", part),
     query: of("query", (one) => fc.oneof(fitting(one), nasty)),
     body: !operation.requestBody ? fc.constant(undefined) : schema ? bodiesOf(id, schema) : binary,
-    key: fc.option(fc.constantFrom("k-1", "k-2", "not a key"), { nil: undefined, freq: 5 }),
+    key: fc.oneof(
+      { weight: 8, arbitrary: fc.constant(undefined) },
+      { weight: 1, arbitrary: fc.constantFrom("k-1", "not a key") },
+    ),
   });
 }
 
