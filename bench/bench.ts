@@ -16,6 +16,7 @@ export const TABLES: Record<string, () => Promise<Bench>> = {
   utilisation: async () => (await import("./utilisation.ts")).utilisation,
   soak: async () => (await import("./soak.ts")).soak,
   neighbours: async () => (await import("./neighbours.ts")).neighbours,
+  pages: async () => (await import("./pages.ts")).pages,
   scale: async () => (await import("./scale.ts")).scale,
 };
 
