@@ -17,9 +17,9 @@ import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { whyNotFree } from "../http/who-listens.ts";
 import type { Log } from "../logging/log.ts";
 import { printable } from "../printable.ts";
-import { createAssets } from "./assets.ts";
 import { createSignIn, refusalPage, SIGN_IN, STYLE, sessionOf } from "./sign-in.ts";
 import type { State } from "./state.ts";
+import { createStaticFiles } from "./static-files.ts";
 import { statePage } from "./status-page.ts";
 
 declare module "hono" {
@@ -91,7 +91,7 @@ export function createWebApp(options: AppOptions): Hono {
   const { state, mounts = [], log } = options;
   const app = new Hono();
   const access = accessOf(options);
-  const assets = createAssets({ [STYLE]: here(STYLE), "status.css": here("status.css") });
+  const assets = createStaticFiles({ [STYLE]: here(STYLE), "status.css": here("status.css") });
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
   app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
