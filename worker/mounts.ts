@@ -8,13 +8,25 @@ import type { Mount } from "./console/server.ts";
 import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
+import { createMcp } from "./mcp/mcp.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
 import { createResults } from "./storage/results.ts";
 
-export function createMounts(_worker: OpenWorker): Mount[] {
-  return [];
+export function createMounts({ services, jobEvents }: OpenWorker): Mount[] {
+  const { registry, send, clock, bucket } = services;
+  const results = createResults(bucket);
+  const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
+    context.get("visitor").mayChange;
+  return [
+    // Its requests are all POSTs; each tool says whether it changes anything.
+    {
+      path: "/mcp",
+      app: createMcp({ registry, send, results, jobEvents, clock, mayChange }),
+      checksRights: true,
+    },
+  ];
 }
 
 /** Jobs, dead letters and destinations, for every part that shows or changes them. */

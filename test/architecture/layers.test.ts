@@ -32,7 +32,8 @@ const MAY_IMPORT: Record<string, string> = {
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors free-disk http",
-  console: "aws/errors config/secret errors free-disk http logging printable",
+  access: "async config/secret errors http make-folder",
+  console: "access async aws/errors config/secret errors free-disk http logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
@@ -43,13 +44,14 @@ const MAY_IMPORT: Record<string, string> = {
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   history: "errors job logging",
   api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
+  mcp: "access async data-uri errors job logging nearest printable storage",
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors checks history job logging model outbound queue runner storage worker",
-  mounts: "api console dead-letters main outbox queue storage",
+  main: "async aws checks config deliver errors history job logging model outbound queue runner storage worker",
+  mounts: "api console dead-letters main mcp outbox queue storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
