@@ -199,6 +199,15 @@ describe("a worker that starts anew", () => {
     expect(ids()).toEqual(["door-2026-11-29T10:10Z", "door-2026-11-29T11:10Z"]);
   });
 
+  test("makes up for the first run of a schedule too", async () => {
+    const here = folder();
+    await worker(inFile(door), here).stop();
+    sleep(HOUR);
+    worker(inFile(door), here);
+    await clock.advance(0);
+    expect(ids()).toEqual(["door-2026-11-29T11:00Z"]);
+  });
+
   test("makes up for nothing of a schedule that is new, or has another time than before", async () => {
     const here = folder();
     await worker(inFile(door), here).stop();
@@ -298,6 +307,13 @@ describe("what is down", () => {
     expect(ids()).toEqual(["door-2026-11-29T10:10Z"]);
   });
 
+  test("a right that is missing delays it as well: somebody may grant it", async () => {
+    failures = [new KamadoError("permission_missing", "No.")];
+    worker();
+    await clock.advance(6 * MINUTE);
+    expect(ids()).toEqual(["door-2026-11-29T10:10Z"]);
+  });
+
   test("a job that the queue will never take is not sent again", async () => {
     failures = [new KamadoError("message_rejected", "No.")];
     const schedules = worker();
@@ -335,6 +351,22 @@ describe("the list", () => {
     await expect(again.edit("papers", { name: "door" })).rejects.toMatchObject({ code: "invalid_input" });
     await again.remove("papers");
     expect(again.list().map((one) => one.name)).toEqual(["door"]);
+  });
+
+  test("two changes at once are both made, and so is one that somebody writes into the file", async () => {
+    const folder = here();
+    const schedules = worker(inFile(door), folder);
+    const [one, other, same] = await Promise.allSettled([
+      schedules.add(news),
+      schedules.add({ ...news, name: "papers" }),
+      schedules.add(news),
+    ]);
+    expect([one.status, other.status, same.status]).toEqual(["fulfilled", "fulfilled", "rejected"]);
+    const file = join(folder, "own.json");
+    const all = JSON.parse(readFileSync(file, "utf8"));
+    writeFileSync(file, JSON.stringify([...all, { ...news, name: "by-hand" }]));
+    await schedules.edit("papers", { cron: "@daily" });
+    expect(schedules.list().map(({ name }) => name)).toEqual(["door", "news", "papers", "by-hand"]);
   });
 
   test("a schedule that is added wakes the worker", async () => {

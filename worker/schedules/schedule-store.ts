@@ -71,15 +71,21 @@ export class ScheduleStore {
     }
   }
 
-  /** Throws `config_invalid` or `disk_full`; then nothing has changed. */
-  async setOwn(own: readonly unknown[]): Promise<void> {
-    await this.#write("own.json", own);
-    this.own = own;
+  /**
+   * Changes are made one after the other, each to what the file holds then: somebody may have written into it. Throws what `change` throws,
+   * `config_invalid` or `disk_full`; then nothing has changed.
+   */
+  changeOwn(change: (own: readonly unknown[]) => readonly unknown[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const own = change(this.#folder === undefined ? this.own : (this.#read("own.json", Own) ?? []));
+      await this.#write("own.json", own);
+      this.own = own;
+    });
   }
 
   /** Written in the background: a slow disk delays no run. What cannot be written is still true as long as this process runs. */
   keepStates(): void {
-    this.#write("state.json", Object.fromEntries(this.states)).catch((thrown) =>
+    this.#inTurn(() => this.#write("state.json", Object.fromEntries(this.states))).catch((thrown) =>
       this.#log.warn(
         { stage: "schedules", err: thrown },
         `which runs were made is not kept: ${thrown.message}`,
@@ -92,12 +98,14 @@ export class ScheduleStore {
     return this.#writing;
   }
 
-  #write(name: string, value: unknown): Promise<void> {
-    if (this.#folder === undefined) return Promise.resolve();
-    const path = join(this.#folder, name);
-    const write = () => replaceSettingsFile(path, `${JSON.stringify(value, null, 2)}\n`);
-    const written = this.#writing.then(write, write);
+  #inTurn(write: () => Promise<void>): Promise<void> {
+    const written = this.#writing.then(write);
     this.#writing = written.catch(() => {});
     return written;
+  }
+
+  async #write(name: string, value: unknown): Promise<void> {
+    if (this.#folder === undefined) return;
+    await replaceSettingsFile(join(this.#folder, name), `${JSON.stringify(value, null, 2)}\n`);
   }
 }

@@ -3,7 +3,7 @@
 // to schedule-store.ts, what other workers know of it to run-record.ts.
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../async/clock.ts";
-import { KamadoError, toKamadoError } from "../errors.ts";
+import { type ErrorCode, KamadoError, toKamadoError } from "../errors.ts";
 import type { Registry } from "../job/registry.ts";
 import { resultKey } from "../job/result.ts";
 import type { SendJobs, SentJob } from "../job/send-jobs.ts";
@@ -37,6 +37,8 @@ export type ScheduleRow = Schedule & {
   problem: string | null;
 };
 
+/** What no other try changes. Everything else is tried again until the next run is due: somebody may correct it. */
+const FINAL: readonly ErrorCode[] = ["invalid_input", "message_rejected", "body_too_large"];
 /** Within this time a run is late, and not missed. */
 const LATE_MS = 60_000;
 /** A job of which nothing was heard for so long keeps no other one from being sent: its message may be lost. */
@@ -69,6 +71,8 @@ export class Schedules {
   }
 
   start(): void {
+    // From now on a run of a schedule that never ran can be missed, too.
+    this.#store.keepStates();
     this.#loop ??= this.#run(this.#stopping.signal);
   }
 
@@ -89,11 +93,9 @@ export class Schedules {
   }
 
   /** Throws `invalid_input`, `disk_full`. */
-  async add(written: unknown): Promise<ScheduleRow> {
-    const schedule = this.#read(written);
-    const { name } = schedule;
-    this.#refuseTaken(name);
-    await this.#changeOwn([...this.#store.own, written]);
+  async add(written: object): Promise<ScheduleRow> {
+    const { name } = this.#read(written);
+    await this.#changeOwn((own) => [...this.#ifFree(name, own), written]);
     return this.get(name);
   }
 
@@ -107,18 +109,21 @@ export class Schedules {
     if (source === "file" && typeof enabled === "boolean" && Object.keys(others).length === 0)
       return this.#turn(name, enabled);
     this.#refuseFile(name, source);
-    const before = this.#store.own.find((one) => nameOf(one) === name) as object;
-    const after = replace ? { name, ...written } : { ...before, ...written };
-    const { name: newName } = this.#read(after);
-    if (newName !== name) this.#refuseTaken(newName);
-    await this.#changeOwn(this.#store.own.map((one) => (one === before ? after : one)));
+    let newName = name;
+    await this.#changeOwn((own) => {
+      const before = own.find((one) => nameOf(one) === name) as object;
+      const after = replace ? { name, ...written } : { ...before, ...written };
+      newName = this.#read(after).name;
+      if (newName !== name) this.#ifFree(newName, own);
+      return own.map((one) => (one === before ? after : one));
+    });
     return this.get(newName);
   }
 
   /** Throws `schedule_not_found`, `invalid_input`, `disk_full`. */
   async remove(name: string): Promise<void> {
     this.#refuseFile(name, this.#entryOf(name).source);
-    await this.#changeOwn(this.#store.own.filter((one) => nameOf(one) !== name));
+    await this.#changeOwn((own) => own.filter((one) => nameOf(one) !== name));
     this.#store.states.delete(name);
     this.#store.keepStates();
   }
@@ -157,9 +162,10 @@ export class Schedules {
     for (const { schedule } of entries.values()) this.#stateOf(schedule);
   }
 
-  async #changeOwn(own: readonly unknown[]): Promise<void> {
-    await this.#store.setOwn(own);
+  async #changeOwn(change: Parameters<ScheduleStore["changeOwn"]>[0]): Promise<void> {
+    await this.#store.changeOwn(change);
     this.#readEntries();
+    this.#store.keepStates();
     this.#wake();
   }
 
@@ -177,9 +183,12 @@ export class Schedules {
     return read.schedule;
   }
 
-  #refuseTaken(name: string): void {
-    if (this.#entries.has(name))
-      throw new KamadoError("invalid_input", `name: there is a schedule "${name}" already.`);
+  /** The list, if no schedule in it or in the owner's file has the name. */
+  #ifFree(name: string, own: readonly unknown[]): readonly unknown[] {
+    const isTaken =
+      this.#options.file.schedules.some((one) => one.name === name) || own.map(nameOf).includes(name);
+    if (isTaken) throw new KamadoError("invalid_input", `name: there is a schedule "${name}" already.`);
+    return own;
   }
 
   #refuseFile(name: string, source: Entry["source"]): void {
@@ -348,7 +357,8 @@ export class Schedules {
   #afterError(schedule: Schedule, at: number, error: KamadoError): void {
     const { name } = schedule;
     const { code, message } = error;
-    if (this.#told.get(name) === message && error.retry) return;
+    const isFinal = FINAL.includes(code);
+    if (this.#told.get(name) === message && !isFinal) return;
     this.#told.set(name, message);
     this.#options.log.warn(
       { stage: "schedules", error: code },
@@ -356,7 +366,7 @@ export class Schedules {
     );
     const last = { at, outcome: "failed", error: { code, message } } as const;
     const state = this.#stateOf(schedule);
-    this.#keep(name, { ...state, last, ...(!error.retry && { upTo: at }) });
+    this.#keep(name, { ...state, last, ...(isFinal && { upTo: at }) });
   }
 }
 
