@@ -1,6 +1,6 @@
 // The composition root of a real worker: from the configuration to the parts that reach outside the process (AWS, the engine,
 // the network). worker.ts puts a worker together from them. Signals and printing belong to cli/.
-
+import { join } from "node:path";
 import { type AnyKinds, createClient } from "../client/client.ts";
 import { systemClock } from "./async/clock.ts";
 import { type AwsClients, makeAwsClients } from "./aws/clients.ts";
@@ -23,6 +23,8 @@ import { createOutbound, type Outbound } from "./outbound/outbound.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
+import { Schedules } from "./schedules/schedules.ts";
+import { loadSchedules, type SchedulesFile } from "./schedules/schedules-file.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
@@ -48,14 +50,19 @@ export async function openWorker(
 ): Promise<OpenWorker> {
   const { parts, services } = await connect(config, cloud, openEngine, log, how);
   const worker = createWorker(parts, config);
-  const { dataDir: folder, workerName, history: limits } = config;
-  const history = openHistory({ folder, worker: workerName, ...limits, log });
+  const { dataDir, workerName, history: limits } = config;
+  const history = openHistory({ folder: dataDir, worker: workerName, ...limits, log });
   worker.jobEvents.subscribe(history.listener);
   const stop = () => worker.stop().finally(() => history.close());
-  return { ...worker, stop, services: { ...services, history } };
+  // In a queue in memory no job is found again.
+  const isKept = how.queueFolder !== undefined || config.queueUrl !== undefined;
+  const folder = isKept ? join(dataDir, "schedules") : undefined;
+  const schedules = new Schedules({ ...services, file: services.schedulesFile, folder });
+  return { ...worker, stop, services: { ...services, history }, schedules };
 }
 
-export type OpenWorker = Worker & { services: Services };
+/** `schedules` begin and stop by themselves: whoever only wants jobs run leaves them alone. */
+export type OpenWorker = Worker & { services: Services; schedules: Schedules };
 
 /** What the parts with an address of their own (jobs API, pages, batches, MCP) work with, besides the worker itself. */
 export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "log"> & {
@@ -64,6 +71,7 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   send: SendJobs;
   registry: Registry;
   destinations: Destinations;
+  schedulesFile: SchedulesFile;
   outbound: Outbound;
   engine: EngineClient;
   sqs: AwsClients["sqs"];
@@ -114,6 +122,7 @@ async function connect(
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
+  const schedulesFile = loadSchedules(config.schedulesFile, registry);
   const engine = await openEngine();
   const clients = makeAwsClients(cloud.aws);
   const call = callTimeoutMs(config.visibilitySeconds);
@@ -186,19 +195,6 @@ async function connect(
   };
   const send = sendJobs(clients, cloud, config);
   const { sqs } = clients;
-  return {
-    parts,
-    services: {
-      ...parts,
-      config,
-      cloud,
-      send,
-      registry,
-      destinations,
-      outbound,
-      engine: client,
-      sqs,
-      circuits,
-    },
-  };
+  const own = { config, cloud, send, registry, destinations, schedulesFile, outbound, sqs, circuits };
+  return { parts, services: { ...parts, ...own, engine: client } };
 }

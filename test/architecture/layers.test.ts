@@ -48,14 +48,15 @@ const MAY_IMPORT: Record<string, string> = {
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
+  schedules: "async config/settings-file errors job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws checks config deliver errors history job logging model outbound queue runner storage worker",
-  mounts: "api console dead-letters main mcp outbox queue storage",
+  main: "async aws checks config deliver errors history job logging model outbound queue runner schedules storage worker",
+  mounts: "api console dead-letters main mcp outbox queue schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox printable queue runner service storage",
+    "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox printable queue runner schedules service storage",
   "cli/*":
     "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts service",
   "engine/main":

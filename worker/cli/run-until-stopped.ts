@@ -58,6 +58,7 @@ export async function runUntilStopped(
   });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
+  worker.schedules.start();
   const isLocal = config.queueUrl === undefined;
   const started = { engineUrl: engine.url, webUrl: web.url, isLocal };
   const withdraw = await announceService(config, cloud, started, log);
@@ -78,7 +79,7 @@ export async function runUntilStopped(
     { stage: "stop" },
     `stopping: running jobs are finished, waiting messages go back to the queue${poll}`,
   );
-  const isStopped = worker.stop();
+  const isStopped = Promise.all([worker.schedules.stop(), worker.stop()]);
   endPolls?.();
   await isStopped;
   await Promise.all([engine.stop(), web.stop()]);

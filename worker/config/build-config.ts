@@ -108,6 +108,7 @@ export type Config = Readonly<{
   localKey: Secret | undefined;
   destinationsFile: string | undefined;
   rulesFile: string | undefined;
+  schedulesFile: string | undefined;
   /** The folder with the owner's handlers. */
   ownHandlers: string | undefined;
   workerName: string;
@@ -257,6 +258,7 @@ export function buildConfig(
     localKey: asSecret(env.KAMADO_LOCAL_KEY),
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
     rulesFile: env.KAMADO_RULES_FILE,
+    schedulesFile: env.KAMADO_SCHEDULES_FILE,
     ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
     workerName: env.KAMADO_WORKER_NAME,
     logLevel: env.KAMADO_LOG_LEVEL,

@@ -161,6 +161,7 @@ export const Environment = z.object({
     .optional(),
   KAMADO_DESTINATIONS_FILE: path.optional(),
   KAMADO_RULES_FILE: path.optional(),
+  KAMADO_SCHEDULES_FILE: path.optional(),
   KAMADO_HANDLERS: path.optional(),
   KAMADO_VISIBILITY_SECONDS: count(3, 43_200).default(120),
   KAMADO_POLL_SECONDS: count(0, 20).default(10),
