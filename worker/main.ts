@@ -7,7 +7,7 @@ import { type AwsClients, makeAwsClients } from "./aws/clients.ts";
 import type { Cloud } from "./aws/resources.ts";
 import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
-import { type Config, HANDLERS } from "./config/config.ts";
+import { type Config, HANDLERS, serviceEnvironment } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
@@ -18,6 +18,8 @@ import type { Log } from "./logging/log.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { type Destinations, loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound, type Outbound } from "./outbound/outbound.ts";
+import { createPower } from "./power/power.ts";
+import { createPowerReader, createRun, sourcesOf } from "./power/power-reader.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
@@ -151,6 +153,16 @@ async function connect(
         cloud.deadQueueUrl,
         cloud.deadDeliveriesQueueUrl,
       ],
+    }),
+    power: createPower({
+      settings: config.power,
+      reader: createPowerReader({
+        sources: sourcesOf(process.platform),
+        run: createRun(serviceEnvironment()),
+        clock: systemClock,
+      }),
+      clock: systemClock,
+      log,
     }),
     startCheck: () =>
       startCheck({

@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, string> = {
   aws: "errors",
   logging: "errors job printable",
   models: "nearest",
-  config: "errors make-folder models nearest",
+  config: "errors make-folder models nearest power/policies power/quiet-hours",
   checks: "amounts aws errors free-disk",
   http: "",
   job: "errors nearest printable",
@@ -29,10 +29,11 @@ const MAY_IMPORT: Record<string, string> = {
   "json-schema": "async errors printable",
   model: "async errors http job json-schema",
   outbound: "async config/secret errors http job nearest",
+  power: "async logging",
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors free-disk http",
-  console: "aws/errors config/secret errors free-disk http logging printable",
+  console: "aws/errors config/secret errors free-disk http logging power printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
@@ -46,15 +47,15 @@ const MAY_IMPORT: Record<string, string> = {
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   worker:
-    "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors checks job logging model outbound queue runner storage worker",
+    "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage",
+  main: "async aws config deliver errors checks job logging model outbound power queue runner storage worker",
   mounts: "console main",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox printable queue runner service storage",
+    "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts service",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts power service",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":

@@ -11,6 +11,7 @@ import { type OpenEngine, openEngine } from "../engine/supervisor/open-engine.ts
 import type { Log } from "../logging/log.ts";
 import { openWorker } from "../main.ts";
 import { createMounts } from "../mounts.ts";
+import { withPower } from "../power/power.ts";
 import { engineOptions } from "./engine-options.ts";
 import { announceService } from "./running-service.ts";
 import { untilStopped } from "./until-stopped.ts";
@@ -48,7 +49,8 @@ export async function runUntilStopped(
     onLoading: eventLoop && noteFiles(eventLoop),
   });
   if (eventLoop) noteJobs(worker, eventLoop);
-  const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
+  const ofWorker = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
+  const state = () => withPower(ofWorker(), worker.power);
   const web = await startWeb({ ...config.web, state, mounts: createMounts(worker) });
   const stopped = untilStopped(() => worker.cut());
   worker.start();

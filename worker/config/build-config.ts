@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
 import { findInstalled } from "../models/installed.ts";
+import type { PolicySettings } from "../power/policies.ts";
 import { type Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
 
@@ -100,6 +101,8 @@ export type Config = Readonly<{
   rulesFile: string | undefined;
   /** The folder with the owner's handlers. */
   ownHandlers: string | undefined;
+  /** When no job is pulled although everything answers. */
+  power: PolicySettings;
   workerName: string;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
   /** The file into which a service manager writes the output; it is kept small. */
@@ -234,6 +237,11 @@ export function buildConfig(
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
     rulesFile: env.KAMADO_RULES_FILE,
     ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
+    power: {
+      quietHours: env.KAMADO_QUIET_HOURS,
+      yieldIdleSeconds: env.KAMADO_YIELD_IDLE_SECONDS,
+      maxTemperature: env.KAMADO_MAX_TEMPERATURE,
+    },
     workerName: env.KAMADO_WORKER_NAME,
     logLevel: env.KAMADO_LOG_LEVEL,
     logFile: env.KAMADO_LOG_FILE,

@@ -2,6 +2,7 @@
 import { plural } from "../../amounts.ts";
 import { outcomeWords } from "../../logging/job-events.ts";
 import { localTime, paint, shorten, table, terminalWidth, wrap } from "../../logging/terminal.ts";
+import { pauseWords } from "../../power/pulling-pause.ts";
 import { printable } from "../../printable.ts";
 import type { Depth } from "../../queue/whole-queue.ts";
 import type { EngineHealth, ServiceState } from "../running-service.ts";
@@ -83,11 +84,12 @@ export function viewService(service: Status["service"]): string[] {
     ? `does not answer; the process is stopped or has much to do (\`ps ${pid}\`)`
     : "asks for a token: set KAMADO_WEB_TOKEN as it is set there";
   if (!state) return [head, row("page", noState)];
-  const { engine, bucket, startCheck, disk, slots } = state;
+  const { engine, bucket, startCheck, disk, paused, slots } = state;
   const { error } = engine;
   return [
     head,
     ...(state.status === "UNHEALTHY" ? [row("", "`kamado doctor` looks at everything it needs")] : []),
+    ...(paused ? [row("", paint("yellow", `${printable(pauseWords(paused))}; running jobs go on`))] : []),
     row(
       "engine",
       `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${plural(slots, "slot")}`,
