@@ -9,7 +9,7 @@ import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
 import { type Config, HANDLERS, serviceEnvironment } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
-import { snsTopic } from "./deliver/sns.ts";
+import { snsTopic, type Topic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
 import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
 import type { SendJobs } from "./job/send-jobs.ts";
@@ -25,6 +25,7 @@ import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
+import { checkWebhook } from "./trouble/channels.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
 type How = HandlerOptions & {
@@ -62,6 +63,7 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   outbound: Outbound;
   engine: EngineClient;
   sqs: AwsClients["sqs"];
+  topic: Topic;
 };
 
 /** The worker sends jobs as everybody does. */
@@ -107,6 +109,7 @@ async function connect(
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
+  if (config.trouble.url) checkWebhook(config.trouble.url, destinations);
   const engine = await openEngine();
   const clients = makeAwsClients(cloud.aws);
   const call = callTimeoutMs(config.visibilitySeconds);
@@ -115,6 +118,7 @@ async function connect(
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const outbound = createOutbound({ destinations });
+  const topic = snsTopic(clients.sns);
   const client = new EngineClient({
     url: engine.url,
     token: config.engine.token?.reveal(),
@@ -141,7 +145,7 @@ async function connect(
     },
     deliver: createDeliver({
       outbound,
-      topic: snsTopic(clients.sns),
+      topic,
       queueFor: queueAt,
       registry,
       log,
@@ -189,6 +193,6 @@ async function connect(
   const { sqs } = clients;
   return {
     parts,
-    services: { ...parts, config, cloud, send, registry, destinations, outbound, engine: client, sqs },
+    services: { ...parts, config, cloud, send, registry, destinations, outbound, engine: client, sqs, topic },
   };
 }

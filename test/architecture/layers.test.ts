@@ -40,6 +40,8 @@ const MAY_IMPORT: Record<string, string> = {
   deliver: "async aws config/secret errors http job logging outbound printable queue todos",
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
+  trouble:
+    "amounts async aws config deliver errors free-disk logging make-folder outbound outbox queue storage",
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   api: "job logging",
@@ -48,14 +50,14 @@ const MAY_IMPORT: Record<string, string> = {
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage",
-  main: "async aws config deliver errors checks job logging model outbound power queue runner storage worker",
+  main: "async aws config deliver errors checks job logging model outbound power queue runner storage trouble worker",
   mounts: "console main",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
     "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts power service",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts power service trouble",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":

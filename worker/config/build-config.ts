@@ -103,6 +103,13 @@ export type Config = Readonly<{
   ownHandlers: string | undefined;
   /** When no job is pulled although everything answers. */
   power: PolicySettings;
+  /** Whom trouble is told. */
+  trouble: {
+    url: Secret | undefined;
+    format: Environment["KAMADO_TROUBLE_FORMAT"];
+    /** Whether the topic is told too. */
+    tellsTopic: boolean;
+  };
   workerName: string;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
   /** The file into which a service manager writes the output; it is kept small. */
@@ -241,6 +248,11 @@ export function buildConfig(
       quietHours: env.KAMADO_QUIET_HOURS,
       yieldIdleSeconds: env.KAMADO_YIELD_IDLE_SECONDS,
       maxTemperature: env.KAMADO_MAX_TEMPERATURE,
+    },
+    trouble: {
+      url: asSecret(env.KAMADO_TROUBLE_URL),
+      format: env.KAMADO_TROUBLE_FORMAT,
+      tellsTopic: env.KAMADO_TROUBLE_TOPIC === "on",
     },
     workerName: env.KAMADO_WORKER_NAME,
     logLevel: env.KAMADO_LOG_LEVEL,

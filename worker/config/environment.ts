@@ -195,6 +195,14 @@ export const Environment = z.object({
   KAMADO_QUIET_HOURS: quietHours.default([]),
   KAMADO_YIELD_IDLE_SECONDS: count(0, 86_400).default(0),
   KAMADO_MAX_TEMPERATURE: maxTemperature.optional(),
+  KAMADO_TROUBLE_URL: url()
+    .refine(
+      isWithoutCredentials,
+      "must not hold a name or a password; the destinations file may hold headers for it",
+    )
+    .optional(),
+  KAMADO_TROUBLE_FORMAT: oneOf(["auto", "json", "ntfy", "slack"]).default("auto"),
+  KAMADO_TROUBLE_TOPIC: oneOf(["on", "off"]).default("on"),
   KAMADO_WORKER_NAME: z.string().default(hostname()),
   KAMADO_LOG_FILE: path.optional(),
   KAMADO_LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
@@ -209,4 +217,6 @@ export type Environment = z.output<typeof Environment>;
 
 /** Their values are never shown. */
 export const isSecretName = (name: string): boolean =>
-  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|LOCAL_KEY)|HF_TOKEN|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(name);
+  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|LOCAL_KEY|TROUBLE_URL)|HF_TOKEN|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
+    name,
+  );
