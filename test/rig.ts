@@ -11,6 +11,9 @@ import { chunkText } from "../worker/job/text.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
 import { NOTHING_USED } from "../worker/model/model.ts";
+import type { PolicySettings } from "../worker/power/policies.ts";
+import { createPower } from "../worker/power/power.ts";
+import type { Reading } from "../worker/power/reading.ts";
 import { createReadableObjects } from "../worker/storage/readable-objects.ts";
 import { createWorker } from "../worker/worker.ts";
 import { FakeBucket } from "./fakes/bucket.ts";
@@ -40,6 +43,8 @@ export type RigOptions = {
   kinds?: readonly string[];
   /** What the check before the first job says [nothing is wrong]. */
   startCheck?: () => Promise<KamadoError | null>;
+  /** The policies that pause pulling, and what is read for them. */
+  power?: { settings: Partial<PolicySettings>; reading(): Partial<Reading> };
   log?: Log;
   /** Shared by the workers of one test. */
   shared?: {
@@ -120,6 +125,7 @@ export function createRig(options: RigOptions = {}) {
         deliveries.push(delivery);
         return "sent";
       },
+      ...(options.power && { power: powerOf(options.power, clock, options.log ?? silentLog) }),
       startCheck: options.startCheck ?? (async () => null),
       topicArn: "arn:aws:sns:us-east-1:000000000000:kamado-results",
       clock,
@@ -184,6 +190,16 @@ export function createRig(options: RigOptions = {}) {
     },
     endOf: (job: string) => events.findLast((event) => event.stage === "ended" && event.job === job),
   };
+}
+
+function powerOf({ settings, reading }: NonNullable<RigOptions["power"]>, clock: FakeClock, log: Log) {
+  const read = async () => ({ at: clock.wall(), absent: {}, ...reading() });
+  return createPower({
+    settings: { ...loadConfig({}, {}).power, ...settings },
+    reader: { read, latest: () => ({ at: clock.wall(), absent: {}, ...reading() }) },
+    clock,
+    log,
+  });
 }
 
 /** Errors a delivery meets. */

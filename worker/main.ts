@@ -7,10 +7,10 @@ import { type AwsClients, makeAwsClients } from "./aws/clients.ts";
 import type { Cloud } from "./aws/resources.ts";
 import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
-import { type Config, HANDLERS } from "./config/config.ts";
+import { type Config, HANDLERS, serviceEnvironment } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { Circuits } from "./deliver/circuit.ts";
-import { snsTopic } from "./deliver/sns.ts";
+import { snsTopic, type Topic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
 import { type History, openHistory } from "./history/history.ts";
 import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
@@ -20,6 +20,8 @@ import type { Log } from "./logging/log.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { type Destinations, loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound, type Outbound } from "./outbound/outbound.ts";
+import { createPower } from "./power/power.ts";
+import { createPowerReader, createRun, sourcesOf } from "./power/power-reader.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
@@ -27,6 +29,7 @@ import { Schedules } from "./schedules/schedules.ts";
 import { loadSchedules, type SchedulesFile } from "./schedules/schedules-file.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
+import { checkWebhook } from "./trouble/channels.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
 type How = HandlerOptions & {
@@ -77,6 +80,7 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   sqs: AwsClients["sqs"];
   history: History;
   circuits: Circuits;
+  topic: Topic;
 };
 
 /** The worker sends jobs as everybody does. */
@@ -123,6 +127,7 @@ async function connect(
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
   const schedulesFile = loadSchedules(config.schedulesFile, registry);
+  if (config.trouble.url) checkWebhook(config.trouble.url, destinations);
   const engine = await openEngine();
   const clients = makeAwsClients(cloud.aws);
   const call = callTimeoutMs(config.visibilitySeconds);
@@ -131,6 +136,7 @@ async function connect(
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const outbound = createOutbound({ destinations });
+  const topic = snsTopic(clients.sns);
   const client = new EngineClient({
     url: engine.url,
     token: config.engine.token?.reveal(),
@@ -159,7 +165,7 @@ async function connect(
     deliver: createDeliver({
       circuits,
       outbound,
-      topic: snsTopic(clients.sns),
+      topic,
       queueFor: queueAt,
       registry,
       log,
@@ -171,6 +177,16 @@ async function connect(
         cloud.deadQueueUrl,
         cloud.deadDeliveriesQueueUrl,
       ],
+    }),
+    power: createPower({
+      settings: config.power,
+      reader: createPowerReader({
+        sources: sourcesOf(process.platform),
+        run: createRun(serviceEnvironment()),
+        clock: systemClock,
+      }),
+      clock: systemClock,
+      log,
     }),
     startCheck: () =>
       startCheck({
@@ -195,6 +211,6 @@ async function connect(
   };
   const send = sendJobs(clients, cloud, config);
   const { sqs } = clients;
-  const own = { config, cloud, send, registry, destinations, schedulesFile, outbound, sqs, circuits };
+  const own = { config, cloud, send, registry, destinations, schedulesFile, outbound, sqs, circuits, topic };
   return { parts, services: { ...parts, ...own, engine: client } };
 }

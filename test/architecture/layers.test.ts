@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, string> = {
   aws: "errors",
   logging: "errors job printable",
   models: "nearest",
-  config: "errors make-folder models nearest",
+  config: "errors make-folder models nearest power/policies power/quiet-hours",
   checks: "amounts aws errors free-disk",
   http: "",
   job: "errors nearest printable",
@@ -29,17 +29,20 @@ const MAY_IMPORT: Record<string, string> = {
   "json-schema": "async errors printable",
   model: "async errors http job json-schema",
   outbound: "async config/secret errors http job nearest",
+  power: "async logging",
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors free-disk http",
   access: "async config/secret errors http make-folder",
-  console: "access async aws/errors config/secret errors free-disk http logging printable",
+  console: "access async aws/errors config/secret errors free-disk http logging power printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
   deliver: "async aws config/secret errors http job logging outbound printable queue todos",
   outbox: "async consumer deliver errors job logging queue storage",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
+  trouble:
+    "amounts async aws config deliver errors free-disk logging make-folder outbound outbox queue storage",
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   history: "errors job logging",
@@ -50,15 +53,15 @@ const MAY_IMPORT: Record<string, string> = {
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   schedules: "async config/settings-file errors job job-lock logging storage",
   worker:
-    "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws checks config deliver errors history job logging model outbound queue runner schedules storage worker",
+    "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage",
+  main: "async aws checks config deliver errors history job logging model outbound power queue runner schedules storage trouble worker",
   mounts: "api console dead-letters main mcp outbox queue schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox printable queue runner schedules service storage",
+    "amounts async aws cli/* config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner schedules service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts service",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts power service trouble",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
