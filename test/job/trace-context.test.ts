@@ -86,15 +86,13 @@ describe("tracestate", () => {
 test("whatever comes, what goes on is a header of bounded length or nothing", () => {
   const texts = fc.oneof(
     fc.string({ unit: "binary" }),
-    fc.constant(PARENT),
     fc.string().map((text) => `${PARENT}${text}`),
   );
+  const isHeader = (value: string) => /^[\x20-\x7e]{1,512}$/.test(value);
   fc.assert(
-    fc.property(texts, fc.string({ maxLength: 3_000 }), (traceparent, tracestate) => {
-      for (const value of Object.values(traceFields({ traceparent, tracestate }))) {
-        expect(value).toMatch(/^[\x20-\x7e]{1,512}$/);
-      }
-    }),
+    fc.property(texts, fc.string({ maxLength: 600 }), (traceparent, tracestate) =>
+      Object.values(traceFields({ traceparent, tracestate })).every(isHeader),
+    ),
   );
 });
 
