@@ -7,6 +7,7 @@ import { inCatalogue } from "../models/catalogue.ts";
 import { findInstalled } from "../models/installed.ts";
 import { type Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
+import { type Telemetry, telemetryOf } from "./telemetry.ts";
 
 export type AwsKeys = { accessKeyId: string; secretAccessKey: Secret; sessionToken: Secret | undefined };
 
@@ -101,6 +102,8 @@ export type Config = Readonly<{
   /** The folder with the owner's handlers. */
   ownHandlers: string | undefined;
   workerName: string;
+  /** Where traces and metrics are sent, and how; undefined: nowhere. */
+  telemetry: Telemetry | undefined;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
   /** The file into which a service manager writes the output; it is kept small. */
   logFile: string | undefined;
@@ -235,6 +238,7 @@ export function buildConfig(
     rulesFile: env.KAMADO_RULES_FILE,
     ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
     workerName: env.KAMADO_WORKER_NAME,
+    telemetry: telemetryOf(env),
     logLevel: env.KAMADO_LOG_LEVEL,
     logFile: env.KAMADO_LOG_FILE,
   };

@@ -131,7 +131,7 @@ async function fetchInputs(
   signal: AbortSignal,
   { inputs, jobEvents, clock, tracer = passOn }: HandlerDependencies,
 ): Promise<Fetched<InputRefs>> {
-  if (Object.keys(refs).length === 0) return inputs(refs, signal);
+  if (Object.values(refs).every((ref) => ref === undefined)) return inputs(refs, signal);
   const { id, kind } = job;
   const began = clock.now();
   const fetched = await inSpan(tracer, "inputs", { parent: job }, () => inputs(refs, signal));
