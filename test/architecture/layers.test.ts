@@ -37,18 +37,21 @@ const MAY_IMPORT: Record<string, string> = {
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
   deliver: "async aws config/secret errors http job logging outbound printable queue todos",
-  outbox: "async consumer deliver errors job logging queue storage",
+  tracing: "job",
+  outbox: "async consumer deliver errors job logging queue storage tracing",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   runner:
-    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
+    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos tracing",
+  metrics: "async console errors logging queue",
+  telemetry: "config/telemetry job logging metrics model printable tracing",
   api: "job logging",
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   worker:
-    "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors checks job logging model outbound queue runner storage worker",
-  mounts: "console main",
+    "async config console consumer deliver errors job job-lock logging model outbox queue runner storage tracing",
+  main: "async aws config deliver errors checks free-disk job logging metrics model outbound queue runner storage telemetry tracing worker",
+  mounts: "console main metrics",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
@@ -63,7 +66,7 @@ const MAY_IMPORT: Record<string, string> = {
   "engine/download":
     "amounts async engine/generation engine/sizing errors free-disk http make-folder models outbound",
   "engine/server":
-    "data-uri engine/generation engine/protocol engine/scheduler errors http images job json-schema",
+    "data-uri engine/generation engine/protocol engine/scheduler errors http images job json-schema metrics/prometheus",
   "engine/scheduler": "engine/generation engine/protocol errors",
   "engine/sizing":
     "amounts async engine/backends/llama-node engine/backends/llama-server engine/backends/node-llama-cpp engine/backends/scripted engine/generation engine/options engine/protocol errors make-folder",

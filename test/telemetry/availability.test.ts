@@ -6,14 +6,20 @@ test("that a collector is down is said once, as is that it answers again; in bet
   const said: string[] = [];
   let [now, isUp, sent] = [0, false, 0];
   const note = (_: unknown, message?: string) => void said.push(String(message));
-  const collector = new Availability("http://c:4318", { warn: note, info: note }, () => now);
+  const collector = new Availability({
+    what: "traces",
+    at: "http://c:4318",
+    log: { warn: note, info: note },
+    now: () => now,
+  });
   type Outcome = { code: number; error?: Error };
-  const exporter = collector.watched({
+  const exporter = {
     export(_: string, done: (outcome: Outcome) => void) {
       sent += 1;
       done(isUp ? { code: 0 } : { code: 1, error: new Error("connect ECONNREFUSED\nx") });
     },
-  });
+  };
+  collector.watch(exporter);
   const send = () => {
     let outcome: Outcome | undefined;
     exporter.export("batch", (one) => (outcome = one));
@@ -27,5 +33,5 @@ test("that a collector is down is said once, as is that it answers again; in bet
   ]);
   [now, isUp] = [60_000, true];
   expect([send(), send(), sent, collector.isDown]).toEqual([0, 0, 4, false]);
-  expect(said.slice(1)).toEqual(["the collector takes what is sent again"]);
+  expect(said.slice(1)).toEqual(["the collector at http://c:4318 takes traces again"]);
 });

@@ -84,6 +84,7 @@ const isWithoutCredentials = (address: string) => {
 export const MIN_TOKEN = 16;
 export const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
 
+const IN_HEADERS = "must not hold a name or a password; set OTEL_EXPORTER_OTLP_HEADERS";
 const DELAYS = "must be a list of 1 to 100 numbers of seconds, like 0,5,300";
 
 export const Environment = z.object({
@@ -160,9 +161,9 @@ export const Environment = z.object({
   KAMADO_WORKER_NAME: z.string().default(hostname()),
   KAMADO_LOG_FILE: path.optional(),
   KAMADO_LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
-  OTEL_EXPORTER_OTLP_ENDPOINT: url()
-    .refine(isWithoutCredentials, "must not hold a name or a password; set OTEL_EXPORTER_OTLP_HEADERS")
-    .optional(),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
   // telemetry.ts says what the others may be.
   OTEL_EXPORTER_OTLP_HEADERS: z.string().optional(),
   OTEL_EXPORTER_OTLP_PROTOCOL: z.string().optional(),

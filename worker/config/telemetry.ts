@@ -54,7 +54,9 @@ const Standard = z.object({
 });
 
 export type Telemetry = {
-  endpoint: string;
+  /** Where they are sent to; undefined: nowhere. */
+  traces: string | undefined;
+  metrics: string | undefined;
   protocol: "http/protobuf" | "http/json";
   /** Names and values; the values may be secrets. */
   headers: Readonly<Record<string, Secret>>;
@@ -65,24 +67,28 @@ export type Telemetry = {
   sampler: (typeof SAMPLERS)[number];
   /** From 0 to 1. */
   ratio: number;
-  traces: boolean;
-  metrics: boolean;
   metricIntervalMs: number;
 };
 
 /** Undefined where nothing is to be exported. Throws `config_invalid`. */
 export function telemetryOf(env: Environment): Telemetry | undefined {
-  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_SDK_DISABLED: disabled } = env;
-  if (endpoint === undefined || /^true$/i.test(disabled ?? "")) return undefined;
+  const both = env.OTEL_EXPORTER_OTLP_ENDPOINT?.replace(/\/+$/, "");
+  const all = {
+    traces: env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (both && `${both}/v1/traces`),
+    metrics: env.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT ?? (both && `${both}/v1/metrics`),
+  };
+  if ((!all.traces && !all.metrics) || /^true$/i.test(env.OTEL_SDK_DISABLED ?? "")) return undefined;
   // No value is shown: a header may be a secret.
   const parsed = Standard.safeParse(env);
   if (!parsed.success) throw new KamadoError("config_invalid", describeIssues(parsed.error, {}));
   const own = parsed.data;
-  const [traces, metrics] = [own.OTEL_TRACES_EXPORTER === "otlp", own.OTEL_METRICS_EXPORTER === "otlp"];
+  const traces = own.OTEL_TRACES_EXPORTER === "otlp" ? all.traces : undefined;
+  const metrics = own.OTEL_METRICS_EXPORTER === "otlp" ? all.metrics : undefined;
   if (!traces && !metrics) return undefined;
   const name = own.OTEL_SERVICE_NAME ?? own.OTEL_RESOURCE_ATTRIBUTES["service.name"] ?? "kamado";
   return {
-    endpoint: endpoint.replace(/\/+$/, ""),
+    traces,
+    metrics,
     protocol: own.OTEL_EXPORTER_OTLP_PROTOCOL,
     headers: Object.fromEntries(
       Object.entries(own.OTEL_EXPORTER_OTLP_HEADERS).map(([header, value]) => [header, secret(value)]),
@@ -92,8 +98,6 @@ export function telemetryOf(env: Environment): Telemetry | undefined {
     resource: { ...own.OTEL_RESOURCE_ATTRIBUTES, "service.name": name },
     sampler: own.OTEL_TRACES_SAMPLER,
     ratio: own.OTEL_TRACES_SAMPLER_ARG,
-    traces,
-    metrics,
     metricIntervalMs: own.OTEL_METRIC_EXPORT_INTERVAL,
   };
 }

@@ -21,7 +21,6 @@ import { JobClaim, type JobClaims } from "../job-lock/job-claim.ts";
 import type { JobLock } from "../job-lock/lock.ts";
 import type { JobEvents, NewJobEvent } from "../logging/job-events.ts";
 import type { DeliverAll } from "../outbox/deliver-result.ts";
-import { printable } from "../printable.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Results } from "../storage/results.ts";
 import { inSpan, type Span, type Tracer } from "../tracing/tracer.ts";
@@ -149,7 +148,7 @@ function begin(job: Job, run: Run): Job {
     "messaging.destination.name": queue,
     "messaging.message.id": message.id,
     "kamado.job.id": job.id,
-    "kamado.job.kind": printable(job.kind),
+    "kamado.job.kind": job.kind,
   };
   run.span = tracer.begin(`process ${queue}`, { parent: job, kind: "consumer", attributes });
   const { trace } = run.span;

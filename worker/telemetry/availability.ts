@@ -5,29 +5,37 @@ import { printable } from "../printable.ts";
 
 /** OpenTelemetry's `ExportResult`: 0 is success. */
 type Outcome = { code: number; error?: Error };
-type Exporter<T> = { export(batch: T, done: (outcome: Outcome) => void): void };
+/** The part that all of its exporters have. */
+export type Exporter<T> = { export(batch: T, done: (outcome: Outcome) => void): void };
+
+type Options = {
+  /** What is sent. */
+  what: string;
+  /** The collector's address. */
+  at: string;
+  log: Pick<Log, "warn" | "info">;
+  now?: () => number;
+};
 
 /** From a failure to the next try. */
 const PAUSE_MS = 30_000;
 
 export class Availability {
-  readonly #endpoint: string;
-  readonly #log: Pick<Log, "warn" | "info">;
+  readonly #options: Options;
   readonly #now: () => number;
   #downUntil: number | undefined;
 
-  constructor(endpoint: string, log: Pick<Log, "warn" | "info">, now = () => performance.now()) {
-    this.#endpoint = endpoint;
-    this.#log = log;
-    this.#now = now;
+  constructor(options: Options) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
   }
 
   get isDown(): boolean {
     return this.#downUntil !== undefined;
   }
 
-  /** The exporter, with every outcome noted. */
-  watched<T, E extends Exporter<T>>(exporter: E & Exporter<T>): E {
+  /** From now on every outcome of the exporter is noted. */
+  watch<T>(exporter: Exporter<T>): void {
     const send = exporter.export.bind(exporter);
     exporter.export = (batch, done) => {
       if (this.#downUntil !== undefined && this.#now() < this.#downUntil)
@@ -38,22 +46,23 @@ export class Availability {
         done(outcome);
       });
     };
-    return exporter;
   }
 
   #failed(error: Error | undefined): void {
     const wasDown = this.isDown;
     this.#downUntil = this.#now() + PAUSE_MS;
     if (wasDown) return;
+    const { what, at, log } = this.#options;
     const why = printable(error?.message || "no answer", { max: 200 });
-    this.#log.warn(
+    log.warn(
       { stage: "telemetry" },
-      `the collector at ${this.#endpoint} does not take what is sent (${why}): traces and metrics are dropped until it does; jobs go on`,
+      `the collector at ${at} does not take ${what} (${why}): they are dropped until it does; jobs go on`,
     );
   }
 
   #answers(): void {
-    if (this.isDown) this.#log.info({ stage: "telemetry" }, "the collector takes what is sent again");
+    const { what, at, log } = this.#options;
+    if (this.isDown) log.info({ stage: "telemetry" }, `the collector at ${at} takes ${what} again`);
     this.#downUntil = undefined;
   }
 }

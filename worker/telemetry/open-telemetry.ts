@@ -36,7 +36,7 @@ import { readTraceContext, type TraceContext, type TraceFields } from "../job/tr
 import type { Log } from "../logging/log.ts";
 import type { WorkerFamily } from "../metrics/worker-metrics.ts";
 import { passOn, type Span, type SpanOptions, type Tracer } from "../tracing/tracer.ts";
-import { Availability } from "./availability.ts";
+import { Availability, type Exporter } from "./availability.ts";
 import { metricProducer } from "./metric-data.ts";
 
 export type Telemetry = {
@@ -64,47 +64,63 @@ export function openTelemetry({ settings, worker, version, log }: TelemetryOptio
     "service.instance.id": worker,
     ...settings.resource,
   });
-  const collector = new Availability(settings.endpoint, log);
-  const isJson = settings.protocol === "http/json";
-  const optionsFor = (signal: string) => ({
-    url: `${settings.endpoint}/v1/${signal}`,
-    headers: Object.fromEntries(
-      Object.entries(settings.headers).map(([name, value]) => [name, value.reveal()]),
-    ),
-    timeoutMillis: settings.timeoutMs,
-    compression: settings.compression as never,
-  });
-  const spans: SpanExporter = new (isJson ? JsonTraceExporter : ProtoTraceExporter)(optionsFor("traces"));
-  const provider = new TracerProvider({
-    resource,
-    sampler: samplerOf(settings),
-    spanLimits: { attributeValueLengthLimit: LONGEST_VALUE },
-    spanProcessors: [new BatchSpanProcessor({ exporter: collector.watched(spans) })],
-  });
-  let meters: MeterProvider | undefined;
+  const { traces, metrics, metricIntervalMs } = settings;
+  // One of the two may be refused, as by a collector of traces alone.
+  const sending: { collector: Availability; provider: { shutdown(): Promise<void> } }[] = [];
+  function watched<T>(exporter: Exporter<T>, what: string, url: string): Availability {
+    const collector = new Availability({ what, at: new URL(url).origin, log });
+    collector.watch(exporter);
+    return collector;
+  }
+  let provider: TracerProvider | undefined;
+  if (traces !== undefined) {
+    const exporter = spanExporter(traces, settings);
+    const collector = watched(exporter, "traces", traces);
+    const spanProcessors = [new BatchSpanProcessor({ exporter })];
+    const spanLimits = { attributeValueLengthLimit: LONGEST_VALUE };
+    provider = new TracerProvider({ resource, sampler: samplerOf(settings), spanLimits, spanProcessors });
+    sending.push({ collector, provider });
+  }
 
   return {
-    tracer: settings.traces ? tracerOf(provider, version) : passOn,
+    tracer: provider ? tracerOf(provider, version) : passOn,
     sendMetrics(families) {
-      if (!settings.metrics) return;
-      const exporter: PushMetricExporter = new (isJson ? JsonMetricExporter : ProtoMetricExporter)(
-        optionsFor("metrics"),
-      );
-      const reader = new PeriodicExportingMetricReader({
-        exporter: collector.watched(exporter),
-        exportIntervalMillis: settings.metricIntervalMs,
-        metricProducers: [metricProducer(families, { resource, version })],
-      });
-      meters = new MeterProvider({ resource, readers: [reader] });
+      if (metrics === undefined) return;
+      const exporter = metricExporter(metrics, settings);
+      const collector = watched(exporter, "metrics", metrics);
+      const metricProducers = [metricProducer(families, { resource, version })];
+      const reader = { exporter, exportIntervalMillis: metricIntervalMs, metricProducers };
+      const readers = [new PeriodicExportingMetricReader(reader)];
+      sending.push({ collector, provider: new MeterProvider({ resource, readers }) });
     },
     async stop() {
       // A collector that does not answer would only hold up the end.
-      if (collector.isDown) return;
+      const reached = sending.filter(({ collector }) => !collector.isDown);
       const over = AbortSignal.timeout(STOP_MS);
-      const sent = Promise.allSettled([provider.shutdown(), meters?.shutdown()]);
+      const sent = Promise.allSettled(reached.map((one) => one.provider.shutdown()));
       await Promise.race([sent, new Promise((resolve) => over.addEventListener("abort", resolve))]);
     },
   };
+}
+
+const optionsFor = (url: string, { headers, timeoutMs, compression }: Settings) => ({
+  url,
+  headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value.reveal()])),
+  timeoutMillis: timeoutMs,
+  // Its enum is in a package of the exporters.
+  compression: compression as never,
+});
+
+function spanExporter(url: string, settings: Settings): SpanExporter {
+  const options = optionsFor(url, settings);
+  return settings.protocol === "http/json" ? new JsonTraceExporter(options) : new ProtoTraceExporter(options);
+}
+
+function metricExporter(url: string, settings: Settings): PushMetricExporter {
+  const options = optionsFor(url, settings);
+  return settings.protocol === "http/json"
+    ? new JsonMetricExporter(options)
+    : new ProtoMetricExporter(options);
 }
 
 const ROOT_SAMPLERS = {
