@@ -8,6 +8,7 @@ import { defineHandler, type Handler, type Model } from "../worker/job/handler.t
 import type { ObjectRule } from "../worker/job/object-rules.ts";
 import type { Result } from "../worker/job/result.ts";
 import { chunkText } from "../worker/job/text.ts";
+import type { TraceFields } from "../worker/job/trace-context.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
 import { NOTHING_USED } from "../worker/model/model.ts";
@@ -15,6 +16,7 @@ import type { PolicySettings } from "../worker/power/policies.ts";
 import { createPower } from "../worker/power/power.ts";
 import type { Reading } from "../worker/power/reading.ts";
 import { createReadableObjects } from "../worker/storage/readable-objects.ts";
+import type { Tracer } from "../worker/tracing/tracer.ts";
 import { createWorker } from "../worker/worker.ts";
 import { FakeBucket } from "./fakes/bucket.ts";
 import { FakeClock } from "./fakes/clock.ts";
@@ -56,6 +58,7 @@ export type RigOptions = {
     deadDeliveries?: FakeQueue;
   };
   deliver?: (delivery: Delivery) => Promise<void>;
+  tracer?: Tracer;
 };
 export type Rig = ReturnType<typeof createRig>;
 
@@ -74,6 +77,8 @@ export function createRig(options: RigOptions = {}) {
   const events: JobEvent[] = [];
   /** The priorities with which the jobs' models were asked for. */
   const priorities: number[] = [];
+  /** In which they were asked for. */
+  const traces: TraceFields[] = [];
 
   const work = defineHandler({
     kind: "work",
@@ -102,8 +107,9 @@ export function createRig(options: RigOptions = {}) {
           ["work", ...(options.kinds ?? [])].map((kind) => [kind, { ...work, kind } as unknown as Handler]),
         ),
         inputs: async () => ({}),
-        modelFor: ({ priority }) => {
+        modelFor: ({ priority, trace: { traceparent, tracestate } }) => {
           priorities.push(priority);
+          traces.push({ traceparent, tracestate });
           return { model: {} as Model, used: () => NOTHING_USED };
         },
         pages: { article: async () => ({ title: null, text: "" }) },
@@ -128,6 +134,7 @@ export function createRig(options: RigOptions = {}) {
       ...(options.power && { power: powerOf(options.power, clock, options.log ?? silentLog) }),
       startCheck: options.startCheck ?? (async () => null),
       topicArn: "arn:aws:sns:us-east-1:000000000000:kamado-results",
+      tracer: options.tracer,
       clock,
       log: options.log ?? silentLog,
       close: async () => {},
@@ -172,6 +179,7 @@ export function createRig(options: RigOptions = {}) {
     events,
     jobEvents: worker.jobEvents,
     priorities,
+    traces,
     send: (name: string, more: object = {}, group?: string) =>
       queue.send(
         JSON.stringify({ id: name, kind: "work", input: { name }, ...more }),

@@ -8,6 +8,7 @@ import { findInstalled } from "../models/installed.ts";
 import type { PolicySettings } from "../power/policies.ts";
 import { type Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
+import { type Telemetry, telemetryOf } from "./telemetry.ts";
 
 export type AwsKeys = { accessKeyId: string; secretAccessKey: Secret; sessionToken: Secret | undefined };
 
@@ -122,6 +123,8 @@ export type Config = Readonly<{
     tellsTopic: boolean;
   };
   workerName: string;
+  /** Where traces and metrics are sent, and how; undefined: nowhere. */
+  telemetry: Telemetry | undefined;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
   /** The file into which a service manager writes the output; it is kept small. */
   logFile: string | undefined;
@@ -281,6 +284,7 @@ export function buildConfig(
       tellsTopic: env.KAMADO_TROUBLE_TOPIC === "on",
     },
     workerName: env.KAMADO_WORKER_NAME,
+    telemetry: telemetryOf(env),
     logLevel: env.KAMADO_LOG_LEVEL,
     logFile: env.KAMADO_LOG_FILE,
   };

@@ -134,6 +134,7 @@ const maxTemperature = z
 export const MIN_TOKEN = 16;
 export const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
 
+const IN_HEADERS = "must not hold a name or a password; set OTEL_EXPORTER_OTLP_HEADERS";
 const DELAYS = "must be a list of 1 to 100 numbers of seconds, like 0,5,300";
 
 export const Environment = z.object({
@@ -237,6 +238,22 @@ export const Environment = z.object({
   KAMADO_WORKER_NAME: z.string().default(hostname()),
   KAMADO_LOG_FILE: path.optional(),
   KAMADO_LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  // telemetry.ts says what the others may be.
+  OTEL_EXPORTER_OTLP_HEADERS: z.string().optional(),
+  OTEL_EXPORTER_OTLP_PROTOCOL: z.string().optional(),
+  OTEL_EXPORTER_OTLP_COMPRESSION: z.string().optional(),
+  OTEL_EXPORTER_OTLP_TIMEOUT: z.string().optional(),
+  OTEL_SERVICE_NAME: z.string().optional(),
+  OTEL_RESOURCE_ATTRIBUTES: z.string().optional(),
+  OTEL_TRACES_SAMPLER: z.string().optional(),
+  OTEL_TRACES_SAMPLER_ARG: z.string().optional(),
+  OTEL_TRACES_EXPORTER: z.string().optional(),
+  OTEL_METRICS_EXPORTER: z.string().optional(),
+  OTEL_METRIC_EXPORT_INTERVAL: z.string().optional(),
+  OTEL_SDK_DISABLED: z.string().optional(),
   AWS_ENDPOINT_URL: url().optional(),
   AWS_REGION: z.string().optional(),
   AWS_DEFAULT_REGION: z.string().optional(),
@@ -248,6 +265,6 @@ export type Environment = z.output<typeof Environment>;
 
 /** Their values are never shown. */
 export const isSecretName = (name: string): boolean =>
-  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY|TROUBLE_URL)|HF_TOKEN|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
+  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY|TROUBLE_URL)|HF_TOKEN|OTEL_EXPORTER_OTLP_HEADERS|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
     name,
   );
