@@ -9,6 +9,7 @@ import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
 import { createMcp } from "./mcp/mcp.ts";
+import { createMetricsApi } from "./metrics/metrics-api.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
@@ -27,6 +28,7 @@ export function createMounts({ services, jobEvents, schedules }: OpenWorker): Mo
       app: createMcp({ registry, send, results, jobEvents, clock, mayChange }),
       checksRights: true,
     },
+    { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },
     { path: "/schedules", app: createSchedulesApi(schedules) },
   ];
 }
