@@ -1,7 +1,9 @@
 // The composition root of a real worker: from the configuration to the parts that reach outside the process (AWS, the engine,
 // the network). worker.ts puts a worker together from them. Signals and printing belong to cli/.
+
+import { type AnyKinds, createClient } from "../client/client.ts";
 import { systemClock } from "./async/clock.ts";
-import { makeAwsClients } from "./aws/clients.ts";
+import { type AwsClients, makeAwsClients } from "./aws/clients.ts";
 import type { Cloud } from "./aws/resources.ts";
 import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
@@ -9,12 +11,13 @@ import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
-import { loadRegistry, type OnLoading } from "./job/registry.ts";
+import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
+import type { SendJobs } from "./job/send-jobs.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
 import { EngineClient } from "./model/engine-client.ts";
-import { loadDestinations } from "./outbound/destinations.ts";
-import { createOutbound } from "./outbound/outbound.ts";
+import { type Destinations, loadDestinations } from "./outbound/destinations.ts";
+import { createOutbound, type Outbound } from "./outbound/outbound.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
@@ -40,8 +43,34 @@ export async function openWorker(
   openEngine: () => Promise<RunningEngine>,
   log: Log,
   how: How = {},
-): Promise<Worker> {
-  return createWorker(await connect(config, cloud, openEngine, log, how), config);
+): Promise<OpenWorker> {
+  const { parts, services } = await connect(config, cloud, openEngine, log, how);
+  return { ...createWorker(parts, config), services };
+}
+
+export type OpenWorker = Worker & { services: Services };
+
+/** What the parts with an address of their own (jobs API, pages, batches, MCP) work with, besides the worker itself. */
+export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "log"> & {
+  config: Config;
+  cloud: Cloud;
+  send: SendJobs;
+  registry: Registry;
+  destinations: Destinations;
+  outbound: Outbound;
+  engine: EngineClient;
+  sqs: AwsClients["sqs"];
+};
+
+/** The worker sends jobs as everybody does. */
+function sendJobs({ sqs, s3 }: AwsClients, { queueUrl }: Cloud, { bucket }: Config): SendJobs {
+  const client = createClient<AnyKinds>({ queueUrl, bucket, sqs, s3 });
+  return {
+    send: ({ kind, input, ...options }) => client.enqueue(kind, input, options),
+    sendMany: (jobs) => client.enqueueMany(jobs),
+    cancel: (id) => client.cancel(id),
+    upload: (file, options) => client.upload(file, options),
+  };
 }
 
 type HandlerOptions = {
@@ -72,7 +101,7 @@ async function connect(
   openEngine: () => Promise<RunningEngine>,
   log: Log,
   { queueFolder, ...options }: How,
-): Promise<Parts> {
+): Promise<{ parts: Parts; services: Services }> {
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
@@ -89,7 +118,7 @@ async function connect(
     token: config.engine.token?.reveal(),
     model: config.engine.remoteModel,
   });
-  return {
+  const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
       dead: queueAt(cloud.deadQueueUrl),
@@ -143,5 +172,11 @@ async function connect(
       await client.close();
       clients.destroy();
     },
+  };
+  const send = sendJobs(clients, cloud, config);
+  const { sqs } = clients;
+  return {
+    parts,
+    services: { ...parts, config, cloud, send, registry, destinations, outbound, engine: client, sqs },
   };
 }

@@ -2,7 +2,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import { JobEvents, outcomeWords } from "../../worker/logging/job-events.ts";
-import { silentLog } from "../../worker/logging/log.ts";
+import { createLog, silentLog } from "../../worker/logging/log.ts";
 import { createRig } from "../rig.ts";
 
 const RECEIVED = { stage: "received", job: "a", message: "m", receives: 1 } as const;
@@ -12,7 +12,7 @@ test("every listener gets every event, with its time, until it unsubscribes", ()
   const listener = vi.fn();
   const unsubscribe = jobEvents.subscribe(listener);
   jobEvents.emit(RECEIVED, "received");
-  expect(listener).toHaveBeenCalledWith({ ...RECEIVED, at: expect.any(Number) });
+  expect(listener).toHaveBeenCalledWith({ ...RECEIVED, at: expect.any(Number) }, {});
   unsubscribe();
   jobEvents.emit(RECEIVED, "received");
   expect(listener).toHaveBeenCalledOnce();
@@ -95,4 +95,17 @@ test.each([
   ["canceled", "canceled", "canceled"],
 ] as const)("how a job ended is said in the words of its result: %s", (outcome, error, words) => {
   expect(outcomeWords({ outcome, ...(error && { error }) })).toBe(words);
+});
+
+test("what belongs to an event and is no log line, such as the input, goes to listeners and never to the log", () => {
+  const lines: string[] = [];
+  const log = createLog({ level: "debug", destination: { write: (line: string) => void lines.push(line) } });
+  const jobEvents = new JobEvents(log);
+  const listener = vi.fn();
+  jobEvents.subscribe(listener);
+  const job = { id: "a", kind: "k", input: "a private text", deliver: [], policy: {} };
+  jobEvents.emit(RECEIVED, "received", { job });
+  expect(listener.mock.calls[0]![1]).toEqual({ job });
+  expect(lines.join("")).not.toContain("private");
+  expect(lines).toHaveLength(1);
 });

@@ -24,7 +24,13 @@ describe("a job that works", () => {
     });
     expect(rig.deliveries.map(({ result }) => result.status)).toEqual(["succeeded"]);
     expect(rig.queue.messages).toEqual([]);
-    expect(rig.events.map(({ stage }) => stage)).toEqual(["received", "stored", "delivered", "ended"]);
+    expect(rig.events.map(({ stage }) => stage)).toEqual([
+      "received",
+      "started",
+      "stored",
+      "delivered",
+      "ended",
+    ]);
   });
 
   test("goes to the destinations it names, else to the topic", async () => {

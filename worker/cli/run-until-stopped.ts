@@ -10,6 +10,7 @@ import type { Ready } from "../engine/protocol.ts";
 import { type OpenEngine, openEngine } from "../engine/supervisor/open-engine.ts";
 import type { Log } from "../logging/log.ts";
 import { openWorker } from "../main.ts";
+import { createMounts } from "../mounts.ts";
 import { engineOptions } from "./engine-options.ts";
 import { announceService } from "./running-service.ts";
 import { untilStopped } from "./until-stopped.ts";
@@ -48,7 +49,7 @@ export async function runUntilStopped(
   });
   if (eventLoop) noteJobs(worker, eventLoop);
   const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
-  const web = await startWeb({ ...config.web, state });
+  const web = await startWeb({ ...config.web, state, mounts: createMounts(worker) });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
   const isLocal = config.queueUrl === undefined;

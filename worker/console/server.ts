@@ -14,6 +14,9 @@ import { STYLE_HASH, statePage } from "./status-page.ts";
 
 export type Web = { url: string; stop(): Promise<void> };
 
+/** A part of the worker that answers below a path of this address. Who is let in is decided here. */
+export type Mount = { path: string; app: Hono };
+
 export type WebOptions = {
   port: number;
   /** [127.0.0.1] */
@@ -21,6 +24,7 @@ export type WebOptions = {
   /** Demanded from whoever asks; needed where others than this machine can ask. */
   token?: Secret | undefined;
   state(): State;
+  mounts?: readonly Mount[];
 };
 
 const NOTHING = ["'none'"];
@@ -39,7 +43,11 @@ const HEADERS = {
   strictTransportSecurity: false,
 };
 
-export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token">): Hono {
+export function createWebApp({
+  state,
+  token,
+  mounts = [],
+}: Pick<WebOptions, "state" | "token" | "mounts">): Hono {
   const app = new Hono();
   app.use(secureHeaders(HEADERS));
   app.use(async (context, next) => {
@@ -91,6 +99,7 @@ export function createWebApp({ state, token }: Pick<WebOptions, "state" | "token
   });
   app.get("/state", (context) => context.json(state()));
   app.get("/", (context) => context.html(statePage(state())));
+  for (const mount of mounts) app.route(mount.path, mount.app);
   return app;
 }
 

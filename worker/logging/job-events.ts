@@ -1,6 +1,7 @@
-// What happens to jobs, as typed events: each becomes a log line, and goes to every listener (health checks, the console, a
-// terminal). A listener that throws disturbs neither the job nor the other listeners.
+// What happens to jobs, as typed events: each becomes a log line, and goes to every listener (health checks, the history, metrics,
+// a terminal). A listener that throws disturbs neither the job nor the other listeners.
 import type { ErrorCode } from "../errors.ts";
+import type { Job } from "../job/envelope.ts";
 import type { Outcome } from "../job/outcome.ts";
 import type { Receipt, Result } from "../job/result.ts";
 import type { Log } from "./log.ts";
@@ -8,6 +9,10 @@ import type { Log } from "./log.ts";
 type Stages = {
   /** `receives`: how often the queue gave the message out. */
   received: { message: string; receives: number };
+  /** The handler begins: the job has its slot. `attempt` counts started runs. */
+  started: { attempt: number };
+  /** Everything that the job's input points at was fetched. */
+  inputs_fetched: { tookMs: number };
   /** `done` is 0..1. */
   progress: { done: number; what?: string };
   stored: { status: Result["status"] };
@@ -45,11 +50,41 @@ export type NewJobEvent = {
 /** `at`: epoch milliseconds. */
 export type JobEvent = NewJobEvent & { at: number };
 
-export type Listener = (event: JobEvent) => void;
+/** What belongs to an event and is too long for a log line, or not meant for one. Listeners must not change it. */
+export type EventFacts = {
+  /** With `received`: the job as its sender wrote it, if the body holds one. */
+  job?: Job;
+  /** With `received`: when the message was sent and received (epoch milliseconds), and its group. */
+  message?: { sentAt: number | null; receivedAt: number; group: string | null };
+  /** With `ended`: the result that is stored or delivered, if there is one. */
+  result?: Result;
+  /** With `delivered` and `delivery_failed`: the try as the delivery log has it. */
+  delivery?: DeliveryTry;
+};
+
+/** One try of one delivery. `key` tells destinations apart; `to` is what may be shown of one. */
+export type DeliveryTry = {
+  at: string;
+  key: string;
+  to: string;
+  attempt: number;
+  outcome: "delivered" | "failed" | "refused" | "held back";
+  status?: number | undefined;
+  error?: string | undefined;
+  tookMs: number;
+  nextAt?: string | undefined;
+};
+
+const NO_FACTS: EventFacts = Object.freeze({});
+
+export type Listener = (event: JobEvent, facts: EventFacts) => void;
 
 /** The event's error code, if it has one. */
 export const errorOf = (event: JobEvent): ErrorCode | undefined =>
   "error" in event ? event.error : undefined;
+
+/** Of interest only to whoever looks closely. */
+const DETAILS: readonly Stage[] = ["started", "inputs_fetched", "progress"];
 
 export class JobEvents {
   readonly #log: Log;
@@ -60,11 +95,11 @@ export class JobEvents {
   }
 
   /** Never throws. */
-  emit(event: NewJobEvent, message: string): void {
+  emit(event: NewJobEvent, message: string, facts: EventFacts = NO_FACTS): void {
     const stamped = { at: Date.now(), ...event };
-    const level = errorOf(stamped) ? "warn" : event.stage === "progress" ? "debug" : "info";
+    const level = errorOf(stamped) ? "warn" : DETAILS.includes(event.stage) ? "debug" : "info";
     this.#log[level](event, message);
-    for (const listener of this.#listeners) this.#call(listener, stamped);
+    for (const listener of this.#listeners) this.#call(listener, stamped, facts);
   }
 
   /** Calls `listener` with everything from now on; the function returned ends it. */
@@ -73,9 +108,9 @@ export class JobEvents {
     return () => this.#listeners.delete(listener);
   }
 
-  #call(listener: Listener, event: JobEvent): void {
+  #call(listener: Listener, event: JobEvent, facts: EventFacts): void {
     try {
-      listener(event);
+      listener(event, facts);
     } catch (thrown) {
       this.#log.error({ stage: event.stage, job: event.job, err: thrown }, "a listener to job events failed");
     }

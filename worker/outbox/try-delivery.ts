@@ -131,10 +131,11 @@ const ENDED = { failed: "failed", expired: "expired", canceled: "was canceled" }
 function report(
   jobEvents: JobEvents,
   { job, result }: DeliveryRecord,
-  { to, attempt, nextAt }: Attempt,
+  delivery: Attempt,
   verdict: Verdict,
   error: KamadoError | null,
 ): void {
+  const { to, attempt, nextAt } = delivery;
   const about = { job: job.id, kind: job.kind, to, attempt };
   if (verdict.is === "delivered")
     jobEvents.emit(
@@ -142,10 +143,12 @@ function report(
       result.status === "succeeded"
         ? `delivered to ${to}`
         : `told ${to} that the job ${ENDED[result.status]}`,
+      { delivery },
     );
   else
     jobEvents.emit(
       { stage: "delivery_failed", ...about, error: verdict.error.code, ...(nextAt && { nextAt }) },
       error!.message,
+      { delivery },
     );
 }

@@ -7,7 +7,7 @@ import type { Lease } from "../consumer/lease.ts";
 import { describeIssues, type ErrorCode, KamadoError, toKamadoError } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
-import type { Context, Handler, InputRefs, Model } from "../job/handler.ts";
+import type { Context, Fetched, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, isHandlerMissing, keepMaker } from "../job/registry.ts";
@@ -53,6 +53,9 @@ export async function executeHandler(
     if (hasExpired(job, dependencies.clock))
       throw new KamadoError("expired", `It was to be started before ${job.policy.expiresAt}.`);
     refuseLongTimeout(job, dependencies.budgets);
+    const { id, kind } = job;
+    const { attempts: attempt } = arrival;
+    dependencies.jobEvents.emit({ stage: "started", job: id, kind, attempt }, "started");
     // A handler that ignores its signal must not hold its slot: its promise loses this race, and its effects have no way out.
     const output = await unlessAborted(runHandler(job, model, working, dependencies), signal);
     return { is: "succeeded", job, result: succeeded(job.id, job.kind, output, receipt()), stored: false };
@@ -105,11 +108,25 @@ async function runHandler(
 ): Promise<unknown> {
   const handler = handlerOf(dependencies.registry, job.kind);
   const input = checkInput(handler.input, job.input);
-  const inputs = await dependencies.inputs(handler.inputs?.(input) ?? {}, signal);
+  const inputs = await fetchInputs(handler.inputs?.(input) ?? {}, job, signal, dependencies);
   const output = await callHandler(handler, input, contextOf(job, model, inputs, signal, dependencies));
   const checked = checkOutput(handler.output, output);
   keepMaker(checked, handler);
   return refuseLongOutput(checked, dependencies.budgets);
+}
+
+async function fetchInputs(
+  refs: InputRefs,
+  { id: job, kind }: Job,
+  signal: AbortSignal,
+  { inputs, jobEvents, clock }: HandlerDependencies,
+): Promise<Fetched<InputRefs>> {
+  const began = clock.now();
+  const fetched = await inputs(refs, signal);
+  const tookMs = Math.round(clock.now() - began);
+  if (Object.keys(refs).length > 0)
+    jobEvents.emit({ stage: "inputs_fetched", job, kind, tookMs }, "inputs fetched");
+  return fetched;
 }
 
 // An unexpected error may pass with another attempt, because the model answers anew. A coded error says for itself whether it can.

@@ -103,7 +103,7 @@ async function outcomeOf(run: Run): Promise<Outcome> {
     if (!(await lease.confirm())) return { is: "interrupted", why: "lease_lost" };
     const read = await run.readMessage(lease.message, signal);
     if (read.is === "job") run.job = { id: read.job.id, kind: read.job.kind };
-    emitReceived(run);
+    emitReceived(run, read.is === "job" ? read.job : undefined);
     switch (read.is) {
       case "malformed":
         return { is: "rejected", error: read.error };
@@ -334,16 +334,19 @@ const aboutOf = ({ job, lease }: Run) => ({
   ...(job && { kind: job.kind }),
 });
 
-function emitReceived(run: Run): void {
-  const { id: message, receiveCount: receives } = run.lease.message;
-  run.jobEvents.emit({ stage: "received", ...aboutOf(run), message, receives }, "received");
+function emitReceived(run: Run, job: Job | undefined): void {
+  const { message, receivedWall: receivedAt } = run.lease;
+  const { id, receiveCount: receives, sentAt, group } = message;
+  const facts = { ...(job && { job }), message: { sentAt, receivedAt, group } };
+  run.jobEvents.emit({ stage: "received", ...aboutOf(run), message: id, receives }, "received", facts);
 }
 
 function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void {
   const last = "error" in outcome ? outcome.error : undefined;
   const error = plan.deadLetter ?? last;
   const is = outcome.is === "retry" && plan.deadLetter ? "rejected" : outcome.is;
-  const receipt = receiptOf(plan);
+  const result = plan.store ?? plan.deliver?.result;
+  const { receipt } = result ?? {};
   const stack = stackOf(last);
   run.jobEvents.emit(
     {
@@ -358,6 +361,7 @@ function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void
       ...(stack && { stack }),
     },
     error ? `${is}: ${error.message}` : describe(outcome),
+    result && { result },
   );
 }
 

@@ -1,0 +1,7 @@
+// Which part of the worker answers below which path of its address. Who is let in is decided in console/server.ts.
+import type { Mount } from "./console/server.ts";
+import type { OpenWorker } from "./main.ts";
+
+export function createMounts(_worker: OpenWorker): Mount[] {
+  return [];
+}
