@@ -1,10 +1,12 @@
 // The composition root of a real worker: from the configuration to the parts that reach outside the process (AWS, the engine,
 // the network). worker.ts puts a worker together from them. Signals and printing belong to cli/.
 
+import { join } from "node:path";
 import { type AnyKinds, createClient } from "../client/client.ts";
 import { systemClock } from "./async/clock.ts";
 import { type AwsClients, makeAwsClients } from "./aws/clients.ts";
 import type { Cloud } from "./aws/resources.ts";
+import { Batches } from "./batches/batches.ts";
 import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
 import { type Config, HANDLERS } from "./config/config.ts";
@@ -18,10 +20,12 @@ import type { Log } from "./logging/log.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { type Destinations, loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound, type Outbound } from "./outbound/outbound.ts";
+import { isFifo } from "./queue/queue.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
+import { createResults } from "./storage/results.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
@@ -45,7 +49,33 @@ export async function openWorker(
   how: How = {},
 ): Promise<OpenWorker> {
   const { parts, services } = await connect(config, cloud, openEngine, log, how);
-  return { ...createWorker(parts, config), services };
+  const worker = createWorker(parts, config);
+  const batches = openBatches(services, worker);
+  return {
+    ...worker,
+    services: { ...services, batches },
+    start() {
+      worker.start();
+      batches.start();
+    },
+    async stop() {
+      await Promise.all([batches.stop(), worker.stop()]);
+    },
+  };
+}
+
+function openBatches(
+  { config, cloud, ...services }: Omit<Services, "batches">,
+  { jobEvents }: Worker,
+): Batches {
+  return new Batches({
+    ...services,
+    folder: join(config.dataDir, "batches"),
+    keepDays: config.batchDays,
+    results: createResults(services.bucket),
+    jobEvents,
+    isFifo: isFifo({ url: cloud.queueUrl }),
+  });
 }
 
 export type OpenWorker = Worker & { services: Services };
@@ -60,6 +90,7 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   outbound: Outbound;
   engine: EngineClient;
   sqs: AwsClients["sqs"];
+  batches: Batches;
 };
 
 /** The worker sends jobs as everybody does. */
@@ -101,7 +132,7 @@ async function connect(
   openEngine: () => Promise<RunningEngine>,
   log: Log,
   { queueFolder, ...options }: How,
-): Promise<{ parts: Parts; services: Services }> {
+): Promise<{ parts: Parts; services: Omit<Services, "batches"> }> {
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);

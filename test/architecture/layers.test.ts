@@ -42,13 +42,14 @@ const MAY_IMPORT: Record<string, string> = {
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   api: "job logging",
+  batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors checks job logging model outbound queue runner storage worker",
-  mounts: "console main",
+  main: "async aws batches config deliver errors checks job logging model outbound queue runner storage worker",
+  mounts: "batches console main",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":

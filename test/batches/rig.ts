@@ -48,6 +48,12 @@ export const chat = (customId: string, body: object = {}) => ({
 
 export const jsonl = (lines: readonly unknown[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join("");
 
+export async function all<T>(iterable: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const one of iterable) found.push(one);
+  return found;
+}
+
 const echo: Answer = ({ messages }) => ({
   status: "succeeded",
   output: {

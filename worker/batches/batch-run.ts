@@ -378,6 +378,7 @@ export class BatchRun {
       { id: batch.output_file, bytes: lengths.output_bytes, filename: `${batch.id}_output.jsonl` },
       { id: batch.error_file, bytes: lengths.error_bytes, filename: `${batch.id}_error.jsonl` },
     ];
+    for (const { id, bytes } of made) if (bytes === 0) await disk.remove(id);
     const created_at = seconds(clock);
     const expires_at = created_at + batch.output_seconds;
     store.durably(() => {
@@ -385,7 +386,6 @@ export class BatchRun {
         if (one.bytes > 0) store.addFile({ ...one, purpose: "batch_output", created_at, expires_at });
       this.#enter(status, `${status}_at`);
     });
-    for (const { id, bytes } of made) if (bytes === 0) await disk.remove(id);
     // The places of the lines are of no more use.
     store.removeLines(this.#id);
   }

@@ -36,6 +36,8 @@ export async function readUpload(
   const parser = parserFor(headers, maxBytes);
   const fields: Record<string, string> = {};
   let file: { filename: string; content: BusboyFileStream; written: Promise<number> } | undefined;
+  // It may tell of one broken form several times, also when nobody waits for it any more.
+  parser.on("error", () => {});
   parser.on("field", (name, value) => {
     fields[name] = value;
   });
@@ -76,7 +78,9 @@ async function writeAll(
   write: (content: AsyncIterable<Uint8Array>) => Promise<number>,
 ): Promise<number> {
   const through = content.pipe(new PassThrough());
-  content.once("error", (error) => through.destroy(error));
+  // It may fail before it is read; who reads it then gets the error.
+  through.on("error", () => {});
+  content.on("error", (error) => through.destroy(error));
   try {
     return await write(through);
   } catch (thrown) {
