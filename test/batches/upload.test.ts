@@ -1,4 +1,5 @@
 // What an upload may be, and what a client hears when its file is not kept.
+import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import { readUpload } from "../../worker/batches/upload.ts";
 import { KamadoError } from "../../worker/errors.ts";
@@ -36,12 +37,15 @@ test("an upload that is longer than memory should hold is written while it comes
   let [sent, written, most] = [0, 0, 0];
   const head = '--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n';
   const tail = '\r\n--x\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--x--\r\n';
-  const body = ReadableStream.from(
-    (async function* () {
-      yield Buffer.from(head);
-      for (let pieces = 0; pieces < 500; pieces++, sent += piece.length) yield piece;
-      yield Buffer.from(tail);
-    })(),
+  const body = Readable.toWeb(
+    Readable.from(
+      (async function* () {
+        yield Buffer.from(head);
+        for (let pieces = 0; pieces < 500; pieces++, sent += piece.length) yield piece;
+        yield Buffer.from(tail);
+      })(),
+      { objectMode: false, highWaterMark: 64 * 1024 },
+    ),
   );
   const headers = new Headers({ "content-type": "multipart/form-data; boundary=x" });
   const { bytes } = await readUpload({ headers, body: body as never }, async (content) => {

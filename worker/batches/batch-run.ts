@@ -47,6 +47,8 @@ const PRIORITY = 2;
 const KIND = "openai.request";
 /** Lines, and bytes of them, that are read from the input file and sent in one go. */
 const SENT_AT_ONCE = 50;
+/** As many as one call to SQS takes; for fewer it is not worth one while others are on the queue. */
+const CALL = 10;
 const SENT_BYTES = 4 * 1024 * 1024;
 /** Results that are held in memory. The others are read again. */
 const HELD = 64;
@@ -191,7 +193,9 @@ export class BatchRun {
   async #send(): Promise<boolean> {
     const { store, room, clock } = this.#dependencies;
     for (;;) {
-      const most = Math.min(SENT_AT_ONCE, room() - this.#inFlight.size);
+      const size = room();
+      const left = size - this.#inFlight.size;
+      const most = left < Math.min(CALL, size / 4) ? 0 : Math.min(SENT_AT_ONCE, left);
       const lines = store.open(this.#id, { after: this.#cursor, limit: Math.max(1, most) });
       if (lines.length === 0) return true;
       if (most <= 0 || this.#isStopping || this.#notBefore > clock.now()) return false;
