@@ -1,6 +1,5 @@
 // The composition root of a real worker: from the configuration to the parts that reach outside the process (AWS, the engine,
 // the network). worker.ts puts a worker together from them. Signals and printing belong to cli/.
-
 import { join } from "node:path";
 import { type AnyKinds, createClient } from "../client/client.ts";
 import { systemClock } from "./async/clock.ts";
@@ -11,8 +10,10 @@ import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
 import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
+import { Circuits } from "./deliver/circuit.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
+import { type History, openHistory } from "./history/history.ts";
 import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
 import type { SendJobs } from "./job/send-jobs.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
@@ -24,6 +25,8 @@ import { isFifo } from "./queue/queue.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
+import { Schedules } from "./schedules/schedules.ts";
+import { loadSchedules, type SchedulesFile } from "./schedules/schedules-file.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
 import { createResults } from "./storage/results.ts";
 import { s3Bucket } from "./storage/s3.ts";
@@ -50,35 +53,36 @@ export async function openWorker(
 ): Promise<OpenWorker> {
   const { parts, services } = await connect(config, cloud, openEngine, log, how);
   const worker = createWorker(parts, config);
-  const batches = openBatches(services, worker);
+  const { dataDir, workerName, history: limits } = config;
+  const history = openHistory({ folder: dataDir, worker: workerName, ...limits, log });
+  worker.jobEvents.subscribe(history.listener);
+  const stop = () => worker.stop().finally(() => history.close());
+  // In a queue in memory no job is found again.
+  const isKept = how.queueFolder !== undefined || config.queueUrl !== undefined;
+  const folder = isKept ? join(dataDir, "schedules") : undefined;
+  const schedules = new Schedules({ ...services, file: services.schedulesFile, folder });
   return {
     ...worker,
-    services: { ...services, batches },
-    start() {
-      worker.start();
-      batches.start();
-    },
-    async stop() {
-      await Promise.all([batches.stop(), worker.stop()]);
-    },
+    stop,
+    services: { ...services, history },
+    schedules,
+    batches: openBatches(services, worker),
   };
 }
 
-function openBatches(
-  { config, cloud, ...services }: Omit<Services, "batches">,
-  { jobEvents }: Worker,
-): Batches {
+function openBatches({ config, cloud, ...services }: Omit<Services, "history">, worker: Worker): Batches {
   return new Batches({
     ...services,
     folder: join(config.dataDir, "batches"),
     keepDays: config.batchDays,
     results: createResults(services.bucket),
-    jobEvents,
+    jobEvents: worker.jobEvents,
     isFifo: isFifo({ url: cloud.queueUrl }),
   });
 }
 
-export type OpenWorker = Worker & { services: Services };
+/** `schedules` and `batches` begin and stop by themselves: whoever only wants jobs run leaves them alone. */
+export type OpenWorker = Worker & { services: Services; schedules: Schedules; batches: Batches };
 
 /** What the parts with an address of their own (jobs API, pages, batches, MCP) work with, besides the worker itself. */
 export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "log"> & {
@@ -87,10 +91,12 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   send: SendJobs;
   registry: Registry;
   destinations: Destinations;
+  schedulesFile: SchedulesFile;
   outbound: Outbound;
   engine: EngineClient;
   sqs: AwsClients["sqs"];
-  batches: Batches;
+  history: History;
+  circuits: Circuits;
 };
 
 /** The worker sends jobs as everybody does. */
@@ -132,10 +138,11 @@ async function connect(
   openEngine: () => Promise<RunningEngine>,
   log: Log,
   { queueFolder, ...options }: How,
-): Promise<{ parts: Parts; services: Omit<Services, "batches"> }> {
+): Promise<{ parts: Parts; services: Omit<Services, "history"> }> {
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
+  const schedulesFile = loadSchedules(config.schedulesFile, registry);
   const engine = await openEngine();
   const clients = makeAwsClients(cloud.aws);
   const call = callTimeoutMs(config.visibilitySeconds);
@@ -149,6 +156,7 @@ async function connect(
     token: config.engine.token?.reveal(),
     model: config.engine.remoteModel,
   });
+  const circuits = new Circuits({ clock: systemClock, log });
   const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
@@ -169,6 +177,7 @@ async function connect(
       trouble: engine.trouble,
     },
     deliver: createDeliver({
+      circuits,
       outbound,
       topic: snsTopic(clients.sns),
       queueFor: queueAt,
@@ -206,8 +215,6 @@ async function connect(
   };
   const send = sendJobs(clients, cloud, config);
   const { sqs } = clients;
-  return {
-    parts,
-    services: { ...parts, config, cloud, send, registry, destinations, outbound, engine: client, sqs },
-  };
+  const own = { config, cloud, send, registry, destinations, schedulesFile, outbound, sqs, circuits };
+  return { parts, services: { ...parts, ...own, engine: client } };
 }

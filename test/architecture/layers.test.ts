@@ -32,7 +32,8 @@ const MAY_IMPORT: Record<string, string> = {
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors free-disk http",
-  console: "aws/errors config/secret errors free-disk http logging printable",
+  access: "async config/secret errors http make-folder",
+  console: "access async aws/errors config/secret errors free-disk http logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
@@ -41,19 +42,22 @@ const MAY_IMPORT: Record<string, string> = {
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
-  api: "job logging",
+  history: "errors job logging",
+  api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
   batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
+  mcp: "access async data-uri errors job logging nearest printable storage",
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
+  schedules: "async config/settings-file errors job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws batches config deliver errors checks job logging model outbound queue runner storage worker",
-  mounts: "batches console main",
+  main: "async aws batches checks config deliver errors history job logging model outbound queue runner schedules storage worker",
+  mounts: "api batches console dead-letters main mcp outbox queue schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox printable queue runner service storage",
+    "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox printable queue runner schedules service storage",
   "cli/*":
     "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts service",
   "engine/main":

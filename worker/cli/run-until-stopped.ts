@@ -49,9 +49,17 @@ export async function runUntilStopped(
   });
   if (eventLoop) noteJobs(worker, eventLoop);
   const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
-  const web = await startWeb({ ...config.web, state, mounts: createMounts(worker) });
+  const web = await startWeb({
+    ...config.web,
+    dataDir: config.dataDir,
+    log,
+    state,
+    mounts: createMounts(worker),
+  });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
+  worker.schedules.start();
+  worker.batches.start();
   const isLocal = config.queueUrl === undefined;
   const started = { engineUrl: engine.url, webUrl: web.url, isLocal };
   const withdraw = await announceService(config, cloud, started, log);
@@ -72,7 +80,7 @@ export async function runUntilStopped(
     { stage: "stop" },
     `stopping: running jobs are finished, waiting messages go back to the queue${poll}`,
   );
-  const isStopped = worker.stop();
+  const isStopped = Promise.all([worker.schedules.stop(), worker.batches.stop(), worker.stop()]);
   endPolls?.();
   await isStopped;
   await Promise.all([engine.stop(), web.stop()]);
