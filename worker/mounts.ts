@@ -1,5 +1,6 @@
 // Which part of the worker answers below which path of its address, and the services that these parts share, made from a worker's parts.
 // Who is let in is decided in console/server.ts.
+import { createJobsApi } from "./api/app.ts";
 import { createDeadLettersService } from "./api/dead-letters.ts";
 import { createDestinationsService } from "./api/destinations.ts";
 import { createJobsService } from "./api/jobs.ts";
@@ -17,8 +18,9 @@ import { depthOf } from "./queue/whole-queue.ts";
 import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
-export function createMounts({ services, jobEvents, schedules, batches }: OpenWorker): Mount[] {
-  const { registry, send, clock, bucket } = services;
+export function createMounts(worker: OpenWorker): Mount[] {
+  const { services, jobEvents, schedules, batches } = worker;
+  const { registry, send, clock, bucket, config, log } = services;
   const results = createResults(bucket);
   const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
     context.get("visitor").mayChange;
@@ -29,8 +31,12 @@ export function createMounts({ services, jobEvents, schedules, batches }: OpenWo
       app: createMcp({ registry, send, results, jobEvents, clock, mayChange }),
       checksRights: true,
     },
+    {
+      path: "/",
+      app: createJobsApi({ services: createServices(worker), maxUpload: config.budgets.inputBytes, log }),
+    },
     { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },
-    { path: "/v1", app: createBatchesApi({ batches, log: services.log }) },
+    { path: "/v1", app: createBatchesApi({ batches, log }) },
     { path: "/schedules", app: createSchedulesApi(schedules) },
   ];
 }
