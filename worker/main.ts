@@ -11,9 +11,11 @@ import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
 import { type Config, HANDLERS, HOME } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
+import { Circuits } from "./deliver/circuit.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
 import { freeBytesOf } from "./free-disk.ts";
+import { type History, openHistory } from "./history/history.ts";
 import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
 import type { SendJobs } from "./job/send-jobs.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
@@ -55,16 +57,23 @@ export async function openWorker(
 ): Promise<OpenWorker> {
   const { parts, services, telemetry } = await connect(config, cloud, openEngine, log, how);
   const worker = createWorker(parts, config);
+  const { dataDir: folder, workerName, history: limits } = config;
+  const history = openHistory({ folder, worker: workerName, ...limits, log });
+  worker.jobEvents.subscribe(history.listener);
   services.metrics.listen(worker.jobEvents);
-  const readMetrics = metricsOf(services, worker);
+  const readMetrics = metricsOf({ ...services, history }, worker);
   telemetry?.sendMetrics(readMetrics);
-  return { ...worker, services: { ...services, readMetrics } };
+  const stop = () => worker.stop().finally(() => history.close());
+  return { ...worker, stop, services: { ...services, history, readMetrics } };
 }
 
 /** The right to look at a queue is not needed to work, and a look costs money on AWS. */
 const LOOK_AT_QUEUES_MS = { aws: 60_000, elsewhere: 5_000 };
 
-function metricsOf({ config, cloud, metrics, sqs, clock }: WithoutMetrics, { state }: Pick<Worker, "state">) {
+function metricsOf(
+  { config, cloud, metrics, sqs, clock, history, circuits }: Omit<Services, "readMetrics">,
+  { state }: Pick<Worker, "state">,
+) {
   const jobs = cloud.queues?.map(({ url }) => url) ?? [cloud.queueUrl];
   const others = [cloud.deliveriesQueueUrl, cloud.deadQueueUrl, cloud.deadDeliveriesQueueUrl];
   const depths = createQueueDepths({
@@ -79,6 +88,8 @@ function metricsOf({ config, cloud, metrics, sqs, clock }: WithoutMetrics, { sta
       worker: config.workerName,
       depths: await depths(),
       diskFree: freeBytesOf(config.dataDir),
+      historyDropped: history.dropped,
+      openCircuits: circuits.open().length,
     });
 }
 
@@ -97,8 +108,11 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   metrics: WorkerMetrics;
   /** All metrics as they are now. */
   readMetrics(): Promise<WorkerFamily[]>;
+  history: History;
+  circuits: Circuits;
 };
-type WithoutMetrics = Omit<Services, "readMetrics">;
+/** What there is before the worker. */
+type Connected = Omit<Services, "history" | "readMetrics">;
 
 /** The worker sends jobs as everybody does. */
 function sendJobs({ sqs, s3 }: AwsClients, { queueUrl }: Cloud, { bucket }: Config): SendJobs {
@@ -147,7 +161,7 @@ async function connect(
   openEngine: () => Promise<RunningEngine>,
   log: Log,
   { queueFolder, ...options }: How,
-): Promise<{ parts: Parts; services: WithoutMetrics; telemetry: Telemetry | undefined }> {
+): Promise<{ parts: Parts; services: Connected; telemetry: Telemetry | undefined }> {
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
@@ -164,6 +178,7 @@ async function connect(
     token: config.engine.token?.reveal(),
     model: config.engine.remoteModel,
   });
+  const circuits = new Circuits({ clock: systemClock, log });
   const metrics = new WorkerMetrics({ isKind: (kind) => registry.has(kind) });
   const telemetry = await openExporter(config, log);
   const tracer = telemetry?.tracer ?? passOn;
@@ -196,6 +211,7 @@ async function connect(
       trouble: engine.trouble,
     },
     deliver: createDeliver({
+      circuits,
       outbound,
       topic: snsTopic(clients.sns),
       queueFor: queueAt,
@@ -247,6 +263,7 @@ async function connect(
       outbound,
       engine: client,
       sqs,
+      circuits,
       metrics,
     },
     telemetry,

@@ -98,6 +98,11 @@ export const METRICS = {
     "s",
     "How long the job that was received last had been in its queue; 0 when its queue is empty.",
   ),
+  circuits: gauge(
+    "kamado.delivery.circuits",
+    "{circuit}",
+    "Open circuits: destinations, and whole origins, to which nothing is sent for a while.",
+  ),
   diskFree: gauge("kamado.disk.free", "By", "Free space on the disk of the data folder."),
   memory: gauge("process.memory.usage", "By", "Resident memory.", "process_resident_memory_bytes"),
   cpu: counter("process.cpu.time", "s", "User and system CPU time.", "process_cpu_seconds_total"),

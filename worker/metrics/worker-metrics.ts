@@ -170,7 +170,7 @@ export class WorkerMetrics {
   }
 
   /** All metrics, with the worker's state as it is now. */
-  families({ state, worker, depths = [], diskFree, historyDropped }: Now): WorkerFamily[] {
+  families({ state, worker, depths = [], diskFree, historyDropped, openCircuits }: Now): WorkerFamily[] {
     return [
       family(METRICS.consumed, this.#consumed.samples()),
       family(METRICS.jobs, this.#jobs.samples()),
@@ -191,6 +191,7 @@ export class WorkerMetrics {
       family(METRICS.depth, depths.flatMap(depthSamples)),
       family(METRICS.age, this.#age(depths)),
       family(METRICS.diskFree, one(diskFree)),
+      family(METRICS.circuits, one(openCircuits)),
       ...processFamilies(),
     ].filter(({ samples }) => samples.length > 0);
   }
@@ -209,8 +210,10 @@ export type Now = {
   depths?: readonly QueueDepth[] | undefined;
   /** Bytes; undefined where the disk does not say. */
   diskFree?: number | undefined;
-  /** Undefined where there is no history. */
+  /** How many events the history left out. */
   historyDropped?: number | undefined;
+  /** Destinations and origins to which nothing is sent for a while. */
+  openCircuits?: number | undefined;
 };
 
 type Of<S extends JobEvent["stage"]> = Extract<JobEvent, { stage: S }>;
