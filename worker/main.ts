@@ -186,9 +186,9 @@ async function connect(
   const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
-      dead: queueAt(cloud.deadQueueUrl),
+      dead: metrics.counting("jobs", queueAt(cloud.deadQueueUrl)),
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : queueAt(cloud.deliveriesQueueUrl),
-      deadDeliveries: queueAt(cloud.deadDeliveriesQueueUrl),
+      deadDeliveries: metrics.counting("deliveries", queueAt(cloud.deadDeliveriesQueueUrl)),
     },
     bucket: buckets.get(config.bucket)!,
     objects,

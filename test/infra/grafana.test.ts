@@ -1,7 +1,6 @@
 // The dashboard asks only for what a worker really says, and shows all of it.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SyntaxNode } from "@lezer/common";
 import { parser } from "@prometheus-io/lezer-promql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
@@ -41,6 +40,8 @@ beforeAll(async () => {
   samples = samplesIn(await (await app.request("/")).text());
 });
 afterAll(() => whole[Symbol.asyncDispose]());
+
+type SyntaxNode = ReturnType<typeof parser.parse>["topNode"];
 
 /** Every node of the query with this name. */
 function nodes(expr: string, name: string, within: SyntaxNode = parser.parse(expr).topNode): SyntaxNode[] {

@@ -4,6 +4,8 @@
 import type { State } from "../console/state.ts";
 import { ERRORS } from "../errors.ts";
 import type { EventFacts, JobEvent, JobEvents } from "../logging/job-events.ts";
+import { CODE_ATTRIBUTE } from "../queue/dead-letter.ts";
+import type { Queue } from "../queue/queue.ts";
 import { METRICS, type Metric } from "./catalogue.ts";
 import { Counter, type Family, Histogram, type Labels, type Sample } from "./prometheus.ts";
 
@@ -109,16 +111,14 @@ export class WorkerMetrics {
     };
     this.#deliveries.add(labels);
     if (delivery.outcome !== "held back") this.#delivered.observe(delivery.tookMs / 1_000, labels);
-    if (delivery.outcome === "refused") this.#deadLetter("deliveries", delivery.error);
   }
 
   #onEnded(event: Of<"ended">, labels: Labels): void {
     // Of two messages of one job the later one ends first, because it finds the job running.
     const running = this.#takeRunning(event.job);
-    const { outcome, error, ending, receipt } = event;
+    const { outcome, error, receipt } = event;
     const ended = { ...labels, ...errorLabel(error) };
     this.#jobs.add({ ...ended, outcome: outcome === "rejected" ? "failed" : outcome });
-    if (ending === "dead-lettered") this.#deadLetter("jobs", error);
     if (running && outcome !== "interrupted" && outcome !== "ignored")
       this.#processed.observe(Math.max(0, event.at - running.at) / 1_000, {
         ...SQS,
@@ -143,8 +143,15 @@ export class WorkerMetrics {
     return last;
   }
 
-  #deadLetter(queue: "jobs" | "deliveries", error: string | undefined): void {
-    this.#deadLetters.add({ queue: queue, ...errorLabel(error) });
+  /** A dead-letter queue that counts what it takes. */
+  counting(name: "jobs" | "deliveries", queue: Pick<Queue, "send">): Pick<Queue, "send"> {
+    return {
+      send: async (body, options) => {
+        const id = await queue.send(body, options);
+        this.#deadLetters.add({ queue: name, ...errorLabel(options?.attributes?.[CODE_ATTRIBUTE]) });
+        return id;
+      },
+    };
   }
 
   /** One request to the engine came to its end. */
