@@ -12,6 +12,9 @@ import type { TraceFields } from "../worker/job/trace-context.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
 import { NOTHING_USED } from "../worker/model/model.ts";
+import type { PolicySettings } from "../worker/power/policies.ts";
+import { createPower } from "../worker/power/power.ts";
+import type { Reading } from "../worker/power/reading.ts";
 import { createReadableObjects } from "../worker/storage/readable-objects.ts";
 import type { Tracer } from "../worker/tracing/tracer.ts";
 import { createWorker } from "../worker/worker.ts";
@@ -40,8 +43,12 @@ export type RigOptions = {
   engine?: { isUp: boolean; slots?: number; restartSoon?(): void };
   /** Further kinds that do as `work` does. */
   kinds?: readonly string[];
+  /** Those of them whose results are only stored. */
+  storedOnly?: readonly string[];
   /** What the check before the first job says [nothing is wrong]. */
   startCheck?: () => Promise<KamadoError | null>;
+  /** The policies that pause pulling, and what is read for them. */
+  power?: { settings: Partial<PolicySettings>; reading(): Partial<Reading> };
   log?: Log;
   /** Shared by the workers of one test. */
   shared?: {
@@ -99,7 +106,10 @@ export function createRig(options: RigOptions = {}) {
       rules: options.rules ?? [],
       handlers: {
         registry: new Map(
-          ["work", ...(options.kinds ?? [])].map((kind) => [kind, { ...work, kind } as unknown as Handler]),
+          ["work", ...(options.kinds ?? [])].map((kind) => {
+            const storedOnly = options.storedOnly?.includes(kind) ?? false;
+            return [kind, { ...work, kind, storedOnly } as unknown as Handler];
+          }),
         ),
         inputs: async () => ({}),
         modelFor: ({ priority, trace: { traceparent, tracestate } }) => {
@@ -126,6 +136,7 @@ export function createRig(options: RigOptions = {}) {
         deliveries.push(delivery);
         return "sent";
       },
+      ...(options.power && { power: powerOf(options.power, clock, options.log ?? silentLog) }),
       startCheck: options.startCheck ?? (async () => null),
       topicArn: "arn:aws:sns:us-east-1:000000000000:kamado-results",
       tracer: options.tracer,
@@ -192,6 +203,16 @@ export function createRig(options: RigOptions = {}) {
     },
     endOf: (job: string) => events.findLast((event) => event.stage === "ended" && event.job === job),
   };
+}
+
+function powerOf({ settings, reading }: NonNullable<RigOptions["power"]>, clock: FakeClock, log: Log) {
+  const read = async () => ({ at: clock.wall(), absent: {}, ...reading() });
+  return createPower({
+    settings: { ...loadConfig({}, {}).power, ...settings },
+    reader: { read, latest: () => ({ at: clock.wall(), absent: {}, ...reading() }) },
+    clock,
+    log,
+  });
 }
 
 /** Errors a delivery meets. */

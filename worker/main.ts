@@ -1,18 +1,18 @@
 // The composition root of a real worker: from the configuration to the parts that reach outside the process (AWS, the engine,
 // the network). worker.ts puts a worker together from them. Signals and printing belong to cli/.
-
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type AnyKinds, createClient } from "../client/client.ts";
 import { systemClock } from "./async/clock.ts";
 import { type AwsClients, makeAwsClients } from "./aws/clients.ts";
 import type { Cloud } from "./aws/resources.ts";
+import { Batches } from "./batches/batches.ts";
 import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
-import { type Config, HANDLERS, HOME } from "./config/config.ts";
+import { type Config, HANDLERS, HOME, serviceEnvironment } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { Circuits } from "./deliver/circuit.ts";
-import { snsTopic } from "./deliver/sns.ts";
+import { snsTopic, type Topic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
 import { freeBytesOf } from "./free-disk.ts";
 import { type History, openHistory } from "./history/history.ts";
@@ -20,20 +20,28 @@ import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
 import type { SendJobs } from "./job/send-jobs.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
+import type { WorkerFamily } from "./metrics/family.ts";
 import { createQueueDepths } from "./metrics/queue-depths.ts";
-import { type WorkerFamily, WorkerMetrics } from "./metrics/worker-metrics.ts";
+import { WorkerMetrics } from "./metrics/worker-metrics.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { type Destinations, loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound, type Outbound } from "./outbound/outbound.ts";
+import { createPower } from "./power/power.ts";
+import { createPowerReader, createRun, sourcesOf } from "./power/power-reader.ts";
+import { isFifo } from "./queue/queue.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
+import { Schedules } from "./schedules/schedules.ts";
+import { loadSchedules, type SchedulesFile } from "./schedules/schedules-file.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
+import { createResults } from "./storage/results.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { aroundRequests } from "./telemetry/engine-requests.ts";
 import type { Telemetry } from "./telemetry/open-telemetry.ts";
 import { passOn } from "./tracing/tracer.ts";
+import { checkWebhook } from "./trouble/channels.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
 type How = HandlerOptions & {
@@ -57,14 +65,19 @@ export async function openWorker(
 ): Promise<OpenWorker> {
   const { parts, services, telemetry } = await connect(config, cloud, openEngine, log, how);
   const worker = createWorker(parts, config);
-  const { dataDir: folder, workerName, history: limits } = config;
-  const history = openHistory({ folder, worker: workerName, ...limits, log });
+  const { dataDir, workerName, history: limits } = config;
+  const history = openHistory({ folder: dataDir, worker: workerName, ...limits, log });
   worker.jobEvents.subscribe(history.listener);
   services.metrics.listen(worker.jobEvents);
   const readMetrics = metricsOf({ ...services, history }, worker);
   telemetry?.sendMetrics(readMetrics);
   const stop = () => worker.stop().finally(() => history.close());
-  return { ...worker, stop, services: { ...services, history, readMetrics } };
+  // In a queue in memory no job is found again.
+  const isKept = how.queueFolder !== undefined || config.queueUrl !== undefined;
+  const folder = isKept ? join(dataDir, "schedules") : undefined;
+  const schedules = new Schedules({ ...services, file: services.schedulesFile, folder });
+  const batches = openBatches(services, worker);
+  return { ...worker, stop, services: { ...services, history, readMetrics }, schedules, batches };
 }
 
 /** The right to look at a queue is not needed to work, and a look costs money on AWS. */
@@ -72,7 +85,7 @@ const LOOK_AT_QUEUES_MS = { aws: 60_000, elsewhere: 5_000 };
 
 function metricsOf(
   { config, cloud, metrics, sqs, clock, history, circuits }: Omit<Services, "readMetrics">,
-  { state }: Pick<Worker, "state">,
+  { state, power }: Pick<Worker, "state" | "power">,
 ) {
   const jobs = cloud.queues?.map(({ url }) => url) ?? [cloud.queueUrl];
   const others = [cloud.deliveriesQueueUrl, cloud.deadQueueUrl, cloud.deadDeliveriesQueueUrl];
@@ -90,10 +103,23 @@ function metricsOf(
       diskFree: freeBytesOf(config.dataDir),
       historyDropped: history.dropped,
       openCircuits: circuits.open().length,
+      power: power?.look(),
     });
 }
 
-export type OpenWorker = Worker & { services: Services };
+function openBatches({ config, cloud, ...services }: ConnectedServices, worker: Worker): Batches {
+  return new Batches({
+    ...services,
+    folder: join(config.dataDir, "batches"),
+    keepDays: config.batchDays,
+    results: createResults(services.bucket),
+    jobEvents: worker.jobEvents,
+    isFifo: isFifo({ url: cloud.queueUrl }),
+  });
+}
+
+/** `schedules` and `batches` begin and stop by themselves: whoever only wants jobs run leaves them alone. */
+export type OpenWorker = Worker & { services: Services; schedules: Schedules; batches: Batches };
 
 /** What the parts with an address of their own (jobs API, pages, batches, MCP) work with, besides the worker itself. */
 export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "log"> & {
@@ -102,17 +128,18 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   send: SendJobs;
   registry: Registry;
   destinations: Destinations;
+  schedulesFile: SchedulesFile;
   outbound: Outbound;
   engine: EngineClient;
   sqs: AwsClients["sqs"];
+  history: History;
+  circuits: Circuits;
+  topic: Topic;
   metrics: WorkerMetrics;
   /** All metrics as they are now. */
   readMetrics(): Promise<WorkerFamily[]>;
-  history: History;
-  circuits: Circuits;
 };
-/** What there is before the worker. */
-type Connected = Omit<Services, "history" | "readMetrics">;
+type ConnectedServices = Omit<Services, "history" | "readMetrics">;
 
 /** The worker sends jobs as everybody does. */
 function sendJobs({ sqs, s3 }: AwsClients, { queueUrl }: Cloud, { bucket }: Config): SendJobs {
@@ -161,10 +188,12 @@ async function connect(
   openEngine: () => Promise<RunningEngine>,
   log: Log,
   { queueFolder, ...options }: How,
-): Promise<{ parts: Parts; services: Connected; telemetry: Telemetry | undefined }> {
+): Promise<{ parts: Parts; services: ConnectedServices; telemetry: Telemetry | undefined }> {
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
+  const schedulesFile = loadSchedules(config.schedulesFile, registry);
+  if (config.trouble.url) checkWebhook(config.trouble.url, destinations);
   const engine = await openEngine();
   const clients = makeAwsClients(cloud.aws);
   const call = callTimeoutMs(config.visibilitySeconds);
@@ -173,6 +202,7 @@ async function connect(
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const outbound = createOutbound({ destinations });
+  const topic = snsTopic(clients.sns);
   const client = new EngineClient({
     url: engine.url,
     token: config.engine.token?.reveal(),
@@ -213,7 +243,7 @@ async function connect(
     deliver: createDeliver({
       circuits,
       outbound,
-      topic: snsTopic(clients.sns),
+      topic,
       queueFor: queueAt,
       registry,
       log,
@@ -225,6 +255,16 @@ async function connect(
         cloud.deadQueueUrl,
         cloud.deadDeliveriesQueueUrl,
       ],
+    }),
+    power: createPower({
+      settings: config.power,
+      reader: createPowerReader({
+        sources: sourcesOf(process.platform),
+        run: createRun(serviceEnvironment()),
+        clock: systemClock,
+      }),
+      clock: systemClock,
+      log,
     }),
     startCheck: () =>
       startCheck({
@@ -251,21 +291,6 @@ async function connect(
   };
   const send = sendJobs(clients, cloud, config);
   const { sqs } = clients;
-  return {
-    parts,
-    services: {
-      ...parts,
-      config,
-      cloud,
-      send,
-      registry,
-      destinations,
-      outbound,
-      engine: client,
-      sqs,
-      circuits,
-      metrics,
-    },
-    telemetry,
-  };
+  const own = { config, cloud, send, registry, destinations, schedulesFile, outbound, sqs, circuits, topic };
+  return { parts, services: { ...parts, ...own, engine: client, metrics }, telemetry };
 }

@@ -4,6 +4,7 @@ import { createDeadLettersService } from "./api/dead-letters.ts";
 import { createDestinationsService } from "./api/destinations.ts";
 import { createJobsService } from "./api/jobs.ts";
 import type { ApiServices } from "./api/services.ts";
+import { createBatchesApi } from "./batches/api.ts";
 import type { Mount } from "./console/server.ts";
 import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
@@ -13,9 +14,10 @@ import { createMetricsApi } from "./metrics/metrics-api.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
+import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
-export function createMounts({ services, jobEvents }: OpenWorker): Mount[] {
+export function createMounts({ services, jobEvents, schedules, batches }: OpenWorker): Mount[] {
   const { registry, send, clock, bucket } = services;
   const results = createResults(bucket);
   const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
@@ -28,6 +30,8 @@ export function createMounts({ services, jobEvents }: OpenWorker): Mount[] {
       checksRights: true,
     },
     { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },
+    { path: "/v1", app: createBatchesApi({ batches, log: services.log }) },
+    { path: "/schedules", app: createSchedulesApi(schedules) },
   ];
 }
 

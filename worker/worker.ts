@@ -14,6 +14,7 @@ import { errorOf, type JobEvent, JobEvents } from "./logging/job-events.ts";
 import type { Log } from "./logging/log.ts";
 import type { EngineClient } from "./model/engine-client.ts";
 import { openDeliveries } from "./outbox/open-outbox.ts";
+import type { Power } from "./power/power.ts";
 import { OUTBOX_HINTS, shownOf } from "./queue/health.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { HandlerServices } from "./runner/handler-context.ts";
@@ -54,6 +55,8 @@ export type Parts = {
     trouble?: (() => KamadoError | undefined) | undefined;
   };
   deliver: Deliver;
+  /** What is read of the machine, and what pauses pulling. */
+  power?: Power;
   /** What must hold before the first job is pulled, and again when a queue is back. Resolves with null when it does. Must not reject. */
   startCheck(): Promise<KamadoError | null>;
   /** Where a result goes when its job names no destination. */
@@ -83,7 +86,7 @@ export type Settings = Pick<
 export type Worker = ReturnType<typeof createWorker>;
 
 export function createWorker(parts: Parts, settings: Settings) {
-  const { queues, bucket, objects, rules, topicArn, tracer = passOn, clock, log } = parts;
+  const { queues, bucket, objects, rules, power, topicArn, tracer = passOn, clock, log } = parts;
   const { url, model, isDemo } = parts.engine;
   const shared = { ...settings, bucket, worker: settings.workerName, tracer, clock, log };
   const jobEvents = new JobEvents(log);
@@ -91,7 +94,9 @@ export function createWorker(parts: Parts, settings: Settings) {
   const claims = createJobClaims(shared);
   const concurrency = new ConcurrencyLimit(settings, { clock, log });
   const health = healthChecks(parts, concurrency);
-  const fallback = topicArn === undefined ? [] : [{ sns: topicArn }];
+  const topic = topicArn === undefined ? [] : [{ sns: topicArn }];
+  const { registry } = parts.handlers;
+  const fallback = (kind: string) => (registry.get(kind)?.storedOnly ? [] : topic);
   const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
     ...shared,
     queues,
@@ -128,7 +133,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     ...shared,
     concurrency,
     priorityOf: (message) => priorityOf(message, rules, settings.budgets),
-    health: [health.engine, health.bucket, health.startCheck],
+    health: [health.engine, health.bucket, health.startCheck, ...(power ? [power.pause] : [])],
     // The network may have been away at the start, or others have changed rights and clock.
     onAnswersAgain: () => health.startCheck.lost(),
   });
@@ -146,6 +151,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     const deadlineMs = settings.drainSeconds * 1_000;
     await Promise.all([jobConsumer.stop(deadlineMs), outboxConsumer?.stop(deadlineMs)]);
     for (const one of Object.values(health)) one.stop();
+    await power?.stop();
     await claims.locks.idle();
     await parts.close();
   }
@@ -155,7 +161,9 @@ export function createWorker(parts: Parts, settings: Settings) {
     jobConsumer,
     outboxConsumer,
     health,
+    power,
     start(): void {
+      power?.start(jobEvents);
       jobConsumer.start();
       outboxConsumer?.start();
     },
@@ -174,6 +182,7 @@ export function createWorker(parts: Parts, settings: Settings) {
         engine: { url, model, isDemo, ...shownEngine(health.engine) },
         bucket: shownBucket(bucket, health.bucket.cause),
         startCheck: shownCheck(health.startCheck),
+        ...(power?.pause.pause && { paused: power.pause.pause }),
         topic: topicArn ?? null,
         running: jobConsumer.running,
         delivering: jobConsumer.finishing,

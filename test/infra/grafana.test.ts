@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { loadConfig } from "../../worker/config/config.ts";
 import { METRICS } from "../../worker/metrics/catalogue.ts";
-import { createMounts } from "../../worker/mounts.ts";
+import { machineFamilies } from "../../worker/metrics/machine-families.ts";
+import { createMetricsApi } from "../../worker/metrics/metrics-api.ts";
 import { type Samples, samplesIn } from "../metrics/text-format.ts";
 import { startWholeWorker, type WholeWorker } from "../telemetry/whole-worker.ts";
 
@@ -25,6 +26,19 @@ function withoutMacros(expr: string): string {
 
 /** What Prometheus itself adds to what it scrapes. */
 const ADDED = ["instance", "job"];
+const READING: Parameters<typeof machineFamilies>[0]["reading"] = {
+  at: 0,
+  absent: {},
+  gpuPercent: 87,
+  gpuMemoryBytes: 9e9,
+  gpuWatts: 21,
+  cpuWatts: 4,
+  temperature: 61,
+  thermalState: "fair",
+  memoryPressure: "normal",
+  idleSeconds: 12,
+};
+
 let whole: WholeWorker;
 let samples: Samples;
 /** Everything that can be counted happens once. */
@@ -36,7 +50,12 @@ beforeAll(async () => {
   await client.enqueue("prompt", { prompt: "Hello" }, { id: "good", deliver });
   await client.enqueue("prompt", { prompt: "" }, { id: "bad" });
   await Promise.all([ended("good"), ended("bad")]);
-  const { app } = createMounts(worker).find(({ path }) => path === "/metrics")!;
+  const { services } = worker;
+  // A machine of which all can be read; this one may have no GPU.
+  const machine = machineFamilies({ reading: READING, paused: null });
+  const names = machine.map(({ name }) => name);
+  const others = (await services.readMetrics()).filter(({ name }) => !names.includes(name));
+  const app = createMetricsApi({ families: async () => [...others, ...machine] });
   samples = samplesIn(await (await app.request("/")).text());
 });
 afterAll(() => whole[Symbol.asyncDispose]());

@@ -180,6 +180,23 @@ test("dead letters are counted when the queue has taken them, by reason", async 
   });
 });
 
+test("of the machine it says what could be read, and which policy pauses pulling", () => {
+  const { metrics } = metricsOf(createRig());
+  const saying = (power: Parameters<typeof metrics.families>[0]["power"]) =>
+    samplesIn(writeFamilies(metrics.families({ state: createRig().worker.state(), worker: "rig", power })));
+  const reading = { at: 0, absent: { gpuWatts: "no right" }, gpuPercent: 50, cpuWatts: 4 };
+  const known = saying({ reading, paused: { policy: "in_use", reason: "", since: 0 } });
+  expect(known.of("hw_gpu_utilization_ratio")).toEqual({ "": 0.5 });
+  expect(known.of("hw_power_watts")).toEqual({ 'hw_type="cpu"': 4 });
+  expect(known.of("kamado_worker_paused")).toEqual({
+    'policy="quiet_hours"': 0,
+    'policy="temperature"': 0,
+    'policy="in_use"': 1,
+  });
+  const unread = saying({ reading: null, paused: null });
+  expect([...unread.families.keys()].filter((name) => /^hw_|_machine_/.test(name))).toEqual([]);
+});
+
 describe("requests to the engine", () => {
   test("they are timed, and their tokens are counted", () => {
     const { metrics } = metricsOf(createRig());

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
 import { findInstalled } from "../models/installed.ts";
+import type { PolicySettings } from "../power/policies.ts";
 import { type Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
 import { type Telemetry, telemetryOf } from "./telemetry.ts";
@@ -93,6 +94,8 @@ export type Config = Readonly<{
   dataDir: string;
   /** How much the history of jobs keeps; with 0 days nothing is written to disk. */
   history: { days: number; megabytes: number };
+  /** How long the files of batches are kept. */
+  batchDays: number;
   /** Where models come from, and the token that is sent there and nowhere else. */
   huggingFace: { endpoint: string; token: Secret | undefined };
   web: {
@@ -109,8 +112,18 @@ export type Config = Readonly<{
   localKey: Secret | undefined;
   destinationsFile: string | undefined;
   rulesFile: string | undefined;
+  schedulesFile: string | undefined;
   /** The folder with the owner's handlers. */
   ownHandlers: string | undefined;
+  /** When no job is pulled although everything answers. */
+  power: PolicySettings;
+  /** Whom trouble is told. */
+  trouble: {
+    url: Secret | undefined;
+    format: Environment["KAMADO_TROUBLE_FORMAT"];
+    /** Whether the topic is told too. */
+    tellsTopic: boolean;
+  };
   workerName: string;
   /** Where traces and metrics are sent, and how; undefined: nowhere. */
   telemetry: Telemetry | undefined;
@@ -245,6 +258,7 @@ export function buildConfig(
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
     dataDir: env.KAMADO_DATA_DIR,
     history: { days: env.KAMADO_HISTORY_DAYS, megabytes: env.KAMADO_HISTORY_MB },
+    batchDays: env.KAMADO_BATCH_DAYS,
     huggingFace: {
       endpoint: env.HF_ENDPOINT.replace(/\/+$/, ""),
       token: asSecret(env.HF_TOKEN || undefined),
@@ -260,7 +274,18 @@ export function buildConfig(
     localKey: asSecret(env.KAMADO_LOCAL_KEY),
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
     rulesFile: env.KAMADO_RULES_FILE,
+    schedulesFile: env.KAMADO_SCHEDULES_FILE,
     ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
+    power: {
+      quietHours: env.KAMADO_QUIET_HOURS,
+      yieldIdleSeconds: env.KAMADO_YIELD_IDLE_SECONDS,
+      maxTemperature: env.KAMADO_MAX_TEMPERATURE,
+    },
+    trouble: {
+      url: asSecret(env.KAMADO_TROUBLE_URL),
+      format: env.KAMADO_TROUBLE_FORMAT,
+      tellsTopic: env.KAMADO_TROUBLE_TOPIC === "on",
+    },
     workerName: env.KAMADO_WORKER_NAME,
     telemetry: telemetryOf(env),
     logLevel: env.KAMADO_LOG_LEVEL,

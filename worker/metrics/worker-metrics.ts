@@ -4,13 +4,13 @@
 import type { State } from "../console/state.ts";
 import { ERRORS } from "../errors.ts";
 import type { EventFacts, JobEvent, JobEvents } from "../logging/job-events.ts";
+import type { PowerState } from "../power/power.ts";
 import { CODE_ATTRIBUTE } from "../queue/dead-letter.ts";
 import type { Queue } from "../queue/queue.ts";
-import { METRICS, type Metric } from "./catalogue.ts";
-import { Counter, type Family, Histogram, type Labels, type Sample } from "./prometheus.ts";
-
-/** A family that OpenTelemetry's exporters can read too. */
-export type WorkerFamily = Family & { metric: Metric; histogram?: Histogram };
+import { METRICS } from "./catalogue.ts";
+import { family, measured, type WorkerFamily } from "./family.ts";
+import { machineFamilies } from "./machine-families.ts";
+import { Counter, Histogram, type Labels, type Sample } from "./prometheus.ts";
 
 /** One request to the engine that ended. */
 export type EngineRequest = {
@@ -177,7 +177,15 @@ export class WorkerMetrics {
   }
 
   /** All metrics, with the worker's state as it is now. */
-  families({ state, worker, depths = [], diskFree, historyDropped, openCircuits }: Now): WorkerFamily[] {
+  families({
+    state,
+    worker,
+    depths = [],
+    diskFree,
+    historyDropped,
+    openCircuits,
+    power,
+  }: Now): WorkerFamily[] {
     return [
       family(METRICS.consumed, this.#consumed.samples()),
       family(METRICS.jobs, this.#jobs.samples()),
@@ -199,6 +207,7 @@ export class WorkerMetrics {
       family(METRICS.age, this.#age(depths)),
       family(METRICS.diskFree, one(diskFree)),
       family(METRICS.circuits, one(openCircuits)),
+      ...(power ? machineFamilies(power) : []),
       ...processFamilies(),
     ].filter(({ samples }) => samples.length > 0);
   }
@@ -221,6 +230,7 @@ export type Now = {
   historyDropped?: number | undefined;
   /** Destinations and origins to which nothing is sent for a while. */
   openCircuits?: number | undefined;
+  power?: Pick<PowerState, "reading" | "paused"> | undefined;
 };
 
 type Of<S extends JobEvent["stage"]> = Extract<JobEvent, { stage: S }>;
@@ -277,11 +287,3 @@ const depthSamples = ({ queue, waiting, inFlight, delayed }: QueueDepth): Sample
   }));
 
 const one = (value: number | undefined): Sample[] => (value === undefined ? [] : [{ value }]);
-const family = (metric: Metric, samples: readonly Sample[]): WorkerFamily => {
-  const { prometheus: name, type, help } = metric;
-  return { name, type, help, samples, metric };
-};
-const measured = (metric: Metric, histogram: Histogram): WorkerFamily => ({
-  ...family(metric, histogram.samples()),
-  histogram,
-});
