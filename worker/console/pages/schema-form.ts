@@ -160,7 +160,7 @@ function control(view: View, at: At): Html {
 }
 
 /** What may be long is long. */
-const isLong = ({ maxLength = 500, format }: Schema) => maxLength > 200 && format === undefined;
+const isLong = ({ maxLength = 0, format }: Schema) => maxLength > 200 && format === undefined;
 
 function listText({ path, field, filled }: At): string {
   const written = filled.texts.get(path);

@@ -194,7 +194,7 @@ export const en = {
   no_deliveries: "No try yet.",
   to: "To",
   try: "Try",
-  tries: "{n} tries",
+  tries: "tried {n}×",
   outcome: "Outcome",
   delivered: "Delivered",
   try_failed: "Failed",
