@@ -49,7 +49,13 @@ export async function runUntilStopped(
   });
   if (eventLoop) noteJobs(worker, eventLoop);
   const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
-  const web = await startWeb({ ...config.web, state, mounts: createMounts(worker) });
+  const web = await startWeb({
+    ...config.web,
+    dataDir: config.dataDir,
+    log,
+    state,
+    mounts: createMounts(worker),
+  });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
   const isLocal = config.queueUrl === undefined;

@@ -28,6 +28,21 @@ const list = z.string().transform((text) =>
     .filter(Boolean),
 );
 
+const TAGS =
+  "must be the audience tag of an application (64 characters of 0-9 and a-f), or several with commas";
+/** The audience tags of applications, as Cloudflare shows them. */
+const tags = list.pipe(
+  z
+    .array(
+      z
+        .string()
+        .regex(/^[0-9a-f]{64}$/i, TAGS)
+        .toLowerCase(),
+    )
+    .min(1, TAGS)
+    .max(20, TAGS),
+);
+
 /** "6G" in bytes: M and G are powers of 1,024. */
 const size = z
   .string()
@@ -124,6 +139,19 @@ export const Environment = z.object({
   KAMADO_WEB_PORT: port.default(4780),
   KAMADO_WEB_HOST: z.string().default("127.0.0.1"),
   KAMADO_WEB_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
+  KAMADO_WEB_READ_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
+  KAMADO_ACCESS_TEAM: z
+    .string()
+    .regex(
+      /^(https:\/\/)?[a-z0-9-]+(\.cloudflareaccess\.com\/?)?$/i,
+      "must be a team's name, such as my-team or https://my-team.cloudflareaccess.com",
+    )
+    .transform(
+      (text) => `https://${text.toLowerCase().replace(/^https:\/\/|\..*$/g, "")}.cloudflareaccess.com`,
+    )
+    .optional(),
+  KAMADO_ACCESS_AUDIENCE: tags.optional(),
+  KAMADO_ACCESS_READ_AUDIENCE: tags.optional(),
   KAMADO_ENGINE_PORT: port.default(4781),
   KAMADO_LOCAL_PORT: port.default(4566),
   KAMADO_LOCAL_KEY: z
@@ -173,4 +201,6 @@ export type Environment = z.output<typeof Environment>;
 
 /** Their values are never shown. */
 export const isSecretName = (name: string): boolean =>
-  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|LOCAL_KEY)|HF_TOKEN|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(name);
+  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY)|HF_TOKEN|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
+    name,
+  );

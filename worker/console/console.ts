@@ -5,7 +5,6 @@ import { bodyLimit } from "hono/body-limit";
 import { setCookie } from "hono/cookie";
 import type { DeadLettersService, DestinationsService, JobsService } from "../api/services.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
-import { createAssets } from "./assets.ts";
 import { answerChat } from "./chat.ts";
 import type { EngineView } from "./engine-view.ts";
 import { LivePages } from "./live.ts";
@@ -15,7 +14,7 @@ import { destinationsPage } from "./pages/destinations-page.ts";
 import { type CatalogueEntry, enginePage } from "./pages/engine-page.ts";
 import { jobPage } from "./pages/job-page.ts";
 import { bulkPage, filterOf, jobAddress, jobsPage, outcomePage } from "./pages/jobs-page.ts";
-import { type Extras, pageOf } from "./pages/layout.ts";
+import { assets, type Extras, pageOf } from "./pages/layout.ts";
 import { type HostedPrice, overviewPage, type Power, RANGES, rangeOf } from "./pages/overview-page.ts";
 import { type SchedulesService, schedulesPage } from "./pages/schedules-page.ts";
 import { errorNote } from "./pages/show.ts";
@@ -86,7 +85,7 @@ export function createConsole(deps: ConsoleDeps): Hono {
     });
   }
 
-  app.route("/", createAssets());
+  app.route("/", assets.app);
   app.use("/console/*", bodyLimit({ maxSize: MAX_FORM_BYTES, onError: tooLarge }));
   app.onError((thrown, context) => onError(context, thrown));
 

@@ -1,8 +1,21 @@
 // The frame of every page: head, navigation, the switches of language and colours, and where the page's own content stands.
 import { html } from "hono/html";
-import { asset } from "../assets.ts";
+import { fileURLToPath } from "node:url";
+import { createAssets } from "../assets.ts";
 import { type Html, NONE, type Shown, THEMES, type View } from "./view.ts";
 import { LANGUAGES, type Language, type WordKey } from "./words.ts";
+
+const file = (name: string) => fileURLToPath(new URL(`../assets/${name}`, import.meta.url));
+
+export const assets = createAssets(
+  {
+    "console.css": file("console.css"),
+    "console.js": file("console.js"),
+    "chat.js": file("chat.js"),
+    "icon.svg": file("icon.svg"),
+  },
+  "/console/assets",
+);
 
 export type Section = {
   path: string;
@@ -43,9 +56,9 @@ export function pageOf(view: View, { title, before, live, after, script }: Shown
 <html lang="${language}"${theme === "auto" ? "" : html` data-theme="${theme}"`}>
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
 <meta name="color-scheme" content="${theme === "auto" ? "light dark" : theme}"><meta name="referrer" content="same-origin">
-<title>${title} · Kamado</title><link rel="icon" href="${asset("icon.svg")}" type="image/svg+xml">
-<link rel="stylesheet" href="${asset("console.css")}"><script type="module" src="${asset("console.js")}"></script>${
-    script === undefined ? NONE : html`<script type="module" src="${asset(`${script}.js`)}"></script>`
+<title>${title} · Kamado</title><link rel="icon" href="${assets.href("icon.svg")}" type="image/svg+xml">
+<link rel="stylesheet" href="${assets.href("console.css")}"><script type="module" src="${assets.href("console.js")}"></script>${
+    script === undefined ? NONE : html`<script type="module" src="${assets.href(`${script}.js`)}"></script>`
   }</head>
 <body data-live="${t("live_on")}" data-paused="${t("live_paused")}" data-lost="${t("live_lost")}" data-copied="${t("copied")}">
 <a class="skip" href="#main">${t("skip")}</a>
