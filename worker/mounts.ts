@@ -4,17 +4,37 @@ import { createDeadLettersService } from "./api/dead-letters.ts";
 import { createDestinationsService } from "./api/destinations.ts";
 import { createJobsService } from "./api/jobs.ts";
 import type { ApiServices } from "./api/services.ts";
+import { createConsole } from "./console/console.ts";
+import { createEngineView } from "./console/engine-view.ts";
 import type { Mount } from "./console/server.ts";
+import { SIGN_OUT } from "./console/sign-in.ts";
 import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
+import { catalogue } from "./models/catalogue.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
 import { createResults } from "./storage/results.ts";
 
-export function createMounts(_worker: OpenWorker): Mount[] {
-  return [];
+export function createMounts(worker: OpenWorker): Mount[] {
+  const services = createServices(worker);
+  return [{ path: "/", app: consoleOf(worker, services) }];
+}
+
+function consoleOf({ state, services: { config } }: OpenWorker, services: ApiServices): Mount["app"] {
+  const { hostedPrice: price, memoryBandwidth: bandwidth } = config.web;
+  const engine = createEngineView({ url: state().engine.url, token: config.engine.token?.reveal() });
+  return createConsole({
+    ...services,
+    state,
+    engine,
+    price,
+    bandwidth,
+    catalogue: () => catalogue().map(({ model, ...one }) => ({ ...one, bytes: model.bytes })),
+    mayChange: (context) => context.get("visitor").mayChange,
+    signOut: (context) => (context.get("visitor").by === "session" ? SIGN_OUT : undefined),
+  });
 }
 
 /** Jobs, dead letters and destinations, for every part that shows or changes them. */

@@ -35,12 +35,23 @@ export async function openBrowser(): Promise<Browser> {
   const folder = mkdtempSync(join(tmpdir(), "kamado-chromium-"));
   const browser = await chromium.launch({
     executablePath: CHROMIUM!,
-    env: { HOME: folder, PATH: "/usr/bin:/bin", TMPDIR: folder, ...(process.env.LANG && { LANG: process.env.LANG }) },
+    env: {
+      HOME: folder,
+      PATH: "/usr/bin:/bin",
+      TMPDIR: folder,
+      ...(process.env.LANG && { LANG: process.env.LANG }),
+    },
     args: ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-dev-shm-usage"],
   });
   const contexts: BrowserContext[] = [];
   return {
-    async open({ size = DESKTOP, colorScheme = "light", locale = "en-US", javaScriptEnabled = true, scale = 1 } = {}) {
+    async open({
+      size = DESKTOP,
+      colorScheme = "light",
+      locale = "en-US",
+      javaScriptEnabled = true,
+      scale = 1,
+    } = {}) {
       const context = await browser.newContext({
         viewport: size,
         colorScheme,

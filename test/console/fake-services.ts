@@ -99,8 +99,11 @@ const matches = (job: JobDetail, { kind, states, tenant, text, since, until }: J
 export class FakeJobs implements JobsService {
   readonly all = new Map<string, JobDetail>();
   readonly submitted: NewJob[] = [];
-  readonly uploads: { name: string; contentType: string; size: number }[] = [];
+  readonly uploads: { name: string; size: number }[] = [];
   readonly #listeners = new Set<(change: Change) => void>();
+  file: Uint8Array = new Uint8Array(PICTURE);
+  fileType = "image/png";
+  queue: { waiting: number; inFlight: number; delayed: number } | null = null;
   bulks: { filter: JobFilter; action: string }[] = [];
 
   constructor(jobs: readonly JobDetail[] = []) {
@@ -127,7 +130,7 @@ export class FakeJobs implements JobsService {
 
   async get(id: string): Promise<JobDetail> {
     const job = this.all.get(id);
-    if (!job) throw new KamadoError("object_not_found", `There is no job ${id}.`);
+    if (!job) throw new KamadoError("job_not_found", `There is no job ${id}.`);
     return job;
   }
 
@@ -170,7 +173,7 @@ export class FakeJobs implements JobsService {
     this.change(
       jobOf({ id, kind: job.kind, input: job.input, state: "queued", sentAt: Date.now(), output: undefined }),
     );
-    return { id, kind: job.kind, messageId: id, jobHash: "hash" };
+    return { id, kind: job.kind, messageId: id, jobHash: "hash", isNew: true };
   }
 
   async cancel(id: string) {
@@ -200,9 +203,36 @@ export class FakeJobs implements JobsService {
     return () => void this.#listeners.delete(listener);
   }
 
-  async upload(file: Uint8Array, { name, contentType }: { name: string; contentType: string }) {
-    this.uploads.push({ name, contentType, size: file.length });
-    return `s3://kamado/in/${name}`;
+  async upload(file: Uint8Array, { name = "file" }: { name?: string | undefined } = {}) {
+    this.uploads.push({ name, size: file.length });
+    return { address: `s3://kamado/in/${name}`, contentType: "image/png" };
+  }
+
+  async input(id: string, name: string) {
+    const { input } = await this.get(id);
+    if (typeof (input as Record<string, unknown>)[name] !== "string")
+      throw new KamadoError("object_not_found", `${id}: its input names no file at ${name}.`);
+    return { bytes: this.file, contentType: this.fileType };
+  }
+
+  async names() {
+    return { kinds: [...new Set([...this.all.values()].map(({ kind }) => kind))], tenants: [] };
+  }
+
+  async overview() {
+    const since = new Date().setHours(0, 0, 0, 0);
+    const ended = [...this.all.values()].filter(({ endedAt }) => (endedAt ?? 0) >= since);
+    const sum = (read: (job: JobDetail) => number) => ended.reduce((total, job) => total + read(job), 0);
+    const today = {
+      since,
+      succeeded: sum(({ state }) => Number(state === "succeeded")),
+      failed: sum(({ state }) => Number(state === "failed")),
+      promptTokens: sum(({ promptTokens }) => promptTokens),
+      completionTokens: sum(({ completionTokens }) => completionTokens),
+      runMs: null,
+      totalMs: null,
+    };
+    return { states: {}, today, lastHour: today, queue: this.queue, dropped: 0 };
   }
 }
 
@@ -225,7 +255,7 @@ export class FakeDeadLetters {
   }
   async show(messageId: string) {
     const found = this.items.find((one) => one.messageId === messageId);
-    if (!found) throw new KamadoError("object_not_found", "There is no such dead letter.");
+    if (!found) throw new KamadoError("dead_letter_not_found", "There is no such dead letter.");
     return found;
   }
   async #take(filter: DeadLetterFilter, what: string) {
@@ -264,6 +294,7 @@ export const NO_ENGINE: EngineView = {
   slots: async () => null,
   totals: async () => null,
   models: async () => [],
+  context: async () => null,
   async *chat() {
     yield* [];
     throw new KamadoError("engine_unavailable", "The engine does not answer.");
@@ -277,7 +308,6 @@ export const ENGINE: EngineView = {
     backend: "llama-server",
     quantization: "Q4_K_M",
     images: true,
-    contextSize: 4_096,
     slots: { busy: 5, total: 8 },
     waiting: 3,
     memory: { estimatedBytes: 5_900_000_000, residentBytes: 310_000_000 },
@@ -296,6 +326,7 @@ export const ENGINE: EngineView = {
         ],
         prefillTokensPerSecond: 522,
         modelBytes: 2_600_000_000,
+        cpu: "Apple M4",
       },
     },
     reason: undefined,
@@ -314,6 +345,7 @@ export const ENGINE: EngineView = {
   }),
   totals: async () => ({ evaluated: 214_000, cached: 803_000, generated: 96_200 }),
   models: async () => ["qwen3-vl-4b-Q4_K_M"],
+  context: async () => 4_096,
   async *chat() {
     for (const text of ["Good ", "morning."]) yield { text };
     yield { end: "stop" };
@@ -462,9 +494,6 @@ export function busyConsole() {
       resend: async () => ({ matched: 17, done: 17, failed: [] }),
     },
     engine: ENGINE,
-    bandwidth: 120e9,
-    depth: async () => ({ waiting: 7, running: 5 }),
-    object: async () => new Uint8Array(PICTURE),
     catalogue: () => [
       {
         name: "qwen3-vl-4b",

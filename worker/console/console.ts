@@ -8,6 +8,7 @@ import { KamadoError, toKamadoError } from "../errors.ts";
 import { answerChat } from "./chat.ts";
 import type { EngineView } from "./engine-view.ts";
 import { LivePages } from "./live.ts";
+import { bandwidthOf } from "./memory-bandwidth.ts";
 import { chatPage } from "./pages/chat-page.ts";
 import { deadConfirmPage, deadFilterOf, deadLetterPage, deadLettersPage } from "./pages/dead-letters-page.ts";
 import { destinationsPage } from "./pages/destinations-page.ts";
@@ -21,7 +22,6 @@ import { errorNote } from "./pages/show.ts";
 import { kindAddress, kindsPage, submitPage } from "./pages/submit-page.ts";
 import { LANGUAGE_COOKIE, type Shown, THEME_COOKIE, THEMES, type View, viewOf } from "./pages/view.ts";
 import { LANGUAGES } from "./pages/words.ts";
-import { pictureType } from "./picture-type.ts";
 import type { State } from "./state.ts";
 import { emptyForm, submit } from "./submit.ts";
 
@@ -32,13 +32,9 @@ export type ConsoleDeps = {
   destinations: DestinationsService;
   engine: EngineView;
   price: HostedPrice;
-  /** How many messages the queue has; null where it cannot be asked. */
-  depth?(): Promise<{ waiting: number; running: number } | null>;
-  /** Reads an input of a job, where jobs may read it. */
-  object?(address: string): Promise<Uint8Array>;
   catalogue?(): readonly CatalogueEntry[];
-  /** Bytes a second that the memory can be read at. */
-  bandwidth?: number | null;
+  /** Gigabytes a second that the engine's machine reads from its memory, if the owner says so. */
+  bandwidth?: number | undefined;
   schedules?: SchedulesService | undefined;
   /** Whether whoever asks may change anything. [yes] */
   mayChange?(context: Context): boolean;
@@ -146,13 +142,11 @@ function overview(deps: ConsoleDeps, show: Show): void {
     const range = rangeOf(view.query.get("range"));
     const { stepMs, steps } = RANGES[range];
     const end = Math.ceil(view.now / stepMs) * stepMs;
-    const midnight = new Date(view.now).setHours(0, 0, 0, 0);
-    const [counts, today, latest, waiting, depth, slots] = await Promise.all([
+    const [counts, history, latest, waiting, slots] = await Promise.all([
       jobs.counts({ since: end - steps * stepMs, stepMs }),
-      jobs.counts({ since: midnight, stepMs: 86_400_000 }),
+      jobs.overview(),
       jobs.list({}, { limit: 8 }),
       jobs.list({ states: WAITS }, { limit: 100 }),
-      deps.depth?.().catch(() => null) ?? null,
       deps.engine.slots(),
     ]);
     const moments = waiting.items.map(({ sentAt, receivedAt }) => sentAt ?? receivedAt ?? view.now);
@@ -162,10 +156,9 @@ function overview(deps: ConsoleDeps, show: Show): void {
       state: state(),
       range,
       counts,
-      today,
+      history,
       latest: latest.items,
       oldest,
-      depth,
       slots,
       price,
     });
@@ -173,7 +166,7 @@ function overview(deps: ConsoleDeps, show: Show): void {
   show("/", make, { everyMs: 1_000, onChange: false });
 }
 
-function jobs({ jobs, engine, object }: ConsoleDeps, show: Show, app: Hono, send: Send, view: ViewOf): void {
+function jobs({ jobs, engine }: ConsoleDeps, show: Show, app: Hono, send: Send, view: ViewOf): void {
   const ON_CHANGE = { everyMs: 700, onChange: true };
   show(
     "/console/jobs",
@@ -215,19 +208,14 @@ function jobs({ jobs, engine, object }: ConsoleDeps, show: Show, app: Hono, send
     ON_CHANGE,
   );
   app.get("/console/jobs/:id/picture", async (context) => {
-    const { input } = await jobs.get(context.req.param("id"));
-    const field = context.req.query("field") ?? "";
-    const address =
-      typeof input === "object" && input !== null && Object.hasOwn(input, field)
-        ? String((input as Record<string, unknown>)[field])
-        : "";
-    if (!address.startsWith("s3://") || !object) return context.notFound();
-    const bytes = await object(address);
-    const type = pictureType(bytes);
+    const { bytes, contentType } = await jobs.input(
+      context.req.param("id"),
+      context.req.query("field") ?? "",
+    );
     // Only what a browser shows as a picture; anything else might be a page.
-    if (type === undefined) return context.notFound();
+    if (!/^image\/(png|jpeg|webp|gif|avif|heic)$/.test(contentType)) return context.notFound();
     return context.body(new Uint8Array(bytes), 200, {
-      "content-type": type,
+      "content-type": contentType,
       "cache-control": "private, max-age=600",
       "x-content-type-options": "nosniff",
     });
@@ -336,21 +324,24 @@ function others(deps: ConsoleDeps, show: Show, app: Hono, send: Send, view: View
   show(
     "/console/engine",
     async (view) => {
-      const [health, slots, totals, models] = await Promise.all([
+      const [health, slots, totals, models, context] = await Promise.all([
         engine.health(),
         engine.slots(),
         engine.totals(),
         engine.models(),
+        engine.context(),
       ]);
-      const { catalogue, bandwidth = null } = deps;
+      const { catalogue, bandwidth } = deps;
+      const cpu = health?.slotsFrom?.measured?.cpu;
       return enginePage(view, {
         state: state(),
         health,
         slots,
         totals,
         models,
+        context,
         catalogue: catalogue?.() ?? [],
-        bandwidth,
+        bandwidth: bandwidth === undefined ? bandwidthOf(cpu) : bandwidth * 1e9,
       });
     },
     { everyMs: 500, onChange: false },

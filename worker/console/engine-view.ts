@@ -31,7 +31,6 @@ const Health = z.object({
   backend: z.string().nullable().catch(null),
   quantization: z.string().nullable().catch(null),
   images: z.boolean().nullable().catch(null),
-  contextSize: z.number().nullish().catch(null),
   slots: z.object({ busy: z.number(), total: z.number() }),
   waiting: z.number().catch(0),
   memory: z
@@ -48,6 +47,7 @@ const Health = z.object({
           readings: z.array(Reading),
           prefillTokensPerSecond: z.number().nullish().catch(null),
           modelBytes: z.number().nullish().catch(null),
+          cpu: z.string().nullish().catch(null),
         })
         .optional()
         .catch(undefined),
@@ -58,7 +58,9 @@ const Health = z.object({
 });
 export type EngineHealth = z.output<typeof Health>;
 
-const Models = z.object({ data: z.array(z.object({ id: z.string() })) });
+const Models = z.object({
+  data: z.array(z.object({ id: z.string(), context_length: z.number().nullish().catch(null) })),
+});
 
 /** Since the engine started. */
 export type EngineTotals = { evaluated: number; cached: number; generated: number };
@@ -71,6 +73,8 @@ export type EngineView = {
   slots(): Promise<EngineSlots | null>;
   totals(): Promise<EngineTotals | null>;
   models(): Promise<string[]>;
+  /** How many tokens a slot holds at most. */
+  context(): Promise<number | null>;
   /** The answer, as it is written. Throws `engine_unavailable`, `engine_busy`, `engine_rejected`. */
   chat(
     messages: readonly ChatMessage[],
@@ -83,13 +87,7 @@ const MAX_BYTES = 2 * 1024 * 1024;
 const CHAT_MS = 30 * 60_000;
 const MAX_CHAT_TOKENS = 2_048;
 
-export function createEngineView({
-  url,
-  token,
-}: {
-  url: string;
-  token?: string | undefined;
-}): EngineView & { close(): Promise<void> } {
+export function createEngineView({ url, token }: { url: string; token?: string | undefined }): EngineView {
   const base = new URL(url.replace(/\/+$/, "").replace(/\/v1$/, ""));
   const agent = new Agent({ connect: { timeout: LOOK_MS }, headersTimeout: CHAT_MS, bodyTimeout: CHAT_MS });
   const headers = { ...(token !== undefined && { authorization: `Bearer ${token}` }) };
@@ -104,6 +102,7 @@ export function createEngineView({
         method: "GET",
         headers,
         signal,
+        reset: true,
       });
       const text = await readText(answer.body);
       // While it loads its model, it says so with 503.
@@ -124,6 +123,7 @@ export function createEngineView({
       const text = await look("/metrics");
       return text === null ? null : totalsIn(text);
     },
+    context: async () => (await read("/v1/models", Models))?.data[0]?.context_length ?? null,
     models: async () => (await read("/v1/models", Models))?.data.map(({ id }) => id) ?? [],
     async *chat(messages, { signal, model }) {
       const body = JSON.stringify({
@@ -140,6 +140,7 @@ export function createEngineView({
           headers: { ...headers, "content-type": "application/json" },
           body,
           signal,
+          reset: true,
         })
         .catch((cause) => {
           signal.throwIfAborted();
@@ -148,7 +149,6 @@ export function createEngineView({
       if (answer.statusCode !== 200) throw refusalOf(answer.statusCode, await readText(answer.body));
       yield* partsOf(answer.body);
     },
-    close: () => agent.destroy(),
   };
 }
 

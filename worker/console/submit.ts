@@ -51,7 +51,8 @@ async function upload(jobs: JobsService, kind: Kind, form: FormData, texts: Map<
     const file = files.find((one) => one instanceof File && one.size > 0) as File | undefined;
     if (file === undefined) continue;
     const bytes = new Uint8Array(await file.arrayBuffer());
-    texts.set(path, await jobs.upload(bytes, { name: file.name, contentType: file.type }));
+    const { address } = await jobs.upload(bytes, { name: file.name });
+    texts.set(path, address);
   }
 }
 

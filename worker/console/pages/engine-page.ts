@@ -17,6 +17,8 @@ export type EngineShown = {
   slots: EngineSlots | null;
   totals: EngineTotals | null;
   models: readonly string[];
+  /** Tokens that a slot holds at most. */
+  context: number | null;
   catalogue: readonly CatalogueEntry[];
   /** Bytes a second that the memory can be read at, where that is known. */
   bandwidth: number | null;
@@ -38,7 +40,7 @@ const SLOT_STATES: Record<string, [string, WordKey]> = {
   decode: ["run", "slot_decode"],
 };
 
-function now(view: View, { state, slots, health }: EngineShown): Html {
+function now(view: View, { state, slots, context }: EngineShown): Html {
   const { t } = view;
   const { engine } = state;
   const trouble = engine.error ? errorNote(view, engine.error) : NONE;
@@ -46,8 +48,7 @@ function now(view: View, { state, slots, health }: EngineShown): Html {
     return html`${trouble}<section class="panel">${empty(t("engine_away"), engine.error ? t("engine_away_hint") : t("is_starting"))}</section>`;
   if (slots === null)
     return html`${trouble}<section class="panel">${empty(t("other_engine"), t("other_engine_hint", { model: line(engine.model, 80) }))}</section>`;
-  const context = health?.contextSize ?? null;
-  const most = Math.max(context ?? 0, 512, ...slots.slots.map(({ tokens }) => tokens));
+  const most = context ?? Math.max(512, ...slots.slots.map(({ tokens }) => tokens));
   return html`${trouble}<section class="panel"><div class="head"><h2>${t("slots")}</h2><p class="soft small">${t("slots_now", { rate: number(view, slots.tokensPerSecond, 1), n: slots.waiting.count })}</p></div><ul class="slots">${slots.slots.map(
     ({ id, state: is, tokens, since: from, class: whose }) => {
       const [mark, name] = SLOT_STATES[is] ?? ["off", "slot_idle"];

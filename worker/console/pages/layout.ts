@@ -1,6 +1,7 @@
 // The frame of every page: head, navigation, the switches of language and colours, and where the page's own content stands.
-import { html } from "hono/html";
+
 import { fileURLToPath } from "node:url";
+import { html } from "hono/html";
 import { createAssets } from "../assets.ts";
 import { type Html, NONE, type Shown, THEMES, type View } from "./view.ts";
 import { LANGUAGES, type Language, type WordKey } from "./words.ts";

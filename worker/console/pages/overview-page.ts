@@ -1,7 +1,7 @@
 // The first page: how the worker is in one sentence, what waits and runs, what today has brought, and what the machine does.
 import { html } from "hono/html";
 import { sizeWords } from "../../amounts.ts";
-import type { Counts, JobRow } from "../../api/services.ts";
+import type { Counts, Overview as History, JobRow } from "../../api/services.ts";
 import type { EngineSlots } from "../engine-view.ts";
 import type { State } from "../state.ts";
 import { area, columns } from "./charts.ts";
@@ -27,11 +27,10 @@ export type Overview = {
   state: State & { power?: Power };
   range: Range;
   counts: Counts;
-  today: Counts;
+  history: History;
   latest: readonly JobRow[];
   /** Of the job that has waited longest, in epoch milliseconds. */
   oldest: number | null;
-  depth: { waiting: number; running: number } | null;
   slots: EngineSlots | null;
   price: HostedPrice;
 };
@@ -103,12 +102,12 @@ function troubles(view: View, state: State): Html {
   }`;
 }
 
-function tiles(view: View, { state, today, oldest, depth, slots, counts }: Overview): Html {
+function tiles(view: View, { state, history, oldest, slots, counts }: Overview): Html {
   const { t } = view;
   const { running, slots: all, delivering } = state;
-  const waiting = depth?.waiting ?? state.waiting;
+  const waiting = Math.max(history.queue?.waiting ?? 0, 0) + state.waiting;
   const rate = slots?.tokensPerSecond ?? (counts.completionTokens.at(-1) ?? 0) / (counts.stepMs / 1_000);
-  const [succeeded, failed] = [sum(today.succeeded), sum(today.failed)];
+  const { succeeded, failed } = history.today;
   const tile = (name: string, value: Html | string, under: Html | string) =>
     html`<li class="panel tile"><span class="name">${name}</span><span class="value">${value}</span><span class="under">${under}</span></li>`;
   return html`<ul class="grid tiles" aria-label="${t("now_title")}">${[
@@ -172,9 +171,9 @@ function charts(view: View, { counts, range, state }: Overview): Html {
   return html`<section class="panel" aria-labelledby="over-time"><div class="head"><h2 id="over-time">${t("over_time")}</h2><div class="chips-inline actions">${choose}</div></div><div class="grid three">${slots}${tokens}${outcomes}</div></section>`;
 }
 
-function money(view: View, { today, price }: Overview): Html {
+function money(view: View, { history, price }: Overview): Html {
   const { t } = view;
-  const [input, output] = [sum(today.promptTokens), sum(today.completionTokens)];
+  const { promptTokens: input, completionTokens: output } = history.today;
   const cost = (input * price.input + output * price.output) / 1e6;
   return html`<section class="panel"><h2>${t("cost_title")}</h2><p class="big">${dollars(view, cost)}</p><p class="soft small">${t(
     "cost_words",
