@@ -11,6 +11,7 @@ import { SIGN_OUT } from "./console/sign-in.ts";
 import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
+import { createMcp } from "./mcp/mcp.ts";
 import { catalogue } from "./models/catalogue.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
@@ -19,7 +20,15 @@ import { createResults } from "./storage/results.ts";
 
 export function createMounts(worker: OpenWorker): Mount[] {
   const services = createServices(worker);
-  return [{ path: "/", app: consoleOf(worker, services) }];
+  return [mcpOf(worker), { path: "/", app: consoleOf(worker, services) }];
+}
+
+/** Its requests are all POSTs; each tool says whether it changes anything. */
+function mcpOf({ services, jobEvents }: OpenWorker): Mount {
+  const results = createResults(services.bucket);
+  const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
+    context.get("visitor").mayChange;
+  return { path: "/mcp", app: createMcp({ ...services, results, jobEvents, mayChange }), checksRights: true };
 }
 
 function consoleOf({ state, services: { config } }: OpenWorker, services: ApiServices): Mount["app"] {

@@ -33,7 +33,8 @@ const MAY_IMPORT: Record<string, string> = {
   storage: "aws errors http job",
   local: "aws errors free-disk http",
   access: "async config/secret errors http make-folder",
-  console: "access async aws/errors config/secret errors free-disk http logging printable",
+  console:
+    "access amounts api/services async aws/errors config/secret errors free-disk http job logging printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
@@ -44,13 +45,14 @@ const MAY_IMPORT: Record<string, string> = {
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
   history: "errors job logging",
   api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
+  mcp: "access async data-uri errors job logging nearest printable storage",
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
   main: "async aws config deliver errors checks history job logging model outbound queue runner storage worker",
-  mounts: "api console dead-letters main outbox queue storage",
+  mounts: "api console dead-letters main mcp models outbox queue storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":

@@ -3,9 +3,15 @@ import { html } from "hono/html";
 import type { BulkAction, BulkOutcome, JobFilter, JobRow, JobState, Page } from "../../api/services.ts";
 import { JOB_STATES } from "../../api/services.ts";
 import { heading } from "./layout.ts";
-import { noJobs } from "./overview-page.ts";
-import { empty, length, line, number, since, stateBadge, stateName, time } from "./show.ts";
+import { command, empty, length, line, number, since, stateBadge, stateName, time } from "./show.ts";
 import { type Html, NONE, type Shown, type View, withQuery } from "./view.ts";
+
+export const noJobs = ({ t }: View): Html =>
+  empty(
+    t("no_jobs_title"),
+    t("no_jobs"),
+    html`<p><a class="button primary" href="/console/submit">${t("submit_first")}</a></p><p>${command(`kamado enqueue prompt --wait --input '{"prompt": "Text: buy milk\\nTitle:"}'`)}</p>`,
+  );
 
 /** Groups of states that people look for. */
 const GROUPS = {

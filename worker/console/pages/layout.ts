@@ -2,13 +2,13 @@
 
 import { fileURLToPath } from "node:url";
 import { html } from "hono/html";
-import { createAssets } from "../assets.ts";
+import { createStaticFiles } from "../static-files.ts";
 import { type Html, NONE, type Shown, THEMES, type View } from "./view.ts";
 import { LANGUAGES, type Language, type WordKey } from "./words.ts";
 
 const file = (name: string) => fileURLToPath(new URL(`../assets/${name}`, import.meta.url));
 
-export const assets = createAssets(
+export const assets = createStaticFiles(
   {
     "console.css": file("console.css"),
     "console.js": file("console.js"),

@@ -5,8 +5,8 @@ import type { Counts, Overview as History, JobRow } from "../../api/services.ts"
 import type { EngineSlots } from "../engine-view.ts";
 import type { State } from "../state.ts";
 import { area, columns } from "./charts.ts";
-import { jobTable } from "./jobs-page.ts";
-import { command, dollars, empty, errorNote, facts, length, line, number, percent, since } from "./show.ts";
+import { jobTable, noJobs } from "./jobs-page.ts";
+import { command, dollars, errorNote, facts, length, line, number, percent, since } from "./show.ts";
 import { type Html, NONE, type Shown, type View, withQuery } from "./view.ts";
 import type { WordKey } from "./words.ts";
 
@@ -56,13 +56,6 @@ function drawOverview(view: View, overview: Overview): Html {
   }</section>
 <div class="stack">${money(view, overview)}${machine(view, state)}</div></div>`;
 }
-
-export const noJobs = ({ t }: View): Html =>
-  empty(
-    t("no_jobs_title"),
-    t("no_jobs"),
-    html`<p><a class="button primary" href="/console/submit">${t("submit_first")}</a></p><p>${command(`kamado enqueue prompt --wait --input '{"prompt": "Text: buy milk\\nTitle:"}'`)}</p>`,
-  );
 
 const LAMPS = { READY: "good", BUSY: "good", STARTING: "warn", DRAINING: "warn", UNHEALTHY: "bad" } as const;
 

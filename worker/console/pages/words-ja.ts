@@ -1,7 +1,7 @@
 // The console's texts in Japanese.
-import type { Dictionary } from "./words.ts";
+import type { en } from "./words-en.ts";
 
-export const ja: Dictionary = {
+export const ja: Record<keyof typeof en, string> = {
   // frame
   skip: "本文へ移動",
   nav: "メニュー",
