@@ -52,7 +52,10 @@ function list(view: View, { items, mayHaveMore }: DeadLetters): Html {
   const buttons = mayChange
     ? html`<div class="between foot"><div class="actions"><button class="primary" formaction="${target("redrive")}" name="which" value="chosen">${t("redrive_chosen")}</button><button formaction="${target("redrive")}" name="which" value="all">${t("redrive_all", { n })}</button></div><div class="actions"><button class="danger" formaction="${target("purge")}" name="which" value="chosen">${t("purge_chosen")}</button><button class="danger" formaction="${target("purge")}" name="which" value="all">${t("purge_all", { n })}</button></div></div>`
     : NONE;
-  return html`<form method="post" action="${target("redrive")}"><section class="panel"><table class="jobs"><caption class="sr">${t("nav_dead_letters")}</caption><thead><tr>${mayChange ? html`<th scope="col" class="c-pick"><span class="sr">${t("choose")}</span></th>` : NONE}<th scope="col">${t("job")}</th><th scope="col" class="c-reason wide">${t("reason")}</th><th scope="col" class="c-when num">${t("when")}</th></tr></thead><tbody>${items.map((one) => row(view, one))}</tbody></table></section>${buttons}</form>`;
+  const table = html`<section class="panel"><table class="jobs"><caption class="sr">${t("nav_dead_letters")}</caption><thead><tr>${mayChange ? html`<th scope="col" class="c-pick"><span class="sr">${t("choose")}</span></th>` : NONE}<th scope="col">${t("job")}</th><th scope="col" class="c-reason wide">${t("reason")}</th><th scope="col" class="c-when num">${t("when")}</th></tr></thead><tbody>${items.map((one) => row(view, one))}</tbody></table></section>`;
+  return mayChange
+    ? html`<form method="post" action="${target("redrive")}">${table}${buttons}</form>`
+    : table;
 }
 
 function row(view: View, { messageId, queue, job, kind, at, reason, to, tries }: DeadLetterRow): Html {

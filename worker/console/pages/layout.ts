@@ -26,25 +26,25 @@ export type Section = {
 };
 
 export const SECTIONS: readonly Section[] = [
-  { path: "/", name: "nav_overview", icon: "M3 11.5 10 4l7 7.5M5 9.700V16.500h10V9.7" },
+  { path: "/", name: "nav_overview", icon: "M3 11.5 10 4l7 7.5M5 9.7V16.5h10V9.7" },
   { path: "/console/jobs", name: "nav_jobs", icon: "M3.5 5h13M3.5 10h13M3.5 15h8" },
   { path: "/console/submit", name: "nav_submit", icon: "M10 4v12M4 10h12" },
-  { path: "/console/chat", name: "nav_chat", icon: "M3.5 4.500h13v9h-7l-3.5 3v-3H3.500z" },
+  { path: "/console/chat", name: "nav_chat", icon: "M3.5 4.5h13v9h-7l-3.5 3v-3H3.5z" },
   {
     path: "/console/engine",
     name: "nav_engine",
-    icon: "M5.5 5.500h9v9h-9zM8 2.500v3M12 2.500v3M8 14.500v3M12 14.500v3M2.5 8h3M2.5 12h3M14.5 8h3M14.5 12h3",
+    icon: "M5.5 5.5h9v9h-9zM8 2.5v3M12 2.5v3M8 14.5v3M12 14.5v3M2.5 8h3M2.5 12h3M14.5 8h3M14.5 12h3",
   },
   {
     path: "/console/schedules",
     name: "nav_schedules",
-    icon: "M10 3a7 7 0 1 1 0 14 7 7 0 0 1 0-14zM10 6.500V10l2.5 1.8",
+    icon: "M10 3a7 7 0 1 1 0 14 7 7 0 0 1 0-14zM10 6.5V10l2.5 1.8",
   },
-  { path: "/console/dead-letters", name: "nav_dead_letters", icon: "M3 5.500h14v9H3zM3 6l7 5 7-5" },
+  { path: "/console/dead-letters", name: "nav_dead_letters", icon: "M3 5.5h14v9H3zM3 6l7 5 7-5" },
   {
     path: "/console/destinations",
     name: "nav_destinations",
-    icon: "M3 10h11M10 5.500l4.5 4.5-4.5 4.500M17 4v12",
+    icon: "M3 10h11M10 5.5l4.5 4.5-4.5 4.5M17 4v12",
   },
 ];
 
@@ -63,7 +63,7 @@ export function pageOf(view: View, { title, before, live, after, script }: Shown
   }</head>
 <body data-live="${t("live_on")}" data-paused="${t("live_paused")}" data-lost="${t("live_lost")}" data-copied="${t("copied")}">
 <a class="skip" href="#main">${t("skip")}</a>
-<header class="top"><a class="brand" href="/"><svg viewBox="0 0 32 32" aria-hidden="true"><path class="arch" d="M4 25v-7a12 12 0 0 1 24 0v7z"/><path class="flame" d="M16 12c.7 3 4.3 4 4.3 8A4.3 4.3 0 0 1 16 24.300a4.3 4.3 0 0 1-4.3-4.200c0-2 1.1-3 1.8-4.1.300 1.2.900 1.6 1.4 1.7-.200-2 .200-4 1.1-5.700z"/></svg>Kamado</a>
+<header class="top"><a class="brand" href="/"><svg viewBox="0 0 32 32" aria-hidden="true"><path class="arch" d="M4 25v-7a12 12 0 0 1 24 0v7z"/><path class="flame" d="M16 12c.7 3 4.3 4 4.3 8A4.3 4.3 0 0 1 16 24.3a4.3 4.3 0 0 1-4.3-4.2c0-2 1.1-3 1.8-4.1.3 1.2.9 1.6 1.4 1.7-.2-2 .2-4 1.1-5.7z"/></svg>Kamado</a>
 <nav class="side" aria-label="${t("nav")}"><ul>${SECTIONS.map((section) => entry(view, section, extras))}</ul></nav>
 <div class="switches">${live === undefined ? NONE : html`<span class="pulse" id="pulse" role="status"></span>`}${switches(view)}${extras.signOut ? html`<form method="post" action="${extras.signOut}"><button class="link">${t("sign_out")}</button></form>` : NONE}</div></header>
 <main id="main" tabindex="-1">${before ?? NONE}${live === undefined ? NONE : html`<div id="live">${live}</div>`}${after ?? NONE}</main>
