@@ -12,15 +12,22 @@ import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
 import { createMcp } from "./mcp/mcp.ts";
+import { createMetricsApi } from "./metrics/metrics-api.ts";
 import { catalogue } from "./models/catalogue.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
+import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
 export function createMounts(worker: OpenWorker): Mount[] {
   const services = createServices(worker);
-  return [mcpOf(worker), { path: "/", app: consoleOf(worker, services) }];
+  return [
+    mcpOf(worker),
+    { path: "/metrics", app: createMetricsApi({ families: worker.services.readMetrics }) },
+    { path: "/schedules", app: createSchedulesApi(worker.schedules) },
+    { path: "/", app: consoleOf(worker, services) },
+  ];
 }
 
 /** Its requests are all POSTs; each tool says whether it changes anything. */
@@ -31,12 +38,16 @@ function mcpOf({ services, jobEvents }: OpenWorker): Mount {
   return { path: "/mcp", app: createMcp({ ...services, results, jobEvents, mayChange }), checksRights: true };
 }
 
-function consoleOf({ state, services: { config } }: OpenWorker, services: ApiServices): Mount["app"] {
+function consoleOf(
+  { state, schedules, services: { config } }: OpenWorker,
+  services: ApiServices,
+): Mount["app"] {
   const { hostedPrice: price, memoryBandwidth: bandwidth } = config.web;
   const engine = createEngineView({ url: state().engine.url, token: config.engine.token?.reveal() });
   return createConsole({
     ...services,
     state,
+    schedules,
     engine,
     price,
     bandwidth,

@@ -185,8 +185,8 @@ describe("overview", () => {
     [{ status: "DRAINING", running: 2 }, "Kamado is stopping. 2 jobs are being finished."],
     [{ status: "UNHEALTHY" }, "Kamado cannot work now. What is wrong stands below."],
     [
-      { power: { paused: { reason: "quiet hours until 07:00" } } },
-      "No jobs are started now: quiet hours until 07:00",
+      { paused: { policy: "temperature", reason: "too hot", since: 0 } },
+      "No jobs are started now: the machine is too hot.",
     ],
   ])("%j is one sentence", async (state, words) => {
     expect(await sentence(state)).toBe(words);

@@ -476,7 +476,11 @@ export function busyConsole() {
       delivering: 1,
       disk: { folder: "/data", freeBytes: 184e9, isFull: false },
       power: {
+        paused: null,
+        policies: { quietHours: [], yieldIdleSeconds: 0, maxTemperature: null },
+        ineffective: [],
         reading: {
+          at: 0,
           gpuPercent: 94,
           gpuMemoryBytes: 4_900_000_000,
           temperature: 71,

@@ -16,7 +16,7 @@ import { type CatalogueEntry, enginePage } from "./pages/engine-page.ts";
 import { jobPage } from "./pages/job-page.ts";
 import { bulkPage, filterOf, jobAddress, jobsPage, outcomePage } from "./pages/jobs-page.ts";
 import { assets, type Extras, pageOf } from "./pages/layout.ts";
-import { type HostedPrice, overviewPage, type Power, RANGES, rangeOf } from "./pages/overview-page.ts";
+import { type HostedPrice, overviewPage, RANGES, rangeOf } from "./pages/overview-page.ts";
 import { type SchedulesService, schedulesPage } from "./pages/schedules-page.ts";
 import { errorNote } from "./pages/show.ts";
 import { kindAddress, kindsPage, submitPage } from "./pages/submit-page.ts";
@@ -26,7 +26,7 @@ import type { State } from "./state.ts";
 import { emptyForm, submit } from "./submit.ts";
 
 export type ConsoleDeps = {
-  state(): State & { power?: Power };
+  state(): State;
   jobs: JobsService;
   deadLetters: DeadLettersService;
   destinations: DestinationsService;

@@ -2,6 +2,7 @@
 import { html } from "hono/html";
 import { sizeWords } from "../../amounts.ts";
 import type { Counts, Overview as History, JobRow } from "../../api/services.ts";
+import type { Reading } from "../../power/reading.ts";
 import type { EngineSlots } from "../engine-view.ts";
 import type { State } from "../state.ts";
 import { area, columns } from "./charts.ts";
@@ -13,18 +14,8 @@ import type { WordKey } from "./words.ts";
 /** US dollars for a million tokens, as a hosted model costs. */
 export type HostedPrice = { input: number; output: number };
 
-/** What the machine's sensors say. Every figure is there, or in `absent` with the reason. */
-export type Power = {
-  reading?: { absent?: Partial<Record<string, string>> } & Partial<
-    Record<"gpuPercent" | "gpuMemoryBytes" | "gpuWatts" | "cpuWatts" | "temperature" | "idleSeconds", number>
-  > &
-    Partial<Record<"thermalState" | "memoryPressure", string>>;
-  /** Why no jobs are pulled now. */
-  paused?: { reason: string; until?: string | undefined } | null | undefined;
-};
-
 export type Overview = {
-  state: State & { power?: Power };
+  state: State;
   range: Range;
   counts: Counts;
   history: History;
@@ -57,14 +48,34 @@ function drawOverview(view: View, overview: Overview): Html {
 <div class="stack">${money(view, overview)}${machine(view, state)}</div></div>`;
 }
 
-const LAMPS = { READY: "good", BUSY: "good", STARTING: "warn", DRAINING: "warn", UNHEALTHY: "bad" } as const;
+const LAMPS = {
+  READY: "good",
+  BUSY: "good",
+  STARTING: "warn",
+  DRAINING: "warn",
+  PAUSED: "off",
+  UNHEALTHY: "bad",
+} as const;
 
-function sentence(view: View, state: State & { power?: Power }): Html {
+function sentence(view: View, state: State): Html {
   const { t } = view;
-  const paused = state.power?.paused;
+  const { paused } = state;
   const lamp = paused ? "off" : LAMPS[state.status];
   const under = html`<p class="soft">${engineWords(view, state)}</p>`;
-  return html`<div class="status ${lamp}"><span class="lamp" aria-hidden="true"></span><div role="status"><h1>${paused ? t("is_paused", { reason: line(paused.reason) }) : words(view, state)}</h1>${under}</div></div>`;
+  return html`<div class="status ${lamp}"><span class="lamp" aria-hidden="true"></span><div role="status"><h1>${paused ? pauseWords(view, paused) : words(view, state)}</h1>${under}</div></div>`;
+}
+
+const PAUSES: Record<string, WordKey> = {
+  quiet_hours: "pause_quiet_hours",
+  temperature: "pause_temperature",
+  in_use: "pause_in_use",
+};
+
+function pauseWords({ t, language }: View, { policy, reason, until }: NonNullable<State["paused"]>): string {
+  const why = PAUSES[policy] ? t(PAUSES[policy]) : line(reason);
+  if (until === undefined) return t("is_paused", { reason: why });
+  const form = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
+  return t("is_paused_until", { reason: why, time: new Intl.DateTimeFormat(language, form).format(until) });
 }
 
 function words({ t }: View, { status, running, waiting }: State): string {
@@ -191,10 +202,10 @@ const PRESSURE: Record<string, WordKey> = {
   critical: "pressure_critical",
 };
 
-function machine(view: View, { power, disk }: State & { power?: Power }): Html {
+function machine(view: View, { power, disk }: State): Html {
   const { t } = view;
-  const reading = power?.reading ?? {};
-  const absent = reading.absent ?? {};
+  const reading: Partial<Reading> = power?.reading ?? {};
+  const absent: Record<string, string> = reading.absent ?? {};
   const row = (name: WordKey, value: string | undefined, figure: string) =>
     [
       t(name),
@@ -204,17 +215,14 @@ function machine(view: View, { power, disk }: State & { power?: Power }): Html {
   const as = <T>(value: T | undefined, write: (value: T) => string) =>
     value === undefined ? undefined : write(value);
   const memory = as(reading.gpuMemoryBytes, (bytes) => ` · ${sizeWords(bytes)}`) ?? "";
-  const watts =
-    reading.gpuWatts === undefined && reading.cpuWatts === undefined
-      ? undefined
-      : (reading.gpuWatts ?? 0) + (reading.cpuWatts ?? 0);
+  const watts = power?.watts;
   const gpu = as(reading.gpuPercent, (value) => `${number(view, value)} %${memory}`);
   const heat = [
     as(reading.temperature, (value) => `${number(view, value)} °C`),
     as(reading.thermalState, (value) => (THERMAL[value] ? t(THERMAL[value]) : line(value))),
   ].filter((one) => one !== undefined);
   return html`<section class="panel"><h2>${t("machine")}</h2>${
-    power?.reading === undefined
+    !power?.reading
       ? html`<p class="soft small">${t("machine_unread")}</p>`
       : facts([
           row("gpu", gpu, "gpuPercent"),
@@ -233,7 +241,7 @@ function machine(view: View, { power, disk }: State & { power?: Power }): Html {
             ? null
             : ([t("idle_for"), length(view, reading.idleSeconds * 1_000)] as const),
         ])
-  }${disk ? facts([[t("disk"), t("disk_free", { size: sizeWords(disk.freeBytes) })]]) : NONE}</section>`;
+  }${(power?.ineffective ?? []).map(({ setting, reason }) => html`<p class="note warn small">${t("no_effect", { setting: line(setting, 60) })} ${line(reason)}</p>`)}${disk ? facts([[t("disk"), t("disk_free", { size: sizeWords(disk.freeBytes) })]]) : NONE}</section>`;
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, one) => total + one, 0);
