@@ -68,6 +68,19 @@ export const ERRORS = {
     "The model only repeated itself; reword the prompt or use a larger model. If the answer is meant to repeat itself, the owner can set KAMADO_REPETITION_STOP=off.",
   ),
   unauthorized: fail(401, "Send the token in the header `Authorization: Bearer …`."),
+  not_local: fail(
+    403,
+    "On this machine open it as http://localhost:…; from elsewhere set KAMADO_WEB_TOKEN or Cloudflare Access (docs/outside.md).",
+  ),
+  read_only: fail(
+    403,
+    "Use KAMADO_WEB_TOKEN, or sign in with it; KAMADO_WEB_READ_TOKEN lets nobody change anything.",
+  ),
+  cross_site: fail(
+    403,
+    "Open the console itself and try it there. A program sends the token in the header `Authorization: Bearer …`.",
+  ),
+  too_many_attempts: later(429, "Wait as long as Retry-After says, then use the right token."),
   model_not_loaded: fail(404, "Ask for a model that the engine serves; GET /v1/models lists them."),
   // the handler
   handler_broken: fail(
@@ -87,6 +100,7 @@ export const ERRORS = {
     504,
     "The job stays in the queue and its result will be stored; wait again, and check that a worker runs.",
   ),
+  schedule_not_found: fail(404, "`kamado schedules` lists those that there are."),
   // delivery
   delivery_failed: later(502, "Check the destination; Kamado tries the delivery again by itself."),
   delivery_rejected: fail(502, "The destination refused the result; check what it expects."),

@@ -5,8 +5,10 @@ import { join, resolve } from "node:path";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
 import { findInstalled } from "../models/installed.ts";
+import type { PolicySettings } from "../power/policies.ts";
 import { type Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
+import { type Telemetry, telemetryOf } from "./telemetry.ts";
 
 export type AwsKeys = { accessKeyId: string; secretAccessKey: Secret; sessionToken: Secret | undefined };
 
@@ -92,17 +94,43 @@ export type Config = Readonly<{
   dataDir: string;
   /** How much the history of jobs keeps; with 0 days nothing is written to disk. */
   history: { days: number; megabytes: number };
+  /** How long the files of batches are kept. */
+  batchDays: number;
   /** Where models come from, and the token that is sent there and nowhere else. */
   huggingFace: { endpoint: string; token: Secret | undefined };
-  web: { port: number; host: string; token: Secret | undefined };
+  web: {
+    port: number;
+    host: string;
+    token: Secret | undefined;
+    /** Lets its user read and change nothing. */
+    readToken: Secret | undefined;
+    /** What the console compares with: US dollars for a million tokens in and out. */
+    hostedPrice: { input: number; output: number };
+    /** Of the engine's machine, where the console does not know it: gigabytes a second. */
+    memoryBandwidth: number | undefined;
+    /** Cloudflare Access. The audiences are tags of its applications. */
+    access: { team: string; audiences: readonly string[]; readAudiences: readonly string[] } | undefined;
+  };
   localPort: number;
   /** What the embedded AWS demands of its clients. */
   localKey: Secret | undefined;
   destinationsFile: string | undefined;
   rulesFile: string | undefined;
+  schedulesFile: string | undefined;
   /** The folder with the owner's handlers. */
   ownHandlers: string | undefined;
+  /** When no job is pulled although everything answers. */
+  power: PolicySettings;
+  /** Whom trouble is told. */
+  trouble: {
+    url: Secret | undefined;
+    format: Environment["KAMADO_TROUBLE_FORMAT"];
+    /** Whether the topic is told too. */
+    tellsTopic: boolean;
+  };
   workerName: string;
+  /** Where traces and metrics are sent, and how; undefined: nowhere. */
+  telemetry: Telemetry | undefined;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
   /** The file into which a service manager writes the output; it is kept small. */
   logFile: string | undefined;
@@ -139,6 +167,12 @@ function checkProjector({
 }
 
 /** Our own engine demands the token of every client, so it must be long; another engine's may be short. */
+/** Who has the same token for both could do everything with what is given away for reading. */
+function checkReadToken({ KAMADO_WEB_TOKEN: token, KAMADO_WEB_READ_TOKEN: readToken }: Environment): void {
+  if (token !== undefined && token === readToken)
+    throw new KamadoError("config_invalid", "KAMADO_WEB_READ_TOKEN: must be another than KAMADO_WEB_TOKEN.");
+}
+
 function checkEngineToken({ KAMADO_ENGINE_URL: url, KAMADO_ENGINE_TOKEN: token }: Environment): void {
   if (url !== undefined || token === undefined || token.length >= MIN_TOKEN) return;
   throw new KamadoError("config_invalid", `KAMADO_ENGINE_TOKEN: ${SHORT_TOKEN} (got ${shapeOf(token)})`);
@@ -164,6 +198,7 @@ export function buildConfig(
   keyInFile: string | undefined,
 ): Omit<Config, "secretFiles" | "set" | "warnings"> {
   checkEngineToken(env);
+  checkReadToken(env);
   checkProjector(env);
   const deliveriesQueueUrl = env.KAMADO_DELIVERIES_QUEUE_URL ?? besideJobs(env.KAMADO_QUEUE_URL?.[0]?.url);
   const isScripted = env.KAMADO_BACKEND === "scripted";
@@ -227,20 +262,61 @@ export function buildConfig(
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
     dataDir: env.KAMADO_DATA_DIR,
     history: { days: env.KAMADO_HISTORY_DAYS, megabytes: env.KAMADO_HISTORY_MB },
+    batchDays: env.KAMADO_BATCH_DAYS,
     huggingFace: {
       endpoint: env.HF_ENDPOINT.replace(/\/+$/, ""),
       token: asSecret(env.HF_TOKEN || undefined),
     },
-    web: { port: env.KAMADO_WEB_PORT, host: env.KAMADO_WEB_HOST, token: asSecret(env.KAMADO_WEB_TOKEN) },
+    web: {
+      port: env.KAMADO_WEB_PORT,
+      host: env.KAMADO_WEB_HOST,
+      token: asSecret(env.KAMADO_WEB_TOKEN),
+      readToken: asSecret(env.KAMADO_WEB_READ_TOKEN),
+      hostedPrice: env.KAMADO_HOSTED_PRICE,
+      memoryBandwidth: env.KAMADO_MEMORY_BANDWIDTH,
+      access: cloudflareAccess(env),
+    },
     localPort: env.KAMADO_LOCAL_PORT,
     localKey: asSecret(env.KAMADO_LOCAL_KEY),
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
     rulesFile: env.KAMADO_RULES_FILE,
+    schedulesFile: env.KAMADO_SCHEDULES_FILE,
     ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
+    power: {
+      quietHours: env.KAMADO_QUIET_HOURS,
+      yieldIdleSeconds: env.KAMADO_YIELD_IDLE_SECONDS,
+      maxTemperature: env.KAMADO_MAX_TEMPERATURE,
+    },
+    trouble: {
+      url: asSecret(env.KAMADO_TROUBLE_URL),
+      format: env.KAMADO_TROUBLE_FORMAT,
+      tellsTopic: env.KAMADO_TROUBLE_TOPIC === "on",
+    },
     workerName: env.KAMADO_WORKER_NAME,
+    telemetry: telemetryOf(env),
     logLevel: env.KAMADO_LOG_LEVEL,
     logFile: env.KAMADO_LOG_FILE,
   };
+}
+
+/** Its team and one of its audiences mean nothing without each other, and a tag that is in both lists would be taken for more than was meant. */
+function cloudflareAccess(env: Environment): Config["web"]["access"] {
+  const { KAMADO_ACCESS_TEAM: team, KAMADO_ACCESS_AUDIENCE: audiences = [] } = env;
+  const readAudiences = env.KAMADO_ACCESS_READ_AUDIENCE ?? [];
+  const tags = [...audiences, ...readAudiences];
+  if (team === undefined && tags.length === 0) return undefined;
+  const both = audiences.find((tag) => readAudiences.includes(tag));
+  if (both !== undefined)
+    throw new KamadoError(
+      "config_invalid",
+      `KAMADO_ACCESS_READ_AUDIENCE: ${both} is in KAMADO_ACCESS_AUDIENCE too.`,
+    );
+  if (team !== undefined && tags.length > 0) return { team, audiences, readAudiences };
+  const missing = team === undefined ? "KAMADO_ACCESS_TEAM" : "KAMADO_ACCESS_AUDIENCE";
+  throw new KamadoError(
+    "config_invalid",
+    `${missing}: Cloudflare Access needs the team and an audience; set it too.`,
+  );
 }
 
 /** The files of the model that `kamado model pull` fetched under this name; a path that exists is a path. */
