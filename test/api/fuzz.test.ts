@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => served.stop());
 
-const RUNS = Number(process.env.FUZZ_RUNS ?? 300);
+const RUNS = Number(process.env.FUZZ_RUNS ?? 120);
 const ids = fc.oneof(
   fc.constantFrom("a", "b.1", "c:2", "nobody"),
   fc.nat(999).map((number) => `job-${number}`),
