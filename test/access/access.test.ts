@@ -294,6 +294,17 @@ describe("a refusal", () => {
     ]);
   });
 
+  test("of a form that somebody sent is a page too", async () => {
+    const headers = { ...TUNNEL, ...bearer(READ), accept: "text/html" };
+    const page = await appOf("tokens").request("/things", { method: "POST", headers });
+    expect([page.status, await page.text()]).toEqual([403, expect.stringContaining("<b>read_only</b>")]);
+    const out = await appOf("tokens").request("/things", {
+      method: "POST",
+      headers: { ...TUNNEL, accept: "text/html" },
+    });
+    expect([out.status, out.headers.get("location")]).toEqual([303, "/sign-in?next=%2F"]);
+  });
+
   test("of a hundred wrong tokens of one address becomes one that says when to come back; others are not concerned", async () => {
     const app = appOf("tokens");
     for (let n = 0; n < 100; n++)

@@ -17,9 +17,9 @@ import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { whyNotFree } from "../http/who-listens.ts";
 import type { Log } from "../logging/log.ts";
 import { printable } from "../printable.ts";
+import { createAssets } from "./assets.ts";
 import { createSignIn, refusalPage, SIGN_IN, STYLE, sessionOf } from "./sign-in.ts";
 import type { State } from "./state.ts";
-import { createStaticFiles } from "./static-files.ts";
 import { statePage } from "./status-page.ts";
 
 declare module "hono" {
@@ -79,6 +79,8 @@ const HEADERS = {
     frameAncestors: NOTHING,
   },
   xFrameOptions: "DENY",
+  // With none at all a browser hides from us too where a form comes from (`Origin: null`), and our own could not be told from others.
+  referrerPolicy: "same-origin",
   // Plain HTTP; what stands in front of it decides about TLS.
   strictTransportSecurity: false,
 };
@@ -91,7 +93,7 @@ export function createWebApp(options: AppOptions): Hono {
   const { state, mounts = [], log } = options;
   const app = new Hono();
   const access = accessOf(options);
-  const assets = createStaticFiles({ [STYLE]: here(STYLE), "status.css": here("status.css") });
+  const assets = createAssets({ [STYLE]: here(STYLE), "status.css": here("status.css") });
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
   app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
@@ -118,14 +120,15 @@ export function createWebApp(options: AppOptions): Hono {
       const { status } = state();
       return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
     }
-    const toSignIn = `${SIGN_IN}?next=${encodeURIComponent(path + new URL(context.req.url).search)}`;
+    // Nobody should send a form again because he signs in.
+    const next = isSafe(context.req.method) ? path + new URL(context.req.url).search : "/";
     const canSignIn = access.hasSignIn && error.code === "unauthorized";
     if (!wantsPage(askingOf(context))) {
       // htmx goes there itself.
       if (canSignIn && context.req.header("hx-request")) context.header("hx-redirect", SIGN_IN);
       return answerError(context, error);
     }
-    if (canSignIn) return context.redirect(toSignIn, 303);
+    if (canSignIn) return context.redirect(`${SIGN_IN}?next=${encodeURIComponent(next)}`, 303);
     return refusalPage({ context, assets, status: error.status as ContentfulStatusCode }, error);
   }
 
