@@ -112,6 +112,27 @@ export const ERRORS = {
     "Verify the body as it came, byte for byte, with the secret that the destinations file has for this address, and set the clock.",
   ),
   no_request: fail(400, "This kind cannot be delivered with rest; use callback, sns or sqs."),
+  // the jobs API
+  job_not_found: fail(
+    404,
+    "The history has no job with this id; it may be older than KAMADO_HISTORY_DAYS, or never came.",
+  ),
+  dead_letter_not_found: fail(
+    404,
+    "Somebody may have sent it back or deleted it; GET /dead-letters lists what is there.",
+  ),
+  no_such_address: fail(404, "GET /openapi.json lists every address of the jobs API."),
+  method_not_allowed: fail(405, "The header Allow says which methods this address has."),
+  unsupported_media_type: fail(415, "Send JSON with the header `Content-Type: application/json`."),
+  file_type_refused: fail(415, "Upload a JPEG, PNG, WebP, GIF or HEIC picture, a PDF, or text in UTF-8."),
+  input_not_kept: fail(
+    409,
+    "Send the job again from where it came; the history keeps only inputs up to a limit.",
+  ),
+  history_unavailable: later(
+    503,
+    "Jobs go on without the history; the worker's log says what is wrong with it.",
+  ),
   // the installation
   config_invalid: fail(500, "Correct the setting that the message names."),
   memory_insufficient: fail(507, "Use a smaller model or quantization, a smaller context, or fewer slots."),

@@ -9,8 +9,10 @@ import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
 import { type Config, HANDLERS } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
+import { Circuits } from "./deliver/circuit.ts";
 import { snsTopic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
+import { type History, openHistory } from "./history/history.ts";
 import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
 import type { SendJobs } from "./job/send-jobs.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
@@ -45,7 +47,12 @@ export async function openWorker(
   how: How = {},
 ): Promise<OpenWorker> {
   const { parts, services } = await connect(config, cloud, openEngine, log, how);
-  return { ...createWorker(parts, config), services };
+  const worker = createWorker(parts, config);
+  const { dataDir: folder, workerName, history: limits } = config;
+  const history = openHistory({ folder, worker: workerName, ...limits, log });
+  worker.jobEvents.subscribe(history.listener);
+  const stop = () => worker.stop().finally(() => history.close());
+  return { ...worker, stop, services: { ...services, history } };
 }
 
 export type OpenWorker = Worker & { services: Services };
@@ -60,6 +67,8 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   outbound: Outbound;
   engine: EngineClient;
   sqs: AwsClients["sqs"];
+  history: History;
+  circuits: Circuits;
 };
 
 /** The worker sends jobs as everybody does. */
@@ -101,7 +110,7 @@ async function connect(
   openEngine: () => Promise<RunningEngine>,
   log: Log,
   { queueFolder, ...options }: How,
-): Promise<{ parts: Parts; services: Services }> {
+): Promise<{ parts: Parts; services: Omit<Services, "history"> }> {
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
@@ -118,6 +127,7 @@ async function connect(
     token: config.engine.token?.reveal(),
     model: config.engine.remoteModel,
   });
+  const circuits = new Circuits({ clock: systemClock, log });
   const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
@@ -138,6 +148,7 @@ async function connect(
       trouble: engine.trouble,
     },
     deliver: createDeliver({
+      circuits,
       outbound,
       topic: snsTopic(clients.sns),
       queueFor: queueAt,
@@ -177,6 +188,17 @@ async function connect(
   const { sqs } = clients;
   return {
     parts,
-    services: { ...parts, config, cloud, send, registry, destinations, outbound, engine: client, sqs },
+    services: {
+      ...parts,
+      config,
+      cloud,
+      send,
+      registry,
+      destinations,
+      outbound,
+      engine: client,
+      sqs,
+      circuits,
+    },
   };
 }

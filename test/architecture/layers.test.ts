@@ -42,15 +42,16 @@ const MAY_IMPORT: Record<string, string> = {
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
-  api: "job logging",
+  history: "errors job logging",
+  api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
   mcp: "access async data-uri errors job logging nearest printable storage",
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws config deliver errors checks job logging model outbound queue runner storage worker",
-  mounts: "console main mcp storage",
+  main: "async aws checks config deliver errors history job logging model outbound queue runner storage worker",
+  mounts: "api console dead-letters main mcp outbox queue storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":

@@ -90,6 +90,8 @@ export type Config = Readonly<{
   /** The wait before each try of a delivery, the first one included; undefined: the schedule of Standard Webhooks. */
   deliveryDelaysMs: readonly number[] | undefined;
   dataDir: string;
+  /** How much the history of jobs keeps; with 0 days nothing is written to disk. */
+  history: { days: number; megabytes: number };
   /** Where models come from, and the token that is sent there and nowhere else. */
   huggingFace: { endpoint: string; token: Secret | undefined };
   web: {
@@ -239,6 +241,7 @@ export function buildConfig(
     stallSeconds: env.KAMADO_STALL_SECONDS,
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
     dataDir: env.KAMADO_DATA_DIR,
+    history: { days: env.KAMADO_HISTORY_DAYS, megabytes: env.KAMADO_HISTORY_MB },
     huggingFace: {
       endpoint: env.HF_ENDPOINT.replace(/\/+$/, ""),
       token: asSecret(env.HF_TOKEN || undefined),

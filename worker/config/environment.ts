@@ -130,6 +130,8 @@ export const Environment = z.object({
   KAMADO_MEMORY_LIMIT: size.optional(),
   KAMADO_PREFETCH: count(0, 256).optional(),
   KAMADO_DATA_DIR: path.default(join(homedir(), ".kamado")),
+  KAMADO_HISTORY_DAYS: count(0, 3_650).default(30),
+  KAMADO_HISTORY_MB: count(10, 100_000).default(200),
   HF_ENDPOINT: url()
     .refine(isWithoutCredentials, "must not hold a name or a password; set HF_TOKEN")
     .default("https://huggingface.co"),

@@ -64,7 +64,8 @@ export function originOf(destination: Destination): string | null {
 const hashOf = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
 /** A destination's name in object keys, from which its address cannot be read. */
-export const destinationKey = (destination: Destination): string => hashOf(nameOf(destination));
+export const destinationKey = (destination: Destination): string => keyOfName(nameOf(destination));
+export const keyOfName = (name: string): string => hashOf(name);
 
 /**
  * The key of one delivery, the same in every try. A receiver that remembers it acts once. `event` separates deliveries to one

@@ -1,15 +1,14 @@
 // Runs a job's handler: checks the input, fetches what it points at, runs the handler within its time, and checks the output.
 // From a job to an outcome; storing, delivering and deleting come after.
-import { z } from "zod";
 import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Lease } from "../consumer/lease.ts";
-import { describeIssues, type ErrorCode, KamadoError, toKamadoError } from "../errors.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
+import { checkInput, checkOutput } from "../job/check-values.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Context, Fetched, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
-import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, isHandlerMissing, keepMaker } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
 import { NOTHING_USED } from "../model/model.ts";
@@ -136,25 +135,6 @@ async function callHandler(handler: Handler, input: unknown, context: Context<In
   } catch (thrown) {
     throw toKamadoError(thrown, "handler_failed");
   }
-}
-
-/** The sender's input as its schema reads it, whatever serializer wrote it. Throws `invalid_input` with every wrong field named. */
-export function checkInput(schema: z.ZodType, sent: unknown): unknown {
-  const parsed = parseSent(schema, sent);
-  if (parsed.success) return parsed.data;
-  throw naming("input", "invalid_input", parsed.error, parsed.value);
-}
-
-/** The value as its schema reads it. Throws `output_invalid` with every wrong field named. */
-function checkOutput(schema: z.ZodType, value: unknown): unknown {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw naming("output", "output_invalid", parsed.error, value);
-}
-
-function naming(name: string, code: ErrorCode, { issues }: z.ZodError, value: unknown): KamadoError {
-  const named = issues.map((issue) => ({ ...issue, path: [name, ...issue.path] }));
-  return new KamadoError(code, describeIssues(new z.ZodError(named), { [name]: value }));
 }
 
 /** The last of them ended without an outcome, or its outcome was lost, so nobody has given the job up yet. */

@@ -353,6 +353,7 @@ function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void
       stage: "ended",
       ...aboutOf(run),
       outcome: is,
+      ...(outcome.is === "interrupted" && { why: outcome.why }),
       ending: shownEnding(ending, plan),
       ...(error && { error: error.code }),
       ...(last && last.code !== error?.code && { lastError: last.code }),
@@ -361,9 +362,11 @@ function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void
       ...(stack && { stack }),
     },
     error ? `${is}: ${error.message}` : describe(outcome),
-    result && { result },
+    { ...(result && { result }), ...(error && { error: wordsOf(error) }) },
   );
 }
+
+const wordsOf = ({ code, message, hint }: KamadoError) => ({ code, message, hint });
 
 /** Why nothing was done is said, because the sender may have expected a job. */
 function describe(outcome: Outcome): string {
