@@ -15,7 +15,7 @@ import { type Ended, FollowJobs, type InHand } from "./follow-jobs.ts";
 import { uploaded, withDataUris } from "./pictures.ts";
 import {
   ARGUMENTS,
-  FIXED_TOOLS,
+  fixedTools,
   isFixed,
   type KindTool,
   kindTools,
@@ -65,7 +65,7 @@ export class Calls {
 
   /** Who may only read sees the tools that work for him. */
   tools({ mayChange }: Pick<Caller, "mayChange">): Tool[] {
-    const all = [...FIXED_TOOLS, ...[...kindTools(this.#deps.registry).values()].map(({ tool }) => tool)];
+    const all = [...fixedTools(), ...[...kindTools(this.#deps.registry).values()].map(({ tool }) => tool)];
     return mayChange ? all : all.filter(({ name }) => READ_ONLY.includes(name));
   }
 
