@@ -100,6 +100,7 @@ export const ERRORS = {
     504,
     "The job stays in the queue and its result will be stored; wait again, and check that a worker runs.",
   ),
+  schedule_not_found: fail(404, "`kamado schedules` lists those that there are."),
   // delivery
   delivery_failed: later(502, "Check the destination; Kamado tries the delivery again by itself."),
   delivery_rejected: fail(502, "The destination refused the result; check what it expects."),

@@ -9,12 +9,14 @@ import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
 import { createMcp } from "./mcp/mcp.ts";
+import { createMetricsApi } from "./metrics/metrics-api.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
+import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
-export function createMounts({ services, jobEvents }: OpenWorker): Mount[] {
+export function createMounts({ services, jobEvents, schedules }: OpenWorker): Mount[] {
   const { registry, send, clock, bucket } = services;
   const results = createResults(bucket);
   const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
@@ -26,6 +28,8 @@ export function createMounts({ services, jobEvents }: OpenWorker): Mount[] {
       app: createMcp({ registry, send, results, jobEvents, clock, mayChange }),
       checksRights: true,
     },
+    { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },
+    { path: "/schedules", app: createSchedulesApi(schedules) },
   ];
 }
 

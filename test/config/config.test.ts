@@ -44,13 +44,17 @@ test("a ~ that no shell has read is the home folder", () => {
   const others = load({
     KAMADO_DESTINATIONS_FILE: "~/d.json",
     KAMADO_RULES_FILE: "~/r.json",
+    KAMADO_SCHEDULES_FILE: "~/t.json",
     KAMADO_SCRIPT: "~/s.json",
     KAMADO_CHAT_TEMPLATE: "~/t.jinja",
     KAMADO_LLAMA_SERVER: "~/llama-server",
   });
-  const { destinationsFile, rulesFile, engine: files } = others;
-  expect([destinationsFile, rulesFile, files.script, files.chatTemplate, files.llamaServer]).toEqual(
-    ["d.json", "r.json", "s.json", "t.jinja", "llama-server"].map((name) => join(homedir(), name)),
+  const { destinationsFile, rulesFile, schedulesFile, engine: files } = others;
+  expect([
+    ...[destinationsFile, rulesFile, schedulesFile],
+    ...[files.script, files.chatTemplate, files.llamaServer],
+  ]).toEqual(
+    ["d.json", "r.json", "t.json", "s.json", "t.jinja", "llama-server"].map((name) => join(homedir(), name)),
   );
   const token = join(mkdtempSync(join(tmpdir(), "kamado-token-")), "token");
   writeFileSync(token, "a token of its own");

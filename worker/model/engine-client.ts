@@ -5,6 +5,7 @@ import { KamadoError } from "../errors.ts";
 import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
 import { withoutHalves } from "../job/json.ts";
+import { type TraceFields, traceFields } from "../job/trace-context.ts";
 import {
   type ChatAnswer,
   needsModel,
@@ -80,24 +81,24 @@ export class EngineClient {
     });
   }
 
-  /** An aborted request closes its connection; that is how the engine learns that it can free the slot. */
-  async chat(request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
+  /** An aborted request closes its connection; that is how the engine learns that it can free the slot. `trace`: in which the request is made. */
+  async chat(request: ChatRequest, signal: AbortSignal, trace: TraceFields = {}): Promise<ChatAnswer> {
     const model = request.model ?? this.#needed;
     try {
-      return await this.#ask({ ...request, ...(model !== undefined && { model }) }, signal);
+      return await this.#ask({ ...request, ...(model !== undefined && { model }) }, signal, trace);
     } catch (thrown) {
       if (model !== undefined || !(thrown instanceof KamadoError) || !needsModel(thrown)) throw thrown;
       const [only, ...others] = this.#listed;
       if (only === undefined || others.length > 0) throw withoutModel(thrown, this.#listed);
       this.#needed = only;
-      return this.#ask({ ...request, model: only }, signal);
+      return this.#ask({ ...request, model: only }, signal, trace);
     }
   }
 
-  async #ask(request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
+  async #ask(request: ChatRequest, signal: AbortSignal, trace: TraceFields): Promise<ChatAnswer> {
     // Strict servers refuse half of a UTF-16 pair, as a text has that was cut inside an emoji.
     const body = withoutHalves(JSON.stringify({ ...request, ...this.#options.extra, stream: false }));
-    const { status, headers, text } = await this.#send("POST", "/v1/chat/completions", signal, body);
+    const { status, headers, text } = await this.#send("POST", "/v1/chat/completions", signal, body, trace);
     if (status === 200) return readAnswer(text);
     // The engine may have loaded another model meanwhile.
     if (status === 404) this.#identity = null;
@@ -169,12 +170,19 @@ export class EngineClient {
     return this.#agent.destroy();
   }
 
-  async #send(method: Dispatcher.HttpMethod, path: string, signal: AbortSignal, body?: string) {
+  async #send(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    signal: AbortSignal,
+    body?: string,
+    trace: TraceFields = {},
+  ) {
     signal.throwIfAborted();
     const { token } = this.#options;
     const headers = {
       ...(body !== undefined && { "content-type": "application/json" }),
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      ...traceFields(trace),
     };
     const { origin, pathname } = new URL(this.#base);
     try {

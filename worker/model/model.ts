@@ -5,6 +5,7 @@ import { KamadoError } from "../errors.ts";
 import type { Budgets } from "../job/budgets.ts";
 import type { Choice, Model } from "../job/handler.ts";
 import type { Receipt } from "../job/result.ts";
+import type { TraceFields } from "../job/trace-context.ts";
 import { type AnyAsk, ask } from "./ask.ts";
 import { Capabilities } from "./capabilities.ts";
 import { type Decide, decide } from "./decide.ts";
@@ -27,7 +28,20 @@ export type ModelOptions = {
   capabilities?: Capabilities;
   /** What the job may spend in this run. [no limit] */
   budget?: Pick<Budgets, "requests" | "tokens">;
+  /** That of the job. */
+  trace?: TraceFields;
+  /** [nothing is done around a request] */
+  around?: AroundRequest | undefined;
 };
+
+/** Called around each request to the engine, to measure it. `send` makes the request, in the trace that it is given. */
+export type AroundRequest = (
+  request: ChatRequest,
+  about: { engine: string; trace: TraceFields },
+  send: (trace: TraceFields) => Promise<ChatAnswer>,
+) => Promise<ChatAnswer>;
+
+const sendAlone: AroundRequest = (_, { trace }, send) => send(trace);
 
 /** The model's part of a receipt. */
 export type Usage = { requests: number; unansweredRequests?: number } & Pick<
@@ -54,6 +68,7 @@ const MAX_BUSY_WAIT_MS = 10_000;
 
 export function createModel(options: ModelOptions): { model: Model; used(): Usage } {
   const { client, signal, model, priority, capabilities = new Capabilities() } = options;
+  const { trace = {}, around = sendAlone } = options;
   const meter = new Meter(signal);
   const budget = new ModelBudget(options.budget ?? UNLIMITED);
   const turns = (options.turns ?? new Turns({ atOnce: AT_ONCE })).forJob(signal);
@@ -71,7 +86,9 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
     const check = isOwn && request.response_format !== undefined && { check_schema: false as const };
     const named = { ...request, ...(name !== null && { model: name }), ...rank, ...check };
     const ask = (form: ChatRequest) =>
-      meter.count(promptTokens(form), identity.engine, name, () => client.chat(form, signal));
+      meter.count(promptTokens(form), identity.engine, name, () =>
+        around(form, { engine: identity.engine, trace }, (own) => client.chat(form, signal, own)),
+      );
     return capabilities.chat(named, ask, { engine: identity.engine, isOwn, signal });
   };
   const chat: Chat = async (request) => {
