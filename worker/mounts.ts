@@ -17,15 +17,13 @@ import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
 export function createMounts({ services, jobEvents, schedules }: OpenWorker): Mount[] {
-  const { registry, send, clock, bucket } = services;
+  const { registry, send, clock, bucket, log } = services;
   const results = createResults(bucket);
-  const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
-    context.get("visitor").mayChange;
   return [
     // Its requests are all POSTs; each tool says whether it changes anything.
     {
       path: "/mcp",
-      app: createMcp({ registry, send, results, jobEvents, clock, mayChange }),
+      app: createMcp({ registry, send, results, jobEvents, clock, log }),
       checksRights: true,
     },
     { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },

@@ -6,7 +6,7 @@ import { type HttpBindings, type ServerType, serve } from "@hono/node-server";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { type Access, checkRight, createAccess, type Visitor } from "../access/access.ts";
+import { type Access, checkRight, createAccess } from "../access/access.ts";
 import { type Asking, addressOf, isSafe, wantsPage } from "../access/asking.ts";
 import { type CloudflareOptions, createVerify } from "../access/cloudflare.ts";
 import { systemClock } from "../async/clock.ts";
@@ -22,13 +22,6 @@ import { createSignIn, refusalPage, SIGN_IN, STYLE, sessionOf } from "./sign-in.
 import type { State } from "./state.ts";
 import { statePage } from "./status-page.ts";
 
-declare module "hono" {
-  /** Whom a part of the worker answers: `context.get("visitor")`. */
-  interface ContextVariableMap {
-    visitor: Visitor;
-  }
-}
-
 export type Web = { url: string; stop(): Promise<void> };
 
 export type Mount = {
@@ -36,7 +29,7 @@ export type Mount = {
   app: Hono;
   /**
    * It tells itself what changes something: its requests are POSTs that may only read. It has to call `checkRight` or look at
-   * `visitor.mayChange`. [false: who may only read can GET and HEAD]
+   * `visitor.mayChange`, and to log who changed what. [false: who may only read can GET and HEAD]
    */
   checksRights?: boolean;
 };
@@ -94,6 +87,7 @@ export function createWebApp(options: AppOptions): Hono {
   const app = new Hono();
   const access = accessOf(options);
   const assets = createAssets({ [STYLE]: here(STYLE), "status.css": here("status.css") });
+  const isCareful = (path: string) => mounts.some((one) => one.checksRights && isBelow(path, one.path));
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
   app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
@@ -104,13 +98,12 @@ export function createWebApp(options: AppOptions): Hono {
     try {
       const visitor = await access.visitorOf(asking, sessionOf(context));
       context.set("visitor", visitor);
-      if (!mounts.some((mount) => mount.checksRights && isBelow(context.req.path, mount.path)))
-        checkRight(visitor, asking.method);
+      if (!isCareful(context.req.path)) checkRight(visitor, asking.method);
     } catch (thrown) {
       return refuse(context, toKamadoError(thrown, "unauthorized"));
     }
     await next();
-    logChange(log, context);
+    if (!isCareful(context.req.path)) logChange(log, context);
   });
 
   function refuse(context: Context, error: KamadoError) {
