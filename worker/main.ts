@@ -6,6 +6,7 @@ import { type AnyKinds, createClient } from "../client/client.ts";
 import { systemClock } from "./async/clock.ts";
 import { type AwsClients, makeAwsClients } from "./aws/clients.ts";
 import type { Cloud } from "./aws/resources.ts";
+import { Batches } from "./batches/batches.ts";
 import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
 import { type Config, HANDLERS, HOME, serviceEnvironment } from "./config/config.ts";
@@ -26,6 +27,7 @@ import { type Destinations, loadDestinations } from "./outbound/destinations.ts"
 import { createOutbound, type Outbound } from "./outbound/outbound.ts";
 import { createPower } from "./power/power.ts";
 import { createPowerReader, createRun, sourcesOf } from "./power/power-reader.ts";
+import { isFifo } from "./queue/queue.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
@@ -33,6 +35,7 @@ import { loadRules } from "./runner/read-message.ts";
 import { Schedules } from "./schedules/schedules.ts";
 import { loadSchedules, type SchedulesFile } from "./schedules/schedules-file.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
+import { createResults } from "./storage/results.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { aroundRequests } from "./telemetry/engine-requests.ts";
 import type { Telemetry } from "./telemetry/open-telemetry.ts";
@@ -72,7 +75,8 @@ export async function openWorker(
   const isKept = how.queueFolder !== undefined || config.queueUrl !== undefined;
   const folder = isKept ? join(dataDir, "schedules") : undefined;
   const schedules = new Schedules({ ...services, file: services.schedulesFile, folder });
-  return { ...worker, stop, services: { ...services, history, readMetrics }, schedules };
+  const batches = openBatches(services, worker);
+  return { ...worker, stop, services: { ...services, history, readMetrics }, schedules, batches };
 }
 
 /** The right to look at a queue is not needed to work, and a look costs money on AWS. */
@@ -99,8 +103,19 @@ function metricsOf(
     });
 }
 
-/** `schedules` begin and stop by themselves: whoever only wants jobs run leaves them alone. */
-export type OpenWorker = Worker & { services: Services; schedules: Schedules };
+function openBatches({ config, cloud, ...services }: ConnectedServices, worker: Worker): Batches {
+  return new Batches({
+    ...services,
+    folder: join(config.dataDir, "batches"),
+    keepDays: config.batchDays,
+    results: createResults(services.bucket),
+    jobEvents: worker.jobEvents,
+    isFifo: isFifo({ url: cloud.queueUrl }),
+  });
+}
+
+/** `schedules` and `batches` begin and stop by themselves: whoever only wants jobs run leaves them alone. */
+export type OpenWorker = Worker & { services: Services; schedules: Schedules; batches: Batches };
 
 /** What the parts with an address of their own (jobs API, pages, batches, MCP) work with, besides the worker itself. */
 export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "log"> & {

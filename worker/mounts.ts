@@ -4,6 +4,7 @@ import { createDeadLettersService } from "./api/dead-letters.ts";
 import { createDestinationsService } from "./api/destinations.ts";
 import { createJobsService } from "./api/jobs.ts";
 import type { ApiServices } from "./api/services.ts";
+import { createBatchesApi } from "./batches/api.ts";
 import type { Mount } from "./console/server.ts";
 import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
@@ -16,7 +17,7 @@ import { depthOf } from "./queue/whole-queue.ts";
 import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
-export function createMounts({ services, jobEvents, schedules }: OpenWorker): Mount[] {
+export function createMounts({ services, jobEvents, schedules, batches }: OpenWorker): Mount[] {
   const { registry, send, clock, bucket, log } = services;
   const results = createResults(bucket);
   return [
@@ -27,6 +28,7 @@ export function createMounts({ services, jobEvents, schedules }: OpenWorker): Mo
       checksRights: true,
     },
     { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },
+    { path: "/v1", app: createBatchesApi({ batches, log }) },
     { path: "/schedules", app: createSchedulesApi(schedules) },
   ];
 }

@@ -94,7 +94,9 @@ export function createWorker(parts: Parts, settings: Settings) {
   const claims = createJobClaims(shared);
   const concurrency = new ConcurrencyLimit(settings, { clock, log });
   const health = healthChecks(parts, concurrency);
-  const fallback = topicArn === undefined ? [] : [{ sns: topicArn }];
+  const topic = topicArn === undefined ? [] : [{ sns: topicArn }];
+  const { registry } = parts.handlers;
+  const fallback = (kind: string) => (registry.get(kind)?.storedOnly ? [] : topic);
   const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
     ...shared,
     queues,

@@ -23,7 +23,7 @@ export type DeliveriesOptions = {
   queues: { dead: Queue; deliveries: Queue | undefined; deadDeliveries: Queue };
   bucket: Bucket;
   /** Where a result goes when its job names no destination. */
-  fallback: readonly Destination[];
+  fallback(kind: string): readonly Destination[];
   results: Pick<Results, "address">;
   jobEvents: JobEvents;
   /** [passes on the trace of a delivery] */
