@@ -1,5 +1,6 @@
 // Which part of the worker answers below which path of its address, and the services that these parts share, made from a worker's parts.
 // Who is let in is decided in console/server.ts.
+import { createJobsApi } from "./api/app.ts";
 import { createDeadLettersService } from "./api/dead-letters.ts";
 import { createDestinationsService } from "./api/destinations.ts";
 import { createJobsService } from "./api/jobs.ts";
@@ -17,8 +18,9 @@ import { depthOf } from "./queue/whole-queue.ts";
 import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
-export function createMounts({ services, jobEvents, schedules, batches }: OpenWorker): Mount[] {
-  const { registry, send, clock, bucket, log } = services;
+export function createMounts(worker: OpenWorker): Mount[] {
+  const { services, jobEvents, schedules, batches } = worker;
+  const { registry, send, clock, bucket, config, log } = services;
   const results = createResults(bucket);
   return [
     // Its requests are all POSTs; each tool says whether it changes anything.
@@ -26,6 +28,10 @@ export function createMounts({ services, jobEvents, schedules, batches }: OpenWo
       path: "/mcp",
       app: createMcp({ registry, send, results, jobEvents, clock, log }),
       checksRights: true,
+    },
+    {
+      path: "/",
+      app: createJobsApi({ services: createServices(worker), maxUpload: config.budgets.inputBytes, log }),
     },
     { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },
     { path: "/v1", app: createBatchesApi({ batches, log }) },

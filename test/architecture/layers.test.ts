@@ -50,7 +50,7 @@ const MAY_IMPORT: Record<string, string> = {
   api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
   batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
   mcp: "access async data-uri errors job logging nearest printable storage",
-  metrics: "async console errors logging queue",
+  metrics: "async console errors logging power queue",
   telemetry: "config/telemetry job logging metrics model printable tracing",
   service: "errors make-folder",
   doctor:
