@@ -17,10 +17,9 @@ import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { whyNotFree } from "../http/who-listens.ts";
 import type { Log } from "../logging/log.ts";
 import { printable } from "../printable.ts";
-import { createAssets } from "./assets.ts";
 import { createSignIn, refusalPage, SIGN_IN, STYLE, sessionOf } from "./sign-in.ts";
 import type { State } from "./state.ts";
-import { statePage } from "./status-page.ts";
+import { createStaticFiles } from "./static-files.ts";
 
 export type Web = { url: string; stop(): Promise<void> };
 
@@ -86,7 +85,7 @@ export function createWebApp(options: AppOptions): Hono {
   const { state, mounts = [], log } = options;
   const app = new Hono();
   const access = accessOf(options);
-  const assets = createAssets({ [STYLE]: here(STYLE), "status.css": here("status.css") });
+  const assets = createStaticFiles({ [STYLE]: here(STYLE) });
   const isCareful = (path: string) => mounts.some((one) => one.checksRights && isBelow(path, one.path));
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
@@ -169,7 +168,6 @@ export function createWebApp(options: AppOptions): Hono {
   });
   app.get("/state", (context) => context.json(state()));
   for (const mount of mounts) app.route(mount.path, mount.app);
-  app.get("/", (context) => context.html(statePage(state(), assets.href("status.css"))));
   app.notFound(({ req, json }) => {
     const { code, message, hint } = new KamadoError("no_such_address", `There is nothing at ${req.path}.`);
     return json({ error: { code, message, hint } }, 404);

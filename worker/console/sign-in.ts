@@ -11,7 +11,7 @@ import type { Access } from "../access/access.ts";
 import { type Asking, isCrossSite, isOverTls } from "../access/asking.ts";
 import { SESSION_SECONDS } from "../access/sessions.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
-import type { Assets } from "./assets.ts";
+import type { StaticFiles } from "./static-files.ts";
 
 export const SIGN_IN = "/sign-in";
 export const SIGN_OUT = "/sign-out";
@@ -74,7 +74,7 @@ export function ownPath(wanted: unknown): string {
 
 export const sessionOf = (context: Context): string | undefined => getCookie(context, COOKIE);
 
-type Page = { context: Context; assets: Assets; status: ContentfulStatusCode };
+type Page = { context: Context; assets: StaticFiles; status: ContentfulStatusCode };
 
 /** `refresh`: where the browser goes by itself. */
 function page({ context, assets, status }: Page, title: string, content: unknown, refresh?: string) {
@@ -125,7 +125,7 @@ export function againPage(to: Page, path: string) {
   return page(to, WORDS[languageOf(to.context.req.header("accept-language"))].again, "", path);
 }
 
-type SignIn = { access: Access; assets: Assets; askingOf(context: Context): Asking; said: Said };
+type SignIn = { access: Access; assets: StaticFiles; askingOf(context: Context): Asking; said: Said };
 /** What is logged. */
 type Said = (asking: Asking, what: string, error?: KamadoError) => void;
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { createAssets } from "../../worker/console/assets.ts";
+import { createStaticFiles } from "../../worker/console/static-files.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "kamado-assets-"));
 const write = (name: string, content: string) => {
@@ -13,8 +13,8 @@ const write = (name: string, content: string) => {
 };
 
 test("a file's address changes with its content", async () => {
-  const before = createAssets(write("page.css", "a{}")).href("page.css");
-  const now = createAssets(write("page.css", "b{}"));
+  const before = createStaticFiles(write("page.css", "a{}")).href("page.css");
+  const now = createStaticFiles(write("page.css", "b{}"));
   expect(before).toMatch(/^\/assets\/page\.[0-9a-f]{12}\.css$/);
   expect(now.href("page.css")).not.toBe(before);
   const answer = await now.app.request(now.href("page.css"));
@@ -28,7 +28,7 @@ test("a file's address changes with its content", async () => {
 
 test("a long one is packed for browsers that can read it", async () => {
   const text = "a { color: red }\n".repeat(100);
-  const { app, href } = createAssets(write("long.css", text));
+  const { app, href } = createStaticFiles(write("long.css", text));
   const packed = await app.request(href("long.css"), { headers: { "accept-encoding": "gzip, br" } });
   expect(packed.headers.get("content-encoding")).toBe("gzip");
   expect(gunzipSync(await packed.bytes()).toString()).toBe(text);
@@ -42,10 +42,10 @@ test.each([
   "/assets/",
   "/assets/__proto__",
 ])("%s is none", async (path) => {
-  const { app } = createAssets(write("page.css", "a{}"));
+  const { app } = createStaticFiles(write("page.css", "a{}"));
   expect((await app.request(path)).status).toBe(404);
 });
 
 test("a page that names a file which is not there fails in the tests, and not in a browser", () => {
-  expect(() => createAssets({}).href("none.css")).toThrow("none.css");
+  expect(() => createStaticFiles({}).href("none.css")).toThrow("none.css");
 });

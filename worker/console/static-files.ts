@@ -6,7 +6,7 @@ import { extname } from "node:path";
 import { gzipSync } from "node:zlib";
 import { Hono } from "hono";
 
-export type Assets = {
+export type StaticFiles = {
   /** Where a page finds the file of this name. Throws for a name that is not in the list. */
   href(name: string): string;
   /** Serves them. */
@@ -31,7 +31,7 @@ const WORTH_PACKING = 512;
 type Asset = { type: string; bytes: Uint8Array<ArrayBuffer>; packed?: Uint8Array<ArrayBuffer> };
 
 /** `files`: name -> path. They are read when the first page is made, so that they cost nothing before. `folder`: below which path. */
-export function createAssets(files: Readonly<Record<string, string>>, folder = ASSETS): Assets {
+export function createStaticFiles(files: Readonly<Record<string, string>>, folder = ASSETS): StaticFiles {
   const hrefs = new Map<string, string>();
   const byHref = new Map<string, Asset>();
 
