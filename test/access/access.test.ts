@@ -39,6 +39,7 @@ const careful = new Hono().post("/", async (context) => {
 
 const MOUNTS = [
   { path: "/things", app: things },
+  { path: "/", app: new Hono().get("/", (context) => context.text("home")) },
   { path: "/careful", app: careful, checksRights: true },
 ];
 const tokens = { token: secret(TOKEN), readToken: secret(READ) };
