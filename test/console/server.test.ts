@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { secret } from "../../worker/config/secret.ts";
 import { createConsole } from "../../worker/console/console.ts";
 import { createWebApp, startWeb } from "../../worker/console/server.ts";
+import { emptyConsole } from "./fake-services.ts";
 import { STATE } from "./state-sample.ts";
 
 const TOKEN = "a-token-of-some-length";
