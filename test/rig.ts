@@ -43,6 +43,8 @@ export type RigOptions = {
   engine?: { isUp: boolean; slots?: number; restartSoon?(): void };
   /** Further kinds that do as `work` does. */
   kinds?: readonly string[];
+  /** Those of them whose results are only stored. */
+  storedOnly?: readonly string[];
   /** What the check before the first job says [nothing is wrong]. */
   startCheck?: () => Promise<KamadoError | null>;
   /** The policies that pause pulling, and what is read for them. */
@@ -104,7 +106,10 @@ export function createRig(options: RigOptions = {}) {
       rules: options.rules ?? [],
       handlers: {
         registry: new Map(
-          ["work", ...(options.kinds ?? [])].map((kind) => [kind, { ...work, kind } as unknown as Handler]),
+          ["work", ...(options.kinds ?? [])].map((kind) => {
+            const storedOnly = options.storedOnly?.includes(kind) ?? false;
+            return [kind, { ...work, kind, storedOnly } as unknown as Handler];
+          }),
         ),
         inputs: async () => ({}),
         modelFor: ({ priority, trace: { traceparent, tracestate } }) => {

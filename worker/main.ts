@@ -6,6 +6,7 @@ import { type AnyKinds, createClient } from "../client/client.ts";
 import { systemClock } from "./async/clock.ts";
 import { type AwsClients, makeAwsClients } from "./aws/clients.ts";
 import type { Cloud } from "./aws/resources.ts";
+import { Batches } from "./batches/batches.ts";
 import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
 import { type Config, HANDLERS, HOME, serviceEnvironment } from "./config/config.ts";
@@ -19,13 +20,15 @@ import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
 import type { SendJobs } from "./job/send-jobs.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
+import type { WorkerFamily } from "./metrics/family.ts";
 import { createQueueDepths } from "./metrics/queue-depths.ts";
-import { type WorkerFamily, WorkerMetrics } from "./metrics/worker-metrics.ts";
+import { WorkerMetrics } from "./metrics/worker-metrics.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { type Destinations, loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound, type Outbound } from "./outbound/outbound.ts";
 import { createPower } from "./power/power.ts";
 import { createPowerReader, createRun, sourcesOf } from "./power/power-reader.ts";
+import { isFifo } from "./queue/queue.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
@@ -33,6 +36,7 @@ import { loadRules } from "./runner/read-message.ts";
 import { Schedules } from "./schedules/schedules.ts";
 import { loadSchedules, type SchedulesFile } from "./schedules/schedules-file.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
+import { createResults } from "./storage/results.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { aroundRequests } from "./telemetry/engine-requests.ts";
 import type { Telemetry } from "./telemetry/open-telemetry.ts";
@@ -65,22 +69,23 @@ export async function openWorker(
   const history = openHistory({ folder: dataDir, worker: workerName, ...limits, log });
   worker.jobEvents.subscribe(history.listener);
   services.metrics.listen(worker.jobEvents);
-  const readMetrics = metricsOf(services, worker);
+  const readMetrics = metricsOf({ ...services, history }, worker);
   telemetry?.sendMetrics(readMetrics);
   const stop = () => worker.stop().finally(() => history.close());
   // In a queue in memory no job is found again.
   const isKept = how.queueFolder !== undefined || config.queueUrl !== undefined;
   const folder = isKept ? join(dataDir, "schedules") : undefined;
   const schedules = new Schedules({ ...services, file: services.schedulesFile, folder });
-  return { ...worker, stop, services: { ...services, history, readMetrics }, schedules };
+  const batches = openBatches(services, worker);
+  return { ...worker, stop, services: { ...services, history, readMetrics }, schedules, batches };
 }
 
 /** The right to look at a queue is not needed to work, and a look costs money on AWS. */
 const LOOK_AT_QUEUES_MS = { aws: 60_000, elsewhere: 5_000 };
 
 function metricsOf(
-  { config, cloud, metrics, sqs, clock }: ConnectedServices,
-  { state }: Pick<Worker, "state">,
+  { config, cloud, metrics, sqs, clock, history, circuits }: Omit<Services, "readMetrics">,
+  { state, power }: Pick<Worker, "state" | "power">,
 ) {
   const jobs = cloud.queues?.map(({ url }) => url) ?? [cloud.queueUrl];
   const others = [cloud.deliveriesQueueUrl, cloud.deadQueueUrl, cloud.deadDeliveriesQueueUrl];
@@ -96,11 +101,25 @@ function metricsOf(
       worker: config.workerName,
       depths: await depths(),
       diskFree: freeBytesOf(config.dataDir),
+      historyDropped: history.dropped,
+      openCircuits: circuits.open().length,
+      power: power?.look(),
     });
 }
 
-/** `schedules` begin and stop by themselves: whoever only wants jobs run leaves them alone. */
-export type OpenWorker = Worker & { services: Services; schedules: Schedules };
+function openBatches({ config, cloud, ...services }: ConnectedServices, worker: Worker): Batches {
+  return new Batches({
+    ...services,
+    folder: join(config.dataDir, "batches"),
+    keepDays: config.batchDays,
+    results: createResults(services.bucket),
+    jobEvents: worker.jobEvents,
+    isFifo: isFifo({ url: cloud.queueUrl }),
+  });
+}
+
+/** `schedules` and `batches` begin and stop by themselves: whoever only wants jobs run leaves them alone. */
+export type OpenWorker = Worker & { services: Services; schedules: Schedules; batches: Batches };
 
 /** What the parts with an address of their own (jobs API, pages, batches, MCP) work with, besides the worker itself. */
 export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "log"> & {
@@ -197,9 +216,9 @@ async function connect(
   const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
-      dead: queueAt(cloud.deadQueueUrl),
+      dead: metrics.counting("jobs", queueAt(cloud.deadQueueUrl)),
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : queueAt(cloud.deliveriesQueueUrl),
-      deadDeliveries: queueAt(cloud.deadDeliveriesQueueUrl),
+      deadDeliveries: metrics.counting("deliveries", queueAt(cloud.deadDeliveriesQueueUrl)),
     },
     bucket: buckets.get(config.bucket)!,
     objects,

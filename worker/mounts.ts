@@ -1,9 +1,11 @@
 // Which part of the worker answers below which path of its address, and the services that these parts share, made from a worker's parts.
 // Who is let in is decided in console/server.ts.
+import { createJobsApi } from "./api/app.ts";
 import { createDeadLettersService } from "./api/dead-letters.ts";
 import { createDestinationsService } from "./api/destinations.ts";
 import { createJobsService } from "./api/jobs.ts";
 import type { ApiServices } from "./api/services.ts";
+import { createBatchesApi } from "./batches/api.ts";
 import { createConsole } from "./console/console.ts";
 import { createEngineView } from "./console/engine-view.ts";
 import type { Mount } from "./console/server.ts";
@@ -24,11 +26,16 @@ export function createMounts(worker: OpenWorker): Mount[] {
   const services = createServices(worker);
   return [
     mcpOf(worker),
+    { path: "/", app: jobsApiOf(worker, services) },
+    { path: "/v1", app: createBatchesApi({ batches: worker.batches, log: worker.services.log }) },
     { path: "/metrics", app: createMetricsApi({ families: worker.services.readMetrics }) },
     { path: "/schedules", app: createSchedulesApi(worker.schedules) },
     { path: "/", app: consoleOf(worker, services) },
   ];
 }
+
+const jobsApiOf = ({ services: { config, log } }: OpenWorker, services: ApiServices): Mount["app"] =>
+  createJobsApi({ services, maxUpload: config.budgets.inputBytes, log });
 
 /** Its requests are all POSTs; each tool says whether it changes anything. */
 function mcpOf({ services, jobEvents }: OpenWorker): Mount {

@@ -33,10 +33,10 @@ export type Parts = {
   queues: {
     /** Never empty. */
     jobs: readonly { queue: Queue; weight: number }[];
-    dead: Queue;
+    dead: Pick<Queue, "send">;
     /** The outbox. Without one, a failed delivery keeps its job's message. */
     deliveries: Queue | undefined;
-    deadDeliveries: Queue;
+    deadDeliveries: Pick<Queue, "send">;
   };
   /** Results, locks, logs and the outbox. */
   bucket: Bucket;
@@ -94,7 +94,9 @@ export function createWorker(parts: Parts, settings: Settings) {
   const claims = createJobClaims(shared);
   const concurrency = new ConcurrencyLimit(settings, { clock, log });
   const health = healthChecks(parts, concurrency);
-  const fallback = topicArn === undefined ? [] : [{ sns: topicArn }];
+  const topic = topicArn === undefined ? [] : [{ sns: topicArn }];
+  const { registry } = parts.handlers;
+  const fallback = (kind: string) => (registry.get(kind)?.storedOnly ? [] : topic);
   const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
     ...shared,
     queues,

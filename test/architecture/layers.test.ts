@@ -49,8 +49,9 @@ const MAY_IMPORT: Record<string, string> = {
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos tracing",
   history: "errors job logging",
   api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
+  batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
   mcp: "access async data-uri errors job logging nearest printable storage",
-  metrics: "async console errors logging queue",
+  metrics: "async console errors logging power queue",
   telemetry: "config/telemetry job logging metrics model printable tracing",
   service: "errors make-folder",
   doctor:
@@ -58,8 +59,8 @@ const MAY_IMPORT: Record<string, string> = {
   schedules: "async config/settings-file errors job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tracing",
-  main: "async aws checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tracing trouble worker",
-  mounts: "api console dead-letters main mcp metrics models outbox queue schedules storage",
+  main: "async aws batches checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tracing trouble worker",
+  mounts: "api batches console dead-letters main mcp metrics models outbox queue schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":

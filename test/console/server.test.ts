@@ -1,4 +1,5 @@
 // Who may look at a worker's pages, and who may not.
+
 import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";

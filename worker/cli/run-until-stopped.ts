@@ -67,6 +67,7 @@ export async function runUntilStopped(
   worker.start();
   worker.schedules.start();
   trouble.start();
+  worker.batches.start();
   const isLocal = config.queueUrl === undefined;
   const started = { engineUrl: engine.url, webUrl: web.url, isLocal };
   const withdraw = await announceService(config, cloud, started, log);
@@ -89,7 +90,7 @@ export async function runUntilStopped(
   );
   if (failure !== undefined) await trouble.tellLast(givenUp(failure));
   await trouble.stop();
-  const isStopped = Promise.all([worker.schedules.stop(), worker.stop()]);
+  const isStopped = Promise.all([worker.schedules.stop(), worker.batches.stop(), worker.stop()]);
   endPolls?.();
   await isStopped;
   await Promise.all([engine.stop(), web.stop()]);

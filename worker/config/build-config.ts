@@ -94,6 +94,8 @@ export type Config = Readonly<{
   dataDir: string;
   /** How much the history of jobs keeps; with 0 days nothing is written to disk. */
   history: { days: number; megabytes: number };
+  /** How long the files of batches are kept. */
+  batchDays: number;
   /** Where models come from, and the token that is sent there and nowhere else. */
   huggingFace: { endpoint: string; token: Secret | undefined };
   web: {
@@ -260,6 +262,7 @@ export function buildConfig(
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
     dataDir: env.KAMADO_DATA_DIR,
     history: { days: env.KAMADO_HISTORY_DAYS, megabytes: env.KAMADO_HISTORY_MB },
+    batchDays: env.KAMADO_BATCH_DAYS,
     huggingFace: {
       endpoint: env.HF_ENDPOINT.replace(/\/+$/, ""),
       token: asSecret(env.HF_TOKEN || undefined),

@@ -186,6 +186,7 @@ export const Environment = z.object({
     .refine(isWithoutCredentials, "must not hold a name or a password; set HF_TOKEN")
     .default("https://huggingface.co"),
   HF_TOKEN: z.string().trim().optional(),
+  KAMADO_BATCH_DAYS: count(1, 3_650).default(30),
   KAMADO_WEB_PORT: port.default(4780),
   KAMADO_WEB_HOST: z.string().default("127.0.0.1"),
   KAMADO_WEB_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),

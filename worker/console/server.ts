@@ -172,6 +172,10 @@ export function createWebApp(options: AppOptions): Hono {
   });
   app.get("/state", (context) => context.json(state()));
   for (const mount of mounts) app.route(mount.path, mount.app);
+  app.notFound(({ req, json }) => {
+    const { code, message, hint } = new KamadoError("no_such_address", `There is nothing at ${req.path}.`);
+    return json({ error: { code, message, hint } }, 404);
+  });
   return app;
 }
 

@@ -4,12 +4,15 @@ import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
 import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
+import type { ApiRequest } from "../job/handler.ts";
 import { withoutHalves } from "../job/json.ts";
 import { type TraceFields, traceFields } from "../job/trace-context.ts";
 import {
   type ChatAnswer,
+  type Completed,
   needsModel,
   readAnswer,
+  readCompleted,
   refusal,
   unreachable,
   withoutModel,
@@ -44,6 +47,8 @@ export type ChatRequest = {
 
 /** Sends one request of a job. Which model it goes to and with which priority follows from the job. */
 export type Chat = (request: Omit<ChatRequest, "model" | "priority" | "check_schema">) => Promise<ChatAnswer>;
+
+type Posted = { url: ApiRequest["url"]; body: object; pictures: boolean };
 
 /** `model`: the one to ask for; null where the server is left to choose, because it lists none, or several. */
 export type Identity = { model: string | null; engine: string };
@@ -96,13 +101,31 @@ export class EngineClient {
   }
 
   async #ask(request: ChatRequest, signal: AbortSignal, trace: TraceFields): Promise<ChatAnswer> {
+    const pictures = hasPictures(request.messages);
+    const posted: Posted = { url: "/v1/chat/completions", body: request, pictures };
+    return readAnswer(await this.#post(posted, signal, trace));
+  }
+
+  /** The whole answer to a request that somebody else wrote. */
+  async complete(
+    { url, body }: ApiRequest,
+    signal: AbortSignal,
+    trace: TraceFields = {},
+  ): Promise<Completed> {
+    return readCompleted(await this.#post({ url, body, pictures: false }, signal, trace));
+  }
+
+  async #post(
+    { url, body: fields, pictures }: Posted,
+    signal: AbortSignal,
+    trace: TraceFields,
+  ): Promise<string> {
     // Strict servers refuse half of a UTF-16 pair, as a text has that was cut inside an emoji.
-    const body = withoutHalves(JSON.stringify({ ...request, ...this.#options.extra, stream: false }));
-    const { status, headers, text } = await this.#send("POST", "/v1/chat/completions", signal, body, trace);
-    if (status === 200) return readAnswer(text);
+    const body = withoutHalves(JSON.stringify({ ...fields, ...this.#options.extra, stream: false }));
+    const { status, headers, text } = await this.#send("POST", url, signal, body, trace);
+    if (status === 200) return text;
     // The engine may have loaded another model meanwhile.
     if (status === 404) this.#identity = null;
-    const pictures = hasPictures(request.messages);
     const refused = refusal(status, headers, text, this.#removeToken.fromErrors, { pictures });
     throw refused.code === "model_not_loaded" ? wrongModel(refused, this.#listed) : refused;
   }

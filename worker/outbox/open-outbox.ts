@@ -20,10 +20,14 @@ import { createTryDelivery } from "./try-delivery.ts";
 
 export type DeliveriesOptions = {
   deliver: Deliver;
-  queues: { dead: Queue; deliveries: Queue | undefined; deadDeliveries: Queue };
+  queues: {
+    dead: Pick<Queue, "send">;
+    deliveries: Queue | undefined;
+    deadDeliveries: Pick<Queue, "send">;
+  };
   bucket: Bucket;
   /** Where a result goes when its job names no destination. */
-  fallback: readonly Destination[];
+  fallback(kind: string): readonly Destination[];
   results: Pick<Results, "address">;
   jobEvents: JobEvents;
   /** [passes on the trace of a delivery] */

@@ -1,7 +1,6 @@
 // Measures every request to the engine: a span and the figures of metrics/. No text of a prompt or an answer is kept.
 import type { WorkerMetrics } from "../metrics/worker-metrics.ts";
-import type { ChatAnswer } from "../model/engine-answer.ts";
-import type { AroundRequest } from "../model/model.ts";
+import type { AroundRequest, Measured } from "../model/model.ts";
 import { codeOf, inSpan, type Tracer } from "../tracing/tracer.ts";
 
 export function aroundRequests(options: {
@@ -43,14 +42,14 @@ export function aroundRequests(options: {
   };
 }
 
-const attributesOf = ({ model, promptTokens, completionTokens, cachedTokens }: ChatAnswer) => ({
+const attributesOf = ({ model, promptTokens, completionTokens, cachedTokens }: Measured) => ({
   "gen_ai.response.model": model ?? undefined,
   "gen_ai.usage.input_tokens": promptTokens,
   "gen_ai.usage.output_tokens": completionTokens,
   "gen_ai.usage.cache_read.input_tokens": cachedTokens,
 });
 
-const tokensOf = ({ promptTokens, completionTokens, cachedTokens }: ChatAnswer) => ({
+const tokensOf = ({ promptTokens, completionTokens, cachedTokens }: Measured) => ({
   input: promptTokens,
   output: completionTokens,
   cached: cachedTokens,
