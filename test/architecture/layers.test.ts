@@ -47,7 +47,7 @@ const MAY_IMPORT: Record<string, string> = {
   api: "job logging",
   service: "errors make-folder",
   doctor:
-    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
+    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue service trouble",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage",
   main: "async aws config deliver errors checks job logging model outbound power queue runner storage trouble worker",

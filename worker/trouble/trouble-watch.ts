@@ -17,6 +17,7 @@ import { look, type Note, openOf } from "./episodes.ts";
 import { readTold, type Told, writeTold } from "./told-file.ts";
 
 const LOOK_MS = 10_000;
+const ASK_MS = 60_000;
 /** What costs calls to AWS is asked rarely, sooner after a job or a delivery failed. */
 const COUNT_MS = 300_000;
 const SOON_MS = 60_000;
@@ -26,6 +27,8 @@ const STAGE = "trouble";
 
 export type TroubleOptions = {
   state(): Watched;
+  /** Has the engine asked whether it answers: while no job comes, nobody else does. */
+  askEngine(): void;
   /** About how many dead letters of each kind there are. May throw. */
   countDead(): Promise<{ jobs: number; deliveries: number }>;
   /** The destinations that are turned off, as they may be shown. May throw. */
@@ -47,6 +50,7 @@ export class TroubleWatch {
   #dead: { jobs: number; deliveries: number } | null = null;
   #off: readonly string[] | null = null;
   #countedAt = Number.NEGATIVE_INFINITY;
+  #askedAt = Number.NEGATIVE_INFINITY;
   #isDueSoon = false;
   #counting: Promise<void> | undefined;
   #watching: Promise<void> | undefined;
@@ -85,6 +89,7 @@ export class TroubleWatch {
   async #watch(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
+      this.#askEngine();
       // Not waited for: while the network is down, it is the queue that must be told.
       this.#counting ??= this.#count().finally(() => {
         this.#counting = undefined;
@@ -99,6 +104,13 @@ export class TroubleWatch {
       this.#look(conditionsOf(found, openOf(this.#told.episodes)));
       await this.#options.clock.sleep(LOOK_MS, signal);
     }
+  }
+
+  #askEngine(): void {
+    const { askEngine, clock } = this.#options;
+    if (clock.now() - this.#askedAt < ASK_MS) return;
+    this.#askedAt = clock.now();
+    askEngine();
   }
 
   #look(conditions: Conditions, holdMs?: number): void {
