@@ -132,21 +132,6 @@ test("/health stays 200 and says why and until when, as the page, the state, the
   expect(rig.said.slice(1)).toEqual(["info: the pause is over: jobs are pulled again"]);
 });
 
-test("/health reads nothing of the machine; whoever looks at its power does", async () => {
-  const rig = paused({});
-  rig.worker.start();
-  const app = createWebApp({
-    state: () => withPower(rig.worker.state(), rig.worker.power),
-    token: undefined,
-  });
-  await app.request("/health", { headers: { host: "localhost" } });
-  await rig.clock.advance(HOUR);
-  expect(rig.reading.reads).toBe(0);
-  rig.reading.now = { gpuWatts: 7.5, cpuWatts: 2 };
-  const state = await (await app.request("/state", { headers: { host: "localhost" } })).json();
-  expect(state).toMatchObject({ power: { watts: 9.5, reading: { gpuWatts: 7.5 }, paused: null } });
-});
-
 test("a policy that cannot work here pauses nothing, and the log says so once", async () => {
   const rig = paused({ maxTemperature: 85 });
   rig.reading.now = { absent: { temperature: "macOS gives none" } };
@@ -176,18 +161,4 @@ test("a stop waits for no end of a pause", async () => {
   // The open poll of the outbox ends.
   await rig.clock.advance(15_000);
   await stopped;
-});
-
-test("the energy of a job can be asked when it ends", async () => {
-  const rig = paused({});
-  rig.reading.now = { gpuWatts: 20 };
-  const joules: unknown[] = [];
-  rig.worker.jobEvents.subscribe(({ stage, job }) => {
-    if (stage === "ended") joules.push(rig.worker.power!.joulesOf(job));
-  });
-  await rig.send("a");
-  rig.worker.start();
-  await rig.clock.advance(9_990);
-  await rig.complete("a");
-  expect(joules).toEqual([200]);
 });
