@@ -259,6 +259,19 @@ describe("a restart", () => {
     await second.watch.stop();
   });
 
+  test("forgets no dead letter that came shortly before it", async () => {
+    const first = watched();
+    first.watch.start();
+    await first.clock.advance(MINUTE);
+    await first.watch.stop();
+    const second = watched({ dataDir: first.dataDir });
+    second.now.dead = { jobs: 1, deliveries: 0 };
+    second.watch.start();
+    await second.clock.advance(MINUTE);
+    expect(second.sent).toEqual(["begun dead_jobs"]);
+    await second.watch.stop();
+  });
+
   test("tells what had not arrived anywhere", async () => {
     const hanging: Channel = { name: "hangs", send: () => new Promise(() => {}) };
     const first = watched({ channels: [hanging] });
