@@ -15,6 +15,7 @@ export const TABLES: Record<string, () => Promise<Bench>> = {
   "prefix-files": async () => (await import("./prefix-files.ts")).prefixFiles,
   utilisation: async () => (await import("./utilisation.ts")).utilisation,
   soak: async () => (await import("./soak.ts")).soak,
+  batches: async () => (await import("./batches.ts")).batches,
   neighbours: async () => (await import("./neighbours.ts")).neighbours,
   scale: async () => (await import("./scale.ts")).scale,
 };

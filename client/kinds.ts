@@ -58,6 +58,16 @@ export type Kinds = {
       probability: number;
     };
   };
+  /** Passes a request of OpenAI's API to the engine and gives its whole answer. */
+  "openai.request": {
+    input: {
+      /** The endpoint of the API. */
+      url: "/v1/chat/completions" | "/v1/completions";
+      /** The request's body. Its pictures may be s3://bucket/key, https://… or data: URIs. */
+      body: Record<string, unknown>;
+    };
+    output: Record<string, unknown>;
+  };
   /** Runs a free prompt. With a JSON schema, the answer is a value that fits it. */
   "prompt": {
     input: {
@@ -141,4 +151,6 @@ export type Receipt = {
   /** How many answers were cut off at their token limit; absent when none was. */
   truncated?: number | undefined;
   worker: string;
+  /** Of the trace that the job belongs to; absent when it belongs to none. */
+  traceId?: string | undefined;
 };

@@ -35,7 +35,7 @@ test("a worker that may receive jobs and not delete them pulls none, and names t
     topicArn: undefined,
   };
   const worker = await openWorker(
-    loadConfig({ KAMADO_QUEUE_URL: queueUrl }, {}),
+    loadConfig({ KAMADO_QUEUE_URL: queueUrl, KAMADO_HISTORY_DAYS: "0" }, {}),
     cloud,
     async () => ({ url: "http://127.0.0.1:1" }),
     silentLog,

@@ -1,6 +1,7 @@
 // Runs a handler as the worker does, with a model that answers from a script: no engine, no queue, no network.
 import type { z } from "zod";
 import type {
+  ApiRequest,
   Context,
   Handler,
   InputRefs,
@@ -26,6 +27,8 @@ export type Script = {
   ask?(question: Asked): unknown;
   /** The options' probabilities; an option that is left out has 0. */
   decide?(question: Asked): Record<string, number>;
+  /** The engine's whole answer to a request of OpenAI's API. */
+  complete?(request: ApiRequest): Record<string, unknown>;
   /** What a GET of `context.rest` gives, and its todos. */
   rest?(url: string): unknown;
   /** What the handler's `inputs` ask for: a picture for each image, a string for each text. */
@@ -85,9 +88,14 @@ const unexpected = (name: string) => () => {
   );
 };
 
-function scriptedModel({ ask = unexpected("ask"), decide = unexpected("decide") }: Script) {
+function scriptedModel({
+  ask = unexpected("ask"),
+  decide = unexpected("decide"),
+  complete = unexpected("complete"),
+}: Script) {
   const asked: Asked[] = [];
   const model: Model = {
+    complete: async (request) => complete(request),
     // biome-ignore lint/suspicious/noExplicitAny: one implementation for all of ask's forms
     async ask(question: any): Promise<any> {
       asked.push(question);

@@ -68,6 +68,19 @@ export const ERRORS = {
     "The model only repeated itself; reword the prompt or use a larger model. If the answer is meant to repeat itself, the owner can set KAMADO_REPETITION_STOP=off.",
   ),
   unauthorized: fail(401, "Send the token in the header `Authorization: Bearer …`."),
+  not_local: fail(
+    403,
+    "On this machine open it as http://localhost:…; from elsewhere set KAMADO_WEB_TOKEN or Cloudflare Access (docs/outside.md).",
+  ),
+  read_only: fail(
+    403,
+    "Use KAMADO_WEB_TOKEN, or sign in with it; KAMADO_WEB_READ_TOKEN lets nobody change anything.",
+  ),
+  cross_site: fail(
+    403,
+    "Open the console itself and try it there. A program sends the token in the header `Authorization: Bearer …`.",
+  ),
+  too_many_attempts: later(429, "Wait as long as Retry-After says, then use the right token."),
   model_not_loaded: fail(404, "Ask for a model that the engine serves; GET /v1/models lists them."),
   // the handler
   handler_broken: fail(
@@ -87,6 +100,7 @@ export const ERRORS = {
     504,
     "The job stays in the queue and its result will be stored; wait again, and check that a worker runs.",
   ),
+  schedule_not_found: fail(404, "`kamado schedules` lists those that there are."),
   // delivery
   delivery_failed: later(502, "Check the destination; Kamado tries the delivery again by itself."),
   delivery_rejected: fail(502, "The destination refused the result; check what it expects."),
@@ -99,6 +113,27 @@ export const ERRORS = {
     "Verify the body as it came, byte for byte, with the secret that the destinations file has for this address, and set the clock.",
   ),
   no_request: fail(400, "This kind cannot be delivered with rest; use callback, sns or sqs."),
+  // the jobs API
+  job_not_found: fail(
+    404,
+    "The history has no job with this id; it may be older than KAMADO_HISTORY_DAYS, or never came.",
+  ),
+  dead_letter_not_found: fail(
+    404,
+    "Somebody may have sent it back or deleted it; GET /dead-letters lists what is there.",
+  ),
+  no_such_address: fail(404, "GET /openapi.json lists every address of the jobs API."),
+  method_not_allowed: fail(405, "The header Allow says which methods this address has."),
+  unsupported_media_type: fail(415, "Send JSON with the header `Content-Type: application/json`."),
+  file_type_refused: fail(415, "Upload a JPEG, PNG, WebP, GIF or HEIC picture, a PDF, or text in UTF-8."),
+  input_not_kept: fail(
+    409,
+    "Send the job again from where it came; the history keeps only inputs up to a limit.",
+  ),
+  history_unavailable: later(
+    503,
+    "Jobs go on without the history; the worker's log says what is wrong with it.",
+  ),
   // the installation
   config_invalid: fail(500, "Correct the setting that the message names."),
   memory_insufficient: fail(507, "Use a smaller model or quantization, a smaller context, or fewer slots."),

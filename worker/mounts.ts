@@ -1,7 +1,81 @@
-// Which part of the worker answers below which path of its address. Who is let in is decided in console/server.ts.
+// Which part of the worker answers below which path of its address, and the services that these parts share, made from a worker's parts.
+// Who is let in is decided in console/server.ts.
+import { createDeadLettersService } from "./api/dead-letters.ts";
+import { createDestinationsService } from "./api/destinations.ts";
+import { createJobsService } from "./api/jobs.ts";
+import type { ApiServices } from "./api/services.ts";
+import { createBatchesApi } from "./batches/api.ts";
 import type { Mount } from "./console/server.ts";
+import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
+import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
+import { createMcp } from "./mcp/mcp.ts";
+import { createMetricsApi } from "./metrics/metrics-api.ts";
+import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
+import { sqsQueue } from "./queue/sqs.ts";
+import { depthOf } from "./queue/whole-queue.ts";
+import { createSchedulesApi } from "./schedules/api.ts";
+import { createResults } from "./storage/results.ts";
 
-export function createMounts(_worker: OpenWorker): Mount[] {
-  return [];
+export function createMounts({ services, jobEvents, schedules, batches }: OpenWorker): Mount[] {
+  const { registry, send, clock, bucket } = services;
+  const results = createResults(bucket);
+  const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
+    context.get("visitor").mayChange;
+  return [
+    // Its requests are all POSTs; each tool says whether it changes anything.
+    {
+      path: "/mcp",
+      app: createMcp({ registry, send, results, jobEvents, clock, mayChange }),
+      checksRights: true,
+    },
+    { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },
+    { path: "/v1", app: createBatchesApi({ batches, log: services.log }) },
+    { path: "/schedules", app: createSchedulesApi(schedules) },
+  ];
+}
+
+/** Jobs, dead letters and destinations, for every part that shows or changes them. */
+export function createServices(worker: OpenWorker): ApiServices {
+  const { services, jobEvents } = worker;
+  const { history, bucket, circuits, clock, config, cloud, sqs } = services;
+  const disabled = new DisabledDestinations({ bucket, clock });
+  const deadLetters = createDeadLettersService({
+    history,
+    clock,
+    open: () => deadLetterQueues(worker, disabled),
+  });
+  return {
+    jobs: createJobsService({
+      ...services,
+      jobEvents,
+      budgets: config.budgets,
+      load: () => worker.state(),
+      depth: () => depthOf(sqs, cloud.queueUrl),
+    }),
+    deadLetters,
+    destinations: createDestinationsService({ history, disabled, circuits, deadLetters, clock }),
+  };
+}
+
+function deadLetterQueues(
+  { services: { sqs, cloud, bucket, clock } }: OpenWorker,
+  disabledDestinations: DisabledDestinations,
+): DeadLetterQueues {
+  const { queueUrl, deliveriesQueueUrl } = cloud;
+  const others = (cloud.queues ?? []).filter(({ url }) => url !== queueUrl);
+  return new DeadLetterQueues({
+    dead: {
+      jobs: sqsDeadLetterQueue(sqs, cloud.deadQueueUrl),
+      deliveries: sqsDeadLetterQueue(sqs, cloud.deadDeliveriesQueueUrl),
+    },
+    origin: {
+      jobs: [sqsQueue(sqs, queueUrl), ...others.map(({ url }) => sqsQueue(sqs, url))],
+      deliveries: deliveriesQueueUrl === undefined ? undefined : sqsQueue(sqs, deliveriesQueueUrl),
+    },
+    bucket,
+    results: createResults(bucket),
+    disabledDestinations,
+    clock,
+  });
 }

@@ -26,6 +26,7 @@ import type { Bucket } from "./storage/bucket.ts";
 import { bucketHint, probeBucket, shownBucket } from "./storage/health.ts";
 import type { ReadableObjects } from "./storage/readable-objects.ts";
 import { createResults } from "./storage/results.ts";
+import { passOn, type Tracer } from "./tracing/tracer.ts";
 
 /** Everything that reaches outside the process. */
 export type Parts = {
@@ -60,6 +61,8 @@ export type Parts = {
   startCheck(): Promise<KamadoError | null>;
   /** Where a result goes when its job names no destination. */
   topicArn: string | undefined;
+  /** [the trace of a job is passed on as it came] */
+  tracer?: Tracer | undefined;
   clock: Clock;
   log: Log;
   close(): Promise<void>;
@@ -83,15 +86,17 @@ export type Settings = Pick<
 export type Worker = ReturnType<typeof createWorker>;
 
 export function createWorker(parts: Parts, settings: Settings) {
-  const { queues, bucket, objects, rules, power, topicArn, clock, log } = parts;
+  const { queues, bucket, objects, rules, power, topicArn, tracer = passOn, clock, log } = parts;
   const { url, model, isDemo } = parts.engine;
-  const shared = { ...settings, bucket, worker: settings.workerName, clock, log };
+  const shared = { ...settings, bucket, worker: settings.workerName, tracer, clock, log };
   const jobEvents = new JobEvents(log);
   const results = createResults(bucket, log);
   const claims = createJobClaims(shared);
   const concurrency = new ConcurrencyLimit(settings, { clock, log });
   const health = healthChecks(parts, concurrency);
-  const fallback = topicArn === undefined ? [] : [{ sns: topicArn }];
+  const topic = topicArn === undefined ? [] : [{ sns: topicArn }];
+  const { registry } = parts.handlers;
+  const fallback = (kind: string) => (registry.get(kind)?.storedOnly ? [] : topic);
   const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
     ...shared,
     queues,
@@ -111,10 +116,11 @@ export function createWorker(parts: Parts, settings: Settings) {
     results,
     quarantine: new Quarantine({ engine: health.engine, onDeath: onEngineDeath, clock }),
     engine: health.engine,
-    handlers: { ...parts.handlers, ...settings, jobEvents, clock },
+    handlers: { ...parts.handlers, ...settings, jobEvents, tracer, clock },
     deliverAll,
     deadLetters,
     jobEvents,
+    tracer,
     maxAttempts: settings.maxAttempts,
     retryMs: settings.retrySeconds * 1_000,
     clock,

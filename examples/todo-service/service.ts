@@ -2,22 +2,43 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
+import { SERVE_OPTIONS } from "../../worker/http/server-limits.ts";
 import { todoApp } from "./app.ts";
+import { Changes } from "./changes.ts";
+import { type SentenceOptions, Sentences } from "./sentences.ts";
 import { TodoStore } from "./store.ts";
 
 export type TodoService = {
-  /** Without a path: todos are at `${url}/todos`. */
+  /** Without a path: todos are at `${url}/todos`, the page at `${url}/`. */
   url: string;
   /** Waits for the running requests. May be called twice. */
   stop(): Promise<void>;
 };
 
-/** Port 0 means any free port. Without a file, todos are only kept in memory. */
-export async function startTodoService(options: { port: number; file?: string }): Promise<TodoService> {
-  const store = new TodoStore(options.file ?? ":memory:");
-  const server = createAdaptorServer({ fetch: todoApp(store).fetch, overrideGlobalObjects: false });
+type Options = {
+  /** 0 means any free port. */
+  port: number;
+  /** Without one, todos are only kept in memory. */
+  file?: string;
+  /** Where sentences go. Without it the page has no box for them. */
+  findQueue?: SentenceOptions["findQueue"] | undefined;
+};
+
+export async function startTodoService({
+  port,
+  file = ":memory:",
+  findQueue,
+}: Options): Promise<TodoService> {
+  const store = new TodoStore(file);
+  const changes = new Changes();
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const url = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const sentences = findQueue && new Sentences({ findQueue, url, changes, signal });
+  const { fetch } = todoApp(store, { changes, sentences, stopping: signal });
+  const server = createAdaptorServer({ fetch, ...SERVE_OPTIONS });
   try {
-    server.listen(options.port, "127.0.0.1");
+    server.listen(port, "127.0.0.1");
     await once(server, "listening");
   } catch (error) {
     store.close();
@@ -25,14 +46,12 @@ export async function startTodoService(options: { port: number; file?: string })
   }
   let stopped: Promise<void> | undefined;
   const stop = async () => {
+    stopping.abort();
     const closed = once(server, "close");
     server.close();
     if ("closeIdleConnections" in server) server.closeIdleConnections();
-    await closed;
+    await Promise.all([closed, sentences?.stopped()]);
     store.close();
   };
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    stop: () => (stopped ??= stop()),
-  };
+  return { url: url(), stop: () => (stopped ??= stop()) };
 }

@@ -30,6 +30,7 @@ const COMMANDS = [
     "status",
     "jobs",
     "kinds",
+    "schedules",
     "queue purge",
     "completion",
     "init",

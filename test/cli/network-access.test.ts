@@ -96,7 +96,8 @@ test.skipIf(!existsSync("/proc/self/environ"))(
     const canary = "canary-0123456789-canary";
     // These name files that the worker would read.
     const names = SECRET_VARIABLES.filter((name) => !/^(KAMADO|AWS)_.*_FILE$/.test(name));
-    const secrets = names.map((name) => [name, canary]);
+    // Two tokens of the page must differ.
+    const secrets = names.map((name) => [name, `${canary}-${name}`]);
     const engine = start(["engine"], Object.fromEntries(secrets));
     await firstLine(engine);
     const seen = (pid: number | string, what: string) => readFileSync(`/proc/${pid}/${what}`, "utf8");

@@ -16,6 +16,8 @@ import {
   SendMessageCommand,
   SQSClient,
 } from "@aws-sdk/client-sqs";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Result } from "../../worker/job/result.ts";
@@ -296,6 +298,34 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
     },
     120_000,
   );
+
+  test("takes a job from a model that uses its kinds as tools, with a picture in the call", async () => {
+    const client = new Client({ name: "test", version: "1" });
+    const transport = new StreamableHTTPClientTransport(new URL(`${served.addresses.web}/mcp`));
+    await client.connect(transport as Parameters<typeof client.connect>[0]);
+    const noise = Array.from({ length: 64 * 64 * 3 }, (_, at) => (at * 7919) % 251);
+    const picture = sharp(Buffer.from(noise), { raw: { width: 64, height: 64, channels: 3 } });
+    const image = {
+      type: "image",
+      data: (await picture.png().toBuffer()).toString("base64"),
+      mimeType: "image/png",
+    };
+    const { structuredContent } = await client.callTool({
+      name: "image_check",
+      arguments: { image, question: "Is it noise?" },
+    });
+    expect(structuredContent).toMatchObject({
+      kind: "image.check",
+      status: "succeeded",
+      output: { answer: expect.stringMatching(/^(y|n|uncertain)$/), probability: expect.any(Number) },
+    });
+    const { id } = structuredContent as { id: string };
+    const stored = await served.s3.send(
+      new GetObjectCommand({ Bucket: "kamado", Key: `results/${id}.json` }),
+    );
+    expect(JSON.parse(await stored.Body!.transformToString())).toMatchObject({ id, status: "succeeded" });
+    await client.close();
+  }, 120_000);
 
   test("moves a body that is not JSON to the dead-letter queue, with the reason", async () => {
     await send('{"kind": "prompt", ');

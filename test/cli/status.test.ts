@@ -104,7 +104,13 @@ test("kinds lists every kind in 80 columns, and shows what one takes and gives",
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
-  expect(lines.map(({ kind }) => kind)).toEqual(["article.extract", "image.check", "prompt", "todo.match"]);
+  expect(lines.map(({ kind }) => kind)).toEqual([
+    "article.extract",
+    "image.check",
+    "openai.request",
+    "prompt",
+    "todo.match",
+  ]);
   for (const one of lines)
     expect(one).toMatchObject({
       summary: expect.any(String),

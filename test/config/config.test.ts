@@ -44,13 +44,17 @@ test("a ~ that no shell has read is the home folder", () => {
   const others = load({
     KAMADO_DESTINATIONS_FILE: "~/d.json",
     KAMADO_RULES_FILE: "~/r.json",
+    KAMADO_SCHEDULES_FILE: "~/t.json",
     KAMADO_SCRIPT: "~/s.json",
     KAMADO_CHAT_TEMPLATE: "~/t.jinja",
     KAMADO_LLAMA_SERVER: "~/llama-server",
   });
-  const { destinationsFile, rulesFile, engine: files } = others;
-  expect([destinationsFile, rulesFile, files.script, files.chatTemplate, files.llamaServer]).toEqual(
-    ["d.json", "r.json", "s.json", "t.jinja", "llama-server"].map((name) => join(homedir(), name)),
+  const { destinationsFile, rulesFile, schedulesFile, engine: files } = others;
+  expect([
+    ...[destinationsFile, rulesFile, schedulesFile],
+    ...[files.script, files.chatTemplate, files.llamaServer],
+  ]).toEqual(
+    ["d.json", "r.json", "t.json", "s.json", "t.jinja", "llama-server"].map((name) => join(homedir(), name)),
   );
   const token = join(mkdtempSync(join(tmpdir(), "kamado-token-")), "token");
   writeFileSync(token, "a token of its own");
@@ -128,6 +132,38 @@ describe("the longest run of a job", () => {
     expect(secondsOf({ KAMADO_MAX_JOB_SECONDS: "300" })).toEqual([300, 300]));
 });
 
+describe("Cloudflare Access", () => {
+  const [TAG, OTHER] = ["a".repeat(64), "b".repeat(64)];
+  test.each(["my-team", "My-Team", "my-team.cloudflareaccess.com", "https://my-team.cloudflareaccess.com/"])(
+    "knows the team however it is written: %s",
+    (team) => {
+      const both = { KAMADO_ACCESS_TEAM: team, KAMADO_ACCESS_AUDIENCE: `${TAG}, ${OTHER}` };
+      expect(load(both).web.access).toEqual({
+        team: "https://my-team.cloudflareaccess.com",
+        audiences: [TAG, OTHER],
+        readAudiences: [],
+      });
+    },
+  );
+
+  test.each([
+    [{ KAMADO_ACCESS_TEAM: "my-team" }, "KAMADO_ACCESS_AUDIENCE"],
+    [{ KAMADO_ACCESS_AUDIENCE: TAG }, "KAMADO_ACCESS_TEAM"],
+    [{ KAMADO_ACCESS_READ_AUDIENCE: TAG }, "KAMADO_ACCESS_TEAM"],
+    [{ KAMADO_ACCESS_TEAM: "https://evil.example", KAMADO_ACCESS_AUDIENCE: TAG }, "KAMADO_ACCESS_TEAM"],
+    [{ KAMADO_ACCESS_TEAM: "my-team", KAMADO_ACCESS_AUDIENCE: "kamado" }, "KAMADO_ACCESS_AUDIENCE"],
+    [
+      { KAMADO_ACCESS_TEAM: "t", KAMADO_ACCESS_AUDIENCE: TAG, KAMADO_ACCESS_READ_AUDIENCE: TAG },
+      "KAMADO_ACCESS_READ_AUDIENCE",
+    ],
+    [{ KAMADO_WEB_TOKEN: "x".repeat(16), KAMADO_WEB_READ_TOKEN: "x".repeat(16) }, "KAMADO_WEB_READ_TOKEN"],
+  ])("what lets in too much or nobody is refused: %j", (environment, name) => {
+    expect(() => load(environment as unknown as Record<string, string>)).toThrow(
+      expect.objectContaining({ code: "config_invalid", message: expect.stringContaining(name) }),
+    );
+  });
+});
+
 describe("a secret", () => {
   const VALUE = "s3cret-s3cret-s3cret";
   const file = () => {
@@ -139,6 +175,7 @@ describe("a secret", () => {
   const SECRETS: [string, (config: Config) => Secret | undefined][] = [
     ["KAMADO_ENGINE_TOKEN", ({ engine }) => engine.token],
     ["KAMADO_WEB_TOKEN", ({ web }) => web.token],
+    ["KAMADO_WEB_READ_TOKEN", ({ web }) => web.readToken],
     ["KAMADO_LOCAL_KEY", ({ localKey }) => localKey],
     ["HF_TOKEN", ({ huggingFace }) => huggingFace.token],
     ["AWS_SECRET_ACCESS_KEY", ({ aws }) => aws.credentials?.secretAccessKey],

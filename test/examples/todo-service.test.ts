@@ -175,6 +175,19 @@ describe("a bad request is told what is wrong", () => {
   });
 });
 
+test("over HTTP too, a request without a body and one of unknown length are read, and a long one is refused", async () => {
+  const service = await startTodoService({ port: 0 });
+  onTestFinished(() => service.stop());
+  const post = (title: string) => {
+    const body = new Blob([JSON.stringify({ title })]).stream();
+    const headers = { "content-type": "application/json" };
+    return fetch(`${service.url}/todos`, { method: "POST", body, headers, duplex: "half" } as RequestInit);
+  };
+  expect((await post("牛乳")).status).toBe(201);
+  expect((await post("x".repeat(70_000))).status).toBe(413);
+  expect((await fetch(`${service.url}/todos/1`, { method: "DELETE" })).status).toBe(204);
+});
+
 test("started on a port it answers, keeps its file, and may be stopped twice", async () => {
   const folder = mkdtempSync(join(tmpdir(), "todo-service-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));

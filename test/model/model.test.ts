@@ -501,3 +501,50 @@ describe("many questions of one job", () => {
     expect(used()).not.toHaveProperty("unansweredRequests");
   });
 });
+
+describe("a request that somebody else wrote", () => {
+  const USAGE = { prompt_tokens: 7, completion_tokens: 5, prompt_tokens_details: { cached_tokens: 4 } };
+  const ANSWER = {
+    id: "cmpl-1",
+    object: "text_completion",
+    model: "small-1b",
+    choices: [{ text: " a time" }],
+  };
+
+  test("is sent as it is, without a stream, and its whole answer comes back and is counted", async () => {
+    const body = { model: "other-2b", prompt: "Once upon", max_tokens: 3, stream: true };
+    const reply = { ...ANSWER, usage: USAGE, system_fingerprint: "x" };
+    const { model, used, seen } = await modelOn([{ body: reply }], { priority: 2 });
+    expect(await model.complete({ url: "/v1/completions", body })).toEqual(reply);
+    expect(seen.map(({ path }) => path)).toEqual(["/v1/completions"]);
+    expect(seen[0]!.body).toEqual({ ...body, stream: false, priority: 2 });
+    expect(used()).toMatchObject({ promptTokens: 7, cachedTokens: 4, completionTokens: 5, requests: 1 });
+  });
+
+  test("gets the job's model where it names none, and other servers hear nothing of priorities", async () => {
+    const { model, seen } = await modelOn([{ body: ANSWER }], { priority: 2, model: "mine" }, "vllm");
+    await model.complete({ url: "/v1/completions", body: { prompt: "Once" } });
+    expect(seen[0]!.body).toEqual({ prompt: "Once", model: "mine", stream: false });
+  });
+
+  test("counts against the job's budget before it is sent, with every answer that it asks for", async () => {
+    const budget = { requests: 9, tokens: 1_000 };
+    const { model, seen } = await modelOn([{ body: ANSWER }], { budget });
+    const body = { prompt: "Once", n: 3, max_tokens: 400 };
+    expect((await failure(model.complete({ url: "/v1/completions", body }))).code).toBe("budget_exceeded");
+    expect(seen).toEqual([]);
+  });
+
+  test("that the engine refuses fails with the engine's reason", async () => {
+    const refusal = { error: { message: "maximum context length is 512", code: "context_length_exceeded" } };
+    const { model } = await modelOn([{ status: 400, body: refusal }]);
+    const error = await failure(model.complete({ url: "/v1/chat/completions", body: { messages: [] } }));
+    expect(error.code).toBe("context_length_exceeded");
+  });
+
+  test("whose answer is no completion may be tried again", async () => {
+    const { model } = await modelOn([{ body: "<html>" }]);
+    const error = await failure(model.complete({ url: "/v1/completions", body: {} }));
+    expect([error.code, error.retry]).toEqual(["engine_unavailable", true]);
+  });
+});

@@ -50,6 +50,21 @@ describe("a job that works", () => {
     ]);
   });
 
+  test("of a kind whose results are only stored goes to no topic, but to the destinations it names", async () => {
+    const rig = createRig({ kinds: ["quiet"], storedOnly: ["quiet"] });
+    await rig.send("a", { kind: "quiet", deliver: [{ callback: "https://example.org/a" }] });
+    await rig.send("b", { kind: "quiet" });
+    rig.consumer.start();
+    await rig.clock.advance(10);
+    for (const run of rig.runs) run.finish();
+    await rig.clock.advance(1_000);
+    expect(rig.deliveries.map(({ job, destination }) => [job.id, Object.keys(destination)[0]])).toEqual([
+      ["a", "callback"],
+    ]);
+    expect(rig.stored("b")).toMatchObject({ status: "succeeded" });
+    expect(rig.queue.messages).toEqual([]);
+  });
+
   test("asks the engine with its priority, 5 when it names none", async () => {
     const rig = createRig();
     await rig.send("a", { policy: { priority: 9 } });

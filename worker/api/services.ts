@@ -1,88 +1,27 @@
 // What the jobs API and the pages ask of the worker: its jobs, its dead letters, its destinations. Types only; the API answers with them as
 // JSON, the pages show them.
-import type { Destination, Job } from "../job/envelope.ts";
-import type { Receipt } from "../job/result.ts";
+import type { Counts, JobFilter, JobRow, Page, Stats, StoredJob } from "../history/job-row.ts";
 import type { NewJob, SentJob } from "../job/send-jobs.ts";
-import type { DeliveryTry } from "../logging/job-events.ts";
 
-export const JOB_STATES = [
-  /** Sent through this worker, and not received by it yet. */
-  "queued",
-  /** Received, and waiting for a slot. */
-  "waiting",
-  "running",
-  /** Its result is stored and on its way. */
-  "delivering",
-  /** Its last attempt failed, and it comes again. */
-  "retrying",
-  "succeeded",
-  "failed",
-  "expired",
-  "canceled",
-] as const;
-export type JobState = (typeof JOB_STATES)[number];
+export {
+  type Counts,
+  hasEnded,
+  JOB_STATES,
+  type JobFilter,
+  type JobRow,
+  type JobState,
+  type Page,
+  type Percentiles,
+  type Station,
+  type Stats,
+} from "../history/job-row.ts";
 
-/** A row of a list. Times are epoch milliseconds. */
-export type JobRow = {
-  id: string;
-  kind: string;
-  state: JobState;
-  /** Null when the sender named none. */
-  tenant: string | null;
-  /** The input in one line, cut. */
-  summary: string;
-  sentAt: number | null;
-  receivedAt: number | null;
-  startedAt: number | null;
-  endedAt: number | null;
-  attempts: number;
-  /** Of a failed job, or of the last attempt. */
-  error: { code: string; message: string } | null;
-  isDeadLettered: boolean;
-  model: string | null;
-  promptTokens: number;
-  completionTokens: number;
-  /** Of the run, where the machine's watts could be read. */
-  joules: number | null;
-};
-
-/** One part of a job's time, for its waterfall: `queue`, `wait`, `inputs`, `run`, `store`, `deliver`. */
-export type Station = { name: string; at: number; tookMs: number; attempt?: number };
-
-export type JobDetail = JobRow & {
-  /** Undefined when it was too long to be kept, which `inputNote` says. */
-  input: unknown;
-  inputNote: string | null;
-  output: unknown;
-  outputNote: string | null;
-  error: { code: string; message: string; hint?: string } | null;
-  receipt: Receipt | null;
-  deliver: readonly Destination[];
-  policy: Job["policy"];
-  stations: Station[];
-  deliveries: DeliveryTry[];
+export type JobDetail = Omit<StoredJob, "jobHash"> & {
   /** Of a running job, if its handler says so: 0..1. */
   progress: { done: number; what?: string } | null;
   /** Of a job that waits. Null when it cannot be told. `startsAt` is estimated from measured rates. */
   line: { position: number | null; startsAt: number | null } | null;
-  /** The job that this one repeats, and the jobs that repeat this one. */
-  replayOf: string | null;
-  replays: string[];
 };
-
-export type JobFilter = {
-  kind?: string | undefined;
-  /** Any of these. */
-  states?: readonly JobState[] | undefined;
-  tenant?: string | undefined;
-  /** Words that must all be in id, kind, input, output or error. */
-  text?: string | undefined;
-  /** Of the time at which it was sent or received; epoch milliseconds. */
-  since?: number | undefined;
-  until?: number | undefined;
-};
-
-export type Page<T> = { items: T[]; next: string | null };
 
 export type BulkAction = "cancel" | "replay";
 export type BulkOutcome = {
@@ -91,16 +30,26 @@ export type BulkOutcome = {
   failed: { id: string; code: string; message: string }[];
 };
 
-/** What happened from `since` on, in equal steps: one number for each step. */
-export type Counts = {
-  since: number;
-  stepMs: number;
-  succeeded: number[];
-  failed: number[];
-  promptTokens: number[];
-  completionTokens: number[];
-  /** Busy slots, on average. */
-  busy: number[];
+export type ReplayOptions = {
+  model?: string | undefined;
+  /** Whether its result goes to the destinations of the first one, or only to the worker's topic. By default it does unless the first one succeeded. */
+  deliver?: boolean | undefined;
+};
+
+/** A job that was sent, and whether the same one had been sent before. */
+export type Submitted = SentJob & { isNew: boolean };
+
+export type Overview = {
+  /** How many jobs of the history are in each state; states without any are absent. */
+  states: Record<string, number>;
+  /** Since midnight of the worker's clock. */
+  today: Stats;
+  /** Of the last hour. */
+  lastHour: Stats;
+  /** Of the queue of jobs; null where it does not say. */
+  queue: { waiting: number; inFlight: number; delayed: number } | null;
+  /** Changes that the history could not keep since the worker started. */
+  dropped: number;
 };
 
 /** A change that a page that is open wants to know of. */
@@ -111,20 +60,37 @@ export type Change =
   | { is: "missed" };
 
 export type JobsService = {
+  /** Throws `invalid_input` for a cursor that is none. */
   list(filter: JobFilter, page: { cursor?: string | undefined; limit: number }): Promise<Page<JobRow>>;
   /** Throws `job_not_found`. */
   get(id: string): Promise<JobDetail>;
-  counts(filter: { since: number; stepMs: number }): Promise<Counts>;
+  /** Up to now, in at most 1,000 steps. */
+  counts(of: { since: number; stepMs: number }): Promise<Counts>;
+  overview(): Promise<Overview>;
+  /** Kinds and tenants that occur in the history. */
+  names(): Promise<{ kinds: string[]; tenants: string[] }>;
+  /** Of which `input` and `output` are JSON schemas. */
   kinds(): { kind: string; summary: string; input: object; output: object }[];
-  /** Refuses what its kind's schema refuses, before it is sent. */
-  submit(job: NewJob): Promise<SentJob>;
+  /**
+   * Refuses what its kind's schema refuses, before it is sent. The same job under the same id is sent once. Throws `invalid_input`,
+   * `unknown_kind`, `duplicate_id` for another job with this id, and what SendJobs throws.
+   */
+  submit(job: NewJob): Promise<Submitted>;
+  /** `is`: ended, running or waiting. */
   cancel(id: string): Promise<{ is: string }>;
-  /** Sends the job again as a new one, with another model if one is named. */
-  replay(id: string, options?: { model?: string | undefined }): Promise<SentJob>;
-  bulk(filter: JobFilter, action: BulkAction): Promise<BulkOutcome>;
+  /** Sends the job again as a new one, with another model if one is named. Throws `job_not_found`, `input_not_kept`. */
+  replay(id: string, options?: ReplayOptions): Promise<SentJob>;
+  /** Cancels those of the filter that have not ended, or repeats those that have. */
+  bulk(filter: JobFilter, action: BulkAction, options?: ReplayOptions): Promise<BulkOutcome>;
   /** Calls the listener with every change from now on; the function returned ends it. */
   subscribe(listener: (change: Change) => void): () => void;
-  upload(file: Uint8Array, options: { name: string; contentType: string }): Promise<string>;
+  /** Resolves with the s3:// address. Throws `file_type_refused`, `input_too_large`. */
+  upload(
+    file: Uint8Array,
+    options?: { name?: string | undefined },
+  ): Promise<{ address: string; contentType: string }>;
+  /** A file that the job's input names at this field, such as `image`. Throws `job_not_found`, `object_not_found`. */
+  input(id: string, name: string): Promise<{ bytes: Uint8Array; contentType: string }>;
 };
 
 export type DeadLetterRow = {
@@ -134,7 +100,7 @@ export type DeadLetterRow = {
   job: string;
   kind: string | null;
   at: string | null;
-  reason: { code: string; message: string };
+  reason: { code: string; message: string; hint?: string };
   /** Where a dead delivery was to go. */
   to: string | null;
   tries: number | null;
@@ -142,7 +108,12 @@ export type DeadLetterRow = {
   body?: string;
 };
 
-export type DeadLetterFilter = { ids?: readonly string[]; queue?: "jobs" | "deliveries"; text?: string };
+export type DeadLetterFilter = {
+  /** Of messages or jobs. */
+  ids?: readonly string[] | undefined;
+  queue?: "jobs" | "deliveries" | undefined;
+  text?: string | undefined;
+};
 
 export type DeadLettersService = {
   list(filter?: DeadLetterFilter): Promise<{ items: DeadLetterRow[]; mayHaveMore: boolean }>;
@@ -169,4 +140,10 @@ export type DestinationsService = {
   list(): Promise<DestinationRow[]>;
   /** Turns it on again and sends what is dead-lettered for it back. */
   resend(key: string): Promise<BulkOutcome>;
+};
+
+export type ApiServices = {
+  jobs: JobsService;
+  deadLetters: DeadLettersService;
+  destinations: DestinationsService;
 };

@@ -23,6 +23,10 @@ export class RecentMap<K, V> {
     if (this.#entries.size > this.#most) this.#entries.delete(this.#entries.keys().next().value!);
   }
 
+  entries(): MapIterator<[K, V]> {
+    return this.#entries.entries();
+  }
+
   delete(key: K): void {
     this.#entries.delete(key);
   }

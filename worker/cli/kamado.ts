@@ -20,6 +20,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   status: async () => (await import("./commands/status.ts")).statusCommand(),
   jobs: async () => (await import("./commands/jobs.ts")).jobsCommand(),
   kinds: async () => (await import("./commands/kinds.ts")).kindsCommand(),
+  schedules: async () => (await import("./commands/schedules.ts")).schedulesCommand(),
   model: async () => (await import("./commands/model.ts")).modelCommand(),
   queue: async () => (await import("./commands/queue.ts")).queueCommand(),
   completion: async () => (await import("./commands/completion.ts")).completionCommand(),
@@ -36,7 +37,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
 /** How the list of commands is divided. */
 const GROUPS: Record<string, readonly string[]> = {
   "Start it:": ["demo", "serve", "worker", "engine"],
-  "Give it jobs:": ["run", "enqueue", "cancel", "kinds"],
+  "Give it jobs:": ["run", "enqueue", "cancel", "kinds", "schedules"],
   "See what became of them:": ["status", "doctor", "jobs", "dead", "queue"],
   "Set it up:": ["init", "setup", "model", "service", "completion", "bench", "uninstall"],
   "Make kinds of your own:": ["new", "test"],

@@ -59,10 +59,18 @@ export async function runUntilStopped(
     askEngine: () => worker.health.engine.suspect(),
   });
   worker.jobEvents.subscribe((event) => trouble.onEvent(event));
-  const web = await startWeb({ ...config.web, state, mounts: createMounts(worker) });
+  const web = await startWeb({
+    ...config.web,
+    dataDir: config.dataDir,
+    log,
+    state,
+    mounts: createMounts(worker),
+  });
   const stopped = untilStopped(() => worker.cut());
   worker.start();
+  worker.schedules.start();
   trouble.start();
+  worker.batches.start();
   const isLocal = config.queueUrl === undefined;
   const started = { engineUrl: engine.url, webUrl: web.url, isLocal };
   const withdraw = await announceService(config, cloud, started, log);
@@ -85,7 +93,7 @@ export async function runUntilStopped(
   );
   if (failure !== undefined) await trouble.tellLast(givenUp(failure));
   await trouble.stop();
-  const isStopped = worker.stop();
+  const isStopped = Promise.all([worker.schedules.stop(), worker.batches.stop(), worker.stop()]);
   endPolls?.();
   await isStopped;
   await Promise.all([engine.stop(), web.stop()]);

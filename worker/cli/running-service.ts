@@ -9,6 +9,7 @@ import type { Cloud } from "../aws/resources.ts";
 import type { Config } from "../config/config.ts";
 import { type Secret, secret } from "../config/secret.ts";
 import type { State } from "../console/state.ts";
+import { ERRORS, type ErrorCode, KamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import { makeFolder } from "../make-folder.ts";
 
@@ -221,10 +222,34 @@ export async function engineErrorOf(here: { config: Config; found: Found }) {
   return state === "silent" ? undefined : state?.engine?.error;
 }
 
+/**
+ * What the service that runs here answers at a path of its page, as JSON. Throws the error that it answers with, `queue_unavailable` when
+ * none runs, and `unauthorized` when it asks for a token that this command does not have.
+ */
+export async function askService(config: Config, path: string, method = "GET"): Promise<unknown> {
+  const found = await findService(config);
+  if (found.is !== "running")
+    throw new KamadoError("queue_unavailable", "No Kamado runs here with this data folder.", {
+      hint: "Start it with `npm start`, or set KAMADO_DATA_DIR to the folder of the one that runs.",
+    });
+  const response = await askPage(found.service, config, path, method);
+  if (response.status === 401 || response.status === 403)
+    throw new KamadoError("unauthorized", `${found.service.web.url} asks for a token.`, {
+      hint: "Set KAMADO_WEB_TOKEN as it is set there.",
+    });
+  const answer = (await response.json().catch(() => ({}))) as {
+    error?: { code: ErrorCode; message: string };
+  };
+  if (response.ok) return answer;
+  const { code = "handler_failed", message = `${path} answered ${response.status}.` } = answer.error ?? {};
+  throw new KamadoError(code in ERRORS ? code : "handler_failed", message);
+}
+
 /** Asks the page of a service, with the token where it is known. */
-function askPage({ web }: Service, config: Config, path: string): Promise<Response> {
+function askPage({ web }: Service, config: Config, path: string, method = "GET"): Promise<Response> {
   const token = tokenOf(web, config.web.token);
   return fetch(`${web.url}${path}`, {
+    method,
     ...(token && { headers: { authorization: `Bearer ${token.reveal()}` } }),
     ...ask(),
   });

@@ -177,7 +177,8 @@ const CLOSED = ["Documents", "Desktop", "Downloads"];
 
 function warnOfClosedFolders({ platform }: Machine, { facts, config }: Place): void {
   if (platform !== "darwin") return;
-  const seen = [facts.root, facts.folder, config.ownHandlers, config.destinationsFile, config.rulesFile];
+  const { ownHandlers, destinationsFile, rulesFile, schedulesFile } = config;
+  const seen = [facts.root, facts.folder, ownHandlers, destinationsFile, rulesFile, schedulesFile];
   for (const path of new Set(seen)) {
     const folder = CLOSED.find((name) => path?.startsWith(join(facts.home, name, "/")));
     if (folder !== undefined)

@@ -8,6 +8,7 @@ import { findInstalled } from "../models/installed.ts";
 import type { PolicySettings } from "../power/policies.ts";
 import { type Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
+import { type Telemetry, telemetryOf } from "./telemetry.ts";
 
 export type AwsKeys = { accessKeyId: string; secretAccessKey: Secret; sessionToken: Secret | undefined };
 
@@ -91,14 +92,27 @@ export type Config = Readonly<{
   /** The wait before each try of a delivery, the first one included; undefined: the schedule of Standard Webhooks. */
   deliveryDelaysMs: readonly number[] | undefined;
   dataDir: string;
+  /** How much the history of jobs keeps; with 0 days nothing is written to disk. */
+  history: { days: number; megabytes: number };
+  /** How long the files of batches are kept. */
+  batchDays: number;
   /** Where models come from, and the token that is sent there and nowhere else. */
   huggingFace: { endpoint: string; token: Secret | undefined };
-  web: { port: number; host: string; token: Secret | undefined };
+  web: {
+    port: number;
+    host: string;
+    token: Secret | undefined;
+    /** Lets its user read and change nothing. */
+    readToken: Secret | undefined;
+    /** Cloudflare Access. The audiences are tags of its applications. */
+    access: { team: string; audiences: readonly string[]; readAudiences: readonly string[] } | undefined;
+  };
   localPort: number;
   /** What the embedded AWS demands of its clients. */
   localKey: Secret | undefined;
   destinationsFile: string | undefined;
   rulesFile: string | undefined;
+  schedulesFile: string | undefined;
   /** The folder with the owner's handlers. */
   ownHandlers: string | undefined;
   /** When no job is pulled although everything answers. */
@@ -111,6 +125,8 @@ export type Config = Readonly<{
     tellsTopic: boolean;
   };
   workerName: string;
+  /** Where traces and metrics are sent, and how; undefined: nowhere. */
+  telemetry: Telemetry | undefined;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
   /** The file into which a service manager writes the output; it is kept small. */
   logFile: string | undefined;
@@ -147,6 +163,12 @@ function checkProjector({
 }
 
 /** Our own engine demands the token of every client, so it must be long; another engine's may be short. */
+/** Who has the same token for both could do everything with what is given away for reading. */
+function checkReadToken({ KAMADO_WEB_TOKEN: token, KAMADO_WEB_READ_TOKEN: readToken }: Environment): void {
+  if (token !== undefined && token === readToken)
+    throw new KamadoError("config_invalid", "KAMADO_WEB_READ_TOKEN: must be another than KAMADO_WEB_TOKEN.");
+}
+
 function checkEngineToken({ KAMADO_ENGINE_URL: url, KAMADO_ENGINE_TOKEN: token }: Environment): void {
   if (url !== undefined || token === undefined || token.length >= MIN_TOKEN) return;
   throw new KamadoError("config_invalid", `KAMADO_ENGINE_TOKEN: ${SHORT_TOKEN} (got ${shapeOf(token)})`);
@@ -172,6 +194,7 @@ export function buildConfig(
   keyInFile: string | undefined,
 ): Omit<Config, "secretFiles" | "set" | "warnings"> {
   checkEngineToken(env);
+  checkReadToken(env);
   checkProjector(env);
   const deliveriesQueueUrl = env.KAMADO_DELIVERIES_QUEUE_URL ?? besideJobs(env.KAMADO_QUEUE_URL?.[0]?.url);
   const isScripted = env.KAMADO_BACKEND === "scripted";
@@ -234,15 +257,24 @@ export function buildConfig(
     stallSeconds: env.KAMADO_STALL_SECONDS,
     deliveryDelaysMs: env.KAMADO_DELIVERY_DELAYS?.map((seconds) => seconds * 1_000),
     dataDir: env.KAMADO_DATA_DIR,
+    history: { days: env.KAMADO_HISTORY_DAYS, megabytes: env.KAMADO_HISTORY_MB },
+    batchDays: env.KAMADO_BATCH_DAYS,
     huggingFace: {
       endpoint: env.HF_ENDPOINT.replace(/\/+$/, ""),
       token: asSecret(env.HF_TOKEN || undefined),
     },
-    web: { port: env.KAMADO_WEB_PORT, host: env.KAMADO_WEB_HOST, token: asSecret(env.KAMADO_WEB_TOKEN) },
+    web: {
+      port: env.KAMADO_WEB_PORT,
+      host: env.KAMADO_WEB_HOST,
+      token: asSecret(env.KAMADO_WEB_TOKEN),
+      readToken: asSecret(env.KAMADO_WEB_READ_TOKEN),
+      access: cloudflareAccess(env),
+    },
     localPort: env.KAMADO_LOCAL_PORT,
     localKey: asSecret(env.KAMADO_LOCAL_KEY),
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
     rulesFile: env.KAMADO_RULES_FILE,
+    schedulesFile: env.KAMADO_SCHEDULES_FILE,
     ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
     power: {
       quietHours: env.KAMADO_QUIET_HOURS,
@@ -255,9 +287,30 @@ export function buildConfig(
       tellsTopic: env.KAMADO_TROUBLE_TOPIC === "on",
     },
     workerName: env.KAMADO_WORKER_NAME,
+    telemetry: telemetryOf(env),
     logLevel: env.KAMADO_LOG_LEVEL,
     logFile: env.KAMADO_LOG_FILE,
   };
+}
+
+/** Its team and one of its audiences mean nothing without each other, and a tag that is in both lists would be taken for more than was meant. */
+function cloudflareAccess(env: Environment): Config["web"]["access"] {
+  const { KAMADO_ACCESS_TEAM: team, KAMADO_ACCESS_AUDIENCE: audiences = [] } = env;
+  const readAudiences = env.KAMADO_ACCESS_READ_AUDIENCE ?? [];
+  const tags = [...audiences, ...readAudiences];
+  if (team === undefined && tags.length === 0) return undefined;
+  const both = audiences.find((tag) => readAudiences.includes(tag));
+  if (both !== undefined)
+    throw new KamadoError(
+      "config_invalid",
+      `KAMADO_ACCESS_READ_AUDIENCE: ${both} is in KAMADO_ACCESS_AUDIENCE too.`,
+    );
+  if (team !== undefined && tags.length > 0) return { team, audiences, readAudiences };
+  const missing = team === undefined ? "KAMADO_ACCESS_TEAM" : "KAMADO_ACCESS_AUDIENCE";
+  throw new KamadoError(
+    "config_invalid",
+    `${missing}: Cloudflare Access needs the team and an audience; set it too.`,
+  );
 }
 
 /** The files of the model that `kamado model pull` fetched under this name; a path that exists is a path. */

@@ -29,6 +29,21 @@ const list = z.string().transform((text) =>
     .filter(Boolean),
 );
 
+const TAGS =
+  "must be the audience tag of an application (64 characters of 0-9 and a-f), or several with commas";
+/** The audience tags of applications, as Cloudflare shows them. */
+const tags = list.pipe(
+  z
+    .array(
+      z
+        .string()
+        .regex(/^[0-9a-f]{64}$/i, TAGS)
+        .toLowerCase(),
+    )
+    .min(1, TAGS)
+    .max(20, TAGS),
+);
+
 /** "6G" in bytes: M and G are powers of 1,024. */
 const size = z
   .string()
@@ -119,6 +134,7 @@ const maxTemperature = z
 export const MIN_TOKEN = 16;
 export const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
 
+const IN_HEADERS = "must not hold a name or a password; set OTEL_EXPORTER_OTLP_HEADERS";
 const DELAYS = "must be a list of 1 to 100 numbers of seconds, like 0,5,300";
 
 export const Environment = z.object({
@@ -150,13 +166,29 @@ export const Environment = z.object({
   KAMADO_MEMORY_LIMIT: size.optional(),
   KAMADO_PREFETCH: count(0, 256).optional(),
   KAMADO_DATA_DIR: path.default(join(homedir(), ".kamado")),
+  KAMADO_HISTORY_DAYS: count(0, 3_650).default(30),
+  KAMADO_HISTORY_MB: count(10, 100_000).default(200),
   HF_ENDPOINT: url()
     .refine(isWithoutCredentials, "must not hold a name or a password; set HF_TOKEN")
     .default("https://huggingface.co"),
   HF_TOKEN: z.string().trim().optional(),
+  KAMADO_BATCH_DAYS: count(1, 3_650).default(30),
   KAMADO_WEB_PORT: port.default(4780),
   KAMADO_WEB_HOST: z.string().default("127.0.0.1"),
   KAMADO_WEB_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
+  KAMADO_WEB_READ_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
+  KAMADO_ACCESS_TEAM: z
+    .string()
+    .regex(
+      /^(https:\/\/)?[a-z0-9-]+(\.cloudflareaccess\.com\/?)?$/i,
+      "must be a team's name, such as my-team or https://my-team.cloudflareaccess.com",
+    )
+    .transform(
+      (text) => `https://${text.toLowerCase().replace(/^https:\/\/|\..*$/g, "")}.cloudflareaccess.com`,
+    )
+    .optional(),
+  KAMADO_ACCESS_AUDIENCE: tags.optional(),
+  KAMADO_ACCESS_READ_AUDIENCE: tags.optional(),
   KAMADO_ENGINE_PORT: port.default(4781),
   KAMADO_LOCAL_PORT: port.default(4566),
   KAMADO_LOCAL_KEY: z
@@ -166,6 +198,7 @@ export const Environment = z.object({
     .optional(),
   KAMADO_DESTINATIONS_FILE: path.optional(),
   KAMADO_RULES_FILE: path.optional(),
+  KAMADO_SCHEDULES_FILE: path.optional(),
   KAMADO_HANDLERS: path.optional(),
   KAMADO_VISIBILITY_SECONDS: count(3, 43_200).default(120),
   KAMADO_POLL_SECONDS: count(0, 20).default(10),
@@ -206,6 +239,22 @@ export const Environment = z.object({
   KAMADO_WORKER_NAME: z.string().default(hostname()),
   KAMADO_LOG_FILE: path.optional(),
   KAMADO_LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  // telemetry.ts says what the others may be.
+  OTEL_EXPORTER_OTLP_HEADERS: z.string().optional(),
+  OTEL_EXPORTER_OTLP_PROTOCOL: z.string().optional(),
+  OTEL_EXPORTER_OTLP_COMPRESSION: z.string().optional(),
+  OTEL_EXPORTER_OTLP_TIMEOUT: z.string().optional(),
+  OTEL_SERVICE_NAME: z.string().optional(),
+  OTEL_RESOURCE_ATTRIBUTES: z.string().optional(),
+  OTEL_TRACES_SAMPLER: z.string().optional(),
+  OTEL_TRACES_SAMPLER_ARG: z.string().optional(),
+  OTEL_TRACES_EXPORTER: z.string().optional(),
+  OTEL_METRICS_EXPORTER: z.string().optional(),
+  OTEL_METRIC_EXPORT_INTERVAL: z.string().optional(),
+  OTEL_SDK_DISABLED: z.string().optional(),
   AWS_ENDPOINT_URL: url().optional(),
   AWS_REGION: z.string().optional(),
   AWS_DEFAULT_REGION: z.string().optional(),
@@ -217,6 +266,6 @@ export type Environment = z.output<typeof Environment>;
 
 /** Their values are never shown. */
 export const isSecretName = (name: string): boolean =>
-  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|LOCAL_KEY|TROUBLE_URL)|HF_TOKEN|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
+  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY|TROUBLE_URL)|HF_TOKEN|OTEL_EXPORTER_OTLP_HEADERS|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
     name,
   );

@@ -1,21 +1,45 @@
-// The worker's own address: its health for machines, its state for people. The console grows from here.
+// The worker's own address: its health for machines, its state for people, and what its other parts answer below their paths. It lets in
+// whom access/ lets in, refuses changes to who may only read, and says in every answer what a browser may do with it.
 import type { AddressInfo } from "node:net";
-import { type ServerType, serve } from "@hono/node-server";
-import { Hono } from "hono";
+import { join } from "node:path";
+import { type HttpBindings, type ServerType, serve } from "@hono/node-server";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { secureHeaders } from "hono/secure-headers";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { type Access, checkRight, createAccess, type Visitor } from "../access/access.ts";
+import { type Asking, addressOf, isSafe, wantsPage } from "../access/asking.ts";
+import { type CloudflareOptions, createVerify } from "../access/cloudflare.ts";
+import { systemClock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
-import { KamadoError } from "../errors.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
 import { isLoopback } from "../http/loopback.ts";
 import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { whyNotFree } from "../http/who-listens.ts";
-import { isAllowed, refuse } from "./auth.ts";
+import type { Log } from "../logging/log.ts";
+import { printable } from "../printable.ts";
+import { createSignIn, refusalPage, SIGN_IN, STYLE, sessionOf } from "./sign-in.ts";
 import type { State } from "./state.ts";
-import { STYLE_HASH, statePage } from "./status-page.ts";
+import { createStaticFiles } from "./static-files.ts";
+import { statePage } from "./status-page.ts";
+
+declare module "hono" {
+  /** Whom a part of the worker answers: `context.get("visitor")`. */
+  interface ContextVariableMap {
+    visitor: Visitor;
+  }
+}
 
 export type Web = { url: string; stop(): Promise<void> };
 
-/** A part of the worker that answers below a path of this address. Who is let in is decided here. */
-export type Mount = { path: string; app: Hono };
+export type Mount = {
+  path: string;
+  app: Hono;
+  /**
+   * It tells itself what changes something: its requests are POSTs that may only read. It has to call `checkRight` or look at
+   * `visitor.mayChange`. [false: who may only read can GET and HEAD]
+   */
+  checksRights?: boolean;
+};
 
 export type WebOptions = {
   port: number;
@@ -23,19 +47,35 @@ export type WebOptions = {
   host?: string;
   /** Demanded from whoever asks; needed where others than this machine can ask. */
   token?: Secret | undefined;
+  /** Lets its user read and change nothing. */
+  readToken?: Secret | undefined;
+  /** Cloudflare Access. */
+  access?: CloudflareOptions | undefined;
+  /** Where sessions outlive a restart. */
+  dataDir?: string | undefined;
+  log?: Log | undefined;
   state(): State;
   mounts?: readonly Mount[];
 };
 
 const NOTHING = ["'none'"];
+const SELF = ["'self'"];
 
-/** A job's id or kind comes from outside, so the page may run nothing and load nothing, and no other page may show it in a frame. */
+/**
+ * Much of what a page shows comes from outside, so a page runs and loads only what this server has as a file, and no other page may show it in
+ * a frame. Pictures are shown before they are sent, and thus may be of the page itself.
+ */
 const HEADERS = {
   contentSecurityPolicy: {
     defaultSrc: NOTHING,
-    styleSrc: [STYLE_HASH],
+    scriptSrc: SELF,
+    styleSrc: SELF,
+    imgSrc: ["'self'", "data:", "blob:"],
+    mediaSrc: ["'self'", "blob:"],
+    connectSrc: SELF,
+    manifestSrc: SELF,
+    formAction: SELF,
     baseUri: NOTHING,
-    formAction: NOTHING,
     frameAncestors: NOTHING,
   },
   xFrameOptions: "DENY",
@@ -43,20 +83,52 @@ const HEADERS = {
   strictTransportSecurity: false,
 };
 
-export function createWebApp({
-  state,
-  token,
-  mounts = [],
-}: Pick<WebOptions, "state" | "token" | "mounts">): Hono {
+type AppOptions = Omit<WebOptions, "port">;
+
+const here = (name: string) => join(import.meta.dirname, name);
+
+export function createWebApp(options: AppOptions): Hono {
+  const { state, mounts = [], log } = options;
   const app = new Hono();
+  const access = accessOf(options);
+  const assets = createStaticFiles({ [STYLE]: here(STYLE), "status.css": here("status.css") });
   app.use(secureHeaders(HEADERS));
+  app.use(notKept);
+  app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
+  app.route("/", assets.app);
+  app.route("/", createSignIn({ access, assets, askingOf, said: saying(log) }));
   app.use(async (context, next) => {
-    if (isAllowed(context, token)) return next();
-    // What only asks whether it lives, as a container's health check does, hears that and no more.
-    if (context.req.path !== "/health") return refuse(context, token);
-    const { status } = state();
-    return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
+    const asking = askingOf(context);
+    try {
+      const visitor = await access.visitorOf(asking, sessionOf(context));
+      context.set("visitor", visitor);
+      if (!mounts.some((mount) => mount.checksRights && isBelow(context.req.path, mount.path)))
+        checkRight(visitor, asking.method);
+    } catch (thrown) {
+      return refuse(context, toKamadoError(thrown, "unauthorized"));
+    }
+    await next();
+    logChange(log, context);
   });
+
+  function refuse(context: Context, error: KamadoError) {
+    const { path } = context.req;
+    // What only asks whether it lives, as a container's health check does, hears that and no more.
+    if (path === "/health" && isSafe(context.req.method)) {
+      const { status } = state();
+      return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
+    }
+    const toSignIn = `${SIGN_IN}?next=${encodeURIComponent(path + new URL(context.req.url).search)}`;
+    const canSignIn = access.hasSignIn && error.code === "unauthorized";
+    if (!wantsPage(askingOf(context))) {
+      // htmx goes there itself.
+      if (canSignIn && context.req.header("hx-request")) context.header("hx-redirect", SIGN_IN);
+      return answerError(context, error);
+    }
+    if (canSignIn) return context.redirect(toSignIn, 303);
+    return refusalPage({ context, assets, status: error.status as ContentfulStatusCode }, error);
+  }
+
   app.get("/health", (context) => {
     const {
       status,
@@ -100,15 +172,64 @@ export function createWebApp({
     );
   });
   app.get("/state", (context) => context.json(state()));
-  app.get("/", (context) => context.html(statePage(state())));
   for (const mount of mounts) app.route(mount.path, mount.app);
+  app.get("/", (context) => context.html(statePage(state(), assets.href("status.css"))));
   return app;
+}
+
+const isBelow = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`);
+
+function accessOf({ host = "127.0.0.1", token, readToken, access, dataDir }: AppOptions): Access {
+  return createAccess({
+    token,
+    readToken,
+    isOnLoopback: isLoopback(host),
+    verifyAssertion: access && createVerify(access, systemClock),
+    sessionsFile: dataDir && join(dataDir, "sessions.json"),
+    clock: systemClock,
+  });
+}
+
+function askingOf({ req, env }: Context): Asking {
+  const peer = (env as Partial<HttpBindings> | undefined)?.incoming?.socket?.remoteAddress;
+  return { method: req.method, headers: req.raw.headers, peer };
+}
+
+/** Pages and answers show what is true now, and not to whoever uses the browser next. A route that knows better says so. */
+const notKept: MiddlewareHandler = async (context, next) => {
+  await next();
+  if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
+};
+
+function answerError(context: Context, { code, message, hint, status, detail }: KamadoError): Response {
+  if (detail?.retryAfterMs !== undefined)
+    context.header("retry-after", String(Math.ceil(detail.retryAfterMs / 1_000)));
+  if (status === 401) context.header("www-authenticate", 'Bearer realm="Kamado"');
+  return context.json({ error: { code, message, hint } }, status as ContentfulStatusCode);
+}
+
+const saying = (log: Log | undefined) => (asking: Asking, what: string, error?: KamadoError) => {
+  const from = printable(addressOf(asking), { max: 64 });
+  if (error) log?.warn({ stage: "console", from, error: error.code }, what);
+  else log?.info({ stage: "console", from }, what);
+};
+
+/** Who changed what. A query may hold what was searched for, so it is left out. */
+function logChange(log: Log | undefined, context: Context): void {
+  const { method, path } = context.req;
+  if (isSafe(method)) return;
+  const { by, name } = context.get("visitor");
+  const who = name === undefined ? by : printable(name, { max: 200 });
+  log?.info(
+    { stage: "console", who, by, status: context.res.status },
+    `${method} ${printable(path, { max: 200 })}`,
+  );
 }
 
 /** Port 0 takes any free one. Throws `config_invalid` for an address others can reach without a token. */
 export async function startWeb(options: WebOptions): Promise<Web> {
-  const { host = "127.0.0.1", token } = options;
-  if (!isLoopback(host) && token === undefined)
+  const { host = "127.0.0.1", token, readToken, access } = options;
+  if (!isLoopback(host) && !token && !readToken && !access)
     throw new KamadoError(
       "config_invalid",
       `KAMADO_WEB_HOST: ${host} can be reached from outside; set KAMADO_WEB_TOKEN or KAMADO_WEB_TOKEN_FILE too.`,

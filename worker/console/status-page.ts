@@ -1,28 +1,15 @@
 // One small page: what the worker is doing now. No script beyond reloading itself.
-import { createHash } from "node:crypto";
 import { html } from "hono/html";
 import { outcomeWords } from "../logging/job-events.ts";
 import { localTime } from "../logging/terminal.ts";
 import { pauseWords } from "../power/pulling-pause.ts";
 import type { State } from "./state.ts";
 
-const STYLE = `
-  :root { color-scheme: light dark; --ember: #d9480f; --line: color-mix(in srgb, currentColor 18%, transparent); }
-  body { font: 16px/1.5 ui-sans-serif, system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; }
-  h1 { font-size: 1.3rem; } h1 b { color: var(--ember); }
-  dl { display: grid; grid-template-columns: 7rem 1fr; gap: .25rem 1rem; } dt { opacity: .65; } dd { margin: 0; overflow-wrap: anywhere; }
-  table { width: 100%; border-collapse: collapse; } th { text-align: left; font-weight: 500; opacity: .65; }
-  td, th { padding: .3rem .5rem .3rem 0; border-bottom: 1px solid var(--line); } code { font-size: .9em; }
-  td { font-size: .9em; } td + td { overflow-wrap: anywhere; }
-  .note { border-left: 3px solid var(--ember); padding-left: .75rem; }`;
-
-/** For the content security policy: no other style and no script runs on the page. */
-export const STYLE_HASH = `'sha256-${createHash("sha256").update(STYLE).digest("base64")}'`;
-
 /** On the worker's clock: the page has no script that could know its reader's. */
 const time = (at: number) => localTime(at).slice(11);
 
-export function statePage(state: State) {
+/** `style`: where its stylesheet is. */
+export function statePage(state: State, style: string) {
   const {
     status,
     queue,
@@ -41,7 +28,7 @@ export function statePage(state: State) {
   } = state;
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="refresh" content="3"><title>Kamado: ${status}</title><style>${STYLE}</style></head>
+<meta http-equiv="refresh" content="3"><title>Kamado: ${status}</title><link rel="stylesheet" href="${style}"></head>
 <body>
 <h1><b>Kamado</b> is ${status}</h1>
 ${engine.isDemo ? html`<p class="note">The toy demo model is loaded. <code>kamado model</code> shows real ones and fetches them.</p>` : ""}

@@ -27,6 +27,8 @@ export type DeliverOptions = {
   /** The addresses of the worker's own queues, to which no job may deliver. */
   ownQueues?: readonly string[];
   clock?: Pick<Clock, "now" | "wall">;
+  /** For whoever wants to see which of them are open. */
+  circuits?: Circuits;
 };
 
 export function createDeliver(options: DeliverOptions): Deliver {
@@ -45,7 +47,7 @@ export function createDeliver(options: DeliverOptions): Deliver {
   const sns = createSns(topic);
   const sqs = createSqs({ queueFor, destinations, endpoint: options.awsEndpoint, ownQueues });
   const pace = new Pace({ destinations, clock });
-  const circuits = new Circuits({ clock, log });
+  const circuits = options.circuits ?? new Circuits({ clock, log });
 
   /** The call to make; null when there is none. */
   function prepare(delivery: Delivery): (() => Promise<void>) | null {

@@ -7,7 +7,7 @@ import { RecentMap } from "../async/recent-map.ts";
 import { KamadoError } from "../errors.ts";
 import type { Destination } from "../job/envelope.ts";
 import type { Log } from "../logging/log.ts";
-import { labelOf, nameOf, originOf } from "./deliver.ts";
+import { keyOfName, labelOf, nameOf, originOf } from "./deliver.ts";
 
 const FAILURES_IN_A_ROW = 5;
 const OPEN_MS = 30_000;
@@ -16,12 +16,16 @@ const LONGEST_OPEN_MS = 600_000;
 const REMEMBERED = 1_000;
 
 type Circuit = {
+  label: string;
   failures: number;
   /** On the clock's `now`. Once it has passed, the next delivery is the probe. */
   openUntil: number;
   openMs: number;
   probing: boolean;
 };
+
+/** An open circuit, for people. `key`: that of the destination (destinationKey); null for the circuit of a whole origin. */
+export type OpenCircuit = { key: string | null; to: string; failures: number; leftMs: number };
 
 /** What a circuit is for: its key, and its name for the log. */
 type Subject = { key: string; label: string };
@@ -55,6 +59,24 @@ export class Circuits {
     } finally {
       for (const circuit of probed) circuit.probing = false;
     }
+  }
+
+  /** Those that are open: nothing is sent there until the time that is left is over and a probe works. */
+  open(): OpenCircuit[] {
+    return [...this.#circuits.entries()]
+      .filter(([, circuit]) => isOpen(circuit))
+      .map(([name, { label, failures, openUntil }]) => ({
+        key: /^https?:/.test(name) ? null : keyOfName(name),
+        to: label,
+        failures,
+        leftMs: Math.max(0, openUntil - this.#clock.now()),
+      }));
+  }
+
+  /** Somebody says that a destination works: its next delivery is tried. Takes its key. */
+  close(key: string): void {
+    for (const [name] of [...this.#circuits.entries()])
+      if (keyOfName(name) === key) this.#circuits.delete(name);
   }
 
   /** How many circuits there are; the number is bounded. */
@@ -98,7 +120,7 @@ export class Circuits {
   }
 
   #failed({ key, label }: Subject): void {
-    const circuit = this.#circuits.get(key) ?? fresh();
+    const circuit = this.#circuits.get(key) ?? fresh(label);
     this.#circuits.set(key, circuit);
     circuit.failures += 1;
     // Deliveries that were in progress when it opened change nothing; only a probe does.
@@ -112,7 +134,8 @@ export class Circuits {
   }
 }
 
-const fresh = (): Circuit => ({
+const fresh = (label: string): Circuit => ({
+  label,
   failures: 0,
   openUntil: Number.NEGATIVE_INFINITY,
   openMs: 0,

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Destination, Job } from "../job/envelope.ts";
 import type { Result } from "../job/result.ts";
+import { type TraceFields, traceFields } from "../job/trace-context.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import { printable } from "../printable.ts";
 
@@ -64,7 +65,8 @@ export function originOf(destination: Destination): string | null {
 const hashOf = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
 /** A destination's name in object keys, from which its address cannot be read. */
-export const destinationKey = (destination: Destination): string => hashOf(nameOf(destination));
+export const destinationKey = (destination: Destination): string => keyOfName(nameOf(destination));
+export const keyOfName = (name: string): string => hashOf(name);
 
 /**
  * The key of one delivery, the same in every try. A receiver that remembers it acts once. `event` separates deliveries to one
@@ -87,11 +89,17 @@ export const groupOf = (kind: string): string => (/^[!-~]{1,128}$/.test(kind) ? 
 
 const LONGEST_ANSWER = 64;
 
-/** Message attributes by which subscribers filter: `kind`, `status`, and the output's `answer` if it has a short one. */
-export function attributesOf({ kind, status, output }: Result): Record<string, string> {
+/**
+ * Message attributes: those by which subscribers filter, `kind`, `status` and the output's `answer` if it has a short one; and the trace
+ * in which the delivery goes on.
+ */
+export function attributesOf(
+  { kind, status, output }: Result,
+  trace: TraceFields = {},
+): Record<string, string> {
   const answer = (output as { answer?: unknown } | null | undefined)?.answer;
   // A queue or topic refuses a message with a control character in an attribute.
-  return { kind: printable(kind), status, ...(isWord(answer) && { answer }) };
+  return { kind: printable(kind), status, ...(isWord(answer) && { answer }), ...traceFields(trace) };
 }
 
 // One word. Longer answers are content, for which nobody can filter.

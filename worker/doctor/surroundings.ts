@@ -70,7 +70,7 @@ export async function portFindings({ web, engine, localPort, queueUrl }: Config)
   if (queueUrl === undefined)
     ports.push({ check: "queue port", port: localPort, host: loopback, variable: "KAMADO_LOCAL_PORT" });
   const found = await Promise.all(ports.map(portFinding));
-  if (isLoopback(web.host) || web.token !== undefined) return found;
+  if (isLoopback(web.host) || web.token || web.readToken || web.access) return found;
   const open = fail(
     "web port",
     `${web.host} can be reached from outside`,

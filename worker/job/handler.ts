@@ -45,6 +45,12 @@ export type Choice<T extends string> = {
   probabilities: Record<T, number>;
 };
 
+/** A request of OpenAI's API. Its answer is not streamed. */
+export type ApiRequest = {
+  url: "/v1/chat/completions" | "/v1/completions";
+  body: Record<string, unknown>;
+};
+
 export interface Model {
   /** The answer as text. Throws `answer_invalid`, and `answer_repetitive` when the model only repeated itself. */
   ask(question: Ask): Promise<string>;
@@ -59,6 +65,8 @@ export interface Model {
   decide<const T extends string>(
     question: Question & { options: readonly T[]; threshold?: number },
   ): Promise<Choice<T>>;
+  /** The engine's whole answer to a request that somebody else wrote: nothing is added to its prompt, and nothing is checked in the answer. */
+  complete(request: ApiRequest): Promise<Record<string, unknown>>;
 }
 
 export interface Pages {
@@ -132,6 +140,8 @@ export type Handler<
   summary: string;
   input: I;
   output: O;
+  /** Its results are only stored: without a destination in the job they do not go to the topic either. [false] */
+  storedOnly?: boolean;
   /** Which parts of the input have to be fetched before `run`. */
   inputs?(input: z.output<I>): R;
   run(input: z.output<I>, context: Context<R>): Promise<z.input<O>>;

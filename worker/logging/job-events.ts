@@ -29,6 +29,8 @@ type Stages = {
    */
   ended: {
     outcome: Outcome["is"];
+    /** Of an interrupted run. */
+    why?: Extract<Outcome, { is: "interrupted" }>["why"];
     ending: string;
     error?: ErrorCode;
     lastError?: ErrorCode;
@@ -58,6 +60,8 @@ export type EventFacts = {
   message?: { sentAt: number | null; receivedAt: number; group: string | null };
   /** With `ended`: the result that is stored or delivered, if there is one. */
   result?: Result;
+  /** With `ended`: the event's error in words. */
+  error?: { code: ErrorCode; message: string; hint: string };
   /** With `delivered` and `delivery_failed`: the try as the delivery log has it. */
   delivery?: DeliveryTry;
 };

@@ -76,6 +76,40 @@ export function readAnswer(body: string): ChatAnswer {
   };
 }
 
+/** An answer that is passed on as a whole, and what of it is counted. `text` is what was written, where the tokens were not counted. */
+export type Completed = Pick<
+  ChatAnswer,
+  "text" | "model" | "promptTokens" | "cachedTokens" | "completionTokens"
+> & { answer: Record<string, unknown> };
+
+const Counted = z.looseObject({
+  choices: z.array(z.unknown()),
+  model: z.string().nullish().catch(null),
+  usage: z
+    .object({
+      prompt_tokens: z.number().nullish(),
+      completion_tokens: z.number().nullish(),
+      prompt_tokens_details: z.object({ cached_tokens: z.number().nullish() }).nullish(),
+    })
+    .nullish()
+    .catch(null),
+});
+
+export function readCompleted(body: string): Completed {
+  const parsed = Counted.safeParse(parse(body));
+  if (!parsed.success)
+    throw new KamadoError("engine_unavailable", `The engine's answer is not a completion: ${shapeOf(body)}.`);
+  const { choices, model, usage } = parsed.data;
+  return {
+    answer: parsed.data,
+    text: usage?.completion_tokens ? "" : JSON.stringify(choices),
+    model: model ?? null,
+    promptTokens: usage?.prompt_tokens ?? 0,
+    cachedTokens: usage?.prompt_tokens_details?.cached_tokens ?? 0,
+    completionTokens: usage?.completion_tokens ?? 0,
+  };
+}
+
 type Headers = Record<string, string | string[] | undefined>;
 
 const TOO_LONG =

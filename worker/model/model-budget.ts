@@ -6,6 +6,7 @@ import type { ChatAnswer } from "./engine-answer.ts";
 import type { ChatRequest } from "./engine-client.ts";
 
 type Limits = Pick<Budgets, "requests" | "tokens">;
+type Spent = Pick<ChatAnswer, "promptTokens" | "completionTokens" | "text">;
 
 export class ModelBudget {
   readonly #limits: Limits;
@@ -36,7 +37,10 @@ export class ModelBudget {
    * Sends a request within the budget. If other requests hold the tokens that it may need, it waits for what they give back.
    * Throws `budget_exceeded` when nothing more can come back.
    */
-  async spend(request: Pick<ChatRequest, "messages" | "max_tokens">, send: () => Promise<ChatAnswer>) {
+  async spend<A extends Spent>(
+    request: Pick<ChatRequest, "messages" | "max_tokens">,
+    send: () => Promise<A>,
+  ): Promise<A> {
     const prompt = promptTokens(request);
     const reserved = prompt + request.max_tokens;
     await this.#reserve(reserved);
@@ -89,6 +93,6 @@ export function promptTokens({ messages }: Pick<ChatRequest, "messages">): numbe
 }
 
 /** As the engine counts it. Some engines do not; for them the estimate stands. */
-function spentOn({ promptTokens, completionTokens, text }: ChatAnswer, estimate: number): number {
+function spentOn({ promptTokens, completionTokens, text }: Spent, estimate: number): number {
   return (promptTokens || estimate) + (completionTokens || tokensIn(text));
 }

@@ -3,14 +3,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { KamadoError } from "../errors.ts";
 import type { Budgets } from "../job/budgets.ts";
-import type { Choice, Model } from "../job/handler.ts";
+import type { ApiRequest, Choice, Model } from "../job/handler.ts";
 import type { Receipt } from "../job/result.ts";
+import type { TraceFields } from "../job/trace-context.ts";
 import { type AnyAsk, ask } from "./ask.ts";
 import { Capabilities } from "./capabilities.ts";
 import { type Decide, decide } from "./decide.ts";
-import type { ChatAnswer } from "./engine-answer.ts";
+import type { ChatAnswer, Completed } from "./engine-answer.ts";
 import type { Chat, ChatRequest, EngineClient } from "./engine-client.ts";
 import { ModelBudget, promptTokens } from "./model-budget.ts";
+import type { Part } from "./prompt.ts";
 import { Turns } from "./turns.ts";
 
 export type ModelOptions = {
@@ -27,7 +29,22 @@ export type ModelOptions = {
   capabilities?: Capabilities;
   /** What the job may spend in this run. [no limit] */
   budget?: Pick<Budgets, "requests" | "tokens">;
+  /** That of the job. */
+  trace?: TraceFields;
+  /** [nothing is done around a request] */
+  around?: AroundRequest | undefined;
 };
+
+/** Called around each request to the engine, to measure it. `send` makes the request, in the trace that it is given. */
+export type AroundRequest = <A extends Measured>(
+  request: Partial<Pick<ChatRequest, "model" | "max_tokens" | "temperature">>,
+  about: { engine: string; trace: TraceFields },
+  send: (trace: TraceFields) => Promise<A>,
+) => Promise<A>;
+
+export type Measured = Pick<ChatAnswer, "model" | "promptTokens" | "cachedTokens" | "completionTokens">;
+
+const sendAlone: AroundRequest = (_, { trace }, send) => send(trace);
 
 /** The model's part of a receipt. */
 export type Usage = { requests: number; unansweredRequests?: number } & Pick<
@@ -54,30 +71,50 @@ const MAX_BUSY_WAIT_MS = 10_000;
 
 export function createModel(options: ModelOptions): { model: Model; used(): Usage } {
   const { client, signal, model, priority, capabilities = new Capabilities() } = options;
+  const { trace = {}, around = sendAlone } = options;
   const meter = new Meter(signal);
   const budget = new ModelBudget(options.budget ?? UNLIMITED);
   const turns = (options.turns ?? new Turns({ atOnce: AT_ONCE })).forJob(signal);
-  const send = async (request: Parameters<Chat>[0], hasOthers: boolean): Promise<ChatAnswer> => {
+  const identify = async (hasOthers: boolean) => {
     const identity = await client.identify(signal);
     // The handler may have asked for too much meanwhile.
     budget.check();
-    const name = model ?? identity.model;
     const isOwn = identity.engine === OWN_ENGINE;
     const rank = isOwn &&
       priority !== undefined && {
         priority: hasOthers ? Math.max(0, priority - LATER) : priority,
       };
+    return { identity, name: model ?? identity.model, isOwn, rank };
+  };
+  const send = async (request: Parameters<Chat>[0], hasOthers: boolean): Promise<ChatAnswer> => {
+    const { identity, name, isOwn, rank } = await identify(hasOthers);
     // An answer is checked here anyway, and a second try counts in the receipt.
     const check = isOwn && request.response_format !== undefined && { check_schema: false as const };
     const named = { ...request, ...(name !== null && { model: name }), ...rank, ...check };
     const ask = (form: ChatRequest) =>
-      meter.count(promptTokens(form), identity.engine, name, () => client.chat(form, signal));
+      meter.count(promptTokens(form), identity.engine, name, () =>
+        around(form, { engine: identity.engine, trace }, (own) => client.chat(form, signal, own)),
+      );
     return capabilities.chat(named, ask, { engine: identity.engine, isOwn, signal });
   };
   const chat: Chat = async (request) => {
     budget.ask();
     return turns.take((hasOthers) =>
       budget.spend(request, () => whileBusy(signal, () => send(request, hasOthers))),
+    );
+  };
+  /** A model that the request names stays: it may be another than the job's. */
+  const pass = async ({ url, body }: ApiRequest, hasOthers: boolean): Promise<Completed> => {
+    const { identity, name, rank } = await identify(hasOthers);
+    const named = { ...(name !== null && { model: name }), ...rank, ...body };
+    const asked = typeof named.model === "string" ? named.model : name;
+    const { max_tokens } = sizeOf(body);
+    return meter.count(promptTokens(sizeOf(body)), identity.engine, asked, () =>
+      around(
+        { max_tokens, ...(asked !== null && { model: asked }) },
+        { engine: identity.engine, trace },
+        (own) => client.complete({ url, body: named }, signal, own),
+      ),
     );
   };
   return {
@@ -91,10 +128,34 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
         budget.check();
         return decide(chat, question);
       },
+      complete: async (request) => {
+        budget.ask();
+        const work = (hasOthers: boolean) =>
+          budget.spend(sizeOf(request.body), () => whileBusy(signal, () => pass(request, hasOthers)));
+        return (await turns.take(work)).answer;
+      },
     },
     used: () => meter.used(),
   };
 }
+
+/** What a text that names no limit is taken to need. */
+const USUAL_ANSWER = 1_024;
+
+/** What a request that somebody else wrote may cost, for the budget: its fields may be of any type. */
+function sizeOf(body: Record<string, unknown>): Pick<ChatRequest, "messages" | "max_tokens"> {
+  const pictures: Part[] = [];
+  const text = JSON.stringify(body, (_, value: unknown) => {
+    if (typeof value !== "string" || !value.startsWith("data:")) return value;
+    pictures.push({ type: "image_url", image_url: { url: "" } });
+    return "";
+  });
+  const [limit, answers] = [body.max_completion_tokens ?? body.max_tokens, body.n];
+  const max_tokens = (isCount(limit) ? limit : USUAL_ANSWER) * (isCount(answers) ? answers : 1);
+  return { messages: [{ role: "user", content: [{ type: "text", text }, ...pictures] }], max_tokens };
+}
+
+const isCount = (value: unknown): value is number => typeof value === "number" && value > 0;
 
 /** Tries again while the engine's queue is full. To give the job back would throw away the answers it already has. */
 async function whileBusy<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
@@ -122,6 +183,8 @@ export const NOTHING_USED: Usage = {
   repairs: 0,
 };
 
+type Counted = Omit<Completed, "text" | "answer">;
+
 class Meter {
   readonly #signal: AbortSignal;
   #firstAskedAt: number | null = null;
@@ -136,12 +199,12 @@ class Meter {
   }
 
   /** `promptTokens`: an estimate, for a request that never gets its answer. */
-  async count(
+  async count<A extends Counted>(
     promptTokens: number,
     engine: string,
     requested: string | null,
-    send: () => Promise<ChatAnswer>,
-  ) {
+    send: () => Promise<A>,
+  ): Promise<A> {
     this.#firstAskedAt ??= performance.now();
     this.#usage.engine = engine;
     this.#usage.model ??= requested;
@@ -158,7 +221,7 @@ class Meter {
     }
   }
 
-  #answered(answer: ChatAnswer, requested: string | null): void {
+  #answered(answer: Counted, requested: string | null): void {
     this.#lastAnsweredAt = performance.now();
     this.#usage.requests += 1;
     this.#usage.model = answer.model ?? requested;

@@ -20,7 +20,7 @@ export type DeliverAllOptions = {
   /** The queue of the outbox. Without one a delivery that fails keeps its job's message, which is received again. */
   outbox: Pick<Queue, "send"> | undefined;
   /** Where a result goes when its job names no destination. */
-  fallback: readonly Destination[];
+  fallback(kind: string): readonly Destination[];
   results: Pick<Results, "address">;
   /** Of deliveries. */
   deadLetters: Pick<DeadLetters, "send">;
@@ -48,7 +48,7 @@ export function createDeliverAll(options: DeliverAllOptions): DeliverAll {
     // With the status: a job that is sent back after its failure was delivered keeps its id and may succeed.
     const outcome = `${message.id} ${result.status}`;
     const done = finished.of(outcome);
-    const destinations = unique(job.deliver.length > 0 ? job.deliver : fallback);
+    const destinations = unique(job.deliver.length > 0 ? job.deliver : fallback(job.kind));
     const attempts: Attempt[] = [];
     const tries = destinations
       .filter((destination) => !done.has(nameOf(destination)))

@@ -3,6 +3,7 @@
 import type { Clock } from "../async/clock.ts";
 import { KamadoError, stackOf } from "../errors.ts";
 import type { Receipt } from "../job/result.ts";
+import { traceFields } from "../job/trace-context.ts";
 import { printable } from "../printable.ts";
 import { ID_ATTRIBUTE, type Message, type Queue } from "./queue.ts";
 
@@ -51,7 +52,7 @@ export function createDeadLetters({ queue, worker, clock, log }: DeadLettersOpti
 }
 
 function fromMessage(message: Message, receipt: Receipt | undefined): Undeliverable {
-  const { id, body, group, receiveCount, sentAt } = message;
+  const { id, body, group, receiveCount, sentAt, trace } = message;
   return {
     body,
     group,
@@ -61,7 +62,8 @@ function fromMessage(message: Message, receipt: Receipt | undefined): Undelivera
       queue: originOf(message),
       receives: receiveCount,
       ...(sentAt !== null && { "first-at": new Date(sentAt).toISOString() }),
-      ...(receipt && { receipt }),
+      // SQS takes ten attributes, so the trace has none of its own.
+      ...((receipt || trace) && { receipt: { ...receipt, ...traceFields(trace ?? {}) } }),
     },
   };
 }

@@ -1,18 +1,19 @@
 // Runs a job's handler: checks the input, fetches what it points at, runs the handler within its time, and checks the output.
 // From a job to an outcome; storing, delivering and deleting come after.
-import { z } from "zod";
 import { unlessAborted } from "../async/abort.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Lease } from "../consumer/lease.ts";
-import { describeIssues, type ErrorCode, KamadoError, toKamadoError } from "../errors.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
+import { checkInput, checkOutput } from "../job/check-values.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Context, Fetched, Handler, InputRefs, Model } from "../job/handler.ts";
 import type { Outcome } from "../job/outcome.ts";
-import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, isHandlerMissing, keepMaker } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
+import { readTraceContext, traceIdOf } from "../job/trace-context.ts";
 import { NOTHING_USED } from "../model/model.ts";
+import { inSpan, passOn } from "../tracing/tracer.ts";
 import { contextOf, type HandlerDependencies } from "./handler-context.ts";
 import { DEFAULT_PRIORITY } from "./read-message.ts";
 
@@ -40,12 +41,14 @@ export async function executeHandler(
     model: job.policy.model,
     priority: job.policy.priority ?? DEFAULT_PRIORITY,
     signal: working,
+    trace: job,
   });
   const began = dependencies.clock.now();
   const receipt = (): Receipt => ({
     ...used(),
     ...receiptOf(arrival, dependencies),
     runMs: Math.round(dependencies.clock.now() - began),
+    ...traceOf(job),
   });
   try {
     signal.throwIfAborted();
@@ -79,6 +82,12 @@ function timeLimit(job: Job, { clock, timeoutSeconds }: HandlerDependencies) {
 /** A shorter limit than the sender asked for would end the job where the sender does not expect it, so it is refused instead. */
 function refuseLongTimeout({ policy: { timeoutSeconds = 0 } }: Job, { seconds }: Budgets): void {
   if (timeoutSeconds > seconds) throw budgetExceeded("seconds", seconds, timeoutSeconds);
+}
+
+/** By which the sender finds the trace. */
+function traceOf(job: Job): Pick<Receipt, "traceId"> {
+  const trace = readTraceContext(job);
+  return trace ? { traceId: traceIdOf(trace) } : {};
 }
 
 function refuseLongOutput(output: unknown, { resultBytes }: Budgets): unknown {
@@ -117,15 +126,16 @@ async function runHandler(
 
 async function fetchInputs(
   refs: InputRefs,
-  { id: job, kind }: Job,
+  job: Job,
   signal: AbortSignal,
-  { inputs, jobEvents, clock }: HandlerDependencies,
+  { inputs, jobEvents, clock, tracer = passOn }: HandlerDependencies,
 ): Promise<Fetched<InputRefs>> {
+  if (Object.values(refs).every((ref) => ref === undefined)) return inputs(refs, signal);
+  const { id, kind } = job;
   const began = clock.now();
-  const fetched = await inputs(refs, signal);
+  const fetched = await inSpan(tracer, "inputs", { parent: job }, () => inputs(refs, signal));
   const tookMs = Math.round(clock.now() - began);
-  if (Object.keys(refs).length > 0)
-    jobEvents.emit({ stage: "inputs_fetched", job, kind, tookMs }, "inputs fetched");
+  jobEvents.emit({ stage: "inputs_fetched", job: id, kind, tookMs }, "inputs fetched");
   return fetched;
 }
 
@@ -136,25 +146,6 @@ async function callHandler(handler: Handler, input: unknown, context: Context<In
   } catch (thrown) {
     throw toKamadoError(thrown, "handler_failed");
   }
-}
-
-/** The sender's input as its schema reads it, whatever serializer wrote it. Throws `invalid_input` with every wrong field named. */
-export function checkInput(schema: z.ZodType, sent: unknown): unknown {
-  const parsed = parseSent(schema, sent);
-  if (parsed.success) return parsed.data;
-  throw naming("input", "invalid_input", parsed.error, parsed.value);
-}
-
-/** The value as its schema reads it. Throws `output_invalid` with every wrong field named. */
-function checkOutput(schema: z.ZodType, value: unknown): unknown {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw naming("output", "output_invalid", parsed.error, value);
-}
-
-function naming(name: string, code: ErrorCode, { issues }: z.ZodError, value: unknown): KamadoError {
-  const named = issues.map((issue) => ({ ...issue, path: [name, ...issue.path] }));
-  return new KamadoError(code, describeIssues(new z.ZodError(named), { [name]: value }));
 }
 
 /** The last of them ended without an outcome, or its outcome was lost, so nobody has given the job up yet. */

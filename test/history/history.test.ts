@@ -1,0 +1,198 @@
+// The history as a worker has it: its file, its thread, and what happens when either cannot be used.
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, expect, test } from "vitest";
+import { type History, openHistory } from "../../worker/history/history.ts";
+import { VERSION } from "../../worker/history/open-database.ts";
+import { JobEvents } from "../../worker/logging/job-events.ts";
+import { createLog, silentLog } from "../../worker/logging/log.ts";
+
+const opened: History[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((history) => history.close()));
+});
+
+const newFolder = () => mkdtempSync(join(tmpdir(), "kamado-history-"));
+
+function open(folder = newFolder(), more: { days?: number; worker?: string } = {}) {
+  const lines: string[] = [];
+  const log = createLog({ level: "info", destination: { write: (line: string) => void lines.push(line) } });
+  const history = openHistory({ folder, worker: "w", days: 30, megabytes: 50, log, ...more });
+  opened.push(history);
+  const jobEvents = new JobEvents(silentLog);
+  jobEvents.subscribe(history.listener);
+  const job = (id: string, input: unknown = {}) => ({ id, kind: "k", input, deliver: [], policy: {} });
+  const receive = (id: string, input?: unknown) =>
+    jobEvents.emit({ stage: "received", job: id, kind: "k", message: "m", receives: 1 }, "", {
+      job: job(id, input),
+    });
+  return { folder, path: join(folder, "history.db"), history, receive, lines };
+}
+
+const idsOf = async (history: History) =>
+  (await history.list({}, { limit: 100 })).items.map(({ id }) => id).toSorted();
+
+test("what was noted before a question is in its answer, and a restart forgets nothing", async () => {
+  const { folder, history, receive } = open();
+  receive("a");
+  expect(await idsOf(history)).toEqual(["a"]);
+  receive("b");
+  await history.close();
+  expect(await idsOf(open(folder).history)).toEqual(["a", "b"]);
+});
+
+test("its file is for its user alone", async () => {
+  const { path, history, receive } = open();
+  receive("a", { text: "private" });
+  await idsOf(history);
+  for (const beside of ["", "-wal", "-shm"]) expect(statSync(`${path}${beside}`).mode & 0o777).toBe(0o600);
+});
+
+test("with 0 days nothing is written to disk", async () => {
+  const { folder, history, receive } = open(newFolder(), { days: 0 });
+  receive("a");
+  expect(await idsOf(history)).toEqual(["a"]);
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test("two workers may share a folder", async () => {
+  const one = open();
+  const other = open(one.folder, { worker: "v" });
+  for (let count = 0; count < 50; count++) {
+    one.receive(`one-${count}`);
+    other.receive(`other-${count}`);
+    if (count % 10 === 0) await Promise.all([idsOf(one.history), idsOf(other.history)]);
+  }
+  await idsOf(one.history);
+  expect(await idsOf(other.history)).toHaveLength(100);
+  expect(one.history.dropped + other.history.dropped).toBe(0);
+});
+
+test("listeners get the rows that changed", async () => {
+  const { history, receive } = open();
+  const changes: unknown[] = [];
+  history.subscribe((change) => changes.push(change));
+  receive("a");
+  await idsOf(history);
+  expect(changes).toMatchObject([{ rows: [{ id: "a", state: "waiting" }] }]);
+});
+
+test("what does not fit into the queue is dropped and counted, and listeners hear that they missed something", async () => {
+  const { history, receive } = open();
+  let missed = 0;
+  history.subscribe((change) => {
+    if ("missed" in change) missed += change.missed;
+  });
+  const input = { text: "x".repeat(200_000) };
+  for (let count = 0; count < 400; count++) receive(`job-${count}`, input);
+  expect(history.dropped).toBeGreaterThan(100);
+  expect(missed).toBe(history.dropped);
+  const kept = (await history.list({}, { limit: 500 })).items.length;
+  expect(kept + history.dropped).toBe(400);
+});
+
+test("a question that makes no sense is an error of its asker alone", async () => {
+  const { history } = open();
+  await expect(history.list({}, { cursor: "x", limit: 1 })).rejects.toMatchObject({ code: "invalid_input" });
+  expect(await idsOf(history)).toEqual([]);
+});
+
+const aside = (folder: string) => readdirSync(folder).filter((name) => name.includes("damaged"));
+
+test.each<[string, (path: string) => void]>([
+  ["is no database", (path) => writeFileSync(path, "hello".repeat(1_000))],
+  ["was cut off", (path) => truncateSync(path, 5_000)],
+  [
+    "has a page of something else",
+    (path) => {
+      const file = openSync(path, "r+");
+      for (let at = 4_096; at < statSync(path).size; at += 4_096)
+        writeSync(file, Buffer.alloc(4_000, 0xa5), 0, 4_000, at);
+      closeSync(file);
+    },
+  ],
+])("a file that %s is set aside with a message, and a new one begun", async (_, damage) => {
+  const before = open();
+  before.receive("a");
+  await before.history.close();
+  damage(before.path);
+  const { history, receive, lines, folder } = open(before.folder);
+  receive("b");
+  expect(await idsOf(history)).toEqual(["b"]);
+  expect(lines.join("")).toContain("damaged");
+  expect(aside(folder)).toHaveLength(1);
+  await history.close();
+  writeFileSync(before.path, "again");
+  expect(await idsOf(open(folder).history)).toEqual([]);
+  expect(aside(folder), "only the latest is kept").toHaveLength(1);
+});
+
+test("a file that is damaged while it is in use is set aside as well", async () => {
+  const { history, receive, path, folder } = open();
+  receive("a");
+  await idsOf(history);
+  const other = new DatabaseSync(path);
+  other.enableDefensive(false);
+  other.exec(
+    "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 999999 WHERE name = 'jobs'; PRAGMA schema_version = 999",
+  );
+  other.close();
+  receive("b");
+  expect(await idsOf(history)).toContain("b");
+  expect(aside(folder)).toHaveLength(1);
+});
+
+test("the file of a newer version is not touched, and the worker has a history in memory", async () => {
+  const folder = newFolder();
+  const path = join(folder, "history.db");
+  const newer = new DatabaseSync(path);
+  newer.exec(`CREATE TABLE other (a); PRAGMA user_version = ${VERSION + 1}`);
+  newer.close();
+  const bytes = readFileSync(path);
+  const { history, receive, lines } = open(folder);
+  receive("a");
+  expect(await idsOf(history)).toEqual(["a"]);
+  await history.close();
+  expect(readFileSync(path).equals(bytes)).toBe(true);
+  expect(lines.join("")).toContain("newer version");
+});
+
+test("where the folder cannot be written, the worker has a history in memory and says so", async () => {
+  const folder = newFolder();
+  writeFileSync(join(folder, "file"), "");
+  // A folder that no user can write, the superuser included.
+  const { history, receive, lines } = open(join(folder, "file"));
+  receive("a");
+  expect(await idsOf(history)).toEqual(["a"]);
+  expect(lines.join("")).toContain("in memory");
+});
+
+test("while the file cannot be written jobs go on, and what is lost is counted and said once", async () => {
+  const { history, receive, path, lines } = open();
+  receive("a");
+  await idsOf(history);
+  // Another connection holds the lock that every write needs.
+  const other = new DatabaseSync(path);
+  other.exec("BEGIN IMMEDIATE");
+  receive("b");
+  receive("c");
+  await idsOf(history);
+  expect(history.dropped).toBe(2);
+  other.exec("ROLLBACK");
+  other.close();
+  receive("d");
+  expect(await idsOf(history)).toEqual(["a", "d"]);
+  expect(lines.filter((line) => line.includes("cannot be written"))).toHaveLength(1);
+});
