@@ -43,7 +43,7 @@ test("figures of long ago are not shown as if they were of now", async () => {
   expect(power.look().reading).toMatchObject({ gpuPercent: 50, at: clock.wall() - 1_000 });
 });
 
-test("the energy of a job can be asked when it ends", async () => {
+test("the energy of a job is in its receipt, and can be asked when it ends", async () => {
   const rig = createRig({ power: { settings: {}, reading: () => ({ gpuWatts: 20 }) } });
   const joules: unknown[] = [];
   rig.worker.jobEvents.subscribe(({ stage, job }) => {
@@ -53,5 +53,5 @@ test("the energy of a job can be asked when it ends", async () => {
   rig.worker.start();
   await rig.clock.advance(9_990);
   await rig.complete("a");
-  expect(joules).toEqual([200]);
+  expect([joules, rig.stored("a")!.receipt.joules]).toEqual([[200], 200]);
 });

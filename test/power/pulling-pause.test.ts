@@ -1,5 +1,6 @@
 // A pause: nothing is pulled, what runs goes on, and everybody can see why.
 import { describe, expect, test } from "vitest";
+import { whyItWaits } from "../../worker/cli/commands/enqueue.ts";
 import { viewStatus } from "../../worker/cli/commands/status-view.ts";
 import { withDisk } from "../../worker/console/data-disk.ts";
 import { createWebApp } from "../../worker/console/server.ts";
@@ -128,7 +129,10 @@ test("/health stays 200 and says why and until when, as the page, the state, the
   expect(viewStatus({ service: { ...service, state: rig.worker.state() }, running: [], queues })).toContain(
     words,
   );
+  // `enqueue --wait` says it to whoever waits.
+  expect(whyItWaits(rig.worker.state())).toBe(`the worker is ${words}`);
   await rig.clock.advance(3 * HOUR);
+  expect(whyItWaits(rig.worker.state())).toBeUndefined();
   expect(rig.said.slice(1)).toEqual(["info: the pause is over: jobs are pulled again"]);
 });
 
