@@ -20,8 +20,9 @@ import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
 import type { SendJobs } from "./job/send-jobs.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
+import type { WorkerFamily } from "./metrics/family.ts";
 import { createQueueDepths } from "./metrics/queue-depths.ts";
-import { type WorkerFamily, WorkerMetrics } from "./metrics/worker-metrics.ts";
+import { WorkerMetrics } from "./metrics/worker-metrics.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { type Destinations, loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound, type Outbound } from "./outbound/outbound.ts";
@@ -68,7 +69,7 @@ export async function openWorker(
   const history = openHistory({ folder: dataDir, worker: workerName, ...limits, log });
   worker.jobEvents.subscribe(history.listener);
   services.metrics.listen(worker.jobEvents);
-  const readMetrics = metricsOf(services, worker);
+  const readMetrics = metricsOf({ ...services, history }, worker);
   telemetry?.sendMetrics(readMetrics);
   const stop = () => worker.stop().finally(() => history.close());
   // In a queue in memory no job is found again.
@@ -83,8 +84,8 @@ export async function openWorker(
 const LOOK_AT_QUEUES_MS = { aws: 60_000, elsewhere: 5_000 };
 
 function metricsOf(
-  { config, cloud, metrics, sqs, clock }: ConnectedServices,
-  { state }: Pick<Worker, "state">,
+  { config, cloud, metrics, sqs, clock, history, circuits }: Omit<Services, "readMetrics">,
+  { state, power }: Pick<Worker, "state" | "power">,
 ) {
   const jobs = cloud.queues?.map(({ url }) => url) ?? [cloud.queueUrl];
   const others = [cloud.deliveriesQueueUrl, cloud.deadQueueUrl, cloud.deadDeliveriesQueueUrl];
@@ -100,6 +101,9 @@ function metricsOf(
       worker: config.workerName,
       depths: await depths(),
       diskFree: freeBytesOf(config.dataDir),
+      historyDropped: history.dropped,
+      openCircuits: circuits.open().length,
+      power: power?.look(),
     });
 }
 
@@ -212,9 +216,9 @@ async function connect(
   const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
-      dead: queueAt(cloud.deadQueueUrl),
+      dead: metrics.counting("jobs", queueAt(cloud.deadQueueUrl)),
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : queueAt(cloud.deliveriesQueueUrl),
-      deadDeliveries: queueAt(cloud.deadDeliveriesQueueUrl),
+      deadDeliveries: metrics.counting("deliveries", queueAt(cloud.deadDeliveriesQueueUrl)),
     },
     bucket: buckets.get(config.bucket)!,
     objects,

@@ -33,10 +33,10 @@ export type Parts = {
   queues: {
     /** Never empty. */
     jobs: readonly { queue: Queue; weight: number }[];
-    dead: Queue;
+    dead: Pick<Queue, "send">;
     /** The outbox. Without one, a failed delivery keeps its job's message. */
     deliveries: Queue | undefined;
-    deadDeliveries: Queue;
+    deadDeliveries: Pick<Queue, "send">;
   };
   /** Results, locks, logs and the outbox. */
   bucket: Bucket;

@@ -8,6 +8,9 @@ import { METRICS } from "../../worker/metrics/catalogue.ts";
 import { createMetricsApi } from "../../worker/metrics/metrics-api.ts";
 import { writeFamilies } from "../../worker/metrics/prometheus.ts";
 import { WorkerMetrics } from "../../worker/metrics/worker-metrics.ts";
+import { createDeadLetters } from "../../worker/queue/dead-letter.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { FakeQueue } from "../fakes/queue.ts";
 import { createRig, failing, type Rig } from "../rig.ts";
 import { type Samples, samplesIn } from "./text-format.ts";
 
@@ -87,16 +90,13 @@ describe("jobs", () => {
     expect(samples.of("kamado_job_run_duration_seconds_count")).toEqual({ 'kind="work"': 1 });
   });
 
-  test("what is no job counts as of an unknown kind, and as a dead letter", async () => {
+  test("what is no job counts as of an unknown kind", async () => {
     const { queue, clock, read } = await working();
     await queue.send("no JSON");
     await clock.advance(1_000);
     const samples = await read();
     expect(samples.of("kamado_jobs_total")).toEqual({
       'kind="unknown",error_type="malformed_json",outcome="failed"': 1,
-    });
-    expect(samples.of("kamado_dead_letters_total")).toEqual({
-      'queue="jobs",error_type="malformed_json"': 1,
     });
   });
 });
@@ -120,9 +120,6 @@ describe("deliveries", () => {
     expect(samples.of("kamado_delivery_duration_seconds_count")).toEqual({
       [refused]: 1,
       'destination="sqs",outcome="delivered"': 1,
-    });
-    expect(samples.of("kamado_dead_letters_total")).toEqual({
-      'queue="deliveries",error_type="delivery_rejected"': 1,
     });
   });
 });
@@ -157,6 +154,47 @@ describe("the worker's state", () => {
     const { read } = await working({ engine });
     expect((await read()).of("kamado_up")['part="engine"']).toBe(0);
   });
+});
+
+test("dead letters are counted when the queue has taken them, by reason", async () => {
+  const { metrics } = metricsOf(createRig());
+  const queue = new FakeQueue("dead");
+  const clock = new FakeClock();
+  const counted = metrics.counting("jobs", queue);
+  const letters = createDeadLetters({ queue: counted, worker: "w", clock, log: silentLog });
+  const message = {
+    id: "m",
+    queue: "q",
+    body: "no JSON",
+    handle: "h",
+    sentAt: 0,
+    receiveCount: 1,
+    group: null,
+  };
+  const error = new KamadoError("malformed_json", "no");
+  await letters.message(message, error);
+  queue.next("send", { is: "fail" });
+  await letters.message(message, error).catch(() => {});
+  expect(textOf(metrics).of("kamado_dead_letters_total")).toEqual({
+    'queue="jobs",error_type="malformed_json"': 1,
+  });
+});
+
+test("of the machine it says what could be read, and which policy pauses pulling", () => {
+  const { metrics } = metricsOf(createRig());
+  const saying = (power: Parameters<typeof metrics.families>[0]["power"]) =>
+    samplesIn(writeFamilies(metrics.families({ state: createRig().worker.state(), worker: "rig", power })));
+  const reading = { at: 0, absent: { gpuWatts: "no right" }, gpuPercent: 50, cpuWatts: 4 };
+  const known = saying({ reading, paused: { policy: "in_use", reason: "", since: 0 } });
+  expect(known.of("hw_gpu_utilization_ratio")).toEqual({ "": 0.5 });
+  expect(known.of("hw_power_watts")).toEqual({ 'hw_type="cpu"': 4 });
+  expect(known.of("kamado_worker_paused")).toEqual({
+    'policy="quiet_hours"': 0,
+    'policy="temperature"': 0,
+    'policy="in_use"': 1,
+  });
+  const unread = saying({ reading: null, paused: null });
+  expect([...unread.families.keys()].filter((name) => /^hw_|_machine_/.test(name))).toEqual([]);
 });
 
 describe("requests to the engine", () => {

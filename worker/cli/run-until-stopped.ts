@@ -64,7 +64,7 @@ export async function runUntilStopped(
     dataDir: config.dataDir,
     log,
     state,
-    mounts: createMounts(worker),
+    mounts: createMounts({ ...worker, state }),
   });
   const stopped = untilStopped(() => worker.cut());
   worker.start();

@@ -20,7 +20,6 @@ import { printable } from "../printable.ts";
 import { createSignIn, refusalPage, SIGN_IN, STYLE, sessionOf } from "./sign-in.ts";
 import type { State } from "./state.ts";
 import { createStaticFiles } from "./static-files.ts";
-import { statePage } from "./status-page.ts";
 
 declare module "hono" {
   /** Whom a part of the worker answers: `context.get("visitor")`. */
@@ -91,7 +90,7 @@ export function createWebApp(options: AppOptions): Hono {
   const { state, mounts = [], log } = options;
   const app = new Hono();
   const access = accessOf(options);
-  const assets = createStaticFiles({ [STYLE]: here(STYLE), "status.css": here("status.css") });
+  const assets = createStaticFiles({ [STYLE]: here(STYLE) });
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
   app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
@@ -173,7 +172,10 @@ export function createWebApp(options: AppOptions): Hono {
   });
   app.get("/state", (context) => context.json(state()));
   for (const mount of mounts) app.route(mount.path, mount.app);
-  app.get("/", (context) => context.html(statePage(state(), assets.href("status.css"))));
+  app.notFound(({ req, json }) => {
+    const { code, message, hint } = new KamadoError("no_such_address", `There is nothing at ${req.path}.`);
+    return json({ error: { code, message, hint } }, 404);
+  });
   return app;
 }
 

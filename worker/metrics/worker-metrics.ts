@@ -4,11 +4,13 @@
 import type { State } from "../console/state.ts";
 import { ERRORS } from "../errors.ts";
 import type { EventFacts, JobEvent, JobEvents } from "../logging/job-events.ts";
-import { METRICS, type Metric } from "./catalogue.ts";
-import { Counter, type Family, Histogram, type Labels, type Sample } from "./prometheus.ts";
-
-/** A family that OpenTelemetry's exporters can read too. */
-export type WorkerFamily = Family & { metric: Metric; histogram?: Histogram };
+import type { PowerState } from "../power/power.ts";
+import { CODE_ATTRIBUTE } from "../queue/dead-letter.ts";
+import type { Queue } from "../queue/queue.ts";
+import { METRICS } from "./catalogue.ts";
+import { family, measured, type WorkerFamily } from "./family.ts";
+import { machineFamilies } from "./machine-families.ts";
+import { Counter, Histogram, type Labels, type Sample } from "./prometheus.ts";
 
 /** One request to the engine that ended. */
 export type EngineRequest = {
@@ -109,16 +111,14 @@ export class WorkerMetrics {
     };
     this.#deliveries.add(labels);
     if (delivery.outcome !== "held back") this.#delivered.observe(delivery.tookMs / 1_000, labels);
-    if (delivery.outcome === "refused") this.#deadLetter("deliveries", delivery.error);
   }
 
   #onEnded(event: Of<"ended">, labels: Labels): void {
     // Of two messages of one job the later one ends first, because it finds the job running.
     const running = this.#takeRunning(event.job);
-    const { outcome, error, ending, receipt } = event;
+    const { outcome, error, receipt } = event;
     const ended = { ...labels, ...errorLabel(error) };
     this.#jobs.add({ ...ended, outcome: outcome === "rejected" ? "failed" : outcome });
-    if (ending === "dead-lettered") this.#deadLetter("jobs", error);
     if (running && outcome !== "interrupted" && outcome !== "ignored")
       this.#processed.observe(Math.max(0, event.at - running.at) / 1_000, {
         ...SQS,
@@ -143,8 +143,15 @@ export class WorkerMetrics {
     return last;
   }
 
-  #deadLetter(queue: "jobs" | "deliveries", error: string | undefined): void {
-    this.#deadLetters.add({ queue: queue, ...errorLabel(error) });
+  /** A dead-letter queue that counts what it takes. */
+  counting(name: "jobs" | "deliveries", queue: Pick<Queue, "send">): Pick<Queue, "send"> {
+    return {
+      send: async (body, options) => {
+        const id = await queue.send(body, options);
+        this.#deadLetters.add({ queue: name, ...errorLabel(options?.attributes?.[CODE_ATTRIBUTE]) });
+        return id;
+      },
+    };
   }
 
   /** One request to the engine came to its end. */
@@ -170,7 +177,15 @@ export class WorkerMetrics {
   }
 
   /** All metrics, with the worker's state as it is now. */
-  families({ state, worker, depths = [], diskFree, historyDropped }: Now): WorkerFamily[] {
+  families({
+    state,
+    worker,
+    depths = [],
+    diskFree,
+    historyDropped,
+    openCircuits,
+    power,
+  }: Now): WorkerFamily[] {
     return [
       family(METRICS.consumed, this.#consumed.samples()),
       family(METRICS.jobs, this.#jobs.samples()),
@@ -191,6 +206,8 @@ export class WorkerMetrics {
       family(METRICS.depth, depths.flatMap(depthSamples)),
       family(METRICS.age, this.#age(depths)),
       family(METRICS.diskFree, one(diskFree)),
+      family(METRICS.circuits, one(openCircuits)),
+      ...(power ? machineFamilies(power) : []),
       ...processFamilies(),
     ].filter(({ samples }) => samples.length > 0);
   }
@@ -209,8 +226,11 @@ export type Now = {
   depths?: readonly QueueDepth[] | undefined;
   /** Bytes; undefined where the disk does not say. */
   diskFree?: number | undefined;
-  /** Undefined where there is no history. */
+  /** How many events the history left out. */
   historyDropped?: number | undefined;
+  /** Destinations and origins to which nothing is sent for a while. */
+  openCircuits?: number | undefined;
+  power?: Pick<PowerState, "reading" | "paused"> | undefined;
 };
 
 type Of<S extends JobEvent["stage"]> = Extract<JobEvent, { stage: S }>;
@@ -267,11 +287,3 @@ const depthSamples = ({ queue, waiting, inFlight, delayed }: QueueDepth): Sample
   }));
 
 const one = (value: number | undefined): Sample[] => (value === undefined ? [] : [{ value }]);
-const family = (metric: Metric, samples: readonly Sample[]): WorkerFamily => {
-  const { prometheus: name, type, help } = metric;
-  return { name, type, help, samples, metric };
-};
-const measured = (metric: Metric, histogram: Histogram): WorkerFamily => ({
-  ...family(metric, histogram.samples()),
-  histogram,
-});

@@ -20,7 +20,11 @@ import { createTryDelivery } from "./try-delivery.ts";
 
 export type DeliveriesOptions = {
   deliver: Deliver;
-  queues: { dead: Queue; deliveries: Queue | undefined; deadDeliveries: Queue };
+  queues: {
+    dead: Pick<Queue, "send">;
+    deliveries: Queue | undefined;
+    deadDeliveries: Pick<Queue, "send">;
+  };
   bucket: Bucket;
   /** Where a result goes when its job names no destination. */
   fallback(kind: string): readonly Destination[];

@@ -7,6 +7,9 @@ import { traceFields } from "../job/trace-context.ts";
 import { printable } from "../printable.ts";
 import { ID_ATTRIBUTE, type Message, type Queue } from "./queue.ts";
 
+/** The attribute with the error's code. */
+export const CODE_ATTRIBUTE = "kamado-code";
+
 /** What becomes a dead letter. */
 export type Undeliverable = {
   body: string;
@@ -95,7 +98,7 @@ const toAttributes = (known: Record<string, unknown>): Record<string, string> =>
 const attributeText = (text: string) => printable(text, { lines: true }) || "unknown";
 
 /** The reason, and what a redrive needs to send the message back to its queue under its id. */
-const NEEDED = ["kamado-code", ID_ATTRIBUTE, "kamado-queue"];
+const NEEDED = [CODE_ATTRIBUTE, ID_ATTRIBUTE, "kamado-queue"];
 
 /** A long body may leave no room for attributes. Then fewer are sent: those that are needed, the code alone, or none. */
 async function sendWithin(

@@ -7,8 +7,8 @@ import {
   type MetricData,
   type MetricProducer,
 } from "@opentelemetry/sdk-metrics";
+import type { WorkerFamily } from "../metrics/family.ts";
 import type { Histogram } from "../metrics/prometheus.ts";
-import type { WorkerFamily } from "../metrics/worker-metrics.ts";
 
 type About = { resource: Resource; version: string };
 

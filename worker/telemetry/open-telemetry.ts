@@ -34,7 +34,7 @@ import {
 import type { Telemetry as Settings } from "../config/telemetry.ts";
 import { readTraceContext, type TraceContext, type TraceFields } from "../job/trace-context.ts";
 import type { Log } from "../logging/log.ts";
-import type { WorkerFamily } from "../metrics/worker-metrics.ts";
+import type { WorkerFamily } from "../metrics/family.ts";
 import { passOn, type Span, type SpanOptions, type Tracer } from "../tracing/tracer.ts";
 import { Availability, type Exporter } from "./availability.ts";
 import { metricProducer } from "./metric-data.ts";
