@@ -13,6 +13,7 @@ import { Job, JobId } from "../worker/job/envelope.ts";
 import { jobHash } from "../worker/job/job-hash.ts";
 import { withoutHalves } from "../worker/job/json.ts";
 import { MAX_NESTING } from "../worker/job/structure.ts";
+import { traceFields } from "../worker/job/trace-context.ts";
 import { type Canceled, cancelJob } from "../worker/job-lock/cancellations.ts";
 import { sendEach, sqsQueue } from "../worker/queue/sqs.ts";
 import { addressOf, type Bucket } from "../worker/storage/bucket.ts";
@@ -135,7 +136,7 @@ function awsOf({ queueUrl, sqs, s3, region, endpoint, credentials }: ClientOptio
 }
 
 type Fields = { kind: string; input: unknown } & JobOptions;
-type Prepared = { job: Job; body: string; group: string };
+type Prepared = { job: Job; body: string; group: string; attributes?: Record<string, string> };
 
 const enqueuedOf = ({ job }: Prepared, messageId: string): Enqueued => ({
   id: job.id,
@@ -165,27 +166,32 @@ class Sender {
   async prepare(fieldsOfJob: Fields): Promise<Prepared> {
     if (typeof fieldsOfJob !== "object" || fieldsOfJob === null)
       throw new KamadoError("invalid_input", "expected a job: { kind, input }.");
-    const { kind, input, group, id = randomUUID(), deliver = [], policy = {}, ...unknown } = fieldsOfJob;
+    const { kind, input, group, traceparent, tracestate, ...given } = fieldsOfJob;
+    const { id = randomUUID(), deliver = [], policy = {}, ...unknown } = given;
     // What is in the input is checked by the worker: it knows kinds of which this client has not heard.
-    const given = input === undefined ? {} : { input: null };
+    const placeholder = input === undefined ? {} : { input: null };
     // A mistyped option is named, and not left out.
-    const fields = { ...unknown, id, kind, ...given, ...(asJson({ deliver, policy }) as object) };
+    const fields = { ...unknown, id, kind, ...placeholder, ...(asJson({ deliver, policy }) as object) };
     const checked = Job.safeParse(fields);
     if (!checked.success) throw new KamadoError("invalid_input", describeIssues(checked.error, fields));
+    const attributes = traceOf({ traceparent, tracestate });
     checkSendable(input);
     const placed = await withUploads(input, (file) => this.upload(file, { id }));
     const job = { ...checked.data, input: asJson(placed) };
     const body = JSON.stringify(job);
     const isLong = Buffer.byteLength(body) > BODY_LIMIT;
-    return { job, body: isLong ? await this.#pointerTo(job.id, body) : body, group: group ?? id };
+    const sent = isLong ? await this.#pointerTo(job.id, body) : body;
+    return { job, body: sent, group: group ?? id, ...(attributes && { attributes }) };
   }
 
-  async send({ job, body, group }: Prepared): Promise<string> {
+  async send({ job, body, group, attributes }: Prepared): Promise<string> {
     const queue = sqsQueue(this.#sqs, this.#queueUrl);
     const send = (text: string) =>
-      queue.send(text, { group, deduplicationId: job.id }).catch((thrown) => {
-        throw asSender(thrown, SEND);
-      });
+      queue
+        .send(text, { group, deduplicationId: job.id, ...(attributes && { attributes }) })
+        .catch((thrown) => {
+          throw asSender(thrown, SEND);
+        });
     try {
       return await send(body);
     } catch (thrown) {
@@ -199,7 +205,7 @@ class Sender {
     if (!Array.isArray(jobs)) throw new KamadoError("invalid_input", "enqueueMany: expected a list of jobs.");
     const prepared = await Promise.all(jobs.map((job) => orError(this.prepare(job))));
     const ready = prepared.filter((one): one is Prepared => !(one instanceof KamadoError));
-    const messages = ready.map(({ job, body, group }) => ({ body, group, deduplicationId: job.id }));
+    const messages = ready.map(({ job, ...message }) => ({ ...message, deduplicationId: job.id }));
     const sent = (await sendEach(this.#sqs, this.#queueUrl, messages)).values();
     const results: EnqueueResult[] = [];
     for (const [index, one] of prepared.entries()) {
@@ -253,6 +259,20 @@ class Sender {
       });
     return key;
   }
+}
+
+/** The trace as attributes of the message: workers of every version leave alone what they do not know there. */
+function traceOf(
+  options: Pick<JobOptions, "traceparent" | "tracestate">,
+): Record<string, string> | undefined {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const fields = traceFields(options);
+  const [wrong] = given.find(([name]) => !(name in fields)) ?? [];
+  if (wrong !== undefined)
+    throw new KamadoError("invalid_input", `${wrong}: it is no valid header of W3C trace context.`, {
+      hint: 'Give traceparent as "00-<32 hexadecimal digits>-<16>-<2>", as OpenTelemetry\'s propagation.inject writes it, and tracestate only with it.',
+    });
+  return given.length > 0 ? fields : undefined;
 }
 
 /** The last part of a path; what says nothing is "input". */

@@ -45,6 +45,9 @@ export type JobOptions = {
   policy?: Policy | undefined;
   /** In a FIFO queue, the group whose jobs run in order; by default each job has its own. */
   group?: string | undefined;
+  /** The trace that the job belongs to, in the form of W3C trace context. It is never taken from this process by itself. */
+  traceparent?: string | undefined;
+  tracestate?: string | undefined;
 };
 
 /** One of several jobs; its input fits its kind. */

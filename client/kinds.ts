@@ -151,4 +151,6 @@ export type Receipt = {
   /** How many answers were cut off at their token limit; absent when none was. */
   truncated?: number | undefined;
   worker: string;
+  /** Of the trace that the job belongs to; absent when it belongs to none. */
+  traceId?: string | undefined;
 };

@@ -8,10 +8,15 @@ import { defineHandler, type Handler, type Model } from "../worker/job/handler.t
 import type { ObjectRule } from "../worker/job/object-rules.ts";
 import type { Result } from "../worker/job/result.ts";
 import { chunkText } from "../worker/job/text.ts";
+import type { TraceFields } from "../worker/job/trace-context.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
 import { NOTHING_USED } from "../worker/model/model.ts";
+import type { PolicySettings } from "../worker/power/policies.ts";
+import { createPower } from "../worker/power/power.ts";
+import type { Reading } from "../worker/power/reading.ts";
 import { createReadableObjects } from "../worker/storage/readable-objects.ts";
+import type { Tracer } from "../worker/tracing/tracer.ts";
 import { createWorker } from "../worker/worker.ts";
 import { FakeBucket } from "./fakes/bucket.ts";
 import { FakeClock } from "./fakes/clock.ts";
@@ -42,6 +47,8 @@ export type RigOptions = {
   storedOnly?: readonly string[];
   /** What the check before the first job says [nothing is wrong]. */
   startCheck?: () => Promise<KamadoError | null>;
+  /** The policies that pause pulling, and what is read for them. */
+  power?: { settings: Partial<PolicySettings>; reading(): Partial<Reading> };
   log?: Log;
   /** Shared by the workers of one test. */
   shared?: {
@@ -53,6 +60,7 @@ export type RigOptions = {
     deadDeliveries?: FakeQueue;
   };
   deliver?: (delivery: Delivery) => Promise<void>;
+  tracer?: Tracer;
 };
 export type Rig = ReturnType<typeof createRig>;
 
@@ -71,6 +79,8 @@ export function createRig(options: RigOptions = {}) {
   const events: JobEvent[] = [];
   /** The priorities with which the jobs' models were asked for. */
   const priorities: number[] = [];
+  /** In which they were asked for. */
+  const traces: TraceFields[] = [];
 
   const work = defineHandler({
     kind: "work",
@@ -102,8 +112,9 @@ export function createRig(options: RigOptions = {}) {
           }),
         ),
         inputs: async () => ({}),
-        modelFor: ({ priority }) => {
+        modelFor: ({ priority, trace: { traceparent, tracestate } }) => {
           priorities.push(priority);
+          traces.push({ traceparent, tracestate });
           return { model: {} as Model, used: () => NOTHING_USED };
         },
         pages: { article: async () => ({ title: null, text: "" }) },
@@ -125,8 +136,10 @@ export function createRig(options: RigOptions = {}) {
         deliveries.push(delivery);
         return "sent";
       },
+      ...(options.power && { power: powerOf(options.power, clock, options.log ?? silentLog) }),
       startCheck: options.startCheck ?? (async () => null),
       topicArn: "arn:aws:sns:us-east-1:000000000000:kamado-results",
+      tracer: options.tracer,
       clock,
       log: options.log ?? silentLog,
       close: async () => {},
@@ -171,6 +184,7 @@ export function createRig(options: RigOptions = {}) {
     events,
     jobEvents: worker.jobEvents,
     priorities,
+    traces,
     send: (name: string, more: object = {}, group?: string) =>
       queue.send(
         JSON.stringify({ id: name, kind: "work", input: { name }, ...more }),
@@ -189,6 +203,16 @@ export function createRig(options: RigOptions = {}) {
     },
     endOf: (job: string) => events.findLast((event) => event.stage === "ended" && event.job === job),
   };
+}
+
+function powerOf({ settings, reading }: NonNullable<RigOptions["power"]>, clock: FakeClock, log: Log) {
+  const read = async () => ({ at: clock.wall(), absent: {}, ...reading() });
+  return createPower({
+    settings: { ...loadConfig({}, {}).power, ...settings },
+    reader: { read, latest: () => ({ at: clock.wall(), absent: {}, ...reading() }) },
+    clock,
+    log,
+  });
 }
 
 /** Errors a delivery meets. */

@@ -130,6 +130,7 @@ export const ERRORS = {
     409,
     "Send the job again from where it came; the history keeps only inputs up to a limit.",
   ),
+  too_many_readers: later(429, "Close pages and programs that read /events, or ask again later."),
   history_unavailable: later(
     503,
     "Jobs go on without the history; the worker's log says what is wrong with it.",

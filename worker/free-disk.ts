@@ -4,6 +4,9 @@ import { statfsSync } from "node:fs";
 /** With less than this free, the largest message and its result may not find room. Bytes. */
 export const LEAST_FREE = 4 * 1_024 ** 2;
 
+/** With less than this free, a model, an update of the system or a long queue may not find room. Bytes. */
+export const LITTLE_FREE = 5e9;
+
 export type Statfs = (folder: string) => { blocks?: number; bavail: number; bsize: number };
 
 /** Undefined where there is no folder yet, no such number, or no limit. */

@@ -1,5 +1,6 @@
 // The composition root of a real worker: from the configuration to the parts that reach outside the process (AWS, the engine,
 // the network). worker.ts puts a worker together from them. Signals and printing belong to cli/.
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type AnyKinds, createClient } from "../client/client.ts";
 import { systemClock } from "./async/clock.ts";
@@ -8,21 +9,28 @@ import type { Cloud } from "./aws/resources.ts";
 import { Batches } from "./batches/batches.ts";
 import { clockSkewMs, isAws } from "./checks/clock-skew.ts";
 import { startCheck } from "./checks/start-checks.ts";
-import { type Config, HANDLERS } from "./config/config.ts";
+import { type Config, HANDLERS, HOME, serviceEnvironment } from "./config/config.ts";
 import { createDeliver } from "./deliver/by-kind.ts";
 import { Circuits } from "./deliver/circuit.ts";
-import { snsTopic } from "./deliver/sns.ts";
+import { snsTopic, type Topic } from "./deliver/sns.ts";
 import type { KamadoError } from "./errors.ts";
+import { freeBytesOf } from "./free-disk.ts";
 import { type History, openHistory } from "./history/history.ts";
 import { loadRegistry, type OnLoading, type Registry } from "./job/registry.ts";
 import type { SendJobs } from "./job/send-jobs.ts";
 import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
+import type { WorkerFamily } from "./metrics/family.ts";
+import { createQueueDepths } from "./metrics/queue-depths.ts";
+import { WorkerMetrics } from "./metrics/worker-metrics.ts";
 import { EngineClient } from "./model/engine-client.ts";
 import { type Destinations, loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound, type Outbound } from "./outbound/outbound.ts";
+import { createPower } from "./power/power.ts";
+import { createPowerReader, createRun, sourcesOf } from "./power/power-reader.ts";
 import { isFifo } from "./queue/queue.ts";
 import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
+import { depthOf } from "./queue/whole-queue.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
 import { Schedules } from "./schedules/schedules.ts";
@@ -30,6 +38,10 @@ import { loadSchedules, type SchedulesFile } from "./schedules/schedules-file.ts
 import { createReadableObjects } from "./storage/readable-objects.ts";
 import { createResults } from "./storage/results.ts";
 import { s3Bucket } from "./storage/s3.ts";
+import { aroundRequests } from "./telemetry/engine-requests.ts";
+import type { Telemetry } from "./telemetry/open-telemetry.ts";
+import { passOn } from "./tracing/tracer.ts";
+import { checkWebhook } from "./trouble/channels.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
 
 type How = HandlerOptions & {
@@ -51,26 +63,51 @@ export async function openWorker(
   log: Log,
   how: How = {},
 ): Promise<OpenWorker> {
-  const { parts, services } = await connect(config, cloud, openEngine, log, how);
+  const { parts, services, telemetry } = await connect(config, cloud, openEngine, log, how);
   const worker = createWorker(parts, config);
   const { dataDir, workerName, history: limits } = config;
   const history = openHistory({ folder: dataDir, worker: workerName, ...limits, log });
   worker.jobEvents.subscribe(history.listener);
+  services.metrics.listen(worker.jobEvents);
+  const readMetrics = metricsOf({ ...services, history }, worker);
+  telemetry?.sendMetrics(readMetrics);
   const stop = () => worker.stop().finally(() => history.close());
   // In a queue in memory no job is found again.
   const isKept = how.queueFolder !== undefined || config.queueUrl !== undefined;
   const folder = isKept ? join(dataDir, "schedules") : undefined;
   const schedules = new Schedules({ ...services, file: services.schedulesFile, folder });
-  return {
-    ...worker,
-    stop,
-    services: { ...services, history },
-    schedules,
-    batches: openBatches(services, worker),
-  };
+  const batches = openBatches(services, worker);
+  return { ...worker, stop, services: { ...services, history, readMetrics }, schedules, batches };
 }
 
-function openBatches({ config, cloud, ...services }: Omit<Services, "history">, worker: Worker): Batches {
+/** The right to look at a queue is not needed to work, and a look costs money on AWS. */
+const LOOK_AT_QUEUES_MS = { aws: 60_000, elsewhere: 5_000 };
+
+function metricsOf(
+  { config, cloud, metrics, sqs, clock, history, circuits }: Omit<Services, "readMetrics">,
+  { state, power }: Pick<Worker, "state" | "power">,
+) {
+  const jobs = cloud.queues?.map(({ url }) => url) ?? [cloud.queueUrl];
+  const others = [cloud.deliveriesQueueUrl, cloud.deadQueueUrl, cloud.deadDeliveriesQueueUrl];
+  const depths = createQueueDepths({
+    urls: [...new Set([...jobs, ...others.filter((url) => url !== undefined)])],
+    depthOf: (url) => depthOf(sqs, url),
+    everyMs: LOOK_AT_QUEUES_MS[isAws(cloud.queueUrl) ? "aws" : "elsewhere"],
+    clock,
+  });
+  return async () =>
+    metrics.families({
+      state: state(),
+      worker: config.workerName,
+      depths: await depths(),
+      diskFree: freeBytesOf(config.dataDir),
+      historyDropped: history.dropped,
+      openCircuits: circuits.open().length,
+      power: power?.look(),
+    });
+}
+
+function openBatches({ config, cloud, ...services }: ConnectedServices, worker: Worker): Batches {
   return new Batches({
     ...services,
     folder: join(config.dataDir, "batches"),
@@ -97,7 +134,12 @@ export type Services = Pick<Parts, "bucket" | "objects" | "rules" | "clock" | "l
   sqs: AwsClients["sqs"];
   history: History;
   circuits: Circuits;
+  topic: Topic;
+  metrics: WorkerMetrics;
+  /** All metrics as they are now. */
+  readMetrics(): Promise<WorkerFamily[]>;
 };
+type ConnectedServices = Omit<Services, "history" | "readMetrics">;
 
 /** The worker sends jobs as everybody does. */
 function sendJobs({ sqs, s3 }: AwsClients, { queueUrl }: Cloud, { bucket }: Config): SendJobs {
@@ -108,6 +150,14 @@ function sendJobs({ sqs, s3 }: AwsClients, { queueUrl }: Cloud, { bucket }: Conf
     cancel: (id) => client.cancel(id),
     upload: (file, options) => client.upload(file, options),
   };
+}
+
+/** Loaded only where there is a collector. */
+async function openExporter({ telemetry: settings, workerName: worker }: Config, log: Log) {
+  if (settings === undefined) return undefined;
+  const { version } = JSON.parse(readFileSync(join(HOME, "package.json"), "utf8"));
+  const { openTelemetry } = await import("./telemetry/open-telemetry.ts");
+  return openTelemetry({ settings, worker, version, log });
 }
 
 type HandlerOptions = {
@@ -138,11 +188,12 @@ async function connect(
   openEngine: () => Promise<RunningEngine>,
   log: Log,
   { queueFolder, ...options }: How,
-): Promise<{ parts: Parts; services: Omit<Services, "history"> }> {
+): Promise<{ parts: Parts; services: ConnectedServices; telemetry: Telemetry | undefined }> {
   const { registry, close: unwatch } = await openHandlers(config, options, log);
   const rules = loadRules(config.rulesFile, [...registry.keys()], config.bucket);
   const destinations = loadDestinations(config.destinationsFile);
   const schedulesFile = loadSchedules(config.schedulesFile, registry);
+  if (config.trouble.url) checkWebhook(config.trouble.url, destinations);
   const engine = await openEngine();
   const clients = makeAwsClients(cloud.aws);
   const call = callTimeoutMs(config.visibilitySeconds);
@@ -151,23 +202,36 @@ async function connect(
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const outbound = createOutbound({ destinations });
+  const topic = snsTopic(clients.sns);
   const client = new EngineClient({
     url: engine.url,
     token: config.engine.token?.reveal(),
     model: config.engine.remoteModel,
   });
   const circuits = new Circuits({ clock: systemClock, log });
+  const metrics = new WorkerMetrics({ isKind: (kind) => registry.has(kind) });
+  const telemetry = await openExporter(config, log);
+  const tracer = telemetry?.tracer ?? passOn;
+  const around = aroundRequests({ tracer, metrics, url: engine.url });
   const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
-      dead: queueAt(cloud.deadQueueUrl),
+      dead: metrics.counting("jobs", queueAt(cloud.deadQueueUrl)),
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : queueAt(cloud.deliveriesQueueUrl),
-      deadDeliveries: queueAt(cloud.deadDeliveriesQueueUrl),
+      deadDeliveries: metrics.counting("deliveries", queueAt(cloud.deadDeliveriesQueueUrl)),
     },
     bucket: buckets.get(config.bucket)!,
     objects,
     rules,
-    handlers: createHandlerServices({ ...config, registry, objects, outbound, destinations, client }),
+    handlers: createHandlerServices({
+      ...config,
+      registry,
+      objects,
+      outbound,
+      destinations,
+      client,
+      around,
+    }),
     engine: {
       url: engine.url,
       model: config.engine.model.replace(/^.*\//, ""),
@@ -179,7 +243,7 @@ async function connect(
     deliver: createDeliver({
       circuits,
       outbound,
-      topic: snsTopic(clients.sns),
+      topic,
       queueFor: queueAt,
       registry,
       log,
@@ -191,6 +255,16 @@ async function connect(
         cloud.deadQueueUrl,
         cloud.deadDeliveriesQueueUrl,
       ],
+    }),
+    power: createPower({
+      settings: config.power,
+      reader: createPowerReader({
+        sources: sourcesOf(process.platform),
+        run: createRun(serviceEnvironment()),
+        clock: systemClock,
+      }),
+      clock: systemClock,
+      log,
     }),
     startCheck: () =>
       startCheck({
@@ -204,10 +278,12 @@ async function connect(
         folder: queueFolder,
       }),
     topicArn: cloud.topicArn,
+    tracer,
     clock: systemClock,
     log,
     async close() {
       unwatch();
+      await telemetry?.stop();
       await outbound.close();
       await client.close();
       clients.destroy();
@@ -215,6 +291,6 @@ async function connect(
   };
   const send = sendJobs(clients, cloud, config);
   const { sqs } = clients;
-  const own = { config, cloud, send, registry, destinations, schedulesFile, outbound, sqs, circuits };
-  return { parts, services: { ...parts, ...own, engine: client } };
+  const own = { config, cloud, send, registry, destinations, schedulesFile, outbound, sqs, circuits, topic };
+  return { parts, services: { ...parts, ...own, engine: client, metrics }, telemetry };
 }

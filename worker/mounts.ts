@@ -1,5 +1,6 @@
 // Which part of the worker answers below which path of its address, and the services that these parts share, made from a worker's parts.
 // Who is let in is decided in console/server.ts.
+import { createJobsApi } from "./api/app.ts";
 import { createDeadLettersService } from "./api/dead-letters.ts";
 import { createDestinationsService } from "./api/destinations.ts";
 import { createJobsService } from "./api/jobs.ts";
@@ -10,14 +11,16 @@ import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
 import { createMcp } from "./mcp/mcp.ts";
+import { createMetricsApi } from "./metrics/metrics-api.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
 import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
-export function createMounts({ services, jobEvents, schedules, batches }: OpenWorker): Mount[] {
-  const { registry, send, clock, bucket } = services;
+export function createMounts(worker: OpenWorker): Mount[] {
+  const { services, jobEvents, schedules, batches } = worker;
+  const { registry, send, clock, bucket, config, log } = services;
   const results = createResults(bucket);
   const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
     context.get("visitor").mayChange;
@@ -28,7 +31,12 @@ export function createMounts({ services, jobEvents, schedules, batches }: OpenWo
       app: createMcp({ registry, send, results, jobEvents, clock, mayChange }),
       checksRights: true,
     },
-    { path: "/v1", app: createBatchesApi({ batches, log: services.log }) },
+    {
+      path: "/",
+      app: createJobsApi({ services: createServices(worker), maxUpload: config.budgets.inputBytes, log }),
+    },
+    { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },
+    { path: "/v1", app: createBatchesApi({ batches, log }) },
     { path: "/schedules", app: createSchedulesApi(schedules) },
   ];
 }

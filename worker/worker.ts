@@ -14,6 +14,7 @@ import { errorOf, type JobEvent, JobEvents } from "./logging/job-events.ts";
 import type { Log } from "./logging/log.ts";
 import type { EngineClient } from "./model/engine-client.ts";
 import { openDeliveries } from "./outbox/open-outbox.ts";
+import type { Power } from "./power/power.ts";
 import { OUTBOX_HINTS, shownOf } from "./queue/health.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { HandlerServices } from "./runner/handler-context.ts";
@@ -25,16 +26,17 @@ import type { Bucket } from "./storage/bucket.ts";
 import { bucketHint, probeBucket, shownBucket } from "./storage/health.ts";
 import type { ReadableObjects } from "./storage/readable-objects.ts";
 import { createResults } from "./storage/results.ts";
+import { passOn, type Tracer } from "./tracing/tracer.ts";
 
 /** Everything that reaches outside the process. */
 export type Parts = {
   queues: {
     /** Never empty. */
     jobs: readonly { queue: Queue; weight: number }[];
-    dead: Queue;
+    dead: Pick<Queue, "send">;
     /** The outbox. Without one, a failed delivery keeps its job's message. */
     deliveries: Queue | undefined;
-    deadDeliveries: Queue;
+    deadDeliveries: Pick<Queue, "send">;
   };
   /** Results, locks, logs and the outbox. */
   bucket: Bucket;
@@ -53,10 +55,14 @@ export type Parts = {
     trouble?: (() => KamadoError | undefined) | undefined;
   };
   deliver: Deliver;
+  /** What is read of the machine, and what pauses pulling. */
+  power?: Power;
   /** What must hold before the first job is pulled, and again when a queue is back. Resolves with null when it does. Must not reject. */
   startCheck(): Promise<KamadoError | null>;
   /** Where a result goes when its job names no destination. */
   topicArn: string | undefined;
+  /** [the trace of a job is passed on as it came] */
+  tracer?: Tracer | undefined;
   clock: Clock;
   log: Log;
   close(): Promise<void>;
@@ -80,9 +86,9 @@ export type Settings = Pick<
 export type Worker = ReturnType<typeof createWorker>;
 
 export function createWorker(parts: Parts, settings: Settings) {
-  const { queues, bucket, objects, rules, topicArn, clock, log } = parts;
+  const { queues, bucket, objects, rules, power, topicArn, tracer = passOn, clock, log } = parts;
   const { url, model, isDemo } = parts.engine;
-  const shared = { ...settings, bucket, worker: settings.workerName, clock, log };
+  const shared = { ...settings, bucket, worker: settings.workerName, tracer, clock, log };
   const jobEvents = new JobEvents(log);
   const results = createResults(bucket, log);
   const claims = createJobClaims(shared);
@@ -110,10 +116,11 @@ export function createWorker(parts: Parts, settings: Settings) {
     results,
     quarantine: new Quarantine({ engine: health.engine, onDeath: onEngineDeath, clock }),
     engine: health.engine,
-    handlers: { ...parts.handlers, ...settings, jobEvents, clock },
+    handlers: { ...parts.handlers, ...settings, jobEvents, tracer, clock },
     deliverAll,
     deadLetters,
     jobEvents,
+    tracer,
     maxAttempts: settings.maxAttempts,
     retryMs: settings.retrySeconds * 1_000,
     clock,
@@ -126,7 +133,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     ...shared,
     concurrency,
     priorityOf: (message) => priorityOf(message, rules, settings.budgets),
-    health: [health.engine, health.bucket, health.startCheck],
+    health: [health.engine, health.bucket, health.startCheck, ...(power ? [power.pause] : [])],
     // The network may have been away at the start, or others have changed rights and clock.
     onAnswersAgain: () => health.startCheck.lost(),
   });
@@ -144,6 +151,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     const deadlineMs = settings.drainSeconds * 1_000;
     await Promise.all([jobConsumer.stop(deadlineMs), outboxConsumer?.stop(deadlineMs)]);
     for (const one of Object.values(health)) one.stop();
+    await power?.stop();
     await claims.locks.idle();
     await parts.close();
   }
@@ -153,7 +161,9 @@ export function createWorker(parts: Parts, settings: Settings) {
     jobConsumer,
     outboxConsumer,
     health,
+    power,
     start(): void {
+      power?.start(jobEvents);
       jobConsumer.start();
       outboxConsumer?.start();
     },
@@ -172,6 +182,7 @@ export function createWorker(parts: Parts, settings: Settings) {
         engine: { url, model, isDemo, ...shownEngine(health.engine) },
         bucket: shownBucket(bucket, health.bucket.cause),
         startCheck: shownCheck(health.startCheck),
+        ...(power?.pause.pause && { paused: power.pause.pause }),
         topic: topicArn ?? null,
         running: jobConsumer.running,
         delivering: jobConsumer.finishing,

@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, string> = {
   aws: "errors",
   logging: "errors job printable",
   models: "nearest",
-  config: "errors make-folder models nearest",
+  config: "errors make-folder models nearest power/policies power/quiet-hours",
   checks: "amounts aws errors free-disk",
   http: "",
   job: "errors nearest printable",
@@ -29,37 +29,43 @@ const MAY_IMPORT: Record<string, string> = {
   "json-schema": "async errors printable",
   model: "async errors http job json-schema",
   outbound: "async config/secret errors http job nearest",
+  power: "async logging",
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors free-disk http",
   access: "async config/secret errors http make-folder",
-  console: "access async aws/errors config/secret errors free-disk http logging printable",
+  console: "access async aws/errors config/secret errors free-disk http logging power printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
   deliver: "async aws config/secret errors http job logging outbound printable queue todos",
-  outbox: "async consumer deliver errors job logging queue storage",
+  tracing: "job",
+  outbox: "async consumer deliver errors job logging queue storage tracing",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
+  trouble:
+    "amounts async aws config deliver errors free-disk logging make-folder outbound outbox queue storage",
   runner:
-    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos",
+    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos tracing",
   history: "errors job logging",
   api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
   batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
   mcp: "access async data-uri errors job logging nearest printable storage",
+  metrics: "async console errors logging power queue",
+  telemetry: "config/telemetry job logging metrics model printable tracing",
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
   schedules: "async config/settings-file errors job job-lock logging storage",
   worker:
-    "async config console consumer deliver errors job job-lock logging model outbox queue runner storage",
-  main: "async aws batches checks config deliver errors history job logging model outbound queue runner schedules storage worker",
-  mounts: "api batches console dead-letters main mcp outbox queue schedules storage",
+    "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tracing",
+  main: "async aws batches checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tracing trouble worker",
+  mounts: "api batches console dead-letters main mcp metrics outbox queue schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "amounts cli/* aws async config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox printable queue runner schedules service storage",
+    "amounts async aws cli/* config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner schedules service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts service",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts power service trouble",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
@@ -68,7 +74,7 @@ const MAY_IMPORT: Record<string, string> = {
   "engine/download":
     "amounts async engine/generation engine/sizing errors free-disk http make-folder models outbound",
   "engine/server":
-    "data-uri engine/generation engine/protocol engine/scheduler errors http images job json-schema",
+    "data-uri engine/generation engine/protocol engine/scheduler errors http images job json-schema metrics/prometheus",
   "engine/scheduler": "engine/generation engine/protocol errors",
   "engine/sizing":
     "amounts async engine/backends/llama-node engine/backends/llama-server engine/backends/node-llama-cpp engine/backends/scripted engine/generation engine/options engine/protocol errors make-folder",

@@ -444,3 +444,31 @@ test("close ends the clients that it made, and not those that it was given", asy
   client.close();
   await client.enqueue("prompt", { prompt: "still open" });
 });
+
+test("a trace goes beside the job, one by one and many at once, where any worker finds it", async () => {
+  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  const input = { image: "https://a.example/a.png", question: "?" };
+  await client.enqueue("image.check", input, { traceparent, tracestate: "vendor=1" });
+  await client.enqueueMany([
+    { kind: "image.check", input, traceparent },
+    { kind: "image.check", input },
+  ]);
+  const queue = sqsQueue(clients.sqs, queueUrl);
+  const messages = await queue.receive({ max: 10, waitSeconds: 1, visibilitySeconds: 60 });
+  const traces = messages.map(({ trace }) => trace);
+  expect(traces).toHaveLength(3);
+  expect(traces).toEqual(
+    expect.arrayContaining([{ traceparent, tracestate: "vendor=1" }, { traceparent }, undefined]),
+  );
+  expect(messages.filter(({ body }) => body.includes("traceparent"))).toEqual([]);
+});
+
+test("a trace that no worker could read is refused", async () => {
+  const input = { image: "https://a.example/a.png", question: "?" };
+  for (const trace of [{ traceparent: "abc" }, { traceparent: "" }, { tracestate: "vendor=1" }])
+    await expect(client.enqueue("image.check", input, trace)).rejects.toMatchObject({
+      code: "invalid_input",
+      message: expect.stringMatching(/^trace(parent|state): /),
+    });
+  expect(await bodies()).toEqual([]);
+});

@@ -60,6 +60,21 @@ export const queueCases = {
     expect(message!.sentAt).toBeTypeOf("number");
   },
 
+  async "a trace beside a message arrives with it, sent alone or with others"(harness) {
+    const { queue } = await harness.create();
+    const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    await queue.send("alone", { attributes: { traceparent, tracestate: "vendor=1" } });
+    await queue.sendAll([{ body: "beside others", attributes: { traceparent } }, { body: "without" }]);
+    const messages = await gather(harness, queue, 3);
+    expect(new Map(messages.map(({ body, trace }) => [body, trace]))).toEqual(
+      new Map([
+        ["alone", { traceparent, tracestate: "vendor=1" }],
+        ["beside others", { traceparent }],
+        ["without", undefined],
+      ]),
+    );
+  },
+
   async "asking for rights takes, hides and sends no message, even where a single receive would be one too many"({
     create,
     askRights,

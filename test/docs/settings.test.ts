@@ -7,7 +7,7 @@ import { Environment } from "../../worker/config/environment.ts";
 const ROOT = resolve(import.meta.dirname, "../..");
 const namesIn = (file: string) => [
   ...new Set(
-    [...readFileSync(join(ROOT, file), "utf8").matchAll(/`((?:KAMADO|AWS|HF)_[A-Z_]+)`/g)].map(
+    [...readFileSync(join(ROOT, file), "utf8").matchAll(/`((?:KAMADO|AWS|HF|OTEL)_[A-Z_]+)`/g)].map(
       ([, name]) => name!,
     ),
   ),

@@ -141,6 +141,8 @@ test("a service with open pages stops", async () => {
   const service = await startTodoService({ port: 0 });
   onTestFinished(() => service.stop());
   const response = await fetch(`${service.url}/changes`);
+  // Otherwise the connection is kept for a while after the stream, and a stop waits for it.
+  expect(response.headers.get("connection")).toBe("close");
   const reader = response.body!.getReader();
   await reader.read();
   await service.stop();

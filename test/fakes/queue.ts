@@ -4,6 +4,7 @@ import { type Clock, systemClock } from "../../worker/async/clock.ts";
 import type { DeadLetterQueue, DeadMessage } from "../../worker/dead-letters/dead-letter-queue.ts";
 import { type AwsFailure, KamadoError } from "../../worker/errors.ts";
 import { asStructured } from "../../worker/job/cloud-event.ts";
+import { ofAttributes } from "../../worker/job/trace-context.ts";
 import { type EntryResult, ID_ATTRIBUTE, type Message, type NewMessage } from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send" | "sendAll";
@@ -187,7 +188,8 @@ export class FakeQueue implements DeadLetterQueue {
     const { id, handle, sentAt, receiveCount, attributes } = message;
     const body = asStructured(message.body, attributes) ?? message.body;
     const group = this.#options.fifo ? message.group : null;
-    return { id, queue: this.url, body, handle, sentAt, receiveCount, group, attributes };
+    const trace = ofAttributes(attributes);
+    return { id, queue: this.url, body, handle, sentAt, receiveCount, group, attributes, trace };
   }
 
   #held(handle: string): Stored | undefined {

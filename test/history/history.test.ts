@@ -169,6 +169,25 @@ test("the file of a newer version is not touched, and the worker has a history i
   expect(lines.join("")).toContain("newer version");
 });
 
+test("the file of an older version is brought to this one, and its jobs stay", async () => {
+  // As version 1 wrote it. Later versions must read it for ever.
+  const folder = newFolder();
+  const path = join(folder, "history.db");
+  const old = new DatabaseSync(path);
+  old.exec(readFileSync(join(import.meta.dirname, "../fixtures/history-1.sql"), "utf8"));
+  old.close();
+  const { history } = open(folder, { days: 3_650 });
+  expect(await history.get("old-job")).toMatchObject({
+    state: "succeeded",
+    input: { question: "Is the door locked?" },
+    output: { answer: "y" },
+    receipt: { model: "gemma" },
+    deliveries: [{ outcome: "delivered" }],
+    stations: [{ name: "queue" }, { name: "wait" }, { name: "run" }, { name: "deliver" }],
+  });
+  expect((await history.list({ text: "locked" }, { limit: 5 })).items).toHaveLength(1);
+});
+
 test("where the folder cannot be written, the worker has a history in memory and says so", async () => {
   const folder = newFolder();
   writeFileSync(join(folder, "file"), "");

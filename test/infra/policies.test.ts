@@ -74,6 +74,7 @@ const NEEDED = {
     SplitJobs: ({ jobs }) => jobs.sendAll([{ body: "{}" }]),
     RepeatDeliveries: ({ deliveries }) => deliveries.receive(TAKE),
     GiveUp: ({ jobsDead }) => jobsDead.send("{}"),
+    CountDeadLetters: ({ clients, outputs }) => depthOf(clients.sqs, outputs.JobsDeadQueueUrl!),
     ListObjects: ({ bucket }) => thrown(probeBucket(bucket)),
     ReadInputs: ({ bucket }) => bucket.get("in/photo.jpg", HERE),
     ReadState: ({ results }) => results.find("none"),
@@ -300,7 +301,10 @@ const NAMED: Record<string, [check: string, action: string]> = {
 test("`kamado doctor` finds nothing wrong under the worker's own policy, and takes no job", async (context) => {
   if (skipped !== null) return context.skip(skipped);
   const { jobs } = partsOf(deployed.admin, deployed);
-  await purgeQueue(partsOf(deployed.admin, deployed).clients.sqs, deployed.outputs.JobsQueueUrl!);
+  const { sqs } = partsOf(deployed.admin, deployed).clients;
+  // Dead letters that the tests above sent would be a finding.
+  for (const name of ["Jobs", "JobsDead", "DeliveriesDead"])
+    await purgeQueue(sqs, deployed.outputs[`${name}QueueUrl`]!);
   await jobs.send("{}");
   const findings = await doctorAs(await deployed.keyOf("kamado-worker"));
   expect(findings.filter(({ status }) => status !== "ok")).toEqual([]);

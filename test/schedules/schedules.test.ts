@@ -245,15 +245,33 @@ describe("two workers with the same schedule", () => {
       });
   });
 
-  test("send it although one of them died before it did", async () => {
+  test("send one job when both look at the same moment", async () => {
+    const [both, read] = [Promise.withResolvers<void>(), bucket.get.bind(bucket)];
+    let looking = 0;
+    bucket.get = async (...asked) => {
+      const found = read(...asked);
+      if (++looking === 2) both.resolve();
+      await both.promise;
+      return found;
+    };
     worker();
-    await clock.advance(4 * MINUTE);
+    worker();
+    await clock.advance(6 * MINUTE);
+    expect(looking).toBeGreaterThanOrEqual(2);
+    expect(ids()).toEqual(["door-2026-11-29T10:10Z"]);
+  });
+
+  test("leave it to the one that has begun, and send it if that one died before it did", async () => {
+    worker();
+    await clock.advance(5 * MINUTE - 1);
     const at = Date.parse("2026-11-29T10:10Z");
     const died = { at, job: "door-2026-11-29T10:10Z", by: "another", sentAt: null };
     await bucket.put("running/schedules/door.json", JSON.stringify(died), {
       contentType: "application/json",
     });
-    await clock.advance(80_000);
+    await clock.advance(50_000);
+    expect(ids()).toEqual([]);
+    await clock.advance(20_000);
     expect(ids()).toEqual(["door-2026-11-29T10:10Z"]);
   });
 

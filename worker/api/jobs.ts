@@ -25,7 +25,15 @@ import type { ReadableObjects } from "../storage/readable-objects.ts";
 import { createResults } from "../storage/results.ts";
 import { shownType, uploadType } from "./files.ts";
 import { schemasOf } from "./kinds.ts";
-import type { BulkAction, BulkOutcome, Change, JobDetail, JobsService, Submitted } from "./services.ts";
+import type {
+  BulkAction,
+  BulkOutcome,
+  Change,
+  JobDetail,
+  JobsService,
+  Overview,
+  Submitted,
+} from "./services.ts";
 
 export type JobsOptions = {
   history: History;
@@ -104,17 +112,8 @@ export function createJobsService(options: JobsOptions): JobsService {
         );
       return history.counts({ since, stepMs, steps });
     },
-    async overview() {
-      const now = clock.wall();
-      const [states, today, lastHour, queue] = await Promise.all([
-        history.states(),
-        history.stats(new Date(now).setHours(0, 0, 0, 0)),
-        history.stats(now - HOUR_MS),
-        depth(),
-      ]);
-      return { states, today, lastHour, queue, dropped: history.dropped };
-    },
-    names: () => history.names(),
+    overview: fresh(() => overview(options, depth), clock),
+    names: fresh(() => history.names(), clock),
     kinds: () => [...registry.values()].filter(({ broken }) => !broken).map(schemasOf),
     submit: (job) => inTurn(job.id, async () => (await sentBefore(job, options)) ?? submit(job, options)),
     cancel: (id) => options.send.cancel(checkedId(id)),
@@ -133,6 +132,20 @@ export function createJobsService(options: JobsOptions): JobsService {
     },
     input: (id, name) => inputOf(id, name, options),
   };
+}
+
+async function overview(
+  { history, clock }: JobsOptions,
+  depth: () => Promise<Overview["queue"]>,
+): Promise<Overview> {
+  const now = clock.wall();
+  const [states, today, lastHour, queue] = await Promise.all([
+    history.states(),
+    history.stats(new Date(now).setHours(0, 0, 0, 0)),
+    history.stats(now - HOUR_MS),
+    depth(),
+  ]);
+  return { states, today, lastHour, queue, dropped: history.dropped };
 }
 
 /** What a call answers is used again for a moment, also by those who ask while it is on its way. */

@@ -8,9 +8,13 @@ import { withDisk } from "../console/data-disk.ts";
 import { startWeb } from "../console/server.ts";
 import type { Ready } from "../engine/protocol.ts";
 import { type OpenEngine, openEngine } from "../engine/supervisor/open-engine.ts";
+import { toKamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import { openWorker } from "../main.ts";
 import { createMounts } from "../mounts.ts";
+import { withPower } from "../power/power.ts";
+import type { Condition } from "../trouble/conditions.ts";
+import { openTrouble } from "../trouble/open-trouble.ts";
 import { engineOptions } from "./engine-options.ts";
 import { announceService } from "./running-service.ts";
 import { untilStopped } from "./until-stopped.ts";
@@ -48,7 +52,10 @@ export async function runUntilStopped(
     onLoading: eventLoop && noteFiles(eventLoop),
   });
   if (eventLoop) noteJobs(worker, eventLoop);
-  const state = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
+  const ofWorker = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
+  const state = () => withPower(ofWorker(), worker.power);
+  const trouble = openTrouble(worker.services, ofWorker);
+  worker.jobEvents.subscribe((event) => trouble.onEvent(event));
   const web = await startWeb({
     ...config.web,
     dataDir: config.dataDir,
@@ -59,6 +66,7 @@ export async function runUntilStopped(
   const stopped = untilStopped(() => worker.cut());
   worker.start();
   worker.schedules.start();
+  trouble.start();
   worker.batches.start();
   const isLocal = config.queueUrl === undefined;
   const started = { engineUrl: engine.url, webUrl: web.url, isLocal };
@@ -80,6 +88,8 @@ export async function runUntilStopped(
     { stage: "stop" },
     `stopping: running jobs are finished, waiting messages go back to the queue${poll}`,
   );
+  if (failure !== undefined) await trouble.tellLast(givenUp(failure));
+  await trouble.stop();
   const isStopped = Promise.all([worker.schedules.stop(), worker.batches.stop(), worker.stop()]);
   endPolls?.();
   await isStopped;
@@ -145,6 +155,16 @@ async function untilReady(
   const info = await engine.ready();
   await health.engine.healthy(signal);
   return info;
+}
+
+function givenUp(failure: unknown): Condition {
+  const { code, message, hint } = toKamadoError(failure, "engine_unavailable");
+  return {
+    name: "engine",
+    title: "The worker ends without its engine",
+    message: `${code}: ${message}`,
+    hint,
+  };
 }
 
 /** Why the engine was given up before it was ever ready; nothing comes of it otherwise. */

@@ -5,8 +5,10 @@ import { join, resolve } from "node:path";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
 import { findInstalled } from "../models/installed.ts";
+import type { PolicySettings } from "../power/policies.ts";
 import { type Environment, MIN_TOKEN, SHORT_TOKEN, type WeightedQueue } from "./environment.ts";
 import { type Secret, secret } from "./secret.ts";
+import { type Telemetry, telemetryOf } from "./telemetry.ts";
 
 export type AwsKeys = { accessKeyId: string; secretAccessKey: Secret; sessionToken: Secret | undefined };
 
@@ -113,7 +115,18 @@ export type Config = Readonly<{
   schedulesFile: string | undefined;
   /** The folder with the owner's handlers. */
   ownHandlers: string | undefined;
+  /** When no job is pulled although everything answers. */
+  power: PolicySettings;
+  /** Whom trouble is told. */
+  trouble: {
+    url: Secret | undefined;
+    format: Environment["KAMADO_TROUBLE_FORMAT"];
+    /** Whether the topic is told too. */
+    tellsTopic: boolean;
+  };
   workerName: string;
+  /** Where traces and metrics are sent, and how; undefined: nowhere. */
+  telemetry: Telemetry | undefined;
   logLevel: Environment["KAMADO_LOG_LEVEL"];
   /** The file into which a service manager writes the output; it is kept small. */
   logFile: string | undefined;
@@ -263,7 +276,18 @@ export function buildConfig(
     rulesFile: env.KAMADO_RULES_FILE,
     schedulesFile: env.KAMADO_SCHEDULES_FILE,
     ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
+    power: {
+      quietHours: env.KAMADO_QUIET_HOURS,
+      yieldIdleSeconds: env.KAMADO_YIELD_IDLE_SECONDS,
+      maxTemperature: env.KAMADO_MAX_TEMPERATURE,
+    },
+    trouble: {
+      url: asSecret(env.KAMADO_TROUBLE_URL),
+      format: env.KAMADO_TROUBLE_FORMAT,
+      tellsTopic: env.KAMADO_TROUBLE_TOPIC === "on",
+    },
     workerName: env.KAMADO_WORKER_NAME,
+    telemetry: telemetryOf(env),
     logLevel: env.KAMADO_LOG_LEVEL,
     logFile: env.KAMADO_LOG_FILE,
   };

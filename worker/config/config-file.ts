@@ -112,7 +112,7 @@ const isTable = (value: unknown): value is object =>
 /** `max_attempts`, `max-attempts` and `KAMADO_MAX_ATTEMPTS` are one. */
 function nameOf(key: string): string {
   const name = key.toUpperCase().replaceAll("-", "_");
-  return /^(KAMADO|AWS|HF)_/.test(name) ? name : `KAMADO_${name}`;
+  return /^(KAMADO|AWS|HF|OTEL)_/.test(name) ? name : `KAMADO_${name}`;
 }
 
 function textOf(value: unknown, key: string, path: string): string {

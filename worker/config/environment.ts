@@ -2,6 +2,7 @@
 import { homedir, hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { coverAll } from "../power/quiet-hours.ts";
 
 /** Whatever is wrong with a value, its message says what is allowed. */
 const count = (min: number, max: number, allowed = "") => {
@@ -96,9 +97,44 @@ const isWithoutCredentials = (address: string) => {
   return username === "" && password === "";
 };
 
+/** `23:00-07:00`, and shorter `23-7`; several are separated by commas. */
+const quietHours = list
+  .transform((all, context) =>
+    all.map((one) => {
+      const [, from, fromMinute = "0", to, toMinute = "0"] =
+        /^(\d{1,2})(?::(\d\d))?\s*[-\u2013]\s*(\d{1,2})(?::(\d\d))?$/.exec(one) ?? [];
+      const range = {
+        from: Number(from) * 60 + Number(fromMinute),
+        to: Number(to) * 60 + Number(toMinute),
+      };
+      const isRight =
+        range.from < DAY_MINUTES &&
+        range.to <= DAY_MINUTES &&
+        Number(fromMinute) < 60 &&
+        Number(toMinute) < 60;
+      if (isRight && range.from !== range.to % DAY_MINUTES) return range;
+      context.addIssue({
+        code: "custom",
+        message: "must be like 23:00-07:00, or several like 23:00-07:00,12:00-13:00",
+      });
+      return z.NEVER;
+    }),
+  )
+  .refine((all) => !coverAll(all), "leaves no minute of the day in which jobs are pulled");
+const DAY_MINUTES = 1_440;
+
+const HOT = "must be degrees Celsius from 30 to 120, or one of fair, serious, critical";
+const maxTemperature = z
+  .string()
+  .transform((text) => (/^\d+$/.test(text) ? Number(text) : text))
+  .pipe(
+    z.union([z.number().min(30, HOT).max(120, HOT), z.enum(["fair", "serious", "critical"])], { error: HOT }),
+  );
+
 export const MIN_TOKEN = 16;
 export const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
 
+const IN_HEADERS = "must not hold a name or a password; set OTEL_EXPORTER_OTLP_HEADERS";
 const DELAYS = "must be a list of 1 to 100 numbers of seconds, like 0,5,300";
 
 export const Environment = z.object({
@@ -189,9 +225,36 @@ export const Environment = z.object({
         .max(100, DELAYS),
     )
     .optional(),
+  KAMADO_QUIET_HOURS: quietHours.default([]),
+  KAMADO_YIELD_IDLE_SECONDS: count(0, 86_400).default(0),
+  KAMADO_MAX_TEMPERATURE: maxTemperature.optional(),
+  KAMADO_TROUBLE_URL: url()
+    .refine(
+      isWithoutCredentials,
+      "must not hold a name or a password; the destinations file may hold headers for it",
+    )
+    .optional(),
+  KAMADO_TROUBLE_FORMAT: oneOf(["auto", "json", "ntfy", "slack"]).default("auto"),
+  KAMADO_TROUBLE_TOPIC: oneOf(["on", "off"]).default("on"),
   KAMADO_WORKER_NAME: z.string().default(hostname()),
   KAMADO_LOG_FILE: path.optional(),
   KAMADO_LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
+  // telemetry.ts says what the others may be.
+  OTEL_EXPORTER_OTLP_HEADERS: z.string().optional(),
+  OTEL_EXPORTER_OTLP_PROTOCOL: z.string().optional(),
+  OTEL_EXPORTER_OTLP_COMPRESSION: z.string().optional(),
+  OTEL_EXPORTER_OTLP_TIMEOUT: z.string().optional(),
+  OTEL_SERVICE_NAME: z.string().optional(),
+  OTEL_RESOURCE_ATTRIBUTES: z.string().optional(),
+  OTEL_TRACES_SAMPLER: z.string().optional(),
+  OTEL_TRACES_SAMPLER_ARG: z.string().optional(),
+  OTEL_TRACES_EXPORTER: z.string().optional(),
+  OTEL_METRICS_EXPORTER: z.string().optional(),
+  OTEL_METRIC_EXPORT_INTERVAL: z.string().optional(),
+  OTEL_SDK_DISABLED: z.string().optional(),
   AWS_ENDPOINT_URL: url().optional(),
   AWS_REGION: z.string().optional(),
   AWS_DEFAULT_REGION: z.string().optional(),
@@ -203,6 +266,6 @@ export type Environment = z.output<typeof Environment>;
 
 /** Their values are never shown. */
 export const isSecretName = (name: string): boolean =>
-  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY)|HF_TOKEN|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
+  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY|TROUBLE_URL)|HF_TOKEN|OTEL_EXPORTER_OTLP_HEADERS|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
     name,
   );

@@ -26,7 +26,7 @@ export function configTemplate(page: string): string {
 }
 
 function settings(names: string, what: string): string {
-  const found = [...names.matchAll(/`((?:KAMADO|AWS|HF)_[A-Z_]+)`(?: \[([^\]]*)\])?/g)];
+  const found = [...names.matchAll(/`((?:KAMADO|AWS|HF|OTEL)_[A-Z_]+)`(?: \[([^\]]*)\])?/g)];
   const lines = found.map(([, name, standard = ""]) => `# ${keyOf(name!)} = ${literal(name!, standard)}`);
   const note = found.find(
     ([, name, standard]) => standard !== undefined && literal(name!, standard) === '""',

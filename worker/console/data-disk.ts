@@ -15,6 +15,6 @@ export function withDisk(
   const isFull = freeBytes < LEAST_FREE;
   const hint = holdsQueue ? DISK_FULL_HINT : "Free some space on the disk of KAMADO_DATA_DIR.";
   const disk: DiskState = { folder, freeBytes, isFull, ...(isFull && { hint }) };
-  const isWell = state.status === "READY" || state.status === "BUSY";
+  const isWell = ["READY", "BUSY", "PAUSED"].includes(state.status);
   return { ...state, disk, status: isFull && holdsQueue && isWell ? "UNHEALTHY" : state.status };
 }

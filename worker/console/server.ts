@@ -138,6 +138,7 @@ export function createWebApp(options: AppOptions): Hono {
       bucket,
       startCheck,
       disk,
+      paused,
       running,
       delivering,
       waiting,
@@ -158,6 +159,7 @@ export function createWebApp(options: AppOptions): Hono {
         ...(startCheck && { startCheck: startCheck.passed }),
         ...(startCheck?.error && { startCheckError: startCheck.error }),
         ...(disk?.hint && { disk: "disk_full", diskHint: disk.hint }),
+        ...(paused && { paused }),
         running,
         delivering,
         waiting,
@@ -172,6 +174,10 @@ export function createWebApp(options: AppOptions): Hono {
   app.get("/state", (context) => context.json(state()));
   for (const mount of mounts) app.route(mount.path, mount.app);
   app.get("/", (context) => context.html(statePage(state(), assets.href("status.css"))));
+  app.notFound(({ req, json }) => {
+    const { code, message, hint } = new KamadoError("no_such_address", `There is nothing at ${req.path}.`);
+    return json({ error: { code, message, hint } }, 404);
+  });
   return app;
 }
 

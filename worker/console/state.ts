@@ -1,6 +1,7 @@
 // What is known about the worker at one moment: for its page, its health address and its commands.
 import type { KamadoError } from "../errors.ts";
 import type { JobEvents } from "../logging/job-events.ts";
+import type { PowerState } from "../power/power.ts";
 import { printable } from "../printable.ts";
 
 export type QueueState = {
@@ -14,7 +15,7 @@ export type DiskState = { folder: string; freeBytes: number; isFull: boolean; hi
 
 /** What the page shows; made anew for every request. */
 export type State = {
-  status: "STARTING" | "READY" | "BUSY" | "DRAINING" | "UNHEALTHY";
+  status: "STARTING" | "READY" | "BUSY" | "PAUSED" | "DRAINING" | "UNHEALTHY";
   queue: QueueState;
   /** The outbox; null when there is none. Jobs go on without it, so its health does not count for `status`. */
   deliveries: QueueState | null;
@@ -31,6 +32,10 @@ export type State = {
   startCheck?: { passed: boolean; error?: { code: string; message: string; hint: string } };
   /** That of the data folder, where it could be asked. */
   disk?: DiskState;
+  /** Why no job is pulled although everything answers. Jobs that run go on. `until`, `since`: epoch milliseconds. */
+  paused?: { policy: string; reason: string; since: number; until?: number };
+  /** The machine's figures and the policies that pause pulling. Looked up only when it is read. */
+  power?: PowerState;
   topic: string | null;
   /** Jobs that have a slot. */
   running: number;
@@ -91,13 +96,15 @@ function statusOf(
     bucket,
     startCheck,
     engine,
+    paused,
     running,
-  }: Pick<State, "queue" | "bucket" | "startCheck" | "engine" | "running">,
+  }: Pick<State, "queue" | "bucket" | "startCheck" | "engine" | "paused" | "running">,
   isStopping: boolean,
 ): State["status"] {
   if (isStopping) return "DRAINING";
   if (queue.health !== "ok" || !bucket.answers || startCheck?.error) return "UNHEALTHY";
   if (!engine.answers) return engine.error ? "UNHEALTHY" : "STARTING";
+  if (paused) return "PAUSED";
   return running > 0 ? "BUSY" : "READY";
 }
 

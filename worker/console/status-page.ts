@@ -2,6 +2,7 @@
 import { html } from "hono/html";
 import { outcomeWords } from "../logging/job-events.ts";
 import { localTime } from "../logging/terminal.ts";
+import { pauseWords } from "../power/pulling-pause.ts";
 import type { State } from "./state.ts";
 
 /** On the worker's clock: the page has no script that could know its reader's. */
@@ -17,6 +18,7 @@ export function statePage(state: State, style: string) {
     bucket,
     startCheck,
     disk,
+    paused,
     topic,
     running,
     delivering,
@@ -30,6 +32,7 @@ export function statePage(state: State, style: string) {
 <body>
 <h1><b>Kamado</b> is ${status}</h1>
 ${engine.isDemo ? html`<p class="note">The toy demo model is loaded. <code>kamado model</code> shows real ones and fetches them.</p>` : ""}
+${paused ? html`<p class="note">${pauseWords(paused)}. Jobs stay in the queue, running jobs go on.</p>` : ""}
 <dl>
 <dt>slots</dt><dd>${running} of ${slots} busy, ${delivering} delivering, ${waiting} waiting</dd>
 <dt>engine</dt><dd>${engine.model}, ${engine.answers ? "answers" : "does not answer"} <code>${engine.url}</code>${engine.error ? html`<br><b>${engine.error.code}</b>: ${engine.error.message} ${engine.error.hint}` : ""}</dd>

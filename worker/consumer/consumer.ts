@@ -160,6 +160,8 @@ export class Consumer {
     while (!signal.aborted) {
       await this.#healthy(signal);
       const want = await this.#waitForRoom();
+      // A slot may become free hours later.
+      if (!this.#isHealthy) continue;
       // After a sleep, others may have the messages we hold: ask about those before pulling more.
       if (this.#heartbeat.areInDoubt())
         await unlessAborted(this.#heartbeat.certain(), signal).catch(() => {});
@@ -247,7 +249,8 @@ export class Consumer {
   /** A restarting engine is worth a wait. After that, other workers get the messages that wait here. */
   async #untilHealthy(): Promise<void> {
     const over = new AbortController();
-    void this.#options.clock.sleep(STAND_BY_MS, over.signal).then(() => {
+    const isLong = this.#options.health?.some((one) => !one.isHealthy && one.isLong);
+    void this.#options.clock.sleep(isLong ? 0 : STAND_BY_MS, over.signal).then(() => {
       if (!over.signal.aborted) void this.#giveBackWaiting();
     });
     await this.#healthy(this.#stopPulling.signal);

@@ -15,6 +15,8 @@ const PROBES_BEFORE_WARNING = 4;
 export type Health = {
   /** Whether it answered the last time it was asked. */
   readonly isHealthy: boolean;
+  /** Whether it is known to last for long: what was pulled already does not wait for it. [false] */
+  readonly isLong?: boolean;
   /** Resolves when it answers, or when the signal fires. */
   healthy(signal: AbortSignal): Promise<void>;
 };

@@ -6,6 +6,7 @@ import { KamadoError } from "../errors.ts";
 import { type Job, parseBody } from "../job/envelope.ts";
 import { isResultOf, jobHash } from "../job/job-hash.ts";
 import { resultKey } from "../job/result.ts";
+import { type TraceFields, traceFields } from "../job/trace-context.ts";
 import { forgetAttempts } from "../job-lock/lock.ts";
 import { discardCarried, peekRecord, renewRecord } from "../outbox/delivery-record.ts";
 import type { DisabledDestinations } from "../outbox/disabled-destinations.ts";
@@ -102,8 +103,8 @@ export class DeadLetterQueues {
     const own = queueOf(from, origin.jobs);
     const queue = own ?? origin.jobs[0];
     await queue.send(message.body, {
-      // Only if the job has no id of its own. A body may be so long that it leaves no room for the attribute.
-      ...(id === original && { attributes: { [ID_ATTRIBUTE]: original } }),
+      // The id only if the job has none of its own. A body may be so long that it leaves no room for attributes.
+      attributes: { ...(id === original && { [ID_ATTRIBUTE]: original }), ...traceOf(dead) },
       ...(group !== null && { group, deduplicationId: randomUUID() }),
     });
     if (own || (from === null && origin.jobs.length === 1)) return;
@@ -155,3 +156,9 @@ export class DeadLetterQueues {
     this.#held.clear();
   }
 }
+
+/** Of the message that it was: dead-letter.ts wrote it into the receipt; one that SQS itself moved still has its attributes. */
+const traceOf = ({ receipt, message }: DeadLetter): Record<string, string> => ({
+  ...traceFields(message.attributes),
+  ...traceFields((receipt ?? {}) as TraceFields),
+});

@@ -3,6 +3,7 @@
 import type { Clock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
 import { eventOf } from "../job/result.ts";
+import { traceFields } from "../job/trace-context.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { type Delivery, deliveryId } from "./deliver.ts";
@@ -18,7 +19,7 @@ export function createCallback({ outbound, destinations, clock }: CallbackOption
     const body = JSON.stringify({ type, timestamp: new Date(at).toISOString(), data: result });
     const id = deliveryId(job.id, destination, `job.${eventOf(result)}`);
     const secrets = destinationFor(destinations, url)?.secrets ?? [];
-    const headers = webhookHeaders({ id, at, body, secrets });
+    const headers = { ...webhookHeaders({ id, at, body, secrets }), ...traceFields(job) };
     const request = { method: "POST" as const, url, headers, body, isFirstTry, ...(signal && { signal }) };
     await sendDelivery(outbound, request, judgeCallback, at);
   };

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Destination, Job } from "../job/envelope.ts";
 import type { Result } from "../job/result.ts";
+import { type TraceFields, traceFields } from "../job/trace-context.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import { printable } from "../printable.ts";
 
@@ -88,11 +89,17 @@ export const groupOf = (kind: string): string => (/^[!-~]{1,128}$/.test(kind) ? 
 
 const LONGEST_ANSWER = 64;
 
-/** Message attributes by which subscribers filter: `kind`, `status`, and the output's `answer` if it has a short one. */
-export function attributesOf({ kind, status, output }: Result): Record<string, string> {
+/**
+ * Message attributes: those by which subscribers filter, `kind`, `status` and the output's `answer` if it has a short one; and the trace
+ * in which the delivery goes on.
+ */
+export function attributesOf(
+  { kind, status, output }: Result,
+  trace: TraceFields = {},
+): Record<string, string> {
   const answer = (output as { answer?: unknown } | null | undefined)?.answer;
   // A queue or topic refuses a message with a control character in an attribute.
-  return { kind: printable(kind), status, ...(isWord(answer) && { answer }) };
+  return { kind: printable(kind), status, ...(isWord(answer) && { answer }), ...traceFields(trace) };
 }
 
 // One word. Longer answers are content, for which nobody can filter.

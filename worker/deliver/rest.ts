@@ -5,6 +5,7 @@ import { KamadoError } from "../errors.ts";
 import type { Handler, RestRequest, TodoChange } from "../job/handler.ts";
 import { parseSent } from "../job/parse-sent.ts";
 import { makerOf, type Registry } from "../job/registry.ts";
+import { traceFields } from "../job/trace-context.ts";
 import type { Log } from "../logging/log.ts";
 import { type Destinations, isUnder } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
@@ -48,6 +49,7 @@ export function createRest({ outbound, registry, log, clock, destinations }: Res
       url: call.url,
       headers: {
         "idempotency-key": deliveryId(job.id, destination),
+        ...traceFields(job),
         ...(body !== undefined && { "content-type": "application/json" }),
       },
       ...(body !== undefined && { body }),

@@ -28,7 +28,12 @@ export function createSns(topic: Topic) {
       group: groupOf(job.kind),
       deduplicationId: deliveryId(job.id, destination, eventOf(result)),
     };
-    await topic.publish(arn, JSON.stringify(result), attributesOf(result), isFifo(arn) ? fifo : undefined);
+    await topic.publish(
+      arn,
+      JSON.stringify(result),
+      attributesOf(result, job),
+      isFifo(arn) ? fifo : undefined,
+    );
   };
 }
 

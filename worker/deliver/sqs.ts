@@ -28,7 +28,7 @@ export function createSqs({ queueFor, destinations, endpoint, ownQueues }: SqsOp
       group: groupOf(job.kind),
       deduplicationId: deliveryId(job.id, destination, eventOf(result)),
     };
-    const options = { attributes: attributesOf(result), ...(isFifo({ url }) && fifo) };
+    const options = { attributes: attributesOf(result, job), ...(isFifo({ url }) && fifo) };
     await queueFor(url).send(JSON.stringify(result), options).catch(asDelivery);
   };
 }

@@ -4,6 +4,7 @@ import type { Clock } from "../async/clock.ts";
 import { Semaphore } from "../async/semaphore.ts";
 import { KamadoError } from "../errors.ts";
 import type { TodoChange } from "../job/handler.ts";
+import { traceFields } from "../job/trace-context.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import type { TodoService } from "../todos/service.ts";
 import { type Delivery, deliveryId, nameOf } from "./deliver.ts";
@@ -15,7 +16,7 @@ export function createTodoDelivery({ outbound, clock }: Options) {
   const turns = new Turns();
 
   /** All calls of one change together have the time of one try, and each is made only while the delivery is ours. */
-  function sender({ isFirstTry, signal, isOurs }: Delivery): Outbound["send"] {
+  function sender({ job, isFirstTry, signal, isOurs }: Delivery): Outbound["send"] {
     const until = clock.wall() + (isFirstTry ? FIRST_TIMEOUT_MS : TIMEOUT_MS);
     let isFirst = true;
     return async (request) => {
@@ -23,7 +24,8 @@ export function createTodoDelivery({ outbound, clock }: Options) {
         throw new KamadoError("lease_lost", "Another worker has the job.");
       isFirst = false;
       const timeoutMs = Math.max(1, until - clock.wall());
-      return outbound.send({ ...request, timeoutMs, ...(signal && { signal }) });
+      const headers = { ...request.headers, ...traceFields(job) };
+      return outbound.send({ ...request, headers, timeoutMs, ...(signal && { signal }) });
     };
   }
 

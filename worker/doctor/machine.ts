@@ -4,12 +4,10 @@ import { totalmem } from "node:os";
 import { dirname } from "node:path";
 import { sizeWords } from "../amounts.ts";
 import { availableOf, graphicsCards, mostBytes } from "../engine/sizing/memory-available.ts";
-import { freeBytesOf, LEAST_FREE, type Statfs } from "../free-disk.ts";
+import { freeBytesOf, LEAST_FREE, LITTLE_FREE, type Statfs } from "../free-disk.ts";
 import type { Machine } from "../service/machine.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
-/** A model and an update of the system need more. Bytes. */
-const LITTLE_FREE = 5e9;
 /** Of a command that only looks. */
 export const LOOK = { timeoutMs: 10_000 };
 

@@ -1,6 +1,7 @@
 // The history of jobs, on disk under the data folder. Owns the way there: events become entries, which wait in a bounded queue and go to a
 // thread in batches, so that the history never slows or stops a job; what does not fit is dropped and counted. Questions go the same way,
 // and see everything that was noted before them. What is stored is left to history-store.ts.
+import { getCompileCacheDir } from "node:module";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, KamadoError } from "../errors.ts";
@@ -60,6 +61,8 @@ const PATIENCE_MS = 10_000;
 const CLOSE_MS = 3_000;
 /** After the thread ended by itself. */
 const RESTART_MS = 5_000;
+/** A batch of long inputs takes some of it. */
+const MAX_MEMORY_MB = 256;
 const DAY_MS = 24 * 3_600_000;
 
 export function openHistory(options: HistoryOptions): History {
@@ -196,7 +199,10 @@ class HistoryThread implements History {
       maxAgeMs: Math.max(days, 1) * DAY_MS,
       maxBytes: megabytes * 1024 * 1024,
     };
-    const thread = new Worker(new URL("./history-thread.ts", import.meta.url), { workerData });
+    const thread = new Worker(new URL("./history-thread.mjs", import.meta.url), {
+      workerData: { ...workerData, compileCache: getCompileCacheDir() },
+      resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: MAX_MEMORY_MB },
+    });
     thread.on("message", (message: FromThread) => this.#onMessage(message));
     thread.on("error", ({ message }) => {
       this.#options.log.error(

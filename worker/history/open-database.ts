@@ -33,9 +33,9 @@ const MIGRATIONS: readonly string[] = [
      text TEXT NOT NULL
    ) STRICT;
    CREATE INDEX jobs_at ON jobs (at, key);
-   CREATE INDEX jobs_ended ON jobs (endedAt);
+   CREATE INDEX jobs_ended ON jobs (endedAt, state, promptTokens, completionTokens, runMs, sentAt, startedAt);
+   CREATE INDEX jobs_state ON jobs (state, endedAt, at);
    CREATE INDEX jobs_replay ON jobs (replayOf) WHERE replayOf IS NOT NULL;
-   CREATE INDEX jobs_open ON jobs (state, at) WHERE endedAt IS NULL;
    CREATE TABLE bodies (
      key INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
      input TEXT, inputNote TEXT, output TEXT, outputNote TEXT, receipt TEXT, deliver TEXT, policy TEXT

@@ -5,7 +5,15 @@
 export type Listener = { is: "nothing" | "kamado" | "engine" | "queues" | "other"; words: string };
 
 /** Of a worker and of an engine, in their healths. */
-const STATES = new Set<unknown>(["STARTING", "READY", "BUSY", "SETUP_FAILED", "UNHEALTHY", "DRAINING"]);
+const STATES = new Set<unknown>([
+  "STARTING",
+  "READY",
+  "BUSY",
+  "PAUSED",
+  "SETUP_FAILED",
+  "UNHEALTHY",
+  "DRAINING",
+]);
 
 const ANSWER_MS = 3_000;
 

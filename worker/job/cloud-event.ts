@@ -19,10 +19,16 @@ export function fromCloudEvent(event: Fields): Fields {
   const { deliver, policy } = event;
   const from = textOf(event, "source");
   const data = dataOf(event);
+  const [traceparent, tracestate] = ["traceparent", "tracestate"].map((name) =>
+    typeof event[name] === "string" ? event[name] : undefined,
+  );
   const job = event.type === DAPR && typeof data === "object" ? data : { kind: event.type, input: data };
   return {
     deliver,
     policy,
+    // An extension of the specification itself: https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/distributed-tracing.md
+    ...(traceparent !== undefined && { traceparent }),
+    ...(tracestate !== undefined && { tracestate }),
     ...job,
     id: jobIdOf(textOf(event, "id"), from),
     ...(from !== undefined && { source: from }),

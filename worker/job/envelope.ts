@@ -9,6 +9,7 @@ import { MomentOrUnset } from "./moment.ts";
 import { fromBridge, fromRecord, type ObjectJob, type RuleContext } from "./object-rules.ts";
 import { parseSent } from "./parse-sent.ts";
 import { refuseExcess } from "./structure.ts";
+import { ofAttributes, readTraceContext, type TraceContext } from "./trace-context.ts";
 
 /** The id becomes part of object keys and log lines, so only characters that are safe in both are allowed. */
 export const JobId = z
@@ -84,6 +85,11 @@ export const Job = z.strictObject({
     .describe(
       "Where an event comes from, as in CloudEvents. The same id from another source is another job.",
     ),
+  traceparent: z
+    .string()
+    .optional()
+    .describe("The trace of the sender, in the form of W3C trace context; what is not valid has no effect."),
+  tracestate: z.string().optional().describe("What belongs to it."),
 });
 export type Job = z.output<typeof Job>;
 
@@ -105,6 +111,8 @@ export type ParseContext = RuleContext & {
   messageId: string;
   /** For a body that is run, not only shown. What exceeds them is refused before any job is made of it. */
   budgets?: Pick<Budgets, "destinations" | "records">;
+  /** That of the message. What the body itself names counts before it. */
+  trace?: TraceContext | undefined;
 };
 
 /** Reads a message body. Never throws: a body that is not a job is `malformed`, with the reason. */
@@ -178,7 +186,11 @@ function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
   if (!isObject(value))
     throw new KamadoError("invalid_envelope", `A job is a JSON object; the body is ${shapeOf(value)}.`);
   if (isNotification(value))
-    return fromText(withAttributes(String(value.Message), value.MessageAttributes), context, depth + 1);
+    return fromForwarded(
+      { text: String(value.Message), attributes: value.MessageAttributes },
+      context,
+      depth,
+    );
   if (value.Type === "SubscriptionConfirmation")
     throw new KamadoError(
       "invalid_envelope",
@@ -194,7 +206,7 @@ function unwrap(value: unknown, context: ParseContext, depth: number): Parsed {
   if (isBridged(value)) return fromEventBridge(value, context, depth);
   if (isDestinationRecord(value)) return ofPart(value.responsePayload, "responsePayload", context, depth);
   const message = forwardedMessage(value);
-  if (message !== null) return fromText(message, context, depth + 1);
+  if (message !== null) return fromForwarded(message, context, depth);
   const inner = kombuBody(value);
   if (inner !== null) return fromText(inner, context, depth + 1);
   return { is: "job", job: check(value, context) };
@@ -228,25 +240,45 @@ const isDestinationRecord = ({ requestContext, responsePayload }: Fields): boole
 
 function ofRecord(record: unknown, context: ParseContext, depth: number): Parsed {
   const message = isObject(record) ? forwardedMessage(record) : null;
-  if (message !== null) return fromText(message, context, depth + 1);
+  if (message !== null) return fromForwarded(message, context, depth);
   return fromObjectJob(fromRecord(record, context), context);
 }
 
 /** The message in a record of SQS or SNS, as EventBridge Pipes and Lambda hand it on; null for anything else. */
-function forwardedMessage({ eventSource, EventSource, body, messageAttributes, Sns }: Fields): string | null {
-  if (eventSource === "aws:sqs" && typeof body === "string") return withAttributes(body, messageAttributes);
+function forwardedMessage(record: Fields): Forwarded | null {
+  const { eventSource, EventSource, body, messageAttributes, attributes, Sns } = record;
+  if (eventSource === "aws:sqs" && typeof body === "string")
+    return { text: body, attributes: messageAttributes, system: attributes };
   if (EventSource !== "aws:sns" || !isObject(Sns) || typeof Sns.Message !== "string") return null;
-  return withAttributes(Sns.Message, Sns.MessageAttributes);
+  return { text: Sns.Message, attributes: Sns.MessageAttributes };
 }
 
-/** A message; a CloudEvent in binary mode has its attributes beside it. */
-function withAttributes(message: string, attributes: unknown): string {
-  if (!isObject(attributes)) return message;
+/** `system`: the attributes that SQS itself gives. */
+type Forwarded = { text: string; attributes: unknown; system?: unknown };
+
+/** A CloudEvent in binary mode has its attributes beside it, and so has a trace. */
+function fromForwarded(
+  { text, attributes, system }: Forwarded,
+  context: ParseContext,
+  depth: number,
+): Parsed {
+  const texts = textsOf(attributes);
+  const header = isObject(system) ? system.AWSTraceHeader : undefined;
+  const trace = ofAttributes({ ...texts, ...(typeof header === "string" && { AWSTraceHeader: header }) });
+  return fromText(
+    asStructured(text, texts) ?? text,
+    { ...context, trace: trace ?? context.trace },
+    depth + 1,
+  );
+}
+
+function textsOf(attributes: unknown): Record<string, string> {
+  if (!isObject(attributes)) return {};
   const texts = Object.entries(attributes).flatMap(([name, one]) => {
     const text = isObject(one) ? attributeText(one) : undefined;
     return text === undefined ? [] : [[name, text] as const];
   });
-  return asStructured(message, Object.fromEntries(texts)) ?? message;
+  return Object.fromEntries(texts);
 }
 
 /** As SNS writes an attribute, and as Lambda writes one of SQS. Bytes are in base64. */
@@ -359,14 +391,22 @@ export function summaryOf(reasons: readonly string[]): string {
   return `${all.slice(0, MAX_REASONS).join("; ")}${more}`;
 }
 
-function check(fields: Fields, { messageId, budgets }: ParseContext): Job {
+function check(fields: Fields, { messageId, budgets, trace }: ParseContext): Job {
   // Go writes "" for what is not set.
   const id = fields.id === "" ? null : (fields.id ?? null);
   // Typed senders number their jobs. A number that was rounded never comes here: parseJson keeps its digits.
   const given = Number.isInteger(id) && Math.abs(id as number) < 1e21 ? String(BigInt(id as number)) : id;
   const parsed = parseSent(Job, { ...fields, input: wellFormed(fields.input), id: given ?? messageId });
-  if (parsed.success) return withinBudget(parsed.data, budgets?.destinations);
+  if (parsed.success) return withTrace(withinBudget(parsed.data, budgets?.destinations), trace);
   throw new KamadoError("invalid_envelope", describeIssues(parsed.error, parsed.value));
+}
+
+/** One that is not valid stays as it is, so that it can be said. */
+function withTrace(job: Job, ofMessage: TraceContext | undefined): Job {
+  const trace = readTraceContext(job) ?? ofMessage;
+  if (!trace) return job;
+  const { traceparent: _, tracestate: __, ...rest } = job;
+  return { ...rest, ...trace };
 }
 
 /** A job with too many destinations is no job for this worker: to tell them all of the failure would be what is refused. */

@@ -43,6 +43,11 @@ export const Receipt = z.object({
     .catch(undefined)
     .describe("How many answers were cut off at their token limit; absent when none was."),
   worker: z.string().catch(""),
+  traceId: z
+    .string()
+    .optional()
+    .catch(undefined)
+    .describe("Of the trace that the job belongs to; absent when it belongs to none."),
 });
 export type Receipt = z.output<typeof Receipt>;
 

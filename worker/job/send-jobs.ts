@@ -13,6 +13,9 @@ export type NewJob = {
   policy?: Job["policy"] | undefined;
   /** MessageGroupId of the message. */
   group?: string | undefined;
+  /** The trace that the job belongs to. Throws `invalid_input` for one that is not valid; trace-context.ts reads those of others. */
+  traceparent?: string | undefined;
+  tracestate?: string | undefined;
 };
 
 /** A job that the queue has. `jobHash` tells it from another job under the same id. */

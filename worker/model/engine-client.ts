@@ -6,6 +6,7 @@ import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
 import type { ApiRequest } from "../job/handler.ts";
 import { withoutHalves } from "../job/json.ts";
+import { type TraceFields, traceFields } from "../job/trace-context.ts";
 import {
   type ChatAnswer,
   type Completed,
@@ -85,34 +86,43 @@ export class EngineClient {
     });
   }
 
-  /** An aborted request closes its connection; that is how the engine learns that it can free the slot. */
-  async chat(request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
+  /** An aborted request closes its connection; that is how the engine learns that it can free the slot. `trace`: in which the request is made. */
+  async chat(request: ChatRequest, signal: AbortSignal, trace: TraceFields = {}): Promise<ChatAnswer> {
     const model = request.model ?? this.#needed;
     try {
-      return await this.#ask({ ...request, ...(model !== undefined && { model }) }, signal);
+      return await this.#ask({ ...request, ...(model !== undefined && { model }) }, signal, trace);
     } catch (thrown) {
       if (model !== undefined || !(thrown instanceof KamadoError) || !needsModel(thrown)) throw thrown;
       const [only, ...others] = this.#listed;
       if (only === undefined || others.length > 0) throw withoutModel(thrown, this.#listed);
       this.#needed = only;
-      return this.#ask({ ...request, model: only }, signal);
+      return this.#ask({ ...request, model: only }, signal, trace);
     }
   }
 
-  async #ask(request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
+  async #ask(request: ChatRequest, signal: AbortSignal, trace: TraceFields): Promise<ChatAnswer> {
     const pictures = hasPictures(request.messages);
-    return readAnswer(await this.#post({ url: "/v1/chat/completions", body: request, pictures }, signal));
+    const posted: Posted = { url: "/v1/chat/completions", body: request, pictures };
+    return readAnswer(await this.#post(posted, signal, trace));
   }
 
   /** The whole answer to a request that somebody else wrote. */
-  async complete({ url, body }: ApiRequest, signal: AbortSignal): Promise<Completed> {
-    return readCompleted(await this.#post({ url, body, pictures: false }, signal));
+  async complete(
+    { url, body }: ApiRequest,
+    signal: AbortSignal,
+    trace: TraceFields = {},
+  ): Promise<Completed> {
+    return readCompleted(await this.#post({ url, body, pictures: false }, signal, trace));
   }
 
-  async #post({ url, body: fields, pictures }: Posted, signal: AbortSignal): Promise<string> {
+  async #post(
+    { url, body: fields, pictures }: Posted,
+    signal: AbortSignal,
+    trace: TraceFields,
+  ): Promise<string> {
     // Strict servers refuse half of a UTF-16 pair, as a text has that was cut inside an emoji.
     const body = withoutHalves(JSON.stringify({ ...fields, ...this.#options.extra, stream: false }));
-    const { status, headers, text } = await this.#send("POST", url, signal, body);
+    const { status, headers, text } = await this.#send("POST", url, signal, body, trace);
     if (status === 200) return text;
     // The engine may have loaded another model meanwhile.
     if (status === 404) this.#identity = null;
@@ -183,12 +193,19 @@ export class EngineClient {
     return this.#agent.destroy();
   }
 
-  async #send(method: Dispatcher.HttpMethod, path: string, signal: AbortSignal, body?: string) {
+  async #send(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    signal: AbortSignal,
+    body?: string,
+    trace: TraceFields = {},
+  ) {
     signal.throwIfAborted();
     const { token } = this.#options;
     const headers = {
       ...(body !== undefined && { "content-type": "application/json" }),
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      ...traceFields(trace),
     };
     const { origin, pathname } = new URL(this.#base);
     try {

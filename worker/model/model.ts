@@ -5,6 +5,7 @@ import { KamadoError } from "../errors.ts";
 import type { Budgets } from "../job/budgets.ts";
 import type { ApiRequest, Choice, Model } from "../job/handler.ts";
 import type { Receipt } from "../job/result.ts";
+import type { TraceFields } from "../job/trace-context.ts";
 import { type AnyAsk, ask } from "./ask.ts";
 import { Capabilities } from "./capabilities.ts";
 import { type Decide, decide } from "./decide.ts";
@@ -28,7 +29,22 @@ export type ModelOptions = {
   capabilities?: Capabilities;
   /** What the job may spend in this run. [no limit] */
   budget?: Pick<Budgets, "requests" | "tokens">;
+  /** That of the job. */
+  trace?: TraceFields;
+  /** [nothing is done around a request] */
+  around?: AroundRequest | undefined;
 };
+
+/** Called around each request to the engine, to measure it. `send` makes the request, in the trace that it is given. */
+export type AroundRequest = <A extends Measured>(
+  request: Partial<Pick<ChatRequest, "model" | "max_tokens" | "temperature">>,
+  about: { engine: string; trace: TraceFields },
+  send: (trace: TraceFields) => Promise<A>,
+) => Promise<A>;
+
+export type Measured = Pick<ChatAnswer, "model" | "promptTokens" | "cachedTokens" | "completionTokens">;
+
+const sendAlone: AroundRequest = (_, { trace }, send) => send(trace);
 
 /** The model's part of a receipt. */
 export type Usage = { requests: number; unansweredRequests?: number } & Pick<
@@ -55,6 +71,7 @@ const MAX_BUSY_WAIT_MS = 10_000;
 
 export function createModel(options: ModelOptions): { model: Model; used(): Usage } {
   const { client, signal, model, priority, capabilities = new Capabilities() } = options;
+  const { trace = {}, around = sendAlone } = options;
   const meter = new Meter(signal);
   const budget = new ModelBudget(options.budget ?? UNLIMITED);
   const turns = (options.turns ?? new Turns({ atOnce: AT_ONCE })).forJob(signal);
@@ -75,7 +92,9 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
     const check = isOwn && request.response_format !== undefined && { check_schema: false as const };
     const named = { ...request, ...(name !== null && { model: name }), ...rank, ...check };
     const ask = (form: ChatRequest) =>
-      meter.count(promptTokens(form), identity.engine, name, () => client.chat(form, signal));
+      meter.count(promptTokens(form), identity.engine, name, () =>
+        around(form, { engine: identity.engine, trace }, (own) => client.chat(form, signal, own)),
+      );
     return capabilities.chat(named, ask, { engine: identity.engine, isOwn, signal });
   };
   const chat: Chat = async (request) => {
@@ -89,8 +108,13 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
     const { identity, name, rank } = await identify(hasOthers);
     const named = { ...(name !== null && { model: name }), ...rank, ...body };
     const asked = typeof named.model === "string" ? named.model : name;
+    const { max_tokens } = sizeOf(body);
     return meter.count(promptTokens(sizeOf(body)), identity.engine, asked, () =>
-      client.complete({ url, body: named }, signal),
+      around(
+        { max_tokens, ...(asked !== null && { model: asked }) },
+        { engine: identity.engine, trace },
+        (own) => client.complete({ url, body: named }, signal, own),
+      ),
     );
   };
   return {

@@ -5,6 +5,7 @@ import { destinationKey, labelOf } from "../deliver/deliver.ts";
 import { describeIssues, KamadoError } from "../errors.ts";
 import { type Destination, type Job, JobId, StoredDestination } from "../job/envelope.ts";
 import { eventOf, Result } from "../job/result.ts";
+import { readTraceContext } from "../job/trace-context.ts";
 import type { Undeliverable } from "../queue/dead-letter.ts";
 import { addressOf, type Bucket, parseAddress } from "../storage/bucket.ts";
 import { readStored } from "../storage/stored-json.ts";
@@ -19,6 +20,11 @@ const DeliveryRecord = z.object({
   result: Result,
   /** Only for a REST call, which is formed from input and output. */
   input: z.unknown().optional(),
+  trace: z
+    .object({ traceparent: z.string(), tracestate: z.string().optional() })
+    .optional()
+    .catch(undefined)
+    .describe("In which every try goes on."),
   since: Moment.describe("When this round of tries began; it ends three days later."),
   tries: z.int().min(0).describe("Made in this round before the record was written."),
   notBefore: Moment.describe("When the next try is due."),
@@ -51,11 +57,13 @@ export function newRecord(
   result: Result,
   at: { since: number; tries: number; notBefore: number },
 ): DeliveryRecord {
+  const trace = readTraceContext(job);
   return {
     job: { id: job.id, kind: job.kind },
     destination,
     result,
     ...("rest" in destination && { input: job.input }),
+    ...(trace && { trace }),
     since: iso(at.since),
     tries: at.tries,
     notBefore: iso(at.notBefore),

@@ -11,6 +11,7 @@ import { createDeadLetters, type DeadLetters } from "../queue/dead-letter.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
+import type { Tracer } from "../tracing/tracer.ts";
 import { createDeliverAll, type DeliverAll } from "./deliver-result.ts";
 import { createDeliveryLog } from "./delivery-log.ts";
 import { DisabledDestinations } from "./disabled-destinations.ts";
@@ -19,12 +20,18 @@ import { createTryDelivery } from "./try-delivery.ts";
 
 export type DeliveriesOptions = {
   deliver: Deliver;
-  queues: { dead: Queue; deliveries: Queue | undefined; deadDeliveries: Queue };
+  queues: {
+    dead: Pick<Queue, "send">;
+    deliveries: Queue | undefined;
+    deadDeliveries: Pick<Queue, "send">;
+  };
   bucket: Bucket;
   /** Where a result goes when its job names no destination. */
   fallback(kind: string): readonly Destination[];
   results: Pick<Results, "address">;
   jobEvents: JobEvents;
+  /** [passes on the trace of a delivery] */
+  tracer?: Tracer | undefined;
   worker: string;
   pollSeconds: number;
   /** Of a job's message. A delivery's may be shorter. */

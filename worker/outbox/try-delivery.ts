@@ -5,6 +5,7 @@ import { type Deliver, destinationKey, labelOf } from "../deliver/deliver.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import { eventOf } from "../job/result.ts";
 import type { JobEvents } from "../logging/job-events.ts";
+import { passOn, type Span, type Tracer } from "../tracing/tracer.ts";
 import type { Attempt } from "./delivery-log.ts";
 import { type DeliveryRecord, iso } from "./delivery-record.ts";
 import type { DisabledDestinations } from "./disabled-destinations.ts";
@@ -30,6 +31,8 @@ export type TryDeliveryOptions = {
   deliver: Deliver;
   disabledDestinations: Pick<DisabledDestinations, "off" | "turnOff" | "worked">;
   jobEvents: JobEvents;
+  /** [passes on the trace of the delivery] */
+  tracer?: Tracer | undefined;
   worker: string;
   /** Undefined: the usual schedule. */
   delaysMs?: readonly number[] | undefined;
@@ -37,18 +40,18 @@ export type TryDeliveryOptions = {
 };
 
 export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
-  const { deliver, disabledDestinations, jobEvents, worker, delaysMs, clock } = options;
+  const { deliver, disabledDestinations, jobEvents, tracer = passOn, worker, delaysMs, clock } = options;
 
-  type How = { insist: boolean; isFirstTry: boolean };
+  type How = { insist: boolean; isFirstTry: boolean; span: Span };
 
-  async function send(record: DeliveryRecord, how: How, ownership: Ownership): Promise<void> {
+  async function send(record: DeliveryRecord, { span, ...how }: How, ownership: Ownership): Promise<void> {
     const { destination, result, input } = record;
     const off = await disabledDestinations.off(destination);
     if (off)
       throw new KamadoError("destination_off", `${off.to} was turned off at ${off.at}: ${off.reason}`, {
         detail: { heldBack: true },
       });
-    const job = { ...record.job, input, deliver: [destination], policy: {} };
+    const job = { ...record.job, input, deliver: [destination], policy: {}, ...span.trace };
     const sent = await deliver({ job, result, input, destination, ...how, ...ownership });
     if (sent === "sent") await disabledDestinations.worked(destination);
   }
@@ -68,10 +71,13 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     const [began, since] = [clock.now(), Date.parse(record.since)];
     const at = clock.wall();
     const insist = isLastTry({ since, tries, now: at, delaysMs });
-    const error = await send(record, { insist, isFirstTry: tries === 0 }, ownership).then(
+    const span = tracer.begin(...spanOf(record, tries));
+    const error = await send(record, { insist, isFirstTry: tries === 0, span }, ownership).then(
       () => null,
       (thrown) => toKamadoError(thrown, "delivery_failed"),
     );
+    span.set({ "http.response.status_code": error?.detail?.httpStatus });
+    span.end(error?.code);
     if (error) ownership.signal.throwIfAborted();
     if (error?.code === "lease_lost") throw error;
     // A REST service that answers so for one of its items refuses this job's result only.
@@ -90,6 +96,18 @@ export function createTryDelivery(options: TryDeliveryOptions): TryDelivery {
     report(jobEvents, record, attempt, verdict, error);
     return { ...verdict, attempt };
   };
+}
+
+function spanOf({ job, destination, trace }: DeliveryRecord, tries: number): Parameters<Tracer["begin"]> {
+  const [kind = ""] = Object.keys(destination);
+  const attributes = {
+    "kamado.job.id": job.id,
+    "kamado.delivery.destination": kind,
+    "kamado.delivery.to": labelOf(destination),
+    "kamado.delivery.attempt": tries + 1,
+  };
+  const isMessage = "sns" in destination || "sqs" in destination;
+  return [`deliver ${kind}`, { parent: trace ?? {}, kind: isMessage ? "producer" : "client", attributes }];
 }
 
 type Round = { since: number; tries: number; now: number; delaysMs: readonly number[] | undefined };

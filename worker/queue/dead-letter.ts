@@ -3,8 +3,12 @@
 import type { Clock } from "../async/clock.ts";
 import { KamadoError, stackOf } from "../errors.ts";
 import type { Receipt } from "../job/result.ts";
+import { traceFields } from "../job/trace-context.ts";
 import { printable } from "../printable.ts";
 import { ID_ATTRIBUTE, type Message, type Queue } from "./queue.ts";
+
+/** The attribute with the error's code. */
+export const CODE_ATTRIBUTE = "kamado-code";
 
 /** What becomes a dead letter. */
 export type Undeliverable = {
@@ -51,7 +55,7 @@ export function createDeadLetters({ queue, worker, clock, log }: DeadLettersOpti
 }
 
 function fromMessage(message: Message, receipt: Receipt | undefined): Undeliverable {
-  const { id, body, group, receiveCount, sentAt } = message;
+  const { id, body, group, receiveCount, sentAt, trace } = message;
   return {
     body,
     group,
@@ -61,7 +65,8 @@ function fromMessage(message: Message, receipt: Receipt | undefined): Undelivera
       queue: originOf(message),
       receives: receiveCount,
       ...(sentAt !== null && { "first-at": new Date(sentAt).toISOString() }),
-      ...(receipt && { receipt }),
+      // SQS takes ten attributes, so the trace has none of its own.
+      ...((receipt || trace) && { receipt: { ...receipt, ...traceFields(trace ?? {}) } }),
     },
   };
 }
@@ -93,7 +98,7 @@ const toAttributes = (known: Record<string, unknown>): Record<string, string> =>
 const attributeText = (text: string) => printable(text, { lines: true }) || "unknown";
 
 /** The reason, and what a redrive needs to send the message back to its queue under its id. */
-const NEEDED = ["kamado-code", ID_ATTRIBUTE, "kamado-queue"];
+const NEEDED = [CODE_ATTRIBUTE, ID_ATTRIBUTE, "kamado-queue"];
 
 /** A long body may leave no room for attributes. Then fewer are sent: those that are needed, the code alone, or none. */
 async function sendWithin(

@@ -1,4 +1,5 @@
 // The port to a queue: a few calls that mean what they mean in SQS. Adapters: sqs.ts, and a fake in test/fakes.
+import type { TraceContext } from "../job/trace-context.ts";
 
 export type Message = {
   /** Stays the same when the message is received again, and when it is redriven from a dead-letter queue. */
@@ -15,6 +16,8 @@ export type Message = {
   receiveCount: number;
   /** The message group of a FIFO queue; null for any other queue, even if the sender named a group. */
   group: string | null;
+  /** The trace that its attributes name, if they do. */
+  trace?: TraceContext | undefined;
 };
 
 /** SQS requires that the name of a FIFO queue ends so. */
@@ -53,7 +56,12 @@ export interface Queue {
 }
 
 /** One of several messages to send; its fields mean what they mean in `send`. */
-export type NewMessage = { body: string; group?: string; deduplicationId?: string };
+export type NewMessage = {
+  body: string;
+  group?: string;
+  deduplicationId?: string;
+  attributes?: Record<string, string>;
+};
 
 /** The attribute with the id that a message had before it became a dead letter. */
 export const ID_ATTRIBUTE = "kamado-message";

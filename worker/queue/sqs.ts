@@ -16,6 +16,7 @@ import { deniedRight, grant, queueArnOf } from "../aws/rights.ts";
 import { KamadoError } from "../errors.ts";
 import { asStructured } from "../job/cloud-event.ts";
 import { JobId } from "../job/envelope.ts";
+import { ofAttributes } from "../job/trace-context.ts";
 import { QUEUE_HINTS } from "./health.ts";
 import {
   type EntryResult,
@@ -62,9 +63,14 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
         WaitTimeSeconds: waitSeconds,
         VisibilityTimeout: visibilitySeconds,
         // Under both names, because moto and other old servers know only the second.
-        MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
+        MessageSystemAttributeNames: [
+          "ApproximateReceiveCount",
+          "SentTimestamp",
+          "MessageGroupId",
+          "AWSTraceHeader",
+        ],
         AttributeNames: ["All"],
-        // The id, and those of an event in binary mode, whose names differ from sender to sender.
+        // The id, the trace, and those of an event in binary mode, whose names differ from sender to sender.
         MessageAttributeNames: ["All"],
       });
       const requestTimeout = waitSeconds * 1000 + timeouts.poll;
@@ -96,9 +102,7 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
       const command = new SendMessageCommand({
         QueueUrl: url,
         MessageBody: withEscapes(body),
-        MessageAttributes: Object.fromEntries(
-          Object.entries(attributes).map(([key, value]) => [key, { DataType: "String", StringValue: value }]),
-        ),
+        MessageAttributes: asTexts(attributes),
         ...(delaySeconds !== undefined && { DelaySeconds: delaySeconds }),
         ...fifoFields(url, group, deduplicationId),
       });
@@ -107,7 +111,7 @@ export function sqsQueue(client: SQSClient, url: string, given: Partial<SqsTimeo
     },
 
     async sendAll(messages) {
-      for (const { body } of messages) checkSize(body, {});
+      for (const { body, attributes = {} } of messages) checkSize(body, attributes);
       for (const batch of batchesToSend(messages)) {
         const answer = await client
           .send(batchCommand(url, batch), short)
@@ -152,13 +156,19 @@ async function sendBatch(client: SQSClient, url: string, batch: readonly NewMess
 }
 
 function batchCommand(url: string, batch: readonly NewMessage[]): SendMessageBatchCommand {
-  const Entries = batch.map(({ body, group, deduplicationId }, index) => ({
+  const Entries = batch.map(({ body, group, deduplicationId, attributes }, index) => ({
     Id: String(index),
     MessageBody: withEscapes(body),
+    ...(attributes && { MessageAttributes: asTexts(attributes) }),
     ...fifoFields(url, group, deduplicationId),
   }));
   return new SendMessageBatchCommand({ QueueUrl: url, Entries });
 }
+
+const asTexts = (attributes: Record<string, string>): Record<string, MessageAttributeValue> =>
+  Object.fromEntries(
+    Object.entries(attributes).map(([name, value]) => [name, { DataType: "String", StringValue: value }]),
+  );
 
 /** Always: a queue that detects duplicates by content would drop the second of two equal dead letters. */
 const fifoFields = (url: string, group = GROUP, deduplicationId: string = randomUUID()) =>
@@ -169,7 +179,7 @@ function batchesToSend(messages: readonly NewMessage[]): NewMessage[][] {
   const batches: NewMessage[][] = [];
   let bytes = 0;
   for (const message of messages) {
-    const size = Buffer.byteLength(message.body);
+    const size = sizeOf(message.body, message.attributes);
     const last = batches.at(-1);
     if (last && last.length < BATCH_LIMIT && bytes + size <= BATCH_BYTES) last.push(message);
     else batches.push([message]);
@@ -207,16 +217,19 @@ export function toMessage(
   { MessageId, Body = "", ReceiptHandle, Attributes = {}, MessageAttributes }: SqsMessage,
   queue: string,
 ): Message {
+  const texts = textsOf(MessageAttributes);
+  const { AWSTraceHeader } = Attributes;
   return {
     id: MessageId ?? "",
     queue,
-    // From here on a message is its body alone, also as a dead letter that is sent back.
-    body: asStructured(Body, textsOf(MessageAttributes)) ?? Body,
+    // From here on a message is its body and its trace, also as a dead letter that is sent back.
+    body: asStructured(Body, texts) ?? Body,
     handle: ReceiptHandle ?? "",
     sentAt: Attributes.SentTimestamp === undefined ? null : Number(Attributes.SentTimestamp),
     receiveCount: Number(Attributes.ApproximateReceiveCount ?? 1) || 1,
     // Other queues accept groups too (for fair queues), but do not keep their order.
     group: isFifo({ url: queue }) ? (Attributes.MessageGroupId ?? null) : null,
+    trace: ofAttributes({ ...texts, ...(AWSTraceHeader !== undefined && { AWSTraceHeader }) }),
   };
 }
 
@@ -267,13 +280,16 @@ export function isLost(code: string | undefined, message: string | undefined): b
 }
 
 function checkSize(body: string, attributes: Record<string, string>): void {
-  const ofAttributes = Object.entries(attributes).map(([key, value]) =>
-    Buffer.byteLength(`${key}String${value}`),
-  );
-  const size = ofAttributes.reduce((sum, one) => sum + one, Buffer.byteLength(body));
+  const size = sizeOf(body, attributes);
   if (size > BODY_LIMIT)
     throw new KamadoError("body_too_large", `The message has ${size} bytes; a queue takes ${BODY_LIMIT}.`);
 }
+
+/** Bytes, as SQS counts them. */
+const sizeOf = (body: string, attributes: Record<string, string> = {}): number =>
+  Object.entries(attributes)
+    .map(([key, value]) => Buffer.byteLength(`${key}String${value}`))
+    .reduce((sum, one) => sum + one, Buffer.byteLength(body));
 
 const TEXTS = {
   missing_queue: "there is no such queue",

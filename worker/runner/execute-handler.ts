@@ -11,7 +11,9 @@ import type { Context, Fetched, Handler, InputRefs, Model } from "../job/handler
 import type { Outcome } from "../job/outcome.ts";
 import { handlerOf, isHandlerMissing, keepMaker } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
+import { readTraceContext, traceIdOf } from "../job/trace-context.ts";
 import { NOTHING_USED } from "../model/model.ts";
+import { inSpan, passOn } from "../tracing/tracer.ts";
 import { contextOf, type HandlerDependencies } from "./handler-context.ts";
 import { DEFAULT_PRIORITY } from "./read-message.ts";
 
@@ -39,12 +41,14 @@ export async function executeHandler(
     model: job.policy.model,
     priority: job.policy.priority ?? DEFAULT_PRIORITY,
     signal: working,
+    trace: job,
   });
   const began = dependencies.clock.now();
   const receipt = (): Receipt => ({
     ...used(),
     ...receiptOf(arrival, dependencies),
     runMs: Math.round(dependencies.clock.now() - began),
+    ...traceOf(job),
   });
   try {
     signal.throwIfAborted();
@@ -78,6 +82,12 @@ function timeLimit(job: Job, { clock, timeoutSeconds }: HandlerDependencies) {
 /** A shorter limit than the sender asked for would end the job where the sender does not expect it, so it is refused instead. */
 function refuseLongTimeout({ policy: { timeoutSeconds = 0 } }: Job, { seconds }: Budgets): void {
   if (timeoutSeconds > seconds) throw budgetExceeded("seconds", seconds, timeoutSeconds);
+}
+
+/** By which the sender finds the trace. */
+function traceOf(job: Job): Pick<Receipt, "traceId"> {
+  const trace = readTraceContext(job);
+  return trace ? { traceId: traceIdOf(trace) } : {};
 }
 
 function refuseLongOutput(output: unknown, { resultBytes }: Budgets): unknown {
@@ -116,15 +126,16 @@ async function runHandler(
 
 async function fetchInputs(
   refs: InputRefs,
-  { id: job, kind }: Job,
+  job: Job,
   signal: AbortSignal,
-  { inputs, jobEvents, clock }: HandlerDependencies,
+  { inputs, jobEvents, clock, tracer = passOn }: HandlerDependencies,
 ): Promise<Fetched<InputRefs>> {
+  if (Object.values(refs).every((ref) => ref === undefined)) return inputs(refs, signal);
+  const { id, kind } = job;
   const began = clock.now();
-  const fetched = await inputs(refs, signal);
+  const fetched = await inSpan(tracer, "inputs", { parent: job }, () => inputs(refs, signal));
   const tookMs = Math.round(clock.now() - began);
-  if (Object.keys(refs).length > 0)
-    jobEvents.emit({ stage: "inputs_fetched", job, kind, tookMs }, "inputs fetched");
+  jobEvents.emit({ stage: "inputs_fetched", job: id, kind, tookMs }, "inputs fetched");
   return fetched;
 }
 

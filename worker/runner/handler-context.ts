@@ -5,10 +5,11 @@ import type { Budgets } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
 import type { Context, Fetched, InputRefs, Model, Pages, Rest, Texts } from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
+import type { TraceFields } from "../job/trace-context.ts";
 import type { JobEvents } from "../logging/job-events.ts";
 import { Capabilities } from "../model/capabilities.ts";
 import type { EngineClient } from "../model/engine-client.ts";
-import { createModel, type Usage } from "../model/model.ts";
+import { type AroundRequest, createModel, type Usage } from "../model/model.ts";
 import { Turns } from "../model/turns.ts";
 import type { Destinations } from "../outbound/destinations.ts";
 import { JobReads } from "../outbound/job-reads.ts";
@@ -17,6 +18,7 @@ import { createPages } from "../pages/article.ts";
 import { createTexts } from "../pages/chunks.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 import { todoServiceAt } from "../todos/open.ts";
+import type { Tracer } from "../tracing/tracer.ts";
 import { createInputs } from "./inputs.ts";
 
 /** What handlers reach the outside through. */
@@ -24,7 +26,13 @@ export type HandlerServices = {
   registry: Registry;
   inputs(refs: InputRefs, signal: AbortSignal): Promise<Fetched<InputRefs>>;
   /** A model for one job, and what that job has used of it so far. */
-  modelFor(options: { model: string | undefined; priority: number; signal: AbortSignal }): {
+  modelFor(options: {
+    model: string | undefined;
+    priority: number;
+    signal: AbortSignal;
+    /** In which the job's requests to the engine are made. */
+    trace: TraceFields;
+  }): {
     model: Model;
     used(): Usage;
   };
@@ -37,6 +45,8 @@ export type HandlerServices = {
 export type HandlerDependencies = HandlerServices & {
   jobEvents: JobEvents;
   clock: Clock;
+  /** [passes on the trace of the job] */
+  tracer?: Tracer | undefined;
   /** For jobs whose policy names no other limit. */
   timeoutSeconds: number;
   budgets: Budgets;
@@ -55,16 +65,17 @@ export function createHandlerServices(options: {
   requestsAtOnce: number;
   /** How many jobs run at once, where the owner says so. */
   slots?: number | undefined;
+  /** Called around each request to the engine. */
+  around?: AroundRequest | undefined;
 }): HandlerServices {
-  const { registry, client, outbound, budgets, requestsAtOnce } = options;
+  const { registry, client, outbound, budgets, requestsAtOnce, around } = options;
   const capabilities = new Capabilities();
   const turns = new Turns({ atOnce: requestsAtOnce, slots: () => client.slots });
   const reads = new JobReads({ outbound, slots: () => options.slots ?? client.slots ?? DEFAULT_SLOTS });
   return {
     registry,
     inputs: (refs, signal) => createInputs({ ...options, outbound: reads.for(signal) })(refs, signal),
-    modelFor: ({ model, priority, signal }) =>
-      createModel({ client, signal, model, priority, turns, capabilities, budget: budgets }),
+    modelFor: (ofJob) => createModel({ ...ofJob, client, turns, capabilities, budget: budgets, around }),
     pages: createPages(),
     texts: createTexts(),
     rest: (signal) => restOf(reads.for(signal), options.destinations, signal),

@@ -65,8 +65,9 @@ export function createReadMessage(options: {
       throw thrown;
     });
 
-  async function parse(body: string, messageId: string, signal: AbortSignal): Promise<Parsed> {
-    const context = { messageId, rules, budgets, checkObject: objects.check };
+  async function parse(body: string, message: Message, signal: AbortSignal): Promise<Parsed> {
+    const { id: messageId, trace } = message;
+    const context = { messageId, rules, budgets, checkObject: objects.check, trace };
     const choices = new Map<string, KeyChoice>();
     const first = parseBody(body, {
       ...context,
@@ -84,10 +85,10 @@ export function createReadMessage(options: {
   }
 
   return async (message, signal) => {
-    const parsed = await parse(message.body, message.id, signal);
+    const parsed = await parse(message.body, message, signal);
     if (parsed.is !== "pointer") return parsed;
     try {
-      const inner = await parse(await follow(parsed, signal), message.id, signal);
+      const inner = await parse(await follow(parsed, signal), message, signal);
       if (inner.is !== "pointer") return inner;
       throw new KamadoError("pointer_unreadable", "The pointer leads to another pointer.");
     } catch (thrown) {

@@ -15,6 +15,7 @@ import { isResultOf, jobHash } from "../job/job-hash.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { isHandlerMissing } from "../job/registry.ts";
 import { failed, type Result } from "../job/result.ts";
+import { readTraceContext } from "../job/trace-context.ts";
 import { killsEngine, totalOf } from "../job-lock/engine-deaths.ts";
 import { JobClaim, type JobClaims } from "../job-lock/job-claim.ts";
 import type { JobLock } from "../job-lock/lock.ts";
@@ -22,6 +23,7 @@ import type { JobEvents, NewJobEvent } from "../logging/job-events.ts";
 import type { DeliverAll } from "../outbox/deliver-result.ts";
 import type { DeadLetters } from "../queue/dead-letter.ts";
 import type { Results } from "../storage/results.ts";
+import { inSpan, type Span, type Tracer } from "../tracing/tracer.ts";
 import { executeHandler, unusedReceipt } from "./execute-handler.ts";
 import type { HandlerDependencies } from "./handler-context.ts";
 import type { Quarantine } from "./quarantine.ts";
@@ -42,6 +44,7 @@ export type Dependencies = {
   deliverAll: DeliverAll;
   deadLetters: DeadLetters;
   jobEvents: JobEvents;
+  tracer: Tracer;
   maxAttempts: number;
   /** Before the second attempt [5,000]; later waits grow from it. */
   retryMs?: number;
@@ -55,6 +58,8 @@ type Run = Dependencies &
     claim: JobClaim;
     /** Null as long as the body has not been read, and when it holds no single job. */
     job: Pick<Job, "id" | "kind"> | null;
+    /** Around all that is done for the job. */
+    span: Span | null;
   };
 
 /** Works on one message and resolves with what becomes of it. Never throws. */
@@ -69,6 +74,7 @@ export async function runJob(
     lease,
     claim: new JobClaim(dependencies.claims),
     job: null,
+    span: null,
   };
   const outcome = withoutInput(await outcomeOf(run));
   const { receiveCount } = lease.message;
@@ -102,8 +108,16 @@ async function outcomeOf(run: Run): Promise<Outcome> {
   try {
     if (!(await lease.confirm())) return { is: "interrupted", why: "lease_lost" };
     const read = await run.readMessage(lease.message, signal);
-    if (read.is === "job") run.job = { id: read.job.id, kind: read.job.kind };
-    emitReceived(run, read.is === "job" ? read.job : undefined);
+    if (read.is === "job") {
+      const job = begin(read.job, run);
+      emitReceived(
+        run,
+        job,
+        hasBrokenTrace(read.job) ? "; its traceparent is not valid and has no effect" : "",
+      );
+      return await claimAndExecute(job, run);
+    }
+    emitReceived(run);
     switch (read.is) {
       case "malformed":
         return { is: "rejected", error: read.error };
@@ -111,8 +125,6 @@ async function outcomeOf(run: Run): Promise<Outcome> {
         return { is: "ignored", reason: read.reason };
       case "several":
         return await split(read, run, AbortSignal.any([signal, run.stopping]));
-      case "job":
-        return await claimAndExecute(read.job, run);
     }
   } catch (thrown) {
     const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
@@ -122,6 +134,32 @@ async function outcomeOf(run: Run): Promise<Outcome> {
     return { is: "retry", error };
   }
 }
+
+/** The job, in a span of its own: from here on its trace is that of the span, which goes on to the engine and to the receivers. */
+function begin(job: Job, run: Run): Job {
+  const { lease, tracer } = run;
+  const { message, receivedWall } = lease;
+  run.job = { id: job.id, kind: job.kind };
+  const queue = message.queue.split("/").at(-1)!;
+  const attributes = {
+    "messaging.system": "aws_sqs",
+    "messaging.operation.name": "process",
+    "messaging.operation.type": "process",
+    "messaging.destination.name": queue,
+    "messaging.message.id": message.id,
+    "kamado.job.id": job.id,
+    "kamado.job.kind": job.kind,
+  };
+  run.span = tracer.begin(`process ${queue}`, { parent: job, kind: "consumer", attributes });
+  const { trace } = run.span;
+  // Only of the first receive it is known how long the message waited.
+  if (message.sentAt !== null && message.receiveCount === 1)
+    tracer.begin("queue", { parent: trace ?? {}, at: message.sentAt }).end(undefined, receivedWall);
+  const { traceparent: _, tracestate: __, ...rest } = job;
+  return { ...rest, ...trace };
+}
+
+const hasBrokenTrace = (job: Job) => job.traceparent !== undefined && !readTraceContext(job);
 
 /** A stop does not wait for the rest: a second try sends what the first one did not. A job that the queue will never take never becomes a message. */
 async function split(several: Several, run: Run, signal: AbortSignal): Promise<Outcome> {
@@ -302,9 +340,10 @@ const STORE_BACKOFF = { baseMs: 500, maxMs: 4_000 };
 async function store(result: Result, run: Run, isOurs: () => Promise<boolean>): Promise<void> {
   const { results, jobEvents, clock, lease, cut, claim } = run;
   const signal = AbortSignal.any([lease.signal, cut]);
+  const write = () => results.store({ ...result, jobHash: claim.jobHash });
   for (let tries = 1; ; tries++) {
     try {
-      await results.store({ ...result, jobHash: claim.jobHash });
+      await inSpan(run.tracer, "store", { parent: run.span?.trace ?? {} }, write);
       break;
     } catch (thrown) {
       if (!toKamadoError(thrown, "storage_unavailable").retry || tries === STORE_TRIES) throw thrown;
@@ -334,11 +373,12 @@ const aboutOf = ({ job, lease }: Run) => ({
   ...(job && { kind: job.kind }),
 });
 
-function emitReceived(run: Run, job: Job | undefined): void {
+function emitReceived(run: Run, job?: Job, remark = ""): void {
   const { message, receivedWall: receivedAt } = run.lease;
   const { id, receiveCount: receives, sentAt, group } = message;
   const facts = { ...(job && { job }), message: { sentAt, receivedAt, group } };
-  run.jobEvents.emit({ stage: "received", ...aboutOf(run), message: id, receives }, "received", facts);
+  const event = { stage: "received", ...aboutOf(run), message: id, receives } as const;
+  run.jobEvents.emit(event, `received${remark}`, facts);
 }
 
 function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void {
@@ -348,6 +388,8 @@ function emitEnded(run: Run, outcome: Outcome, plan: Plan, ending: Ending): void
   const result = plan.store ?? plan.deliver?.result;
   const { receipt } = result ?? {};
   const stack = stackOf(last);
+  run.span?.set({ "kamado.job.outcome": is, "kamado.job.attempts": receipt?.attempts });
+  run.span?.end(error?.code);
   run.jobEvents.emit(
     {
       stage: "ended",

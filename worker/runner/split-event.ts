@@ -5,7 +5,8 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { toKamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
-import { isFifo, type Message, type Queue } from "../queue/queue.ts";
+import { traceFields } from "../job/trace-context.ts";
+import { isFifo, type Message, type NewMessage, type Queue } from "../queue/queue.ts";
 import type { Bucket } from "../storage/bucket.ts";
 import { readStored } from "../storage/stored-json.ts";
 
@@ -46,12 +47,19 @@ export function createSplitEvent({ queue, bucket }: SplitOptions): SplitEvent {
   };
 }
 
-/** In a FIFO queue the jobs keep the group of their message, and a second send within five minutes is dropped. */
-const asMessage = (job: Job, { group }: Message) => ({
-  body: JSON.stringify(job),
-  deduplicationId: job.id,
-  ...(group !== null && { group }),
-});
+/**
+ * In a FIFO queue the jobs keep the group of their message, and a second send within five minutes is dropped. The trace stands beside the
+ * body: an older worker at the same queue refuses a job with a field that it does not know.
+ */
+function asMessage({ traceparent, tracestate, ...job }: Job, { group }: Message): NewMessage {
+  const attributes = traceFields({ traceparent, tracestate });
+  return {
+    body: JSON.stringify(job),
+    deduplicationId: job.id,
+    ...(group !== null && { group }),
+    ...(Object.keys(attributes).length > 0 && { attributes }),
+  };
+}
 
 /** How far an event was sent on. It never fails: without it jobs are sent again, which does no harm. */
 class ProgressObject {

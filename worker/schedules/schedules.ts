@@ -1,28 +1,20 @@
-// Schedules: jobs that are sent at certain times. Owns when a run is due, what becomes of one that was missed or comes too early, and the
-// list that the console and the command line change. Each run is an ordinary job; what a time is belongs to schedule.ts, what is kept on disk
-// to schedule-store.ts, what other workers know of it to run-record.ts.
-import { randomUUID } from "node:crypto";
+// Schedules: jobs that are sent at certain times. Owns the list that the console and the command line change, and when each of them is looked
+// at. What becomes of a run is left to schedule-runs.ts, what a time is to schedule.ts, what is kept on disk to schedule-store.ts.
 import type { Clock } from "../async/clock.ts";
-import { type ErrorCode, KamadoError, toKamadoError } from "../errors.ts";
+import { KamadoError } from "../errors.ts";
 import type { Registry } from "../job/registry.ts";
-import { resultKey } from "../job/result.ts";
-import type { SendJobs, SentJob } from "../job/send-jobs.ts";
-import type { Log } from "../logging/log.ts";
-import type { Bucket } from "../storage/bucket.ts";
-import { claimRun, noteSent, readRun, type StoredRun } from "./run-record.ts";
-import { jobIdAt, latestTime, localTimezone, nextTime, readSchedule, type Schedule } from "./schedule.ts";
-import { type LastRun, ScheduleStore, type State } from "./schedule-store.ts";
+import type { SentJob } from "../job/send-jobs.ts";
+import { localTimezone, nextTime, readSchedule, type Schedule } from "./schedule.ts";
+import { type RunsOptions, ScheduleRuns } from "./schedule-runs.ts";
+import { type LastRun, ScheduleStore } from "./schedule-store.ts";
 import type { SchedulesFile } from "./schedules-file.ts";
 
-export type SchedulesOptions = {
+export type SchedulesOptions = RunsOptions & {
   file: SchedulesFile;
   registry: Registry;
-  send: Pick<SendJobs, "send">;
-  bucket: Bucket;
   /** Where they are kept; without one, in memory. */
   folder: string | undefined;
   clock: Clock;
-  log: Log;
 };
 
 /** Times are epoch milliseconds. */
@@ -37,14 +29,6 @@ export type ScheduleRow = Schedule & {
   problem: string | null;
 };
 
-/** What no other try changes. Everything else is tried again until the next run is due: somebody may correct it. */
-const FINAL: readonly ErrorCode[] = ["invalid_input", "message_rejected", "body_too_large"];
-/** Within this time a run is late, and not missed. */
-const LATE_MS = 60_000;
-/** A job of which nothing was heard for so long keeps no other one from being sent: its message may be lost. */
-const FORGOTTEN_MS = 24 * 3_600_000;
-/** A clock that is set back by less is only corrected. */
-const SET_BACK_MS = 60_000;
 /** Timers stand still while a machine sleeps, so the clock is looked at this often. */
 const TICK_MS = 10_000;
 
@@ -53,13 +37,11 @@ type Entry = { schedule: Schedule; source: ScheduleRow["source"]; problem: strin
 export class Schedules {
   readonly #options: SchedulesOptions;
   readonly #store: ScheduleStore;
-  readonly #by = randomUUID();
+  readonly #runs: ScheduleRuns;
   #entries = new Map<string, Entry>();
   /** When each is to be looked at again. */
   readonly #lookAt = new Map<string, number>();
   #lookedAt = 0;
-  /** Whose trouble was said. */
-  readonly #told = new Map<string, string>();
   readonly #stopping = new AbortController();
   #changed = new AbortController();
   #loop: Promise<void> | undefined;
@@ -67,6 +49,7 @@ export class Schedules {
   constructor(options: SchedulesOptions) {
     this.#options = options;
     this.#store = new ScheduleStore(options.folder, options.log);
+    this.#runs = new ScheduleRuns(this.#store, options);
     this.#readEntries();
   }
 
@@ -128,16 +111,11 @@ export class Schedules {
     this.#store.keepStates();
   }
 
-  /** Sends its job at once, also while the one before it runs. Throws `schedule_not_found`, and what sending throws. */
+  /** Throws `schedule_not_found`, and what sending throws. */
   async runNow(name: string): Promise<SentJob> {
     const { schedule, problem } = this.#entryOf(name);
     if (problem !== null) throw new KamadoError("invalid_input", `${name}: ${problem}.`);
-    const now = this.#now();
-    const sent = await this.#send(schedule, `${name}-${new Date(now).toISOString()}`);
-    const state = this.#stateOf(schedule);
-    const last = { at: now, outcome: "sent" } as const;
-    this.#keep(name, { ...state, last, job: { id: sent.id, sentAt: now } });
-    return sent;
+    return this.#runs.runNow(schedule);
   }
 
   // The list
@@ -159,7 +137,7 @@ export class Schedules {
       else entries.set(name, { ...entry, source: "console" });
     }
     this.#entries = entries;
-    for (const { schedule } of entries.values()) this.#stateOf(schedule);
+    for (const { schedule } of entries.values()) this.#runs.stateOf(schedule);
   }
 
   async #changeOwn(change: Parameters<ScheduleStore["changeOwn"]>[0]): Promise<void> {
@@ -172,7 +150,7 @@ export class Schedules {
   #turn(name: string, enabled: boolean): ScheduleRow {
     const { schedule } = this.#entryOf(name);
     // What was due while it was off is not made up for.
-    this.#keep(name, { ...this.#stateOf(schedule), upTo: this.#now(), enabled });
+    this.#runs.keep(name, { ...this.#runs.stateOf(schedule), upTo: this.#now(), enabled });
     this.#wake();
     return this.get(name);
   }
@@ -214,7 +192,7 @@ export class Schedules {
 
   #rowOf(entry: Entry): ScheduleRow {
     const { schedule, source, problem } = entry;
-    const { upTo, last, job } = this.#stateOf(schedule);
+    const { upTo, last, job } = this.#runs.stateOf(schedule);
     const isOn = this.#isOn(entry);
     const next = isOn && problem === null ? nextTime(schedule, Math.max(upTo, this.#now())) : null;
     const { timezone = localTimezone() } = schedule;
@@ -224,23 +202,6 @@ export class Schedules {
   #isOn({ schedule, source }: Entry): boolean {
     const own = source === "file" ? this.#store.states.get(schedule.name)?.enabled : undefined;
     return own ?? schedule.enabled;
-  }
-
-  /** Of a schedule that is new, or that runs at other times than before, nothing was missed. */
-  #stateOf(schedule: Schedule): State {
-    const { name } = schedule;
-    const before = this.#store.states.get(name);
-    const when = [schedule.cron, schedule.timezone ?? "", schedule.enabled ? "" : "off"].join(" ").trim();
-    const now = this.#now();
-    if (before?.when === when && before.upTo <= now + SET_BACK_MS) return before;
-    const state = { last: null, job: null, ...before, when, upTo: now };
-    this.#store.states.set(name, state);
-    return state;
-  }
-
-  #keep(name: string, state: State): void {
-    this.#store.states.set(name, state);
-    this.#store.keepStates();
   }
 
   #now(): number {
@@ -261,7 +222,7 @@ export class Schedules {
       // The clock was set back.
       if (this.#now() < this.#lookedAt) this.#lookAt.clear();
       this.#lookedAt = this.#now();
-      for (const entry of [...this.#entries.values()]) if (!signal.aborted) await this.#runIfDue(entry);
+      for (const entry of [...this.#entries.values()]) if (!signal.aborted) await this.#look(entry);
       await this.#options.clock.sleep(this.#untilNext(), AbortSignal.any([signal, changed]));
     }
   }
@@ -272,109 +233,14 @@ export class Schedules {
     return Math.min(TICK_MS, ...later);
   }
 
-  async #runIfDue(entry: Entry): Promise<void> {
+  async #look(entry: Entry): Promise<void> {
     const { schedule, problem } = entry;
-    if (problem !== null || !this.#isOn(entry)) return this.#passOver(schedule);
-    const { name } = schedule;
-    const now = this.#now();
-    if (now < (this.#lookAt.get(name) ?? 0)) return;
-    // Of several that were missed the latest.
-    const at = latestTime(schedule, now);
-    if (at === null || at <= this.#stateOf(schedule).upTo) {
-      this.#lookAt.set(name, nextTime(schedule, now) ?? Number.POSITIVE_INFINITY);
-      return;
-    }
-    try {
-      await this.#runAt(schedule, at);
-      this.#told.delete(name);
-    } catch (thrown) {
-      this.#afterError(schedule, at, toKamadoError(thrown, "queue_unavailable"));
-    }
-  }
-
-  /** What is due while it is off is not made up for when it is on again. */
-  #passOver(schedule: Schedule): void {
-    const state = this.#stateOf(schedule);
-    this.#store.states.set(schedule.name, { ...state, upTo: this.#now() });
-  }
-
-  async #runAt(schedule: Schedule, at: number): Promise<void> {
-    const { name, catchUp } = schedule;
-    if (!catchUp && this.#now() - at > LATE_MS) return this.#note(schedule, { at, outcome: "missed" });
-    const { bucket } = this.#options;
-    const known = await readRun(bucket, name);
-    // A record of a time to come was written by a clock that was wrong.
-    const isSent = known !== null && known.sentAt !== null && known.at <= this.#now() + SET_BACK_MS;
-    if (isSent && known.at >= at) return this.#noteElsewhere(schedule, at, known);
-    // Its worker is about to send it; the next look tells.
-    if (known?.at === at && known.isHeld && known.by !== this.#by) return;
-    if (!(await this.#isFree(schedule, at, known))) return this.#note(schedule, { at, outcome: "skipped" });
-    const record = { at, job: jobIdAt(name, at), by: this.#by, sentAt: null };
-    if (!(await claimRun(bucket, name, record, known))) return;
-    await this.#send(schedule, record.job);
-    const sentAt = this.#now();
-    // Another worker would send it again after a while; it has one id.
-    await noteSent(bucket, name, { ...record, sentAt }).catch(() => {});
-    this.#note(schedule, { at, outcome: "sent" }, { id: record.job, sentAt });
-  }
-
-  /** Whether the job before it has a result, whichever worker sent it. */
-  async #isFree(schedule: Schedule, at: number, known: StoredRun | null): Promise<boolean> {
-    const own = this.#stateOf(schedule).job;
-    const other =
-      known && known.sentAt !== null && known.at < at ? { id: known.job, sentAt: known.sentAt } : null;
-    const before = [own, other].filter((one) => one !== null && this.#now() - one.sentAt < FORGOTTEN_MS);
-    const ended = before.map((one) => this.#options.bucket.exists(resultKey(one!.id)));
-    return (await Promise.all(ended)).every(Boolean);
-  }
-
-  async #send({ kind, input, deliver, policy }: Schedule, id: string): Promise<SentJob> {
-    return this.#options.send.send({ id, kind, input: input ?? {}, deliver, policy });
-  }
-
-  #note(schedule: Schedule, last: LastRun, job?: State["job"]): void {
-    const { name } = schedule;
-    const state = this.#stateOf(schedule);
-    const words = { sent: "its job was sent", ...WHY };
-    this.#options.log.info(
-      { stage: "schedules", ...(job && { job: job.id }) },
-      `${name}, ${new Date(last.at).toISOString()}: ${words[last.outcome]}`,
-    );
-    this.#keep(name, { ...state, upTo: last.at, last, job: job ?? state.job });
-  }
-
-  #noteElsewhere(schedule: Schedule, at: number, { job: id, sentAt }: StoredRun): void {
-    const job = { id, sentAt: sentAt! };
-    this.#keep(schedule.name, {
-      ...this.#stateOf(schedule),
-      upTo: at,
-      last: { at, outcome: "sent" },
-      job,
-    });
-  }
-
-  /** What may pass by itself is tried again until the next run is due; it is said once. */
-  #afterError(schedule: Schedule, at: number, error: KamadoError): void {
-    const { name } = schedule;
-    const { code, message } = error;
-    const isFinal = FINAL.includes(code);
-    if (this.#told.get(name) === message && !isFinal) return;
-    this.#told.set(name, message);
-    this.#options.log.warn(
-      { stage: "schedules", error: code },
-      `${name}: its job could not be sent: ${message}`,
-    );
-    const last = { at, outcome: "failed", error: { code, message } } as const;
-    const state = this.#stateOf(schedule);
-    this.#keep(name, { ...state, last, ...(isFinal && { upTo: at }) });
+    if (problem !== null || !this.#isOn(entry)) return this.#runs.passOver(schedule);
+    if (this.#now() < (this.#lookAt.get(schedule.name) ?? 0)) return;
+    const next = await this.#runs.runIfDue(schedule);
+    if (next !== null) this.#lookAt.set(schedule.name, next);
   }
 }
-
-const WHY = {
-  skipped: "skipped, because the run before it has no result yet",
-  missed: "missed, and not made up for (catchUp is false)",
-  failed: "its job could not be sent",
-};
 
 const nameOf = (written: unknown): string =>
   typeof written === "object" && written !== null && "name" in written ? String(written.name) : "";

@@ -1,7 +1,8 @@
 // How `kamado status` and `kamado jobs` print what they found, in 80 columns where the terminal has no more.
-import { plural } from "../../amounts.ts";
+import { lengthWords, plural } from "../../amounts.ts";
 import { outcomeWords } from "../../logging/job-events.ts";
 import { localTime, paint, shorten, table, terminalWidth, wrap } from "../../logging/terminal.ts";
+import { pauseWords } from "../../power/pulling-pause.ts";
 import { printable } from "../../printable.ts";
 import type { Depth } from "../../queue/whole-queue.ts";
 import type { EngineHealth, ServiceState } from "../running-service.ts";
@@ -29,17 +30,7 @@ export type Status = {
 
 /** The jobs that run, with how long they have. */
 export const runningOf = (state: ServiceState | null): Running[] =>
-  (state?.current ?? []).map((job) => ({ ...job, for: lengthOf(Date.now() - job.since) }));
-
-/** 75 seconds are `1 min 15 s`. */
-export function lengthOf(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1_000));
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
-}
+  (state?.current ?? []).map((job) => ({ ...job, for: lengthWords(Date.now() - job.since) }));
 
 type SlotsFrom = NonNullable<EngineHealth["slotsFrom"]>;
 
@@ -77,17 +68,18 @@ export function viewService(service: Status["service"]): string[] {
       `${paint("bold", "No Kamado runs here")} with this data folder; the queue is there. \`npm start\` starts one.`,
     ];
   const { pid, startedAt, web, state, isSilent } = service;
-  const age = lengthOf(Date.now() - Date.parse(startedAt));
+  const age = lengthWords(Date.now() - Date.parse(startedAt));
   const head = `${paint("bold", `Kamado is ${state?.status ?? "running"}`)}, since ${age}, pid ${pid}, ${web}`;
   const noState = isSilent
     ? `does not answer; the process is stopped or has much to do (\`ps ${pid}\`)`
     : "asks for a token: set KAMADO_WEB_TOKEN as it is set there";
   if (!state) return [head, row("page", noState)];
-  const { engine, bucket, startCheck, disk, slots } = state;
+  const { engine, bucket, startCheck, disk, paused, slots } = state;
   const { error } = engine;
   return [
     head,
     ...(state.status === "UNHEALTHY" ? [row("", "`kamado doctor` looks at everything it needs")] : []),
+    ...(paused ? [row("", paint("yellow", `${printable(pauseWords(paused))}; running jobs go on`))] : []),
     row(
       "engine",
       `${engine.answers ? "answers" : paint("red", "does not answer")}, ${shorten(printable(engine.model), 40)}, ${plural(slots, "slot")}`,

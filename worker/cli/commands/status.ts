@@ -81,6 +81,6 @@ async function readQueues(cloud: Cloud, { sqs }: AwsClients): Promise<Status["qu
 function codeOf({ service }: Status): number {
   if (!service) return EXIT.unavailable;
   if (service.isSilent) return EXIT.failed;
-  const isWell = service.state === null || ["READY", "BUSY"].includes(service.state.status);
+  const isWell = service.state === null || ["READY", "BUSY", "PAUSED"].includes(service.state.status);
   return isWell ? EXIT.ok : EXIT.failed;
 }

@@ -1,12 +1,20 @@
 // Every metric of the engine: its name, its labels and when it is counted. The names follow OpenTelemetry's conventions for
 // generative AI, which still change. No text of a prompt or an answer is in them.
+
+import {
+  Counter,
+  type Family,
+  Histogram,
+  type Labels,
+  type Sample,
+  writeFamilies,
+} from "../../metrics/prometheus.ts";
 import type { Generation } from "../generation/backend.ts";
 import { STATES } from "../protocol.ts";
 import type { Answered } from "../scheduler/generate.ts";
 import { INTERACTIVE } from "../scheduler/queue-order.ts";
 import type { Scheduler, Times } from "../scheduler/scheduler.ts";
 import type { SlotStat } from "../scheduler/slot-stats.ts";
-import { Counter, type Family, Histogram, type Labels, type Sample, writeFamilies } from "./prometheus.ts";
 
 // The bounds that the conventions recommend.
 const FIRST_TOKEN = [

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Counter, Histogram, writeFamilies } from "../../../worker/engine/server/prometheus.ts";
+import { Counter, Histogram, writeFamilies } from "../../worker/metrics/prometheus.ts";
 
 describe("the text format", () => {
   test("a histogram counts up to each bound, and labels are escaped", () => {
