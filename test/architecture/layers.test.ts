@@ -48,7 +48,7 @@ const MAY_IMPORT: Record<string, string> = {
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos tracing",
   history: "errors job logging",
-  api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
+  api: "async data-uri dead-letters deliver errors history http images job job-lock logging outbox storage",
   batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
   mcp: "access async data-uri errors job logging nearest printable storage",
   metrics: "async console errors logging power queue",
