@@ -146,13 +146,17 @@ export class FakeJobs implements JobsService {
       completionTokens: zeros(),
       busy: zeros(),
     };
-    for (const job of this.all.values()) {
-      const at = Math.floor(((job.endedAt ?? 0) - since) / stepMs);
-      if (job.endedAt === null || at < 0 || at >= steps) continue;
-      counts[job.state === "succeeded" ? "succeeded" : "failed"][at]! += 1;
-      counts.promptTokens[at]! += job.promptTokens;
-      counts.completionTokens[at]! += job.completionTokens;
-      counts.busy[at] = Math.min(8, counts.busy[at]! + ((job.endedAt - (job.startedAt ?? 0)) / stepMs) * 9);
+    for (const { startedAt, endedAt, state, promptTokens, completionTokens } of this.all.values()) {
+      if (startedAt === null) continue;
+      const until = endedAt ?? Date.now();
+      for (let at = 0; at < steps; at++) {
+        const [from, to] = [since + at * stepMs, since + (at + 1) * stepMs];
+        counts.busy[at]! += Math.max(0, Math.min(until, to) - Math.max(startedAt, from)) / stepMs;
+        if (endedAt === null || endedAt < from || endedAt >= to) continue;
+        counts[state === "succeeded" ? "succeeded" : "failed"][at]! += 1;
+        counts.promptTokens[at]! += promptTokens;
+        counts.completionTokens[at]! += completionTokens;
+      }
     }
     return counts;
   }
@@ -377,12 +381,16 @@ const SENTENCES = [
 export function busyConsole() {
   const now = Date.now();
   const kinds = ["image.check", "image.check", "prompt", "todo.match", "image.check", "article.extract"];
-  const jobs = Array.from({ length: 140 }, (_, at) => {
+  let sentAt = now;
+  const jobs = Array.from({ length: 420 }, (_, at) => {
+    // More in the evening than at noon, and some take longer than others.
+    sentAt -= at < 8 ? 2_600 : 6_500 + 4_500 * Math.sin(at / 24) + ((at * 7_919) % 4_000);
+    const runMs = 4_000 + ((at * 104_729) % 38_000) * (0.6 + 0.4 * Math.sin(at / 40));
     const state: JobState =
-      at < 5
-        ? "running"
-        : at < 12
-          ? "waiting"
+      at < 3
+        ? "waiting"
+        : at < 8
+          ? "running"
           : at % 17 === 0
             ? "failed"
             : at % 31 === 0
@@ -399,7 +407,8 @@ export function busyConsole() {
         kind === "image.check"
           ? { image: "s3://kamado/in/front-door.png", question: summary }
           : { text: summary },
-      sentAt: now - 3_000 - at * 41_000,
+      sentAt,
+      ...(at >= 8 && { endedAt: Math.min(now - 1_000, sentAt + 900 + runMs) }),
       completionTokens: 1 + ((at * 37) % 240),
       promptTokens: 300 + ((at * 53) % 700),
       error:
@@ -472,7 +481,7 @@ export function busyConsole() {
       ...STATE,
       status: "BUSY" as const,
       running: 5,
-      waiting: 7,
+      waiting: 3,
       delivering: 1,
       disk: { folder: "/data", freeBytes: 184e9, isFull: false },
       power: {

@@ -117,7 +117,7 @@ export const jobAddress = (id: string): string => `/console/jobs/${encodeURIComp
 function row(view: View, job: JobRow, isShort: boolean): Html {
   const { t } = view;
   const tokens = job.promptTokens + job.completionTokens;
-  const under = job.error && job.state !== "succeeded" ? job.error.message : job.summary;
+  const under = job.error && job.state !== "succeeded" ? job.error.message : withoutAddresses(job.summary);
   return html`<tr data-key="${job.id}"><td class="wide">${stateBadge(view, job.state)}</td>
 <td><a class="row" href="${jobAddress(job.id)}"><span class="between"><span><span class="kind">${line(job.kind, 80)}</span>${job.tenant === null ? NONE : html` <span class="soft small">${line(job.tenant, 60)}</span>`}</span><span class="only-phone">${stateBadge(view, job.state)}</span></span><span class="sum">${line(under, 160) || line(job.id, 128)}</span></a>${job.isDeadLettered ? html`<span class="badge bad">${t("dead_lettered")}</span>` : NONE}</td>${
     isShort
@@ -125,6 +125,10 @@ function row(view: View, job: JobRow, isShort: boolean): Html {
       : html`<td class="wide"><span class="cut">${job.model === null ? "–" : line(job.model, 80)}</span></td><td class="num wide">${tokens > 0 ? number(view, tokens) : "–"}</td>`
   }<td class="num wide">${tookOf(view, job)}</td><td class="num when">${time(view, job.endedAt ?? job.startedAt ?? job.receivedAt ?? job.sentAt)}</td></tr>`;
 }
+
+/** Where a picture lies says less than what is asked about it. */
+const withoutAddresses = (summary: string): string =>
+  summary.replaceAll(/(?:s3:\/\/|data:)[^\s,"]+[\s,·]*/g, "").trim() || summary;
 
 export function tookOf(view: View, { startedAt, endedAt }: JobRow): Html | string {
   if (startedAt === null) return "–";

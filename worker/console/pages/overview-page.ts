@@ -139,7 +139,9 @@ function tiles(view: View, { state, history, oldest, slots, counts }: Overview):
 function charts(view: View, { counts, range, state }: Overview): Html {
   const { t } = view;
   const { since, stepMs } = counts;
-  const rates = counts.completionTokens.map((tokens) => tokens / (stepMs / 1_000));
+  // The step that has not ended yet would look like a fall.
+  const whole = (values: readonly number[]) => values.slice(0, Math.max(1, values.length - 1));
+  const rates = whole(counts.completionTokens).map((tokens) => tokens / (stepMs / 1_000));
   const ended = { good: sum(counts.succeeded), bad: sum(counts.failed) };
   const choose = (Object.keys(RANGES) as Range[]).map(
     (one) =>
@@ -147,7 +149,7 @@ function charts(view: View, { counts, range, state }: Overview): Html {
   );
   const slots = area(view, {
     title: t("chart_slots"),
-    series: [{ name: t("chart_slots"), look: "ember", values: counts.busy }],
+    series: [{ name: t("chart_slots"), look: "ember", values: whole(counts.busy) }],
     since,
     stepMs,
     top: state.allSlots,
