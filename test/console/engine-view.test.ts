@@ -26,7 +26,7 @@ async function server(answer: (path: string) => { status?: number; body: string 
 
 test("of Kamado's own engine it knows slots, context, models and tokens, and streams its answers", async () => {
   const { url } = await start(
-    { model: "m", contextSize: 512, rules: [{ answer: ["Good ", "morning."] }] },
+    { model: "m", contextSize: 512, rules: [{ answer: "Good morning." }] },
     { slots: 3 },
   );
   const view = createEngineView({ url: `${url}/v1` });

@@ -163,11 +163,11 @@ function overview(deps: ConsoleDeps, show: Show): void {
       price,
     });
   }
-  show("/", make, { everyMs: 1_000, onChange: false });
+  show("/", make, { everyMs: 2_000, onChange: false });
 }
 
 function jobs({ jobs, engine }: ConsoleDeps, show: Show, app: Hono, send: Send, view: ViewOf): void {
-  const ON_CHANGE = { everyMs: 700, onChange: true };
+  const ON_CHANGE = { everyMs: 1_000, onChange: true };
   show(
     "/console/jobs",
     async (view) => {
