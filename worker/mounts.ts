@@ -40,9 +40,7 @@ const jobsApiOf = ({ services: { config, log } }: OpenWorker, services: ApiServi
 /** Its requests are all POSTs; each tool says whether it changes anything. */
 function mcpOf({ services, jobEvents }: OpenWorker): Mount {
   const results = createResults(services.bucket);
-  const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
-    context.get("visitor").mayChange;
-  return { path: "/mcp", app: createMcp({ ...services, results, jobEvents, mayChange }), checksRights: true };
+  return { path: "/mcp", app: createMcp({ ...services, results, jobEvents }), checksRights: true };
 }
 
 function consoleOf(

@@ -48,14 +48,14 @@ const MAY_IMPORT: Record<string, string> = {
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos tracing",
   history: "errors job logging",
-  api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
+  api: "async data-uri dead-letters deliver errors history http images job job-lock logging outbox storage",
   batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
   mcp: "access async data-uri errors job logging nearest printable storage",
   metrics: "async console errors logging power queue",
   telemetry: "config/telemetry job logging metrics model printable tracing",
   service: "errors make-folder",
   doctor:
-    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
+    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue service trouble",
   schedules: "async config/settings-file errors job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tracing",

@@ -67,6 +67,12 @@ describe("in a browser", () => {
     expect([file.status, file.headers.get("content-type")]).toEqual([200, "text/css; charset=utf-8"]);
   });
 
+  test("other sites do not learn the addresses of pages, and this server learns where a form comes from", async () => {
+    // Under `no-referrer` a browser sends `Origin: null` with our own forms.
+    const { headers } = await open.request("/", { headers: { host: "localhost" } });
+    expect(headers.get("referrer-policy")).toBe("same-origin");
+  });
+
   test.each(["/", "/state", "/health", "/nothing"])("nothing of %s is kept", async (path) => {
     for (const app of [open, locked])
       expect((await app.request(path, { headers: { host: "localhost" } })).headers.get("cache-control")).toBe(

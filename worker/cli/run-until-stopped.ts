@@ -54,7 +54,10 @@ export async function runUntilStopped(
   if (eventLoop) noteJobs(worker, eventLoop);
   const ofWorker = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
   const state = () => withPower(ofWorker(), worker.power);
-  const trouble = openTrouble(worker.services, ofWorker);
+  const trouble = openTrouble(worker.services, {
+    state: ofWorker,
+    askEngine: () => worker.health.engine.suspect(),
+  });
   worker.jobEvents.subscribe((event) => trouble.onEvent(event));
   const web = await startWeb({
     ...config.web,
