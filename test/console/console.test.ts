@@ -281,6 +281,13 @@ describe("jobs", () => {
   });
 });
 
+test("of one tenant are chosen from those that have jobs", async () => {
+  const jobs = new FakeJobs([jobOf({ id: "a", tenant: "home" }), jobOf({ id: "b", tenant: "shop" })]);
+  const { text } = await get({ ...emptyConsole(), jobs }, "/console/jobs?tenant=shop");
+  expect(text).toMatch(/<option value="home">home<\/option><option value="shop" selected>/);
+  expect(text.match(/<tr data-key=/g)).toHaveLength(1);
+});
+
 test("only what has not ended is counted for canceling, and only what has ended for running again", async () => {
   const deps = busyConsole();
   const isOpen = ({ state }: { state: string }) => ["waiting", "running"].includes(state);

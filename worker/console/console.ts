@@ -176,8 +176,12 @@ function jobs({ jobs, engine }: ConsoleDeps, show: Show, app: Hono, send: Send, 
     "/console/jobs",
     async (view) => {
       const cursor = view.query.get("cursor") ?? undefined;
-      const page = await jobs.list(filterOf(view.query, view.now), { cursor, limit: PAGE_SIZE });
-      return jobsPage(view, { page, kinds: jobs.kinds().map(({ kind }) => kind) });
+      const [page, names] = await Promise.all([
+        jobs.list(filterOf(view.query, view.now), { cursor, limit: PAGE_SIZE }),
+        jobs.names(),
+      ]);
+      const kinds = new Set([...jobs.kinds().map(({ kind }) => kind), ...names.kinds]);
+      return jobsPage(view, { page, kinds: [...kinds], tenants: names.tenants });
     },
     ON_CHANGE,
   );
