@@ -281,6 +281,24 @@ describe("jobs", () => {
   });
 });
 
+test("of one tenant are chosen from those that have jobs", async () => {
+  const jobs = new FakeJobs([jobOf({ id: "a", tenant: "home" }), jobOf({ id: "b", tenant: "shop" })]);
+  const { text } = await get({ ...emptyConsole(), jobs }, "/console/jobs?tenant=shop");
+  expect(text).toMatch(/<option value="home">home<\/option><option value="shop" selected>/);
+  expect(text.match(/<tr data-key=/g)).toHaveLength(1);
+});
+
+test("only what has not ended is counted for canceling, and only what has ended for running again", async () => {
+  const deps = busyConsole();
+  const isOpen = ({ state }: { state: string }) => ["waiting", "running"].includes(state);
+  const all = [...deps.jobs.all.values()];
+  const { length: open } = all.filter(isOpen);
+  expect((await get(deps, "/console/jobs/bulk?action=cancel")).text).toContain(`Cancel ${open} jobs`);
+  expect((await get(deps, "/console/jobs/bulk?action=replay")).text).toContain(
+    `Run ${all.length - open} jobs again`,
+  );
+});
+
 describe("a job", () => {
   test("has its picture, answer, probabilities, stations and deliveries", async () => {
     const { text } = await get(

@@ -58,7 +58,6 @@ const LAMPS = {
 } as const;
 
 function sentence(view: View, state: State): Html {
-  const { t } = view;
   const { paused } = state;
   const lamp = paused ? "off" : LAMPS[state.status];
   const under = html`<p class="soft">${engineWords(view, state)}</p>`;
