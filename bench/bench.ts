@@ -17,6 +17,7 @@ export const TABLES: Record<string, () => Promise<Bench>> = {
   soak: async () => (await import("./soak.ts")).soak,
   batches: async () => (await import("./batches.ts")).batches,
   neighbours: async () => (await import("./neighbours.ts")).neighbours,
+  pages: async () => (await import("./pages.ts")).pages,
   scale: async () => (await import("./scale.ts")).scale,
 };
 

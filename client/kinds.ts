@@ -150,6 +150,8 @@ export type Receipt = {
   repairs: number;
   /** How many answers were cut off at their token limit; absent when none was. */
   truncated?: number | undefined;
+  /** The energy of GPU and CPU in this run, shared by the jobs that ran at the same time; absent where no watts can be read. */
+  joules?: number | undefined;
   worker: string;
   /** Of the trace that the job belongs to; absent when it belongs to none. */
   traceId?: string | undefined;

@@ -10,11 +10,18 @@ const PROGRAM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/goo
 /** Null when there is a browser; otherwise the reason for a skipped test. */
 export const NO_CHROMIUM = PROGRAM === undefined ? "there is no Chromium in /usr/bin" : null;
 
-/** It asks no address but those that a page of a test names. */
-export const startChromium = (): Promise<Browser> =>
+/** It asks no address but those that a page of a test names. `names`: host names that mean this machine. */
+export const startChromium = (names: readonly string[] = []): Promise<Browser> =>
   chromium.launch({
     executablePath: PROGRAM!,
-    args: ["--no-sandbox", "--disable-quic", "--disable-background-networking"],
+    args: [
+      "--no-sandbox",
+      "--disable-quic",
+      "--disable-background-networking",
+      ...(names.length > 0
+        ? [`--host-resolver-rules=${names.map((name) => `MAP ${name} 127.0.0.1`).join(",")}`]
+        : []),
+    ],
   });
 
 /** A folder for screenshots, which people look at. They take time, so they are made only where there is one. */

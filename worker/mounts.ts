@@ -6,12 +6,16 @@ import { createDestinationsService } from "./api/destinations.ts";
 import { createJobsService } from "./api/jobs.ts";
 import type { ApiServices } from "./api/services.ts";
 import { createBatchesApi } from "./batches/api.ts";
+import { createConsole } from "./console/console.ts";
+import { createEngineView } from "./console/engine-view.ts";
 import type { Mount } from "./console/server.ts";
+import { SIGN_OUT } from "./console/sign-in.ts";
 import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
 import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
 import { createMcp } from "./mcp/mcp.ts";
 import { createMetricsApi } from "./metrics/metrics-api.ts";
+import { catalogue } from "./models/catalogue.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
@@ -19,26 +23,43 @@ import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
 export function createMounts(worker: OpenWorker): Mount[] {
-  const { services, jobEvents, schedules, batches } = worker;
-  const { registry, send, clock, bucket, config, log } = services;
-  const results = createResults(bucket);
-  const mayChange: Parameters<typeof createMcp>[0]["mayChange"] = (context) =>
-    context.get("visitor").mayChange;
+  const services = createServices(worker);
   return [
-    // Its requests are all POSTs; each tool says whether it changes anything.
-    {
-      path: "/mcp",
-      app: createMcp({ registry, send, results, jobEvents, clock, mayChange }),
-      checksRights: true,
-    },
-    {
-      path: "/",
-      app: createJobsApi({ services: createServices(worker), maxUpload: config.budgets.inputBytes, log }),
-    },
-    { path: "/metrics", app: createMetricsApi({ families: services.readMetrics }) },
-    { path: "/v1", app: createBatchesApi({ batches, log }) },
-    { path: "/schedules", app: createSchedulesApi(schedules) },
+    mcpOf(worker),
+    { path: "/", app: jobsApiOf(worker, services) },
+    { path: "/v1", app: createBatchesApi({ batches: worker.batches, log: worker.services.log }) },
+    { path: "/metrics", app: createMetricsApi({ families: worker.services.readMetrics }) },
+    { path: "/schedules", app: createSchedulesApi(worker.schedules) },
+    { path: "/", app: consoleOf(worker, services) },
   ];
+}
+
+const jobsApiOf = ({ services: { config, log } }: OpenWorker, services: ApiServices): Mount["app"] =>
+  createJobsApi({ services, maxUpload: config.budgets.inputBytes, log });
+
+/** Its requests are all POSTs; each tool says whether it changes anything. */
+function mcpOf({ services, jobEvents }: OpenWorker): Mount {
+  const results = createResults(services.bucket);
+  return { path: "/mcp", app: createMcp({ ...services, results, jobEvents }), checksRights: true };
+}
+
+function consoleOf(
+  { state, schedules, services: { config } }: OpenWorker,
+  services: ApiServices,
+): Mount["app"] {
+  const { hostedPrice: price, memoryBandwidth: bandwidth } = config.web;
+  const engine = createEngineView({ url: state().engine.url, token: config.engine.token?.reveal() });
+  return createConsole({
+    ...services,
+    state,
+    schedules,
+    engine,
+    price,
+    bandwidth,
+    catalogue: () => catalogue().map(({ model, ...one }) => ({ ...one, bytes: model.bytes })),
+    mayChange: (context) => context.get("visitor").mayChange,
+    signOut: (context) => (context.get("visitor").by === "session" ? SIGN_OUT : undefined),
+  });
 }
 
 /** Jobs, dead letters and destinations, for every part that shows or changes them. */

@@ -116,7 +116,7 @@ export function createWorker(parts: Parts, settings: Settings) {
     results,
     quarantine: new Quarantine({ engine: health.engine, onDeath: onEngineDeath, clock }),
     engine: health.engine,
-    handlers: { ...parts.handlers, ...settings, jobEvents, tracer, clock },
+    handlers: { ...parts.handlers, ...settings, jobEvents, joulesOf: power?.joulesOf, tracer, clock },
     deliverAll,
     deadLetters,
     jobEvents,

@@ -39,6 +39,7 @@ const careful = new Hono().post("/", async (context) => {
 
 const MOUNTS = [
   { path: "/things", app: things },
+  { path: "/", app: new Hono().get("/", (context) => context.text("home")) },
   { path: "/careful", app: careful, checksRights: true },
 ];
 const tokens = { token: secret(TOKEN), readToken: secret(READ) };
@@ -292,6 +293,17 @@ describe("a refusal", () => {
       expect.stringContaining("text/html"),
       expect.stringContaining("expired"),
     ]);
+  });
+
+  test("of a form that somebody sent is a page too", async () => {
+    const headers = { ...TUNNEL, ...bearer(READ), accept: "text/html" };
+    const page = await appOf("tokens").request("/things", { method: "POST", headers });
+    expect([page.status, await page.text()]).toEqual([403, expect.stringContaining("<b>read_only</b>")]);
+    const out = await appOf("tokens").request("/things", {
+      method: "POST",
+      headers: { ...TUNNEL, accept: "text/html" },
+    });
+    expect([out.status, out.headers.get("location")]).toEqual([303, "/sign-in?next=%2F"]);
   });
 
   test("of a hundred wrong tokens of one address becomes one that says when to come back; others are not concerned", async () => {

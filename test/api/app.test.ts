@@ -50,6 +50,23 @@ describe("sending", () => {
     expect(statuses.toSorted()).toEqual([200, 200, 202]);
   });
 
+  test("a job goes on in the trace of the request that sends it, and one that is not valid has no effect", async () => {
+    const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const headers = { traceparent: `00-${trace}-00f067aa0ba902b7-01`, tracestate: "vendor=1" };
+    const { body: posted } = await api.call("sendJob", { body: echo("traced"), headers });
+    const { body: put } = await api.call("putJob", {
+      params: { id: "traced" },
+      body: echo("traced"),
+      headers,
+    });
+    const broken = { traceparent: "broken" };
+    const { body: other } = await api.call("sendJob", { body: echo("not traced"), headers: broken });
+    for (const { id } of [posted, put, other]) await expect.poll(stateOf(id)).toBe("succeeded");
+    expect((await get(posted.id)).receipt.traceId).toBe(trace);
+    expect((await get(put.id)).receipt.traceId).toBe(trace);
+    expect((await get(other.id)).receipt).not.toHaveProperty("traceId");
+  });
+
   test("POST with an Idempotency-Key is idempotent too, and a key that contradicts the body is refused", async () => {
     const post = (body: object) => api.call("sendJob", { body, headers: { "idempotency-key": "key-1" } });
     expect([(await post(echo("k"))).status, (await post(echo("k"))).status]).toEqual([202, 200]);

@@ -34,7 +34,8 @@ const MAY_IMPORT: Record<string, string> = {
   storage: "aws errors http job",
   local: "aws errors free-disk http",
   access: "async config/secret errors http make-folder",
-  console: "access async aws/errors config/secret errors free-disk http logging power printable",
+  console:
+    "access amounts api/services async aws/errors config/secret errors free-disk http job logging power printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
   todos: "errors http job outbound",
@@ -47,19 +48,19 @@ const MAY_IMPORT: Record<string, string> = {
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos tracing",
   history: "errors job logging",
-  api: "async data-uri dead-letters deliver errors history images job job-lock logging outbox storage",
+  api: "async data-uri dead-letters deliver errors history http images job job-lock logging outbox storage",
   batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
   mcp: "access async data-uri errors job logging nearest printable storage",
   metrics: "async console errors logging power queue",
   telemetry: "config/telemetry job logging metrics model printable tracing",
   service: "errors make-folder",
   doctor:
-    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound queue service",
+    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue service trouble",
   schedules: "async config/settings-file errors job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tracing",
   main: "async aws batches checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tracing trouble worker",
-  mounts: "api batches console dead-letters main mcp metrics outbox queue schedules storage",
+  mounts: "api batches console dead-letters main mcp metrics models outbox queue schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":

@@ -1,10 +1,12 @@
 // What the state says of a full disk.
 import { expect, test } from "vitest";
 import { viewStatus } from "../../worker/cli/commands/status-view.ts";
+import { createConsole } from "../../worker/console/console.ts";
 import { withDisk } from "../../worker/console/data-disk.ts";
 import { createWebApp } from "../../worker/console/server.ts";
 import type { State } from "../../worker/console/state.ts";
 import { createRig } from "../rig.ts";
+import { emptyConsole } from "./fake-services.ts";
 
 const disk = (bavail: number) => () => ({ bavail, bsize: 4_096 });
 const ready = (): State => ({ ...createRig().worker.state(), status: "READY" });
@@ -13,12 +15,13 @@ const full = (holdsQueue: boolean) => withDisk(ready(), "/data", { holdsQueue, s
 test("a full disk under the embedded queue is UNHEALTHY, in /health, on the page and in `kamado status`", async () => {
   const state = full(true);
   expect(state.status).toBe("UNHEALTHY");
-  const app = createWebApp({ state: () => state, token: undefined });
+  const mounts = [{ path: "/", app: createConsole({ ...emptyConsole(), state: () => state }) }];
+  const app = createWebApp({ state: () => state, token: undefined, mounts });
   const health = await app.request("/health", { headers: { host: "localhost" } });
   expect(health.status).toBe(503);
   expect(await health.json()).toMatchObject({ disk: "disk_full", diskHint: expect.stringMatching(/^Free /) });
   expect(await (await app.request("/", { headers: { host: "localhost" } })).text()).toMatch(
-    /disk_full <code>\/data<\/code> Free some space/,
+    /disk_full \/data<\/p><p>Free some space/,
   );
   const now = new Date().toISOString();
   const service = { pid: 1, startedAt: now, web: "http://w", state, isSilent: false, engine: null };

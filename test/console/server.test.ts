@@ -1,14 +1,18 @@
 // Who may look at a worker's pages, and who may not.
+
 import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { secret } from "../../worker/config/secret.ts";
+import { createConsole } from "../../worker/console/console.ts";
 import { createWebApp, startWeb } from "../../worker/console/server.ts";
+import { emptyConsole } from "./fake-services.ts";
 import { STATE } from "./state-sample.ts";
 
 const TOKEN = "a-token-of-some-length";
-const open = createWebApp({ state: () => STATE, token: undefined });
+const mounts = [{ path: "/", app: createConsole({ ...emptyConsole(), state: () => STATE }) }];
+const open = createWebApp({ state: () => STATE, token: undefined, mounts });
 const locked = createWebApp({ state: () => STATE, token: secret(TOKEN) });
 const basic = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`;
 
@@ -54,13 +58,19 @@ describe("in a browser", () => {
   test("the page runs and loads only what this server has as a file, and nothing that stands in the page", async () => {
     const answer = await open.request("/", { headers: { host: "localhost" } });
     const text = await answer.text();
-    expect(text).not.toMatch(/<style|<script(?! src)|\son\w+=|\sstyle=/);
+    expect(text).not.toMatch(/<style|<script(?! type="module" src)|\son\w+=|\sstyle=/);
     const policy = answer.headers.get("content-security-policy")!.split(/; */).filter(Boolean);
     expect(policy).toContain("default-src 'none'");
     for (const rule of policy) expect(rule).not.toMatch(/unsafe|https?:|\*|nonce|sha256/);
     const style = /<link rel="stylesheet" href="([^"]+)">/.exec(text)![1]!;
     const file = await open.request(style, { headers: { host: "localhost" } });
     expect([file.status, file.headers.get("content-type")]).toEqual([200, "text/css; charset=utf-8"]);
+  });
+
+  test("other sites do not learn the addresses of pages, and this server learns where a form comes from", async () => {
+    // Under `no-referrer` a browser sends `Origin: null` with our own forms.
+    const { headers } = await open.request("/", { headers: { host: "localhost" } });
+    expect(headers.get("referrer-policy")).toBe("same-origin");
   });
 
   test.each(["/", "/state", "/health", "/nothing"])("nothing of %s is kept", async (path) => {

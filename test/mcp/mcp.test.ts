@@ -13,7 +13,7 @@ import type { Known } from "../../worker/job/registry.ts";
 import { Receipt, type Result } from "../../worker/job/result.ts";
 import type { NewJob, SendJobs } from "../../worker/job/send-jobs.ts";
 import { JobEvents } from "../../worker/logging/job-events.ts";
-import { silentLog } from "../../worker/logging/log.ts";
+import { createLog, silentLog } from "../../worker/logging/log.ts";
 import { createMcp } from "../../worker/mcp/mcp.ts";
 import { STATE } from "../console/state-sample.ts";
 
@@ -62,6 +62,11 @@ async function openWorld() {
   const results = new Map<string, Result>();
   const canceled: string[] = [];
   let heard = () => {};
+  const lines: object[] = [];
+  const log = createLog({
+    level: "info",
+    destination: { write: (line) => void lines.push(JSON.parse(line)) },
+  });
   const send: SendJobs = {
     async send(job) {
       const id = job.id ?? `job-${sent.length + 1}`;
@@ -90,7 +95,7 @@ async function openWorld() {
     results: { find },
     jobEvents,
     clock: systemClock,
-    mayChange: (context) => context.get("visitor").mayChange,
+    log,
     lookMs: 20,
   });
   const mounts = [{ path: "/mcp", app, checksRights: true }];
@@ -104,6 +109,7 @@ async function openWorld() {
     uploads,
     results,
     canceled,
+    lines,
     jobEvents,
     onSent: (does: (job: Sent) => void) => {
       heard = () => does(sent.at(-1)!);
@@ -171,6 +177,9 @@ describe("the tools", () => {
       inputSchema: { type: "object", required: ["image", "question"], additionalProperties: false },
       outputSchema: { properties: { output: { properties: { answer: { enum: ["y", "n"] } } } } },
     });
+    // Every client takes these patterns.
+    for (const { inputSchema } of tools)
+      expect(JSON.stringify(inputSchema)).not.toMatch(/\\p\{|"pattern":"[^"]{100}/);
     // Every client takes these names.
     for (const { name } of tools) expect(name).toMatch(/^[A-Za-z0-9_-]{1,64}$/);
   });
@@ -459,6 +468,17 @@ describe("who may", () => {
       ]);
     }
     expect([world.sent, world.canceled]).toEqual([[], []]);
+  });
+
+  test("start jobs is in the log with what was called, and not what was in it; who only asks is not", async () => {
+    const world = await open();
+    const client = await connect(world);
+    await client.listTools();
+    await client.callTool({ name: "job_status", arguments: { id: "job-1" } });
+    expect(world.lines).toEqual([]);
+    await client.callTool({ name: "start_job", arguments: { kind: "either", input: "private" } });
+    expect(world.lines).toMatchObject([{ stage: "console", who: "token", msg: "calls the tool start_job" }]);
+    expect(JSON.stringify(world.lines)).not.toContain("private");
   });
 
   test("not come in at all gets an answer of HTTP", async () => {

@@ -1,5 +1,6 @@
 // A pause: nothing is pulled, what runs goes on, and everybody can see why.
 import { describe, expect, test } from "vitest";
+import { whyItWaits } from "../../worker/cli/commands/enqueue.ts";
 import { viewStatus } from "../../worker/cli/commands/status-view.ts";
 import { withDisk } from "../../worker/console/data-disk.ts";
 import { createWebApp } from "../../worker/console/server.ts";
@@ -96,7 +97,7 @@ describe("a message that was pulled already", () => {
   });
 });
 
-test("/health stays 200 and says why and until when, as the page, the state, the log and `kamado status` do", async () => {
+test("/health stays 200 and says why and until when, as the state, the log and `kamado status` do", async () => {
   const rig = paused({ quietHours: quietIn(1) });
   rig.worker.start();
   await rig.clock.advance(HOUR + 20_000);
@@ -115,7 +116,6 @@ test("/health stays 200 and says why and until when, as the page, the state, the
     power: { paused: reason, policies: { quietHours: [expect.stringMatching(/^\d\d:\d\d-\d\d:\d\d$/)] } },
   });
   const words = `paused: quiet hours, until ${localTime(until).slice(11, 16)}`;
-  expect(await (await ask("/")).text()).toContain(words);
   expect(rig.said).toEqual([`info: ${words}; jobs stay in the queue, running jobs go on`]);
   const service = {
     pid: 1,
@@ -128,23 +128,11 @@ test("/health stays 200 and says why and until when, as the page, the state, the
   expect(viewStatus({ service: { ...service, state: rig.worker.state() }, running: [], queues })).toContain(
     words,
   );
+  // `enqueue --wait` says it to whoever waits.
+  expect(whyItWaits(rig.worker.state())).toBe(`the worker is ${words}`);
   await rig.clock.advance(3 * HOUR);
+  expect(whyItWaits(rig.worker.state())).toBeUndefined();
   expect(rig.said.slice(1)).toEqual(["info: the pause is over: jobs are pulled again"]);
-});
-
-test("/health reads nothing of the machine; whoever looks at its power does", async () => {
-  const rig = paused({});
-  rig.worker.start();
-  const app = createWebApp({
-    state: () => withPower(rig.worker.state(), rig.worker.power),
-    token: undefined,
-  });
-  await app.request("/health", { headers: { host: "localhost" } });
-  await rig.clock.advance(HOUR);
-  expect(rig.reading.reads).toBe(0);
-  rig.reading.now = { gpuWatts: 7.5, cpuWatts: 2 };
-  const state = await (await app.request("/state", { headers: { host: "localhost" } })).json();
-  expect(state).toMatchObject({ power: { watts: 9.5, reading: { gpuWatts: 7.5 }, paused: null } });
 });
 
 test("a policy that cannot work here pauses nothing, and the log says so once", async () => {
@@ -176,18 +164,4 @@ test("a stop waits for no end of a pause", async () => {
   // The open poll of the outbox ends.
   await rig.clock.advance(15_000);
   await stopped;
-});
-
-test("the energy of a job can be asked when it ends", async () => {
-  const rig = paused({});
-  rig.reading.now = { gpuWatts: 20 };
-  const joules: unknown[] = [];
-  rig.worker.jobEvents.subscribe(({ stage, job }) => {
-    if (stage === "ended") joules.push(rig.worker.power!.joulesOf(job));
-  });
-  await rig.send("a");
-  rig.worker.start();
-  await rig.clock.advance(9_990);
-  await rig.complete("a");
-  expect(joules).toEqual([200]);
 });

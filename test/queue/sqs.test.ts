@@ -29,6 +29,18 @@ const message = (body: string, rest: object = {}) => ({
   ...rest,
 });
 
+test("the header that AWS adds where a Lambda is traced is asked for, and is the trace of the message", async () => {
+  const asked: { MessageSystemAttributeNames?: string[] }[] = [];
+  const AWSTraceHeader = "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1";
+  await using server = await sqsServer((_, body) => {
+    asked.push(body as (typeof asked)[number]);
+    return [200, { Messages: [message("{}", { Attributes: { AWSTraceHeader } })] }];
+  });
+  const [received] = await receive(queueAt(server.endpoint));
+  expect(asked[0]!.MessageSystemAttributeNames).toContain("AWSTraceHeader");
+  expect(received!.trace).toEqual({ traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" });
+});
+
 test("a right that is missing is named in what to do, also where AWS names no action", async () => {
   await using server = await sqsServer(() => [
     403,

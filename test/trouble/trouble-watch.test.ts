@@ -53,7 +53,7 @@ function webhook(path: string, more: object = {}, format: "auto" | "ntfy" = "aut
 
 function watched(options: Partial<TroubleOptions> = {}) {
   const clock = new FakeClock();
-  const now = { state: WELL, dead: { jobs: 0, deliveries: 0 }, off: [] as string[], counts: 0 };
+  const now = { state: WELL, dead: { jobs: 0, deliveries: 0 }, off: [] as string[], counts: 0, asks: 0 };
   const said: string[] = [];
   const say = (_: object, text = "") => void said.push(text);
   const log = { ...silentLog, info: say, warn: say } as unknown as typeof silentLog;
@@ -64,6 +64,9 @@ function watched(options: Partial<TroubleOptions> = {}) {
   };
   const all: TroubleOptions = {
     state: () => now.state,
+    askEngine: () => {
+      now.asks += 1;
+    },
     countDead: async () => {
       now.counts += 1;
       return now.dead;
@@ -203,6 +206,14 @@ test("dead letters that are there at the first look are no news; new ones are, a
   await one.watch.stop();
 });
 
+test("the engine is asked once a minute, for nobody else does while no job comes", async () => {
+  const one = watched();
+  one.watch.start();
+  await one.clock.advance(10 * MINUTE);
+  expect(one.now.asks).toBe(11);
+  await one.watch.stop();
+});
+
 test("queues are counted rarely, and sooner after a job failed", async () => {
   const one = watched();
   one.watch.start();
@@ -245,6 +256,19 @@ describe("a restart", () => {
     second.now.state = WELL;
     await second.clock.advance(10 * MINUTE);
     expect(second.sent).toEqual(["over queue"]);
+    await second.watch.stop();
+  });
+
+  test("forgets no dead letter that came shortly before it", async () => {
+    const first = watched();
+    first.watch.start();
+    await first.clock.advance(MINUTE);
+    await first.watch.stop();
+    const second = watched({ dataDir: first.dataDir });
+    second.now.dead = { jobs: 1, deliveries: 0 };
+    second.watch.start();
+    await second.clock.advance(MINUTE);
+    expect(second.sent).toEqual(["begun dead_jobs"]);
     await second.watch.stop();
   });
 

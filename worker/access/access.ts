@@ -13,6 +13,13 @@ import { Sessions, type Tokens } from "./sessions.ts";
 /** Somebody who was let in. `name`: the user of Cloudflare Access. */
 export type Visitor = { by: "local" | "token" | "session" | "access"; mayChange: boolean; name?: string };
 
+declare module "hono" {
+  /** Whom a part of the worker answers: `context.get("visitor")`. The server has put him there. */
+  interface ContextVariableMap {
+    visitor: Visitor;
+  }
+}
+
 export type AccessOptions = Tokens & {
   verifyAssertion?: VerifyAssertion | undefined;
   /** Only this machine can reach the server. */

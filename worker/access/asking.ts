@@ -53,8 +53,8 @@ const isLink = (method: string, headers: Headers) =>
 export const isSafe = (method: string): boolean => method === "GET" || method === "HEAD";
 
 /** Whether a browser shows the answer as a page; a script wants an error that it can read. */
-export const wantsPage = ({ method, headers }: Asking): boolean =>
-  isSafe(method) && /\btext\/html\b/i.test(headers.get("accept") ?? "");
+export const wantsPage = ({ headers }: Asking): boolean =>
+  /\btext\/html\b/i.test(headers.get("accept") ?? "") && !headers.has("hx-request");
 
 /** Whether the visitor's side of the connection is TLS, which ends at a proxy. It only decides about the visitor's own cookie. */
 export function isOverTls({ headers }: Asking): boolean {

@@ -10,6 +10,7 @@ import { JobId } from "../job/envelope.ts";
 import { jsonText, parseJson } from "../job/json.ts";
 import { parseSent } from "../job/parse-sent.ts";
 import { excessOf } from "../job/structure.ts";
+import { traceFields } from "../job/trace-context.ts";
 import type { Log } from "../logging/log.ts";
 import { EventStream } from "./events.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -83,6 +84,10 @@ async function answer(route: Route, context: Context, services: ApiServices): Pr
     query: route.query ? checked(route.query, context.req.query()) : {},
     body: route.body ? await bodyOf(route, context) : {},
     idempotencyKey: keyOf(context),
+    trace: traceFields({
+      traceparent: context.req.header("traceparent"),
+      tracestate: context.req.header("tracestate"),
+    }),
   };
   checkIds(route, given);
   const { status, body, headers = {} } = await route.run(services, given);

@@ -8,15 +8,22 @@ export type EventsOptions = {
   mostReaders?: number;
   /** Between signs of life [15,000]. */
   heartbeatMs?: number;
+  /** Between two writes to a reader [250]. */
+  tickMs?: number;
 };
 
-/** Characters that wait for one reader. */
+/** Bytes that wait for one reader. */
 const MAX_WAITING = 256 * 1024;
 /** Changes that a reader may come back for. */
 const KEPT = 2_000;
 /** Of signs of life in a row that nobody read. */
 const MAX_UNREAD = 4;
-const RETRY = "retry: 2000\n\n";
+/** A page need not show more changes in a second than a person sees; each write to each reader costs time. */
+const TICK_MS = 250;
+const encoder = new TextEncoder();
+const RETRY = encoder.encode("retry: 2000\n\n");
+const BEAT = encoder.encode(": \n\n");
+const MISSED = encoder.encode("event: missed\ndata: {}\n\n");
 
 export type Opening = {
   since?: string | undefined;
@@ -33,6 +40,8 @@ export class EventStream {
   readonly #kept: Kept[] = [];
   /** Of this stream: what another process counted says nothing here. */
   readonly #name = Date.now().toString(36);
+  readonly #pending = new Map<string, Change>();
+  #flushing: NodeJS.Timeout | undefined;
   #number = 0;
   #end: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -65,15 +74,35 @@ export class EventStream {
     this.#timer ??= setInterval(() => this.#beat(), this.#options.heartbeatMs ?? 15_000).unref();
   }
 
+  /** What happens to one job within a moment is one event, with what it was like at the end. */
   #onChange(change: Change): void {
+    const id = change.is === "job" ? change.job.id : change.is === "progress" ? change.id : "";
+    this.#pending.set(`${change.is} ${id}`, change);
+    this.#flushing ??= setTimeout(() => this.#flush(), this.#options.tickMs ?? TICK_MS).unref();
+  }
+
+  #flush(): void {
+    this.#flushing = undefined;
+    const all = [...this.#pending.values()].map((change) => this.#write(change));
+    this.#pending.clear();
+    this.#kept.push(...all);
+    if (this.#kept.length > KEPT) this.#kept.splice(0, this.#kept.length - KEPT);
+    // Made once for all of them, because there may be many.
+    const whole = encoder.encode(all.map(({ text }) => text).join(""));
+    for (const reader of this.#readers) {
+      if (reader.job === null) reader.add(whole);
+      else
+        for (const { text, job } of all)
+          if (job === null || job === reader.job) reader.add(encoder.encode(text));
+    }
+  }
+
+  #write(change: Change): Kept {
     const number = ++this.#number;
     const { is, ...rest } = change;
     const data = is === "job" ? change.job : rest;
     const text = `id: ${this.#name}.${number}\nevent: ${is}\ndata: ${JSON.stringify(data)}\n\n`;
-    const job = is === "job" ? change.job.id : is === "progress" ? change.id : null;
-    this.#kept.push({ number, text, job });
-    if (this.#kept.length > KEPT) this.#kept.splice(0, KEPT / 2);
-    for (const reader of this.#readers) reader.add(text, job);
+    return { number, text, job: is === "job" ? change.job.id : is === "progress" ? change.id : null };
   }
 
   #catchUp(reader: Reader, since: string): void {
@@ -81,7 +110,10 @@ export class EventStream {
     const oldest = this.#kept[0]?.number ?? this.#number + 1;
     const isKnown = name === this.#name && Number(number) >= oldest - 1 && Number(number) <= this.#number;
     if (!isKnown) reader.miss();
-    else for (const one of this.#kept) if (one.number > Number(number)) reader.add(one.text, one.job);
+    else
+      for (const { number: one, text, job } of this.#kept)
+        if (one > Number(number) && (reader.job === null || job === null || job === reader.job))
+          reader.add(encoder.encode(text));
   }
 
   #beat(): void {
@@ -89,6 +121,7 @@ export class EventStream {
   }
 
   close(): void {
+    clearTimeout(this.#flushing);
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#end?.();
@@ -97,32 +130,29 @@ export class EventStream {
   }
 }
 
-const encoder = new TextEncoder();
-const MISSED = "event: missed\ndata: {}\n\n";
-
 class Reader {
-  readonly #job: string | null;
+  /** The only one of interest. */
+  readonly job: string | null;
   readonly #onEnd: () => void;
-  #waiting: string[] = [];
+  #waiting: Uint8Array[] = [];
   #length = 0;
   #unread = 0;
   #wake: (() => void) | undefined;
   #isOver = false;
 
   constructor(job: string | null, onEnd: () => void) {
-    this.#job = job;
+    this.job = job;
     this.#onEnd = onEnd;
   }
 
-  /** `job`: whom it is about; null for everybody. */
-  add(text: string, job: string | null = null): void {
-    if (this.#job !== null && job !== null && job !== this.#job) return;
-    if (this.#length + text.length > MAX_WAITING) {
+  add(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    if (this.#length + bytes.length > MAX_WAITING) {
       this.miss();
       return;
     }
-    this.#waiting.push(text);
-    this.#length += text.length;
+    this.#waiting.push(bytes);
+    this.#length += bytes.length;
     this.#wake?.();
   }
 
@@ -137,7 +167,7 @@ class Reader {
   beat(): void {
     this.#unread = this.#wake ? 0 : this.#unread + 1;
     if (this.#unread > MAX_UNREAD) this.end();
-    else if (this.#length === 0) this.add(": \n\n");
+    else if (this.#length === 0) this.add(BEAT);
   }
 
   end(): void {
@@ -154,7 +184,8 @@ class Reader {
         pull: async (controller) => {
           if (this.#waiting.length === 0 && !this.#isOver) await this.#more();
           if (this.#isOver) return controller.close();
-          controller.enqueue(encoder.encode(this.#waiting.join("")));
+          const [first] = this.#waiting;
+          controller.enqueue(this.#waiting.length === 1 ? first! : Buffer.concat(this.#waiting));
           [this.#waiting, this.#length] = [[], 0];
         },
         cancel: () => this.end(),

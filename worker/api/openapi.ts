@@ -55,7 +55,7 @@ function operationOf({ id, path, summary, description, query, body, example, ans
     operationId: id,
     summary,
     ...(description !== undefined && { description }),
-    ...parametersOf(path, query, id === "sendJob"),
+    ...parametersOf(path, query, HEADERS[id]),
     ...(body && {
       requestBody: {
         required: id !== "replayJob",
@@ -74,7 +74,13 @@ function operationOf({ id, path, summary, description, query, body, example, ans
   };
 }
 
-function parametersOf(path: string, query: z.ZodObject | undefined, hasKey = false): Json {
+/** The headers that an operation reads. */
+const HEADERS: Record<string, readonly string[]> = {
+  sendJob: ["Idempotency-Key", "traceparent", "tracestate"],
+  putJob: ["traceparent", "tracestate"],
+};
+
+function parametersOf(path: string, query: z.ZodObject | undefined, headers: readonly string[] = []): Json {
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: "path",
@@ -92,8 +98,13 @@ function parametersOf(path: string, query: z.ZodObject | undefined, hasKey = fal
     ...(description !== undefined && { description }),
     schema,
   }));
-  const key = { name: "Idempotency-Key", in: "header", required: false, schema: { type: "string" } };
-  const all = [...inPath, ...inQuery, ...(hasKey ? [key] : [])];
+  const inHeader = headers.map((name) => ({
+    name,
+    in: "header",
+    required: false,
+    schema: { type: "string" },
+  }));
+  const all = [...inPath, ...inQuery, ...inHeader];
   return all.length > 0 ? { parameters: all } : {};
 }
 

@@ -8,8 +8,16 @@ import type { ApiServices } from "./services.ts";
 export type Method = "get" | "put" | "post" | "delete";
 
 /** What a request brings, checked. */
-// biome-ignore lint/suspicious/noExplicitAny: each is what its own schemas in the table say
-type Given = { params: Record<string, string>; query: any; body: any; idempotencyKey: string | undefined };
+type Given = {
+  params: Record<string, string>;
+  // biome-ignore lint/suspicious/noExplicitAny: each is what its own schemas in the table say
+  query: any;
+  // biome-ignore lint/suspicious/noExplicitAny: each is what its own schemas in the table say
+  body: any;
+  idempotencyKey: string | undefined;
+  /** That of the headers, if it is valid. */
+  trace: Record<string, string>;
+};
 export type Answer = { status: number; body: unknown; headers?: Record<string, string> };
 
 export type Route = {
@@ -74,8 +82,8 @@ export const ROUTES: readonly Route[] = [
     example: EXAMPLE,
     answers: SENT,
     errors: SENDING,
-    run: (services, { body, idempotencyKey }) =>
-      submit(services, idempotencyKey === undefined ? body : { id: idempotencyKey, ...body }),
+    run: (services, { body, idempotencyKey, trace }) =>
+      submit(services, { ...(idempotencyKey !== undefined && { id: idempotencyKey }), ...body, ...trace }),
   },
   {
     method: "put",
@@ -88,7 +96,7 @@ export const ROUTES: readonly Route[] = [
     example: EXAMPLE,
     answers: SENT,
     errors: SENDING,
-    run: (services, { params, body }) => submit(services, { ...body, id: params.id }),
+    run: (services, { params, body, trace }) => submit(services, { ...body, ...trace, id: params.id }),
   },
   {
     method: "get",

@@ -54,14 +54,17 @@ export async function runUntilStopped(
   if (eventLoop) noteJobs(worker, eventLoop);
   const ofWorker = () => withDisk(worker.state(), config.dataDir, { holdsQueue: isStored });
   const state = () => withPower(ofWorker(), worker.power);
-  const trouble = openTrouble(worker.services, ofWorker);
+  const trouble = openTrouble(worker.services, {
+    state: ofWorker,
+    askEngine: () => worker.health.engine.suspect(),
+  });
   worker.jobEvents.subscribe((event) => trouble.onEvent(event));
   const web = await startWeb({
     ...config.web,
     dataDir: config.dataDir,
     log,
     state,
-    mounts: createMounts(worker),
+    mounts: createMounts({ ...worker, state }),
   });
   const stopped = untilStopped(() => worker.cut());
   worker.start();

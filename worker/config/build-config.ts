@@ -104,6 +104,10 @@ export type Config = Readonly<{
     token: Secret | undefined;
     /** Lets its user read and change nothing. */
     readToken: Secret | undefined;
+    /** What the console compares with: US dollars for a million tokens in and out. */
+    hostedPrice: { input: number; output: number };
+    /** Of the engine's machine, where the console does not know it: gigabytes a second. */
+    memoryBandwidth: number | undefined;
     /** Cloudflare Access. The audiences are tags of its applications. */
     access: { team: string; audiences: readonly string[]; readAudiences: readonly string[] } | undefined;
   };
@@ -268,6 +272,8 @@ export function buildConfig(
       host: env.KAMADO_WEB_HOST,
       token: asSecret(env.KAMADO_WEB_TOKEN),
       readToken: asSecret(env.KAMADO_WEB_READ_TOKEN),
+      hostedPrice: env.KAMADO_HOSTED_PRICE,
+      memoryBandwidth: env.KAMADO_MEMORY_BANDWIDTH,
       access: cloudflareAccess(env),
     },
     localPort: env.KAMADO_LOCAL_PORT,

@@ -134,6 +134,20 @@ const maxTemperature = z
 export const MIN_TOKEN = 16;
 export const SHORT_TOKEN = `must have at least ${MIN_TOKEN} characters`;
 
+/** US dollars for a million tokens in and out. */
+const hostedPrice = z
+  .string()
+  .default("0.15/0.60")
+  .transform((text, context) => {
+    const [, input, output] = /^(\d+(?:\.\d+)?)\/(\d+(?:\.\d+)?)$/.exec(text.replaceAll(" ", "")) ?? [];
+    if (output !== undefined) return { input: Number(input), output: Number(output) };
+    context.addIssue({
+      code: "custom",
+      message: "must be US dollars for a million tokens in and out, like 0.15/0.60",
+    });
+    return z.NEVER;
+  });
+
 const IN_HEADERS = "must not hold a name or a password; set OTEL_EXPORTER_OTLP_HEADERS";
 const DELAYS = "must be a list of 1 to 100 numbers of seconds, like 0,5,300";
 
@@ -176,6 +190,11 @@ export const Environment = z.object({
   KAMADO_WEB_PORT: port.default(4780),
   KAMADO_WEB_HOST: z.string().default("127.0.0.1"),
   KAMADO_WEB_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
+  KAMADO_HOSTED_PRICE: hostedPrice,
+  KAMADO_MEMORY_BANDWIDTH: z.coerce
+    .number({ error: "must be a number of gigabytes a second" })
+    .positive("must be a number of gigabytes a second")
+    .optional(),
   KAMADO_WEB_READ_TOKEN: z.string().min(MIN_TOKEN, SHORT_TOKEN).optional(),
   KAMADO_ACCESS_TEAM: z
     .string()

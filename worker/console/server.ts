@@ -6,7 +6,7 @@ import { type HttpBindings, type ServerType, serve } from "@hono/node-server";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { type Access, checkRight, createAccess, type Visitor } from "../access/access.ts";
+import { type Access, checkRight, createAccess } from "../access/access.ts";
 import { type Asking, addressOf, isSafe, wantsPage } from "../access/asking.ts";
 import { type CloudflareOptions, createVerify } from "../access/cloudflare.ts";
 import { systemClock } from "../async/clock.ts";
@@ -20,14 +20,6 @@ import { printable } from "../printable.ts";
 import { createSignIn, refusalPage, SIGN_IN, STYLE, sessionOf } from "./sign-in.ts";
 import type { State } from "./state.ts";
 import { createStaticFiles } from "./static-files.ts";
-import { statePage } from "./status-page.ts";
-
-declare module "hono" {
-  /** Whom a part of the worker answers: `context.get("visitor")`. */
-  interface ContextVariableMap {
-    visitor: Visitor;
-  }
-}
 
 export type Web = { url: string; stop(): Promise<void> };
 
@@ -36,7 +28,7 @@ export type Mount = {
   app: Hono;
   /**
    * It tells itself what changes something: its requests are POSTs that may only read. It has to call `checkRight` or look at
-   * `visitor.mayChange`. [false: who may only read can GET and HEAD]
+   * `visitor.mayChange`, and to log who changed what. [false: who may only read can GET and HEAD]
    */
   checksRights?: boolean;
 };
@@ -79,6 +71,8 @@ const HEADERS = {
     frameAncestors: NOTHING,
   },
   xFrameOptions: "DENY",
+  // With none at all a browser hides from us too where a form comes from (`Origin: null`), and our own could not be told from others.
+  referrerPolicy: "same-origin",
   // Plain HTTP; what stands in front of it decides about TLS.
   strictTransportSecurity: false,
 };
@@ -91,7 +85,8 @@ export function createWebApp(options: AppOptions): Hono {
   const { state, mounts = [], log } = options;
   const app = new Hono();
   const access = accessOf(options);
-  const assets = createStaticFiles({ [STYLE]: here(STYLE), "status.css": here("status.css") });
+  const assets = createStaticFiles({ [STYLE]: here(STYLE) });
+  const isCareful = (path: string) => mounts.some((one) => one.checksRights && isBelow(path, one.path));
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
   app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
@@ -102,13 +97,12 @@ export function createWebApp(options: AppOptions): Hono {
     try {
       const visitor = await access.visitorOf(asking, sessionOf(context));
       context.set("visitor", visitor);
-      if (!mounts.some((mount) => mount.checksRights && isBelow(context.req.path, mount.path)))
-        checkRight(visitor, asking.method);
+      if (!isCareful(context.req.path)) checkRight(visitor, asking.method);
     } catch (thrown) {
       return refuse(context, toKamadoError(thrown, "unauthorized"));
     }
     await next();
-    logChange(log, context);
+    if (!isCareful(context.req.path)) logChange(log, context);
   });
 
   function refuse(context: Context, error: KamadoError) {
@@ -118,14 +112,15 @@ export function createWebApp(options: AppOptions): Hono {
       const { status } = state();
       return context.json({ status }, status === "UNHEALTHY" ? 503 : 200);
     }
-    const toSignIn = `${SIGN_IN}?next=${encodeURIComponent(path + new URL(context.req.url).search)}`;
+    // Nobody should send a form again because he signs in.
+    const next = isSafe(context.req.method) ? path + new URL(context.req.url).search : "/";
     const canSignIn = access.hasSignIn && error.code === "unauthorized";
     if (!wantsPage(askingOf(context))) {
       // htmx goes there itself.
       if (canSignIn && context.req.header("hx-request")) context.header("hx-redirect", SIGN_IN);
       return answerError(context, error);
     }
-    if (canSignIn) return context.redirect(toSignIn, 303);
+    if (canSignIn) return context.redirect(`${SIGN_IN}?next=${encodeURIComponent(next)}`, 303);
     return refusalPage({ context, assets, status: error.status as ContentfulStatusCode }, error);
   }
 
@@ -173,7 +168,6 @@ export function createWebApp(options: AppOptions): Hono {
   });
   app.get("/state", (context) => context.json(state()));
   for (const mount of mounts) app.route(mount.path, mount.app);
-  app.get("/", (context) => context.html(statePage(state(), assets.href("status.css"))));
   app.notFound(({ req, json }) => {
     const { code, message, hint } = new KamadoError("no_such_address", `There is nothing at ${req.path}.`);
     return json({ error: { code, message, hint } }, 404);

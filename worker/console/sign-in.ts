@@ -162,7 +162,8 @@ export function createSignIn({ access, assets, askingOf, said }: SignIn): Hono {
       return context.redirect(next, 303);
     } catch (thrown) {
       const error = toKamadoError(thrown, "unauthorized");
-      said(asking, "refused to sign in", error);
+      // Their number is bounded, as others are not.
+      if (error.code === "unauthorized") said(asking, "refused to sign in", error);
       return refuseToken({ context, assets, status: statusOf(error) }, next, error);
     }
   });

@@ -30,8 +30,8 @@ const WORTH_PACKING = 512;
 
 type Asset = { type: string; bytes: Uint8Array<ArrayBuffer>; packed?: Uint8Array<ArrayBuffer> };
 
-/** `files`: name -> path. They are read when the first page is made, so that they cost nothing before. */
-export function createStaticFiles(files: Readonly<Record<string, string>>): StaticFiles {
+/** `files`: name -> path. They are read when the first page is made, so that they cost nothing before. `folder`: below which path. */
+export function createStaticFiles(files: Readonly<Record<string, string>>, folder = ASSETS): StaticFiles {
   const hrefs = new Map<string, string>();
   const byHref = new Map<string, Asset>();
 
@@ -41,14 +41,14 @@ export function createStaticFiles(files: Readonly<Record<string, string>>): Stat
     const asset = read(name, files[name]);
     const extension = extname(name);
     const hash = createHash("sha256").update(asset.bytes).digest("hex").slice(0, 12);
-    const made = `${ASSETS}/${name.slice(0, -extension.length)}.${hash}${extension}`;
+    const made = `${folder}/${name.slice(0, -extension.length)}.${hash}${extension}`;
     hrefs.set(name, made);
     byHref.set(made, asset);
     return made;
   }
 
   const app = new Hono();
-  app.get(`${ASSETS}/:name`, (context) => {
+  app.get(`${folder}/:name`, (context) => {
     for (const name of Object.keys(files)) href(name);
     const asset = byHref.get(context.req.path);
     if (!asset) return context.notFound();

@@ -37,6 +37,13 @@ export type SlotsFrom = {
   steady?: boolean;
   /** How the tokens were drawn meanwhile. */
   sampling?: string;
+  /** The figures, and of what: the bytes of the model's file, and the processor. */
+  measured?: {
+    readings: { width: number; tokensPerSecond: number }[];
+    prefillTokensPerSecond: number | null;
+    modelBytes: number;
+    cpu: string;
+  };
   /** What was measured since, while the engine was idle. */
   next?: { slots: number; measuredAt: string };
 };

@@ -120,7 +120,6 @@ function over(row: Stored | undefined, entry: Of<"ended">): Stored {
   const { at, id, kind, result, error, ending } = entry;
   const before = row ?? { ...fresh(id, at, "failed", null), kind: kind ?? NO_KIND };
   const receipt = result?.receipt;
-  const { joules } = (receipt ?? {}) as { joules?: unknown };
   return {
     ...before,
     state: result?.status ?? "failed",
@@ -132,7 +131,7 @@ function over(row: Stored | undefined, entry: Of<"ended">): Stored {
     model: receipt?.model ?? before.model,
     promptTokens: receipt?.promptTokens ?? before.promptTokens,
     completionTokens: receipt?.completionTokens ?? before.completionTokens,
-    joules: typeof joules === "number" ? joules : before.joules,
+    joules: receipt?.joules ?? before.joules,
     runMs: receipt?.runMs ?? before.runMs,
   };
 }

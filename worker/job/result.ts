@@ -42,6 +42,13 @@ export const Receipt = z.object({
     .optional()
     .catch(undefined)
     .describe("How many answers were cut off at their token limit; absent when none was."),
+  joules: z
+    .number()
+    .optional()
+    .catch(undefined)
+    .describe(
+      "The energy of GPU and CPU in this run, shared by the jobs that ran at the same time; absent where no watts can be read.",
+    ),
   worker: z.string().catch(""),
   traceId: z
     .string()

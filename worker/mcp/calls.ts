@@ -1,13 +1,14 @@
 // What a call of a tool does, and what a model is told of it: job, result or error as one object, and the same as text. How calls come in is
 // left to protocol.ts. Never throws: an error is an answer that says what to do.
 import type { z } from "zod";
-import { readOnly } from "../access/access.ts";
+import { readOnly, type Visitor } from "../access/access.ts";
 import type { Clock } from "../async/clock.ts";
 import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
 import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, type Known, type Registry } from "../job/registry.ts";
 import type { NewJob, SendJobs } from "../job/send-jobs.ts";
 import type { JobEvents } from "../logging/job-events.ts";
+import type { Log } from "../logging/log.ts";
 import { nearest } from "../nearest.ts";
 import { printable } from "../printable.ts";
 import type { Results } from "../storage/results.ts";
@@ -15,7 +16,7 @@ import { type Ended, FollowJobs, type InHand } from "./follow-jobs.ts";
 import { uploaded, withDataUris } from "./pictures.ts";
 import {
   ARGUMENTS,
-  FIXED_TOOLS,
+  fixedTools,
   isFixed,
   type KindTool,
   kindTools,
@@ -31,11 +32,12 @@ export type CallDeps = {
   results: Pick<Results, "find">;
   jobEvents: JobEvents;
   clock: Pick<Clock, "now" | "sleep">;
+  log: Pick<Log, "info">;
 };
 
 /** Who calls, and how long he listens. */
 export type Caller = {
-  mayChange: boolean;
+  visitor: Visitor;
   signal: AbortSignal;
   onChange?: ((now: InHand) => void) | undefined;
 };
@@ -64,15 +66,14 @@ export class Calls {
   }
 
   /** Who may only read sees the tools that work for him. */
-  tools({ mayChange }: Pick<Caller, "mayChange">): Tool[] {
-    const all = [...FIXED_TOOLS, ...[...kindTools(this.#deps.registry).values()].map(({ tool }) => tool)];
+  tools({ mayChange }: Visitor): Tool[] {
+    const all = [...fixedTools(), ...[...kindTools(this.#deps.registry).values()].map(({ tool }) => tool)];
     return mayChange ? all : all.filter(({ name }) => READ_ONLY.includes(name));
   }
 
   async call(name: string, given: unknown, caller: Caller): Promise<Answer> {
     try {
-      if (!caller.mayChange && !READ_ONLY.includes(name))
-        throw readOnly(`${printable(name, { max: 80 })} starts or ends jobs`);
+      if (!READ_ONLY.includes(name)) this.#checkAndLog(name, caller.visitor);
       if (isFixed(name)) return await this.#fixed[name](given ?? {}, caller);
       const tools = kindTools(this.#deps.registry);
       const tool = tools.get(name);
@@ -82,6 +83,15 @@ export class Calls {
       const { code, message, hint } = toKamadoError(thrown, "handler_failed");
       return answer({ status: "refused", error: { code, message, hint } }, true);
     }
+  }
+
+  #checkAndLog(name: string, { mayChange, by, name: user = by }: Visitor): void {
+    const tool = printable(name, { max: 80 });
+    if (!mayChange) throw readOnly(`${tool} starts or ends jobs`);
+    this.#deps.log.info(
+      { stage: "console", who: printable(user, { max: 200 }), by },
+      `calls the tool ${tool}`,
+    );
   }
 
   readonly #fixed = {

@@ -1,6 +1,6 @@
 // The kinds as tools for models, over the Model Context Protocol (docs/mcp.md). Who is let in is decided before; who may only read can list and
 // ask, and start nothing.
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import type { Registry } from "../job/registry.ts";
 import { type CallDeps, Calls } from "./calls.ts";
 import type { Protocol } from "./protocol.ts";
@@ -9,13 +9,11 @@ import type { Protocol } from "./protocol.ts";
 const LOOK_MS = 2_000;
 
 export type McpDeps = CallDeps & {
-  /** Whether whoever asks may change anything. */
-  mayChange(context: Context): boolean;
   /** [2 s] */
   lookMs?: number;
 };
 
-export function createMcp({ mayChange, lookMs = LOOK_MS, ...deps }: McpDeps): Hono {
+export function createMcp({ lookMs = LOOK_MS, ...deps }: McpDeps): Hono {
   const calls = new Calls(deps);
   let protocol: Promise<Protocol> | undefined;
   let watch: NodeJS.Timeout | undefined;
@@ -44,7 +42,7 @@ export function createMcp({ mayChange, lookMs = LOOK_MS, ...deps }: McpDeps): Ho
   app.all("/", async (context) => {
     protocol ??= open();
     const opened = await protocol;
-    const response = await opened.answer(context.req.raw, mayChange(context));
+    const response = await opened.answer(context.req.raw, context.get("visitor"));
     if (opened.streams() > 0) watchKinds(opened);
     return response;
   });

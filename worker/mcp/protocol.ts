@@ -12,6 +12,7 @@ import {
   type ServerNotification,
   type ServerRequest,
 } from "@modelcontextprotocol/sdk/types.js";
+import type { Visitor } from "../access/access.ts";
 import type { Calls } from "./calls.ts";
 import type { InHand } from "./follow-jobs.ts";
 
@@ -26,7 +27,7 @@ const MAX_REQUEST = 16 * 1024 * 1024;
 const MOST_STREAMS = 32;
 
 export type Protocol = {
-  answer(request: Request, mayChange: boolean): Promise<Response>;
+  answer(request: Request, visitor: Visitor): Promise<Response>;
   /** Tells every client with an open stream. */
   kindsChanged(): void;
   /** How many streams are open. */
@@ -36,10 +37,10 @@ export type Protocol = {
 export function createProtocol(calls: Calls): Protocol {
   const streams = new Set<Server>();
 
-  async function answer(request: Request, mayChange: boolean): Promise<Response> {
+  async function answer(request: Request, visitor: Visitor): Promise<Response> {
     const isStream = request.method === "GET";
     if (isStream && streams.size >= MOST_STREAMS) return tooMany();
-    const server = newServer(calls, mayChange);
+    const server = newServer(calls, visitor);
     const transport = new WebStandardStreamableHTTPServerTransport({ maxRequestBodySize: MAX_REQUEST });
     await server.connect(transport as Parameters<typeof server.connect>[0]);
     // Whoever goes away no longer waits: that ends his calls, and not the jobs.
@@ -63,15 +64,29 @@ export function createProtocol(calls: Calls): Protocol {
   };
 }
 
-function newServer(calls: Calls, mayChange: boolean): Server {
+/**
+ * Of answers that a user gives to a server's question. None is asked here, and the SDK's own validator would be made anew for each request,
+ * which costs most of its time and memory.
+ */
+const NO_VALIDATOR = {
+  getValidator(): never {
+    throw new Error("this server asks its users nothing");
+  },
+};
+
+function newServer(calls: Calls, visitor: Visitor): Server {
   const server = new Server(
     { name: "kamado", title: "Kamado", version },
-    { capabilities: { tools: { listChanged: true } }, instructions: INSTRUCTIONS },
+    {
+      capabilities: { tools: { listChanged: true } },
+      instructions: INSTRUCTIONS,
+      jsonSchemaValidator: NO_VALIDATOR,
+    },
   );
-  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: calls.tools({ mayChange }) }));
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: calls.tools(visitor) }));
   server.setRequestHandler(CallToolRequestSchema, ({ params }, extra) =>
     calls.call(params.name, params.arguments, {
-      mayChange,
+      visitor,
       signal: extra.signal,
       onChange: progressTo(extra),
     }),

@@ -108,19 +108,21 @@ const OUTPUTS: Record<FixedTool, Schema> = {
   },
 };
 
-export const FIXED_TOOLS: readonly Tool[] = (Object.keys(ARGUMENTS) as FixedTool[]).map((name) => ({
-  name,
-  title: name.replaceAll("_", " "),
-  description: DESCRIPTIONS[name],
-  inputSchema: schemaOf(ARGUMENTS[name], "input") as Schema,
-  outputSchema: OUTPUTS[name],
-  annotations: {
-    readOnlyHint: READ_ONLY.includes(name),
-    destructiveHint: name === "cancel_job",
-    idempotentHint: name !== "start_job",
-    openWorldHint: false,
-  },
-}));
+/** Made when somebody asks: that takes a moment which the start of a worker should not. */
+export const fixedTools = (): Tool[] =>
+  (Object.keys(ARGUMENTS) as FixedTool[]).map((name) => ({
+    name,
+    title: name.replaceAll("_", " "),
+    description: DESCRIPTIONS[name],
+    inputSchema: schemaOf(ARGUMENTS[name], "input") as Schema,
+    outputSchema: OUTPUTS[name],
+    annotations: {
+      readOnlyHint: READ_ONLY.includes(name),
+      destructiveHint: name === "cancel_job",
+      idempotentHint: name !== "start_job",
+      openWorldHint: false,
+    },
+  }));
 
 /** By the tool's name. A handler that is broken has none. */
 export function kindTools(registry: Registry): Map<string, KindTool> {
@@ -169,8 +171,21 @@ function kindTool(name: string, handler: Known): KindTool {
 
 /** What zod cannot say in JSON Schema, such as a check in code, is left out. */
 export function schemaOf(type: z.ZodType, io: "input" | "output"): Record<string, unknown> {
-  const { $schema: _, ...schema } = z.toJSONSchema(type, { io, unrepresentable: "any" });
+  const { $schema: _, ...schema } = z.toJSONSchema(type, {
+    io,
+    unrepresentable: "any",
+    override: withoutHardPatterns,
+  });
   return schema;
+}
+
+/** Characters. */
+const LONGEST_PATTERN = 80;
+
+/** Some clients read no classes of Unicode, and a long pattern tells a model nothing. The worker checks all the same. */
+function withoutHardPatterns({ jsonSchema }: { jsonSchema: { pattern?: string } }): void {
+  const { pattern = "" } = jsonSchema;
+  if (pattern.length > LONGEST_PATTERN || pattern.includes("\\p{")) delete jsonSchema.pattern;
 }
 
 /** A schema as a field of an object. What it refers to is at the top of the document, so it goes there. */

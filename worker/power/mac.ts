@@ -1,5 +1,6 @@
 // What macOS says of GPU, memory, heat and use, by Apple's own commands, as they document their output or print it. All but powermetrics
 // need no rights. powermetrics needs root: it is asked where this process is root, or where sudo lets it without a password.
+import { existsSync } from "node:fs";
 import {
   type Figure,
   noneOf,
@@ -113,14 +114,14 @@ function filled(figures: readonly Figure[], why: string, found: Part["found"]): 
 const IOREG = ["/usr/sbin/ioreg", "-r", "-d", "1", "-w", "0", "-c"];
 const POWERMETRICS =
   "/usr/bin/powermetrics --samplers cpu_power,gpu_power,thermal --sample-rate 500 --sample-count 1";
-/** A refused sudo leaves a line in the system's log, so it is asked once. */
-export const NOT_PERMITTED =
-  "macOS gives watts to root only; docs/power.md says how sudo may permit powermetrics, and then start Kamado again";
+/** Who writes this file permits powermetrics. Without it sudo is not run: a refusal is logged, and on some systems mailed to root. */
+const PERMISSION = "/etc/sudoers.d/kamado";
+export const NOT_PERMITTED = `macOS gives watts to root only, and there is no ${PERMISSION} that permits powermetrics (docs/power.md)`;
+export const REFUSED = `sudo refuses powermetrics although ${PERMISSION} is there; compare it with docs/power.md and start Kamado again`;
 const NO_DEGREES = "macOS gives no temperature in degrees; thermalState says whether the machine is hot";
 
 /** `isRoot`: of this process. */
-export function macSources(isRoot: boolean): Source[] {
-  const power = POWERMETRICS.split(" ");
+export function macSources(isRoot: boolean, isPermitted = () => existsSync(PERMISSION)): Source[] {
   return [
     ofCommand([...IOREG, "IOAccelerator"], GPU, gpuOf),
     ofCommand([...IOREG, "IOHIDSystem"], ["idleSeconds"], idleOf),
@@ -132,16 +133,21 @@ export function macSources(isRoot: boolean): Source[] {
     { figures: ["thermalState"], read: readThermalState },
     {
       figures: WATTS,
-      read: async (run) => {
-        const ran = await run(isRoot ? power : ["/usr/bin/sudo", "-n", ...power]);
-        return ran.is === "output" ? wattsIn(ran.out) : { ...noneOf(WATTS, NOT_PERMITTED), isFinal: true };
-      },
+      read: (run) => readWatts(run, isRoot, isPermitted),
     },
     {
       figures: ["temperature"],
       read: async () => ({ ...noneOf(["temperature"], NO_DEGREES), isFinal: true }),
     },
   ];
+}
+
+async function readWatts(run: Run, isRoot: boolean, isPermitted: () => boolean) {
+  if (!isRoot && !isPermitted()) return noneOf(WATTS, NOT_PERMITTED);
+  const power = POWERMETRICS.split(" ");
+  const ran = await run(isRoot ? power : ["/usr/bin/sudo", "-n", ...power]);
+  if (ran.is === "output") return wattsIn(ran.out);
+  return isRoot ? parsed(ran, WATTS, wattsIn) : { ...noneOf(WATTS, REFUSED), isFinal: true };
 }
 
 /** notifyutil knows more steps than pmset. */

@@ -113,7 +113,7 @@ export function createRun(environment: Record<string, string | undefined>, timeo
     const child = spawn(program!, list, { env: environment, stdio: ["ignore", "pipe", "ignore"] });
     const ended = outputOf(child, program!);
     const over = new AbortController();
-    const late = sleep(timeoutMs, tooLong, over).catch(() => tooLong);
+    const late = sleep(timeoutMs, tooLong, { signal: over.signal }).catch(() => tooLong);
     const ran = await Promise.race([ended, late]);
     over.abort();
     if (ran !== tooLong) return ran;

@@ -11,7 +11,7 @@ import { type Reading, wattsOf } from "./reading.ts";
 
 /** What pages and commands see. */
 export type PowerState = {
-  /** Null before the first one has ended. */
+  /** Null while the last one is too old: then one is under way. */
   reading: Reading | null;
   /** Of GPU and CPU together, as far as they are known. */
   watts?: number;
@@ -20,6 +20,9 @@ export type PowerState = {
   /** Policies that are set and cannot work here. */
   ineffective: readonly Ineffective[];
 };
+
+/** What was read before is not how it is now. */
+const OLD_MS = 60_000;
 
 export type Power = ReturnType<typeof createPower>;
 
@@ -38,7 +41,8 @@ export function createPower(options: {
 
   /** What is known now. Whoever calls it looks, so what is older than a few seconds is read anew, for the next call. */
   function look(): PowerState {
-    const reading = reader.latest();
+    const latest = reader.latest();
+    const reading = latest && clock.wall() - latest.at < OLD_MS ? latest : null;
     void reader.read();
     const all = reading ? wattsOf(reading) : undefined;
     const { ineffective } = pause;
@@ -48,6 +52,11 @@ export function createPower(options: {
   return {
     pause,
     look,
+    /** The same with figures of now, for whoever asks rarely and can wait. */
+    async lookNow(): Promise<PowerState> {
+      await reader.read();
+      return look();
+    },
     /** Of a job that runs or ended lately; undefined where no watts can be read. */
     joulesOf: (job: string) => energy.joulesOf(job),
     start(jobEvents: JobEvents): void {

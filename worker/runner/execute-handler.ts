@@ -48,6 +48,7 @@ export async function executeHandler(
     ...used(),
     ...receiptOf(arrival, dependencies),
     runMs: Math.round(dependencies.clock.now() - began),
+    ...energyOf(job, dependencies),
     ...traceOf(job),
   });
   try {
@@ -66,6 +67,11 @@ export async function executeHandler(
     const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
     return afterError(error, job, receipt());
   }
+}
+
+function energyOf({ id }: Job, { joulesOf }: HandlerDependencies): Pick<Receipt, "joules"> {
+  const joules = joulesOf?.(id);
+  return joules === undefined ? {} : { joules };
 }
 
 /** `over` fires with `timed_out` when the job has run too long; `ended` when it is disposed of. */

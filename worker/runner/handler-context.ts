@@ -47,6 +47,8 @@ export type HandlerDependencies = HandlerServices & {
   clock: Clock;
   /** [passes on the trace of the job] */
   tracer?: Tracer | undefined;
+  /** The energy that a running job has taken so far; undefined where it cannot be told. */
+  joulesOf?: ((job: string) => number | undefined) | undefined;
   /** For jobs whose policy names no other limit. */
   timeoutSeconds: number;
   budgets: Budgets;

@@ -11,8 +11,7 @@ import { DisabledDestinations } from "../outbox/disabled-destinations.ts";
 import { depthOf } from "../queue/whole-queue.ts";
 import type { Bucket } from "../storage/bucket.ts";
 import { type Channel, topicChannel, webhookChannel } from "./channels.ts";
-import type { Watched } from "./conditions.ts";
-import { TroubleWatch } from "./trouble-watch.ts";
+import { type TroubleOptions, TroubleWatch } from "./trouble-watch.ts";
 
 type Services = {
   config: Config;
@@ -26,7 +25,10 @@ type Services = {
   log: Log;
 };
 
-export function openTrouble(services: Services, state: () => Watched): TroubleWatch {
+export function openTrouble(
+  services: Services,
+  { state, askEngine }: Pick<TroubleOptions, "state" | "askEngine">,
+): TroubleWatch {
   const { config, cloud, sqs, bucket, clock, log } = services;
   const { deadQueueUrl, deadDeliveriesQueueUrl } = cloud;
   const disabled = new DisabledDestinations({ bucket, clock });
@@ -36,6 +38,7 @@ export function openTrouble(services: Services, state: () => Watched): TroubleWa
   };
   return new TroubleWatch({
     state,
+    askEngine,
     async countDead() {
       const isOne = deadDeliveriesQueueUrl === deadQueueUrl;
       const [jobs, deliveries] = await Promise.all([

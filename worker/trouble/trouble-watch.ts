@@ -8,6 +8,7 @@ import { type Channel, ChannelOutbox } from "./channels.ts";
 import {
   CONDITIONS,
   type Condition,
+  type ConditionName,
   type Conditions,
   conditionsOf,
   type DeadLetters,
@@ -17,6 +18,7 @@ import { look, type Note, openOf } from "./episodes.ts";
 import { readTold, type Told, writeTold } from "./told-file.ts";
 
 const LOOK_MS = 10_000;
+const ASK_MS = 60_000;
 /** What costs calls to AWS is asked rarely, sooner after a job or a delivery failed. */
 const COUNT_MS = 300_000;
 const SOON_MS = 60_000;
@@ -26,6 +28,8 @@ const STAGE = "trouble";
 
 export type TroubleOptions = {
   state(): Watched;
+  /** Has the engine asked whether it answers: while no job comes, nobody else does. */
+  askEngine(): void;
   /** About how many dead letters of each kind there are. May throw. */
   countDead(): Promise<{ jobs: number; deliveries: number }>;
   /** The destinations that are turned off, as they may be shown. May throw. */
@@ -42,11 +46,12 @@ export class TroubleWatch {
   readonly #stopping = new AbortController();
   readonly #warned = new Set<string>();
   /** Told, but it has not arrived anywhere yet: after a restart it is told again. */
-  readonly #onTheirWay = new Set<Note>();
+  readonly #onTheirWay = new Map<ConditionName, Note>();
   #told: Told;
   #dead: { jobs: number; deliveries: number } | null = null;
   #off: readonly string[] | null = null;
   #countedAt = Number.NEGATIVE_INFINITY;
+  #askedAt = Number.NEGATIVE_INFINITY;
   #isDueSoon = false;
   #counting: Promise<void> | undefined;
   #watching: Promise<void> | undefined;
@@ -85,6 +90,7 @@ export class TroubleWatch {
   async #watch(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
+      this.#askEngine();
       // Not waited for: while the network is down, it is the queue that must be told.
       this.#counting ??= this.#count().finally(() => {
         this.#counting = undefined;
@@ -101,6 +107,13 @@ export class TroubleWatch {
     }
   }
 
+  #askEngine(): void {
+    const { askEngine, clock } = this.#options;
+    if (clock.now() - this.#askedAt < ASK_MS) return;
+    this.#askedAt = clock.now();
+    askEngine();
+  }
+
   #look(conditions: Conditions, holdMs?: number): void {
     const { episodes, notes } = look(this.#told.episodes, conditions, this.#options.clock.wall(), holdMs);
     const isChanged = JSON.stringify(episodes) !== JSON.stringify(this.#told.episodes);
@@ -113,20 +126,17 @@ export class TroubleWatch {
     const { is, condition } = note;
     const text = `${is === "over" ? "over: " : ""}${condition.title}. ${condition.message} ${condition.hint}`;
     this.#options.log.info({ stage: STAGE, condition: condition.name }, text.trim());
-    this.#onTheirWay.add(note);
-    for (const outbox of this.#outboxes)
-      outbox.push(note, () => {
-        this.#onTheirWay.delete(note);
-        this.#save();
-      });
+    this.#onTheirWay.set(condition.name, note);
+    const arrived = () => {
+      if (this.#onTheirWay.get(condition.name) === note) this.#onTheirWay.delete(condition.name);
+      this.#save();
+    };
+    for (const outbox of this.#outboxes) outbox.push(note, arrived);
   }
 
   #save(): void {
-    const unsent = [...this.#onTheirWay]
-      .filter(({ is }) => is !== "over")
-      .map(({ condition }) => condition.name);
     const episodes = { ...this.#told.episodes };
-    for (const name of unsent) delete episodes[name];
+    for (const [name, { is }] of this.#onTheirWay) if (is !== "over") delete episodes[name];
     if (!writeTold(this.#options.dataDir, { ...this.#told, episodes }))
       this.#warn(
         "file",
@@ -148,11 +158,16 @@ export class TroubleWatch {
     ]);
     this.#dead = dead;
     this.#off = off;
-    if (dead)
-      this.#told.dead = {
-        jobs: least(dead.jobs, this.#told.dead.jobs),
-        deliveries: least(dead.deliveries, this.#told.dead.deliveries),
-      };
+    if (dead) this.#compareWith(dead);
+  }
+
+  /** Those that were there at the first look are no news; those that went are news when they come again. */
+  #compareWith(now: { jobs: number; deliveries: number }): void {
+    const { jobs = now.jobs, deliveries = now.deliveries } = this.#told.dead;
+    const dead = { jobs: Math.min(jobs, now.jobs), deliveries: Math.min(deliveries, now.deliveries) };
+    const isChanged = JSON.stringify(dead) !== JSON.stringify(this.#told.dead);
+    this.#told = { ...this.#told, dead };
+    if (isChanged) this.#save();
   }
 
   #cannot(what: string, { message }: KamadoError): null {
@@ -166,9 +181,6 @@ export class TroubleWatch {
     this.#options.log.info({ stage: STAGE }, text);
   }
 }
-
-/** Those that were there at the first look are no news; those that went are none when they come again. */
-const least = (now: number, before = now) => Math.min(now, before);
 
 const deadOf = (now: number | undefined, before: number | undefined): DeadLetters | null =>
   now === undefined ? null : { now, before: before ?? now };

@@ -19,6 +19,7 @@ import { type Finding, fail, failed, ok, warn } from "../../doctor/finding.ts";
 import { macFindings } from "../../doctor/mac.ts";
 import { diskFinding, gpuFinding, memoryFinding, memoryOf, nodeFinding } from "../../doctor/machine.ts";
 import { modelFinding } from "../../doctor/model.ts";
+import { policyFindings, troubleFindings } from "../../doctor/power.ts";
 import {
   destinationFindings,
   lingersOn,
@@ -113,6 +114,8 @@ async function checksOf(machine: Machine, command: Command, isDeep: boolean): Pr
     group("engine", whichEngine(config, found, isDeep)),
     group("queue", queues(config, found)),
     group("destinations", destinationFindings(config.destinationsFile)),
+    group("pauses", policyFindings(config, machine)),
+    group("trouble", troubleFindings(config)),
     group("ports", ports(config, found)),
     group("service", services(machine, states)),
     ...mac,

@@ -17,6 +17,7 @@ import { eventOf } from "../../job/result.ts";
 import { silentLog } from "../../logging/log.ts";
 import { EXIT, localTime, paint, prose } from "../../logging/terminal.ts";
 import { type Attempt, createDeliveryLog } from "../../outbox/delivery-log.ts";
+import { pauseWords } from "../../power/pulling-pause.ts";
 import { printable, printableJson } from "../../printable.ts";
 import type { Bucket } from "../../storage/bucket.ts";
 import { s3Bucket } from "../../storage/s3.ts";
@@ -25,7 +26,7 @@ import { configOf } from "../configuration.ts";
 import { examples, notes } from "../examples.ts";
 import { type Flags, flagsOf, numberFrom } from "../flags.ts";
 import { inputHelp, readInput, replaceFiles } from "../read-input.ts";
-import { engineErrorOf, type ServiceState, stateOf } from "../running-service.ts";
+import { type ServiceState, stateOf } from "../running-service.ts";
 
 type Outcome = Result<AnyKinds>;
 
@@ -147,12 +148,19 @@ function tellTrouble(here: Here): () => Promise<void> {
   let [told, next] = ["", 0];
   return async () => {
     if (performance.now() < next) return;
-    const error = await engineErrorOf(here);
+    const state = await stateOf(here);
     next = performance.now() + ASK_EVERY_MS;
-    if (!error || error.message === told) return;
-    told = error.message;
-    warn(`the job waits, because the engine is not ready: ${error.code}: ${error.message} ${error.hint}`);
+    const why = state === null || state === "silent" ? undefined : whyItWaits(state);
+    if (why === undefined || why === told) return;
+    told = why;
+    warn(`the job waits, because ${why}`);
   };
+}
+
+export function whyItWaits({ engine, paused }: Pick<ServiceState, "engine" | "paused">): string | undefined {
+  const { error } = engine;
+  if (error) return `the engine is not ready: ${error.code}: ${error.message} ${error.hint}`;
+  return paused && `the worker is ${pauseWords(paused)}`;
 }
 
 function print(flags: Flags, facts: object, text: string): number {

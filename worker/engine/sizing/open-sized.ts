@@ -82,10 +82,11 @@ async function openCalibrated(opening: Opening, dataDir: string): Promise<Opened
 
 function slotsFrom(calibration: Calibration | undefined): SlotsFrom {
   if (calibration === undefined) return { from: "default" };
-  const { measured, measuredAt } = calibration;
-  const { steady, sampling } = measured;
+  const { measured, measuredAt, subject } = calibration;
+  const { steady, sampling, readings, prefillTokensPerSecond } = measured;
   const from = chooseWidth(measured) === undefined ? "default" : "measurement";
-  return { from, measuredAt, steady, ...(sampling !== undefined && { sampling }) };
+  const figures = { readings, prefillTokensPerSecond, modelBytes: subject.model.size, cpu: subject.cpu };
+  return { from, measuredAt, steady, ...(sampling !== undefined && { sampling }), measured: figures };
 }
 
 /** Undefined when measuring fails: the engine serves all the same. */
