@@ -224,6 +224,18 @@ describe("overview", () => {
     expect(text).toContain("at $0.15 and $0.60 per million tokens");
   });
 
+  test("it shows how the worker is also where the history is away, and says so", async () => {
+    const jobs = new FakeJobs();
+    jobs.overview = async () => {
+      throw new KamadoError("history_unavailable", "The history is damaged.");
+    };
+    const { status, text } = await get({ ...emptyConsole(), jobs }, "/");
+    expect([status, text]).toEqual([
+      200,
+      expect.stringMatching(/All is well[\s\S]*The history is damaged\./),
+    ]);
+  });
+
   test("what the machine does not say is named with the reason", async () => {
     const { text } = await get(busyConsole(), "/");
     expect(text).toContain("94 % · 4.9 GB");

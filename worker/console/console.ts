@@ -24,7 +24,14 @@ import { type CatalogueEntry, enginePage } from "./pages/engine-page.ts";
 import { jobPage } from "./pages/job-page.ts";
 import { bulkPage, filterOf, jobAddress, jobsPage, outcomePage } from "./pages/jobs-page.ts";
 import { assets, pageOf } from "./pages/layout.ts";
-import { type HostedPrice, overviewPage, RANGES, rangeOf } from "./pages/overview-page.ts";
+import {
+  type HostedPrice,
+  NO_PAST,
+  overviewPage,
+  type Past,
+  RANGES,
+  rangeOf,
+} from "./pages/overview-page.ts";
 import { type SchedulesService, schedulesPage } from "./pages/schedules-page.ts";
 import { errorNote } from "./pages/show.ts";
 import { kindAddress, kindsPage, submitPage } from "./pages/submit-page.ts";
@@ -146,28 +153,36 @@ function overview(deps: ConsoleDeps, show: Show): void {
     const range = rangeOf(view.query.get("range"));
     const { stepMs, steps } = RANGES[range];
     const end = Math.ceil(view.now / stepMs) * stepMs;
-    const [counts, history, latest, waiting, slots] = await Promise.all([
-      jobs.counts({ since: end - steps * stepMs, stepMs }),
-      jobs.overview(),
-      jobs.list({}, { limit: 8 }),
-      jobs.list({ states: WAITS }, { limit: 100 }),
+    const [past, slots] = await Promise.all([
+      pastOf(jobs, { since: end - steps * stepMs, stepMs, now: view.now }).catch((thrown) => {
+        return { ...NO_PAST, error: toKamadoError(thrown, "history_unavailable") };
+      }),
       deps.engine.slots(),
     ]);
-    const moments = waiting.items.map(({ sentAt, receivedAt }) => sentAt ?? receivedAt ?? view.now);
-    const oldest = moments.length > 0 ? Math.min(...moments) : null;
     const { price, state } = deps;
-    return overviewPage(view, {
-      state: state(),
-      range,
-      counts,
-      history,
-      latest: latest.items,
-      oldest,
-      slots,
-      price,
-    });
+    return overviewPage(view, { ...past, state: state(), range, slots, price });
   }
   show("/", make, { everyMs: 2_000, onChange: false });
+}
+
+/** What the history tells. Without it the page still shows how the worker is. */
+async function pastOf(
+  jobs: JobsService,
+  { since, stepMs, now }: { since: number; stepMs: number; now: number },
+): Promise<Past> {
+  const [counts, history, latest, waiting] = await Promise.all([
+    jobs.counts({ since, stepMs }),
+    jobs.overview(),
+    jobs.list({}, { limit: 8 }),
+    jobs.list({ states: WAITS }, { limit: 100 }),
+  ]);
+  const moments = waiting.items.map(({ sentAt, receivedAt }) => sentAt ?? receivedAt ?? now);
+  return {
+    counts,
+    history,
+    latest: latest.items,
+    oldest: moments.length > 0 ? Math.min(...moments) : null,
+  };
 }
 
 function jobs({ jobs, engine }: ConsoleDeps, show: Show, app: Hono, send: Send, view: ViewOf): void {
