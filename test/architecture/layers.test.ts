@@ -22,7 +22,7 @@ const MAY_IMPORT: Record<string, string> = {
   models: "nearest",
   config: "errors make-folder models nearest power/policies power/quiet-hours",
   checks: "amounts aws errors free-disk",
-  http: "",
+  http: "errors",
   job: "errors nearest printable",
   images: "async errors job",
   pages: "async errors job",
@@ -57,7 +57,7 @@ const MAY_IMPORT: Record<string, string> = {
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue service trouble",
-  schedules: "async config/settings-file errors job job-lock logging storage",
+  schedules: "async config/settings-file errors http job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tenants tracing",
   main: "async aws batches checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tenants tracing trouble worker",

@@ -13,6 +13,7 @@ import {
   type JobsService,
 } from "../api/services.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { errorAnswer } from "../http/error-answer.ts";
 import { answerChat } from "./chat.ts";
 import type { EngineView } from "./engine-view.ts";
 import { LivePages } from "./live.ts";
@@ -98,13 +99,11 @@ export function createConsole(deps: ConsoleDeps): Hono {
 
   async function onError(context: Context, thrown: unknown): Promise<Response> {
     const error = toKamadoError(thrown, "handler_failed");
-    const { code, message, hint, status } = error;
-    if (context.req.header("accept")?.includes("json"))
-      return context.json({ error: { code, message, hint } }, status as 500);
+    if (context.req.header("accept")?.includes("json")) return errorAnswer(error);
     const { t } = view(context);
     const shown: Shown = {
       title: t("error"),
-      status: status as 500,
+      status: error.status as 500,
       before: errorNote(view(context), error),
     };
     return send(context, shown);
@@ -133,16 +132,9 @@ type ViewOf = (context: Context) => View;
 /** Only to a page of this address. */
 export const localPath = (path: string): string => (/^\/(?![/\\])/.test(path) ? path : "/");
 
-const tooLarge = (context: Context) =>
-  context.json(
-    {
-      error: {
-        code: "body_too_large",
-        message: "The form has more than 64 MB.",
-        hint: "Send smaller files.",
-      },
-    },
-    413,
+const tooLarge = () =>
+  errorAnswer(
+    new KamadoError("body_too_large", "The form has more than 64 MB.", { hint: "Send smaller files." }),
   );
 
 const WAITS = ["queued", "waiting"] as const;

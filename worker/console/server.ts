@@ -12,6 +12,7 @@ import { type CloudflareOptions, createVerify } from "../access/cloudflare.ts";
 import { systemClock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { errorAnswer } from "../http/error-answer.ts";
 import { isLoopback } from "../http/loopback.ts";
 import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { whyNotFree } from "../http/who-listens.ts";
@@ -89,7 +90,7 @@ export function createWebApp(options: AppOptions): Hono {
   const isCareful = (path: string) => mounts.some((one) => one.checksRights && isBelow(path, one.path));
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
-  app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
+  app.onError((thrown) => refusal(thrown));
   app.route("/", assets.app);
   app.route("/", createSignIn({ access, assets, askingOf, said: saying(log) }));
   app.use(async (context, next) => {
@@ -116,9 +117,10 @@ export function createWebApp(options: AppOptions): Hono {
     const next = isSafe(context.req.method) ? path + new URL(context.req.url).search : "/";
     const canSignIn = access.hasSignIn && error.code === "unauthorized";
     if (!wantsPage(askingOf(context))) {
+      const answer = refusal(error);
       // htmx goes there itself.
-      if (canSignIn && context.req.header("hx-request")) context.header("hx-redirect", SIGN_IN);
-      return answerError(context, error);
+      if (canSignIn && context.req.header("hx-request")) answer.headers.set("hx-redirect", SIGN_IN);
+      return answer;
     }
     if (canSignIn) return context.redirect(`${SIGN_IN}?next=${encodeURIComponent(next)}`, 303);
     return refusalPage({ context, assets, status: error.status as ContentfulStatusCode }, error);
@@ -168,10 +170,9 @@ export function createWebApp(options: AppOptions): Hono {
   });
   app.get("/state", (context) => context.json(state()));
   for (const mount of mounts) app.route(mount.path, mount.app);
-  app.notFound(({ req, json }) => {
-    const { code, message, hint } = new KamadoError("no_such_address", `There is nothing at ${req.path}.`);
-    return json({ error: { code, message, hint } }, 404);
-  });
+  app.notFound(({ req }) =>
+    errorAnswer(new KamadoError("no_such_address", `There is nothing at ${req.path}.`)),
+  );
   return app;
 }
 
@@ -199,11 +200,10 @@ const notKept: MiddlewareHandler = async (context, next) => {
   if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
 };
 
-function answerError(context: Context, { code, message, hint, status, detail }: KamadoError): Response {
-  if (detail?.retryAfterMs !== undefined)
-    context.header("retry-after", String(Math.ceil(detail.retryAfterMs / 1_000)));
-  if (status === 401) context.header("www-authenticate", 'Bearer realm="Kamado"');
-  return context.json({ error: { code, message, hint } }, status as ContentfulStatusCode);
+function refusal(thrown: unknown): Response {
+  const answer = errorAnswer(thrown);
+  if (answer.status === 401) answer.headers.set("www-authenticate", 'Bearer realm="Kamado"');
+  return answer;
 }
 
 const saying = (log: Log | undefined) => (asking: Asking, what: string, error?: KamadoError) => {
