@@ -10,6 +10,7 @@ const WORKER = join(ROOT, "worker");
 /** What a folder may import besides itself. A file right under worker/, engine/ or cli/ counts as a folder of its own. */
 const MAY_IMPORT: Record<string, string> = {
   amounts: "",
+  "damaged-database": "",
   "free-disk": "",
   "make-folder": "",
   printable: "",
@@ -38,7 +39,7 @@ const MAY_IMPORT: Record<string, string> = {
     "access amounts api/services async aws/errors config/secret errors free-disk http job logging power printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
-  tenants: "async errors logging make-folder",
+  tenants: "async damaged-database errors logging make-folder",
   todos: "errors http job outbound",
   deliver: "async aws config/secret errors http job logging outbound printable queue todos",
   tracing: "job",
@@ -48,9 +49,10 @@ const MAY_IMPORT: Record<string, string> = {
     "amounts async aws config deliver errors free-disk logging make-folder outbound outbox queue storage",
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage tenants todos tracing",
-  history: "errors job logging",
+  history: "damaged-database errors job logging",
   api: "async data-uri dead-letters deliver errors history http images job job-lock logging outbox storage",
-  batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
+  batches:
+    "async damaged-database engine/server/openai-errors errors free-disk job logging make-folder storage",
   mcp: "access async data-uri errors job logging nearest printable storage",
   metrics: "async console errors logging power queue",
   telemetry: "config/telemetry job logging metrics model printable tracing",

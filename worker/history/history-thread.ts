@@ -1,11 +1,12 @@
 // The thread of the history: SQLite blocks, and a disk may take its time, so it must not be where jobs run. history.ts starts it. It writes
 // the batches that come, answers questions in between, and removes what is too old or too much.
 import { parentPort, workerData } from "node:worker_threads";
+import { isDamage } from "../damaged-database.ts";
 import { KamadoError } from "../errors.ts";
 import type { Entry } from "./entries.ts";
 import { HistoryStore, type StoreOptions } from "./history-store.ts";
 import type { JobRow } from "./job-row.ts";
-import { isDamage, openDatabase, type Remark, setAside } from "./open-database.ts";
+import { beginAnew, openDatabase, type Remark } from "./open-database.ts";
 
 /** `path`: undefined keeps the history in memory. */
 export type ThreadOptions = StoreOptions & { path: string | undefined };
@@ -71,7 +72,7 @@ function guarded<T>(work: () => T): T {
   } catch (thrown) {
     if (!isDamage(thrown) || options.path === undefined) throw thrown;
     store.close();
-    setAside(options.path, thrown, remark);
+    beginAnew(options.path, thrown, remark);
     store = open();
     return work();
   }
