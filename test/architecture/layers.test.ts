@@ -14,6 +14,7 @@ const MAY_IMPORT: Record<string, string> = {
   "free-disk": "",
   "make-folder": "",
   printable: "",
+  "state-file": "make-folder",
   nearest: "",
   errors: "printable",
   "data-uri": "errors",
@@ -34,7 +35,7 @@ const MAY_IMPORT: Record<string, string> = {
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors free-disk http",
-  access: "async config/secret errors http make-folder",
+  access: "async config/secret errors http state-file",
   console:
     "access amounts api/services async aws/errors config/secret errors free-disk http job logging power printable",
   consumer: "async errors logging queue",
@@ -46,7 +47,7 @@ const MAY_IMPORT: Record<string, string> = {
   outbox: "async consumer deliver errors job logging queue storage tracing",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   trouble:
-    "amounts async aws config deliver errors free-disk logging make-folder outbound outbox queue storage",
+    "amounts async aws config deliver errors free-disk logging outbound outbox queue state-file storage",
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage tenants todos tracing",
   history: "damaged-database errors job logging",
@@ -69,7 +70,7 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/commands":
     "amounts async aws cli/* config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner schedules service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts power service trouble",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main mounts power service state-file trouble",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
