@@ -1,5 +1,6 @@
 // The languages of the console: which one a reader gets, and how a text with values in it is filled. The texts are in words-en.ts and
 // words-ja.ts.
+import { parseAccept } from "hono/utils/accept";
 import { en } from "./words-en.ts";
 import { ja } from "./words-ja.ts";
 
@@ -16,16 +17,9 @@ export type Words = (key: WordKey, values?: Record<string, string | number>) => 
 /** The one that the reader chose, or else the first in his browser's list that the console has. */
 export function languageOf(chosen: string | undefined, accepted = ""): Language {
   if (chosen === "en" || chosen === "ja") return chosen;
-  const wanted = accepted
-    .split(",")
-    .map((one) => {
-      const [tag = "", ...rest] = one.trim().toLowerCase().split(";");
-      const weight = Number(rest.find((part) => part.trim().startsWith("q="))?.split("=")[1] ?? 1);
-      return { tag: tag.split("-")[0]!, weight: Number.isNaN(weight) ? 0 : weight };
-    })
-    .filter(({ weight }) => weight > 0)
-    .toSorted((one, other) => other.weight - one.weight);
-  return wanted.map(({ tag }) => tag).find((tag) => tag === "en" || tag === "ja") ?? "en";
+  const wanted = parseAccept(accepted).filter(({ q }) => q > 0);
+  const tags = wanted.map(({ type }) => type.toLowerCase().split("-")[0]);
+  return tags.find((tag) => tag === "en" || tag === "ja") ?? "en";
 }
 
 export const wordsIn =
