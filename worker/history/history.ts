@@ -95,8 +95,8 @@ class HistoryThread implements History {
     if (entry) this.#note(entry);
   };
 
-  sent(job: Job, { jobHash, group, replayOf = undefined }: Parameters<History["sent"]>[1]): void {
-    const entry = { is: "sent", at: Date.now(), id: job.id, job: keptJob(job, group), jobHash } as const;
+  sent(job: Job, { jobHash, replayOf = undefined }: Parameters<History["sent"]>[1]): void {
+    const entry = { is: "sent", at: Date.now(), id: job.id, job: keptJob(job), jobHash } as const;
     this.#note({ ...entry, replayOf: replayOf ?? null });
   }
 
