@@ -104,7 +104,7 @@ function metricsOf(
       diskFree: freeBytesOf(config.dataDir),
       historyDropped: history.dropped,
       openCircuits: circuits.open().length,
-      power: power?.look(),
+      power: await power?.lookNow(),
     });
 }
 

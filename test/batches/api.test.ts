@@ -156,7 +156,10 @@ describe("batches", () => {
     expect(await failure(rig.client.fineTuning.jobs.list())).toMatchObject({ code: "unknown_url" });
     const create = rig.client.batches.create({} as never);
     expect(await failure(create)).toBeInstanceOf(BadRequestError);
-    expect((await rig.app.request("/v1/batches", { method: "POST", body: "{" })).status).toBe(400);
+    const statuses = [];
+    for (const body of ["{", " ".repeat(100_000)])
+      statuses.push((await rig.app.request("/v1/batches", { method: "POST", body })).status);
+    expect(statuses).toEqual([400, 413]);
   });
 
   test("that have ended cannot be cancelled", async () => {

@@ -156,6 +156,36 @@ describe("a batch", () => {
     expect(idsOf(await rig.outcome(await rig.until(id, "completed")))).toEqual(names(40));
   });
 
+  test("a result that is damaged counts as none: its job is sent again", async () => {
+    const rig = newRig();
+    const { id } = await rig.start([chat("a"), chat("b")]);
+    await rig.untilWaiting(2);
+    const job = `${id}-000000001`;
+    rig.waiting.shift();
+    await rig.bucket.put(`results/${job}.json`, "{", { contentType: "application/json" });
+    expect(idsOf(await rig.outcome(await rig.until(id, "completed")))).toEqual(["a", "b"]);
+    expect(rig.sends.get(job)).toBeGreaterThan(1);
+  });
+
+  test("adds up the tokens of its answers", async () => {
+    const rig = newRig();
+    const usage = {
+      ...{ prompt_tokens: 10, completion_tokens: 4, total_tokens: 14 },
+      prompt_tokens_details: { cached_tokens: 8 },
+      completion_tokens_details: { reasoning_tokens: 2 },
+    };
+    const outputs = [{ usage }, { usage: { prompt_tokens: 1, completion_tokens: 2 } }, { usage: "none" }, {}];
+    rig.answer = () => ({ status: "succeeded", output: outputs.pop() });
+    const { id } = await rig.start(names(4).map((name) => chat(name)));
+    expect((await rig.until(id, "completed")).usage).toEqual({
+      input_tokens: 11,
+      input_tokens_details: { cached_tokens: 8 },
+      output_tokens: 6,
+      output_tokens_details: { reasoning_tokens: 2 },
+      total_tokens: 17,
+    });
+  });
+
   test("a line that the queue will never take is a failed line", async () => {
     const rig = newRig();
     rig.failSends = ["message_rejected"];
@@ -180,6 +210,27 @@ describe("a batch that is cancelled", () => {
     expect(new Set(error.map((line) => line.error.code))).toEqual(new Set(["batch_cancelled"]));
     expect(batch.request_counts).toEqual({ total: 100, completed: 10, failed: 90 });
     expect(rig.sends.size).toBeLessThan(100);
+  });
+
+  test("waits a while for what runs: it may still have ended well", async () => {
+    const rig = newRig();
+    const { id } = await rig.start(names(3).map((name) => chat(name)));
+    await rig.untilWaiting(3);
+    for (const { job } of rig.waiting.slice(0, 2)) rig.running.add(job.id!);
+    await rig.client.batches.cancel(id);
+    while (!rig.waiting[1]!.isCanceled) await rig.clock.sleep(1_000);
+    // The first ends well in the last moment, the second never.
+    rig.waiting[0]!.isCanceled = false;
+    await rig.work(1);
+    const batch = await rig.until(id, "cancelled", { works: false });
+    const { output, error } = await rig.outcome(batch);
+    expect([output, error].map((lines) => lines.map((line) => line.custom_id))).toEqual([
+      ["line-0000"],
+      ["line-0001", "line-0002"],
+    ]);
+    // What comes later changes nothing.
+    await rig.work();
+    expect(await rig.outcome(await rig.client.batches.retrieve(id))).toEqual({ output, error });
   });
 
   test("before its validation has ended runs nothing", async () => {

@@ -71,6 +71,8 @@ export class Rig {
   readonly sends = new Map<string, number>();
   most = 0;
   answer: Answer = echo;
+  /** Jobs that run while their batch is cancelled: what becomes of them is the test's to say. */
+  readonly running = new Set<string>();
   /** Fails the next calls to the queue. */
   failSends: ErrorCode[] = [];
   keepDays = 30;
@@ -238,7 +240,7 @@ export class Rig {
         if (isDead.yes) throw new KamadoError("stopping", "dead");
         if (this.bucket.objects.has(`s3://kamado/results/${id}.json`)) return { is: "ended" };
         for (const sent of this.waiting) if (sent.job.id === id) sent.isCanceled = true;
-        return { is: "waiting" };
+        return { is: this.running.has(id) ? "running" : "waiting" };
       },
     };
   }

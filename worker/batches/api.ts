@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { z } from "zod";
 import type { Log } from "../logging/log.ts";
@@ -114,7 +115,10 @@ function addBatches(app: Hono, batches: Batches): void {
     if (!batch) throw new ApiError(404, "batch_not_found", `No batch found with id '${id}'.`, "id");
     return batch;
   };
-  app.post("/batches", async (c) => {
+  const onError = () => {
+    throw new ApiError(413, "body_too_large", `The body may have at most ${MAX_JSON_BYTES} bytes.`);
+  };
+  app.post("/batches", bodyLimit({ maxSize: MAX_JSON_BYTES, onError }), async (c) => {
     const { store } = batches.opened;
     const batch = newBatch(await jsonOf(c), batches);
     store.durably(() => store.addBatch(batch));
@@ -168,6 +172,7 @@ function newBatch(sent: unknown, batches: Batches): Batch {
     model: null,
     errors: null,
     ...{ total: 0, completed: 0, failed: 0, sent_up_to: 0, output_bytes: 0, error_bytes: 0 },
+    ...{ input_tokens: 0, cached_tokens: 0, output_tokens: 0, reasoning_tokens: 0 },
     output_file: newId("file-"),
     error_file: newId("file-"),
     output_seconds: Math.min(batches.keepSeconds, output_expires_after?.seconds ?? Number.POSITIVE_INFINITY),
@@ -188,10 +193,8 @@ const TIMES: readonly BatchTime[] = [
 const newId = (prefix: string) => `${prefix}${randomUUID().replaceAll("-", "")}`;
 
 async function jsonOf(c: Context): Promise<unknown> {
-  const text = await c.req.text();
-  if (text.length > MAX_JSON_BYTES) throw new ApiError(413, "body_too_large", "The body is too long.");
   try {
-    return JSON.parse(text);
+    return JSON.parse(await c.req.text());
   } catch {
     throw new ApiError(400, "invalid_json", "The body is not JSON.");
   }
@@ -232,6 +235,13 @@ function batchObject(batch: Batch) {
     expires_at: batch.expires_at,
     ...times,
     request_counts: { total, completed, failed },
+    usage: {
+      input_tokens: batch.input_tokens,
+      input_tokens_details: { cached_tokens: batch.cached_tokens },
+      output_tokens: batch.output_tokens,
+      output_tokens_details: { reasoning_tokens: batch.reasoning_tokens },
+      total_tokens: batch.input_tokens + batch.output_tokens,
+    },
     metadata: batch.metadata === null ? null : JSON.parse(batch.metadata),
   };
 }

@@ -13,7 +13,15 @@ import type { EventFacts, JobEvent } from "../logging/job-events.ts";
 import type { Log } from "../logging/log.ts";
 import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
-import type { Batch, BatchStatus, BatchStore, BatchTime, Line } from "./batch-store.ts";
+import {
+  type Batch,
+  type BatchStatus,
+  type BatchStore,
+  type BatchTime,
+  type Line,
+  TOKENS,
+  type Tokens,
+} from "./batch-store.ts";
 import type { BatchFiles } from "./files.ts";
 import { type Request, readRequest } from "./input-lines.ts";
 import {
@@ -22,6 +30,7 @@ import {
   outputLine,
   ResultFiles,
   resultPrefixes,
+  tokensOf,
   unfinished,
 } from "./output-lines.ts";
 import { validate } from "./validate.ts";
@@ -254,18 +263,11 @@ export class BatchRun {
     while (this.#ready.size > 0) {
       const ends = await this.#readyEnds();
       if (ends.length === 0) return;
-      let [completed, failed] = [0, 0];
       const lines = ends.flatMap(([number, end]) => {
         const line = store.openLine(this.#id, number);
         return line ? [{ line, end }] : [];
       });
-      for (const { line, end } of lines) {
-        files.add(outputLine(this.#id, line, end));
-        if (end.status === "succeeded") completed += 1;
-        else failed += 1;
-      }
-      const numbers = lines.map(({ line }) => line.number);
-      await this.#settle(files, numbers, { completed, failed });
+      await this.#settle(files, lines);
       for (const [number] of ends) {
         this.#ready.delete(number);
         this.#inFlight.delete(number);
@@ -274,15 +276,20 @@ export class BatchRun {
     }
   }
 
-  async #settle(
-    files: ResultFiles,
-    numbers: readonly number[],
-    more: { completed: number; failed: number },
-  ): Promise<void> {
-    const { completed, failed } = this.#batch;
+  /** Writes the lines to the files first: they count when the store has them. */
+  async #settle(files: ResultFiles, ends: readonly { line: Line; end: LineEnd }[]): Promise<void> {
+    const counts = { ...this.#batch };
+    for (const { line, end } of ends) {
+      files.add(outputLine(this.#id, line, end));
+      counts[end.status === "succeeded" ? "completed" : "failed"] += 1;
+      const tokens = tokensOf(end);
+      for (const name of TOKENS) counts[name] += tokens[name];
+    }
     const lengths = await files.flush();
-    const counts = { completed: completed + more.completed, failed: failed + more.failed };
-    this.#dependencies.store.settle(this.#id, numbers, { ...lengths, ...counts });
+    const { completed, failed } = counts;
+    const tokens = Object.fromEntries(TOKENS.map((name) => [name, counts[name]])) as Tokens;
+    const numbers = ends.map(({ line }) => line.number);
+    this.#dependencies.store.settle(this.#id, numbers, { ...lengths, ...tokens, completed, failed });
   }
 
   /** The first results, read where they have to be. Those that cannot be read now are looked for later. */
@@ -293,6 +300,9 @@ export class BatchRun {
         try {
           const end = given ?? (await this.#dependencies.results.find(jobIdOf(this.#id, number)));
           if (end) return [number, end];
+          // It is damaged, or somebody removed it: the job runs again.
+          this.#inFlight.delete(number);
+          this.#cursor = Math.min(this.#cursor, number - 1);
         } catch (thrown) {
           const error = toKamadoError(thrown, "storage_unavailable");
           this.#dependencies.log.warn(aboutOf(this.#batch, error), error.message);
@@ -342,8 +352,11 @@ export class BatchRun {
     }
     if (this.#isStopping) return;
     for (let lines = this.#nextOpen(); lines.length > 0; lines = this.#nextOpen()) {
-      for (const line of lines) files.add(outputLine(this.#id, line, unfinished(status)));
-      await this.#settle(files, lines.map(numberOf), { completed: 0, failed: lines.length });
+      const end = unfinished(status);
+      await this.#settle(
+        files,
+        lines.map((line) => ({ line, end })),
+      );
     }
     await this.#finish(files, status);
   }

@@ -62,12 +62,19 @@ export type Batch = {
   error_bytes: number;
   /** Of both files, after the end. */
   output_seconds: number;
+  /** What the answers say that they took. */
+  input_tokens: number;
+  cached_tokens: number;
+  output_tokens: number;
+  reasoning_tokens: number;
 } & { created_at: number; expires_at: number } & Record<BatchTime, number | null>;
 
 /** `start` and `length` in bytes of the input file. */
 export type Line = { number: number; start: number; length: number; custom_id: string };
 
-export type Settled = Pick<Batch, "output_bytes" | "error_bytes" | "completed" | "failed">;
+export const TOKENS = ["input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"] as const;
+export type Tokens = Pick<Batch, (typeof TOKENS)[number]>;
+export type Settled = Pick<Batch, "output_bytes" | "error_bytes" | "completed" | "failed"> & Tokens;
 
 type Range = { after?: number; upTo?: number; limit?: number };
 const LAST = Number.MAX_SAFE_INTEGER;
@@ -83,7 +90,8 @@ CREATE TABLE batches (
   completion_window TEXT NOT NULL, metadata TEXT, status TEXT NOT NULL, model TEXT, errors TEXT,
   total INTEGER NOT NULL, completed INTEGER NOT NULL, failed INTEGER NOT NULL, sent_up_to INTEGER NOT NULL,
   output_file TEXT NOT NULL, error_file TEXT NOT NULL, output_bytes INTEGER NOT NULL, error_bytes INTEGER NOT NULL,
-  output_seconds INTEGER NOT NULL, ${TIMES.map((time) => `${time} INTEGER`).join(", ")}
+  output_seconds INTEGER NOT NULL, ${TOKENS.map((name) => `${name} INTEGER NOT NULL`).join(", ")},
+  ${TIMES.map((time) => `${time} INTEGER`).join(", ")}
 ) STRICT;
 CREATE TABLE lines (
   batch INTEGER NOT NULL, number INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL,

@@ -1,10 +1,11 @@
 // What the output and error files of a batch say of a line, as OpenAI writes it, and the two files while they grow. A line counts once the
 // store has it (batch-store.ts); what was written and not stored before a crash is cut off again.
 import { type FileHandle, open } from "node:fs/promises";
+import { z } from "zod";
 import { openAiError } from "../engine/server/openai-errors.ts";
 import { ERRORS, type ErrorCode, KamadoError } from "../errors.ts";
 import type { Result } from "../job/result.ts";
-import type { Batch, Line } from "./batch-store.ts";
+import type { Batch, Line, Tokens } from "./batch-store.ts";
 
 /** How a line ended. */
 export type LineEnd = Pick<Result, "status" | "output" | "error">;
@@ -36,6 +37,28 @@ export function outputLine(batch: string, line: Line, end: LineEnd): { file: Fil
   const id = `batch_req_${job.slice("batch_".length)}`;
   const fields = { id, custom_id: line.custom_id, response, error: said.error };
   return { file: isGood ? "output" : "error", text: `${JSON.stringify(fields)}\n` };
+}
+
+const Count = z.number().nonnegative().catch(0);
+const Usage = z.object({
+  prompt_tokens: Count,
+  completion_tokens: Count,
+  prompt_tokens_details: z.object({ cached_tokens: Count }).catch({ cached_tokens: 0 }),
+  completion_tokens_details: z.object({ reasoning_tokens: Count }).catch({ reasoning_tokens: 0 }),
+});
+const NONE: Tokens = { input_tokens: 0, cached_tokens: 0, output_tokens: 0, reasoning_tokens: 0 };
+
+/** What a line took, as far as its answer says. */
+export function tokensOf({ output }: LineEnd): Tokens {
+  const { data } = z.object({ usage: Usage }).safeParse(output);
+  if (!data) return NONE;
+  const { prompt_tokens, completion_tokens, prompt_tokens_details, completion_tokens_details } = data.usage;
+  return {
+    input_tokens: Math.round(prompt_tokens),
+    output_tokens: Math.round(completion_tokens),
+    cached_tokens: Math.round(prompt_tokens_details.cached_tokens),
+    reasoning_tokens: Math.round(completion_tokens_details.reasoning_tokens),
+  };
 }
 
 type Failure = {

@@ -224,6 +224,9 @@ function logChange(log: Log | undefined, context: Context): void {
   );
 }
 
+/** A file of a batch has up to 200 MB, and may come through a tunnel. Who may not upload is refused before its body is read. */
+const UPLOAD_MS = 600_000;
+
 /** Port 0 takes any free one. Throws `config_invalid` for an address others can reach without a token. */
 export async function startWeb(options: WebOptions): Promise<Web> {
   const { host = "127.0.0.1", token, readToken, access } = options;
@@ -233,7 +236,8 @@ export async function startWeb(options: WebOptions): Promise<Web> {
       `KAMADO_WEB_HOST: ${host} can be reached from outside; set KAMADO_WEB_TOKEN or KAMADO_WEB_TOKEN_FILE too.`,
     );
   const { promise, resolve, reject } = Promise.withResolvers<AddressInfo>();
-  const listen = { ...SERVE_OPTIONS, port: options.port, hostname: host };
+  const serverOptions = { ...SERVE_OPTIONS.serverOptions, requestTimeout: UPLOAD_MS };
+  const listen = { ...SERVE_OPTIONS, serverOptions, port: options.port, hostname: host };
   const server = serve({ fetch: createWebApp(options).fetch, ...listen }, resolve);
   const at = (port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
   server.once("error", async (cause) => {
