@@ -37,6 +37,7 @@ import { errorNote } from "./pages/show.ts";
 import { kindAddress, kindsPage, submitPage } from "./pages/submit-page.ts";
 import { LANGUAGE_COOKIE, type Shown, THEME_COOKIE, THEMES, type View, viewOf } from "./pages/view.ts";
 import { LANGUAGES } from "./pages/words.ts";
+import { ownPath } from "./sign-in.ts";
 import type { State } from "./state.ts";
 import { emptyForm, submit } from "./submit.ts";
 
@@ -115,7 +116,7 @@ export function createConsole(deps: ConsoleDeps): Hono {
     const options = { path: "/", maxAge: 365 * 86_400, sameSite: "Lax", httpOnly: true } as const;
     if (language in LANGUAGES) setCookie(context, LANGUAGE_COOKIE, language, options);
     if ((THEMES as readonly string[]).includes(theme)) setCookie(context, THEME_COOKIE, theme, options);
-    return context.redirect(localPath(back), 303);
+    return context.redirect(ownPath(back), 303);
   });
 
   overview(deps, show);
@@ -129,9 +130,6 @@ export function createConsole(deps: ConsoleDeps): Hono {
 type Show = (path: string, make: PageMaker, how?: Live) => void;
 type Send = (context: Context, shown: Shown) => Promise<Response>;
 type ViewOf = (context: Context) => View;
-
-/** Only to a page of this address. */
-export const localPath = (path: string): string => (/^\/(?![/\\])/.test(path) ? path : "/");
 
 const tooLarge = (context: Context) =>
   context.json(
