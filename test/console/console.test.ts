@@ -1,7 +1,7 @@
 // The console's pages over HTTP: what they show, in which words, and what their forms do.
 import { Hono } from "hono";
 import { describe, expect, test } from "vitest";
-import { type ConsoleDeps, createConsole, localPath } from "../../worker/console/console.ts";
+import { type ConsoleDeps, createConsole } from "../../worker/console/console.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import {
   busyConsole,
@@ -224,6 +224,18 @@ describe("overview", () => {
     expect(text).toContain("at $0.15 and $0.60 per million tokens");
   });
 
+  test("it shows how the worker is also where the history is away, and says so", async () => {
+    const jobs = new FakeJobs();
+    jobs.overview = async () => {
+      throw new KamadoError("history_unavailable", "The history is damaged.");
+    };
+    const { status, text } = await get({ ...emptyConsole(), jobs }, "/");
+    expect([status, text]).toEqual([
+      200,
+      expect.stringMatching(/All is well[\s\S]*The history is damaged\./),
+    ]);
+  });
+
   test("what the machine does not say is named with the reason", async () => {
     const { text } = await get(busyConsole(), "/");
     expect(text).toContain("94 % · 4.9 GB");
@@ -279,6 +291,24 @@ describe("jobs", () => {
       },
     ]);
   });
+});
+
+test("of one tenant are chosen from those that have jobs", async () => {
+  const jobs = new FakeJobs([jobOf({ id: "a", tenant: "home" }), jobOf({ id: "b", tenant: "shop" })]);
+  const { text } = await get({ ...emptyConsole(), jobs }, "/console/jobs?tenant=shop");
+  expect(text).toMatch(/<option value="home">home<\/option><option value="shop" selected>/);
+  expect(text.match(/<tr data-key=/g)).toHaveLength(1);
+});
+
+test("only what has not ended is counted for canceling, and only what has ended for running again", async () => {
+  const deps = busyConsole();
+  const isOpen = ({ state }: { state: string }) => ["waiting", "running"].includes(state);
+  const all = [...deps.jobs.all.values()];
+  const { length: open } = all.filter(isOpen);
+  expect((await get(deps, "/console/jobs/bulk?action=cancel")).text).toContain(`Cancel ${open} jobs`);
+  expect((await get(deps, "/console/jobs/bulk?action=replay")).text).toContain(
+    `Run ${all.length - open} jobs again`,
+  );
 });
 
 describe("a job", () => {
@@ -635,12 +665,21 @@ describe("the switches", () => {
     );
   });
 
-  test.each(["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", ""])(
-    "%j is no page to go back to",
-    (back) => {
-      expect(localPath(back)).toBe("/");
-    },
-  );
+  // A browser leaves out tabs and line ends, and then reads the name of another site.
+  test.each([
+    "https://evil.example",
+    "//evil.example",
+    "/\\evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "/\r\\evil.example",
+    "javascript:alert(1)",
+    "",
+  ])("%j is no page to go back to", async (back) => {
+    const query = new URLSearchParams({ theme: "dark", back });
+    const answer = await createConsole(emptyConsole()).request(`/console/preferences?${query}`);
+    expect([answer.status, answer.headers.get("location")]).toEqual([303, "/"]);
+  });
 });
 
 describe("files of the pages", () => {

@@ -28,6 +28,11 @@ export const LICENCE_EXCEPTIONS: readonly Exception[] = [
   },
   { package: /^lightningcss(-|$)/, why: "MPL: a part of vitest, used unchanged", devOnly: true },
   {
+    package: /^axe-core$/,
+    why: "MPL: run unchanged in tests of pages; no other engine finds as much",
+    devOnly: true,
+  },
+  {
     package: /^(ssh2|cpu-features|buildcheck)$/,
     why: "MIT by its LICENSE file, in the old form; parts of testcontainers",
     devOnly: true,

@@ -60,7 +60,9 @@ describe("a job is followed through its states", () => {
       deliveries: [{ outcome: "delivered", to: expect.stringContaining("kamado-results") }],
       endedAt: expect.any(Number),
     });
-    expect(store.get("a")!.stations.map(({ name }) => name)).toEqual(["queue", "wait", "run", "deliver"]);
+    const stations = store.get("a")!.stations.map(({ name }) => name);
+    // To store takes less than a millisecond here, and what took no time is left out.
+    expect(stations.filter((name) => name !== "store")).toEqual(["queue", "wait", "run", "deliver"]);
   });
 
   test("a failed attempt is retrying, with its error; the next one may succeed", async () => {

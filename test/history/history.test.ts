@@ -5,6 +5,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -13,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { type History, openHistory } from "../../worker/history/history.ts";
 import { VERSION } from "../../worker/history/open-database.ts";
 import { JobEvents } from "../../worker/logging/job-events.ts";
@@ -202,16 +203,91 @@ test("while the file cannot be written jobs go on, and what is lost is counted a
   const { history, receive, path, lines } = open();
   receive("a");
   await idsOf(history);
-  // Another connection holds the lock that every write needs.
   const other = new DatabaseSync(path);
-  other.exec("BEGIN IMMEDIATE");
+  other.exec("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
   receive("b");
   receive("c");
   await idsOf(history);
   expect(history.dropped).toBe(2);
-  other.exec("ROLLBACK");
+  other.exec("DROP TRIGGER full");
   other.close();
   receive("d");
   expect(await idsOf(history)).toEqual(["a", "d"]);
   expect(lines.filter((line) => line.includes("cannot be written"))).toHaveLength(1);
+});
+
+describe("while another process has locked the file", () => {
+  test("what happens waits, questions are answered, and nothing is lost", async () => {
+    const { history, receive, path, lines } = open();
+    receive("a");
+    await idsOf(history);
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    receive("b");
+    expect(await idsOf(history)).toEqual(["a"]);
+    receive("c");
+    expect(await idsOf(history)).toEqual(["a"]);
+    other.exec("ROLLBACK");
+    other.close();
+    receive("d");
+    expect(await idsOf(history)).toEqual(["a", "b", "c", "d"]);
+    expect(history.dropped).toBe(0);
+    expect(lines.filter((line) => line.includes("locked"))).toHaveLength(1);
+  });
+
+  test("a worker that starts has the history that is there, and marks what was interrupted later", async () => {
+    const { folder, history, receive, path } = open();
+    receive("a");
+    await history.close();
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    const next = open(folder);
+    next.receive("b");
+    expect(await next.history.states()).toEqual({ waiting: 1 });
+    other.exec("ROLLBACK");
+    other.close();
+    expect(await next.history.states()).toEqual({ retrying: 1, waiting: 1 });
+    expect(next.lines.join("")).not.toContain("in memory");
+  });
+});
+
+describe("when the file changes under a worker", () => {
+  test("one that was removed is begun anew, and what happens from then on is kept", async () => {
+    const { folder, history, receive, path, lines } = open();
+    receive("a");
+    await idsOf(history);
+    for (const beside of ["", "-wal", "-shm"]) rmSync(`${path}${beside}`);
+    receive("b");
+    expect(await idsOf(history)).toEqual(["b"]);
+    expect(lines.join("")).toContain("removed or exchanged");
+    await history.close();
+    expect(await idsOf(open(folder).history)).toEqual(["b"]);
+  });
+
+  test("so it is by each of two workers, which go on in the same one", async () => {
+    const one = open();
+    const other = open(one.folder, { worker: "v" });
+    for (const [at, { receive }] of [one, other].entries()) receive(`before-${at}`);
+    await Promise.all([idsOf(one.history), idsOf(other.history)]);
+    rmSync(one.path);
+    for (const [at, { receive, history }] of [one, other].entries()) {
+      receive(`after-${at}`);
+      await idsOf(history);
+    }
+    for (const { history } of [one, other]) expect(await idsOf(history)).toEqual(["after-0", "after-1"]);
+    expect(aside(one.folder)).toEqual([]);
+  });
+
+  test("one that a newer worker has changed is not written any more", async () => {
+    const { history, receive, path, lines } = open();
+    receive("a");
+    await idsOf(history);
+    const newer = new DatabaseSync(path);
+    newer.exec(`PRAGMA user_version = ${VERSION + 1}`);
+    receive("b");
+    expect(await idsOf(history)).toEqual(["b"]);
+    expect(newer.prepare("SELECT id FROM jobs").all()).toEqual([{ id: "a" }]);
+    newer.close();
+    expect(lines.join("")).toContain("newer version");
+  });
 });

@@ -43,6 +43,17 @@ test("figures of long ago are not shown as if they were of now", async () => {
   expect(power.look().reading).toMatchObject({ gpuPercent: 50, at: clock.wall() - 1_000 });
 });
 
+test("whoever asks rarely, as a collector of metrics, gets figures of now", async () => {
+  const clock = new FakeClock();
+  const sources = [{ figures: ["gpuPercent" as const], read: async () => ({ found: { gpuPercent: 50 } }) }];
+  const reader = createPowerReader({ sources, run: async () => ({ is: "missing" }), clock });
+  const power = createPower({ settings: loadConfig({}, {}).power, reader, clock, log: silentLog });
+  for (const minute of [0, 10]) {
+    await clock.advance(minute * 60_000);
+    expect((await power.lookNow()).reading).toMatchObject({ gpuPercent: 50, at: clock.wall() });
+  }
+});
+
 test("the energy of a job is in its receipt, and can be asked when it ends", async () => {
   const rig = createRig({ power: { settings: {}, reading: () => ({ gpuWatts: 20 }) } });
   const joules: unknown[] = [];

@@ -97,7 +97,7 @@ describe("a message that was pulled already", () => {
   });
 });
 
-test("/health stays 200 and says why and until when, as the page, the state, the log and `kamado status` do", async () => {
+test("/health stays 200 and says why and until when, as the state, the log and `kamado status` do", async () => {
   const rig = paused({ quietHours: quietIn(1) });
   rig.worker.start();
   await rig.clock.advance(HOUR + 20_000);
@@ -116,7 +116,6 @@ test("/health stays 200 and says why and until when, as the page, the state, the
     power: { paused: reason, policies: { quietHours: [expect.stringMatching(/^\d\d:\d\d-\d\d:\d\d$/)] } },
   });
   const words = `paused: quiet hours, until ${localTime(until).slice(11, 16)}`;
-  expect(await (await ask("/")).text()).toContain(words);
   expect(rig.said).toEqual([`info: ${words}; jobs stay in the queue, running jobs go on`]);
   const service = {
     pid: 1,

@@ -1,6 +1,6 @@
 // The worker's own address: its health for machines, its state for people, and what its other parts answer below their paths. It lets in
 // whom access/ lets in, refuses changes to who may only read, and says in every answer what a browser may do with it.
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { join } from "node:path";
 import { type HttpBindings, type ServerType, serve } from "@hono/node-server";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
@@ -48,7 +48,12 @@ export type WebOptions = {
   log?: Log | undefined;
   state(): State;
   mounts?: readonly Mount[];
+  /** How long a client may take nothing of what waits for it [60,000]. */
+  unreadMs?: number;
 };
+
+/** A page that is open in a browser, or a download that goes on, takes something within a second or two. */
+const UNREAD_MS = 60_000;
 
 const NOTHING = ["'none'"];
 const SELF = ["'self'"];
@@ -89,6 +94,7 @@ export function createWebApp(options: AppOptions): Hono {
   const isCareful = (path: string) => mounts.some((one) => one.checksRights && isBelow(path, one.path));
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
+  app.use(onlyHead);
   app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
   app.route("/", assets.app);
   app.route("/", createSignIn({ access, assets, askingOf, said: saying(log) }));
@@ -199,6 +205,12 @@ const notKept: MiddlewareHandler = async (context, next) => {
   if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
 };
 
+/** Whoever asks for the head alone gets no body, so what would have been its stream, such as an open file, is closed. */
+const onlyHead: MiddlewareHandler = async (context, next) => {
+  await next();
+  if (context.req.method === "HEAD") await context.res.body?.cancel().catch(() => {});
+};
+
 function answerError(context: Context, { code, message, hint, status, detail }: KamadoError): Response {
   if (detail?.retryAfterMs !== undefined)
     context.header("retry-after", String(Math.ceil(detail.retryAfterMs / 1_000)));
@@ -245,6 +257,9 @@ export async function startWeb(options: WebOptions): Promise<Web> {
     const words = `KAMADO_WEB_PORT: port ${options.port} of ${host} ${why}; stop what listens there or set another.`;
     reject(new KamadoError("config_invalid", words, { cause }));
   });
+  // Without it, whoever reads nothing would keep his stream or his file open for ever, and with many of them nobody else got one.
+  server.setTimeout(options.unreadMs ?? UNREAD_MS);
+  server.on("timeout", (socket: Socket) => void (socket.writableLength > 0 && socket.destroy()));
   const { port } = await promise;
   let stopped: Promise<void> | undefined;
   return {

@@ -36,7 +36,7 @@ const LONG_DURATION = [
 const TOKENS = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576];
 
 const DESTINATIONS = ["callback", "rest", "sns", "sqs"];
-const STATES = ["STARTING", "READY", "BUSY", "DRAINING", "UNHEALTHY"] as const;
+const STATES = ["STARTING", "READY", "BUSY", "PAUSED", "DRAINING", "UNHEALTHY"] as const;
 /** A job may name any model, and an engine may answer with any name. */
 const MOST_MODELS = 50;
 

@@ -52,6 +52,11 @@ export function createPower(options: {
   return {
     pause,
     look,
+    /** The same with figures of now, for whoever asks rarely and can wait. */
+    async lookNow(): Promise<PowerState> {
+      await reader.read();
+      return look();
+    },
     /** Of a job that runs or ended lately; undefined where no watts can be read. */
     joulesOf: (job: string) => energy.joulesOf(job),
     start(jobEvents: JobEvents): void {

@@ -108,7 +108,7 @@ export const en = {
   cost_words:
     "What {input} tokens in and {output} out would have cost elsewhere, at {inputPrice} and {outputPrice} per million tokens. Here: electricity.",
   machine: "Machine",
-  machine_unread: "GPU, temperature and power are not read on this machine.",
+  machine_unread: "GPU, temperature and power are being read.",
   no_effect: "{setting} has no effect here:",
   cannot_be_read: "cannot be read here",
   gpu: "GPU",
@@ -139,6 +139,7 @@ export const en = {
   filter_state: "Filter by state",
   filter_time: "Time",
   all_kinds: "All kinds",
+  all_tenants: "All tenants",
   any_time: "Any time",
   search: "Search",
   search_hint: "Search in ids, inputs, outputs and errors",

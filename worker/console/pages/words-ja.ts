@@ -109,7 +109,7 @@ export const ja: Record<keyof typeof en, string> = {
   cost_words:
     "入力 {input}・出力 {output} トークンを外部の API で処理した場合の料金です(100 万トークンあたり入力 {inputPrice}、出力 {outputPrice})。ここでは電気代だけです。",
   machine: "マシン",
-  machine_unread: "このマシンでは GPU・温度・電力を読み取っていません。",
+  machine_unread: "GPU・温度・電力を読み取っています。",
   no_effect: "{setting} はここでは効きません:",
   cannot_be_read: "読み取れません",
   gpu: "GPU",
@@ -140,6 +140,7 @@ export const ja: Record<keyof typeof en, string> = {
   filter_state: "状態で絞り込む",
   filter_time: "期間",
   all_kinds: "すべての種類",
+  all_tenants: "すべてのテナント",
   any_time: "全期間",
   search: "検索",
   search_hint: "ID・入力・出力・エラーから検索",
