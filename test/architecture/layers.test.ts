@@ -61,7 +61,8 @@ const MAY_IMPORT: Record<string, string> = {
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tenants tracing",
   main: "async aws batches checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tenants tracing trouble worker",
-  mounts: "api batches console dead-letters main mcp metrics models outbox queue schedules storage",
+  "api-services": "api dead-letters main outbox queue storage",
+  mounts: "api api-services batches console main mcp metrics models schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
