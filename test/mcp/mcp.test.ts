@@ -14,6 +14,7 @@ import { Receipt, type Result } from "../../worker/job/result.ts";
 import type { NewJob, SendJobs } from "../../worker/job/send-jobs.ts";
 import { JobEvents } from "../../worker/logging/job-events.ts";
 import { createLog, silentLog } from "../../worker/logging/log.ts";
+import { FollowJobs } from "../../worker/mcp/follow-jobs.ts";
 import { createMcp } from "../../worker/mcp/mcp.ts";
 import { STATE } from "../console/state-sample.ts";
 
@@ -92,9 +93,7 @@ async function openWorld() {
   const app = createMcp({
     registry,
     send,
-    results: { find },
-    jobEvents,
-    clock: systemClock,
+    jobs: new FollowJobs(jobEvents, { find }, systemClock),
     log,
     lookMs: 20,
   });
