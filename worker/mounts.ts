@@ -27,7 +27,7 @@ export function createMounts(worker: OpenWorker): Mount[] {
   return [
     mcpOf(worker),
     { path: "/", app: jobsApiOf(worker, services) },
-    { path: "/v1", app: createBatchesApi({ batches: worker.batches, log: worker.services.log }) },
+    batchesOf(worker),
     { path: "/metrics", app: createMetricsApi({ families: worker.services.readMetrics }) },
     { path: "/schedules", app: createSchedulesApi(worker.schedules) },
     { path: "/", app: consoleOf(worker, services) },
@@ -36,6 +36,12 @@ export function createMounts(worker: OpenWorker): Mount[] {
 
 const jobsApiOf = ({ services: { config, log } }: OpenWorker, services: ApiServices): Mount["app"] =>
   createJobsApi({ services, maxUpload: config.budgets.inputBytes, log });
+
+const batchesOf = ({ batches, services: { log } }: OpenWorker): Mount => ({
+  path: "/v1",
+  app: createBatchesApi({ batches, log }),
+  streamsBodies: true,
+});
 
 /** Its requests are all POSTs; each tool says whether it changes anything. */
 function mcpOf({ services, jobEvents }: OpenWorker): Mount {
