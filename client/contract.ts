@@ -35,6 +35,8 @@ export type Policy = {
   priority?: number | undefined;
   /** The model to use; by default the engine's first. */
   model?: string | undefined;
+  /** Whose job it is. Tenants share the slots fairly, whatever each has sent. */
+  tenant?: string | undefined;
 };
 
 export type JobOptions = {
@@ -69,6 +71,8 @@ export type JobError = {
   message: string;
   /** What to do about it. */
   hint?: string | undefined;
+  /** From then on the same job may succeed, sent again under its id. */
+  retryAt?: string | undefined;
 };
 
 /** What became of a job. `outputRef`, in deliveries only: the s3:// address of a result that is too long for one. */

@@ -16,6 +16,8 @@ import type { PolicySettings } from "../worker/power/policies.ts";
 import { createPower } from "../worker/power/power.ts";
 import type { Reading } from "../worker/power/reading.ts";
 import { createReadableObjects } from "../worker/storage/readable-objects.ts";
+import { DailyUsage } from "../worker/tenants/daily-usage.ts";
+import type { DayBudgets } from "../worker/tenants/day-budgets.ts";
 import type { Tracer } from "../worker/tracing/tracer.ts";
 import { createWorker } from "../worker/worker.ts";
 import { FakeBucket } from "./fakes/bucket.ts";
@@ -33,6 +35,9 @@ export type Run = {
 export type RigOptions = {
   slots?: number | undefined;
   prefetch?: number;
+  lookAhead?: number;
+  /** Counted in memory. */
+  dayBudgets?: DayBudgets;
   visibilitySeconds?: number;
   maxAttempts?: number;
   timeoutSeconds?: number;
@@ -136,6 +141,7 @@ export function createRig(options: RigOptions = {}) {
         deliveries.push(delivery);
         return "sent";
       },
+      usage: new DailyUsage({ budgets: options.dayBudgets ?? {}, file: undefined, clock, log: silentLog }),
       ...(options.power && { power: powerOf(options.power, clock, options.log ?? silentLog) }),
       startCheck: options.startCheck ?? (async () => null),
       topicArn: "arn:aws:sns:us-east-1:000000000000:kamado-results",
@@ -148,6 +154,7 @@ export function createRig(options: RigOptions = {}) {
       workerName: "rig",
       slots: "slots" in options ? options.slots : 2,
       prefetch: options.prefetch ?? 2,
+      lookAhead: options.lookAhead ?? 2_000,
       visibilitySeconds: options.visibilitySeconds ?? 30,
       pollSeconds: 10,
       drainSeconds: 30,

@@ -190,6 +190,8 @@ export type AwsFailure =
 export type ErrorDetail = {
   /** How long the other side wants to be left alone, in milliseconds. Only the HTTP header counts in seconds. */
   retryAfterMs?: number | undefined;
+  /** From then on the job may run, sent again under its id: it was refused for what others used. An ISO time. */
+  retryAt?: string;
   /** The HTTP status that the other side answered. `KamadoError.status` is the one that Kamado answers. */
   httpStatus?: number | undefined;
   /** The delivery was held back: nothing was sent, so it does not count as a try. */

@@ -40,6 +40,7 @@ import { createResults } from "./storage/results.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { aroundRequests } from "./telemetry/engine-requests.ts";
 import type { Telemetry } from "./telemetry/open-telemetry.ts";
+import { DailyUsage } from "./tenants/daily-usage.ts";
 import { passOn } from "./tracing/tracer.ts";
 import { checkWebhook } from "./trouble/channels.ts";
 import { createWorker, type Parts, type Worker } from "./worker.ts";
@@ -208,6 +209,8 @@ async function connect(
     token: config.engine.token?.reveal(),
     model: config.engine.remoteModel,
   });
+  const file = join(config.dataDir, "usage.db");
+  const usage = new DailyUsage({ budgets: config.dayBudgets, file, clock: systemClock, log });
   const circuits = new Circuits({ clock: systemClock, log });
   const metrics = new WorkerMetrics({ isKind: (kind) => registry.has(kind) });
   const telemetry = await openExporter(config, log);
@@ -277,12 +280,14 @@ async function connect(
             : undefined,
         folder: queueFolder,
       }),
+    usage,
     topicArn: cloud.topicArn,
     tracer,
     clock: systemClock,
     log,
     async close() {
       unwatch();
+      usage.close();
       await telemetry?.stop();
       await outbound.close();
       await client.close();

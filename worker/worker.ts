@@ -19,13 +19,15 @@ import { OUTBOX_HINTS, shownOf } from "./queue/health.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { HandlerServices } from "./runner/handler-context.ts";
 import { Quarantine } from "./runner/quarantine.ts";
-import { createReadMessage, priorityOf } from "./runner/read-message.ts";
+import { createReadMessage, turnOf } from "./runner/read-message.ts";
 import { runJob } from "./runner/run-job.ts";
 import { createSplitEvent } from "./runner/split-event.ts";
 import type { Bucket } from "./storage/bucket.ts";
 import { bucketHint, probeBucket, shownBucket } from "./storage/health.ts";
 import type { ReadableObjects } from "./storage/readable-objects.ts";
 import { createResults } from "./storage/results.ts";
+import type { DailyUsage } from "./tenants/daily-usage.ts";
+import { tenantsOf } from "./tenants/tenant-list.ts";
 import { passOn, type Tracer } from "./tracing/tracer.ts";
 
 /** Everything that reaches outside the process. */
@@ -59,6 +61,8 @@ export type Parts = {
   power?: Power;
   /** What must hold before the first job is pulled, and again when a queue is back. Resolves with null when it does. Must not reject. */
   startCheck(): Promise<KamadoError | null>;
+  /** What tenants and kinds have used today, and may use. Without it nothing is counted. */
+  usage?: DailyUsage | undefined;
   /** Where a result goes when its job names no destination. */
   topicArn: string | undefined;
   /** [the trace of a job is passed on as it came] */
@@ -73,6 +77,7 @@ export type Settings = Pick<
   | "workerName"
   | "slots"
   | "prefetch"
+  | "lookAhead"
   | "visibilitySeconds"
   | "pollSeconds"
   | "drainSeconds"
@@ -116,7 +121,15 @@ export function createWorker(parts: Parts, settings: Settings) {
     results,
     quarantine: new Quarantine({ engine: health.engine, onDeath: onEngineDeath, clock }),
     engine: health.engine,
-    handlers: { ...parts.handlers, ...settings, jobEvents, joulesOf: power?.joulesOf, tracer, clock },
+    handlers: {
+      ...parts.handlers,
+      ...settings,
+      jobEvents,
+      joulesOf: power?.joulesOf,
+      tracer,
+      usage: parts.usage,
+      clock,
+    },
     deliverAll,
     deadLetters,
     jobEvents,
@@ -132,7 +145,8 @@ export function createWorker(parts: Parts, settings: Settings) {
   const jobConsumer = new ConsumerGroup(sources, {
     ...shared,
     concurrency,
-    priorityOf: (message) => priorityOf(message, rules, settings.budgets),
+    turnOf: (message) => turnOf(message, rules, settings.budgets),
+    lookAhead: settings.lookAhead,
     health: [health.engine, health.bucket, health.startCheck, ...(power ? [power.pause] : [])],
     // The network may have been away at the start, or others have changed rights and clock.
     onAnswersAgain: () => health.startCheck.lost(),
@@ -174,6 +188,8 @@ export function createWorker(parts: Parts, settings: Settings) {
       jobConsumer.cut();
       outboxConsumer?.cut();
     },
+    /** What was used since midnight, by tenant and kind, and what may be; null where nothing is counted. */
+    usage: () => parts.usage?.today() ?? null,
     state: (): State =>
       stateOf({
         isStopping: stopped !== undefined,
@@ -190,6 +206,7 @@ export function createWorker(parts: Parts, settings: Settings) {
         slots: concurrency.slots,
         allSlots: concurrency.allSlots,
         latest,
+        tenants: tenantsOf(jobConsumer.tenants, parts.usage?.today()),
       }),
   };
 }

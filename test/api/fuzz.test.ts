@@ -1,7 +1,7 @@
 // Whatever a client sends, made from the description of the API and from what breaks programs: no answer is an error of the server, each is
 // what the description says, and every job that was accepted ends with a result.
-import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import fc from "../properties.ts";
 import { DescribedClient } from "./described-client.ts";
 import { type Served, serveWorker } from "./served.ts";
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => served.stop());
 
-const RUNS = Number(process.env.FUZZ_RUNS ?? 300);
+const RUNS = Number(process.env.HOSTILE_CALLS ?? 120);
 const ids = fc.oneof(
   fc.constantFrom("a", "b.1", "c:2", "nobody"),
   fc.nat(999).map((number) => `job-${number}`),

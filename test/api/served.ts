@@ -10,7 +10,7 @@ import { startLocalAws } from "../../worker/local/local-aws.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { openWorker } from "../../worker/main.ts";
 import { createMounts } from "../../worker/mounts.ts";
-import { engineServer } from "../model/engine-server.ts";
+import { engineServer, says } from "../model/engine-server.ts";
 
 /** Answers with its text; `fail` makes it fail for good, `again` in its first attempt, and `hold` until the job is canceled. */
 const ECHO = `
@@ -37,7 +37,10 @@ export type Served = Awaited<ReturnType<typeof serveWorker>>;
 export async function serveWorker(flags: Record<string, string> = {}, dataDir = newFolder("kamado-api-")) {
   const handlers = newFolder("kamado-handlers-");
   writeFileSync(join(handlers, "echo.js"), ECHO);
-  const [aws, engine] = await Promise.all([startLocalAws({ port: 0 }), engineServer(() => READY)]);
+  const [aws, engine] = await Promise.all([
+    startLocalAws({ port: 0 }),
+    engineServer(({ path }) => (path.includes("completions") ? says("blue") : READY)),
+  ]);
   const config = loadConfig(
     {
       KAMADO_DATA_DIR: dataDir,

@@ -38,6 +38,7 @@ const MAY_IMPORT: Record<string, string> = {
     "access amounts api/services async aws/errors config/secret errors free-disk http job logging power printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
+  tenants: "async errors logging make-folder",
   todos: "errors http job outbound",
   deliver: "async aws config/secret errors http job logging outbound printable queue todos",
   tracing: "job",
@@ -46,7 +47,7 @@ const MAY_IMPORT: Record<string, string> = {
   trouble:
     "amounts async aws config deliver errors free-disk logging make-folder outbound outbox queue storage",
   runner:
-    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage todos tracing",
+    "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage tenants todos tracing",
   history: "errors job logging",
   api: "async data-uri dead-letters deliver errors history http images job job-lock logging outbox storage",
   batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
@@ -58,8 +59,8 @@ const MAY_IMPORT: Record<string, string> = {
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue service trouble",
   schedules: "async config/settings-file errors job job-lock logging storage",
   worker:
-    "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tracing",
-  main: "async aws batches checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tracing trouble worker",
+    "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tenants tracing",
+  main: "async aws batches checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tenants tracing trouble worker",
   mounts: "api batches console dead-letters main mcp metrics models outbox queue schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",

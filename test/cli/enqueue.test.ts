@@ -40,6 +40,7 @@ test.each([
   [["--wait", "Infinity"], "must be a number"],
   [["--timeout", "long"], "must be a number from 1 to 39600"],
   [["--timeout", "0"], "must be a number from 1 to 39600"],
+  [["--tenant", "two words"], "policy.tenant: expected 1 to 128 letters"],
   [["--priority", "high"], "must be a whole number from 0 to 9"],
   [["--priority", "1.5"], "must be a whole number from 0 to 9"],
   [["--priority", "10"], "must be a whole number from 0 to 9"],

@@ -96,6 +96,38 @@ test.each([
   "# seven\r\nmax_attempts = 7\r\n",
 ])("a setting may be written as %j", (text) => expect(load(text).maxAttempts).toBe(7));
 
+test("what may be used in a day is a table, whose keys are names", () => {
+  const text = `[budgets.all]
+seconds = 7200
+[budgets.tenants."*"]
+jobs = 10
+[budgets.tenants.acme]
+tokens = 1_000_000
+[budgets.tenants.acme.kinds."image.check"]
+jobs = 5`;
+  const expected = {
+    all: { seconds: 7_200 },
+    tenants: { "*": { jobs: 10 }, acme: { tokens: 1_000_000, kinds: { "image.check": { jobs: 5 } } } },
+  };
+  expect(load(text).dayBudgets).toEqual(expected);
+  expect(load("", { KAMADO_BUDGETS: JSON.stringify(expected) }).dayBudgets).toEqual(expected);
+  const path = join(folder(), "budgets.json");
+  write(path, JSON.stringify(expected));
+  expect(load("", { KAMADO_BUDGETS_FILE: path }).dayBudgets).toEqual(expected);
+  expect(load("").dayBudgets).toEqual({});
+});
+
+test.each([
+  [
+    "[budgets.tenants.acme]\njobs = -1",
+    /KAMADO_BUDGETS: tenants\.acme\.jobs: must be a whole number from 0 on/,
+  ],
+  ["[budgets.tenants.acme]\njob = 1", /KAMADO_BUDGETS: tenants\.acme: .*"job"/],
+  ["budgets = 'none'", /KAMADO_BUDGETS: must be JSON/],
+])("a budget of a day that cannot be meant is refused by its name: %j", (text, message) => {
+  expect(() => load(text)).toThrow(message);
+});
+
 test("a list may be a list", () => {
   const config = load('buckets = ["photos", "scans/a/"]\ndelivery_delays = [0, 5]');
   expect(config.buckets).toEqual(["kamado", "photos", "scans"]);

@@ -224,6 +224,18 @@ describe("overview", () => {
     expect(text).toContain("at $0.15 and $0.60 per million tokens");
   });
 
+  test("it shows how the worker is also where the history is away, and says so", async () => {
+    const jobs = new FakeJobs();
+    jobs.overview = async () => {
+      throw new KamadoError("history_unavailable", "The history is damaged.");
+    };
+    const { status, text } = await get({ ...emptyConsole(), jobs }, "/");
+    expect([status, text]).toEqual([
+      200,
+      expect.stringMatching(/All is well[\s\S]*The history is damaged\./),
+    ]);
+  });
+
   test("what the machine does not say is named with the reason", async () => {
     const { text } = await get(busyConsole(), "/");
     expect(text).toContain("94 % · 4.9 GB");
@@ -279,6 +291,24 @@ describe("jobs", () => {
       },
     ]);
   });
+});
+
+test("of one tenant are chosen from those that have jobs", async () => {
+  const jobs = new FakeJobs([jobOf({ id: "a", tenant: "home" }), jobOf({ id: "b", tenant: "shop" })]);
+  const { text } = await get({ ...emptyConsole(), jobs }, "/console/jobs?tenant=shop");
+  expect(text).toMatch(/<option value="home">home<\/option><option value="shop" selected>/);
+  expect(text.match(/<tr data-key=/g)).toHaveLength(1);
+});
+
+test("only what has not ended is counted for canceling, and only what has ended for running again", async () => {
+  const deps = busyConsole();
+  const isOpen = ({ state }: { state: string }) => ["waiting", "running"].includes(state);
+  const all = [...deps.jobs.all.values()];
+  const { length: open } = all.filter(isOpen);
+  expect((await get(deps, "/console/jobs/bulk?action=cancel")).text).toContain(`Cancel ${open} jobs`);
+  expect((await get(deps, "/console/jobs/bulk?action=replay")).text).toContain(
+    `Run ${all.length - open} jobs again`,
+  );
 });
 
 describe("a job", () => {

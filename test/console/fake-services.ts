@@ -220,7 +220,10 @@ export class FakeJobs implements JobsService {
   }
 
   async names() {
-    return { kinds: [...new Set([...this.all.values()].map(({ kind }) => kind))], tenants: [] };
+    return {
+      kinds: [...new Set([...this.all.values()].map(({ kind }) => kind))],
+      tenants: [...new Set([...this.all.values()].flatMap(({ tenant }) => tenant ?? []))],
+    };
   }
 
   async overview() {

@@ -265,6 +265,19 @@ test("jobs of one group run one after the other, other groups beside them", asyn
   expect(rig.runs.at(-1)?.input.name).toBe("a2");
 });
 
+test("in a queue that is not FIFO, jobs of one group run side by side: the group is their tenant", async () => {
+  const rig = createRig({ slots: 3, prefetch: 3 });
+  for (const name of ["a1", "a2", "a3", "a4"]) await rig.send(name, {}, "a");
+  await rig.send("b1", {}, "b");
+  rig.consumer.start();
+  await rig.clock.advance(100);
+  expect(rig.runs.map(({ input }) => input.name)).toEqual(["a1", "b1", "a2"]);
+  expect(rig.consumer.tenants).toEqual([
+    { tenant: "a", waiting: 2, running: 2 },
+    { tenant: "b", waiting: 0, running: 1 },
+  ]);
+});
+
 test("a stop ends in time though the queue cannot be reached", async () => {
   const rig = createRig({ slots: 1, prefetch: 2, visibilitySeconds: 3_600 });
   for (const name of ["a", "b"]) await rig.send(name);

@@ -28,7 +28,7 @@ describe("how many messages to ask for", () => {
 });
 
 describe("which waiting message runs next", () => {
-  const at = (priority: number, group: string | null = null) => ({ priority, group });
+  const at = (priority: number, group: string | null = null) => ({ priority, group, tenant: null });
   test.each([
     ["none when none waits", [], [], -1],
     ["the oldest among equals", [at(5), at(5)], [], 0],
@@ -36,7 +36,7 @@ describe("which waiting message runs next", () => {
     ["not one whose group runs", [at(5, "a"), at(5, "b")], ["a"], 1],
     ["not past an older one of its own group, however urgent", [at(1, "a"), at(9, "a")], [], 0],
     ["none when every group runs", [at(5, "a")], ["a"], -1],
-  ])("%s", (_, waiting, running, index) => expect(nextToRun(waiting, new Set(running))).toBe(index));
+  ])("%s", (_, waiting, running, index) => expect(nextToRun(waiting, new Set(running), () => 0)).toBe(index));
 });
 
 const SECOND = 1_000;
@@ -87,6 +87,170 @@ test("a job whose lease is lost is not overtaken by those behind it", async () =
   await rig.complete("a1");
   await rig.complete("a2");
   expect(rig.queue.messages).toEqual([]);
+});
+
+describe("of a queue that gives its messages in order, and a tenant with a thousand of them", () => {
+  const of = (tenant: string) => ({ policy: { tenant } });
+  const crowd = async (rig: ReturnType<typeof createRig>, count = 1_000, more: object = of("crowd")) => {
+    for (let i = 0; i < count; i++) await rig.send(`crowd-${i}`, more);
+  };
+  const namesOf = ({ runs }: ReturnType<typeof createRig>) => runs.map(({ input }) => input.name);
+  /** Ends the job that has run longest. */
+  async function endOne(rig: ReturnType<typeof createRig>): Promise<void> {
+    const name = namesOf(rig).find((one) => rig.stored(one) === null);
+    if (name === undefined) return;
+    rig.run(name).finish();
+    await rig.clock.advance(100);
+  }
+  /** Ends job after job. */
+  async function endAll(rig: ReturnType<typeof createRig>, everyMs: number): Promise<void> {
+    for (let i = 0; i < 300 && rig.queue.messages.length > 0; i++) {
+      await rig.clock.advance(everyMs);
+      await endOne(rig);
+    }
+    expect(rig.queue.messages).toEqual([]);
+  }
+
+  test("the single message of another tenant starts with the next free slot", async () => {
+    const rig = createRig({ slots: 2, prefetch: 2 });
+    await crowd(rig);
+    rig.consumer.start();
+    await rig.clock.advance(5 * SECOND);
+    for (let i = 0; i < 20; i++) await endOne(rig);
+    await rig.send("single", of("another"));
+    await rig.clock.advance(SECOND);
+    await endOne(rig);
+    expect(namesOf(rig).at(-1)).toBe("single");
+  });
+
+  test("also if it was sent long before the worker began", async () => {
+    const rig = createRig({ slots: 2, prefetch: 2 });
+    await crowd(rig);
+    await rig.send("single", of("another"));
+    rig.consumer.start();
+    await rig.clock.advance(5 * SECOND);
+    await endOne(rig);
+    expect(namesOf(rig).at(-1)).toBe("single");
+  });
+
+  test("also if all slots are taken for longer than the messages stay hidden", async () => {
+    const rig = createRig({ slots: 1, prefetch: 1, timeoutSeconds: 36_000 });
+    await crowd(rig, 40);
+    rig.consumer.start();
+    await rig.clock.advance(3 * 3_600 * SECOND);
+    await rig.send("single", of("another"));
+    await rig.clock.advance(3_600 * SECOND);
+    await endOne(rig);
+    expect(namesOf(rig).at(-1)).toBe("single");
+  });
+
+  test("a wait of hours costs each message few receives, so that the queue gives none of them up", async () => {
+    const rig = createRig({ slots: 1, prefetch: 1, visibilitySeconds: 120, timeoutSeconds: 39_600 });
+    await crowd(rig, 100);
+    rig.consumer.start();
+    await rig.clock.advance(10 * 3_600 * SECOND);
+    const most = Math.max(...rig.queue.messages.map(({ receiveCount }) => receiveCount));
+    expect(most).toBeGreaterThan(1);
+    expect(most).toBeLessThanOrEqual(10);
+  });
+
+  test("a message that was received often is kept until it starts", async () => {
+    const rig = createRig({ slots: 1, prefetch: 1, timeoutSeconds: 39_600 });
+    await crowd(rig, 30);
+    for (let i = 0; i < 9; i++)
+      for (;;) {
+        const taken = await rig.queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 600 });
+        if (taken.length === 0) {
+          await rig.clock.advance(600 * SECOND);
+          break;
+        }
+      }
+    rig.consumer.start();
+    await rig.clock.advance(3_600 * SECOND);
+    expect(new Set(rig.queue.messages.map(({ receiveCount }) => receiveCount))).toEqual(new Set([10]));
+  });
+
+  test("all of them run once, in order of priority and age, when nobody else waits", async () => {
+    const rig = createRig({ slots: 4, prefetch: 4 });
+    await crowd(rig, 60);
+    await rig.send("urgent", { policy: { tenant: "crowd", priority: 9 } });
+    rig.consumer.start();
+    await rig.clock.advance(5 * SECOND);
+    await endAll(rig, 20 * SECOND);
+    expect(namesOf(rig)).toHaveLength(61);
+    expect(new Set(namesOf(rig)).size).toBe(61);
+    expect(namesOf(rig)[4]).toBe("urgent");
+    const rest = namesOf(rig).filter((name) => name !== "urgent");
+    expect(rest).toEqual(Array.from({ length: 60 }, (_, i) => `crowd-${i}`));
+  });
+
+  test("a stop gives back at once whatever was set aside", async () => {
+    const rig = createRig({ slots: 1, prefetch: 1 });
+    await crowd(rig, 200);
+    rig.consumer.start();
+    await rig.clock.advance(5 * SECOND);
+    const stopped = rig.consumer.stop(30 * SECOND);
+    await rig.clock.advance(SECOND);
+    let others = 0;
+    for (let got = 1; got > 0; others += got)
+      got = (await rig.queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 30 })).length;
+    expect(others).toBe(199);
+    await endOne(rig);
+    await rig.clock.advance(15 * SECOND);
+    await stopped;
+  });
+
+  test("another worker gets what was set aside when its visibility ends", async () => {
+    const rig = createRig({ slots: 1, prefetch: 1, timeoutSeconds: 3_600 });
+    await crowd(rig, 50);
+    rig.consumer.start();
+    await rig.clock.advance(5 * SECOND);
+    const { clock, queue, bucket, dead } = rig;
+    const other = createRig({ slots: 8, prefetch: 8, shared: { clock, queue, bucket, dead } });
+    other.consumer.start();
+    await clock.advance(30 * SECOND);
+    expect(other.runs).toHaveLength(8);
+  });
+
+  test("it holds no more than it may, and goes on looking as its messages run", async () => {
+    const rig = createRig({ slots: 2, prefetch: 2, lookAhead: 100 });
+    await crowd(rig, 130);
+    await rig.send("single", of("another"));
+    rig.consumer.start();
+    await rig.clock.advance(5 * SECOND);
+    expect(rig.consumer.waiting).toBeLessThanOrEqual(100);
+    for (let i = 0; i < 42; i++) await endOne(rig);
+    expect(namesOf(rig)).toContain("single");
+  });
+
+  test("where no tenant is named, no call is made to look ahead", async () => {
+    const calls = await Promise.all(
+      [0, 1_000].map(async (lookAhead) => {
+        const rig = createRig({ slots: 4, prefetch: 4, lookAhead });
+        await crowd(rig, 100, {});
+        rig.consumer.start();
+        await endAll(rig, SECOND);
+        const { receive, extend, remove } = rig.queue.calls;
+        return { receive, extend, remove };
+      }),
+    );
+    expect(calls[1]).toEqual(calls[0]);
+  });
+
+  test("in a FIFO queue each group keeps its order, and another tenant's group is found", async () => {
+    const rig = createRig({ slots: 1, prefetch: 1, fifo: true });
+    for (let i = 0; i < 30; i++) await rig.send(`crowd-${i}`, of("crowd"), `group-${i % 10}`);
+    await rig.send("single", of("another"), "its own");
+    rig.consumer.start();
+    await rig.clock.advance(60 * SECOND);
+    await endOne(rig);
+    expect(namesOf(rig).at(-1)).toBe("single");
+    await endAll(rig, 40 * SECOND);
+    for (let group = 0; group < 10; group++) {
+      const own = namesOf(rig).filter((name) => name.startsWith("crowd-") && name.endsWith(`${group}`));
+      expect(own).toEqual([group, group + 10, group + 20].map((number) => `crowd-${number}`));
+    }
+  });
 });
 
 const clients = embeddedAws({ kept: false });

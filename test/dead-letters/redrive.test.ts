@@ -208,6 +208,14 @@ test("a job of a FIFO queue goes back into its group, although its dead-letter q
   expect(rig.queue.messages).toMatchObject([{ group: "customer #7" }]);
 });
 
+test("a job that a group gave to a tenant is still his when it goes back", async () => {
+  const rig = await failedJob({}, "acme");
+  const queues = openQueues(rig);
+  for (const dead of await queues.open()) await queues.redrive(dead);
+  await rig.clock.advance(1_000);
+  expect(rig.consumer.tenants).toMatchObject([{ tenant: "acme", running: 1 }]);
+});
+
 test("a job whose queue is not configured or unknown goes to the first, with a remark", async () => {
   const rig = await failedJob();
   await rig.dead.send(BARE);

@@ -5,7 +5,13 @@ import type { DeadLetterQueue, DeadMessage } from "../../worker/dead-letters/dea
 import { type AwsFailure, KamadoError } from "../../worker/errors.ts";
 import { asStructured } from "../../worker/job/cloud-event.ts";
 import { ofAttributes } from "../../worker/job/trace-context.ts";
-import { type EntryResult, ID_ATTRIBUTE, type Message, type NewMessage } from "../../worker/queue/queue.ts";
+import {
+  type EntryResult,
+  ID_ATTRIBUTE,
+  type Message,
+  type NewMessage,
+  TENANT_ATTRIBUTE,
+} from "../../worker/queue/queue.ts";
 
 export type Call = "receive" | "extend" | "remove" | "send" | "sendAll";
 
@@ -188,8 +194,10 @@ export class FakeQueue implements DeadLetterQueue {
     const { id, handle, sentAt, receiveCount, attributes } = message;
     const body = asStructured(message.body, attributes) ?? message.body;
     const group = this.#options.fifo ? message.group : null;
+    const tenant = (group === null ? message.group : null) ?? attributes[TENANT_ATTRIBUTE];
     const trace = ofAttributes(attributes);
-    return { id, queue: this.url, body, handle, sentAt, receiveCount, group, attributes, trace };
+    const known = { id, queue: this.url, body, handle, sentAt, receiveCount, group, attributes, trace };
+    return { ...known, ...(tenant && { tenant }) };
   }
 
   #held(handle: string): Stored | undefined {

@@ -80,6 +80,7 @@ const NEEDED = {
     ReadState: ({ results }) => results.find("none"),
     WriteState: ({ bucket }) => thrown(probeBucket(bucket)),
     RemoveState: ({ bucket }) => bucket.remove(["running/a.json", "outbox/a.json"]),
+    SendOwnJobs: ({ bucket, results }) => cancelJob("none", { bucket, results, clock: systemClock }),
     PublishResults: ({ topic, outputs }) => topic.publish(outputs.TopicArn!, "{}", {}),
     ReadOtherBuckets: ({ clients }) => s3Bucket(clients.s3, "photos").get("in/photo.jpg", HERE),
     PublishToOtherTopics: ({ topic, outputs }) =>
@@ -230,12 +231,10 @@ const strangers = ({ clients, outputs }: As) =>
 /** Who may not do what. */
 const FORBIDDEN: Record<"worker" | "enqueuer" | "operator", Record<string, Act>> = {
   worker: {
-    "upload an input": ({ bucket }) => bucket.put("in/a.jpg", "x", TEXT),
     "delete an input": ({ bucket }) => bucket.remove(["in/photo.jpg"]),
     "delete a result": ({ bucket }) => bucket.remove(["results/there.json"]),
     "delete results together": ({ bucket }) => bucket.remove(["results/there.json", "results/b.json"]),
     "delete a delivery log": ({ bucket }) => bucket.remove(["deliveries/a.json"]),
-    "cancel a job": ({ bucket }) => bucket.put("cancel/a", "{}", TEXT),
     "read or write other objects of the bucket": ({ bucket }) => bucket.get("private/diary.txt", HERE),
     "write outside its folders": ({ bucket }) => bucket.put("private/diary.txt", "x", TEXT),
     "read dead letters": ({ jobsDead }) => jobsDead.receive(TAKE),

@@ -97,6 +97,24 @@ describe("attributes", () => {
     });
   });
 
+  test.each([
+    ["beside no policy", { tenant: "acme" }, { tenant: "acme" }],
+    ["beside a policy", { tenant: "acme", policy: { priority: 7 } }, { tenant: "acme", priority: 7 }],
+    [
+      "beside a policy as a string",
+      { tenant: "acme", policy: '{"priority":7}' },
+      { tenant: "acme", priority: 7 },
+    ],
+    ["after the policy's own", { tenant: "acme", policy: { tenant: "own" } }, { tenant: "own" }],
+  ])("tenant names the tenant %s", (_, more, policy) => {
+    expect(jobOf({ ...event, ...more }).policy).toEqual(policy);
+  });
+
+  test.each(["with spaces", "", 42, { a: 1 }, "x".repeat(129)])(
+    "a tenant that is no name is somebody else's extension: %j",
+    (tenant) => expect(jobOf({ ...event, tenant }).policy).toEqual({}),
+  );
+
   test("a deliver that cannot be read is refused by name, never dropped", () => {
     const parsed = parse({ ...event, deliver: "to me" });
     expect(parsed).toMatchObject({ is: "malformed", error: { code: "invalid_envelope" } });

@@ -58,7 +58,7 @@ describe("JSON as others write it is read", () => {
     ["null for every field that may be absent", { id: null, deliver: null, policy: null, source: null }],
     [
       "null in the policy",
-      { policy: { expiresAt: null, timeoutSeconds: null, priority: null, model: null } },
+      { policy: { expiresAt: null, timeoutSeconds: null, priority: null, model: null, tenant: null } },
     ],
     ["null for a field that there is not", { traceparent: null }],
     ["an id as a number", { id: 42 }, { id: "42" }],
@@ -86,7 +86,9 @@ describe("JSON as others write it is read", () => {
     ["empty strings for structures", { deliver: "", policy: "", source: "" }],
     [
       "a policy of Go's zero values",
-      { policy: { expiresAt: "0001-01-01T00:00:00Z", timeoutSeconds: 0, model: "", priority: 7 } },
+      {
+        policy: { expiresAt: "0001-01-01T00:00:00Z", timeoutSeconds: 0, model: "", tenant: "", priority: 7 },
+      },
       { policy: { priority: 7 } },
     ],
     ["an expiry that is an empty string", { policy: { expiresAt: "" } }],
@@ -207,6 +209,14 @@ describe("the model that a job asks for", () => {
 });
 
 describe("a job can be sent", () => {
+  test.each(["acme", "家族", "team/a:b@c", "x".repeat(128)])("a tenant may be called %s", (tenant) => {
+    expect(jobOf({ ...plain, policy: { tenant } }).policy.tenant).toBe(tenant);
+  });
+
+  test.each(["two words", "line\nbreak", "x".repeat(129), { a: 1 }])("and not %j", (tenant) => {
+    expect(errorOf({ ...plain, policy: { tenant } }).message).toContain("policy.tenant");
+  });
+
   test("as it is; without an id it gets the message's", () => {
     expect(jobOf(plain)).toEqual({ id: MESSAGE_ID, ...plain, deliver: [], policy: {} });
     expect(jobOf({ ...plain, id: "door-7" }).id).toBe("door-7");

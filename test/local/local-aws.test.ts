@@ -10,7 +10,13 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { GetObjectCommand } from "@aws-sdk/client-s3";
 import { ListTopicsCommand, PublishCommand, SubscribeCommand } from "@aws-sdk/client-sns";
-import { GetQueueAttributesCommand, GetQueueUrlCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
+import {
+  GetQueueAttributesCommand,
+  GetQueueUrlCommand,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+  SendMessageCommand,
+} from "@aws-sdk/client-sqs";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { makeAwsClients } from "../../worker/aws/clients.ts";
 import { healthOf } from "../../worker/aws/errors.ts";
@@ -198,6 +204,26 @@ describe("with a key", () => {
     const wrong = "X-Amz-Credential=test%2F20260101%2Fus-east-1%2Fs3%2Faws4_request";
     expect((await fetch(`${aws.endpoint}/kamado/in/x?${wrong}`)).status).toBe(403);
   });
+});
+
+test("the group of a message names its tenant, in a queue that is not FIFO, and survives a restart", async () => {
+  const dataDir = folder();
+  const first = await start({ dataDir });
+  const { sqs } = clientsOf(first);
+  const QueueUrl = first.resources.jobsQueueUrl;
+  await sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: "alone", MessageGroupId: "acme" }));
+  const entry = (Id: string, MessageGroupId?: string) => ({ Id, MessageBody: "the same", MessageGroupId });
+  const Entries = [entry("1", "one"), entry("2"), entry("3", "three")];
+  await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }));
+  await first.stop();
+  const queue = jobsOf(await start({ dataDir }));
+  const messages = await queue.receive({ max: 10, waitSeconds: 1, visibilitySeconds: 30 });
+  expect(messages.map(({ body, group, tenant }) => [body, group, tenant])).toEqual([
+    ["alone", null, "acme"],
+    ["the same", null, "one"],
+    ["the same", null, undefined],
+    ["the same", null, "three"],
+  ]);
 });
 
 test("a receive that was given up takes no message", async () => {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
 import type { Queue } from "../../worker/queue/queue.ts";
-import { callTimeoutMs, isLost, sqsQueue } from "../../worker/queue/sqs.ts";
+import { callTimeoutMs, isLost, sqsQueue, toMessage } from "../../worker/queue/sqs.ts";
 import { blackHole, sqsServer } from "../fakes/aws-server.ts";
 
 /** For a server that is silent. One that answers gets long, because the machine may be busy. */
@@ -180,6 +180,27 @@ describe("a server may leave out fields", () => {
       },
     ]);
   });
+
+  test.each([
+    ["q", { MessageGroupId: "acme" }, {}, { group: null, tenant: "acme" }],
+    ["q", {}, { "kamado-tenant": "acme" }, { group: null, tenant: "acme" }],
+    ["q", { MessageGroupId: "acme" }, { "kamado-tenant": "other" }, { group: null, tenant: "acme" }],
+    ["q.fifo", { MessageGroupId: "order" }, {}, { group: "order", tenant: undefined }],
+    ["q.fifo", { MessageGroupId: "order" }, { "kamado-tenant": "acme" }, { group: "order", tenant: "acme" }],
+  ])(
+    "a group is an order in a FIFO queue and a tenant in any other: %s with %j and %j",
+    (queue, Attributes, own, expected) => {
+      const texts = Object.entries(own as Record<string, string>);
+      const MessageAttributes = Object.fromEntries(
+        texts.map(([name, StringValue]) => [name, { DataType: "String", StringValue }]),
+      );
+      const { group, tenant } = toMessage(
+        { MessageId: "m", Body: "{}", Attributes, MessageAttributes },
+        `http://x/1/${queue}`,
+      );
+      expect({ group, tenant }).toEqual(expected);
+    },
+  );
 
   test("attributes are asked for under both of their names", async () => {
     const asked: Record<string, unknown>[] = [];

@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "../../worker/config/config.ts";
 import type { ObjectRule } from "../../worker/job/object-rules.ts";
-import { createReadMessage, loadRules } from "../../worker/runner/read-message.ts";
+import { createReadMessage, loadRules, turnOf } from "../../worker/runner/read-message.ts";
 import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
 import { FakeBucket } from "../fakes/bucket.ts";
 
@@ -44,6 +44,30 @@ test.each([
 ])("an event of %s makes no job, whatever rules there are", async (_, body, code) => {
   const parsed = await read(body, [rule]);
   expect(parsed).toMatchObject({ is: "malformed", error: { code, retry: false } });
+});
+
+test.each([
+  ["what its policy asks for", { priority: 9, tenant: "own" }, { priority: 9, tenant: "own" }],
+  [
+    "the tenant of its message, where the policy names none",
+    { priority: 9 },
+    { priority: 9, tenant: "group" },
+  ],
+])("a message that waits has %s", (_, policy, expected) => {
+  const body = JSON.stringify({ kind: "prompt", input: {}, policy });
+  const message = {
+    id: "m",
+    queue: "q",
+    handle: "h",
+    sentAt: 0,
+    receiveCount: 1,
+    group: null,
+    tenant: "group",
+    body,
+  };
+  const { budgets } = loadConfig({}, {});
+  expect(turnOf(message, [], budgets)).toEqual(expected);
+  expect(turnOf({ ...message, body: "no job" }, [], budgets)).toEqual({ priority: 5, tenant: "group" });
 });
 
 describe("a key that may be encoded or not", () => {

@@ -126,6 +126,13 @@ test("in a FIFO queue the jobs keep their order and the group of their event, th
   expect(new Set(rig.queue.messages.map(({ group }) => group))).toEqual(new Set(["g"]));
 });
 
+test("elsewhere the jobs keep the tenant that the group of their event names", async () => {
+  const rig = await rigWith(3);
+  rig.consumer.start();
+  await rig.clock.advance(1_000);
+  expect(rig.worker.state().tenants).toMatchObject([{ name: "g", running: 1, waiting: 2 }]);
+});
+
 test("an event with more records than the owner allows is dead-lettered with its reason, and none becomes a job", async () => {
   const rig = await rigWith(11, { budgets: { records: 10 } });
   rig.consumer.start();

@@ -100,8 +100,13 @@ export function createJobsService(options: JobsOptions): JobsService {
     return submit(job, options, id);
   };
 
+  const lookElsewhere = askBucket(options);
   return {
-    list: (filter, page) => history.list(filter, page),
+    async list(filter, page) {
+      const found = await history.list(filter, page);
+      lookElsewhere(found.items);
+      return found;
+    },
     get,
     async counts({ since, stepMs }) {
       const steps = Math.max(1, Math.ceil((clock.wall() - since) / stepMs));
@@ -164,7 +169,10 @@ function checkedId(id: string): string {
 }
 
 /** The history's, or what the bucket knows of a job that another worker has or had. Throws `job_not_found`. */
-async function known(id: string, { history, bucket }: JobsOptions): Promise<StoredJob> {
+async function known(
+  id: string,
+  { history, bucket }: Pick<JobsOptions, "history" | "bucket">,
+): Promise<StoredJob> {
   const stored = await history.get(checkedId(id)).catch((thrown) => {
     if (toKamadoError(thrown, "history_unavailable").code === "history_unavailable") return null;
     throw thrown;
@@ -206,6 +214,29 @@ const ofResult = ({ status, output, error, receipt }: Result) => ({
   promptTokens: receipt.promptTokens,
   completionTokens: receipt.completionTokens,
 });
+
+/** Before a job that does not come back counts as one that another worker may have; and between two looks for its result. */
+const ELSEWHERE_MS = 60_000;
+/** Each look is a call to the bucket. */
+const LOOKS = 5;
+
+/** Jobs of a list that seem to wait may have ended in another worker, which only the bucket knows. A later list has what was found. */
+function askBucket({ bucket, history, clock }: JobsOptions): (rows: readonly JobRow[]) => void {
+  const asked = new RecentMap<string, number>(REMEMBERED);
+  return (rows) => {
+    const now = clock.wall();
+    const due = rows.filter(
+      ({ id, state, sentAt, receivedAt }) =>
+        (state === "queued" || state === "retrying") &&
+        now - Math.max(sentAt ?? receivedAt ?? now, asked.get(id) ?? 0) > ELSEWHERE_MS,
+    );
+    for (const { id } of due.slice(0, LOOKS)) {
+      asked.set(id, now);
+      // What cannot be found out now is found out later.
+      void known(id, { history, bucket }).catch(() => {});
+    }
+  };
+}
 
 /** Of a job that came to another worker. */
 const NOTHING_KNOWN: StoredJob = {

@@ -18,7 +18,7 @@ const HOUR_SECONDS = 3_600;
 const MOST_HOURS = 336;
 const MAX_JSON_BYTES = 64 * 1024;
 
-const window = `completion_window must be "24h", or other hours from "1h" to "${MOST_HOURS}h".`;
+const window = `completion_window must be "24h", or other hours, "1h" to "${MOST_HOURS}h".`;
 const NewBatch = z.object({
   input_file_id: z.string(),
   endpoint: z.enum(ENDPOINTS, {

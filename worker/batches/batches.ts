@@ -111,8 +111,8 @@ export class Batches {
       if (line && event.stage === "ended")
         this.#runs.get(line.batch)?.run.jobEnded(line.number, event, facts);
     });
-    this.#startRuns();
     while (!signal.aborted) {
+      this.#startRuns();
       await this.#clean();
       await clock.sleep(CLEAN_MS, signal);
     }
@@ -150,11 +150,15 @@ export class Batches {
     }
   }
 
-  /** The oldest first. */
+  /** The oldest first. Never throws: what a failing disk keeps from starting now is started later. */
   #startRuns(): void {
-    for (const { id } of this.opened.store.unfinished()) {
-      if (this.#runs.size >= RUNS_AT_ONCE) return;
-      this.#startRun(id);
+    try {
+      for (const { id } of this.opened.store.unfinished()) {
+        if (this.#runs.size >= RUNS_AT_ONCE) return;
+        this.#startRun(id);
+      }
+    } catch (thrown) {
+      this.#options.log.error({ stage: "batch", err: thrown }, "batches could not be started");
     }
   }
 

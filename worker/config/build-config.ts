@@ -67,6 +67,8 @@ export type Config = Readonly<{
   slots: number | undefined;
   /** Undefined: as many as slots. */
   prefetch: number | undefined;
+  /** How many messages a worker may hold while it looks for those of other tenants; 0: it does not look. */
+  lookAhead: number;
   visibilitySeconds: number;
   pollSeconds: number;
   drainSeconds: number;
@@ -82,6 +84,8 @@ export type Config = Readonly<{
     destinations: number;
     records: number;
   };
+  /** What tenants, kinds and all jobs may use in a day; tenants/day-budgets.ts says what counts for a job. */
+  dayBudgets: Environment["KAMADO_BUDGETS"];
   /** How many requests of one job may be at the engine at the same time. */
   requestsAtOnce: number;
   maxAttempts: number;
@@ -241,6 +245,7 @@ export function buildConfig(
     },
     slots: env.KAMADO_SLOTS,
     prefetch: env.KAMADO_PREFETCH,
+    lookAhead: env.KAMADO_LOOK_AHEAD,
     visibilitySeconds: env.KAMADO_VISIBILITY_SECONDS,
     pollSeconds: env.KAMADO_POLL_SECONDS,
     drainSeconds: env.KAMADO_DRAIN_SECONDS,
@@ -255,6 +260,7 @@ export function buildConfig(
       destinations: env.KAMADO_MAX_JOB_DESTINATIONS,
       records: env.KAMADO_MAX_EVENT_RECORDS,
     },
+    dayBudgets: env.KAMADO_BUDGETS,
     requestsAtOnce: env.KAMADO_MAX_JOB_PARALLEL_REQUESTS,
     maxAttempts: env.KAMADO_MAX_ATTEMPTS,
     retrySeconds: env.KAMADO_RETRY_SECONDS,

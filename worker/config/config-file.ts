@@ -99,11 +99,16 @@ function parsed(path: string): object {
   }
 }
 
+/** The value of this one is a table: its keys are names that the owner chose. */
+const TABLES = ["KAMADO_BUDGETS"];
+
 /** `[engine] url = …` is `engine_url = …`. */
 function flattened(table: object, before: readonly string[] = []): [string, unknown][] {
-  return Object.entries(table).flatMap(([key, value]: [string, unknown]) =>
-    isTable(value) ? flattened(value, [...before, key]) : [[[...before, key].join("_"), value]],
-  );
+  return Object.entries(table).flatMap(([key, value]: [string, unknown]): [string, unknown][] => {
+    const all = [...before, key].join("_");
+    if (!isTable(value)) return [[all, value]];
+    return TABLES.includes(nameOf(all)) ? [[all, JSON.stringify(value)]] : flattened(value, [...before, key]);
+  });
 }
 
 const isTable = (value: unknown): value is object =>

@@ -3,6 +3,7 @@ import { homedir, hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { coverAll } from "../power/quiet-hours.ts";
+import { dayBudgets } from "./day-budgets.ts";
 
 /** Whatever is wrong with a value, its message says what is allowed. */
 const count = (min: number, max: number, allowed = "") => {
@@ -179,6 +180,7 @@ export const Environment = z.object({
   KAMADO_REPETITION_STOP: oneOf(["on", "off"]).default("on"),
   KAMADO_MEMORY_LIMIT: size.optional(),
   KAMADO_PREFETCH: count(0, 256).optional(),
+  KAMADO_LOOK_AHEAD: count(0, 10_000).default(2_000),
   KAMADO_DATA_DIR: path.default(join(homedir(), ".kamado")),
   KAMADO_HISTORY_DAYS: count(0, 3_650).default(30),
   KAMADO_HISTORY_MB: count(10, 100_000).default(200),
@@ -232,6 +234,7 @@ export const Environment = z.object({
   KAMADO_MAX_JOB_RESULT_BYTES: count(1, 33_554_432).default(1_048_576),
   KAMADO_MAX_JOB_DESTINATIONS: count(0, 100).default(10),
   KAMADO_MAX_EVENT_RECORDS: count(1, 100_000).default(1_000),
+  KAMADO_BUDGETS: dayBudgets.default({}),
   KAMADO_MAX_ATTEMPTS: count(1, 100).default(5),
   KAMADO_RETRY_SECONDS: count(1, 900).default(5),
   KAMADO_STALL_SECONDS: count(0, 86_400).default(120),

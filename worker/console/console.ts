@@ -3,7 +3,15 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { setCookie } from "hono/cookie";
-import type { DeadLettersService, DestinationsService, JobsService } from "../api/services.ts";
+import {
+  type BulkAction,
+  type DeadLettersService,
+  type DestinationsService,
+  hasEnded,
+  JOB_STATES,
+  type JobFilter,
+  type JobsService,
+} from "../api/services.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import { answerChat } from "./chat.ts";
 import type { EngineView } from "./engine-view.ts";
@@ -15,8 +23,15 @@ import { destinationsPage } from "./pages/destinations-page.ts";
 import { type CatalogueEntry, enginePage } from "./pages/engine-page.ts";
 import { jobPage } from "./pages/job-page.ts";
 import { bulkPage, filterOf, jobAddress, jobsPage, outcomePage } from "./pages/jobs-page.ts";
-import { assets, type Extras, pageOf } from "./pages/layout.ts";
-import { type HostedPrice, overviewPage, RANGES, rangeOf } from "./pages/overview-page.ts";
+import { assets, pageOf } from "./pages/layout.ts";
+import {
+  type HostedPrice,
+  NO_PAST,
+  overviewPage,
+  type Past,
+  RANGES,
+  rangeOf,
+} from "./pages/overview-page.ts";
 import { type SchedulesService, schedulesPage } from "./pages/schedules-page.ts";
 import { errorNote } from "./pages/show.ts";
 import { kindAddress, kindsPage, submitPage } from "./pages/submit-page.ts";
@@ -58,12 +73,8 @@ export function createConsole(deps: ConsoleDeps): Hono {
   const may = (context: Context) => deps.mayChange?.(context) ?? true;
   const view = (context: Context) => viewOf(context, Date.now(), may(context));
 
-  async function extras(context: Context): Promise<Extras> {
-    return { counts: {}, signOut: deps.signOut?.(context) };
-  }
-
   async function send(context: Context, shown: Shown): Promise<Response> {
-    const page = await pageOf(view(context), shown, await extras(context));
+    const page = await pageOf(view(context), shown, deps.signOut?.(context));
     const headers = { "cache-control": "no-store", vary: "accept, accept-language, cookie" };
     return context.html(page, shown.status ?? 200, headers);
   }
@@ -140,52 +151,64 @@ function overview(deps: ConsoleDeps, show: Show): void {
     const range = rangeOf(view.query.get("range"));
     const { stepMs, steps } = RANGES[range];
     const end = Math.ceil(view.now / stepMs) * stepMs;
-    const [counts, history, latest, waiting, slots] = await Promise.all([
-      jobs.counts({ since: end - steps * stepMs, stepMs }),
-      jobs.overview(),
-      jobs.list({}, { limit: 8 }),
-      jobs.list({ states: WAITS }, { limit: 100 }),
+    const [past, slots] = await Promise.all([
+      pastOf(jobs, { since: end - steps * stepMs, stepMs, now: view.now }).catch((thrown) => {
+        return { ...NO_PAST, error: toKamadoError(thrown, "history_unavailable") };
+      }),
       deps.engine.slots(),
     ]);
-    const moments = waiting.items.map(({ sentAt, receivedAt }) => sentAt ?? receivedAt ?? view.now);
-    const oldest = moments.length > 0 ? Math.min(...moments) : null;
     const { price, state } = deps;
-    return overviewPage(view, {
-      state: state(),
-      range,
-      counts,
-      history,
-      latest: latest.items,
-      oldest,
-      slots,
-      price,
-    });
+    return overviewPage(view, { ...past, state: state(), range, slots, price });
   }
-  show("/", make, { everyMs: 1_000, onChange: false });
+  show("/", make, { everyMs: 2_000, onChange: false });
+}
+
+/** What the history tells. Without it the page still shows how the worker is. */
+async function pastOf(
+  jobs: JobsService,
+  { since, stepMs, now }: { since: number; stepMs: number; now: number },
+): Promise<Past> {
+  const [counts, history, latest, waiting] = await Promise.all([
+    jobs.counts({ since, stepMs }),
+    jobs.overview(),
+    jobs.list({}, { limit: 8 }),
+    jobs.list({ states: WAITS }, { limit: 100 }),
+  ]);
+  const moments = waiting.items.map(({ sentAt, receivedAt }) => sentAt ?? receivedAt ?? now);
+  return {
+    counts,
+    history,
+    latest: latest.items,
+    oldest: moments.length > 0 ? Math.min(...moments) : null,
+  };
 }
 
 function jobs({ jobs, engine }: ConsoleDeps, show: Show, app: Hono, send: Send, view: ViewOf): void {
-  const ON_CHANGE = { everyMs: 700, onChange: true };
+  const ON_CHANGE = { everyMs: 1_000, onChange: true };
   show(
     "/console/jobs",
     async (view) => {
       const cursor = view.query.get("cursor") ?? undefined;
-      const page = await jobs.list(filterOf(view.query, view.now), { cursor, limit: PAGE_SIZE });
-      return jobsPage(view, { page, kinds: jobs.kinds().map(({ kind }) => kind) });
+      const [page, names] = await Promise.all([
+        jobs.list(filterOf(view.query, view.now), { cursor, limit: PAGE_SIZE }),
+        jobs.names(),
+      ]);
+      const kinds = new Set([...jobs.kinds().map(({ kind }) => kind), ...names.kinds]);
+      return jobsPage(view, { page, kinds: [...kinds], tenants: names.tenants });
     },
     ON_CHANGE,
   );
   show("/console/jobs/bulk", async (view) => {
     const action = actionOf(view.query.get("action"));
     // What comes after the count is not meant.
-    const filter = { ...filterOf(view.query, view.now), until: view.now };
+    const filter = { ...meantBy(action, filterOf(view.query, view.now)), until: view.now };
     const { count, isMore } = await countOf(jobs, filter);
     return bulkPage(view, { action, count, isMore, until: view.now });
   });
   app.post("/console/jobs/bulk", async (context) => {
     const now = view(context);
     const action = actionOf(now.query.get("action"));
-    const outcome = await jobs.bulk(filterOf(now.query, now.now), action);
+    const outcome = await jobs.bulk(meantBy(action, filterOf(now.query, now.now)), action);
     const title = now.t(action === "cancel" ? "bulk_cancel" : "bulk_replay");
     return send(
       context,
@@ -235,6 +258,12 @@ function jobs({ jobs, engine }: ConsoleDeps, show: Show, app: Hono, send: Send, 
 function actionOf(text: string | null): "cancel" | "replay" {
   if (text === "cancel" || text === "replay") return text;
   throw new KamadoError("invalid_input", "action: expected cancel or replay.");
+}
+
+/** Only what has not ended can be canceled, and only what has ended is run again. */
+function meantBy(action: BulkAction, filter: JobFilter): JobFilter {
+  const { states = JOB_STATES } = filter;
+  return { ...filter, states: states.filter((one) => hasEnded(one) === (action === "replay")) };
 }
 
 async function countOf(jobs: JobsService, filter: Parameters<JobsService["list"]>[0]) {

@@ -22,11 +22,16 @@ const PING_MS = 20_000;
 
 type Reader = { wake(): void };
 
+const eventOf = (text: string): Uint8Array =>
+  new TextEncoder().encode(`event: live\n${text.replaceAll(/^/gm, "data: ")}\n\n`);
+
 /** One page and those who look at it. */
 class Shared {
   readonly page: LivePage;
   readonly readers = new Set<Reader>();
-  text = "";
+  /** The event of the latest drawing, made once for all; null before the first. */
+  event: Uint8Array | null = null;
+  #text = "";
   #timer: NodeJS.Timeout | undefined;
   #isDrawing = false;
   #isStale = true;
@@ -53,11 +58,12 @@ class Shared {
     this.#isStale = false;
     this.#isDrawing = true;
     // What cannot be drawn now is drawn later; the page keeps what it shows.
-    const text = await this.page.draw().catch(() => this.text);
+    const text = await this.page.draw().catch(() => this.#text);
     this.#isDrawing = false;
     this.#drawnAt = Date.now();
-    if (text !== this.text) {
-      this.text = text;
+    if (text !== this.#text) {
+      this.#text = text;
+      this.event = eventOf(text);
       for (const reader of this.readers) reader.wake();
     }
     this.schedule();
@@ -93,11 +99,11 @@ export class LivePages {
         leave();
         reader.wake();
       });
-      let sent: string | undefined;
+      let sent: Uint8Array | undefined;
       while (!stream.aborted && !stream.closed) {
-        if (shared.text !== "" && shared.text !== sent) {
-          sent = shared.text;
-          await stream.writeSSE({ event: "live", data: sent });
+        if (shared.event !== null && shared.event !== sent) {
+          sent = shared.event;
+          await stream.write(sent);
         } else if ((await next()) === "late") await stream.write(": open\n\n");
       }
       leave();

@@ -45,6 +45,17 @@ export type State = {
   /** In use now; fewer than `allSlots` while errors rise. */
   slots: number;
   allSlots: number;
+  /**
+   * Whose jobs wait here and run, and what each has used since midnight. `name` is null for those that name nobody. Absent in states of older
+   * versions.
+   */
+  tenants?: {
+    name: string | null;
+    waiting: number;
+    running: number;
+    today: { jobs: number; tokens: number; seconds: number };
+    limits?: { jobs?: number | undefined; tokens?: number | undefined; seconds?: number | undefined };
+  }[];
   /** Of this process: `handles` are its open sockets, timers and the like. */
   process: { residentBytes: number; handles: number };
   /** Received and not ended, the oldest first. */

@@ -3,6 +3,7 @@
 import type { KamadoError } from "../errors.ts";
 import type { QueueHealth } from "../queue/health.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
+import type { Tenant } from "./tenant-shares.ts";
 import { WeightedSlots } from "./weighted-slots.ts";
 
 /** What each queue has of its own. */
@@ -24,6 +25,19 @@ export class ConsumerGroup {
   }
   get waiting(): number {
     return this.#sum(({ waiting }) => waiting);
+  }
+  /** Whose messages wait and run, in all queues together. */
+  get tenants(): { tenant: Tenant; waiting: number; running: number }[] {
+    const all = Map.groupBy(
+      this.#consumers.flatMap(({ tenants }) => tenants),
+      ({ tenant }) => tenant,
+    );
+    const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);
+    return [...all].map(([tenant, of]) => ({
+      tenant,
+      waiting: sum(of.map(({ waiting }) => waiting)),
+      running: sum(of.map(({ running }) => running)),
+    }));
   }
   /** `ok` when every queue answers, else the health of the first that does not. */
   get health(): QueueHealth {

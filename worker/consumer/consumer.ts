@@ -12,7 +12,8 @@ import { Acks, type Ending } from "./acks.ts";
 import type { Health } from "./health-check.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Lease } from "./lease.ts";
-import { howManyToPull, PrefetchBuffer } from "./prefetch-buffer.ts";
+import { howManyToPull, MAX_BATCH, PrefetchBuffer, secondsAside, type Turn } from "./prefetch-buffer.ts";
+import { type Tenant, TenantShares } from "./tenant-shares.ts";
 import { type Share, type Slots, WeightedSlots } from "./weighted-slots.ts";
 
 /** What `work` gets besides its message. */
@@ -39,8 +40,10 @@ export type ConsumerOptions = {
   pollSeconds: number;
   /** Works on one message and resolves with what becomes of it. Must not throw. */
   work(lease: Lease, controls: RunControls): Promise<Ending>;
-  /** Higher first among the messages that wait [all the same]. */
-  priorityOf?(message: Message): number;
+  /** What decides which of the messages that wait is next [all the same]. */
+  turnOf?(message: Message): Turn;
+  /** How many messages it may hold while it looks for those of other tenants [0: it does not look]. */
+  lookAhead?: number;
   /** What must answer before anything is pulled or started. */
   health?: readonly Health[];
   /** The queue answers, after it did not, but for too many calls. Called before anything that it gave is started. */
@@ -59,6 +62,17 @@ const LAST_CALLS_MS = 5_000;
 const AFTER_BUG_SECONDS = 60;
 /** So many messages may be finishing without a slot. One more keeps its slot, so that the messages in memory stay bounded. */
 const MOST_FINISHING = 64;
+/** A message that names a tenant was received so long ago: others may come. */
+const TENANTS_MS = 3_600_000;
+/** While there is more, so many polls ahead go out together: what is behind a thousand messages is a hundred polls away. */
+const LOOKS_AT_ONCE = 4;
+/** After a poll that brought all there was: so long until it looks ahead again. Short beside a job, and long enough for several messages. */
+const LOOK_AGAIN_MS = 250;
+/** Of the bodies that are set aside; beyond it does not look ahead. */
+const MOST_CHARACTERS_ASIDE = 32 * 1024 * 1024;
+
+/** What to ask the queue for. */
+type Want = { max: number; looksAhead: boolean };
 
 export class Consumer {
   readonly #options: ConsumerOptions;
@@ -71,7 +85,10 @@ export class Consumer {
   readonly #finishing = new Set<Lease>();
   readonly #buffer: PrefetchBuffer;
   readonly #share: Share;
-  #room = Promise.withResolvers<void>();
+  readonly #tenants: TenantShares;
+  /** Until then it looks ahead for messages of other tenants, and not before. On the monotonic clock. */
+  #look = { from: 0, until: Number.NEGATIVE_INFINITY, hasMore: false };
+  #roomCame = Promise.withResolvers<void>();
   #loop: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
   /** Set while buffered messages wait for what they need to answer. */
@@ -87,13 +104,18 @@ export class Consumer {
     const slots = options.slots ?? new WeightedSlots(options.concurrency);
     this.#share = slots.share(options.weight ?? 1, {
       start: () => this.#startOne(),
-      onRoom: () => this.#room.resolve(),
+      onRoom: () => this.#roomCame.resolve(),
     });
+    this.#tenants = new TenantShares(() => options.clock.now());
     this.#buffer = new PrefetchBuffer({
-      priorityOf: options.priorityOf ?? (() => 0),
+      turnOf: options.turnOf ?? (() => ({ priority: 0, tenant: null })),
+      shares: this.#tenants,
+      prefetch: () => this.#share.prefetch,
+      keep: (lease) => this.#heartbeat.keep(lease),
+      onExpired: (lease) => this.#heartbeat.drop(lease),
       onLeave: (lease) => {
         if (!lease.isLost) void this.#acks.release(lease, 0);
-        this.#room.resolve();
+        this.#roomCame.resolve();
       },
     });
   }
@@ -108,6 +130,11 @@ export class Consumer {
   }
   get waiting(): number {
     return this.#buffer.size;
+  }
+
+  /** Whose messages wait here and run. */
+  get tenants(): { tenant: Tenant; waiting: number; running: number }[] {
+    return this.#tenants.list();
   }
 
   start(): void {
@@ -131,7 +158,7 @@ export class Consumer {
 
   async #drain(deadlineMs: number): Promise<void> {
     this.#stopPulling.abort(new KamadoError("stopping", "The worker stops."));
-    this.#room.resolve();
+    this.#roomCame.resolve();
     const finished = new AbortController();
     void this.#options.clock.sleep(deadlineMs, finished.signal).then(() => this.cut());
     // A queue that cannot be reached must not hold up a stop: messages that cannot be given back come back by themselves.
@@ -159,7 +186,7 @@ export class Consumer {
     let failures = 0;
     while (!signal.aborted) {
       await this.#healthy(signal);
-      const want = await this.#waitForRoom();
+      const want = await this.#untilWanted();
       // A slot may become free hours later.
       if (!this.#isHealthy) continue;
       // After a sleep, others may have the messages we hold: ask about those before pulling more.
@@ -171,34 +198,85 @@ export class Consumer {
     }
   }
 
-  async #waitForRoom(): Promise<number> {
+  /** Waits until there is room for more, or something to look for. */
+  async #untilWanted(): Promise<Want> {
     for (;;) {
       const { slots, prefetch } = this.#share;
-      const want = howManyToPull({ slots, prefetch, taken: this.#buffer.size + this.running });
-      if (want > 0 || this.#stopPulling.signal.aborted) return want;
-      this.#room = Promise.withResolvers();
-      await this.#room.promise;
+      const want = howManyToPull({ slots, prefetch, taken: this.#buffer.kept + this.running });
+      const untilLook = this.#untilLook();
+      if (untilLook === 0) return { max: MAX_BATCH, looksAhead: true };
+      if (want > 0 || this.#stopPulling.signal.aborted) return { max: want, looksAhead: false };
+      const came = Promise.withResolvers<void>();
+      this.#roomCame = came;
+      const over = new AbortController();
+      if (untilLook !== null)
+        void this.#options.clock.sleep(Math.ceil(untilLook), over.signal).then(came.resolve);
+      await came.promise;
+      over.abort();
     }
   }
 
-  /** One poll. False when the queue could not be reached. */
-  async #receive(max: number): Promise<boolean> {
+  /**
+   * A tenant who has sent much must not keep the messages of others out of sight: a queue may give them in order. Milliseconds until it may
+   * look ahead; null while there is no reason to, or no place.
+   */
+  #untilLook(): number | null {
+    const { clock, lookAhead = 0 } = this.#options;
+    const now = clock.now();
+    if (now >= this.#look.until && !this.#tenants.areNamed) return null;
+    if (this.#buffer.size + MAX_BATCH > lookAhead) return null;
+    if (this.#buffer.charactersAside > MOST_CHARACTERS_ASIDE) return null;
+    return Math.max(0, this.#look.from - now);
+  }
+
+  /** One poll, or several while it looks ahead. False when the queue could not be reached. */
+  async #receive({ max, looksAhead }: Want): Promise<boolean> {
     const { queue, clock, pollSeconds, visibilitySeconds } = this.#options;
     const since = momentOf(clock);
-    try {
-      // A batch of a FIFO queue may be of one group, which runs one by one. If one fails, those behind it go back, and each
-      // time they are nearer to the dead-letter queue. So they are pulled one at a time.
-      const atOnce = isFifo(queue) ? 1 : max;
-      const messages = await queue.receive({ max: atOnce, waitSeconds: pollSeconds, visibilitySeconds });
-      if (this.health !== "ok") this.#answersAgain();
-      for (const message of messages) this.#buffer.enter(this.#heartbeat.take(message, since));
-    } catch (thrown) {
-      this.#unreachable(toKamadoError(thrown, "queue_unavailable"));
-      return false;
-    }
+    // A batch of a FIFO queue may be of one group, which runs one by one. If one fails, those behind it go back, and each
+    // time they are nearer to the dead-letter queue. So they are pulled one at a time.
+    const atOnce = isFifo(queue) ? 1 : max;
+    const polls = looksAhead ? this.#looksAtOnce() : 1;
+    const waitSeconds = polls > 1 ? 0 : pollSeconds;
+    const answers = await Promise.allSettled(
+      Array.from({ length: polls }, () => queue.receive({ max: atOnce, waitSeconds, visibilitySeconds })),
+    );
+    const messages = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+    const leases = messages.map((message) => this.#heartbeat.take(message, since));
+    const failed = answers.find(({ status }) => status === "rejected");
+    if (!failed && this.health !== "ok") this.#answersAgain();
+    this.#takeIn(leases, looksAhead ? this.#room() : undefined);
+    this.#look.hasMore = messages.length === polls * atOnce;
+    if (!this.#look.hasMore) this.#look.from = clock.now() + LOOK_AGAIN_MS;
+    if (failed)
+      this.#unreachable(toKamadoError((failed as PromiseRejectedResult).reason, "queue_unavailable"));
     if (this.#stopPulling.signal.aborted) await this.#giveBackWaiting();
     else this.#startWaiting();
-    return true;
+    return !failed;
+  }
+
+  #looksAtOnce(): number {
+    const { lookAhead = 0 } = this.#options;
+    const hasPlace = this.#buffer.size + LOOKS_AT_ONCE * MAX_BATCH <= lookAhead;
+    return this.#look.hasMore && hasPlace ? LOOKS_AT_ONCE : 1;
+  }
+
+  /** How many more messages may be kept, so that they are renewed until they start. */
+  #room(): number {
+    const { slots, prefetch } = this.#share;
+    return slots + prefetch - this.#buffer.kept - this.running;
+  }
+
+  #takeIn(leases: readonly Lease[], room: number | undefined): void {
+    const { clock, visibilitySeconds } = this.#options;
+    const { aside, hasTenant } = this.#buffer.enter(leases, room);
+    if (hasTenant) this.#look.until = clock.now() + TENANTS_MS;
+    void this.#heartbeat.setAside(
+      aside.map((lease) => ({
+        lease,
+        seconds: secondsAside(lease.message.receiveCount, visibilitySeconds),
+      })),
+    );
   }
 
   #answersAgain(): void {
@@ -273,7 +351,7 @@ export class Consumer {
     this.#buffer.leave(lease);
     this.#underWay.delete(lease);
     if (this.#finishing.delete(lease)) this.#startWaiting();
-    else this.#slotIsFree();
+    else this.#slotIsFree(lease);
   }
 
   async #work(lease: Lease): Promise<Ending> {
@@ -291,12 +369,13 @@ export class Consumer {
     if (!this.#underWay.has(lease) || this.#finishing.has(lease)) return;
     if (this.#finishing.size >= MOST_FINISHING) return;
     this.#finishing.add(lease);
-    this.#slotIsFree();
+    this.#slotIsFree(lease);
   }
 
-  #slotIsFree(): void {
+  #slotIsFree(lease: Lease): void {
+    this.#buffer.free(lease);
     this.#share.ended();
-    this.#room.resolve();
+    this.#roomCame.resolve();
     this.#startWaiting();
   }
 

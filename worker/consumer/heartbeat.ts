@@ -15,14 +15,16 @@ export class Heartbeat implements Renewer {
   readonly #queue: Queue;
   readonly #log: Log;
   readonly #leases = new Set<Lease>();
+  /** Those that are ours until their visibility ends, and are not renewed. */
+  readonly #aside = new Set<Lease>();
   /** Renewals that somebody waits for. */
   readonly #asked = new Map<Lease, PromiseWithResolvers<void>>();
   readonly #stopping = new AbortController();
   readonly #suspends: SuspendDetector;
   /** Counted, so that a renewal can tell that a suspend came between its call and its answer. */
   #suspendCount = 0;
-  /** The renewal that is under way, or was last. */
-  #renewing = { leases: new Set<Lease>(), ended: Promise.resolve() };
+  /** Calls that are under way and hide messages for longer. */
+  readonly #hiding = new Set<{ leases: ReadonlySet<Lease>; ended: Promise<unknown> }>();
   /** Ends the sleep of the loop. */
   #wakeUp = new AbortController();
   #loops: Promise<unknown> | undefined;
@@ -54,12 +56,34 @@ export class Heartbeat implements Renewer {
    */
   async retire(lease: Lease): Promise<void> {
     this.drop(lease);
-    if (this.#renewing.leases.has(lease)) await this.#renewing.ended;
+    await Promise.all([...this.#hiding].filter(({ leases }) => leases.has(lease)).map(({ ended }) => ended));
+  }
+
+  /** Renews these no more. Each stays hidden for so many seconds from now; if that cannot be asked for, until its visibility ends. */
+  async setAside(all: readonly { lease: Lease; seconds: number }[]): Promise<void> {
+    for (const { lease } of all) {
+      this.#leases.delete(lease);
+      this.#aside.add(lease);
+    }
+    const longer = all.filter(({ seconds }) => seconds > this.visibilityMs / 1_000);
+    if (longer.length === 0) return;
+    const since = momentOf(this.clock);
+    const results = await this.#hide(longer);
+    for (const [index, { lease, seconds }] of longer.entries())
+      if (results[index] === "ok" && !lease.isLost) lease.renewed(since, seconds);
+  }
+
+  /** Renews a lease again that was set aside. */
+  keep(lease: Lease): void {
+    if (!this.#aside.delete(lease)) return;
+    this.#leases.add(lease);
+    this.#wakeUp.abort();
   }
 
   /** Forgets a message that was deleted or given back. */
   drop(lease: Lease): void {
     this.#leases.delete(lease);
+    this.#aside.delete(lease);
     this.#answer(lease);
   }
 
@@ -101,6 +125,8 @@ export class Heartbeat implements Renewer {
   }
 
   #doubtAll(): void {
+    // One that was set aside is asked about when it is kept again.
+    for (const lease of this.#aside) this.#doubt(lease);
     if (this.#leases.size === 0) return;
     this.#suspendCount += 1;
     this.#log.warn(
@@ -146,17 +172,25 @@ export class Heartbeat implements Renewer {
     if (leases.length === 0) return;
     for (const lease of leases) lease.endInTime();
     const [since, suspends] = [momentOf(this.clock), this.#suspendCount];
-    const entries = leases.map(({ message, renewalSeconds }) => ({
-      handle: message.handle,
-      seconds: renewalSeconds,
-    }));
-    const answer = this.#queue.extend(entries);
-    this.#renewing = { leases: new Set(leases), ended: answer.then(() => {}) };
-    const results = await answer;
+    const asked = leases.map((lease) => ({ lease, seconds: lease.renewalSeconds }));
+    const results = await this.#hide(asked);
     this.checkForSuspend();
-    for (const [index, lease] of leases.entries()) {
+    for (const [index, { lease, seconds }] of asked.entries()) {
       const isStale = suspends !== this.#suspendCount;
-      this.#renewed(lease, results[index]!, { since, seconds: entries[index]!.seconds, isStale });
+      this.#renewed(lease, results[index]!, { since, seconds, isStale });
+    }
+  }
+
+  async #hide(all: readonly { lease: Lease; seconds: number }[]): Promise<EntryResult[]> {
+    const ended = this.#queue.extend(
+      all.map(({ lease, seconds }) => ({ handle: lease.message.handle, seconds })),
+    );
+    const call = { leases: new Set(all.map(({ lease }) => lease)), ended };
+    this.#hiding.add(call);
+    try {
+      return await ended;
+    } finally {
+      this.#hiding.delete(call);
     }
   }
 

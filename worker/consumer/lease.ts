@@ -117,9 +117,13 @@ export class Lease {
     this.#end.abort(reason);
   }
 
-  /** A third of the visibility, so that two renewals may fail; but in time for the last effects. */
+  /**
+   * A third of the visibility from now, or two thirds before the end of a longer one, so that two renewals may fail; but in time for the last
+   * effects.
+   */
   #nextDue(now: number): number {
-    const atThird = now + this.#renewer.visibilityMs / 3;
+    const third = this.#renewer.visibilityMs / 3;
+    const atThird = Math.max(now + third, this.#expires.now - 2 * third);
     return this.#end.signal.aborted ? atThird : Math.min(atThird, this.#limit - LAST_EFFECTS_MS);
   }
 }

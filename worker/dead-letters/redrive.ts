@@ -6,11 +6,12 @@ import { KamadoError } from "../errors.ts";
 import { type Job, parseBody } from "../job/envelope.ts";
 import { isResultOf, jobHash } from "../job/job-hash.ts";
 import { resultKey } from "../job/result.ts";
+import { isTenantName } from "../job/tenant.ts";
 import { type TraceFields, traceFields } from "../job/trace-context.ts";
 import { forgetAttempts } from "../job-lock/lock.ts";
 import { discardCarried, peekRecord, renewRecord } from "../outbox/delivery-record.ts";
 import type { DisabledDestinations } from "../outbox/disabled-destinations.ts";
-import { ID_ATTRIBUTE, isFifo, type Queue } from "../queue/queue.ts";
+import { ID_ATTRIBUTE, isFifo, type Queue, TENANT_ATTRIBUTE } from "../queue/queue.ts";
 import type { Bucket } from "../storage/bucket.ts";
 import type { Results } from "../storage/results.ts";
 import type { DeadLetterQueue } from "./dead-letter-queue.ts";
@@ -104,7 +105,11 @@ export class DeadLetterQueues {
     const queue = own ?? origin.jobs[0];
     await queue.send(message.body, {
       // The id only if the job has none of its own. A body may be so long that it leaves no room for attributes.
-      attributes: { ...(id === original && { [ID_ATTRIBUTE]: original }), ...traceOf(dead) },
+      attributes: {
+        ...(id === original && { [ID_ATTRIBUTE]: original }),
+        ...traceOf(dead),
+        ...tenantAttribute(dead),
+      },
       ...(group !== null && { group, deduplicationId: randomUUID() }),
     });
     if (own || (from === null && origin.jobs.length === 1)) return;
@@ -162,3 +167,9 @@ const traceOf = ({ receipt, message }: DeadLetter): Record<string, string> => ({
   ...traceFields(message.attributes),
   ...traceFields((receipt ?? {}) as TraceFields),
 });
+
+/** The tenant that its message named: its receipt has it, and one that SQS itself moved still has its group. */
+function tenantAttribute({ receipt, message }: DeadLetter): Record<string, string> {
+  const { tenant = message.tenant } = (receipt ?? {}) as { tenant?: unknown };
+  return isTenantName(tenant) ? { [TENANT_ATTRIBUTE]: tenant } : {};
+}

@@ -58,12 +58,12 @@ export function entryOf(event: JobEvent, facts: EventFacts): Entry | null {
   const { at, job: id } = event;
   switch (event.stage) {
     case "received": {
-      const { sentAt = null, receivedAt = at, group = null } = facts.message ?? {};
+      const { sentAt = null, receivedAt = at, tenant = null } = facts.message ?? {};
       return {
         is: "received",
         at,
         id,
-        job: facts.job ? keptJob(facts.job, group) : null,
+        job: facts.job ? keptJob(facts.job, tenant) : null,
         sentAt,
         receivedAt,
       };
@@ -101,13 +101,11 @@ export function endedElsewhere(result: Result): Entry {
   return { is: "ended", at: Date.now(), id: result.id, ...about, result: kept };
 }
 
-/** `group`: that of its message. By default a sender gives each job a group of its own, which names no tenant. */
-export function keptJob({ id, kind, input, deliver, policy }: Job, group: string | null = null): KeptJob {
-  const { tenant } = policy as { tenant?: unknown };
-  const own = group === id ? null : group;
+/** `tenant`: whom the job counts for, where its message names somebody and its policy does not. */
+export function keptJob({ kind, input, deliver, policy }: Job, tenant: string | null = null): KeptJob {
   return {
     kind,
-    tenant: typeof tenant === "string" ? tenant : own,
+    tenant: policy.tenant ?? tenant,
     excerpt: excerptOf(input),
     input: kept(input, MAX_INPUT, "input"),
     deliver: JSON.stringify(deliver),

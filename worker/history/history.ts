@@ -55,14 +55,14 @@ const FILE = "history.db";
 const BATCH_MS = 100;
 /** Entries that are noted and not written yet; and roughly their characters. */
 const MAX_WAITING = 20_000;
-const MAX_CHARACTERS = 32 * 1024 * 1024;
+const MAX_CHARACTERS = 8 * 1024 * 1024;
 /** A disk that hangs must not keep a page waiting for ever. */
 const PATIENCE_MS = 10_000;
 const CLOSE_MS = 3_000;
 /** After the thread ended by itself. */
 const RESTART_MS = 5_000;
 /** A batch of long inputs takes some of it. */
-const MAX_MEMORY_MB = 256;
+const MAX_MEMORY_MB = 64;
 const DAY_MS = 24 * 3_600_000;
 
 export function openHistory(options: HistoryOptions): History {
@@ -95,8 +95,8 @@ class HistoryThread implements History {
     if (entry) this.#note(entry);
   };
 
-  sent(job: Job, { jobHash, group, replayOf = undefined }: Parameters<History["sent"]>[1]): void {
-    const entry = { is: "sent", at: Date.now(), id: job.id, job: keptJob(job, group), jobHash } as const;
+  sent(job: Job, { jobHash, replayOf = undefined }: Parameters<History["sent"]>[1]): void {
+    const entry = { is: "sent", at: Date.now(), id: job.id, job: keptJob(job), jobHash } as const;
     this.#note({ ...entry, replayOf: replayOf ?? null });
   }
 
@@ -201,7 +201,7 @@ class HistoryThread implements History {
     };
     const thread = new Worker(new URL("./history-thread.mjs", import.meta.url), {
       workerData: { ...workerData, compileCache: getCompileCacheDir() },
-      resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: MAX_MEMORY_MB },
+      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: MAX_MEMORY_MB },
     });
     thread.on("message", (message: FromThread) => this.#onMessage(message));
     thread.on("error", ({ message }) => {

@@ -132,7 +132,7 @@ function prepare(db: DatabaseSync): void {
   if (versionOf(db) === 0) db.exec("PRAGMA auto_vacuum = INCREMENTAL");
   // Where the file system has no shared memory, it stays what it is, and works as well, only slower.
   db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
-  db.exec(`PRAGMA journal_size_limit = ${JOURNAL_BYTES}; PRAGMA cache_size = -4000`);
+  db.exec(`PRAGMA journal_size_limit = ${JOURNAL_BYTES}; PRAGMA cache_size = -2000`);
   const { quick_check: health } = db.prepare("PRAGMA quick_check(1)").get() as { quick_check: string };
   if (health !== "ok") throw new Damaged(health);
   // To write, it needs a lock that another process may hold.

@@ -1,10 +1,11 @@
-// CloudEvents (https://github.com/cloudevents/spec) as jobs: the `type` is the kind, the data is the input, `deliver` and `policy` are
-// extension attributes. Owns which job an event is, where its data stands, and what binary mode looks like in a message. What a job's
+// CloudEvents (https://github.com/cloudevents/spec) as jobs: the `type` is the kind, the data is the input, `deliver`, `policy` and
+// `tenant` are extension attributes. Owns which job an event is, where its data stands, and what binary mode looks like in a message. What a job's
 // fields may hold is left to envelope.ts. Pure.
 import { createHash } from "node:crypto";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { jsonText, parseJson, withoutEnds } from "./json.ts";
 import { excessOf, refuseExcess } from "./structure.ts";
+import { isTenantName } from "./tenant.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -16,7 +17,8 @@ export function fromCloudEvent(event: Fields): Fields {
   // YAML and PHP write 1.0 as a number, which is 1 in JSON.
   if (!/^(0\.3|1|1\.0(\.\d+)?)$/.test(String(event.specversion)))
     throw new KamadoError("invalid_envelope", "specversion: only CloudEvents 1.0 and 0.3 are understood.");
-  const { deliver, policy } = event;
+  const { deliver } = event;
+  const policy = policyOf(event);
   const from = textOf(event, "source");
   const data = dataOf(event);
   const [traceparent, tracestate] = ["traceparent", "tracestate"].map((name) =>
@@ -33,6 +35,27 @@ export function fromCloudEvent(event: Fields): Fields {
     id: jobIdOf(textOf(event, "id"), from),
     ...(from !== undefined && { source: from }),
   };
+}
+
+/**
+ * The extension attribute `tenant` names the tenant too, where the policy names none. One that cannot be a name is somebody else's
+ * extension.
+ */
+function policyOf({ policy, tenant }: Fields): unknown {
+  if (!isTenantName(tenant)) return policy;
+  const own = typeof policy === "string" ? policyIn(policy) : policy;
+  if ((own ?? null) === null) return { tenant };
+  const isPlain = typeof own === "object" && !Array.isArray(own);
+  return isPlain ? { ...own, tenant: (own as Fields).tenant || tenant } : policy;
+}
+
+/** What cannot be read is left as it is: it is refused by its name later. */
+function policyIn(text: string): unknown {
+  try {
+    return text === "" ? null : parseJson(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Id and source make the identity, so what is neither a text nor a number is refused: without it, two events would be one job. */

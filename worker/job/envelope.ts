@@ -9,6 +9,7 @@ import { MomentOrUnset } from "./moment.ts";
 import { fromBridge, fromRecord, type ObjectJob, type RuleContext } from "./object-rules.ts";
 import { parseSent } from "./parse-sent.ts";
 import { refuseExcess } from "./structure.ts";
+import { TenantName } from "./tenant.ts";
 import { ofAttributes, readTraceContext, type TraceContext } from "./trace-context.ts";
 
 /** The id becomes part of object keys and log lines, so only characters that are safe in both are allowed. */
@@ -66,6 +67,9 @@ export const Policy = z.strictObject({
     .describe("How long the job may run; 600 by default."),
   priority: z.int().min(0).max(9).optional().describe("0 to 9, higher first; 5 by default."),
   model: ModelName.optional().describe("The model to use; by default the engine's first."),
+  tenant: TenantName.optional().describe(
+    "Whose job it is. Tenants share the slots fairly, whatever each has sent.",
+  ),
 });
 
 /** What any owner may allow; the budget of this worker is lower. */

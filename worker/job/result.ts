@@ -67,7 +67,19 @@ export const Result = z.object({
     .string()
     .optional()
     .describe("s3:// address of the whole result, when it is too long for a delivery."),
-  error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
+  error: z
+    .object({
+      code: z.string(),
+      message: z.string(),
+      hint: z.string().optional(),
+      retryAt: z
+        .string()
+        .optional()
+        .describe(
+          "From then on the same job may succeed, sent again under its id. Absent where no time is known.",
+        ),
+    })
+    .optional(),
   receipt: Receipt.catch(() => Receipt.parse({})),
   jobHash: z
     .string()
@@ -89,7 +101,12 @@ export function failed(id: string, kind: string, error: KamadoError, receipt: Re
     id,
     kind,
     status,
-    error: { code: error.code, message: error.message, hint: error.hint },
+    error: {
+      code: error.code,
+      message: error.message,
+      hint: error.hint,
+      ...(error.detail?.retryAt !== undefined && { retryAt: error.detail.retryAt }),
+    },
     receipt,
   };
 }

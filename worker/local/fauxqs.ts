@@ -31,7 +31,7 @@ type Persistence = NonNullable<SqsQueue["persistence"]> & {
 
 /** A server that does not listen yet. With `dataDir` it loads what an earlier server stored there. */
 export async function buildFauxqs(region: string, dataDir?: string): Promise<Fauxqs> {
-  const { SqsStore } = await inside<{ SqsStore: new () => Stores["sqsStore"] }>("sqs/sqsStore.js");
+  const { SqsStore } = await inside<{ SqsStore: SqsStoreClass }>("sqs/sqsStore.js");
   const { SnsStore } = await inside<{ SnsStore: new () => Stores["snsStore"] }>("sns/snsStore.js");
   const { S3Store } = await inside<{ S3Store: new () => Stores["s3Store"] }>("s3/s3Store.js");
   const { decodeAwsChunked: decodeChunks } = await inside<{ decodeAwsChunked: Fauxqs["decodeChunks"] }>(
@@ -44,6 +44,7 @@ export async function buildFauxqs(region: string, dataDir?: string): Promise<Fau
   takeBigObjects(app);
   keepObjectsAsTheyCome(app);
   keepEncodings(app, stores);
+  keepGroups(app, SqsStore);
   // Without a host of its own, it answers with the host of the request, which the client can reach.
   (stores.sqsStore as { host: string | undefined }).host = undefined;
   return { app, stores, decodeChunks, closeStore: () => persistence?.close() };
@@ -158,6 +159,34 @@ function keepEncodings(app: FauxqsApp, { s3Store }: Stores): void {
     const contentEncoding = encoding.getStore();
     const all = contentEncoding ? { ...system, contentEncoding } : system;
     return putObject.call(s3Store, bucket, key, body, type, metadata, all, ...rest);
+  };
+}
+
+type Sent = { MessageBody?: unknown; MessageGroupId?: unknown };
+type SqsStoreClass = (new () => Stores["sqsStore"]) & {
+  createMessage(body: string, attributes?: object, delay?: number, group?: string, id?: string): object;
+};
+
+/** What the request at hand sends. For all servers of this process: they share the class that makes messages. */
+const sent = new AsyncLocalStorage<Sent[]>();
+let keepsGroups = false;
+
+// fauxqs forgets the group of a message to a queue that is not FIFO, where it names the tenant.
+function keepGroups(app: FauxqsApp, SqsStore: SqsStoreClass): void {
+  app.addHook("preHandler", ({ body }, _reply, done) => {
+    const request = (body ?? {}) as Sent & { Entries?: unknown };
+    sent.run(Array.isArray(request.Entries) ? [...request.Entries] : [request], done);
+  });
+  if (keepsGroups) return;
+  keepsGroups = true;
+  const { createMessage } = SqsStore;
+  SqsStore.createMessage = (body, attributes, delay, group, ...rest) => {
+    const all = sent.getStore() ?? [];
+    // Entries are taken in their order, but those that are refused make no message.
+    const index = all.findIndex((one) => one?.MessageBody === body);
+    const [one] = index < 0 ? [] : all.splice(index, 1);
+    const named = typeof one?.MessageGroupId === "string" ? one.MessageGroupId : undefined;
+    return createMessage.call(SqsStore, body, attributes, delay, group ?? named, ...rest);
   };
 }
 

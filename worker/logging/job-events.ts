@@ -56,8 +56,8 @@ export type JobEvent = NewJobEvent & { at: number };
 export type EventFacts = {
   /** With `received`: the job as its sender wrote it, if the body holds one. */
   job?: Job;
-  /** With `received`: when the message was sent and received (epoch milliseconds), and its group. */
-  message?: { sentAt: number | null; receivedAt: number; group: string | null };
+  /** With `received`: when the message was sent and received (epoch milliseconds), its group, and the tenant that its job counts for. */
+  message?: { sentAt: number | null; receivedAt: number; group: string | null; tenant?: string | null };
   /** With `ended`: the result that is stored or delivered, if there is one. */
   result?: Result;
   /** With `ended`: the event's error in words. */

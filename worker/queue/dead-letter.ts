@@ -55,7 +55,7 @@ export function createDeadLetters({ queue, worker, clock, log }: DeadLettersOpti
 }
 
 function fromMessage(message: Message, receipt: Receipt | undefined): Undeliverable {
-  const { id, body, group, receiveCount, sentAt, trace } = message;
+  const { id, body, group, receiveCount, sentAt, trace, tenant } = message;
   return {
     body,
     group,
@@ -65,8 +65,10 @@ function fromMessage(message: Message, receipt: Receipt | undefined): Undelivera
       queue: originOf(message),
       receives: receiveCount,
       ...(sentAt !== null && { "first-at": new Date(sentAt).toISOString() }),
-      // SQS takes ten attributes, so the trace has none of its own.
-      ...((receipt || trace) && { receipt: { ...receipt, ...traceFields(trace ?? {}) } }),
+      // SQS takes ten attributes, so trace and tenant have none of their own.
+      ...((receipt || trace || tenant) && {
+        receipt: { ...receipt, ...traceFields(trace ?? {}), ...(tenant && { tenant }) },
+      }),
     },
   };
 }

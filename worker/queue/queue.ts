@@ -16,6 +16,8 @@ export type Message = {
   receiveCount: number;
   /** The message group of a FIFO queue; null for any other queue, even if the sender named a group. */
   group: string | null;
+  /** What the sender named as MessageGroupId where groups have no order: whose message it is. Absent where none was named. */
+  tenant?: string | undefined;
   /** The trace that its attributes name, if they do. */
   trace?: TraceContext | undefined;
 };
@@ -62,6 +64,9 @@ export type NewMessage = {
   deduplicationId?: string;
   attributes?: Record<string, string>;
 };
+
+/** The attribute that names the tenant where a message has no group for it: of a job that was split off, or sent back. */
+export const TENANT_ATTRIBUTE = "kamado-tenant";
 
 /** The attribute with the id that a message had before it became a dead letter. */
 export const ID_ATTRIBUTE = "kamado-message";

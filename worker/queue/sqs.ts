@@ -16,6 +16,7 @@ import { deniedRight, grant, queueArnOf } from "../aws/rights.ts";
 import { KamadoError } from "../errors.ts";
 import { asStructured } from "../job/cloud-event.ts";
 import { JobId } from "../job/envelope.ts";
+import { isTenantName } from "../job/tenant.ts";
 import { ofAttributes } from "../job/trace-context.ts";
 import { QUEUE_HINTS } from "./health.ts";
 import {
@@ -25,6 +26,7 @@ import {
   type Message,
   type NewMessage,
   type Queue,
+  TENANT_ATTRIBUTE,
 } from "./queue.ts";
 
 /** The most entries of a batch call, and the most messages of an answer. */
@@ -227,10 +229,20 @@ export function toMessage(
     handle: ReceiptHandle ?? "",
     sentAt: Attributes.SentTimestamp === undefined ? null : Number(Attributes.SentTimestamp),
     receiveCount: Number(Attributes.ApproximateReceiveCount ?? 1) || 1,
-    // Other queues accept groups too (for fair queues), but do not keep their order.
-    group: isFifo({ url: queue }) ? (Attributes.MessageGroupId ?? null) : null,
+    ...groupOf(Attributes.MessageGroupId, texts[TENANT_ATTRIBUTE], queue),
     trace: ofAttributes({ ...texts, ...(AWSTraceHeader !== undefined && { AWSTraceHeader }) }),
   };
+}
+
+/** Queues that are not FIFO accept groups too (for fair queues), but keep no order in one: there a group is a tenant. */
+function groupOf(
+  named: string | undefined,
+  attribute: string | undefined,
+  queue: string,
+): Pick<Message, "group" | "tenant"> {
+  const isOrdered = isFifo({ url: queue });
+  const tenant = isOrdered ? attribute : (named ?? attribute);
+  return { group: isOrdered ? (named ?? null) : null, ...(isTenantName(tenant) && { tenant }) };
 }
 
 /** The attributes as texts; Kafka's bridges send those of an event as bytes. */

@@ -11,8 +11,10 @@ import type { Context, Fetched, Handler, InputRefs, Model } from "../job/handler
 import type { Outcome } from "../job/outcome.ts";
 import { handlerOf, isHandlerMissing, keepMaker } from "../job/registry.ts";
 import { failed, type Receipt, succeeded } from "../job/result.ts";
+import { tenantOf } from "../job/tenant.ts";
 import { readTraceContext, traceIdOf } from "../job/trace-context.ts";
 import { NOTHING_USED } from "../model/model.ts";
+import type { Reservation } from "../tenants/daily-usage.ts";
 import { inSpan, passOn } from "../tracing/tracer.ts";
 import { contextOf, type HandlerDependencies } from "./handler-context.ts";
 import { DEFAULT_PRIORITY } from "./read-message.ts";
@@ -51,21 +53,30 @@ export async function executeHandler(
     ...energyOf(job, dependencies),
     ...traceOf(job),
   });
+  let today: Reservation | undefined;
+  const counted = (outcome: Outcome): Outcome => {
+    const { promptTokens, completionTokens } = used();
+    const [tokens, seconds] = [promptTokens + completionTokens, (dependencies.clock.now() - began) / 1_000];
+    today?.end({ tokens, seconds, wasRun: outcome.is !== "interrupted" });
+    return outcome;
+  };
   try {
     signal.throwIfAborted();
     if (arrival.attempts > arrival.maxAttempts) throw noneLeft(arrival);
     if (hasExpired(job, dependencies.clock))
       throw new KamadoError("expired", `It was to be started before ${job.policy.expiresAt}.`);
     refuseLongTimeout(job, dependencies.budgets);
-    const { id, kind } = job;
-    const { attempts: attempt } = arrival;
+    const { id, kind, policy } = job;
+    const { attempts: attempt, message } = arrival;
+    today = dependencies.usage?.begin({ tenant: tenantOf(policy, message), kind }, { attempt });
     dependencies.jobEvents.emit({ stage: "started", job: id, kind, attempt }, "started");
     // A handler that ignores its signal must not hold its slot: its promise loses this race, and its effects have no way out.
     const output = await unlessAborted(runHandler(job, model, working, dependencies), signal);
-    return { is: "succeeded", job, result: succeeded(job.id, job.kind, output, receipt()), stored: false };
+    const result = succeeded(id, kind, output, receipt());
+    return counted({ is: "succeeded", job, result, stored: false });
   } catch (thrown) {
     const error = toKamadoError(signal.aborted ? signal.reason : thrown, "handler_failed");
-    return afterError(error, job, receipt());
+    return counted(afterError(error, job, receipt()));
   }
 }
 
@@ -109,7 +120,8 @@ function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
   const result = failed(job.id, job.kind, error, receipt);
   if (error.code === "expired" || error.code === "canceled")
     return { is: error.code, job, result, stored: false };
-  const deadLetter = error.code === "attempts_exhausted" || isHandlerMissing(error.code);
+  const mayRunLater = isHandlerMissing(error.code) || error.detail?.retryAt !== undefined;
+  const deadLetter = error.code === "attempts_exhausted" || mayRunLater;
   if (!error.retry) return { is: "rejected", error, about: { job, result }, keep: true, deadLetter };
   const afterMs = error.detail?.retryAfterMs;
   return { is: "retry", error, about: { job, receipt }, ...(afterMs !== undefined && { afterMs }) };

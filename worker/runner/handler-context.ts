@@ -17,6 +17,7 @@ import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import { createTexts } from "../pages/chunks.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
+import type { DailyUsage } from "../tenants/daily-usage.ts";
 import { todoServiceAt } from "../todos/open.ts";
 import type { Tracer } from "../tracing/tracer.ts";
 import { createInputs } from "./inputs.ts";
@@ -52,6 +53,8 @@ export type HandlerDependencies = HandlerServices & {
   /** For jobs whose policy names no other limit. */
   timeoutSeconds: number;
   budgets: Budgets;
+  /** Counts what a day's jobs use, and refuses those for which nothing is left. */
+  usage?: Pick<DailyUsage, "begin"> | undefined;
   workerName: string;
 };
 

@@ -1,5 +1,5 @@
 // Turns a message into a job, or into the reason why it is none. It follows pointers into a bucket, finds out which of two keys an
-// event means, finds the priority of a message that waits, and loads the rules file. The forms of a body are left to
+// event means, finds priority and tenant of a message that waits, and loads the rules file. The forms of a body are left to
 // job/envelope.ts; sending on the jobs that came together in one message, to split-event.ts; what becomes of a message that is no
 // job, to settle.ts.
 import { readFileSync } from "node:fs";
@@ -13,6 +13,7 @@ import { jsonText, parseJson } from "../job/json.ts";
 import { type KeyChoice, ObjectRule } from "../job/object-rules.ts";
 import { parseSent } from "../job/parse-sent.ts";
 import { noSuchKind } from "../job/registry.ts";
+import { tenantOf } from "../job/tenant.ts";
 import { sayNearestField } from "../nearest.ts";
 import type { Message } from "../queue/queue.ts";
 import type { ObjectAddress } from "../storage/bucket.ts";
@@ -104,10 +105,15 @@ export function createReadMessage(options: {
 const addressOfKey = ({ bucket, written }: KeyChoice) => JSON.stringify([bucket, written]);
 const withoutQuotes = (etag: string) => etag.replaceAll('"', "");
 
-/** The priority that a waiting message asks for. A body that cannot be read yet, such as a pointer, has the default. */
-export function priorityOf(message: Message, rules: readonly ObjectRule[], budgets: Budgets): number {
+/** What decides when a waiting message starts. A body that cannot be read yet, such as a pointer, asks for nothing itself. */
+export function turnOf(
+  message: Message,
+  rules: readonly ObjectRule[],
+  budgets: Budgets,
+): { priority: number; tenant: string | null } {
   const parsed = parseBody(message.body, { messageId: message.id, rules, budgets });
-  return parsed.is === "job" ? (parsed.job.policy.priority ?? DEFAULT_PRIORITY) : DEFAULT_PRIORITY;
+  const policy = parsed.is === "job" ? parsed.job.policy : {};
+  return { priority: policy.priority ?? DEFAULT_PRIORITY, tenant: tenantOf(policy, message) };
 }
 
 const Rules = z.array(ObjectRule, "must be a list of rules: [{ … }]");

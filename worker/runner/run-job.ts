@@ -15,6 +15,7 @@ import { isResultOf, jobHash } from "../job/job-hash.ts";
 import type { Outcome } from "../job/outcome.ts";
 import { isHandlerMissing } from "../job/registry.ts";
 import { failed, type Result } from "../job/result.ts";
+import { tenantOf } from "../job/tenant.ts";
 import { readTraceContext } from "../job/trace-context.ts";
 import { killsEngine, totalOf } from "../job-lock/engine-deaths.ts";
 import { JobClaim, type JobClaims } from "../job-lock/job-claim.ts";
@@ -219,8 +220,10 @@ function alreadyDone(job: Job, stored: Result, run: Run): Outcome {
   return { is: "rejected", error, about: { job, result: stored }, keep: false, deadLetter: true };
 }
 
-/** A worker that had no handler for the job says nothing about the job. One that has runs it. */
+/** A worker that had no handler for the job, or a day whose budget was used up, says nothing about the job. */
 function mayRunNow(job: Job, stored: Result, { handlers: { registry } }: Run): boolean {
+  // Whether a budget is used up now is asked before the job begins.
+  if (stored.error?.retryAt !== undefined) return isResultOf(job, stored);
   const handler = registry.get(job.kind);
   return isHandlerMissing(stored.error?.code) && isResultOf(job, stored) && !!handler && !handler.broken;
 }
@@ -376,7 +379,8 @@ const aboutOf = ({ job, lease }: Run) => ({
 function emitReceived(run: Run, job?: Job, remark = ""): void {
   const { message, receivedWall: receivedAt } = run.lease;
   const { id, receiveCount: receives, sentAt, group } = message;
-  const facts = { ...(job && { job }), message: { sentAt, receivedAt, group } };
+  const tenant = tenantOf(job?.policy ?? {}, message);
+  const facts = { ...(job && { job }), message: { sentAt, receivedAt, group, tenant } };
   const event = { stage: "received", ...aboutOf(run), message: id, receives } as const;
   run.jobEvents.emit(event, `received${remark}`, facts);
 }

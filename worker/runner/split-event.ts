@@ -6,7 +6,7 @@ import { z } from "zod";
 import { toKamadoError } from "../errors.ts";
 import type { Job } from "../job/envelope.ts";
 import { traceFields } from "../job/trace-context.ts";
-import { isFifo, type Message, type NewMessage, type Queue } from "../queue/queue.ts";
+import { isFifo, type Message, type NewMessage, type Queue, TENANT_ATTRIBUTE } from "../queue/queue.ts";
 import type { Bucket } from "../storage/bucket.ts";
 import { readStored } from "../storage/stored-json.ts";
 
@@ -48,11 +48,14 @@ export function createSplitEvent({ queue, bucket }: SplitOptions): SplitEvent {
 }
 
 /**
- * In a FIFO queue the jobs keep the group of their message, and a second send within five minutes is dropped. The trace stands beside the
- * body: an older worker at the same queue refuses a job with a field that it does not know.
+ * In a FIFO queue the jobs keep the group of their message, and a second send within five minutes is dropped. Trace and tenant stand beside
+ * the body: an older worker at the same queue refuses a job with a field that it does not know.
  */
-function asMessage({ traceparent, tracestate, ...job }: Job, { group }: Message): NewMessage {
-  const attributes = traceFields({ traceparent, tracestate });
+function asMessage({ traceparent, tracestate, ...job }: Job, { group, tenant }: Message): NewMessage {
+  const attributes = {
+    ...traceFields({ traceparent, tracestate }),
+    ...(tenant !== undefined && { [TENANT_ATTRIBUTE]: tenant }),
+  };
   return {
     body: JSON.stringify(job),
     deduplicationId: job.id,

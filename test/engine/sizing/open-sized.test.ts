@@ -66,6 +66,11 @@ describe("an engine that finds out its slots itself", () => {
     const one = start({ dataDir });
     await one.ready();
     expect([measures(), one.info?.slots]).toEqual([false, 4]);
+    expect(one.info?.slotsFrom?.measured).toMatchObject({
+      readings: kept.measured.readings,
+      modelBytes: kept.subject.model.size,
+      cpu: kept.subject.cpu,
+    });
     expect(one.info?.calibration).toEqual(tableOf(kept, 4));
   }, 120_000);
 

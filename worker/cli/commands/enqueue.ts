@@ -52,6 +52,7 @@ export function enqueueCommand(): Command {
     .requiredOption("--input <json>", inputHelp("is uploaded"))
     .option("--id <id>", "the job's id; sending the same id twice runs the job once")
     .option("--deliver <where...>", "sns=ARN, callback=URL, rest=URL or sqs=URL; can be repeated")
+    .option("--tenant <name>", "whose job it is")
     .option("--priority <n>", "0 to 9, higher first", numberFrom(0, 9, { whole: true }))
     .option("--timeout <seconds>", "the longest run", numberFrom(1, MAX_TIMEOUT))
     .option("--expires-in <seconds>", "how long it may wait to be started", numberFrom(0, MAX_WAIT))
@@ -132,9 +133,10 @@ function destinations(given: Flags[string]): Destination[] {
   });
 }
 
-function policy({ priority, timeout, expiresIn }: Flags): Policy {
+function policy({ tenant, priority, timeout, expiresIn }: Flags): Policy {
   const at = () => new Date(Date.now() + Number(expiresIn) * 1_000).toISOString();
   return {
+    ...(tenant !== undefined && { tenant: String(tenant) }),
     ...(priority !== undefined && { priority: Number(priority) }),
     ...(timeout !== undefined && { timeoutSeconds: Number(timeout) }),
     ...(expiresIn !== undefined && { expiresAt: at() }),

@@ -134,7 +134,7 @@ function searchAsOneTypes() {
 /** @param {Element} link @param {URLSearchParams} query */
 function keepSearch(link, query) {
   const to = new URL(/** @type {HTMLAnchorElement} */ (link).href);
-  for (const name of ["text", "kind"]) {
+  for (const name of ["text", "kind", "tenant", "within"]) {
     const value = query.get(name);
     if (value) to.searchParams.set(name, value);
     else to.searchParams.delete(name);

@@ -47,7 +47,7 @@ export const isFiltered = (query: URLSearchParams): boolean =>
 
 export function jobsPage(
   view: View,
-  { page, kinds }: { page: Page<JobRow>; kinds: readonly string[] },
+  { page, kinds, tenants }: { page: Page<JobRow>; kinds: readonly string[]; tenants: readonly string[] },
 ): Shown {
   const { t, mayChange } = view;
   const actions = mayChange
@@ -55,7 +55,7 @@ export function jobsPage(
     : NONE;
   return {
     title: t("nav_jobs"),
-    before: html`${heading(t("nav_jobs"), actions)}${groups(view)}${search(view, kinds)}`,
+    before: html`${heading(t("nav_jobs"), actions)}${groups(view)}${search(view, kinds, tenants)}`,
     live: drawJobs(view, page),
   };
 }
@@ -74,18 +74,19 @@ function groups(view: View): Html {
   ]}</nav>`;
 }
 
-function search(view: View, kinds: readonly string[]): Html {
+function search(view: View, kinds: readonly string[], tenants: readonly string[]): Html {
   const { t, query } = view;
   const option = (value: string, name: string, chosen: string | null) =>
     html`<option value="${value}"${value === (chosen ?? "") ? html` selected` : ""}>${name}</option>`;
   const [kind, within] = [query.get("kind"), query.get("within")];
   const shown = kind && !kinds.includes(kind) ? [...kinds, kind] : kinds;
   const tenant = query.get("tenant");
+  const owners = tenant && !tenants.includes(tenant) ? [...tenants, tenant] : tenants;
   return html`<form class="filters" method="get" action="/console/jobs" role="search" data-search>
 <label class="grow"><span class="sr">${t("search")}</span><input type="search" name="text" value="${query.get("text") ?? ""}" placeholder="${t("search_hint")}" autocomplete="off" enterkeyhint="search"></label>
 <label><span class="sr">${t("kind")}</span><select name="kind">${option("", t("all_kinds"), kind)}${shown.map((one) => option(one, line(one, 60), kind))}</select></label>
 <label><span class="sr">${t("filter_time")}</span><select name="within">${option("", t("any_time"), within)}${option("hour", t("range_hour"), within)}${option("day", t("range_day"), within)}${option("week", t("range_week"), within)}</select></label>
-${query.get("state") ? html`<input type="hidden" name="state" value="${query.get("state")}">` : NONE}${tenant ? html`<label><span class="sr">${t("tenant")}</span><input name="tenant" value="${tenant}"></label>` : NONE}
+${query.get("state") ? html`<input type="hidden" name="state" value="${query.get("state")}">` : NONE}${owners.length > 0 ? html`<label><span class="sr">${t("tenant")}</span><select name="tenant">${option("", t("all_tenants"), tenant)}${owners.map((one) => option(one, line(one, 60), tenant))}</select></label>` : NONE}
 <button>${t("search")}</button></form>`;
 }
 

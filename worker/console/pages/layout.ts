@@ -51,7 +51,7 @@ export const SECTIONS: readonly Section[] = [
 /** How many of them stand in the bar of a phone; the others are behind "more". */
 const IN_BAR = 4;
 
-export function pageOf(view: View, { title, before, live, after, script }: Shown, extras: Extras): Html {
+export function pageOf(view: View, { title, before, live, after, script }: Shown, signOut: SignOut): Html {
   const { t, language, theme } = view;
   return html`<!doctype html>
 <html lang="${language}"${theme === "auto" ? "" : html` data-theme="${theme}"`}>
@@ -64,24 +64,20 @@ export function pageOf(view: View, { title, before, live, after, script }: Shown
 <body data-live="${t("live_on")}" data-paused="${t("live_paused")}" data-lost="${t("live_lost")}" data-copied="${t("copied")}">
 <a class="skip" href="#main">${t("skip")}</a>
 <header class="top"><a class="brand" href="/"><svg viewBox="0 0 32 32" aria-hidden="true"><path class="arch" d="M4 25v-7a12 12 0 0 1 24 0v7z"/><path class="flame" d="M16 12c.7 3 4.3 4 4.3 8A4.3 4.3 0 0 1 16 24.3a4.3 4.3 0 0 1-4.3-4.2c0-2 1.1-3 1.8-4.1.3 1.2.9 1.6 1.4 1.7-.2-2 .2-4 1.1-5.7z"/></svg>Kamado</a>
-<nav class="side" aria-label="${t("nav")}"><ul>${SECTIONS.map((section) => entry(view, section, extras))}</ul></nav>
-<div class="switches">${live === undefined ? NONE : html`<span class="pulse" id="pulse" role="status"></span>`}${switches(view)}${extras.signOut ? html`<form method="post" action="${extras.signOut}"><button class="link">${t("sign_out")}</button></form>` : NONE}</div></header>
+<nav class="side" aria-label="${t("nav")}"><ul>${SECTIONS.map((section) => entry(view, section))}</ul></nav>
+<div class="switches">${live === undefined ? NONE : html`<span class="pulse" id="pulse" role="status"></span>`}${switches(view)}${signOut ? html`<form method="post" action="${signOut}"><button class="link">${t("sign_out")}</button></form>` : NONE}</div></header>
 <main id="main" tabindex="-1">${before ?? NONE}${live === undefined ? NONE : html`<div id="live">${live}</div>`}${after ?? NONE}</main>
-<nav class="bar-nav" aria-label="${t("nav")}"><ul>${SECTIONS.slice(0, IN_BAR).map((section) => entry(view, section, extras))}
-<li><details class="more"><summary>${icon("M4 10h.01M10 10h.01M16 10h.01")}<span>${t("nav_more")}</span></summary><ul>${SECTIONS.slice(IN_BAR).map((section) => entry(view, section, extras))}</ul></details></li></ul></nav>
+<nav class="bar-nav" aria-label="${t("nav")}"><ul>${SECTIONS.slice(0, IN_BAR).map((section) => entry(view, section))}
+<li><details class="more"><summary>${icon("M4 10h.01M10 10h.01M16 10h.01")}<span>${t("nav_more")}</span></summary><ul>${SECTIONS.slice(IN_BAR).map((section) => entry(view, section))}</ul></details></li></ul></nav>
 </body></html>`;
 }
 
-export type Extras = {
-  /** Numbers that stand beside a section's name, by its path. */
-  counts: Partial<Record<string, number>>;
-  signOut?: string | undefined;
-};
+/** Where a session is ended, for whoever has one. */
+export type SignOut = string | undefined;
 
-function entry({ path: here, t }: View, { path, name, icon: drawing }: Section, { counts }: Extras): Html {
+function entry({ path: here, t }: View, { path, name, icon: drawing }: Section): Html {
   const isHere = path === "/" ? here === "/" : here === path || here.startsWith(`${path}/`);
-  const count = counts[path];
-  return html`<li><a href="${path}"${isHere ? html` aria-current="page"` : ""}>${icon(drawing)}<span>${t(name)}</span>${count ? html`<span class="count">${count}</span>` : ""}</a></li>`;
+  return html`<li><a href="${path}"${isHere ? html` aria-current="page"` : ""}>${icon(drawing)}<span>${t(name)}</span></a></li>`;
 }
 
 export const icon = (drawing: string): Html =>

@@ -7,21 +7,47 @@ import type { EngineSlots } from "../engine-view.ts";
 import type { State } from "../state.ts";
 import { area, columns } from "./charts.ts";
 import { jobTable, noJobs } from "./jobs-page.ts";
-import { command, dollars, errorNote, facts, length, line, number, percent, since } from "./show.ts";
+import {
+  command,
+  dollars,
+  errorNote,
+  facts,
+  length,
+  line,
+  number,
+  percent,
+  type ShownError,
+  since,
+} from "./show.ts";
 import { type Html, NONE, type Shown, type View, withQuery } from "./view.ts";
 import type { WordKey } from "./words.ts";
 
 /** US dollars for a million tokens, as a hosted model costs. */
 export type HostedPrice = { input: number; output: number };
 
-export type Overview = {
-  state: State;
-  range: Range;
+/** Of the history. */
+export type Past = {
   counts: Counts;
-  history: History;
+  history: Pick<History, "today" | "queue">;
   latest: readonly JobRow[];
   /** Of the job that has waited longest, in epoch milliseconds. */
   oldest: number | null;
+  /** Why nothing of it is known. */
+  error?: ShownError;
+};
+
+const NOTHING = { succeeded: 0, failed: 0, promptTokens: 0, completionTokens: 0, runMs: null, totalMs: null };
+const NO_STEPS = { succeeded: [], failed: [], promptTokens: [], completionTokens: [], busy: [] };
+export const NO_PAST: Past = {
+  counts: { since: 0, stepMs: 1, ...NO_STEPS },
+  history: { today: { since: 0, ...NOTHING }, queue: null },
+  latest: [],
+  oldest: null,
+};
+
+export type Overview = Past & {
+  state: State;
+  range: Range;
   slots: EngineSlots | null;
   price: HostedPrice;
 };
@@ -40,10 +66,10 @@ export function overviewPage(view: View, overview: Overview): Shown {
 }
 
 function drawOverview(view: View, overview: Overview): Html {
-  const { state, latest } = overview;
-  return html`${sentence(view, state)}${troubles(view, state)}${tiles(view, overview)}${charts(view, overview)}
+  const { state, latest, error } = overview;
+  return html`${sentence(view, state)}${troubles(view, state)}${error ? errorNote(view, error) : NONE}${tiles(view, overview)}${error ? NONE : charts(view, overview)}
 <div class="grid main-side"><section class="panel"><div class="head"><h2>${view.t("latest_jobs")}</h2><a href="/console/jobs" class="small">${view.t("all_jobs")}</a></div>${
-    latest.length > 0 ? jobTable(view, latest, { isShort: true }) : noJobs(view)
+    latest.length > 0 ? jobTable(view, latest, { isShort: true }) : error ? NONE : noJobs(view)
   }</section>
 <div class="stack">${money(view, overview)}${machine(view, state)}</div></div>`;
 }
@@ -58,7 +84,6 @@ const LAMPS = {
 } as const;
 
 function sentence(view: View, state: State): Html {
-  const { t } = view;
   const { paused } = state;
   const lamp = paused ? "off" : LAMPS[state.status];
   const under = html`<p class="soft">${engineWords(view, state)}</p>`;

@@ -63,7 +63,7 @@ function plain(schema: Schema): Schema {
 export function fieldOf(given: Schema, name = ""): Field {
   const schema = plain(given);
   const { type, properties, items, enum: values } = schema;
-  if (values && values.every((one) => typeof one !== "object")) return { schema, is: "choice" };
+  if (values?.every((one) => typeof one !== "object")) return { schema, is: "choice" };
   if (type === "object")
     return { schema, is: properties && Object.keys(properties).length > 0 ? "object" : "json" };
   if (type === "array") return { schema, is: listOf(items) };

@@ -139,6 +139,7 @@ export const en = {
   filter_state: "Filter by state",
   filter_time: "Time",
   all_kinds: "All kinds",
+  all_tenants: "All tenants",
   any_time: "Any time",
   search: "Search",
   search_hint: "Search in ids, inputs, outputs and errors",

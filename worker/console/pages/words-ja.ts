@@ -140,6 +140,7 @@ export const ja: Record<keyof typeof en, string> = {
   filter_state: "状態で絞り込む",
   filter_time: "期間",
   all_kinds: "すべての種類",
+  all_tenants: "すべてのテナント",
   any_time: "全期間",
   search: "検索",
   search_hint: "ID・入力・出力・エラーから検索",
