@@ -12,14 +12,11 @@ import { createResults } from "./storage/results.ts";
 
 export function createMounts(worker: OpenWorker): Mount[] {
   const services = servicesOf(worker);
-  const { log, readMetrics } = worker.services;
+  const { readMetrics } = worker.services;
   return [
     mcpOf(worker),
     lazyMount("/", () => jobsApiOf(worker, services)),
-    lazyMount("/v1", async () => {
-      const { createBatchesApi } = await import("./batches/api.ts");
-      return createBatchesApi({ batches: worker.batches, log });
-    }),
+    batchesOf(worker),
     { path: "/metrics", app: createMetricsApi({ families: readMetrics }) },
     lazyMount("/schedules", async () => {
       const { createSchedulesApi } = await import("./schedules/api.ts");
@@ -43,6 +40,14 @@ function servicesOf(worker: OpenWorker): () => Promise<ApiServices> {
 async function jobsApiOf({ services: { config, log } }: OpenWorker, services: () => Promise<ApiServices>) {
   const { createJobsApi } = await import("./api/app.ts");
   return createJobsApi({ services: await services(), maxUpload: config.budgets.inputBytes, log });
+}
+
+function batchesOf({ batches, services: { log } }: OpenWorker): Mount {
+  const load = async () => {
+    const { createBatchesApi } = await import("./batches/api.ts");
+    return createBatchesApi({ batches, log });
+  };
+  return lazyMount("/v1", load, { streamsBodies: true });
 }
 
 /** Its requests are all POSTs; each tool says whether it changes anything. */

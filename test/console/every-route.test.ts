@@ -121,6 +121,44 @@ test("no GET and no HEAD changes anything", async () => {
   expect(await everything()).toEqual(before);
 });
 
+describe("JSON that is nested without end", () => {
+  const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+  const form = (fields: Record<string, string>) => {
+    const body = new FormData();
+    for (const [name, value] of Object.entries(fields)) body.set(name, value);
+    return { body };
+  };
+  const json = (body: string) => ({ body, headers: { "content-type": "application/json" } });
+  const call = {
+    jsonrpc: "2.0",
+    id: 1,
+    method: "tools/call",
+    params: { name: "echo", arguments: { text: "DEEP" } },
+  };
+  const ofTool = json(JSON.stringify(call).replace('"DEEP"', deep));
+
+  test.each<[string, { body: string | FormData; headers?: Record<string, string> }]>([
+    ["/jobs", json(`{"kind":"echo","input":{"text":${deep}}}`)],
+    ["/schedules", json(`{"name":"deep","cron":"@daily","kind":"echo","input":{"text":${deep}}}`)],
+    ["/v1/batches", json(`{"input_file_id":${deep}}`)],
+    ["/console/chat", json(`{"messages":${deep}}`)],
+    ["/console/schedules", form({ name: "deep", cron: "@daily", kind: "echo", input: `{"text":${deep}}` })],
+    ["/console/submit/echo", form({ json: `{"text":${deep}}` })],
+    ["/console/submit/prompt", form({ "input.schema": deep })],
+    ["/mcp", { ...ofTool, headers: { ...ofTool.headers, accept: "application/json, text/event-stream" } }],
+  ])("is refused by %s as what it is", async (path, { body, headers = {} }) => {
+    const answer = await open.request(path, {
+      method: "POST",
+      headers: { host: "localhost", ...headers },
+      body,
+    });
+    expect(answer.status).toBeLessThan(500);
+    const text = await answer.text();
+    expect(text).not.toContain("handler_failed");
+    expect(text).not.toMatch(/call stack/);
+  });
+});
+
 describe("a page of another site", () => {
   const SENT: Record<string, Record<string, string>> = {
     "by fetch": { origin: "http://evil.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors" },

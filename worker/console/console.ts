@@ -13,6 +13,7 @@ import {
   type JobsService,
 } from "../api/services.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { excessOf } from "../job/structure.ts";
 import { answerChat } from "./chat.ts";
 import type { EngineView } from "./engine-view.ts";
 import { LivePages } from "./live.ts";
@@ -441,6 +442,8 @@ function scheduling({ schedules, jobs }: ConsoleDeps, show: Show, app: Hono, sen
 }
 
 function jsonOf(text: string): unknown {
+  const excess = excessOf(text);
+  if (excess !== null) throw new KamadoError("invalid_input", `input: it ${excess}.`);
   try {
     return JSON.parse(text);
   } catch {

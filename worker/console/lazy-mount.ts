@@ -8,7 +8,7 @@ type Bindings = { visitor: unknown; isMissed: boolean };
 export function lazyMount(
   path: string,
   load: () => Promise<Hono>,
-  rights: Pick<Mount, "checksRights"> = {},
+  rights: Pick<Mount, "checksRights" | "streamsBodies"> = {},
 ): Mount {
   let opened: Promise<Hono<{ Bindings: Bindings }>> | undefined;
   const open = () => {

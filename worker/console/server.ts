@@ -12,6 +12,7 @@ import { type CloudflareOptions, createVerify } from "../access/cloudflare.ts";
 import { systemClock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { BodyRoom } from "../http/body-room.ts";
 import { isLoopback } from "../http/loopback.ts";
 import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { whyNotFree } from "../http/who-listens.ts";
@@ -31,6 +32,8 @@ export type Mount = {
    * `visitor.mayChange`, and to log who changed what. [false: who may only read can GET and HEAD]
    */
   checksRights?: boolean;
+  /** It writes what is long to the disk as it comes, and holds no body in memory. [false] */
+  streamsBodies?: boolean;
 };
 
 export type WebOptions = {
@@ -50,6 +53,8 @@ export type WebOptions = {
   mounts?: readonly Mount[];
   /** How long a client may take nothing of what waits for it [60,000]. */
   unreadMs?: number;
+  /** Of the bodies of requests that are held in memory, all together. */
+  bodyBytes?: number;
 };
 
 /** A page that is open in a browser, or a download that goes on, takes something within a second or two. */
@@ -92,6 +97,8 @@ export function createWebApp(options: AppOptions): Hono {
   const access = accessOf(options);
   const assets = createStaticFiles({ [STYLE]: here(STYLE) });
   const isCareful = (path: string) => mounts.some((one) => one.checksRights && isBelow(path, one.path));
+  const isStreamed = (path: string) => mounts.some((one) => one.streamsBodies && isBelow(path, one.path));
+  const room = new BodyRoom(options.bodyBytes ?? BODY_BYTES);
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
   app.use(onlyHead);
@@ -107,7 +114,9 @@ export function createWebApp(options: AppOptions): Hono {
     } catch (thrown) {
       return refuse(context, toKamadoError(thrown, "unauthorized"));
     }
-    await next();
+    const held = isStreamed(context.req.path) ? NO_BODY : room.enter(context.req.raw);
+    if (!held) return answerError(context, new KamadoError("server_busy", BUSY));
+    await next().finally(held.leave);
     if (!isCareful(context.req.path)) logChange(log, context);
   });
 
@@ -180,6 +189,11 @@ export function createWebApp(options: AppOptions): Hono {
   });
   return app;
 }
+
+/** A dozen pictures of phones. Parsing a form takes some more. */
+const BODY_BYTES = 128 * 1024 * 1024;
+const NO_BODY = { leave() {} };
+const BUSY = "Other requests hold all the memory that there is for what is sent.";
 
 const isBelow = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`);
 

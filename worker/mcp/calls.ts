@@ -6,6 +6,7 @@ import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
 import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, type Known, type Registry } from "../job/registry.ts";
 import type { NewJob, SendJobs } from "../job/send-jobs.ts";
+import { excessOfValue } from "../job/structure.ts";
 import type { Log } from "../logging/log.ts";
 import { nearest } from "../nearest.ts";
 import { printable } from "../printable.ts";
@@ -69,6 +70,8 @@ export class Calls {
   async call(name: string, given: unknown, caller: Caller): Promise<Answer> {
     try {
       if (!READ_ONLY.includes(name)) this.#checkAndLog(name, caller.visitor);
+      const excess = excessOfValue(given);
+      if (excess !== null) throw new KamadoError("invalid_input", `What was given ${excess}.`);
       if (isFixed(name)) return await this.#fixed[name](given ?? {}, caller);
       const tools = kindTools(this.#deps.registry);
       const tool = tools.get(name);

@@ -3,6 +3,7 @@ import { type Context, Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import { parseJson } from "../job/json.ts";
+import { excessOf } from "../job/structure.ts";
 import type { Schedules } from "./schedules.ts";
 
 /** Bytes. A job's input stands in it. */
@@ -39,6 +40,8 @@ async function bodyOf(c: Context): Promise<object> {
 }
 
 function valueIn(text: string): unknown {
+  const excess = excessOf(text);
+  if (excess !== null) throw new KamadoError("invalid_input", `The body ${excess}.`);
   try {
     return parseJson(text);
   } catch (cause) {
