@@ -20,7 +20,7 @@ export function isDamage(thrown: unknown): boolean {
 /** What the name of such a file has after that of the file itself, before the time. */
 export const ASIDE = ".damaged-";
 
-/** Moves the file, which must be closed, with its log. Gives what was added to its name. Throws when it cannot be moved. */
+/** Moves the file with its log. Gives what was added to its name. Throws when it cannot be moved. */
 export function setAside(path: string): string {
   const end = `${ASIDE}${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
   renameSync(path, path + end);

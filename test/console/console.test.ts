@@ -447,6 +447,16 @@ describe("sending a job", () => {
     ]);
   });
 
+  test("a form that is too long is refused before it is read", async () => {
+    const headers = { "content-type": "multipart/form-data; boundary=x", "content-length": "70000000" };
+    const body = new ReadableStream();
+    const answer = await createConsole(emptyConsole()).request("/console/submit/prompt", {
+      ...{ method: "POST", headers, body, duplex: "half" },
+    });
+    expect([answer.status, (await answer.json()).error.code]).toEqual([413, "body_too_large"]);
+    expect(body.locked).toBe(false);
+  });
+
   test("an entry is added to a list without a script", async () => {
     const text = await (
       await post(emptyConsole(), "/console/submit/todo.match", {
@@ -665,14 +675,21 @@ describe("the switches", () => {
     );
   });
 
-  test.each(["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", ""])(
-    "%j is no page to go back to",
-    async (back) => {
-      const query = new URLSearchParams({ theme: "dark", back });
-      const answer = await createConsole(emptyConsole()).request(`/console/preferences?${query}`);
-      expect([answer.status, answer.headers.get("location")]).toEqual([303, "/"]);
-    },
-  );
+  // A browser leaves out tabs and line ends, and then reads the name of another site.
+  test.each([
+    "https://evil.example",
+    "//evil.example",
+    "/\\evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "/\r\\evil.example",
+    "javascript:alert(1)",
+    "",
+  ])("%j is no page to go back to", async (back) => {
+    const query = new URLSearchParams({ theme: "dark", back });
+    const answer = await createConsole(emptyConsole()).request(`/console/preferences?${query}`);
+    expect([answer.status, answer.headers.get("location")]).toEqual([303, "/"]);
+  });
 });
 
 describe("files of the pages", () => {

@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
+import { Hono } from "hono";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { secret } from "../../worker/config/secret.ts";
 import { createConsole } from "../../worker/console/console.ts";
@@ -122,6 +123,86 @@ test.each([
   // A later answer shows that the begun one has been heard.
   await (await fetch(`${web.url}/health`)).text();
   await Promise.all([web.stop(), web.stop(), gone]);
+});
+
+describe("a client that does not read", () => {
+  /** An answer without end, as that of a page that changes by itself. `closed`: nobody waits for it any more. */
+  function endless() {
+    const closed = Promise.withResolvers<void>();
+    const app = new Hono();
+    app.get("/endless", () => {
+      const pull = (controller: ReadableStreamDefaultController) =>
+        controller.enqueue(new Uint8Array(65_536));
+      return new Response(new ReadableStream({ pull, cancel: () => closed.resolve() }));
+    });
+    return { closed: closed.promise, mounts: [{ path: "/", app }] };
+  }
+
+  test("is hung up on, and what it had open is closed", async () => {
+    const { closed, mounts } = endless();
+    const web = await startWeb({ port: 0, state: () => STATE, mounts, unreadMs: 50 });
+    onTestFinished(() => web.stop());
+    const stranger = connect(Number(new URL(web.url).port), "127.0.0.1");
+    onTestFinished(() => void stranger.destroy());
+    stranger.pause().write("GET /endless HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    await closed;
+  });
+
+  test("is not mixed up with one that waits for an answer", async () => {
+    const app = new Hono();
+    app.get("/slow", async ({ text }) => {
+      await new Promise((done) => setTimeout(done, 200));
+      return text("done");
+    });
+    const web = await startWeb({ port: 0, state: () => STATE, mounts: [{ path: "/", app }], unreadMs: 20 });
+    onTestFinished(() => web.stop());
+    expect(await (await fetch(`${web.url}/slow`)).text()).toBe("done");
+  });
+
+  test("and asks for the head alone leaves nothing open", async () => {
+    const { closed, mounts } = endless();
+    const app = createWebApp({ state: () => STATE, mounts });
+    const answer = await app.request("/endless", { method: "HEAD", headers: { host: "localhost" } });
+    expect([answer.status, answer.body]).toEqual([200, null]);
+    await closed;
+  });
+});
+
+describe("what is sent", () => {
+  /** A part that holds what it gets until the test ends it. */
+  function holding() {
+    const end = Promise.withResolvers<void>();
+    const app = new Hono();
+    app.post("/", async ({ req, text }) => {
+      const { length } = await req.text();
+      await end.promise;
+      return text(String(length));
+    });
+    const mounts = [
+      { path: "/held", app },
+      { path: "/streamed", app, streamsBodies: true },
+    ];
+    const web = createWebApp({ state: () => STATE, mounts, bodyBytes: 100 });
+    const send = (path: string, length: number) =>
+      web.request(path, {
+        method: "POST",
+        headers: { host: "localhost", "content-length": String(length) },
+        body: "x".repeat(length),
+      });
+    return { end: end.resolve, send };
+  }
+
+  test("takes a bounded amount of memory, all of it together", async () => {
+    const { end, send } = holding();
+    const held = [send("/held", 60), send("/held", 40)];
+    const refused = await send("/held", 1);
+    expect([refused.status, await refused.json()]).toMatchObject([503, { error: { code: "server_busy" } }]);
+    const streamed = send("/streamed", 1_000);
+    end();
+    for (const answer of [...held, streamed]) expect((await answer).status).toBe(200);
+    expect((await send("/held", 100)).status, "what was answered is not held any more").toBe(200);
+    expect((await send("/held", 1_000)).status, "alone it gets in, and its part tells its limit").toBe(200);
+  });
 });
 
 describe("where it listens", () => {

@@ -135,11 +135,11 @@ describe("of a queue that gives its messages in order, and a tenant with a thous
 
   test("also if all slots are taken for longer than the messages stay hidden", async () => {
     const rig = createRig({ slots: 1, prefetch: 1, timeoutSeconds: 36_000 });
-    await crowd(rig);
+    await crowd(rig, 40);
     rig.consumer.start();
-    await rig.clock.advance(4 * 3_600 * SECOND);
+    await rig.clock.advance(3 * 3_600 * SECOND);
     await rig.send("single", of("another"));
-    await rig.clock.advance(2 * 3_600 * SECOND);
+    await rig.clock.advance(3_600 * SECOND);
     await endOne(rig);
     expect(namesOf(rig).at(-1)).toBe("single");
   });

@@ -149,7 +149,7 @@ describe("whatever arrives", () => {
         const most = 4 + 1 + count;
         expect(longest).toBeLessThanOrEqual(LONGEST_MS * (most + most));
       }),
-      { numRuns: 100 },
+      { numRuns: 50 },
     );
   });
 

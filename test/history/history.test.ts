@@ -5,6 +5,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -13,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { type History, openHistory } from "../../worker/history/history.ts";
 import { VERSION } from "../../worker/history/open-database.ts";
 import { JobEvents } from "../../worker/logging/job-events.ts";
@@ -26,7 +27,7 @@ afterEach(async () => {
 
 const newFolder = () => mkdtempSync(join(tmpdir(), "kamado-history-"));
 
-function open(folder = newFolder(), more: { days?: number; worker?: string } = {}) {
+function open(folder = newFolder(), more: { days?: number; worker?: string; restMs?: number } = {}) {
   const lines: string[] = [];
   const log = createLog({ level: "info", destination: { write: (line: string) => void lines.push(line) } });
   const history = openHistory({ folder, worker: "w", days: 30, megabytes: 50, log, ...more });
@@ -51,6 +52,29 @@ test("what was noted before a question is in its answer, and a restart forgets n
   receive("b");
   await history.close();
   expect(await idsOf(open(folder).history)).toEqual(["a", "b"]);
+});
+
+test("its thread ends while there is nothing to do, and what comes later finds everything as it was", async () => {
+  const { history, receive } = open(newFolder(), { restMs: 1 });
+  expect(history.isAwake).toBe(false);
+  receive("a");
+  expect(await idsOf(history)).toEqual(["a"]);
+  await expect.poll(() => history.isAwake).toBe(false);
+  // A job that runs all the while was not interrupted.
+  const { items } = await history.list({}, { limit: 1 });
+  expect(items).toMatchObject([{ id: "a", state: "waiting" }]);
+  await expect.poll(() => history.isAwake).toBe(false);
+  receive("b");
+  await history.close();
+  expect(history.dropped).toBe(0);
+});
+
+test("what is in memory alone is never given up for that", async () => {
+  const { history, receive } = open(newFolder(), { days: 0, restMs: 1 });
+  receive("a");
+  expect(await idsOf(history)).toEqual(["a"]);
+  expect(await idsOf(history)).toEqual(["a"]);
+  expect(history.isAwake).toBe(true);
 });
 
 test("its file is for its user alone", async () => {
@@ -109,7 +133,8 @@ test("a question that makes no sense is an error of its asker alone", async () =
   expect(await idsOf(history)).toEqual([]);
 });
 
-const aside = (folder: string) => readdirSync(folder).filter((name) => name.includes("damaged"));
+/** Each may have its log beside it. */
+const aside = (folder: string) => readdirSync(folder).filter((name) => /damaged-.*Z$/.test(name));
 
 test.each<[string, (path: string) => void]>([
   ["is no database", (path) => writeFileSync(path, "hello".repeat(1_000))],
@@ -202,16 +227,91 @@ test("while the file cannot be written jobs go on, and what is lost is counted a
   const { history, receive, path, lines } = open();
   receive("a");
   await idsOf(history);
-  // Another connection holds the lock that every write needs.
   const other = new DatabaseSync(path);
-  other.exec("BEGIN IMMEDIATE");
+  other.exec("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
   receive("b");
   receive("c");
   await idsOf(history);
   expect(history.dropped).toBe(2);
-  other.exec("ROLLBACK");
+  other.exec("DROP TRIGGER full");
   other.close();
   receive("d");
   expect(await idsOf(history)).toEqual(["a", "d"]);
   expect(lines.filter((line) => line.includes("cannot be written"))).toHaveLength(1);
+});
+
+describe("while another process has locked the file", () => {
+  test("what happens waits, questions are answered, and nothing is lost", async () => {
+    const { history, receive, path, lines } = open();
+    receive("a");
+    await idsOf(history);
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    receive("b");
+    expect(await idsOf(history)).toEqual(["a"]);
+    receive("c");
+    expect(await idsOf(history)).toEqual(["a"]);
+    other.exec("ROLLBACK");
+    other.close();
+    receive("d");
+    expect(await idsOf(history)).toEqual(["a", "b", "c", "d"]);
+    expect(history.dropped).toBe(0);
+    expect(lines.filter((line) => line.includes("locked"))).toHaveLength(1);
+  });
+
+  test("a worker that starts has the history that is there, and marks what was interrupted later", async () => {
+    const { folder, history, receive, path } = open();
+    receive("a");
+    await history.close();
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    const next = open(folder);
+    next.receive("b");
+    expect(await next.history.states()).toEqual({ waiting: 1 });
+    other.exec("ROLLBACK");
+    other.close();
+    expect(await next.history.states()).toEqual({ retrying: 1, waiting: 1 });
+    expect(next.lines.join("")).not.toContain("in memory");
+  });
+});
+
+describe("when the file changes under a worker", () => {
+  test("one that was removed is begun anew, and what happens from then on is kept", async () => {
+    const { folder, history, receive, path, lines } = open();
+    receive("a");
+    await idsOf(history);
+    for (const beside of ["", "-wal", "-shm"]) rmSync(`${path}${beside}`);
+    receive("b");
+    expect(await idsOf(history)).toEqual(["b"]);
+    expect(lines.join("")).toContain("removed or exchanged");
+    await history.close();
+    expect(await idsOf(open(folder).history)).toEqual(["b"]);
+  });
+
+  test("so it is by each of two workers, which go on in the same one", async () => {
+    const one = open();
+    const other = open(one.folder, { worker: "v" });
+    for (const [at, { receive }] of [one, other].entries()) receive(`before-${at}`);
+    await Promise.all([idsOf(one.history), idsOf(other.history)]);
+    rmSync(one.path);
+    for (const [at, { receive, history }] of [one, other].entries()) {
+      receive(`after-${at}`);
+      await idsOf(history);
+    }
+    for (const { history } of [one, other]) expect(await idsOf(history)).toEqual(["after-0", "after-1"]);
+    expect(aside(one.folder)).toEqual([]);
+  });
+
+  test("one that a newer worker has changed is not written any more", async () => {
+    const { history, receive, path, lines } = open();
+    receive("a");
+    await idsOf(history);
+    const newer = new DatabaseSync(path);
+    newer.exec(`PRAGMA user_version = ${VERSION + 1}`);
+    receive("b");
+    expect(await idsOf(history)).toEqual(["b"]);
+    expect(newer.prepare("SELECT id FROM jobs").all()).toEqual([{ id: "a" }]);
+    newer.close();
+    expect(lines.join("")).toContain("newer version");
+  });
 });

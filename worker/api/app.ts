@@ -30,8 +30,9 @@ const FORM_BYTES = 64 * 1024;
 export function createJobsApi({ services, maxUpload, log }: JobsApiOptions): Hono {
   const app = new Hono();
   const events = new EventStream(services);
-  app.onError((thrown) => {
-    if (!(thrown instanceof KamadoError))
+  app.onError((thrown, { req }) => {
+    // Who hung up in the middle of his request made no error here, and hears no answer.
+    if (!(thrown instanceof KamadoError) && !req.raw.signal.aborted)
       log.error({ stage: "api", err: thrown }, "the jobs API met an unexpected error");
     return errorAnswer(thrown);
   });

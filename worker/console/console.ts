@@ -14,6 +14,7 @@ import {
 } from "../api/services.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import { errorAnswer } from "../http/error-answer.ts";
+import { excessOf } from "../job/structure.ts";
 import { answerChat } from "./chat.ts";
 import type { EngineView } from "./engine-view.ts";
 import { LivePages } from "./live.ts";
@@ -132,7 +133,7 @@ type ViewOf = (context: Context) => View;
 
 const tooLarge = () =>
   errorAnswer(
-    new KamadoError("body_too_large", "The form has more than 64 MB.", { hint: "Send smaller files." }),
+    new KamadoError("body_too_large", "The form has more than 64 MiB.", { hint: "Send smaller files." }),
   );
 
 const WAITS = ["queued", "waiting"] as const;
@@ -433,6 +434,8 @@ function scheduling({ schedules, jobs }: ConsoleDeps, show: Show, app: Hono, sen
 }
 
 function jsonOf(text: string): unknown {
+  const excess = excessOf(text);
+  if (excess !== null) throw new KamadoError("invalid_input", `input: it ${excess}.`);
   try {
     return JSON.parse(text);
   } catch {

@@ -1,6 +1,6 @@
 // The worker's own address: its health for machines, its state for people, and what its other parts answer below their paths. It lets in
 // whom access/ lets in, refuses changes to who may only read, and says in every answer what a browser may do with it.
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { join } from "node:path";
 import { type HttpBindings, type ServerType, serve } from "@hono/node-server";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
@@ -12,6 +12,7 @@ import { type CloudflareOptions, createVerify } from "../access/cloudflare.ts";
 import { systemClock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { BodyRoom } from "../http/body-room.ts";
 import { errorAnswer } from "../http/error-answer.ts";
 import { isLoopback } from "../http/loopback.ts";
 import { SERVE_OPTIONS } from "../http/server-limits.ts";
@@ -32,6 +33,8 @@ export type Mount = {
    * `visitor.mayChange`, and to log who changed what. [false: who may only read can GET and HEAD]
    */
   checksRights?: boolean;
+  /** It writes what is long to the disk as it comes, and holds no body in memory. [false] */
+  streamsBodies?: boolean;
 };
 
 export type WebOptions = {
@@ -49,7 +52,14 @@ export type WebOptions = {
   log?: Log | undefined;
   state(): State;
   mounts?: readonly Mount[];
+  /** How long a client may take nothing of what waits for it [60,000]. */
+  unreadMs?: number;
+  /** Of the bodies of requests that are held in memory, all together. */
+  bodyBytes?: number;
 };
+
+/** A page that is open in a browser, or a download that goes on, takes something within a second or two. */
+const UNREAD_MS = 60_000;
 
 const NOTHING = ["'none'"];
 const SELF = ["'self'"];
@@ -88,8 +98,11 @@ export function createWebApp(options: AppOptions): Hono {
   const access = accessOf(options);
   const assets = createStaticFiles({ [STYLE]: here(STYLE) });
   const isCareful = (path: string) => mounts.some((one) => one.checksRights && isBelow(path, one.path));
+  const isStreamed = (path: string) => mounts.some((one) => one.streamsBodies && isBelow(path, one.path));
+  const room = new BodyRoom(options.bodyBytes ?? BODY_BYTES);
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
+  app.use(onlyHead);
   app.onError((thrown) => refusal(thrown));
   app.route("/", assets.app);
   app.route("/", createSignIn({ access, assets, askingOf, said: saying(log) }));
@@ -102,7 +115,9 @@ export function createWebApp(options: AppOptions): Hono {
     } catch (thrown) {
       return refuse(context, toKamadoError(thrown, "unauthorized"));
     }
-    await next();
+    const held = isStreamed(context.req.path) ? NO_BODY : room.enter(context.req.raw);
+    if (!held) return refusal(new KamadoError("server_busy", BUSY));
+    await next().finally(held.leave);
     if (!isCareful(context.req.path)) logChange(log, context);
   });
 
@@ -176,6 +191,11 @@ export function createWebApp(options: AppOptions): Hono {
   return app;
 }
 
+/** A dozen pictures of phones. Parsing a form takes some more. */
+const BODY_BYTES = 128 * 1024 * 1024;
+const NO_BODY = { leave() {} };
+const BUSY = "Other requests hold all the memory that there is for what is sent.";
+
 const isBelow = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`);
 
 function accessOf({ host = "127.0.0.1", token, readToken, access, dataDir }: AppOptions): Access {
@@ -198,6 +218,12 @@ function askingOf({ req, env }: Context): Asking {
 const notKept: MiddlewareHandler = async (context, next) => {
   await next();
   if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
+};
+
+/** Whoever asks for the head alone gets no body, so what would have been its stream, such as an open file, is closed. */
+const onlyHead: MiddlewareHandler = async (context, next) => {
+  await next();
+  if (context.req.method === "HEAD") await context.res.body?.cancel().catch(() => {});
 };
 
 function refusal(thrown: unknown): Response {
@@ -245,6 +271,9 @@ export async function startWeb(options: WebOptions): Promise<Web> {
     const words = `KAMADO_WEB_PORT: port ${options.port} of ${host} ${why}; stop what listens there or set another.`;
     reject(new KamadoError("config_invalid", words, { cause }));
   });
+  // Without it, whoever reads nothing would keep his stream or his file open for ever, and with many of them nobody else got one.
+  server.setTimeout(options.unreadMs ?? UNREAD_MS);
+  server.on("timeout", (socket: Socket) => void (socket.writableLength > 0 && socket.destroy()));
   const { port } = await promise;
   let stopped: Promise<void> | undefined;
   return {

@@ -6,10 +6,14 @@ import { KamadoError } from "../errors.ts";
 import type { Entry } from "./entries.ts";
 import { HistoryStore, type StoreOptions } from "./history-store.ts";
 import type { JobRow } from "./job-row.ts";
-import { beginAnew, openDatabase, type Remark } from "./open-database.ts";
+import { beginAnew, isBusy, type Opened, openDatabase, type Remark } from "./open-database.ts";
 
 /** `path`: undefined keeps the history in memory. */
-export type ThreadOptions = StoreOptions & { path: string | undefined };
+export type ThreadOptions = StoreOptions & {
+  path: string | undefined;
+  /** Of its process. A later one must not take the jobs of its own process for interrupted. */
+  isFirst: boolean;
+};
 
 export type Call = {
   [M in Readable]: { method: M; args: Parameters<HistoryStore[M]> };
@@ -32,6 +36,7 @@ export type ToThread =
 
 export type FromThread =
   | ({ is: "remark" } & Remark)
+  | { is: "opened"; isOnDisk: boolean }
   /** A batch is done; `lost` says how many of its entries could not be written. */
   | { is: "written"; rows: JobRow[]; lost: number }
   | { is: "answer"; number: number; value?: unknown; error?: { code: string; message: string } };
@@ -40,21 +45,41 @@ const options = workerData as ThreadOptions;
 const PRUNE_MS = 60_000;
 /** Of the same trouble, such as a full disk. */
 const REMARK_MS = 3_600_000;
+/** After another process held the lock. */
+const RETRY_MS = 250;
 const MEMORY_BYTES = 32 * 1024 * 1024;
 
 const post = (message: FromThread) => parentPort!.postMessage(message);
 const remark = ({ level, text }: Remark) => post({ is: "remark", level, text });
 
+/** Batches that are not written yet. There are several only while another process holds the lock of the file. */
+const waiting: Entry[][] = [];
+let retrying: NodeJS.Timeout | undefined;
+/** Jobs that ran when the process before this one ended are marked before anything else is written. */
+let hasMarked = !options.isFirst;
+let database: Opened;
 let store = open();
 
 function open(): HistoryStore {
-  const { db, isOnDisk } = openDatabase(options.path, remark);
-  const opened = new HistoryStore(
+  database = openDatabase(options.path, remark);
+  const { db, isOnDisk } = database;
+  post({ is: "opened", isOnDisk });
+  return new HistoryStore(
     db,
     isOnDisk ? options : { ...options, maxBytes: Math.min(options.maxBytes, MEMORY_BYTES) },
   );
-  opened.markInterrupted(isAlive);
-  return opened;
+}
+
+function openAgain(): void {
+  store.close();
+  store = open();
+}
+
+function keepUp(): void {
+  if (database.hasMoved()) {
+    remark({ level: "warn", text: `${options.path} was removed or exchanged; a new history begins there` });
+    openAgain();
+  } else if (database.isNewer()) openAgain();
 }
 
 function isAlive(pid: number): boolean {
@@ -68,33 +93,69 @@ function isAlive(pid: number): boolean {
 /** Runs the work; a file that turns out to be damaged is exchanged, and the work is tried once more. */
 function guarded<T>(work: () => T): T {
   try {
+    keepUp();
     return work();
   } catch (thrown) {
     if (!isDamage(thrown) || options.path === undefined) throw thrown;
-    store.close();
-    beginAnew(options.path, thrown, remark);
-    store = open();
+    // Another worker may have set it aside already.
+    if (!database.hasMoved()) beginAnew(options.path, thrown, remark);
+    openAgain();
     return work();
+  }
+}
+
+/** Nothing is lost while another process writes: the batches wait, and how many may wait is bounded where they come from. */
+function writeWaiting(): void {
+  clearTimeout(retrying);
+  retrying = undefined;
+  try {
+    markInterrupted();
+    for (let batch = waiting[0]; batch; batch = waiting[0]) {
+      const written = write(batch);
+      waiting.shift();
+      post({ is: "written", ...written });
+    }
+  } catch (thrown) {
+    if (!isBusy(thrown)) throw thrown;
+    say("another process has locked the history; what happens meanwhile is written later");
+    retrying = setTimeout(writeWaiting, RETRY_MS);
+  }
+}
+
+function markInterrupted(): void {
+  if (hasMarked) return;
+  try {
+    guarded(() => store.markInterrupted(isAlive));
+  } catch (thrown) {
+    if (isBusy(thrown)) throw thrown;
+    // Writing says what is wrong.
+  }
+  hasMarked = true;
+}
+
+/** Throws only what may pass by itself. */
+function write(entries: Entry[]): { rows: JobRow[]; lost: number } {
+  try {
+    return { rows: guarded(() => store.apply(entries)), lost: 0 };
+  } catch (thrown) {
+    if (isBusy(thrown)) throw thrown;
+    say(`the history cannot be written (${(thrown as Error).message}); jobs go on without it`);
+    return { rows: [], lost: entries.length };
   }
 }
 
 const saidAt = new Map<string, number>();
 
-function write(entries: Entry[]): void {
-  try {
-    post({ is: "written", rows: guarded(() => store.apply(entries)), lost: 0 });
-  } catch (thrown) {
-    const { message } = thrown as Error;
-    if (Date.now() - (saidAt.get(message) ?? 0) > REMARK_MS) {
-      saidAt.set(message, Date.now());
-      remark({ level: "warn", text: `the history cannot be written (${message}); jobs go on without it` });
-    }
-    post({ is: "written", rows: [], lost: entries.length });
-  }
+function say(text: string): void {
+  if (Date.now() - (saidAt.get(text) ?? 0) <= REMARK_MS) return;
+  saidAt.set(text, Date.now());
+  remark({ level: "warn", text });
 }
 
 function answer({ number, method, args }: Extract<ToThread, { is: "call" }>): void {
   try {
+    // Their answers show what was noted before them.
+    if (waiting.length > 0) writeWaiting();
     const value = guarded(() => (store[method] as (...all: unknown[]) => unknown)(...args));
     post({ is: "answer", number, value });
   } catch (thrown) {
@@ -113,15 +174,22 @@ function prune(): void {
 
 function close(number: number): void {
   clearInterval(pruning);
+  writeWaiting();
+  clearTimeout(retrying);
+  const left = waiting.flat().length;
+  if (left > 0) remark({ level: "warn", text: `the history is still locked: ${left} entries are lost` });
   store.close();
   post({ is: "answer", number });
   parentPort!.close();
 }
 
 parentPort!.on("message", (message: ToThread) => {
-  if (message.is === "write") write(message.entries);
-  else if (message.is === "call") answer(message);
+  if (message.is === "write") {
+    waiting.push(message.entries);
+    if (retrying === undefined) writeWaiting();
+  } else if (message.is === "call") answer(message);
   else close(message.number);
 });
 const pruning = setInterval(prune, PRUNE_MS);
+writeWaiting();
 prune();

@@ -1,6 +1,6 @@
 // Owns the file of the history: opened for this user alone, brought to the current version, set aside when it is damaged. What is in
 // its tables is left to history-store.ts. Everything here may block, so it belongs into the thread of the history.
-import { chmodSync, closeSync, mkdirSync, openSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ASIDE, checkDatabase, isDamage, setAside } from "../damaged-database.ts";
@@ -58,7 +58,8 @@ export const VERSION = MIGRATIONS.length;
 /** Why the history is not where it should be, for the log. */
 export type Remark = { level: "warn" | "info"; text: string };
 
-export type Opened = { db: DatabaseSync; isOnDisk: boolean };
+/** `hasMoved`: the file was removed or exchanged. `isNewer`: a worker of a newer version has changed it. Either has to be opened again. */
+export type Opened = { db: DatabaseSync; isOnDisk: boolean; hasMoved(): boolean; isNewer(): boolean };
 
 /**
  * Opens or makes the file; undefined or a file that cannot be had gives a history of this process alone, in memory. Never throws for
@@ -68,7 +69,10 @@ export function openDatabase(path: string | undefined, remark: (remark: Remark) 
   if (path === undefined) return inMemory();
   for (const isSecond of [false, true]) {
     try {
-      return { db: openFile(path), isOnDisk: true };
+      const db = openFile(path);
+      const place = placeOf(path);
+      const hasMoved = () => placeOf(path) !== place;
+      return { db, isOnDisk: true, hasMoved, isNewer: () => versionOf(db) > VERSION };
     } catch (thrown) {
       if (isDamage(thrown) && !isSecond && beginAnew(path, thrown, remark)) continue;
       remark({
@@ -84,7 +88,13 @@ export function openDatabase(path: string | undefined, remark: (remark: Remark) 
 function inMemory(): Opened {
   const db = new DatabaseSync(":memory:");
   migrate(db);
-  return { db, isOnDisk: false };
+  return { db, isOnDisk: false, hasMoved: () => false, isNewer: () => false };
+}
+
+/** SQLite goes on in a file that has no name any more, and nobody would ever read that. */
+function placeOf(path: string): string | undefined {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found && `${found.dev}:${found.ino}`;
 }
 
 function openFile(path: string): DatabaseSync {
@@ -92,7 +102,7 @@ function openFile(path: string): DatabaseSync {
   // Inputs and outputs are nobody else's business. SQLite gives the files beside it the same mode.
   closeSync(openSync(path, "a", 0o600));
   chmodSync(path, 0o600);
-  const db = new DatabaseSync(path, { timeout: BUSY_MS });
+  const db = new DatabaseSync(path, { timeout: OPEN_MS });
   try {
     prepare(db);
     return db;
@@ -102,8 +112,10 @@ function openFile(path: string): DatabaseSync {
   }
 }
 
-/** How long another process may write. */
-const BUSY_MS = 2_000;
+/** How long another process may write; it may bring the file to this version. */
+const OPEN_MS = 15_000;
+/** Questions wait meanwhile; what is to be written is tried again. */
+const BUSY_MS = 100;
 const NEWER = "is of a newer version of Kamado";
 
 function prepare(db: DatabaseSync): void {
@@ -114,7 +126,9 @@ function prepare(db: DatabaseSync): void {
   db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
   db.exec(`PRAGMA journal_size_limit = ${JOURNAL_BYTES}; PRAGMA cache_size = -2000`);
   checkDatabase(db);
-  migrate(db);
+  // To write, it needs a lock that another process may hold.
+  if (versionOf(db) < VERSION) migrate(db);
+  db.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
 }
 
 const JOURNAL_BYTES = 4 * 1024 * 1024;
@@ -134,6 +148,10 @@ function migrate(db: DatabaseSync): void {
     throw thrown;
   }
 }
+
+/** Of SQLite: SQLITE_BUSY and SQLITE_LOCKED. Another process is writing. */
+export const isBusy = (thrown: unknown): boolean =>
+  [5, 6].includes(((thrown as { errcode?: number }).errcode ?? 0) & 0xff);
 
 /** Only the latest damaged file is kept, because it may be large. False when it cannot be moved. */
 export function beginAnew(path: string, why: unknown, remark: (remark: Remark) => void): boolean {

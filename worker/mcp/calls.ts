@@ -1,17 +1,15 @@
 // What a call of a tool does, and what a model is told of it: job, result or error as one object, and the same as text. How calls come in is
 // left to protocol.ts. Never throws: an error is an answer that says what to do.
 import { readOnly, type Visitor } from "../access/access.ts";
-import type { Clock } from "../async/clock.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import { checkSent } from "../job/check-values.ts";
 import { handlerOf, type Known, type Registry } from "../job/registry.ts";
 import type { NewJob, SendJobs } from "../job/send-jobs.ts";
-import type { JobEvents } from "../logging/job-events.ts";
+import { excessOfValue } from "../job/structure.ts";
 import type { Log } from "../logging/log.ts";
 import { nearest } from "../nearest.ts";
 import { printable } from "../printable.ts";
-import type { Results } from "../storage/results.ts";
-import { type Ended, FollowJobs, type InHand } from "./follow-jobs.ts";
+import type { Ended, FollowJobs, InHand } from "./follow-jobs.ts";
 import { uploaded, withDataUris } from "./pictures.ts";
 import {
   ARGUMENTS,
@@ -28,9 +26,7 @@ import {
 export type CallDeps = {
   registry: Registry;
   send: SendJobs;
-  results: Pick<Results, "find">;
-  jobEvents: JobEvents;
-  clock: Pick<Clock, "now" | "sleep">;
+  jobs: FollowJobs;
   log: Pick<Log, "info">;
 };
 
@@ -61,7 +57,7 @@ export class Calls {
 
   constructor(deps: CallDeps) {
     this.#deps = deps;
-    this.#jobs = new FollowJobs(deps.jobEvents, deps.results, deps.clock);
+    this.#jobs = deps.jobs;
   }
 
   /** Who may only read sees the tools that work for him. */
@@ -73,6 +69,8 @@ export class Calls {
   async call(name: string, given: unknown, caller: Caller): Promise<Answer> {
     try {
       if (!READ_ONLY.includes(name)) this.#checkAndLog(name, caller.visitor);
+      const excess = excessOfValue(given);
+      if (excess !== null) throw new KamadoError("invalid_input", `What was given ${excess}.`);
       if (isFixed(name)) return await this.#fixed[name](given ?? {}, caller);
       const tools = kindTools(this.#deps.registry);
       const tool = tools.get(name);
