@@ -2,9 +2,10 @@
 
 import { fileURLToPath } from "node:url";
 import { html } from "hono/html";
+import { LANGUAGES, type Language } from "../language.ts";
 import { createStaticFiles } from "../static-files.ts";
 import { type Html, NONE, type Shown, THEMES, type View } from "./view.ts";
-import { LANGUAGES, type Language, type WordKey } from "./words.ts";
+import type { WordKey } from "./words.ts";
 
 const file = (name: string) => fileURLToPath(new URL(`../assets/${name}`, import.meta.url));
 
