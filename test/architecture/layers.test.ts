@@ -60,8 +60,11 @@ const MAY_IMPORT: Record<string, string> = {
   schedules: "async config/settings-file errors job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tenants tracing",
-  main: "async aws batches checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tenants tracing trouble worker",
-  mounts: "api batches console dead-letters main mcp metrics models outbox queue schedules storage",
+  connect:
+    "async aws checks config deliver errors job logging metrics model outbound power queue runner schedules storage telemetry tenants tracing trouble worker",
+  main: "aws batches checks config connect free-disk history logging metrics queue schedules storage worker",
+  "api-services": "api dead-letters main outbox queue storage",
+  mounts: "api api-services batches console main mcp metrics models schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
@@ -223,7 +226,7 @@ test("the client imports only what it shares with the worker, and in the worker 
   );
   expect({
     wrong,
-    users: users.map(folderOf).filter((folder) => !["cli/commands", "main"].includes(folder)),
+    users: users.map(folderOf).filter((folder) => !["cli/commands", "connect"].includes(folder)),
   }).toEqual({
     wrong: [],
     users: [],

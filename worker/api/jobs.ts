@@ -24,6 +24,7 @@ import { parseAddress } from "../storage/bucket.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 import { createResults } from "../storage/results.ts";
 import { shownType, uploadType } from "./files.ts";
+import type { JobProgress } from "./job-progress.ts";
 import { schemasOf } from "./kinds.ts";
 import type {
   BulkAction,
@@ -42,6 +43,7 @@ export type JobsOptions = {
   bucket: Bucket;
   objects: ReadableObjects;
   jobEvents: JobEvents;
+  progress: JobProgress;
   budgets: Budgets;
   /** Of this worker, at this moment. */
   load(): { slots: number; running: number; waiting: number };
@@ -57,12 +59,11 @@ const HOUR_MS = 3_600_000;
 const BULK_MOST = 10_000;
 const BULK_AT_ONCE = 8;
 const BULK_PAGE = 200;
-/** Of which the latest progress is known. */
+/** Jobs of which is known when the bucket was asked for them. */
 const REMEMBERED = 1_000;
 
 export function createJobsService(options: JobsOptions): JobsService {
-  const { history, registry, clock } = options;
-  const progress = rememberProgress(options.jobEvents);
+  const { history, registry, progress, clock } = options;
   const depth = fresh(() => options.depth().catch(() => null), clock);
   const submitting = new Map<string, Promise<unknown>>();
 
@@ -374,18 +375,6 @@ async function bulk(
     cursor = page.next ?? undefined;
   } while (cursor !== undefined && outcome.matched < BULK_MOST);
   return outcome;
-}
-
-function rememberProgress(
-  jobEvents: JobEvents,
-): Pick<RecentMap<string, { done: number; what?: string }>, "get"> {
-  const progress = new RecentMap<string, { done: number; what?: string }>(REMEMBERED);
-  jobEvents.subscribe((event) => {
-    if (event.stage === "progress")
-      progress.set(event.job, { done: event.done, ...(event.what !== undefined && { what: event.what }) });
-    if (event.stage === "ended" || event.stage === "started") progress.delete(event.job);
-  });
-  return progress;
 }
 
 function subscribe(listener: (change: Change) => void, { history, jobEvents }: JobsOptions): () => void {

@@ -8,7 +8,11 @@ import type { JobRow } from "./job-row.ts";
 import { isBusy, isDamage, type Opened, openDatabase, type Remark, setAside } from "./open-database.ts";
 
 /** `path`: undefined keeps the history in memory. */
-export type ThreadOptions = StoreOptions & { path: string | undefined };
+export type ThreadOptions = StoreOptions & {
+  path: string | undefined;
+  /** Of its process. A later one must not take the jobs of its own process for interrupted. */
+  isFirst: boolean;
+};
 
 export type Call = {
   [M in Readable]: { method: M; args: Parameters<HistoryStore[M]> };
@@ -31,6 +35,7 @@ export type ToThread =
 
 export type FromThread =
   | ({ is: "remark" } & Remark)
+  | { is: "opened"; isOnDisk: boolean }
   /** A batch is done; `lost` says how many of its entries could not be written. */
   | { is: "written"; rows: JobRow[]; lost: number }
   | { is: "answer"; number: number; value?: unknown; error?: { code: string; message: string } };
@@ -50,13 +55,14 @@ const remark = ({ level, text }: Remark) => post({ is: "remark", level, text });
 const waiting: Entry[][] = [];
 let retrying: NodeJS.Timeout | undefined;
 /** Jobs that ran when the process before this one ended are marked before anything else is written. */
-let hasMarked = false;
+let hasMarked = !options.isFirst;
 let database: Opened;
 let store = open();
 
 function open(): HistoryStore {
   database = openDatabase(options.path, remark);
   const { db, isOnDisk } = database;
+  post({ is: "opened", isOnDisk });
   return new HistoryStore(
     db,
     isOnDisk ? options : { ...options, maxBytes: Math.min(options.maxBytes, MEMORY_BYTES) },

@@ -2,18 +2,15 @@
 // left to protocol.ts. Never throws: an error is an answer that says what to do.
 import type { z } from "zod";
 import { readOnly, type Visitor } from "../access/access.ts";
-import type { Clock } from "../async/clock.ts";
 import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
 import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, type Known, type Registry } from "../job/registry.ts";
 import type { NewJob, SendJobs } from "../job/send-jobs.ts";
 import { excessOfValue } from "../job/structure.ts";
-import type { JobEvents } from "../logging/job-events.ts";
 import type { Log } from "../logging/log.ts";
 import { nearest } from "../nearest.ts";
 import { printable } from "../printable.ts";
-import type { Results } from "../storage/results.ts";
-import { type Ended, FollowJobs, type InHand } from "./follow-jobs.ts";
+import type { Ended, FollowJobs, InHand } from "./follow-jobs.ts";
 import { uploaded, withDataUris } from "./pictures.ts";
 import {
   ARGUMENTS,
@@ -30,9 +27,7 @@ import {
 export type CallDeps = {
   registry: Registry;
   send: SendJobs;
-  results: Pick<Results, "find">;
-  jobEvents: JobEvents;
-  clock: Pick<Clock, "now" | "sleep">;
+  jobs: FollowJobs;
   log: Pick<Log, "info">;
 };
 
@@ -63,7 +58,7 @@ export class Calls {
 
   constructor(deps: CallDeps) {
     this.#deps = deps;
-    this.#jobs = new FollowJobs(deps.jobEvents, deps.results, deps.clock);
+    this.#jobs = deps.jobs;
   }
 
   /** Who may only read sees the tools that work for him. */
