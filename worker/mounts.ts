@@ -15,6 +15,7 @@ import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
 import { createMcp } from "./mcp/mcp.ts";
 import { createMetricsApi } from "./metrics/metrics-api.ts";
+import { createQueueDepths } from "./metrics/queue-depths.ts";
 import { catalogue } from "./models/catalogue.ts";
 import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
 import { sqsQueue } from "./queue/sqs.ts";
@@ -43,10 +44,9 @@ function mcpOf({ services, jobEvents }: OpenWorker): Mount {
   return { path: "/mcp", app: createMcp({ ...services, results, jobEvents }), checksRights: true };
 }
 
-function consoleOf(
-  { state, schedules, services: { config } }: OpenWorker,
-  services: ApiServices,
-): Mount["app"] {
+function consoleOf(worker: OpenWorker, services: ApiServices): Mount["app"] {
+  const { state, schedules, services: connected } = worker;
+  const { config } = connected;
   const { hostedPrice: price, memoryBandwidth: bandwidth } = config.web;
   const engine = createEngineView({ url: state().engine.url, token: config.engine.token?.reveal() });
   return createConsole({
@@ -56,10 +56,25 @@ function consoleOf(
     engine,
     price,
     bandwidth,
+    countDead: createCountDead(connected),
     catalogue: () => catalogue().map(({ model, ...one }) => ({ ...one, bytes: model.bytes })),
     mayChange: (context) => context.get("visitor").mayChange,
     signOut: (context) => (context.get("visitor").by === "session" ? SIGN_OUT : undefined),
   });
+}
+
+/** Only while somebody looks at the overview. */
+const COUNT_DEAD_MS = 5_000;
+
+function createCountDead({ cloud, sqs, clock }: OpenWorker["services"]): () => Promise<number> {
+  const depths = createQueueDepths({
+    urls: [...new Set([cloud.deadQueueUrl, cloud.deadDeliveriesQueueUrl])],
+    depthOf: (url) => depthOf(sqs, url),
+    everyMs: COUNT_DEAD_MS,
+    clock,
+  });
+  return async () =>
+    (await depths()).reduce((sum, { waiting, inFlight, delayed }) => sum + waiting + inFlight + delayed, 0);
 }
 
 /** Jobs, dead letters and destinations, for every part that shows or changes them. */
