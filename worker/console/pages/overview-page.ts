@@ -123,7 +123,7 @@ function troubles(view: View, state: State): Html {
   const { t } = view;
   const { queue, bucket, deliveries, engine, startCheck, disk } = state;
   const named = (name: string, health: string, hint: string | undefined) =>
-    html`<div class="note bad"><p><b>${name}</b>: ${line(health)}</p>${hint ? html`<p>${line(hint, 1_000)}</p>` : ""}</div>`;
+    html`<div class="note bad"><p><b>${name}</b> <code>${line(health)}</code></p>${hint ? html`<p>${line(hint, 1_000)}</p>` : ""}</div>`;
   return html`${engine.isDemo ? html`<div class="note plain"><p>${t("demo_model")} ${command("kamado model list")}</p></div>` : NONE}${
     queue.health !== "ok" ? named(t("queue"), queue.health, queue.hint) : NONE
   }${bucket.answers ? NONE : named(t("bucket"), bucket.health, bucket.hint)}${
