@@ -354,11 +354,13 @@ describe("a job", () => {
   });
 
   test("that found no picture shows its address and no broken picture", async () => {
-    const error = { code: "object_not_found", message: "image: there is no such object." };
-    const jobs = new FakeJobs([jobOf({ id: "a", state: "failed", error })]);
-    const { text } = await get({ ...emptyConsole(), jobs }, "/console/jobs/a");
-    expect(text).toContain("s3://kamado/in/front-door.png");
-    expect(text).not.toContain("<img");
+    for (const code of ["object_not_found", "image_undecodable"]) {
+      const error = { code, message: "image: there is no such object." };
+      const jobs = new FakeJobs([jobOf({ id: "a", state: "failed", error })]);
+      const { text } = await get({ ...emptyConsole(), jobs }, "/console/jobs/a");
+      expect(text).toContain("s3://kamado/in/front-door.png");
+      expect(text).not.toContain("<img");
+    }
   });
 
   test("that is unknown is a page with status 404", async () => {
@@ -434,11 +436,24 @@ describe("sending a job", () => {
     });
     const text = await answer.text();
     expect(answer.status).toBe(422);
-    expect(text).toContain('id="input.question-wrong"');
+    expect(text).toMatch(/id="input\.question-wrong"[^>]*>Please fill this in\.</);
     expect(text).toContain('id="input.threshold-wrong"');
     expect(text).toContain('value="7"');
     // The picture was uploaded, and stays.
     expect(text).toContain('value="s3://kamado/in/door.png"');
+    expect(deps.jobs.submitted).toEqual([]);
+  });
+
+  test("with another file in the place of a picture is refused at that field", async () => {
+    const deps = emptyConsole();
+    const answer = await post(deps, "/console/submit/image.check", {
+      "input.image.file": new File(["milk"], "list.txt"),
+      "input.question": "Is it red?",
+    });
+    expect([answer.status, await answer.text()]).toEqual([
+      422,
+      expect.stringContaining("This file is not a picture."),
+    ]);
     expect(deps.jobs.submitted).toEqual([]);
   });
 

@@ -135,12 +135,14 @@ function shownValue(view: View, value: unknown): Html | string {
 const SHOWABLE = /^data:image\/(png|jpeg|webp|gif|avif);base64,[A-Za-z0-9+/=]+$/;
 const PICTURE_NAME = /image|picture|photo|frame/i;
 
+/** Where the job found no picture, the browser would show a broken one. */
+const NO_PICTURE = ["object_not_found", "image_undecodable"];
+
 function inputOf(view: View, { id, input, inputNote, error }: JobDetail): Html {
   const note = inputNote === null ? NONE : html`<p class="soft small">${line(inputNote)}</p>`;
   if (input === undefined) return note;
   if (!isRecord(input)) return html`${json(input)}${note}`;
-  // Where the job found no picture, the browser would show a broken one.
-  const isMissing = error?.code === "object_not_found";
+  const isMissing = error !== null && NO_PICTURE.includes(error.code);
   const pictures = Object.entries(input).filter(
     ([name, value]) => !isMissing && typeof value === "string" && PICTURE_NAME.test(name),
   ) as [string, string][];

@@ -227,6 +227,8 @@ export const en = {
   as_form: "As a form",
   as_json_view: "As JSON",
   as_json: "JSON",
+  field_empty: "Please fill this in.",
+  not_a_picture: "This file is not a picture.",
   not_json: "This is not JSON.",
   schema: "The schema",
   one_a_line: "One in each line.",

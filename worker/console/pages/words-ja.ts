@@ -228,6 +228,8 @@ export const ja: Record<keyof typeof en, string> = {
   as_form: "フォームで入力",
   as_json_view: "JSON で入力",
   as_json: "JSON",
+  field_empty: "入力してください。",
+  not_a_picture: "このファイルは画像ではありません。",
   not_json: "JSON ではありません。",
   schema: "スキーマ",
   one_a_line: "1 行に 1 つずつ。",
