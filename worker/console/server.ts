@@ -35,6 +35,8 @@ export type Mount = {
   checksRights?: boolean;
   /** It writes what is long to the disk as it comes, and holds no body in memory. [false] */
   streamsBodies?: boolean;
+  /** Its code is loaded with the first request: what it has then, with whole paths. */
+  load?(): Promise<Pick<Hono, "routes">>;
 };
 
 export type WebOptions = {

@@ -11,7 +11,7 @@ import type { Access } from "../access/access.ts";
 import { type Asking, isCrossSite, isOverTls } from "../access/asking.ts";
 import { SESSION_SECONDS } from "../access/sessions.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
-import { languageOf } from "./pages/words.ts";
+import { languageOf } from "./language.ts";
 import type { StaticFiles } from "./static-files.ts";
 
 export const SIGN_IN = "/sign-in";

@@ -98,8 +98,10 @@ function guarded<T>(work: () => T): T {
   } catch (thrown) {
     if (!isDamage(thrown) || options.path === undefined) throw thrown;
     // Another worker may have set it aside already.
-    if (!database.hasMoved()) beginAnew(options.path, thrown, remark);
-    openAgain();
+    const hasMoved = database.hasMoved();
+    store.close();
+    if (!hasMoved) beginAnew(options.path, thrown, remark);
+    store = open();
     return work();
   }
 }
