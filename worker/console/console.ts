@@ -50,6 +50,8 @@ export type ConsoleDeps = {
   destinations: DestinationsService;
   engine: EngineView;
   price: HostedPrice;
+  /** Dead letters of jobs and deliveries; those of a queue that does not say are left out. */
+  countDead?(): Promise<number>;
   catalogue?(): readonly CatalogueEntry[];
   /** Gigabytes a second that the engine's machine reads from its memory, if the owner says so. */
   bandwidth?: number | undefined;
@@ -144,14 +146,15 @@ function overview(deps: ConsoleDeps, show: Show): void {
     const range = rangeOf(view.query.get("range"));
     const { stepMs, steps } = RANGES[range];
     const end = Math.ceil(view.now / stepMs) * stepMs;
-    const [past, slots] = await Promise.all([
+    const [past, slots, dead] = await Promise.all([
       pastOf(jobs, { since: end - steps * stepMs, stepMs, now: view.now }).catch((thrown) => {
         return { ...NO_PAST, error: toKamadoError(thrown, "history_unavailable") };
       }),
       deps.engine.slots(),
+      deps.countDead?.() ?? 0,
     ]);
     const { price, state } = deps;
-    return overviewPage(view, { ...past, state: state(), range, slots, price });
+    return overviewPage(view, { ...past, state: state(), range, slots, price, dead });
   }
   show("/", make, { everyMs: 2_000, onChange: false });
 }
