@@ -4,12 +4,15 @@ import type { Mount } from "./server.ts";
 
 type Bindings = { visitor: unknown; isMissed: boolean };
 
+/** `open`: with all its routes, whether anybody has asked for it or not. */
+export type LazyMount = Mount & { open(): Promise<Pick<Hono, "routes">> };
+
 /** What `load` gives answers as if it were mounted itself; what it has no route for goes on to the mounts after it. */
 export function lazyMount(
   path: string,
   load: () => Promise<Hono>,
   rights: Pick<Mount, "checksRights" | "streamsBodies"> = {},
-): Mount {
+): LazyMount {
   let opened: Promise<Hono<{ Bindings: Bindings }>> | undefined;
   const open = () => {
     opened ??= load().then((app) => asMounted(path, app));
@@ -26,7 +29,7 @@ export function lazyMount(
     const response = await inner.fetch(context.req.raw, env);
     return env.isMissed ? next() : response;
   });
-  return { path, app, ...rights };
+  return { path, app, ...rights, open };
 }
 
 const visitorOf = (context: Context): unknown => context.get("visitor");
