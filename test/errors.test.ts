@@ -37,6 +37,16 @@ describe("wrong fields", () => {
     expect(issuesOf({ [long]: 1 }, z.record(z.string(), z.string())).length).toBeLessThan(1_000);
   });
 
+  test("of a list that was written with commas tell what was written", () => {
+    const list = z.object({
+      state: z
+        .string()
+        .transform((text) => text.split(","))
+        .pipe(z.array(z.enum(["failed"]))),
+    });
+    expect(issuesOf({ state: "wrong" }, list)).toMatch(/^state\.0: .*\(got a string of 5 characters\)$/);
+  });
+
   test("are named on one line, without anything that acts", () => {
     const said = issuesOf({ [`a${ESC}[31m\nb\u202e`]: 1 }, z.record(z.string(), z.string()));
     expect(said).toMatch(/^a\\u001b\[31m\\nb\\u202e: /);

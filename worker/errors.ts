@@ -318,7 +318,8 @@ export function describeIssues(error: z.ZodError, value: unknown): string {
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
     (inner, key) =>
-      typeof inner === "object" && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : undefined,
+      // What a schema splits, such as a list with commas, is still whole here.
+      typeof inner === "object" && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : inner,
     value,
   );
 }

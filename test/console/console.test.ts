@@ -108,7 +108,7 @@ describe("overview", () => {
     [{ status: "BUSY", running: 4, waiting: 2 }, "All is well. 4 jobs are running, 2 are waiting."],
     [{ status: "STARTING" }, "Kamado is starting. The model is being loaded."],
     [{ status: "DRAINING", running: 2 }, "Kamado is stopping. 2 jobs are being finished."],
-    [{ status: "UNHEALTHY" }, "Kamado cannot work now. What is wrong stands below."],
+    [{ status: "UNHEALTHY" }, "Kamado cannot work now. See below what is wrong."],
     [
       { paused: { policy: "temperature", reason: "too hot", since: 0 } },
       "No jobs are started now: the machine is too hot.",
@@ -272,10 +272,20 @@ describe("a job", () => {
     );
     expect(text).toContain('src="/console/jobs/a/picture?field=image"');
     expect(text).toMatch(/class="best"><span class="break">y<\/span>[\s\S]*93%[\s\S]*7%/);
-    expect(text).toMatch(/In the queue[\s\S]*400 ms[\s\S]*Runs[\s\S]*2\.9 s/);
+    expect(text).toMatch(/In the queue[\s\S]*400 ms[\s\S]*Running[\s\S]*2\.9 s/);
     expect(text).toMatch(/Failed<\/span> 503[\s\S]*Next try[\s\S]*Delivered<\/span> 200/);
     // A destination's query may be a secret.
     expect(text).not.toContain("token=hidden");
+  });
+
+  test("that found no picture shows its address and no broken picture", async () => {
+    for (const code of ["object_not_found", "image_undecodable"]) {
+      const error = { code, message: "image: there is no such object." };
+      const jobs = new FakeJobs([jobOf({ id: "a", state: "failed", error })]);
+      const { text } = await get({ ...emptyConsole(), jobs }, "/console/jobs/a");
+      expect(text).toContain("s3://kamado/in/front-door.png");
+      expect(text).not.toContain("<img");
+    }
   });
 
   test("that is unknown is a page with status 404", async () => {
@@ -351,11 +361,24 @@ describe("sending a job", () => {
     });
     const text = await answer.text();
     expect(answer.status).toBe(422);
-    expect(text).toContain('id="input.question-wrong"');
+    expect(text).toMatch(/id="input\.question-wrong"[^>]*>Please fill this in\.</);
     expect(text).toContain('id="input.threshold-wrong"');
     expect(text).toContain('value="7"');
     // The picture was uploaded, and stays.
     expect(text).toContain('value="s3://kamado/in/door.png"');
+    expect(deps.jobs.submitted).toEqual([]);
+  });
+
+  test("with another file in the place of a picture is refused at that field", async () => {
+    const deps = emptyConsole();
+    const answer = await post(deps, "/console/submit/image.check", {
+      "input.image.file": new File(["milk"], "list.txt"),
+      "input.question": "Is it red?",
+    });
+    expect([answer.status, await answer.text()]).toEqual([
+      422,
+      expect.stringContaining("This file is not a picture."),
+    ]);
     expect(deps.jobs.submitted).toEqual([]);
   });
 
@@ -424,6 +447,13 @@ describe("dead letters", () => {
   });
 });
 
+test("dead letters are named on the overview, with the way to them", async () => {
+  const shown = async (count: number) =>
+    (await get({ ...emptyConsole(), countDead: async () => count }, "/")).text;
+  expect(await shown(3)).toMatch(/were given up: 3\. <a href="\/console\/dead-letters">/);
+  expect(await shown(0)).not.toContain("were given up");
+});
+
 describe("the engine", () => {
   test("shows its slots, the prefix cache, and its calibration beside what the memory could give", async () => {
     const { text } = await get(busyConsole(), "/console/engine");
@@ -439,6 +469,17 @@ describe("the engine", () => {
       "This server does not show its slots",
     );
   });
+});
+
+test("a destination that took nothing yet is not said to take results", async () => {
+  const [row] = await busyConsole().destinations.list();
+  const shown = async (delivered: number) => {
+    const list = async () => [{ ...row!, state: "on" as const, delivered, failed: 2 }];
+    const deps = { ...busyConsole(), destinations: { ...busyConsole().destinations, list } };
+    return (await get(deps, "/console/destinations")).text;
+  };
+  expect(await shown(0)).toContain("No success yet");
+  expect(await shown(1)).toContain("Takes results");
 });
 
 describe("chat", () => {
@@ -471,6 +512,11 @@ describe("chat", () => {
       400,
       { error: expect.objectContaining({ code: "invalid_input" }) },
     ]);
+  });
+
+  test("of a form without a script has plain line ends, as with one", async () => {
+    const answer = await post(busyConsole(), "/console/chat", { message: "Hi\r\nthere" });
+    expect(await answer.text()).toContain("Hi\nthere");
   });
 
   test("answers without a script too", async () => {
@@ -572,6 +618,8 @@ test("who may only read sees everything and no button that changes something", a
   ])
     expect((await get({ ...deps, jobs: busyConsole().jobs }, path)).text).not.toContain('method="post"');
   expect((await get(deps, "/console/submit/prompt")).text).toContain("sign in with the full token");
+  const empty: ConsoleDeps = { ...emptyConsole(), mayChange: () => false };
+  expect((await get(empty, "/console/jobs")).text).not.toContain("Send the first job");
 });
 
 describe("the switches", () => {

@@ -209,7 +209,10 @@ export class FakeJobs implements JobsService {
 
   async upload(file: Uint8Array, { name = "file" }: { name?: string | undefined } = {}) {
     this.uploads.push({ name, size: file.length });
-    return { address: `s3://kamado/in/${name}`, contentType: "image/png" };
+    return {
+      address: `s3://kamado/in/${name}`,
+      contentType: name.endsWith(".txt") ? "text/plain" : "image/png",
+    };
   }
 
   async input(id: string, name: string) {

@@ -62,10 +62,10 @@ export const Replay = request("Replay", z.strictObject(replay));
 
 /** As a person or a program writes it. */
 const When = z
-  .union([
-    z.coerce.number().int().min(0).max(8.64e15),
-    z.iso.datetime({ offset: true }).transform(Date.parse),
-  ])
+  .union(
+    [z.coerce.number().int().min(0).max(8.64e15), z.iso.datetime({ offset: true }).transform(Date.parse)],
+    { error: "expected epoch milliseconds, or a time such as 2026-11-29T12:00:00Z" },
+  )
   .optional()
   .describe("Epoch milliseconds, or a time such as 2026-11-29T12:00:00Z.");
 const State = z.enum(JOB_STATES);

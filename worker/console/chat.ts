@@ -28,7 +28,9 @@ export async function answerChat(
   const { signal } = context.req.raw;
   if (context.req.header("content-type")?.startsWith("application/json") !== true) {
     const { message } = await context.req.parseBody();
-    return show(await wholeAnswer(engine, String(message ?? ""), signal));
+    // A form without a script ends its lines with CR LF.
+    const question = String(message ?? "").replaceAll("\r\n", "\n");
+    return show(await wholeAnswer(engine, question, signal));
   }
   const body: unknown = await context.req.json().catch(() => null);
   const asked = Asked.safeParse(body);

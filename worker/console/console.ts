@@ -13,9 +13,11 @@ import {
   type JobsService,
 } from "../api/services.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { errorAnswer } from "../http/error-answer.ts";
 import { excessOf } from "../job/structure.ts";
 import { answerChat } from "./chat.ts";
 import type { EngineView } from "./engine-view.ts";
+import { LANGUAGES } from "./language.ts";
 import { LivePages } from "./live.ts";
 import { bandwidthOf } from "./memory-bandwidth.ts";
 import { chatPage } from "./pages/chat-page.ts";
@@ -37,7 +39,6 @@ import { type SchedulesService, schedulesPage } from "./pages/schedules-page.ts"
 import { errorNote } from "./pages/show.ts";
 import { kindAddress, kindsPage, submitPage } from "./pages/submit-page.ts";
 import { LANGUAGE_COOKIE, type Shown, THEME_COOKIE, THEMES, type View, viewOf } from "./pages/view.ts";
-import { LANGUAGES } from "./pages/words.ts";
 import { ownPath } from "./sign-in.ts";
 import type { State } from "./state.ts";
 import { emptyForm, submit } from "./submit.ts";
@@ -49,6 +50,8 @@ export type ConsoleDeps = {
   destinations: DestinationsService;
   engine: EngineView;
   price: HostedPrice;
+  /** Dead letters of jobs and deliveries; those of a queue that does not say are left out. */
+  countDead?(): Promise<number>;
   catalogue?(): readonly CatalogueEntry[];
   /** Gigabytes a second that the engine's machine reads from its memory, if the owner says so. */
   bandwidth?: number | undefined;
@@ -100,13 +103,11 @@ export function createConsole(deps: ConsoleDeps): Hono {
 
   async function onError(context: Context, thrown: unknown): Promise<Response> {
     const error = toKamadoError(thrown, "handler_failed");
-    const { code, message, hint, status } = error;
-    if (context.req.header("accept")?.includes("json"))
-      return context.json({ error: { code, message, hint } }, status as 500);
+    if (context.req.header("accept")?.includes("json")) return errorAnswer(error);
     const { t } = view(context);
     const shown: Shown = {
       title: t("error"),
-      status: status as 500,
+      status: error.status as 500,
       before: errorNote(view(context), error),
     };
     return send(context, shown);
@@ -132,16 +133,9 @@ type Show = (path: string, make: PageMaker, how?: Live) => void;
 type Send = (context: Context, shown: Shown) => Promise<Response>;
 type ViewOf = (context: Context) => View;
 
-const tooLarge = (context: Context) =>
-  context.json(
-    {
-      error: {
-        code: "body_too_large",
-        message: "The form has more than 64 MB.",
-        hint: "Send smaller files.",
-      },
-    },
-    413,
+const tooLarge = () =>
+  errorAnswer(
+    new KamadoError("body_too_large", "The form has more than 64 MB.", { hint: "Send smaller files." }),
   );
 
 const WAITS = ["queued", "waiting"] as const;
@@ -152,14 +146,15 @@ function overview(deps: ConsoleDeps, show: Show): void {
     const range = rangeOf(view.query.get("range"));
     const { stepMs, steps } = RANGES[range];
     const end = Math.ceil(view.now / stepMs) * stepMs;
-    const [past, slots] = await Promise.all([
+    const [past, slots, dead] = await Promise.all([
       pastOf(jobs, { since: end - steps * stepMs, stepMs, now: view.now }).catch((thrown) => {
         return { ...NO_PAST, error: toKamadoError(thrown, "history_unavailable") };
       }),
       deps.engine.slots(),
+      deps.countDead?.() ?? 0,
     ]);
     const { price, state } = deps;
-    return overviewPage(view, { ...past, state: state(), range, slots, price });
+    return overviewPage(view, { ...past, state: state(), range, slots, price, dead });
   }
   show("/", make, { everyMs: 2_000, onChange: false });
 }

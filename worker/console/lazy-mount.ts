@@ -2,20 +2,17 @@
 import { type Context, Hono } from "hono";
 import type { Mount } from "./server.ts";
 
-type Bindings = { visitor: unknown; isMissed: boolean };
+type Mounted = Hono<{ Bindings: { visitor: unknown; isMissed: boolean } }>;
 
-/** `open`: with all its routes, whether anybody has asked for it or not. */
-export type LazyMount = Mount & { open(): Promise<Pick<Hono, "routes">> };
-
-/** What `load` gives answers as if it were mounted itself; what it has no route for goes on to the mounts after it. */
+/** What `loadApp` gives answers as if it were mounted itself; what it has no route for goes on to the mounts after it. */
 export function lazyMount(
   path: string,
-  load: () => Promise<Hono>,
+  loadApp: () => Promise<Hono>,
   rights: Pick<Mount, "checksRights" | "streamsBodies"> = {},
-): LazyMount {
-  let opened: Promise<Hono<{ Bindings: Bindings }>> | undefined;
-  const open = () => {
-    opened ??= load().then((app) => asMounted(path, app));
+): Mount {
+  let opened: Promise<Mounted> | undefined;
+  const load = () => {
+    opened ??= loadApp().then((app) => asMounted(path, app));
     // The next request tries again.
     opened.catch(() => {
       opened = undefined;
@@ -24,18 +21,18 @@ export function lazyMount(
   };
   const app = new Hono();
   app.all("*", async (context, next) => {
-    const inner = await open();
+    const inner = await load();
     const env = { ...(context.env as object), visitor: visitorOf(context), isMissed: false };
     const response = await inner.fetch(context.req.raw, env);
     return env.isMissed ? next() : response;
   });
-  return { path, app, ...rights, open };
+  return { path, app, load, ...rights };
 }
 
 const visitorOf = (context: Context): unknown => context.get("visitor");
 
-function asMounted(path: string, app: Hono): Hono<{ Bindings: Bindings }> {
-  const inner = new Hono<{ Bindings: Bindings }>();
+function asMounted(path: string, app: Hono): Mounted {
+  const inner: Mounted = new Hono();
   inner.use(async (context, next) => {
     context.set("visitor", context.env.visitor as never);
     await next();

@@ -13,6 +13,7 @@ import { systemClock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
 import { BodyRoom } from "../http/body-room.ts";
+import { errorAnswer } from "../http/error-answer.ts";
 import { isLoopback } from "../http/loopback.ts";
 import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { whyNotFree } from "../http/who-listens.ts";
@@ -34,6 +35,8 @@ export type Mount = {
   checksRights?: boolean;
   /** It writes what is long to the disk as it comes, and holds no body in memory. [false] */
   streamsBodies?: boolean;
+  /** Its code is loaded with the first request: what it has then, with whole paths. */
+  load?(): Promise<Pick<Hono, "routes">>;
 };
 
 export type WebOptions = {
@@ -102,7 +105,7 @@ export function createWebApp(options: AppOptions): Hono {
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
   app.use(onlyHead);
-  app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
+  app.onError((thrown) => refusal(thrown));
   app.route("/", assets.app);
   app.route("/", createSignIn({ access, assets, askingOf, said: saying(log) }));
   app.use(async (context, next) => {
@@ -115,7 +118,7 @@ export function createWebApp(options: AppOptions): Hono {
       return refuse(context, toKamadoError(thrown, "unauthorized"));
     }
     const held = isStreamed(context.req.path) ? NO_BODY : room.enter(context.req.raw);
-    if (!held) return answerError(context, new KamadoError("server_busy", BUSY));
+    if (!held) return refusal(new KamadoError("server_busy", BUSY));
     await next().finally(held.leave);
     if (!isCareful(context.req.path)) logChange(log, context);
   });
@@ -131,9 +134,10 @@ export function createWebApp(options: AppOptions): Hono {
     const next = isSafe(context.req.method) ? path + new URL(context.req.url).search : "/";
     const canSignIn = access.hasSignIn && error.code === "unauthorized";
     if (!wantsPage(askingOf(context))) {
+      const answer = refusal(error);
       // htmx goes there itself.
-      if (canSignIn && context.req.header("hx-request")) context.header("hx-redirect", SIGN_IN);
-      return answerError(context, error);
+      if (canSignIn && context.req.header("hx-request")) answer.headers.set("hx-redirect", SIGN_IN);
+      return answer;
     }
     if (canSignIn) return context.redirect(`${SIGN_IN}?next=${encodeURIComponent(next)}`, 303);
     return refusalPage({ context, assets, status: error.status as ContentfulStatusCode }, error);
@@ -183,10 +187,9 @@ export function createWebApp(options: AppOptions): Hono {
   });
   app.get("/state", (context) => context.json(state()));
   for (const mount of mounts) app.route(mount.path, mount.app);
-  app.notFound(({ req, json }) => {
-    const { code, message, hint } = new KamadoError("no_such_address", `There is nothing at ${req.path}.`);
-    return json({ error: { code, message, hint } }, 404);
-  });
+  app.notFound(({ req }) =>
+    errorAnswer(new KamadoError("no_such_address", `There is nothing at ${req.path}.`)),
+  );
   return app;
 }
 
@@ -225,11 +228,10 @@ const onlyHead: MiddlewareHandler = async (context, next) => {
   if (context.req.method === "HEAD") await context.res.body?.cancel().catch(() => {});
 };
 
-function answerError(context: Context, { code, message, hint, status, detail }: KamadoError): Response {
-  if (detail?.retryAfterMs !== undefined)
-    context.header("retry-after", String(Math.ceil(detail.retryAfterMs / 1_000)));
-  if (status === 401) context.header("www-authenticate", 'Bearer realm="Kamado"');
-  return context.json({ error: { code, message, hint } }, status as ContentfulStatusCode);
+function refusal(thrown: unknown): Response {
+  const answer = errorAnswer(thrown);
+  if (answer.status === 401) answer.headers.set("www-authenticate", 'Bearer realm="Kamado"');
+  return answer;
 }
 
 const saying = (log: Log | undefined) => (asking: Asking, what: string, error?: KamadoError) => {

@@ -25,7 +25,7 @@ export async function submit({ jobs, kind, view, form }: Submitted): Promise<{ s
     return back();
   }
   try {
-    if (json === undefined) await upload(jobs, kind, form, texts);
+    if (json === undefined) await upload({ jobs, kind, view, texts, wrong }, form);
     const input = inputOf({ kind, view, json, texts, wrong });
     const policy = policyOf(texts);
     if (wrong.size > 0) return back();
@@ -34,7 +34,8 @@ export async function submit({ jobs, kind, view, form }: Submitted): Promise<{ s
     if (!(thrown instanceof KamadoError)) throw thrown;
     if (thrown.code !== "invalid_input" || json !== undefined) return back(thrown);
     const found = wrongFields(thrown.message.replace(/^The input[^:]*: /, ""), kind.input);
-    for (const [path, words] of found.wrong) wrong.set(path, words);
+    for (const [path, words] of found.wrong)
+      wrong.set(path, words.includes("received undefined") ? view.t("field_empty") : words);
     return back(found.wrong.size > 0 && found.rest.length === 0 ? undefined : thrown);
   }
 }
@@ -46,24 +47,24 @@ function textsOf(form: FormData): Map<string, string> {
 }
 
 /** A picture that was chosen counts more than an address beside it. */
-async function upload(jobs: JobsService, kind: Kind, form: FormData, texts: Map<string, string>) {
+async function upload(
+  { jobs, kind, view, texts, wrong }: Filling & { jobs: JobsService },
+  form: FormData,
+): Promise<void> {
   for (const path of picturePaths(kind.input)) {
     const files = [form.get(`${path}.file`), form.get(`${path}.camera`)];
     const file = files.find((one) => one instanceof File && one.size > 0) as File | undefined;
     if (file === undefined) continue;
     const bytes = new Uint8Array(await file.arrayBuffer());
-    const { address } = await jobs.upload(bytes, { name: file.name });
-    texts.set(path, address);
+    const { address, contentType } = await jobs.upload(bytes, { name: file.name });
+    if (contentType.startsWith("image/")) texts.set(path, address);
+    else wrong.set(path, view.t("not_a_picture"));
   }
 }
 
-function inputOf(given: {
-  kind: Kind;
-  view: View;
-  json: string | undefined;
-  texts: Map<string, string>;
-  wrong: Map<string, string>;
-}): unknown {
+type Filling = { kind: Kind; view: View; texts: Map<string, string>; wrong: Map<string, string> };
+
+function inputOf(given: Filling & { json: string | undefined }): unknown {
   const { kind, view, json, texts, wrong } = given;
   if (json === undefined) return inputFrom(kind.input, texts, wrong, view.t("not_json"));
   const excess = excessOf(json);

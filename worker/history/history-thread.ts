@@ -1,11 +1,12 @@
 // The thread of the history: SQLite blocks, and a disk may take its time, so it must not be where jobs run. history.ts starts it. It writes
 // the batches that come, answers questions in between, and removes what is too old or too much.
 import { parentPort, workerData } from "node:worker_threads";
+import { isDamage } from "../damaged-database.ts";
 import { KamadoError } from "../errors.ts";
 import type { Entry } from "./entries.ts";
 import { HistoryStore, type StoreOptions } from "./history-store.ts";
 import type { JobRow } from "./job-row.ts";
-import { isBusy, isDamage, type Opened, openDatabase, type Remark, setAside } from "./open-database.ts";
+import { beginAnew, isBusy, type Opened, openDatabase, type Remark } from "./open-database.ts";
 
 /** `path`: undefined keeps the history in memory. */
 export type ThreadOptions = StoreOptions & {
@@ -97,8 +98,10 @@ function guarded<T>(work: () => T): T {
   } catch (thrown) {
     if (!isDamage(thrown) || options.path === undefined) throw thrown;
     // Another worker may have set it aside already.
-    if (!database.hasMoved()) setAside(options.path, thrown, remark);
-    openAgain();
+    const hasMoved = database.hasMoved();
+    store.close();
+    if (!hasMoved) beginAnew(options.path, thrown, remark);
+    store = open();
     return work();
   }
 }

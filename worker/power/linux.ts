@@ -100,7 +100,7 @@ export function cardsIn(files: Files): Part {
     numbers(devices.map((at) => `${at}/mem_info_vram_used`)),
     watts.map((micro) => micro / 1e6),
     numbers(sensors.map((at) => `${at}/temp1_input`)).map((milli) => milli / 1e3),
-    "no GPU whose driver says it was found (nvidia-smi, /sys/class/drm)",
+    "no GPU was found that tells this (nvidia-smi, /sys/class/drm)",
   );
 }
 

@@ -65,7 +65,9 @@ async function whyNot(response) {
 
 /** @param {any} part @param {{ text: string, shown: HTMLElement | undefined }} answer */
 function show(part, answer) {
-  if (part.waiting !== undefined) state.textContent = (words.waiting ?? "").replace("{n}", part.waiting);
+  if (part.waiting !== undefined)
+    state.textContent =
+      part.waiting > 0 ? (words.waiting ?? "").replace("{n}", part.waiting) : (words.sent ?? "");
   if (part.text !== undefined) {
     answer.text += part.text;
     answer.shown ??= say("it", "");

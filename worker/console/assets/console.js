@@ -8,7 +8,7 @@ document.documentElement.classList.add("js");
 // Times. The server writes them in its own zone.
 const FORMS = {
   /** @type {Intl.DateTimeFormatOptions} */
-  full: { dateStyle: "medium", timeStyle: "medium" },
+  full: { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" },
   /** @type {Intl.DateTimeFormatOptions} */
   short: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
   /** @type {Intl.DateTimeFormatOptions} */

@@ -25,6 +25,7 @@ const LOOK = {
   on: ["good", "circuit_on"],
   paused: ["warn", "circuit_paused"],
   off: ["bad", "circuit_off"],
+  failing: ["warn", "circuit_failing"],
 } as const;
 
 function card(
@@ -32,7 +33,7 @@ function card(
   { key, to, state, reason, since, delivered, failed, lastAt }: DestinationRow,
 ): Html {
   const { t, mayChange } = view;
-  const [mark, name] = LOOK[state];
+  const [mark, name] = LOOK[state === "on" && delivered === 0 && failed > 0 ? "failing" : state];
   const resend =
     mayChange && (state !== "on" || failed > 0)
       ? html`<form method="post" action="/console/destinations/resend"><input type="hidden" name="key" value="${key}"><button class="small-button${state === "on" ? "" : " primary"}">${t("resend")}</button></form>`

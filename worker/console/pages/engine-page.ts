@@ -57,11 +57,13 @@ function now(view: View, { state, slots, context }: EngineShown): Html {
   )}</ul></section>`;
 }
 
-function calibration(view: View, { health, bandwidth }: EngineShown): Html {
+function calibration(view: View, { health, bandwidth, state }: EngineShown): Html {
   const { t } = view;
   const from = health?.slotsFrom;
   const measured = from?.measured;
   const head = html`<h2>${t("calibration")}</h2>`;
+  if (state.engine.isDemo)
+    return html`<section class="panel">${head}<p class="soft">${t("calibration_demo")}</p></section>`;
   if (!measured || measured.readings.length === 0) {
     const why =
       from?.from === "setting"

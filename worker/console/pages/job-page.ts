@@ -135,12 +135,16 @@ function shownValue(view: View, value: unknown): Html | string {
 const SHOWABLE = /^data:image\/(png|jpeg|webp|gif|avif);base64,[A-Za-z0-9+/=]+$/;
 const PICTURE_NAME = /image|picture|photo|frame/i;
 
-function inputOf(view: View, { id, input, inputNote }: JobDetail): Html {
+/** Where the job found no picture, the browser would show a broken one. */
+const NO_PICTURE = ["object_not_found", "image_undecodable"];
+
+function inputOf(view: View, { id, input, inputNote, error }: JobDetail): Html {
   const note = inputNote === null ? NONE : html`<p class="soft small">${line(inputNote)}</p>`;
   if (input === undefined) return note;
   if (!isRecord(input)) return html`${json(input)}${note}`;
+  const isMissing = error !== null && NO_PICTURE.includes(error.code);
   const pictures = Object.entries(input).filter(
-    ([name, value]) => typeof value === "string" && PICTURE_NAME.test(name),
+    ([name, value]) => !isMissing && typeof value === "string" && PICTURE_NAME.test(name),
   ) as [string, string][];
   const rest = Object.fromEntries(
     Object.entries(input).map(([name, value]) => [name, SHOWABLE.test(String(value)) ? "data:…" : value]),
@@ -221,13 +225,13 @@ function deliveries(view: View, { deliver, deliveries: tries }: JobDetail): Html
       : html`<ul class="small">${targets.map(([way, to]) => html`<li><b>${line(way, 20)}</b> <span class="soft break">${line(withoutQuery(String(to)), 300)}</span></li>`)}</ul>`;
   if (tries.length === 0)
     return html`<section class="panel"><h2>${t("deliveries")}</h2>${list}<p class="soft small">${t("no_deliveries")}</p></section>`;
-  return html`<section class="panel"><h2>${t("deliveries")}</h2><div class="scroll" tabindex="0" role="region" aria-label="${t("deliveries")}"><table><thead><tr><th scope="col">${t("when")}</th><th scope="col">${t("to")}</th><th scope="col" class="num">${t("try")}</th><th scope="col">${t("outcome")}</th><th scope="col" class="num">${t("took")}</th></tr></thead><tbody>${tries.map(
+  return html`<section class="panel"><h2>${t("deliveries")}</h2><div class="scroll" tabindex="0" role="region" aria-label="${t("deliveries")}"><table><thead><tr><th scope="col">${t("when")}</th><th scope="col">${t("to")}</th><th scope="col" class="num wide">${t("try")}</th><th scope="col">${t("outcome")}</th><th scope="col" class="num wide">${t("took")}</th></tr></thead><tbody>${tries.map(
     (one) =>
-      html`<tr><td class="when">${time(view, one.at)}</td><td class="break">${line(one.to, 300)}</td><td class="num">${one.attempt}</td><td>${
+      html`<tr><td class="when">${time(view, one.at)}</td><td class="break">${line(one.to, 300)}</td><td class="num wide">${one.attempt}</td><td>${
         one.outcome === "delivered"
           ? html`<span class="badge good"><i class="dot" aria-hidden="true"></i>${t("delivered")}</span>`
           : html`<span class="badge bad"><i class="dot" aria-hidden="true"></i>${t(one.outcome === "failed" ? "try_failed" : one.outcome === "refused" ? "try_refused" : "try_held")}</span>`
-      } ${one.status ?? ""} ${one.error ? html`<code>${line(one.error, 300)}</code>` : ""}${one.nextAt ? html`<br><span class="soft small">${t("next_try")} ${time(view, one.nextAt)}</span>` : ""}</td><td class="num">${length(view, one.tookMs)}</td></tr>`,
+      } ${one.status ?? ""} ${one.error ? html`<code>${line(one.error, 300)}</code>` : ""}${one.nextAt ? html`<br><span class="soft small">${t("next_try")} ${time(view, one.nextAt)}</span>` : ""}</td><td class="num wide">${length(view, one.tookMs)}</td></tr>`,
   )}</tbody></table></div></section>`;
 }
 

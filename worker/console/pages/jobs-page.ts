@@ -6,12 +6,14 @@ import { heading } from "./layout.ts";
 import { command, empty, length, line, number, since, stateBadge, stateName, time } from "./show.ts";
 import { type Html, NONE, type Shown, type View, withQuery } from "./view.ts";
 
-export const noJobs = ({ t }: View): Html =>
-  empty(
+export const noJobs = ({ t, mayChange }: View): Html => {
+  if (!mayChange) return empty(t("no_jobs_title"), "");
+  return empty(
     t("no_jobs_title"),
     t("no_jobs"),
     html`<p><a class="button primary" href="/console/submit">${t("submit_first")}</a></p><p>${command(`kamado enqueue prompt --wait --input '{"prompt": "Text: buy milk\\nTitle:"}'`)}</p>`,
   );
+};
 
 /** Groups of states that people look for. */
 const GROUPS = {
@@ -109,7 +111,7 @@ export function jobTable(
     isShort
       ? NONE
       : html`<th scope="col" class="c-model wide">${t("model")}</th><th scope="col" class="c-num num wide">${t("tokens")}</th>`
-  }<th scope="col" class="c-num num wide">${t("took")}</th><th scope="col" class="c-when num">${t("when")}</th></tr></thead>
+  }<th scope="col" class="c-num num wide">${t("took")}</th><th scope="col" class="c-when num">${t("sent")}</th></tr></thead>
 <tbody>${items.map((job) => row(view, job, isShort))}</tbody></table>`;
 }
 
@@ -124,7 +126,7 @@ function row(view: View, job: JobRow, isShort: boolean): Html {
     isShort
       ? NONE
       : html`<td class="wide"><span class="cut">${job.model === null ? "–" : line(job.model, 80)}</span></td><td class="num wide">${tokens > 0 ? number(view, tokens) : "–"}</td>`
-  }<td class="num wide">${tookOf(view, job)}</td><td class="num when">${time(view, job.endedAt ?? job.startedAt ?? job.receivedAt ?? job.sentAt)}</td></tr>`;
+  }<td class="num wide">${tookOf(view, job)}</td><td class="num when">${time(view, job.sentAt ?? job.receivedAt)}</td></tr>`;
 }
 
 /** Where a picture lies says less than what is asked about it. */

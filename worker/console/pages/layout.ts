@@ -2,9 +2,10 @@
 
 import { fileURLToPath } from "node:url";
 import { html } from "hono/html";
+import { LANGUAGES, type Language } from "../language.ts";
 import { createStaticFiles } from "../static-files.ts";
 import { type Html, NONE, type Shown, THEMES, type View } from "./view.ts";
-import { LANGUAGES, type Language, type WordKey } from "./words.ts";
+import type { WordKey } from "./words.ts";
 
 const file = (name: string) => fileURLToPath(new URL(`../assets/${name}`, import.meta.url));
 
@@ -83,6 +84,7 @@ function entry({ path: here, t }: View, { path, name, icon: drawing }: Section):
 export const icon = (drawing: string): Html =>
   html`<svg class="icon" viewBox="0 0 20 20" aria-hidden="true"><path d="${drawing}"/></svg>`;
 
+const HALF_DARK = "M10 3a7 7 0 1 0 0 14a7 7 0 1 0 0-14zM10 3v14M12.2 4v12M14.4 5.5v9";
 const THEME_WORDS = { auto: "theme_auto", light: "theme_light", dark: "theme_dark" } as const;
 
 function switches(view: View): Html {
@@ -93,7 +95,7 @@ function switches(view: View): Html {
     `/console/preferences?${new URLSearchParams({ ...values, back })}`;
   const other = (Object.keys(LANGUAGES) as Language[]).find((one) => one !== language)!;
   const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!;
-  return html`<a class="switch" href="${to({ theme: next })}" title="${t("theme_next", { theme: t(THEME_WORDS[next]) })}"><span class="sr">${t("theme")}: </span>${t(THEME_WORDS[theme])}</a><a class="switch" href="${to({ language: other })}" lang="${other}" hreflang="${other}">${LANGUAGES[other]}</a>`;
+  return html`<a class="switch" href="${to({ theme: next })}" title="${t("theme_next", { theme: t(THEME_WORDS[next]) })}">${icon(HALF_DARK)}<span class="sr">${t("theme")}: </span><span class="word">${t(THEME_WORDS[theme])}</span></a><a class="switch" href="${to({ language: other })}" lang="${other}" hreflang="${other}">${LANGUAGES[other]}</a>`;
 }
 
 /** A page's first line, with what can be done on it. */

@@ -50,6 +50,8 @@ export type Overview = Past & {
   range: Range;
   slots: EngineSlots | null;
   price: HostedPrice;
+  /** How many dead letters there are. */
+  dead: number;
 };
 
 export const RANGES = {
@@ -66,8 +68,8 @@ export function overviewPage(view: View, overview: Overview): Shown {
 }
 
 function drawOverview(view: View, overview: Overview): Html {
-  const { state, latest, error } = overview;
-  return html`${sentence(view, state)}${troubles(view, state)}${error ? errorNote(view, error) : NONE}${tiles(view, overview)}${error ? NONE : charts(view, overview)}
+  const { state, latest, error, dead } = overview;
+  return html`${sentence(view, state)}${troubles(view, state)}${deadNote(view, dead)}${error ? errorNote(view, error) : NONE}${tiles(view, overview)}${error ? NONE : charts(view, overview)}
 <div class="grid main-side"><section class="panel"><div class="head"><h2>${view.t("latest_jobs")}</h2><a href="/console/jobs" class="small">${view.t("all_jobs")}</a></div>${
     latest.length > 0 ? jobTable(view, latest, { isShort: true }) : error ? NONE : noJobs(view)
   }</section>
@@ -121,7 +123,7 @@ function troubles(view: View, state: State): Html {
   const { t } = view;
   const { queue, bucket, deliveries, engine, startCheck, disk } = state;
   const named = (name: string, health: string, hint: string | undefined) =>
-    html`<div class="note bad"><p><b>${name}</b>: ${line(health)}</p>${hint ? html`<p>${line(hint, 1_000)}</p>` : ""}</div>`;
+    html`<div class="note bad"><p><b>${name}</b> <code>${line(health)}</code></p>${hint ? html`<p>${line(hint, 1_000)}</p>` : ""}</div>`;
   return html`${engine.isDemo ? html`<div class="note plain"><p>${t("demo_model")} ${command("kamado model list")}</p></div>` : NONE}${
     queue.health !== "ok" ? named(t("queue"), queue.health, queue.hint) : NONE
   }${bucket.answers ? NONE : named(t("bucket"), bucket.health, bucket.hint)}${
@@ -130,6 +132,11 @@ function troubles(view: View, state: State): Html {
     disk?.hint ? named(t("disk"), `disk_full ${disk.folder}`, disk.hint) : NONE
   }`;
 }
+
+const deadNote = (view: View, dead: number): Html =>
+  dead === 0
+    ? NONE
+    : html`<div class="note warn"><p>${view.t("dead_note", { n: number(view, dead) })} <a href="/console/dead-letters">${view.t("nav_dead_letters")}</a></p></div>`;
 
 function tiles(view: View, { state, history, oldest, slots, counts }: Overview): Html {
   const { t } = view;

@@ -48,7 +48,7 @@ export function schedulesPage(
     };
   const list =
     rows.length === 0
-      ? html`<div class="panel">${empty(t("no_schedules_title"), t("no_schedules"))}</div>`
+      ? html`<div class="panel">${empty(t("no_schedules_title"), mayChange ? t("no_schedules") : "")}</div>`
       : html`<div class="stack">${rows.map((row) => card(view, row))}</div>`;
   return {
     title: t("nav_schedules"),
@@ -93,5 +93,5 @@ function form(view: View, kinds: readonly string[], edited: Edited | undefined):
   const value = (name: string) => texts.get(name) ?? "";
   const field = (name: string, label: string, help: string, placeholder: string) =>
     html`<div class="field"><label for="s-${name}">${label}</label><p class="help" id="s-${name}-help">${help}</p><input type="text" id="s-${name}" name="${name}" value="${value(name)}" placeholder="${placeholder}" aria-describedby="s-${name}-help"></div>`;
-  return html`<div class="foot"></div><section class="panel stack" id="edit"><h2>${t(texts.size > 0 && !edited?.error ? "schedule_edit" : "schedule_add")}</h2>${edited?.error ? html`<div role="alert">${errorNote(view, edited.error)}</div>` : NONE}<form method="post" action="${PATH}" class="form">${value("was") === "" ? NONE : html`<input type="hidden" name="was" value="${value("was")}">`}<div class="grid two">${field("name", t("name"), t("schedule_name_help"), "front-door")}${field("cron", t("cron"), t("cron_help"), "*/10 * * * *")}<div class="field"><label for="s-kind">${t("kind")}</label><select id="s-kind" name="kind">${kinds.map((one) => html`<option${one === value("kind") ? html` selected` : ""}>${line(one, 80)}</option>`)}</select></div>${field("timezone", t("time_zone"), t("time_zone_help"), "Asia/Tokyo")}</div><div class="field"><label for="s-input">${t("input")} (JSON)</label><textarea id="s-input" name="input" class="mono" rows="4" spellcheck="false">${value("input") || "{}"}</textarea></div><div class="actions"><button class="primary">${t("save")}</button></div></form></section>`;
+  return html`<div class="foot"></div><section class="panel stack" id="edit"><h2>${t(texts.size > 0 && !edited?.error ? "schedule_edit" : "schedule_add")}</h2>${edited?.error ? html`<div role="alert">${errorNote(view, edited.error)}</div>` : NONE}<form method="post" action="${PATH}#edit" class="form">${value("was") === "" ? NONE : html`<input type="hidden" name="was" value="${value("was")}">`}<div class="grid two">${field("name", t("name"), t("schedule_name_help"), "front-door")}${field("cron", t("cron"), t("cron_help"), "*/10 * * * *")}<div class="field"><label for="s-kind">${t("kind")}</label><select id="s-kind" name="kind">${kinds.map((one) => html`<option${one === value("kind") ? html` selected` : ""}>${line(one, 80)}</option>`)}</select></div>${field("timezone", t("time_zone"), t("time_zone_help"), "Asia/Tokyo")}</div><div class="field"><label for="s-input">${t("input")} (JSON)</label><textarea id="s-input" name="input" class="mono" rows="4" spellcheck="false">${value("input") || "{}"}</textarea></div><div class="actions"><button class="primary">${t("save")}</button></div></form></section>`;
 }

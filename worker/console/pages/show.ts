@@ -47,7 +47,7 @@ export function time({ language }: View, at: number | string | null, form: "full
   if (Number.isNaN(date.getTime())) return html`<span>${line(at, 24)}</span>`;
   const style =
     form === "full"
-      ? ({ dateStyle: "medium", timeStyle: "medium" } as const)
+      ? ({ dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" } as const)
       : ({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const);
   const text = new Intl.DateTimeFormat(language, style).format(date);
   return html`<time datetime="${date.toISOString()}" data-form="${form}">${text}</time>`;
