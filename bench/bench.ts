@@ -14,6 +14,7 @@ export const TABLES: Record<string, () => Promise<Bench>> = {
   memory: async () => (await import("./memory.ts")).memory,
   "prefix-files": async () => (await import("./prefix-files.ts")).prefixFiles,
   utilisation: async () => (await import("./utilisation.ts")).utilisation,
+  idle: async () => (await import("./idle.ts")).idle,
   soak: async () => (await import("./soak.ts")).soak,
   batches: async () => (await import("./batches.ts")).batches,
   neighbours: async () => (await import("./neighbours.ts")).neighbours,

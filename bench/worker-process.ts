@@ -10,6 +10,8 @@ import type { Session } from "./session.ts";
 
 export type WorkerOptions = {
   local: Omit<LocalAws, "stop">;
+  /** The folder of the version of Kamado that works. [this one] */
+  home?: string;
   /** Without it, `variables` say what the worker's own engine runs. */
   engineUrl?: string;
   slots: number;
@@ -31,7 +33,7 @@ export type WorkerOptions = {
 export async function startWorker(options: WorkerOptions, session: Session): Promise<Guarded> {
   const worker = await startGuarded(
     process.execPath,
-    [join(HOME, "worker/cli/start.mjs"), "worker"],
+    [join(options.home ?? HOME, "worker/cli/start.mjs"), "worker"],
     environmentOf(options),
   );
   void worker.exited.then((output) =>

@@ -130,6 +130,7 @@ export const ERRORS = {
     409,
     "Send the job again from where it came; the history keeps only inputs up to a limit.",
   ),
+  server_busy: later(503, "Send it again in a moment, and fewer large files at the same time."),
   too_many_readers: later(429, "Close pages and programs that read /events, or ask again later."),
   history_unavailable: later(
     503,

@@ -1,56 +1,77 @@
-// Which part of the worker answers below which path of its address, and the services that these parts share, made from a worker's parts.
-// Who is let in is decided in console/server.ts.
-import { createJobsApi } from "./api/app.ts";
-import { createDeadLettersService } from "./api/dead-letters.ts";
-import { createDestinationsService } from "./api/destinations.ts";
-import { createJobsService } from "./api/jobs.ts";
+// Which part of the worker answers below which path of its address. Most of them are loaded when somebody asks them for the first time; what
+// they need to have heard of jobs before is listened to from the start. Who is let in is decided in console/server.ts.
+import { rememberProgress } from "./api/job-progress.ts";
 import type { ApiServices } from "./api/services.ts";
-import { createBatchesApi } from "./batches/api.ts";
-import { createConsole } from "./console/console.ts";
-import { createEngineView } from "./console/engine-view.ts";
+import { lazyMount } from "./console/lazy-mount.ts";
 import type { Mount } from "./console/server.ts";
 import { SIGN_OUT } from "./console/sign-in.ts";
-import { sqsDeadLetterQueue } from "./dead-letters/dead-letter-queue.ts";
-import { DeadLetterQueues } from "./dead-letters/redrive.ts";
 import type { OpenWorker } from "./main.ts";
-import { createMcp } from "./mcp/mcp.ts";
+import { FollowJobs } from "./mcp/follow-jobs.ts";
 import { createMetricsApi } from "./metrics/metrics-api.ts";
 import { createQueueDepths } from "./metrics/queue-depths.ts";
-import { catalogue } from "./models/catalogue.ts";
-import { DisabledDestinations } from "./outbox/disabled-destinations.ts";
-import { sqsQueue } from "./queue/sqs.ts";
 import { depthOf } from "./queue/whole-queue.ts";
-import { createSchedulesApi } from "./schedules/api.ts";
 import { createResults } from "./storage/results.ts";
 
 export function createMounts(worker: OpenWorker): Mount[] {
-  const services = createServices(worker);
+  const services = servicesOf(worker);
+  const { readMetrics } = worker.services;
   return [
     mcpOf(worker),
-    { path: "/", app: jobsApiOf(worker, services) },
-    { path: "/v1", app: createBatchesApi({ batches: worker.batches, log: worker.services.log }) },
-    { path: "/metrics", app: createMetricsApi({ families: worker.services.readMetrics }) },
-    { path: "/schedules", app: createSchedulesApi(worker.schedules) },
-    { path: "/", app: consoleOf(worker, services) },
+    lazyMount("/", () => jobsApiOf(worker, services)),
+    batchesOf(worker),
+    { path: "/metrics", app: createMetricsApi({ families: readMetrics }) },
+    lazyMount("/schedules", async () => {
+      const { createSchedulesApi } = await import("./schedules/api.ts");
+      return createSchedulesApi(worker.schedules);
+    }),
+    lazyMount("/", () => consoleOf(worker, services)),
   ];
 }
 
-const jobsApiOf = ({ services: { config, log } }: OpenWorker, services: ApiServices): Mount["app"] =>
-  createJobsApi({ services, maxUpload: config.budgets.inputBytes, log });
+/** The same ones for every part. */
+function servicesOf(worker: OpenWorker): () => Promise<ApiServices> {
+  const progress = rememberProgress(worker.jobEvents);
+  let services: ApiServices | undefined;
+  return async () => {
+    const { createServices } = await import("./api-services.ts");
+    services ??= createServices(worker, progress);
+    return services;
+  };
+}
+
+async function jobsApiOf({ services: { config, log } }: OpenWorker, services: () => Promise<ApiServices>) {
+  const { createJobsApi } = await import("./api/app.ts");
+  return createJobsApi({ services: await services(), maxUpload: config.budgets.inputBytes, log });
+}
+
+function batchesOf({ batches, services: { log } }: OpenWorker): Mount {
+  const load = async () => {
+    const { createBatchesApi } = await import("./batches/api.ts");
+    return createBatchesApi({ batches, log });
+  };
+  return lazyMount("/v1", load, { streamsBodies: true });
+}
 
 /** Its requests are all POSTs; each tool says whether it changes anything. */
 function mcpOf({ services, jobEvents }: OpenWorker): Mount {
-  const results = createResults(services.bucket);
-  return { path: "/mcp", app: createMcp({ ...services, results, jobEvents }), checksRights: true };
+  const jobs = new FollowJobs(jobEvents, createResults(services.bucket), services.clock);
+  const load = async () => {
+    const { createMcp } = await import("./mcp/mcp.ts");
+    return createMcp({ ...services, jobs });
+  };
+  return lazyMount("/mcp", load, { checksRights: true });
 }
 
-function consoleOf(worker: OpenWorker, services: ApiServices): Mount["app"] {
+async function consoleOf(worker: OpenWorker, services: () => Promise<ApiServices>) {
+  const { createConsole } = await import("./console/console.ts");
+  const { createEngineView } = await import("./console/engine-view.ts");
+  const { catalogue } = await import("./models/catalogue.ts");
   const { state, schedules, services: connected } = worker;
   const { config } = connected;
   const { hostedPrice: price, memoryBandwidth: bandwidth } = config.web;
   const engine = createEngineView({ url: state().engine.url, token: config.engine.token?.reveal() });
   return createConsole({
-    ...services,
+    ...(await services()),
     state,
     schedules,
     engine,
@@ -75,49 +96,4 @@ function createCountDead({ cloud, sqs, clock }: OpenWorker["services"]): () => P
   });
   return async () =>
     (await depths()).reduce((sum, { waiting, inFlight, delayed }) => sum + waiting + inFlight + delayed, 0);
-}
-
-/** Jobs, dead letters and destinations, for every part that shows or changes them. */
-export function createServices(worker: OpenWorker): ApiServices {
-  const { services, jobEvents } = worker;
-  const { history, bucket, circuits, clock, config, cloud, sqs } = services;
-  const disabled = new DisabledDestinations({ bucket, clock });
-  const deadLetters = createDeadLettersService({
-    history,
-    clock,
-    open: () => deadLetterQueues(worker, disabled),
-  });
-  return {
-    jobs: createJobsService({
-      ...services,
-      jobEvents,
-      budgets: config.budgets,
-      load: () => worker.state(),
-      depth: () => depthOf(sqs, cloud.queueUrl),
-    }),
-    deadLetters,
-    destinations: createDestinationsService({ history, disabled, circuits, deadLetters, clock }),
-  };
-}
-
-function deadLetterQueues(
-  { services: { sqs, cloud, bucket, clock } }: OpenWorker,
-  disabledDestinations: DisabledDestinations,
-): DeadLetterQueues {
-  const { queueUrl, deliveriesQueueUrl } = cloud;
-  const others = (cloud.queues ?? []).filter(({ url }) => url !== queueUrl);
-  return new DeadLetterQueues({
-    dead: {
-      jobs: sqsDeadLetterQueue(sqs, cloud.deadQueueUrl),
-      deliveries: sqsDeadLetterQueue(sqs, cloud.deadDeliveriesQueueUrl),
-    },
-    origin: {
-      jobs: [sqsQueue(sqs, queueUrl), ...others.map(({ url }) => sqsQueue(sqs, url))],
-      deliveries: deliveriesQueueUrl === undefined ? undefined : sqsQueue(sqs, deliveriesQueueUrl),
-    },
-    bucket,
-    results: createResults(bucket),
-    disabledDestinations,
-    clock,
-  });
 }

@@ -1,5 +1,6 @@
 // What the service behind the API knows of jobs that other workers have.
 import { expect, onTestFinished, test } from "vitest";
+import { rememberProgress } from "../../worker/api/job-progress.ts";
 import { createJobsService } from "../../worker/api/jobs.ts";
 import { openHistory } from "../../worker/history/history.ts";
 import { jobHash } from "../../worker/job/job-hash.ts";
@@ -15,6 +16,7 @@ function twoWorkers() {
     bucket: rig.bucket,
     clock: { ...rig.clock, wall: () => Date.now() + 120_000, now: () => 0, sleep: async () => {} },
     jobEvents: rig.jobEvents,
+    progress: rememberProgress(rig.jobEvents),
     depth: async () => ({ waiting: 1, inFlight: 0, delayed: 0 }),
     load: () => ({ slots: 2, running: 0, waiting: 0 }),
   } as never);

@@ -10,9 +10,11 @@ const WORKER = join(ROOT, "worker");
 /** What a folder may import besides itself. A file right under worker/, engine/ or cli/ counts as a folder of its own. */
 const MAY_IMPORT: Record<string, string> = {
   amounts: "",
+  "damaged-database": "",
   "free-disk": "",
   "make-folder": "",
   printable: "",
+  "state-file": "make-folder",
   nearest: "",
   errors: "printable",
   "data-uri": "errors",
@@ -22,7 +24,7 @@ const MAY_IMPORT: Record<string, string> = {
   models: "nearest",
   config: "errors make-folder models nearest power/policies power/quiet-hours",
   checks: "amounts aws errors free-disk",
-  http: "",
+  http: "errors",
   job: "errors nearest printable",
   images: "async errors job",
   pages: "async errors job",
@@ -33,41 +35,45 @@ const MAY_IMPORT: Record<string, string> = {
   queue: "async aws errors job printable",
   storage: "aws errors http job",
   local: "aws errors free-disk http",
-  access: "async config/secret errors http make-folder",
+  access: "async config/secret errors http state-file",
   console:
     "access amounts api/services async aws/errors config/secret errors free-disk http job logging power printable",
   consumer: "async errors logging queue",
   "job-lock": "async errors logging storage",
-  tenants: "async errors logging make-folder",
+  tenants: "async damaged-database errors logging make-folder",
   todos: "errors http job outbound",
   deliver: "async aws config/secret errors http job logging outbound printable queue todos",
   tracing: "job",
   outbox: "async consumer deliver errors job logging queue storage tracing",
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   trouble:
-    "amounts async aws config deliver errors free-disk logging make-folder outbound outbox queue storage",
+    "amounts async aws config deliver errors free-disk logging outbound outbox queue state-file storage",
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage tenants todos tracing",
-  history: "errors job logging",
+  history: "damaged-database errors job logging",
   api: "async data-uri dead-letters deliver errors history http images job job-lock logging outbox storage",
-  batches: "async engine/server/openai-errors errors free-disk job logging make-folder storage",
+  batches:
+    "async damaged-database engine/server/openai-errors errors free-disk job logging make-folder storage",
   mcp: "access async data-uri errors job logging nearest printable storage",
   metrics: "async console errors logging power queue",
   telemetry: "config/telemetry job logging metrics model printable tracing",
   service: "errors make-folder",
   doctor:
     "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue service trouble",
-  schedules: "async config/settings-file errors job job-lock logging storage",
+  schedules: "async config/settings-file errors http job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tenants tracing",
-  main: "async aws batches checks config deliver errors free-disk history job logging metrics model outbound power queue runner schedules storage telemetry tenants tracing trouble worker",
-  mounts: "api batches console dead-letters main mcp metrics models outbox queue schedules storage",
+  connect:
+    "async aws checks config deliver errors job logging metrics model outbound power queue runner schedules storage telemetry tenants tracing trouble worker",
+  main: "aws batches checks config connect free-disk history logging metrics queue schedules storage worker",
+  "api-services": "api dead-letters main outbox queue storage",
+  mounts: "api api-services batches console main mcp metrics models schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
     "amounts async aws cli/* config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner schedules service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main make-folder mounts power service trouble",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main mounts power service state-file trouble",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":
@@ -223,7 +229,7 @@ test("the client imports only what it shares with the worker, and in the worker 
   );
   expect({
     wrong,
-    users: users.map(folderOf).filter((folder) => !["cli/commands", "main"].includes(folder)),
+    users: users.map(folderOf).filter((folder) => !["cli/commands", "connect"].includes(folder)),
   }).toEqual({
     wrong: [],
     users: [],

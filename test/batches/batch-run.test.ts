@@ -305,7 +305,7 @@ test("a list that is damaged is set aside, and another begins", async () => {
   await rig.restart();
   expect((await rig.client.batches.list()).data).toEqual([]);
   const kept = readdirSync(rig.folder).filter((name) => name.includes(".damaged-"));
-  expect(kept.map((name) => name.replace(/\d+$/, "")).toSorted()).toEqual([
+  expect(kept.map((name) => name.replace(/[\dTZ-]+$/, "-")).toSorted()).toEqual([
     "batches.sqlite.damaged-",
     "files.damaged-",
   ]);

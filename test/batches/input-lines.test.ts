@@ -29,6 +29,7 @@ test.each([
   ["missing_required_parameter", "custom_id", { ...good, custom_id: null }],
   ["invalid_request", "custom_id", { ...good, custom_id: 7 }],
   ["invalid_request", "custom_id", { ...good, custom_id: "x".repeat(513) }],
+  ["invalid_request", "custom_id", { ...good, custom_id: "\ud800" }],
   ["missing_required_parameter", "method", { ...good, method: undefined }],
   ["invalid_request", "method", { ...good, method: "GET" }],
   ["missing_required_parameter", "url", { ...good, url: undefined }],
@@ -41,6 +42,15 @@ test.each([
 ] as const)("%s, %s: %j", (code, param, line) => {
   const bytes = line === undefined || line instanceof Uint8Array ? line : bytesOf(line);
   expect(readRequest(bytes, URL)).toMatchObject({ code, param, message: expect.any(String) });
+});
+
+test("a file in UTF-16, as some programs save it, is told as that", () => {
+  const bytes = Buffer.from(`\ufeff${JSON.stringify(good)}`, "utf16le");
+  for (const one of [bytes, Buffer.from(bytes).swap16()])
+    expect(readRequest(one, URL)).toMatchObject({
+      code: "invalid_json_line",
+      message: expect.stringContaining("UTF-8"),
+    });
 });
 
 test("every line is found where it is, whatever ends it, and blank ones are none", async () => {

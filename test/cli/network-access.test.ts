@@ -21,8 +21,12 @@ function start(args: string[], variables: Record<string, string> = {}): ChildPro
   });
   return child;
 }
-const firstLine = async (child: ChildProcess) =>
-  String((await once(createInterface(child.stdout!), "line"))[0]);
+/** Rejects when the process ends without one. */
+const firstLine = async (child: ChildProcess) => {
+  const lines = createInterface(child.stdout!);
+  const ended = once(child, "exit").then(([code]) => Promise.reject(new Error(`it ended with ${code}`)));
+  return String((await Promise.race([once(lines, "line"), ended]))[0]);
+};
 
 /** The status of an answer. `fetch` does not send a Host header of our own. */
 const statusOf = (url: string, headers: Record<string, string>) =>
@@ -97,7 +101,10 @@ test.skipIf(!existsSync("/proc/self/environ"))(
     // These name files that the worker would read.
     const names = SECRET_VARIABLES.filter((name) => !/^(KAMADO|AWS)_.*_FILE$/.test(name));
     // Two tokens of the page must differ.
-    const secrets = names.map((name) => [name, `${canary}-${name}`]);
+    const secrets = names.map((name) => [
+      name,
+      `${name.endsWith("_URL") ? "https://" : ""}${canary}-${name}`,
+    ]);
     const engine = start(["engine"], Object.fromEntries(secrets));
     await firstLine(engine);
     const seen = (pid: number | string, what: string) => readFileSync(`/proc/${pid}/${what}`, "utf8");

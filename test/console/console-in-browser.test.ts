@@ -6,12 +6,15 @@ import { SendMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
 import axe from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { createConsole } from "../../worker/console/console.ts";
+import { startWeb } from "../../worker/console/server.ts";
 import { NO_ARTEFACTS, NO_CHROMIUM, startChromium } from "../chromium.ts";
 import { served } from "../cli/process.ts";
 import { DESKTOP, keepPicture, type Look, openPage, PHONE } from "./browser.ts";
 import { DOOR } from "./door.ts";
 import { MODELS, startEngineStub } from "./engine-stub.ts";
+import { consoleFullOf } from "./hostile.ts";
 
 let browser: Browser;
 let engine: Awaited<ReturnType<typeof startEngineStub>>;
@@ -233,6 +236,40 @@ const LOOKS: Record<string, Look> = {
   "phone-ja": { size: PHONE, locale: "ja-JP" },
 };
 
+test.each([
+  ["a word of 5,000 letters", "x".repeat(5_000)],
+  ["a word of 1,000 characters that are written from the right", `\u202e${"\u0645".repeat(1_000)}`],
+  ["marks that stand above each other", `a${"\u0301".repeat(1_000)}`],
+])("%s, wherever others wrote it, makes no page wider than a phone", async (_, text) => {
+  const mounts = [{ path: "/", app: createConsole(consoleFullOf(text)) }];
+  const hostile = await startWeb({ port: 0, state: consoleFullOf(text).state, mounts });
+  onTestFinished(() => hostile.stop());
+  const page = await openPage(browser, { size: PHONE });
+  const paths = [
+    "",
+    "engine",
+    "chat",
+    "schedules",
+    "dead-letters",
+    "destinations",
+    "jobs",
+    "jobs/b",
+    "submit",
+  ];
+  const id = encodeURIComponent(text.slice(0, 200));
+  if (text.length > 2_000) paths.push(`jobs/${text}`, `dead-letters/${text}`);
+  paths.push(`jobs?text=${id}&kind=${id}`, `submit/${id}`, `jobs/bulk?action=replay&text=${id}`);
+  const wide: unknown[] = [];
+  for (const path of paths) {
+    await page.goto(`${hostile.url}/${path === "" ? "" : `console/${path}`}`);
+    // That of the window grows with the page.
+    const width = await page.evaluate<number>("document.documentElement.scrollWidth");
+    if (width > PHONE.width) wide.push([path.slice(0, 40), width]);
+  }
+  await page.context().close();
+  expect(wide).toEqual([]);
+});
+
 describe("everybody can use every page: nothing is serious for axe, and nothing is wider than the screen", () => {
   beforeEach(({ skip }) => skip(NO_ARTEFACTS !== null, NO_ARTEFACTS ?? ""));
 
@@ -248,9 +285,9 @@ describe("everybody can use every page: nothing is serious for axe, and nothing 
       for (const { id, impact, nodes } of violations)
         if (impact === "serious" || impact === "critical")
           found.push(`${shown}: ${id} ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`);
-      const [width, screen] = await page.evaluate<[number, number]>(
-        "[document.documentElement.scrollWidth, innerWidth]",
-      );
+      const width = await page.evaluate<number>("document.documentElement.scrollWidth");
+      // The width inside the window of a phone grows with the page.
+      const screen = (LOOKS[name]!.size ?? DESKTOP).width;
       if (width > screen) found.push(`${shown}: ${width} wide on ${screen}`);
       await keepPicture(page, `${shown}-${name}`, { fullPage: name.startsWith("phone") });
     }

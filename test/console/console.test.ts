@@ -3,15 +3,8 @@ import { Hono } from "hono";
 import { describe, expect, test } from "vitest";
 import { type ConsoleDeps, createConsole } from "../../worker/console/console.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import {
-  busyConsole,
-  ENGINE,
-  emptyConsole,
-  FakeDeadLetters,
-  FakeJobs,
-  jobOf,
-  PICTURE,
-} from "./fake-services.ts";
+import { busyConsole, emptyConsole, FakeJobs, jobOf, PICTURE } from "./fake-services.ts";
+import { consoleFullOf } from "./hostile.ts";
 
 const PAGES = [
   "/",
@@ -66,75 +59,7 @@ describe("every page", () => {
 });
 
 test("what others wrote is text on every page: ids, inputs, outputs, errors, dead letters, destinations, models", async () => {
-  const hostile = jobOf({
-    id: HOSTILE,
-    kind: HOSTILE,
-    tenant: HOSTILE,
-    summary: HOSTILE,
-    model: HOSTILE,
-    input: { [HOSTILE]: HOSTILE, image: HOSTILE, deep: [{ a: HOSTILE }] },
-    output: { answer: HOSTILE, probabilities: { [HOSTILE]: 0.5 }, text: HOSTILE, [HOSTILE]: [HOSTILE] },
-    deliver: [{ callback: HOSTILE }],
-    deliveries: [
-      { at: HOSTILE, key: "a", to: HOSTILE, attempt: 1, outcome: "failed", error: HOSTILE, tookMs: 1 },
-    ],
-    stations: [{ name: HOSTILE, at: 0, tookMs: 1 }],
-    progress: { done: 0.5, what: HOSTILE },
-    policy: { model: HOSTILE },
-  });
-  const failed = jobOf({
-    id: "b",
-    state: "failed",
-    error: { code: HOSTILE, message: HOSTILE, hint: HOSTILE },
-    replayOf: HOSTILE,
-  });
-  const deps: ConsoleDeps = {
-    ...busyConsole(),
-    jobs: new FakeJobs([hostile, failed]),
-    deadLetters: new FakeDeadLetters([
-      {
-        messageId: HOSTILE,
-        queue: "deliveries",
-        job: HOSTILE,
-        kind: HOSTILE,
-        at: HOSTILE,
-        reason: { code: HOSTILE, message: HOSTILE },
-        to: HOSTILE,
-        tries: 2,
-        body: HOSTILE,
-      },
-    ]),
-    destinations: {
-      list: async () => [
-        {
-          key: HOSTILE,
-          to: HOSTILE,
-          state: "off",
-          reason: HOSTILE,
-          since: HOSTILE,
-          delivered: 0,
-          failed: 1,
-          lastAt: null,
-        },
-      ],
-      resend: async () => ({
-        matched: 1,
-        done: 0,
-        failed: [{ id: HOSTILE, code: HOSTILE, message: HOSTILE }],
-      }),
-    },
-    engine: { ...ENGINE, models: async () => [HOSTILE, "b"] },
-    state: () => ({
-      ...busyConsole().state(),
-      engine: {
-        url: HOSTILE,
-        model: HOSTILE,
-        answers: false,
-        isDemo: true,
-        error: { code: HOSTILE, message: HOSTILE, hint: HOSTILE },
-      },
-    }),
-  };
+  const deps = consoleFullOf(HOSTILE);
   const id = encodeURIComponent(HOSTILE);
   const texts = [
     ...(await Promise.all(

@@ -168,6 +168,43 @@ describe("a client that does not read", () => {
   });
 });
 
+describe("what is sent", () => {
+  /** A part that holds what it gets until the test ends it. */
+  function holding() {
+    const end = Promise.withResolvers<void>();
+    const app = new Hono();
+    app.post("/", async ({ req, text }) => {
+      const { length } = await req.text();
+      await end.promise;
+      return text(String(length));
+    });
+    const mounts = [
+      { path: "/held", app },
+      { path: "/streamed", app, streamsBodies: true },
+    ];
+    const web = createWebApp({ state: () => STATE, mounts, bodyBytes: 100 });
+    const send = (path: string, length: number) =>
+      web.request(path, {
+        method: "POST",
+        headers: { host: "localhost", "content-length": String(length) },
+        body: "x".repeat(length),
+      });
+    return { end: end.resolve, send };
+  }
+
+  test("takes a bounded amount of memory, all of it together", async () => {
+    const { end, send } = holding();
+    const held = [send("/held", 60), send("/held", 40)];
+    const refused = await send("/held", 1);
+    expect([refused.status, await refused.json()]).toMatchObject([503, { error: { code: "server_busy" } }]);
+    const streamed = send("/streamed", 1_000);
+    end();
+    for (const answer of [...held, streamed]) expect((await answer).status).toBe(200);
+    expect((await send("/held", 100)).status, "what was answered is not held any more").toBe(200);
+    expect((await send("/held", 1_000)).status, "alone it gets in, and its part tells its limit").toBe(200);
+  });
+});
+
 describe("where it listens", () => {
   test("is loopback, unless configured otherwise", async () => {
     const web = await startWeb({ port: 0, state: () => STATE });

@@ -1,6 +1,7 @@
 // The console's languages.
 import { expect, test } from "vitest";
-import { DICTIONARIES, languageOf, wordsIn } from "../../worker/console/pages/words.ts";
+import { languageOf } from "../../worker/console/language.ts";
+import { DICTIONARIES, wordsIn } from "../../worker/console/pages/words.ts";
 
 const placesIn = (text: string) => (text.match(/\{\w+\}/g) ?? []).toSorted();
 

@@ -27,7 +27,7 @@ afterEach(async () => {
 
 const newFolder = () => mkdtempSync(join(tmpdir(), "kamado-history-"));
 
-function open(folder = newFolder(), more: { days?: number; worker?: string } = {}) {
+function open(folder = newFolder(), more: { days?: number; worker?: string; restMs?: number } = {}) {
   const lines: string[] = [];
   const log = createLog({ level: "info", destination: { write: (line: string) => void lines.push(line) } });
   const history = openHistory({ folder, worker: "w", days: 30, megabytes: 50, log, ...more });
@@ -52,6 +52,29 @@ test("what was noted before a question is in its answer, and a restart forgets n
   receive("b");
   await history.close();
   expect(await idsOf(open(folder).history)).toEqual(["a", "b"]);
+});
+
+test("its thread ends while there is nothing to do, and what comes later finds everything as it was", async () => {
+  const { history, receive } = open(newFolder(), { restMs: 1 });
+  expect(history.isAwake).toBe(false);
+  receive("a");
+  expect(await idsOf(history)).toEqual(["a"]);
+  await expect.poll(() => history.isAwake).toBe(false);
+  // A job that runs all the while was not interrupted.
+  const { items } = await history.list({}, { limit: 1 });
+  expect(items).toMatchObject([{ id: "a", state: "waiting" }]);
+  await expect.poll(() => history.isAwake).toBe(false);
+  receive("b");
+  await history.close();
+  expect(history.dropped).toBe(0);
+});
+
+test("what is in memory alone is never given up for that", async () => {
+  const { history, receive } = open(newFolder(), { days: 0, restMs: 1 });
+  receive("a");
+  expect(await idsOf(history)).toEqual(["a"]);
+  expect(await idsOf(history)).toEqual(["a"]);
+  expect(history.isAwake).toBe(true);
 });
 
 test("its file is for its user alone", async () => {

@@ -1,5 +1,7 @@
 // What a collector gets, and what a job notices of it: one trace from its sender to its receivers, and nothing else.
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { CreateQueueCommand } from "@aws-sdk/client-sqs";
 import { expect, test } from "vitest";
@@ -136,6 +138,26 @@ test("a trace that its sender does not record is not recorded here, and goes on"
   expect(collector.spans).toEqual([]);
   const asked = whole.engine.received.find(({ path }) => path === "/v1/chat/completions")!;
   expect(asked.headers.traceparent).toMatch(new RegExp(`^00-${TRACE}-[0-9a-f]{16}-00$`));
+});
+
+test("a collector that takes everything and never answers holds up the end for two seconds, and no longer", async () => {
+  const taken: Promise<unknown>[] = [];
+  const silent = createServer((socket) => {
+    // Hung up on is as well as closed.
+    taken.push(once(socket.on("error", () => {}).resume(), "close"));
+  }).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const whole = await startWholeWorker({
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+    OTEL_EXPORTER_OTLP_TIMEOUT: "600000",
+  });
+  await whole.client.enqueue("prompt", PROMPT, { id: "unheard" });
+  expect((await whole.ended("unheard")).outcome).toBe("succeeded");
+  await whole[Symbol.asyncDispose]();
+  expect(taken.length).toBeGreaterThan(0);
+  await Promise.all(taken);
+  await new Promise((done) => silent.close(done));
 });
 
 test("a collector that is down stops no job and is said once", async () => {

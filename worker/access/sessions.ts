@@ -2,11 +2,10 @@
 // anybody in, and another token ends every session of the one before. They are kept in a file of the data folder, which makes them outlive a
 // restart and serve several workers of one folder; where it cannot be written, a restart ends them.
 import { createHmac, randomBytes } from "node:crypto";
-import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFileSync, statSync } from "node:fs";
 import { z } from "zod";
 import type { Secret } from "../config/secret.ts";
-import { makeFolder } from "../make-folder.ts";
+import { writeStateFile } from "../state-file.ts";
 
 /** By what they let their owner do. */
 export type Tokens = { token?: Secret | undefined; readToken?: Secret | undefined };
@@ -83,9 +82,7 @@ export class Sessions {
     if (file === undefined) return;
     const sessions = [...this.#ends].map(([id, expires]) => ({ id, expires }));
     try {
-      makeFolder(dirname(file), 0o700);
-      writeFileSync(`${file}.${process.pid}`, `${JSON.stringify({ sessions })}\n`, { mode: 0o600 });
-      renameSync(`${file}.${process.pid}`, file);
+      writeStateFile(file, { sessions });
       this.#version = versionOf(file) ?? "";
     } catch {
       // A container may have no folder to write: then they live as long as the process.

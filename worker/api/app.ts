@@ -1,15 +1,12 @@
-// The jobs API over HTTP: the addresses of routes.ts, with the stream of events, uploads and files beside them. Owns how a request is read
-// and what every error looks like. Who may ask is decided in console/server.ts; what is done, in the services.
-import { Readable } from "node:stream";
-import type { ReadableStream as WebStream } from "node:stream/web";
+// The jobs API over HTTP: the addresses of routes.ts, with the stream of events, uploads and files beside them. Owns how a request is read.
+// Who may ask is decided in console/server.ts; what is done, in the services.
 import { type Context, Hono } from "hono";
-import type { z } from "zod";
-import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
-import { readWhole } from "../http/bounded-body.ts";
+import { KamadoError } from "../errors.ts";
+import { readRequest } from "../http/bounded-body.ts";
+import { errorAnswer } from "../http/error-answer.ts";
+import { checkSent } from "../job/check-values.ts";
 import { JobId } from "../job/envelope.ts";
-import { jsonText, parseJson } from "../job/json.ts";
-import { parseSent } from "../job/parse-sent.ts";
-import { excessOf } from "../job/structure.ts";
+import { jsonOfBody } from "../job/json-body.ts";
 import { traceFields } from "../job/trace-context.ts";
 import type { Log } from "../logging/log.ts";
 import { EventStream } from "./events.ts";
@@ -33,12 +30,15 @@ const FORM_BYTES = 64 * 1024;
 export function createJobsApi({ services, maxUpload, log }: JobsApiOptions): Hono {
   const app = new Hono();
   const events = new EventStream(services);
-  app.onError((thrown) => {
-    if (!(thrown instanceof KamadoError))
+  app.onError((thrown, { req }) => {
+    // Who hung up in the middle of his request made no error here, and hears no answer.
+    if (!(thrown instanceof KamadoError) && !req.raw.signal.aborted)
       log.error({ stage: "api", err: thrown }, "the jobs API met an unexpected error");
-    return failure(thrown);
+    return errorAnswer(thrown);
   });
-  app.notFound(({ req }) => noSuchAddress(req.path));
+  app.notFound(({ req }) =>
+    errorAnswer(new KamadoError("no_such_address", `There is nothing at ${req.path.slice(0, 200)}.`)),
+  );
   for (const route of ROUTES)
     app.on(route.method.toUpperCase(), honoPath(route.path), (context) => answer(route, context, services));
   app.get("/events", (context) => stream(context, events));
@@ -51,37 +51,10 @@ export function createJobsApi({ services, maxUpload, log }: JobsApiOptions): Hon
 
 const honoPath = (path: string) => path.replaceAll(/\{(\w+)\}/g, ":$1");
 
-/** In the shape of all errors of Kamado over HTTP. */
-export function failure(thrown: unknown): Response {
-  const { code, message, hint, status, retry, detail } = toKamadoError(thrown, "handler_failed");
-  const seconds = Math.ceil((detail?.retryAfterMs ?? 1_000) / 1_000);
-  return Response.json(
-    { error: { code, message, hint } },
-    { status, headers: retry && status !== 500 ? { "retry-after": String(seconds) } : {} },
-  );
-}
-
-export const noSuchAddress = (path: string): Response =>
-  failure(new KamadoError("no_such_address", `There is nothing at ${path.slice(0, 200)}.`));
-
-/** Throws `error` as soon as the body is known to be longer. */
-async function bytesOf(
-  { req }: Context,
-  maxBytes: number,
-  error: () => KamadoError,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const { body } = req.raw;
-  if (body === null) return new Uint8Array();
-  const announced = req.header("content-length");
-  return new Uint8Array(
-    await readWhole(Readable.fromWeb(body as WebStream), { maxBytes, announced, tooLarge: error }),
-  );
-}
-
 async function answer(route: Route, context: Context, services: ApiServices): Promise<Response> {
   const given = {
     params: context.req.param() as Record<string, string>,
-    query: route.query ? checked(route.query, context.req.query()) : {},
+    query: route.query ? checkSent(route.query, context.req.query()) : {},
     body: route.body ? await bodyOf(route, context) : {},
     idempotencyKey: keyOf(context),
     trace: traceFields({
@@ -94,19 +67,10 @@ async function answer(route: Route, context: Context, services: ApiServices): Pr
   return Response.json(body, { status, headers });
 }
 
-function checked(schema: z.ZodType, value: unknown): unknown {
-  const parsed = parseSent(schema, value);
-  if (parsed.success) return parsed.data;
-  throw new KamadoError("invalid_input", describeIssues(parsed.error, parsed.value));
-}
-
 async function bodyOf({ body, id }: Route, context: Context): Promise<unknown> {
   const { req } = context;
-  const bytes = await bytesOf(
-    context,
-    MAX_BODY,
-    () => new KamadoError("body_too_large", `The body has more than ${MAX_BODY} bytes.`),
-  );
+  const tooLarge = () => new KamadoError("body_too_large", `The body has more than ${MAX_BODY} bytes.`);
+  const bytes = await readRequest(req.raw, { maxBytes: MAX_BODY, tooLarge });
   // A replay has nothing that must be said.
   if (bytes.length === 0 && id === "replayJob") return {};
   const type = req.header("content-type") ?? "";
@@ -115,27 +79,7 @@ async function bodyOf({ body, id }: Route, context: Context): Promise<unknown> {
       "unsupported_media_type",
       `The body is ${type === "" ? "of no type" : type.slice(0, 100)}.`,
     );
-  const value = jsonIn(bytes);
-  return checked(body!, value);
-}
-
-function jsonIn(bytes: Uint8Array): unknown {
-  let text: string;
-  try {
-    text = jsonText(bytes);
-  } catch {
-    throw new KamadoError("malformed_json", "The body is no text in UTF-8.");
-  }
-  const excess = excessOf(text);
-  if (excess !== null) throw new KamadoError("invalid_input", `The body ${excess}.`);
-  try {
-    return parseJson(text);
-  } catch (thrown) {
-    throw new KamadoError(
-      "malformed_json",
-      `The body is not JSON: ${(thrown as Error).message.slice(0, 200)}.`,
-    );
-  }
+  return checkSent(body!, jsonOfBody(bytes));
 }
 
 const keyOf = ({ req }: Context): string | undefined => req.header("idempotency-key")?.trim() || undefined;
@@ -166,7 +110,7 @@ const STREAM = {
 };
 
 function stream({ req, env }: Context, events: EventStream): Response {
-  const { job } = checked(EventsQuery, req.query()) as { job?: string };
+  const { job } = checkSent(EventsQuery, req.query());
   // Of Node's server; there is none where the app is called without one.
   const { outgoing } = (env ?? {}) as { outgoing?: { destroy(): void } };
   const opened = events.open({ since: req.header("last-event-id"), job, hangUp: () => outgoing?.destroy() });
@@ -176,8 +120,8 @@ function stream({ req, env }: Context, events: EventStream): Response {
 
 async function upload(context: Context, { jobs }: ApiServices, maxUpload: number): Promise<Response> {
   const tooLarge = () => new KamadoError("input_too_large", `The file has more than ${maxUpload} bytes.`);
-  const body = await bytesOf(context, maxUpload + FORM_BYTES, tooLarge);
   const { req } = context;
+  const body = await readRequest(req.raw, { maxBytes: maxUpload + FORM_BYTES, tooLarge });
   const { bytes, name } = await fileIn(body, req.header("content-type") ?? "");
   if (bytes.length === 0) throw new KamadoError("invalid_input", "The body has no file.");
   const sent = await jobs.upload(bytes, { name: req.query("name")?.slice(0, 200) ?? name });
@@ -220,7 +164,7 @@ function refuseOtherMethods(app: Hono): void {
     if (method !== "ALL") methods.set(path, (methods.get(path) ?? new Set()).add(method));
   for (const [path, all] of methods)
     app.all(path, ({ req }) => {
-      const response = failure(
+      const response = errorAnswer(
         new KamadoError("method_not_allowed", `${req.method} is no method of this address.`),
       );
       response.headers.set("allow", [...all].join(", "));

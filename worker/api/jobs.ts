@@ -5,15 +5,14 @@ import type { Clock } from "../async/clock.ts";
 import { RecentMap } from "../async/recent-map.ts";
 import { Semaphore } from "../async/semaphore.ts";
 import { decodeDataUri, isDataUri } from "../data-uri.ts";
-import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
 import type { History } from "../history/history.ts";
 import { hasEnded, type JobFilter, type JobRow, type StoredJob } from "../history/job-row.ts";
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
-import { checkInput } from "../job/check-values.ts";
+import { checkInput, checkSent } from "../job/check-values.ts";
 import { Job, JobId } from "../job/envelope.ts";
 import { belongsTo, jobHash } from "../job/job-hash.ts";
 import { wellFormed } from "../job/json.ts";
-import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, type Registry } from "../job/registry.ts";
 import type { Result } from "../job/result.ts";
 import type { NewJob, SendJobs } from "../job/send-jobs.ts";
@@ -24,6 +23,7 @@ import { parseAddress } from "../storage/bucket.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 import { createResults } from "../storage/results.ts";
 import { shownType, uploadType } from "./files.ts";
+import type { JobProgress } from "./job-progress.ts";
 import { schemasOf } from "./kinds.ts";
 import type {
   BulkAction,
@@ -42,6 +42,7 @@ export type JobsOptions = {
   bucket: Bucket;
   objects: ReadableObjects;
   jobEvents: JobEvents;
+  progress: JobProgress;
   budgets: Budgets;
   /** Of this worker, at this moment. */
   load(): { slots: number; running: number; waiting: number };
@@ -57,12 +58,11 @@ const HOUR_MS = 3_600_000;
 const BULK_MOST = 10_000;
 const BULK_AT_ONCE = 8;
 const BULK_PAGE = 200;
-/** Of which the latest progress is known. */
+/** Jobs of which is known when the bucket was asked for them. */
 const REMEMBERED = 1_000;
 
 export function createJobsService(options: JobsOptions): JobsService {
-  const { history, registry, clock } = options;
-  const progress = rememberProgress(options.jobEvents);
+  const { history, registry, progress, clock } = options;
   const depth = fresh(() => options.depth().catch(() => null), clock);
   const submitting = new Map<string, Promise<unknown>>();
 
@@ -301,14 +301,13 @@ function checkedJob(
   { registry, budgets }: JobsOptions,
 ): Job {
   const fields = { id: id ?? "new", kind, input: wellFormed(input), deliver, policy };
-  const parsed = parseSent(Job, fields);
-  if (!parsed.success) throw new KamadoError("invalid_input", describeIssues(parsed.error, parsed.value));
-  const handler = handlerOf(registry, parsed.data.kind);
+  const job = checkSent(Job, fields);
+  const handler = handlerOf(registry, job.kind);
   if (handler.broken) throw handler.broken;
-  checkInput(handler.input, parsed.data.input);
-  const { length } = parsed.data.deliver;
+  checkInput(handler.input, job.input);
+  const { length } = job.deliver;
   if (length > budgets.destinations) throw budgetExceeded("destinations", budgets.destinations, length);
-  return parsed.data;
+  return job;
 }
 
 /** Null when no job has this id. Throws `duplicate_id` for another job. */
@@ -374,18 +373,6 @@ async function bulk(
     cursor = page.next ?? undefined;
   } while (cursor !== undefined && outcome.matched < BULK_MOST);
   return outcome;
-}
-
-function rememberProgress(
-  jobEvents: JobEvents,
-): Pick<RecentMap<string, { done: number; what?: string }>, "get"> {
-  const progress = new RecentMap<string, { done: number; what?: string }>(REMEMBERED);
-  jobEvents.subscribe((event) => {
-    if (event.stage === "progress")
-      progress.set(event.job, { done: event.done, ...(event.what !== undefined && { what: event.what }) });
-    if (event.stage === "ended" || event.stage === "started") progress.delete(event.job);
-  });
-  return progress;
 }
 
 function subscribe(listener: (change: Change) => void, { history, jobEvents }: JobsOptions): () => void {

@@ -1,7 +1,7 @@
 // What is known of files and batches, in SQLite below the data folder: it survives every kill. One row stands for each line of a batch, and
 // of a line only its place in the input file is kept. The bytes of files are beside it (files.ts). What a batch does is in batch-run.ts.
-import { existsSync, renameSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import { checkDatabase, isDamage, setAside } from "../damaged-database.ts";
 
 /** Times are Unix seconds, as in OpenAI's API. */
 export type StoredFile = {
@@ -103,11 +103,6 @@ PRAGMA user_version = ${VERSION};`;
 const ENDED = "'failed', 'completed', 'expired', 'cancelled'";
 const OF_BATCH = "(SELECT seq FROM batches WHERE id = ?)";
 
-/** SQLite's words for a file that is none of its own. */
-const DAMAGED = [11, 26];
-const isDamaged = (thrown: unknown) =>
-  DAMAGED.includes(Number((thrown as { errcode?: number }).errcode) & 0xff);
-
 export class BatchStore {
   readonly #db: DatabaseSync;
 
@@ -119,10 +114,8 @@ export class BatchStore {
     try {
       return new BatchStore(path);
     } catch (thrown) {
-      if (!isDamaged(thrown)) throw thrown;
-      const aside = `.damaged-${Date.now()}`;
-      for (const end of ["", "-wal"]) if (existsSync(path + end)) renameSync(path + end, path + aside + end);
-      onDamaged(aside);
+      if (!isDamage(thrown)) throw thrown;
+      onDamaged(setAside(path));
       return new BatchStore(path);
     }
   }
@@ -133,8 +126,7 @@ export class BatchStore {
       this.#db.exec(
         "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
       );
-      const check = this.#all<{ quick_check: string }>("PRAGMA quick_check(1)")[0]!.quick_check;
-      if (check !== "ok") throw Object.assign(new Error(check), { errcode: DAMAGED[0] });
+      checkDatabase(this.#db);
       const [{ user_version: version }] = this.#all<{ user_version: number }>("PRAGMA user_version") as [
         { user_version: number },
       ];

@@ -6,7 +6,7 @@ import { excessOf } from "../job/structure.ts";
 import type { LineError } from "./batch-store.ts";
 
 /** Of one line. The engine takes no longer request. */
-export const MAX_LINE_BYTES = 16 * 1024 * 1024;
+const MAX_LINE_BYTES = 16 * 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 
@@ -65,6 +65,8 @@ export function readRequest(bytes: Uint8Array | undefined, endpoint: string): Re
   if (bytes === undefined)
     return wrong("invalid_request", null, `This line is longer than ${MAX_LINE_BYTES} bytes.`);
   const value = valueIn(bytes);
+  if (value === undefined && isUtf16(bytes))
+    return wrong("invalid_json_line", null, "This file is in UTF-16. Save it in UTF-8 and upload it again.");
   if (value === undefined)
     return wrong("invalid_json_line", null, "This line is not parseable as valid JSON.");
   if (typeof value === "string") return wrong("invalid_request", null, value);
@@ -73,7 +75,9 @@ export function readRequest(bytes: Uint8Array | undefined, endpoint: string): Re
     (name) => (value.fields[name] ?? null) === null,
   );
   if (missing !== undefined) return missingOne(missing);
-  if (typeof customId !== "string" || customId === "" || customId.length > MAX_CUSTOM_ID)
+  // What stands for half a character would come back as another text, and two of them as the same one.
+  const isText = typeof customId === "string" && customId.isWellFormed();
+  if (!isText || customId === "" || customId.length > MAX_CUSTOM_ID)
     return wrong(
       "invalid_request",
       "custom_id",
@@ -86,6 +90,10 @@ export function readRequest(bytes: Uint8Array | undefined, endpoint: string): Re
   const why = wrongIn(body, endpoint);
   return why ?? { customId, model: typeof body.model === "string" ? body.model : null, body };
 }
+
+/** As its first line begins, where a program of Windows wrote it. */
+const isUtf16 = ([first, second]: Uint8Array) =>
+  (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
 
 const missingOne = (name: string) =>
   wrong("missing_required_parameter", name, `Missing required parameter: '${name}'.`);

@@ -1,7 +1,7 @@
 // The Kamado that runs on this machine, for the commands of other terminals: `serve` and `worker` say in a file of the data folder where
 // their engine, page and queues are, `engine` says where it is itself. Owns these files and whether the processes that wrote them still run.
 // They never hold a secret: of a token they name the file, if there is one.
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { isRunning } from "../async/is-running.ts";
@@ -11,7 +11,7 @@ import { type Secret, secret } from "../config/secret.ts";
 import type { State } from "../console/state.ts";
 import { ERRORS, type ErrorCode, KamadoError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
-import { makeFolder } from "../make-folder.ts";
+import { writeStateFile } from "../state-file.ts";
 
 const FILE = "service.json";
 const ENGINE_FILE = "engine.json";
@@ -95,13 +95,10 @@ const engineOf = ({ engine, secretFiles }: Config, url: string): RunningEngine =
 });
 
 /** The function returned removes the file, unless another process has written it since. */
-function write<T>(dataDir: string, name: string, log: Log, content: T): () => void {
+function write<T extends object>(dataDir: string, name: string, log: Log, content: T): () => void {
   const path = join(dataDir, name);
   try {
-    makeFolder(dataDir, 0o700);
-    // Whoever reads it meanwhile finds the old file or the new one.
-    writeFileSync(`${path}.${process.pid}`, `${JSON.stringify(content)}\n`, { mode: 0o600 });
-    renameSync(`${path}.${process.pid}`, path);
+    writeStateFile(path, content);
   } catch (thrown) {
     // It runs all the same. A worker on a queue elsewhere needs no data folder.
     const { code } = thrown as NodeJS.ErrnoException;

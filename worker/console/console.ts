@@ -13,8 +13,11 @@ import {
   type JobsService,
 } from "../api/services.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { errorAnswer } from "../http/error-answer.ts";
+import { excessOf } from "../job/structure.ts";
 import { answerChat } from "./chat.ts";
 import type { EngineView } from "./engine-view.ts";
+import { LANGUAGES } from "./language.ts";
 import { LivePages } from "./live.ts";
 import { bandwidthOf } from "./memory-bandwidth.ts";
 import { chatPage } from "./pages/chat-page.ts";
@@ -36,7 +39,6 @@ import { type SchedulesService, schedulesPage } from "./pages/schedules-page.ts"
 import { errorNote } from "./pages/show.ts";
 import { kindAddress, kindsPage, submitPage } from "./pages/submit-page.ts";
 import { LANGUAGE_COOKIE, type Shown, THEME_COOKIE, THEMES, type View, viewOf } from "./pages/view.ts";
-import { LANGUAGES } from "./pages/words.ts";
 import { ownPath } from "./sign-in.ts";
 import type { State } from "./state.ts";
 import { emptyForm, submit } from "./submit.ts";
@@ -101,13 +103,11 @@ export function createConsole(deps: ConsoleDeps): Hono {
 
   async function onError(context: Context, thrown: unknown): Promise<Response> {
     const error = toKamadoError(thrown, "handler_failed");
-    const { code, message, hint, status } = error;
-    if (context.req.header("accept")?.includes("json"))
-      return context.json({ error: { code, message, hint } }, status as 500);
+    if (context.req.header("accept")?.includes("json")) return errorAnswer(error);
     const { t } = view(context);
     const shown: Shown = {
       title: t("error"),
-      status: status as 500,
+      status: error.status as 500,
       before: errorNote(view(context), error),
     };
     return send(context, shown);
@@ -133,16 +133,9 @@ type Show = (path: string, make: PageMaker, how?: Live) => void;
 type Send = (context: Context, shown: Shown) => Promise<Response>;
 type ViewOf = (context: Context) => View;
 
-const tooLarge = (context: Context) =>
-  context.json(
-    {
-      error: {
-        code: "body_too_large",
-        message: "The form has more than 64 MB.",
-        hint: "Send smaller files.",
-      },
-    },
-    413,
+const tooLarge = () =>
+  errorAnswer(
+    new KamadoError("body_too_large", "The form has more than 64 MB.", { hint: "Send smaller files." }),
   );
 
 const WAITS = ["queued", "waiting"] as const;
@@ -444,6 +437,8 @@ function scheduling({ schedules, jobs }: ConsoleDeps, show: Show, app: Hono, sen
 }
 
 function jsonOf(text: string): unknown {
+  const excess = excessOf(text);
+  if (excess !== null) throw new KamadoError("invalid_input", `input: it ${excess}.`);
   try {
     return JSON.parse(text);
   } catch {

@@ -12,6 +12,8 @@ import { type CloudflareOptions, createVerify } from "../access/cloudflare.ts";
 import { systemClock } from "../async/clock.ts";
 import type { Secret } from "../config/secret.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { BodyRoom } from "../http/body-room.ts";
+import { errorAnswer } from "../http/error-answer.ts";
 import { isLoopback } from "../http/loopback.ts";
 import { SERVE_OPTIONS } from "../http/server-limits.ts";
 import { whyNotFree } from "../http/who-listens.ts";
@@ -31,6 +33,10 @@ export type Mount = {
    * `visitor.mayChange`, and to log who changed what. [false: who may only read can GET and HEAD]
    */
   checksRights?: boolean;
+  /** It writes what is long to the disk as it comes, and holds no body in memory. [false] */
+  streamsBodies?: boolean;
+  /** Its code is loaded with the first request: what it has then, with whole paths. */
+  load?(): Promise<Pick<Hono, "routes">>;
 };
 
 export type WebOptions = {
@@ -50,6 +56,8 @@ export type WebOptions = {
   mounts?: readonly Mount[];
   /** How long a client may take nothing of what waits for it [60,000]. */
   unreadMs?: number;
+  /** Of the bodies of requests that are held in memory, all together. */
+  bodyBytes?: number;
 };
 
 /** A page that is open in a browser, or a download that goes on, takes something within a second or two. */
@@ -92,10 +100,12 @@ export function createWebApp(options: AppOptions): Hono {
   const access = accessOf(options);
   const assets = createStaticFiles({ [STYLE]: here(STYLE) });
   const isCareful = (path: string) => mounts.some((one) => one.checksRights && isBelow(path, one.path));
+  const isStreamed = (path: string) => mounts.some((one) => one.streamsBodies && isBelow(path, one.path));
+  const room = new BodyRoom(options.bodyBytes ?? BODY_BYTES);
   app.use(secureHeaders(HEADERS));
   app.use(notKept);
   app.use(onlyHead);
-  app.onError((thrown, context) => answerError(context, toKamadoError(thrown, "handler_failed")));
+  app.onError((thrown) => refusal(thrown));
   app.route("/", assets.app);
   app.route("/", createSignIn({ access, assets, askingOf, said: saying(log) }));
   app.use(async (context, next) => {
@@ -107,7 +117,9 @@ export function createWebApp(options: AppOptions): Hono {
     } catch (thrown) {
       return refuse(context, toKamadoError(thrown, "unauthorized"));
     }
-    await next();
+    const held = isStreamed(context.req.path) ? NO_BODY : room.enter(context.req.raw);
+    if (!held) return refusal(new KamadoError("server_busy", BUSY));
+    await next().finally(held.leave);
     if (!isCareful(context.req.path)) logChange(log, context);
   });
 
@@ -122,9 +134,10 @@ export function createWebApp(options: AppOptions): Hono {
     const next = isSafe(context.req.method) ? path + new URL(context.req.url).search : "/";
     const canSignIn = access.hasSignIn && error.code === "unauthorized";
     if (!wantsPage(askingOf(context))) {
+      const answer = refusal(error);
       // htmx goes there itself.
-      if (canSignIn && context.req.header("hx-request")) context.header("hx-redirect", SIGN_IN);
-      return answerError(context, error);
+      if (canSignIn && context.req.header("hx-request")) answer.headers.set("hx-redirect", SIGN_IN);
+      return answer;
     }
     if (canSignIn) return context.redirect(`${SIGN_IN}?next=${encodeURIComponent(next)}`, 303);
     return refusalPage({ context, assets, status: error.status as ContentfulStatusCode }, error);
@@ -174,12 +187,16 @@ export function createWebApp(options: AppOptions): Hono {
   });
   app.get("/state", (context) => context.json(state()));
   for (const mount of mounts) app.route(mount.path, mount.app);
-  app.notFound(({ req, json }) => {
-    const { code, message, hint } = new KamadoError("no_such_address", `There is nothing at ${req.path}.`);
-    return json({ error: { code, message, hint } }, 404);
-  });
+  app.notFound(({ req }) =>
+    errorAnswer(new KamadoError("no_such_address", `There is nothing at ${req.path}.`)),
+  );
   return app;
 }
+
+/** A dozen pictures of phones. Parsing a form takes some more. */
+const BODY_BYTES = 128 * 1024 * 1024;
+const NO_BODY = { leave() {} };
+const BUSY = "Other requests hold all the memory that there is for what is sent.";
 
 const isBelow = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`);
 
@@ -211,11 +228,10 @@ const onlyHead: MiddlewareHandler = async (context, next) => {
   if (context.req.method === "HEAD") await context.res.body?.cancel().catch(() => {});
 };
 
-function answerError(context: Context, { code, message, hint, status, detail }: KamadoError): Response {
-  if (detail?.retryAfterMs !== undefined)
-    context.header("retry-after", String(Math.ceil(detail.retryAfterMs / 1_000)));
-  if (status === 401) context.header("www-authenticate", 'Bearer realm="Kamado"');
-  return context.json({ error: { code, message, hint } }, status as ContentfulStatusCode);
+function refusal(thrown: unknown): Response {
+  const answer = errorAnswer(thrown);
+  if (answer.status === 401) answer.headers.set("www-authenticate", 'Bearer realm="Kamado"');
+  return answer;
 }
 
 const saying = (log: Log | undefined) => (asking: Asking, what: string, error?: KamadoError) => {

@@ -11,6 +11,7 @@ import type { Access } from "../access/access.ts";
 import { type Asking, isCrossSite, isOverTls } from "../access/asking.ts";
 import { SESSION_SECONDS } from "../access/sessions.ts";
 import { KamadoError, toKamadoError } from "../errors.ts";
+import { languageOf } from "./language.ts";
 import type { StaticFiles } from "./static-files.ts";
 
 export const SIGN_IN = "/sign-in";
@@ -45,23 +46,6 @@ const WORDS = {
     again: "お待ちください…",
   },
 };
-type Language = keyof typeof WORDS;
-
-/** The first of ours that the browser asks for. */
-export function languageOf(header = ""): Language {
-  const wanted = header.split(",").map((part) => {
-    const [tag = "", quality = ""] = part
-      .trim()
-      .toLowerCase()
-      .split(/\s*;\s*q=/);
-    return { name: tag.split("-")[0], weight: quality === "" ? 1 : Number(quality) || 0 };
-  });
-  const [first] = wanted
-    .filter(({ name, weight }) => weight > 0 && (name === "en" || name === "ja"))
-    .sort((a, b) => b.weight - a.weight);
-  return (first?.name as Language | undefined) ?? "en";
-}
-
 /** A path of this server, whatever was asked for: nobody is sent anywhere else after signing in. */
 export function ownPath(wanted: unknown): string {
   if (typeof wanted !== "string" || !/^\/(?![/\\])/.test(wanted)) return "/";
@@ -81,7 +65,7 @@ function page({ context, assets, status }: Page, title: string, content: unknown
   context.header("vary", "accept-language");
   return context.html(
     html`<!doctype html>
-<html lang="${languageOf(context.req.header("accept-language"))}"><head><meta charset="utf-8">
+<html lang="${languageFor(context)}"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">
 ${refresh === undefined ? "" : html`<meta http-equiv="refresh" content="0; url=${refresh}">`}
 <title>${title} – Kamado</title><link rel="stylesheet" href="${assets.href(STYLE)}"></head>
@@ -94,7 +78,7 @@ ${content}
 
 /** What is wrong with the token that was given, if one was. */
 function form(to: Page, next: string, wrong?: string) {
-  const words = WORDS[languageOf(to.context.req.header("accept-language"))];
+  const words = wordsFor(to.context);
   // The name helps programs that keep passwords.
   const content = html`<p>${words.intro}</p>
 <form method="post" action="${SIGN_IN}">
@@ -113,7 +97,7 @@ ${wrong === undefined ? "" : html`<p class="wrong" id="wrong" role="alert">${wro
 
 /** Why somebody with a browser was refused, where no token would help. */
 export function refusalPage(to: Page, { code, message, hint }: KamadoError) {
-  const words = WORDS[languageOf(to.context.req.header("accept-language"))];
+  const words = wordsFor(to.context);
   return page(to, words.refused, html`<p lang="en"><b>${code}</b>: ${message} ${hint}</p>`);
 }
 
@@ -121,8 +105,8 @@ export function refusalPage(to: Page, { code, message, hint }: KamadoError) {
  * A cookie that is SameSite=Strict does not come along when somebody follows a link of another site. It does when our own page goes on to
  * the same address.
  */
-export function againPage(to: Page, path: string) {
-  return page(to, WORDS[languageOf(to.context.req.header("accept-language"))].again, "", path);
+function againPage(to: Page, path: string) {
+  return page(to, wordsFor(to.context).again, "", path);
 }
 
 type SignIn = { access: Access; assets: StaticFiles; askingOf(context: Context): Asking; said: Said };
@@ -189,7 +173,8 @@ function refuseToken(to: Page, next: string, error: KamadoError) {
   return form(to, next, words.many(Math.ceil(retryAfterMs / 60_000)));
 }
 
-const wordsFor = (context: Context) => WORDS[languageOf(context.req.header("accept-language"))];
+const languageFor = ({ req }: Context) => languageOf(undefined, req.header("accept-language"));
+const wordsFor = (context: Context) => WORDS[languageFor(context)];
 const statusOf = (error: KamadoError) => error.status as ContentfulStatusCode;
 
 const cookieOf = (asking: Asking) => ({

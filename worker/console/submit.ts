@@ -3,6 +3,7 @@
 import type { JobsService } from "../api/services.ts";
 import { KamadoError } from "../errors.ts";
 import type { NewJob, SentJob } from "../job/send-jobs.ts";
+import { excessOf } from "../job/structure.ts";
 import { inputFrom, itemsOf, picturePaths, wrongFields } from "./pages/schema-form.ts";
 import { EMPTY_FORM, type Kind, type SubmitForm } from "./pages/submit-page.ts";
 import type { View } from "./pages/view.ts";
@@ -66,6 +67,8 @@ type Filling = { kind: Kind; view: View; texts: Map<string, string>; wrong: Map<
 function inputOf(given: Filling & { json: string | undefined }): unknown {
   const { kind, view, json, texts, wrong } = given;
   if (json === undefined) return inputFrom(kind.input, texts, wrong, view.t("not_json"));
+  const excess = excessOf(json);
+  if (excess !== null) throw new KamadoError("invalid_input", `The JSON ${excess}.`);
   try {
     return JSON.parse(json);
   } catch (thrown) {

@@ -1,14 +1,19 @@
 // The thread of the history: SQLite blocks, and a disk may take its time, so it must not be where jobs run. history.ts starts it. It writes
 // the batches that come, answers questions in between, and removes what is too old or too much.
 import { parentPort, workerData } from "node:worker_threads";
+import { isDamage } from "../damaged-database.ts";
 import { KamadoError } from "../errors.ts";
 import type { Entry } from "./entries.ts";
 import { HistoryStore, type StoreOptions } from "./history-store.ts";
 import type { JobRow } from "./job-row.ts";
-import { isBusy, isDamage, type Opened, openDatabase, type Remark, setAside } from "./open-database.ts";
+import { beginAnew, isBusy, type Opened, openDatabase, type Remark } from "./open-database.ts";
 
 /** `path`: undefined keeps the history in memory. */
-export type ThreadOptions = StoreOptions & { path: string | undefined };
+export type ThreadOptions = StoreOptions & {
+  path: string | undefined;
+  /** Of its process. A later one must not take the jobs of its own process for interrupted. */
+  isFirst: boolean;
+};
 
 export type Call = {
   [M in Readable]: { method: M; args: Parameters<HistoryStore[M]> };
@@ -31,6 +36,7 @@ export type ToThread =
 
 export type FromThread =
   | ({ is: "remark" } & Remark)
+  | { is: "opened"; isOnDisk: boolean }
   /** A batch is done; `lost` says how many of its entries could not be written. */
   | { is: "written"; rows: JobRow[]; lost: number }
   | { is: "answer"; number: number; value?: unknown; error?: { code: string; message: string } };
@@ -50,13 +56,14 @@ const remark = ({ level, text }: Remark) => post({ is: "remark", level, text });
 const waiting: Entry[][] = [];
 let retrying: NodeJS.Timeout | undefined;
 /** Jobs that ran when the process before this one ended are marked before anything else is written. */
-let hasMarked = false;
+let hasMarked = !options.isFirst;
 let database: Opened;
 let store = open();
 
 function open(): HistoryStore {
   database = openDatabase(options.path, remark);
   const { db, isOnDisk } = database;
+  post({ is: "opened", isOnDisk });
   return new HistoryStore(
     db,
     isOnDisk ? options : { ...options, maxBytes: Math.min(options.maxBytes, MEMORY_BYTES) },
@@ -91,8 +98,10 @@ function guarded<T>(work: () => T): T {
   } catch (thrown) {
     if (!isDamage(thrown) || options.path === undefined) throw thrown;
     // Another worker may have set it aside already.
-    if (!database.hasMoved()) setAside(options.path, thrown, remark);
-    openAgain();
+    const hasMoved = database.hasMoved();
+    store.close();
+    if (!hasMoved) beginAnew(options.path, thrown, remark);
+    store = open();
     return work();
   }
 }

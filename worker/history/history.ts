@@ -1,6 +1,7 @@
 // The history of jobs, on disk under the data folder. Owns the way there: events become entries, which wait in a bounded queue and go to a
 // thread in batches, so that the history never slows or stops a job; what does not fit is dropped and counted. Questions go the same way,
 // and see everything that was noted before them. What is stored is left to history-store.ts.
+import { once } from "node:events";
 import { getCompileCacheDir } from "node:module";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -21,6 +22,8 @@ export type HistoryOptions = {
   days: number;
   megabytes: number;
   log: Log;
+  /** After so long without anything to do the thread ends, until there is something again. [30 s] */
+  restMs?: number;
 };
 
 export type Changes = { rows: JobRow[] } | { missed: number };
@@ -35,6 +38,8 @@ export type History = {
   endedElsewhere(result: Result): void;
   /** How many entries were dropped since the start. */
   readonly dropped: number;
+  /** Whether its thread runs. */
+  readonly isAwake: boolean;
   /** Calls the listener with the rows that changed, at most ten times a second. The function returned ends it. */
   subscribe(listener: (changes: Changes) => void): () => void;
   list(filter: JobFilter, page: { cursor?: string | undefined; limit: number }): Promise<Page<JobRow>>;
@@ -59,6 +64,10 @@ const MAX_CHARACTERS = 8 * 1024 * 1024;
 /** A disk that hangs must not keep a page waiting for ever. */
 const PATIENCE_MS = 10_000;
 const CLOSE_MS = 3_000;
+/** A thread takes 10 MB, and most workers have nothing to write most of the time. */
+const REST_MS = 30_000;
+/** A thread that starts removes what is too old. */
+const WAKE_MS = 3_600_000;
 /** After the thread ended by itself. */
 const RESTART_MS = 5_000;
 /** A batch of long inputs takes some of it. */
@@ -75,7 +84,15 @@ class HistoryThread implements History {
   readonly #options: HistoryOptions;
   readonly #listeners = new Set<(changes: Changes) => void>();
   readonly #questions = new Map<number, Waiting>();
-  #thread: Worker | null;
+  #thread: Worker | null = null;
+  /** It ended by itself, and is started again in a while. */
+  #isBroken = false;
+  #hasStarted = false;
+  /** What is in memory alone ends with its thread. */
+  #isOnDisk = false;
+  #resting: NodeJS.Timeout | undefined;
+  #ending: Promise<unknown> | undefined;
+  readonly #waking: NodeJS.Timeout;
   #batch: Entry[] = [];
   #batchCharacters = 0;
   /** Of the batches that the thread has not written yet: entries and characters. */
@@ -87,7 +104,11 @@ class HistoryThread implements History {
 
   constructor(options: HistoryOptions) {
     this.#options = options;
-    this.#thread = this.#start();
+    this.#waking = setInterval(() => this.#wake(), WAKE_MS).unref();
+  }
+
+  get isAwake(): boolean {
+    return this.#thread !== null;
   }
 
   readonly listener: Listener = (event, facts) => {
@@ -146,7 +167,7 @@ class HistoryThread implements History {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const entries = this.#batch;
-    if (entries.length === 0 || !this.#thread) return;
+    if (entries.length === 0 || !this.#wake()) return;
     this.#sentBatches.push({ entries: entries.length, characters: this.#batchCharacters });
     [this.#batch, this.#batchCharacters] = [[], 0];
     this.#post({ is: "write", entries });
@@ -167,7 +188,7 @@ class HistoryThread implements History {
   }
 
   #ask<T>(call: Call): Promise<T> {
-    if (!this.#thread || this.#closed) return Promise.reject(unavailable("it is not open"));
+    if (this.#closed || !this.#wake()) return Promise.reject(unavailable("it is not open"));
     this.#flush();
     return this.#question<T>((number) => ({ is: "call", number, ...call }), PATIENCE_MS);
   }
@@ -190,12 +211,39 @@ class HistoryThread implements History {
     this.#thread?.postMessage(message);
   }
 
+  /** False while it cannot be had. */
+  #wake(): boolean {
+    if (this.#isBroken) return false;
+    this.#thread ??= this.#start();
+    this.#restLater();
+    return true;
+  }
+
+  #restLater(): void {
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => this.#rest(), this.#options.restMs ?? REST_MS).unref();
+  }
+
+  #rest(): void {
+    const thread = this.#thread;
+    if (!thread || this.#closed) return;
+    const left = this.#questions.size + this.#sentBatches.length + this.#batch.length;
+    if (left > 0 || !this.#isOnDisk) {
+      this.#restLater();
+      return;
+    }
+    this.#thread = null;
+    this.#ending = once(thread, "exit");
+    thread.postMessage({ is: "close", number: 0 } satisfies ToThread);
+  }
+
   #start(): Worker {
     const { folder, worker, days, megabytes } = this.#options;
     const workerData: ThreadOptions = {
       path: days === 0 ? undefined : join(folder, FILE),
       worker,
       pid: process.pid,
+      isFirst: !this.#hasStarted,
       maxAgeMs: Math.max(days, 1) * DAY_MS,
       maxBytes: megabytes * 1024 * 1024,
     };
@@ -210,13 +258,17 @@ class HistoryThread implements History {
         `the history's thread ended: ${message}; it starts again`,
       );
     });
-    thread.on("exit", () => this.#onExit());
+    thread.on("exit", () => {
+      if (thread === this.#thread) this.#onExit();
+    });
     thread.unref();
+    this.#hasStarted = true;
     return thread;
   }
 
   #onMessage(message: FromThread): void {
     if (message.is === "remark") this.#options.log[message.level]({ stage: "history" }, message.text);
+    else if (message.is === "opened") this.#isOnDisk = message.isOnDisk;
     else if (message.is === "written") this.#onWritten(message);
     else this.#onAnswer(message);
   }
@@ -250,15 +302,20 @@ class HistoryThread implements History {
     this.#sentBatches = [];
     if (this.#closed) return;
     if (lost > 0) this.#drop(lost);
+    this.#isBroken = true;
     setTimeout(() => {
-      if (!this.#closed) this.#thread = this.#start();
+      this.#isBroken = false;
+      this.#flush();
     }, RESTART_MS).unref();
   }
 
   async #close(): Promise<void> {
+    clearInterval(this.#waking);
+    clearTimeout(this.#resting);
+    this.#flush();
+    await this.#ending;
     const thread = this.#thread;
     if (!thread) return;
-    this.#flush();
     await this.#question((number) => ({ is: "close", number }), CLOSE_MS).catch(() => {});
     await thread.terminate();
   }

@@ -1,17 +1,9 @@
 // Owns the file of the history: opened for this user alone, brought to the current version, set aside when it is damaged. What is in
 // its tables is left to history-store.ts. Everything here may block, so it belongs into the thread of the history.
-import {
-  chmodSync,
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { ASIDE, checkDatabase, isDamage, setAside } from "../damaged-database.ts";
 
 /** Each brings the tables from the version before it to its own: the first one makes them. Never change one that was released. */
 const MIGRATIONS: readonly string[] = [
@@ -82,7 +74,7 @@ export function openDatabase(path: string | undefined, remark: (remark: Remark) 
       const hasMoved = () => placeOf(path) !== place;
       return { db, isOnDisk: true, hasMoved, isNewer: () => versionOf(db) > VERSION };
     } catch (thrown) {
-      if (isDamage(thrown) && !isSecond && setAside(path, thrown, remark)) continue;
+      if (isDamage(thrown) && !isSecond && beginAnew(path, thrown, remark)) continue;
       remark({
         level: "warn",
         text: `${whyNot(path, thrown)}; the history is kept in memory until the worker ends`,
@@ -133,16 +125,13 @@ function prepare(db: DatabaseSync): void {
   // Where the file system has no shared memory, it stays what it is, and works as well, only slower.
   db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
   db.exec(`PRAGMA journal_size_limit = ${JOURNAL_BYTES}; PRAGMA cache_size = -2000`);
-  const { quick_check: health } = db.prepare("PRAGMA quick_check(1)").get() as { quick_check: string };
-  if (health !== "ok") throw new Damaged(health);
+  checkDatabase(db);
   // To write, it needs a lock that another process may hold.
   if (versionOf(db) < VERSION) migrate(db);
   db.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
 }
 
 const JOURNAL_BYTES = 4 * 1024 * 1024;
-
-export class Damaged extends Error {}
 
 const versionOf = (db: DatabaseSync): number =>
   (db.prepare("PRAGMA user_version").get() as { user_version: number }).user_version;
@@ -160,35 +149,23 @@ function migrate(db: DatabaseSync): void {
   }
 }
 
-/** Of SQLite: SQLITE_CORRUPT and SQLITE_NOTADB, whose extended codes have more in their upper bytes. */
-export function isDamage(thrown: unknown): boolean {
-  const { errcode = 0 } = thrown as { errcode?: number };
-  return thrown instanceof Damaged || [11, 26].includes(errcode & 0xff);
-}
-
 /** Of SQLite: SQLITE_BUSY and SQLITE_LOCKED. Another process is writing. */
 export const isBusy = (thrown: unknown): boolean =>
   [5, 6].includes(((thrown as { errcode?: number }).errcode ?? 0) & 0xff);
 
-const ASIDE = ".damaged-";
-
-/** Keeps the latest damaged file, for whoever wants to look at it. False when it cannot be moved. */
-export function setAside(path: string, why: unknown, remark: (remark: Remark) => void): boolean {
-  const aside = `${path}${ASIDE}${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
+/** Only the latest damaged file is kept, because it may be large. False when it cannot be moved. */
+export function beginAnew(path: string, why: unknown, remark: (remark: Remark) => void): boolean {
   try {
     for (const name of readdirSync(dirname(path)))
       if (name.startsWith(`${basename(path)}${ASIDE}`)) rmSync(join(dirname(path), name), { force: true });
-    renameSync(path, aside);
-    for (const beside of ["-wal", "-shm", "-journal"]) rmSync(`${path}${beside}`, { force: true });
+    const aside = path + setAside(path);
+    const { message } = why as Error;
+    const text = `${path} is damaged (${message}); it was moved to ${aside}, and a new history begins`;
+    remark({ level: "warn", text });
+    return true;
   } catch {
     return false;
   }
-  const { message } = why as Error;
-  remark({
-    level: "warn",
-    text: `${path} is damaged (${message}); it was moved to ${aside}, and a new history begins`,
-  });
-  return true;
 }
 
 function whyNot(path: string, thrown: unknown): string {

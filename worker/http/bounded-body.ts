@@ -1,6 +1,7 @@
 // Reads bodies that somebody else sends and never keeps more than the caller allows. Which limit applies and what error a
 // longer body is belongs to the caller.
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
+import type { ReadableStream } from "node:stream/web";
 
 export type Bound = {
   maxBytes: number;
@@ -25,6 +26,16 @@ export async function readWhole(body: Readable, { maxBytes, announced, tooLarge 
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, length);
+}
+
+/** The same of a request to a server of our own. */
+export async function readRequest(
+  { headers, body }: Pick<Request, "headers" | "body">,
+  bound: Omit<Bound, "announced">,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (body === null) return new Uint8Array();
+  const announced = headers.get("content-length") ?? undefined;
+  return new Uint8Array(await readWhole(Readable.fromWeb(body as ReadableStream), { ...bound, announced }));
 }
 
 /** The first `maxBytes` of a body, or what arrives of it within `withinMs`. Then it closes the connection. Never throws. */

@@ -25,6 +25,16 @@ export function excessOf(text: string): string | null {
   return null;
 }
 
+/** The same of a value that was parsed elsewhere. */
+export function excessOfValue(value: unknown): string | null {
+  try {
+    return excessOf(JSON.stringify(value) ?? "");
+  } catch {
+    // It is so deep that it cannot be written either.
+    return `is nested deeper than ${MAX_NESTING} levels`;
+  }
+}
+
 /** Throws `invalid_envelope` for a message body, or a part of one, with too much of it. */
 export function refuseExcess(text: string): void {
   const excess = excessOf(text);

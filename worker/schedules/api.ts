@@ -1,8 +1,9 @@
 // Schedules over HTTP, below /schedules. Who may ask is decided by the server that it is mounted on.
 import { type Context, Hono } from "hono";
-import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { KamadoError, toKamadoError } from "../errors.ts";
-import { parseJson } from "../job/json.ts";
+import { KamadoError } from "../errors.ts";
+import { readRequest } from "../http/bounded-body.ts";
+import { errorAnswer } from "../http/error-answer.ts";
+import { jsonOfBody } from "../job/json-body.ts";
 import type { Schedules } from "./schedules.ts";
 
 /** Bytes. A job's input stands in it. */
@@ -25,36 +26,13 @@ export function createSchedulesApi(schedules: Schedules): Hono {
     return c.body(null, 204);
   });
   app.post("/:name/run", async (c) => c.json(await schedules.runNow(nameIn(c)), 202));
-  app.onError((thrown, c) => {
-    const { code, message, hint, status } = toKamadoError(thrown, "handler_failed");
-    return c.json({ error: { code, message, hint } }, status as ContentfulStatusCode);
-  });
+  app.onError((thrown) => errorAnswer(thrown));
   return app;
 }
 
-async function bodyOf(c: Context): Promise<object> {
-  const value = valueIn(await textOf(c));
+async function bodyOf({ req }: Context): Promise<object> {
+  const tooLarge = () => new KamadoError("input_too_large", `A schedule has at most ${MAX_BODY} bytes.`);
+  const value = jsonOfBody(await readRequest(req.raw, { maxBytes: MAX_BODY, tooLarge }));
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   throw new KamadoError("invalid_input", "The body must be one JSON object, a schedule.");
-}
-
-function valueIn(text: string): unknown {
-  try {
-    return parseJson(text);
-  } catch (cause) {
-    throw new KamadoError("malformed_json", `The body is not JSON: ${(cause as Error).message}`, { cause });
-  }
-}
-
-async function textOf(c: Context): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = Number(c.req.header("content-length") ?? 0);
-  const reader = c.req.raw.body?.getReader();
-  for (let read = 0; length <= MAX_BODY; length = Math.max(length, read)) {
-    const { value } = (await reader?.read()) ?? {};
-    if (value === undefined) return Buffer.concat(chunks).toString();
-    read += value.length;
-    chunks.push(value);
-  }
-  throw new KamadoError("input_too_large", `A schedule has at most ${MAX_BODY} bytes.`);
 }

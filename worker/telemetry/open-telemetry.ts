@@ -1,6 +1,8 @@
 // Sends spans and metrics to a collector, with OpenTelemetry's SDK. It is loaded only where there is a collector (OTEL_EXPORTER_OTLP_ENDPOINT),
 // because it takes memory and time. Nothing waits for the collector: spans wait in a bounded buffer, and what finds no room is dropped. That
 // it does not answer is said once. What is measured is decided in metrics/, where a span begins and ends by whoever does the work.
+import type { Agent } from "node:http";
+import { Socket } from "node:net";
 import {
   type Attributes,
   createTraceState,
@@ -43,7 +45,7 @@ export type Telemetry = {
   tracer: Tracer;
   /** Sends from now on what `families` says. */
   sendMetrics(families: () => Promise<readonly WorkerFamily[]>): void;
-  /** Sends what is left, for two seconds at most. */
+  /** Sends what is left, for two seconds at most. Nothing is on its way afterwards. */
   stop(): Promise<void>;
 };
 
@@ -72,9 +74,10 @@ export function openTelemetry({ settings, worker, version, log }: TelemetryOptio
     collector.watch(exporter);
     return collector;
   }
+  const connections = new Connections();
   let provider: TracerProvider | undefined;
   if (traces !== undefined) {
-    const exporter = spanExporter(traces, settings);
+    const exporter = spanExporter(optionsFor(traces, settings, connections), settings);
     const collector = watched(exporter, "traces", traces);
     const spanProcessors = [new BatchSpanProcessor({ exporter })];
     const spanLimits = { attributeValueLengthLimit: LONGEST_VALUE };
@@ -86,7 +89,7 @@ export function openTelemetry({ settings, worker, version, log }: TelemetryOptio
     tracer: provider ? tracerOf(provider, version) : passOn,
     sendMetrics(families) {
       if (metrics === undefined) return;
-      const exporter = metricExporter(metrics, settings);
+      const exporter = metricExporter(optionsFor(metrics, settings, connections), settings);
       const collector = watched(exporter, "metrics", metrics);
       const metricProducers = [metricProducer(families, { resource, version })];
       const reader = { exporter, exportIntervalMillis: metricIntervalMs, metricProducers };
@@ -99,29 +102,53 @@ export function openTelemetry({ settings, worker, version, log }: TelemetryOptio
       const over = AbortSignal.timeout(STOP_MS);
       const sent = Promise.allSettled(reached.map((one) => one.provider.shutdown()));
       await Promise.race([sent, new Promise((resolve) => over.addEventListener("abort", resolve))]);
+      connections.close();
     },
   };
 }
 
-const optionsFor = (url: string, { headers, timeoutMs, compression }: Settings) => ({
+/** To the collector. One that does not answer would keep the process alive until its requests are given up, and tried again. */
+class Connections {
+  readonly #agents: Agent[] = [];
+  #isClosed = false;
+
+  /** An agent as the exporters want it. */
+  readonly open = async (protocol: string): Promise<Agent> => {
+    const { Agent } = await (protocol === "https:" ? import("node:https") : import("node:http"));
+    const agent = new Agent({ keepAlive: true });
+    const connect = agent.createConnection.bind(agent);
+    agent.createConnection = (...given) => (this.#isClosed ? new Socket().destroy(ENDED) : connect(...given));
+    this.#agents.push(agent);
+    return agent;
+  };
+
+  close(): void {
+    this.#isClosed = true;
+    for (const agent of this.#agents) {
+      for (const socket of Object.values(agent.sockets).flat()) socket?.destroy(ENDED);
+      agent.destroy();
+    }
+  }
+}
+
+/** None that is worth another try. */
+const ENDED = new Error("the worker has ended");
+
+const optionsFor = (url: string, { headers, timeoutMs, compression }: Settings, { open }: Connections) => ({
   url,
   headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value.reveal()])),
   timeoutMillis: timeoutMs,
+  httpAgentOptions: open,
   // Its enum is in a package of the exporters.
   compression: compression as never,
 });
+type Options = ReturnType<typeof optionsFor>;
 
-function spanExporter(url: string, settings: Settings): SpanExporter {
-  const options = optionsFor(url, settings);
-  return settings.protocol === "http/json" ? new JsonTraceExporter(options) : new ProtoTraceExporter(options);
-}
+const spanExporter = (options: Options, { protocol }: Settings): SpanExporter =>
+  protocol === "http/json" ? new JsonTraceExporter(options) : new ProtoTraceExporter(options);
 
-function metricExporter(url: string, settings: Settings): PushMetricExporter {
-  const options = optionsFor(url, settings);
-  return settings.protocol === "http/json"
-    ? new JsonMetricExporter(options)
-    : new ProtoMetricExporter(options);
-}
+const metricExporter = (options: Options, { protocol }: Settings): PushMetricExporter =>
+  protocol === "http/json" ? new JsonMetricExporter(options) : new ProtoMetricExporter(options);
 
 const ROOT_SAMPLERS = {
   always_on: () => new AlwaysOnSampler(),

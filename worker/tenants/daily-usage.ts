@@ -1,10 +1,10 @@
 // Counts what tenants and kinds use in a day, and refuses a job whose budget is used up. The counts are in a small SQLite file, so that they
 // survive a restart, and so that workers that share a data folder share them. A worker with another folder counts for itself. Counting
 // never fails a job: without a file that works the counts are in memory.
-import { renameSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import type { Clock } from "../async/clock.ts";
+import { isDamage, setAside } from "../damaged-database.ts";
 import type { Log } from "../logging/log.ts";
 import { makeFolder } from "../make-folder.ts";
 import {
@@ -145,8 +145,7 @@ export class DailyUsage {
 
   /** What is damaged is kept beside it. */
   #anew(file: string): DatabaseSync {
-    const aside = `${file}.damaged-${this.#options.clock.wall()}`;
-    renameSync(file, aside);
+    const aside = file + setAside(file);
     this.#options.log.warn(
       { stage: "usage" },
       `${file} is damaged and is now ${aside}: the day's use is counted anew`,
@@ -175,15 +174,12 @@ export class DailyUsage {
   }
 }
 
-/** SQLite's codes for a file that is damaged, and for one that is no database. */
-const DAMAGED = [11, 26];
-
 function isDamaged(file: string): boolean {
   try {
     prepared(file).close();
     return false;
   } catch (thrown) {
-    if (DAMAGED.includes((thrown as { errcode?: number }).errcode ?? 0)) return true;
+    if (isDamage(thrown)) return true;
     throw thrown;
   }
 }

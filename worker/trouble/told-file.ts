@@ -1,9 +1,9 @@
 // What was told of trouble, kept in a small file of the data folder, so that a restart does not tell it again. A file that cannot be read or
 // written costs one repeated message at most.
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { makeFolder } from "../make-folder.ts";
+import { writeStateFile } from "../state-file.ts";
 import { CONDITIONS } from "./conditions.ts";
 import type { Episodes } from "./episodes.ts";
 
@@ -39,11 +39,8 @@ export function readTold(dataDir: string): Told {
 
 /** False where it cannot be written. */
 export function writeTold(dataDir: string, told: Told): boolean {
-  const path = join(dataDir, NAME);
   try {
-    makeFolder(dataDir, 0o700);
-    writeFileSync(`${path}.${process.pid}`, `${JSON.stringify(told)}\n`, { mode: 0o600 });
-    renameSync(`${path}.${process.pid}`, path);
+    writeStateFile(join(dataDir, NAME), told);
     return true;
   } catch {
     return false;

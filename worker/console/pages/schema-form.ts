@@ -1,6 +1,8 @@
 // A form made from a kind's JSON schema, and the value that a filled form stands for. What a form has no field for is written as JSON. Which
 // values are allowed is not checked here: the kind's own schema does that when the job is sent.
+
 import { html } from "hono/html";
+import { excessOf } from "../../job/structure.ts";
 import { line } from "./show.ts";
 import { type Html, NONE, type View } from "./view.ts";
 
@@ -253,7 +255,9 @@ function simpleOf({ schema, is }: Field, text: string, fail: () => void): unknow
   }
   if (is !== "json") return text.replaceAll("\r\n", "\n");
   try {
-    return JSON.parse(text);
+    if (excessOf(text) === null) return JSON.parse(text);
+    fail();
+    return undefined;
   } catch {
     fail();
     return undefined;

@@ -44,7 +44,7 @@ export function length({ t }: View, ms: number): string {
 export function time({ language }: View, at: number | string | null, form: "full" | "short" = "short"): Html {
   if (at === null) return html`<span class="soft">–</span>`;
   const date = new Date(at);
-  if (Number.isNaN(date.getTime())) return html`<span>${line(at)}</span>`;
+  if (Number.isNaN(date.getTime())) return html`<span>${line(at, 24)}</span>`;
   const style =
     form === "full"
       ? ({ dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" } as const)

@@ -2,7 +2,8 @@
 import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
 import { html } from "hono/html";
-import { type Language, languageOf, type Words, wordsIn } from "./words.ts";
+import { type Language, languageOf } from "../language.ts";
+import { type Words, wordsIn } from "./words.ts";
 
 export type Html = ReturnType<typeof html>;
 
