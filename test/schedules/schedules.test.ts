@@ -250,6 +250,7 @@ describe("two workers with the same schedule", () => {
     let looking = 0;
     bucket.get = async (...asked) => {
       const found = read(...asked);
+      // It is awaited below.
       found.catch(() => {});
       if (++looking === 2) both.resolve();
       await both.promise;

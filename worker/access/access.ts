@@ -43,7 +43,7 @@ const SIGN_INS = { perAddress: 10, overall: 100, windowMs: 300_000 };
 /** Of programs, which repeat them. There is no limit for all addresses, so that a flood from many never keeps out who has the token. */
 const CALLS = { perAddress: 100, overall: Number.POSITIVE_INFINITY, windowMs: 60_000 };
 
-export const ASSERTION = "cf-access-jwt-assertion";
+const ASSERTION = "cf-access-jwt-assertion";
 
 export function createAccess(options: AccessOptions): Access {
   const { token, readToken, verifyAssertion, isOnLoopback, clock } = options;

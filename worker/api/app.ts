@@ -1,13 +1,12 @@
 // The jobs API over HTTP: the addresses of routes.ts, with the stream of events, uploads and files beside them. Owns how a request is read.
 // Who may ask is decided in console/server.ts; what is done, in the services.
 import { type Context, Hono } from "hono";
-import type { z } from "zod";
-import { describeIssues, KamadoError } from "../errors.ts";
+import { KamadoError } from "../errors.ts";
 import { readRequest } from "../http/bounded-body.ts";
 import { errorAnswer } from "../http/error-answer.ts";
+import { checkSent } from "../job/check-values.ts";
 import { JobId } from "../job/envelope.ts";
 import { jsonOfBody } from "../job/json-body.ts";
-import { parseSent } from "../job/parse-sent.ts";
 import { traceFields } from "../job/trace-context.ts";
 import type { Log } from "../logging/log.ts";
 import { EventStream } from "./events.ts";
@@ -55,7 +54,7 @@ const honoPath = (path: string) => path.replaceAll(/\{(\w+)\}/g, ":$1");
 async function answer(route: Route, context: Context, services: ApiServices): Promise<Response> {
   const given = {
     params: context.req.param() as Record<string, string>,
-    query: route.query ? checked(route.query, context.req.query()) : {},
+    query: route.query ? checkSent(route.query, context.req.query()) : {},
     body: route.body ? await bodyOf(route, context) : {},
     idempotencyKey: keyOf(context),
     trace: traceFields({
@@ -66,12 +65,6 @@ async function answer(route: Route, context: Context, services: ApiServices): Pr
   checkIds(route, given);
   const { status, body, headers = {} } = await route.run(services, given);
   return Response.json(body, { status, headers });
-}
-
-function checked(schema: z.ZodType, value: unknown): unknown {
-  const parsed = parseSent(schema, value);
-  if (parsed.success) return parsed.data;
-  throw new KamadoError("invalid_input", describeIssues(parsed.error, parsed.value));
 }
 
 async function bodyOf({ body, id }: Route, context: Context): Promise<unknown> {
@@ -86,7 +79,7 @@ async function bodyOf({ body, id }: Route, context: Context): Promise<unknown> {
       "unsupported_media_type",
       `The body is ${type === "" ? "of no type" : type.slice(0, 100)}.`,
     );
-  return checked(body!, jsonOfBody(bytes));
+  return checkSent(body!, jsonOfBody(bytes));
 }
 
 const keyOf = ({ req }: Context): string | undefined => req.header("idempotency-key")?.trim() || undefined;
@@ -117,7 +110,7 @@ const STREAM = {
 };
 
 function stream({ req, env }: Context, events: EventStream): Response {
-  const { job } = checked(EventsQuery, req.query()) as { job?: string };
+  const { job } = checkSent(EventsQuery, req.query());
   // Of Node's server; there is none where the app is called without one.
   const { outgoing } = (env ?? {}) as { outgoing?: { destroy(): void } };
   const opened = events.open({ since: req.header("last-event-id"), job, hangUp: () => outgoing?.destroy() });

@@ -5,15 +5,14 @@ import type { Clock } from "../async/clock.ts";
 import { RecentMap } from "../async/recent-map.ts";
 import { Semaphore } from "../async/semaphore.ts";
 import { decodeDataUri, isDataUri } from "../data-uri.ts";
-import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
 import type { History } from "../history/history.ts";
 import { hasEnded, type JobFilter, type JobRow, type StoredJob } from "../history/job-row.ts";
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
-import { checkInput } from "../job/check-values.ts";
+import { checkInput, checkSent } from "../job/check-values.ts";
 import { Job, JobId } from "../job/envelope.ts";
 import { belongsTo, jobHash } from "../job/job-hash.ts";
 import { wellFormed } from "../job/json.ts";
-import { parseSent } from "../job/parse-sent.ts";
 import { handlerOf, type Registry } from "../job/registry.ts";
 import type { Result } from "../job/result.ts";
 import type { NewJob, SendJobs } from "../job/send-jobs.ts";
@@ -302,14 +301,13 @@ function checkedJob(
   { registry, budgets }: JobsOptions,
 ): Job {
   const fields = { id: id ?? "new", kind, input: wellFormed(input), deliver, policy };
-  const parsed = parseSent(Job, fields);
-  if (!parsed.success) throw new KamadoError("invalid_input", describeIssues(parsed.error, parsed.value));
-  const handler = handlerOf(registry, parsed.data.kind);
+  const job = checkSent(Job, fields);
+  const handler = handlerOf(registry, job.kind);
   if (handler.broken) throw handler.broken;
-  checkInput(handler.input, parsed.data.input);
-  const { length } = parsed.data.deliver;
+  checkInput(handler.input, job.input);
+  const { length } = job.deliver;
   if (length > budgets.destinations) throw budgetExceeded("destinations", budgets.destinations, length);
-  return parsed.data;
+  return job;
 }
 
 /** Null when no job has this id. Throws `duplicate_id` for another job. */

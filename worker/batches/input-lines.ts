@@ -6,7 +6,7 @@ import { excessOf } from "../job/structure.ts";
 import type { LineError } from "./batch-store.ts";
 
 /** Of one line. The engine takes no longer request. */
-export const MAX_LINE_BYTES = 16 * 1024 * 1024;
+const MAX_LINE_BYTES = 16 * 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 

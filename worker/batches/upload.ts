@@ -8,7 +8,7 @@ import { z } from "zod";
 import { ApiError } from "./api-error.ts";
 
 /** As of OpenAI. */
-export const MAX_FILE_BYTES = 200 * 1024 * 1024;
+const MAX_FILE_BYTES = 200 * 1024 * 1024;
 const LIMITS = { files: 1, fields: 20, fieldSize: 4_096, headerPairs: 100 };
 
 /** `seconds`: how long it is to be kept, where the upload says it. */

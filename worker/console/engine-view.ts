@@ -3,6 +3,7 @@
 import type { Readable } from "node:stream";
 import { z } from "zod";
 import { KamadoError } from "../errors.ts";
+import { readWhole } from "../http/bounded-body.ts";
 import { Agent } from "../http/undici.ts";
 
 const Slot = z.object({
@@ -161,14 +162,8 @@ function jsonOf(text: string | null): unknown {
 }
 
 async function readText(body: Readable): Promise<string> {
-  let size = 0;
-  const chunks: Buffer[] = [];
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > MAX_BYTES) throw new Error("longer than expected");
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
+  const tooLarge = () => new Error("The engine's answer is longer than expected.");
+  return (await readWhole(body, { maxBytes: MAX_BYTES, tooLarge })).toString();
 }
 
 function totalsIn(text: string): EngineTotals {

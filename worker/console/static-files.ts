@@ -23,7 +23,7 @@ const TYPES: Record<string, string> = {
   ".webmanifest": "application/manifest+json",
 };
 
-export const ASSETS = "/assets";
+const ASSETS = "/assets";
 const FOREVER = "public, max-age=31536000, immutable";
 /** Smaller ones only grow. Bytes. */
 const WORTH_PACKING = 512;

@@ -156,7 +156,7 @@ function isLonger(value: unknown, max: number): boolean {
 const MAX_DEPTH = 200;
 
 /** The texts and numbers of a value in one line, cut. */
-export function excerptOf(value: unknown): string {
+function excerptOf(value: unknown): string {
   let text = "";
   const add = (one: unknown, depth: number): void => {
     if (text.length >= MAX_EXCERPT || depth > MAX_DEPTH) return;

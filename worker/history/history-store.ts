@@ -381,7 +381,7 @@ function parsed(json: unknown, otherwise: unknown): unknown {
 }
 
 /** For searching: the same letters in any case and width. */
-export const searchable = (text: string): string => text.normalize("NFKC").toLowerCase();
+const searchable = (text: string): string => text.normalize("NFKC").toLowerCase();
 
 /** What can be found of a job, with what this entry adds. */
 function textOf(entry: Entry, before: string): string {

@@ -1,9 +1,16 @@
-// Checks what goes into a handler and what comes out of it against the schemas of its kind, and names every wrong field. Pure.
+// Checks what somebody sent, and what goes into a handler and comes out of it, against its schema, and names every wrong field. Pure.
 import { z } from "zod";
 import { describeIssues, type ErrorCode, KamadoError } from "../errors.ts";
 import { parseSent } from "./parse-sent.ts";
 
-/** The sender's input as its schema reads it, whatever serializer wrote it. Throws `invalid_input` with every wrong field named. */
+/** What somebody sent as its schema reads it, whatever serializer wrote it. Throws `invalid_input` with every wrong field named. */
+export function checkSent<S extends z.ZodType>(schema: S, sent: unknown): z.output<S> {
+  const parsed = parseSent(schema, sent);
+  if (parsed.success) return parsed.data;
+  throw new KamadoError("invalid_input", describeIssues(parsed.error, parsed.value));
+}
+
+/** The same of a job's input: the fields are named as they stand in the job. */
 export function checkInput(schema: z.ZodType, sent: unknown): unknown {
   const parsed = parseSent(schema, sent);
   if (parsed.success) return parsed.data;

@@ -1,9 +1,8 @@
 // What a call of a tool does, and what a model is told of it: job, result or error as one object, and the same as text. How calls come in is
 // left to protocol.ts. Never throws: an error is an answer that says what to do.
-import type { z } from "zod";
 import { readOnly, type Visitor } from "../access/access.ts";
-import { describeIssues, KamadoError, toKamadoError } from "../errors.ts";
-import { parseSent } from "../job/parse-sent.ts";
+import { KamadoError, toKamadoError } from "../errors.ts";
+import { checkSent } from "../job/check-values.ts";
 import { handlerOf, type Known, type Registry } from "../job/registry.ts";
 import type { NewJob, SendJobs } from "../job/send-jobs.ts";
 import { excessOfValue } from "../job/structure.ts";
@@ -94,23 +93,23 @@ export class Calls {
 
   readonly #fixed = {
     start_job: async (given: unknown) => {
-      const { kind, input, id, policy } = argumentsOf(ARGUMENTS.start_job, given);
+      const { kind, input, id, policy } = checkSent(ARGUMENTS.start_job, given);
       const sent = await this.#send({ kind, input, ...(id && { id }), ...(policy && { policy }) });
       return answer({ ...sent, status: "queued", note: LATER });
     },
     job_status: async (given: unknown, { signal }: Caller) => {
-      const { id } = argumentsOf(ARGUMENTS.job_status, given);
+      const { id } = checkSent(ARGUMENTS.job_status, given);
       const ended = await this.#jobs.find(id, signal);
       if (!ended) return this.#notEnded(id);
       const { kind, status, error } = ended;
       return answer({ id, kind, status, error, note: "job_result returns all of it." });
     },
     job_result: async (given: unknown, caller: Caller) => {
-      const { id, wait_seconds: seconds } = argumentsOf(ARGUMENTS.job_result, given);
+      const { id, wait_seconds: seconds } = checkSent(ARGUMENTS.job_result, given);
       return this.#result(id, seconds, caller);
     },
     cancel_job: async (given: unknown) => {
-      const { id } = argumentsOf(ARGUMENTS.cancel_job, given);
+      const { id } = checkSent(ARGUMENTS.cancel_job, given);
       const { is } = await this.#deps.send.cancel(id);
       const ended = await this.#jobs.find(id);
       if (ended) return answer({ id, kind: ended.kind, status: ended.status, note: "It had ended already." });
@@ -118,7 +117,7 @@ export class Calls {
       return answer({ id, status, note: `Its cancellation is ${is}; job_result says when it has ended.` });
     },
     list_kinds: async (given: unknown) => {
-      const { kind } = argumentsOf(ARGUMENTS.list_kinds, given);
+      const { kind } = checkSent(ARGUMENTS.list_kinds, given);
       const { registry } = this.#deps;
       const names = new Map([...kindTools(registry)].map(([name, { handler }]) => [handler.kind, name]));
       if (kind === undefined)
@@ -141,12 +140,8 @@ export class Calls {
     const handler = handlerOf(registry, job.kind);
     if (handler.broken) throw handler.broken;
     const input = withDataUris(given);
-    const parsed = parseSent(handler.input, input);
-    if (!parsed.success) throw new KamadoError("invalid_input", describeIssues(parsed.error, parsed.value));
-    const { id, kind } = await send.send({
-      ...job,
-      input: await uploaded(input, parsed.data, handler, send),
-    });
+    const read = checkSent(handler.input, input);
+    const { id, kind } = await send.send({ ...job, input: await uploaded(input, read, handler, send) });
     this.#jobs.sent(id);
     return { id, kind };
   }
@@ -184,12 +179,6 @@ function answer(content: Record<string, unknown>, isError = false): Answer {
     structuredContent: JSON.parse(text),
     ...(isError && { isError }),
   };
-}
-
-function argumentsOf<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
-  const parsed = parseSent(schema, given);
-  if (parsed.success) return parsed.data;
-  throw new KamadoError("invalid_input", describeIssues(parsed.error, parsed.value));
 }
 
 function shortOf({ kind, summary, broken }: Known, names: ReadonlyMap<string, string>) {

@@ -1,7 +1,7 @@
 // What Linux says of GPU, memory and heat: nvidia-smi where there is one, and the files of the kernel (sysfs, /proc/pressure).
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Figure, joined, noneOf, type Part, type Run, type Source } from "./reading.ts";
+import { type Figure, joined, neverOf, noneOf, type Part, partOf, type Run, type Source } from "./reading.ts";
 
 const GPU = ["gpuPercent", "gpuMemoryBytes", "gpuWatts", "temperature"] as const;
 const QUERY =
@@ -30,19 +30,12 @@ function ofCards(
   degrees: readonly number[],
   why: string,
 ): Part {
-  const found = {
+  return partOf(GPU, why, {
     ...(percents.length > 0 && { gpuPercent: Math.max(...percents) }),
     ...(bytes.length > 0 && { gpuMemoryBytes: sum(bytes) }),
     ...(watts.length > 0 && { gpuWatts: sum(watts) }),
     ...(degrees.length > 0 && { temperature: Math.max(...degrees) }),
-  };
-  return {
-    found,
-    absent: noneOf(
-      GPU.filter((figure) => !(figure in found)),
-      why,
-    ).absent!,
-  };
+  });
 }
 
 const sum = (all: readonly number[]) => all.reduce((total, one) => total + one, 0);
@@ -65,7 +58,7 @@ export type Files = {
   text(path: string): string;
 };
 
-export function filesBelow(root: string): Files {
+function filesBelow(root: string): Files {
   const text = (path: string) => {
     try {
       return readFileSync(join(root, path), "utf8");
@@ -87,7 +80,7 @@ export function filesBelow(root: string): Files {
 }
 
 /** Cards whose driver writes into sysfs, as amdgpu does: power in microwatts, temperatures in thousandths of a degree. */
-export function cardsIn(files: Files): Part {
+function cardsIn(files: Files): Part {
   const devices = files
     .list("sys/class/drm")
     .flatMap((path) => (/card\d+$/.test(path) ? [`${path}/device`] : []));
@@ -105,7 +98,7 @@ export function cardsIn(files: Files): Part {
 }
 
 /** Sensors of the mainboard. Drivers write odd numbers where nothing is connected. */
-export function zonesIn(files: Files): Part {
+function zonesIn(files: Files): Part {
   const degrees = files
     .list("sys/class/thermal")
     .filter((path) => /thermal_zone\d+$/.test(path))
@@ -140,9 +133,7 @@ export function linuxSources(files: Files = filesBelow("/")): Source[] {
       },
     },
     { figures: ["memoryPressure"], read: async () => memoryPressureOf(files.text("proc/pressure/memory")) },
-    { figures: ["cpuWatts"], read: async () => final(["cpuWatts"], "Kamado reads it on macOS only") },
-    { figures: ON_MAC, read: async () => final(ON_MAC, "Kamado reads it on macOS only") },
+    { figures: ["cpuWatts"], read: async () => neverOf(["cpuWatts"], "Kamado reads it on macOS only") },
+    { figures: ON_MAC, read: async () => neverOf(ON_MAC, "Kamado reads it on macOS only") },
   ];
 }
-
-const final = (figures: readonly Figure[], why: string) => ({ ...noneOf(figures, why), isFinal: true });

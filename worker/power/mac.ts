@@ -3,8 +3,10 @@
 import { existsSync } from "node:fs";
 import {
   type Figure,
+  neverOf,
   noneOf,
   type Part,
+  partOf,
   type Ran,
   type Run,
   type Source,
@@ -28,7 +30,7 @@ export function gpuOf(text: string): Part {
   const percents = values("Device Utilization %").filter((percent) => percent <= 100);
   // A driver that counts below zero writes a number near 2^64.
   const bytes = values("In use system memory").filter(Number.isSafeInteger);
-  return filled(GPU, "ioreg shows no such figure of this GPU", {
+  return partOf(GPU, "ioreg shows no such figure of this GPU", {
     ...(percents.length > 0 && { gpuPercent: Math.max(...percents) }),
     ...(bytes.length > 0 && { gpuMemoryBytes: bytes.reduce((sum, one) => sum + one, 0) }),
   });
@@ -37,7 +39,7 @@ export function gpuOf(text: string): Part {
 /** `"HIDIdleTime" = 12345678900`, in nanoseconds; the least of several. */
 export function idleOf(text: string): Part {
   const all = [...text.matchAll(/"HIDIdleTime" = (\d+)/g)].map(([, value]) => Number(value) / 1e9);
-  return filled(
+  return partOf(
     ["idleSeconds"],
     "ioreg shows no HIDIdleTime",
     all.length > 0 ? { idleSeconds: Math.min(...all) } : {},
@@ -47,7 +49,7 @@ export function idleOf(text: string): Part {
 /** Of `sysctl -n kern.memorystatus_vm_pressure_level`. */
 export function memoryPressureOf(text: string): Part {
   const level = { 1: "normal", 2: "warn", 4: "critical" }[text.trim()] as Part["found"]["memoryPressure"];
-  return filled(
+  return partOf(
     ["memoryPressure"],
     "macOS does not say it",
     level === undefined ? {} : { memoryPressure: level },
@@ -68,7 +70,7 @@ const WORDS: Record<string, ThermalState> = {
 export function thermalLevelOf(text: string): Part {
   const level = /^com\.apple\.system\.thermalpressurelevel (\d+)\s*$/m.exec(text)?.[1];
   const state = level === undefined ? undefined : LEVELS[Number(level)];
-  return filled(
+  return partOf(
     ["thermalState"],
     "macOS does not say it",
     state === undefined ? {} : { thermalState: state },
@@ -84,7 +86,7 @@ export function thermalWarningOf(text: string): Part {
   const isSaid = /No thermal warning level has been recorded|Thermal Warning Level\s*=|CPU_Speed_Limit/i.test(
     text,
   );
-  return filled(
+  return partOf(
     ["thermalState"],
     "pmset -g therm does not say it",
     isSaid ? { thermalState: "nominal" } : {},
@@ -99,16 +101,11 @@ export function wattsIn(text: string): Part {
   };
   const [gpuWatts, cpuWatts] = [watts("GPU"), watts("CPU")];
   const state = WORDS[/Current pressure level: (\w+)/.exec(text)?.[1] ?? ""];
-  const part = filled(WATTS, "powermetrics shows no watts of this machine", {
+  const part = partOf(WATTS, "powermetrics shows no watts of this machine", {
     ...(gpuWatts !== undefined && { gpuWatts }),
     ...(cpuWatts !== undefined && { cpuWatts }),
   });
   return { ...part, found: { ...part.found, ...(state && { thermalState: state }) } };
-}
-
-function filled(figures: readonly Figure[], why: string, found: Part["found"]): Part {
-  const missing = figures.filter((figure) => found[figure] === undefined);
-  return { found, ...(missing.length > 0 && { absent: noneOf(missing, why).absent! }) };
 }
 
 const IOREG = ["/usr/sbin/ioreg", "-r", "-d", "1", "-w", "0", "-c"];
@@ -137,7 +134,7 @@ export function macSources(isRoot: boolean, isPermitted = () => existsSync(PERMI
     },
     {
       figures: ["temperature"],
-      read: async () => ({ ...noneOf(["temperature"], NO_DEGREES), isFinal: true }),
+      read: async () => neverOf(["temperature"], NO_DEGREES),
     },
   ];
 }
@@ -147,7 +144,7 @@ async function readWatts(run: Run, isRoot: boolean, isPermitted: () => boolean) 
   const power = POWERMETRICS.split(" ");
   const ran = await run(isRoot ? power : ["/usr/bin/sudo", "-n", ...power]);
   if (ran.is === "output") return wattsIn(ran.out);
-  return isRoot ? parsed(ran, WATTS, wattsIn) : { ...noneOf(WATTS, REFUSED), isFinal: true };
+  return isRoot ? parsed(ran, WATTS, wattsIn) : neverOf(WATTS, REFUSED);
 }
 
 /** notifyutil knows more steps than pmset. */

@@ -60,6 +60,18 @@ export const noneOf = (figures: readonly Figure[], why: string): Part => ({
   absent: Object.fromEntries(figures.map((figure) => [figure, why])),
 });
 
+/** What was found; the other ones of `figures` are absent for one reason. */
+export function partOf(figures: readonly Figure[], why: string, found: Part["found"]): Part {
+  const missing = figures.filter((figure) => found[figure] === undefined);
+  return missing.length === 0 ? { found } : { ...noneOf(missing, why), found };
+}
+
+/** The same for as long as this process runs: they are not asked for again. */
+export const neverOf = (figures: readonly Figure[], why: string) => ({
+  ...noneOf(figures, why),
+  isFinal: true,
+});
+
 /** The first part that has a figure counts. The reason is that of the last one that should have given it. */
 export function joined(parts: readonly Part[]): Part {
   const found = Object.assign({}, ...parts.map((part) => part.found).toReversed());

@@ -130,10 +130,9 @@ export class ScheduleRuns {
   #note(schedule: Schedule, last: LastRun, job?: State["job"]): void {
     const { name } = schedule;
     const state = this.stateOf(schedule);
-    const words = { sent: "its job was sent", ...WHY };
     this.#options.log.info(
       { stage: "schedules", ...(job && { job: job.id }) },
-      `${name}, ${new Date(last.at).toISOString()}: ${words[last.outcome]}`,
+      `${name}, ${new Date(last.at).toISOString()}: ${WORDS[last.outcome]}`,
     );
     this.keep(name, { ...state, upTo: last.at, last, job: job ?? state.job });
   }
@@ -165,7 +164,8 @@ export class ScheduleRuns {
   }
 }
 
-const WHY = {
+const WORDS = {
+  sent: "its job was sent",
   skipped: "skipped, because the run before it has no result yet",
   missed: "missed, and not made up for (catchUp is false)",
   failed: "its job could not be sent",

@@ -8,7 +8,7 @@ import { parseSent } from "../job/parse-sent.ts";
 import { noSuchKind, type Registry } from "../job/registry.ts";
 
 /** The first part of the ids of its jobs. */
-export const ScheduleName = z
+const ScheduleName = z
   .string()
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,

@@ -71,7 +71,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** The probabilities that an output of a decision holds, the most probable first. */
-export function probabilitiesIn(output: unknown): [string, number][] {
+function probabilitiesIn(output: unknown): [string, number][] {
   if (!isRecord(output)) return [];
   const { probabilities, probability, answer } = output;
   if (isRecord(probabilities)) {

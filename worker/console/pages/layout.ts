@@ -26,7 +26,7 @@ export type Section = {
   icon: string;
 };
 
-export const SECTIONS: readonly Section[] = [
+const SECTIONS: readonly Section[] = [
   { path: "/", name: "nav_overview", icon: "M3 11.5 10 4l7 7.5M5 9.7V16.5h10V9.7" },
   { path: "/console/jobs", name: "nav_jobs", icon: "M3.5 5h13M3.5 10h13M3.5 15h8" },
   { path: "/console/submit", name: "nav_submit", icon: "M10 4v12M4 10h12" },
