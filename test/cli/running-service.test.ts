@@ -73,8 +73,11 @@ test("a second worker with the same data folder neither hides the first one nor 
   expect(existsSync(path)).toBe(false);
 });
 
-test("a service whose page asks for a token that this command lacks still counts as running", async () => {
-  await using page = await startReceiver((_, response) => void response.writeHead(401).end());
+test.each([
+  ["refuses", 401, ""],
+  ["tells whoever has no token no more than how it is", 200, '{"status":"READY"}'],
+])("a service whose page %s still counts as running", async (_, status, body) => {
+  await using page = await startReceiver((_, response) => void response.writeHead(status).end(body));
   expect(await find({ ...SERVICE, web: { url: page.url } })).toMatchObject({ is: "running" });
 });
 

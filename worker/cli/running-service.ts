@@ -157,8 +157,9 @@ async function isHere(service: Service, config: Config): Promise<boolean> {
   try {
     const response = await askPage(service, config, "/health");
     if (response.status === 401 || response.status === 403) return true;
-    const { pid } = (await response.json()) as { pid?: number };
-    return pid === service.pid;
+    const { pid, status } = (await response.json()) as { pid?: number; status?: string };
+    // Whoever has no token hears how it is, and not which process it is.
+    return pid === undefined ? typeof status === "string" : pid === service.pid;
   } catch (thrown) {
     // A process that is stopped or has much to do is still there.
     return (thrown as Error).name === "TimeoutError";

@@ -26,10 +26,14 @@ export type EngineShown = {
 
 export function enginePage(view: View, shown: EngineShown): Shown {
   const { t } = view;
+  // Beside a measurement, or below the few words that stand in its place.
+  const isMeasured =
+    !shown.state.engine.isDemo && (shown.health?.slotsFrom?.measured?.readings.length ?? 0) > 0;
+  const [beside, below] = isMeasured ? [about(view, shown), NONE] : [NONE, about(view, shown)];
   return {
     title: t("nav_engine"),
     before: heading(t("nav_engine"), html`<a class="button" href="/console/chat">${t("nav_chat")}</a>`),
-    live: html`${now(view, shown)}<div class="grid main-side">${calibration(view, shown)}<div class="stack">${cache(view, shown)}${about(view, shown)}</div></div>`,
+    live: html`${now(view, shown)}<div class="grid main-side"><div class="stack">${calibration(view, shown)}${below}</div><div class="stack">${cache(view, shown)}${beside}</div></div>`,
     after: html`<div class="foot"></div>${models(view, shown)}`,
   };
 }

@@ -249,7 +249,7 @@ export const ja: Record<keyof typeof en, string> = {
   callback: "コールバック",
   option_callback: "署名付きの結果を送るアドレス。",
   // dead letters
-  dead_words: "処理を断念したジョブと配信です。14 日間保管されます。原因を直したら、キューに戻してください。",
+  dead_words: "処理を断念したジョブと配信です。14 日間保管されます。原因を直したら、キューに戻してください。",
   no_dead_title: "デッドレターはありません",
   no_dead: "断念したジョブや配信はありません。対応は不要です。",
   search_dead: "ID・種類・理由から検索",
