@@ -21,7 +21,7 @@ test("a full disk under the embedded queue is UNHEALTHY, in /health, on the page
   expect(health.status).toBe(503);
   expect(await health.json()).toMatchObject({ disk: "disk_full", diskHint: expect.stringMatching(/^Free /) });
   expect(await (await app.request("/", { headers: { host: "localhost" } })).text()).toMatch(
-    /disk_full \/data<\/p><p>Free some space/,
+    /disk_full \/data<\/code><\/p><p>Free some space/,
   );
   const now = new Date().toISOString();
   const service = { pid: 1, startedAt: now, web: "http://w", state, isSilent: false, engine: null };
