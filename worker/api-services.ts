@@ -21,6 +21,7 @@ export function createServices(worker: OpenWorker, progress: JobProgress): ApiSe
     history,
     clock,
     open: () => deadLetterQueues(worker, disabled),
+    depths: () => [cloud.deadQueueUrl, cloud.deadDeliveriesQueueUrl].map((url) => depthOf(sqs, url)),
   });
   return {
     jobs: createJobsService({

@@ -8,8 +8,6 @@ import { SIGN_OUT } from "./console/sign-in.ts";
 import type { OpenWorker } from "./main.ts";
 import { FollowJobs } from "./mcp/follow-jobs.ts";
 import { createMetricsApi } from "./metrics/metrics-api.ts";
-import { createQueueDepths } from "./metrics/queue-depths.ts";
-import { depthOf } from "./queue/whole-queue.ts";
 import { createResults } from "./storage/results.ts";
 
 export function createMounts(worker: OpenWorker): Mount[] {
@@ -66,8 +64,8 @@ async function consoleOf(worker: OpenWorker, services: () => Promise<ApiServices
   const { createConsole } = await import("./console/console.ts");
   const { createEngineView } = await import("./console/engine-view.ts");
   const { catalogue } = await import("./models/catalogue.ts");
-  const { state, schedules, services: connected } = worker;
-  const { config } = connected;
+  const { state, schedules } = worker;
+  const { config } = worker.services;
   const { hostedPrice: price, memoryBandwidth: bandwidth } = config.web;
   const engine = createEngineView({ url: state().engine.url, token: config.engine.token?.reveal() });
   return createConsole({
@@ -77,23 +75,8 @@ async function consoleOf(worker: OpenWorker, services: () => Promise<ApiServices
     engine,
     price,
     bandwidth,
-    countDead: createCountDead(connected),
     catalogue: () => catalogue().map(({ model, ...one }) => ({ ...one, bytes: model.bytes })),
     mayChange: (context) => context.get("visitor").mayChange,
     signOut: (context) => (context.get("visitor").by === "session" ? SIGN_OUT : undefined),
   });
-}
-
-/** Only while somebody looks at the overview. */
-const COUNT_DEAD_MS = 5_000;
-
-function createCountDead({ cloud, sqs, clock }: OpenWorker["services"]): () => Promise<number> {
-  const depths = createQueueDepths({
-    urls: [...new Set([cloud.deadQueueUrl, cloud.deadDeliveriesQueueUrl])],
-    depthOf: (url) => depthOf(sqs, url),
-    everyMs: COUNT_DEAD_MS,
-    clock,
-  });
-  return async () =>
-    (await depths()).reduce((sum, { waiting, inFlight, delayed }) => sum + waiting + inFlight + delayed, 0);
 }

@@ -67,7 +67,7 @@ const MAY_IMPORT: Record<string, string> = {
     "async aws checks config deliver errors job logging metrics model outbound power queue runner schedules storage telemetry tenants tracing trouble worker",
   main: "aws batches checks config connect free-disk history logging metrics queue schedules storage worker",
   "api-services": "api dead-letters main outbox queue storage",
-  mounts: "api api-services batches console main mcp metrics models queue schedules storage",
+  mounts: "api api-services batches console main mcp metrics models schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":

@@ -277,6 +277,10 @@ export class FakeDeadLetters {
   redrive(filter: DeadLetterFilter) {
     return this.#take(filter, "redrive");
   }
+  async count() {
+    return this.items.length;
+  }
+
   purge(filter: DeadLetterFilter) {
     return this.#take(filter, "purge");
   }

@@ -13,6 +13,8 @@ import type { BulkOutcome, DeadLetterFilter, DeadLetterRow, DeadLettersService }
 export type DeadLettersOptions = {
   /** Opened for each call. */
   open(): DeadLetterQueues;
+  /** How many messages each of the dead-letter queues has. */
+  depths(): Promise<{ waiting: number; inFlight: number; delayed: number }>[];
   history: Pick<History, "redriven">;
   clock: Pick<Clock, "now">;
 };
@@ -25,7 +27,8 @@ export type DeadLetterActions = DeadLettersService & {
   redriveTo(key: string): Promise<BulkOutcome>;
 };
 
-export function createDeadLettersService({ open, history, clock }: DeadLettersOptions): DeadLetterActions {
+export function createDeadLettersService(options: DeadLettersOptions): DeadLetterActions {
+  const { open, history, clock } = options;
   const turns = new Semaphore(1);
   const opened = <T>(work: (queues: DeadLetterQueues) => Promise<T>): Promise<T> =>
     turns.take(async () => {
@@ -56,7 +59,16 @@ export function createDeadLettersService({ open, history, clock }: DeadLettersOp
     if (dead.queue === "jobs") history.redriven(dead.id);
   };
 
+  const count = fresh(async () => {
+    let sum = 0;
+    for (const looked of await Promise.allSettled(options.depths()))
+      if (looked.status === "fulfilled")
+        sum += looked.value.waiting + looked.value.inFlight + looked.value.delayed;
+    return sum;
+  }, clock);
+
   return {
+    count,
     async list(filter = {}) {
       const { all, mayHaveMore } = await read();
       return { items: all.filter((dead) => isWanted(dead, filter)).map(rowOf), mayHaveMore };

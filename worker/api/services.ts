@@ -121,6 +121,8 @@ export type DeadLettersService = {
   show(messageId: string): Promise<DeadLetterRow>;
   redrive(filter: DeadLetterFilter): Promise<BulkOutcome>;
   purge(filter: DeadLetterFilter): Promise<BulkOutcome>;
+  /** About how many there are, without reading them. A queue that does not say is left out. */
+  count(): Promise<number>;
 };
 
 export type DestinationRow = {

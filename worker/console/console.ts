@@ -50,8 +50,6 @@ export type ConsoleDeps = {
   destinations: DestinationsService;
   engine: EngineView;
   price: HostedPrice;
-  /** Dead letters of jobs and deliveries; those of a queue that does not say are left out. */
-  countDead?(): Promise<number>;
   catalogue?(): readonly CatalogueEntry[];
   /** Gigabytes a second that the engine's machine reads from its memory, if the owner says so. */
   bandwidth?: number | undefined;
@@ -151,7 +149,7 @@ function overview(deps: ConsoleDeps, show: Show): void {
         return { ...NO_PAST, error: toKamadoError(thrown, "history_unavailable") };
       }),
       deps.engine.slots(),
-      deps.countDead?.() ?? 0,
+      deps.deadLetters.count(),
     ]);
     const { price, state } = deps;
     return overviewPage(view, { ...past, state: state(), range, slots, price, dead });
