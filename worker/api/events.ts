@@ -8,7 +8,7 @@ export type EventsOptions = {
   mostReaders?: number;
   /** Between signs of life [15,000]. */
   heartbeatMs?: number;
-  /** Between two writes to a reader [250]. */
+  /** Between two writes to a reader [500]. */
   tickMs?: number;
 };
 
@@ -19,7 +19,9 @@ const KEPT = 2_000;
 /** Of signs of life in a row that nobody read. */
 const MAX_UNREAD = 4;
 /** A page need not show more changes in a second than a person sees; each write to each reader costs time. */
-const TICK_MS = 250;
+const TICK_MS = 500;
+/** After a quiet time a change waits no longer than this for what belongs to it. */
+const SOON_MS = 50;
 const encoder = new TextEncoder();
 const RETRY = encoder.encode("retry: 2000\n\n");
 const BEAT = encoder.encode(": \n\n");
@@ -42,6 +44,7 @@ export class EventStream {
   readonly #name = Date.now().toString(36);
   readonly #pending = new Map<string, Change>();
   #flushing: NodeJS.Timeout | undefined;
+  #flushedAt = Number.NEGATIVE_INFINITY;
   #number = 0;
   #end: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -78,11 +81,14 @@ export class EventStream {
   #onChange(change: Change): void {
     const id = change.is === "job" ? change.job.id : change.is === "progress" ? change.id : "";
     this.#pending.set(`${change.is} ${id}`, change);
-    this.#flushing ??= setTimeout(() => this.#flush(), this.#options.tickMs ?? TICK_MS).unref();
+    const tick = this.#options.tickMs ?? TICK_MS;
+    const wait = Math.max(Math.min(SOON_MS, tick), this.#flushedAt + tick - performance.now());
+    this.#flushing ??= setTimeout(() => this.#flush(), wait).unref();
   }
 
   #flush(): void {
     this.#flushing = undefined;
+    this.#flushedAt = performance.now();
     const all = [...this.#pending.values()].map((change) => this.#write(change));
     this.#pending.clear();
     this.#kept.push(...all);
