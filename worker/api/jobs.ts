@@ -13,6 +13,7 @@ import { checkInput, checkSent } from "../job/check-values.ts";
 import { Job, JobId } from "../job/envelope.ts";
 import { belongsTo, jobHash } from "../job/job-hash.ts";
 import { wellFormed } from "../job/json.ts";
+import { schemasOf } from "../job/kind-schemas.ts";
 import { handlerOf, type Registry } from "../job/registry.ts";
 import type { Result } from "../job/result.ts";
 import type { NewJob, SendJobs } from "../job/send-jobs.ts";
@@ -24,7 +25,6 @@ import type { ReadableObjects } from "../storage/readable-objects.ts";
 import { createResults } from "../storage/results.ts";
 import { shownType, uploadType } from "./files.ts";
 import type { JobProgress } from "./job-progress.ts";
-import { schemasOf } from "./kinds.ts";
 import type {
   BulkAction,
   BulkOutcome,

@@ -1,7 +1,7 @@
 // /openapi.json: the description of the jobs API, made from the table in routes.ts and its schemas. Pure.
 import { z } from "zod";
 import { ERRORS, type ErrorCode } from "../errors.ts";
-import { jsonSchemaOf } from "./kinds.ts";
+import { jsonSchemaOf } from "../job/kind-schemas.ts";
 import { ROUTES, type Route } from "./routes.ts";
 import { ANSWERS, EventsQuery, REQUESTS, Upload } from "./schemas.ts";
 

@@ -1,8 +1,8 @@
 // `kamado kinds`: the kinds of jobs that this Kamado knows; with a name, what its input and output look like as JSON Schema.
 import { Command, Help } from "commander";
-import { z } from "zod";
 import { HANDLERS, ownHandlersFolder } from "../../config/config.ts";
 import type { Handler } from "../../job/handler.ts";
+import { schemasOf } from "../../job/kind-schemas.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
 import { paint, terminalWidth } from "../../logging/terminal.ts";
 import { printable, printableJson } from "../../printable.ts";
@@ -25,19 +25,6 @@ export function kindsCommand(): Command {
       else print(kind === undefined ? viewAll(all) : viewOne(all[0]!));
     });
 }
-
-/** What zod cannot say in JSON Schema, such as a check in code, is left out. */
-const schemaOf = (type: z.ZodType, io: "input" | "output") => {
-  const { $schema: _, ...schema } = z.toJSONSchema(type, { io, unrepresentable: "any" });
-  return schema;
-};
-
-const schemasOf = ({ kind, summary, input, output }: Handler) => ({
-  kind,
-  summary,
-  input: schemaOf(input, "input"),
-  output: schemaOf(output, "output"),
-});
 
 /** As in a help: what does not fit beside the kind goes on in the next line, so that nobody misses the end. */
 function viewAll(all: readonly Handler[]): string {

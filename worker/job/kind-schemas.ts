@@ -1,6 +1,6 @@
 // The kinds of a worker for whoever writes a job or a form: their schemas as JSON Schema. Pure.
 import { z } from "zod";
-import type { Handler } from "../job/handler.ts";
+import type { Handler } from "./handler.ts";
 
 export type ShownKind = { kind: string; summary: string; input: object; output: object };
 
