@@ -1,5 +1,6 @@
 // A worker on fakes, put together as the real one is: everything but AWS, the network and the model is the real thing. Time
 // passes only when a test says so.
+
 import { z } from "zod";
 import { type Config, loadConfig } from "../worker/config/config.ts";
 import type { Delivery } from "../worker/deliver/deliver.ts";
@@ -7,11 +8,12 @@ import type { KamadoError } from "../worker/errors.ts";
 import { defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
 import type { ObjectRule } from "../worker/job/object-rules.ts";
 import type { Result } from "../worker/job/result.ts";
-import { chunkText } from "../worker/job/text.ts";
 import type { TraceFields } from "../worker/job/trace-context.ts";
 import type { JobEvent } from "../worker/logging/job-events.ts";
 import { type Log, silentLog } from "../worker/logging/log.ts";
 import { NOTHING_USED } from "../worker/model/model.ts";
+import { createPages } from "../worker/pages/article.ts";
+import { createTexts } from "../worker/pages/chunks.ts";
 import type { PolicySettings } from "../worker/power/policies.ts";
 import { createPower } from "../worker/power/power.ts";
 import type { Reading } from "../worker/power/reading.ts";
@@ -122,9 +124,12 @@ export function createRig(options: RigOptions = {}) {
           traces.push({ traceparent, tracestate });
           return { model: {} as Model, used: () => NOTHING_USED };
         },
-        pages: { article: async () => ({ title: null, text: "" }) },
-        texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
+        pages: createPages(),
+        texts: createTexts(),
         rest: () => ({ get: async () => null, todos: async () => null }),
+        search: { provider: null, web: async () => [] },
+        checkpoints: () => ({ get: async () => undefined, put: async () => {} }),
+        estimate: () => null,
       },
       engine: {
         url: "http://engine",

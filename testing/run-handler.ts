@@ -6,12 +6,15 @@ import type {
   Handler,
   InputRefs,
   Model,
+  Page,
+  Pages,
   Question,
   RestRequest,
+  SearchHit,
   TodoChange,
 } from "../worker/job/handler.ts";
-import { chunkText } from "../worker/job/text.ts";
-import { createPages } from "../worker/pages/article.ts";
+import { createPages, pageOf } from "../worker/pages/article.ts";
+import { createTexts } from "../worker/pages/chunks.ts";
 
 /** A question to the model, as the handler asked it. */
 export type Asked = Question & {
@@ -21,6 +24,8 @@ export type Asked = Question & {
   threshold?: number;
   jsonSchema?: Record<string, unknown>;
 };
+
+export type KnownPage = Partial<Page> & Pick<Page, "text">;
 
 export type Script = {
   /** The answer to a question; with a schema it must fit. To fail as a model does, throw. */
@@ -33,8 +38,18 @@ export type Script = {
   rest?(url: string): unknown;
   /** What the handler's `inputs` ask for: a picture for each image, a string for each text. */
   inputs?: Record<string, unknown>;
-  /** The article in a page; by default the worker's own reader finds it. */
-  article?(html: string): { title: string | null; text: string };
+  /** The article in a page; by default the worker's own reader finds it. What is left out is `null`, and `markdown` the text. */
+  article?(html: string): KnownPage;
+  /** The page at an address. What is left out is `null`, and `markdown` the text. To fail as an address does, throw. */
+  read?(url: string): KnownPage | Promise<KnownPage>;
+  /** What a search of the web finds. To fail as a search service does, throw. */
+  search?(query: string): SearchHit[] | Promise<SearchHit[]>;
+  /** What an earlier run of the job has put, by name; what this one puts is added. */
+  checkpoints?: Map<string, unknown>;
+  /** How long the job may still run, in ms. [no limit] */
+  timeLeftMs?(): number;
+  /** The seconds that so much work takes the engine. [nothing is measured yet] */
+  estimate?: Context["estimate"];
   /** As when the job is canceled or its time is over. */
   signal?: AbortSignal;
 };
@@ -61,7 +76,8 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   input: z.input<I>,
   script: Script = {},
 ): Promise<Ran<z.output<O>>> {
-  const { rest = unexpected("rest"), inputs = {}, article } = script;
+  const { rest = unexpected("rest"), inputs = {}, search = unexpected("search") } = script;
+  const checkpoints = script.checkpoints ?? new Map<string, unknown>();
   const { signal = new AbortController().signal } = script;
   const { model, asked } = scriptedModel(script);
   const progress: number[] = [];
@@ -69,8 +85,17 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   checkInputs(handler.inputs?.(read) ?? {}, inputs);
   const context = {
     model,
-    pages: article ? { article: async (html: string) => article(html) } : createPages(),
-    texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
+    pages: pagesOf(script),
+    texts: createTexts(),
+    search: { provider: script.search ? "script" : null, web: async (query: string) => search(query) },
+    checkpoints: {
+      get: async (name: string) => checkpoints.get(name),
+      // As they come back from the bucket.
+      put: async (name: string, value: unknown) =>
+        void checkpoints.set(name, JSON.parse(JSON.stringify(value))),
+    },
+    estimate: script.estimate ?? (() => null),
+    timeLeftMs: script.timeLeftMs ?? (() => Number.POSITIVE_INFINITY),
     rest: { get: async (url: string) => rest(url), todos: async (url: string) => rest(url) },
     inputs,
     progress: (done: number) => void progress.push(done),
@@ -80,6 +105,15 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   const request = (base: string) => handler.request?.(output, base, read) ?? null;
   const todo = () => handler.todo?.(output, read) ?? null;
   return { output, asked, progress, request, todo };
+}
+
+function pagesOf({ article, read = unexpected("read") }: Script): Pages {
+  const own = createPages();
+  return {
+    ...own,
+    ...(article && { article: async (html: string) => pageOf(article(html)) }),
+    read: async (url) => pageOf({ url, ...(await read(url)) }),
+  };
 }
 
 const unexpected = (name: string) => () => {

@@ -45,6 +45,30 @@ export const ERRORS = {
     422,
     "The page may need a browser to run its scripts; send the text that the browser shows, or a page that holds its text itself.",
   ),
+  robots_refused: fail(
+    403,
+    "The site's robots.txt asks programs to leave this page alone. Read it in a browser and send its text, or ask the site's owner.",
+  ),
+  page_blocked: fail(
+    422,
+    "Open the page in a browser; the message says what stands in its way. Then send the HTML or the text that the browser shows.",
+  ),
+  document_unreadable: fail(
+    422,
+    "Open the document to see whether it is damaged or asks for a password; send a PDF without one, or its text.",
+  ),
+  search_not_set_up: fail(
+    400,
+    "Let the owner set KAMADO_SEARCH (docs/research.md), or give the addresses to read as `urls`.",
+  ),
+  search_failed: later(
+    502,
+    "Check that the search service can be reached and has quota left; Kamado tries again by itself.",
+  ),
+  search_rejected: fail(
+    502,
+    "The message says what the search service refuses; correct its key or its settings.",
+  ),
   unsupported_address: fail(400, "Use s3://bucket/key, https://… or a data: URI."),
   address_refused: fail(
     403,

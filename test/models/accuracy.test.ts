@@ -1,4 +1,5 @@
 // The demo model does what its card says: held-out cases through the real handlers and the real engine.
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,8 +16,9 @@ import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig } from "../../worker/config/config.ts";
 import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import { safeImage } from "../../worker/images/safe-image.ts";
-import { chunkText } from "../../worker/job/text.ts";
 import { silentLog } from "../../worker/logging/log.ts";
+import { createPages } from "../../worker/pages/article.ts";
+import { createTexts } from "../../worker/pages/chunks.ts";
 import { clientOf, type Running } from "../model/running-engine.ts";
 
 let running: Running | undefined;
@@ -35,9 +37,13 @@ afterAll(async () => {
 
 const context = () => ({
   model: running!.model(),
-  pages: { article: async () => ({ title: null, text: "" }) },
-  texts: { chunks: async (text: string, size: number) => chunkText(text, size) },
+  pages: createPages(),
+  texts: createTexts(),
   rest: { get: async () => null, todos: async () => null },
+  search: { provider: null, web: async () => [] },
+  checkpoints: { get: async () => undefined, put: async () => {} },
+  estimate: () => null,
+  timeLeftMs: () => Number.POSITIVE_INFINITY,
   progress: () => {},
   signal: new AbortController().signal,
 });

@@ -79,7 +79,7 @@ describe("a feed is the text of its entries, without the XML around them", () =>
       "Bread & salt\nForty loaves\nhere",
     ],
   ])("%s", async (_, feed, text) => {
-    expect(await pages.article(feed)).toEqual({ title: "The corner", text: text });
+    expect(await pages.article(feed)).toMatchObject({ title: "The corner", text: text });
   });
 
   test("one with more tags than are parsed still has no tags in its text", async () => {

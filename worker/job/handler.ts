@@ -14,11 +14,57 @@ export type SafeImage = {
   sha256: string;
 };
 
-/** An input that has to be fetched: `s3://bucket/key`, `https://…` or a `data:` URI. */
-export type InputRef = { from: string; as: "image" | "text" };
+/** Why a page does not show what it is about, or not all of it. */
+export type Obstacle = "javascript" | "consent" | "paywall" | "error";
+
+/** What can be read of a page, a PDF or a text. */
+export type Page = {
+  /** The address that answered, after redirects; `null` for what came from no address. */
+  url: string | null;
+  /** The address that the page names as its own, absolute; otherwise `url`. */
+  canonicalUrl: string | null;
+  title: string | null;
+  byline: string | null;
+  /** The name of the site or the publisher. */
+  site: string | null;
+  /** When it was published, as an ISO 8601 date or date and time. */
+  published: string | null;
+  /** A BCP 47 tag such as `en` or `ja-JP`. */
+  language: string | null;
+  format: "html" | "feed" | "pdf" | "markdown" | "text";
+  /** Plain text, one paragraph on each line. */
+  text: string;
+  /** The same with headings, lists, tables, code, quotes and links, as GitHub Flavored Markdown. */
+  markdown: string;
+  /** With an obstacle the text is what stands in the place of the page, or the part of it that is shown. */
+  obstacle: Obstacle | null;
+};
+
+/** A part of a page, of whole paragraphs and sentences. */
+export type Chunk = {
+  /** Markdown. */
+  text: string;
+  /** The headings above it, the outermost first; the page's own title is left out. */
+  path: string[];
+  /** Where it stands in the page's Markdown: characters, the end exclusive. */
+  start: number;
+  end: number;
+};
+
+/**
+ * An input that has to be fetched: `s3://bucket/key`, `https://…` or a `data:` URI. As a `page`, an address is read as a program may
+ * read it: by the site's robots.txt and at its pace.
+ */
+export type InputRef = { from: string; as: "image" | "text" | "page" };
 export type InputRefs = Record<string, InputRef | undefined>;
-type FetchedInput<R> = R extends { as: "image" } ? SafeImage : R extends InputRef ? string : undefined;
-/** What a handler's `inputs` asked for, fetched: a picture for `image`, a string for `text`. */
+type FetchedInput<R> = R extends { as: "image" }
+  ? SafeImage
+  : R extends { as: "page" }
+    ? Page
+    : R extends InputRef
+      ? string
+      : undefined;
+/** What a handler's `inputs` asked for, fetched: a picture for `image`, a `Page` for `page`, a string for `text`. */
 export type Fetched<R extends InputRefs> = { [K in keyof R]: FetchedInput<R[K]> };
 
 export type Question = {
@@ -70,8 +116,18 @@ export interface Model {
 }
 
 export interface Pages {
-  /** The article in a page: plain text, one paragraph on each line. Throws `page_without_text` rather than return an empty text. */
-  article(html: string): Promise<{ title: string | null; text: string }>;
+  /**
+   * What can be read of a page whose HTML is there. Throws `page_without_text` rather than return an empty text. `url` makes its links
+   * absolute.
+   */
+  article(html: string, options?: { url?: string | undefined }): Promise<Page>;
+  /**
+   * Reads an address: a page, a PDF, a feed or a text. Throws `robots_refused`, `page_without_text`, `document_unreadable`, and what the
+   * safe client throws (`fetch_failed`, `fetch_rejected`, `address_refused`, `unsupported_address`, `input_too_large`).
+   */
+  read(url: string, options?: { signal?: AbortSignal | undefined }): Promise<Page>;
+  /** A page's Markdown in parts of at most `size` characters. [2,000] */
+  chunks(page: Pick<Page, "title" | "markdown">, size?: number): Promise<Chunk[]>;
 }
 
 export interface Texts {
@@ -80,6 +136,32 @@ export interface Texts {
    * however long the text is.
    */
   chunks(text: string, size: number): Promise<string[]>;
+  /** How well each text fits the queries, by BM25: the best of the queries counts. 0 for a text with none of their words. */
+  rank(texts: readonly string[], queries: readonly string[]): Promise<number[]>;
+}
+
+/** A page that a search found. */
+export type SearchHit = { url: string; title: string; snippet: string; published: string | null };
+
+export interface Search {
+  /** `null` where the owner has set up none: then `web` throws `search_not_set_up`. */
+  readonly provider: string | null;
+  /**
+   * Searches the web. Waits as the provider's quota demands. Throws `search_failed`, which may pass, and `search_rejected`, which will
+   * not; the message says why.
+   */
+  web(
+    query: string,
+    options?: { count?: number | undefined; language?: string | undefined; signal?: AbortSignal | undefined },
+  ): Promise<SearchHit[]>;
+}
+
+/** What a job has found out so far. Another run of the same job finds it again, on whichever worker. */
+export interface Checkpoints {
+  /** `undefined` for what is not there, or cannot be read. Throws `storage_unavailable`. */
+  get(name: string): Promise<unknown>;
+  /** The value as JSON. Throws `storage_unavailable`. */
+  put(name: string, value: unknown): Promise<void>;
 }
 
 export interface Rest {
@@ -97,6 +179,14 @@ export type Context<R extends InputRefs = Record<string, never>> = {
   pages: Pages;
   texts: Texts;
   rest: Rest;
+  search: Search;
+  checkpoints: Checkpoints;
+  /**
+   * The seconds that so much work takes the engine, by the rates that this worker has measured; `null` while it has measured none.
+   */
+  estimate(work: { promptTokens: number; completionTokens: number }): number | null;
+  /** How long the job may still run, in ms. When it is over, the job fails with `timed_out`. */
+  timeLeftMs(): number;
   /** What `inputs` asked for, fetched and checked. */
   inputs: Fetched<R>;
   /** How much is done, 0..1, and what is happening. Shown live, never stored. */

@@ -3,7 +3,8 @@
 import { Semaphore } from "../async/semaphore.ts";
 import { inThread } from "../async/thread.ts";
 import { KamadoError } from "../errors.ts";
-import type { Pages } from "../job/handler.ts";
+import type { Page, Pages } from "../job/handler.ts";
+import { chunkText } from "../job/text.ts";
 import type { Work } from "./page-thread.ts";
 import type { Article } from "./read-page.ts";
 
@@ -39,10 +40,33 @@ export function createPages(limits: PageLimits = {}): Pages {
       );
       if (article.text === "")
         throw new KamadoError("page_without_text", `The page, of ${bytes} bytes, has no text.`);
-      return article;
+      return pageOf(article);
+    },
+    async read(url) {
+      throw new KamadoError("unsupported_address", `No reader for ${url}.`);
+    },
+    async chunks({ markdown }, size = CHUNK_CHARACTERS) {
+      return chunkText(markdown, size).map((text) => ({ text, path: [], start: 0, end: 0 }));
     },
   };
 }
+
+const CHUNK_CHARACTERS = 2_000;
+
+/** A page of which only this is known. */
+export const pageOf = (known: Partial<Page> & Pick<Page, "text">): Page => ({
+  url: null,
+  canonicalUrl: known.url ?? null,
+  title: null,
+  byline: null,
+  site: null,
+  published: null,
+  language: null,
+  format: "html",
+  markdown: known.text,
+  obstacle: null,
+  ...known,
+});
 
 const read = (work: Work, timeoutMs: number) =>
   inThread<Article>(new URL("./page-thread.ts", import.meta.url), work, {

@@ -26,5 +26,6 @@ export function createTexts(): Texts {
         }),
       );
     },
+    rank: async (texts) => texts.map(() => 0),
   };
 }

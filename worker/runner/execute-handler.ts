@@ -71,7 +71,10 @@ export async function executeHandler(
     today = dependencies.usage?.begin({ tenant: tenantOf(policy, message), kind }, { attempt });
     dependencies.jobEvents.emit({ stage: "started", job: id, kind, attempt }, "started");
     // A handler that ignores its signal must not hold its slot: its promise loses this race, and its effects have no way out.
-    const output = await unlessAborted(runHandler(job, model, working, dependencies), signal);
+    const output = await unlessAborted(
+      runHandler(job, model, { signal: working, timeLeftMs: time.leftMs }, dependencies),
+      signal,
+    );
     const result = succeeded(id, kind, output, receipt());
     return counted({ is: "succeeded", job, result, stored: false });
   } catch (thrown) {
@@ -89,11 +92,13 @@ function energyOf({ id }: Job, { joulesOf }: HandlerDependencies): Pick<Receipt,
 function timeLimit(job: Job, { clock, timeoutSeconds }: HandlerDependencies) {
   const seconds = job.policy.timeoutSeconds ?? timeoutSeconds;
   const [over, ended] = [new AbortController(), new AbortController()];
+  const end = clock.now() + seconds * 1_000;
   void clock.sleep(seconds * 1_000, ended.signal).then(() => {
     if (!ended.signal.aborted)
       over.abort(new KamadoError("timed_out", `It ran longer than ${seconds} seconds.`));
   });
-  return { over: over.signal, ended: ended.signal, [Symbol.dispose]: () => ended.abort() };
+  const leftMs = () => Math.max(0, end - clock.now());
+  return { over: over.signal, ended: ended.signal, leftMs, [Symbol.dispose]: () => ended.abort() };
 }
 
 /** A shorter limit than the sender asked for would end the job where the sender does not expect it, so it is refused instead. */
@@ -130,13 +135,13 @@ function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
 async function runHandler(
   job: Job,
   model: Model,
-  signal: AbortSignal,
+  time: Pick<Context, "signal" | "timeLeftMs">,
   dependencies: HandlerDependencies,
 ): Promise<unknown> {
   const handler = handlerOf(dependencies.registry, job.kind);
   const input = checkInput(handler.input, job.input);
-  const inputs = await fetchInputs(handler.inputs?.(input) ?? {}, job, signal, dependencies);
-  const output = await callHandler(handler, input, contextOf(job, model, inputs, signal, dependencies));
+  const inputs = await fetchInputs(handler.inputs?.(input) ?? {}, job, time.signal, dependencies);
+  const output = await callHandler(handler, input, contextOf(job, model, inputs, time, dependencies));
   const checked = checkOutput(handler.output, output);
   keepMaker(checked, handler);
   return refuseLongOutput(checked, dependencies.budgets);

@@ -1,9 +1,20 @@
 // What a handler gets to work with: the model, fetched inputs, pages, REST calls and progress, made of the worker's parts.
 import type { Clock } from "../async/clock.ts";
 import { DEFAULT_SLOTS } from "../consumer/concurrency-limit.ts";
+import { KamadoError } from "../errors.ts";
 import type { Budgets } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
-import type { Context, Fetched, InputRefs, Model, Pages, Rest, Texts } from "../job/handler.ts";
+import type {
+  Checkpoints,
+  Context,
+  Fetched,
+  InputRefs,
+  Model,
+  Pages,
+  Rest,
+  Search,
+  Texts,
+} from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
 import type { TraceFields } from "../job/trace-context.ts";
 import type { JobEvents } from "../logging/job-events.ts";
@@ -40,6 +51,10 @@ export type HandlerServices = {
   pages: Pages;
   texts: Texts;
   rest(signal: AbortSignal): Rest;
+  search: Search;
+  /** Of one job. */
+  checkpoints(job: string): Checkpoints;
+  estimate: Context["estimate"];
 };
 
 /** What all runs of handlers share. */
@@ -84,8 +99,20 @@ export function createHandlerServices(options: {
     pages: createPages(),
     texts: createTexts(),
     rest: (signal) => restOf(reads.for(signal), options.destinations, signal),
+    search: NO_SEARCH,
+    checkpoints: () => NO_CHECKPOINTS,
+    estimate: () => null,
   };
 }
+
+const NO_SEARCH: Search = {
+  provider: null,
+  web: async () => {
+    throw new KamadoError("search_not_set_up", "This worker has no search service.");
+  },
+};
+
+const NO_CHECKPOINTS: Checkpoints = { get: async () => undefined, put: async () => {} };
 
 function restOf(reads: ReturnType<JobReads["for"]>, destinations: Destinations, signal: AbortSignal): Rest {
   const get = (url: string) => reads.getJson(url, { signal });
@@ -103,8 +130,8 @@ export function contextOf(
   job: Job,
   model: Model,
   inputs: Fetched<InputRefs>,
-  signal: AbortSignal,
-  { pages, texts, rest, jobEvents }: HandlerDependencies,
+  { signal, timeLeftMs }: Pick<Context, "signal" | "timeLeftMs">,
+  { pages, texts, rest, search, checkpoints, estimate, jobEvents }: HandlerDependencies,
 ): Context<InputRefs> {
   const { id, kind } = job;
   return {
@@ -112,6 +139,10 @@ export function contextOf(
     pages,
     texts,
     rest: rest(signal),
+    search,
+    checkpoints: checkpoints(id),
+    estimate,
+    timeLeftMs,
     inputs,
     progress: (done, what) =>
       jobEvents.emit({ stage: "progress", job: id, kind, done, ...(what && { what }) }, "progress"),
