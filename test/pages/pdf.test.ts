@@ -1,4 +1,5 @@
 // PDF documents as pages: their text in the order of reading, and what is said of those that cannot be read.
+import { deflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { createPages } from "../../worker/pages/article.ts";
 import { readPdf } from "../../worker/pages/pdf.ts";
@@ -110,4 +111,25 @@ describe("a PDF that cannot be read says why", () => {
       code: "document_unreadable",
     });
   });
+
+  test("one of a few bytes that become many", async () => {
+    const bytes = packedPdf(deflateSync(Buffer.alloc(60_000_000, " ")));
+    expect(bytes.length).toBeLessThan(100_000);
+    await expect(createPages({ maxPdfMemoryMb: 40 }).document({ bytes })).rejects.toMatchObject({
+      code: "document_unreadable",
+      message: expect.stringContaining("40 MB of memory"),
+    });
+  });
 });
+
+function packedPdf(content: Buffer): Uint8Array {
+  const head = `%PDF-1.7
+1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj
+2 0 obj << /Type /Pages /Kids [3 0 R] /Count 1 >> endobj
+3 0 obj << /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R >> endobj
+4 0 obj << /Length ${content.length} /Filter /FlateDecode >>
+stream
+`;
+  const end = "\nendstream\nendobj\ntrailer << /Root 1 0 R /Size 5 >>\n%%EOF";
+  return Uint8Array.from(Buffer.concat([Buffer.from(head), content, Buffer.from(end)]));
+}

@@ -16,6 +16,7 @@ export type PageLimits = {
   maxDocumentBytes?: number;
   maxPdfPages?: number;
   pdfTimeoutMs?: number;
+  maxPdfMemoryMb?: number;
 };
 const PAGE_LIMITS = {
   maxBytes: 5_000_000,
@@ -25,6 +26,8 @@ const PAGE_LIMITS = {
   maxDocumentBytes: 10 * 1024 * 1024,
   maxPdfPages: 1_000,
   pdfTimeoutMs: 60_000,
+  /** A few bytes can be packed so that they become gigabytes. */
+  maxPdfMemoryMb: 768,
 } as const;
 
 const MAX_MEMORY_MB = 512;
@@ -92,22 +95,18 @@ type Limits = Required<PageLimits>;
 
 async function readText(
   document: DocumentBytes,
-  { maxTags, maxDepth, timeoutMs, ...rest }: Limits,
+  { maxTags, maxDepth, timeoutMs, maxPdfPages }: Limits,
 ): Promise<Read> {
-  const work = { document, pdf: pdfLimits(rest) };
+  const work = { document, maxPdfPages };
   return read({ ...work, limits: { maxTags, maxDepth } }, timeoutMs).catch((thrown: unknown) => {
     if (thrown instanceof KamadoError) throw thrown;
     return read(work, BARE_MS);
   });
 }
 
-const pdfLimits = ({ maxPdfPages, pdfTimeoutMs }: Pick<Limits, "maxPdfPages" | "pdfTimeoutMs">) => ({
-  maxPages: maxPdfPages,
-  timeoutMs: pdfTimeoutMs,
-});
-
 async function readPdf(document: DocumentBytes, limits: Limits): Promise<Read> {
-  return read({ document, pdf: pdfLimits(limits) }, limits.pdfTimeoutMs).catch((thrown: unknown) => {
+  const work = { document, maxPdfPages: limits.maxPdfPages };
+  return read(work, limits.pdfTimeoutMs, limits.maxPdfMemoryMb).catch((thrown: unknown) => {
     if (thrown instanceof KamadoError) throw thrown;
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     throw new KamadoError("document_unreadable", `The PDF could not be read within its limits: ${why}`);
@@ -134,13 +133,14 @@ export const pageOf = (known: Partial<Page> & Pick<Page, "text">): Page => ({
   ...known,
 });
 
-const read = (work: Work, timeoutMs: number) => threaded<Read>(work, timeoutMs);
+const read = (work: Work, timeoutMs: number, maxGrowthMb?: number) =>
+  threaded<Read>(work, timeoutMs, maxGrowthMb);
 
-async function threaded<T extends Done>(work: Work, timeoutMs: number): Promise<T> {
+async function threaded<T extends Done>(work: Work, timeoutMs: number, maxGrowthMb?: number): Promise<T> {
   const done = await inThread<T | { refused: { code: ErrorCode; message: string } }>(
     new URL("./page-thread.ts", import.meta.url),
     work,
-    { timeoutMs, maxMemoryMb: MAX_MEMORY_MB },
+    { timeoutMs, maxMemoryMb: MAX_MEMORY_MB, ...(maxGrowthMb !== undefined && { maxGrowthMb }) },
   );
   if ("refused" in done) throw new KamadoError(done.refused.code, done.refused.message);
   return done;

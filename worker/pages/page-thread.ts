@@ -11,7 +11,7 @@ import { bareText, isIntricate, type PageShape } from "./plain-text.ts";
 /** `limits`: for a page that is to be parsed unless it goes beyond them. */
 export type Work =
   | { page: string; url?: string | undefined; limits?: PageShape }
-  | { document: DocumentBytes; limits?: PageShape; pdf: { maxPages: number; timeoutMs: number } }
+  | { document: DocumentBytes; limits?: PageShape; maxPdfPages: number }
   | { chunk: string; size: number }
   | { markdown: string; title: string | null; size: number };
 
@@ -55,7 +55,7 @@ function bare(html: string): Read {
 
 async function readDocument(
   document: DocumentBytes,
-  { limits, pdf }: Extract<Work, { document: DocumentBytes }>,
+  { limits, maxPdfPages }: Extract<Work, { document: DocumentBytes }>,
 ): Promise<Read> {
   const options: HtmlOptions = { url: document.url, ...(limits && { limits }) };
   const found = formatOf(document);
@@ -63,7 +63,7 @@ async function readDocument(
     throw new KamadoError("document_unreadable", `The document cannot be read: ${found.unreadable}.`);
   if (found.format === "pdf") {
     const { readPdf } = await import("./pdf.ts");
-    return readPdf(document.bytes, pdf);
+    return readPdf(document.bytes, { maxPages: maxPdfPages });
   }
   if (found.format === "html") return readTags(found.text, options);
   const feed = found.format === "jsonfeed" ? jsonFeedAsPage(found.text) : feedAsPage(found.text);
