@@ -1,7 +1,6 @@
 // Finds the article in a page within limits: on the page's size and nesting, and on the time it takes. The work itself is in
 // read-page.ts and plain-text.ts. It runs in a thread, because some pages are made to keep their reader busy for ever.
-import { Semaphore } from "../async/semaphore.ts";
-import { inThread } from "../async/thread.ts";
+import { warmThreads } from "../async/warm-threads.ts";
 import { KamadoError } from "../errors.ts";
 import type { Page, Pages } from "../job/handler.ts";
 import { chunkText } from "../job/text.ts";
@@ -9,7 +8,7 @@ import type { Work } from "./page-thread.ts";
 import type { Article } from "./read-page.ts";
 
 export type PageLimits = { maxBytes?: number; maxTags?: number; maxDepth?: number; timeoutMs?: number };
-const PAGE_LIMITS = {
+export const PAGE_LIMITS = {
   maxBytes: 5_000_000,
   maxTags: 40_000,
   maxDepth: 250,
@@ -18,6 +17,8 @@ const PAGE_LIMITS = {
 
 const MAX_MEMORY_MB = 512;
 const AT_ONCE = 2;
+/** Loading the parser takes ten times as long as reading an ordinary page. */
+const IDLE_MS = 10_000;
 /** The text between the tags takes time in proportion to the page, at most about a second. */
 const BARE_MS = 30_000;
 
@@ -27,16 +28,19 @@ const BARE_MS = 30_000;
  */
 export function createPages(limits: PageLimits = {}): Pages {
   const { maxBytes, maxTags, maxDepth, timeoutMs } = { ...PAGE_LIMITS, ...limits };
-  const turns = new Semaphore(AT_ONCE);
+  const threads = warmThreads(new URL("./page-thread.ts", import.meta.url), {
+    atOnce: AT_ONCE,
+    idleMs: IDLE_MS,
+    maxMemoryMb: MAX_MEMORY_MB,
+  });
+  const read = (work: Work, timeoutMs: number) => threads.run<Article>(work, timeoutMs);
   return {
     async article(html) {
       const bytes = Buffer.byteLength(html);
       if (bytes > maxBytes)
         throw new KamadoError("input_too_large", `The page has ${bytes} bytes; the limit is ${maxBytes}.`);
-      const article = await turns.take(() =>
-        read({ page: html, limits: { maxTags, maxDepth } }, timeoutMs).catch(() =>
-          read({ page: html }, BARE_MS),
-        ),
+      const article = await read({ page: html, limits: { maxTags, maxDepth } }, timeoutMs).catch(() =>
+        read({ page: html }, BARE_MS),
       );
       if (article.text === "")
         throw new KamadoError("page_without_text", `The page, of ${bytes} bytes, has no text.`);
@@ -67,9 +71,3 @@ export const pageOf = (known: Partial<Page> & Pick<Page, "text">): Page => ({
   obstacle: null,
   ...known,
 });
-
-const read = (work: Work, timeoutMs: number) =>
-  inThread<Article>(new URL("./page-thread.ts", import.meta.url), work, {
-    timeoutMs,
-    maxMemoryMb: MAX_MEMORY_MB,
-  });

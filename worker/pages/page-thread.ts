@@ -1,5 +1,5 @@
 // The thread in which article.ts reads one page, or chunks.ts cuts one text up.
-import { parentPort, workerData } from "node:worker_threads";
+import { answerWork } from "../async/warm-threads.ts";
 import { chunkText } from "../job/text.ts";
 import { feedAsPage } from "./feed.ts";
 import { bareText, isIntricate, type PageShape } from "./plain-text.ts";
@@ -19,4 +19,4 @@ async function done(work: Work): Promise<Article | string[]> {
   return feed === null ? readPage(page) : readWholePage(page);
 }
 
-parentPort!.postMessage(await done(workerData as Work));
+answerWork(done);

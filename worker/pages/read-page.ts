@@ -1,18 +1,18 @@
 // Finds the article in a page that parse-page.ts has parsed. Fetches nothing. article.ts decides which pages come here and how long
 // they may take.
-import { Readability } from "@mozilla/readability";
-import { parsePage } from "./parse-page.ts";
-import { textAtLast, textOf } from "./plain-text.ts";
+import { articleIn } from "./clean-article.ts";
+import { parsedPage, parsePage } from "./parse-page.ts";
+import { textAtLast, textOf, textWithoutCaptions } from "./plain-text.ts";
 
 export type Article = { title: string | null; text: string };
 
 export function readPage(html: string): Article {
-  const document = parsePage(html);
-  // Readability takes the document apart, so what is needed if it finds nothing is read before.
+  const makeDocument = parsedPage(html);
+  const document = makeDocument();
   const title = oneLine(document.querySelector("title")?.textContent);
   const body = textOf(document.body) || articleInData(document) || textAtLast(document.body);
-  const found = new Readability<Node>(document, { serializer: (node) => node }).parse();
-  const text = found?.content ? textOf(found.content) : "";
+  const found = articleIn(document, makeDocument());
+  const text = found ? textWithoutCaptions(found.content) : "";
   return { title: oneLine(found?.title) ?? title, text: text || body };
 }
 
