@@ -35,15 +35,18 @@ export function createPages(limits: PageLimits = {}): Pages {
   });
   const read = (work: Work, timeoutMs: number) => threads.run<Article>(work, timeoutMs);
   return {
-    async article(html) {
+    async article(html, { url } = {}) {
       const bytes = Buffer.byteLength(html);
       if (bytes > maxBytes)
         throw new KamadoError("input_too_large", `The page has ${bytes} bytes; the limit is ${maxBytes}.`);
-      const article = await read({ page: html, limits: { maxTags, maxDepth } }, timeoutMs).catch(() =>
-        read({ page: html }, BARE_MS),
+      const article = await read({ page: html, url, limits: { maxTags, maxDepth } }, timeoutMs).catch(() =>
+        read({ page: html, url }, BARE_MS),
       );
       if (article.text === "")
-        throw new KamadoError("page_without_text", `The page, of ${bytes} bytes, has no text.`);
+        throw new KamadoError(
+          "page_without_text",
+          `The page, of ${bytes} bytes, has no text${why(article)}.`,
+        );
       return pageOf(article);
     },
     async read(url) {
@@ -54,6 +57,8 @@ export function createPages(limits: PageLimits = {}): Pages {
     },
   };
 }
+
+const why = ({ obstacle }: Article) => (obstacle === "javascript" ? ": it needs JavaScript to show any" : "");
 
 const CHUNK_CHARACTERS = 2_000;
 

@@ -1,44 +1,50 @@
-// Finds the article in a page that parse-page.ts has parsed. Fetches nothing. article.ts decides which pages come here and how long
-// they may take.
+// Reads a page that parse-page.ts has parsed: what it is about, what it says of itself, and whether something stands in the way. Fetches
+// nothing. Owns the order in which that is found out. article.ts decides which pages come here and how long they may take.
+import type { Page } from "../job/handler.ts";
 import { articleIn } from "./clean-article.ts";
+import { isPartOf, isSaidToBe, mainOf } from "./main-text.ts";
+import { metadataOf } from "./metadata.ts";
+import { obstacleOf } from "./obstacle.ts";
 import { parsedPage, parsePage } from "./parse-page.ts";
 import { textAtLast, textOf, textWithoutCaptions } from "./plain-text.ts";
+import { itemsIn, oneLine } from "./structured-data.ts";
 
-export type Article = { title: string | null; text: string };
+/** The rest of the page is as for a page of which nothing else is known. */
+export type Article = Pick<Page, "title" | "text"> & Partial<Page>;
+export type ReadOptions = { url?: string | undefined };
 
-export function readPage(html: string): Article {
+export function readPage(html: string, { url }: ReadOptions = {}): Article {
   const makeDocument = parsedPage(html);
   const document = makeDocument();
-  const title = oneLine(document.querySelector("title")?.textContent);
-  const body = textOf(document.body) || articleInData(document) || textAtLast(document.body);
+  const items = itemsIn(document);
   const found = articleIn(document, makeDocument());
-  const text = found ? textWithoutCaptions(found.content) : "";
-  return { title: oneLine(found?.title) ?? title, text: text || body };
+  const kind = isSaidToBe(document, items);
+  const main = kind === "article" && found ? null : mainOf(makeDocument());
+  const isArticle = found !== null && (main === null || (kind === null && !isPartOf(found.content, main)));
+  const content: Node = isArticle ? found.content : main!;
+  const text =
+    (isArticle ? textWithoutCaptions(content) : textOf(content)) ||
+    textOf(document.body) ||
+    articleInData(items) ||
+    textAtLast(document.body);
+  const metadata = metadataOf(
+    document,
+    { items, text, url },
+    found ?? { title: null, byline: null, site: null },
+  );
+  const obstacle = obstacleOf({ document, items, title: metadata.title, text });
+  return { ...metadata, url: url ?? null, text, obstacle };
 }
 
-/** Pages that scripts build often hold their article once more, for search engines: as JSON-LD. */
-function articleInData(document: Document): string {
-  const scripts = [...document.querySelectorAll('script[type="application/ld+json"]')];
-  return scripts.flatMap(({ textContent }) => bodiesIn(textContent ?? "")).join("\n");
-}
-
-function bodiesIn(json: string): string[] {
-  const bodies: string[] = [];
-  try {
-    JSON.parse(json, (name, value) => {
-      if (name === "articleBody" && typeof value === "string") bodies.push(value.trim());
-      return value;
-    });
-  } catch {
-    return [];
-  }
-  return bodies.filter((body) => body !== "");
-}
+/** Pages that scripts build often hold their article once more, for search engines. */
+const articleInData = (items: ReturnType<typeof itemsIn>): string =>
+  items
+    .map(({ articleBody }) => (typeof articleBody === "string" ? articleBody.trim() : ""))
+    .filter((body) => body !== "")
+    .join("\n");
 
 /** Title and text of a page of which everything counts. */
 export function readWholePage(html: string): Article {
   const document = parsePage(html);
   return { title: oneLine(document.querySelector("title")?.textContent), text: textOf(document.body) };
 }
-
-const oneLine = (text: string | null | undefined) => text?.replaceAll(/\s+/g, " ").trim() || null;
