@@ -1,7 +1,6 @@
 // Cuts long texts up in a thread, so that the event loop stays free for leases and health checks. How a text is cut is decided in
 // job/text.ts.
-import { Semaphore } from "../async/semaphore.ts";
-import { inThread } from "../async/thread.ts";
+import { warmThreads } from "../async/warm-threads.ts";
 import type { Texts } from "../job/handler.ts";
 import { chunkText } from "../job/text.ts";
 import type { Work } from "./page-thread.ts";
@@ -12,19 +11,19 @@ const MIN_FOR_THREAD = 20_000;
 const TIMEOUT_MS = 30_000;
 const MAX_MEMORY_MB = 512;
 const AT_ONCE = 2;
+const IDLE_MS = 10_000;
 
 export function createTexts(): Texts {
-  const turns = new Semaphore(AT_ONCE);
+  const threads = warmThreads(new URL("./page-thread.ts", import.meta.url), {
+    atOnce: AT_ONCE,
+    idleMs: IDLE_MS,
+    maxMemoryMb: MAX_MEMORY_MB,
+  });
   return {
     async chunks(text, size) {
       if (text.length < MIN_FOR_THREAD) return chunkText(text, size);
       const work: Work = { chunk: text, size };
-      return turns.take(() =>
-        inThread<string[]>(new URL("./page-thread.ts", import.meta.url), work, {
-          timeoutMs: TIMEOUT_MS,
-          maxMemoryMb: MAX_MEMORY_MB,
-        }),
-      );
+      return threads.run<string[]>(work, TIMEOUT_MS);
     },
     rank: async (texts) => texts.map(() => 0),
   };

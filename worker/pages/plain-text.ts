@@ -22,6 +22,10 @@ const LINE = "\u0001";
 /** The text of a node and everything below it. */
 export const textOf = (root: Node): string => textBelow(root, (name) => SILENT.test(name));
 
+/** Of an article, without what stands under its pictures. */
+export const textWithoutCaptions = (root: Node): string =>
+  textBelow(root, (name) => name === "FIGCAPTION" || SILENT.test(name));
+
 /** For a page without any: what stands on its buttons, in its forms and drawings, and what is said of its pictures. */
 export const textAtLast = (root: Node): string =>
   textBelow(
@@ -113,7 +117,7 @@ export function bareText(html: string): string {
 }
 
 /** `&amp;` and the like are read as in a title, which holds no tags. */
-function withoutReferences(text: string): string {
+export function withoutReferences(text: string): string {
   if (!text.includes("&")) return text;
   const title = defaultTreeAdapter.createElement("title", htmlNames.NS.HTML, []);
   const { childNodes } = parseFragment(title, text.replaceAll("<", "&lt;"), {});

@@ -1,53 +1,54 @@
-// Finds the article in a page that parse-page.ts has parsed. Fetches nothing. article.ts decides which pages come here and how long
-// they may take.
-import { Readability } from "@mozilla/readability";
+// Reads a page that parse-page.ts has parsed: what it is about, what it says of itself, and whether something stands in the way. Fetches
+// nothing. Owns the order in which that is found out. article.ts decides which pages come here and how long they may take.
+import type { Page } from "../job/handler.ts";
+import { articleIn } from "./clean-article.ts";
 import { paragraphsAsMarkdown } from "./escape-markdown.ts";
-import { parsePage } from "./parse-page.ts";
-import { textAtLast, textOf } from "./plain-text.ts";
+import { isPartOf, isSaidToBe, mainOf } from "./main-text.ts";
+import { metadataOf } from "./metadata.ts";
+import { obstacleOf } from "./obstacle.ts";
+import { parsedPage, parsePage } from "./parse-page.ts";
+import { textAtLast, textOf, textWithoutCaptions } from "./plain-text.ts";
+import { itemsIn, oneLine } from "./structured-data.ts";
 import { markdownOf } from "./to-markdown.ts";
 
-export type Article = { title: string | null; text: string; markdown: string };
-export type PageOptions = { url?: string | undefined };
+/** The rest of the page is as for a page of which nothing else is known. */
+export type Article = Pick<Page, "title" | "text"> & Partial<Page>;
+export type ReadOptions = { url?: string | undefined };
 
-export function readPage(html: string, { url }: PageOptions = {}): Article {
-  const document = parsePage(html);
-  // Readability takes the document apart, so what is needed if it finds nothing is read before.
-  const title = oneLine(document.querySelector("title")?.textContent);
-  const shown = textOf(document.body);
-  const body = shown || articleInData(document) || textAtLast(document.body);
-  const found = new Readability<Node>(document, { serializer: (node) => node }).parse();
-  const content = found?.content;
-  const own = oneLine(found?.title) ?? title;
-  const text = content ? textOf(content) : "";
-  if (content && text !== "") return { title: own, text, markdown: markdownOf(content, { url, title: own }) };
-  const markdown = shown === "" ? "" : markdownOf(parsePage(html).body, { url, title: own });
-  return { title: own, text: body, markdown: markdown || paragraphsAsMarkdown(body) };
+export function readPage(html: string, { url }: ReadOptions = {}): Article {
+  const makeDocument = parsedPage(html);
+  const document = makeDocument();
+  const items = itemsIn(document);
+  const found = articleIn(document, makeDocument());
+  const kind = isSaidToBe(document, items);
+  const main = kind === "article" && found ? null : mainOf(makeDocument());
+  const isArticle = found !== null && (main === null || (kind === null && !isPartOf(found.content, main)));
+  const content: Node = isArticle ? found.content : main!;
+  const text =
+    (isArticle ? textWithoutCaptions(content) : textOf(content)) ||
+    textOf(document.body) ||
+    articleInData(items) ||
+    textAtLast(document.body);
+  const metadata = metadataOf(
+    document,
+    { items, text, url },
+    found ?? { title: null, byline: null, site: null },
+  );
+  const obstacle = obstacleOf({ document, items, title: metadata.title, text });
+  const markdown = markdownOf(content, { url, title: metadata.title }) || paragraphsAsMarkdown(text);
+  return { ...metadata, url: url ?? null, text, markdown, obstacle };
 }
 
-/** Pages that scripts build often hold their article once more, for search engines: as JSON-LD. */
-function articleInData(document: Document): string {
-  const scripts = [...document.querySelectorAll('script[type="application/ld+json"]')];
-  return scripts.flatMap(({ textContent }) => bodiesIn(textContent ?? "")).join("\n");
-}
-
-function bodiesIn(json: string): string[] {
-  const bodies: string[] = [];
-  try {
-    JSON.parse(json, (name, value) => {
-      if (name === "articleBody" && typeof value === "string") bodies.push(value.trim());
-      return value;
-    });
-  } catch {
-    return [];
-  }
-  return bodies.filter((body) => body !== "");
-}
+/** Pages that scripts build often hold their article once more, for search engines. */
+const articleInData = (items: ReturnType<typeof itemsIn>): string =>
+  items
+    .map(({ articleBody }) => (typeof articleBody === "string" ? articleBody.trim() : ""))
+    .filter((body) => body !== "")
+    .join("\n");
 
 /** Title and text of a page of which everything counts. */
-export function readWholePage(html: string, { url }: PageOptions = {}): Article {
+export function readWholePage(html: string, { url }: ReadOptions = {}): Article {
   const document = parsePage(html);
   const title = oneLine(document.querySelector("title")?.textContent);
   return { title, text: textOf(document.body), markdown: markdownOf(document.body, { url, title }) };
 }
-
-const oneLine = (text: string | null | undefined) => text?.replaceAll(/\s+/g, " ").trim() || null;
