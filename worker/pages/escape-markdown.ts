@@ -6,12 +6,14 @@ export type Place = {
   lineStart?: boolean;
   inLink?: boolean;
   inCell?: boolean;
+  /** Other words follow directly, in another mark. */
+  goesOn?: boolean;
 };
 
-const MARK = /\\(?=[!-/:-@[-`{-~]|$)|[`*~_[\]|]|<(?=[a-z/!?])|&(?=#?\w+;)/gi;
+const MARK = /\\(?=[!-/:-@[-`{-~]|\s*$)|[`*~_[\]|]|<(?=[a-z/!?]|$)|&(?=#?\w+;|#?\w*$)/gi;
 const LINE_MARK =
   /^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=#{1,6}(?:\s|$)|>|[-+*](?:\s|$)|[-=:| ]+$|\[[ x]\](?:\s|$)))/i;
-const ADDRESS = /\bhttps?:\/\/[^\s<>()[\]`*|\\]+/g;
+const ADDRESS = /\bhttps?:\/\/[^\s<>()[\]`|\\]+/g;
 
 /** One line, or a part of one. */
 export function escapeMarkdown(text: string, place: Place = {}): string {
@@ -27,11 +29,12 @@ export function escapeMarkdown(text: string, place: Place = {}): string {
   return place.lineStart ? escapeLineStart(escaped) : escaped;
 }
 
-function isMark(text: string, at: number, { inLink = false, inCell = false }: Place): boolean {
-  const [before = " ", mark, after = " "] = [text[at - 1], text[at], text[at + 1]];
+function isMark(text: string, at: number, { inLink = false, inCell = false, goesOn = false }: Place): boolean {
+  // What stands beside a part of a line is not known.
+  const [before = "", mark, after = goesOn ? "" : " "] = [text[at - 1], text[at], text[at + 1]];
   if (mark === "|") return inCell;
   if (mark === "[") return inLink || after === "^";
-  if (mark === "]") return inLink || /[([:]/.test(after);
+  if (mark === "]") return inLink || after === "" || /[([:]/.test(after);
   if (mark === "_" && isWord(before) && isWord(after)) return false;
   if (mark === "*" || mark === "_" || mark === "~") return before !== " " || after !== " ";
   return true;

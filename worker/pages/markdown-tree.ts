@@ -36,6 +36,8 @@ const MARKS: Record<string, string> = {
 };
 const CODE = /^(CODE|KBD|SAMP|TT)$/;
 const LIST = /^(UL|OL|MENU|DIR)$/;
+/** "Warning" above what is warned of. */
+const NOTICE_TITLE = /(?:^|\s)(?:admonition|callout|alert|notice)-?(?:title|heading)(?:\s|$)/i;
 /** What is nested deeper stands beside what contains it. */
 const MAX_DEPTH = 30;
 const TEXT_NODE = 3;
@@ -117,7 +119,8 @@ class TreeBuilder {
     else if (name === "LI") this.#addItem(element);
     else if (name === "DL") this.#addTerms(element);
     else if (name === "FIGCAPTION") this.#addMarkedBlock(element, "em");
-    else if (name === "SUMMARY") this.#addMarkedBlock(element, "strong");
+    else if (name === "SUMMARY" || NOTICE_TITLE.test(element.getAttribute("class") ?? ""))
+      this.#addMarkedBlock(element, "strong");
     else this.#visitPlain(element, name);
   }
 
@@ -166,27 +169,36 @@ class TreeBuilder {
     this.#addLiteral(input.hasAttribute("checked") ? "[x] " : "[ ] ");
   }
 
-  #flush(beforeLink = false): void {
+  #flush(goesOn = true): void {
     const text = this.#isLineStart || this.#hasBreak ? this.#words.trimStart() : this.#words;
     this.#words = "";
-    if (text === "") return;
-    const target = this.#target();
+    if (text === "" || (text === " " && !this.#block)) return;
+    // A mark begins with its first word.
+    const target = text === " " ? this.#made() : this.#target();
     const inLink = this.#marks.some(({ name }) => name === "a");
-    const escaped = escapeMarkdown(text, { lineStart: this.#isLineStart, inLink, inCell: this.#inCell });
-    // Directly before a link it would make a picture of it.
-    const safe = beforeLink ? escaped.replace(/!$/, "\\!") : escaped;
-    target.appendChild(this.#document.createTextNode(safe));
-    this.#isLineStart = false;
+    const escaped = escapeMarkdown(text, {
+      lineStart: this.#isLineStart,
+      inLink,
+      inCell: this.#inCell,
+      goesOn,
+    });
+    target.appendChild(this.#document.createTextNode(escaped));
+    if (text !== " ") this.#isLineStart = false;
   }
 
   /** The innermost element for words. A mark that contains the end of a block is made again in the next one. */
   #target(): Element {
     if (this.#hasBreak && !this.#isLineStart) {
-      this.#appendTo(this.#innermost(), "br");
+      // Before a mark that begins with it.
+      this.#appendTo(this.#made(), "br");
       this.#isLineStart = true;
     }
     this.#hasBreak = false;
     return this.#innermost();
+  }
+
+  #made(): Element {
+    return this.#marks.findLast(({ element }) => element)?.element ?? this.#block!;
   }
 
   #innermost(): Element {
@@ -223,7 +235,7 @@ class TreeBuilder {
 
   #endBlock(): void {
     if (this.#isHeld) return;
-    if (!this.#inHeading) this.#flush();
+    if (!this.#inHeading) this.#flush(false);
     if (this.#inHeading) this.#addWords(" ");
     else if (this.#inCell) this.#hasBreak = !this.#isLineStart;
     else this.#startBlock();
@@ -241,10 +253,11 @@ class TreeBuilder {
   // Marks
 
   #withMark(one: Mark, element: Element): void {
-    const isSet = this.#marks.some(({ name }) => name === one.name);
+    // Of marks within one another, a reader of Markdown often finds the wrong ends.
+    const isSet = this.#marks.some(({ name }) => name === one.name || (name !== "a" && one.name !== "a"));
     const isLost = isSet || (this.#inHeading && one.name === "strong");
     if (!isLost) {
-      this.#flush(one.name === "a");
+      this.#flush();
       this.#marks.push(one);
     }
     this.visitChildren(element);
@@ -369,8 +382,20 @@ class TreeBuilder {
   #addItem(element: Element): void {
     const isList = this.#container.nodeName === "UL" || this.#container.nodeName === "OL";
     const fill = () => this.visitChildren(element);
-    if (!isList) this.#within("ul", () => this.#within("li", fill, { marker: "-" }));
-    else this.#within("li", fill, this.#markerIn(this.#container, element.getAttribute("value")));
+    if (isList) this.#within("li", fill, this.#markerIn(this.#container, element.getAttribute("value")));
+    else this.#addLooseItem(fill);
+  }
+
+  /** An item that is in no list goes on with those before it. */
+  #addLooseItem(fill: () => void): void {
+    this.#endBlock();
+    const last = this.#container.lastElementChild;
+    if (!last?.hasAttribute("implied"))
+      return void this.#within("ul", () => this.#within("li", fill, { marker: "-" }), { implied: "" });
+    const outer = this.#container;
+    this.#container = last;
+    this.#within("li", fill, { marker: "-" });
+    this.#container = outer;
   }
 
   #markerIn(list: Element, value: string | null = null): { marker: string } {

@@ -16,8 +16,12 @@ const TurndownService = createRequire(import.meta.url)("turndown/lib/turndown.br
 
 /** `url` makes links absolute. The heading that only repeats `title` is left out. */
 export function markdownOf(content: Node, options: TreeOptions = {}): string {
-  return service().turndown(markdownTree(content, options));
+  const markdown = service().turndown(markdownTree(content, options));
+  return markdown.replaceAll(`!${LINK}`, "\\!").replaceAll(LINK, "");
 }
+
+/** Stands before each link until all is written: an exclamation mark there would make a picture of it. */
+const LINK = "\u0002";
 
 function service(): Turndown {
   const turndown = new TurndownService({ headingStyle: "atx", hr: "---" });
@@ -35,7 +39,7 @@ const RULES: Record<string, Rule["replacement"]> = {
   br: (_, node) => (cellOf(node) ? "<br>" : "  \n"),
   "strong,em,del": (content, node) =>
     emphasized(content, node, { STRONG: "**", EM: "*", DEL: "~~" }[node.nodeName]!),
-  a: (content, node) => (content.trim() === "" ? "" : `[${content}](${node.getAttribute("href")})`),
+  a: (content, node) => (content.trim() === "" ? "" : `${LINK}[${content}](${node.getAttribute("href")})`),
   img: (_, node) => `![${node.getAttribute("alt")}](${node.getAttribute("src")})`,
   pre: (_, node) => fence(node.textContent ?? "", node.getAttribute("lang") ?? ""),
   blockquote: (content) => `\n\n${trimmed(content).replaceAll(/^/gm, "> ").replaceAll(/^> $/gm, ">")}\n\n`,
@@ -83,7 +87,10 @@ function emphasized(content: string, node: Element, mark: string): string {
   const opens = !isPunctuation(content[0]) || !isLetter(before);
   const closes = !isPunctuation(content.at(-1)) || !isLetter(after);
   const isBeside = isMark(node.previousSibling) || (isMark(node.parentNode) && isMark(node.nextSibling));
-  return content.trim() === "" || !opens || !closes || isBeside ? content : `${mark}${content}${mark}`;
+  const isUnclear = [before, after, content[0]!, content.at(-1)!].some((one) => /[*_~\\]/.test(one));
+  return content.trim() === "" || !opens || !closes || isBeside || isUnclear
+    ? content
+    : `${mark}${content}${mark}`;
 }
 
 const characterBeside = (node: Node | null, at: number) => (node?.textContent ?? "").at(at) ?? " ";
