@@ -4,40 +4,42 @@ import type { Page } from "../job/handler.ts";
 import { articleIn } from "./clean-article.ts";
 import { isPartOf, isSaidToBe, mainOf } from "./main-text.ts";
 import { metadataOf } from "./metadata.ts";
-import { obstacleOf } from "./obstacle.ts";
+import { dropConsent, obstacleOf } from "./obstacle.ts";
 import { parsedPage, parsePage } from "./parse-page.ts";
 import { textAtLast, textOf, textWithoutCaptions } from "./plain-text.ts";
-import { itemsIn, oneLine } from "./structured-data.ts";
+import { type Item, itemsIn, oneLine } from "./structured-data.ts";
 
 /** The rest of the page is as for a page of which nothing else is known. */
 export type Article = Pick<Page, "title" | "text"> & Partial<Page>;
 export type ReadOptions = { url?: string | undefined };
 
 export function readPage(html: string, { url }: ReadOptions = {}): Article {
+  // One document for each that takes it apart: to make another is cheaper than to copy one.
   const makeDocument = parsedPage(html);
   const document = makeDocument();
   const items = itemsIn(document);
-  const found = articleIn(document, makeDocument());
   const kind = isSaidToBe(document, items);
-  const main = kind === "article" && found ? null : mainOf(makeDocument());
+  const metadata = metadataOf(document, items, url);
+  const found = articleIn(withoutConsent(document));
+  const main = kind === "article" && found ? null : mainOf(withoutConsent(makeDocument()));
   const isArticle = found !== null && (main === null || (kind === null && !isPartOf(found.content, main)));
   const content: Node = isArticle ? found.content : main!;
   const text =
-    (isArticle ? textWithoutCaptions(content) : textOf(content)) ||
-    textOf(document.body) ||
-    articleInData(items) ||
-    textAtLast(document.body);
-  const metadata = metadataOf(
-    document,
-    { items, text, url },
-    found ?? { title: null, byline: null, site: null },
-  );
-  const obstacle = obstacleOf({ document, items, title: metadata.title, text });
-  return { ...metadata, url: url ?? null, text, obstacle };
+    (isArticle ? textWithoutCaptions(content) : textOf(content)) || textInstead(makeDocument(), items);
+  const known = { ...metadata(text, found), url: url ?? null, text };
+  return { ...known, obstacle: obstacleOf({ makeDocument, items, title: known.title, text }) };
 }
 
+function withoutConsent(document: Document): Document {
+  dropConsent(document);
+  return document;
+}
+
+const textInstead = ({ body }: Document, items: readonly Item[]): string =>
+  textOf(body) || articleInData(items) || textAtLast(body);
+
 /** Pages that scripts build often hold their article once more, for search engines. */
-const articleInData = (items: ReturnType<typeof itemsIn>): string =>
+const articleInData = (items: readonly Item[]): string =>
   items
     .map(({ articleBody }) => (typeof articleBody === "string" ? articleBody.trim() : ""))
     .filter((body) => body !== "")
