@@ -44,7 +44,7 @@ function reader(sites: readonly { url: string }[], options: Partial<PageReaderOp
   return createPageReader({
     outbound,
     gapMs: 0,
-    document: async ({ bytes, contentType, url }) =>
+    document: async ({ bytes, contentType = null, url = null }) =>
       pageOf({ text: decodeText(bytes, contentType) ?? "", url, title: contentType }),
     ...options,
   });

@@ -7,7 +7,7 @@ import { KamadoError } from "../../worker/errors.ts";
 import type { InputRefs, Page, SafeImage } from "../../worker/job/handler.ts";
 import type { Answer } from "../../worker/outbound/answer.ts";
 import { pageOf } from "../../worker/pages/article.ts";
-import type { Source } from "../../worker/pages/page-reader.ts";
+import type { DocumentBytes } from "../../worker/pages/document.ts";
 import { createInputs, type InputsOptions } from "../../worker/runner/inputs.ts";
 import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
 import { ENCODED } from "../fakes/encoded-texts.ts";
@@ -52,7 +52,7 @@ function inputsOver(
 
 /** A reader of pages that says where each page came from and what was in it. */
 const pagesOver = (find: (address: string, maxBytes: number) => { bytes: Uint8Array }) => {
-  const document = async ({ bytes, contentType, url }: Source) =>
+  const document = async ({ bytes, contentType, url = null }: DocumentBytes) =>
     pageOf({ text: `${contentType} ${Buffer.from(bytes)}`, url });
   return {
     document,

@@ -10,19 +10,17 @@ import { checkUrl, parseUrl } from "../outbound/addresses.ts";
 import { type Answer, redirectOf, throwForStatus, unpackAnswer } from "../outbound/answer.ts";
 import { type Destinations, destinationFor } from "../outbound/destinations.ts";
 import type { Outbound } from "../outbound/outbound.ts";
+import type { Documents } from "./article.ts";
 import { HostPace } from "./host-pace.ts";
 import { refreshIn, refreshTarget } from "./refresh.ts";
 import { MAX_ROBOTS_BYTES, Robots } from "./robots.ts";
-
-/** What came from an address, or stands for it. */
-export type Source = { bytes: Uint8Array; contentType: string | null; url: string | null };
 
 export type PageReaderOptions = {
   outbound: Pick<Outbound, "send">;
   /** The same as `outbound` has. */
   destinations?: Destinations;
   /** What can be read of the bytes. */
-  document(source: Source): Promise<Page>;
+  document: Documents["document"];
   /** The name under which we ask. The part before the `/` is the one that robots.txt may name, besides `Kamado`. */
   userAgent?: string | undefined;
   clock?: Clock;

@@ -28,7 +28,6 @@ import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import { createTexts } from "../pages/chunks.ts";
 import { createPageReader, type PageReader } from "../pages/page-reader.ts";
-import { documentBy } from "../pages/stand-in-document.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 import type { DailyUsage } from "../tenants/daily-usage.ts";
 import { todoServiceAt } from "../todos/open.ts";
@@ -97,7 +96,7 @@ export function createHandlerServices(options: {
   const turns = new Turns({ atOnce: requestsAtOnce, slots: () => client.slots });
   const reads = new JobReads({ outbound, slots: () => options.slots ?? client.slots ?? DEFAULT_SLOTS });
   const pages = createPages();
-  const document = documentBy(pages);
+  const { document } = pages;
   const reader = createPageReader({ ...options, document });
   return {
     registry,

@@ -11,14 +11,15 @@ import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../images/safe-image.
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
 import type { Fetched, InputRef, InputRefs, Page, SafeImage } from "../job/handler.ts";
 import type { Outbound } from "../outbound/outbound.ts";
-import { MAX_PAGE_BYTES, type PageReader, type Source } from "../pages/page-reader.ts";
+import type { Documents } from "../pages/article.ts";
+import { MAX_PAGE_BYTES, type PageReader } from "../pages/page-reader.ts";
 import { parseAddress } from "../storage/bucket.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 
 export type InputsOptions = {
   outbound: Pick<Outbound, "getBytes">;
   objects: Pick<ReadableObjects, "get">;
-  pages: Pick<PageReader, "fetch" | "pageOf"> & { document(source: Source): Promise<Page> };
+  pages: Pick<PageReader, "fetch" | "pageOf"> & Documents;
   limits?: { image?: ImageLimits; maxTextBytes?: number };
   budgets: Pick<Budgets, "inputs" | "inputBytes">;
 };
