@@ -141,7 +141,7 @@ export function contextOf(
   model: Model,
   inputs: Fetched<InputRefs>,
   { signal, timeLeftMs }: Pick<Context, "signal" | "timeLeftMs">,
-  { pages, texts, rest, search, checkpoints, estimate, jobEvents }: HandlerDependencies,
+  { pages, texts, rest, search, checkpoints, estimate, budgets, jobEvents }: HandlerDependencies,
 ): Context<InputRefs> {
   const { id, kind } = job;
   return {
@@ -159,6 +159,7 @@ export function contextOf(
     search,
     checkpoints: checkpoints(id),
     estimate,
+    budget: budgets,
     timeLeftMs,
     inputs,
     progress: (done, what) =>
