@@ -27,6 +27,7 @@ import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
 import { loadSchedules, type SchedulesFile } from "./schedules/schedules-file.ts";
+import { createCheckpoints } from "./storage/checkpoints.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { aroundRequests } from "./telemetry/engine-requests.ts";
@@ -94,6 +95,7 @@ export async function connect(
   const telemetry = await openExporter(config, log);
   const tracer = telemetry?.tracer ?? passOn;
   const around = aroundRequests({ tracer, metrics, url: engine.url });
+  const bucket = buckets.get(config.bucket)!;
   const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
@@ -101,7 +103,7 @@ export async function connect(
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : queueAt(cloud.deliveriesQueueUrl),
       deadDeliveries: metrics.counting("deliveries", queueAt(cloud.deadDeliveriesQueueUrl)),
     },
-    bucket: buckets.get(config.bucket)!,
+    bucket,
     objects,
     rules,
     handlers: createHandlerServices({
@@ -112,6 +114,7 @@ export async function connect(
       destinations,
       client,
       around,
+      checkpoints: createCheckpoints({ bucket, clock: systemClock, log }),
     }),
     engine: {
       url: engine.url,
