@@ -77,6 +77,8 @@ export function createHandlerServices(options: {
   slots?: number | undefined;
   /** Called around each request to the engine. */
   around?: AroundRequest | undefined;
+  /** [none is set up] */
+  search?: Search | undefined;
   /** [none are kept] */
   checkpoints?: JobCheckpoints | undefined;
 }): HandlerServices {
@@ -91,7 +93,7 @@ export function createHandlerServices(options: {
     pages: createPages(),
     texts: createTexts(),
     rest: (signal) => restOf(reads.for(signal), options.destinations, signal),
-    search: NO_SEARCH,
+    search: options.search ?? NO_SEARCH,
     checkpoints: options.checkpoints ?? NO_CHECKPOINTS,
     estimate: () => null,
   };
@@ -120,6 +122,9 @@ function restOf(reads: ReturnType<JobReads["for"]>, destinations: Destinations, 
   };
 }
 
+const within = (signal: AbortSignal, own: AbortSignal | undefined) =>
+  own ? AbortSignal.any([signal, own]) : signal;
+
 /** The context of one run. `signal` fires when the run must end, and when it has ended. */
 export function contextOf(
   job: Job,
@@ -134,7 +139,10 @@ export function contextOf(
     pages,
     texts,
     rest: rest(signal),
-    search,
+    search: {
+      provider: search.provider,
+      web: (query, options = {}) => search.web(query, { ...options, signal: within(signal, options.signal) }),
+    },
     checkpoints: checkpoints.of(job, signal),
     estimate,
     timeLeftMs,
