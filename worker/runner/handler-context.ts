@@ -130,7 +130,7 @@ export function contextOf(
   job: Job,
   model: Model,
   inputs: Fetched<InputRefs>,
-  { signal, timeLeftMs }: Pick<Context, "signal" | "timeLeftMs">,
+  { signal, timeLeftMs, used }: Pick<Context, "signal" | "timeLeftMs" | "used">,
   { pages, texts, rest, search, checkpoints, estimate, jobEvents }: HandlerDependencies,
 ): Context<InputRefs> {
   const { id, kind } = job;
@@ -142,6 +142,7 @@ export function contextOf(
     search,
     checkpoints: checkpoints(id),
     estimate,
+    used,
     timeLeftMs,
     inputs,
     progress: (done, what) =>
