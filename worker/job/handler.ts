@@ -145,6 +145,14 @@ export interface Texts {
 /** A page that a search found. */
 export type SearchHit = { url: string; title: string; snippet: string; published: string | null };
 
+export type SearchOptions = {
+  count?: number | undefined;
+  language?: string | undefined;
+  signal?: AbortSignal | undefined;
+  /** The service wants to be left alone for so long; then it is asked again. */
+  onWait?: ((ms: number) => void) | undefined;
+};
+
 export interface Search {
   /** `null` where the owner has set up none: then `web` throws `search_not_set_up`. */
   readonly provider: string | null;
@@ -152,10 +160,7 @@ export interface Search {
    * Searches the web. Waits as the provider's quota demands. Throws `search_failed`, which may pass, and `search_rejected`, which will
    * not; the message says why.
    */
-  web(
-    query: string,
-    options?: { count?: number | undefined; language?: string | undefined; signal?: AbortSignal | undefined },
-  ): Promise<SearchHit[]>;
+  web(query: string, options?: SearchOptions): Promise<SearchHit[]>;
 }
 
 /** What a job has found out so far. Another run of the same job finds it again, on whichever worker. */
