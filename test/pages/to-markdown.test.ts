@@ -242,7 +242,9 @@ describe("the Markdown reads back as the same text", () => {
       .tuple(fc.constantFrom("b", "i", "del", "span", "strong"), fc.array(words, { maxLength: 4 }))
       .map(([tag, inner]) => `<${tag}>${inner.join("")}</${tag}>`),
     // Of a heading, a link with only this sign is its permalink.
-    fc.array(words, { maxLength: 3 }).map((inner) => `<a href="/x">${inner.join("").replaceAll("#", "x")}</a>`),
+    fc
+      .array(words, { maxLength: 3 })
+      .map((inner) => `<a href="/x">${inner.join("").replaceAll("#", "x")}</a>`),
   );
   const block = fc
     .tuple(

@@ -6,8 +6,8 @@ export type ThreadOptions = {
   timeoutMs: number;
   /** Of the objects of JavaScript. */
   maxMemoryMb?: number;
-  /** Of the whole process, with the bytes that a thread holds outside of its objects: how much it may grow while the thread runs. */
-  maxGrowthMb?: number;
+  /** Of the bytes that it holds outside of its objects, for which `maxMemoryMb` is no limit. */
+  maxExternalMb?: number;
   transfer?: readonly Transferable[];
 };
 
@@ -18,7 +18,7 @@ const LOOK_MS = 50;
 export async function inThread<T>(
   file: URL,
   input: unknown,
-  { timeoutMs, maxMemoryMb, maxGrowthMb = Number.POSITIVE_INFINITY, transfer = [] }: ThreadOptions,
+  { timeoutMs, maxMemoryMb, maxExternalMb = Number.POSITIVE_INFINITY, transfer = [] }: ThreadOptions,
 ): Promise<T> {
   const thread = new Worker(file, {
     workerData: input,
@@ -30,10 +30,13 @@ export async function inThread<T>(
   });
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const timer = setTimeout(() => reject(new Error(`It took longer than ${timeoutMs} ms.`)), timeoutMs);
-  const most = process.memoryUsage.rss() + maxGrowthMb * 1e6;
-  const look = setInterval(() => {
-    if (process.memoryUsage.rss() > most) reject(new Error(`It took more than ${maxGrowthMb} MB of memory.`));
+  const look = setInterval(async () => {
+    // A thread that ends meanwhile has none.
+    const held = await thread.getHeapStatistics().catch(() => ({ external_memory: 0 }));
+    if (held.external_memory > maxExternalMb * 1e6)
+      reject(new Error(`It took more than ${maxExternalMb} MB of memory.`));
   }, LOOK_MS);
+  if (maxExternalMb === Number.POSITIVE_INFINITY) clearInterval(look);
   thread.once("message", resolve);
   thread.once("error", reject);
   thread.once("exit", () => reject(new Error("The thread ended without a result.")));

@@ -115,8 +115,8 @@ type PdfLimits = Required<Pick<PageLimits, "maxPdfPages" | "pdfTimeoutMs" | "max
 
 async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<Read> {
   const work: PdfWork = { bytes, maxPages: limits.maxPdfPages };
-  const { pdfTimeoutMs: timeoutMs, maxPdfMemoryMb: maxGrowthMb } = limits;
-  const options = { timeoutMs, maxGrowthMb, maxMemoryMb: MAX_MEMORY_MB };
+  const { pdfTimeoutMs: timeoutMs, maxPdfMemoryMb: maxExternalMb } = limits;
+  const options = { timeoutMs, maxExternalMb, maxMemoryMb: MAX_MEMORY_MB };
   const read = await inThread<Read | Refused>(PDF_THREAD, work, options).catch((thrown: Error) => {
     throw new KamadoError(
       "document_unreadable",

@@ -1,5 +1,5 @@
-// Cuts long texts up in a thread, so that the event loop stays free for leases and health checks. How a text is cut is decided in
-// job/text.ts.
+// Cuts long texts up, and ranks many, in a thread, so that the event loop stays free for leases and health checks. How a text is cut is
+// decided in job/text.ts, and how texts are ranked in rank.ts.
 import { warmThreads } from "../async/warm-threads.ts";
 import type { Texts } from "../job/handler.ts";
 import { chunkText } from "../job/text.ts";
@@ -19,12 +19,21 @@ export function createTexts(): Texts {
     idleMs: IDLE_MS,
     maxMemoryMb: MAX_MEMORY_MB,
   });
+  const run = <T>(work: Work) => threads.run<T>(work, TIMEOUT_MS);
   return {
     async chunks(text, size) {
       if (text.length < MIN_FOR_THREAD) return chunkText(text, size);
-      const work: Work = { chunk: text, size };
-      return threads.run<string[]>(work, TIMEOUT_MS);
+      return run<string[]>({ chunk: text, size });
     },
-    rank: async (texts) => texts.map(() => 0),
+    async rank(texts, queries) {
+      if (lengthOf(texts) + lengthOf(queries) < MIN_FOR_THREAD) {
+        // Most workers never rank, so the library is loaded when it is needed.
+        const { rankTexts } = await import("./rank.ts");
+        return rankTexts(texts, queries);
+      }
+      return run<number[]>({ texts, queries });
+    },
   };
 }
+
+const lengthOf = (texts: readonly string[]) => texts.reduce((sum, { length }) => sum + length, 0);

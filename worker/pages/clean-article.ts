@@ -5,20 +5,23 @@ import { oneLine } from "./structured-data.ts";
 
 export type Found = { content: Element; title: string | null; byline: string | null; site: string | null };
 
-/**
- * Readability takes `copy` apart; `document` is the same page and stays as it is. `null` where Readability finds nothing.
- * The order counts: what is dropped before Readability has chosen changes what it chooses.
- */
-export function articleIn(document: Document, copy: Document): Found | null {
-  const found = new Readability<Node>(copy, { keepClasses: true, serializer: (node) => node }).parse();
+/** Takes the document apart. `null` where Readability finds nothing. */
+export function articleIn(document: Document): Found | null {
+  const bodies = namedBodies(document);
+  const found = new Readability<Node>(document, { keepClasses: true, serializer: (node) => node }).parse();
   if (!found?.content) return null;
-  const chosen = found.content as Element;
+  const { title, byline, siteName } = found;
+  const content = withoutClutter(found.content as Element, bodies);
+  return { content, title: oneLine(title), byline: oneLine(byline), site: oneLine(siteName) };
+}
+
+/** The order counts: what is dropped before Readability has chosen changes what it chooses. */
+function withoutClutter(chosen: Element, bodies: readonly Element[]): Element {
   dropClutter(chosen);
-  const content = namedBodyLike(chosen, document);
+  const content = namedBodyLike(chosen, bodies);
   if (content !== chosen) dropClutter(content);
   dropSurroundings(content);
-  const { title, byline, siteName } = found;
-  return { content, title: oneLine(title), byline: oneLine(byline), site: oneLine(siteName) };
+  return content;
 }
 
 function dropClutter(content: Element): void {
@@ -113,25 +116,41 @@ const dropLinkBlocks = (content: Element): void =>
 
 // --- Rule: the element that the page itself names as the article's body
 
-const BODIES = [
-  '[itemprop="articleBody"]',
-  ".article-body, .article__body, .articleBody, .article_body, #article-body, #articleBody",
-  ".story-body, .story__body, .story-content, .storytext, #story-body",
-  ".post-body, .post-content, .post__content, .entry-content, .entry__content, .article-content, .article__content, #article-content",
-  ".body-copy, .article-text, .article-copy, .content-body, .field-name-body, .td-post-content",
+const BODY_PLACES = /^(?:ARTICLE|DIV|MAIN|SECTION|SPAN|TD)$/;
+const BODY_NAMES = [
+  /^(?:articlebody|article-body)$/,
+  /^(?:story-body|story-content|storytext)$/,
+  /^(?:post|entry|article)-(?:body|content)$/,
+  /^(?:body-copy|article-text|article-copy|content-body|field-name-body|td-post-content)$/,
 ];
 const LONG_PARAGRAPH = 80;
 const AGREEMENT = 0.15;
 
+/** Copies of them, the clearest name first. */
+function namedBodies(document: Document): Element[] {
+  const ranked: { element: Element; rank: number }[] = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    if (!BODY_PLACES.test(element.nodeName)) continue;
+    const rank = bodyRank(element);
+    if (rank >= 0 && ranked.length < MAX_BODIES) ranked.push({ element, rank });
+  }
+  return ranked.toSorted((a, b) => a.rank - b.rank).map(({ element }) => element.cloneNode(true) as Element);
+}
+/** More of them are no article's. */
+const MAX_BODIES = 20;
+
+function bodyRank(element: Element): number {
+  if (element.getAttribute("itemprop") === "articleBody") return 0;
+  if (!/body|content|copy|text/i.test(`${element.getAttribute("class")} ${element.id}`)) return -1;
+  const names = namesOf(element).map((name) => name.replaceAll(/-+/g, "-"));
+  return BODY_NAMES.findIndex((pattern) => names.some((name) => pattern.test(name)));
+}
+
 /** Readability's choice where there is none that agrees with it. */
-function namedBodyLike(chosen: Element, document: Document): Element {
+function namedBodyLike(chosen: Element, bodies: readonly Element[]): Element {
   const length = longParagraphs(chosen);
-  for (const selector of BODIES)
-    for (const named of document.querySelectorAll(selector)) {
-      if (Math.abs(longParagraphs(named) - length) > AGREEMENT * length) continue;
-      return named.cloneNode(true) as Element;
-    }
-  return chosen;
+  const agrees = (body: Element) => Math.abs(longParagraphs(body) - length) <= AGREEMENT * length;
+  return bodies.find(agrees) ?? chosen;
 }
 
 function longParagraphs(content: Element): number {
@@ -147,8 +166,14 @@ function longParagraphs(content: Element): number {
 
 const SURROUNDING = /^(?:ASIDE|FOOTER|FORM|HEADER|NAV)$/;
 
+/** An aside that the text refers to. */
+const NOTE = /(?:^|-)(?:admonition|callout|caution|hint|important|note|tip|warning)(?:-|$)/;
+
 const dropSurroundings = (content: Element): void =>
-  drop(content, ({ nodeName }) => SURROUNDING.test(nodeName));
+  drop(
+    content,
+    (element) => SURROUNDING.test(element.nodeName) && !namesOf(element).some((name) => NOTE.test(name)),
+  );
 
 // --- What is dropped is less than what stays
 

@@ -29,7 +29,11 @@ export function escapeMarkdown(text: string, place: Place = {}): string {
   return place.lineStart ? escapeLineStart(escaped) : escaped;
 }
 
-function isMark(text: string, at: number, { inLink = false, inCell = false, goesOn = false }: Place): boolean {
+function isMark(
+  text: string,
+  at: number,
+  { inLink = false, inCell = false, goesOn = false }: Place,
+): boolean {
   // What stands beside a part of a line is not known.
   const [before = "", mark, after = goesOn ? "" : " "] = [text[at - 1], text[at], text[at + 1]];
   if (mark === "|") return inCell;

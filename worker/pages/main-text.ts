@@ -3,10 +3,19 @@
 import { dropHidden, dropNamed, type Measure, measure, namesOf, outermost } from "./clean-article.ts";
 import { elementTypes, type Item, isOf } from "./structured-data.ts";
 
-const DISCUSSION = /^(?:DiscussionForumPosting|QAPage|Question)$/;
+const DISCUSSION = /^(?:DiscussionForumPosting|QAPage|Question|Answer)$/;
 const ARTICLE = /Article$|^(?:BlogPosting|LiveBlogPosting|Report|Review|Recipe|MedicalWebPage)$/;
 const OTHER =
   /^(?:Product|ProductGroup|Vehicle|SoftwareApplication|JobPosting|Event|LocalBusiness|Restaurant|ItemList|CollectionPage|SearchResultsPage|OfferCatalog|FAQPage|AboutPage|ContactPage)$/;
+
+/** What only shops have. */
+const SHOP =
+  '[itemprop="price"], [name="add-to-cart"], form[action*="/cart"], form.cart, #add-to-cart, .add-to-cart, [data-add-to-cart], .product-price';
+/** Who makes the pages of documentation, and what is made. */
+const DOCS =
+  /sphinx|docusaurus|mkdocs|vitepress|vuepress|gitbook|docfx|javadoc|rustdoc|typedoc|jsdoc|doxygen|antora|starlight|nextra|mintlify|docsify|asciidoctor|pandoc/i;
+const DOCS_PARTS =
+  ".admonition, .theme-doc-markdown, .rst-content, .md-content, .markdown-body, .vp-doc, .sphinxsidebar, .highlight-python, .admonitionblock";
 
 /** What the page says it is. */
 export function isSaidToBe(document: Document, items: readonly Item[]): "article" | "other" | null {
@@ -16,7 +25,9 @@ export function isSaidToBe(document: Document, items: readonly Item[]): "article
   const { content = "" } = document.querySelector<HTMLMetaElement>('meta[property="og:type"]') ?? {};
   if (has(DISCUSSION)) return "other";
   if (has(ARTICLE) || /^article$/i.test(content)) return "article";
-  return has(OTHER) || /product/i.test(content) ? "other" : null;
+  if (has(OTHER) || /product/i.test(content) || document.querySelector(SHOP)) return "other";
+  const generator = document.querySelector('meta[name="generator"]')?.getAttribute("content") ?? "";
+  return DOCS.test(generator) || document.querySelector(DOCS_PARTS) ? "other" : null;
 }
 
 /** Whether an article that was found is only a part of what the page is about. For a page that does not say what it is. */
@@ -43,13 +54,15 @@ function repeatedIn(main: Element): number {
   for (const parent of [main, ...main.querySelectorAll("*")]) {
     const children = [...parent.children].filter(({ nodeName }) => REPEATED.test(nodeName));
     for (const group of Map.groupBy(children, shapeOf).values()) {
-      if (group.length < TIMES || namesOf(group[0]!).length === 0) continue;
+      if (group.length < TIMES || !isNamed(group[0]!)) continue;
       const words = group.reduce((sum, element) => sum + of(element).length - of(element).linked, 0);
       most = Math.max(most, words);
     }
   }
   return most;
 }
+
+const isNamed = (element: Element) => namesOf(element).length > 0 || element.hasAttribute("itemtype");
 
 /** Names with numbers are of one element. */
 const shapeOf = (element: Element) =>
@@ -75,7 +88,7 @@ export function mainOf(document: Document): Element {
 /** Of the whole page, without what is around it for sure. */
 function wordsBeside(body: Element): number {
   const { of } = measure(body);
-  const around = outermost(body, isAround);
+  const around = outermost(body, (element) => isAround(element));
   const words = (element: Element) => of(element).length - of(element).linked;
   return around.reduce((sum, element) => sum - words(element), words(body));
 }
@@ -84,13 +97,15 @@ const AROUND_ROLE = /^(?:banner|contentinfo|navigation|search|dialog|alertdialog
 const INNER = /^(?:ARTICLE|MAIN|SECTION|LI|TD|FIGURE|BLOCKQUOTE)$/;
 
 /** Menus everywhere; a header, footer or aside only where it is the page's, and not that of a post or an entry. */
-function isAround(element: Element): boolean {
+function isAround(element: Element, page: Element = element.ownerDocument.body): boolean {
   if (element.nodeName === "NAV" || AROUND_ROLE.test(element.getAttribute("role") ?? "")) return true;
-  return /^(?:ASIDE|FOOTER|HEADER)$/.test(element.nodeName) && !isWithin(element, INNER);
+  if (page.nodeName !== "BODY" || !/^(?:ASIDE|FOOTER|HEADER)$/.test(element.nodeName)) return false;
+  return !isWithin(element, INNER);
 }
 
 function isWithin(element: Element, names: RegExp): boolean {
-  for (let at = element.parentElement; at; at = at.parentElement) if (names.test(at.nodeName)) return true;
+  for (let at = element.parentElement; at; at = at.parentElement)
+    if (names.test(at.nodeName) || at.getAttribute("role") === "main") return true;
   return false;
 }
 
@@ -105,7 +120,7 @@ const MENU = 4;
 const MENU_WORDS = 20;
 
 function dropAround(main: Element): void {
-  for (const element of outermost(main, isAround)) element.remove();
+  for (const element of outermost(main, (element) => isAround(element, main))) element.remove();
   // Where the page names no main element, its menus stand among the rest.
   if (main.nodeName !== "BODY") return;
   const { of } = measure(main);

@@ -5,37 +5,39 @@ import { type Item, isOf, oneLine, textIn } from "./structured-data.ts";
 
 export type Metadata = Pick<Page, "canonicalUrl" | "title" | "byline" | "site" | "published" | "language">;
 
-/** What Readability has found, where it has found an article. */
-export type Guesses = { title: string | null; byline: string | null; site: string | null };
-
 const CONTENT =
   /Article$|^(?:BlogPosting|LiveBlogPosting|SocialMediaPosting|DiscussionForumPosting|Report|Review|Recipe|HowTo|Product|VideoObject|Question|QAPage)$/;
 const SITE = /^(?:WebSite|Organization|NewsMediaOrganization|Corporation)$/;
 
+/** What Readability has found, where it has found an article. */
+export type Guesses = { title: string | null; byline: string | null; site: string | null };
+
+/** What is read of the document now; the text and what Readability guesses, which takes the document apart, come later. */
 export function metadataOf(
   document: Document,
-  { items, text, url }: { items: Item[]; text: string; url: string | undefined },
-  guesses: Guesses,
-): Metadata {
+  items: readonly Item[],
+  url: string | undefined,
+): (text: string, guesses: Guesses | null) => Metadata {
   const page = {
     document,
     meta: metaOf(document),
     items,
     item: items.find((one) => isOf(one, CONTENT)) ?? {},
   };
-  const site = siteOf(page) ?? guesses.site;
-  return {
-    canonicalUrl: canonicalOf(page, url),
-    title: titleOf(page, site, guesses.title),
-    byline: bylineOf(page, guesses.byline),
-    site,
-    published: publishedOf(page, url),
-    language: languageOf(page, text),
-  };
+  const [titles, names] = [titlesOf(page), namesOf(page)];
+  const [site, language] = [siteOf(page), languageOf(page)];
+  const known = { canonicalUrl: canonicalOf(page, url), published: publishedOf(page, url) };
+  return (text, guesses) => ({
+    ...known,
+    title: titleOf(titles, site ?? guesses?.site ?? null, guesses?.title ?? null),
+    byline: bylineOf(names, guesses?.byline ?? null),
+    site: site ?? guesses?.site ?? null,
+    language: languageWritten(text, language),
+  });
 }
 
 type Meta = (...names: string[]) => string | null;
-type Known = { document: Document; meta: Meta; items: Item[]; item: Item };
+type Known = { document: Document; meta: Meta; items: readonly Item[]; item: Item };
 
 /** The content of the first of these `meta` elements that has some. Names and properties are written in any case. */
 function metaOf(document: Document): Meta {
@@ -53,10 +55,16 @@ function metaOf(document: Document): Meta {
 
 // --- Title
 
-function titleOf({ document, meta, item }: Known, site: string | null, guess: string | null): string | null {
-  const own = oneLine(document.querySelector("title")?.textContent);
+type Titles = { said: string | null; shown: string | null };
+
+function titlesOf({ document, meta, item }: Known): Titles {
   const said = textIn(item["headline"]) ?? meta("og:title", "twitter:title", "dc.title", "dcterms.title");
-  const title = said ?? guess ?? own ?? oneLine(document.querySelector("h1")?.textContent);
+  const [title, heading] = ["title", "h1"].map((name) => oneLine(document.querySelector(name)?.textContent));
+  return { said, shown: title ?? heading ?? null };
+}
+
+function titleOf({ said, shown }: Titles, site: string | null, guess: string | null): string | null {
+  const title = said ?? guess ?? shown;
   return title === null ? null : withoutSite(title, site);
 }
 
@@ -79,17 +87,19 @@ const DATE_BEHIND =
 const MAX_NAMES = 200;
 const AUTHORS = '[itemprop~="author"] [itemprop~="name"], [itemprop~="author"], a[rel~="author"]';
 
-function bylineOf({ document, meta, item }: Known, guess: string | null): string | null {
-  const shown = [...document.querySelectorAll(AUTHORS)].map(({ textContent }) => textContent);
-  const candidates = [
+type Names = { said: (string | null)[]; shown: (string | null)[] };
+
+const namesOf = ({ document, meta, item }: Known): Names => ({
+  said: [
     textIn(item["author"]),
     meta("author", "article:author", "parsely-author", "dc.creator", "dcterms.creator", "sailthru.author"),
     meta("citation_author", "byl"),
-    guess,
-    ...shown,
-  ];
-  return candidates.map(nameIn).find((name) => name !== null) ?? null;
-}
+  ],
+  shown: [...document.querySelectorAll(AUTHORS)].map(({ textContent }) => textContent),
+});
+
+const bylineOf = ({ said, shown }: Names, guess: string | null): string | null =>
+  [...said, guess, ...shown].map(nameIn).find((name) => name !== null) ?? null;
 
 function nameIn(text: string | null | undefined): string | null {
   const name =
@@ -162,31 +172,40 @@ const DATES = [
     "originalpublicationdate",
   ],
 ];
-const TIMES =
-  'time[pubdate], [itemprop~="datePublished"], time.published, time.entry-date, .dt-published, abbr.published, article header time[datetime], article time[datetime], main time[datetime], time[datetime]';
+const TIMES = [
+  "time[pubdate]",
+  '[itemprop~="datePublished"]',
+  "time.published",
+  "time.entry-date",
+  ".dt-published",
+  "abbr.published",
+  "article header time[datetime]",
+  "article time[datetime]",
+  "main time[datetime]",
+  "time[datetime]",
+];
 /** Shown to people only. */
 const DATE_LINES =
   ".date, .published, .publish-date, .post-date, .entry-date, .article-date, .pubdate, .posted-on, .submitted, .dateline, .timestamp, .post-meta, .entry-meta, .article-meta, .byline";
 
 function publishedOf({ document, meta, item }: Known, url: string | undefined): string | null {
-  const shown = [...TIMES.split(", ")].flatMap((selector) => {
-    const element = document.querySelector(selector);
-    if (element === null) return [];
-    return [
-      element.getAttribute("datetime"),
-      element.getAttribute("content"),
-      element.getAttribute("title"),
-      element.textContent,
-    ];
-  });
-  const inUrl = /\/((?:19|20)\d\d\/[01]?\d\/[0-3]?\d)(?:\/|$)/.exec(
-    URL.parse(url ?? "")?.pathname ?? "",
-  )?.[1];
   const said = [item["datePublished"], item["uploadDate"], item["dateCreated"]].map(textIn);
-  const lines = [...document.querySelectorAll(DATE_LINES)].slice(0, 20).map(({ textContent }) => textContent);
-  const candidates = [...said, ...DATES.map((names) => meta(...names)), ...shown, inUrl, ...lines];
-  return candidates.map(isoDate).find((date) => date !== null) ?? null;
+  const path = URL.parse(url ?? "")?.pathname ?? "";
+  return (
+    firstDate([...said, ...DATES.map((names) => meta(...names))]) ??
+    firstDate(TIMES.flatMap((selector) => timesIn(document.querySelector(selector)))) ??
+    firstDate([/\/((?:19|20)\d\d\/[01]?\d\/[0-3]?\d)(?:\/|$)/.exec(path)?.[1]]) ??
+    firstDate([...document.querySelectorAll(DATE_LINES)].slice(0, 20).map(({ textContent }) => textContent))
+  );
 }
+
+const firstDate = (texts: readonly (string | null | undefined)[]): string | null =>
+  texts.map(isoDate).find((date) => date !== null) ?? null;
+
+const timesIn = (element: Element | null) =>
+  element === null
+    ? []
+    : [...["datetime", "content", "title"].map((name) => element.getAttribute(name)), element.textContent];
 
 const ISO =
   /^(\d{4})-?(\d\d)-?(\d\d)(?:[T\s]+(\d\d):?(\d\d)(?::?(\d\d)(?:\.\d+)?)?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d)?)?/i;
@@ -252,18 +271,21 @@ const SAMPLE = 5_000;
 /** Of the letters. A Japanese text has three times as many kana; a page in English about Japan, fewer. */
 const PLAINLY = 0.15;
 
-function languageOf({ document, meta, item }: Known, text: string): string | null {
-  const root = document.documentElement;
-  const said = [root.getAttribute("lang"), root.getAttribute("xml:lang"), document.body.getAttribute("lang")];
+function languageOf({ document, meta, item }: Known): string | null {
+  const { documentElement: root, body } = document;
+  const said = [root.getAttribute("lang"), root.getAttribute("xml:lang"), body.getAttribute("lang")];
   const candidates = [
     ...said,
     meta("content-language", "language", "dc.language"),
     textIn(item["inLanguage"]),
     meta("og:locale"),
   ];
-  const language = candidates.map(languageTag).find((tag) => tag !== null) ?? null;
+  return candidates.map(languageTag).find((tag) => tag !== null) ?? null;
+}
+
+function languageWritten(text: string, said: string | null): string | null {
   const written = writtenIn(text);
-  return written !== null && !language?.startsWith(written) ? written : language;
+  return written !== null && !said?.startsWith(written) ? written : said;
 }
 
 function languageTag(text: string | null | undefined): string | null {

@@ -3,15 +3,24 @@
 import type { Obstacle } from "../job/handler.ts";
 import { type Item, oneLine } from "./structured-data.ts";
 
-export type Shown = { document: Document; items: readonly Item[]; title: string | null; text: string };
+export type Page = {
+  makeDocument: () => Document;
+  items: readonly Item[];
+  title: string | null;
+  text: string;
+};
+type Shown = Omit<Page, "makeDocument"> & { document: Document };
 
-/** What an obstacle shows of itself is short: a page with more text than this is what it seems. Characters. */
+/** What stands in the way of a page is short; characters. A page with more text is what it seems. */
 const MAX_ERROR = 1_500;
 const MAX_CONSENT = 2_500;
 const MAX_SHELL = 600;
 const MAX_TEASER = 2_500;
+const MAX_TEXT = Math.max(MAX_ERROR, MAX_CONSENT, MAX_SHELL, MAX_TEASER);
 
-export function obstacleOf(shown: Shown): Obstacle | null {
+export function obstacleOf({ makeDocument, ...page }: Page): Obstacle | null {
+  if (page.text.length > MAX_TEXT && !isMuchShorter(page)) return null;
+  const shown: Shown = { ...page, document: makeDocument() };
   if (isError(shown)) return "error";
   if (isConsent(shown)) return "consent";
   if (needsScript(shown)) return "javascript";
@@ -51,9 +60,14 @@ function isError({ document, title, text }: Shown): boolean {
   );
 }
 
-/** A title may hold the site's name too. */
-export const isErrorTitle = (title: string): boolean =>
-  title.split(/\s[|\-–—·:»]+\s|\s?[|｜]\s?/).some((part) => ERROR_TITLES.test(part.trim()));
+/** A title may hold the site's name too. A number alone is an error where nothing longer than a name stands beside it. */
+export function isErrorTitle(title: string): boolean {
+  const parts = title.split(/\s[|\-–—·:»]+\s|\s?[|｜]\s?/).map((part) => part.trim());
+  const isShort = parts.every((part) => part.split(/\s+/).length <= MAX_NAME);
+  return parts.some((part) => ERROR_TITLES.test(part) && (isShort || /\D{3}/.test(part)));
+}
+/** Words. */
+const MAX_NAME = 3;
 
 // --- Consent
 
@@ -66,26 +80,44 @@ const AGREE =
 
 /** The page asks before it shows anything, in words and with a button to agree. */
 function isConsent({ document, title, text }: Shown): boolean {
-  const shown = withoutConsent(document, text);
-  if (text.length > MAX_CONSENT || shown >= MIN_CONTENT) return false;
-  const asks = CONSENT_WORDS.test(text) || /^before you continue/i.test(title ?? "");
-  return asks && (has(document, CONSENT_PLACES) || hasButton(document));
+  if (text.length > MAX_CONSENT) return false;
+  if (!CONSENT_WORDS.test(text) && !/^before you continue/i.test(title ?? "")) return false;
+  if (!has(document, CONSENT_PLACES) && !hasButton(document)) return false;
+  return withoutConsent(document, text) < MIN_CONTENT;
 }
 /** Characters. So much text beside the question is the page itself. */
 const MIN_CONTENT = 400;
 
 /** How much of the text stands in paragraphs that do not ask. */
 function withoutConsent(document: Document, text: string): number {
-  const places = [...document.querySelectorAll(CONSENT_PLACES)].map(
-    ({ textContent }) => textContent?.replaceAll(/\s+/g, " ") ?? "",
-  );
-  const lines = text
+  const asking = consentPlaces(document).map(({ textContent }) => oneLine(textContent) ?? "");
+  const others = text
     .split("\n")
-    .filter((line) => !CONSENT_ABOUT.test(line) && !places.some((place) => place.includes(line)));
-  return lines.reduce((sum, line) => sum + line.length, 0);
+    .filter((line) => !CONSENT_ABOUT.test(line) && !asking.some((place) => place.includes(line)));
+  return others.reduce((sum, line) => sum + line.length, 0);
 }
 const CONSENT_ABOUT =
   /cookie|consent|privacy|partner|advertis|personali[sz]|data|accept|reject|agree|einwillig|zustimm|datenschutz|クッキー|同意|プライバシー/i;
+
+/** Not the whole page, which often has a name that says that the question is open. */
+const consentPlaces = (document: Document): Element[] =>
+  [...document.querySelectorAll(CONSENT_PLACES)].filter(
+    ({ nodeName, textContent }) =>
+      !/^(?:BODY|HTML|MAIN|ARTICLE)$/.test(nodeName) && CONSENT_ABOUT.test(textContent ?? ""),
+  );
+
+/** Where the page shows something besides, the question is in nobody's way, but long enough to be taken for the text. */
+export function dropConsent(document: Document): void {
+  const lengthOf = ({ textContent }: Element) => oneLine(textContent)?.length ?? 0;
+  const places = consentPlaces(document);
+  if (places.length === 0) return;
+  const all = lengthOf(document.body);
+  const asking = places.reduce((sum, place) => sum + lengthOf(place), 0);
+  if (all - asking < MIN_BESIDE || asking > MAX_ASKING) return;
+  for (const place of places) place.remove();
+}
+const MIN_BESIDE = 200;
+const MAX_ASKING = 20_000;
 
 const hasButton = (document: Document) =>
   [...document.querySelectorAll("button, a, input[type=submit], input[type=button], [role=button]")].some(
@@ -99,14 +131,17 @@ const NEEDS_SCRIPT =
 const ROOTS =
   "#root, #app, #__next, #__nuxt, #___gatsby, #svelte, #ember-app, app-root, [ng-app], [data-reactroot], #react-root, #application, #main-app";
 
+/** Lines. An article about it has more. */
+const MAX_SAYING = 2;
+
 /** The page says so, or it is the empty frame of a program. */
 function needsScript({ document, text }: Shown): boolean {
   if (text.length > MAX_SHELL) return false;
-  const own = text
-    .split("\n")
-    .filter((line) => !NEEDS_SCRIPT.test(line))
-    .join("\n");
-  if (NEEDS_SCRIPT.test(text) && own.length < MAX_SHELL / 2) return true;
+  const [saying = [], others = []] = [true, false].map((says) =>
+    text.split("\n").filter((line) => NEEDS_SCRIPT.test(line) === says),
+  );
+  const isSaid = saying.length > 0 && saying.length <= MAX_SAYING;
+  if (isSaid && others.join("\n").length < MAX_SHELL / 2) return true;
   const said = [...document.querySelectorAll("noscript")].some(({ textContent }) =>
     NEEDS_SCRIPT.test(textContent ?? ""),
   );
@@ -122,22 +157,23 @@ const ASKS =
   /\b(?:subscribe (?:now )?to (?:continue|keep|read)|(?:to|and) (?:continue|keep) reading|continue reading (?:with|this)|already a (?:subscriber|member)|become a (?:subscriber|member)|this (?:article|content|story) is (?:for|only|reserved|exclusive)[^.\n]{0,40}(?:subscribers|members)|(?:subscribers|members)[- ]only|unlock this (?:article|story)|start your (?:free )?trial|log ?in to (?:continue|read)|(?:weiterlesen|jetzt) mit [^.\n]{0,20}(?:abo|plus)|réservé aux abonnés|solo para suscriptores)|(?:この(?:記事|先)[^。\n]{0,20})(?:有料|会員)|(?:有料|会員)(?:会員)?(?:限定|記事)|続きを読むには|残り\s*[\d,]+\s*文字/i;
 
 /** The page says that it is not free, or shows where it ends, and shows no more than its beginning. */
-function isPaywall({ document, items, text }: Shown): boolean {
-  if (text.length > MAX_TEASER && !isMuchShorter(items, text)) return false;
+function isPaywall(shown: Shown): boolean {
+  const { document, items, text } = shown;
   if (showsPaidPart(document, items)) return false;
   const isPaid = items.some((item) => /^(?:false|no)$/i.test(String(item["isAccessibleForFree"])));
   const asks = ASKS.test(oneLine(document.body.textContent) ?? "");
-  if (isMuchShorter(items, text)) return isPaid || asks || has(document, PAYWALLS);
-  return (isPaid && (asks || has(document, PAYWALLS) || isCut(text))) || (asks && has(document, PAYWALLS));
+  const hasWall = has(document, PAYWALLS);
+  if (isMuchShorter(shown)) return isPaid || asks || hasWall;
+  return (isPaid && (asks || hasWall || isCut(text))) || (asks && hasWall);
 }
 
 const isCut = (text: string) => text.length < MAX_TEASER / 2 || /(?:…|\.\.\.|\[…\])\s*$/.test(text);
 
 /** The page says how many words it has. */
-const isMuchShorter = (items: readonly Item[], text: string): boolean =>
+const isMuchShorter = ({ items, text }: Pick<Page, "items" | "text">): boolean =>
   items.some((item) => {
     const words = Number(item["wordCount"]);
-    return words > 100 && text.split(/\s+/).length < words / 2 && /\s/.test(text);
+    return words > 100 && /\s/.test(text) && text.split(/\s+/).length < words / 2;
   });
 
 const MIN_PAID = 1_000;

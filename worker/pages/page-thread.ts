@@ -1,4 +1,4 @@
-// The thread in which article.ts reads pages and documents, and in which they and other texts are cut up.
+// The thread in which article.ts reads pages and documents, and chunks.ts cuts texts up and ranks them.
 import { answerWork } from "../async/warm-threads.ts";
 import { type ErrorCode, KamadoError } from "../errors.ts";
 import type { Chunk, Page } from "../job/handler.ts";
@@ -13,16 +13,21 @@ export type Work =
   | { page: string; url?: string | undefined; limits?: PageShape }
   | { document: DocumentBytes; limits?: PageShape }
   | { chunk: string; size: number }
+  | { texts: readonly string[]; queries: readonly string[] }
   | { markdown: string; title: string | null; size: number };
 
 /** What is known of a page. */
 export type Read = Partial<Page> & Pick<Page, "text">;
 /** An error that was thrown would end the thread. */
 export type Refused = { refused: { code: ErrorCode; message: string } };
-export type Done = Read | string[] | Chunk[] | Refused;
+export type Done = Read | string[] | number[] | Chunk[] | Refused;
 
 async function done(work: Work): Promise<Done> {
   if ("chunk" in work) return chunkText(work.chunk, work.size);
+  if ("texts" in work) {
+    const { rankTexts } = await import("./rank.ts");
+    return rankTexts(work.texts, work.queries);
+  }
   if ("markdown" in work) {
     const { chunkMarkdown } = await import("./chunk-markdown.ts");
     return chunkMarkdown(work.markdown, work.size, work.title);
