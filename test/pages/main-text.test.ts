@@ -206,6 +206,45 @@ describe("lists", () => {
   });
 });
 
+describe("what a page says of itself may be only a part of it", () => {
+  const sentence =
+    "The ferry to the island of Lodsen left an hour late on Monday, because a whale had come into the harbour.";
+  const article = `<main><article>${`<p>${sentence}</p>`.repeat(8)}</article><div class=teasers><p>More news of the week.</p></div></main>`;
+  const json = (...types: string[]) =>
+    types.map((type) => `<script type="application/ld+json">{"@type": "${type}"}</script>`).join("");
+
+  test("questions for search engines, and products that are named, leave an article what it is", () => {
+    const head = json("NewsArticle", "FAQPage", "Question", "Answer", "Product");
+    expect(textOf(around(article, head))).toBe(Array(8).fill(sentence).join("\n"));
+  });
+
+  test("the reviews of a product make no article of it", () => {
+    const reviews = POSTS.map(
+      ([author, text]) =>
+        `<div itemscope itemtype="https://schema.org/Review"><b>${author}</b><p>${text}</p></div>`,
+    ).join("");
+    const text = textOf(around(`<h1>Lamp</h1><p>€ 48</p>${reviews}`, json("Product")));
+    expectInOrder(text, ["Lamp", "€ 48", ...IN_ORDER]);
+  });
+
+  test("several articles are a list of them", () => {
+    const teasers = [1, 2, 3]
+      .map(
+        (at) =>
+          `<article itemscope itemtype="https://schema.org/BlogPosting"><h2><a href=/${at}>Post ${at}</a></h2><p>${at === 2 ? sentence.repeat(5) : "Short."}</p></article>`,
+      )
+      .join("");
+    expectInOrder(textOf(around(`<main>${teasers}</main>`)), [
+      "Post 1",
+      "Short.",
+      "Post 2",
+      sentence,
+      "Post 3",
+      "Short.",
+    ]);
+  });
+});
+
 test("an article that does not say that it is one is still only the article", () => {
   const sentence =
     "The ferry to the island of Lodsen left an hour late on Monday, because a whale had come into the harbour.";

@@ -8,6 +8,7 @@ export type Found = { content: Element; title: string | null; byline: string | n
 /** Takes the document apart. `null` where Readability finds nothing. */
 export function articleIn(document: Document): Found | null {
   const bodies = namedBodies(document);
+  nameParagraphs(document);
   const found = new Readability<Node>(document, { keepClasses: true, serializer: (node) => node }).parse();
   if (!found?.content) return null;
   const { title, byline, siteName } = found;
@@ -56,8 +57,21 @@ const CLUTTER_RUN =
 /** Layout, not what the element itself is. */
 const LAYOUT = /^(?:has|with|no|without|is|hide|js|col|row|wp|elementor|theme)-/;
 
+const AROUND = "data-around";
+
+/** Readability puts a paragraph in the place of the element that holds nothing else, whose name would be lost. */
+function nameParagraphs(document: Document): void {
+  for (const paragraph of document.querySelectorAll("div > p")) {
+    const { parentElement: parent } = paragraph;
+    const isAlone = parent?.firstElementChild === paragraph && parent.lastElementChild === paragraph;
+    if (isAlone) paragraph.setAttribute(AROUND, `${parent.getAttribute("class") ?? ""} ${parent.id}`);
+  }
+}
+
 export const namesOf = (element: Element): string[] =>
-  `${element.getAttribute("class") ?? ""} ${element.getAttribute("id") ?? ""}`
+  ["class", "id", AROUND]
+    .map((name) => element.getAttribute(name) ?? "")
+    .join(" ")
     .replaceAll(/([a-z\d])([A-Z])/g, "$1-$2")
     .toLowerCase()
     .replaceAll(/[_:.]+/g, "-")

@@ -1,12 +1,16 @@
 // Pages that are no articles: threads, questions and their answers, products, documentation, lists, front pages. Owns how they are told
 // from articles, and what their main content is: all of it in order, without what stands around it on every page of the site. Pure.
 import { dropHidden, dropNamed, type Measure, measure, namesOf, outermost } from "./clean-article.ts";
-import { elementTypes, type Item, isOf } from "./structured-data.ts";
+import { elementTypes, type Item, typesOf } from "./structured-data.ts";
 
 const DISCUSSION = /^(?:DiscussionForumPosting|QAPage|Question|Answer)$/;
-const ARTICLE = /Article$|^(?:BlogPosting|LiveBlogPosting|Report|Review|Recipe|MedicalWebPage)$/;
+const ARTICLE = /Article$|^(?:BlogPosting|LiveBlogPosting|Report|MedicalWebPage)$/;
 const OTHER =
   /^(?:Product|ProductGroup|Vehicle|SoftwareApplication|JobPosting|Event|LocalBusiness|Restaurant|ItemList|CollectionPage|SearchResultsPage|OfferCatalog|FAQPage|AboutPage|ContactPage)$/;
+/** Also of a product's reviews. */
+const ARTICLE_TOO = /^(?:Review|Recipe)$/;
+/** More articles than one, which may name another, are a list of them. */
+const LIST = 3;
 
 /** What only shops have. */
 const SHOP =
@@ -19,16 +23,22 @@ const DOCS_PARTS =
 
 /** What the page says it is. */
 export function isSaidToBe(document: Document, items: readonly Item[]): "article" | "other" | null {
-  const types = elementTypes(document);
-  const has = (pattern: RegExp) =>
-    items.some((item) => isOf(item, pattern)) || types.some((type) => pattern.test(type));
-  const { content = "" } = document.querySelector<HTMLMetaElement>('meta[property="og:type"]') ?? {};
-  if (has(DISCUSSION)) return "other";
-  if (has(ARTICLE) || /^article$/i.test(content)) return "article";
-  if (has(OTHER) || /product/i.test(content) || document.querySelector(SHOP)) return "other";
-  const generator = document.querySelector('meta[name="generator"]')?.getAttribute("content") ?? "";
-  return DOCS.test(generator) || document.querySelector(DOCS_PARTS) ? "other" : null;
+  const all = [...items.flatMap(typesOf), ...elementTypes(document)];
+  const count = (pattern: RegExp) => all.filter((type) => pattern.test(type)).length;
+  const kind = document.querySelector('meta[property="og:type"]')?.getAttribute("content") ?? "";
+  const [articles, isArticle] = [count(ARTICLE), /^article$/i.test(kind)];
+  // Articles hold questions with their answers for search engines, too.
+  if (count(DISCUSSION) > 0 && count(/^FAQPage$/) === 0) return "other";
+  if (articles === 0 && isDocumentation(document)) return "other";
+  if (articles >= LIST && !isArticle) return "other";
+  if (articles > 0 || isArticle) return "article";
+  if (count(OTHER) > 0 || /product/i.test(kind) || document.querySelector(SHOP)) return "other";
+  return count(ARTICLE_TOO) > 0 ? "article" : null;
 }
+
+const isDocumentation = (document: Document): boolean =>
+  DOCS.test(document.querySelector('meta[name="generator"]')?.getAttribute("content") ?? "") ||
+  document.querySelector(DOCS_PARTS) !== null;
 
 /** Whether an article that was found is only a part of what the page is about. For a page that does not say what it is. */
 export function isPartOf(found: Element, main: Element): boolean {

@@ -71,8 +71,10 @@ const MAX_NAME = 3;
 
 // --- Consent
 
-const CONSENT_PLACES =
-  "form[action*='consent.'], [action*='/collectConsent'], form[action*='/consent'], .consent-form, #consent-page, .con-wizard, iframe[src*='privacy-mgmt'], iframe[src*='consent'], #cmpbox, #didomi-popup, .qc-cmp2-container, #onetrust-consent-sdk, #CybotCookiebotDialog, #usercentrics-root, .fc-consent-root, #sp_message_container, [id^='sp_message_container'], [class*='cookie-wall'], [class*='cookiewall'], [class*='consent-wall'], #gdpr-consent-tool-wrapper, [id*='cookie-consent'], [class*='cookie-consent'], [id*='cookie-banner'], [class*='cookie-banner']";
+/** Names of what asks: those that the makers of such programs give, and those that everybody gives. */
+const CONSENT_NAMES =
+  /(?:^|\s)(?:cmpbox|cmpwrapper|consent-form|consent-page|con-wizard|didomi-(?:popup|host|notice)|fc-consent-root|onetrust-\S+|qc-cmp\S*|sp_message_container\S*|usercentrics-\S+|CybotCookiebot\S*|truste-\S+)(?:\s|$)|(?:cookie|consent|gdpr)[-_]?(?:wall|banner|bar|notice|consent|popup|modal|dialog|overlay|law|layer|message)/i;
+const CONSENT_ADDRESS = /consent\.|\/(?:collect)?consent|privacy-mgmt/i;
 const CONSENT_WORDS =
   /\b(?:we (?:and our (?:\d+ )?partners )?(?:use|store|value|need)[^.]{0,60}(?:cookies|privacy|consent)|before you continue|our partners|accept (?:all )?cookies|your (?:privacy )?choices|personali[sz]ed (?:ads|advertising)|wir (?:und unsere partner )?(?:verwenden|nutzen|brauchen)[^.]{0,60}(?:cookies|einwilligung|zustimmung)|nous utilisons[^.]{0,60}cookies|utilizamos[^.]{0,60}cookies|usiamo[^.]{0,60}cookie)|(?:クッキー|cookie)[^。]{0,40}(?:同意|使用|利用)/i;
 const AGREE =
@@ -82,7 +84,7 @@ const AGREE =
 function isConsent({ document, title, text }: Shown): boolean {
   if (text.length > MAX_CONSENT) return false;
   if (!CONSENT_WORDS.test(text) && !/^before you continue/i.test(title ?? "")) return false;
-  if (!has(document, CONSENT_PLACES) && !hasButton(document)) return false;
+  if (consentPlaces(document).length === 0 && !hasButton(document)) return false;
   return withoutConsent(document, text) < MIN_CONTENT;
 }
 /** Characters. So much text beside the question is the page itself. */
@@ -101,10 +103,17 @@ const CONSENT_ABOUT =
 
 /** Not the whole page, which often has a name that says that the question is open. */
 const consentPlaces = (document: Document): Element[] =>
-  [...document.querySelectorAll(CONSENT_PLACES)].filter(
-    ({ nodeName, textContent }) =>
-      !/^(?:BODY|HTML|MAIN|ARTICLE)$/.test(nodeName) && CONSENT_ABOUT.test(textContent ?? ""),
+  [...document.body.querySelectorAll("*")].filter(
+    (element) =>
+      isConsentPlace(element) &&
+      !/^(?:MAIN|ARTICLE)$/.test(element.nodeName) &&
+      CONSENT_ABOUT.test(element.textContent ?? ""),
   );
+
+const isConsentPlace = (element: Element): boolean =>
+  CONSENT_NAMES.test(`${element.id} ${element.getAttribute("class") ?? ""}`) ||
+  (element.nodeName === "FORM" && CONSENT_ADDRESS.test(element.getAttribute("action") ?? "")) ||
+  (element.nodeName === "IFRAME" && CONSENT_ADDRESS.test(element.getAttribute("src") ?? ""));
 
 /** Where the page shows something besides, the question is in nobody's way, but long enough to be taken for the text. */
 export function dropConsent(document: Document): void {
