@@ -15,6 +15,7 @@ describe("a sample page becomes exactly the Markdown beside it", () => {
     ["news.html", { title: "Old swing bridge to open to walkers again", byline: "Mara Ellwood" }],
     ["blog.html", { byline: "Ines Park", published: "2025-11-02" }],
     ["docs.html", { canonicalUrl: "https://linewise.example/docs/reading.html" }],
+    ["forum.html", { title: "Kettle clicks off before it boils", byline: "tessa" }],
     ["shop.html", { language: "en" }],
     ["japanese-news.html", { language: "ja", site: "野那根新報" }],
     ["library-shift-jis.html", { title: "図書館だより 六月号" }],
@@ -24,8 +25,6 @@ describe("a sample page becomes exactly the Markdown beside it", () => {
   ])("%s", async ([file, known]) => {
     const page = await read(file);
     expect(page).toMatchObject(known);
-    await expect(`${page.markdown}\n`).toEqual(
-      readFileSync(join(SAMPLES, file.replace(/\.\w+$/, ".md")), "utf8"),
-    );
+    expect(`${page.markdown}\n`).toBe(readFileSync(join(SAMPLES, file.replace(/\.\w+$/, ".md")), "utf8"));
   });
 });
