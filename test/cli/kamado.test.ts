@@ -37,6 +37,7 @@ const COMMANDS = [
     "demo",
     "model",
     "new",
+    "read",
     "test",
     "setup aws",
     "service",

@@ -16,6 +16,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   enqueue: async () => (await import("./commands/enqueue.ts")).enqueueCommand(),
   cancel: async () => (await import("./commands/cancel.ts")).cancelCommand(),
   dead: async () => (await import("./commands/dead.ts")).deadCommand(),
+  read: async () => (await import("./commands/read.ts")).readCommand(),
   demo: async () => (await import("./commands/demo.ts")).demoCommand(),
   status: async () => (await import("./commands/status.ts")).statusCommand(),
   jobs: async () => (await import("./commands/jobs.ts")).jobsCommand(),
@@ -40,6 +41,7 @@ const GROUPS: Record<string, readonly string[]> = {
   "Give it jobs:": ["run", "enqueue", "cancel", "kinds", "schedules"],
   "See what became of them:": ["status", "doctor", "jobs", "dead", "queue"],
   "Set it up:": ["init", "setup", "model", "service", "completion", "bench", "uninstall"],
+  "Read without a job:": ["read"],
   "Make kinds of your own:": ["new", "test"],
 };
 

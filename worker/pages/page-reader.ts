@@ -140,7 +140,7 @@ export function createPageReader(options: PageReaderOptions): PageReader {
   /** `null` for a connection that broke and may be opened again. */
   async function askOnce(url: URL, reading: Reading, isAgain: boolean): Promise<Answer | null> {
     const { signal, first, outbound } = reading;
-    const rules = await robots.rulesFor(url, signal);
+    const rules = await robots.rulesFor(url, first, signal);
     if (!rules.isAllowed(url)) throw refusedByRobots(url);
     const turn = { gapMs: rules.gapMs, patienceMs: reading.patienceMs(), signal };
     try {
@@ -163,10 +163,10 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     }
   }
 
-  async function fetchRobots(first: URL): Promise<Answer> {
+  async function fetchRobots(first: URL, ledBy: URL): Promise<Answer> {
     const turn = { gapMs: "none", patienceMs: PATIENCE_MS, signal: NEVER } as const;
     for (let url = first, hops = 0; ; hops++) {
-      const request = { method: "GET", url: url.href, ledBy: first.href, answer: "cut", headers } as const;
+      const request = { method: "GET", url: url.href, ledBy: ledBy.href, answer: "cut", headers } as const;
       const limits = { maxBytes: MAX_ROBOTS_BYTES, timeoutMs: Math.min(timeoutMs, ROBOTS_TIMEOUT_MS) };
       const answer = await pace.take(url, turn, () => options.outbound.send({ ...request, ...limits }));
       const next = redirectOf(answer);
