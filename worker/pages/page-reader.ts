@@ -88,7 +88,9 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     const url = addressOf(given);
     const { signal = NEVER } = how;
     signal.throwIfAborted();
-    const shared = underway.get(url.href) ?? begin(url, how);
+    // Requests of `how.outbound` may be held back, which is nothing to those who do without it.
+    const key = how.outbound ? `held ${url.href}` : url.href;
+    const shared = underway.get(key) ?? begin(key, url, how);
     shared.users += 1;
     try {
       return await unlessAborted(shared.answer, signal);
@@ -98,13 +100,13 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     }
   }
 
-  function begin(first: URL, { timeLeftMs, outbound = options.outbound }: ReadOptions): Shared {
+  function begin(key: string, first: URL, { timeLeftMs, outbound = options.outbound }: ReadOptions): Shared {
     const over = new AbortController();
     const patienceMs = () => Math.min(PATIENCE_MS, (timeLeftMs?.() ?? Number.POSITIVE_INFINITY) / 2);
     const answer = follow({ first, signal: over.signal, patienceMs, outbound });
     const shared = { answer, users: 0, over };
-    underway.set(first.href, shared);
-    const end = () => underway.get(first.href) === shared && underway.delete(first.href);
+    underway.set(key, shared);
+    const end = () => underway.get(key) === shared && underway.delete(key);
     // Whoever comes later asks again.
     over.signal.addEventListener("abort", end);
     answer.then(end, end);
