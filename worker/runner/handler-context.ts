@@ -140,7 +140,7 @@ export function contextOf(
   job: Job,
   model: Model,
   inputs: Fetched<InputRefs>,
-  { signal, timeLeftMs }: Pick<Context, "signal" | "timeLeftMs">,
+  { signal, timeLeftMs, used }: Pick<Context, "signal" | "timeLeftMs" | "used">,
   { pages, texts, rest, search, checkpoints, estimate, budgets, jobEvents }: HandlerDependencies,
 ): Context<InputRefs> {
   const { id, kind } = job;
@@ -163,6 +163,7 @@ export function contextOf(
     checkpoints: checkpoints.of(job, signal),
     estimate,
     budget: budgets,
+    used,
     timeLeftMs,
     inputs,
     progress: (done, what) =>
