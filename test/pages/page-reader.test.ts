@@ -21,6 +21,7 @@ import { FakeClock } from "../fakes/clock.ts";
 import { ENCODED } from "../fakes/encoded-texts.ts";
 import { known } from "../fakes/known.ts";
 import { type Receiver, type Respond, startReceiver } from "../fakes/receiver.ts";
+import fc from "../properties.ts";
 
 type Route =
   | string
@@ -209,6 +210,16 @@ describe("robots.txt", () => {
     const { read } = reader([within, beyond]);
     expect((await errorOf(read(within.url))).code).toBe("robots_refused");
     expect((await read(beyond.url)).text).toBe("x");
+  });
+
+  test("does not count for a site of the owner's that the destinations file exempts, and is not asked", async () => {
+    const own = await site({ "/robots.txt": "User-agent: *\nDisallow: /", "/": "x", "/a": "y" });
+    const other = await site({ "/": { status: 302, headers: { location: `${own.url}/a` } } });
+    const destinations = [known(`${own.url}/`, { ignoreRobots: true })];
+    const { read } = reader([own, other], { destinations });
+    expect((await read(own.url)).text).toBe("x");
+    expect(pathsOf(own)).toEqual(["/"]);
+    expect((await errorOf(read(other.url))).code).toBe("robots_refused");
   });
 
   test("of every page on the way has to allow it", async () => {
@@ -431,6 +442,11 @@ describe("where an answer leads", () => {
     expect(text === html ? "old" : text).toBe(expected);
   });
 
+  test("a page that sends its reader elsewhere in a header is followed too", async () => {
+    const one = await site({ "/": { headers: { refresh: "1; url=new" } }, "/new": "new" });
+    expect((await reader([one]).read(one.url)).text).toBe("new");
+  });
+
   test("a page of http:// is asked for with https://, unless the owner has listed it", async () => {
     const asked: string[] = [];
     const { read } = createPageReader({
@@ -563,6 +579,39 @@ describe("what comes", () => {
     expect(await errorOf(read(`${url}/never`))).toMatchObject({ code: "fetch_failed", retry: true });
     expect(connections).toHaveLength(3);
   });
+});
+
+test("any address is read or refused with a code", async () => {
+  const { read } = createPageReader({
+    gapMs: 0,
+    document: async () => pageOf({ text: "x" }),
+    outbound: {
+      async send({ url }) {
+        // What the safe client gets is an address in every case.
+        return {
+          status: 200,
+          headers: { "content-type": "text/html" },
+          bytes: Buffer.from("x"),
+          url: new URL(url).href,
+        };
+      },
+    },
+  });
+  const address = fc.oneof(
+    fc.webUrl({ withFragments: true, withQueryParameters: true }),
+    fc
+      .tuple(
+        fc.constantFrom("https://", "http:", "https:\\\\", "//", "javascript:"),
+        fc.string({ unit: "binary" }),
+      )
+      .map((parts) => parts.join("")),
+  );
+  await fc.assert(
+    fc.asyncProperty(address, async (url) => {
+      const given = await read(url).catch((error) => error);
+      expect(given instanceof KamadoError || given.text === "x").toBe(true);
+    }),
+  );
 });
 
 test.each([

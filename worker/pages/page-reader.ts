@@ -13,7 +13,7 @@ import type { Outbound } from "../outbound/outbound.ts";
 import type { Documents } from "./article.ts";
 import { HostPace } from "./host-pace.ts";
 import { refreshIn, refreshTarget } from "./refresh.ts";
-import { MAX_ROBOTS_BYTES, Robots } from "./robots.ts";
+import { MAX_ROBOTS_BYTES, NO_RULES, Robots } from "./robots.ts";
 
 export type PageReaderOptions = {
   outbound: Pick<Outbound, "send">;
@@ -142,7 +142,7 @@ export function createPageReader(options: PageReaderOptions): PageReader {
   /** `null` for a connection that broke and may be opened again. */
   async function askOnce(url: URL, reading: Reading, isAgain: boolean): Promise<Answer | null> {
     const { signal, first, outbound } = reading;
-    const rules = await robots.rulesFor(url, first, signal);
+    const rules = isExempt(url, first) ? NO_RULES : await robots.rulesFor(url, first, signal);
     if (!rules.isAllowed(url)) throw refusedByRobots(url);
     const turn = { gapMs: rules.gapMs, patienceMs: reading.patienceMs(), signal };
     try {
@@ -164,6 +164,11 @@ export function createPageReader(options: PageReaderOptions): PageReader {
       throw thrown;
     }
   }
+
+  /** The owner's word about a site does not count where somebody else's page leads there. */
+  const isExempt = (url: URL, first: URL) =>
+    (url.origin === first.origin || destinationFor(destinations, first) !== undefined) &&
+    destinationFor(destinations, url)?.ignoreRobots === true;
 
   async function fetchRobots(first: URL, ledBy: URL): Promise<Answer> {
     const turn = { gapMs: "none", patienceMs: PATIENCE_MS, signal: NEVER } as const;

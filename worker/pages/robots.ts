@@ -113,7 +113,8 @@ export class Robots {
   }
 }
 
-const NO_RULES: Rules = { isAllowed: () => true, gapMs: 0 };
+/** Of a site without the file. */
+export const NO_RULES: Rules = { isAllowed: () => true, gapMs: 0 };
 
 /** A site without the file allows everything. One that cannot tell just now has to be left alone. */
 const isReadable = ({ status }: Answer) => status < 500 && status !== 429 && status !== 408;
