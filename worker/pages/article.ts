@@ -70,7 +70,7 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
       const known = await read({ page: html, url, limits: shape }, all.timeoutMs).catch(() =>
         read({ page: html, url }, BARE_MS),
       );
-      return withText(known, url, `The page, of ${bytes} bytes, has no text.`);
+      return withText(known, url, `The page, of ${bytes} bytes, has no text`);
     },
     async document(given) {
       const { length } = given.bytes;
@@ -80,7 +80,7 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
           `The document has ${length} bytes; the limit is ${all.maxDocumentBytes}.`,
         );
       const known = await (isPdf(given.bytes) ? readPdf : readText)(given, all, read);
-      return withText(known, given.url, `The document, of ${length} bytes, has no text.`);
+      return withText(known, given.url, `The document, of ${length} bytes, has no text`);
     },
     async read(url) {
       throw new KamadoError("unsupported_address", `No reader for ${url}.`);
@@ -125,7 +125,8 @@ async function readPdf(document: DocumentBytes, limits: Limits, read: ReadWork):
 }
 
 function withText(known: Read, url: string | null | undefined, otherwise: string): Page {
-  if (known.text === "") throw new KamadoError("page_without_text", otherwise);
+  const why = known.obstacle === "javascript" ? ": it needs JavaScript to show any" : "";
+  if (known.text === "") throw new KamadoError("page_without_text", `${otherwise}${why}.`);
   return pageOf({ ...(url && { url }), ...known });
 }
 
