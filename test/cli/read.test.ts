@@ -180,6 +180,52 @@ describe("an address", () => {
   });
 });
 
+describe("a page with something in its way", () => {
+  const data = (title: string, body: string) => `data:text/html,${encodeURIComponent(html(title, body))}`;
+  const BLOCKED: [obstacle: string, source: string][] = [
+    ["javascript", data("Shop", "<p>Please enable JavaScript in your browser to use this site.")],
+    [
+      "consent",
+      data(
+        "Times",
+        "<div class=cookie-wall><h2>We value your privacy</h2><p>We and our partners use cookies.<button>Accept all</button></div>",
+      ),
+    ],
+    ["error", data("Page not found", "<p>The page that you are looking for has moved.")],
+  ];
+
+  test.each(BLOCKED)("(%s) has failed, and JSON has what stands there", async (obstacle, source) => {
+    expect(await read([source])).toMatchObject({
+      code: 1,
+      out: "",
+      errors: expect.stringMatching(/^kamado: page_blocked: data:.*\n.*in a browser/),
+    });
+    const { code, out } = await read([source], { format: "json" });
+    expect([code, JSON.parse(out)]).toEqual([
+      1,
+      expect.objectContaining({
+        obstacle,
+        text: expect.stringMatching(/./),
+        error: expect.objectContaining({ code: "page_blocked" }),
+      }),
+    ]);
+  });
+
+  test("(paywall) is printed as far as it is shown, with a warning", async () => {
+    const wall = "<div class=article-paywall><h2>Subscribe to continue reading</h2></div>";
+    const source = data(
+      "News",
+      `<article>${"<p>The ferry left an hour late on Monday.".repeat(3)}</article>${wall}`,
+    );
+    const { code, out, errors } = await read([source]);
+    expect([code, out, errors]).toEqual([
+      0,
+      expect.stringContaining("The ferry left"),
+      expect.stringMatching(/^kamado: data:.*: only the part is shown that needs no subscription\./),
+    ]);
+  });
+});
+
 test("on a terminal nothing in a page acts on it, and in a pipe it is as it is", async () => {
   const page = html("T", "<p>a\u009b31mb</p>");
   const source = `data:text/html;charset=utf-8,${encodeURIComponent(page)}`;

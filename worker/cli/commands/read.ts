@@ -221,7 +221,7 @@ const OBSTACLES: Record<Obstacle, string> = {
   javascript: "the page needs a browser that runs its scripts",
   consent: "a question about cookies stands in the place of the page",
   paywall: "only the part is shown that needs no subscription",
-  error: "the page says that it could not be found or shown",
+  error: "the page is an error, or a check whether a person asks",
 };
 const IN_A_BROWSER =
   "Open it in a browser, save it there as HTML, and give the file with --base-url and the address.";
