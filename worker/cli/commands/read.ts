@@ -15,7 +15,7 @@ import { EXIT, paint, prose } from "../../logging/terminal.ts";
 import { ruleOn } from "../../outbound/addresses.ts";
 import { type Destinations, type KnownDestination, loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound, type Outbound } from "../../outbound/outbound.ts";
-import { createPages } from "../../pages/article.ts";
+import { createPages, type Documents } from "../../pages/article.ts";
 import { createPageReader, MAX_PAGE_BYTES } from "../../pages/page-reader.ts";
 import { printable, printableJson } from "../../printable.ts";
 import { configOf } from "../configuration.ts";
@@ -69,6 +69,8 @@ export type ReadOptions = {
   userAgent?: string | undefined;
   /** What the owner's file says about the hosts that are named. */
   destinations?: Destinations;
+  /** [what handlers read with] */
+  document?: Documents["document"];
   stdin: Readable;
   print(text: string): void;
   /** What would act on a terminal is printed as an escape. */
@@ -113,10 +115,10 @@ type Read = { source: string; page?: Page; error?: KamadoError | undefined };
 
 function readerOf(
   sources: readonly string[],
-  { userAgent, destinations = [], baseUrl: url, stdin }: ReadOptions,
+  { userAgent, destinations = [], baseUrl: url, stdin, ...options }: ReadOptions,
   stack: AsyncDisposableStack,
 ): (source: string) => Promise<Page> {
-  const { document } = createPages();
+  const { document } = { ...createPages(), ...options };
   const outbound = outboundFor(destinations, stack);
   const named = sources.filter(isAddress).map((source) => URL.parse(source)!.origin);
   const known = [...destinations, ...named.map((origin) => entryFor(origin, isAtHome(origin)))];
@@ -125,6 +127,7 @@ function readerOf(
     if (isAddress(source)) return pages.read(source);
     if (isDataUri(source))
       return document({ bytes: decodeDataUri(source, MAX_PAGE_BYTES), contentType: typeOfData(source), url });
+    refuseOtherScheme(source);
     const path = pathOf(source);
     const bytes = await unpackByContent(source === "-" ? await bytesOf(stdin) : await fileAt(path), {
       maxBytes: MAX_PAGE_BYTES,
@@ -171,6 +174,12 @@ function isAtHome(origin: string): boolean {
 }
 
 const isAddress = (source: string) => /^https?:$/.test(URL.parse(source)?.protocol ?? "");
+
+function refuseOtherScheme(source: string): void {
+  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(source)?.[1]?.toLowerCase();
+  if (scheme !== undefined && scheme !== "file")
+    throw new KamadoError("unsupported_address", `Nothing here reads ${scheme}://.`, { hint: HOW });
+}
 
 const pathOf = (source: string) => (/^file:\/\//i.test(source) ? fileURLToPath(source) : source);
 
