@@ -109,6 +109,10 @@ describe("a page whose tags are left out, repeated or in a wrong place is read a
       `<title>T</title><template><p>no</template><noscript><p>no</noscript>${STORY}`,
     ],
     [
+      "with a shadow root where none can be",
+      `<title>T</title><template shadowrootmode=open><slot name=a></slot><p>no</template>${STORY}`,
+    ],
+    [
       "as XHTML with its text in CDATA",
       `<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title>T</title></head><body><p><![CDATA[A marathon was run in Nonane.]]></p><p>All of it took place on <![CDATA[4 July.]]></p></body></html>`,
     ],
