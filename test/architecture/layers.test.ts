@@ -72,7 +72,7 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "amounts async aws cli/* config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner schedules search service storage",
+    "amounts async aws cli/* config data-uri dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox pages power printable queue runner schedules search service storage",
   "cli/*":
     "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main mounts power service state-file trouble",
   "engine/main":

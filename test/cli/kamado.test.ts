@@ -38,6 +38,7 @@ const COMMANDS = [
     "demo",
     "model",
     "new",
+    "read",
     "test",
     "setup aws",
     "service",
@@ -114,6 +115,9 @@ test("a shell gets commands, subcommands, flags and kinds", async () => {
   expect(await words("enqueue", "--w")).toContain("--wait");
   for (const command of ["run", "enqueue", "kinds"])
     expect(await words(command, "im")).toContain("image.check");
+  const files = await words("read", `${ROOT}/docs/ima`);
+  expect(files).toEqual([`${ROOT}/docs/images/`, ":4", ""]);
+  expect(await words("read", "a.html", `${ROOT}/docs/pag`)).toContain(`${ROOT}/docs/pages.md`);
 }, 60_000);
 
 test.each(["bash", "zsh", "fish"])(

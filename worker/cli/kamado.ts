@@ -17,6 +17,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   enqueue: async () => (await import("./commands/enqueue.ts")).enqueueCommand(),
   cancel: async () => (await import("./commands/cancel.ts")).cancelCommand(),
   dead: async () => (await import("./commands/dead.ts")).deadCommand(),
+  read: async () => (await import("./commands/read.ts")).readCommand(),
   demo: async () => (await import("./commands/demo.ts")).demoCommand(),
   status: async () => (await import("./commands/status.ts")).statusCommand(),
   jobs: async () => (await import("./commands/jobs.ts")).jobsCommand(),
@@ -38,7 +39,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
 /** How the list of commands is divided. */
 const GROUPS: Record<string, readonly string[]> = {
   "Start it:": ["demo", "serve", "worker", "engine"],
-  "Give it jobs:": ["research", "run", "enqueue", "cancel", "kinds", "schedules"],
+  "Give it jobs:": ["research", "read", "run", "enqueue", "cancel", "kinds", "schedules"],
   "See what became of them:": ["status", "doctor", "jobs", "dead", "queue"],
   "Set it up:": ["init", "setup", "model", "service", "completion", "bench", "uninstall"],
   "Make kinds of your own:": ["new", "test"],
