@@ -60,7 +60,7 @@ const MAY_IMPORT: Record<string, string> = {
   telemetry: "config/telemetry job logging metrics model printable tracing",
   service: "errors make-folder",
   doctor:
-    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue service trouble",
+    "amounts async aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue search service trouble",
   schedules: "async config/settings-file errors http job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tenants tracing",
