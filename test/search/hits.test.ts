@@ -1,5 +1,5 @@
 // What a search service calls a result, as a hit.
-import fc from "fast-check";
+import fc from "../properties.ts";
 import { describe, expect, test } from "vitest";
 import { cleanHits } from "../../worker/search/hits.ts";
 
@@ -58,7 +58,15 @@ test("whatever a service sends, each hit is readable, and none is there twice", 
     "\ud800",
     "&#0;",
   );
-  const value = fc.oneof(fc.string({ unit: "binary" }), fc.webUrl({ withFragments: true }), odd);
+  const start = fc.constantFrom(
+    "https://example.org/",
+    "http://a.b:80",
+    "HTTPS://例え.jp/?",
+    "https://u@a.b/",
+    "//",
+  );
+  const address = fc.tuple(start, fc.string()).map((parts) => parts.join(""));
+  const value = fc.oneof(fc.string({ unit: "binary" }), address, odd);
   const raw = fc.record({ url: value, title: value, snippet: value, published: value });
   fc.assert(
     fc.property(fc.array(raw, { maxLength: 4 }), (all) => {
