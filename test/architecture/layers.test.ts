@@ -29,7 +29,7 @@ const MAY_IMPORT: Record<string, string> = {
   images: "async errors job",
   pages: "async errors http job outbound",
   "json-schema": "async errors printable",
-  model: "async errors http job json-schema",
+  model: "async errors http job json-schema state-file",
   outbound: "async config/secret errors http job nearest",
   power: "async logging",
   queue: "async aws errors job printable",

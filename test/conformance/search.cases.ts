@@ -167,8 +167,10 @@ export const searchCases = {
       (_, response) => json(response, 429, service.busy, { "retry-after": "7" }),
       (_, response) => json(response, 200, service.results([FAIR])),
     );
-    expect(await search.web("fair", { count: 1 })).toHaveLength(1);
+    const told: number[] = [];
+    expect(await search.web("fair", { count: 1, onWait: (ms) => void told.push(ms) })).toHaveLength(1);
     expect(clock.slept).toEqual([7_000]);
+    expect(told).toEqual([7_000]);
     expect(searches).toHaveLength(2);
   },
 

@@ -1,7 +1,8 @@
 // What a search service calls a result, as a hit.
-import fc from "../properties.ts";
+
 import { describe, expect, test } from "vitest";
 import { cleanHits } from "../../worker/search/hits.ts";
+import fc from "../properties.ts";
 
 const NOW = Date.UTC(2026, 2, 10, 12);
 const hitOf = (more: object) =>
