@@ -305,7 +305,7 @@ export const searchCases = {
   async "one that never answers, or closes the connection, fails as what may pass"(served) {
     const { answer, search, searches } = served;
     answer(() => {});
-    const late = await thrownBy(search.web("fair"));
+    const late = await thrownBy(served.open({ timeoutMs: 200 }).web("fair"));
     expect(late).toMatchObject({ code: "search_failed" });
     expect(late.message).toContain("took too long");
     answer((_, response) => void response.destroy());

@@ -12,7 +12,7 @@ for (const { name, title } of Object.values(SERVICES))
     title,
     searchCases,
     async () => {
-      const served = await serveService(name, { timeoutMs: 300 });
+      const served = await serveService(name);
       opened.push(served);
       return served;
     },

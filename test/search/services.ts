@@ -223,6 +223,8 @@ export const json = (response: ServerResponse, status: number, body: object | st
 export type Served = AsyncDisposable & {
   service: Service;
   search: OpenSearch;
+  /** Another one of the same service. */
+  open(how: Pick<SearchOptions, "timeoutMs" | "maxWaitMs">): OpenSearch;
   clock: JumpingClock;
   /** How searches are answered: each with the next, the last one again and again. */
   answer(...how: Respond[]): void;
@@ -256,21 +258,24 @@ export async function serveService(
   });
   const clock = new JumpingClock();
   const key = service.key === undefined ? undefined : secret(service.key);
-  const search = openSearch(
-    { provider: name, url: stub.url, key, perMinute: 6_000, ...settings },
-    {
-      destinations: [],
-      clock,
-      ...(timeoutMs !== undefined && { timeoutMs }),
-      ...(maxWaitMs !== undefined && { maxWaitMs }),
-    },
-  );
+  const opened: OpenSearch[] = [];
+  const open = (how: Pick<SearchOptions, "timeoutMs" | "maxWaitMs">): OpenSearch => {
+    const own = { provider: name, url: stub.url, key, perMinute: 6_000, ...settings };
+    const search = openSearch(own, { destinations: [], clock, ...how });
+    opened.push(search);
+    return search;
+  };
+  const how = {
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(maxWaitMs !== undefined && { maxWaitMs }),
+  };
   return {
     service,
-    search,
+    search: open(how),
+    open,
     clock,
-    answer: (...how) => {
-      answers = how;
+    answer: (...respond) => {
+      answers = respond;
     },
     searches,
     looks: () => looks,
@@ -279,7 +284,7 @@ export async function serveService(
     },
     stub,
     async [Symbol.asyncDispose]() {
-      await search.close();
+      await Promise.all(opened.map((one) => one.close()));
       await stub.close();
     },
   };

@@ -69,6 +69,8 @@ const FAILED_BACKOFF = { baseMs: 2_000, maxMs: 10_000 };
 /** After a 429 that says nothing. */
 const BUSY_BACKOFF = { baseMs: 10_000, maxMs: 60_000 };
 const HOUR_MS = 3_600_000;
+/** Whoever asks for more is asked again all the same, because its quota may be raised meanwhile. */
+const LONGEST_PAUSE_MS = HOUR_MS;
 
 export function openSearch(settings: SearchSettings, options: SearchOptions): OpenSearch {
   return new ProviderSearch(settings, options);
@@ -139,8 +141,9 @@ class ProviderSearch implements OpenSearch {
     return is.is === "bad" ? { ...is, refusal: this.#masked(is.refusal) } : is;
   }
 
-  close(): Promise<void> {
-    return this.#outbound.close();
+  async close(): Promise<void> {
+    await this.#outbound.close();
+    await this.#limiter.disconnect();
   }
 
   /** A further page that cannot be had costs nothing of what there is. */
@@ -167,7 +170,7 @@ class ProviderSearch implements OpenSearch {
       const isBusy = answer.is === "wait";
       if (isBusy) await this.#checkAccount(signal);
       const backoff = backoffMs(tries, isBusy ? BUSY_BACKOFF : FAILED_BACKOFF);
-      const ms = isBusy ? (answer.ms ?? backoff) : backoff;
+      const ms = Math.min(LONGEST_PAUSE_MS, isBusy ? (answer.ms ?? backoff) : backoff);
       // Who asks too often is asked by nobody meanwhile; what failed may be this query's trouble.
       if (isBusy) {
         this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + ms);
