@@ -67,7 +67,22 @@ test("whatever a service sends, each hit is readable, and none is there twice", 
     "//",
   );
   const address = fc.tuple(start, fc.string()).map((parts) => parts.join(""));
-  const value = fc.oneof(fc.string({ unit: "binary" }), address, odd);
+  const sign = fc.constantFrom(
+    "<b>",
+    "<",
+    "&",
+    ";",
+    " ",
+    "\n",
+    "\u0000",
+    "\ud800",
+    "傘",
+    "😀",
+    "&#x1F600;",
+    "a",
+  );
+  const words = fc.array(sign, { maxLength: 12 }).map((signs) => signs.join(""));
+  const value = fc.oneof(words, address, odd);
   const raw = fc.record({ url: value, title: value, snippet: value, published: value });
   fc.assert(
     fc.property(fc.array(raw, { maxLength: 4 }), (all) => {
