@@ -6,6 +6,7 @@ import { createOutbound } from "../../worker/outbound/outbound.ts";
 import { openSearch } from "../../worker/search/search.ts";
 import { settled } from "../fakes/clock.ts";
 import { known } from "../fakes/known.ts";
+import type { Received } from "../fakes/receiver.ts";
 import { json, serveService } from "./services.ts";
 
 const ONE = { url: "https://example.org/1", title: "One", snippet: "1" };
@@ -47,17 +48,20 @@ test("headers of the destinations file go to a SearXNG behind a proxy, and are i
 
 test("no more requests are under way than the service takes at once", async () => {
   await using served = await serveService("searxng");
-  let [underWay, most] = [0, 0];
-  served.answer((_, response) => {
-    most = Math.max(most, ++underWay);
-    setImmediate(() => {
-      underWay -= 1;
-      json(response, 200, served.service.results([ONE]));
-    });
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  const queryOf = (received: Received) => String(served.service.asked(received).query);
+  served.answer(async (received, response) => {
+    if (queryOf(received) === "held") await released;
+    json(response, 200, served.service.results([ONE]));
   });
-  await Promise.all(Array.from({ length: 8 }, (_, nth) => served.search.web(`${nth}`, { count: 1 })));
-  expect(served.searches).toHaveLength(8);
-  expect(most).toBe(1);
+  const first = [1, 2, 3].map(() => served.search.web("held", { count: 1 }));
+  // As long as the others would wait for their turn, were there no limit.
+  const other = served.open({});
+  for (let nth = 0; nth < 5; nth += 1) await other.web("other", { count: 1 });
+  expect(served.searches.filter((one) => queryOf(one) === "held")).toHaveLength(1);
+  release();
+  await Promise.all(first);
+  expect(served.searches.filter((one) => queryOf(one) === "held")).toHaveLength(3);
 });
 
 test("a job that is canceled while it waits for its turn costs no search", async () => {
