@@ -143,6 +143,16 @@ test("a page is waited for no longer than the job runs", async () => {
 
 const QUESTION = { instructions: "Count.", content: "Two eggs." };
 
+test("the time of further work is estimated by what the job has asked so far", async () => {
+  const work = { promptTokens: 1_000, completionTokens: 70 };
+  const { result } = await execute({}, async ({ model, estimate }) => {
+    const before = estimate(work);
+    await model.ask(QUESTION);
+    return { before, after: estimate(work), nothing: estimate({ promptTokens: 0, completionTokens: 0 }) };
+  });
+  expect(result.output).toEqual({ before: null, after: expect.any(Number), nothing: 0 });
+});
+
 test("a job that is held back because servers do not answer has not failed", async () => {
   const heldBack = new KamadoError("fetch_failed", "no room", {
     detail: { retryAfterMs: 5_000, heldBack: true },
