@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type SearchStub, startSearchStub } from "../../examples/demo/search-stub.ts";
 import type { Report } from "../../worker/job/research/report.ts";
-import { kamado, SCRIPTED } from "./process.ts";
+import { kamado, runKamado, SCRIPTED, served } from "./process.ts";
 
 const QUESTION = "How many visitors came to the town fair?";
 const folder = mkdtempSync(join(tmpdir(), "kamado-research-"));
@@ -85,6 +85,7 @@ const script = (more: object[] = []) =>
 
 let stub: SearchStub;
 let refusals = 0;
+let hangs = true;
 let environment: Record<string, string>;
 
 beforeAll(async () => {
@@ -93,7 +94,7 @@ beforeAll(async () => {
   stub = await startSearchStub({
     folder: pages,
     instead(_, { query, page }) {
-      if (page === "slow.html") return new Promise(() => {});
+      if (page === "slow.html") return hangs ? new Promise(() => {}) : new Response("busy", { status: 500 });
       if (page === "broken.html") return new Response("broken", { status: 500 });
       if (query?.startsWith("visitors") && refusals++ === 0)
         return new Response("too many", { status: 429, headers: { "retry-after": "1" } });
@@ -185,6 +186,28 @@ test("killed in the middle and called again, it asks nothing twice, and its repo
   expect(output.searches.find(({ query }) => query === "visitors Friday")).toMatchObject({
     note: "the service said once that it was asked too often, and was asked again later",
   });
+}, 120_000);
+
+test("the Kamado that runs here gets the job, and the command follows it", async () => {
+  hangs = false;
+  const variables = { ...environment, KAMADO_DATA_DIR: join(folder, "served"), KAMADO_SCRIPT: script() };
+  const service = await served([], variables);
+  const ask = (...more: string[]) => runKamado(["research", QUESTION, ...more], variables);
+  const { out, errors, code } = await ask();
+  expect([code, out]).toEqual([
+    0,
+    expect.stringMatching(/^# How many visitors.*\n\n## Answer\n\nThe mayor counted 5,200/),
+  ]);
+  expect(out).toContain("## What failed");
+  expect(errors).toMatch(/Given to the Kamado that runs here, as research-[0-9a-f]{24}\./);
+
+  // Whoever asks again wants to know how it is now.
+  const file = join(folder, "report.json");
+  const again = await ask("--out", file);
+  expect(again.errors).toMatch(/as research-[0-9a-f]{24}-2\./);
+  expect([again.out, JSON.parse(readFileSync(file, "utf8")).found]).toEqual(["", true]);
+  service.child.kill("SIGINT");
+  await service.exited;
 }, 120_000);
 
 /** Whether so many answered parts are on the disk. */
