@@ -21,6 +21,7 @@ export const TABLES: Record<string, () => Promise<Bench>> = {
   pages: async () => (await import("./pages.ts")).pages,
   research: async () => (await import("./research.ts")).research,
   scale: async () => (await import("./scale.ts")).scale,
+  articles: async () => (await import("./articles.ts")).articles,
   fairness: async () => (await import("./fairness.ts")).fairness,
 };
 

@@ -29,7 +29,7 @@ const MAY_IMPORT: Record<string, string> = {
   images: "async errors job",
   pages: "async errors http job outbound",
   "json-schema": "async errors printable",
-  model: "async errors http job json-schema",
+  model: "async errors http job json-schema state-file",
   outbound: "async config/secret errors http job nearest",
   power: "async logging",
   queue: "async aws errors job printable",
@@ -60,7 +60,7 @@ const MAY_IMPORT: Record<string, string> = {
   telemetry: "config/telemetry job logging metrics model printable tracing",
   service: "errors make-folder",
   doctor:
-    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue service trouble",
+    "amounts async aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue search service trouble",
   schedules: "async config/settings-file errors http job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tenants tracing",
@@ -212,7 +212,7 @@ test("handlers import only zod and the job's contract", () => {
 
 /** What `kamado/client` shares with the worker and bundles. What it needs to run must stay small: no log, no configuration. */
 const CLIENT_MAY_IMPORT =
-  "async/backoff async/clock async/semaphore aws/client-options aws/rights deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
+  "async/abort async/backoff async/clock async/semaphore aws/client-options aws/rights deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
     " ",
   );
 
