@@ -7,10 +7,19 @@ import { matchContent, titleContent } from "../../handlers/todo-match.ts";
 import type { SafeImage } from "../../worker/job/handler.ts";
 import type { Wish } from "./answer.ts";
 import { type ArticleCase, articleCase, factsCase } from "./data/articles.ts";
+import {
+  answerContent,
+  claimsContent,
+  compareContent,
+  keywordsContent,
+  summaryContent,
+} from "./data/contents.ts";
 import { pictureCase } from "./data/lock-questions.ts";
 import type { LockPicture } from "./data/locks.ts";
 import { drawLock } from "./data/locks.ts";
+import { type ClaimsCase, claimsCase } from "./data/page-parts.ts";
 import { HELD_OUT } from "./data/random.ts";
+import { answerCase, compareCase, keywordsCase, summaryCase } from "./data/research.ts";
 import { titleCase, todoCase } from "./data/todos.ts";
 
 export type Asked = {
@@ -29,6 +38,14 @@ const ANSWER = z.toJSONSchema(
 );
 const FACTS = z.toJSONSchema(
   z.strictObject({ facts: z.array(z.strictObject({ evidence: z.string(), fact: z.string() })) }),
+);
+
+const KEYWORDS = z.toJSONSchema(z.strictObject({ keywords: z.array(z.string().max(100)) }));
+const CLAIMS = z.toJSONSchema(
+  z.strictObject({ claims: z.array(z.strictObject({ evidence: z.string(), claim: z.string() })) }),
+);
+const SENTENCES = z.toJSONSchema(
+  z.strictObject({ sentences: z.array(z.strictObject({ text: z.string(), claims: z.array(z.int()) })) }),
 );
 
 /** JSON with its strings trimmed, as handlers do; null when it is not JSON. */
@@ -128,6 +145,80 @@ const largePicture: Task = {
   },
 };
 
+const keywords: Task = {
+  name: "research keywords",
+  target: 0.95,
+  of(seed) {
+    const { question, count, expected } = keywordsCase(seed);
+    return {
+      content: keywordsContent(question, count),
+      wish: { schema: KEYWORDS },
+      expected: JSON.stringify(expected),
+      isRight: (answer) => same(read(answer), expected),
+    };
+  },
+};
+
+function claims(name: string, wants: (found: ClaimsCase) => boolean, target?: number): Task {
+  return {
+    name,
+    ...(target !== undefined && { target }),
+    of(seed) {
+      const found = claimsCase(seed);
+      if (!wants(found)) return null;
+      const { where, text, question, expected } = found;
+      return {
+        content: claimsContent(where, text, question),
+        wish: { schema: CLAIMS },
+        expected: JSON.stringify(expected),
+        isRight: (answer) => same(read(answer), expected),
+      };
+    },
+  };
+}
+
+const compare: Task = {
+  name: "research compare",
+  target: 0.9,
+  of(seed) {
+    const { one, other, question, expected } = compareCase(seed);
+    return {
+      content: compareContent(one, other, question),
+      wish: { options: ["same", "different", "contradiction"] },
+      expected,
+      isRight: (answer) => answer === expected,
+    };
+  },
+};
+
+const sentences: Task = {
+  name: "research answer",
+  target: 0.95,
+  of(seed) {
+    const { question, claims, expected } = answerCase(seed);
+    return {
+      content: answerContent(question, claims),
+      wish: { schema: SENTENCES },
+      expected: JSON.stringify(expected),
+      isRight: (answer) => same(read(answer), expected),
+    };
+  },
+};
+
+const summary: Task = {
+  name: "summary",
+  of(seed) {
+    const { text, sentences, expected } = summaryCase(seed);
+    return {
+      content: summaryContent(text, sentences),
+      expected,
+      isRight: (answer) => answer.trim() === expected,
+    };
+  },
+};
+
+const hasClaims = ({ expected }: ClaimsCase) => expected.claims.length > 0;
+
 const isAnswered = ({ expected }: ArticleCase) => expected.answer !== null;
 
 export const TASKS: readonly Task[] = [
@@ -138,6 +229,13 @@ export const TASKS: readonly Task[] = [
   question("article question, left open by the text", (found) => !isAnswered(found), "answer"),
   question("article evidence", () => true, "evidence"),
   facts,
+  keywords,
+  claims("research claims", () => true, 0.9),
+  claims("research claims, some in the text", hasClaims),
+  claims("research claims, none in the text", (found) => !hasClaims(found)),
+  compare,
+  sentences,
+  summary,
   picture,
   largePicture,
 ];
