@@ -58,6 +58,121 @@ export type Kinds = {
       probability: number;
     };
   };
+  /** Answers a question from the web or from given pages; each claim of the report has a quote that stands in its source. */
+  "knowledge.research": {
+    input: {
+      /** What you want to know. */
+      question: string;
+      /** Pages to read. With them nothing is searched, unless search says so. */
+      urls?: string[] | undefined;
+      /** Whether to search the web; by default only without urls. */
+      search?: boolean | undefined;
+      /** How many searches to make. */
+      keywords?: number | undefined;
+      /** How many pages of each search to read. */
+      pagesPerKeyword?: number | undefined;
+      /** How many pages to read at most. */
+      maxPages?: number | undefined;
+      /** The report's language; the question's by default. */
+      language?: string | undefined;
+      /** About how many tokens of pages the model may read; the most promising parts come first. */
+      maxTokens?: number | undefined;
+      /** After so long the report is made of what is there; the job's own time limit holds as well. */
+      maxMinutes?: number | undefined;
+    };
+    output: {
+      question: string;
+      /** Whether any claim about the question was found. */
+      found: boolean;
+      /** The answer's sentences, each with the claims that it rests on. */
+      answer: {
+        text: string;
+        claims: number[];
+      }[];
+      claims: {
+        number: number;
+        claim: string;
+        /** Each source that says so, with its quote. */
+        sources: {
+          /** The number of the source. */
+          source: number;
+          /** A sentence that stands in the source, word for word. */
+          quote: string;
+          /** The headings above it. */
+          heading?: string | undefined;
+        }[];
+      }[];
+      /** Pairs of claims that cannot both be true. */
+      contradictions: unknown[][];
+      sources: {
+        number: number;
+        url: string;
+        /** Other addresses at which the same text stands. */
+        alsoAt: string[];
+        title: string | null;
+        site: string | null;
+        published: string | null;
+        language: string | null;
+        format: string;
+        /** The claims that it supports. */
+        claims: number[];
+        /** Its parts, and how many the model was asked about. */
+        chunks: {
+          total: number;
+          asked: number;
+        };
+        note?: string | undefined;
+      }[];
+      searches: {
+        query: string;
+        found: number;
+        note?: string | undefined;
+      }[];
+      /** What could not be searched, read or asked, and why. */
+      failures: {
+        step: "keywords" | "search" | "page" | "chunk" | "answer";
+        /** The words of the search, or the address of the page. */
+        what: string;
+        code: string;
+        reason: string;
+      }[];
+      /** What was left unread, and why. */
+      notRead: string[];
+      /** Claims whose quote does not stand in their source, and sentences without a claim that supports them. */
+      dropped: {
+        claims: number;
+        sentences: number;
+      };
+      /** Why this is only a part of what could be found; empty when it is whole. */
+      partial: string[];
+      notes: string[];
+      model: string | null;
+      /** Of this run. */
+      durationMs: number;
+      /** What asking the chunks was estimated to take, and what it took. */
+      estimate: {
+        /** By the rates measured before; null where none were. */
+        seconds: number | null;
+        tookSeconds: number;
+        promptTokens: number;
+        completionTokens: number;
+      };
+      /** Of this run. */
+      tokens: {
+        prompt: number;
+        cached: number;
+        completion: number;
+      };
+      /** What an earlier run of the same job had done. */
+      resumed?: {
+        searches: number;
+        pages: number;
+        chunks: number;
+      } | undefined;
+      /** The report for people. */
+      markdown: string;
+    };
+  };
   /** Passes a request of OpenAI's API to the engine and gives its whole answer. */
   "openai.request": {
     input: {

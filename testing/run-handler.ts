@@ -28,10 +28,12 @@ export type Asked = Question & {
 export type KnownPage = Partial<Page> & Pick<Page, "text">;
 
 export type Script = {
-  /** The answer to a question; with a schema it must fit. To fail as a model does, throw. */
+  /** The answer to a question, or a promise of it; with a schema it must fit. To fail as a model does, throw. */
   ask?(question: Asked): unknown;
   /** The options' probabilities; an option that is left out has 0. */
   decide?(question: Asked): Record<string, number>;
+  /** What the model calls itself. ["script"] */
+  model?: string;
   /** The engine's whole answer to a request of OpenAI's API. */
   complete?(request: ApiRequest): Record<string, unknown>;
   /** What a GET of `context.rest` gives, and its todos. */
@@ -61,6 +63,8 @@ export type Ran<O> = {
   asked: Asked[];
   /** What the handler reported, 0 to 1. */
   progress: number[];
+  /** What it said with that. */
+  said: string[];
   /** The call that a `rest` destination at `base` gets; `null` when there is nothing to do. */
   request(base: string): RestRequest | null;
   /** What becomes of the todo list that a `rest` destination is; `null` when there is nothing to do. */
@@ -80,7 +84,7 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   const checkpoints = script.checkpoints ?? new Map<string, unknown>();
   const { signal = new AbortController().signal } = script;
   const { model, asked } = scriptedModel(script);
-  const progress: number[] = [];
+  const [progress, said]: [number[], string[]] = [[], []];
   const read = handler.input.parse(input);
   checkInputs(handler.inputs?.(read) ?? {}, inputs);
   const context = {
@@ -95,16 +99,20 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
         void checkpoints.set(name, JSON.parse(JSON.stringify(value))),
     },
     estimate: script.estimate ?? (() => null),
+    used: () => ({ promptTokens: 0, cachedTokens: 0, completionTokens: 0 }),
     timeLeftMs: script.timeLeftMs ?? (() => Number.POSITIVE_INFINITY),
     rest: { get: async (url: string) => rest(url), todos: async (url: string) => rest(url) },
     inputs,
-    progress: (done: number) => void progress.push(done),
+    progress(done: number, what?: string) {
+      progress.push(done);
+      if (what !== undefined) said.push(what);
+    },
     signal,
   } as unknown as Context<R>;
   const output = handler.output.parse(await handler.run(read, context)) as z.output<O>;
   const request = (base: string) => handler.request?.(output, base, read) ?? null;
   const todo = () => handler.todo?.(output, read) ?? null;
-  return { output, asked, progress, request, todo };
+  return { output, asked, progress, said, request, todo };
 }
 
 function pagesOf({ article, read = unexpected("read") }: Script): Pages {
@@ -126,14 +134,16 @@ function scriptedModel({
   ask = unexpected("ask"),
   decide = unexpected("decide"),
   complete = unexpected("complete"),
+  model: name = "script",
 }: Script) {
   const asked: Asked[] = [];
   const model: Model = {
+    name: async () => name,
     complete: async (request) => complete(request),
     // biome-ignore lint/suspicious/noExplicitAny: one implementation for all of ask's forms
     async ask(question: any): Promise<any> {
       asked.push(question);
-      const answer = ask(question);
+      const answer = await ask(question);
       return question.schema ? question.schema.parse(answer) : answer;
     },
     // biome-ignore lint/suspicious/noExplicitAny: probabilities are keyed by whatever the options are

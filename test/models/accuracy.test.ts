@@ -43,6 +43,7 @@ const context = () => ({
   search: { provider: null, web: async () => [] },
   checkpoints: { get: async () => undefined, put: async () => {} },
   estimate: () => null,
+  used: () => ({ promptTokens: 0, cachedTokens: 0, completionTokens: 0 }),
   timeLeftMs: () => Number.POSITIVE_INFINITY,
   progress: () => {},
   signal: new AbortController().signal,

@@ -132,6 +132,15 @@ export type Config = Readonly<{
     /** Whether the topic is told too. */
     tellsTopic: boolean;
   };
+  /** The service that jobs search the web with; undefined: none. */
+  webSearch:
+    | {
+        provider: NonNullable<Environment["KAMADO_SEARCH"]>;
+        url: string | undefined;
+        key: Secret | undefined;
+        perMinute: number | undefined;
+      }
+    | undefined;
   workerName: string;
   /** Where traces and metrics are sent, and how; undefined: nowhere. */
   telemetry: Telemetry | undefined;
@@ -298,11 +307,29 @@ export function buildConfig(
       format: env.KAMADO_TROUBLE_FORMAT,
       tellsTopic: env.KAMADO_TROUBLE_TOPIC === "on",
     },
+    webSearch: searchOf(env),
     workerName: env.KAMADO_WORKER_NAME,
     telemetry: telemetryOf(env),
     logLevel: env.KAMADO_LOG_LEVEL,
     logFile: env.KAMADO_LOG_FILE,
   };
+}
+
+/** An address alone is that of a SearXNG: the other services have their own. */
+function searchOf(env: Environment): Config["webSearch"] {
+  const { KAMADO_SEARCH_URL: url, KAMADO_SEARCH_KEY: key, KAMADO_SEARCH_PER_MINUTE: perMinute } = env;
+  const provider = env.KAMADO_SEARCH ?? (url !== undefined && key === undefined ? "searxng" : undefined);
+  const invalid = (message: string) =>
+    new KamadoError("config_invalid", message, { hint: "docs/research.md says what each service needs." });
+  if (provider === undefined) {
+    if (key === undefined) return undefined;
+    throw invalid("KAMADO_SEARCH: set it to the service that KAMADO_SEARCH_KEY is for.");
+  }
+  if (provider === "searxng" && url === undefined)
+    throw invalid("KAMADO_SEARCH_URL: set it to the address of your SearXNG, such as http://127.0.0.1:8888.");
+  if (provider !== "searxng" && key === undefined)
+    throw invalid(`KAMADO_SEARCH_KEY: ${provider} answers only to a key; set it or KAMADO_SEARCH_KEY_FILE.`);
+  return { provider, url, key: asSecret(key), perMinute };
 }
 
 /** Its team and one of its audiences mean nothing without each other, and a tag that is in both lists would be taken for more than was meant. */

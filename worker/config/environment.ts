@@ -259,6 +259,15 @@ export const Environment = z.object({
   KAMADO_TROUBLE_FORMAT: oneOf(["auto", "json", "ntfy", "slack"]).default("auto"),
   KAMADO_TROUBLE_TOPIC: oneOf(["on", "off"]).default("on"),
   KAMADO_WORKER_NAME: z.string().default(hostname()),
+  KAMADO_SEARCH: oneOf(["searxng", "brave", "tavily", "serpapi"]).optional(),
+  KAMADO_SEARCH_URL: url()
+    .refine(
+      isWithoutCredentials,
+      "must not hold a name or a password; the destinations file may hold headers for it",
+    )
+    .optional(),
+  KAMADO_SEARCH_KEY: z.string().trim().min(1).optional(),
+  KAMADO_SEARCH_PER_MINUTE: count(1, 6_000).optional(),
   KAMADO_LOG_FILE: path.optional(),
   KAMADO_LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
   OTEL_EXPORTER_OTLP_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
@@ -288,6 +297,6 @@ export type Environment = z.output<typeof Environment>;
 
 /** Their values are never shown. */
 export const isSecretName = (name: string): boolean =>
-  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY|TROUBLE_URL)|HF_TOKEN|OTEL_EXPORTER_OTLP_HEADERS|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
+  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY|SEARCH_KEY|TROUBLE_URL)|HF_TOKEN|OTEL_EXPORTER_OTLP_HEADERS|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
     name,
   );

@@ -1,7 +1,7 @@
 // What a handler is and what it gets. Handlers import only zod and this folder: the engine, S3 and the network are behind these
 // interfaces.
 import type { z } from "zod";
-import { KamadoError } from "../errors.ts";
+import { type ErrorCode, KamadoError } from "../errors.ts";
 
 /** A picture that is safe for an engine: decoded within limits, turned upright, made small and re-encoded. */
 export type SafeImage = {
@@ -98,6 +98,8 @@ export type ApiRequest = {
 };
 
 export interface Model {
+  /** The name of the model that answers, as far as the engine says it. Throws `engine_unavailable`. */
+  name(): Promise<string | null>;
   /** The answer as text. Throws `answer_invalid`, and `answer_repetitive` when the model only repeated itself. */
   ask(question: Ask): Promise<string>;
   /**
@@ -174,6 +176,9 @@ export interface Rest {
   todos(url: string): Promise<unknown>;
 }
 
+/** What a job has used of the model so far. */
+export type Used = { promptTokens: number; cachedTokens: number; completionTokens: number };
+
 export type Context<R extends InputRefs = Record<string, never>> = {
   model: Model;
   pages: Pages;
@@ -185,6 +190,7 @@ export type Context<R extends InputRefs = Record<string, never>> = {
    * The seconds that so much work takes the engine, by the rates that this worker has measured; `null` while it has measured none.
    */
   estimate(work: { promptTokens: number; completionTokens: number }): number | null;
+  used(): Used;
   /** How long the job may still run, in ms. When it is over, the job fails with `timed_out`. */
   timeLeftMs(): number;
   /** What `inputs` asked for, fetched and checked. */
@@ -209,6 +215,10 @@ const UNUSABLE: readonly string[] = ["answer_invalid", "answer_repetitive"];
 export function whyUnusable(thrown: unknown): string | undefined {
   return thrown instanceof KamadoError && UNUSABLE.includes(thrown.code) ? thrown.code : undefined;
 }
+
+/** The code of an error of Kamado's own, such as `fetch_failed`. Undefined for every other: the handler has to throw it again. */
+export const codeOf = (thrown: unknown): ErrorCode | undefined =>
+  thrown instanceof KamadoError ? thrown.code : undefined;
 
 /** The REST call that applies a result. */
 export type RestRequest = {

@@ -4,17 +4,7 @@ import { DEFAULT_SLOTS } from "../consumer/concurrency-limit.ts";
 import { KamadoError } from "../errors.ts";
 import type { Budgets } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
-import type {
-  Checkpoints,
-  Context,
-  Fetched,
-  InputRefs,
-  Model,
-  Pages,
-  Rest,
-  Search,
-  Texts,
-} from "../job/handler.ts";
+import type { Context, Fetched, InputRefs, Model, Pages, Rest, Search, Texts } from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
 import type { TraceFields } from "../job/trace-context.ts";
 import type { JobEvents } from "../logging/job-events.ts";
@@ -27,6 +17,7 @@ import { JobReads } from "../outbound/job-reads.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import { createTexts } from "../pages/chunks.ts";
+import type { JobCheckpoints } from "../storage/checkpoints.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 import type { DailyUsage } from "../tenants/daily-usage.ts";
 import { todoServiceAt } from "../todos/open.ts";
@@ -52,8 +43,7 @@ export type HandlerServices = {
   texts: Texts;
   rest(signal: AbortSignal): Rest;
   search: Search;
-  /** Of one job. */
-  checkpoints(job: string): Checkpoints;
+  checkpoints: JobCheckpoints;
   estimate: Context["estimate"];
 };
 
@@ -87,6 +77,10 @@ export function createHandlerServices(options: {
   slots?: number | undefined;
   /** Called around each request to the engine. */
   around?: AroundRequest | undefined;
+  /** [none is set up] */
+  search?: Search | undefined;
+  /** [none are kept] */
+  checkpoints?: JobCheckpoints | undefined;
 }): HandlerServices {
   const { registry, client, outbound, budgets, requestsAtOnce, around } = options;
   const capabilities = new Capabilities();
@@ -99,8 +93,8 @@ export function createHandlerServices(options: {
     pages: createPages(),
     texts: createTexts(),
     rest: (signal) => restOf(reads.for(signal), options.destinations, signal),
-    search: NO_SEARCH,
-    checkpoints: () => NO_CHECKPOINTS,
+    search: options.search ?? NO_SEARCH,
+    checkpoints: options.checkpoints ?? NO_CHECKPOINTS,
     estimate: () => null,
   };
 }
@@ -112,7 +106,10 @@ const NO_SEARCH: Search = {
   },
 };
 
-const NO_CHECKPOINTS: Checkpoints = { get: async () => undefined, put: async () => {} };
+const NO_CHECKPOINTS: JobCheckpoints = {
+  of: () => ({ get: async () => undefined, put: async () => {} }),
+  remove: async () => {},
+};
 
 function restOf(reads: ReturnType<JobReads["for"]>, destinations: Destinations, signal: AbortSignal): Rest {
   const get = (url: string) => reads.getJson(url, { signal });
@@ -125,12 +122,15 @@ function restOf(reads: ReturnType<JobReads["for"]>, destinations: Destinations, 
   };
 }
 
+const within = (signal: AbortSignal, own: AbortSignal | undefined) =>
+  own ? AbortSignal.any([signal, own]) : signal;
+
 /** The context of one run. `signal` fires when the run must end, and when it has ended. */
 export function contextOf(
   job: Job,
   model: Model,
   inputs: Fetched<InputRefs>,
-  { signal, timeLeftMs }: Pick<Context, "signal" | "timeLeftMs">,
+  { signal, timeLeftMs, used }: Pick<Context, "signal" | "timeLeftMs" | "used">,
   { pages, texts, rest, search, checkpoints, estimate, jobEvents }: HandlerDependencies,
 ): Context<InputRefs> {
   const { id, kind } = job;
@@ -139,9 +139,13 @@ export function contextOf(
     pages,
     texts,
     rest: rest(signal),
-    search,
-    checkpoints: checkpoints(id),
+    search: {
+      provider: search.provider,
+      web: (query, options = {}) => search.web(query, { ...options, signal: within(signal, options.signal) }),
+    },
+    checkpoints: checkpoints.of(job, signal),
     estimate,
+    used,
     timeLeftMs,
     inputs,
     progress: (done, what) =>

@@ -23,6 +23,7 @@ import { createOutbound } from "../../outbound/outbound.ts";
 import { printableJson } from "../../printable.ts";
 import { executeHandler } from "../../runner/execute-handler.ts";
 import { createHandlerServices } from "../../runner/handler-context.ts";
+import { openSearch } from "../../search/search.ts";
 import { createReadableObjects } from "../../storage/readable-objects.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { cloudHere, type Here } from "../cloud.ts";
@@ -212,7 +213,17 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
   jobEvents.subscribe(watch);
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes });
-  const services = createHandlerServices({ ...config, registry, objects, outbound, destinations, client });
+  const search = config.webSearch && openSearch(config.webSearch, { destinations, clock: systemClock });
+  stack.defer(() => search?.close());
+  const services = createHandlerServices({
+    ...config,
+    registry,
+    objects,
+    outbound,
+    destinations,
+    client,
+    search,
+  });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", handle: "", sentAt: now, receiveCount: 1, group: null };
   const arrival = { receivedWall: now, attempts: 1, maxAttempts: 1 };
