@@ -27,7 +27,7 @@ const MAY_IMPORT: Record<string, string> = {
   http: "errors",
   job: "errors nearest printable",
   images: "async errors job",
-  pages: "async errors job",
+  pages: "async errors http job outbound",
   "json-schema": "async errors printable",
   model: "async errors http job json-schema",
   outbound: "async config/secret errors http job nearest",

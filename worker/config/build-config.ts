@@ -1,6 +1,6 @@
 // What the settings mean: from the variables, read and checked one by one, to the plain values that the parts get. Owns what follows from
 // several of them together. Where they come from is left to config.ts, what each may be to environment.ts.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
@@ -119,6 +119,8 @@ export type Config = Readonly<{
   /** What the embedded AWS demands of its clients. */
   localKey: Secret | undefined;
   destinationsFile: string | undefined;
+  /** Under which sites see the requests for pages. */
+  userAgent: string;
   rulesFile: string | undefined;
   schedulesFile: string | undefined;
   /** The folder with the owner's handlers. */
@@ -294,6 +296,7 @@ export function buildConfig(
     localPort: env.KAMADO_LOCAL_PORT,
     localKey: asSecret(env.KAMADO_LOCAL_KEY),
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
+    userAgent: env.KAMADO_USER_AGENT ?? nameForSites(),
     rulesFile: env.KAMADO_RULES_FILE,
     schedulesFile: env.KAMADO_SCHEDULES_FILE,
     ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
@@ -375,6 +378,12 @@ export function handlersFolder(given: string | undefined): string | undefined {
   throw new KamadoError("config_invalid", `KAMADO_HANDLERS: ${folder} is a folder of Kamado itself.`, {
     hint: "Name a folder of your own, such as ~/kamado-handlers; `kamado new KIND --folder …` makes one.",
   });
+}
+
+/** Says what asks and, where this copy of Kamado has a page of its own, where that explains itself. */
+function nameForSites(): string {
+  const { version, homepage } = JSON.parse(readFileSync(join(HOME, "package.json"), "utf8"));
+  return `Kamado/${version}${homepage ? ` (+${homepage})` : ""}`;
 }
 
 const asSecret = (value: string | undefined) => (value === undefined ? undefined : secret(value));

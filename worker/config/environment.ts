@@ -149,6 +149,8 @@ const hostedPrice = z
     return z.NEVER;
   });
 
+const NAME_FOR_SITES =
+  "must be one line of up to 200 characters that begins with a name, like MyReader/1.0 (+https://example.org/reader)";
 const IN_HEADERS = "must not hold a name or a password; set OTEL_EXPORTER_OTLP_HEADERS";
 const DELAYS = "must be a list of 1 to 100 numbers of seconds, like 0,5,300";
 
@@ -218,6 +220,12 @@ export const Environment = z.object({
     .regex(/^[\w-]+$/, "must consist of letters, digits, - and _")
     .optional(),
   KAMADO_DESTINATIONS_FILE: path.optional(),
+  KAMADO_USER_AGENT: z
+    .string()
+    .trim()
+    .regex(/^[A-Za-z][\w-]*(\/[\w.-]+)?( [\x20-\x7e]*)?$/, NAME_FOR_SITES)
+    .max(200, NAME_FOR_SITES)
+    .optional(),
   KAMADO_RULES_FILE: path.optional(),
   KAMADO_SCHEDULES_FILE: path.optional(),
   KAMADO_HANDLERS: path.optional(),

@@ -9,7 +9,7 @@ const CELL = /^(TD|TH)$/;
 const INSTEAD =
   "AUDIO|CANVAS|HEAD|IFRAME|NOEMBED|NOFRAMES|NOSCRIPT|OBJECT|RP|RT|RTC|SCRIPT|STYLE|TEMPLATE|TITLE|VIDEO|XML";
 // RP, RT and RTC hold how a word is read. A reading in the middle of a word would make another word of it.
-const SILENT = new RegExp(`^(BUTTON|MATH|SELECT|SVG|TEXTAREA|${INSTEAD})$`);
+export const SILENT = new RegExp(`^(BUTTON|MATH|SELECT|SVG|TEXTAREA|${INSTEAD})$`);
 const SILENT_AT_LAST = new RegExp(`^(${INSTEAD})$`);
 const WITH_ALT = /^(AREA|IMG|INPUT)$/;
 const IN_LINE =
@@ -57,6 +57,12 @@ function textBelow(
   return tidyLines(pieces.join(""));
 }
 
+/** Whether a node begins and ends a line. */
+export function lineTest(): (node: Node) => boolean {
+  const marginOf = margins();
+  return (node) => marginOf(node) === LINE;
+}
+
 /** What stands before and behind a node. An element that HTML does not know is a block where no words stand beside it. */
 function margins(): (node: Node) => string {
   const wordless = new Map<Node | null, boolean>();
@@ -83,7 +89,7 @@ function hasWords(parent: Node | null): boolean {
 }
 
 /** Where a word may be divided, or must not be. Nobody sees them, and whoever looks for the word does not write them. */
-const UNSEEN = /[\u00ad\u200b\u2060\ufeff]/g;
+export const UNSEEN = /[\u00ad\u200b\u2060\ufeff]/g;
 
 /** Without empty lines and superfluous white space. */
 const tidyLines = (text: string) =>

@@ -17,6 +17,7 @@ import { JobReads } from "../outbound/job-reads.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import { createTexts } from "../pages/chunks.ts";
+import { createPageReader, type PageReader } from "../pages/page-reader.ts";
 import type { JobCheckpoints } from "../storage/checkpoints.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 import type { DailyUsage } from "../tenants/daily-usage.ts";
@@ -39,7 +40,7 @@ export type HandlerServices = {
     model: Model;
     used(): Usage;
   };
-  pages: Pages;
+  pages: Omit<Pages, "read"> & Pick<PageReader, "read">;
   texts: Texts;
   rest(signal: AbortSignal): Rest;
   search: Search;
@@ -75,6 +76,8 @@ export function createHandlerServices(options: {
   requestsAtOnce: number;
   /** How many jobs run at once, where the owner says so. */
   slots?: number | undefined;
+  /** Under which sites see the requests for pages. */
+  userAgent?: string | undefined;
   /** Called around each request to the engine. */
   around?: AroundRequest | undefined;
   /** [none is set up] */
@@ -86,11 +89,18 @@ export function createHandlerServices(options: {
   const capabilities = new Capabilities();
   const turns = new Turns({ atOnce: requestsAtOnce, slots: () => client.slots });
   const reads = new JobReads({ outbound, slots: () => options.slots ?? client.slots ?? DEFAULT_SLOTS });
+  const pages = createPages();
+  const { document } = pages;
+  const reader = createPageReader({ ...options, document });
   return {
     registry,
-    inputs: (refs, signal) => createInputs({ ...options, outbound: reads.for(signal) })(refs, signal),
+    inputs: (refs, signal) => {
+      const outbound = reads.for(signal);
+      const fetch: PageReader["fetch"] = (url, how) => reader.fetch(url, { ...how, outbound });
+      return createInputs({ ...options, outbound, pages: { ...reader, fetch, document } })(refs, signal);
+    },
     modelFor: (ofJob) => createModel({ ...ofJob, client, turns, capabilities, budget: budgets, around }),
-    pages: createPages(),
+    pages: { ...pages, read: reader.read },
     texts: createTexts(),
     rest: (signal) => restOf(reads.for(signal), options.destinations, signal),
     search: options.search ?? NO_SEARCH,
@@ -136,7 +146,14 @@ export function contextOf(
   const { id, kind } = job;
   return {
     model,
-    pages,
+    pages: {
+      ...pages,
+      read: (url, how) =>
+        pages.read(url, {
+          signal: how?.signal ? AbortSignal.any([signal, how.signal]) : signal,
+          timeLeftMs,
+        }),
+    },
     texts,
     rest: rest(signal),
     search: {
