@@ -151,11 +151,11 @@ export function lockSession(seed: number, meta: LockMeta): Session {
 export function textSession(seed: number): Session {
   const r = random(seed, "session");
   const kind = r.next();
-  if (kind < 0.22) return { kind: "todo", turns: todoSession(r) };
-  if (kind < 0.29) return { kind: "title", turns: titleSession(r) };
-  if (kind < 0.63) return { kind: "article", turns: articleSession(r) };
-  if (kind < 0.7) return { kind: "keywords", turns: several(r, 5, keywordsTurn) };
-  if (kind < 0.87) return { kind: "compare", turns: several(r, 8, compareTurn) };
-  if (kind < 0.95) return { kind: "answer", turns: several(r, 4, answerTurn) };
+  if (kind < 0.14) return { kind: "todo", turns: todoSession(r) };
+  if (kind < 0.18) return { kind: "title", turns: titleSession(r) };
+  if (kind < 0.5) return { kind: "article", turns: articleSession(r) };
+  if (kind < 0.66) return { kind: "keywords", turns: several(r, 5, keywordsTurn) };
+  if (kind < 0.78) return { kind: "compare", turns: several(r, 8, compareTurn) };
+  if (kind < 0.92) return { kind: "answer", turns: several(r, 4, answerTurn) };
   return { kind: "summary", turns: [summaryTurn(r)] };
 }
