@@ -10,16 +10,20 @@ export type Kinds = {
     input: {
       /** The article as plain text. */
       text?: string | undefined;
-      /** The article as a page; its body is found by itself, and its first 400,000 characters are read. */
+      /** The article as a page; its body is found by itself. */
       html?: string | undefined;
-      /** The article as an object in the bucket: plain text or HTML; its first 400,000 characters are read. */
+      /** The article as an object in the bucket: HTML, a PDF, a feed, Markdown or plain text. */
       s3?: Address | undefined;
+      /** The article's address, https://… or a data: URI: a page, a PDF, a feed or plain text. */
+      url?: string | undefined;
       /** What you want to know. An entry that is no question is left out. */
       questions?: string[] | undefined;
       /** The most facts to list; 0 for none. */
       maxFacts?: number | undefined;
       /** The answers' language; the article's by default. */
       language?: string | undefined;
+      /** About how many tokens to spend on prompts and answers [500,000]. Of an article that takes more, the parts that fit the questions best are read; `unread` says what was not. */
+      maxTokens?: number | undefined;
     };
     output: {
       /** How many entries of the list could not be used, and why: at most five reasons. */
@@ -27,19 +31,56 @@ export type Kinds = {
         count: number;
         reasons: string[];
       } | undefined;
+      /** What is known of the page. */
+      page?: {
+        title?: string | undefined;
+        /** The address that answered, after redirects. */
+        url?: string | undefined;
+        /** The address that the page names as its own. */
+        canonicalUrl?: string | undefined;
+        byline?: string | undefined;
+        site?: string | undefined;
+        published?: string | undefined;
+        language?: string | undefined;
+        format: "html" | "feed" | "pdf" | "markdown" | "text";
+      } | undefined;
+      /** Only the part before a paywall could be read. */
+      obstacle?: "paywall" | undefined;
       answers: {
         question: string;
         answer: string | null;
         evidence: string | null;
+        /** Sentences of other parts of the article that say the same. */
+        moreEvidence?: string[] | undefined;
+        /** What fewer or later parts of the article say. */
+        alternatives?: {
+          answer: string;
+          evidence: string;
+          /** Sentences of other parts of the article that say the same. */
+          moreEvidence?: string[] | undefined;
+          /** It and the answer cannot both be true. */
+          contradicts?: true | undefined;
+        }[] | undefined;
         /** Why there is no answer, where the model's own was of no use: answer_invalid or answer_repetitive. */
         reason?: string | undefined;
       }[];
       facts: {
         fact: string;
         evidence: string;
+        /** Sentences of other parts of the article that say the same. */
+        moreEvidence?: string[] | undefined;
+        /** The places in this list, from 0 on, of facts that cannot be true beside it. */
+        contradicts?: number[] | undefined;
       }[];
       /** Why facts of some parts are missing: the model's list was of no use. */
       factsReason?: string | undefined;
+      /** The parts for which the budget of tokens or requests did not suffice. */
+      unread?: {
+        chunks: number;
+        characters: number;
+        /** The headings above them, at most fifty. */
+        sections: string[];
+      } | undefined;
     };
   };
   /** Answers a yes/no question about a picture. */

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import type {
   ApiRequest,
+  Chunk,
   Context,
   Handler,
   InputRefs,
@@ -38,16 +39,23 @@ export type Script = {
   complete?(request: ApiRequest): Record<string, unknown>;
   /** What a GET of `context.rest` gives, and its todos. */
   rest?(url: string): unknown;
-  /** What the handler's `inputs` ask for: a picture for each image, a string for each text. */
+  /**
+   * What the handler's `inputs` ask for: a picture for each image, a string for each text, and for each page what is known of it, or its
+   * plain text.
+   */
   inputs?: Record<string, unknown>;
   /** The article in a page; by default the worker's own reader finds it. What is left out is `null`, and `markdown` the text. */
   article?(html: string): KnownPage;
+  /** The parts of a page; by default the worker's own. */
+  chunks?(page: Pick<Page, "title" | "markdown">): Chunk[];
   /** The page at an address. What is left out is `null`, and `markdown` the text. To fail as an address does, throw. */
   read?(url: string): KnownPage | Promise<KnownPage>;
   /** What a search of the web finds. To fail as a search service does, throw. */
   search?(query: string): SearchHit[] | Promise<SearchHit[]>;
   /** What an earlier run of the job has put, by name; what this one puts is added. */
   checkpoints?: Map<string, unknown>;
+  /** What the job may spend on the model. [no limit] */
+  budget?: Partial<Context["budget"]>;
   /** How long the job may still run, in ms. [no limit] */
   timeLeftMs?(): number;
   /** The seconds that so much work takes the engine. [nothing is measured yet] */
@@ -86,7 +94,8 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   const { model, asked } = scriptedModel(script);
   const [progress, said]: [number[], string[]] = [[], []];
   const read = handler.input.parse(input);
-  checkInputs(handler.inputs?.(read) ?? {}, inputs);
+  const wanted = handler.inputs?.(read) ?? {};
+  checkInputs(wanted, inputs);
   const context = {
     model,
     pages: pagesOf(script),
@@ -99,10 +108,11 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
         void checkpoints.set(name, JSON.parse(JSON.stringify(value))),
     },
     estimate: script.estimate ?? (() => null),
+    budget: { requests: Number.POSITIVE_INFINITY, tokens: Number.POSITIVE_INFINITY, ...script.budget },
     used: () => ({ promptTokens: 0, cachedTokens: 0, completionTokens: 0 }),
     timeLeftMs: script.timeLeftMs ?? (() => Number.POSITIVE_INFINITY),
     rest: { get: async (url: string) => rest(url), todos: async (url: string) => rest(url) },
-    inputs,
+    inputs: withPages(wanted, inputs),
     progress(done: number, what?: string) {
       progress.push(done);
       if (what !== undefined) said.push(what);
@@ -115,13 +125,25 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   return { output, asked, progress, said, request, todo };
 }
 
-function pagesOf({ article, read = unexpected("read") }: Script): Pages {
+function pagesOf({ article, chunks, read = unexpected("read") }: Script): Pages {
   const own = createPages();
   return {
     ...own,
     ...(article && { article: async (html: string) => pageOf(article(html)) }),
+    ...(chunks && { chunks: async (page) => chunks(page) }),
     read: async (url) => pageOf({ url, ...(await read(url)) }),
   };
+}
+
+function withPages(wanted: InputRefs, given: Record<string, unknown>): Record<string, unknown> {
+  const pages = Object.entries(wanted).flatMap(([name, ref]) => {
+    if (ref?.as !== "page") return [];
+    const page = given[name];
+    return [
+      [name, typeof page === "string" ? pageOf({ text: page, format: "text" }) : pageOf(page as KnownPage)],
+    ];
+  });
+  return { ...given, ...Object.fromEntries(pages) };
 }
 
 const unexpected = (name: string) => () => {
@@ -169,7 +191,7 @@ function scriptedModel({
 function checkInputs(wanted: InputRefs, given: Record<string, unknown>): void {
   for (const [name, ref] of Object.entries(wanted)) {
     if (ref === undefined || given[name] !== undefined) continue;
-    const example = ref.as === "image" ? "samplePicture()" : '"a text"';
+    const example = { image: "samplePicture()", text: '"a text"', page: '{ text: "a text" }' }[ref.as];
     throw new Error(
       `The handler asks for the ${ref.as} at ${ref.from.slice(0, 100)}: give it as inputs: { ${name}: ${example} }.`,
     );

@@ -6,6 +6,7 @@ import { type AskMeaning, compareContent, groupByMeaning } from "../../worker/jo
 import { normalWords, numbersIn } from "../../worker/job/normal-form.ts";
 import fc from "../properties.ts";
 
+type Part = { text: string; evidence: string; part: number };
 type Verdict = "same" | "different" | "contradiction" | "uncertain";
 
 /** A model that compares by `verdict`, and what it was asked. */
@@ -108,6 +109,16 @@ describe("the model is asked", () => {
     const none = never();
     await grouped(texts, { model: none.model, question: "Where?", maxQuestions: 0 });
     expect(none.asked).toEqual([]);
+  });
+
+  test("about none that the caller knows to be different", async () => {
+    const { model, asked } = never();
+    const said = [0, 0, 1].map((part, at) => ({ text: `The bakery sells loaf ${at}`, evidence: "", part }));
+    const ask = { model, mayBeSame: (one: Part, other: Part) => one.part !== other.part };
+    await groupByMeaning(said, ask);
+    expect(asked).toHaveLength(2);
+    await groupByMeaning(said, { ...ask, question: "Which?" });
+    expect(asked).toHaveLength(4);
   });
 
   test("about all pairs at once", async () => {

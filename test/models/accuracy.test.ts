@@ -44,6 +44,7 @@ const context = () => ({
   checkpoints: { get: async () => undefined, put: async () => {} },
   estimate: () => null,
   used: () => ({ promptTokens: 0, cachedTokens: 0, completionTokens: 0 }),
+  budget: { requests: 1_000, tokens: 1_000_000 },
   timeLeftMs: () => Number.POSITIVE_INFINITY,
   progress: () => {},
   signal: new AbortController().signal,

@@ -191,6 +191,8 @@ export type Context<R extends InputRefs = Record<string, never>> = {
    */
   estimate(work: { promptTokens: number; completionTokens: number }): number | null;
   used(): Used;
+  /** What this run of the job may spend on the model in all. A handler that plans by it need not fail with `budget_exceeded`. */
+  budget: { readonly requests: number; readonly tokens: number };
   /** How long the job may still run, in ms. When it is over, the job fails with `timed_out`. */
   timeLeftMs(): number;
   /** What `inputs` asked for, fetched and checked. */
@@ -219,6 +221,35 @@ export function whyUnusable(thrown: unknown): string | undefined {
 /** The code of an error of Kamado's own, such as `fetch_failed`. Undefined for every other: the handler has to throw it again. */
 export const codeOf = (thrown: unknown): ErrorCode | undefined =>
   thrown instanceof KamadoError ? thrown.code : undefined;
+
+const UNREADABLE: readonly string[] = [
+  "robots_refused page_blocked page_without_text document_unreadable fetch_failed fetch_rejected address_refused",
+  "unsupported_address input_too_large invalid_input object_not_found object_forbidden object_unreadable",
+].flatMap((codes) => codes.split(" "));
+
+/**
+ * Why one page or object cannot be read, for a handler that goes on with the others. Undefined for every other error: the handler has to
+ * throw it again.
+ */
+export function whyUnreadable(thrown: unknown): { code: string; message: string } | undefined {
+  return thrown instanceof KamadoError && UNREADABLE.includes(thrown.code)
+    ? { code: thrown.code, message: thrown.message }
+    : undefined;
+}
+
+const OBSTACLES: Record<Exclude<Obstacle, "paywall">, string> = {
+  javascript: "it shows its text only to a browser that runs its scripts",
+  consent: "a question about consent, as to cookies, stands in its place",
+  error: "what was sent is a page about an error",
+};
+
+/** Throws `page_blocked` for a page in whose place something else stands. Of one behind a paywall, a part can be read. */
+export function refuseBlocked({ obstacle, text }: Pick<Page, "obstacle" | "text">): void {
+  if (obstacle === null || obstacle === "paywall") return;
+  const begins = text.replaceAll(/\s+/g, " ").trim().slice(0, 100);
+  const shown = begins === "" ? "" : ` It begins: ${begins}`;
+  throw new KamadoError("page_blocked", `The page cannot be read: ${OBSTACLES[obstacle]}.${shown}`);
+}
 
 /** The REST call that applies a result. */
 export type RestRequest = {

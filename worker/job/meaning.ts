@@ -10,12 +10,14 @@ export type Said = { text: string; evidence: string };
 /** Each group says one thing, in the order of the input. Contradictions are pairs of groups by their place. */
 export type Grouped<T> = { groups: T[][]; contradictions: [number, number][] };
 
-export type AskMeaning = {
+export type AskMeaning<T = Said> = {
   model: Pick<Model, "decide">;
   /** What all texts answer. */
   question?: string;
   /** [24] */
   maxQuestions?: number;
+  /** Whether the model may be asked about two. [about all] */
+  mayBeSame?(one: T, other: T): boolean;
 };
 
 const MAX_QUESTIONS = 24;
@@ -37,7 +39,7 @@ export function compareContent(one: string, other: string, question?: string): s
 
 export async function groupByMeaning<T extends Said>(
   said: readonly T[],
-  ask: AskMeaning,
+  ask: AskMeaning<T>,
 ): Promise<Grouped<T>> {
   const forms = formsOf(said, ask.question !== undefined);
   const pairs = pairsWorthAsking(forms, ask);
@@ -97,18 +99,22 @@ type Pair = { one: number; other: number };
 const MAX_TEXTS_OF_WORD = 40;
 
 /** Those that share the most first; then, if they answer one question, the others in order. */
-function pairsWorthAsking(
-  forms: readonly Form<unknown>[],
-  { question, maxQuestions = MAX_QUESTIONS }: AskMeaning,
+function pairsWorthAsking<T>(
+  forms: readonly Form<T>[],
+  { question, maxQuestions = MAX_QUESTIONS, mayBeSame = () => true }: AskMeaning<T>,
 ): Pair[] {
-  const sharing = sharingPairs(forms.map(({ words }) => contentOf(words)));
+  const first = (at: number) => forms[at]!.members[0]!.one;
+  const sharing = sharingPairs(forms.map(({ words }) => contentOf(words))).filter(({ one, other }) =>
+    mayBeSame(first(one), first(other)),
+  );
   const pairs = sharing.slice(0, Math.max(0, maxQuestions));
   if (question === undefined) return pairs;
   const known = new Set(pairs.map(keyOf));
   for (let other = 1; other < forms.length; other += 1)
     for (let one = 0; one < other; one += 1) {
       if (pairs.length >= maxQuestions) return pairs;
-      if (!known.has(keyOf({ one, other }))) pairs.push({ one, other });
+      if (!known.has(keyOf({ one, other })) && mayBeSame(first(one), first(other)))
+        pairs.push({ one, other });
     }
   return pairs;
 }
@@ -170,7 +176,7 @@ type Verdict = Pair & { is: "same" | "contradiction"; probability: number };
 async function compare<T extends Said>(
   pair: Pair,
   forms: readonly Form<T>[],
-  { model, question }: AskMeaning,
+  { model, question }: AskMeaning<T>,
 ): Promise<Verdict[]> {
   const [one, other] = [forms[pair.one]!, forms[pair.other]!];
   const content = compareContent(one.members[0]!.one.text, other.members[0]!.one.text, question);

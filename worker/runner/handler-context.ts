@@ -141,7 +141,7 @@ export function contextOf(
   model: Model,
   inputs: Fetched<InputRefs>,
   { signal, timeLeftMs, used }: Pick<Context, "signal" | "timeLeftMs" | "used">,
-  { pages, texts, rest, search, checkpoints, estimate, jobEvents }: HandlerDependencies,
+  { pages, texts, rest, search, checkpoints, estimate, budgets, jobEvents }: HandlerDependencies,
 ): Context<InputRefs> {
   const { id, kind } = job;
   return {
@@ -163,6 +163,7 @@ export function contextOf(
     checkpoints: checkpoints.of(job, signal),
     estimate,
     used,
+    budget: budgets,
     timeLeftMs,
     inputs,
     progress: (done, what) =>
