@@ -7,6 +7,7 @@ import { isFormula, texOf } from "./formulas.ts";
 import { codeOf, isCodeTable, languageOf } from "./page-code.ts";
 import { addressOf, pictureOf } from "./page-links.ts";
 import { type Grid, gridOf } from "./page-table.ts";
+import { isTitle } from "./page-title.ts";
 import { lineTest, SILENT, UNSEEN } from "./plain-text.ts";
 
 export type TreeOptions = { url?: string | undefined; title?: string | null | undefined };
@@ -444,19 +445,6 @@ function headingLevel(element: Element, name: string): number | null {
   if (element.getAttribute("role") !== "heading") return null;
   const level = Number(element.getAttribute("aria-level") ?? 2);
   return level >= 1 && level <= 6 ? level : 2;
-}
-
-const plain = (text: string) =>
-  text
-    .normalize("NFKC")
-    .toLowerCase()
-    .replaceAll(/[\s\p{P}]+/gu, " ")
-    .trim();
-
-/** Titles of pages often name their site too: "The bread - Nonane News". */
-function isTitle(heading: string, title: string): boolean {
-  const [own, whole] = [plain(heading), plain(title)];
-  return own !== "" && (own === whole || title.split(/\s[-–—|:·»]\s/).some((part) => plain(part) === own));
 }
 
 const RAISED: Record<"SUP" | "SUB", string> = { SUP: "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", SUB: "₀₁₂₃₄₅₆₇₈₉₊₋ₙ" };
