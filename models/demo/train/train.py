@@ -27,7 +27,7 @@ from tokenizer import Tokenizer
 
 PICTURES_EVERY = 4  # steps
 PROMPTS_UNTIL = 0.06  # of all steps
-SAVE_EVERY, SHOW_EVERY = 200, 50
+SAVE_EVERY, SHOW_EVERY = 50, 50
 
 
 def schedule(done):
