@@ -3,17 +3,13 @@ import sharp from "sharp";
 import { z } from "zod";
 import { factsContent, questionContent } from "../../handlers/article-extract.ts";
 import { checkContent } from "../../handlers/image-check.ts";
+import { answerContent, claimsContent, keywordsContent } from "../../handlers/knowledge-research.ts";
 import { matchContent, titleContent } from "../../handlers/todo-match.ts";
 import type { SafeImage } from "../../worker/job/handler.ts";
+import { compareContent } from "../../worker/job/meaning.ts";
 import type { Wish } from "./answer.ts";
 import { type ArticleCase, articleCase, factsCase } from "./data/articles.ts";
-import {
-  answerContent,
-  claimsContent,
-  compareContent,
-  keywordsContent,
-  summaryContent,
-} from "./data/contents.ts";
+import { summaryContent } from "./data/contents.ts";
 import { pictureCase } from "./data/lock-questions.ts";
 import type { LockPicture } from "./data/locks.ts";
 import { drawLock } from "./data/locks.ts";

@@ -2,16 +2,11 @@
 import { describe, expect, it } from "vitest";
 import { factsContent, questionContent } from "../../handlers/article-extract.ts";
 import { checkContent } from "../../handlers/image-check.ts";
+import { answerContent, claimsContent, keywordsContent } from "../../handlers/knowledge-research.ts";
 import { matchContent, titleContent } from "../../handlers/todo-match.ts";
 import { articleCase, factsCase } from "../../models/demo/data/articles.ts";
 import { SIDE, toSquare } from "../../models/demo/data/clip.ts";
-import {
-  answerContent,
-  claimsContent,
-  compareContent,
-  keywordsContent,
-  summaryContent,
-} from "../../models/demo/data/contents.ts";
+import { summaryContent } from "../../models/demo/data/contents.ts";
 import { pictureCase } from "../../models/demo/data/lock-questions.ts";
 import { drawLock } from "../../models/demo/data/locks.ts";
 import { claimsCase } from "../../models/demo/data/page-parts.ts";
@@ -19,6 +14,7 @@ import { HELD_OUT } from "../../models/demo/data/random.ts";
 import { answerCase, compareCase, keywordsCase, summaryCase } from "../../models/demo/data/research.ts";
 import { lockSession, TRAINING, textSession } from "../../models/demo/data/sessions.ts";
 import { titleCase, todoCase } from "../../models/demo/data/todos.ts";
+import { compareContent } from "../../worker/job/meaning.ts";
 import { findSentence } from "../../worker/job/text.ts";
 
 const SEEDS = Array.from({ length: 200 }, (_, index) => HELD_OUT + index);

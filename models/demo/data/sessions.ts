@@ -2,9 +2,11 @@
 // The first turn carries the list, the article or the picture; the later ones only the line that asks.
 import { factsContent, questionContent } from "../../../handlers/article-extract.ts";
 import { checkContent } from "../../../handlers/image-check.ts";
+import { answerContent, claimsContent, keywordsContent } from "../../../handlers/knowledge-research.ts";
 import { matchContent, titleContent } from "../../../handlers/todo-match.ts";
+import { compareContent } from "../../../worker/job/meaning.ts";
 import { article, ask, factCount, factsOf } from "./articles.ts";
-import { answerContent, claimsContent, compareContent, keywordsContent, summaryContent } from "./contents.ts";
+import { summaryContent } from "./contents.ts";
 import { askAnything } from "./lock-questions.ts";
 import type { LockMeta } from "./locks.ts";
 import { askForClaims, type Claim, type PagePart, pagePart, townOf } from "./page-parts.ts";
