@@ -9,13 +9,12 @@ import type { SafeImage } from "../../worker/job/handler.ts";
 import { compareContent } from "../../worker/job/meaning.ts";
 import type { Wish } from "./answer.ts";
 import { type ArticleCase, articleCase, factsCase } from "./data/articles.ts";
-import { summaryContent } from "./data/contents.ts";
 import { pictureCase } from "./data/lock-questions.ts";
 import type { LockPicture } from "./data/locks.ts";
 import { drawLock } from "./data/locks.ts";
 import { type ClaimsCase, claimsCase } from "./data/page-parts.ts";
 import { HELD_OUT } from "./data/random.ts";
-import { answerCase, compareCase, keywordsCase, summaryCase } from "./data/research.ts";
+import { answerCase, compareCase, keywordsCase } from "./data/research.ts";
 import { titleCase, todoCase } from "./data/todos.ts";
 
 export type Asked = {
@@ -201,18 +200,6 @@ const sentences: Task = {
   },
 };
 
-const summary: Task = {
-  name: "summary",
-  of(seed) {
-    const { text, sentences, expected } = summaryCase(seed);
-    return {
-      content: summaryContent(text, sentences),
-      expected,
-      isRight: (answer) => answer.trim() === expected,
-    };
-  },
-};
-
 const hasClaims = ({ expected }: ClaimsCase) => expected.claims.length > 0;
 
 const isAnswered = ({ expected }: ArticleCase) => expected.answer !== null;
@@ -231,7 +218,6 @@ export const TASKS: readonly Task[] = [
   claims("research claims, none in the text", (found) => !hasClaims(found)),
   compare,
   sentences,
-  summary,
   picture,
   largePicture,
 ];

@@ -6,12 +6,11 @@ import { answerContent, claimsContent, keywordsContent } from "../../handlers/kn
 import { matchContent, titleContent } from "../../handlers/todo-match.ts";
 import { articleCase, factsCase } from "../../models/demo/data/articles.ts";
 import { SIDE, toSquare } from "../../models/demo/data/clip.ts";
-import { summaryContent } from "../../models/demo/data/contents.ts";
 import { pictureCase } from "../../models/demo/data/lock-questions.ts";
 import { drawLock } from "../../models/demo/data/locks.ts";
 import { claimsCase } from "../../models/demo/data/page-parts.ts";
 import { HELD_OUT } from "../../models/demo/data/random.ts";
-import { answerCase, compareCase, keywordsCase, summaryCase } from "../../models/demo/data/research.ts";
+import { answerCase, compareCase, keywordsCase } from "../../models/demo/data/research.ts";
 import { lockSession, TRAINING, textSession } from "../../models/demo/data/sessions.ts";
 import { titleCase, todoCase } from "../../models/demo/data/todos.ts";
 import { compareContent } from "../../worker/job/meaning.ts";
@@ -30,7 +29,6 @@ describe("a case", () => {
     ["keywords", keywordsCase],
     ["compare", compareCase],
     ["answer", answerCase],
-    ["summary", summaryCase],
   ])("is the same for the same seed and another for another: %s", (_, make: (seed: number) => unknown) => {
     expect(make(HELD_OUT)).toEqual(make(HELD_OUT));
     expect(make(HELD_OUT)).not.toEqual(make(HELD_OUT + 1));
@@ -104,7 +102,7 @@ describe("a case of a research", () => {
 
   it("expects search phrases of the question's own words", () => {
     for (const { question, count, expected } of SEEDS.map(keywordsCase)) {
-      expect(expected.keywords.length).toBeLessThanOrEqual(count);
+      expect(expected.keywords).toHaveLength(count);
       for (const word of expected.keywords.flatMap((phrase) => phrase.split(" ")))
         expect(question).toContain(word);
     }
@@ -122,13 +120,6 @@ describe("a case of a research", () => {
       for (const { text, claims: numbers } of expected.sentences)
         expect(numbers.map((number) => claims[number - 1])).toEqual([text]);
   });
-
-  it("expects whole sentences of the text as its summary", () => {
-    for (const { text, expected } of SEEDS.map(summaryCase)) {
-      const plain = text.replaceAll("**", "");
-      for (const sentence of expected.split(/(?<=\.) /)) expect(plain).toContain(sentence);
-    }
-  });
 });
 
 describe("a training session", () => {
@@ -145,7 +136,6 @@ describe("a training session", () => {
       keywords: keywordsContent("QUESTION", 3),
       compare: compareContent("ONE", "OTHER", "QUESTION"),
       answer: answerContent("QUESTION", ["CLAIM"]),
-      summary: summaryContent("TEXT", 3),
     };
     const article = /^Article: .+\n(Q: .+|Facts: \d|Claims: .+)$/;
     const shape = {
@@ -158,7 +148,6 @@ describe("a training session", () => {
       keywords: /^Question: .+\nKeywords: \d$/,
       compare: /^(Question: .+\n)?A: .+\nB: .+$/,
       answer: /^Question: .+\n(\d\. .+\n)+Answer:$/,
-      summary: /^Text: .+\nSummary: \d$/,
     };
     for (const [kind, opening] of Object.entries(openings))
       expect(opening).toMatch(shape[kind as keyof typeof openings]);
@@ -171,7 +160,7 @@ describe("a training session", () => {
       for (const { input, answer } of turns) {
         const asks = input.split("\n").at(-1)!.split(" ")[0]!;
         if (kind === "todo") expect(answer).toMatch(/^(\d|new)$/);
-        else if (kind === "title" || kind === "summary") expect(answer).toMatch(/^ \S/);
+        else if (kind === "title") expect(answer).toMatch(/^ \S/);
         else if (kind === "compare") expect(answer).toMatch(/^(same|different|contradiction)$/);
         else if (kind === "answer") expect(Object.keys(JSON.parse(answer))).toEqual(["sentences"]);
         else expect(Object.keys(JSON.parse(answer))[0]).toBe(keys[asks as keyof typeof keys]);
@@ -180,7 +169,7 @@ describe("a training session", () => {
 
   it("shows every list, article and question first in some session", () => {
     const firsts = sessions.map(({ turns }) => turns[0]!.input.split("\n").at(-1)!.split(" ")[0]);
-    const asked = ["Q:", "Facts:", "Claims:", "Keywords:", "B:", "Answer:", "Summary:"];
+    const asked = ["Q:", "Facts:", "Claims:", "Keywords:", "B:", "Answer:"];
     expect(new Set(firsts)).toEqual(new Set(["Text:", "Title:", ...asked]));
   });
 

@@ -6,12 +6,11 @@ import { answerContent, claimsContent, keywordsContent } from "../../../handlers
 import { matchContent, titleContent } from "../../../handlers/todo-match.ts";
 import { compareContent } from "../../../worker/job/meaning.ts";
 import { article, ask, factCount, factsOf } from "./articles.ts";
-import { summaryContent } from "./contents.ts";
 import { askAnything } from "./lock-questions.ts";
 import type { LockMeta } from "./locks.ts";
 import { askForClaims, type Claim, type PagePart, pagePart, townOf } from "./page-parts.ts";
 import { type Random, random } from "./random.ts";
-import { type AnswerCase, answer, compare, keywords, summary } from "./research.ts";
+import { type AnswerCase, answer, compare, keywords } from "./research.ts";
 import { newRemarks, todoTalk } from "./todos.ts";
 
 /** How many sessions and pictures training takes: the seeds from 0 on. Held-out seeds begin far above. */
@@ -23,7 +22,7 @@ export const TRAINING = { sessions: 160_000, pictures: 16_000 };
  */
 export type Turn = { input: string; answer: string; clue?: number; meant?: number };
 export type Session = {
-  kind: "todo" | "title" | "article" | "lock" | "keywords" | "compare" | "answer" | "summary";
+  kind: "todo" | "title" | "article" | "lock" | "keywords" | "compare" | "answer";
   turns: Turn[];
 };
 
@@ -133,11 +132,6 @@ function answerTurn(r: Random): Turn {
   return { input: answerContent(question, claims), answer: sentencesJson(expected) };
 }
 
-function summaryTurn(r: Random): Turn {
-  const { text, sentences, expected } = summary(r);
-  return { input: summaryContent(text, sentences), answer: ` ${expected}` };
-}
-
 const several = (r: Random, most: number, turn: (r: Random) => Turn): Turn[] =>
   Array.from({ length: turnCount(r, most) }, () => turn(r));
 
@@ -153,11 +147,10 @@ export function lockSession(seed: number, meta: LockMeta): Session {
 export function textSession(seed: number): Session {
   const r = random(seed, "session");
   const kind = r.next();
-  if (kind < 0.14) return { kind: "todo", turns: todoSession(r) };
-  if (kind < 0.18) return { kind: "title", turns: titleSession(r) };
-  if (kind < 0.5) return { kind: "article", turns: articleSession(r) };
-  if (kind < 0.66) return { kind: "keywords", turns: several(r, 5, keywordsTurn) };
-  if (kind < 0.78) return { kind: "compare", turns: several(r, 8, compareTurn) };
-  if (kind < 0.92) return { kind: "answer", turns: several(r, 4, answerTurn) };
-  return { kind: "summary", turns: [summaryTurn(r)] };
+  if (kind < 0.12) return { kind: "todo", turns: todoSession(r) };
+  if (kind < 0.16) return { kind: "title", turns: titleSession(r) };
+  if (kind < 0.54) return { kind: "article", turns: articleSession(r) };
+  if (kind < 0.7) return { kind: "keywords", turns: several(r, 5, keywordsTurn) };
+  if (kind < 0.88) return { kind: "compare", turns: several(r, 8, compareTurn) };
+  return { kind: "answer", turns: several(r, 4, answerTurn) };
 }
