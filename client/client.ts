@@ -21,6 +21,7 @@ import { createResults } from "../worker/storage/results.ts";
 import { s3Bucket } from "../worker/storage/s3.ts";
 import type { AnyKinds, Enqueued, JobOptions, KindName, NewJob, Result } from "./contract.ts";
 import type { Kinds } from "./kinds.ts";
+import { type Inputs, type MapOptions, type Mapped, mapInputs } from "./map.ts";
 import { asSender } from "./sender-errors.ts";
 import { type WaitOptions, waitFor } from "./wait.ts";
 
@@ -29,6 +30,7 @@ export type { Canceled } from "../worker/job-lock/cancellations.ts";
 export { type CallbackEvent, type CallbackRequest, verifyCallback } from "./callback.ts";
 export type * from "./contract.ts";
 export type * from "./kinds.ts";
+export type { Inputs, MapOptions, MapProgress, Mapped } from "./map.ts";
 export type { WaitOptions } from "./wait.ts";
 
 export type ClientOptions = {
@@ -63,6 +65,15 @@ export interface Client<K extends AnyKinds = Kinds> {
    */
   wait<N extends KindName<K>>(job: Enqueued<N>, options?: WaitOptions): Promise<Result<K, N>>;
   wait(id: string, options?: WaitOptions): Promise<Result<K>>;
+  /**
+   * Runs one kind over many inputs, some at the same time, and gives one result for each, in their order. One that fails costs only
+   * itself. Nothing is read or sent before the first result is asked for.
+   */
+  map<N extends KindName<K>>(
+    kind: N,
+    inputs: Inputs<K[N]["input"]>,
+    options?: MapOptions,
+  ): AsyncGenerator<Mapped<K, N>, void, undefined>;
   /** Cancels a job: stops it if it runs, and prevents its start if it waits or has not arrived yet. */
   cancel(job: string | { id: string }): Promise<Canceled>;
   /** Uploads an input, and resolves with its s3:// address. Bytes inside an input are uploaded by themselves. */
@@ -97,6 +108,14 @@ export function createClient<K extends AnyKinds = Kinds>(options: ClientOptions)
     enqueueMany: (jobs) => sender.sendMany(jobs),
     wait: async (job: string | Enqueued, more: WaitOptions = {}) =>
       waitFor(job, idOf(job), sender.needBucket("to wait for a result"), more) as never,
+    map: (kind, inputs, more = {}) =>
+      mapInputs(kind, inputs, more, {
+        bucket: sender.needBucket("to map inputs"),
+        check: checkSendable,
+        prepare: (fields) => sender.prepare(fields),
+        sendPrepared: (prepared) => sender.sendPrepared(prepared),
+        cancel: (id) => cancel(id, sender.needBucket("to cancel a job")),
+      }) as never,
     cancel: async (job) => cancel(idOf(job), sender.needBucket("to cancel a job")),
     upload: (file, more = {}) => sender.upload(file, more),
     close,
@@ -205,17 +224,21 @@ class Sender {
     if (!Array.isArray(jobs)) throw new KamadoError("invalid_input", "enqueueMany: expected a list of jobs.");
     const prepared = await Promise.all(jobs.map((job) => orError(this.prepare(job))));
     const ready = prepared.filter((one): one is Prepared => !(one instanceof KamadoError));
-    const messages = ready.map(({ job, ...message }) => ({ ...message, deduplicationId: job.id }));
-    const sent = (await sendEach(this.#sqs, this.#queueUrl, messages)).values();
-    const results: EnqueueResult[] = [];
-    for (const [index, one] of prepared.entries()) {
-      const outcome = one instanceof KamadoError ? one : await this.#outcomeOf(one, sent.next().value!);
+    const sent = (await this.sendPrepared(ready)).values();
+    return prepared.map((one, index) => {
+      const outcome = one instanceof KamadoError ? one : sent.next().value!;
       const id = one instanceof KamadoError ? jobs[index]?.id : one.job.id;
-      results.push(
-        outcome instanceof KamadoError ? { ok: false, id, error: outcome } : { ok: true, ...outcome },
-      );
-    }
-    return results;
+      return outcome instanceof KamadoError ? { ok: false, id, error: outcome } : { ok: true, ...outcome };
+    });
+  }
+
+  /** One outcome for each, in order. */
+  async sendPrepared(prepared: readonly Prepared[]): Promise<(Enqueued | KamadoError)[]> {
+    const messages = prepared.map(({ job, ...message }) => ({ ...message, deduplicationId: job.id }));
+    const sent = await sendEach(this.#sqs, this.#queueUrl, messages);
+    const outcomes: (Enqueued | KamadoError)[] = [];
+    for (const [index, one] of prepared.entries()) outcomes.push(await this.#outcomeOf(one, sent[index]!));
+    return outcomes;
   }
 
   /** A message that was too long for the queue is sent again, as a pointer. */

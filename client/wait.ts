@@ -6,7 +6,7 @@ import { belongsTo } from "../worker/job/job-hash.ts";
 import { resultKey, type Result as Stored } from "../worker/job/result.ts";
 import { addressOf, type Bucket } from "../worker/storage/bucket.ts";
 import { bucketHealthOf } from "../worker/storage/health.ts";
-import { createResults } from "../worker/storage/results.ts";
+import { createResults, type Results } from "../worker/storage/results.ts";
 import type { Enqueued } from "./contract.ts";
 import { asSender, wrongSetting } from "./sender-errors.ts";
 
@@ -34,7 +34,7 @@ export async function waitFor(
   const end = performance.now() + timeoutSeconds * 1_000;
   for (let round = 1; ; round++) {
     signal?.throwIfAborted();
-    const found = await results.find(id, signal).catch((thrown) => passing(thrown, id, bucket, signal));
+    const found = await lookFor(id, results, bucket, signal);
     if (found && !(found instanceof KamadoError)) return ownResult(job, found);
     if (round === 1) await checkRights(id, bucket, found);
     const left = end - performance.now();
@@ -45,8 +45,17 @@ export async function waitFor(
   }
 }
 
+/** The stored result; null when there is none yet, and an error after which it is worth to look again. Throws every other one. */
+export const lookFor = (
+  id: string,
+  results: Results,
+  bucket: Bucket,
+  signal?: AbortSignal,
+): Promise<Stored | KamadoError | null> =>
+  results.find(id, signal).catch((thrown) => passing(thrown, id, bucket, signal));
+
 /** The result without what only workers need. */
-function ownResult(job: string | Enqueued, { jobHash, ...result }: Stored): unknown {
+export function ownResult(job: string | Enqueued, { jobHash, ...result }: Stored): unknown {
   if (typeof job === "string" || belongsTo(job, { jobHash, kind: result.kind })) return result;
   throw new KamadoError(
     "duplicate_id",
@@ -78,6 +87,15 @@ const forbidden = (id: string, bucket: Bucket, cause: unknown) =>
     },
   );
 
+/** Throws what no waiting for results changes: the bucket is not there, or this sender may not list it. */
+export async function checkBucket(bucket: Bucket): Promise<void> {
+  const error = await bucket.list(resultKey("-")).then(
+    () => null,
+    (thrown) => passing(thrown, "-", bucket),
+  );
+  if (error?.code === "object_forbidden") throw asSender(error, WAIT);
+}
+
 /** Says at once what waiting would not change: there is no such bucket, or what may be listed may not be read. */
 async function checkRights(id: string, bucket: Bucket, found: KamadoError | null): Promise<void> {
   const listed = await bucket.list(resultKey(id)).then(
@@ -88,7 +106,7 @@ async function checkRights(id: string, bucket: Bucket, found: KamadoError | null
   if (!listed && found?.code === "object_forbidden") throw found;
 }
 
-const notReady = (id: string, bucket: Bucket, seconds: number) =>
+export const notReady = (id: string, bucket: Bucket, seconds: number) =>
   new KamadoError(
     "result_not_ready",
     `There is no result at ${addressOf(bucket, resultKey(id))} after ${seconds} seconds.`,

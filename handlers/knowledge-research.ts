@@ -39,6 +39,8 @@ const MAX_SENTENCES = 12;
 /** So many claims stand in the report, and so many does the model get for the answer. */
 const [MAX_CLAIMS, ANSWER_CLAIMS] = [60, 24];
 const MAX_COMPARISONS = 24;
+/** Of the time that is left. */
+const SEARCHING_SHARE = 0.3;
 /** For comparing the claims and writing the answer: a share of the time, within limits. */
 const [ENDING_SHARE, MIN_ENDING_MS, MAX_ENDING_MS] = [0.15, 2_000, 60_000];
 
@@ -96,26 +98,38 @@ function usableKeywords(given: readonly string[], count: number): string[] {
   return [...new Map(all.map((one) => [one.toLowerCase(), one])).values()].slice(0, count);
 }
 
-const Hits = z.array(
-  z.object({ url: z.string(), title: z.string(), snippet: z.string(), published: z.string().nullable() }),
-);
-type Searched = { query: string; hits: SearchHit[] | null };
+const Hits = z.object({
+  hits: z.array(
+    z.object({ url: z.string(), title: z.string(), snippet: z.string(), published: z.string().nullable() }),
+  ),
+  /** How often the service said that it is asked too often. */
+  waits: z.int(),
+});
+type Searched = { query: string; hits: SearchHit[] | null; waits: number };
 
 async function searchAll(run: Run, queries: readonly string[]): Promise<Searched[]> {
   const { context, failures, input } = run;
   context.progress(DONE.keywords, `Searching: ${queries.join(", ")}`);
   let first: unknown;
+  const limitMs = SEARCHING_SHARE * run.leftMs();
   const searched = await Promise.all(
     queries.map(async (query): Promise<Searched> => {
       try {
-        return { query, hits: await searchOne(run, query) };
+        const found = await within(searchOne(run, query), limitMs);
+        if (found) return { query, ...found };
+        failures.push({
+          step: "search",
+          what: query,
+          code: "timed_out",
+          reason: `It took longer than ${Math.round(limitMs / 1_000)} seconds.`,
+        });
       } catch (thrown) {
         if (context.signal.aborted) throw thrown;
         const { code, message } = coded(thrown);
         first ??= thrown;
         failures.push({ step: "search", what: query, code, reason: message });
-        return { query, hits: null };
       }
+      return { query, hits: null, waits: 0 };
     }),
   );
   // Without a single page there is nothing to report; the job says what is wrong, and is tried again where that can help.
@@ -124,17 +138,30 @@ async function searchAll(run: Run, queries: readonly string[]): Promise<Searched
   return searched;
 }
 
-async function searchOne({ input, context, steps }: Run, query: string): Promise<SearchHit[]> {
+async function searchOne({ input, context, steps }: Run, query: string) {
   const { pagesPerKeyword, language = "" } = input;
   const options = {
     count: Math.max(10, 2 * pagesPerKeyword),
     ...(LANGUAGE_TAG.test(language) && { language }),
   };
-  const of = [query, options, context.search.provider];
-  return steps.once("search", of, Hits, () =>
-    context.search.web(query, { ...options, signal: context.signal }),
-  );
+  return steps.once("search", [query, options, context.search.provider], Hits, async () => {
+    let waits = 0;
+    const onWait = (ms: number) => {
+      waits += 1;
+      context.progress(
+        DONE.keywords,
+        `Searching: ${query} again in ${Math.ceil(ms / 1_000)} s, because the service is asked too often`,
+      );
+    };
+    const hits = await context.search.web(query, { ...options, signal: context.signal, onWait });
+    return { hits, waits };
+  });
 }
+
+const noteOn = ({ waits }: Searched) =>
+  waits > 0 && {
+    note: `the service said ${waits === 1 ? "once" : `${waits} times`} that it was asked too often, and was asked again later`,
+  };
 
 // ── Claims that say the same ──
 
@@ -320,7 +347,7 @@ async function research(input: Input, context: Context): Promise<Report> {
     claims,
     contradictions,
     sources: list,
-    searches: searched.map(({ query, hits }) => ({ query, found: hits?.length ?? 0 })),
+    searches: searched.map((one) => ({ query: one.query, found: one.hits?.length ?? 0, ...noteOn(one) })),
     failures: run.failures,
     notRead: unreadOf(list),
     dropped: {

@@ -12,6 +12,7 @@ import type {
   Question,
   RestRequest,
   SearchHit,
+  SearchOptions,
   TodoChange,
 } from "../worker/job/handler.ts";
 import { createPages, pageOf } from "../worker/pages/article.ts";
@@ -51,7 +52,7 @@ export type Script = {
   /** The page at an address. What is left out is `null`, and `markdown` the text. To fail as an address does, throw. */
   read?(url: string): KnownPage | Promise<KnownPage>;
   /** What a search of the web finds. To fail as a search service does, throw. */
-  search?(query: string): SearchHit[] | Promise<SearchHit[]>;
+  search?(query: string, options?: SearchOptions): SearchHit[] | Promise<SearchHit[]>;
   /** What an earlier run of the job has put, by name; what this one puts is added. */
   checkpoints?: Map<string, unknown>;
   /** What the job may spend on the model. [no limit] */
@@ -100,7 +101,10 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
     model,
     pages: pagesOf(script),
     texts: createTexts(),
-    search: { provider: script.search ? "script" : null, web: async (query: string) => search(query) },
+    search: {
+      provider: script.search ? "script" : null,
+      web: async (query: string, options?: SearchOptions) => search(query, options),
+    },
     checkpoints: {
       get: async (name: string) => checkpoints.get(name),
       // As they come back from the bucket.

@@ -212,7 +212,7 @@ test("handlers import only zod and the job's contract", () => {
 
 /** What `kamado/client` shares with the worker and bundles. What it needs to run must stay small: no log, no configuration. */
 const CLIENT_MAY_IMPORT =
-  "async/backoff async/clock async/semaphore aws/client-options aws/rights deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
+  "async/abort async/backoff async/clock async/semaphore aws/client-options aws/rights deliver/signature errors job job-lock/cancellations queue/sqs storage".split(
     " ",
   );
 

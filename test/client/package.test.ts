@@ -89,7 +89,10 @@ async function main(): Promise<void> {
   const text: string = result.status === "succeeded" && "text" in result.output ? result.output.text : "";
   const sent = await kamado.enqueueMany([{ kind: "prompt", input: { prompt: "one" } }, { kind: "mood.read", input: { text: "two" } }]);
   const refused = await kamado.enqueue("prompt", { prompt: "?" }, { id: "a b" }).catch((error: unknown) => error);
-  console.log(JSON.stringify({ text, ok: sent.map((one) => one.ok), code: refused instanceof KamadoError && refused.code }));
+  const mapped: string[] = [];
+  for await (const { result } of kamado.map("prompt", [{ prompt: "three" }, { input: { prompt: "four" }, source: "x" }]))
+    if (result?.status === "succeeded" && "text" in result.output) mapped.push(result.output.text);
+  console.log(JSON.stringify({ text, mapped: mapped.length, ok: sent.map((one) => one.ok), code: refused instanceof KamadoError && refused.code }));
   kamado.close();
 }
 void main();
@@ -100,6 +103,8 @@ function wrong(kamado: Client<Own>): void {
   void kamado.enqueue("prompt", { question: "?" });
   // @ts-expect-error no such kind
   void kamado.enqueue("mood.write", { text: "?" });
+  // @ts-expect-error a field that the kind does not have
+  void kamado.map("prompt", [{ question: "?" }]);
   // @ts-expect-error a destination without its kind
   void kamado.enqueue("mood.read", { text: "?" }, { deliver: ["https://example.org"] });
 }
@@ -155,6 +160,7 @@ const { createClient, KamadoError } = kamadoClient;\n`;
   for (const output of outputs)
     expect(JSON.parse(output)).toEqual({
       text: expect.stringContaining("hello"),
+      mapped: 2,
       ok: [true, true],
       code: "invalid_input",
     });

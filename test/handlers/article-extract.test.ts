@@ -3,9 +3,12 @@ import { describe, expect, test } from "vitest";
 import articleExtract, { factsContent, questionContent } from "../../handlers/article-extract.ts";
 import { runHandler as run, type Script } from "../../testing/testing.ts";
 import { type ErrorCode, KamadoError } from "../../worker/errors.ts";
+import { createPages } from "../../worker/pages/article.ts";
 
 /** How pages are read is not what these tests are about. */
 const article = (html: string) => ({ title: null, text: html.replaceAll(/<[^>]*>/g, "") });
+const documentOf = (text: string, contentType: string | null = null) =>
+  createPages().document({ bytes: Buffer.from(text), contentType, url: null });
 const TEXT = "The bakery opened in 1977. It sells 40 loaves a day. Its owner is Dr. Sato.";
 
 /** Answers every question with `answer`, every wish for facts with `facts`. */
@@ -214,6 +217,22 @@ describe("where the article comes from", () => {
     expect(await contentOf({ text: "<p>Hello.</p>" })).toBe("Article: <p>Hello.</p>\nQ: ?");
   });
 
+  test.for([
+    ["<!DOCTYPE html><p>Hello.</p>", "Hello."],
+    ["<!-- saved --><html>Hello.</html>", "Hello."],
+    ["<rss version='2.0'><channel><item><title>Hello.</title></item></channel></rss>", "Hello."],
+    ['<feed xmlns="http://www.w3.org/2005/Atom"><entry><title>Hello.</title></entry></feed>', "Hello."],
+    ["<title></title><p>Hello.", "Hello."],
+    ["<META charset=utf-8>\nHello.", "Hello."],
+    ["Hello.<br></body></html>\n", "Hello."],
+    ["< 3 eggs", "< 3 eggs"],
+    ["<anyone> said so", "<anyone> said so"],
+    ["Hello.", "Hello."],
+  ])("an object in the bucket is what it looks like: %j", async ([article, seen]) => {
+    const page = await documentOf(article!);
+    expect(await contentOf({ s3 }, { inputs: { article: page } })).toBe(`Article: ${seen}\nQ: ?`);
+  });
+
   test.for(["< 3 eggs", "<anyone> said so", "1. Hello.\n**You** are [here](x)."])(
     "an object in the bucket that is plain text is read as it stands: %j",
     async (article) => {
@@ -258,10 +277,12 @@ test.each([
   `From: a@b.example\r\nSubject: x\r\n y\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n\r\n--b${PART}`,
   `From: <Saved by Blink>\nSnapshot-Content-Location: https://a.example/\nMIME-Version: 1.0\n\n--b${PART}`,
 ])("a mail or a saved archive is refused, with what to send instead: %j", async (article) => {
-  for (const input of [{ html: article }, { s3: "s3://home/in/a" }])
-    await expect(
-      run(articleExtract, { questions: ["?"], ...input }, { inputs: { article } }),
-    ).rejects.toMatchObject({
+  const pages = [await documentOf(article), await documentOf(article, "text/html")];
+  for (const [input, inputs] of [
+    [{ html: article }, {}],
+    ...pages.map((page) => [{ s3: "s3://home/in/a" }, { article: page }] as const),
+  ] as const)
+    await expect(run(articleExtract, { questions: ["?"], ...input }, { inputs })).rejects.toMatchObject({
       code: "invalid_input",
       message: expect.stringContaining("send the HTML or the text"),
     });

@@ -246,6 +246,21 @@ describe("what cannot be used is listed and costs itself", () => {
     );
   });
 
+  test("a search that had to wait says so", async () => {
+    const search: Script["search"] = (query, options) => {
+      if (query === "fair attendance") options!.onWait!(1_500);
+      return [hit("https://news.example/fair")];
+    };
+    const { output, said } = await research({ search });
+    expect(output.searches.map(({ note }) => note)).toEqual([
+      undefined,
+      "the service said once that it was asked too often, and was asked again later",
+      undefined,
+    ]);
+    expect(said).toContain("Searching: fair attendance again in 2 s, because the service is asked too often");
+    expect(output.markdown).toContain("1 found; the service said once");
+  });
+
   test("a page that fails is replaced by the next one that was found", async () => {
     const search = () => ["https://gone.example/", ...Object.keys(PAGES)].map(hit);
     const { output } = await research({ search }, { maxPages: 2, keywords: 1 });

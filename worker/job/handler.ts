@@ -145,6 +145,14 @@ export interface Texts {
 /** A page that a search found. */
 export type SearchHit = { url: string; title: string; snippet: string; published: string | null };
 
+export type SearchOptions = {
+  count?: number | undefined;
+  language?: string | undefined;
+  signal?: AbortSignal | undefined;
+  /** The service wants to be left alone for so long; then it is asked again. */
+  onWait?: ((ms: number) => void) | undefined;
+};
+
 export interface Search {
   /** `null` where the owner has set up none: then `web` throws `search_not_set_up`. */
   readonly provider: string | null;
@@ -152,10 +160,7 @@ export interface Search {
    * Searches the web. Waits as the provider's quota demands. Throws `search_failed`, which may pass, and `search_rejected`, which will
    * not; the message says why.
    */
-  web(
-    query: string,
-    options?: { count?: number | undefined; language?: string | undefined; signal?: AbortSignal | undefined },
-  ): Promise<SearchHit[]>;
+  web(query: string, options?: SearchOptions): Promise<SearchHit[]>;
 }
 
 /** What a job has found out so far. Another run of the same job finds it again, on whichever worker. */
@@ -190,9 +195,9 @@ export type Context<R extends InputRefs = Record<string, never>> = {
    * The seconds that so much work takes the engine, by the rates that this worker has measured; `null` while it has measured none.
    */
   estimate(work: { promptTokens: number; completionTokens: number }): number | null;
-  used(): Used;
   /** What this run of the job may spend on the model in all. A handler that plans by it need not fail with `budget_exceeded`. */
   budget: { readonly requests: number; readonly tokens: number };
+  used(): Used;
   /** How long the job may still run, in ms. When it is over, the job fails with `timed_out`. */
   timeLeftMs(): number;
   /** What `inputs` asked for, fetched and checked. */
@@ -217,10 +222,6 @@ const UNUSABLE: readonly string[] = ["answer_invalid", "answer_repetitive"];
 export function whyUnusable(thrown: unknown): string | undefined {
   return thrown instanceof KamadoError && UNUSABLE.includes(thrown.code) ? thrown.code : undefined;
 }
-
-/** The code of an error of Kamado's own, such as `fetch_failed`. Undefined for every other: the handler has to throw it again. */
-export const codeOf = (thrown: unknown): ErrorCode | undefined =>
-  thrown instanceof KamadoError ? thrown.code : undefined;
 
 const UNREADABLE: readonly string[] = [
   "robots_refused page_blocked page_without_text document_unreadable fetch_failed fetch_rejected address_refused",
@@ -250,6 +251,9 @@ export function refuseBlocked({ obstacle, text }: Pick<Page, "obstacle" | "text"
   const shown = begins === "" ? "" : ` It begins: ${begins}`;
   throw new KamadoError("page_blocked", `The page cannot be read: ${OBSTACLES[obstacle]}.${shown}`);
 }
+/** The code of an error of Kamado's own, such as `fetch_failed`. Undefined for every other: the handler has to throw it again. */
+export const codeOf = (thrown: unknown): ErrorCode | undefined =>
+  thrown instanceof KamadoError ? thrown.code : undefined;
 
 /** The REST call that applies a result. */
 export type RestRequest = {

@@ -24,7 +24,7 @@ export const isResultOf = (job: Job, result: Hashed): boolean =>
  * The value as JSON with sorted fields. It may call itself, because a body that is nested too deep is no job. A number that is too
  * large for JSON, such as 1e400, is not null.
  */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   if (typeof value === "number") return String(value);
   if (typeof value !== "object" || value === null) return `${JSON.stringify(value)}`;
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;

@@ -1,7 +1,6 @@
 // Reads pages and other documents within limits: on their size and nesting, and on the time and memory it takes. The work itself is in
 // the files that page-thread.ts names. It runs in a thread, because some documents are made to keep their reader busy for ever.
-import { Semaphore } from "../async/semaphore.ts";
-import { inThread } from "../async/thread.ts";
+import { warmThreads } from "../async/warm-threads.ts";
 import { type ErrorCode, KamadoError } from "../errors.ts";
 import type { Chunk, Page, Pages } from "../job/handler.ts";
 import { chunkMarkdown } from "./chunk-markdown.ts";
@@ -17,7 +16,7 @@ export type PageLimits = {
   maxPdfPages?: number;
   pdfTimeoutMs?: number;
 };
-const PAGE_LIMITS = {
+export const PAGE_LIMITS = {
   maxBytes: 5_000_000,
   maxTags: 40_000,
   maxDepth: 250,
@@ -29,6 +28,7 @@ const PAGE_LIMITS = {
 
 const MAX_MEMORY_MB = 512;
 const AT_ONCE = 2;
+const IDLE_MS = 10_000;
 /** The text between the tags takes time in proportion to the page, at most about a second. */
 const BARE_MS = 30_000;
 
@@ -47,7 +47,17 @@ export type Documents = {
  */
 export function createPages(limits: PageLimits = {}): Pages & Documents {
   const all = { ...PAGE_LIMITS, ...limits };
-  const turns = new Semaphore(AT_ONCE);
+  const threads = warmThreads(new URL("./page-thread.ts", import.meta.url), {
+    atOnce: AT_ONCE,
+    idleMs: IDLE_MS,
+    maxMemoryMb: MAX_MEMORY_MB,
+  });
+  const run = async <T extends Done>(work: Work, timeoutMs: number): Promise<T> => {
+    const done = await threads.run<T | { refused: { code: ErrorCode; message: string } }>(work, timeoutMs);
+    if ("refused" in done) throw new KamadoError(done.refused.code, done.refused.message);
+    return done;
+  };
+  const read: ReadWork = (work, timeoutMs) => run<Read>(work, timeoutMs);
   const shape = { maxTags: all.maxTags, maxDepth: all.maxDepth };
   return {
     async article(html, { url } = {}) {
@@ -57,10 +67,8 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
           "input_too_large",
           `The page has ${bytes} bytes; the limit is ${all.maxBytes}.`,
         );
-      const known = await turns.take(() =>
-        read({ page: html, url, limits: shape }, all.timeoutMs).catch(() =>
-          read({ page: html, url }, BARE_MS),
-        ),
+      const known = await read({ page: html, url, limits: shape }, all.timeoutMs).catch(() =>
+        read({ page: html, url }, BARE_MS),
       );
       return withText(known, url, `The page, of ${bytes} bytes, has no text.`);
     },
@@ -71,7 +79,7 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
           "input_too_large",
           `The document has ${length} bytes; the limit is ${all.maxDocumentBytes}.`,
         );
-      const known = await turns.take(() => (isPdf(given.bytes) ? readPdf(given, all) : readText(given, all)));
+      const known = await (isPdf(given.bytes) ? readPdf : readText)(given, all, read);
       return withText(known, given.url, `The document, of ${length} bytes, has no text.`);
     },
     async read(url) {
@@ -79,7 +87,7 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
     },
     async chunks({ title, markdown }, size = CHUNK_CHARACTERS) {
       if (markdown.length < MIN_FOR_THREAD) return chunkMarkdown(markdown, size, title);
-      return turns.take(() => threaded<Chunk[]>({ markdown, title, size }, BARE_MS));
+      return run<Chunk[]>({ markdown, title, size }, BARE_MS);
     },
   };
 }
@@ -89,10 +97,12 @@ const CHUNK_CHARACTERS = 2_000;
 const MIN_FOR_THREAD = 20_000;
 
 type Limits = Required<PageLimits>;
+type ReadWork = (work: Work, timeoutMs: number) => Promise<Read>;
 
 async function readText(
   document: DocumentBytes,
   { maxTags, maxDepth, timeoutMs, ...rest }: Limits,
+  read: ReadWork,
 ): Promise<Read> {
   const work = { document, pdf: pdfLimits(rest) };
   return read({ ...work, limits: { maxTags, maxDepth } }, timeoutMs).catch((thrown: unknown) => {
@@ -106,7 +116,7 @@ const pdfLimits = ({ maxPdfPages, pdfTimeoutMs }: Pick<Limits, "maxPdfPages" | "
   timeoutMs: pdfTimeoutMs,
 });
 
-async function readPdf(document: DocumentBytes, limits: Limits): Promise<Read> {
+async function readPdf(document: DocumentBytes, limits: Limits, read: ReadWork): Promise<Read> {
   return read({ document, pdf: pdfLimits(limits) }, limits.pdfTimeoutMs).catch((thrown: unknown) => {
     if (thrown instanceof KamadoError) throw thrown;
     const why = thrown instanceof Error ? thrown.message : String(thrown);
@@ -133,15 +143,3 @@ export const pageOf = (known: Partial<Page> & Pick<Page, "text">): Page => ({
   obstacle: null,
   ...known,
 });
-
-const read = (work: Work, timeoutMs: number) => threaded<Read>(work, timeoutMs);
-
-async function threaded<T extends Done>(work: Work, timeoutMs: number): Promise<T> {
-  const done = await inThread<T | { refused: { code: ErrorCode; message: string } }>(
-    new URL("./page-thread.ts", import.meta.url),
-    work,
-    { timeoutMs, maxMemoryMb: MAX_MEMORY_MB },
-  );
-  if ("refused" in done) throw new KamadoError(done.refused.code, done.refused.message);
-  return done;
-}

@@ -92,6 +92,12 @@ const LEADING = String.raw`^(?:\s|\ufeff|<!--[\s\S]*?-->|<\?[^<>]*\?>)*`;
 /** No text in another format begins so. */
 const IS_PAGE = new RegExp(String.raw`${LEADING}<(?:!doctype\s+html|html[\s>])`, "i");
 const IS_MARKUP = new RegExp(String.raw`${LEADING}<(?:!doctype|!\[CDATA|[a-z][\w:.-]*[\s/>])`, "i");
+/** A page's first tags may be left out. In a text, a word may stand in such marks too: `<anyone> said so`. */
+const IS_PART_OF_PAGE = new RegExp(
+  String.raw`${LEADING}<(?:!doctype|!\[CDATA|(?:head|title|meta|link|base|style|script|noscript|body|frameset|article|main|header|nav|section|aside|div|p|h[1-6]|[uod]l|table|center|font|blockquote|pre|span|a|b|i|em|strong|ruby|br|hr|img)[\s/>])`,
+  "i",
+);
+const ENDS_AS_PAGE = /<\/(?:html|body)\s*>\s*$/i;
 const IS_DRAWING = new RegExp(String.raw`${LEADING}(?:<!doctype\s+svg[^<>]*>\s*)?<svg[\s>]`, "i");
 /** Characters. */
 const START = 4_096;
@@ -105,8 +111,10 @@ function textFormat(text: string, type: string, path: string): Format {
   if (isJsonFeed(start)) return { format: "jsonfeed", text };
   // Servers send every file as a page that they know nothing of.
   if (HTML_TYPE.test(type)) return { format: /<[a-z!/]/i.test(text) ? "html" : "text", text };
-  const mayBePage = (NO_TYPE.test(type) && !TEXT_PATH.test(path)) || /\+xml$/.test(type);
-  return { format: mayBePage && IS_MARKUP.test(start) ? "html" : "text", text };
+  if (/\+xml$/.test(type)) return { format: IS_MARKUP.test(start) ? "html" : "text", text };
+  const mayBePage = NO_TYPE.test(type) && !TEXT_PATH.test(path);
+  const isPage = mayBePage && (IS_PART_OF_PAGE.test(start) || ENDS_AS_PAGE.test(text.slice(-1_000)));
+  return { format: isPage ? "html" : "text", text };
 }
 
 const isJsonFeed = (start: string) =>

@@ -1,5 +1,5 @@
-// The thread in which article.ts reads one page or document, or chunks.ts cuts one text up.
-import { parentPort, workerData } from "node:worker_threads";
+// The thread in which article.ts reads one page or document, or chunks.ts cuts one text up or ranks many.
+import { answerWork } from "../async/warm-threads.ts";
 import { type ErrorCode, KamadoError } from "../errors.ts";
 import type { Chunk, Page } from "../job/handler.ts";
 import { chunkText } from "../job/text.ts";
@@ -13,14 +13,19 @@ export type Work =
   | { page: string; url?: string | undefined; limits?: PageShape }
   | { document: DocumentBytes; limits?: PageShape; pdf: { maxPages: number; timeoutMs: number } }
   | { chunk: string; size: number }
+  | { texts: readonly string[]; queries: readonly string[] }
   | { markdown: string; title: string | null; size: number };
 
 /** What is known of a page. */
 export type Read = Partial<Page> & Pick<Page, "text">;
-export type Done = Read | string[] | Chunk[] | { refused: { code: ErrorCode; message: string } };
+export type Done = Read | string[] | number[] | Chunk[] | { refused: { code: ErrorCode; message: string } };
 
 async function done(work: Work): Promise<Done> {
   if ("chunk" in work) return chunkText(work.chunk, work.size);
+  if ("texts" in work) {
+    const { rankTexts } = await import("./rank.ts");
+    return rankTexts(work.texts, work.queries);
+  }
   if ("markdown" in work) {
     const { chunkMarkdown } = await import("./chunk-markdown.ts");
     return chunkMarkdown(work.markdown, work.size, work.title);
@@ -77,4 +82,4 @@ const refused = (thrown: unknown): Done => {
   return { refused: { code: thrown.code, message: thrown.message } };
 };
 
-parentPort!.postMessage(await done(workerData as Work).catch(refused));
+answerWork((work: Work) => done(work).catch(refused));

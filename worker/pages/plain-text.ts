@@ -22,6 +22,10 @@ const LINE = "\u0001";
 /** The text of a node and everything below it. */
 export const textOf = (root: Node): string => textBelow(root, (name) => SILENT.test(name));
 
+/** Of an article, without what stands under its pictures. */
+export const textWithoutCaptions = (root: Node): string =>
+  textBelow(root, (name) => name === "FIGCAPTION" || SILENT.test(name));
+
 /** For a page without any: what stands on its buttons, in its forms and drawings, and what is said of its pictures. */
 export const textAtLast = (root: Node): string =>
   textBelow(

@@ -1,26 +1,26 @@
 // Finds the article in a page that parse-page.ts has parsed. Fetches nothing. article.ts decides which pages come here and how long
 // they may take.
-import { Readability } from "@mozilla/readability";
+import { articleIn } from "./clean-article.ts";
 import { paragraphsAsMarkdown } from "./escape-markdown.ts";
-import { parsePage } from "./parse-page.ts";
-import { textAtLast, textOf } from "./plain-text.ts";
+import { parsedPage, parsePage } from "./parse-page.ts";
+import { textAtLast, textOf, textWithoutCaptions } from "./plain-text.ts";
 import { markdownOf } from "./to-markdown.ts";
 
 export type Article = { title: string | null; text: string; markdown: string };
 export type PageOptions = { url?: string | undefined };
 
 export function readPage(html: string, { url }: PageOptions = {}): Article {
-  const document = parsePage(html);
-  // Readability takes the document apart, so what is needed if it finds nothing is read before.
+  const makeDocument = parsedPage(html);
+  const document = makeDocument();
   const title = oneLine(document.querySelector("title")?.textContent);
   const shown = textOf(document.body);
   const body = shown || articleInData(document) || textAtLast(document.body);
-  const found = new Readability<Node>(document, { serializer: (node) => node }).parse();
+  const found = articleIn(document, makeDocument());
   const content = found?.content;
   const own = oneLine(found?.title) ?? title;
-  const text = content ? textOf(content) : "";
+  const text = content ? textWithoutCaptions(content) : "";
   if (content && text !== "") return { title: own, text, markdown: markdownOf(content, { url, title: own }) };
-  const markdown = shown === "" ? "" : markdownOf(parsePage(html).body, { url, title: own });
+  const markdown = shown === "" ? "" : markdownOf(makeDocument().body, { url, title: own });
   return { title: own, text: body, markdown: markdown || paragraphsAsMarkdown(body) };
 }
 

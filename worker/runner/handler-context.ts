@@ -150,7 +150,7 @@ export function contextOf(
       ...pages,
       read: (url, how) =>
         pages.read(url, {
-          signal: how?.signal ? AbortSignal.any([signal, how.signal]) : signal,
+          signal: within(signal, how?.signal),
           timeLeftMs,
         }),
     },
@@ -162,8 +162,8 @@ export function contextOf(
     },
     checkpoints: checkpoints.of(job, signal),
     estimate,
-    used,
     budget: budgets,
+    used,
     timeLeftMs,
     inputs,
     progress: (done, what) =>

@@ -9,7 +9,7 @@ import type { Secret } from "../config/secret.ts";
 import { type ErrorCode, KamadoError } from "../errors.ts";
 import { parseRetryAfter } from "../http/retry-after.ts";
 import { decodeText } from "../http/text-encoding.ts";
-import type { Search, SearchHit } from "../job/handler.ts";
+import type { SearchOptions as JobSearchOptions, Search, SearchHit } from "../job/handler.ts";
 import { parseJson } from "../job/json.ts";
 import { excessOf } from "../job/structure.ts";
 import { isPassing, redirectOf, unpackAnswer } from "../outbound/answer.ts";
@@ -73,6 +73,8 @@ export function openSearch(settings: SearchSettings, options: SearchOptions): Op
   return new ProviderSearch(settings, options);
 }
 
+type Waiting = { signal: AbortSignal | undefined; onWait: JobSearchOptions["onWait"] };
+
 class ProviderSearch implements OpenSearch {
   readonly provider: string;
   readonly #at: { base: string; key: string };
@@ -102,7 +104,7 @@ class ProviderSearch implements OpenSearch {
   }
 
   async web(query: string, options: Parameters<Search["web"]>[1] = {}): Promise<SearchHit[]> {
-    const { signal } = options;
+    const { signal, onWait } = options;
     signal?.throwIfAborted();
     const count = Math.max(1, Math.min(MOST, Math.floor(options.count ?? COUNT)));
     const words = query
@@ -115,7 +117,7 @@ class ProviderSearch implements OpenSearch {
     const raw: RawHit[] = [];
     let hits: SearchHit[] = [];
     for (let page = 0; page < this.#service.pages; page += 1) {
-      const more = await this.#page({ ...asked, page }, hits, signal);
+      const more = await this.#page({ ...asked, page }, hits, { signal, onWait });
       raw.push(...more);
       const before = hits.length;
       hits = cleanHits(raw, this.#clock.wall());
@@ -139,9 +141,10 @@ class ProviderSearch implements OpenSearch {
   }
 
   /** A further page that cannot be had costs nothing of what there is. */
-  async #page(asked: Asked, hits: readonly SearchHit[], signal: AbortSignal | undefined) {
+  async #page(asked: Asked, hits: readonly SearchHit[], how: Waiting) {
+    const { signal } = how;
     try {
-      return await this.#ask(this.#service.request(asked, this.#at), signal);
+      return await this.#ask(this.#service.request(asked, this.#at), how);
     } catch (thrown) {
       signal?.throwIfAborted();
       if (hits.length > 0 && thrown instanceof KamadoError) return [];
@@ -150,7 +153,7 @@ class ProviderSearch implements OpenSearch {
   }
 
   /** Asks until there is an answer, within a bounded time. */
-  async #ask(sent: Sent, signal: AbortSignal | undefined): Promise<readonly RawHit[]> {
+  async #ask(sent: Sent, { signal, onWait }: Waiting): Promise<readonly RawHit[]> {
     const until = this.#clock.now() + MAX_WAIT_MS;
     for (let tries = 1; ; tries += 1) {
       await this.#untilAllowed(until, signal);
@@ -163,8 +166,10 @@ class ProviderSearch implements OpenSearch {
       const backoff = backoffMs(tries, isBusy ? BUSY_BACKOFF : FAILED_BACKOFF);
       const ms = isBusy ? (answer.ms ?? backoff) : backoff;
       // Who asks too often is asked by nobody meanwhile; what failed may be this query's trouble.
-      if (isBusy) this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + ms);
-      else await this.#clock.sleep(ms, signal);
+      if (isBusy) {
+        this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + ms);
+        onWait?.(ms);
+      } else await this.#clock.sleep(ms, signal);
       signal?.throwIfAborted();
     }
   }

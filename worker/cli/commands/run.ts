@@ -10,7 +10,7 @@ import { type ErrorCode, KamadoError, toKamadoError } from "../../errors.ts";
 import { whoListens } from "../../http/who-listens.ts";
 import { checkInput } from "../../job/check-values.ts";
 import { Job } from "../../job/envelope.ts";
-import type { Handler } from "../../job/handler.ts";
+import type { Checkpoints, Handler } from "../../job/handler.ts";
 import type { Outcome } from "../../job/outcome.ts";
 import { handlerOf, loadRegistry } from "../../job/registry.ts";
 import { failed, Receipt, type Result } from "../../job/result.ts";
@@ -18,7 +18,7 @@ import { JobEvents, type Listener } from "../../logging/job-events.ts";
 import { createLog, type Log } from "../../logging/log.ts";
 import { EXIT, LiveBlock, paint } from "../../logging/terminal.ts";
 import { EngineClient } from "../../model/engine-client.ts";
-import { loadDestinations } from "../../outbound/destinations.ts";
+import { type Destinations, loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound } from "../../outbound/outbound.ts";
 import { printableJson } from "../../printable.ts";
 import { executeHandler } from "../../runner/execute-handler.ts";
@@ -70,6 +70,7 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   engine_busy: "The engine's queue is full; run the job again in a moment.",
   engine_died: "The engine crashed during this job; --log-level info shows its last words.",
   fetch_failed: "Check that the address can be reached, then run the job again.",
+  search_failed: "Check that the search service can be reached and has quota left, then run it again.",
   storage_unavailable:
     "Check the network, the credentials and the bucket; `npm start` serves a bucket of its own.",
   timed_out: "Raise KAMADO_TIMEOUT_SECONDS, or put less work into one job.",
@@ -78,7 +79,7 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   canceled: "Nothing was stored; run it again when you like.",
 };
 
-const withHint = (error: KamadoError): KamadoError => {
+export const withHint = (error: KamadoError): KamadoError => {
   const { code, message, cause, detail } = error;
   const hint = HINTS[code];
   return hint === undefined ? error : new KamadoError(code, message, { cause, detail, hint });
@@ -144,11 +145,11 @@ async function sayingWhatListens(thrown: unknown, url: string | undefined): Prom
 }
 
 /** These ask for an engine of the command's own. */
-const OWN_ENGINE = ["model", "mmproj", "engineUrl", "slots", "memoryLimit"];
+export const OWN_ENGINE = ["model", "mmproj", "engineUrl", "slots", "memoryLimit"];
 const NAMES_A_MODEL = ["KAMADO_MODEL", "KAMADO_BACKEND", "KAMADO_SCRIPT"];
 
 /** An engine that runs here is used, unless the command asks for another or for another model. */
-async function withEngineOf({ config, found }: Here, flags: Flags, block: LiveBlock): Promise<Config> {
+export async function withEngineOf({ config, found }: Here, flags: Flags, block: LiveBlock): Promise<Config> {
   if (config.engine.url !== undefined || OWN_ENGINE.some((flag) => flags[flag] !== undefined)) return config;
   const engine = await findEngine(config, found);
   const isNamed = NAMES_A_MODEL.some((name) => config.set.includes(name));
@@ -178,6 +179,10 @@ export type SoloOptions = {
   engineError?: () => ReturnType<typeof engineErrorOf>;
   /** Gets what a run cost that another try could mend. */
   onRetry?: (receipt: Receipt) => void;
+  /** What an earlier run of the job has found out. [nothing is kept] */
+  checkpoints?: Checkpoints;
+  /** Besides those of the owner's file. */
+  destinations?: Destinations;
 };
 
 /** Runs a job to its result, starting an engine for it when there is none. Throws what another try could mend. */
@@ -193,7 +198,7 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
   if (refused) return advised(failed(job.id, job.kind, refused, Receipt.parse({})));
   const clients = makeAwsClients(aws);
   stack.defer(() => clients.destroy());
-  const destinations = loadDestinations(config.destinationsFile);
+  const destinations = [...loadDestinations(config.destinationsFile), ...(options.destinations ?? [])];
   const outbound = createOutbound({ destinations });
   stack.defer(() => outbound.close());
   sayThatItLoads(config);
@@ -223,6 +228,7 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
     destinations,
     client,
     search,
+    checkpoints: options.checkpoints && { of: () => options.checkpoints!, remove: async () => {} },
   });
   const now = systemClock.wall();
   const message = { id: job.id, queue: "", body: "", handle: "", sentAt: now, receiveCount: 1, group: null };

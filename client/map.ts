@@ -1,0 +1,407 @@
+// What `Client.map` promises: one kind over many inputs. Owns the ids, which follow from the inputs, so that a map that is repeated or
+// resumed finds in the bucket what was done before; what is tried again; and one loop that waits for all results. The order and the
+// bound on what is in memory are in-order.ts's; how a job is made and sent is the client's.
+import { createHash } from "node:crypto";
+import { backoffMs } from "../worker/async/backoff.ts";
+import { systemClock } from "../worker/async/clock.ts";
+import { Semaphore } from "../worker/async/semaphore.ts";
+import { ERRORS, type ErrorCode, KamadoError, toKamadoError } from "../worker/errors.ts";
+import type { Job } from "../worker/job/envelope.ts";
+import { canonical, jobHash } from "../worker/job/job-hash.ts";
+import type { Result as Stored } from "../worker/job/result.ts";
+import type { Bucket } from "../worker/storage/bucket.ts";
+import { createResults, type Results } from "../worker/storage/results.ts";
+import type { AnyKinds, Enqueued, JobOptions, KindName, Result } from "./contract.ts";
+import { inOrder } from "./in-order.ts";
+import { checkBucket, lookFor, notReady, ownResult } from "./wait.ts";
+
+/** An input, or one with a name of your own and an id of your own. An input that has a field `input` itself has to be wrapped. */
+export type MapItem<I> = I | { input: I; id?: string | undefined; source?: string | undefined };
+export type Inputs<I> = Iterable<MapItem<I>> | AsyncIterable<MapItem<I>>;
+
+export type MapProgress = {
+  done: number;
+  succeeded: number;
+  /** Jobs that failed, and inputs that did not become jobs. */
+  failed: number;
+  /** Of those that succeeded: their results were in the bucket before. */
+  reused: number;
+  /** Read and not done yet. */
+  running: number;
+};
+
+export type MapOptions = Pick<JobOptions, "deliver" | "policy"> & {
+  /** How many jobs are on the queue or run at the same time. [32] */
+  concurrency?: number | undefined;
+  /** How often something that may pass is tried again: a call that failed, a job that failed for a reason outside of it. [2] */
+  retries?: number | undefined;
+  /** The beginning of the ids. Another one makes other jobs of the same inputs, so that they run again. ["map"] */
+  idPrefix?: string | undefined;
+  /** How long to wait for the result of each job. By default until there is one. */
+  timeoutSeconds?: number | undefined;
+  /** Ends the map: the next result is the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** When the map ends early, cancels the jobs that have no result yet. Otherwise they run, and a later map finds their results. [false] */
+  cancelOnEnd?: boolean | undefined;
+  /** Called after each result. */
+  onProgress?: ((progress: MapProgress) => unknown) | undefined;
+};
+
+/** What became of an input. `error`: there is no result. A job that failed has a result, which says why. */
+export type Mapped<K extends AnyKinds = AnyKinds, N extends KindName<K> = KindName<K>> = {
+  index: number;
+  source: string | undefined;
+  /** Undefined when the input did not become a job. */
+  id: string | undefined;
+} & (
+  | { result: Result<K, N>; reused: boolean; error?: never }
+  | { error: KamadoError; result?: never; reused?: never }
+);
+
+/** A job whose bytes are in the bucket. */
+type Prepared = { job: Job; body: string; group: string };
+
+export type MapParts = {
+  bucket: Bucket;
+  /** Throws `invalid_input` for what cannot be sent, before anything is read of it. */
+  check(input: unknown): void;
+  prepare(fields: { kind: string; input: unknown } & JobOptions): Promise<Prepared>;
+  sendPrepared(prepared: readonly Prepared[]): Promise<(Enqueued | KamadoError)[]>;
+  cancel(id: string): Promise<unknown>;
+};
+
+type Ended = { id: string | undefined } & (
+  | { result: Stored; reused: boolean }
+  | { error: KamadoError; result?: never; reused?: never }
+);
+
+const CONCURRENCY = 32;
+const RETRIES = 2;
+const RETRY = { baseMs: 500, maxMs: 30_000 };
+/** So many may wait behind an input that takes long. */
+const aheadOf = (concurrency: number) => Math.max(64, 4 * concurrency);
+
+export async function* mapInputs(
+  kind: string,
+  inputs: Inputs<unknown>,
+  options: MapOptions,
+  parts: MapParts,
+): AsyncGenerator<Mapped, void, undefined> {
+  const { concurrency = CONCURRENCY, retries = RETRIES, cancelOnEnd = false, onProgress } = options;
+  checkCount("concurrency", concurrency, 1);
+  checkCount("retries", retries, 0);
+  await checkBucket(parts.bucket);
+  const over = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, over.signal]) : over.signal;
+  const jobs = new MapJobs(kind, options, parts, signal);
+  const progress = { done: 0, succeeded: 0, failed: 0, reused: 0, running: 0 };
+  const work = async (given: unknown, index: number): Promise<Mapped> => {
+    progress.running += 1;
+    const { input, id, source } = asItem(given);
+    const ended = await jobs.run(input, id, retries);
+    count(progress, ended);
+    onProgress?.({ ...progress });
+    return { index, source, ...ended } as Mapped;
+  };
+  try {
+    yield* inOrder(inputs, work, { concurrency, ahead: aheadOf(concurrency), signal });
+  } finally {
+    over.abort(new KamadoError("canceled", "The map has ended."));
+    await jobs.end({ cancel: cancelOnEnd });
+  }
+}
+
+function checkCount(name: string, value: number, least: number): void {
+  if (Number.isInteger(value) && value >= least) return;
+  throw new KamadoError("invalid_input", `${name}: expected a whole number of ${least} or more.`);
+}
+
+function asItem(given: unknown): { input: unknown; id?: string; source?: string } {
+  const isItem =
+    typeof given === "object" &&
+    given !== null &&
+    "input" in given &&
+    Object.keys(given).every((name) => ["input", "id", "source"].includes(name));
+  return isItem ? (given as { input: unknown }) : { input: given };
+}
+
+function count(progress: MapProgress, ended: Ended): void {
+  progress.running -= 1;
+  progress.done += 1;
+  const isGood = ended.result?.status === "succeeded";
+  progress[isGood ? "succeeded" : "failed"] += 1;
+  if (isGood && ended.reused) progress.reused += 1;
+}
+
+/** As many as one call to SQS takes. */
+const CALL = 10;
+/** Jobs that are ready within so short a time are sent together. */
+const GATHER_MS = 5;
+const CANCELS_AT_ONCE = 16;
+
+class MapJobs {
+  readonly #kind: string;
+  readonly #options: MapOptions;
+  readonly #parts: MapParts;
+  readonly #signal: AbortSignal;
+  readonly #results: ResultWatch;
+  readonly #toSend: { prepared: Prepared; done: (outcome: Enqueued | KamadoError) => void }[] = [];
+  readonly #sending = new Set<Promise<void>>();
+  /** Sent, and without a result yet. */
+  readonly #open = new Set<string>();
+
+  constructor(kind: string, options: MapOptions, parts: MapParts, signal: AbortSignal) {
+    this.#kind = kind;
+    this.#options = options;
+    this.#parts = parts;
+    this.#signal = signal;
+    this.#results = new ResultWatch(parts.bucket, signal);
+  }
+
+  async run(input: unknown, ownId: string | undefined, retries: number): Promise<Ended> {
+    let id = ownId;
+    try {
+      this.#parts.check(input);
+      const first = ownId ?? (await this.#idFor(input));
+      id = first;
+      return await this.#runAs(first, input, { isOwnId: ownId !== undefined, retries });
+    } catch (thrown) {
+      return { id, error: toKamadoError(thrown, "invalid_input") };
+    }
+  }
+
+  /** Under the id itself, and after a failure under another one that follows from it: a job that has a result never runs again. */
+  async #runAs(
+    first: string,
+    input: unknown,
+    { isOwnId, retries }: { isOwnId: boolean; retries: number },
+  ): Promise<Ended> {
+    // What is uploaded with the first of an input's jobs is there for all of them.
+    let made: Prepared | undefined;
+    const jobUnder = async (id: string) => {
+      made ??= await this.#again(retries, () => this.#prepare(first, input));
+      return id === first ? made : this.#parts.prepare({ ...made.job, id });
+    };
+    // An id of one's own may be that of another job.
+    if (isOwnId) await jobUnder(first);
+    for (let turn = 1, tries = 0; ; turn++) {
+      const id = turn === 1 ? first : `${first}-${turn}`;
+      const stored = await this.#again(retries, () => this.#results.look(id));
+      const before = stored && this.#own(stored, id, made);
+      if (before?.status === "succeeded") return { id, result: before, reused: true };
+      // It failed before, and counts no more.
+      if (before) continue;
+      const result = await this.#send(await jobUnder(id), retries);
+      if (result.status === "succeeded" || tries >= retries || !mayPass(result.error?.code))
+        return { id, result, reused: false };
+      await this.#pause(++tries);
+    }
+  }
+
+  #prepare(id: string, input: unknown): Promise<Prepared> {
+    const { deliver, policy } = this.#options;
+    return this.#parts.prepare({ kind: this.#kind, input, id, deliver, policy });
+  }
+
+  /** The jobs that are still open are canceled, or left to run. */
+  async end({ cancel }: { cancel: boolean }): Promise<void> {
+    for (const { done } of this.#toSend.splice(0)) done(toKamadoError(this.#signal.reason, "canceled"));
+    await Promise.all(this.#sending);
+    if (!cancel) return;
+    const places = new Semaphore(CANCELS_AT_ONCE);
+    const work = [...this.#open].map((id) => places.take(() => this.#parts.cancel(id)));
+    await Promise.all(work.map((one) => one.catch(() => {})));
+  }
+
+  /** The kind, the input and the model make the id: these decide what comes of it. Bytes count by their content and their name. */
+  async #idFor(input: unknown): Promise<string> {
+    const { idPrefix = "map", policy } = this.#options;
+    const hashed = { kind: this.#kind, model: policy?.model ?? null, input: await withDigests(input) };
+    return `${idPrefix}-${digestOf(canonical(hashed)).slice(0, 32)}`;
+  }
+
+  #own(stored: Stored, id: string, prepared: Prepared | undefined): Stored {
+    const job = prepared && { id, kind: this.#kind, messageId: "", jobHash: jobHash(prepared.job) };
+    return ownResult(job ?? id, stored) as Stored;
+  }
+
+  async #send(prepared: Prepared, retries: number): Promise<Stored> {
+    const sent = await this.#again(retries, async () => {
+      const outcome = await this.#sendSoon(prepared);
+      if (outcome instanceof KamadoError) throw outcome;
+      return outcome;
+    });
+    const result = await this.#results.wait(sent, this.#options.timeoutSeconds);
+    this.#open.delete(sent.id);
+    return result;
+  }
+
+  #sendSoon(prepared: Prepared): Promise<Enqueued | KamadoError> {
+    return new Promise((resolve) => {
+      this.#signal.throwIfAborted();
+      this.#toSend.push({ prepared, done: resolve });
+      if (this.#toSend.length >= CALL) this.#sendNow();
+      else if (this.#toSend.length === 1) setTimeout(() => this.#sendNow(), GATHER_MS);
+    });
+  }
+
+  #sendNow(): void {
+    const batch = this.#toSend.splice(0, CALL);
+    if (batch.length === 0) return;
+    const sending = this.#parts
+      .sendPrepared(batch.map(({ prepared }) => prepared))
+      .catch((thrown) => batch.map(() => toKamadoError(thrown, "queue_unavailable")))
+      .then((outcomes) => {
+        for (const [index, outcome] of outcomes.entries()) {
+          if (!(outcome instanceof KamadoError)) this.#open.add(outcome.id);
+          batch[index]!.done(outcome);
+        }
+        this.#sending.delete(sending);
+      });
+    this.#sending.add(sending);
+  }
+
+  /** What may pass is tried again, after waits that grow. */
+  async #again<T>(retries: number, work: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++)
+      try {
+        return await work();
+      } catch (thrown) {
+        if (tries > retries || !(thrown instanceof KamadoError) || !thrown.retry) throw thrown;
+        await this.#pause(tries);
+      }
+  }
+
+  async #pause(tries: number): Promise<void> {
+    await systemClock.sleep(backoffMs(tries, RETRY), this.#signal);
+    this.#signal.throwIfAborted();
+  }
+}
+
+/** Codes of results whose job may succeed another time, beside those of errors that pass. */
+const MAY_PASS = ["attempts_exhausted", "timed_out"];
+
+const digestOf = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");
+
+const mayPass = (code = ""): boolean =>
+  MAY_PASS.includes(code) || (code in ERRORS && ERRORS[code as ErrorCode].retry);
+
+/** The input as its id is made of it. */
+async function withDigests(value: unknown): Promise<unknown> {
+  if (value instanceof Blob)
+    return {
+      bytes: digestOf(new Uint8Array(await value.arrayBuffer())),
+      name: value instanceof File ? value.name : "",
+    };
+  if (value instanceof Uint8Array || value instanceof ArrayBuffer)
+    return { bytes: digestOf(value instanceof ArrayBuffer ? new Uint8Array(value) : value) };
+  if (Array.isArray(value)) return Promise.all(value.map(withDigests));
+  if (typeof value !== "object" || value === null) return value;
+  if ("toJSON" in value) return JSON.parse(JSON.stringify(value));
+  const entries = Object.entries(value).map(async ([name, one]) => [name, await withDigests(one)] as const);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+const POLL = { baseMs: 200, maxMs: 2_000 };
+/** So many results are looked for at the same time. */
+const LOOK_AT_ONCE = 16;
+
+type Waiting = {
+  job: Enqueued;
+  end: number;
+  seconds: number;
+  found: (result: Stored) => void;
+  failed: (thrown: unknown) => void;
+};
+
+/**
+ * Waits for all results in one loop. The jobs that were sent first are looked for in every round, and the further ones as long as some are
+ * found; of the others some in turn, so that one that takes long does not hide those behind it.
+ */
+class ResultWatch {
+  readonly #bucket: Bucket;
+  readonly #results: Results;
+  readonly #signal: AbortSignal;
+  readonly #waiting = new Map<string, Waiting[]>();
+  #turn = 0;
+
+  constructor(bucket: Bucket, signal: AbortSignal) {
+    this.#bucket = bucket;
+    this.#results = createResults(bucket);
+    this.#signal = signal;
+  }
+
+  /** What is stored now; null when there is none. */
+  async look(id: string): Promise<Stored | null> {
+    const found = await lookFor(id, this.#results, this.#bucket, this.#signal);
+    if (found instanceof KamadoError) throw found;
+    return found;
+  }
+
+  wait(job: Enqueued, seconds = Number.POSITIVE_INFINITY): Promise<Stored> {
+    return new Promise((found, failed) => {
+      const waiting = { job, seconds, end: performance.now() + seconds * 1_000, found, failed };
+      const isIdle = this.#waiting.size === 0;
+      // The same input may be there twice.
+      this.#waiting.set(job.id, [...(this.#waiting.get(job.id) ?? []), waiting]);
+      if (isIdle) void this.#loop();
+    });
+  }
+
+  async #loop(): Promise<void> {
+    for (let round = 1; this.#waiting.size > 0; round++) {
+      await systemClock.sleep(backoffMs(round, POLL), this.#signal);
+      if (this.#signal.aborted) break;
+      if ((await this.#lookAround()) > 0) round = 0;
+    }
+    for (const id of this.#waiting.keys()) this.#settle(id, ({ failed }) => failed(this.#signal.reason));
+  }
+
+  async #lookAround(): Promise<number> {
+    const ids = [...this.#waiting.keys()];
+    let [at, all] = [0, 0];
+    for (let found = 1; found > 0 && at < ids.length; at += LOOK_AT_ONCE) {
+      found = await this.#lookForAll(ids.slice(at, at + LOOK_AT_ONCE));
+      all += found;
+    }
+    const others = ids.slice(at);
+    if (others.length === 0) return all;
+    this.#turn = (this.#turn + LOOK_AT_ONCE) % others.length;
+    return (
+      all + (await this.#lookForAll([...others, ...others].slice(this.#turn, this.#turn + LOOK_AT_ONCE)))
+    );
+  }
+
+  async #lookForAll(ids: readonly string[]): Promise<number> {
+    const found = await Promise.all([...new Set(ids)].map((id) => this.#lookForOne(id)));
+    return found.filter(Boolean).length;
+  }
+
+  async #lookForOne(id: string): Promise<boolean> {
+    try {
+      const stored = await lookFor(id, this.#results, this.#bucket, this.#signal);
+      if (stored && !(stored instanceof KamadoError)) {
+        this.#settle(id, ({ job, found }) => found(ownResult(job, stored) as Stored));
+        return true;
+      }
+      // A job of an input that is there twice was sent later.
+      const isOver = ({ end }: Waiting) => end <= performance.now();
+      if (this.#waiting.get(id)?.every(isOver))
+        this.#settle(id, ({ seconds, failed }) => failed(stored ?? notReady(id, this.#bucket, seconds)));
+    } catch (thrown) {
+      this.#settle(id, ({ failed }) => failed(thrown));
+    }
+    return false;
+  }
+
+  #settle(id: string, how: (waiting: Waiting) => void): void {
+    const all = this.#waiting.get(id) ?? [];
+    this.#waiting.delete(id);
+    for (const one of all)
+      try {
+        how(one);
+      } catch (thrown) {
+        one.failed(thrown);
+      }
+  }
+}
