@@ -33,7 +33,7 @@ const MAY_IMPORT: Record<string, string> = {
   outbound: "async config/secret errors http job nearest",
   power: "async logging",
   queue: "async aws errors job printable",
-  storage: "aws errors http job",
+  storage: "aws errors http job state-file",
   local: "aws errors free-disk http",
   access: "async config/secret errors http state-file",
   console:
