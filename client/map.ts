@@ -213,11 +213,9 @@ class MapJobs {
     await Promise.all(work.map((one) => one.catch(() => {})));
   }
 
-  /** The kind, the input and the model make the id: these decide what comes of it. Bytes count by their content and their name. */
   async #idFor(input: unknown): Promise<string> {
     const { idPrefix = "map", policy } = this.#options;
-    const hashed = { kind: this.#kind, model: policy?.model ?? null, input: await withDigests(input) };
-    return `${idPrefix}-${digestOf(canonical(hashed)).slice(0, 32)}`;
+    return `${idPrefix}-${await digestOfInput({ kind: this.#kind, model: policy?.model, input })}`;
   }
 
   #own(stored: Stored, id: string, prepared: Prepared | undefined): Stored {
@@ -285,6 +283,20 @@ const digestOf = (content: string | Uint8Array) => createHash("sha256").update(c
 
 const mayPass = (code = ""): boolean =>
   MAY_PASS.includes(code) || (code in ERRORS && ERRORS[code as ErrorCode].retry);
+
+/** Of what decides what comes of an input. Bytes count by their content and their name. */
+export async function digestOfInput({
+  kind,
+  model,
+  input,
+}: {
+  kind: string;
+  model: string | undefined;
+  input: unknown;
+}): Promise<string> {
+  const hashed = { kind, model: model ?? null, input: await withDigests(input) };
+  return digestOf(canonical(hashed)).slice(0, 32);
+}
 
 /** The input as its id is made of it. */
 async function withDigests(value: unknown): Promise<unknown> {

@@ -22,6 +22,7 @@ const COMMANDS = [
     "engine calibrate",
     "engine install-llama-server",
     "run",
+    "map",
     "enqueue",
     "cancel",
   ],
@@ -111,7 +112,7 @@ test("a shell gets commands, subcommands, flags and kinds", async () => {
   expect(await words("")).not.toContain("complete");
   expect(await words("dead", "")).toEqual(expect.arrayContaining(["list", "redrive"]));
   expect(await words("enqueue", "--w")).toContain("--wait");
-  for (const command of ["run", "enqueue", "kinds"])
+  for (const command of ["run", "map", "enqueue", "kinds"])
     expect(await words(command, "im")).toContain("image.check");
 }, 60_000);
 
