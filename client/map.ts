@@ -314,7 +314,14 @@ async function withDigests(value: unknown): Promise<unknown> {
   return Object.fromEntries(await Promise.all(entries));
 }
 
-const POLL = { baseMs: 200, maxMs: 2_000 };
+/** Until the first result is there. */
+const FIRST_LOOKS = { baseMs: 200, maxMs: 2_000 };
+/** After that as often as results come, so that slow jobs cost few looks and fast ones do not wait for them. */
+const LOOK_MS = { least: 25, most: 2_000 };
+/** One look should find so much of what is on its way. */
+const SHARE = 1 / 8;
+/** Of the newest look in the rate. */
+const WEIGHT = 0.3;
 /** So many results are looked for at the same time. */
 const LOOK_AT_ONCE = 16;
 
@@ -336,6 +343,8 @@ class ResultWatch {
   readonly #signal: AbortSignal;
   readonly #waiting = new Map<string, Waiting[]>();
   #turn = 0;
+  /** Results in a millisecond. */
+  #rate = 0;
 
   constructor(bucket: Bucket, signal: AbortSignal) {
     this.#bucket = bucket;
@@ -362,11 +371,20 @@ class ResultWatch {
 
   async #loop(): Promise<void> {
     for (let round = 1; this.#waiting.size > 0; round++) {
-      await systemClock.sleep(backoffMs(round, POLL), this.#signal);
+      const began = performance.now();
+      await systemClock.sleep(this.#pause(round), this.#signal);
       if (this.#signal.aborted) break;
-      if ((await this.#lookAround()) > 0) round = 0;
+      const found = await this.#lookAround();
+      const rate = found / (performance.now() - began);
+      this.#rate = this.#rate === 0 ? rate : (1 - WEIGHT) * this.#rate + WEIGHT * rate;
     }
     for (const id of this.#waiting.keys()) this.#settle(id, ({ failed }) => failed(this.#signal.reason));
+  }
+
+  #pause(round: number): number {
+    if (this.#rate === 0) return backoffMs(round, FIRST_LOOKS);
+    const wanted = Math.max(1, this.#waiting.size * SHARE);
+    return Math.min(LOOK_MS.most, Math.max(LOOK_MS.least, wanted / this.#rate));
   }
 
   async #lookAround(): Promise<number> {

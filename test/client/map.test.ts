@@ -39,21 +39,21 @@ beforeEach(async () => {
   stop = new AbortController();
   got = [];
   answer = ({ input }) => ({ output: { text: promptOf(input) } });
-  void work(stop.signal);
+  void work(stop.signal, got);
 });
 afterEach(() => stop.abort());
 
 const promptOf = (input: unknown) => (input as { prompt: string }).prompt;
 
 /** As a worker does it, a job at a time: what has a result does not run again. */
-async function work(signal: AbortSignal): Promise<void> {
+async function work(signal: AbortSignal, all: Job[]): Promise<void> {
   const queue = sqsQueue(clients.sqs, queueUrl);
   while (!signal.aborted) {
     for (const { body } of await queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 60 })) {
       const parsed = parseBody(body, { messageId: "m", rules: [] });
       if (parsed.is !== "job") throw new Error(`no job: ${body}`);
-      got.push(parsed.job);
-      const end = answer(parsed.job);
+      all.push(parsed.job);
+      const end = signal.aborted ? undefined : answer(parsed.job);
       if (end) await store(parsed.job, end);
     }
     await sleep(5);
