@@ -1,6 +1,6 @@
 // `kamado map` as its users run it: on a Kamado that runs here and without one, killed in the middle and resumed. CI runs it with 500 files
 // (.ci/run).
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   appendFileSync,
@@ -259,6 +259,74 @@ test.each([
   const { out, errors, code } = await map(...args);
   expect({ out, code, errors }).toEqual({ out: "", code: 2, errors: expect.stringContaining(words) });
   expect(existsSync(record)).toBe(false);
+});
+
+test("a full disk ends it with an error, what was written stays, and it goes on when there is room", {
+  timeout: TIMEOUT,
+}, async () => {
+  writeNotes(12);
+  // A limit of the shell: the file may have 2 KiB.
+  const start = join(import.meta.dirname, "../../worker/cli/start.mjs");
+  const args = [start, "map", "prompt", "notes", "--out", "out.jsonl", "--concurrency", "4"];
+  const child = spawn("bash", ["-c", 'ulimit -f 2; exec "$0" "$@"', process.execPath, ...args], {
+    ...{ cwd, env: { PATH: process.env.PATH, HOME: cwd, ...here, NODE_DISABLE_COMPILE_CACHE: "1" } },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const [errors, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
+  expect({ code, errors }).toMatchObject({
+    code: 3,
+    errors: expect.stringMatching(/disk_full[\s\S]*--resume/),
+  });
+  const before = linesOf();
+  expect(before.length).toBeGreaterThan(1);
+  expect((await map("notes", "--out", "out.jsonl", "--resume")).code).toBe(0);
+  expect(linesOf().map(({ source }) => source)).toEqual(sources(12));
+  expect(linesOf().slice(0, before.length)).toEqual(before);
+});
+
+/** A red pixel. */
+const PICTURE = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC",
+  "base64",
+);
+
+test("pictures are uploaded, and a table names them by their path; the fields that are shared come from --input", async () => {
+  mkdirSync(join(cwd, "doors"));
+  for (const name of ["a.png", "b.png"]) writeFileSync(join(cwd, "doors", name), PICTURE);
+  writeFileSync(join(cwd, "doors/list.csv"), "image,threshold\na.png,0.7\nfile:b.png,\nmissing.png,\n");
+  const args = ["map", "image.check", "doors", "--input", '{"question": "Is it red?"}', "--out", "out.jsonl"];
+  const { code } = await runKamado(args, here, { cwd });
+  const lines = linesOf();
+  expect(lines.map(({ source, status }) => `${source} ${status}`)).toEqual([
+    "doors/a.png succeeded",
+    "doors/b.png succeeded",
+    "doors/list.csv:2 succeeded",
+    "doors/list.csv:3 succeeded",
+    "doors/list.csv:4 failed",
+  ]);
+  expect(lines[4].error).toMatchObject({
+    code: "invalid_input",
+    message: expect.stringContaining("missing.png"),
+  });
+  expect(code).toBe(1);
+  // The same picture with the same question.
+  expect(lines[3]).toMatchObject({ id: lines[1].id, output: lines[1].output });
+});
+
+test("standard input holds lines of JSON, or one text", async () => {
+  const input = `{"prompt": "${serial}-1."}\n{"id": "mine-${serial}", "input": {"prompt": "${serial}-2."}}\n`;
+  const lines = await runKamado(["map", "prompt", "-"], here, { cwd, input });
+  const found = lines.out
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(found.map(({ source, id }) => [source, id])).toEqual([
+    ["stdin:1", expect.stringMatching(/^map-/)],
+    ["stdin:2", `mine-${serial}`],
+  ]);
+  const text = await runKamado(["map", "prompt", "-"], here, { cwd, input: `${serial}-3.\n` });
+  expect(JSON.parse(text.out)).toMatchObject({ source: "stdin", status: "succeeded" });
+  expect(runs().toSorted()).toEqual(prompts(3));
 });
 
 test("an unknown kind is named with the nearest", async () => {

@@ -2,7 +2,7 @@
 // as soon as it may be, what a kill tore off is cut away, and a file that comes to another order is replaced by one in order only when that
 // one is complete. Of a source that has several lines the last one counts.
 import { constants } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, realpath, rename, rm } from "node:fs/promises";
 import { KamadoError } from "../../errors.ts";
 import { printableJson } from "../../printable.ts";
 
@@ -51,7 +51,8 @@ export class ResultsFile {
     try {
       const { earlier, size } = await readLines(file, path);
       await file.truncate(size);
-      return new ResultsFile(path, file, earlier, size);
+      // A link stays one when the file behind it is replaced.
+      return new ResultsFile(await realpath(path), file, earlier, size);
     } catch (thrown) {
       await file.close();
       throw thrown;

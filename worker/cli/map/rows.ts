@@ -73,32 +73,30 @@ export async function* csvRows(
   text: AsyncIterable<string>,
   checkNames: (names: readonly string[]) => void,
 ): AsyncGenerator<Row> {
-  const skipped: Row[] = [];
   let names: readonly string[] | undefined;
-  for await (const { record, from } of recordsOf(text, (error) => skipped.push(error))) {
-    yield* skipped.splice(0);
-    if (names) yield { at: from, ...cellsOf(names, record) };
+  for await (const row of recordsOf(text)) {
+    if ("error" in row) yield row;
+    else if (names) yield { at: row.at, ...cellsOf(names, row.record) };
     else {
-      names = record.map((name) => name.trim());
+      names = row.record.map((name) => name.trim());
       checkNames(names.filter((name) => name !== ""));
     }
   }
-  yield* skipped;
 }
 
 type Parsed = { record: string[]; info: Info };
-type Numbered = Pick<Parsed, "record"> & { from: number };
+type Numbered = { at: number } & ({ record: string[] } | { error: KamadoError });
 
-async function* recordsOf(text: AsyncIterable<string>, onSkip: (row: Row) => void): AsyncGenerator<Numbered> {
+async function* recordsOf(text: AsyncIterable<string>): AsyncGenerator<Numbered> {
   const { first, all } = await peek(text);
+  let skipped: CsvError | undefined;
   const parser = parse({
     ...{ bom: true, info: true, delimiter: delimiterOf(first) },
     // A row with too many cells, or too few, is named and not the end of it.
     ...{ relax_column_count: true, relax_quotes: true, skip_empty_lines: true },
     skip_records_with_error: true,
     on_skip: (error?: CsvError) => {
-      const at = Number((error as { lines?: number } | undefined)?.lines ?? 0);
-      onSkip({ at, error: new KamadoError("invalid_input", whyNot(error)) });
+      skipped = error;
     },
   });
   const reading = pipeline(Readable.from(all), parser);
@@ -106,16 +104,18 @@ async function* recordsOf(text: AsyncIterable<string>, onSkip: (row: Row) => voi
   let last = { lines: 0, empty_lines: 0 };
   for await (const { record, info } of parser as AsyncIterable<Parsed>) {
     // A row begins after the one before it; the parser says where it ends.
-    yield { record, from: last.lines + 1 + (info.empty_lines - last.empty_lines) };
+    yield { record, at: last.lines + 1 + (info.empty_lines - last.empty_lines) };
     last = info;
   }
   await reading;
+  // The rest of the file.
+  if (skipped) yield { at: last.lines + 1, error: new KamadoError("invalid_input", whyNot(skipped)) };
 }
 
-const whyNot = (error: CsvError | undefined) =>
-  error?.code === "CSV_QUOTE_NOT_CLOSED"
+const whyNot = (error: CsvError) =>
+  error.code === "CSV_QUOTE_NOT_CLOSED"
     ? "a quotation mark is opened here and never closed: nothing after it can be read."
-    : `this row cannot be read: ${error?.message ?? "it is damaged"}.`;
+    : `this row cannot be read: ${error.message}.`;
 
 async function peek(text: AsyncIterable<string>): Promise<{ first: string; all: AsyncIterable<string> }> {
   const iterator = text[Symbol.asyncIterator]();
