@@ -9,6 +9,7 @@ import { ERRORS, type ErrorCode, KamadoError, toKamadoError } from "../worker/er
 import type { Job } from "../worker/job/envelope.ts";
 import { canonical, jobHash } from "../worker/job/job-hash.ts";
 import type { Result as Stored } from "../worker/job/result.ts";
+import { canceledIds } from "../worker/job-lock/cancellations.ts";
 import type { Bucket } from "../worker/storage/bucket.ts";
 import { createResults, type Results } from "../worker/storage/results.ts";
 import type { AnyKinds, Enqueued, JobOptions, KindName, Result } from "./contract.ts";
@@ -149,10 +150,13 @@ class MapJobs {
   readonly #sending = new Set<Promise<void>>();
   /** Sent, and without a result yet. */
   readonly #open = new Set<string>();
+  readonly #idPrefix: string;
+  #canceled: Promise<ReadonlySet<string>> | undefined;
 
   constructor(kind: string, options: MapOptions, parts: MapParts, signal: AbortSignal) {
     this.#kind = kind;
     this.#options = options;
+    this.#idPrefix = options.idPrefix ?? "map";
     this.#parts = parts;
     this.#signal = signal;
     this.#results = new ResultWatch(parts.bucket, signal);
@@ -189,13 +193,21 @@ class MapJobs {
       const stored = await this.#again(retries, () => this.#results.look(id));
       const before = stored && this.#own(stored, id, made);
       if (before?.status === "succeeded") return { id, result: before, reused: true };
-      // It failed before, and counts no more.
-      if (before) continue;
+      // It failed or was canceled before, and counts no more.
+      if (before || (await this.#isCanceled(id, isOwnId))) continue;
       const result = await this.#send(await jobUnder(id), retries);
       if (result.status === "succeeded" || tries >= retries || !mayPass(result.error?.code))
         return { id, result, reused: false };
       await this.#pause(++tries);
     }
+  }
+
+  /** By an earlier map that was ended, say. Those whose ids follow from inputs are listed once; what is canceled from then on stays so. */
+  async #isCanceled(id: string, isOwnId: boolean): Promise<boolean> {
+    const { bucket } = this.#parts;
+    if (isOwnId) return (await canceledIds(bucket, id)).has(id);
+    this.#canceled ??= canceledIds(bucket, `${this.#idPrefix}-`);
+    return (await this.#canceled).has(id);
   }
 
   #prepare(id: string, input: unknown): Promise<Prepared> {
@@ -214,8 +226,8 @@ class MapJobs {
   }
 
   async #idFor(input: unknown): Promise<string> {
-    const { idPrefix = "map", policy } = this.#options;
-    return `${idPrefix}-${await digestOfInput({ kind: this.#kind, model: policy?.model, input })}`;
+    const { policy } = this.#options;
+    return `${this.#idPrefix}-${await digestOfInput({ kind: this.#kind, model: policy?.model, input })}`;
   }
 
   #own(stored: Stored, id: string, prepared: Prepared | undefined): Stored {

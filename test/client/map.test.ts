@@ -244,6 +244,20 @@ test.each([[true], [false]])(
   },
 );
 
+test("what an earlier map canceled runs again under another id, before the worker has seen that it was canceled", async () => {
+  answer = () => undefined;
+  const ended = new AbortController();
+  const inputs = [{ prompt: "a" }, { input: { prompt: "b" }, id: `own-b${serial}` }];
+  const running = all(inputs, { signal: ended.signal, cancelOnEnd: true });
+  while (got.length < 2) await sleep(5);
+  ended.abort(new Error("enough"));
+  await expect(running).rejects.toThrow("enough");
+  answer = ({ input }) => ({ output: { text: promptOf(input) } });
+  const again = await all(inputs);
+  expect(texts(again)).toEqual(["a", "b"]);
+  expect(again.map(({ id }) => id)).toEqual([expect.stringMatching(/-2$/), `own-b${serial}-2`]);
+});
+
 test("without a time limit it waits; with one, the job that takes longer says so and the others have their results", async () => {
   answer = ({ input }) => (promptOf(input) === "slow" ? undefined : { output: { text: "quick" } });
   const found = await all([{ prompt: "slow" }, { prompt: "b" }], { timeoutSeconds: 0.2 });
