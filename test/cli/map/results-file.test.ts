@@ -1,5 +1,13 @@
 // The file of results after every kind of end: it holds what was written, and in the end each input once and in order.
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -124,6 +132,12 @@ test("a file that is there is refused without --resume; one that is not there ca
     message: expect.stringContaining("is there already"),
   });
   await (await ResultsFile.open(newPath(), { resume: true })).finish();
+});
+
+test("a file without a line is removed, so that the same command can be given again", async () => {
+  const path = newPath();
+  await (await ResultsFile.open(path, { resume: false })).close();
+  expect(existsSync(path)).toBe(false);
 });
 
 test("a line as long as a megabyte is read over several pieces", async () => {

@@ -118,6 +118,7 @@ async function map(kind: string, given: readonly string[], flags: Flags): Promis
       : await ResultsFile.open(String(flags.out), { resume: flags.resume === true });
   const view = new MapView(kind, flags);
   const began = performance.now();
+  let firstJob = began;
   const tally = new Tally();
   const stop = interruptible(view);
   let isFinished = false;
@@ -125,7 +126,10 @@ async function map(kind: string, given: readonly string[], flags: Flags): Promis
     const counted = await inputs.count();
     view.counted(counted);
     const run = new MapRun(inputs, { out, tally, view });
-    const where = { kind, flags, view, signal: stop.signal };
+    const onStarted = () => {
+      firstJob = performance.now();
+    };
+    const where = { kind, flags, view, onStarted, signal: stop.signal };
     const results =
       known && (await isAlone(config, flags))
         ? alone(run.todo(), { ...where, ...known, config })
@@ -139,7 +143,10 @@ async function map(kind: string, given: readonly string[], flags: Flags): Promis
     if (!isFinished) await out?.close();
     if (!isFinished && out) view.unfinished(String(flags.out), tally.counts.succeeded + tally.counts.failed);
   }
-  const summary = tally.summary(performance.now() - began, prices);
+  const summary = tally.summary(
+    { wallMs: performance.now() - began, workMs: performance.now() - firstJob },
+    prices,
+  );
   if (flags.json === true) (out ? process.stdout : process.stderr).write(`${printableJson(summary)}\n`);
   else if (flags.quiet !== true) process.stderr.write(`${summaryWords(summary)}\n`);
   return summary.failed > 0 ? EXIT.failed : EXIT.ok;
@@ -295,11 +302,18 @@ async function isAlone(config: Here["config"], flags: Flags): Promise<boolean> {
   }
 }
 
-type Where = { kind: string; flags: Flags; view: MapView; signal: AbortSignal };
+type Where = {
+  kind: string;
+  flags: Flags;
+  view: MapView;
+  /** Called when nothing has to be loaded any more. */
+  onStarted: () => void;
+  signal: AbortSignal;
+};
 
 async function* onQueue(
   inputs: MapInputs<unknown>,
-  { kind, flags, view, signal, here: { config, cloud, found } }: Where & { here: Here },
+  { kind, flags, view, onStarted, signal, here: { config, cloud, found } }: Where & { here: Here },
 ): AsyncGenerator<Mapped> {
   view.where(
     found.is === "running"
@@ -312,6 +326,7 @@ async function* onQueue(
     priority,
     timeout: timeoutSeconds,
   } = flags as { tenant?: string; priority?: number; timeout?: number };
+  onStarted();
   try {
     const client = createClient<AnyKinds>({ ...clients, queueUrl: cloud.queueUrl, bucket: config.bucket });
     yield* client.map(kind, inputs, {
@@ -328,7 +343,7 @@ type AloneOptions = Where & { handler: Handler; registry: Registry; config: Here
 
 /** One engine for all of them. */
 async function* alone(inputs: AsyncGenerator<Todo>, options: AloneOptions): AsyncGenerator<Mapped> {
-  const { kind, flags, view, signal, registry, config } = options;
+  const { kind, flags, view, onStarted, signal, registry, config } = options;
   const first = await inputs.next();
   // All is done already: no model has to be loaded for that.
   if (first.done) return;
@@ -344,6 +359,7 @@ async function* alone(inputs: AsyncGenerator<Todo>, options: AloneOptions): Asyn
   // One more than the engine answers at once prepares its prompt meanwhile.
   const concurrency = Number(flags.concurrency ?? ((await solo.slots()) ?? 1) + 1);
   const ended = { done: 0, failed: 0 };
+  onStarted();
   const work = async ({ input, id: own, source }: Todo, index: number): Promise<Mapped> => {
     const hash = await digestOfInput({ kind, model: undefined, input });
     const id = own ?? `${flags.idPrefix}-${hash}`;

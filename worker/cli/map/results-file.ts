@@ -92,17 +92,19 @@ export class ResultsFile {
     }
   }
 
-  /** Closes the file as it is. */
+  /** Closes the file as it is. One without a line is removed, so that the same command can be given again. */
   async close(): Promise<void> {
     await this.#file.sync().catch(() => {});
     await this.#file.close();
+    if (this.#size === 0) await rm(this.#path, { force: true });
   }
 
   /** All inputs have their lines: puts them in order. Lines of inputs that are not there any more stay behind them: says how many. */
   async finish(): Promise<number> {
     const left = [...this.#earlier.values()].sort((a, b) => a.start - b.start);
     if (!this.#isInOrder(left)) await this.#rewrite(left);
-    await this.close();
+    await this.#file.sync().catch(() => {});
+    await this.#file.close();
     return left.length;
   }
 

@@ -62,8 +62,10 @@ export type Summary = {
   completionTokens: number;
   /** Of all jobs together, each from its first question to its last answer. */
   inferenceMs: number;
+  /** Of the whole command, and from the first job on, when a model was loaded. */
   wallMs: number;
-  /** inferenceMs / wallMs: how many jobs were at work at the same time. One that has the model to itself is faster. */
+  workMs: number;
+  /** inferenceMs / workMs: how many jobs were at work at the same time. One that has the model to itself is faster. */
   speedUpAtMost: number | null;
   cost?: { currency: string; byModel: Record<string, number> };
 };
@@ -94,14 +96,15 @@ export class Tally {
     for (const name of Object.keys(NONE) as (keyof Used)[]) this.#used[name] += receipt[name] ?? 0;
   }
 
-  summary(wallMs: number, prices?: Prices): Summary {
+  summary({ wallMs, workMs }: Pick<Summary, "wallMs" | "workMs">, prices?: Prices): Summary {
     const { succeeded, failed, kept, reused, ran } = this.#counts;
     const failures = Object.fromEntries([...this.#failures].sort(([, a], [, b]) => b - a));
     const { inferenceMs } = this.#used;
     return {
       ...{ inputs: succeeded + failed, succeeded, failed, failures, kept, reused, ran, ...this.#used },
       wallMs: Math.round(wallMs),
-      speedUpAtMost: inferenceMs > 0 && wallMs > 0 ? Number((inferenceMs / wallMs).toFixed(2)) : null,
+      workMs: Math.round(workMs),
+      speedUpAtMost: inferenceMs > 0 && workMs > 0 ? Number((inferenceMs / workMs).toFixed(2)) : null,
       ...(prices && { cost: costOf(this.#used, prices) }),
     };
   }
