@@ -54,6 +54,16 @@ export function fileOf(values: Values, flag: string): string | undefined {
   throw new KamadoError("config_invalid", `--${flag}: there is no file ${path}.`);
 }
 
+/** Reads a flag that names a folder, which has to be given. */
+export function folderOf(values: Values, flag: string): string {
+  const path = values[flag];
+  if (typeof path === "string" && statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path;
+  throw new KamadoError(
+    "config_invalid",
+    typeof path === "string" ? `--${flag}: there is no folder ${path}.` : `--${flag}: must name a folder.`,
+  );
+}
+
 /** Reads a flag that is a server's URL. Undefined when it is not given. */
 export function addressOf(values: Values, flag: string): string | undefined {
   const text = values[flag];

@@ -20,6 +20,7 @@ export const TABLES: Record<string, () => Promise<Bench>> = {
   neighbours: async () => (await import("./neighbours.ts")).neighbours,
   pages: async () => (await import("./pages.ts")).pages,
   scale: async () => (await import("./scale.ts")).scale,
+  articles: async () => (await import("./articles.ts")).articles,
   fairness: async () => (await import("./fairness.ts")).fairness,
 };
 

@@ -10,16 +10,20 @@ export type Kinds = {
     input: {
       /** The article as plain text. */
       text?: string | undefined;
-      /** The article as a page; its body is found by itself, and its first 400,000 characters are read. */
+      /** The article as a page; its body is found by itself. */
       html?: string | undefined;
-      /** The article as an object in the bucket: plain text or HTML; its first 400,000 characters are read. */
+      /** The article as an object in the bucket: HTML, a PDF, a feed, Markdown or plain text. */
       s3?: Address | undefined;
+      /** The article's address, https://… or a data: URI: a page, a PDF, a feed or plain text. */
+      url?: string | undefined;
       /** What you want to know. An entry that is no question is left out. */
       questions?: string[] | undefined;
       /** The most facts to list; 0 for none. */
       maxFacts?: number | undefined;
       /** The answers' language; the article's by default. */
       language?: string | undefined;
+      /** About how many tokens to spend on prompts and answers [500,000]. Of an article that takes more, the parts that fit the questions best are read; `unread` says what was not. */
+      maxTokens?: number | undefined;
     };
     output: {
       /** How many entries of the list could not be used, and why: at most five reasons. */
@@ -27,19 +31,56 @@ export type Kinds = {
         count: number;
         reasons: string[];
       } | undefined;
+      /** What is known of the page. */
+      page?: {
+        title?: string | undefined;
+        /** The address that answered, after redirects. */
+        url?: string | undefined;
+        /** The address that the page names as its own. */
+        canonicalUrl?: string | undefined;
+        byline?: string | undefined;
+        site?: string | undefined;
+        published?: string | undefined;
+        language?: string | undefined;
+        format: "html" | "feed" | "pdf" | "markdown" | "text";
+      } | undefined;
+      /** Only the part before a paywall could be read. */
+      obstacle?: "paywall" | undefined;
       answers: {
         question: string;
         answer: string | null;
         evidence: string | null;
+        /** Sentences of other parts of the article that say the same. */
+        moreEvidence?: string[] | undefined;
+        /** What fewer or later parts of the article say. */
+        alternatives?: {
+          answer: string;
+          evidence: string;
+          /** Sentences of other parts of the article that say the same. */
+          moreEvidence?: string[] | undefined;
+          /** It and the answer cannot both be true. */
+          contradicts?: true | undefined;
+        }[] | undefined;
         /** Why there is no answer, where the model's own was of no use: answer_invalid or answer_repetitive. */
         reason?: string | undefined;
       }[];
       facts: {
         fact: string;
         evidence: string;
+        /** Sentences of other parts of the article that say the same. */
+        moreEvidence?: string[] | undefined;
+        /** The places in this list, from 0 on, of facts that cannot be true beside it. */
+        contradicts?: number[] | undefined;
       }[];
       /** Why facts of some parts are missing: the model's list was of no use. */
       factsReason?: string | undefined;
+      /** The parts for which the budget of tokens or requests did not suffice. */
+      unread?: {
+        chunks: number;
+        characters: number;
+        /** The headings above them, at most fifty. */
+        sections: string[];
+      } | undefined;
     };
   };
   /** Answers a yes/no question about a picture. */
@@ -56,6 +97,121 @@ export type Kinds = {
       answer: "y" | "n" | "uncertain";
       /** The probability of y. */
       probability: number;
+    };
+  };
+  /** Answers a question from the web or from given pages; each claim of the report has a quote that stands in its source. */
+  "knowledge.research": {
+    input: {
+      /** What you want to know. */
+      question: string;
+      /** Pages to read. With them nothing is searched, unless search says so. */
+      urls?: string[] | undefined;
+      /** Whether to search the web; by default only without urls. */
+      search?: boolean | undefined;
+      /** How many searches to make. */
+      keywords?: number | undefined;
+      /** How many pages of each search to read. */
+      pagesPerKeyword?: number | undefined;
+      /** How many pages to read at most. */
+      maxPages?: number | undefined;
+      /** The report's language; the question's by default. */
+      language?: string | undefined;
+      /** About how many tokens of pages the model may read; the most promising parts come first. */
+      maxTokens?: number | undefined;
+      /** After so long the report is made of what is there; the job's own time limit holds as well. */
+      maxMinutes?: number | undefined;
+    };
+    output: {
+      question: string;
+      /** Whether any claim about the question was found. */
+      found: boolean;
+      /** The answer's sentences, each with the claims that it rests on. */
+      answer: {
+        text: string;
+        claims: number[];
+      }[];
+      claims: {
+        number: number;
+        claim: string;
+        /** Each source that says so, with its quote. */
+        sources: {
+          /** The number of the source. */
+          source: number;
+          /** A sentence that stands in the source, word for word. */
+          quote: string;
+          /** The headings above it. */
+          heading?: string | undefined;
+        }[];
+      }[];
+      /** Pairs of claims that cannot both be true. */
+      contradictions: unknown[][];
+      sources: {
+        number: number;
+        url: string;
+        /** Other addresses at which the same text stands. */
+        alsoAt: string[];
+        title: string | null;
+        site: string | null;
+        published: string | null;
+        language: string | null;
+        format: string;
+        /** The claims that it supports. */
+        claims: number[];
+        /** Its parts, and how many the model was asked about. */
+        chunks: {
+          total: number;
+          asked: number;
+        };
+        note?: string | undefined;
+      }[];
+      searches: {
+        query: string;
+        found: number;
+        note?: string | undefined;
+      }[];
+      /** What could not be searched, read or asked, and why. */
+      failures: {
+        step: "keywords" | "search" | "page" | "chunk" | "answer";
+        /** The words of the search, or the address of the page. */
+        what: string;
+        code: string;
+        reason: string;
+      }[];
+      /** What was left unread, and why. */
+      notRead: string[];
+      /** Claims whose quote does not stand in their source, and sentences without a claim that supports them. */
+      dropped: {
+        claims: number;
+        sentences: number;
+      };
+      /** Why this is only a part of what could be found; empty when it is whole. */
+      partial: string[];
+      notes: string[];
+      model: string | null;
+      /** Of this run. */
+      durationMs: number;
+      /** What asking the chunks was estimated to take, and what it took. */
+      estimate: {
+        /** By the rates measured before; null where none were. */
+        seconds: number | null;
+        tookSeconds: number;
+        promptTokens: number;
+        completionTokens: number;
+      };
+      /** Of this run. */
+      tokens: {
+        prompt: number;
+        cached: number;
+        completion: number;
+      };
+      /** What an earlier run of the same job had done. */
+      resumed?: {
+        searches: number;
+        pages: number;
+        chunks: number;
+      } | undefined;
+      /** The report for people. */
+      markdown: string;
     };
   };
   /** Passes a request of OpenAI's API to the engine and gives its whole answer. */

@@ -1,26 +1,38 @@
-// article.extract: answers questions about an article and lists its facts, each with the sentence that proves it.
+// article.extract: answers questions about an article and lists its facts, each with the sentence that proves it. A long article is asked
+// about in parts, those that fit the questions best first, as far as the budget goes; then what the parts say is put together. Reading pages
+// and documents is left to the worker's reader, and which answers mean the same to worker/job/meaning.ts.
 import { z } from "zod";
 import { LeftOut, usableEntries } from "../worker/job/entries.ts";
-import { defineHandler, refuse, whyUnusable } from "../worker/job/handler.ts";
+import {
+  type Context,
+  defineHandler,
+  type Page,
+  refuse,
+  refuseBlocked,
+  whyUnusable,
+} from "../worker/job/handler.ts";
+import { type Grouped, groupByMeaning } from "../worker/job/meaning.ts";
+import { proseOf } from "../worker/job/prose.ts";
 import { withoutMarks } from "../worker/job/template-marks.ts";
 import { sentenceFinder } from "../worker/job/text.ts";
+import { tokensIn } from "../worker/job/tokens.ts";
 
 const CHUNK_CHARACTERS = 2_000;
 const MAX_CHARACTERS = 400_000;
 const ANSWER_TOKENS = 400;
 const FACT_TOKENS = 150;
 const MAX_FACTS = 50;
-
-// An object in the bucket may be plain text or HTML. A page begins with a tag that pages begin with, or ends as they do: its first tags
-// may be left out. A feed is read as the page of its entries.
-const PAGE_START =
-  /^\s*<(?:!doctype|!--|\?xml|(?:rss|feed|rdf:RDF|html|head|title|meta|link|base|style|script|noscript|body|frameset|article|main|header|nav|section|aside|div|p|h[1-6]|[uod]l|table|center|font|blockquote|pre|span|a|b|i|em|strong|ruby|br|hr|img)(?=[\s/>]))/i;
-const PAGE_END = /<\/(?:html|body)\s*>\s*$/i;
-const isPage = (text: string) => PAGE_START.test(text) || PAGE_END.test(text.slice(-1_000));
+/** Of each list in the output, so that an article that repeats itself does not make the result too large. */
+const MAX_EVIDENCE = 10;
+const MAX_ALTERNATIVES = 20;
+const MAX_SECTIONS = 50;
 
 // A mail or a saved archive, as SES stores mails and browsers save pages: in its parts the text is encoded once more.
 const MIME_START =
   /^\s*(?:[\w-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*?(?:mime-version|content-transfer-encoding|content-type: *multipart)/i;
+
+const MIME_RUN_ON =
+  /^\s*(?:From|To|Subject|Date|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|Content-Type|X-[\w-]+): [\s\S]{0,3000}?\bmime-version: *1\.0\b/i;
 
 // The language becomes part of our instructions, so it must not contain a line end or a chat template's mark.
 const LANGUAGE = /^[\p{L}\p{M}\p{N} '’.,()/_-]+$/u;
@@ -50,10 +62,8 @@ export function factsContent(part: string, count: number, line = oneLine(part)):
   return `Article: ${line}\nFacts: ${count}`;
 }
 
-type Extracted = { question: string; answer: string | null; evidence: string | null; reason?: string };
-type Fact = { fact: string; evidence: string };
-
-type Grounded = { answer: string; evidence: string };
+/** An answer or a fact of one part, with the sentence that proves it. */
+type Found = { text: string; evidence: string; part: number };
 
 /** The model's answer about one part, or why it was of no use. */
 type Told<T> = { is: "usable"; value: T } | { is: "unusable"; reason: string; thrown: unknown };
@@ -74,65 +84,218 @@ const reasonIn = (all: readonly Told<unknown>[]) => all.find((one) => one.is ===
 
 type Find = ReturnType<typeof sentenceFinder>;
 
-/** A part, on one line and cut into sentences once for all questions; the sentences when the first answer is there. */
-function partOf(text: string) {
-  const line = oneLine(text);
+type Part = { at: number; line: string; find: Find; characters: number; path: string[] };
+
+/** On one line and cut into sentences once for all questions; the sentences when the first answer is there. */
+function partOf(text: string, at: number, path: string[] = []): Part {
   let finder: Find | undefined;
   const find: Find = (quote) => {
     finder ??= sentenceFinder(text);
     return finder(quote);
   };
-  return { text, line, find };
+  return { at, line: oneLine(text), find, characters: text.length, path };
 }
-type Part = ReturnType<typeof partOf>;
 
 /** An answer counts only with a sentence of the text as its evidence: the quoted one, or else the one that contains the answer. */
-function groundAnswer(find: Find, { answer, evidence }: z.output<typeof Answer>): Grounded | null {
+function groundAnswer({ find, at }: Part, { answer, evidence }: z.output<typeof Answer>): Found | null {
   const text = oneLine(withoutMarks(answer ?? ""));
   if (text === "") return null;
   const sentence = find(evidence ?? "") ?? find(text);
-  return sentence === null ? null : { answer: text, evidence: sentence };
+  return sentence === null ? null : { text, evidence: sentence, part: at };
 }
 
 /**
  * The first `max` facts whose quoted sentence is in the text. A fact is in the model's own words, so only the quote can be checked.
  */
-function groundFacts(find: Find, { facts }: z.output<typeof Facts>, max: number): Fact[] {
+function groundFacts({ find, at }: Part, { facts }: z.output<typeof Facts>, max: number): Found[] {
   const grounded = facts.flatMap(({ fact, evidence }) => {
     const sentence = find(evidence);
     const text = oneLine(withoutMarks(fact));
-    return sentence === null || text === "" ? [] : [{ fact: text, evidence: sentence }];
+    return sentence === null || text === "" ? [] : [{ text, evidence: sentence, part: at }];
   });
   return grounded.slice(0, max);
 }
 
-/** Answers and facts in other capitals are the same. */
-const sameKey = (text: string) => text.toLowerCase();
+// ── Which parts are read ──
 
-/** The answer of most parts; in a tie, the earliest. */
-function merge(question: string, found: readonly Told<Grounded | null>[]): Extracted {
-  const answers = Map.groupBy(
-    usable(found).filter((one) => one !== null),
-    ({ answer }) => sameKey(answer),
+/** What an answer and a fact usually have; the limits above are for models that have lost their way. */
+const USUAL_ANSWER = 100;
+const USUAL_FACT = 60;
+/** Of the budget. The rest is for comparing answers and for second tries. */
+const FOR_READING = 0.85;
+const DEFAULT_TOKENS = 500_000;
+
+type Budget = { requests: number; tokens: number };
+
+/** What the questions about each part take. */
+const costOf = ({ line }: Part, instructions: string, questions: readonly string[], maxFacts: number) => {
+  const shared = tokensIn(instructions) + tokensIn(line);
+  const answers = questions.reduce((sum, question) => sum + shared + tokensIn(question) + USUAL_ANSWER, 0);
+  return answers + (maxFacts > 0 ? shared + USUAL_FACT * (maxFacts + 1) : 0);
+};
+
+/** The parts that come first in `order` and fit the budget; one part at least. */
+function within(
+  budget: Budget,
+  order: readonly Part[],
+  asks: number,
+  cost: (part: Part) => number,
+): Set<Part> {
+  const chosen = new Set<Part>();
+  let [requests, tokens] = [budget.requests * FOR_READING, budget.tokens * FOR_READING];
+  for (const part of order) {
+    requests -= asks;
+    tokens -= cost(part);
+    if (chosen.size > 0 && (requests < 0 || tokens < 0)) break;
+    chosen.add(part);
+  }
+  return chosen;
+}
+
+/** Questions want the parts that fit them best, facts those that come first: with both, in turn. */
+function inOrder(parts: readonly Part[], scores: readonly number[], { facts }: { facts: boolean }): Part[] {
+  const best = parts.toSorted((a, b) => scores[b.at]! - scores[a.at]! || a.at - b.at);
+  if (!facts) return best;
+  return [...new Set(parts.flatMap((part, at) => [best[at]!, part]))];
+}
+
+/** What was not read, for the output. */
+function unreadOf(parts: readonly Part[]) {
+  if (parts.length === 0) return {};
+  const sections = new Set(parts.filter(({ path }) => path.length > 0).map(({ path }) => path.join(" > ")));
+  const characters = parts.reduce((sum, part) => sum + part.characters, 0);
+  return { unread: { chunks: parts.length, characters, sections: [...sections].slice(0, MAX_SECTIONS) } };
+}
+
+// ── What the parts say, together ──
+
+/** The most pairs of answers and facts that the model compares in one job, and what each takes. */
+const MAX_COMPARISONS = 60;
+const COMPARISON_TOKENS = 300;
+const COMPARISON_REQUESTS = 2;
+
+const comparisonsWithin = ({ requests, tokens }: Budget) =>
+  Math.floor(
+    Math.min(
+      MAX_COMPARISONS,
+      ((1 - FOR_READING) * tokens) / COMPARISON_TOKENS,
+      ((1 - FOR_READING) * requests) / COMPARISON_REQUESTS,
+    ),
   );
-  let best: Grounded[] = [];
-  for (const same of answers.values()) if (same.length > best.length) best = same;
-  const [first] = best;
-  if (first) return { question, answer: first.answer, evidence: first.evidence };
-  const reason = reasonIn(found);
-  return { question, answer: null, evidence: null, ...(reason !== undefined && { reason }) };
+
+type Compare = (said: readonly Found[], question?: string) => Promise<Grouped<Found>>;
+
+/** The evidence of a group besides that of its first member. */
+function moreEvidence(group: readonly Found[]) {
+  const others = new Set(group.map(({ evidence }) => evidence));
+  others.delete(group[0]!.evidence);
+  return others.size > 0 ? { moreEvidence: [...others].slice(0, MAX_EVIDENCE) } : {};
 }
 
-/** The first fact of every part, then the second of every part, and so on; each fact only once. */
-function interleave(parts: readonly (readonly Fact[])[], max: number): Fact[] {
-  const facts = new Map<string, Fact>();
-  for (let turn = 0; turn < max; turn += 1)
-    for (const part of parts) {
-      const one = part[turn];
-      if (one && !facts.has(sameKey(one.fact))) facts.set(sameKey(one.fact), one);
-    }
-  return [...facts.values()].slice(0, max);
+/** The answer of most parts, in a tie the earliest; the other answers beside it. */
+async function merge(question: string, found: readonly Told<Found | null>[], compare: Compare) {
+  const said = usable(found).filter((one) => one !== null);
+  if (said.length === 0) {
+    const reason = reasonIn(found);
+    return { question, answer: null, evidence: null, ...(reason !== undefined && { reason }) };
+  }
+  const { groups, contradictions } = await compare(said, question);
+  const most = groups.reduce((top, one) => (one.length > top.length ? one : top));
+  const at = groups.indexOf(most);
+  const opposes = (other: number) => contradictions.some((pair) => pair.includes(at) && pair.includes(other));
+  const alternatives = groups.flatMap((group, other) => {
+    if (other === at) return [];
+    const { text, evidence } = group[0]!;
+    const contradicts = opposes(other) && { contradicts: true as const };
+    return [{ answer: text, evidence, ...moreEvidence(group), ...contradicts }];
+  });
+  return {
+    question,
+    answer: most[0]!.text,
+    evidence: most[0]!.evidence,
+    ...moreEvidence(most),
+    ...(alternatives.length > 0 && { alternatives: alternatives.slice(0, MAX_ALTERNATIVES) }),
+  };
 }
+
+/** The first fact of every part, then the second of every part, and so on. */
+function interleave(parts: readonly (readonly Found[])[], max: number): Found[] {
+  return Array.from({ length: max }, (_, turn) => parts.flatMap((part) => part[turn] ?? [])).flat();
+}
+
+/** Each fact once, with all its evidence; those that contradict each other name each other's places. */
+async function mergeFacts(parts: readonly (readonly Found[])[], max: number, compare: Compare) {
+  const { groups, contradictions } = await compare(interleave(parts, max));
+  return groups.slice(0, max).map((group, at) => {
+    const { text, evidence } = group[0]!;
+    const others = contradictions
+      .filter((pair) => pair.includes(at))
+      .map(([one, other]) => (one === at ? other : one))
+      .filter((other) => other < max);
+    return {
+      fact: text,
+      evidence,
+      ...moreEvidence(group),
+      ...(others.length > 0 && { contradicts: others }),
+    };
+  });
+}
+
+// ── Where the article comes from ──
+
+const MIME_REFUSED =
+  "This is a mail or a saved archive (MIME), whose text is encoded in parts; send the HTML or the text of the part that you mean.";
+
+const refuseMime = (source: string) =>
+  MIME_START.test(source.slice(0, 16_000)) && refuse("invalid_input", MIME_REFUSED);
+
+/** A page whose reader took it for text has the same lines; one that it took for HTML has them in one paragraph. */
+function refuseMimePage({ text, markdown }: Page): void {
+  for (const source of [text, markdown]) refuseMime(source);
+  if (MIME_RUN_ON.test(text.slice(0, 4_000))) refuse("invalid_input", MIME_REFUSED);
+}
+
+/** What is known of a page, for the output. */
+function aboutPage({ title, url, canonicalUrl, byline, site, published, language, format, obstacle }: Page) {
+  const known = Object.entries({ title, url, canonicalUrl, byline, site, published, language, format });
+  const page = Object.fromEntries(known.filter(([, value]) => value !== null)) as z.input<typeof About>;
+  return { page, ...(obstacle === "paywall" && { obstacle }) };
+}
+
+/** Plain text has no headings, and what looks like Markdown in it may be meant as it stands. */
+async function partsOf(
+  source: string | Page,
+  { pages, texts }: Pick<Context, "pages" | "texts">,
+): Promise<Part[]> {
+  const isText = typeof source === "string" || source.format === "text";
+  if (isText) {
+    const text = typeof source === "string" ? source : source.text;
+    return (await texts.chunks(text, CHUNK_CHARACTERS)).map((part, at) => partOf(part, at));
+  }
+  const chunks = await pages.chunks(source, CHUNK_CHARACTERS);
+  return chunks
+    .map(({ text, path }) => ({ text: proseOf(text), path }))
+    .filter(({ text }) => text !== "")
+    .map(({ text, path }, at) => partOf(text, at, path));
+}
+
+const About = z.strictObject({
+  title: z.string().optional(),
+  url: z.string().optional().describe("The address that answered, after redirects."),
+  canonicalUrl: z.string().optional().describe("The address that the page names as its own."),
+  byline: z.string().optional(),
+  site: z.string().optional(),
+  published: z.string().optional(),
+  language: z.string().optional(),
+  format: z.enum(["html", "feed", "pdf", "markdown", "text"]),
+});
+
+const MoreEvidence = z
+  .array(z.string())
+  .optional()
+  .describe("Sentences of other parts of the article that say the same.");
+
+const ADDRESS = /^(?:https?:\/\/|data:)/i;
 
 export default defineHandler({
   kind: "article.extract",
@@ -145,16 +308,17 @@ export default defineHandler({
         .min(1)
         .max(5_000_000)
         .optional()
-        .describe(
-          "The article as a page; its body is found by itself, and its first 400,000 characters are read.",
-        ),
+        .describe("The article as a page; its body is found by itself."),
       s3: z
         .string()
         .startsWith("s3://")
         .optional()
-        .describe(
-          "The article as an object in the bucket: plain text or HTML; its first 400,000 characters are read.",
-        ),
+        .describe("The article as an object in the bucket: HTML, a PDF, a feed, Markdown or plain text."),
+      url: z
+        .string()
+        .regex(ADDRESS, "expected https://… or a data: URI")
+        .optional()
+        .describe("The article's address, https://… or a data: URI: a page, a PDF, a feed or plain text."),
       questions: z
         .array(z.union([Question, z.unknown()]))
         .max(50)
@@ -167,18 +331,44 @@ export default defineHandler({
         .regex(LANGUAGE, "expected a language's name or tag")
         .optional()
         .describe("The answers' language; the article's by default."),
+      maxTokens: z
+        .int()
+        .min(1)
+        .max(100_000_000)
+        .optional()
+        .describe(
+          "About how many tokens to spend on prompts and answers [500,000]. Of an article that takes more, the parts that fit the questions best are read; `unread` says what was not.",
+        ),
     })
-    .refine(({ text, html, s3 }) => [text, html, s3].filter((one) => one !== undefined).length === 1, {
-      message: "give one of text, html and s3",
-      path: ["text"],
-    }),
+    .refine(
+      (input) =>
+        [input.text, input.html, input.s3, input.url].filter((one) => one !== undefined).length === 1,
+      {
+        message: "give one of text, html, s3 and url",
+        path: ["text"],
+      },
+    ),
   output: z.strictObject({
     leftOut: LeftOut,
+    page: About.optional().describe("What is known of the page."),
+    obstacle: z.literal("paywall").optional().describe("Only the part before a paywall could be read."),
     answers: z.array(
       z.strictObject({
         question: z.string(),
         answer: z.string().nullable(),
         evidence: z.string().nullable(),
+        moreEvidence: MoreEvidence,
+        alternatives: z
+          .array(
+            z.strictObject({
+              answer: z.string(),
+              evidence: z.string(),
+              moreEvidence: MoreEvidence,
+              contradicts: z.literal(true).optional().describe("It and the answer cannot both be true."),
+            }),
+          )
+          .optional()
+          .describe("What fewer or later parts of the article say."),
         reason: z
           .string()
           .optional()
@@ -187,85 +377,127 @@ export default defineHandler({
           ),
       }),
     ),
-    facts: z.array(z.strictObject({ fact: z.string(), evidence: z.string() })),
+    facts: z.array(
+      z.strictObject({
+        fact: z.string(),
+        evidence: z.string(),
+        moreEvidence: MoreEvidence,
+        contradicts: z
+          .array(z.int())
+          .optional()
+          .describe("The places in this list, from 0 on, of facts that cannot be true beside it."),
+      }),
+    ),
     factsReason: z
       .string()
       .optional()
       .describe("Why facts of some parts are missing: the model's list was of no use."),
+    unread: z
+      .strictObject({
+        chunks: z.int(),
+        characters: z.int(),
+        sections: z.array(z.string()).describe("The headings above them, at most fifty."),
+      })
+      .optional()
+      .describe("The parts for which the budget of tokens or requests did not suffice."),
   }),
-  inputs: ({ s3 }) => ({ article: s3 === undefined ? undefined : { from: s3, as: "text" as const } }),
+  inputs: ({ s3, url }) => {
+    const from = s3 ?? url;
+    return { article: from === undefined ? undefined : { from, as: "page" as const } };
+  },
 
-  async run({ text, html, questions: given, maxFacts, language }, { model, pages, texts, inputs, progress }) {
-    const { entries: questions, left } = usableEntries("questions", Question, given);
-    const source = text ?? html ?? inputs.article ?? "";
-    if (text === undefined && MIME_START.test(source.slice(0, 16_000)))
-      refuse(
-        "invalid_input",
-        "This is a mail or a saved archive (MIME), whose text is encoded in parts; send the HTML or the text of the part that you mean.",
-      );
-    const asPage = html !== undefined || (text === undefined && isPage(source));
-    const article = asPage ? (await pages.article(source)).text : source;
-    if (article.trim() === "") refuse("invalid_input", "The article is empty.");
-    if (article.length > MAX_CHARACTERS) {
-      refuse(
-        "input_too_large",
-        `The article has ${article.length} characters; the limit is ${MAX_CHARACTERS}.`,
-      );
-    }
-    const parts = await texts.chunks(article, CHUNK_CHARACTERS);
+  async run(input, context) {
+    const { text, html, maxFacts, language, maxTokens = DEFAULT_TOKENS } = input;
+    const { model, inputs, pages, texts, budget, progress } = context;
+    const { entries: questions, left } = usableEntries("questions", Question, input.questions);
+    if (html !== undefined) refuseMime(html);
+    const page = html === undefined ? inputs.article : await pages.article(html);
+    if (page) refuseMimePage(page);
+    if (page) refuseBlocked(page);
+    const parts = await partsOf(page ?? text ?? "", context);
+    if (parts.length === 0) refuse("invalid_input", "The article is empty.");
     const instructions = `${INSTRUCTIONS}\n${
       language ? `Write "answer" and "fact" in ${language}.` : "Write in the article's language."
     }`;
 
-    const total = parts.length * (questions.length + (maxFacts > 0 ? 1 : 0));
+    const asks = questions.length + (maxFacts > 0 ? 1 : 0);
+    const cost = (part: Part) => costOf(part, instructions, questions, maxFacts);
+    const total = { requests: budget.requests, tokens: Math.min(maxTokens, budget.tokens) };
+    let chosen = within(total, parts, asks, cost);
+    if (chosen.size < parts.length && questions.length > 0) {
+      const scores = await texts.rank(
+        parts.map(({ line }) => line),
+        questions,
+      );
+      chosen = within(total, inOrder(parts, scores, { facts: maxFacts > 0 }), asks, cost);
+    }
+
+    const toAsk = chosen.size * asks;
     let done = 0;
     const counted = async <T>(asking: Promise<T>): Promise<T> => {
       try {
         return await asking;
       } finally {
         done += 1;
-        progress(done / total, `${done} of ${total} questions to the model`);
+        progress(done / toAsk, `${done} of ${toAsk} questions to the model`);
       }
     };
-    const answer = async ({ text, line, find }: Part, question: string): Promise<Grounded | null> => {
-      const content = questionContent(text, question, line);
+    const answer = async (part: Part, question: string): Promise<Found | null> => {
+      const content = questionContent(part.line, question, part.line);
       return groundAnswer(
-        find,
+        part,
         await counted(model.ask({ instructions, content, schema: Answer, maxTokens: ANSWER_TOKENS })),
       );
     };
-    const list = async ({ text, line, find }: Part): Promise<Fact[]> => {
-      const content = factsContent(text, maxFacts, line);
+    const list = async (part: Part): Promise<Found[]> => {
+      const content = factsContent(part.line, maxFacts, part.line);
       const maxTokens = FACT_TOKENS * (maxFacts + 1);
       const listed = await counted(model.ask({ instructions, content, schema: Facts, maxTokens }));
-      return groundFacts(find, listed, maxFacts);
+      return groundFacts(part, listed, maxFacts);
     };
 
     const byPart = await Promise.all(
-      parts.map(partOf).map(async (part) => {
-        const [facts, ...answers] = await Promise.all([
-          maxFacts > 0 ? told(list(part)) : undefined,
-          ...questions.map((question) => told(answer(part, question))),
-        ]);
-        return { facts: facts ? [facts] : [], answers };
-      }),
+      parts
+        .filter((part) => chosen.has(part))
+        .map(async (part) => {
+          const [facts, ...answers] = await Promise.all([
+            maxFacts > 0 ? told(list(part)) : undefined,
+            ...questions.map((question) => told(answer(part, question))),
+          ]);
+          return { facts: facts ? [facts] : [], answers };
+        }),
     );
     const all = byPart.flatMap(({ facts, answers }) => [...facts, ...answers]);
     const [first] = all;
     // When nothing is of use, the model or the engine is the reason, and the job has failed.
     if (first?.is === "unusable" && usable<unknown>(all).length === 0) throw first.thrown;
+
+    const maxQuestions = Math.ceil(comparisonsWithin(total) / asks);
+    // What the model listed of one part, it took for different facts.
+    const mayBeSame = (one: Found, other: Found) => one.part !== other.part;
+    const compare: Compare = (said, question) =>
+      groupByMeaning(said, { model, maxQuestions, mayBeSame, ...(question !== undefined && { question }) });
     const facts = byPart.flatMap((part) => part.facts);
     const factsReason = reasonIn(facts);
-    return {
-      ...left,
-      answers: questions.map((question, index) =>
-        merge(
-          question,
-          byPart.flatMap(({ answers }) => answers[index] ?? []),
+    const [answers, merged] = await Promise.all([
+      Promise.all(
+        questions.map((question, index) =>
+          merge(
+            question,
+            byPart.flatMap((part) => part.answers[index] ?? []),
+            compare,
+          ),
         ),
       ),
-      facts: interleave(usable(facts), maxFacts),
+      mergeFacts(usable(facts), maxFacts, compare),
+    ]);
+    return {
+      ...left,
+      ...(page && aboutPage(page)),
+      answers,
+      facts: merged,
       ...(factsReason !== undefined && { factsReason }),
+      ...unreadOf(parts.filter((part) => !chosen.has(part))),
     };
   },
 });

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { type Config, loadConfig } from "../worker/config/config.ts";
 import type { Delivery } from "../worker/deliver/deliver.ts";
 import type { KamadoError } from "../worker/errors.ts";
-import { defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
+import { type Checkpoints, defineHandler, type Handler, type Model } from "../worker/job/handler.ts";
 import type { ObjectRule } from "../worker/job/object-rules.ts";
 import type { Result } from "../worker/job/result.ts";
 import type { TraceFields } from "../worker/job/trace-context.ts";
@@ -17,6 +17,7 @@ import { createTexts } from "../worker/pages/chunks.ts";
 import type { PolicySettings } from "../worker/power/policies.ts";
 import { createPower } from "../worker/power/power.ts";
 import type { Reading } from "../worker/power/reading.ts";
+import { createCheckpoints } from "../worker/storage/checkpoints.ts";
 import { createReadableObjects } from "../worker/storage/readable-objects.ts";
 import { DailyUsage } from "../worker/tenants/daily-usage.ts";
 import type { DayBudgets } from "../worker/tenants/day-budgets.ts";
@@ -30,6 +31,7 @@ import { FakeQueue } from "./fakes/queue.ts";
 export type Run = {
   input: { name: string };
   signal: AbortSignal;
+  checkpoints: Checkpoints;
   finish(value?: unknown): void;
   fail(error: unknown): void;
 };
@@ -94,11 +96,12 @@ export function createRig(options: RigOptions = {}) {
     summary: "Waits for the test to end it.",
     input: z.strictObject({ name: z.string() }),
     output: z.strictObject({ done: z.string() }),
-    run(input, { signal }) {
+    run(input, { signal, checkpoints }) {
       const { promise, resolve, reject } = Promise.withResolvers<{ done: string }>();
       runs.push({
         input,
         signal,
+        checkpoints,
         finish: (value = { done: input.name }) => resolve(value as { done: string }),
         fail: reject,
       });
@@ -128,7 +131,7 @@ export function createRig(options: RigOptions = {}) {
         texts: createTexts(),
         rest: () => ({ get: async () => null, todos: async () => null }),
         search: { provider: null, web: async () => [] },
-        checkpoints: () => ({ get: async () => undefined, put: async () => {} }),
+        checkpoints: createCheckpoints({ bucket, clock, log: options.log ?? silentLog }),
         estimate: () => null,
       },
       engine: {

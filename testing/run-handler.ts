@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import type {
   ApiRequest,
+  Chunk,
   Context,
   Handler,
   InputRefs,
@@ -11,6 +12,7 @@ import type {
   Question,
   RestRequest,
   SearchHit,
+  SearchOptions,
   TodoChange,
 } from "../worker/job/handler.ts";
 import { createPages, pageOf } from "../worker/pages/article.ts";
@@ -28,24 +30,33 @@ export type Asked = Question & {
 export type KnownPage = Partial<Page> & Pick<Page, "text">;
 
 export type Script = {
-  /** The answer to a question; with a schema it must fit. To fail as a model does, throw. */
+  /** The answer to a question, or a promise of it; with a schema it must fit. To fail as a model does, throw. */
   ask?(question: Asked): unknown;
   /** The options' probabilities; an option that is left out has 0. */
   decide?(question: Asked): Record<string, number>;
+  /** What the model calls itself. ["script"] */
+  model?: string;
   /** The engine's whole answer to a request of OpenAI's API. */
   complete?(request: ApiRequest): Record<string, unknown>;
   /** What a GET of `context.rest` gives, and its todos. */
   rest?(url: string): unknown;
-  /** What the handler's `inputs` ask for: a picture for each image, a string for each text. */
+  /**
+   * What the handler's `inputs` ask for: a picture for each image, a string for each text, and for each page what is known of it, or its
+   * plain text.
+   */
   inputs?: Record<string, unknown>;
   /** The article in a page; by default the worker's own reader finds it. What is left out is `null`, and `markdown` the text. */
   article?(html: string): KnownPage;
+  /** The parts of a page; by default the worker's own. */
+  chunks?(page: Pick<Page, "title" | "markdown">): Chunk[];
   /** The page at an address. What is left out is `null`, and `markdown` the text. To fail as an address does, throw. */
   read?(url: string): KnownPage | Promise<KnownPage>;
   /** What a search of the web finds. To fail as a search service does, throw. */
-  search?(query: string): SearchHit[] | Promise<SearchHit[]>;
+  search?(query: string, options?: SearchOptions): SearchHit[] | Promise<SearchHit[]>;
   /** What an earlier run of the job has put, by name; what this one puts is added. */
   checkpoints?: Map<string, unknown>;
+  /** What the job may spend on the model. [no limit] */
+  budget?: Partial<Context["budget"]>;
   /** How long the job may still run, in ms. [no limit] */
   timeLeftMs?(): number;
   /** The seconds that so much work takes the engine. [nothing is measured yet] */
@@ -61,6 +72,8 @@ export type Ran<O> = {
   asked: Asked[];
   /** What the handler reported, 0 to 1. */
   progress: number[];
+  /** What it said with that. */
+  said: string[];
   /** The call that a `rest` destination at `base` gets; `null` when there is nothing to do. */
   request(base: string): RestRequest | null;
   /** What becomes of the todo list that a `rest` destination is; `null` when there is nothing to do. */
@@ -80,14 +93,18 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   const checkpoints = script.checkpoints ?? new Map<string, unknown>();
   const { signal = new AbortController().signal } = script;
   const { model, asked } = scriptedModel(script);
-  const progress: number[] = [];
+  const [progress, said]: [number[], string[]] = [[], []];
   const read = handler.input.parse(input);
-  checkInputs(handler.inputs?.(read) ?? {}, inputs);
+  const wanted = handler.inputs?.(read) ?? {};
+  checkInputs(wanted, inputs);
   const context = {
     model,
     pages: pagesOf(script),
     texts: createTexts(),
-    search: { provider: script.search ? "script" : null, web: async (query: string) => search(query) },
+    search: {
+      provider: script.search ? "script" : null,
+      web: async (query: string, options?: SearchOptions) => search(query, options),
+    },
     checkpoints: {
       get: async (name: string) => checkpoints.get(name),
       // As they come back from the bucket.
@@ -95,25 +112,42 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
         void checkpoints.set(name, JSON.parse(JSON.stringify(value))),
     },
     estimate: script.estimate ?? (() => null),
+    budget: { requests: Number.POSITIVE_INFINITY, tokens: Number.POSITIVE_INFINITY, ...script.budget },
+    used: () => ({ promptTokens: 0, cachedTokens: 0, completionTokens: 0 }),
     timeLeftMs: script.timeLeftMs ?? (() => Number.POSITIVE_INFINITY),
     rest: { get: async (url: string) => rest(url), todos: async (url: string) => rest(url) },
-    inputs,
-    progress: (done: number) => void progress.push(done),
+    inputs: withPages(wanted, inputs),
+    progress(done: number, what?: string) {
+      progress.push(done);
+      if (what !== undefined) said.push(what);
+    },
     signal,
   } as unknown as Context<R>;
   const output = handler.output.parse(await handler.run(read, context)) as z.output<O>;
   const request = (base: string) => handler.request?.(output, base, read) ?? null;
   const todo = () => handler.todo?.(output, read) ?? null;
-  return { output, asked, progress, request, todo };
+  return { output, asked, progress, said, request, todo };
 }
 
-function pagesOf({ article, read = unexpected("read") }: Script): Pages {
+function pagesOf({ article, chunks, read = unexpected("read") }: Script): Pages {
   const own = createPages();
   return {
     ...own,
     ...(article && { article: async (html: string) => pageOf(article(html)) }),
+    ...(chunks && { chunks: async (page) => chunks(page) }),
     read: async (url) => pageOf({ url, ...(await read(url)) }),
   };
+}
+
+function withPages(wanted: InputRefs, given: Record<string, unknown>): Record<string, unknown> {
+  const pages = Object.entries(wanted).flatMap(([name, ref]) => {
+    if (ref?.as !== "page") return [];
+    const page = given[name];
+    return [
+      [name, typeof page === "string" ? pageOf({ text: page, format: "text" }) : pageOf(page as KnownPage)],
+    ];
+  });
+  return { ...given, ...Object.fromEntries(pages) };
 }
 
 const unexpected = (name: string) => () => {
@@ -126,14 +160,16 @@ function scriptedModel({
   ask = unexpected("ask"),
   decide = unexpected("decide"),
   complete = unexpected("complete"),
+  model: name = "script",
 }: Script) {
   const asked: Asked[] = [];
   const model: Model = {
+    name: async () => name,
     complete: async (request) => complete(request),
     // biome-ignore lint/suspicious/noExplicitAny: one implementation for all of ask's forms
     async ask(question: any): Promise<any> {
       asked.push(question);
-      const answer = ask(question);
+      const answer = await ask(question);
       return question.schema ? question.schema.parse(answer) : answer;
     },
     // biome-ignore lint/suspicious/noExplicitAny: probabilities are keyed by whatever the options are
@@ -159,7 +195,7 @@ function scriptedModel({
 function checkInputs(wanted: InputRefs, given: Record<string, unknown>): void {
   for (const [name, ref] of Object.entries(wanted)) {
     if (ref === undefined || given[name] !== undefined) continue;
-    const example = ref.as === "image" ? "samplePicture()" : '"a text"';
+    const example = { image: "samplePicture()", text: '"a text"', page: '{ text: "a text" }' }[ref.as];
     throw new Error(
       `The handler asks for the ${ref.as} at ${ref.from.slice(0, 100)}: give it as inputs: { ${name}: ${example} }.`,
     );

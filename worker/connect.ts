@@ -27,6 +27,8 @@ import { callTimeoutMs, sqsQueue } from "./queue/sqs.ts";
 import { createHandlerServices } from "./runner/handler-context.ts";
 import { loadRules } from "./runner/read-message.ts";
 import { loadSchedules, type SchedulesFile } from "./schedules/schedules-file.ts";
+import { openSearch } from "./search/search.ts";
+import { createCheckpoints } from "./storage/checkpoints.ts";
 import { createReadableObjects } from "./storage/readable-objects.ts";
 import { s3Bucket } from "./storage/s3.ts";
 import { aroundRequests } from "./telemetry/engine-requests.ts";
@@ -81,6 +83,7 @@ export async function connect(
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const outbound = createOutbound({ destinations });
+  const search = config.webSearch && openSearch(config.webSearch, { destinations, clock: systemClock });
   const topic = snsTopic(clients.sns);
   const client = new EngineClient({
     url: engine.url,
@@ -94,6 +97,7 @@ export async function connect(
   const telemetry = await openExporter(config, log);
   const tracer = telemetry?.tracer ?? passOn;
   const around = aroundRequests({ tracer, metrics, url: engine.url });
+  const bucket = buckets.get(config.bucket)!;
   const parts: Parts = {
     queues: {
       jobs: queues.map(({ url, weight }) => ({ queue: queueAt(url), weight })),
@@ -101,7 +105,7 @@ export async function connect(
       deliveries: cloud.deliveriesQueueUrl === undefined ? undefined : queueAt(cloud.deliveriesQueueUrl),
       deadDeliveries: metrics.counting("deliveries", queueAt(cloud.deadDeliveriesQueueUrl)),
     },
-    bucket: buckets.get(config.bucket)!,
+    bucket,
     objects,
     rules,
     handlers: createHandlerServices({
@@ -112,6 +116,8 @@ export async function connect(
       destinations,
       client,
       around,
+      search,
+      checkpoints: createCheckpoints({ bucket, clock: systemClock, log }),
     }),
     engine: {
       url: engine.url,
@@ -168,6 +174,7 @@ export async function connect(
       usage.close();
       await telemetry?.stop();
       await outbound.close();
+      await search?.close();
       await client.close();
       clients.destroy();
     },

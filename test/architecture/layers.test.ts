@@ -27,7 +27,7 @@ const MAY_IMPORT: Record<string, string> = {
   http: "errors",
   job: "errors nearest printable",
   images: "async errors job",
-  pages: "async errors job",
+  pages: "async errors http job outbound",
   "json-schema": "async errors printable",
   model: "async errors http job json-schema",
   outbound: "async config/secret errors http job nearest",
@@ -48,6 +48,7 @@ const MAY_IMPORT: Record<string, string> = {
   "dead-letters": "async deliver errors job job-lock outbox queue storage",
   trouble:
     "amounts async aws config deliver errors free-disk logging outbound outbox queue state-file storage",
+  search: "async config/secret errors http job outbound",
   runner:
     "async consumer data-uri errors http images job job-lock logging model nearest outbound outbox pages queue storage tenants todos tracing",
   history: "damaged-database errors job logging",
@@ -64,14 +65,14 @@ const MAY_IMPORT: Record<string, string> = {
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tenants tracing",
   connect:
-    "async aws checks config deliver errors job logging metrics model outbound power queue runner schedules storage telemetry tenants tracing trouble worker",
+    "async aws checks config deliver errors job logging metrics model outbound power queue runner schedules search storage telemetry tenants tracing trouble worker",
   main: "aws batches checks config connect free-disk history logging metrics queue schedules storage worker",
   "api-services": "api dead-letters main outbox queue storage",
   mounts: "api api-services batches console main mcp metrics models schedules storage",
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "amounts async aws cli/* config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner schedules service storage",
+    "amounts async aws cli/* config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner schedules search service storage",
   "cli/*":
     "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main mounts nearest power printable service state-file trouble",
   "engine/main":

@@ -21,6 +21,7 @@ const COMMANDS = [
     "engine",
     "engine calibrate",
     "engine install-llama-server",
+    "research",
     "run",
     "map",
     "enqueue",

@@ -174,6 +174,7 @@ describe("a secret", () => {
   // The secrets of destinations have files of their own: see the tests of the destinations file.
   const SECRETS: [string, (config: Config) => Secret | undefined][] = [
     ["KAMADO_ENGINE_TOKEN", ({ engine }) => engine.token],
+    ["KAMADO_SEARCH_KEY", ({ webSearch }) => webSearch?.key],
     ["KAMADO_WEB_TOKEN", ({ web }) => web.token],
     ["KAMADO_WEB_READ_TOKEN", ({ web }) => web.readToken],
     ["KAMADO_LOCAL_KEY", ({ localKey }) => localKey],
@@ -182,14 +183,17 @@ describe("a secret", () => {
     ["AWS_SESSION_TOKEN", ({ aws }) => aws.credentials?.sessionToken],
   ];
 
+  /** A key is of no use without the service that it is for. */
+  const besides = (name: string) => (name === "KAMADO_SEARCH_KEY" ? { KAMADO_SEARCH: "brave" } : {});
+
   test.each(SECRETS)("may be in a file: %s", (name, of) => {
     const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY_FILE: file() };
-    expect(of(load({ ...keys, [`${name}_FILE`]: file() }))?.reveal()).toBe(VALUE);
+    expect(of(load({ ...keys, ...besides(name), [`${name}_FILE`]: file() }))?.reveal()).toBe(VALUE);
   });
 
   test.each(SECRETS)("does not show when the configuration is printed: %s", (name) => {
     const keys = { AWS_ACCESS_KEY_ID: "AKIA", AWS_SECRET_ACCESS_KEY: VALUE };
-    const config = load({ ...keys, [`${name}_FILE`]: file() });
+    const config = load({ ...keys, ...besides(name), [`${name}_FILE`]: file() });
     expect(JSON.stringify(config) + inspect(config, { depth: 9 })).not.toContain("s3cret");
   });
 

@@ -57,3 +57,20 @@ export class FakeClock implements Clock {
     sleeper.wake();
   }
 }
+
+/** A clock on which nobody waits: each sleep is over at once, and as much time has passed. For tests with real connections. */
+export class JumpingClock implements Clock {
+  #now = 0;
+  /** How long somebody slept, in ms. */
+  readonly slept: number[] = [];
+
+  now = () => this.#now;
+  wall = () => Date.UTC(2026, 0, 1) + this.#now;
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return;
+    this.slept.push(ms);
+    this.#now += ms;
+    await settled();
+  }
+}

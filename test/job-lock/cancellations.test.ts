@@ -133,8 +133,9 @@ test("a worker checks once every few seconds for all its jobs, and not at all wh
   const before = rig.bucket.calls.get;
   await rig.clock.advance(30_000);
   expect(rig.bucket.calls.get - before).toBeLessThanOrEqual(10);
-  // Once for the cancellations, once at the start for the locks of dead workers, once to ask whether the bucket answers.
-  expect(rig.bucket.calls.list).toBe(3);
+  // Once for the cancellations, once at the start for the locks of dead workers and for old checkpoints, once to ask whether the bucket
+  // answers.
+  expect(rig.bucket.calls.list).toBe(4);
   for (const run of rig.runs) run.finish();
   await rig.clock.advance(10_000);
   const after = rig.bucket.calls.get;

@@ -43,6 +43,8 @@ const context = () => ({
   search: { provider: null, web: async () => [] },
   checkpoints: { get: async () => undefined, put: async () => {} },
   estimate: () => null,
+  budget: { requests: 1_000, tokens: 1_000_000 },
+  used: () => ({ promptTokens: 0, cachedTokens: 0, completionTokens: 0 }),
   timeLeftMs: () => Number.POSITIVE_INFINITY,
   progress: () => {},
   signal: new AbortController().signal,

@@ -21,7 +21,7 @@ import { FakeClock } from "../fakes/clock.ts";
 import { engineServer, type Seen, says } from "../model/engine-server.ts";
 
 const never = new AbortController().signal;
-/** 382 KB: with 50 questions and facts, article.extract has 9,795 questions to the model. */
+/** 382 KB: 192 parts. */
 const LONG_TEXT = "The bakery sells forty loaves of bread a day in town. ".repeat(7_100).slice(0, 382_000);
 const QUESTIONS = Array.from({ length: 50 }, (_, index) => `How many loaves, for the time ${index}?`);
 
@@ -163,17 +163,27 @@ describe("the receipt of a job that did not succeed", () => {
 });
 
 describe("requests to the model", () => {
-  test("an article of 382 KB with 50 questions buys none: 9,795 are more than the budget", async () => {
-    const { result, seen } = await execute({
-      kind: "article.extract",
-      input: { text: LONG_TEXT, questions: QUESTIONS },
-    });
+  test("a job that asks for 1,001 at once buys none: that is more than the budget", async () => {
+    const { result, seen } = await execute({}, ({ model }) =>
+      Promise.all(Array.from({ length: 1_001 }, () => model.ask(QUESTION))),
+    );
     expect(seen).toHaveLength(0);
     expect(result.error).toMatchObject({
       code: "budget_exceeded",
       message: expect.stringMatching(/1001 or more.*1000.*KAMADO_MAX_JOB_REQUESTS/),
     });
     expect(result.receipt).toMatchObject({ requests: 0, completionTokens: 0 });
+  });
+
+  test("an article of 382 KB with 50 questions is read as far as the budget goes, and what was not read is said", async () => {
+    const { result, seen } = await execute(
+      { kind: "article.extract", input: { text: LONG_TEXT, questions: QUESTIONS, maxFacts: 0 } },
+      undefined,
+      { budgets: { requests: 200 } },
+    );
+    expect(result.status).toBe("succeeded");
+    expect(seen).toHaveLength(3 * 50);
+    expect(result.output).toMatchObject({ unread: { chunks: 192 - 3 } });
   });
 
   test("an article of 60 KB with ten questions is within it", async () => {

@@ -4,7 +4,10 @@ import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import { SLOW_PIXELS, slow } from "../../bench/hostile-pictures.ts";
 import { KamadoError } from "../../worker/errors.ts";
-import type { InputRefs, SafeImage } from "../../worker/job/handler.ts";
+import type { InputRefs, Page, SafeImage } from "../../worker/job/handler.ts";
+import type { Answer } from "../../worker/outbound/answer.ts";
+import { pageOf } from "../../worker/pages/article.ts";
+import type { DocumentBytes } from "../../worker/pages/document.ts";
 import { createInputs, type InputsOptions } from "../../worker/runner/inputs.ts";
 import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
 import { ENCODED } from "../fakes/encoded-texts.ts";
@@ -40,11 +43,23 @@ function inputsOver(
       own: "home",
       buckets: new Map([["home", { get: async (key, { maxBytes }) => find(`s3://home/${key}`, maxBytes) }]]),
     }),
+    pages: pagesOver(find),
     budgets: { inputs: 10, inputBytes: 50_000_000 },
     ...more,
   });
   return { inputs, bodiesRead };
 }
+
+/** A reader of pages that says where each page came from and what was in it. */
+const pagesOver = (find: (address: string, maxBytes: number) => { bytes: Uint8Array }) => {
+  const document = async ({ bytes, contentType, url = null }: DocumentBytes) =>
+    pageOf({ text: `${contentType} ${Buffer.from(bytes)}`, url });
+  return {
+    document,
+    fetch: async (url: string) => ({ ...find(url, Number.POSITIVE_INFINITY), url, status: 200, headers: {} }),
+    pageOf: async ({ bytes, url }: Answer) => document({ bytes, contentType: "of the reader:", url }),
+  };
+};
 
 const text = (value: string | Uint8Array) => (typeof value === "string" ? Buffer.from(value) : value);
 
@@ -298,6 +313,49 @@ describe("several inputs", () => {
     );
     const asked = inputs({ page: { from: "https://example.com/", as: "text" } }, cut.signal);
     await expect(asked).rejects.toMatchObject({ code: "lease_lost" });
+  });
+});
+
+describe("a page", () => {
+  const textAt = async (from: string, there = {}, contentType: string | null = null) => {
+    const { page } = await inputsOver(there, {}, contentType).inputs({ page: { from, as: "page" } }, never);
+    return (page as unknown as Page).text;
+  };
+
+  test("comes from the web by the reader of pages, from the bucket and from a data: URI as it is", async () => {
+    const there = {
+      "https://example.com/a": text("<p>Web"),
+      "s3://home/in/a.html.gz": gzipSync("<p>Object"),
+    };
+    expect(await textAt("https://example.com/a", there)).toBe("of the reader: <p>Web");
+    expect(await textAt(" HTTP://example.com/a", { " HTTP://example.com/a": text("<p>Plain") })).toBe(
+      "of the reader: <p>Plain",
+    );
+    expect(await textAt("s3://home/in/a.html.gz", there, "text/html")).toBe("text/html <p>Object");
+    expect(await textAt("data:text/html;charset=utf-8,%3Cp%3EData")).toBe("text/html;charset=utf-8 <p>Data");
+  });
+
+  test("that is refused names its field", async () => {
+    const of = async (from: string) => {
+      const { code, message } = await refusal({ article: { from, as: "page" } });
+      return [code, message.startsWith("article: ")];
+    };
+    expect(await of("https://example.com/none")).toEqual(["object_not_found", true]);
+    expect(await of("s3://home/in/none")).toEqual(["object_not_found", true]);
+    expect(await of("what is this")).toEqual(["unsupported_address", true]);
+    expect(await of("file:///etc/passwd")).toEqual(["unsupported_address", true]);
+  });
+
+  test("counts with the bytes of all inputs", async () => {
+    const there = { "https://example.com/a": Buffer.alloc(700, 65) };
+    const page = { from: "https://example.com/a", as: "page" as const };
+    const error = await refusal({ one: page, two: page }, there, {
+      budgets: { inputs: 10, inputBytes: 1_000 },
+    });
+    expect([error.code, error.message]).toEqual([
+      "budget_exceeded",
+      expect.stringMatching(/^two: .*700 so far and more than 300 /),
+    ]);
   });
 });
 

@@ -12,6 +12,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   serve: async () => (await import("./commands/serve.ts")).serveCommand(),
   worker: async () => (await import("./commands/worker.ts")).workerCommand(),
   engine: async () => (await import("./commands/engine.ts")).engineCommand(),
+  research: async () => (await import("./commands/research.ts")).researchCommand(),
   run: async () => (await import("./commands/run.ts")).runCommand(),
   map: async () => (await import("./commands/map.ts")).mapCommand(),
   enqueue: async () => (await import("./commands/enqueue.ts")).enqueueCommand(),
@@ -38,7 +39,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
 /** How the list of commands is divided. */
 const GROUPS: Record<string, readonly string[]> = {
   "Start it:": ["demo", "serve", "worker", "engine"],
-  "Give it jobs:": ["run", "map", "enqueue", "cancel", "kinds", "schedules"],
+  "Give it jobs:": ["research", "run", "map", "enqueue", "cancel", "kinds", "schedules"],
   "See what became of them:": ["status", "doctor", "jobs", "dead", "queue"],
   "Set it up:": ["init", "setup", "model", "service", "completion", "bench", "uninstall"],
   "Make kinds of your own:": ["new", "test"],

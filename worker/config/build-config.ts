@@ -1,6 +1,6 @@
 // What the settings mean: from the variables, read and checked one by one, to the plain values that the parts get. Owns what follows from
 // several of them together. Where they come from is left to config.ts, what each may be to environment.ts.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { KamadoError, shapeOf } from "../errors.ts";
 import { inCatalogue } from "../models/catalogue.ts";
@@ -119,6 +119,8 @@ export type Config = Readonly<{
   /** What the embedded AWS demands of its clients. */
   localKey: Secret | undefined;
   destinationsFile: string | undefined;
+  /** Under which sites see the requests for pages. */
+  userAgent: string;
   rulesFile: string | undefined;
   schedulesFile: string | undefined;
   /** The folder with the owner's handlers. */
@@ -132,6 +134,15 @@ export type Config = Readonly<{
     /** Whether the topic is told too. */
     tellsTopic: boolean;
   };
+  /** The service that jobs search the web with; undefined: none. */
+  webSearch:
+    | {
+        provider: NonNullable<Environment["KAMADO_SEARCH"]>;
+        url: string | undefined;
+        key: Secret | undefined;
+        perMinute: number | undefined;
+      }
+    | undefined;
   workerName: string;
   /** Where traces and metrics are sent, and how; undefined: nowhere. */
   telemetry: Telemetry | undefined;
@@ -285,6 +296,7 @@ export function buildConfig(
     localPort: env.KAMADO_LOCAL_PORT,
     localKey: asSecret(env.KAMADO_LOCAL_KEY),
     destinationsFile: env.KAMADO_DESTINATIONS_FILE,
+    userAgent: env.KAMADO_USER_AGENT ?? nameForSites(),
     rulesFile: env.KAMADO_RULES_FILE,
     schedulesFile: env.KAMADO_SCHEDULES_FILE,
     ownHandlers: handlersFolder(env.KAMADO_HANDLERS),
@@ -298,11 +310,29 @@ export function buildConfig(
       format: env.KAMADO_TROUBLE_FORMAT,
       tellsTopic: env.KAMADO_TROUBLE_TOPIC === "on",
     },
+    webSearch: searchOf(env),
     workerName: env.KAMADO_WORKER_NAME,
     telemetry: telemetryOf(env),
     logLevel: env.KAMADO_LOG_LEVEL,
     logFile: env.KAMADO_LOG_FILE,
   };
+}
+
+/** An address alone is that of a SearXNG: the other services have their own. */
+function searchOf(env: Environment): Config["webSearch"] {
+  const { KAMADO_SEARCH_URL: url, KAMADO_SEARCH_KEY: key, KAMADO_SEARCH_PER_MINUTE: perMinute } = env;
+  const provider = env.KAMADO_SEARCH ?? (url !== undefined && key === undefined ? "searxng" : undefined);
+  const invalid = (message: string) =>
+    new KamadoError("config_invalid", message, { hint: "docs/research.md says what each service needs." });
+  if (provider === undefined) {
+    if (key === undefined) return undefined;
+    throw invalid("KAMADO_SEARCH: set it to the service that KAMADO_SEARCH_KEY is for.");
+  }
+  if (provider === "searxng" && url === undefined)
+    throw invalid("KAMADO_SEARCH_URL: set it to the address of your SearXNG, such as http://127.0.0.1:8888.");
+  if (provider !== "searxng" && key === undefined)
+    throw invalid(`KAMADO_SEARCH_KEY: ${provider} answers only to a key; set it or KAMADO_SEARCH_KEY_FILE.`);
+  return { provider, url, key: asSecret(key), perMinute };
 }
 
 /** Its team and one of its audiences mean nothing without each other, and a tag that is in both lists would be taken for more than was meant. */
@@ -348,6 +378,12 @@ export function handlersFolder(given: string | undefined): string | undefined {
   throw new KamadoError("config_invalid", `KAMADO_HANDLERS: ${folder} is a folder of Kamado itself.`, {
     hint: "Name a folder of your own, such as ~/kamado-handlers; `kamado new KIND --folder …` makes one.",
   });
+}
+
+/** Says what asks and, where this copy of Kamado has a page of its own, where that explains itself. */
+function nameForSites(): string {
+  const { version, homepage } = JSON.parse(readFileSync(join(HOME, "package.json"), "utf8"));
+  return `Kamado/${version}${homepage ? ` (+${homepage})` : ""}`;
 }
 
 const asSecret = (value: string | undefined) => (value === undefined ? undefined : secret(value));

@@ -149,6 +149,8 @@ const hostedPrice = z
     return z.NEVER;
   });
 
+const NAME_FOR_SITES =
+  "must be one line of up to 200 characters that begins with a name, like MyReader/1.0 (+https://example.org/reader)";
 const IN_HEADERS = "must not hold a name or a password; set OTEL_EXPORTER_OTLP_HEADERS";
 const DELAYS = "must be a list of 1 to 100 numbers of seconds, like 0,5,300";
 
@@ -218,6 +220,12 @@ export const Environment = z.object({
     .regex(/^[\w-]+$/, "must consist of letters, digits, - and _")
     .optional(),
   KAMADO_DESTINATIONS_FILE: path.optional(),
+  KAMADO_USER_AGENT: z
+    .string()
+    .trim()
+    .regex(/^[A-Za-z][\w-]*(\/[\w.-]+)?( [\x20-\x7e]*)?$/, NAME_FOR_SITES)
+    .max(200, NAME_FOR_SITES)
+    .optional(),
   KAMADO_RULES_FILE: path.optional(),
   KAMADO_SCHEDULES_FILE: path.optional(),
   KAMADO_HANDLERS: path.optional(),
@@ -259,6 +267,15 @@ export const Environment = z.object({
   KAMADO_TROUBLE_FORMAT: oneOf(["auto", "json", "ntfy", "slack"]).default("auto"),
   KAMADO_TROUBLE_TOPIC: oneOf(["on", "off"]).default("on"),
   KAMADO_WORKER_NAME: z.string().default(hostname()),
+  KAMADO_SEARCH: oneOf(["searxng", "brave", "tavily", "serpapi"]).optional(),
+  KAMADO_SEARCH_URL: url()
+    .refine(
+      isWithoutCredentials,
+      "must not hold a name or a password; the destinations file may hold headers for it",
+    )
+    .optional(),
+  KAMADO_SEARCH_KEY: z.string().trim().min(1).optional(),
+  KAMADO_SEARCH_PER_MINUTE: count(1, 6_000).optional(),
   KAMADO_LOG_FILE: path.optional(),
   KAMADO_LOG_LEVEL: oneOf(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
   OTEL_EXPORTER_OTLP_ENDPOINT: url().refine(isWithoutCredentials, IN_HEADERS).optional(),
@@ -288,6 +305,6 @@ export type Environment = z.output<typeof Environment>;
 
 /** Their values are never shown. */
 export const isSecretName = (name: string): boolean =>
-  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY|TROUBLE_URL)|HF_TOKEN|OTEL_EXPORTER_OTLP_HEADERS|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
+  /^(KAMADO_(ENGINE_TOKEN|WEB_TOKEN|WEB_READ_TOKEN|LOCAL_KEY|SEARCH_KEY|TROUBLE_URL)|HF_TOKEN|OTEL_EXPORTER_OTLP_HEADERS|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN))$/.test(
     name,
   );

@@ -204,7 +204,9 @@ function outboxFindings(asked: Asked): Promise<Finding | Finding[]>[] {
 /** What no job has: an id begins with a letter or a digit. */
 const RESULT = "results/.probe";
 const LOCK = "running/.doctor";
+const CHECKPOINT = "checkpoints/.doctor";
 const INPUT = "in/.doctor";
+const CHECKPOINT_JOBS = "jobs that go on where they were interrupted (knowledge.research)";
 
 async function bucketFinding({ clients: { s3 }, cloud, config }: Asked): Promise<Finding> {
   const Bucket = config.bucket;
@@ -238,13 +240,18 @@ async function bucketFinding({ clients: { s3 }, cloud, config }: Asked): Promise
     at: Bucket,
   });
   if (bad) return bad;
-  const input = await verdictOf(right("s3:GetObject", "in/*"), () => read(INPUT));
-  if (input.is === "denied")
-    return warn(
-      "bucket",
-      `AWS refuses ${input.right.action}, which jobs with inputs there need`,
-      grant(input.right),
-    );
+  const remove = (Key: string) => s3.send(new DeleteObjectCommand(object(Key)));
+  const some: [string, string, string, () => Promise<unknown>][] = [
+    ["s3:GetObject", INPUT, "jobs with inputs there", () => read(INPUT)],
+    ["s3:PutObject", CHECKPOINT, CHECKPOINT_JOBS, () => put(CHECKPOINT)],
+    ["s3:GetObject", CHECKPOINT, CHECKPOINT_JOBS, () => read(CHECKPOINT)],
+    ["s3:DeleteObject", CHECKPOINT, CHECKPOINT_JOBS, () => remove(CHECKPOINT)],
+  ];
+  for (const [action, key, whose, call] of some) {
+    const verdict = await verdictOf(right(action, key.replace(/\/.*/, "/*")), call);
+    if (verdict.is !== "denied") continue;
+    return warn("bucket", `AWS refuses ${verdict.right.action}, which ${whose} need`, grant(verdict.right));
+  }
   return ok("bucket", `${Bucket}: objects can be listed, written, read and removed`);
 }
 

@@ -38,6 +38,18 @@ export async function readRequest(
   return new Uint8Array(await readWhole(Readable.fromWeb(body as ReadableStream), { ...bound, announced }));
 }
 
+/** The whole body, or its first `maxBytes`. Then it closes the connection. Throws what the connection throws. */
+export async function readCut(body: Readable, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length >= maxBytes) break;
+  }
+  return Buffer.concat(chunks, length).subarray(0, maxBytes);
+}
+
 /** The first `maxBytes` of a body, or what arrives of it within `withinMs`. Then it closes the connection. Never throws. */
 export async function readStart(body: Readable, maxBytes: number, withinMs: number): Promise<Buffer> {
   const chunks: Buffer[] = [];

@@ -1,7 +1,7 @@
 // What a handler is and what it gets. Handlers import only zod and this folder: the engine, S3 and the network are behind these
 // interfaces.
 import type { z } from "zod";
-import { KamadoError } from "../errors.ts";
+import { type ErrorCode, KamadoError } from "../errors.ts";
 
 /** A picture that is safe for an engine: decoded within limits, turned upright, made small and re-encoded. */
 export type SafeImage = {
@@ -98,6 +98,8 @@ export type ApiRequest = {
 };
 
 export interface Model {
+  /** The name of the model that answers, as far as the engine says it. Throws `engine_unavailable`. */
+  name(): Promise<string | null>;
   /** The answer as text. Throws `answer_invalid`, and `answer_repetitive` when the model only repeated itself. */
   ask(question: Ask): Promise<string>;
   /**
@@ -143,6 +145,14 @@ export interface Texts {
 /** A page that a search found. */
 export type SearchHit = { url: string; title: string; snippet: string; published: string | null };
 
+export type SearchOptions = {
+  count?: number | undefined;
+  language?: string | undefined;
+  signal?: AbortSignal | undefined;
+  /** The service wants to be left alone for so long; then it is asked again. */
+  onWait?: ((ms: number) => void) | undefined;
+};
+
 export interface Search {
   /** `null` where the owner has set up none: then `web` throws `search_not_set_up`. */
   readonly provider: string | null;
@@ -150,10 +160,7 @@ export interface Search {
    * Searches the web. Waits as the provider's quota demands. Throws `search_failed`, which may pass, and `search_rejected`, which will
    * not; the message says why.
    */
-  web(
-    query: string,
-    options?: { count?: number | undefined; language?: string | undefined; signal?: AbortSignal | undefined },
-  ): Promise<SearchHit[]>;
+  web(query: string, options?: SearchOptions): Promise<SearchHit[]>;
 }
 
 /** What a job has found out so far. Another run of the same job finds it again, on whichever worker. */
@@ -174,6 +181,9 @@ export interface Rest {
   todos(url: string): Promise<unknown>;
 }
 
+/** What a job has used of the model so far. */
+export type Used = { promptTokens: number; cachedTokens: number; completionTokens: number };
+
 export type Context<R extends InputRefs = Record<string, never>> = {
   model: Model;
   pages: Pages;
@@ -185,6 +195,9 @@ export type Context<R extends InputRefs = Record<string, never>> = {
    * The seconds that so much work takes the engine, by the rates that this worker has measured; `null` while it has measured none.
    */
   estimate(work: { promptTokens: number; completionTokens: number }): number | null;
+  /** What this run of the job may spend on the model in all. A handler that plans by it need not fail with `budget_exceeded`. */
+  budget: { readonly requests: number; readonly tokens: number };
+  used(): Used;
   /** How long the job may still run, in ms. When it is over, the job fails with `timed_out`. */
   timeLeftMs(): number;
   /** What `inputs` asked for, fetched and checked. */
@@ -209,6 +222,38 @@ const UNUSABLE: readonly string[] = ["answer_invalid", "answer_repetitive"];
 export function whyUnusable(thrown: unknown): string | undefined {
   return thrown instanceof KamadoError && UNUSABLE.includes(thrown.code) ? thrown.code : undefined;
 }
+
+const UNREADABLE: readonly string[] = [
+  "robots_refused page_blocked page_without_text document_unreadable fetch_failed fetch_rejected address_refused",
+  "unsupported_address input_too_large invalid_input object_not_found object_forbidden object_unreadable",
+].flatMap((codes) => codes.split(" "));
+
+/**
+ * Why one page or object cannot be read, for a handler that goes on with the others. Undefined for every other error: the handler has to
+ * throw it again.
+ */
+export function whyUnreadable(thrown: unknown): { code: string; message: string } | undefined {
+  return thrown instanceof KamadoError && UNREADABLE.includes(thrown.code)
+    ? { code: thrown.code, message: thrown.message }
+    : undefined;
+}
+
+const OBSTACLES: Record<Exclude<Obstacle, "paywall">, string> = {
+  javascript: "it shows its text only to a browser that runs its scripts",
+  consent: "a question about consent, as to cookies, stands in its place",
+  error: "what was sent is a page about an error",
+};
+
+/** Throws `page_blocked` for a page in whose place something else stands. Of one behind a paywall, a part can be read. */
+export function refuseBlocked({ obstacle, text }: Pick<Page, "obstacle" | "text">): void {
+  if (obstacle === null || obstacle === "paywall") return;
+  const begins = text.replaceAll(/\s+/g, " ").trim().slice(0, 100);
+  const shown = begins === "" ? "" : ` It begins: ${begins}`;
+  throw new KamadoError("page_blocked", `The page cannot be read: ${OBSTACLES[obstacle]}.${shown}`);
+}
+/** The code of an error of Kamado's own, such as `fetch_failed`. Undefined for every other: the handler has to throw it again. */
+export const codeOf = (thrown: unknown): ErrorCode | undefined =>
+  thrown instanceof KamadoError ? thrown.code : undefined;
 
 /** The REST call that applies a result. */
 export type RestRequest = {

@@ -86,7 +86,7 @@ function afterSpaces(text: string, from: number): number {
 }
 
 // A number with its decimals, one letter of a script without spaces between words, or a word of another script.
-const UNSPACED = String.raw`\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Hang}\p{scx=Thai}\p{scx=Khmr}\p{scx=Laoo}\p{scx=Mymr}`;
+export const UNSPACED = String.raw`\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Hang}\p{scx=Thai}\p{scx=Khmr}\p{scx=Laoo}\p{scx=Mymr}`;
 const WORD = new RegExp(
   String.raw`\p{N}+(?:\.\p{N}+)*|(?=[${UNSPACED}])[\p{L}\p{M}]\p{M}*|(?:(?![${UNSPACED}])[\p{L}\p{M}])+`,
   "gu",
@@ -100,14 +100,18 @@ const MARKS = /[\p{M}\uff9e\uff9f]{30}/gu;
 /** Where a word may be divided. It is one word all the same. */
 const UNSEEN = /[\u00ad\u200b\u2060\ufeff]/g;
 
-/** The words of a text with a space around each, so that only whole words are found: " the 7 loaves ". */
-function words(text: string): string {
-  const plain = text
+/** A text without what a reader does not see: width, case, soft hyphens and the commas of thousands. */
+export const folded = (text: string): string =>
+  text
     .replaceAll(UNSEEN, "")
     .replaceAll(MARKS, "$&\u034f")
     .normalize("NFKC")
     .toLowerCase()
     .replaceAll(THOUSANDS, "");
+
+/** The words of a text with a space around each, so that only whole words are found: " the 7 loaves ". */
+function words(text: string): string {
+  const plain = folded(text);
   const found = plain.match(WORD);
   return found ? ` ${found.join(" ")} ` : "";
 }

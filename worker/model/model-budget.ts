@@ -2,6 +2,7 @@
 // too many at once is refused before it has bought anything. Tokens are reserved before a request is sent and settled when its
 // answer is there, so requests that run at the same time cannot spend the same tokens twice.
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
+import { tokensIn } from "../job/tokens.ts";
 import type { ChatAnswer } from "./engine-answer.ts";
 import type { ChatRequest } from "./engine-client.ts";
 
@@ -74,12 +75,8 @@ export class ModelBudget {
   }
 }
 
-/** What a token is at least in most texts: three bytes of a word in Latin script, or one character of Japanese. */
-const BYTES_PER_TOKEN = 3;
 /** What a picture takes of a prompt: more than most models need. */
 const TOKENS_PER_PICTURE = 1_024;
-
-const tokensIn = (text: string) => Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
 
 /** An estimate, because only the engine knows the tokens of its model. Its own count replaces it when the answer is there. */
 export function promptTokens({ messages }: Pick<ChatRequest, "messages">): number {

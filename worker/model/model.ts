@@ -119,6 +119,7 @@ export function createModel(options: ModelOptions): { model: Model; used(): Usag
   };
   return {
     model: {
+      name: async () => (await identify(false)).name,
       // The question says which form of `ask` it is, and the caller's form says what type comes back.
       ask: async (question: AnyAsk) => {
         budget.check();

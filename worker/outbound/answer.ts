@@ -1,7 +1,7 @@
 // An answer to an outbound request: read within the bounds that the caller sets, and what its status means.
 import type { Dispatcher } from "undici";
 import { KamadoError } from "../errors.ts";
-import { readStart, readWhole } from "../http/bounded-body.ts";
+import { readCut, readStart, readWhole } from "../http/bounded-body.ts";
 import { unpack } from "../http/content-encoding.ts";
 import { parseRetryAfter } from "../http/retry-after.ts";
 
@@ -23,7 +23,7 @@ const START_MS = 1_000;
 export async function readAnswer(
   { statusCode: status, headers: raw, body }: Dispatcher.ResponseData,
   { href: url }: URL,
-  { maxBytes, part }: { maxBytes: number; part: "whole" | "start" },
+  { maxBytes, part }: { maxBytes: number; part: "whole" | "start" | "cut" },
 ): Promise<Answer> {
   const headers = Object.fromEntries(
     Object.entries(raw).map(([name, value]) => [name, [value ?? ""].flat().join(", ")]),
@@ -32,6 +32,7 @@ export async function readAnswer(
     if (redirectOf({ status, headers, url }))
       return readStart(body, Math.min(maxBytes, MAX_REDIRECT_BYTES), START_MS);
     if (part === "start") return readStart(body, maxBytes, START_MS);
+    if (part === "cut") return readCut(body, maxBytes);
     const announced = headers["content-length"];
     return readWhole(body, { maxBytes, announced, tooLarge: () => tooLarge(maxBytes) });
   };

@@ -24,10 +24,15 @@ export type Send = {
   /** Follow up to three redirects of a GET. Otherwise a redirect is an answer like any other. [false] */
   followRedirects?: boolean;
   /**
-   * `start`: only the status matters. It counts although the rest of the answer is not HTTP. The body is what arrives soon, up to
-   * `maxBytes`, and never an error. [whole]
+   * The address whose redirects led here, for a caller that follows them itself. Unless the destinations file lists that one, its
+   * entries do not count here either.
    */
-  answer?: "whole" | "start";
+  ledBy?: string | undefined;
+  /**
+   * `start`: only the status matters. It counts although the rest of the answer is not HTTP. The body is what arrives soon, up to
+   * `maxBytes`, and never an error. `cut`: of a longer body the first `maxBytes`. [whole]
+   */
+  answer?: "whole" | "start" | "cut";
   signal?: AbortSignal;
 };
 
@@ -85,12 +90,14 @@ export function createOutbound(options: OutboundOptions = {}): Outbound {
   /** Each redirect is checked like a new address, and gets only what is meant for its origin. */
   async function follow(request: Send, first: URL, signal: AbortSignal): Promise<Answer> {
     const redirects = request.followRedirects && request.method === "GET" ? MAX_REDIRECTS : 0;
-    const isFirstKnown = destinationFor(destinations, first) !== undefined;
+    const origin = request.ledBy === undefined ? first : new URL(request.ledBy);
+    const isFirstKnown = destinationFor(destinations, origin) !== undefined;
     for (let url = first, left = redirects; ; left--) {
       // The caller's headers are meant for the origin that it named.
       const isElsewhere = url.origin !== first.origin;
       // An unknown server must not redirect us into the home network, nor to a destination with the owner's credentials.
-      const known = isElsewhere && !isFirstKnown ? undefined : destinationFor(destinations, url);
+      const known =
+        url.origin !== origin.origin && !isFirstKnown ? undefined : destinationFor(destinations, url);
       const answer = await sendOnce(isElsewhere ? { ...request, headers: {} } : request, url, known, signal);
       const next = redirects > 0 ? redirectOf(answer) : null;
       if (!next) return answer;

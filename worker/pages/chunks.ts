@@ -1,7 +1,6 @@
-// Cuts long texts up in a thread, so that the event loop stays free for leases and health checks. How a text is cut is decided in
-// job/text.ts.
-import { Semaphore } from "../async/semaphore.ts";
-import { inThread } from "../async/thread.ts";
+// Cuts long texts up, and ranks many, in a thread, so that the event loop stays free for leases and health checks. How a text is cut is
+// decided in job/text.ts, and how texts are ranked in rank.ts.
+import { warmThreads } from "../async/warm-threads.ts";
 import type { Texts } from "../job/handler.ts";
 import { chunkText } from "../job/text.ts";
 import type { Work } from "./page-thread.ts";
@@ -12,20 +11,29 @@ const MIN_FOR_THREAD = 20_000;
 const TIMEOUT_MS = 30_000;
 const MAX_MEMORY_MB = 512;
 const AT_ONCE = 2;
+const IDLE_MS = 10_000;
 
 export function createTexts(): Texts {
-  const turns = new Semaphore(AT_ONCE);
+  const threads = warmThreads(new URL("./page-thread.ts", import.meta.url), {
+    atOnce: AT_ONCE,
+    idleMs: IDLE_MS,
+    maxMemoryMb: MAX_MEMORY_MB,
+  });
+  const run = <T>(work: Work) => threads.run<T>(work, TIMEOUT_MS);
   return {
     async chunks(text, size) {
       if (text.length < MIN_FOR_THREAD) return chunkText(text, size);
-      const work: Work = { chunk: text, size };
-      return turns.take(() =>
-        inThread<string[]>(new URL("./page-thread.ts", import.meta.url), work, {
-          timeoutMs: TIMEOUT_MS,
-          maxMemoryMb: MAX_MEMORY_MB,
-        }),
-      );
+      return run<string[]>({ chunk: text, size });
     },
-    rank: async (texts) => texts.map(() => 0),
+    async rank(texts, queries) {
+      if (lengthOf(texts) + lengthOf(queries) < MIN_FOR_THREAD) {
+        // Most workers never rank, so the library is loaded when it is needed.
+        const { rankTexts } = await import("./rank.ts");
+        return rankTexts(texts, queries);
+      }
+      return run<number[]>({ texts, queries });
+    },
   };
 }
+
+const lengthOf = (texts: readonly string[]) => texts.reduce((sum, { length }) => sum + length, 0);

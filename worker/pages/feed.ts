@@ -7,6 +7,8 @@ const FEED = /^\s*(?:<\?[^<>]*\?>\s*|<!--[^<>]*-->\s*|<!doctype[^<>]*>\s*)*<(?:r
 const ENTRY = /<(?:item|entry)(?=[\s>])[^<>]*>/i;
 const ENTRY_END = /<\/(?:item|entry)\s*>/i;
 
+export const isFeed = (page: string): boolean => FEED.test(page);
+
 /** The feed as HTML; null for what is no feed. */
 export function feedAsPage(page: string): string | null {
   if (!FEED.test(page)) return null;
@@ -20,7 +22,46 @@ const DATES = ["pubDate", "published", "updated", "dc:date"];
 const TEXTS = ["content:encoded", "content", "description", "summary", "itunes:summary", "media:description"];
 
 const entryAsHtml = (entry: string): string =>
-  `<article><h2>${textIn(entry, ["title"])}</h2><p>${textIn(entry, DATES)}</p>${htmlIn(entry, TEXTS)}</article>`;
+  articleOf(textIn(entry, ["title"]), linkIn(entry), textIn(entry, DATES), htmlIn(entry, TEXTS));
+
+const articleOf = (title: string, link: string, date: string, text: string): string =>
+  `<article><h2>${link === "" ? title : `<a href="${link}">${title}</a>`}</h2><p>${date}</p>${text}</article>`;
+
+const ATOM_LINK = /<link\b(?![^<>]*\brel\s*=\s*["'](?!alternate))[^<>]*\bhref\s*=\s*["']([^"'<>]*)["']/i;
+
+const linkIn = (entry: string): string =>
+  (ATOM_LINK.exec(entry)?.[1] ?? textIn(entry, ["link"])).trim().replaceAll('"', "%22");
+
+/** A JSON feed as HTML; null for what is none. */
+export function jsonFeedAsPage(json: string): string | null {
+  let feed: JsonFeed;
+  try {
+    feed = JSON.parse(json) as JsonFeed;
+  } catch {
+    return null;
+  }
+  if (!Array.isArray(feed?.items)) return null;
+  const entries = feed.items.filter((item) => item !== null && typeof item === "object").map(jsonEntryAsHtml);
+  return `<title>${asHtml(feed.title)}</title>${entries.join("")}`;
+}
+
+type JsonFeed = { title?: unknown; items?: JsonItem[] };
+type JsonItem = Partial<
+  Record<
+    "title" | "url" | "external_url" | "date_published" | "content_html" | "content_text" | "summary",
+    unknown
+  >
+>;
+
+function jsonEntryAsHtml(item: JsonItem): string {
+  const text = asHtml(item.content_text ?? item.summary).replaceAll(/\n+/g, "</p><p>");
+  const link = asHtml(item.url ?? item.external_url).replaceAll('"', "%22");
+  const html = typeof item.content_html === "string" ? item.content_html : `<p>${text}</p>`;
+  return articleOf(asHtml(item.title), link, asHtml(item.date_published), html);
+}
+
+const asHtml = (value: unknown): string =>
+  typeof value === "string" ? value.replaceAll("&", "&amp;").replaceAll("<", "&lt;") : "";
 
 /** The first of the elements that holds something. Titles may be escaped once more than they should be, so their references stay. */
 function textIn(xml: string, names: readonly string[]): string {

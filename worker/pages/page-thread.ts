@@ -1,22 +1,85 @@
-// The thread in which article.ts reads one page, or chunks.ts cuts one text up.
-import { parentPort, workerData } from "node:worker_threads";
+// The thread in which article.ts reads one page or document, or chunks.ts cuts one text up or ranks many.
+import { answerWork } from "../async/warm-threads.ts";
+import { type ErrorCode, KamadoError } from "../errors.ts";
+import type { Chunk, Page } from "../job/handler.ts";
 import { chunkText } from "../job/text.ts";
-import { feedAsPage } from "./feed.ts";
+import { type DocumentBytes, formatOf } from "./document.ts";
+import { paragraphsAsMarkdown } from "./escape-markdown.ts";
+import { feedAsPage, jsonFeedAsPage } from "./feed.ts";
 import { bareText, isIntricate, type PageShape } from "./plain-text.ts";
-import type { Article } from "./read-page.ts";
 
 /** `limits`: for a page that is to be parsed unless it goes beyond them. */
-export type Work = { page: string; limits?: PageShape } | { chunk: string; size: number };
+export type Work =
+  | { page: string; url?: string | undefined; limits?: PageShape }
+  | { document: DocumentBytes; limits?: PageShape; pdf: { maxPages: number; timeoutMs: number } }
+  | { chunk: string; size: number }
+  | { texts: readonly string[]; queries: readonly string[] }
+  | { markdown: string; title: string | null; size: number };
 
-async function done(work: Work): Promise<Article | string[]> {
+/** What is known of a page. */
+export type Read = Partial<Page> & Pick<Page, "text">;
+export type Done = Read | string[] | number[] | Chunk[] | { refused: { code: ErrorCode; message: string } };
+
+async function done(work: Work): Promise<Done> {
   if ("chunk" in work) return chunkText(work.chunk, work.size);
-  const { limits } = work;
-  const feed = feedAsPage(work.page);
-  const page = feed ?? work.page;
-  if (limits === undefined || isIntricate(page, limits)) return { title: null, text: bareText(page) };
-  // The parser takes longer to load than the bare text needs.
-  const { readPage, readWholePage } = await import("./read-page.ts");
-  return feed === null ? readPage(page) : readWholePage(page);
+  if ("texts" in work) {
+    const { rankTexts } = await import("./rank.ts");
+    return rankTexts(work.texts, work.queries);
+  }
+  if ("markdown" in work) {
+    const { chunkMarkdown } = await import("./chunk-markdown.ts");
+    return chunkMarkdown(work.markdown, work.size, work.title);
+  }
+  return "page" in work ? readHtml(work.page, work) : readDocument(work.document, work);
 }
 
-parentPort!.postMessage(await done(workerData as Work));
+type HtmlOptions = { url?: string | null | undefined; limits?: PageShape };
+
+async function readHtml(html: string, options: HtmlOptions): Promise<Read> {
+  const feed = feedAsPage(html);
+  return feed === null ? readTags(html, options) : readFeed(feed, options);
+}
+
+async function readTags(html: string, { url, limits }: HtmlOptions): Promise<Read> {
+  if (limits === undefined || isIntricate(html, limits)) return bare(html);
+  // The parser takes longer to load than the bare text needs.
+  const { readPage } = await import("./read-page.ts");
+  return readPage(html, url ? { url } : {});
+}
+
+async function readFeed(feed: string, { url, limits }: HtmlOptions): Promise<Read> {
+  if (limits === undefined || isIntricate(feed, limits)) return { ...bare(feed), format: "feed" };
+  const { readWholePage } = await import("./read-page.ts");
+  return { ...readWholePage(feed, url ? { url } : {}), format: "feed" };
+}
+
+function bare(html: string): Read {
+  const text = bareText(html);
+  return { text, markdown: paragraphsAsMarkdown(text) };
+}
+
+async function readDocument(
+  document: DocumentBytes,
+  { limits, pdf }: Extract<Work, { document: DocumentBytes }>,
+): Promise<Read> {
+  const options: HtmlOptions = { url: document.url, ...(limits && { limits }) };
+  const found = formatOf(document);
+  if ("unreadable" in found)
+    throw new KamadoError("document_unreadable", `The document cannot be read: ${found.unreadable}.`);
+  if (found.format === "pdf") {
+    const { readPdf } = await import("./pdf.ts");
+    return readPdf(document.bytes, pdf);
+  }
+  if (found.format === "html") return readTags(found.text, options);
+  const feed = found.format === "jsonfeed" ? jsonFeedAsPage(found.text) : feedAsPage(found.text);
+  if (feed !== null && found.format !== "markdown") return readFeed(feed, options);
+  const { readMarkdown, readText } = await import("./text-document.ts");
+  return found.format === "markdown" ? readMarkdown(found.text) : readText(found.text);
+}
+
+const refused = (thrown: unknown): Done => {
+  if (!(thrown instanceof KamadoError)) throw thrown;
+  return { refused: { code: thrown.code, message: thrown.message } };
+};
+
+answerWork((work: Work) => done(work).catch(refused));

@@ -10,15 +10,17 @@ export type TreeLimits = { maxElements: number; maxDepth: number };
 /** A page of as many tags and levels as article.ts lets through needs less, unless it is made to grow. */
 const TREE_LIMITS: TreeLimits = { maxElements: 200_000, maxDepth: 500 };
 
-/** Throws if the tree would grow beyond its limits. */
-export function parsePage(page: string, limits = TREE_LIMITS): Document {
+export const parsePage = (page: string, limits = TREE_LIMITS): Document => parsedPage(page, limits)();
+
+/** Parses once; every call makes another document of it. Throws if the tree would grow beyond its limits. */
+export function parsedPage(page: string, limits = TREE_LIMITS): () => Document {
   const tree = parse(isXml(page) ? withEndTags(withoutCdata(page)) : page, {
     treeAdapter: boundedAdapter(limits),
   });
   const instead = textWithoutFrames(tree);
-  if (instead !== null) return parsePage(instead, limits);
+  if (instead !== null) return parsedPage(instead, limits);
   walk(tree, openShadow);
-  return documentOf(tree);
+  return () => documentOf(tree);
 }
 
 function boundedAdapter({ maxElements, maxDepth }: TreeLimits): TreeAdapter<Tree> {
@@ -67,9 +69,13 @@ function textWithoutFrames(tree: Tree["document"]): string | null {
 
 const PREFORMATTED = /^(xmp|listing|plaintext)$/;
 
+/** No other element can have a shadow root. */
+const HOST =
+  /^(?:article|aside|blockquote|body|div|footer|h[1-6]|header|main|nav|p|section|span|[a-z][^-]*-.*)$/;
+
 /** A shadow root that stands in the page is what a browser shows of its element, with the element's own content in its slots. */
 function openShadow(host: Tree["childNode"]): void {
-  if (!("tagName" in host)) return;
+  if (!("tagName" in host) || !HOST.test(host.tagName)) return;
   const root = host.childNodes.find(isShadowRoot);
   if (root === undefined) return;
   const own = Map.groupBy(

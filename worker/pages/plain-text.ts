@@ -9,7 +9,7 @@ const CELL = /^(TD|TH)$/;
 const INSTEAD =
   "AUDIO|CANVAS|HEAD|IFRAME|NOEMBED|NOFRAMES|NOSCRIPT|OBJECT|RP|RT|RTC|SCRIPT|STYLE|TEMPLATE|TITLE|VIDEO|XML";
 // RP, RT and RTC hold how a word is read. A reading in the middle of a word would make another word of it.
-const SILENT = new RegExp(`^(BUTTON|MATH|SELECT|SVG|TEXTAREA|${INSTEAD})$`);
+export const SILENT = new RegExp(`^(BUTTON|MATH|SELECT|SVG|TEXTAREA|${INSTEAD})$`);
 const SILENT_AT_LAST = new RegExp(`^(${INSTEAD})$`);
 const WITH_ALT = /^(AREA|IMG|INPUT)$/;
 const IN_LINE =
@@ -21,6 +21,10 @@ const LINE = "\u0001";
 
 /** The text of a node and everything below it. */
 export const textOf = (root: Node): string => textBelow(root, (name) => SILENT.test(name));
+
+/** Of an article, without what stands under its pictures. */
+export const textWithoutCaptions = (root: Node): string =>
+  textBelow(root, (name) => name === "FIGCAPTION" || SILENT.test(name));
 
 /** For a page without any: what stands on its buttons, in its forms and drawings, and what is said of its pictures. */
 export const textAtLast = (root: Node): string =>
@@ -57,6 +61,12 @@ function textBelow(
   return tidyLines(pieces.join(""));
 }
 
+/** Whether a node begins and ends a line. */
+export function lineTest(): (node: Node) => boolean {
+  const marginOf = margins();
+  return (node) => marginOf(node) === LINE;
+}
+
 /** What stands before and behind a node. An element that HTML does not know is a block where no words stand beside it. */
 function margins(): (node: Node) => string {
   const wordless = new Map<Node | null, boolean>();
@@ -83,7 +93,7 @@ function hasWords(parent: Node | null): boolean {
 }
 
 /** Where a word may be divided, or must not be. Nobody sees them, and whoever looks for the word does not write them. */
-const UNSEEN = /[\u00ad\u200b\u2060\ufeff]/g;
+export const UNSEEN = /[\u00ad\u200b\u2060\ufeff]/g;
 
 /** Without empty lines and superfluous white space. */
 const tidyLines = (text: string) =>
@@ -107,7 +117,7 @@ export function bareText(html: string): string {
 }
 
 /** `&amp;` and the like are read as in a title, which holds no tags. */
-function withoutReferences(text: string): string {
+export function withoutReferences(text: string): string {
   if (!text.includes("&")) return text;
   const title = defaultTreeAdapter.createElement("title", htmlNames.NS.HTML, []);
   const { childNodes } = parseFragment(title, text.replaceAll("<", "&lt;"), {});

@@ -72,7 +72,7 @@ export async function executeHandler(
     dependencies.jobEvents.emit({ stage: "started", job: id, kind, attempt }, "started");
     // A handler that ignores its signal must not hold its slot: its promise loses this race, and its effects have no way out.
     const output = await unlessAborted(
-      runHandler(job, model, { signal: working, timeLeftMs: time.leftMs }, dependencies),
+      runHandler(job, model, { signal: working, timeLeftMs: time.leftMs, used }, dependencies),
       signal,
     );
     const result = succeeded(id, kind, output, receipt());
@@ -135,13 +135,13 @@ function afterError(error: KamadoError, job: Job, receipt: Receipt): Outcome {
 async function runHandler(
   job: Job,
   model: Model,
-  time: Pick<Context, "signal" | "timeLeftMs">,
+  run: Pick<Context, "signal" | "timeLeftMs" | "used">,
   dependencies: HandlerDependencies,
 ): Promise<unknown> {
   const handler = handlerOf(dependencies.registry, job.kind);
   const input = checkInput(handler.input, job.input);
-  const inputs = await fetchInputs(handler.inputs?.(input) ?? {}, job, time.signal, dependencies);
-  const output = await callHandler(handler, input, contextOf(job, model, inputs, time, dependencies));
+  const inputs = await fetchInputs(handler.inputs?.(input) ?? {}, job, run.signal, dependencies);
+  const output = await callHandler(handler, input, contextOf(job, model, inputs, run, dependencies));
   const checked = checkOutput(handler.output, output);
   keepMaker(checked, handler);
   return refuseLongOutput(checked, dependencies.budgets);

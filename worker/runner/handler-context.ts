@@ -4,17 +4,7 @@ import { DEFAULT_SLOTS } from "../consumer/concurrency-limit.ts";
 import { KamadoError } from "../errors.ts";
 import type { Budgets } from "../job/budgets.ts";
 import type { Job } from "../job/envelope.ts";
-import type {
-  Checkpoints,
-  Context,
-  Fetched,
-  InputRefs,
-  Model,
-  Pages,
-  Rest,
-  Search,
-  Texts,
-} from "../job/handler.ts";
+import type { Context, Fetched, InputRefs, Model, Pages, Rest, Search, Texts } from "../job/handler.ts";
 import type { Registry } from "../job/registry.ts";
 import type { TraceFields } from "../job/trace-context.ts";
 import type { JobEvents } from "../logging/job-events.ts";
@@ -27,6 +17,8 @@ import { JobReads } from "../outbound/job-reads.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import { createPages } from "../pages/article.ts";
 import { createTexts } from "../pages/chunks.ts";
+import { createPageReader, type PageReader } from "../pages/page-reader.ts";
+import type { JobCheckpoints } from "../storage/checkpoints.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 import type { DailyUsage } from "../tenants/daily-usage.ts";
 import { todoServiceAt } from "../todos/open.ts";
@@ -48,12 +40,11 @@ export type HandlerServices = {
     model: Model;
     used(): Usage;
   };
-  pages: Pages;
+  pages: Omit<Pages, "read"> & Pick<PageReader, "read">;
   texts: Texts;
   rest(signal: AbortSignal): Rest;
   search: Search;
-  /** Of one job. */
-  checkpoints(job: string): Checkpoints;
+  checkpoints: JobCheckpoints;
   estimate: Context["estimate"];
 };
 
@@ -85,22 +76,35 @@ export function createHandlerServices(options: {
   requestsAtOnce: number;
   /** How many jobs run at once, where the owner says so. */
   slots?: number | undefined;
+  /** Under which sites see the requests for pages. */
+  userAgent?: string | undefined;
   /** Called around each request to the engine. */
   around?: AroundRequest | undefined;
+  /** [none is set up] */
+  search?: Search | undefined;
+  /** [none are kept] */
+  checkpoints?: JobCheckpoints | undefined;
 }): HandlerServices {
   const { registry, client, outbound, budgets, requestsAtOnce, around } = options;
   const capabilities = new Capabilities();
   const turns = new Turns({ atOnce: requestsAtOnce, slots: () => client.slots });
   const reads = new JobReads({ outbound, slots: () => options.slots ?? client.slots ?? DEFAULT_SLOTS });
+  const pages = createPages();
+  const { document } = pages;
+  const reader = createPageReader({ ...options, document });
   return {
     registry,
-    inputs: (refs, signal) => createInputs({ ...options, outbound: reads.for(signal) })(refs, signal),
+    inputs: (refs, signal) => {
+      const outbound = reads.for(signal);
+      const fetch: PageReader["fetch"] = (url, how) => reader.fetch(url, { ...how, outbound });
+      return createInputs({ ...options, outbound, pages: { ...reader, fetch, document } })(refs, signal);
+    },
     modelFor: (ofJob) => createModel({ ...ofJob, client, turns, capabilities, budget: budgets, around }),
-    pages: createPages(),
+    pages: { ...pages, read: reader.read },
     texts: createTexts(),
     rest: (signal) => restOf(reads.for(signal), options.destinations, signal),
-    search: NO_SEARCH,
-    checkpoints: () => NO_CHECKPOINTS,
+    search: options.search ?? NO_SEARCH,
+    checkpoints: options.checkpoints ?? NO_CHECKPOINTS,
     estimate: () => null,
   };
 }
@@ -112,7 +116,10 @@ const NO_SEARCH: Search = {
   },
 };
 
-const NO_CHECKPOINTS: Checkpoints = { get: async () => undefined, put: async () => {} };
+const NO_CHECKPOINTS: JobCheckpoints = {
+  of: () => ({ get: async () => undefined, put: async () => {} }),
+  remove: async () => {},
+};
 
 function restOf(reads: ReturnType<JobReads["for"]>, destinations: Destinations, signal: AbortSignal): Rest {
   const get = (url: string) => reads.getJson(url, { signal });
@@ -125,23 +132,38 @@ function restOf(reads: ReturnType<JobReads["for"]>, destinations: Destinations, 
   };
 }
 
+const within = (signal: AbortSignal, own: AbortSignal | undefined) =>
+  own ? AbortSignal.any([signal, own]) : signal;
+
 /** The context of one run. `signal` fires when the run must end, and when it has ended. */
 export function contextOf(
   job: Job,
   model: Model,
   inputs: Fetched<InputRefs>,
-  { signal, timeLeftMs }: Pick<Context, "signal" | "timeLeftMs">,
-  { pages, texts, rest, search, checkpoints, estimate, jobEvents }: HandlerDependencies,
+  { signal, timeLeftMs, used }: Pick<Context, "signal" | "timeLeftMs" | "used">,
+  { pages, texts, rest, search, checkpoints, estimate, budgets, jobEvents }: HandlerDependencies,
 ): Context<InputRefs> {
   const { id, kind } = job;
   return {
     model,
-    pages,
+    pages: {
+      ...pages,
+      read: (url, how) =>
+        pages.read(url, {
+          signal: within(signal, how?.signal),
+          timeLeftMs,
+        }),
+    },
     texts,
     rest: rest(signal),
-    search,
-    checkpoints: checkpoints(id),
+    search: {
+      provider: search.provider,
+      web: (query, options = {}) => search.web(query, { ...options, signal: within(signal, options.signal) }),
+    },
+    checkpoints: checkpoints.of(job, signal),
     estimate,
+    budget: budgets,
+    used,
     timeLeftMs,
     inputs,
     progress: (done, what) =>

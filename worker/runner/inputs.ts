@@ -1,6 +1,7 @@
 // Fetches what a job's input names, before the handler runs: an object, an address, or bytes that stand in the input itself. It
 // owns the limits of size and the decoding of text. data: URIs and base64 are left to data-uri.ts; which objects may be read, to
-// storage/readable-objects.ts; which addresses may be reached, to outbound/; making a picture safe, to images/.
+// storage/readable-objects.ts; which addresses may be reached, to outbound/; making a picture safe, to images/; what can be read of a page,
+// to pages/.
 
 import { decodeBase64, decodeDataUri, isDataUri } from "../data-uri.ts";
 import { KamadoError, shapeOf, toKamadoError } from "../errors.ts";
@@ -8,14 +9,17 @@ import { unpackByContent } from "../http/content-encoding.ts";
 import { decodeText } from "../http/text-encoding.ts";
 import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../images/safe-image.ts";
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
-import type { Fetched, InputRef, InputRefs, SafeImage } from "../job/handler.ts";
+import type { Fetched, InputRef, InputRefs, Page, SafeImage } from "../job/handler.ts";
 import type { Outbound } from "../outbound/outbound.ts";
+import type { Documents } from "../pages/article.ts";
+import { MAX_PAGE_BYTES, type PageReader } from "../pages/page-reader.ts";
 import { parseAddress } from "../storage/bucket.ts";
 import type { ReadableObjects } from "../storage/readable-objects.ts";
 
 export type InputsOptions = {
   outbound: Pick<Outbound, "getBytes">;
   objects: Pick<ReadableObjects, "get">;
+  pages: Pick<PageReader, "fetch" | "pageOf"> & Documents;
   limits?: { image?: ImageLimits; maxTextBytes?: number };
   budgets: Pick<Budgets, "inputs" | "inputBytes">;
 };
@@ -55,22 +59,43 @@ async function fetchInput(
   options: InputsOptions,
   budget: ByteBudget,
   signal: AbortSignal,
-): Promise<SafeImage | string> {
+): Promise<SafeImage | Page | string> {
   const { image = {}, maxTextBytes = MAX_TEXT_BYTES } = options.limits ?? {};
-  const own = as === "text" ? maxTextBytes : (image.maxBytes ?? IMAGE_LIMITS.maxBytes);
-  let contentType: string | null = null;
-  const bytes = await budget.spend(own, async (maxBytes) => {
-    if (as === "image" && isBareBase64(from)) return decodeBase64(from, maxBytes);
+  if (as === "page" && isWeb(from)) return pageAt(from, options, budget, signal);
+  const own = { text: maxTextBytes, page: MAX_PAGE_BYTES, image: image.maxBytes ?? IMAGE_LIMITS.maxBytes }[
+    as
+  ];
+  const { bytes, contentType } = await budget.spend(own, async (maxBytes) => {
+    if (as === "image" && isBareBase64(from))
+      return { bytes: decodeBase64(from, maxBytes), contentType: null };
     const body = await bodyOf(from, maxBytes, options, signal);
-    contentType = body.contentType;
-    return unpackByContent(body.bytes, {
+    const unpacked = await unpackByContent(body.bytes, {
       maxBytes,
       tooLarge: () => new KamadoError("input_too_large", `unpacked, it has more than ${maxBytes} bytes.`),
       broken: (why) => bad(`it ${why}`),
     });
+    return { ...body, bytes: unpacked };
   });
+  if (as === "page") return options.pages.document({ bytes, contentType, url: null });
   return as === "text" ? textOf(bytes, contentType) : safeImage(bytes, image, signal);
 }
+
+async function pageAt(
+  url: string,
+  { pages }: InputsOptions,
+  budget: ByteBudget,
+  signal: AbortSignal,
+): Promise<Page> {
+  const answer = await budget.spend(MAX_PAGE_BYTES, async (maxBytes) => {
+    const fetched = await pages.fetch(url, { signal });
+    const { length } = fetched.bytes;
+    if (length <= maxBytes) return fetched;
+    throw new KamadoError("input_too_large", `it has ${length} bytes; the limit is ${maxBytes}.`);
+  });
+  return pages.pageOf(answer);
+}
+
+const isWeb = (from: string) => /^\s*https?:\/\//i.test(from);
 
 /** What the inputs of one job may have in all. An input holds as much as it may have until it is there. */
 class ByteBudget {
@@ -84,14 +109,17 @@ class ByteBudget {
   }
 
   /** `fetch` gets the most bytes that it may return. Throws `budget_exceeded` if that is less than there are. */
-  async spend(own: number, fetch: (maxBytes: number) => Promise<Uint8Array>): Promise<Uint8Array> {
+  async spend<T extends { bytes: Uint8Array }>(
+    own: number,
+    fetch: (maxBytes: number) => Promise<T>,
+  ): Promise<T> {
     while (this.#held > 0 && this.#left < own) await this.#released.promise;
     const maxBytes = Math.min(own, this.#left);
     this.#held += maxBytes;
     try {
-      const bytes = await fetch(maxBytes);
-      this.#spent += bytes.length;
-      return bytes;
+      const fetched = await fetch(maxBytes);
+      this.#spent += fetched.bytes.length;
+      return fetched;
     } catch (thrown) {
       const isTooLong = thrown instanceof KamadoError && thrown.code === "input_too_large";
       if (!isTooLong || maxBytes === own) throw thrown;
@@ -117,9 +145,8 @@ async function bodyOf(
   { outbound, objects }: InputsOptions,
   signal: AbortSignal,
 ): Promise<Body> {
-  if (isDataUri(from))
-    return { bytes: decodeDataUri(from, maxBytes), contentType: from.slice(0, MAX_DATA_TYPE).split(",")[0]! };
-  if (/^https?:\/\//i.test(from)) return outbound.getBytes(from, { maxBytes, signal });
+  if (isDataUri(from)) return { bytes: decodeDataUri(from, maxBytes), contentType: dataTypeOf(from) };
+  if (isWeb(from)) return outbound.getBytes(from, { maxBytes, signal });
   const address = parseAddress(from);
   if (!address) throw new KamadoError("unsupported_address", `${shapeOf(from)} is no address.`);
   return objects.get(address, { maxBytes, signal });
@@ -127,6 +154,11 @@ async function bodyOf(
 
 /** What stands before the data of a data: URI is read up to here. Characters. */
 const MAX_DATA_TYPE = 500;
+const dataTypeOf = (uri: string) =>
+  uri
+    .slice(0, MAX_DATA_TYPE)
+    .split(",")[0]!
+    .replace(/^\s*data:/i, "");
 
 const isBareBase64 = (from: string) =>
   from.length >= MIN_BARE_BASE64 && /^[A-Za-z0-9+/_\s-]+={0,2}\s*$/.test(from.slice(0, 1_000));

@@ -304,7 +304,10 @@ async function carryOut(plan: Plan, run: Run): Promise<Ending> {
   const signal = AbortSignal.any([lease.lost, claim.lost, cut]);
   let failed: FailedEffect = "store_failed";
   try {
-    if (plan.store && (await isOurs())) await store(plan.store, run, isOurs);
+    if (plan.store && (await isOurs())) {
+      await store(plan.store, run, isOurs);
+      await forgetCheckpoints(plan, run);
+    }
     failed = "delivery_failed";
     // Receivers that are slow must not hold a slot.
     if (plan.deliver) run.freeSlot();
@@ -356,6 +359,11 @@ async function store(result: Result, run: Run, isOurs: () => Promise<boolean>): 
   }
   const { id: job, kind, status } = result;
   jobEvents.emit({ stage: "stored", job, kind, status }, `result stored at ${results.address(job)}`);
+}
+
+/** A dead letter may be sent back: then the job goes on where it ended. */
+async function forgetCheckpoints({ store, deadLetter }: Plan, { handlers }: Run): Promise<void> {
+  if (store && !deadLetter) await handlers.checkpoints.remove(store.id, store.receipt.attempts);
 }
 
 /** The result is stored, or will be computed again. Either way the message comes back later. */

@@ -16,8 +16,17 @@ export type ReadableObjects = {
 
 /** Where inputs are uploaded to in Kamado's own bucket. */
 const INPUTS = "in/";
-/** What Kamado keeps for itself there: results of other jobs, locks, deliveries. */
-const KEPT = ["results/", "running/", "cancel/", "deliveries/", "outbox/", "destinations/", "split/"];
+/** What Kamado keeps for itself there: results of other jobs, locks, checkpoints, deliveries. */
+const KEPT = [
+  "results/",
+  "running/",
+  "checkpoints/",
+  "cancel/",
+  "deliveries/",
+  "outbox/",
+  "destinations/",
+  "split/",
+];
 
 /** Which of them a prefix covers or lies in; undefined for one that has nothing to do with them. */
 export const keptBelow = (prefix: string): string | undefined =>

@@ -146,7 +146,7 @@ function policy({ tenant, priority, timeout, expiresIn }: Flags): Policy {
 const ASK_EVERY_MS = 2_000;
 
 /** Says why no job can run here, once for each reason. The function asks now and then, however often it is called. */
-function tellTrouble(here: Here): () => Promise<void> {
+export function tellTrouble(here: Here): () => Promise<void> {
   let [told, next] = ["", 0];
   return async () => {
     if (performance.now() < next) return;

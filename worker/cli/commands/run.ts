@@ -10,7 +10,7 @@ import { type ErrorCode, KamadoError, toKamadoError } from "../../errors.ts";
 import { whoListens } from "../../http/who-listens.ts";
 import { checkInput } from "../../job/check-values.ts";
 import { Job } from "../../job/envelope.ts";
-import type { Handler } from "../../job/handler.ts";
+import type { Checkpoints, Handler } from "../../job/handler.ts";
 import type { Outcome } from "../../job/outcome.ts";
 import { handlerOf, loadRegistry, type Registry } from "../../job/registry.ts";
 import { failed, Receipt, type Result } from "../../job/result.ts";
@@ -18,11 +18,12 @@ import { JobEvents, type Listener } from "../../logging/job-events.ts";
 import { createLog, type Log } from "../../logging/log.ts";
 import { EXIT, LiveBlock, paint } from "../../logging/terminal.ts";
 import { EngineClient } from "../../model/engine-client.ts";
-import { loadDestinations } from "../../outbound/destinations.ts";
+import { type Destinations, loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound } from "../../outbound/outbound.ts";
 import { printableJson } from "../../printable.ts";
 import { executeHandler } from "../../runner/execute-handler.ts";
 import { createHandlerServices } from "../../runner/handler-context.ts";
+import { openSearch } from "../../search/search.ts";
 import { createReadableObjects } from "../../storage/readable-objects.ts";
 import { s3Bucket } from "../../storage/s3.ts";
 import { cloudHere, type Here } from "../cloud.ts";
@@ -69,6 +70,7 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   engine_busy: "The engine's queue is full; run the job again in a moment.",
   engine_died: "The engine crashed during this job; --log-level info shows its last words.",
   fetch_failed: "Check that the address can be reached, then run the job again.",
+  search_failed: "Check that the search service can be reached and has quota left, then run it again.",
   storage_unavailable:
     "Check the network, the credentials and the bucket; `npm start` serves a bucket of its own.",
   timed_out: "Raise KAMADO_TIMEOUT_SECONDS, or put less work into one job.",
@@ -143,7 +145,7 @@ export async function sayingWhatListens(thrown: unknown, url: string | undefined
 }
 
 /** These ask for an engine of the command's own. */
-const OWN_ENGINE = ["model", "mmproj", "engineUrl", "slots", "memoryLimit"];
+export const OWN_ENGINE = ["model", "mmproj", "engineUrl", "slots", "memoryLimit"];
 const NAMES_A_MODEL = ["KAMADO_MODEL", "KAMADO_BACKEND", "KAMADO_SCRIPT"];
 
 export const asksForOwnEngine = (flags: Flags): boolean =>
@@ -180,6 +182,10 @@ export type SoloOptions = {
   engineError?: () => ReturnType<typeof engineErrorOf>;
   /** Gets what a run cost that another try could mend. */
   onRetry?: (receipt: Receipt) => void;
+  /** What an earlier run of the job has found out. [nothing is kept] */
+  checkpoints?: Checkpoints;
+  /** Besides those of the owner's file. */
+  destinations?: Destinations;
 };
 
 /** Runs a job to its result, starting an engine for it when there is none. Throws what another try could mend. */
@@ -216,7 +222,7 @@ export async function openAlone(registry: Registry, options: SoloOptions): Promi
   await using stack = new AsyncDisposableStack();
   const clients = makeAwsClients(aws);
   stack.defer(() => clients.destroy());
-  const destinations = loadDestinations(config.destinationsFile);
+  const destinations = [...loadDestinations(config.destinationsFile), ...(options.destinations ?? [])];
   const outbound = createOutbound({ destinations });
   stack.defer(() => outbound.close());
   sayThatItLoads(config);
@@ -236,7 +242,18 @@ export async function openAlone(registry: Registry, options: SoloOptions): Promi
   jobEvents.subscribe(watch);
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes });
-  const services = createHandlerServices({ ...config, registry, objects, outbound, destinations, client });
+  const search = config.webSearch && openSearch(config.webSearch, { destinations, clock: systemClock });
+  stack.defer(() => search?.close());
+  const services = createHandlerServices({
+    ...config,
+    registry,
+    objects,
+    outbound,
+    destinations,
+    client,
+    search,
+    checkpoints: options.checkpoints && { of: () => options.checkpoints!, remove: async () => {} },
+  });
   const open = stack.move();
   return {
     async slots() {
