@@ -74,7 +74,7 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/commands":
     "amounts async aws cli/* config data-uri dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox pages power printable queue runner schedules search service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main mounts power service state-file trouble",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main mounts nearest power printable service state-file trouble",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":

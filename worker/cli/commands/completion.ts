@@ -30,7 +30,7 @@ export function completionCommand(): Command {
 export function addCompletions(program: Command): void {
   const root = addCompletion(program);
   root.commands.delete("complete");
-  for (const name of ["run", "enqueue", "kinds"])
+  for (const name of ["run", "map", "enqueue", "kinds"])
     for (const argument of root.commands.get(name)?.arguments.values() ?? [])
       argument.handler = (complete) => {
         for (const kind of kinds()) complete(kind, "");
