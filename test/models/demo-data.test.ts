@@ -82,7 +82,7 @@ describe("a case of a research", () => {
       expect(expected.claims.length).toBeLessThanOrEqual(3);
       for (const { evidence, claim } of expected.claims) {
         expect(text).toContain(evidence);
-        expect(evidence.replaceAll("**", "")).toBe(claim);
+        expect(claim).toBe(evidence);
       }
     }
     const none = cases.filter(({ expected }) => expected.claims.length === 0).length;

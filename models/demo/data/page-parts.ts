@@ -1,4 +1,4 @@
-// Parts of web pages, as research reads them: an article as Markdown under headings, and questions about one event in one town
+// Parts of web pages, as research reads them: an article under headings, and questions about one event in one town
 // with the claims that answer them.
 import { EVENTS, FIELDS, type Field, PLACE } from "./article-fields.ts";
 import { type Article, article, capital } from "./articles.ts";
@@ -37,39 +37,22 @@ function headings(r: Random, about: Article): { where: string; town: string | nu
   return { where: `[${r.pick(titles)}${below}] `, town };
 }
 
-/** Two stars around one or two words, or around the value that a sentence states. */
-function bold(r: Random, sentence: string, value: string | undefined): string {
-  const words = sentence.slice(0, -1).split(" ");
-  const from = r.int(0, words.length - 1);
-  const some = words.slice(from, from + r.int(1, 2)).join(" ");
-  const meant = value !== undefined && r.chance(0.6) ? value : some;
-  return sentence.replace(meant, () => `**${meant}**`);
-}
-
-/** The article as pages are cut: sentences in paragraphs and lists, with headings and links between them. */
-function asMarkdown(r: Random, about: Article): { text: string; marked: string[] } {
-  const blocks: string[] = r.chance(0.3) ? [`# ${capital(nounOf(about))}`] : [];
-  const boldShare = r.pick([0, 0, 0.15, 0.3]);
+/** The article as parts of pages are asked: sentences in paragraphs and lists, with headings and the words of links between them. */
+function asPage(r: Random, about: Article): string {
+  const lines: string[] = r.chance(0.3) ? [capital(nounOf(about))] : [];
   const listShare = r.pick([0, 0.1, 0.4]);
-  const marked = about.sentences.map((sentence) => {
-    const stated = about.statements.find((one) => one.sentence === sentence);
-    return r.chance(boldShare) ? bold(r, sentence, stated?.value) : sentence;
-  });
-  for (const [index, sentence] of marked.entries()) {
-    if (index > 0 && r.chance(0.06)) blocks.push(`## ${r.pick(SUBHEADINGS)}`);
-    blocks.push(index > 0 && r.chance(listShare) ? `- ${sentence}` : sentence);
-    if (r.chance(0.03)) blocks.push(`[${r.pick(LINKED)}](/${nounOf(about).replace(" ", "-")})`);
+  for (const [index, sentence] of about.sentences.entries()) {
+    if (index > 0 && r.chance(0.06)) lines.push(r.pick(SUBHEADINGS));
+    lines.push(index > 0 && r.chance(listShare) ? `- ${sentence}` : sentence);
+    if (r.chance(0.03)) lines.push(r.pick(LINKED));
   }
-  return { text: blocks.join("\n"), marked };
+  return lines.join("\n");
 }
 
 export function pagePart(r: Random): PagePart {
   const about = article(r);
   const above = r.chance(0.5) ? headings(r, about) : { where: "", town: townOf(about) };
-  const written = r.chance(0.5)
-    ? asMarkdown(r, about)
-    : { text: about.sentences.join(" "), marked: about.sentences };
-  return { article: about, ...above, ...written };
+  return { article: about, ...above, text: r.chance(0.5) ? asPage(r, about) : about.text };
 }
 
 /** One or two fields in one question about an event, "How much did the fire cost in Keta?". */
@@ -96,7 +79,7 @@ export function askForClaims(r: Random, part: PagePart): { question: string; exp
   const open = FIELDS.filter((field) => !stated.includes(field));
   const askable = isOpen || stated.length === 0 ? open : stated;
   const [main] = r.sample(askable, 1) as [Field];
-  const second = r.chance(0.25) ? r.sample(FIELDS, 1).filter((field) => field !== main) : [];
+  const second = r.chance(0.1) ? r.sample(FIELDS, 1).filter((field) => field !== main) : [];
   const fields = [main, ...second];
   const asksForPlace = fields.includes(PLACE);
   const own = part.town !== null && r.chance(0.75) ? part.town : undefined;
@@ -104,11 +87,9 @@ export function askForClaims(r: Random, part: PagePart): { question: string; exp
   const noun = r.chance(0.75) ? nounOf(part.article) : undefined;
   const question = questionAbout(r, fields, { noun, town: asksForPlace ? undefined : town });
   if (isElsewhere && !asksForPlace) return { question, expected: { claims: [] } };
-  const claims = sentences.flatMap((sentence, index) =>
-    statements.some((one) => one.sentence === sentence && fields.includes(one.field))
-      ? [{ evidence: part.marked[index]!, claim: sentence }]
-      : [],
-  );
+  const claims = sentences
+    .filter((sentence) => statements.some((one) => one.sentence === sentence && fields.includes(one.field)))
+    .map((sentence) => ({ evidence: sentence, claim: sentence }));
   return { question, expected: { claims: claims.slice(0, MOST_CLAIMS) } };
 }
 

@@ -73,14 +73,12 @@ export const sentencesJson = ({ sentences }: AnswerCase["expected"]) =>
 type ArticleTurn = { content: string; answer: string; meant?: number };
 
 function articleTurns(r: Random, part: PagePart, isPlain: boolean): ArticleTurn[] {
-  const { article: about, text, marked } = part;
-  const evidenceIn = (sentence: string) => marked[about.sentences.indexOf(sentence)]!;
+  const { article: about, text } = part;
   const question = (): ArticleTurn => {
     const { question, expected } = ask(r, about, r.chance(0.72));
-    const evidence = expected.evidence && evidenceIn(expected.evidence);
     return {
       content: questionContent(text, question),
-      answer: answerJson({ ...expected, evidence }),
+      answer: answerJson(expected),
       ...(isPlain && { meant: about.sentences.indexOf(expected.evidence ?? "") + 1 }),
     };
   };
@@ -90,11 +88,7 @@ function articleTurns(r: Random, part: PagePart, isPlain: boolean): ArticleTurn[
   };
   const facts = (): ArticleTurn => {
     const count = factCount(r);
-    const listed = factsOf(about, count).facts.map(({ evidence, fact }) => ({
-      evidence: evidenceIn(evidence),
-      fact,
-    }));
-    return { content: factsContent(text, count), answer: factsJson({ facts: listed }) };
+    return { content: factsContent(text, count), answer: factsJson(factsOf(about, count)) };
   };
   const asked = Array.from({ length: turnCount(r, 5) }, () => (r.chance(0.5) ? claims() : question()));
   if (r.chance(0.7)) return asked;
@@ -104,9 +98,7 @@ function articleTurns(r: Random, part: PagePart, isPlain: boolean): ArticleTurn[
 function articleSession(r: Random): Turn[] {
   const about = article(r);
   const isPlain = r.chance(0.5);
-  const part = isPlain
-    ? { article: about, where: "", text: about.text, marked: about.sentences, town: townOf(about) }
-    : pagePart(r);
+  const part = isPlain ? { article: about, where: "", text: about.text, town: townOf(about) } : pagePart(r);
   const all = articleTurns(r, part, isPlain);
   const first = (line: string) => all.findIndex(({ content }) => lastLine(content) === line);
   return all
