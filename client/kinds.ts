@@ -246,6 +246,70 @@ export type Kinds = {
       value: unknown;
     };
   };
+  /** Summarises one text or many: a summary of each, and one of all. */
+  "text.summarize": {
+    input: {
+      /** The text. */
+      text?: string | undefined;
+      /** Many texts: each a string, or {title, text}. */
+      texts?: (string | {
+        title?: string | undefined;
+        text: string;
+      })[] | undefined;
+      /** The address of a page, a PDF, a feed or a text. */
+      url?: Address | undefined;
+      /** Several addresses. */
+      urls?: string[] | undefined;
+      /** One object in the bucket, or several: HTML, PDF, feeds, Markdown or plain text. */
+      s3?: string | string[] | undefined;
+      /** Of each summary: short (1 sentence), medium (3), long (8), or the most sentences. */
+      length?: "short" | "medium" | "long" | number | undefined;
+      /** The summaries' language; the text's by default. */
+      language?: string | undefined;
+      /** What the summaries should be about, in a few words. */
+      focus?: string | undefined;
+    };
+    output: {
+      /** Of all texts together. */
+      summary: string;
+      /** One for each text, in the order of the input. */
+      summaries: {
+        /** `text`, `texts.0`, or the address. */
+        source: string;
+        title: string | null;
+        summary: string | null;
+        /** What is known of the page. */
+        page?: {
+          title?: string | undefined;
+          /** The address that answered, after redirects. */
+          url?: string | undefined;
+          /** The address that the page names as its own. */
+          canonicalUrl?: string | undefined;
+          byline?: string | undefined;
+          site?: string | undefined;
+          published?: string | undefined;
+          language?: string | undefined;
+          format: "html" | "feed" | "pdf" | "markdown" | "text";
+        } | undefined;
+        /** Only the part before a paywall could be read. */
+        obstacle?: "paywall" | undefined;
+        /** Why there is no summary: an error's code and message. */
+        failed?: {
+          code: string;
+          message: string;
+        } | undefined;
+        /** What the summary leaves out: the budget did not suffice, or the model found no words for it. */
+        unread?: {
+          parts: number;
+          characters: number;
+        } | undefined;
+        /** Sentences that the model wrote and that were left out: they have numbers that are not in the text. */
+        dropped?: string[] | undefined;
+      }[];
+      /** Sentences that the model wrote and that were left out: they have numbers that are not in the text. */
+      dropped?: string[] | undefined;
+    };
+  };
   /** Matches a sentence in any wording to a todo, or proposes a new one. */
   "todo.match": {
     input: {

@@ -3,21 +3,21 @@
 // and documents is left to the worker's reader, and which answers mean the same to worker/job/meaning.ts.
 import { z } from "zod";
 import { LeftOut, usableEntries } from "../worker/job/entries.ts";
-import {
-  type Context,
-  defineHandler,
-  type Page,
-  refuse,
-  refuseBlocked,
-  whyUnusable,
-} from "../worker/job/handler.ts";
+import { defineHandler, refuse, refuseBlocked, whyUnusable } from "../worker/job/handler.ts";
 import { type Grouped, groupByMeaning } from "../worker/job/meaning.ts";
-import { proseOf } from "../worker/job/prose.ts";
+import {
+  AboutPage,
+  aboutPage,
+  PageAddress,
+  partsOf,
+  refuseMime,
+  type TextPart,
+  wordsField,
+} from "../worker/job/parts.ts";
 import { withoutMarks } from "../worker/job/template-marks.ts";
 import { sentenceFinder } from "../worker/job/text.ts";
 import { tokensIn } from "../worker/job/tokens.ts";
 
-const CHUNK_CHARACTERS = 2_000;
 const MAX_CHARACTERS = 400_000;
 const ANSWER_TOKENS = 400;
 const FACT_TOKENS = 150;
@@ -26,16 +26,6 @@ const MAX_FACTS = 50;
 const MAX_EVIDENCE = 10;
 const MAX_ALTERNATIVES = 20;
 const MAX_SECTIONS = 50;
-
-// A mail or a saved archive, as SES stores mails and browsers save pages: in its parts the text is encoded once more.
-const MIME_START =
-  /^\s*(?:[\w-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*?(?:mime-version|content-transfer-encoding|content-type: *multipart)/i;
-
-const MIME_RUN_ON =
-  /^\s*(?:From|To|Subject|Date|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|Content-Type|X-[\w-]+): [\s\S]{0,3000}?\bmime-version: *1\.0\b/i;
-
-// The language becomes part of our instructions, so it must not contain a line end or a chat template's mark.
-const LANGUAGE = /^[\p{L}\p{M}\p{N} '’.,()/_-]+$/u;
 
 // The same instructions for questions and facts, so that all of them share the part of the article as their prefix.
 const INSTRUCTIONS = `You read a part of an article. The text stands after "Article:"; what you must do stands in the last line.
@@ -87,7 +77,7 @@ type Find = ReturnType<typeof sentenceFinder>;
 type Part = { at: number; line: string; find: Find; characters: number; path: string[] };
 
 /** On one line and cut into sentences once for all questions; the sentences when the first answer is there. */
-function partOf(text: string, at: number, path: string[] = []): Part {
+function partOf({ text, path }: TextPart, at: number): Part {
   let finder: Find | undefined;
   const find: Find = (quote) => {
     finder ??= sentenceFinder(text);
@@ -241,61 +231,10 @@ async function mergeFacts(parts: readonly (readonly Found[])[], max: number, com
   });
 }
 
-// ── Where the article comes from ──
-
-const MIME_REFUSED =
-  "This is a mail or a saved archive (MIME), whose text is encoded in parts; send the HTML or the text of the part that you mean.";
-
-const refuseMime = (source: string) =>
-  MIME_START.test(source.slice(0, 16_000)) && refuse("invalid_input", MIME_REFUSED);
-
-/** A page whose reader took it for text has the same lines; one that it took for HTML has them in one paragraph. */
-function refuseMimePage({ text, markdown }: Page): void {
-  for (const source of [text, markdown]) refuseMime(source);
-  if (MIME_RUN_ON.test(text.slice(0, 4_000))) refuse("invalid_input", MIME_REFUSED);
-}
-
-/** What is known of a page, for the output. */
-function aboutPage({ title, url, canonicalUrl, byline, site, published, language, format, obstacle }: Page) {
-  const known = Object.entries({ title, url, canonicalUrl, byline, site, published, language, format });
-  const page = Object.fromEntries(known.filter(([, value]) => value !== null)) as z.input<typeof About>;
-  return { page, ...(obstacle === "paywall" && { obstacle }) };
-}
-
-/** Plain text has no headings, and what looks like Markdown in it may be meant as it stands. */
-async function partsOf(
-  source: string | Page,
-  { pages, texts }: Pick<Context, "pages" | "texts">,
-): Promise<Part[]> {
-  const isText = typeof source === "string" || source.format === "text";
-  if (isText) {
-    const text = typeof source === "string" ? source : source.text;
-    return (await texts.chunks(text, CHUNK_CHARACTERS)).map((part, at) => partOf(part, at));
-  }
-  const chunks = await pages.chunks(source, CHUNK_CHARACTERS);
-  return chunks
-    .map(({ text, path }) => ({ text: proseOf(text), path }))
-    .filter(({ text }) => text !== "")
-    .map(({ text, path }, at) => partOf(text, at, path));
-}
-
-const About = z.strictObject({
-  title: z.string().optional(),
-  url: z.string().optional().describe("The address that answered, after redirects."),
-  canonicalUrl: z.string().optional().describe("The address that the page names as its own."),
-  byline: z.string().optional(),
-  site: z.string().optional(),
-  published: z.string().optional(),
-  language: z.string().optional(),
-  format: z.enum(["html", "feed", "pdf", "markdown", "text"]),
-});
-
 const MoreEvidence = z
   .array(z.string())
   .optional()
   .describe("Sentences of other parts of the article that say the same.");
-
-const ADDRESS = /^(?:https?:\/\/|data:)/i;
 
 export default defineHandler({
   kind: "article.extract",
@@ -314,21 +253,16 @@ export default defineHandler({
         .startsWith("s3://")
         .optional()
         .describe("The article as an object in the bucket: HTML, a PDF, a feed, Markdown or plain text."),
-      url: z
-        .string()
-        .regex(ADDRESS, "expected https://… or a data: URI")
-        .optional()
-        .describe("The article's address, https://… or a data: URI: a page, a PDF, a feed or plain text."),
+      url: PageAddress.optional().describe(
+        "The article's address, https://… or a data: URI: a page, a PDF, a feed or plain text.",
+      ),
       questions: z
         .array(z.union([Question, z.unknown()]))
         .max(50)
         .default([])
         .describe("What you want to know. An entry that is no question is left out."),
       maxFacts: z.int().min(0).max(MAX_FACTS).default(3).describe("The most facts to list; 0 for none."),
-      language: z
-        .string()
-        .max(40)
-        .regex(LANGUAGE, "expected a language's name or tag")
+      language: wordsField("a language's name or tag", 40)
         .optional()
         .describe("The answers' language; the article's by default."),
       maxTokens: z
@@ -350,7 +284,7 @@ export default defineHandler({
     ),
   output: z.strictObject({
     leftOut: LeftOut,
-    page: About.optional().describe("What is known of the page."),
+    page: AboutPage.optional().describe("What is known of the page."),
     obstacle: z.literal("paywall").optional().describe("Only the part before a paywall could be read."),
     answers: z.array(
       z.strictObject({
@@ -412,9 +346,11 @@ export default defineHandler({
     const { entries: questions, left } = usableEntries("questions", Question, input.questions);
     if (html !== undefined) refuseMime(html);
     const page = html === undefined ? inputs.article : await pages.article(html);
-    if (page) refuseMimePage(page);
-    if (page) refuseBlocked(page);
-    const parts = await partsOf(page ?? text ?? "", context);
+    if (page) {
+      refuseMime(page.text);
+      refuseBlocked(page);
+    }
+    const parts = (await partsOf(page ?? text ?? "", context)).map(partOf);
     if (parts.length === 0) refuse("invalid_input", "The article is empty.");
     const instructions = `${INSTRUCTIONS}\n${
       language ? `Write "answer" and "fact" in ${language}.` : "Write in the article's language."
@@ -493,7 +429,8 @@ export default defineHandler({
     ]);
     return {
       ...left,
-      ...(page && aboutPage(page)),
+      ...(page && { page: aboutPage(page) }),
+      ...(page?.obstacle === "paywall" && { obstacle: page.obstacle }),
       answers,
       facts: merged,
       ...(factsReason !== undefined && { factsReason }),

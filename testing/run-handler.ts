@@ -41,8 +41,8 @@ export type Script = {
   /** What a GET of `context.rest` gives, and its todos. */
   rest?(url: string): unknown;
   /**
-   * What the handler's `inputs` ask for: a picture for each image, a string for each text, and for each page what is known of it, or its
-   * plain text.
+   * What the handler's `inputs` ask for: a picture for each image, a string for each text, and for each page what is known of it, its plain
+   * text, or the error for one that may fail.
    */
   inputs?: Record<string, unknown>;
   /** The article in a page; by default the worker's own reader finds it. What is left out is `null`, and `markdown` the text. */
@@ -141,8 +141,8 @@ function pagesOf({ article, chunks, read = unexpected("read") }: Script): Pages 
 
 function withPages(wanted: InputRefs, given: Record<string, unknown>): Record<string, unknown> {
   const pages = Object.entries(wanted).flatMap(([name, ref]) => {
-    if (ref?.as !== "page") return [];
     const page = given[name];
+    if (ref?.as !== "page" || page instanceof Error) return [];
     return [
       [name, typeof page === "string" ? pageOf({ text: page, format: "text" }) : pageOf(page as KnownPage)],
     ];

@@ -196,7 +196,7 @@ describe("a served Kamado", { timeout: 120_000 }, () => {
     resultOf = await subscriber(served);
     await put("in/huge.jpg", new Uint8Array(50_000_000));
     await put("in/letter.jpg", "Dear Sir or Madam,\nthis is a letter.\n");
-    await put("in/novel.txt", "It was a dark night. ".repeat(300_000));
+    await put("in/novel.txt", "It was a dark night. ".repeat(600_000));
   }, 120_000);
   afterAll(async () => {
     served?.child.kill("SIGTERM");

@@ -346,6 +346,24 @@ describe("a page", () => {
     expect(await of("file:///etc/passwd")).toEqual(["unsupported_address", true]);
   });
 
+  test("that may fail is an error beside the others, unless the whole job has to fail", async () => {
+    const there = { "https://example.com/a": text("Web") };
+    const page = (from: string) => ({ from, as: "page" as const, mayFail: true as const });
+    const refs = {
+      good: page("https://example.com/a"),
+      bad: page("s3://home/in/none"),
+      wrong: page("what is this"),
+    };
+    const { good, bad, wrong } = await inputsOver(there).inputs(refs, never);
+    expect(good).toMatchObject({ text: "of the reader: Web" });
+    expect(bad).toMatchObject({ code: "object_not_found", message: expect.stringMatching(/^bad: /) });
+    expect(wrong).toMatchObject({ code: "unsupported_address" });
+    const error = await refusal({ one: page("https://example.com/a") }, there, {
+      budgets: { inputs: 0, inputBytes: 1 },
+    });
+    expect(error.code).toBe("budget_exceeded");
+  });
+
   test("counts with the bytes of all inputs", async () => {
     const there = { "https://example.com/a": Buffer.alloc(700, 65) };
     const page = { from: "https://example.com/a", as: "page" as const };

@@ -55,15 +55,22 @@ export type Chunk = {
  * An input that has to be fetched: `s3://bucket/key`, `https://…` or a `data:` URI. As a `page`, an address is read as a program may
  * read it: by the site's robots.txt and at its pace.
  */
-export type InputRef = { from: string; as: "image" | "text" | "page" };
+export type InputRef =
+  | { from: string; as: "image" | "text" | "page" }
+  /** What cannot be read is an `Unread`, and the job goes on. */
+  | { from: string; as: "page"; mayFail: true };
 export type InputRefs = Record<string, InputRef | undefined>;
-type FetchedInput<R> = R extends { as: "image" }
-  ? SafeImage
-  : R extends { as: "page" }
-    ? Page
-    : R extends InputRef
-      ? string
-      : undefined;
+/** Why a page or an object cannot be read: an error, to be told or thrown. */
+export type Unread = { code: string; message: string };
+type FetchedInput<R> = R extends { mayFail: true }
+  ? Page | Unread
+  : R extends { as: "image" }
+    ? SafeImage
+    : R extends { as: "page" }
+      ? Page
+      : R extends InputRef
+        ? string
+        : undefined;
 /** What a handler's `inputs` asked for, fetched: a picture for `image`, a `Page` for `page`, a string for `text`. */
 export type Fetched<R extends InputRefs> = { [K in keyof R]: FetchedInput<R[K]> };
 
@@ -192,7 +199,8 @@ export type Context<R extends InputRefs = Record<string, never>> = {
   search: Search;
   checkpoints: Checkpoints;
   /**
-   * The seconds that so much work takes the engine, by the rates that this worker has measured; `null` while it has measured none.
+   * The seconds that so much work takes the engine, by what this worker has measured while it asked; `null` while it has measured
+   * nothing. What requests share at their beginning is cached, and need not be counted more than once.
    */
   estimate(work: { promptTokens: number; completionTokens: number }): number | null;
   /** What this run of the job may spend on the model in all. A handler that plans by it need not fail with `budget_exceeded`. */
@@ -232,7 +240,7 @@ const UNREADABLE: readonly string[] = [
  * Why one page or object cannot be read, for a handler that goes on with the others. Undefined for every other error: the handler has to
  * throw it again.
  */
-export function whyUnreadable(thrown: unknown): { code: string; message: string } | undefined {
+export function whyUnreadable(thrown: unknown): Unread | undefined {
   return thrown instanceof KamadoError && UNREADABLE.includes(thrown.code)
     ? { code: thrown.code, message: thrown.message }
     : undefined;

@@ -58,7 +58,7 @@ function metaOf(document: Document): Meta {
 type Titles = { said: string | null; shown: string | null };
 
 function titlesOf({ document, meta, item }: Known): Titles {
-  const said = textIn(item["headline"]) ?? meta("og:title", "twitter:title", "dc.title", "dcterms.title");
+  const said = textIn(item.headline) ?? meta("og:title", "twitter:title", "dc.title", "dcterms.title");
   const [title, heading] = ["title", "h1"].map((name) => oneLine(document.querySelector(name)?.textContent));
   return { said, shown: title ?? heading ?? null };
 }

@@ -13,9 +13,9 @@ import { markdownOf } from "./to-markdown.ts";
 
 /** The rest of the page is as for a page of which nothing else is known. */
 export type Article = Pick<Page, "title" | "text" | "markdown"> & Partial<Page>;
-export type PageOptions = { url?: string | undefined };
+export type ReadOptions = { url?: string | undefined };
 
-export function readPage(html: string, { url }: PageOptions = {}): Article {
+export function readPage(html: string, { url }: ReadOptions = {}): Article {
   // One document for each that takes it apart: to make another is cheaper than to copy one.
   const makeDocument = parsedPage(html);
   const document = makeDocument();
@@ -64,7 +64,7 @@ const articleInData = (items: readonly Item[]): string =>
     .join("\n");
 
 /** Title and text of a page of which everything counts. */
-export function readWholePage(html: string, { url }: PageOptions = {}): Article {
+export function readWholePage(html: string, { url }: ReadOptions = {}): Article {
   const document = parsePage(html);
   const title = oneLine(document.querySelector("title")?.textContent);
   return { title, text: textOf(document.body), markdown: markdownOf(document.body, { url, title }) };

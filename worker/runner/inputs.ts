@@ -9,7 +9,14 @@ import { unpackByContent } from "../http/content-encoding.ts";
 import { decodeText } from "../http/text-encoding.ts";
 import { IMAGE_LIMITS, type ImageLimits, safeImage } from "../images/safe-image.ts";
 import { type Budgets, budgetExceeded } from "../job/budgets.ts";
-import type { Fetched, InputRef, InputRefs, Page, SafeImage } from "../job/handler.ts";
+import {
+  type Fetched,
+  type InputRef,
+  type InputRefs,
+  type Page,
+  type SafeImage,
+  whyUnreadable,
+} from "../job/handler.ts";
 import type { Outbound } from "../outbound/outbound.ts";
 import type { Documents } from "../pages/article.ts";
 import { MAX_PAGE_BYTES, type PageReader } from "../pages/page-reader.ts";
@@ -43,6 +50,7 @@ export function createInputs(options: InputsOptions): Inputs {
         return [field, await fetchInput(ref, options, bytes, either)] as const;
       } catch (thrown) {
         signal.throwIfAborted();
+        if ("mayFail" in ref && whyUnreadable(thrown)) return [field, naming(field, thrown)] as const;
         throw naming(field, thrown);
       }
     });
