@@ -69,6 +69,14 @@ describe("a thread gives every post, in order, with its author", () => {
     expectInOrder(textOf(around(`<div id=content><h1>Ferry on Sundays</h1>${posts}</div>`)), IN_ORDER);
   });
 
+  test("two posts are a thread, too, and one of them may have more names", () => {
+    const post = (at: number, name: string) =>
+      `<div class="${name}"><div class=post-author><a href=/u>${POSTS[at]![0]}</a> <span>Member since 2021</span></div><div class=post-body><p>${POSTS[at]![1]}</p></div></div>`;
+    const page = around(`<h1>Ferry</h1><div class=topic>${post(2, "post")}${post(0, "post accepted")}</div>`);
+    expectInOrder(textOf(page), [...POSTS[2]!, ...POSTS[0]!]);
+    expect(readPage(page).byline).toBeNull();
+  });
+
   test("where the page says that it is one", () => {
     const posts = POSTS.map(([author, text]) => `<section><h3>${author}</h3><p>${text}</p></section>`).join(
       "",

@@ -56,27 +56,38 @@ function wordsOf(element: Element): number {
 
 const REPEATED = /^(?:ARTICLE|DD|DIV|LI|SECTION|TABLE|TBODY|TR)$/;
 const TIMES = 3;
+/** A post and its answer are a thread. */
+const POST = /[\s-](?:post|message|reply|answer|topic)(?:-|$)/;
 
-/** The characters in elements of the same shape that stand beside each other: posts, results, answers. */
+/** The characters in elements of the same kind that stand beside each other: posts, results, answers. */
 function repeatedIn(main: Element): number {
   const { of } = measure(main);
   let most = 0;
-  for (const parent of [main, ...main.querySelectorAll("*")]) {
-    const children = [...parent.children].filter(({ nodeName }) => REPEATED.test(nodeName));
-    for (const group of Map.groupBy(children, shapeOf).values()) {
-      if (group.length < TIMES || !isNamed(group[0]!)) continue;
+  for (const parent of [main, ...main.querySelectorAll("*")])
+    for (const [kind, group] of kindsIn(parent)) {
+      if (group.length < (POST.test(kind) ? 2 : TIMES)) continue;
       const words = group.reduce((sum, element) => sum + of(element).length - of(element).linked, 0);
       most = Math.max(most, words);
     }
-  }
   return most;
 }
 
-const isNamed = (element: Element) => namesOf(element).length > 0 || element.hasAttribute("itemtype");
-
-/** Names with numbers are of one element. */
-const shapeOf = (element: Element) =>
-  [element.nodeName, ...namesOf(element).filter((name) => !/\d/.test(name))].join(" ");
+/** By each of their names, because some of them have more names than others. Names with numbers are of one element. */
+function kindsIn(parent: Element): Map<string, Element[]> {
+  const kinds = new Map<string, Element[]>();
+  for (const element of parent.children) {
+    if (!REPEATED.test(element.nodeName)) continue;
+    const names = namesOf(element).filter((name) => !/\d/.test(name));
+    const type = element.getAttribute("itemtype");
+    for (const name of new Set(type === null ? names : [...names, type])) {
+      const kind = `${element.nodeName} ${name}`;
+      const group = kinds.get(kind);
+      if (group) group.push(element);
+      else kinds.set(kind, [element]);
+    }
+  }
+  return kinds;
+}
 
 // --- The main content
 
@@ -141,4 +152,4 @@ function dropAround(main: Element): void {
 
 /** Words of the names of what stands around the main content. Authors, ratings, tags and comments are content here. */
 const AROUND =
-  /^(?:ads?|advert\w*|adsense|banner|breadcrumbs?|consent|cookies?|crosssell|footer|gdpr|login|masthead|menu|modal|nav|navbar|navigation|newsletters?|noprint|outbrain|pager|pagination|popup|promo|promotion|recommend(?:ed|ations)?|related|search(?:bar|box|form)|share|sharing|sidebar|signin|signup|skip|social|sponsored|subscribe|taboola|toc|toolbar|upsell)$/;
+  /^(?:ads?|advert\w*|adsense|banner|breadcrumbs?|consent|cookies?|crosssell|footer|gdpr|login|masthead|menu|modal|nav|navbar|navigation|newsletters?|noprint|outbrain|pager|pagination|popup|prev|promo|promotion|recommend(?:ed|ations)?|related|search(?:bar|box|form)|share|sharing|sidebar|signin|signup|skip|social|sponsored|subscribe|taboola|toc|toolbar|upsell)$/;

@@ -28,7 +28,8 @@ export function readPage(html: string, { url }: ReadOptions = {}): Article {
   const isArticle = found !== null && (main === null || (kind === null && !isPartOf(found.content, main)));
   const content: Node = isArticle ? found.content : main!;
   const text = isArticle ? textWithoutCaptions(content) : textOf(content);
-  const known = metadata(text, found);
+  // Of a page with several authors it guesses the first one.
+  const known = metadata(text, found && (isArticle ? found : { ...found, byline: null }));
   const options = { url: base, title: known.title };
   const shown =
     text === ""
