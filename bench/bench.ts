@@ -19,6 +19,7 @@ export const TABLES: Record<string, () => Promise<Bench>> = {
   batches: async () => (await import("./batches.ts")).batches,
   neighbours: async () => (await import("./neighbours.ts")).neighbours,
   pages: async () => (await import("./pages.ts")).pages,
+  research: async () => (await import("./research.ts")).research,
   scale: async () => (await import("./scale.ts")).scale,
   articles: async () => (await import("./articles.ts")).articles,
   fairness: async () => (await import("./fairness.ts")).fairness,

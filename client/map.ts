@@ -9,6 +9,7 @@ import { ERRORS, type ErrorCode, KamadoError, toKamadoError } from "../worker/er
 import type { Job } from "../worker/job/envelope.ts";
 import { canonical, jobHash } from "../worker/job/job-hash.ts";
 import type { Result as Stored } from "../worker/job/result.ts";
+import { canceledIds } from "../worker/job-lock/cancellations.ts";
 import type { Bucket } from "../worker/storage/bucket.ts";
 import { createResults, type Results } from "../worker/storage/results.ts";
 import type { AnyKinds, Enqueued, JobOptions, KindName, Result } from "./contract.ts";
@@ -149,10 +150,13 @@ class MapJobs {
   readonly #sending = new Set<Promise<void>>();
   /** Sent, and without a result yet. */
   readonly #open = new Set<string>();
+  readonly #idPrefix: string;
+  #canceled: Promise<ReadonlySet<string>> | undefined;
 
   constructor(kind: string, options: MapOptions, parts: MapParts, signal: AbortSignal) {
     this.#kind = kind;
     this.#options = options;
+    this.#idPrefix = options.idPrefix ?? "map";
     this.#parts = parts;
     this.#signal = signal;
     this.#results = new ResultWatch(parts.bucket, signal);
@@ -189,13 +193,21 @@ class MapJobs {
       const stored = await this.#again(retries, () => this.#results.look(id));
       const before = stored && this.#own(stored, id, made);
       if (before?.status === "succeeded") return { id, result: before, reused: true };
-      // It failed before, and counts no more.
-      if (before) continue;
+      // It failed or was canceled before, and counts no more.
+      if (before || (await this.#isCanceled(id, isOwnId))) continue;
       const result = await this.#send(await jobUnder(id), retries);
       if (result.status === "succeeded" || tries >= retries || !mayPass(result.error?.code))
         return { id, result, reused: false };
       await this.#pause(++tries);
     }
+  }
+
+  /** By an earlier map that was ended, say. Those whose ids follow from inputs are listed once; what is canceled from then on stays so. */
+  async #isCanceled(id: string, isOwnId: boolean): Promise<boolean> {
+    const { bucket } = this.#parts;
+    if (isOwnId) return (await canceledIds(bucket, id)).has(id);
+    this.#canceled ??= canceledIds(bucket, `${this.#idPrefix}-`);
+    return (await this.#canceled).has(id);
   }
 
   #prepare(id: string, input: unknown): Promise<Prepared> {
@@ -213,11 +225,9 @@ class MapJobs {
     await Promise.all(work.map((one) => one.catch(() => {})));
   }
 
-  /** The kind, the input and the model make the id: these decide what comes of it. Bytes count by their content and their name. */
   async #idFor(input: unknown): Promise<string> {
-    const { idPrefix = "map", policy } = this.#options;
-    const hashed = { kind: this.#kind, model: policy?.model ?? null, input: await withDigests(input) };
-    return `${idPrefix}-${digestOf(canonical(hashed)).slice(0, 32)}`;
+    const { policy } = this.#options;
+    return `${this.#idPrefix}-${await digestOfInput({ kind: this.#kind, model: policy?.model, input })}`;
   }
 
   #own(stored: Stored, id: string, prepared: Prepared | undefined): Stored {
@@ -286,6 +296,20 @@ const digestOf = (content: string | Uint8Array) => createHash("sha256").update(c
 const mayPass = (code = ""): boolean =>
   MAY_PASS.includes(code) || (code in ERRORS && ERRORS[code as ErrorCode].retry);
 
+/** Of what decides what comes of an input. Bytes count by their content and their name. */
+export async function digestOfInput({
+  kind,
+  model,
+  input,
+}: {
+  kind: string;
+  model: string | undefined;
+  input: unknown;
+}): Promise<string> {
+  const hashed = { kind, model: model ?? null, input: await withDigests(input) };
+  return digestOf(canonical(hashed)).slice(0, 32);
+}
+
 /** The input as its id is made of it. */
 async function withDigests(value: unknown): Promise<unknown> {
   if (value instanceof Blob)
@@ -302,7 +326,14 @@ async function withDigests(value: unknown): Promise<unknown> {
   return Object.fromEntries(await Promise.all(entries));
 }
 
-const POLL = { baseMs: 200, maxMs: 2_000 };
+/** Until the first result is there. */
+const FIRST_LOOKS = { baseMs: 200, maxMs: 2_000 };
+/** After that as often as results come, so that slow jobs cost few looks and fast ones do not wait for them. */
+const LOOK_MS = { least: 25, most: 2_000 };
+/** One look should find so much of what is on its way. */
+const SHARE = 1 / 8;
+/** Of the newest look in the rate. */
+const WEIGHT = 0.3;
 /** So many results are looked for at the same time. */
 const LOOK_AT_ONCE = 16;
 
@@ -324,6 +355,8 @@ class ResultWatch {
   readonly #signal: AbortSignal;
   readonly #waiting = new Map<string, Waiting[]>();
   #turn = 0;
+  /** Results in a millisecond. */
+  #rate = 0;
 
   constructor(bucket: Bucket, signal: AbortSignal) {
     this.#bucket = bucket;
@@ -350,11 +383,20 @@ class ResultWatch {
 
   async #loop(): Promise<void> {
     for (let round = 1; this.#waiting.size > 0; round++) {
-      await systemClock.sleep(backoffMs(round, POLL), this.#signal);
+      const began = performance.now();
+      await systemClock.sleep(this.#pause(round), this.#signal);
       if (this.#signal.aborted) break;
-      if ((await this.#lookAround()) > 0) round = 0;
+      const found = await this.#lookAround();
+      const rate = found / (performance.now() - began);
+      this.#rate = this.#rate === 0 ? rate : (1 - WEIGHT) * this.#rate + WEIGHT * rate;
     }
     for (const id of this.#waiting.keys()) this.#settle(id, ({ failed }) => failed(this.#signal.reason));
+  }
+
+  #pause(round: number): number {
+    if (this.#rate === 0) return backoffMs(round, FIRST_LOOKS);
+    const wanted = Math.max(1, this.#waiting.size * SHARE);
+    return Math.min(LOOK_MS.most, Math.max(LOOK_MS.least, wanted / this.#rate));
   }
 
   async #lookAround(): Promise<number> {

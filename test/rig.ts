@@ -59,6 +59,8 @@ export type RigOptions = {
   /** The policies that pause pulling, and what is read for them. */
   power?: { settings: Partial<PolicySettings>; reading(): Partial<Reading> };
   log?: Log;
+  /** The name of the search service [none]. */
+  search?: string;
   /** Shared by the workers of one test. */
   shared?: {
     clock: FakeClock;
@@ -130,7 +132,7 @@ export function createRig(options: RigOptions = {}) {
         pages: createPages(),
         texts: createTexts(),
         rest: () => ({ get: async () => null, todos: async () => null }),
-        search: { provider: null, web: async () => [] },
+        search: { provider: options.search ?? null, web: async () => [] },
         checkpoints: createCheckpoints({ bucket, clock, log: options.log ?? silentLog }),
         estimate: () => null,
       },

@@ -19,6 +19,8 @@ import { watchHandlers } from "./job/watch-handlers.ts";
 import type { Log } from "./logging/log.ts";
 import { WorkerMetrics } from "./metrics/worker-metrics.ts";
 import { EngineClient } from "./model/engine-client.ts";
+import { Rates } from "./model/rates.ts";
+import { readRates, writeRates } from "./model/rates-file.ts";
 import { type Destinations, loadDestinations } from "./outbound/destinations.ts";
 import { createOutbound, type Outbound } from "./outbound/outbound.ts";
 import { createPower } from "./power/power.ts";
@@ -83,6 +85,7 @@ export async function connect(
   const buckets = new Map(config.buckets.map((name) => [name, s3Bucket(clients.s3, name)]));
   const objects = createReadableObjects({ own: config.bucket, buckets, listed: config.inputPrefixes, rules });
   const outbound = createOutbound({ destinations });
+  const rates = new Rates(systemClock, readRates(config.dataDir));
   const search = config.webSearch && openSearch(config.webSearch, { destinations, clock: systemClock });
   const topic = snsTopic(clients.sns);
   const client = new EngineClient({
@@ -117,6 +120,7 @@ export async function connect(
       client,
       around,
       search,
+      rates,
       checkpoints: createCheckpoints({ bucket, clock: systemClock, log }),
     }),
     engine: {
@@ -171,6 +175,7 @@ export async function connect(
     log,
     async close() {
       unwatch();
+      writeRates(config.dataDir, rates.measured());
       usage.close();
       await telemetry?.stop();
       await outbound.close();

@@ -100,7 +100,7 @@ export function createWorker(parts: Parts, settings: Settings) {
   const concurrency = new ConcurrencyLimit(settings, { clock, log });
   const health = healthChecks(parts, concurrency);
   const topic = topicArn === undefined ? [] : [{ sns: topicArn }];
-  const { registry } = parts.handlers;
+  const { registry, search } = parts.handlers;
   const fallback = (kind: string) => (registry.get(kind)?.storedOnly ? [] : topic);
   const { deliverAll, deadLetters, outboxConsumer } = openDeliveries({
     ...shared,
@@ -200,6 +200,7 @@ export function createWorker(parts: Parts, settings: Settings) {
         startCheck: shownCheck(health.startCheck),
         ...(power?.pause.pause && { paused: power.pause.pause }),
         topic: topicArn ?? null,
+        ...(search.provider !== null && { search: search.provider }),
         running: jobConsumer.running,
         delivering: jobConsumer.finishing,
         waiting: jobConsumer.waiting,

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { type AwsClients, type AwsConfig, makeAwsClients } from "../../worker/aws/clients.ts";
 import type { Cloud } from "../../worker/aws/resources.ts";
 import { localCloud } from "../../worker/cli/cloud.ts";
@@ -10,6 +11,7 @@ import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig, type Variables } from "../../worker/config/config.ts";
 import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
 import type { Destination } from "../../worker/job/envelope.ts";
+import type { Report } from "../../worker/job/research/report.ts";
 import { startLocalAws } from "../../worker/local/local-aws.ts";
 import { createLog } from "../../worker/logging/log.ts";
 import { paint } from "../../worker/logging/terminal.ts";
@@ -20,11 +22,14 @@ import { s3Bucket } from "../../worker/storage/s3.ts";
 import { startTodoService } from "../todo-service/service.ts";
 import { Progress } from "./progress.ts";
 import { type Inbox, startWebhookReceiver, subscribe } from "./receivers.ts";
-import { isPerfect, lastLine, type Row, resultTable, tallyOf } from "./report.ts";
-import { type DemoJob, scenario, TODOS } from "./scenario.ts";
+import { isPerfect, lastLine, type Row, researchLines, resultTable, tallyOf } from "./report.ts";
+import { type DemoJob, GONE, scenario, TODOS } from "./scenario.ts";
+import { startSearchStub } from "./search-stub.ts";
 
 /** How long all jobs together may take. */
 const DEADLINE_MS = 150_000;
+/** The pages that its search finds. */
+const PAGES = fileURLToPath(new URL("pages", import.meta.url));
 /** The subscribers poll, so a result that was just published may not have arrived yet. */
 const ARRIVAL_MS = 5_000;
 const SECRET = `whsec_${Buffer.from("the demo's own signing key").toString("base64")}`;
@@ -93,6 +98,7 @@ export async function demo(flags: Variables, options: { json: boolean; aws?: Dem
       everything.inbox,
       doorsOpen.inbox,
       (await (await fetch(places.todosUrl)).json()) as Todo[],
+      reportIn(rows),
     ),
   );
   if (options.json)
@@ -112,6 +118,11 @@ async function open(flags: Variables, quiet: boolean, given: DemoAws | undefined
   const aws = given ?? (await embedded(stack));
   const todo = await startTodoService({ port: 0 });
   stack.defer(() => todo.stop());
+  const search = await startSearchStub({
+    folder: PAGES,
+    instead: (_, { page }) => (page === GONE ? new Response("Gone", { status: 410 }) : undefined),
+  });
+  stack.defer(() => search.close());
   const webhook = await startWebhookReceiver(SECRET);
   stack.defer(() => webhook.stop());
   const clients = makeAwsClients(aws.sender);
@@ -124,6 +135,7 @@ async function open(flags: Variables, quiet: boolean, given: DemoAws | undefined
   const destinations = [
     { match: `${todo.url}/`, allowPrivate: true },
     { match: webhook.url, allowPrivate: true, secret: SECRET },
+    { match: `${search.url}/`, allowPrivate: true },
   ];
   const destinationsFile = join(folder, "destinations.json");
   await writeFile(destinationsFile, JSON.stringify(destinations));
@@ -133,6 +145,8 @@ async function open(flags: Variables, quiet: boolean, given: DemoAws | undefined
     KAMADO_BUCKET: aws.bucket,
     KAMADO_DESTINATIONS_FILE: destinationsFile,
     KAMADO_POLL_SECONDS: "1",
+    KAMADO_SEARCH_URL: search.url,
+    KAMADO_SEARCH_PER_MINUTE: "6000",
     KAMADO_WORKER_NAME: "demo",
     ...flags,
   });
@@ -199,12 +213,24 @@ function intro(isDemoModel: boolean, jobs: number, pictures: number): string {
   return `\n${paint(["bold", "yellow"], "Kamado demo")}: ${pictures} pictures go into the bucket, ${jobs} jobs onto the queue.\n  ${paint("dim", model)}\n`;
 }
 
-function arrivals(webhook: Inbox, topic: Inbox, doorsOpen: Inbox, todos: readonly Todo[]): string {
+function reportIn(rows: readonly Row[]): Report | null {
+  const found = rows.find(({ job, result }) => job.kind === "knowledge.research" && result?.output);
+  return (found?.result?.output as Report | undefined) ?? null;
+}
+
+function arrivals(
+  webhook: Inbox,
+  topic: Inbox,
+  doorsOpen: Inbox,
+  todos: readonly Todo[],
+  report: Report | null,
+): string {
   const changed = todos.filter(({ notes }) => notes.length > 0);
   const lines = [
     `webhook receiver  ${webhook.results.size} results, every signature verified${webhook.refused > 0 ? `, ${webhook.refused} refused` : ""}`,
     `topic subscriber  ${topic.results.size} results; ${doorsOpen.results.size} passed the filter answer = n: ${[...doorsOpen.results.keys()].join(", ")}`,
     `Todo service      ${changed.map(({ title, notes }) => `"${title}" ← ${notes.map(({ text }) => text).join("; ")}`).join("\n                  ")}`,
+    ...(report ? [`research          ${researchLines(report).join("\n                  ")}`] : []),
   ];
   return `${lines.join("\n")}\n`;
 }

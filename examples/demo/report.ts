@@ -1,5 +1,6 @@
 // The demo's report: a table of the jobs with their results, and the last line with the counts.
 
+import type { Report } from "../../worker/job/research/report.ts";
 import type { Result } from "../../worker/job/result.ts";
 import { type Column, type Styled, table } from "../../worker/logging/terminal.ts";
 import type { Trace } from "./progress.ts";
@@ -59,3 +60,22 @@ export const lastLine = ({ jobs, right, delivered, lost }: Tally) =>
 
 export const isPerfect = ({ jobs, right, delivered, lost }: Tally) =>
   right === jobs && delivered === jobs && lost === 0;
+
+/** What a research found: its claims, the sentences of the pages that prove them, and the pages that could not be read. */
+export function researchLines({ claims, contradictions, sources, failures }: Report): string[] {
+  const titleOf = (number: number) => {
+    const { title, site, url } = sources.find((source) => source.number === number)!;
+    return site ?? title ?? url;
+  };
+  return [
+    ...claims.flatMap(({ number, claim, sources: cited }) => {
+      const against = contradictions.flatMap(([one, other]) => (other === number ? [one] : []));
+      const but = against.length > 0 ? ` (contradicts ${against.join(", ")})` : "";
+      return [
+        `${number}. ${claim}${but}`,
+        ...cited.map(({ source, quote }) => `   ${titleOf(source)}: "${quote}"`),
+      ];
+    }),
+    ...failures.map(({ what, code }) => `not read: ${what} (${code})`),
+  ];
+}

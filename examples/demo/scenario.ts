@@ -4,6 +4,7 @@ import { articleCase } from "../../models/demo/data/articles.ts";
 import { drawLock } from "../../models/demo/data/locks.ts";
 import { HELD_OUT } from "../../models/demo/data/random.ts";
 import type { Destination } from "../../worker/job/envelope.ts";
+import type { Report } from "../../worker/job/research/report.ts";
 
 export type DemoJob = {
   id: string;
@@ -108,10 +109,49 @@ function promptJob({ topicArn }: Places): DemoJob {
   };
 }
 
+/** A page that the search finds, and that its server does not give any more. */
+export const GONE = "havelo-today.html";
+
+const numbersIn = (text: string) => text.match(/\d+/g)?.join(" ") ?? text;
+
+/** Each claim's number, and how many pages make it: "8400 (2), but 6200 (1)". */
+function claimsInShort({ claims, contradictions }: Report): string {
+  const isContradicted = (number: number) => contradictions.some(([, other]) => other === number);
+  return claims
+    .map(({ number, claim, sources }) => {
+      const but = isContradicted(number) ? "but " : "";
+      return `${but}${numbersIn(claim)} (${sources.length})`;
+    })
+    .join(", ");
+}
+
+/**
+ * Six pages are found: two say the same in other words, one contradicts them, one has nothing about the question, one is about another
+ * town, and one is gone.
+ */
+function researchJob({ webhookUrl }: Places): DemoJob {
+  const question = "How many people were there at the festival in Havelo?";
+  return {
+    id: "research-1",
+    kind: "knowledge.research",
+    input: { question, pagesPerKeyword: 6 },
+    deliver: [{ callback: webhookUrl }],
+    asked: question,
+    expected: "8400 (2), but 6200 (1)",
+    got: (output) => claimsInShort(output as Report),
+  };
+}
+
 export async function scenario(places: Places): Promise<{ jobs: DemoJob[]; uploads: Upload[] }> {
   const pictures = await pictureJobs(places);
   return {
-    jobs: [...todoJobs(places), ...pictures.jobs, ...articleJobs(places), promptJob(places)],
+    jobs: [
+      ...todoJobs(places),
+      ...pictures.jobs,
+      ...articleJobs(places),
+      researchJob(places),
+      promptJob(places),
+    ],
     uploads: pictures.uploads,
   };
 }

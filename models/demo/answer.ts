@@ -4,7 +4,7 @@ import type { Message } from "../../worker/model/prompt.ts";
 export type Wish = {
   /** The answer is JSON that fits this. */
   schema?: Record<string, unknown>;
-  /** The answer is the most probable of these. For the demo model, every option is one token. */
+  /** The answer is the most probable of these. For the demo model, the first token of an option tells which one it is. */
   options?: readonly string[];
 };
 export type Answer = (messages: Message[], wish?: Wish) => Promise<string>;
@@ -46,6 +46,7 @@ function likeliest(
   tokens: readonly { token: string; logprob: number }[],
   options: readonly string[],
 ): string {
-  const of = (option: string) => tokens.find(({ token }) => token === option)?.logprob ?? -Infinity;
+  const begins = (option: string, token: string) => token !== "" && option.startsWith(token);
+  const of = (option: string) => tokens.find(({ token }) => begins(option, token))?.logprob ?? -Infinity;
   return options.reduce((best, option) => (of(option) > of(best) ? option : best));
 }

@@ -3,14 +3,18 @@ import sharp from "sharp";
 import { z } from "zod";
 import { factsContent, questionContent } from "../../handlers/article-extract.ts";
 import { checkContent } from "../../handlers/image-check.ts";
+import { answerContent, claimsContent, keywordsContent } from "../../handlers/knowledge-research.ts";
 import { matchContent, titleContent } from "../../handlers/todo-match.ts";
 import type { SafeImage } from "../../worker/job/handler.ts";
+import { compareContent } from "../../worker/job/meaning.ts";
 import type { Wish } from "./answer.ts";
 import { type ArticleCase, articleCase, factsCase } from "./data/articles.ts";
 import { pictureCase } from "./data/lock-questions.ts";
 import type { LockPicture } from "./data/locks.ts";
 import { drawLock } from "./data/locks.ts";
+import { type ClaimsCase, claimsCase } from "./data/page-parts.ts";
 import { HELD_OUT } from "./data/random.ts";
+import { answerCase, compareCase, keywordsCase } from "./data/research.ts";
 import { titleCase, todoCase } from "./data/todos.ts";
 
 export type Asked = {
@@ -29,6 +33,14 @@ const ANSWER = z.toJSONSchema(
 );
 const FACTS = z.toJSONSchema(
   z.strictObject({ facts: z.array(z.strictObject({ evidence: z.string(), fact: z.string() })) }),
+);
+
+const KEYWORDS = z.toJSONSchema(z.strictObject({ keywords: z.array(z.string().max(100)) }));
+const CLAIMS = z.toJSONSchema(
+  z.strictObject({ claims: z.array(z.strictObject({ evidence: z.string(), claim: z.string() })) }),
+);
+const SENTENCES = z.toJSONSchema(
+  z.strictObject({ sentences: z.array(z.strictObject({ text: z.string(), claims: z.array(z.int()) })) }),
 );
 
 /** JSON with its strings trimmed, as handlers do; null when it is not JSON. */
@@ -128,6 +140,68 @@ const largePicture: Task = {
   },
 };
 
+const keywords: Task = {
+  name: "research keywords",
+  target: 0.95,
+  of(seed) {
+    const { question, count, expected } = keywordsCase(seed);
+    return {
+      content: keywordsContent(question, count),
+      wish: { schema: KEYWORDS },
+      expected: JSON.stringify(expected),
+      isRight: (answer) => same(read(answer), expected),
+    };
+  },
+};
+
+function claims(name: string, wants: (found: ClaimsCase) => boolean, target?: number): Task {
+  return {
+    name,
+    ...(target !== undefined && { target }),
+    of(seed) {
+      const found = claimsCase(seed);
+      if (!wants(found)) return null;
+      const { where, text, question, expected } = found;
+      return {
+        content: claimsContent(where, text, question),
+        wish: { schema: CLAIMS },
+        expected: JSON.stringify(expected),
+        isRight: (answer) => same(read(answer), expected),
+      };
+    },
+  };
+}
+
+const compare: Task = {
+  name: "research compare",
+  target: 0.9,
+  of(seed) {
+    const { one, other, question, expected } = compareCase(seed);
+    return {
+      content: compareContent(one, other, question),
+      wish: { options: ["same", "different", "contradiction"] },
+      expected,
+      isRight: (answer) => answer === expected,
+    };
+  },
+};
+
+const sentences: Task = {
+  name: "research answer",
+  target: 0.95,
+  of(seed) {
+    const { question, claims, expected } = answerCase(seed);
+    return {
+      content: answerContent(question, claims),
+      wish: { schema: SENTENCES },
+      expected: JSON.stringify(expected),
+      isRight: (answer) => same(read(answer), expected),
+    };
+  },
+};
+
+const hasClaims = ({ expected }: ClaimsCase) => expected.claims.length > 0;
+
 const isAnswered = ({ expected }: ArticleCase) => expected.answer !== null;
 
 export const TASKS: readonly Task[] = [
@@ -138,6 +212,12 @@ export const TASKS: readonly Task[] = [
   question("article question, left open by the text", (found) => !isAnswered(found), "answer"),
   question("article evidence", () => true, "evidence"),
   facts,
+  keywords,
+  claims("research claims", () => true, 0.9),
+  claims("research claims, some in the text", hasClaims),
+  claims("research claims, none in the text", (found) => !hasClaims(found)),
+  compare,
+  sentences,
   picture,
   largePicture,
 ];

@@ -29,11 +29,11 @@ const MAY_IMPORT: Record<string, string> = {
   images: "async errors job",
   pages: "async errors http job outbound",
   "json-schema": "async errors printable",
-  model: "async errors http job json-schema",
+  model: "async errors http job json-schema state-file",
   outbound: "async config/secret errors http job nearest",
   power: "async logging",
   queue: "async aws errors job printable",
-  storage: "aws errors http job",
+  storage: "aws errors http job state-file",
   local: "aws errors free-disk http",
   access: "async config/secret errors http state-file",
   console:
@@ -60,7 +60,7 @@ const MAY_IMPORT: Record<string, string> = {
   telemetry: "config/telemetry job logging metrics model printable tracing",
   service: "errors make-folder",
   doctor:
-    "amounts aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue service trouble",
+    "amounts async aws config engine/generation engine/install engine/sizing errors checks free-disk http model outbound power queue search service trouble",
   schedules: "async config/settings-file errors http job job-lock logging storage",
   worker:
     "async config console consumer deliver errors job job-lock logging model outbox power queue runner storage tenants tracing",
@@ -72,9 +72,9 @@ const MAY_IMPORT: Record<string, string> = {
   "cli/start": "cli/kamado",
   "cli/kamado": "cli/commands cli/left-out errors logging printable",
   "cli/commands":
-    "amounts async aws cli/* config dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox power printable queue runner schedules search service storage",
+    "amounts async aws cli/* config data-uri dead-letters deliver doctor engine/download engine/install engine/supervisor errors http job job-lock local logging make-folder model models outbound outbox pages power printable queue runner schedules search service storage",
   "cli/*":
-    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main mounts power service state-file trouble",
+    "cli/* async aws config console engine/protocol engine/supervisor errors http job local logging main mounts nearest power printable service state-file trouble",
   "engine/main":
     "engine/generation engine/load-failure engine/options engine/protocol engine/scheduler engine/server engine/sizing errors http",
   "engine/supervisor":

@@ -23,6 +23,7 @@ const COMMANDS = [
     "engine install-llama-server",
     "research",
     "run",
+    "map",
     "enqueue",
     "cancel",
   ],
@@ -38,6 +39,7 @@ const COMMANDS = [
     "demo",
     "model",
     "new",
+    "read",
     "test",
     "setup aws",
     "service",
@@ -112,8 +114,11 @@ test("a shell gets commands, subcommands, flags and kinds", async () => {
   expect(await words("")).not.toContain("complete");
   expect(await words("dead", "")).toEqual(expect.arrayContaining(["list", "redrive"]));
   expect(await words("enqueue", "--w")).toContain("--wait");
-  for (const command of ["run", "enqueue", "kinds"])
+  for (const command of ["run", "map", "enqueue", "kinds"])
     expect(await words(command, "im")).toContain("image.check");
+  const files = await words("read", `${ROOT}/docs/ima`);
+  expect(files).toEqual([`${ROOT}/docs/images/`, ":4", ""]);
+  expect(await words("read", "a.html", `${ROOT}/docs/pag`)).toContain(`${ROOT}/docs/pages.md`);
 }, 60_000);
 
 test.each(["bash", "zsh", "fish"])(

@@ -39,21 +39,21 @@ beforeEach(async () => {
   stop = new AbortController();
   got = [];
   answer = ({ input }) => ({ output: { text: promptOf(input) } });
-  void work(stop.signal);
+  void work(stop.signal, got);
 });
 afterEach(() => stop.abort());
 
 const promptOf = (input: unknown) => (input as { prompt: string }).prompt;
 
 /** As a worker does it, a job at a time: what has a result does not run again. */
-async function work(signal: AbortSignal): Promise<void> {
+async function work(signal: AbortSignal, all: Job[]): Promise<void> {
   const queue = sqsQueue(clients.sqs, queueUrl);
   while (!signal.aborted) {
     for (const { body } of await queue.receive({ max: 10, waitSeconds: 0, visibilitySeconds: 60 })) {
       const parsed = parseBody(body, { messageId: "m", rules: [] });
       if (parsed.is !== "job") throw new Error(`no job: ${body}`);
-      got.push(parsed.job);
-      const end = answer(parsed.job);
+      all.push(parsed.job);
+      const end = signal.aborted ? undefined : answer(parsed.job);
       if (end) await store(parsed.job, end);
     }
     await sleep(5);
@@ -243,6 +243,20 @@ test.each([[true], [false]])(
     expect(got).toHaveLength(4);
   },
 );
+
+test("what an earlier map canceled runs again under another id, before the worker has seen that it was canceled", async () => {
+  answer = () => undefined;
+  const ended = new AbortController();
+  const inputs = [{ prompt: "a" }, { input: { prompt: "b" }, id: `own-b${serial}` }];
+  const running = all(inputs, { signal: ended.signal, cancelOnEnd: true });
+  while (got.length < 2) await sleep(5);
+  ended.abort(new Error("enough"));
+  await expect(running).rejects.toThrow("enough");
+  answer = ({ input }) => ({ output: { text: promptOf(input) } });
+  const again = await all(inputs);
+  expect(texts(again)).toEqual(["a", "b"]);
+  expect(again.map(({ id }) => id)).toEqual([expect.stringMatching(/-2$/), `own-b${serial}-2`]);
+});
 
 test("without a time limit it waits; with one, the job that takes longer says so and the others have their results", async () => {
   answer = ({ input }) => (promptOf(input) === "slow" ? undefined : { output: { text: "quick" } });

@@ -102,6 +102,15 @@ test("KAMADO_MODEL names the model of another server, where there is one", () =>
   expect(load({ KAMADO_MODEL: "/models/x.gguf" }).engine.remoteModel).toBeUndefined();
 });
 
+test("an address for searches is that of a SearXNG, unless another service is named", () => {
+  expect(load({}).webSearch).toBeUndefined();
+  const url = "http://search.home:8888";
+  expect(load({ KAMADO_SEARCH_URL: url }).webSearch).toMatchObject({ provider: "searxng", url });
+  const brave = { KAMADO_SEARCH: "brave", KAMADO_SEARCH_KEY: "k3y" };
+  expect(load(brave).webSearch).toMatchObject({ provider: "brave", url: undefined });
+  expect(load({ ...brave, KAMADO_SEARCH_URL: url }).webSearch).toMatchObject({ provider: "brave", url });
+});
+
 test("the wait after a failed job or delivery can be set", () => {
   const config = load({ KAMADO_RETRY_SECONDS: "1", KAMADO_DELIVERY_DELAYS: "0, 1,60" });
   expect(config).toMatchObject({ retrySeconds: 1, deliveryDelaysMs: [0, 1_000, 60_000] });
@@ -242,6 +251,13 @@ test.each([
   [{ KAMADO_BACKEND: "cuda" }, "KAMADO_BACKEND"],
   [{ KAMADO_DELIVERY_DELAYS: "0,soon" }, "KAMADO_DELIVERY_DELAYS"],
   [{ KAMADO_ENGINE_TOKEN_FILE: "/no/such/file" }, "KAMADO_ENGINE_TOKEN_FILE"],
+  [{ KAMADO_SEARCH: "google" }, "KAMADO_SEARCH"],
+  [{ KAMADO_SEARCH: "searxng" }, "KAMADO_SEARCH_URL"],
+  [{ KAMADO_SEARCH: "brave" }, "KAMADO_SEARCH_KEY"],
+  [{ KAMADO_SEARCH_KEY: "k3y" }, "KAMADO_SEARCH"],
+  [{ KAMADO_SEARCH_URL: "http://owner:s3cret@search.home" }, "KAMADO_SEARCH_URL"],
+  [{ KAMADO_SEARCH_URL: "search.home" }, "KAMADO_SEARCH_URL"],
+  [{ KAMADO_SEARCH_URL: "http://search.home", KAMADO_SEARCH_PER_MINUTE: "0" }, "KAMADO_SEARCH_PER_MINUTE"],
   [{ AWS_SECRET_ACCESS_KEY_FILE: import.meta.filename }, "AWS_ACCESS_KEY_ID"],
   [{ AWS_SESSION_TOKEN_FILE: import.meta.filename }, "AWS_SESSION_TOKEN_FILE"],
   [{ AWS_ACCESS_KEY_ID_FILE: import.meta.filename }, "AWS_ACCESS_KEY_ID_FILE"],

@@ -1,5 +1,6 @@
 // What the page and its health address know about a worker.
 import { expect, test } from "vitest";
+import { viewService } from "../../worker/cli/commands/status-view.ts";
 import { shownEngine } from "../../worker/console/state.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { createRig } from "../rig.ts";
@@ -13,6 +14,14 @@ test("a worker's state is plain data: /state shows all of it", async () => {
     isDemo: false,
   });
   expect(structuredClone(worker.state())).toMatchObject({ status: "STARTING", running: 0, waiting: 0 });
+});
+
+test("the search service is named where there is one, in the state and by `kamado status`", () => {
+  expect(createRig().worker.state()).not.toHaveProperty("search");
+  const state = createRig({ search: "brave" }).worker.state();
+  expect(state.search).toBe("brave");
+  const service = { pid: 1, startedAt: "2026-01-01", web: "http://w", state, isSilent: false, engine: null };
+  expect(viewService(service).join("\n")).toMatch(/search +brave/);
 });
 
 test("why the engine does not answer is said with its code and what to do; that it loads is no error", () => {

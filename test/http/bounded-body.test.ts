@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { readStart, readWhole } from "../../worker/http/bounded-body.ts";
+import { readCut, readStart, readWhole } from "../../worker/http/bounded-body.ts";
 
 const bodyOf = (...chunks: string[]) => Readable.from(chunks.map((chunk) => Buffer.from(chunk)));
 const limit = (maxBytes: number, announced?: number | string) => ({
@@ -32,6 +32,23 @@ describe("the whole body", () => {
     const body = bodyOf("abc");
     body.destroy(new Error("ECONNRESET"));
     await expect(readWhole(body, limit(5))).rejects.toThrow("ECONNRESET");
+  });
+});
+
+describe("a body that may be cut", () => {
+  test("is whole, or ends at the limit and closes the connection", async () => {
+    expect((await readCut(bodyOf("abc", "de"), 6)).toString()).toBe("abcde");
+    const body = bodyOf("abc", "def", "ghi");
+    expect((await readCut(body, 5)).toString()).toBe("abcde");
+    expect(body.destroyed).toBe(true);
+  });
+
+  test("fails with the connection, because nobody would know what is missing", async () => {
+    const body = new Readable({ read() {} });
+    body.push("abc");
+    const read = readCut(body, 5);
+    body.destroy(new Error("ECONNRESET"));
+    await expect(read).rejects.toThrow("ECONNRESET");
   });
 });
 

@@ -144,6 +144,22 @@ test("many jobs, one too long for a message and one with bytes in it: each has i
   ]);
 }, 90_000);
 
+test("a map has the results of its inputs in their order, and finds them the next time", async (context) => {
+  if (skipped !== null) return context.skip(skipped);
+  const inputs = [{ prompt: "map one" }, { prompt: "map two" }];
+  for (const reused of [false, true]) {
+    const found = [];
+    for await (const one of kamado.map("prompt", inputs, { timeoutSeconds: 60 })) found.push(one);
+    expect(found).toMatchObject(
+      inputs.map(({ prompt }, index) => ({
+        index,
+        reused,
+        result: { output: { text: expect.stringContaining(prompt) } },
+      })),
+    );
+  }
+}, 90_000);
+
 test("what a sender may not do is said with the right that is missing", async (context) => {
   if (skipped !== null) return context.skip(skipped);
   const { outputs } = deployed;
@@ -159,12 +175,14 @@ test("what a sender may not do is said with the right that is missing", async (c
       stranger.enqueue("image.check", { image, question: "?" }),
       stranger.cancel("a"),
       stranger.wait("a", { timeoutSeconds: 0 }),
+      stranger.map("prompt", [{ prompt: "x" }]).next(),
     ].map((act) => act.then(String, ({ code, hint }) => [code, /\w+:\w+ on [^\s,;]+/.exec(hint)?.[0]])),
   );
   stranger.close();
   expect(refused).toEqual([
     ["queue_unavailable", "sqs:SendMessage on the"],
     ["object_forbidden", "s3:PutObject on in/*"],
+    ["object_forbidden", "s3:GetObject on results/*"],
     ["object_forbidden", "s3:GetObject on results/*"],
     ["object_forbidden", "s3:GetObject on results/*"],
   ]);

@@ -40,7 +40,7 @@ test(
       await deployed.stop();
     }
     const { results: _, ...tally } = JSON.parse(written.join(""));
-    expect(tally).toEqual({ jobs: 14, right: 14, delivered: 14, lost: 0 });
+    expect(tally).toEqual({ jobs: 15, right: 15, delivered: 15, lost: 0 });
     // What a worker can do without, such as its delivery log, would only be logged.
     const all = logged.join("");
     expect(all).toContain("prompt-1");

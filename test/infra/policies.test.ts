@@ -15,8 +15,10 @@ import { sqsDeadLetterQueue } from "../../worker/dead-letters/dead-letter-queue.
 import { snsTopic } from "../../worker/deliver/sns.ts";
 import { cloudFindings } from "../../worker/doctor/cloud.ts";
 import { cancelJob } from "../../worker/job-lock/cancellations.ts";
+import { silentLog } from "../../worker/logging/log.ts";
 import { sqsQueue } from "../../worker/queue/sqs.ts";
 import { depthOf, purgeQueue } from "../../worker/queue/whole-queue.ts";
+import { createCheckpoints } from "../../worker/storage/checkpoints.ts";
 import { probeBucket } from "../../worker/storage/health.ts";
 import { createResults } from "../../worker/storage/results.ts";
 import { s3Bucket } from "../../worker/storage/s3.ts";
@@ -342,6 +344,31 @@ test.for(Object.entries(NAMED))(
     expect(code).toBe(sid === "TakeJobs" ? "permission_missing" : null);
   },
 );
+
+test("under the policy of a stack from before there were checkpoints, `kamado doctor` says so, and all other jobs run", async (context) => {
+  if (skipped !== null) return context.skip(skipped);
+  const all = await deployed.statementsOf(deployed.outputs.WorkerPolicyArn!);
+  const isOlder = (resource: string) => !resource.includes("/checkpoints/");
+  const older = all.map((one) => ({ ...one, Resource: many(one.Resource).filter(isOlder) }));
+  const aws = await deployed.userWith(older);
+  const failing = (await doctorAs(aws)).filter(({ status }) => status !== "ok");
+  expect(failing).toEqual([
+    {
+      check: "bucket",
+      status: "warn",
+      found: expect.stringContaining("AWS refuses s3:PutObject, which jobs that go on"),
+      todo: expect.stringMatching(/Grant s3:PutObject on arn:aws:\S+\/checkpoints\/\*/),
+    },
+  ]);
+  const { bucket } = partsOf(aws, deployed);
+  const job = { id: "a", kind: "work", input: null, deliver: [], policy: {} };
+  const { signal } = new AbortController();
+  const checkpoints = createCheckpoints({ bucket, clock: systemClock, log: silentLog }).of(job, signal);
+  await expect(checkpoints.put("page", 1)).rejects.toMatchObject({
+    code: "storage_unavailable",
+    message: expect.stringContaining("may not write to checkpoints/"),
+  });
+});
 
 describe("nobody may do more", () => {
   const users = { worker: "kamado-worker", enqueuer: ENQUEUER, operator: OPERATOR };

@@ -12,6 +12,7 @@ import { articleCase } from "../../models/demo/data/articles.ts";
 import { pictureCase } from "../../models/demo/data/lock-questions.ts";
 import { HELD_OUT } from "../../models/demo/data/random.ts";
 import { todoCase } from "../../models/demo/data/todos.ts";
+import { type Asked, casesOf, TASKS } from "../../models/demo/tasks.ts";
 import { engineOptions } from "../../worker/cli/engine-options.ts";
 import { loadConfig } from "../../worker/config/config.ts";
 import { openEngine } from "../../worker/engine/supervisor/open-engine.ts";
@@ -105,3 +106,29 @@ test("image.check sees how the bar stands in at least 90 of 100 pictures", async
   });
   expect(accuracy).toBeGreaterThanOrEqual(atLeast(0.9));
 }, 300_000);
+
+/** As a handler asks it: by a choice, for JSON, or for text. */
+async function answerTo({ content, wish: { schema, options } = {} }: Asked): Promise<string> {
+  const model = running!.model();
+  const question = { instructions: "", content };
+  if (options) return (await model.decide({ ...question, options })).best ?? "";
+  if (schema) return JSON.stringify(await model.ask({ ...question, jsonSchema: schema }));
+  return model.ask(question);
+}
+
+const ofResearch = TASKS.flatMap(({ name, target, of }) =>
+  name.startsWith("research") && target !== undefined ? [{ name, target, of }] : [],
+);
+
+test.each(ofResearch)(
+  "what knowledge.research asks comes out right often enough: $name",
+  async (task) => {
+    const cases = [...casesOf(task, 60)];
+    const accuracy = await share(cases.length, async (seed) => {
+      const asked = cases[seed - HELD_OUT]!;
+      return asked.isRight(await answerTo(asked));
+    });
+    expect(accuracy).toBeGreaterThanOrEqual(atLeast(task.target));
+  },
+  300_000,
+);

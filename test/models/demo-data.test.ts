@@ -2,14 +2,18 @@
 import { describe, expect, it } from "vitest";
 import { factsContent, questionContent } from "../../handlers/article-extract.ts";
 import { checkContent } from "../../handlers/image-check.ts";
+import { answerContent, claimsContent, keywordsContent } from "../../handlers/knowledge-research.ts";
 import { matchContent, titleContent } from "../../handlers/todo-match.ts";
 import { articleCase, factsCase } from "../../models/demo/data/articles.ts";
 import { SIDE, toSquare } from "../../models/demo/data/clip.ts";
 import { pictureCase } from "../../models/demo/data/lock-questions.ts";
 import { drawLock } from "../../models/demo/data/locks.ts";
+import { claimsCase } from "../../models/demo/data/page-parts.ts";
 import { HELD_OUT } from "../../models/demo/data/random.ts";
+import { answerCase, compareCase, keywordsCase } from "../../models/demo/data/research.ts";
 import { lockSession, TRAINING, textSession } from "../../models/demo/data/sessions.ts";
 import { titleCase, todoCase } from "../../models/demo/data/todos.ts";
+import { compareContent } from "../../worker/job/meaning.ts";
 import { findSentence } from "../../worker/job/text.ts";
 
 const SEEDS = Array.from({ length: 200 }, (_, index) => HELD_OUT + index);
@@ -21,6 +25,10 @@ describe("a case", () => {
     ["article", articleCase],
     ["facts", factsCase],
     ["picture", pictureCase],
+    ["claims", claimsCase],
+    ["keywords", keywordsCase],
+    ["compare", compareCase],
+    ["answer", answerCase],
   ])("is the same for the same seed and another for another: %s", (_, make: (seed: number) => unknown) => {
     expect(make(HELD_OUT)).toEqual(make(HELD_OUT));
     expect(make(HELD_OUT)).not.toEqual(make(HELD_OUT + 1));
@@ -67,6 +75,53 @@ describe("a case", () => {
   });
 });
 
+describe("a case of a research", () => {
+  it("expects claims that stand in the part word for word, at most three of them, or none", () => {
+    const cases = SEEDS.map(claimsCase);
+    for (const { text, expected } of cases) {
+      expect(expected.claims.length).toBeLessThanOrEqual(3);
+      for (const { evidence, claim } of expected.claims) {
+        expect(text).toContain(evidence);
+        expect(claim).toBe(evidence);
+      }
+    }
+    const none = cases.filter(({ expected }) => expected.claims.length === 0).length;
+    expect(none).toBeGreaterThan(cases.length / 5);
+    expect(none).toBeLessThan(cases.length / 2);
+  });
+
+  it("expects no claims where the question names a town that the part does not", () => {
+    const inTown = (question: string) => / in ([A-Z][a-z]+)\?$/.exec(question)?.[1];
+    const elsewhere = SEEDS.map(claimsCase).filter(({ where, text, question }) => {
+      const town = inTown(question);
+      return town !== undefined && !`${where}${text}`.includes(town);
+    });
+    expect(elsewhere.length).toBeGreaterThan(10);
+    for (const { expected } of elsewhere) expect(expected.claims).toEqual([]);
+  });
+
+  it("expects search phrases of the question's own words", () => {
+    for (const { question, count, expected } of SEEDS.map(keywordsCase)) {
+      expect(expected.keywords).toHaveLength(count);
+      for (const word of expected.keywords.flatMap((phrase) => phrase.split(" ")))
+        expect(question).toContain(word);
+    }
+  });
+
+  it("compares statements that are not equal word for word, as often the same as contradicting or different", () => {
+    const cases = SEEDS.map(compareCase);
+    for (const { one, other } of cases) expect(one).not.toBe(other);
+    for (const verdict of ["same", "different", "contradiction"])
+      expect(cases.filter(({ expected }) => expected === verdict).length).toBeGreaterThan(cases.length / 5);
+  });
+
+  it("expects an answer of the claims themselves, each with its number", () => {
+    for (const { claims, expected } of SEEDS.map(answerCase))
+      for (const { text, claims: numbers } of expected.sentences)
+        expect(numbers.map((number) => claims[number - 1])).toEqual([text]);
+  });
+});
+
 describe("a training session", () => {
   const sessions = Array.from({ length: 300 }, (_, seed) => textSession(seed));
 
@@ -74,32 +129,48 @@ describe("a training session", () => {
     const openings = {
       todo: matchContent("SENTENCE", [{ title: "TITLE" }]),
       title: titleContent("SENTENCE"),
-      article: `${questionContent("TEXT", "QUESTION")}|${factsContent("TEXT", 3)}`,
+      article: questionContent("TEXT", "QUESTION"),
+      facts: factsContent("TEXT", 3),
+      claims: claimsContent("[HEADING] ", "TEXT", "QUESTION"),
       lock: checkContent("QUESTION"),
+      keywords: keywordsContent("QUESTION", 3),
+      compare: compareContent("ONE", "OTHER", "QUESTION"),
+      answer: answerContent("QUESTION", ["CLAIM"]),
     };
+    const article = /^Article: .+\n(Q: .+|Facts: \d|Claims: .+)$/;
     const shape = {
       todo: /^Todos:\n(\d+: .+\n)+Text: .+$/,
       title: /^Text: .+\nTitle:$/,
-      article: /^Article: .+\n(Q: .+|Facts: \d)$/,
+      article,
+      facts: article,
+      claims: article,
       lock: /^Q: .+$/,
+      keywords: /^Question: .+\nKeywords: \d$/,
+      compare: /^(Question: .+\n)?A: .+\nB: .+$/,
+      answer: /^Question: .+\n(\d\. .+\n)+Answer:$/,
     };
-    for (const opening of openings.article.split("|")) expect(opening).toMatch(shape.article);
-    for (const kind of ["todo", "title", "lock"] as const) expect(openings[kind]).toMatch(shape[kind]);
+    for (const [kind, opening] of Object.entries(openings))
+      expect(opening).toMatch(shape[kind as keyof typeof openings]);
     for (const { kind, turns } of sessions) expect(turns[0]!.input).toMatch(shape[kind]);
   });
 
   it("answers in the shape a handler reads", () => {
+    const keys = { "Q:": "evidence", "Facts:": "facts", "Claims:": "claims", "Keywords:": "keywords" };
     for (const { kind, turns } of sessions)
       for (const { input, answer } of turns) {
+        const asks = input.split("\n").at(-1)!.split(" ")[0]!;
         if (kind === "todo") expect(answer).toMatch(/^(\d|new)$/);
         else if (kind === "title") expect(answer).toMatch(/^ \S/);
-        else expect(Object.keys(JSON.parse(answer))[0]).toBe(/Facts: \d$/.test(input) ? "facts" : "evidence");
+        else if (kind === "compare") expect(answer).toMatch(/^(same|different|contradiction)$/);
+        else if (kind === "answer") expect(Object.keys(JSON.parse(answer))).toEqual(["sentences"]);
+        else expect(Object.keys(JSON.parse(answer))[0]).toBe(keys[asks as keyof typeof keys]);
       }
   });
 
   it("shows every list, article and question first in some session", () => {
     const firsts = sessions.map(({ turns }) => turns[0]!.input.split("\n").at(-1)!.split(" ")[0]);
-    expect(new Set(firsts)).toEqual(new Set(["Text:", "Title:", "Q:", "Facts:"]));
+    const asked = ["Q:", "Facts:", "Claims:", "Keywords:", "B:", "Answer:"];
+    expect(new Set(firsts)).toEqual(new Set(["Text:", "Title:", ...asked]));
   });
 
   it("asks about locks with y or n as the answer", () => {

@@ -27,6 +27,21 @@ describe("an article", () => {
     expect(text).toContain("\nknown.\n");
   });
 
+  test("has the address it was read from, and everything else that is known of it", async () => {
+    const html = PAGE.replace("<html>", "<html lang=en>").replace(
+      "<head>",
+      "<head><link rel=canonical href=/bread>",
+    );
+    expect(await pages.article(html, { url: "https://x.y/2026/03/04/bread?from=mail" })).toMatchObject({
+      url: "https://x.y/2026/03/04/bread?from=mail",
+      canonicalUrl: "https://x.y/bread",
+      published: "2026-03-04",
+      language: "en",
+      format: "html",
+      obstacle: null,
+    });
+  });
+
   test("comes without menus, scripts and styles", async () => {
     const { text } = await pages.article(PAGE);
     for (const noise of ["About us", "Terms", "hacked", "color"]) expect(text).not.toContain(noise);
@@ -92,6 +107,10 @@ describe("a page whose tags are left out, repeated or in a wrong place is read a
     [
       "with templates and noscript",
       `<title>T</title><template><p>no</template><noscript><p>no</noscript>${STORY}`,
+    ],
+    [
+      "with a shadow root where none can be",
+      `<title>T</title><template shadowrootmode=open><slot name=a></slot><p>no</template>${STORY}`,
     ],
     [
       "as XHTML with its text in CDATA",
@@ -236,6 +255,12 @@ describe("a page without text", () => {
     "<!-- nothing -->",
   ])("is an error of its own, never an empty article: %s", async (html) => {
     await expect(pages.article(html)).rejects.toMatchObject({ code: "page_without_text" });
+  });
+
+  test("says that it needs JavaScript where it does", async () => {
+    const html =
+      "<title>Shop</title><noscript>You need to enable JavaScript to run this app.</noscript><div id=root></div><script src=a.js></script>";
+    await expect(pages.article(html)).rejects.toThrow("has no text: it needs JavaScript to show any.");
   });
 });
 

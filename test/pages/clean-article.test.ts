@@ -164,6 +164,11 @@ test.for(["aside", "nav", "form", "header", "footer"])(
   },
 );
 
+test("an aside that is a note to the text stays", () => {
+  const note = "<aside class='admonition note'><p>The ferry takes no bicycles on Sundays.</p></aside>";
+  expect(textOf(withInside(note))).toContain("The ferry takes no bicycles on Sundays.");
+});
+
 test("a form around the whole article stays", () => {
   expect(textOf(withInside("", "<form action=/><div class=article-body>"))).toBe(ARTICLE);
 });

@@ -3,7 +3,14 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { createServer } from "node:net";
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
+import {
+  brotliCompressSync,
+  constants,
+  deflateRawSync,
+  deflateSync,
+  gzipSync,
+  zstdCompressSync,
+} from "node:zlib";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { KamadoError } from "../../worker/errors.ts";
 import { decodeText } from "../../worker/http/text-encoding.ts";
@@ -14,6 +21,7 @@ import { FakeClock } from "../fakes/clock.ts";
 import { ENCODED } from "../fakes/encoded-texts.ts";
 import { known } from "../fakes/known.ts";
 import { type Receiver, type Respond, startReceiver } from "../fakes/receiver.ts";
+import fc from "../properties.ts";
 
 type Route =
   | string
@@ -204,6 +212,16 @@ describe("robots.txt", () => {
     expect((await read(beyond.url)).text).toBe("x");
   });
 
+  test("does not count for a site of the owner's that the destinations file exempts, and is not asked", async () => {
+    const own = await site({ "/robots.txt": "User-agent: *\nDisallow: /", "/": "x", "/a": "y" });
+    const other = await site({ "/": { status: 302, headers: { location: `${own.url}/a` } } });
+    const destinations = [known(`${own.url}/`, { ignoreRobots: true })];
+    const { read } = reader([own, other], { destinations });
+    expect((await read(own.url)).text).toBe("x");
+    expect(pathsOf(own)).toEqual(["/"]);
+    expect((await errorOf(read(other.url))).code).toBe("robots_refused");
+  });
+
   test("of every page on the way has to allow it", async () => {
     const two = await site({ "/robots.txt": "User-agent: kamado\nDisallow: /", "/b": "x" });
     const one = await site({ "/a": { status: 302, headers: { location: `${two.url}/b` } } });
@@ -381,32 +399,29 @@ describe("where an answer leads", () => {
 
   test("from elsewhere into the owner's network leads nowhere", async () => {
     const home = await site({ "/": "secret" });
-    const asked: (string | undefined)[] = [];
+    const destinations = [known(home.url)];
+    const outbound = createOutbound({ destinations });
+    onTestFinished(() => outbound.close());
+    const redirected = { status: 302, headers: { location: home.url }, bytes: Buffer.from("") };
     const { read } = createPageReader({
-      destinations: [known(home.url)],
+      destinations,
       gapMs: 0,
       document: async () => pageOf({ text: "" }),
       outbound: {
-        async send({ url, ledBy }) {
-          asked.push(`${url} by ${ledBy}`);
-          const isFirst = url === "https://stranger.example/";
-          return {
-            status: isFirst ? 302 : 404,
-            headers: isFirst ? { location: home.url } : {},
-            bytes: Buffer.from(""),
-            url,
-          };
+        async send(request) {
+          const { hostname, pathname } = new URL(request.url);
+          if (hostname !== "stranger.example") return outbound.send(request);
+          return { ...redirected, url: request.url, ...(pathname === "/robots.txt" && { status: 404 }) };
         },
       },
     });
-    await errorOf(read("https://stranger.example/"));
-    expect(asked.at(-1)).toBe(`${home.url}/ by https://stranger.example/`);
-    // With that, the safe client knows no entry of the destinations file.
-    const outbound = createOutbound({ destinations: [known(home.url)] });
-    onTestFinished(() => outbound.close());
-    const sent = outbound.send({ method: "GET", url: home.url, ledBy: "https://stranger.example/" });
-    expect((await errorOf(sent)).code).toBe("address_refused");
+    expect((await errorOf(read("https://stranger.example/"))).code).toBe("address_refused");
     expect(home.received).toEqual([]);
+    await read(home.url);
+    expect(pathsOf(home)).toEqual(["/robots.txt", "/"]);
+    // What is known of its robots.txt by now changes nothing.
+    expect((await errorOf(read("https://stranger.example/"))).code).toBe("address_refused");
+    expect(home.received).toHaveLength(2);
   });
 
   test.each([
@@ -425,6 +440,11 @@ describe("where an answer leads", () => {
     const one = await site({ "/": html, "/new": "new", "/new?a=1&b=2": "query" });
     const { text } = await reader([one]).read(one.url);
     expect(text === html ? "old" : text).toBe(expected);
+  });
+
+  test("a page that sends its reader elsewhere in a header is followed too", async () => {
+    const one = await site({ "/": { headers: { refresh: "1; url=new" } }, "/new": "new" });
+    expect((await reader([one]).read(one.url)).text).toBe("new");
   });
 
   test("a page of http:// is asked for with https://, unless the owner has listed it", async () => {
@@ -470,7 +490,7 @@ describe("what comes", () => {
 
   test.each([
     ["gzip", gzipSync],
-    ["br", brotliCompressSync],
+    ["br", (bytes: Buffer) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } })],
     ["zstd", zstdCompressSync],
   ])("packed with %s and huge is too large, and not kept", async (encoding, pack) => {
     const bomb = pack(Buffer.alloc(11 * 1024 * 1024));
@@ -559,6 +579,39 @@ describe("what comes", () => {
     expect(await errorOf(read(`${url}/never`))).toMatchObject({ code: "fetch_failed", retry: true });
     expect(connections).toHaveLength(3);
   });
+});
+
+test("any address is read or refused with a code", async () => {
+  const { read } = createPageReader({
+    gapMs: 0,
+    document: async () => pageOf({ text: "x" }),
+    outbound: {
+      async send({ url }) {
+        // What the safe client gets is an address in every case.
+        return {
+          status: 200,
+          headers: { "content-type": "text/html" },
+          bytes: Buffer.from("x"),
+          url: new URL(url).href,
+        };
+      },
+    },
+  });
+  const address = fc.oneof(
+    fc.webUrl({ withFragments: true, withQueryParameters: true }),
+    fc
+      .tuple(
+        fc.constantFrom("https://", "http:", "https:\\\\", "//", "javascript:"),
+        fc.string({ unit: "binary" }),
+      )
+      .map((parts) => parts.join("")),
+  );
+  await fc.assert(
+    fc.asyncProperty(address, async (url) => {
+      const given = await read(url).catch((error) => error);
+      expect(given instanceof KamadoError || given.text === "x").toBe(true);
+    }),
+  );
 });
 
 test.each([

@@ -16,7 +16,7 @@ function robotsSaying(text: (origin: string) => string) {
       return { status: 200, headers: {}, bytes: Buffer.from(text(url.origin)), url: url.href };
     },
   });
-  const rulesOf = (url: string) => robots.rulesFor(new URL(url), never);
+  const rulesOf = (url: string) => robots.rulesFor(new URL(url), new URL(url), never);
   return { asked, rulesOf, isAllowed: async (url: string) => (await rulesOf(url)).isAllowed(new URL(url)) };
 }
 

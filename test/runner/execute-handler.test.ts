@@ -8,16 +8,19 @@ import { Environment } from "../../worker/config/environment.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import { BUDGET_VARIABLES } from "../../worker/job/budgets.ts";
 import { Job } from "../../worker/job/envelope.ts";
-import { type Context, defineHandler, type Handler } from "../../worker/job/handler.ts";
+import { type Context, defineHandler, type Handler, type Page } from "../../worker/job/handler.ts";
 import { parseJson } from "../../worker/job/json.ts";
 import { makerOf } from "../../worker/job/registry.ts";
 import { JobEvents } from "../../worker/logging/job-events.ts";
 import { silentLog } from "../../worker/logging/log.ts";
 import { EngineClient } from "../../worker/model/engine-client.ts";
+import { createOutbound } from "../../worker/outbound/outbound.ts";
 import { executeHandler } from "../../worker/runner/execute-handler.ts";
 import { createHandlerServices } from "../../worker/runner/handler-context.ts";
 import { createReadableObjects } from "../../worker/storage/readable-objects.ts";
 import { FakeClock } from "../fakes/clock.ts";
+import { known } from "../fakes/known.ts";
+import { startReceiver } from "../fakes/receiver.ts";
 import { engineServer, type Seen, says } from "../model/engine-server.ts";
 
 const never = new AbortController().signal;
@@ -29,6 +32,8 @@ type Options = {
   budgets?: Partial<Config["budgets"]>;
   answer?: (seen: Seen) => string | "hang";
   stop?: AbortSignal;
+  /** A server that the owner has listed. */
+  site?: string;
 };
 
 /** Runs one job on an engine that counts what it was asked. Prompts have 100 tokens there and answers 7. */
@@ -50,15 +55,20 @@ async function execute(fields: object, run?: (context: Context) => Promise<unkno
     summary: "Does what the test says.",
     input: z.unknown(),
     output: z.unknown(),
-    run: async (_, context) => run!(context),
+    inputs: () => ({ page: options.site ? { from: `${options.site}/input`, as: "page" } : undefined }),
+    run: async (_, context) => run!(context as unknown as Context),
   });
+  const destinations = options.site ? [known(options.site)] : [];
+  const outbound = createOutbound({ destinations });
+  onTestFinished(() => outbound.close());
   const services = createHandlerServices({
     registry: new Map(
       [articleExtract, prompt, work].map((one) => [one.kind, one as unknown as Handler] as const),
     ),
     objects: createReadableObjects({ own: "kamado", buckets: new Map() }),
-    outbound: {} as never,
-    destinations: [],
+    outbound,
+    destinations,
+    userAgent: "Mine/1 (+https://example.org/mine)",
     client,
     budgets,
     requestsAtOnce: config.requestsAtOnce,
@@ -84,7 +94,64 @@ test("what a run gives is known as made by the handler that ran, for the call of
   expect(makerOf(result.output, new Map(), "work")).toMatchObject({ summary: "Does what the test says." });
 });
 
+test("an address is read as a page, as an input and by the handler, under the owner's name", async () => {
+  await using site = await startReceiver(({ path }, response) => {
+    const isPage = !path.startsWith("/robots");
+    response
+      .writeHead(isPage ? 200 : 404, { "content-type": "text/html" })
+      .end(`<title>${path}</title><p>Text.`);
+  });
+  const { result } = await execute(
+    {},
+    async ({ inputs, pages }) => {
+      const read = await pages.read(`${site.url}/read`);
+      return [(inputs as unknown as { page: Page }).page, read].map(({ title, url, text }) => ({
+        title,
+        url,
+        text,
+      }));
+    },
+    { site: site.url },
+  );
+  expect(result.output).toEqual([
+    { title: "/input", url: `${site.url}/input`, text: "Text." },
+    { title: "/read", url: `${site.url}/read`, text: "Text." },
+  ]);
+  expect(site.received.map(({ path, headers }) => [path, headers["user-agent"]])).toEqual(
+    ["/robots.txt", "/input", "/read"].map((path) => [path, "Mine/1 (+https://example.org/mine)"]),
+  );
+});
+
+test("a page is waited for no longer than the job runs", async () => {
+  await using site = await startReceiver(({ path }, response) => {
+    if (path.startsWith("/robots")) response.writeHead(404).end();
+    else if (path === "/input") response.end("Text.");
+  });
+  const stop = new AbortController();
+  const ended = execute(
+    {},
+    ({ pages }) => {
+      const reading = pages.read(`${site.url}/hangs`);
+      reading.catch(() => {});
+      stop.abort(new KamadoError("stopping", "The worker stops."));
+      return reading;
+    },
+    { site: site.url, stop: stop.signal },
+  );
+  await expect(ended).rejects.toThrow("it ended as interrupted");
+});
+
 const QUESTION = { instructions: "Count.", content: "Two eggs." };
+
+test("the time of further work is estimated by what the job has asked so far", async () => {
+  const work = { promptTokens: 1_000, completionTokens: 70 };
+  const { result } = await execute({}, async ({ model, estimate }) => {
+    const before = estimate(work);
+    await model.ask(QUESTION);
+    return { before, after: estimate(work), nothing: estimate({ promptTokens: 0, completionTokens: 0 }) };
+  });
+  expect(result.output).toEqual({ before: null, after: expect.any(Number), nothing: 0 });
+});
 
 test("a job that is held back because servers do not answer has not failed", async () => {
   const heldBack = new KamadoError("fetch_failed", "no room", {

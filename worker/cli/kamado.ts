@@ -14,9 +14,11 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   engine: async () => (await import("./commands/engine.ts")).engineCommand(),
   research: async () => (await import("./commands/research.ts")).researchCommand(),
   run: async () => (await import("./commands/run.ts")).runCommand(),
+  map: async () => (await import("./commands/map.ts")).mapCommand(),
   enqueue: async () => (await import("./commands/enqueue.ts")).enqueueCommand(),
   cancel: async () => (await import("./commands/cancel.ts")).cancelCommand(),
   dead: async () => (await import("./commands/dead.ts")).deadCommand(),
+  read: async () => (await import("./commands/read.ts")).readCommand(),
   demo: async () => (await import("./commands/demo.ts")).demoCommand(),
   status: async () => (await import("./commands/status.ts")).statusCommand(),
   jobs: async () => (await import("./commands/jobs.ts")).jobsCommand(),
@@ -38,7 +40,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
 /** How the list of commands is divided. */
 const GROUPS: Record<string, readonly string[]> = {
   "Start it:": ["demo", "serve", "worker", "engine"],
-  "Give it jobs:": ["research", "run", "enqueue", "cancel", "kinds", "schedules"],
+  "Give it jobs:": ["research", "read", "run", "map", "enqueue", "cancel", "kinds", "schedules"],
   "See what became of them:": ["status", "doctor", "jobs", "dead", "queue"],
   "Set it up:": ["init", "setup", "model", "service", "completion", "bench", "uninstall"],
   "Make kinds of your own:": ["new", "test"],

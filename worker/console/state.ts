@@ -37,6 +37,8 @@ export type State = {
   /** The machine's figures and the policies that pause pulling. Looked up only when it is read. */
   power?: PowerState;
   topic: string | null;
+  /** The service that jobs search the web with. Absent where none is set up. */
+  search?: string;
   /** Jobs that have a slot. */
   running: number;
   /** Jobs whose result is stored and on its way to their destinations. They have no slot. */

@@ -102,6 +102,15 @@ export class Cancellations {
   }
 }
 
+/** The ids with this beginning whose jobs are canceled: what has no result yet will not have another one. */
+export async function canceledIds(
+  bucket: Pick<Bucket, "list">,
+  beginning: string,
+): Promise<ReadonlySet<string>> {
+  const all = await bucket.list(`${PREFIX}${beginning}`);
+  return new Set(all.map(({ key }) => key.slice(PREFIX.length)));
+}
+
 /** What a cancel met: a job that has ended, one that runs, or one that has not started and will not start before `untilEpochMs`. */
 export type Canceled =
   | { is: "ended"; status: string }

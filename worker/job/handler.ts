@@ -199,7 +199,8 @@ export type Context<R extends InputRefs = Record<string, never>> = {
   search: Search;
   checkpoints: Checkpoints;
   /**
-   * The seconds that so much work takes the engine, by the rates that this worker has measured; `null` while it has measured none.
+   * The seconds that so much work takes the engine, by what this worker has measured while it asked; `null` while it has measured
+   * nothing. What requests share at their beginning is cached, and need not be counted more than once.
    */
   estimate(work: { promptTokens: number; completionTokens: number }): number | null;
   /** What this run of the job may spend on the model in all. A handler that plans by it need not fail with `budget_exceeded`. */

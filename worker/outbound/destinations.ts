@@ -18,6 +18,8 @@ export type KnownDestination = Readonly<{
   allowPrivate: boolean;
   maxPerSecond: number | undefined;
   maxConcurrent: number | undefined;
+  /** Pages there are read whatever its robots.txt says. [false] */
+  ignoreRobots?: boolean | undefined;
   /** A todo service that has an API of its own. `list` is for jobs whose address names none. */
   todos?: Readonly<{ adapter: TodoAdapter; list: string | undefined }> | undefined;
 }>;
@@ -96,6 +98,10 @@ const Entry = z
       .max(1_000)
       .optional()
       .describe("Deliveries at the same time; 8 by default."),
+    ignoreRobots: z
+      .boolean()
+      .default(false)
+      .describe("Pages at the address are read whatever its robots.txt says."),
     todos: Todos.optional().describe("The address is a todo service with an API of its own."),
   })
   .refine(({ secret, secretFile }) => secret === undefined || secretFile === undefined, {
@@ -196,6 +202,7 @@ function build(entry: FileEntry, read: Read): KnownDestination {
     allowPrivate: entry.allowPrivate,
     maxPerSecond: entry.maxPerSecond,
     maxConcurrent: entry.maxConcurrent,
+    ignoreRobots: entry.ignoreRobots,
     todos,
   });
 }

@@ -1,11 +1,14 @@
 // Reads pages and other documents within limits: on their size and nesting, and on the time and memory it takes. The work itself is in
 // the files that page-thread.ts names. It runs in a thread, because some documents are made to keep their reader busy for ever.
+import { Semaphore } from "../async/semaphore.ts";
+import { inThread } from "../async/thread.ts";
 import { warmThreads } from "../async/warm-threads.ts";
-import { type ErrorCode, KamadoError } from "../errors.ts";
+import { KamadoError } from "../errors.ts";
 import type { Chunk, Page, Pages } from "../job/handler.ts";
 import { chunkMarkdown } from "./chunk-markdown.ts";
 import { type DocumentBytes, isPdf } from "./document.ts";
-import type { Done, Read, Work } from "./page-thread.ts";
+import type { Done, Read, Refused, Work } from "./page-thread.ts";
+import type { PdfWork } from "./pdf-thread.ts";
 
 export type PageLimits = {
   maxBytes?: number;
@@ -15,6 +18,7 @@ export type PageLimits = {
   maxDocumentBytes?: number;
   maxPdfPages?: number;
   pdfTimeoutMs?: number;
+  maxPdfMemoryMb?: number;
 };
 export const PAGE_LIMITS = {
   maxBytes: 5_000_000,
@@ -24,11 +28,15 @@ export const PAGE_LIMITS = {
   maxDocumentBytes: 10 * 1024 * 1024,
   maxPdfPages: 1_000,
   pdfTimeoutMs: 60_000,
+  /** A few bytes can be packed so that they become gigabytes. */
+  maxPdfMemoryMb: 768,
 } as const;
 
 const MAX_MEMORY_MB = 512;
 const AT_ONCE = 2;
 const IDLE_MS = 10_000;
+const PAGE_THREAD = new URL("./page-thread.ts", import.meta.url);
+const PDF_THREAD = new URL("./pdf-thread.ts", import.meta.url);
 /** The text between the tags takes time in proportion to the page, at most about a second. */
 const BARE_MS = 30_000;
 
@@ -47,40 +55,30 @@ export type Documents = {
  */
 export function createPages(limits: PageLimits = {}): Pages & Documents {
   const all = { ...PAGE_LIMITS, ...limits };
-  const threads = warmThreads(new URL("./page-thread.ts", import.meta.url), {
-    atOnce: AT_ONCE,
-    idleMs: IDLE_MS,
-    maxMemoryMb: MAX_MEMORY_MB,
-  });
-  const run = async <T extends Done>(work: Work, timeoutMs: number): Promise<T> => {
-    const done = await threads.run<T | { refused: { code: ErrorCode; message: string } }>(work, timeoutMs);
-    if ("refused" in done) throw new KamadoError(done.refused.code, done.refused.message);
-    return done;
-  };
-  const read: ReadWork = (work, timeoutMs) => run<Read>(work, timeoutMs);
   const shape = { maxTags: all.maxTags, maxDepth: all.maxDepth };
+  const threads = warmThreads(PAGE_THREAD, { atOnce: AT_ONCE, idleMs: IDLE_MS, maxMemoryMb: MAX_MEMORY_MB });
+  const run = async <T extends Done>(work: Work, timeoutMs: number) =>
+    unlessRefused(await threads.run<T | Refused>(work, timeoutMs));
+  /** What cannot be parsed within its limits is read without them, tag by tag. */
+  const read = (work: Work) =>
+    run<Read>({ ...work, limits: shape }, all.timeoutMs).catch((thrown: unknown) => {
+      if (thrown instanceof KamadoError) throw thrown;
+      return run<Read>(work, BARE_MS);
+    });
+  const pdfs = new Semaphore(1);
   return {
     async article(html, { url } = {}) {
       const bytes = Buffer.byteLength(html);
-      if (bytes > all.maxBytes)
-        throw new KamadoError(
-          "input_too_large",
-          `The page has ${bytes} bytes; the limit is ${all.maxBytes}.`,
-        );
-      const known = await read({ page: html, url, limits: shape }, all.timeoutMs).catch(() =>
-        read({ page: html, url }, BARE_MS),
-      );
-      return withText(known, url, `The page, of ${bytes} bytes, has no text.`);
+      checkSize(bytes, all.maxBytes, "page");
+      return withText(await read({ page: html, url }), "page", bytes);
     },
     async document(given) {
-      const { length } = given.bytes;
-      if (length > all.maxDocumentBytes)
-        throw new KamadoError(
-          "input_too_large",
-          `The document has ${length} bytes; the limit is ${all.maxDocumentBytes}.`,
-        );
-      const known = await (isPdf(given.bytes) ? readPdf : readText)(given, all, read);
-      return withText(known, given.url, `The document, of ${length} bytes, has no text.`);
+      const { bytes } = given;
+      checkSize(bytes.length, all.maxDocumentBytes, "document");
+      const known = isPdf(bytes)
+        ? await pdfs.take(() => readPdf(bytes, all))
+        : await read({ document: given });
+      return withText({ ...(given.url && { url: given.url }), ...known }, "document", bytes.length);
     },
     async read(url) {
       throw new KamadoError("unsupported_address", `No reader for ${url}.`);
@@ -96,37 +94,36 @@ const CHUNK_CHARACTERS = 2_000;
 /** Characters. A shorter Markdown takes a few milliseconds, less than a thread needs to start. */
 const MIN_FOR_THREAD = 20_000;
 
-type Limits = Required<PageLimits>;
-type ReadWork = (work: Work, timeoutMs: number) => Promise<Read>;
-
-async function readText(
-  document: DocumentBytes,
-  { maxTags, maxDepth, timeoutMs, ...rest }: Limits,
-  read: ReadWork,
-): Promise<Read> {
-  const work = { document, pdf: pdfLimits(rest) };
-  return read({ ...work, limits: { maxTags, maxDepth } }, timeoutMs).catch((thrown: unknown) => {
-    if (thrown instanceof KamadoError) throw thrown;
-    return read(work, BARE_MS);
-  });
+function checkSize(bytes: number, limit: number, what: "page" | "document"): void {
+  if (bytes > limit)
+    throw new KamadoError("input_too_large", `The ${what} has ${bytes} bytes; the limit is ${limit}.`);
 }
 
-const pdfLimits = ({ maxPdfPages, pdfTimeoutMs }: Pick<Limits, "maxPdfPages" | "pdfTimeoutMs">) => ({
-  maxPages: maxPdfPages,
-  timeoutMs: pdfTimeoutMs,
-});
-
-async function readPdf(document: DocumentBytes, limits: Limits, read: ReadWork): Promise<Read> {
-  return read({ document, pdf: pdfLimits(limits) }, limits.pdfTimeoutMs).catch((thrown: unknown) => {
-    if (thrown instanceof KamadoError) throw thrown;
-    const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new KamadoError("document_unreadable", `The PDF could not be read within its limits: ${why}`);
-  });
+function withText(known: Read, what: "page" | "document", bytes: number): Page {
+  const why = known.obstacle === "javascript" ? ": it needs JavaScript to show any" : "";
+  if (known.text === "")
+    throw new KamadoError("page_without_text", `The ${what}, of ${bytes} bytes, has no text${why}.`);
+  return pageOf(known);
 }
 
-function withText(known: Read, url: string | null | undefined, otherwise: string): Page {
-  if (known.text === "") throw new KamadoError("page_without_text", otherwise);
-  return pageOf({ ...(url && { url }), ...known });
+function unlessRefused<T extends Done>(done: T | Refused): T {
+  if ("refused" in done) throw new KamadoError(done.refused.code, done.refused.message);
+  return done as T;
+}
+
+type PdfLimits = Required<Pick<PageLimits, "maxPdfPages" | "pdfTimeoutMs" | "maxPdfMemoryMb">>;
+
+async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<Read> {
+  const work: PdfWork = { bytes, maxPages: limits.maxPdfPages };
+  const { pdfTimeoutMs: timeoutMs, maxPdfMemoryMb: maxGrowthMb } = limits;
+  const options = { timeoutMs, maxGrowthMb, maxMemoryMb: MAX_MEMORY_MB };
+  const read = await inThread<Read | Refused>(PDF_THREAD, work, options).catch((thrown: Error) => {
+    throw new KamadoError(
+      "document_unreadable",
+      `The PDF cannot be read within its limits: ${thrown.message}`,
+    );
+  });
+  return unlessRefused(read);
 }
 
 /** A page of which only this is known. */

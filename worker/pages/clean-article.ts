@@ -1,23 +1,27 @@
 // The article in a page, without what stands around and between its paragraphs. Owns which part that is and what is dropped from it, each
 // by a rule of its own. What of it becomes text or Markdown, and pages that are no articles, are left to others. Pure.
 import { Readability } from "@mozilla/readability";
+import { oneLine } from "./structured-data.ts";
 
 export type Found = { content: Element; title: string | null; byline: string | null; site: string | null };
 
-/**
- * Readability takes `copy` apart; `document` is the same page and stays as it is. `null` where Readability finds nothing.
- * The order counts: what is dropped before Readability has chosen changes what it chooses.
- */
-export function articleIn(document: Document, copy: Document): Found | null {
-  const found = new Readability<Node>(copy, { keepClasses: true, serializer: (node) => node }).parse();
+/** Takes the document apart. `null` where Readability finds nothing. */
+export function articleIn(document: Document): Found | null {
+  const bodies = namedBodies(document);
+  const found = new Readability<Node>(document, { keepClasses: true, serializer: (node) => node }).parse();
   if (!found?.content) return null;
-  const { title = null, byline = null, siteName: site = null } = found;
-  const chosen = found.content as Element;
+  const { title, byline, siteName } = found;
+  const content = withoutClutter(found.content as Element, bodies);
+  return { content, title: oneLine(title), byline: oneLine(byline), site: oneLine(siteName) };
+}
+
+/** The order counts: what is dropped before Readability has chosen changes what it chooses. */
+function withoutClutter(chosen: Element, bodies: readonly Element[]): Element {
   dropClutter(chosen);
-  const content = namedBodyLike(chosen, document);
+  const content = namedBodyLike(chosen, bodies);
   if (content !== chosen) dropClutter(content);
   dropSurroundings(content);
-  return { content, title, byline, site };
+  return content;
 }
 
 function dropClutter(content: Element): void {
@@ -44,7 +48,7 @@ export function dropHidden(content: Element): void {
 
 /** Words of a name. */
 const CLUTTER =
-  /^(?:ads?|advert\w*|adsense|adslot|adunit|affiliate|author|banner|biography|bio|breadcrumbs?|button|buttons|byline|byl|carousel|comments?|commentlist|consent|contributors?|cookies?|copyright|credit|credits|criteo|dateline|disclaimer|disqus|donate|embed|embedded|flyout|follow|footer|galler(?:y|ies)|gdpr|hidden|infobox|infoline|jp|latest|login|masthead|menu|meta|metadata|modal|mostread|nav|navbar|navigation|newsletter|newsletters|noprint|outbrain|overlay|pager|pagination|paywall|permalink|playlist|popular|popup|posted|print|prev|promo|promos|promoted|promotion|rating|ratings|readmore|recirc|recirculation|recommend|recommended|recommendations|recommends|related|relatedlinks|relatedposts|relateds|reply|respond|rss|share|shared|sharebar|sharedaddy|shares|sharethis|sharing|sidebar|signin|signup|skip|slideshow|sociable|social|socials|sponsor|sponsored|sponsors|subscribe|subscription|syndication|taboola|taglist|tags|teaser|teasers|timestamp|toc|toolbar|tooltip|trending|tweet|upsell|viral|widget|widgets|zergnet)$/;
+  /^(?:ads?|advert\w*|adsense|adslot|adunit|affiliate|author|banner|biography|bio|breadcrumbs?|button|buttons|byline|byl|carousel|comments?|commentlist|consent|contributors?|cookies?|copyright|credit|credits|criteo|dateline|disclaimer|disqus|donate|embed|embedded|flyout|follow|footer|\w*gallery|galleries|gdpr|hidden|infobox|infoline|jp|latest|login|masthead|menu|meta|metadata|modal|mostread|nav|navbar|navigation|newsletter|newsletters|noprint|outbrain|overlay|pager|pagination|paywall|permalink|playlist|popular|popup|posted|print|prev|promo|promos|promoted|promotion|rating|ratings|readmore|recirc|recirculation|recommend|recommended|recommendations|recommends|related|relatedlinks|relatedposts|relateds|reply|respond|rss|share|shared|sharebar|sharedaddy|shares|sharethis|sharing|sidebar|signin|signup|skip|slideshow|sociable|social|socials|sponsor|sponsored|sponsors|subscribe|subscription|syndication|taboola|taglist|tags|teaser|teasers|timestamp|toc|toolbar|tooltip|trending|tweet|upsell|viral|widget|widgets|zergnet)$/;
 /** Runs of words. */
 const CLUTTER_RUN =
   /(?:^|-)(?:post-date|entry-date|publish(?:ed)?-date|date-published|most-(?:read|viewed|shared)|read-(?:also|next)|see-also|also-(?:read|on)|sign-(?:in|up)|top-stories|more-(?:from|on|stories|news)|sr-only|screen-reader(?:-\w+)?|visually-hidden|tag-(?:list|links|cloud)|cat-links|user-(?:info|profile)|call-to-action|cta|skip-link|slide-?count|inline-video|video-player|next-(?:up|post|article)|side-stories)(?:-|$)/;
@@ -52,7 +56,7 @@ const CLUTTER_RUN =
 /** Layout, not what the element itself is. */
 const LAYOUT = /^(?:has|with|no|without|is|hide|js|col|row|wp|elementor|theme)-/;
 
-const namesOf = (element: Element): string[] =>
+export const namesOf = (element: Element): string[] =>
   `${element.getAttribute("class") ?? ""} ${element.getAttribute("id") ?? ""}`
     .replaceAll(/([a-z\d])([A-Z])/g, "$1-$2")
     .toLowerCase()
@@ -60,15 +64,22 @@ const namesOf = (element: Element): string[] =>
     .split(/\s+/)
     .filter((name) => name !== "");
 
-const isClutterName = (name: string): boolean =>
-  !LAYOUT.test(name) &&
-  (name.split("-").some((word) => CLUTTER.test(word) || /gallery$/.test(word)) || CLUTTER_RUN.test(name));
+function isClutterName(name: string, words?: RegExp): boolean {
+  if (LAYOUT.test(name)) return false;
+  if (words) return name.split("-").some((word) => words.test(word));
+  return name.split("-").some((word) => CLUTTER.test(word)) || CLUTTER_RUN.test(name);
+}
 
 /** In code, the highlighters' names are not about the page. */
 const OPAQUE = /^(?:PRE|CODE|MATH|SVG|TABLE|BLOCKQUOTE)$/;
 
-const dropNamed = (content: Element): void =>
-  drop(content, (element) => !OPAQUE.test(element.nodeName) && namesOf(element).some(isClutterName));
+/** `words`: others than those that say it in an article. */
+export const dropNamed = (content: Element, words?: RegExp): void =>
+  drop(
+    content,
+    (element) =>
+      !OPAQUE.test(element.nodeName) && namesOf(element).some((name) => isClutterName(name, words)),
+  );
 
 // --- Rule: what stands under a picture is a caption, whatever its element
 
@@ -105,25 +116,41 @@ const dropLinkBlocks = (content: Element): void =>
 
 // --- Rule: the element that the page itself names as the article's body
 
-const BODIES = [
-  '[itemprop="articleBody"]',
-  ".article-body, .article__body, .articleBody, .article_body, #article-body, #articleBody",
-  ".story-body, .story__body, .story-content, .storytext, #story-body",
-  ".post-body, .post-content, .post__content, .entry-content, .entry__content, .article-content, .article__content, #article-content",
-  ".body-copy, .article-text, .article-copy, .content-body, .field-name-body, .td-post-content",
+const BODY_PLACES = /^(?:ARTICLE|DIV|MAIN|SECTION|SPAN|TD)$/;
+const BODY_NAMES = [
+  /^(?:articlebody|article-body)$/,
+  /^(?:story-body|story-content|storytext)$/,
+  /^(?:post|entry|article)-(?:body|content)$/,
+  /^(?:body-copy|article-text|article-copy|content-body|field-name-body|td-post-content)$/,
 ];
 const LONG_PARAGRAPH = 80;
 const AGREEMENT = 0.15;
 
+/** Copies of them, the clearest name first. */
+function namedBodies(document: Document): Element[] {
+  const ranked: { element: Element; rank: number }[] = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    if (!BODY_PLACES.test(element.nodeName)) continue;
+    const rank = bodyRank(element);
+    if (rank >= 0 && ranked.length < MAX_BODIES) ranked.push({ element, rank });
+  }
+  return ranked.toSorted((a, b) => a.rank - b.rank).map(({ element }) => element.cloneNode(true) as Element);
+}
+/** More of them are no article's. */
+const MAX_BODIES = 20;
+
+function bodyRank(element: Element): number {
+  if (element.getAttribute("itemprop") === "articleBody") return 0;
+  if (!/body|content|copy|text/i.test(`${element.getAttribute("class")} ${element.id}`)) return -1;
+  const names = namesOf(element).map((name) => name.replaceAll(/-+/g, "-"));
+  return BODY_NAMES.findIndex((pattern) => names.some((name) => pattern.test(name)));
+}
+
 /** Readability's choice where there is none that agrees with it. */
-function namedBodyLike(chosen: Element, document: Document): Element {
+function namedBodyLike(chosen: Element, bodies: readonly Element[]): Element {
   const length = longParagraphs(chosen);
-  for (const selector of BODIES)
-    for (const named of document.querySelectorAll(selector)) {
-      if (Math.abs(longParagraphs(named) - length) > AGREEMENT * length) continue;
-      return named;
-    }
-  return chosen;
+  const agrees = (body: Element) => Math.abs(longParagraphs(body) - length) <= AGREEMENT * length;
+  return bodies.find(agrees) ?? chosen;
 }
 
 function longParagraphs(content: Element): number {
@@ -139,8 +166,14 @@ function longParagraphs(content: Element): number {
 
 const SURROUNDING = /^(?:ASIDE|FOOTER|FORM|HEADER|NAV)$/;
 
+/** An aside that the text refers to. */
+const NOTE = /(?:^|-)(?:admonition|callout|caution|hint|important|note|tip|warning)(?:-|$)/;
+
 const dropSurroundings = (content: Element): void =>
-  drop(content, ({ nodeName }) => SURROUNDING.test(nodeName));
+  drop(
+    content,
+    (element) => SURROUNDING.test(element.nodeName) && !namesOf(element).some((name) => NOTE.test(name)),
+  );
 
 // --- What is dropped is less than what stays
 
@@ -158,7 +191,15 @@ function drop(content: Element, isClutter: (element: Element, measure: Measure) 
 
 // --- How much text an element holds
 
-export type Measure = { length: number; linked: number };
+export type Measure = {
+  /** Characters, without most of the white space. */
+  length: number;
+  /** Of these, in links. */
+  linked: number;
+  links: number;
+};
+
+const NOTHING: Measure = { length: 0, linked: 0, links: 0 };
 
 const squeeze = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
@@ -166,23 +207,24 @@ const squeeze = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 export function measure(root: Element): { of(element: Element): Measure } {
   const measures = new Map<Node, Measure>();
   const read = (node: Node, inLink: boolean): Measure => {
-    const total = { length: 0, linked: 0 };
+    const total = { length: 0, linked: 0, links: 0 };
     for (let child = node.firstChild; child; child = child.nextSibling) {
       if (child.nodeType === 3) {
         const { length } = squeeze(child.nodeValue ?? "");
         total.length += length;
         if (inLink) total.linked += length;
       } else if (!/^(?:SCRIPT|STYLE|NOSCRIPT|TEMPLATE)$/.test(child.nodeName)) {
-        const { length, linked } = read(child, inLink || child.nodeName === "A");
+        const { length, linked, links } = read(child, inLink || child.nodeName === "A");
         total.length += length;
         total.linked += linked;
+        total.links += links + (child.nodeName === "A" ? 1 : 0);
       }
     }
     measures.set(node, total);
     return total;
   };
   read(root, false);
-  return { of: (element) => measures.get(element) ?? { length: 0, linked: 0 } };
+  return { of: (element) => measures.get(element) ?? NOTHING };
 }
 
 /** The elements of which this holds, none of them within another, and none in what is kept whole. */

@@ -1,4 +1,4 @@
-// What bytes from outside are: a page, a feed, a PDF, Markdown or a text. Owns that decision, by the bytes first, because servers send
+// What bytes from outside are: a page, a feed, Markdown or a text, or, before anything else is looked at, a PDF. Owns that decision, by the bytes first, because servers send
 // PDF as octet-stream and pages as text/plain; and the words for what cannot be read. Pure.
 import { decodeText } from "../http/text-encoding.ts";
 import { isFeed } from "./feed.ts";
@@ -9,13 +9,11 @@ export type DocumentBytes = {
   url?: string | null | undefined;
 };
 export type Format =
-  | { format: "pdf" }
   | { format: "html" | "feed" | "jsonfeed" | "markdown" | "text"; text: string }
   | { unreadable: string };
 
 export function formatOf({ bytes, contentType, url }: DocumentBytes): Format {
   if (bytes.length === 0) return { unreadable: "it is empty" };
-  if (isPdf(bytes)) return { format: "pdf" };
   const known = binaryOf(bytes);
   if (known !== undefined) return { unreadable: `it looks like ${known}` };
   const text = decodeText(bytes, contentType);

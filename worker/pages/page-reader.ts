@@ -13,7 +13,7 @@ import type { Outbound } from "../outbound/outbound.ts";
 import type { Documents } from "./article.ts";
 import { HostPace } from "./host-pace.ts";
 import { refreshIn, refreshTarget } from "./refresh.ts";
-import { MAX_ROBOTS_BYTES, Robots } from "./robots.ts";
+import { MAX_ROBOTS_BYTES, NO_RULES, Robots } from "./robots.ts";
 
 export type PageReaderOptions = {
   outbound: Pick<Outbound, "send">;
@@ -88,7 +88,9 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     const url = addressOf(given);
     const { signal = NEVER } = how;
     signal.throwIfAborted();
-    const shared = underway.get(url.href) ?? begin(url, how);
+    // Requests of `how.outbound` may be held back, which is nothing to those who do without it.
+    const key = how.outbound ? `held ${url.href}` : url.href;
+    const shared = underway.get(key) ?? begin(key, url, how);
     shared.users += 1;
     try {
       return await unlessAborted(shared.answer, signal);
@@ -98,13 +100,13 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     }
   }
 
-  function begin(first: URL, { timeLeftMs, outbound = options.outbound }: ReadOptions): Shared {
+  function begin(key: string, first: URL, { timeLeftMs, outbound = options.outbound }: ReadOptions): Shared {
     const over = new AbortController();
     const patienceMs = () => Math.min(PATIENCE_MS, (timeLeftMs?.() ?? Number.POSITIVE_INFINITY) / 2);
     const answer = follow({ first, signal: over.signal, patienceMs, outbound });
     const shared = { answer, users: 0, over };
-    underway.set(first.href, shared);
-    const end = () => underway.get(first.href) === shared && underway.delete(first.href);
+    underway.set(key, shared);
+    const end = () => underway.get(key) === shared && underway.delete(key);
     // Whoever comes later asks again.
     over.signal.addEventListener("abort", end);
     answer.then(end, end);
@@ -140,7 +142,7 @@ export function createPageReader(options: PageReaderOptions): PageReader {
   /** `null` for a connection that broke and may be opened again. */
   async function askOnce(url: URL, reading: Reading, isAgain: boolean): Promise<Answer | null> {
     const { signal, first, outbound } = reading;
-    const rules = await robots.rulesFor(url, signal);
+    const rules = isExempt(url, first) ? NO_RULES : await robots.rulesFor(url, first, signal);
     if (!rules.isAllowed(url)) throw refusedByRobots(url);
     const turn = { gapMs: rules.gapMs, patienceMs: reading.patienceMs(), signal };
     try {
@@ -163,10 +165,15 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     }
   }
 
-  async function fetchRobots(first: URL): Promise<Answer> {
+  /** The owner's word about a site does not count where somebody else's page leads there. */
+  const isExempt = (url: URL, first: URL) =>
+    (url.origin === first.origin || destinationFor(destinations, first) !== undefined) &&
+    destinationFor(destinations, url)?.ignoreRobots === true;
+
+  async function fetchRobots(first: URL, ledBy: URL): Promise<Answer> {
     const turn = { gapMs: "none", patienceMs: PATIENCE_MS, signal: NEVER } as const;
     for (let url = first, hops = 0; ; hops++) {
-      const request = { method: "GET", url: url.href, ledBy: first.href, answer: "cut", headers } as const;
+      const request = { method: "GET", url: url.href, ledBy: ledBy.href, answer: "cut", headers } as const;
       const limits = { maxBytes: MAX_ROBOTS_BYTES, timeoutMs: Math.min(timeoutMs, ROBOTS_TIMEOUT_MS) };
       const answer = await pace.take(url, turn, () => options.outbound.send({ ...request, ...limits }));
       const next = redirectOf(answer);

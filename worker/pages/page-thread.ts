@@ -1,4 +1,4 @@
-// The thread in which article.ts reads one page or document, or chunks.ts cuts one text up or ranks many.
+// The thread in which article.ts reads pages and documents, and in which they and other texts are cut up.
 import { answerWork } from "../async/warm-threads.ts";
 import { type ErrorCode, KamadoError } from "../errors.ts";
 import type { Chunk, Page } from "../job/handler.ts";
@@ -11,14 +11,16 @@ import { bareText, isIntricate, type PageShape } from "./plain-text.ts";
 /** `limits`: for a page that is to be parsed unless it goes beyond them. */
 export type Work =
   | { page: string; url?: string | undefined; limits?: PageShape }
-  | { document: DocumentBytes; limits?: PageShape; pdf: { maxPages: number; timeoutMs: number } }
+  | { document: DocumentBytes; limits?: PageShape }
   | { chunk: string; size: number }
   | { texts: readonly string[]; queries: readonly string[] }
   | { markdown: string; title: string | null; size: number };
 
 /** What is known of a page. */
 export type Read = Partial<Page> & Pick<Page, "text">;
-export type Done = Read | string[] | number[] | Chunk[] | { refused: { code: ErrorCode; message: string } };
+/** An error that was thrown would end the thread. */
+export type Refused = { refused: { code: ErrorCode; message: string } };
+export type Done = Read | string[] | number[] | Chunk[] | Refused;
 
 async function done(work: Work): Promise<Done> {
   if ("chunk" in work) return chunkText(work.chunk, work.size);
@@ -41,16 +43,17 @@ async function readHtml(html: string, options: HtmlOptions): Promise<Read> {
 }
 
 async function readTags(html: string, { url, limits }: HtmlOptions): Promise<Read> {
-  if (limits === undefined || isIntricate(html, limits)) return bare(html);
+  if (limits === undefined || isIntricate(html, limits)) return { ...bare(html), url: url ?? null };
   // The parser takes longer to load than the bare text needs.
   const { readPage } = await import("./read-page.ts");
   return readPage(html, url ? { url } : {});
 }
 
 async function readFeed(feed: string, { url, limits }: HtmlOptions): Promise<Read> {
-  if (limits === undefined || isIntricate(feed, limits)) return { ...bare(feed), format: "feed" };
+  if (limits === undefined || isIntricate(feed, limits))
+    return { ...bare(feed), url: url ?? null, format: "feed" };
   const { readWholePage } = await import("./read-page.ts");
-  return { ...readWholePage(feed, url ? { url } : {}), format: "feed" };
+  return { ...readWholePage(feed, url ? { url } : {}), url: url ?? null, format: "feed" };
 }
 
 function bare(html: string): Read {
@@ -60,24 +63,23 @@ function bare(html: string): Read {
 
 async function readDocument(
   document: DocumentBytes,
-  { limits, pdf }: Extract<Work, { document: DocumentBytes }>,
+  { limits }: Extract<Work, { document: DocumentBytes }>,
 ): Promise<Read> {
   const options: HtmlOptions = { url: document.url, ...(limits && { limits }) };
   const found = formatOf(document);
-  if ("unreadable" in found)
+  if (!("text" in found))
     throw new KamadoError("document_unreadable", `The document cannot be read: ${found.unreadable}.`);
-  if (found.format === "pdf") {
-    const { readPdf } = await import("./pdf.ts");
-    return readPdf(document.bytes, pdf);
-  }
   if (found.format === "html") return readTags(found.text, options);
   const feed = found.format === "jsonfeed" ? jsonFeedAsPage(found.text) : feedAsPage(found.text);
   if (feed !== null && found.format !== "markdown") return readFeed(feed, options);
   const { readMarkdown, readText } = await import("./text-document.ts");
-  return found.format === "markdown" ? readMarkdown(found.text) : readText(found.text);
+  return {
+    url: document.url ?? null,
+    ...(found.format === "markdown" ? readMarkdown : readText)(found.text),
+  };
 }
 
-const refused = (thrown: unknown): Done => {
+const refused = (thrown: unknown): Refused => {
   if (!(thrown instanceof KamadoError)) throw thrown;
   return { refused: { code: thrown.code, message: thrown.message } };
 };

@@ -69,9 +69,13 @@ function textWithoutFrames(tree: Tree["document"]): string | null {
 
 const PREFORMATTED = /^(xmp|listing|plaintext)$/;
 
+/** No other element can have a shadow root. */
+const HOST =
+  /^(?:article|aside|blockquote|body|div|footer|h[1-6]|header|main|nav|p|section|span|[a-z][^-]*-.*)$/;
+
 /** A shadow root that stands in the page is what a browser shows of its element, with the element's own content in its slots. */
 function openShadow(host: Tree["childNode"]): void {
-  if (!("tagName" in host)) return;
+  if (!("tagName" in host) || !HOST.test(host.tagName)) return;
   const root = host.childNodes.find(isShadowRoot);
   if (root === undefined) return;
   const own = Map.groupBy(

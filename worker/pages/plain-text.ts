@@ -117,7 +117,7 @@ export function bareText(html: string): string {
 }
 
 /** `&amp;` and the like are read as in a title, which holds no tags. */
-function withoutReferences(text: string): string {
+export function withoutReferences(text: string): string {
   if (!text.includes("&")) return text;
   const title = defaultTreeAdapter.createElement("title", htmlNames.NS.HTML, []);
   const { childNodes } = parseFragment(title, text.replaceAll("<", "&lt;"), {});

@@ -16,8 +16,8 @@ type Robot = {
 const parse = (url: string, text: string): Robot => require("robots-parser")(url, text);
 
 export type RobotsOptions = {
-  /** GETs the file, with redirects followed, cut at `MAX_ROBOTS_BYTES`. */
-  fetch(url: URL): Promise<Answer>;
+  /** GETs the file, with redirects followed, cut at `MAX_ROBOTS_BYTES`. `ledBy`: the page for which it is read. */
+  fetch(url: URL, ledBy: URL): Promise<Answer>;
   clock: Pick<Clock, "now">;
   /** The names to which we listen, in small letters. */
   names: ReadonlySet<string>;
@@ -57,13 +57,13 @@ export class Robots {
    * The rules of the site that an address belongs to. Throws `fetch_failed` while nobody can tell what they are, and what the safe client
    * throws for an address that must not be reached.
    */
-  async rulesFor(url: URL, signal: AbortSignal): Promise<Rules> {
+  async rulesFor(url: URL, ledBy: URL, signal: AbortSignal): Promise<Rules> {
     const kept = this.#sites.get(url.origin);
     if (kept && kept.until > this.#options.clock.now()) return unlessAborted(kept.rules, signal);
-    return unlessAborted(this.#ask(url.origin), signal);
+    return unlessAborted(this.#ask(url.origin, ledBy), signal);
   }
 
-  #ask(origin: string): Promise<Rules> {
+  #ask(origin: string, ledBy: URL): Promise<Rules> {
     const { promise, resolve, reject } = Promise.withResolvers<Rules>();
     // Nobody may be waiting any more when it fails.
     promise.catch(() => {});
@@ -73,7 +73,7 @@ export class Robots {
       if (this.#sites.get(origin) !== asked) return;
       this.#keep(origin, { ...asked, until: this.#options.clock.now() + ms, size });
     };
-    this.#options.fetch(new URL("/robots.txt", origin)).then(
+    this.#options.fetch(new URL("/robots.txt", origin), ledBy).then(
       (answer) => {
         if (!isReadable(answer)) {
           reject(unknown(answer));
@@ -113,7 +113,8 @@ export class Robots {
   }
 }
 
-const NO_RULES: Rules = { isAllowed: () => true, gapMs: 0 };
+/** Of a site without the file. */
+export const NO_RULES: Rules = { isAllowed: () => true, gapMs: 0 };
 
 /** A site without the file allows everything. One that cannot tell just now has to be left alone. */
 const isReadable = ({ status }: Answer) => status < 500 && status !== 429 && status !== 408;

@@ -1,5 +1,5 @@
 // What a handler gets to work with: the model, fetched inputs, pages, REST calls and progress, made of the worker's parts.
-import type { Clock } from "../async/clock.ts";
+import { type Clock, systemClock } from "../async/clock.ts";
 import { DEFAULT_SLOTS } from "../consumer/concurrency-limit.ts";
 import { KamadoError } from "../errors.ts";
 import type { Budgets } from "../job/budgets.ts";
@@ -11,6 +11,7 @@ import type { JobEvents } from "../logging/job-events.ts";
 import { Capabilities } from "../model/capabilities.ts";
 import type { EngineClient } from "../model/engine-client.ts";
 import { type AroundRequest, createModel, type Usage } from "../model/model.ts";
+import { Rates } from "../model/rates.ts";
 import { Turns } from "../model/turns.ts";
 import type { Destinations } from "../outbound/destinations.ts";
 import { JobReads } from "../outbound/job-reads.ts";
@@ -80,12 +81,16 @@ export function createHandlerServices(options: {
   userAgent?: string | undefined;
   /** Called around each request to the engine. */
   around?: AroundRequest | undefined;
+  /** [nothing is measured yet] */
+  rates?: Rates | undefined;
   /** [none is set up] */
   search?: Search | undefined;
   /** [none are kept] */
   checkpoints?: JobCheckpoints | undefined;
 }): HandlerServices {
-  const { registry, client, outbound, budgets, requestsAtOnce, around } = options;
+  const { registry, client, outbound, budgets, requestsAtOnce } = options;
+  const rates = options.rates ?? new Rates(systemClock);
+  const around = rates.around(options.around);
   const capabilities = new Capabilities();
   const turns = new Turns({ atOnce: requestsAtOnce, slots: () => client.slots });
   const reads = new JobReads({ outbound, slots: () => options.slots ?? client.slots ?? DEFAULT_SLOTS });
@@ -105,7 +110,7 @@ export function createHandlerServices(options: {
     rest: (signal) => restOf(reads.for(signal), options.destinations, signal),
     search: options.search ?? NO_SEARCH,
     checkpoints: options.checkpoints ?? NO_CHECKPOINTS,
-    estimate: () => null,
+    estimate: rates.estimate,
   };
 }
 

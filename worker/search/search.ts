@@ -52,6 +52,8 @@ export type SearchOptions = {
   clock: Pick<Clock, "now" | "wall" | "sleep">;
   /** For one exchange. [20 s] */
   timeoutMs?: number;
+  /** So long a search waits in all; then its job comes back later, and holds no slot meanwhile. [2 minutes] */
+  maxWaitMs?: number;
 };
 
 const COUNT = 10;
@@ -62,12 +64,13 @@ const TIMEOUT_MS = 20_000;
 const MAX_BYTES = 5 * 1024 * 1024;
 /** What may pass is asked so many times. */
 const TRIES = 3;
-/** So long a search waits in all; then its job comes back later, and holds no slot meanwhile. */
 const MAX_WAIT_MS = 120_000;
 const FAILED_BACKOFF = { baseMs: 2_000, maxMs: 10_000 };
 /** After a 429 that says nothing. */
 const BUSY_BACKOFF = { baseMs: 10_000, maxMs: 60_000 };
 const HOUR_MS = 3_600_000;
+/** Whoever asks for more is asked again all the same, because its quota may be raised meanwhile. */
+const LONGEST_PAUSE_MS = HOUR_MS;
 
 export function openSearch(settings: SearchSettings, options: SearchOptions): OpenSearch {
   return new ProviderSearch(settings, options);
@@ -81,6 +84,7 @@ class ProviderSearch implements OpenSearch {
   readonly #service: Provider;
   readonly #clock: SearchOptions["clock"];
   readonly #timeoutMs: number;
+  readonly #maxWaitMs: number;
   readonly #outbound: Outbound;
   readonly #limiter: Bottleneck;
   readonly #ownerGapMs: number | undefined;
@@ -90,13 +94,14 @@ class ProviderSearch implements OpenSearch {
 
   constructor(
     { provider, url, key, perMinute }: SearchSettings,
-    { destinations, clock, timeoutMs }: SearchOptions,
+    { destinations, clock, timeoutMs, maxWaitMs }: SearchOptions,
   ) {
     this.#service = PROVIDERS[provider];
     this.provider = provider;
     this.#at = { base: url ?? this.#service.url ?? "", key: key?.reveal() ?? "" };
     this.#clock = clock;
     this.#timeoutMs = timeoutMs ?? TIMEOUT_MS;
+    this.#maxWaitMs = maxWaitMs ?? MAX_WAIT_MS;
     this.#outbound = createOutbound({ destinations: trusted(url, destinations) });
     this.#ownerGapMs = perMinute === undefined ? undefined : Math.ceil(60_000 / perMinute);
     this.#gapMs = this.#ownerGapMs ?? this.#service.gapMs;
@@ -136,8 +141,9 @@ class ProviderSearch implements OpenSearch {
     return is.is === "bad" ? { ...is, refusal: this.#masked(is.refusal) } : is;
   }
 
-  close(): Promise<void> {
-    return this.#outbound.close();
+  async close(): Promise<void> {
+    await this.#outbound.close();
+    await this.#limiter.disconnect();
   }
 
   /** A further page that cannot be had costs nothing of what there is. */
@@ -154,7 +160,7 @@ class ProviderSearch implements OpenSearch {
 
   /** Asks until there is an answer, within a bounded time. */
   async #ask(sent: Sent, { signal, onWait }: Waiting): Promise<readonly RawHit[]> {
-    const until = this.#clock.now() + MAX_WAIT_MS;
+    const until = this.#clock.now() + this.#maxWaitMs;
     for (let tries = 1; ; tries += 1) {
       await this.#untilAllowed(until, signal);
       const answer = await this.#inTurn(async () => this.#read(await this.#exchange(sent, signal)), signal);
@@ -164,7 +170,7 @@ class ProviderSearch implements OpenSearch {
       const isBusy = answer.is === "wait";
       if (isBusy) await this.#checkAccount(signal);
       const backoff = backoffMs(tries, isBusy ? BUSY_BACKOFF : FAILED_BACKOFF);
-      const ms = isBusy ? (answer.ms ?? backoff) : backoff;
+      const ms = Math.min(LONGEST_PAUSE_MS, isBusy ? (answer.ms ?? backoff) : backoff);
       // Who asks too often is asked by nobody meanwhile; what failed may be this query's trouble.
       if (isBusy) {
         this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + ms);
@@ -198,14 +204,14 @@ class ProviderSearch implements OpenSearch {
       return isGone ? undefined : work();
     });
     done.catch(() => {});
-    const late = AbortSignal.timeout(MAX_WAIT_MS);
+    const late = AbortSignal.timeout(this.#maxWaitMs);
     try {
       await unlessAborted(begun.promise, signal ? AbortSignal.any([signal, late]) : late);
     } catch {
       isGone = true;
       signal?.throwIfAborted();
-      throw this.#error("search_failed", `its quota allows no further search for ${MAX_WAIT_MS / 1_000} s`, {
-        retryAfterMs: MAX_WAIT_MS,
+      throw this.#error("search_failed", `its quota allows no further search just now`, {
+        retryAfterMs: this.#maxWaitMs,
       });
     }
     return (await done) as T;

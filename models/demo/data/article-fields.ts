@@ -77,30 +77,32 @@ export const PLACE: Field = {
   ],
 };
 
+/** What may have happened, and the word for it in a question. */
+export const EVENTS = [
+  { said: "a fire broke out", noun: "fire" },
+  { said: "a concert took place", noun: "concert" },
+  { said: "a flood hit the area", noun: "flood" },
+  { said: "a festival was held", noun: "festival" },
+  { said: "a public meeting took place", noun: "meeting" },
+  { said: "an accident happened", noun: "accident" },
+  { said: "an exhibition opened", noun: "exhibition" },
+  { said: "a marathon was run", noun: "marathon" },
+  { said: "a strike began", noun: "strike" },
+  { said: "a wedding was celebrated", noun: "wedding" },
+  { said: "a conference started", noun: "conference" },
+  { said: "a robbery was reported", noun: "robbery" },
+  { said: "a new market opened", noun: "market" },
+  { said: "a boat race was held", noun: "boat race" },
+  { said: "a storm passed", noun: "storm" },
+  { said: "a school was opened", noun: "school" },
+  { said: "a bridge was closed", noun: "bridge" },
+  { said: "a new library opened", noun: "library" },
+] as const;
+
 /** The opening sentence's field: the event itself, which every article has. */
 export const EVENT: Field = {
   label: "what",
-  value: (r) =>
-    r.pick([
-      "a fire broke out",
-      "a concert took place",
-      "a flood hit the area",
-      "a festival was held",
-      "a public meeting took place",
-      "an accident happened",
-      "an exhibition opened",
-      "a marathon was run",
-      "a strike began",
-      "a wedding was celebrated",
-      "a conference started",
-      "a robbery was reported",
-      "a new market opened",
-      "a boat race was held",
-      "a storm passed",
-      "a school was opened",
-      "a bridge was closed",
-      "a new library opened",
-    ]),
+  value: (r) => r.pick(EVENTS).said,
   sentences: ["{v}."],
   questions: ["What happened?", "What is the article about?", "What took place?", "What is the news?"],
 };

@@ -11,10 +11,10 @@ export type ArticleCase = { text: string; question: string; expected: Answer };
 export type FactsCase = { text: string; count: number; expected: Facts };
 
 /** A field as the article states it. A sentence may state several, in the order of the text. */
-type Statement = { field: Field; value: string; sentence: string };
+export type Statement = { field: Field; value: string; sentence: string };
 export type Article = { text: string; sentences: string[]; statements: Statement[] };
 
-const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+export const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** The event, alone or with its place and date: "A fire broke out in Keta on 3 May.", "On 3 May a fire broke out." */
 function opening(r: Random): Statement[] {

@@ -26,6 +26,40 @@ TEXT_NAMES = SHARED_NAMES | {
 VISION_NAMES = SHARED_NAMES | {"o": "attn_out", "ln1": "ln1", "ln2": "ln2"}
 
 
+def text_names():
+    """llama.cpp's names of all tensors to ours, in the order of the file."""
+    names = {"token_embd.weight": "embedding.weight", "output_norm.weight": "norm.weight"}
+    for block in range(Config.blocks):
+        for ours, theirs in TEXT_NAMES.items():
+            names[f"blk.{block}.{theirs}.weight"] = f"blocks.{block}.{ours}.weight"
+    return names
+
+
+def vision_names():
+    names = {
+        "v.patch_embd.weight": "patch.weight",
+        "v.patch_embd.bias": "patch.bias",
+        "v.position_embd.weight": "position",
+    }
+    layers = {"post_norm": "v.post_ln", "project1": "mm.0", "project2": "mm.2"}
+    for block in range(Config.vision_blocks):
+        layers |= {f"blocks.{block}.{ours}": f"v.blk.{block}.{theirs}" for ours, theirs in VISION_NAMES.items()}
+    for ours, theirs in layers.items():
+        names |= {f"{theirs}.{part}": f"{ours}.{part}" for part in ("weight", "bias")}
+    return names
+
+
+def read_back(directory):
+    """The tokenizer and both models' weights under our names, out of the files that were written here."""
+    parts = []
+    for name, names in (("kamado-demo", text_names()), ("kamado-demo-mmproj", vision_names())):
+        metadata, tensors = gguf.read(f"{directory}/{name}.gguf")
+        parts.append((metadata, {ours: torch.from_numpy(tensors[theirs]) for theirs, ours in names.items()}))
+    (metadata, text), (_, vision) = parts
+    merges = [merge.split(" ") for merge in metadata["tokenizer.ggml.merges"]]
+    return Tokenizer(metadata["tokenizer.ggml.tokens"], merges), text, vision
+
+
 def general(name, architecture, kind, description):
     return [
         ("general.architecture", STRING, architecture),
@@ -71,13 +105,8 @@ def text_file(path, weights, tokenizer, kind):
         ("llama.vocab_size", UINT32, c.vocabulary),
     ]
     tensors = [
-        ("token_embd.weight", weights["embedding.weight"], kind),
-        ("output_norm.weight", weights["norm.weight"], "f32"),
+        (theirs, weights[ours], "f32" if weights[ours].ndim == 1 else kind) for theirs, ours in text_names().items()
     ]
-    for block in range(c.blocks):
-        for ours, theirs in TEXT_NAMES.items():
-            values = weights[f"blocks.{block}.{ours}.weight"]
-            tensors.append((f"blk.{block}.{theirs}.weight", values, "f32" if values.ndim == 1 else kind))
     gguf.write(path, metadata + vocabulary(tokenizer), tensors)
 
 
@@ -101,23 +130,11 @@ def vision_file(path, weights, kind):
         ("clip.vision.image_std", [FLOAT32], [0.5] * 3),
         ("clip.vision.feature_layer", [INT32], [c.vision_blocks]),  # or llama.cpp drops the last block
     ]
+    stored = {"v.patch_embd.weight": "f16", "v.position_embd.weight": "f32"}
     tensors = [
-        ("v.patch_embd.weight", weights["patch.weight"], "f16"),
-        ("v.patch_embd.bias", weights["patch.bias"], "f32"),
-        ("v.position_embd.weight", weights["position"], "f32"),
+        (theirs, weights[ours], stored.get(theirs, "f32" if weights[ours].ndim == 1 else kind))
+        for theirs, ours in vision_names().items()
     ]
-    for ours, theirs, stored in (
-        ("post_norm", "v.post_ln", "f32"),
-        ("project1", "mm.0", kind),
-        ("project2", "mm.2", kind),
-    ):
-        tensors.append((f"{theirs}.weight", weights[f"{ours}.weight"], stored))
-        tensors.append((f"{theirs}.bias", weights[f"{ours}.bias"], "f32"))
-    for block in range(c.vision_blocks):
-        for ours, theirs in VISION_NAMES.items():
-            values = weights[f"blocks.{block}.{ours}.weight"]
-            tensors.append((f"v.blk.{block}.{theirs}.weight", values, "f32" if values.ndim == 1 else kind))
-            tensors.append((f"v.blk.{block}.{theirs}.bias", weights[f"blocks.{block}.{ours}.bias"], "f32"))
     gguf.write(path, metadata, tensors)
 
 

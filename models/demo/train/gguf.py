@@ -1,4 +1,4 @@
-"""Writes GGUF v3 files: metadata and tensors, nothing more."""
+"""Writes GGUF v3 files, metadata and tensors and nothing more, and reads back what it wrote."""
 
 import struct
 
@@ -64,3 +64,55 @@ def write(path, metadata, tensors):
         offset += len(body[-1])
     with open(path, "wb") as file:
         file.write(_padded(head) + b"".join(body))
+
+
+class _Reader:
+    def __init__(self, data):
+        self.data, self.place = data, 0
+
+    def take(self, packed):
+        (value,) = struct.unpack_from(packed, self.data, self.place)
+        self.place += struct.calcsize(packed)
+        return value
+
+    def string(self):
+        length = self.take("<Q")
+        self.place += length
+        return self.data[self.place - length : self.place].decode()
+
+    def value(self, kind):
+        if kind == ARRAY:
+            kind = self.take("<I")
+            return [self.value(kind) for _ in range(self.take("<Q"))]
+        return self.string() if kind == STRING else self.take(_PACKED[kind])
+
+
+def _values(data, offset, count, kind):
+    if kind == "q8_0":
+        blocks = np.frombuffer(data, [("scale", "<f2"), ("values", "i1", 32)], count // 32, offset)
+        return (blocks["scale"].astype(np.float32)[:, None] * blocks["values"]).reshape(-1)
+    return np.frombuffer(data, "<f2" if kind == "f16" else "<f4", count, offset).astype(np.float32)
+
+
+def read(path):
+    """The metadata by key, and the tensors by name as single-precision arrays."""
+    with open(path, "rb") as file:
+        data = file.read()
+    reader = _Reader(data)
+    reader.place = 8  # behind the mark and the version
+    tensor_count, entry_count = reader.take("<Q"), reader.take("<Q")
+    metadata = {}
+    for _ in range(entry_count):
+        key = reader.string()
+        metadata[key] = reader.value(reader.take("<I"))
+    heads = []
+    for _ in range(tensor_count):
+        name, axes = reader.string(), reader.take("<I")
+        shape = [reader.take("<Q") for _ in range(axes)][::-1]
+        heads.append((name, shape, reader.take("<I"), reader.take("<Q")))
+    start = reader.place + -reader.place % ALIGNMENT
+    kinds = {number: kind for kind, number in _TENSOR_TYPES.items()}
+    return metadata, {
+        name: _values(data, start + offset, int(np.prod(shape)), kinds[kind]).reshape(shape)
+        for name, shape, kind, offset in heads
+    }

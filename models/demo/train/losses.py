@@ -50,13 +50,18 @@ def _opening_loss(text, head, states, labels, share=1.0):
 
 
 def text_losses(text, helpers, batch, prompt_weight):
-    """Name to (weight, loss). At the very start the prompts' tokens count a little: words find their places sooner."""
+    """Name to (weight, loss). At the very start the prompts' tokens count a little: words find their places sooner.
+
+    Without `helpers`, only the answers count.
+    """
     ids, after = batch["ids"], []
     hidden = text(text.embedding(ids), after)
     answer = batch["answer"] == 1
     losses = {"text": (1, _token_loss(text, hidden, ids, answer))}
     if prompt_weight > 0:
         losses["prompt"] = (prompt_weight, _token_loss(text, hidden, ids, ~answer & (ids > 0)))
+    if helpers is None:
+        return losses
     place, meant = after[PLACE_AFTER], after[MEANT_AFTER]
     if (batch["line"] > 0).any():
         losses["line"] = (0.3, _line_loss(text, helpers.line, place, batch["line"], 0))
@@ -72,15 +77,21 @@ def text_losses(text, helpers, batch, prompt_weight):
 
 
 def lock_losses(text, vision, helpers, pictures, batch, shown):
-    """The same for pictures. Every session opens with one: its patches stand right behind the first token."""
+    """The same for pictures. Every session opens with one: its patches stand right behind the first token.
+
+    Without `helpers`, the vision model stays as it is, and only the text model learns.
+    """
     ids = batch["ids"]
-    features = vision(pictures).float()
+    with torch.set_grad_enabled(helpers is not None):
+        features = vision(pictures).float()
     embedded = text.embedding(ids)
     hidden = text(torch.cat((embedded[:, :1], features, embedded[:, 1 + PATCHES :]), 1))
+    answers = {"lock": (1, _token_loss(text, hidden, ids, batch["answer"] == 1))}
+    if helpers is None:
+        return answers
     present, upright, colour = shown
     there, mean = present == 1, features.mean(1)
-    return {
-        "lock": (1, _token_loss(text, hidden, ids, batch["answer"] == 1)),
+    return answers | {
         "present": (0.3, F.cross_entropy(helpers.present(mean).float(), present)),
         "upright": (1, F.cross_entropy(helpers.upright(mean[there]).float(), upright[there])),
         "colour": (0.5, F.cross_entropy(helpers.colour(mean[there]).float(), colour[there])),

@@ -30,11 +30,26 @@ export function completionCommand(): Command {
 export function addCompletions(program: Command): void {
   const root = addCompletion(program);
   root.commands.delete("complete");
-  for (const name of ["run", "enqueue", "kinds"])
+  for (const name of ["run", "map", "enqueue", "kinds"])
     for (const argument of root.commands.get(name)?.arguments.values() ?? [])
       argument.handler = (complete) => {
         for (const kind of kinds()) complete(kind, "");
       };
+  for (const argument of root.commands.get("read")?.arguments.values() ?? [])
+    argument.handler = (complete) => {
+      for (const path of pathsLike(process.argv.at(-1) ?? "")) complete(path, "");
+    };
+}
+
+/** The answer to the shell keeps it from looking for files itself. */
+function pathsLike(begun: string): string[] {
+  const folder = begun.slice(0, begun.lastIndexOf("/") + 1);
+  try {
+    const entries = readdirSync(folder || ".", { withFileTypes: true });
+    return entries.map((entry) => `${folder}${entry.name}${entry.isDirectory() ? "/" : ""}`);
+  } catch {
+    return [];
+  }
 }
 
 /** By the names of their files: to load them would take a second at every Tab. */

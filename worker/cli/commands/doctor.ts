@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
+import { systemClock } from "../../async/clock.ts";
 import { makeAwsClients } from "../../aws/clients.ts";
 import {
   type Config,
@@ -20,6 +21,7 @@ import { macFindings } from "../../doctor/mac.ts";
 import { diskFinding, gpuFinding, memoryFinding, memoryOf, nodeFinding } from "../../doctor/machine.ts";
 import { modelFinding } from "../../doctor/model.ts";
 import { policyFindings, troubleFindings } from "../../doctor/power.ts";
+import { searchFindings } from "../../doctor/search.ts";
 import {
   destinationFindings,
   lingersOn,
@@ -116,6 +118,7 @@ async function checksOf(machine: Machine, command: Command, isDeep: boolean): Pr
     group("destinations", destinationFindings(config.destinationsFile)),
     group("pauses", policyFindings(config, machine)),
     group("trouble", troubleFindings(config)),
+    group("search", searchFindings(config, systemClock)),
     group("ports", ports(config, found)),
     group("service", services(machine, states)),
     ...mac,

@@ -12,7 +12,7 @@ import { checkInput } from "../../job/check-values.ts";
 import { Job } from "../../job/envelope.ts";
 import type { Checkpoints, Handler } from "../../job/handler.ts";
 import type { Outcome } from "../../job/outcome.ts";
-import { handlerOf, loadRegistry } from "../../job/registry.ts";
+import { handlerOf, loadRegistry, type Registry } from "../../job/registry.ts";
 import { failed, Receipt, type Result } from "../../job/result.ts";
 import { JobEvents, type Listener } from "../../logging/job-events.ts";
 import { createLog, type Log } from "../../logging/log.ts";
@@ -131,7 +131,7 @@ async function run(kind: string, flags: Flags, about: About): Promise<Result> {
 }
 
 /** An engine that does not answer as one may be another program, which is what its user needs to know. */
-async function sayingWhatListens(thrown: unknown, url: string | undefined): Promise<unknown> {
+export async function sayingWhatListens(thrown: unknown, url: string | undefined): Promise<unknown> {
   if (url === undefined || !(thrown instanceof KamadoError) || thrown.code !== "engine_unavailable")
     return thrown;
   const { is, words } = await whoListens(new URL(url).origin);
@@ -148,9 +148,12 @@ async function sayingWhatListens(thrown: unknown, url: string | undefined): Prom
 export const OWN_ENGINE = ["model", "mmproj", "engineUrl", "slots", "memoryLimit"];
 const NAMES_A_MODEL = ["KAMADO_MODEL", "KAMADO_BACKEND", "KAMADO_SCRIPT"];
 
+export const asksForOwnEngine = (flags: Flags): boolean =>
+  OWN_ENGINE.some((flag) => flags[flag] !== undefined);
+
 /** An engine that runs here is used, unless the command asks for another or for another model. */
 export async function withEngineOf({ config, found }: Here, flags: Flags, block: LiveBlock): Promise<Config> {
-  if (config.engine.url !== undefined || OWN_ENGINE.some((flag) => flags[flag] !== undefined)) return config;
+  if (config.engine.url !== undefined || asksForOwnEngine(flags)) return config;
   const engine = await findEngine(config, found);
   const isNamed = NAMES_A_MODEL.some((name) => config.set.includes(name));
   if (!engine || (isNamed && nameOfModel(config.engine.model) !== engine.model)) return config;
@@ -187,15 +190,36 @@ export type SoloOptions = {
 
 /** Runs a job to its result, starting an engine for it when there is none. Throws what another try could mend. */
 export async function runAlone(job: Job, options: SoloOptions): Promise<Result> {
-  const { config, aws, log, signal, watch } = options;
-  await using stack = new AsyncDisposableStack();
-  // Handlers of other kinds do not matter here.
-  const registry = await loadRegistry(HANDLERS, () => {}, config.ownHandlers);
-  const handler = handlerOf(registry, job.kind);
-  if (handler.broken) throw handler.broken;
+  const { registry, handler } = await loadHandler(job.kind, options.config);
   // Before an engine is started, which may take long. The run itself reads the input again.
   const refused = inputError(handler, job);
   if (refused) return advised(failed(job.id, job.kind, refused, Receipt.parse({})));
+  await using alone = await openAlone(registry, options);
+  return await alone.run(job);
+}
+
+/** Throws `unknown_kind`, and why the kind's handler cannot be used. */
+export async function loadHandler(
+  kind: string,
+  { ownHandlers }: Pick<Config, "ownHandlers">,
+): Promise<{ registry: Registry; handler: Handler }> {
+  // Handlers of other kinds do not matter here.
+  const registry = await loadRegistry(HANDLERS, () => {}, ownHandlers);
+  const handler = handlerOf(registry, kind);
+  if (handler.broken) throw handler.broken;
+  return { registry, handler };
+}
+
+/** An engine and all that jobs need, without a queue. */
+export type Alone = AsyncDisposable & {
+  /** How many answers the engine generates at once, where it says so. */
+  slots(): Promise<number | undefined>;
+  run(job: Job): Promise<Result>;
+};
+
+export async function openAlone(registry: Registry, options: SoloOptions): Promise<Alone> {
+  const { config, aws, log, signal, watch } = options;
+  await using stack = new AsyncDisposableStack();
   const clients = makeAwsClients(aws);
   stack.defer(() => clients.destroy());
   const destinations = [...loadDestinations(config.destinationsFile), ...(options.destinations ?? [])];
@@ -230,18 +254,36 @@ export async function runAlone(job: Job, options: SoloOptions): Promise<Result> 
     search,
     checkpoints: options.checkpoints && { of: () => options.checkpoints!, remove: async () => {} },
   });
-  const now = systemClock.wall();
-  const message = { id: job.id, queue: "", body: "", handle: "", sentAt: now, receiveCount: 1, group: null };
-  const arrival = { receivedWall: now, attempts: 1, maxAttempts: 1 };
-  return resultOf(
-    await executeHandler(job, { ...arrival, message, signal }, new AbortController().signal, {
-      ...services,
-      ...config,
-      jobEvents,
-      clock: systemClock,
-    }),
-    options,
-  );
+  const open = stack.move();
+  return {
+    async slots() {
+      const health = await client.health();
+      return health.is === "ready" ? health.slots : undefined;
+    },
+    async run(job) {
+      const now = systemClock.wall();
+      const message = {
+        id: job.id,
+        queue: "",
+        body: "",
+        handle: "",
+        sentAt: now,
+        receiveCount: 1,
+        group: null,
+      };
+      const arrival = { receivedWall: now, attempts: 1, maxAttempts: 1 };
+      return resultOf(
+        await executeHandler(job, { ...arrival, message, signal }, new AbortController().signal, {
+          ...services,
+          ...config,
+          jobEvents,
+          clock: systemClock,
+        }),
+        options,
+      );
+    },
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
 }
 
 function inputError({ input }: Handler, job: Job): KamadoError | null {

@@ -74,7 +74,7 @@ export function viewService(service: Status["service"]): string[] {
     ? `does not answer; the process is stopped or has much to do (\`ps ${pid}\`)`
     : "asks for a token: set KAMADO_WEB_TOKEN as it is set there";
   if (!state) return [head, row("page", noState)];
-  const { engine, bucket, startCheck, disk, paused, slots } = state;
+  const { engine, bucket, startCheck, disk, paused, slots, search } = state;
   const { error } = engine;
   return [
     head,
@@ -87,6 +87,7 @@ export function viewService(service: Status["service"]): string[] {
     ...(error ? [row("", paint("red", `${error.code}: ${error.message}`)), row("", error.hint)] : []),
     ...(service.engine ? viewEngine(service.engine) : []),
     row("bucket", `${bucket.answers ? "answers" : paint("red", "does not answer")}, ${bucket.name}`),
+    ...(search === undefined ? [] : [row("search", printable(search))]),
     ...(startCheck?.error
       ? [
           row(
