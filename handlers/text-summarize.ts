@@ -29,9 +29,9 @@ const SHORT_SENTENCE = 300;
 /** What the summaries may have together that are summarised again. Small enough for every model that can read a part. */
 const REDUCE_TOKENS = 1_200;
 
-const INSTRUCTIONS = `You summarise a text. The text stands after "Text:"; the number after "Summary:" says how many sentences to write.
-Say what matters most, in whole sentences, from the text alone, with names, numbers and dates as they stand in it. If the text is a numbered list, it has the summaries of several texts: put together what they say, without the numbers of the list, and say nothing twice.
-Answer with the summary and nothing else.`;
+// Small models that are told to summarise write about the text ("The text is a news article"); told to rewrite it, they do not.
+const INSTRUCTIONS = `Rewrite the text after "Text:" shorter: in as many whole sentences as the number after "Summary:" says. Keep what matters most, with names, numbers and dates as they stand in the text, and add nothing. If the text is a numbered list, it has the summaries of several texts: put together what they say, without the numbers of the list, and say nothing twice.
+Answer with these sentences and nothing else.`;
 
 const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
@@ -55,16 +55,14 @@ type Write = (part: string, sentences: number) => Promise<Summary>;
 
 const END_OF_SENTENCE = /[.!?。！？…]["'”’」』)\]）]{0,3}$/;
 /** What models write before the summary. */
-const HEAD = /^(?:(?:here is|here's) (?:a|the) [^:\n]{0,60}:|(?:summary|要約|概要)\s*[:：])\s*/i;
+const HEAD = /^(?:(?:here is|here's) (?:a|the) [^:\n]{0,60}:|(?:text|summary|要約|概要)\s*[:：])\s*/i;
+/** The last line of the prompt, repeated. */
+const ECHO = /\n\s*summary\s*:\s*\d*\s*$/i;
 
 /** At most as many sentences as are wanted. One that is cut off at the end is left out, unless it is the only one. */
 function sentencesIn(answer: string, most: number, cutOff: boolean): string[] {
-  const all = sentencesOf(
-    withoutMarks(answer)
-      .trim()
-      .replace(HEAD, "")
-      .replaceAll(/^\s*(?:[-*•]|\d{1,3}[.)])\s+/gm, ""),
-  );
+  const plain = withoutMarks(answer).trim().replace(ECHO, "").replace(HEAD, "");
+  const all = sentencesOf(plain.replaceAll(/^\s*(?:[-*•]|\d{1,3}[.)])\s+/gm, ""));
   const whole = cutOff && all.length > 1 && !END_OF_SENTENCE.test(all.at(-1)!) ? all.slice(0, -1) : all;
   return whole.slice(0, most);
 }

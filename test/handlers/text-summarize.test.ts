@@ -90,6 +90,12 @@ describe("one text", () => {
       says("Here is a short summary: \n- The bakery opened.\n- It sells bread."),
     );
     expect(output.summary).toBe("The bakery opened. It sells bread.");
+    const { output: echo } = await run(
+      textSummarize,
+      { text: STORY, length: 2 },
+      says("Text: The bakery opened.\nSummary: 2"),
+    );
+    expect(echo.summary).toBe("The bakery opened.");
   });
 
   test("whose summary is cut off has whole sentences only", async () => {

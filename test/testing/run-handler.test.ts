@@ -94,3 +94,21 @@ test("a sample picture is a picture, always the same, and a file is read as the 
   writeFileSync(file, "no picture");
   await expect(readPicture(file)).rejects.toMatchObject({ code: "image_undecodable" });
 });
+
+test("a page is given by what is known of it, by its text alone, or by the error for one that may fail", async () => {
+  const reader = defineHandler({
+    kind: "page.read",
+    summary: "Says what it was given.",
+    input: z.strictObject({ url: z.string() }),
+    output: z.unknown(),
+    inputs: ({ url }) => ({ page: { from: url, as: "page" as const, mayFail: true as const } }),
+    run: async (_, { inputs }) => inputs.page,
+  });
+  const given = async (page: unknown) =>
+    (await runHandler(reader, { url: "https://a.example/" }, { inputs: { page } })).output;
+  const rest = { title: null, canonicalUrl: null, obstacle: null };
+  expect(await given({ text: "It rains." })).toMatchObject({ ...rest, text: "It rains.", format: "html" });
+  expect(await given("It rains.")).toMatchObject({ ...rest, markdown: "It rains.", format: "text" });
+  const gone = new Error("It is gone.");
+  expect(await given(gone)).toBe(gone);
+});
