@@ -1,4 +1,4 @@
-// `bench research`: what it saves to ask all parts of a research together. 9 local pages with 45 parts, researched with as many requests at
+// `bench research`: what it saves to ask all parts of a research together. 9 local pages with 45 parts are researched with as many requests at
 // once as a job may have, and with one at a time, on the same engine; ratios in one run.
 import type { AddressInfo } from "node:net";
 import { serve } from "@hono/node-server";
@@ -20,7 +20,7 @@ import { textOf } from "./prompts.ts";
 import type { Session } from "./session.ts";
 import { atLeast, digits, mark, percent } from "./table.ts";
 
-const [PAGES, PARTS_OF_PAGE] = [9, 5];
+const PAGES = 9;
 /** With what the model is told and the answer, a part of 2,000 characters fits. */
 const CONTEXT = 4_096;
 const SPEED_UP = atLeast(1.5);
@@ -31,17 +31,21 @@ export const research: Bench = {
   about: "what it saves to ask all parts of a research together: speed-up and share of cached prompt tokens",
   options: {
     slots: { type: "string", default: "8" },
+    "parts-of-page": { type: "string", default: "5" },
     rounds: { type: "string", default: "2" },
     "answer-tokens": { type: "string", default: "96" },
     format: { type: "string", default: "Q4_0" },
     model: { type: "string" },
   },
   async run(values, session) {
-    const [slots, rounds, answerTokens] = ["slots", "rounds", "answer-tokens"].map((flag) =>
-      whole(values, flag),
-    );
+    const [slots, rounds, answerTokens, partsOfPage] = [
+      "slots",
+      "rounds",
+      "answer-tokens",
+      "parts-of-page",
+    ].map((flag) => whole(values, flag));
     const model = fileOf(values, "model") ?? (await smallModel(oneOf(values, "format", FORMATS)));
-    const plan = { slots: slots!, rounds: rounds!, answerTokens: answerTokens! };
+    const plan = { slots: slots!, rounds: rounds!, answerTokens: answerTokens!, partsOfPage: partsOfPage! };
     session.print(`${factsLine(machine(), { model: modelText(modelFile(model)), ...plan })}\n`);
     const samples = await measure({ ...plan, model }, session);
     const [speedUp, cpuRatio] = [speedUpOf(samples, "seconds"), speedUpOf(samples, "engineCpuSeconds")];
@@ -56,20 +60,23 @@ export const research: Bench = {
   },
 };
 
-type Plan = { slots: number; rounds: number; answerTokens: number; model: string };
+type Plan = { slots: number; rounds: number; answerTokens: number; partsOfPage: number; model: string };
 export type Sample = { way: Way; seconds: number; engineCpuSeconds: number; parts: number } & Pick<
   Receipt,
   "promptTokens" | "cachedTokens" | "completionTokens" | "requests"
 >;
 
-async function measure({ slots, rounds, answerTokens, model }: Plan, session: Session): Promise<Sample[]> {
+async function measure(
+  { slots, rounds, answerTokens, partsOfPage, model }: Plan,
+  session: Session,
+): Promise<Sample[]> {
   await using stack = new AsyncDisposableStack();
   const engine = await startOurEngine({ model, slots, contextSize: CONTEXT }, session);
   stack.defer(() => engine.stop());
   const answer = { tokens: answerTokens, biases: await biasesAgainstEnd(model) };
   const front = await startServer((request) => answerAs(request, engine.url, answer));
   stack.defer(front.close);
-  const site = await startServer(async (request) => pageAt(new URL(request.url)));
+  const site = await startServer(async (request) => pageAt(new URL(request.url), partsOfPage));
   stack.defer(site.close);
   const samples: Sample[] = [];
   for (const [run, way] of interleave(WAYS, rounds).entries()) {
@@ -128,11 +135,11 @@ async function researchOnce(
 const PARAGRAPH = 1_900;
 const SENTENCE = 95;
 
-/** A page of five paragraphs, each as long as a part. Another run has other words. */
-function pageAt({ pathname }: URL): Response {
+/** A page of paragraphs that are each as long as a part. Another run has other words. */
+function pageAt({ pathname }: URL, parts: number): Response {
   const [, run, page] = /^\/(\d+)\/(\d+)$/.exec(pathname) ?? [];
   if (run === undefined) return new Response("", { status: 404 });
-  const paragraphs = Array.from({ length: PARTS_OF_PAGE }, (_, at) => {
+  const paragraphs = Array.from({ length: parts }, (_, at) => {
     const letters = textOf(PARAGRAPH, 10_007 * (Number(run) + 1) + 101 * Number(page) + at);
     const found = Array.from({ length: PARAGRAPH / SENTENCE }, (_, one) =>
       letters.slice(one * SENTENCE, (one + 1) * SENTENCE - 2).trim(),

@@ -107,6 +107,14 @@ const Hits = z.object({
 });
 type Searched = { query: string; hits: SearchHit[] | null; waits: number };
 
+/** Where the keywords find nothing, the question's own words may. */
+async function searchFor(run: Run, keywords: readonly string[]): Promise<Searched[]> {
+  const searched = await searchAll(run, keywords);
+  const own = oneLine(run.input.question);
+  if (searched.some(({ hits }) => hits?.length !== 0) || keywords.includes(own)) return searched;
+  return [...searched, ...(await searchAll(run, [own]))];
+}
+
 async function searchAll(run: Run, queries: readonly string[]): Promise<Searched[]> {
   const { context, failures, input } = run;
   context.progress(DONE.keywords, `Searching: ${queries.join(", ")}`);
@@ -318,7 +326,7 @@ async function research(input: Input, context: Context): Promise<Report> {
   const run = await begin(input, context);
   const wantsSearch = input.search ?? input.urls.length === 0;
   const keywords = wantsSearch ? await chooseKeywords(run) : [];
-  const searched = wantsSearch ? await searchAll(run, keywords) : [];
+  const searched = wantsSearch ? await searchFor(run, keywords) : [];
   const wanted = choosePages({
     given: input.urls,
     found: searched.map(({ hits }) => (hits ?? []).map(({ url }) => url)),

@@ -269,6 +269,17 @@ describe("what cannot be used is listed and costs itself", () => {
     );
   });
 
+  test("keywords to which nothing is found: the question's own words are searched for too", async () => {
+    const queries: string[] = [];
+    const search: Script["search"] = (query) => {
+      queries.push(query);
+      return query === QUESTION ? [hit("https://news.example/fair")] : [];
+    };
+    const { output } = await research({ search });
+    expect(queries).toHaveLength(4);
+    expect([output.claims.length, output.searches.at(-1)]).toEqual([1, { query: QUESTION, found: 1 }]);
+  });
+
   test("when every search fails there is nothing to report", async () => {
     const search = () => {
       throw new KamadoError("search_not_set_up", "This worker has no search service.");
@@ -279,7 +290,7 @@ describe("what cannot be used is listed and costs itself", () => {
   test("pages without anything about the question give a clear result", async () => {
     const { output } = await research({}, {}, { "https://shop.example/": PAGES["https://shop.example/"]! });
     expect([output.found, output.answer]).toEqual([false, []]);
-    expect(output.markdown).toContain("Nothing was found: the one source that was read says");
+    expect(output.markdown).toContain("Nothing was found: the one source that was read says nothing about");
   });
 });
 

@@ -125,7 +125,7 @@ export async function askParts(run: Run, { parts, estimate }: Plan, endingMs: nu
     const share = DONE.read + (answered / Math.max(1, parts.length)) * (DONE.ask - DONE.read);
     context.progress(
       share,
-      `Asking ${parts.length} parts: ${answered} done${earlier}${answered < parts.length ? left : ""}`,
+      `Asking ${parts.length === 1 ? "1 part" : `${parts.length} parts`}: ${answered} done${earlier}${answered < parts.length ? left : ""}`,
     );
   };
   const askInTurn = async () => {

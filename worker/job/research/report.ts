@@ -128,7 +128,9 @@ function answerOf({ answer, claims, sources, contradictions }: Omit<Report, "mar
   if (claims.length > 0) return "There is no summary; the claims below are what the sources say.";
   const read = sources.filter(({ chunks }) => chunks.asked > 0).length;
   if (read === 0) return "Nothing was found: no page could be read.";
-  return `Nothing was found: ${read === 1 ? "the one source that was" : `none of the ${read} sources that were`} read says anything about this question.`;
+  return read === 1
+    ? "Nothing was found: the one source that was read says nothing about this question."
+    : `Nothing was found: none of the ${read} sources that were read says anything about this question.`;
 }
 
 function claimOf(
