@@ -11,14 +11,7 @@ const LINKED = ["More news", "Read more", "All photos", "Subscribe", "Our archiv
 
 export type Claim = { evidence: string; claim: string };
 export type ClaimsCase = { where: string; text: string; question: string; expected: { claims: Claim[] } };
-/** `marked` are the article's sentences as they stand in `text`, with the Markdown marks inside them. */
-export type PagePart = {
-  article: Article;
-  where: string;
-  text: string;
-  marked: string[];
-  town: string | null;
-};
+export type PagePart = { article: Article; where: string; text: string; town: string | null };
 
 const nounOf = ({ sentences }: Article) =>
   EVENTS.find(({ said }) => sentences[0]!.toLowerCase().includes(said))!.noun;
