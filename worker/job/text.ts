@@ -1,5 +1,8 @@
 // Plain text for models, in English and Japanese: splits it into sentences and chunks, and finds a quoted sentence in it.
 
+/** What stands on several lines on one. */
+export const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim();
+
 const segmenter = new Intl.Segmenter("en", { granularity: "sentence" });
 
 /** The sentences of a text, trimmed. A sentence ends at a line end, or after . ! ? or their Japanese forms. */
