@@ -2,7 +2,7 @@
 // the files that page-thread.ts names. It runs in a thread, because some documents are made to keep their reader busy for ever.
 import { Semaphore } from "../async/semaphore.ts";
 import { inThread } from "../async/thread.ts";
-import { warmThreads } from "../async/warm-threads.ts";
+import { type WarmThreads, warmThreads } from "../async/warm-threads.ts";
 import { KamadoError } from "../errors.ts";
 import type { Chunk, Page, Pages } from "../job/handler.ts";
 import { chunkMarkdown } from "./chunk-markdown.ts";
@@ -37,6 +37,12 @@ const AT_ONCE = 2;
 const IDLE_MS = 10_000;
 const PAGE_THREAD = new URL("./page-thread.ts", import.meta.url);
 const PDF_THREAD = new URL("./pdf-thread.ts", import.meta.url);
+/** For pages, and for texts that are cut up or ranked. */
+export const pageThreads = (): WarmThreads =>
+  warmThreads(PAGE_THREAD, { atOnce: AT_ONCE, idleMs: IDLE_MS, maxMemoryMb: MAX_MEMORY_MB });
+/** Characters. A shorter text takes a few milliseconds, less than a thread needs to start. */
+export const MIN_FOR_THREAD = 20_000;
+
 /** The text between the tags takes time in proportion to the page, at most about a second. */
 const BARE_MS = 30_000;
 
@@ -56,7 +62,7 @@ export type Documents = {
 export function createPages(limits: PageLimits = {}): Pages & Documents {
   const all = { ...PAGE_LIMITS, ...limits };
   const shape = { maxTags: all.maxTags, maxDepth: all.maxDepth };
-  const threads = warmThreads(PAGE_THREAD, { atOnce: AT_ONCE, idleMs: IDLE_MS, maxMemoryMb: MAX_MEMORY_MB });
+  const threads = pageThreads();
   const run = async <T extends Done>(work: Work, timeoutMs: number) =>
     unlessRefused(await threads.run<T | Refused>(work, timeoutMs));
   /** What cannot be parsed within its limits is read without them, tag by tag. */
@@ -91,8 +97,6 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
 }
 
 const CHUNK_CHARACTERS = 2_000;
-/** Characters. A shorter Markdown takes a few milliseconds, less than a thread needs to start. */
-const MIN_FOR_THREAD = 20_000;
 
 function checkSize(bytes: number, limit: number, what: "page" | "document"): void {
   if (bytes > limit)
