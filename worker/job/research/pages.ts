@@ -2,7 +2,7 @@
 // source are put together. How a page is read is the worker's (Context.pages).
 import { z } from "zod";
 import { isBlocked, obstacleWords } from "../handler.ts";
-import { plainOf } from "../plain-markdown.ts";
+import { proseOf } from "../prose.ts";
 import { coded, DONE, MAX_TIMER_MS, type Run, within } from "./run.ts";
 import { addressKey, isSameText, shinglesOf } from "./sources.ts";
 
@@ -99,7 +99,7 @@ async function readPage({ context }: Run, address: string, signal: AbortSignal):
     ...{ url: url ?? address, canonicalUrl, title, site, published, language, format },
     ...(note !== undefined && { note }),
     ...(isBlocked(page) && { blocked: `It cannot be read: ${obstacleWords(page.obstacle)}.` }),
-    parts: chunks.map(({ text, path }) => ({ text: plainOf(text), path })).filter(({ text }) => text !== ""),
+    parts: chunks.map(({ text, path }) => ({ text: proseOf(text), path })).filter(({ text }) => text !== ""),
   };
 }
 
