@@ -122,12 +122,10 @@ function words(text: string): string {
 const MAX_QUOTED_SENTENCES = 5;
 
 /**
- * The sentence of `text` that contains `quote`, or the few sentences over which it extends; `null` when the text does not contain
- * it. It compares whole words (7 is not in 1977) and ignores case, white space and punctuation, because models change these.
+ * Finds the sentence of `text` that contains a quote, or the few sentences over which it extends; `null` when the text does not contain
+ * it. It compares whole words (7 is not in 1977) and ignores case, white space and punctuation, because models change these. The text is
+ * cut up once for all quotes.
  */
-export const findSentence = (text: string, quote: string): string | null => sentenceFinder(text)(quote);
-
-/** `findSentence` for several quotes of one text, which is cut up once. */
 export function sentenceFinder(text: string): (quote: string) => string | null {
   const all = sentences(text);
   const worded = all.map(words);

@@ -54,7 +54,7 @@ export const elementTypes = (document: Document): string[] =>
 
 /** A text, or the name of whoever or whatever the value stands for; several joined. */
 export function textIn(value: unknown): string | null {
-  if (typeof value === "string") return oneLine(withoutReferences(value));
+  if (typeof value === "string") return lineOrNull(withoutReferences(value));
   if (Array.isArray(value))
     return (
       value
@@ -67,5 +67,5 @@ export function textIn(value: unknown): string | null {
   return textIn(name ?? literal);
 }
 
-export const oneLine = (text: string | null | undefined): string | null =>
+export const lineOrNull = (text: string | null | undefined): string | null =>
   text?.replaceAll(/\s+/g, " ").trim() || null;

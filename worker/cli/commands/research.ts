@@ -25,7 +25,7 @@ import { type Flags, flagsOf, modelFlags, numberFrom, toVariables, webAddress } 
 import { askService, engineErrorOf } from "../running-service.ts";
 import { tellTrouble } from "./enqueue.ts";
 import { asText, Steps } from "./research-view.ts";
-import { OWN_ENGINE, runAlone, withEngineOf, withHint } from "./run.ts";
+import { asksForOwnEngine, runAlone, withEngineOf, withHint } from "./run.ts";
 
 const KIND = "knowledge.research";
 
@@ -79,7 +79,7 @@ async function research(question: string, flags: Flags): Promise<number> {
   const here = await cloudHere(configOf({ KAMADO_ENGINE_PORT: "0", ...toVariables(flags) }));
   const isAlone =
     here.found.is !== "running" ||
-    OWN_ENGINE.some((flag) => flags[flag] !== undefined) ||
+    asksForOwnEngine(flags) ||
     asked.input.urls.map((url) => new URL(url)).some(isOwn);
   try {
     const result = await (isAlone ? alone(asked, here) : throughService(asked, here));
