@@ -3,22 +3,22 @@
 import { z } from "zod";
 
 const Count = z.int().min(0);
-const Number1 = z.int().min(1);
+const FromOne = z.int().min(1);
 
 const Cited = z.strictObject({
-  source: Number1.describe("The number of the source."),
+  source: FromOne.describe("The number of the source."),
   quote: z.string().describe("A sentence that stands in the source, word for word."),
   heading: z.string().optional().describe("The headings above it."),
 });
 
 const Claim = z.strictObject({
-  number: Number1,
+  number: FromOne,
   claim: z.string(),
   sources: z.array(Cited).describe("Each source that says so, with its quote."),
 });
 
 const Source = z.strictObject({
-  number: Number1,
+  number: FromOne,
   url: z.string(),
   alsoAt: z.array(z.string()).describe("Other addresses at which the same text stands."),
   title: z.string().nullable(),
@@ -26,7 +26,7 @@ const Source = z.strictObject({
   published: z.string().nullable(),
   language: z.string().nullable(),
   format: z.string(),
-  claims: z.array(Number1).describe("The claims that it supports."),
+  claims: z.array(FromOne).describe("The claims that it supports."),
   chunks: z
     .strictObject({ total: Count, asked: Count })
     .describe("Its parts, and how many the model was asked about."),
@@ -44,10 +44,10 @@ export const Report = z.strictObject({
   question: z.string(),
   found: z.boolean().describe("Whether any claim about the question was found."),
   answer: z
-    .array(z.strictObject({ text: z.string(), claims: z.array(Number1) }))
+    .array(z.strictObject({ text: z.string(), claims: z.array(FromOne) }))
     .describe("The answer's sentences, each with the claims that it rests on."),
   claims: z.array(Claim),
-  contradictions: z.array(z.tuple([Number1, Number1])).describe("Pairs of claims that cannot both be true."),
+  contradictions: z.array(z.tuple([FromOne, FromOne])).describe("Pairs of claims that cannot both be true."),
   sources: z.array(Source),
   searches: z.array(z.strictObject({ query: z.string(), found: Count, note: z.string().optional() })),
   failures: z.array(Failure).describe("What could not be searched, read or asked, and why."),
