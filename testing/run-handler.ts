@@ -100,7 +100,7 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   const context = {
     model,
     pages: pagesOf(script),
-    texts: createTexts(),
+    texts,
     search: {
       provider: script.search ? "script" : null,
       web: async (query: string, options?: SearchOptions) => search(query, options),
@@ -129,10 +129,12 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   return { output, asked, progress, said, request, todo };
 }
 
+/** Shared by all runs, so that their threads start once. */
+const [pages, texts] = [createPages(), createTexts()];
+
 function pagesOf({ article, chunks, read = unexpected("read") }: Script): Pages {
-  const own = createPages();
   return {
-    ...own,
+    ...pages,
     ...(article && { article: async (html: string) => pageOf(article(html)) }),
     ...(chunks && { chunks: async (page) => chunks(page) }),
     read: async (url) => pageOf({ url, ...(await read(url)) }),
