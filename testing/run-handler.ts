@@ -17,6 +17,7 @@ import type {
 } from "../worker/job/handler.ts";
 import { createPages, pageOf } from "../worker/pages/article.ts";
 import { createTexts } from "../worker/pages/chunks.ts";
+import type { KnownPage } from "../worker/pages/document.ts";
 
 /** A question to the model, as the handler asked it. */
 export type Asked = Question & {
@@ -26,8 +27,6 @@ export type Asked = Question & {
   threshold?: number;
   jsonSchema?: Record<string, unknown>;
 };
-
-export type KnownPage = Partial<Page> & Pick<Page, "text">;
 
 export type Script = {
   /** The answer to a question, or a promise of it; with a schema it must fit. To fail as a model does, throw. */

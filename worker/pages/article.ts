@@ -6,8 +6,8 @@ import { type WarmThreads, warmThreads } from "../async/warm-threads.ts";
 import { KamadoError } from "../errors.ts";
 import type { Chunk, Page, Pages } from "../job/handler.ts";
 import { chunkMarkdown } from "./chunk-markdown.ts";
-import { type DocumentBytes, isPdf } from "./document.ts";
-import type { Done, Read, Refused, Work } from "./page-thread.ts";
+import { type DocumentBytes, isPdf, type KnownPage } from "./document.ts";
+import type { Done, Refused, Work } from "./page-thread.ts";
 import type { PdfWork } from "./pdf-thread.ts";
 
 export type PageLimits = {
@@ -67,9 +67,9 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
     unlessRefused(await threads.run<T | Refused>(work, timeoutMs));
   /** What cannot be parsed within its limits is read without them, tag by tag. */
   const read = (work: Work) =>
-    run<Read>({ ...work, limits: shape }, all.timeoutMs).catch((thrown: unknown) => {
+    run<KnownPage>({ ...work, limits: shape }, all.timeoutMs).catch((thrown: unknown) => {
       if (thrown instanceof KamadoError) throw thrown;
-      return run<Read>(work, BARE_MS);
+      return run<KnownPage>(work, BARE_MS);
     });
   const pdfs = new Semaphore(1);
   return {
@@ -103,7 +103,7 @@ function checkSize(bytes: number, limit: number, what: "page" | "document"): voi
     throw new KamadoError("input_too_large", `The ${what} has ${bytes} bytes; the limit is ${limit}.`);
 }
 
-function withText(known: Read, what: "page" | "document", bytes: number): Page {
+function withText(known: KnownPage, what: "page" | "document", bytes: number): Page {
   const why = known.obstacle === "javascript" ? ": it needs JavaScript to show any" : "";
   if (known.text === "")
     throw new KamadoError("page_without_text", `The ${what}, of ${bytes} bytes, has no text${why}.`);
@@ -117,11 +117,11 @@ function unlessRefused<T extends Done>(done: T | Refused): T {
 
 type PdfLimits = Required<Pick<PageLimits, "maxPdfPages" | "pdfTimeoutMs" | "maxPdfMemoryMb">>;
 
-async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<Read> {
+async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<KnownPage> {
   const work: PdfWork = { bytes, maxPages: limits.maxPdfPages };
   const { pdfTimeoutMs: timeoutMs, maxPdfMemoryMb: maxExternalMb } = limits;
   const options = { timeoutMs, maxExternalMb, maxMemoryMb: MAX_MEMORY_MB };
-  const read = await inThread<Read | Refused>(PDF_THREAD, work, options).catch((thrown: Error) => {
+  const read = await inThread<KnownPage | Refused>(PDF_THREAD, work, options).catch((thrown: Error) => {
     throw new KamadoError(
       "document_unreadable",
       `The PDF cannot be read within its limits: ${thrown.message}`,
@@ -131,7 +131,7 @@ async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<Read> {
 }
 
 /** A page of which only this is known. */
-export const pageOf = (known: Partial<Page> & Pick<Page, "text">): Page => ({
+export const pageOf = (known: KnownPage): Page => ({
   url: null,
   canonicalUrl: known.url ?? null,
   title: null,

@@ -1,6 +1,6 @@
 // What a page says of itself for machines: the items of its JSON-LD, and the schema.org types of its microdata. Reads what is damaged as
 // far as it goes. What is made of them is left to others. Pure.
-import { withoutReferences } from "./plain-text.ts";
+import { withoutReferences } from "../http/character-references.ts";
 
 export type Item = Readonly<Record<string, unknown>>;
 
