@@ -335,6 +335,34 @@ describe("one source", () => {
     ]);
     expect(output.claims[0]!.sources).toHaveLength(1);
   });
+
+  test("that another page names as its own address keeps its place, whichever was read first", async () => {
+    const pages = {
+      "https://copy.example/x": {
+        canonicalUrl: "https://news.example/fair",
+        text: "Nobody at all came: 12 people came to the fair.",
+      },
+      "https://news.example/fair": PAGES["https://news.example/fair"]!,
+    };
+    const { output } = await research({}, {}, pages);
+    expect(output.sources).toMatchObject([
+      { url: "https://news.example/fair", title: "The fair", alsoAt: ["https://copy.example/x"] },
+    ]);
+    expect(output.claims.map(({ claim }) => claim)).toEqual(["5,200 people came to the fair."]);
+  });
+
+  test("is not lost where its site names one address on all its pages", async () => {
+    const canonicalUrl = "https://news.example/all";
+    const { output } = await research(
+      {},
+      {},
+      {
+        "https://news.example/1": { canonicalUrl, text },
+        "https://news.example/2": { canonicalUrl, text: PAGES["https://blog.example/day"]!.text },
+      },
+    );
+    expect(output.sources.map(({ url }) => url)).toEqual(["https://news.example/1", "https://news.example/2"]);
+  });
 });
 
 describe("claims of several sources", () => {

@@ -67,7 +67,7 @@ function formsOf<T extends Said>(said: readonly T[], answersOneQuestion: boolean
 
 /** Words that change what the number beside them means, or make it one of something else. */
 const CHANGES =
-  /^(?:not|no|never|none|without|except|only|than|more|less|most|least|over|under|above|below|before|after|until|till|since|almost|nearly|about|around|roughly|approximately|circa|ca|up|per|half|double|twice|times?|or|and|of|%|yen|dollar|euro|pound|k|[<>≤≥±~≈°+=])$|[以未超約]|ほど|ほぼ|まで|から|より|前|後|弱|強|ない|ません|円|倍|割|半/;
+  /^(?:not|no|never|none|without|except|only|than|more|less|most|least|over|under|above|below|before|after|until|till|since|almost|nearly|about|around|roughly|approximately|circa|ca|up|per|half|double|twice|times?|or|and|of|%|yen|dollar|euro|pound|k|s|[<>≤≥±~≈°+=^/\u2044])$|[以未超約]|ほど|ほぼ|まで|から|より|前|後|弱|強|ない|ません|円|倍|割|半|度/;
 
 /**
  * As answers to one question, "40" is the same as "40 loaves" where no other answer has the same number of something else.

@@ -6,7 +6,8 @@ const TARGET = String.raw`\((?:<[^>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:\s
 const PICTURE = new RegExp(String.raw`!\[((?:[^[\]\\\n]|\\.){0,1000})\]${TARGET}`, "g");
 const LINK = new RegExp(String.raw`\[((?:[^[\]\\]|\\.){0,2000})\]${TARGET}`, "g");
 const EMPHASIS = /(?<![\p{L}\p{N}\\])([*_]{1,3}|~~)(?=\S)([^*_~\n]{1,1000}?)(?<=\S)\1(?![\p{L}\p{N}])/gu;
-const ROW_OF_DASHES = /^\s*\|?(?:\s*:?-{3,}:?\s*\|)+\s*(?::?-{3,}:?)?\s*$/gm;
+// No two parts of it fit the same spaces: a page may have a hundred thousand of them.
+const ROW_OF_DASHES = /^[ \t]*(?:\|[ \t]*)?(?::?-{3,}:?[ \t]*\|[ \t]*)+(?::?-{3,}:?[ \t]*)?$/gm;
 const ESCAPED = /\\([!-/:-@[-`{-~])/g;
 
 export const plainOf = (markdown: string): string =>

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { plainOf } from "../plain-markdown.ts";
 import { coded, DONE, MAX_TIMER_MS, type Run, within } from "./run.ts";
-import { addressKey, isSameText, shinglesOf } from "./sources.ts";
+import { addressKey, hostOf, isSameText, sharedBy, shinglesOf } from "./sources.ts";
 
 /** Of a page; what is behind it is not read. Characters. */
 const MAX_PAGE = 400_000;
@@ -113,19 +113,35 @@ async function readPage({ context }: Run, address: string, signal: AbortSignal):
 function sourcesOf(pages: readonly Kept[]): Source[] {
   const sources: (Source & { keys: Set<string>; shingles: ReadonlySet<string> })[] = [];
   for (const page of pages) {
-    const addresses = [page.url, ...(page.canonicalUrl === null ? [] : [page.canonicalUrl])];
+    const keys = keysOf(page);
     const shingles = shinglesOf(page.parts.map(({ text }) => text).join("\n"));
-    const keys = new Set(addresses.map(addressKey));
     const same = sources.find(
       (one) =>
-        addresses.some((address) => one.keys.has(addressKey(address))) || isSameText(shingles, one.shingles),
+        one.keys.has(addressKey(page.url)) ||
+        isSameText(shingles, one.shingles) ||
+        (keys.some((key) => one.keys.has(key)) && !isOtherArticle(page, shingles, one)),
     );
     if (!same) {
-      sources.push({ ...page, alsoAt: [], keys, shingles });
+      sources.push({ ...page, alsoAt: [], keys: new Set(keys), shingles });
       continue;
     }
     if (addressKey(page.url) !== addressKey(same.url)) same.alsoAt.push(page.url);
     for (const key of keys) same.keys.add(key);
+    // Anybody can name somebody else's address as that of their own page: it must not take the place of the page that stands there.
+    if (isOfItsSite(page) && !isOfItsSite(same)) {
+      const alsoAt = [same.url, ...same.alsoAt].filter((url) => url !== page.url);
+      Object.assign(same, { note: undefined, ...page, alsoAt, shingles });
+    }
   }
   return sources.map(({ keys: _, shingles: __, ...source }) => source);
 }
+
+const keysOf = ({ url, canonicalUrl }: Kept) => [url, canonicalUrl ?? url].map(addressKey);
+
+const isOfItsSite = ({ url, canonicalUrl }: Kept) =>
+  canonicalUrl === null || hostOf(canonicalUrl) === hostOf(url);
+
+/** Some sites name one address on all their pages. What has next to nothing in common is not one page. */
+const isOtherArticle = (page: Kept, shingles: ReadonlySet<string>, one: Kept & { shingles: ReadonlySet<string> }) =>
+  hostOf(page.url) === hostOf(one.url) && sharedBy(shingles, one.shingles) < LITTLE;
+const LITTLE = 0.2;
