@@ -105,6 +105,20 @@ test("a question becomes an answer whose claims are quoted from their sources", 
   );
 });
 
+test("a page that a search has named is told from one that the sender gave", async () => {
+  const asked: [string, boolean | undefined][] = [];
+  const read: Script["read"] = (url, how) => {
+    asked.push([url, how?.isFound]);
+    return PAGES[url]!;
+  };
+  await research({ read }, { urls: ["https://shop.example/"], search: true });
+  expect(asked.toSorted()).toEqual([
+    ["https://blog.example/day", true],
+    ["https://news.example/fair", true],
+    ["https://shop.example/", false],
+  ]);
+});
+
 test("the model gets the forms on which the demo model is trained", async () => {
   const { asked } = await research();
   expect(asked.map(({ content }) => content)).toEqual(
@@ -361,7 +375,10 @@ describe("one source", () => {
         "https://news.example/2": { canonicalUrl, text: PAGES["https://blog.example/day"]!.text },
       },
     );
-    expect(output.sources.map(({ url }) => url)).toEqual(["https://news.example/1", "https://news.example/2"]);
+    expect(output.sources.map(({ url }) => url)).toEqual([
+      "https://news.example/1",
+      "https://news.example/2",
+    ]);
   });
 });
 

@@ -18,7 +18,8 @@ test.each([
 });
 
 test("plain: the time grows with the length, whatever it repeats", () => {
-  for (const one of ["[", "![", "](", "**", "_a", "[a](", "\\[", " ", "\n", "--- "]) plainOf(one.repeat(50_000 / one.length));
+  for (const one of ["[", "![", "](", "**", "_a", "[a](", "\\[", " ", "\n", "--- "])
+    plainOf(one.repeat(50_000 / one.length));
 }, 20_000);
 
 describe("a text of others", () => {

@@ -15,6 +15,7 @@ export type PageLimits = {
   maxTags?: number;
   maxDepth?: number;
   timeoutMs?: number;
+  bareTimeoutMs?: number;
   maxDocumentBytes?: number;
   maxPdfPages?: number;
   pdfTimeoutMs?: number;
@@ -25,6 +26,8 @@ export const PAGE_LIMITS = {
   maxTags: 40_000,
   maxDepth: 250,
   timeoutMs: 10_000,
+  /** The text between the tags takes time in proportion to the page, at most about a second. */
+  bareTimeoutMs: 30_000,
   maxDocumentBytes: 10 * 1024 * 1024,
   maxPdfPages: 1_000,
   pdfTimeoutMs: 60_000,
@@ -37,8 +40,6 @@ const AT_ONCE = 2;
 const IDLE_MS = 10_000;
 const PAGE_THREAD = new URL("./page-thread.ts", import.meta.url);
 const PDF_THREAD = new URL("./pdf-thread.ts", import.meta.url);
-/** The text between the tags takes time in proportion to the page, at most about a second. */
-const BARE_MS = 30_000;
 
 export type Documents = {
   /**
@@ -63,7 +64,7 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
   const read = (work: Work) =>
     run<Read>({ ...work, limits: shape }, all.timeoutMs).catch((thrown: unknown) => {
       if (thrown instanceof KamadoError) throw thrown;
-      return run<Read>(work, BARE_MS);
+      return run<Read>(work, all.bareTimeoutMs).catch(beyondLimits("document"));
     });
   const pdfs = new Semaphore(1);
   return {
@@ -85,7 +86,7 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
     },
     async chunks({ title, markdown }, size = CHUNK_CHARACTERS) {
       if (markdown.length < MIN_FOR_THREAD) return chunkMarkdown(markdown, size, title);
-      return run<Chunk[]>({ markdown, title, size }, BARE_MS);
+      return run<Chunk[]>({ markdown, title, size }, all.bareTimeoutMs).catch(beyondLimits("Markdown"));
     },
   };
 }
@@ -111,18 +112,22 @@ function unlessRefused<T extends Done>(done: T | Refused): T {
   return done as T;
 }
 
+/** It took too long or too much memory. That ends what wanted it, and nothing else. */
+const beyondLimits = (what: string) => (thrown: Error) => {
+  if (thrown instanceof KamadoError) throw thrown;
+  throw new KamadoError(
+    "document_unreadable",
+    `The ${what} cannot be read within its limits: ${thrown.message}`,
+  );
+};
+
 type PdfLimits = Required<Pick<PageLimits, "maxPdfPages" | "pdfTimeoutMs" | "maxPdfMemoryMb">>;
 
 async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<Read> {
   const work: PdfWork = { bytes, maxPages: limits.maxPdfPages };
   const { pdfTimeoutMs: timeoutMs, maxPdfMemoryMb: maxExternalMb } = limits;
   const options = { timeoutMs, maxExternalMb, maxMemoryMb: MAX_MEMORY_MB };
-  const read = await inThread<Read | Refused>(PDF_THREAD, work, options).catch((thrown: Error) => {
-    throw new KamadoError(
-      "document_unreadable",
-      `The PDF cannot be read within its limits: ${thrown.message}`,
-    );
-  });
+  const read = await inThread<Read | Refused>(PDF_THREAD, work, options).catch(beyondLimits("PDF"));
   return unlessRefused(read);
 }
 

@@ -90,8 +90,9 @@ const OBSTACLES = {
   error: "The page is an error page.",
 } as const;
 
-async function readPage({ context }: Run, address: string, signal: AbortSignal): Promise<Kept> {
-  const page = await context.pages.read(address, { signal });
+async function readPage({ context, input }: Run, address: string, signal: AbortSignal): Promise<Kept> {
+  const isFound = !input.urls.includes(address);
+  const page = await context.pages.read(address, { signal, isFound });
   const { obstacle, markdown, url, canonicalUrl, title, site, published, language, format } = page;
   const isBlocked = obstacle !== null && obstacle !== "paywall";
   const chunks = await context.pages.chunks({ title, markdown: markdown.slice(0, MAX_PAGE) });
@@ -142,6 +143,9 @@ const isOfItsSite = ({ url, canonicalUrl }: Kept) =>
   canonicalUrl === null || hostOf(canonicalUrl) === hostOf(url);
 
 /** Some sites name one address on all their pages. What has next to nothing in common is not one page. */
-const isOtherArticle = (page: Kept, shingles: ReadonlySet<string>, one: Kept & { shingles: ReadonlySet<string> }) =>
-  hostOf(page.url) === hostOf(one.url) && sharedBy(shingles, one.shingles) < LITTLE;
+const isOtherArticle = (
+  page: Kept,
+  shingles: ReadonlySet<string>,
+  one: Kept & { shingles: ReadonlySet<string> },
+) => hostOf(page.url) === hostOf(one.url) && sharedBy(shingles, one.shingles) < LITTLE;
 const LITTLE = 0.2;
