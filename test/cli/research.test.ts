@@ -218,7 +218,6 @@ test("with the demo model the Kamado that runs here gives the right answers with
   const { out, errors, code } = await ask("--json");
   expect([code, errors]).toEqual([0, expect.stringMatching(/as research-[0-9a-f]{24}\./)]);
   const { output }: { output: Report } = JSON.parse(out);
-  console.log(JSON.stringify([output.failures,output.partial,output.sources.length]));
   const pageOf = (source: number) => output.sources[source - 1]!.url;
   expect(
     output.claims.map(({ claim, sources }) => [
