@@ -9,7 +9,7 @@ import { Job } from "../worker/job/envelope.ts";
 import type { Report } from "../worker/job/research/report.ts";
 import type { Receipt } from "../worker/job/result.ts";
 import { silentLog } from "../worker/logging/log.ts";
-import { type Column, fit, table } from "../worker/logging/terminal.ts";
+import { type Column, table } from "../worker/logging/terminal.ts";
 import { type Bench, fileOf, oneOf, whole } from "./arguments.ts";
 import { startOurEngine } from "./engine-process.ts";
 import { interleave, median } from "./figures.ts";
@@ -18,12 +18,11 @@ import { biasesAgainstEnd, FORMATS, smallModel } from "./models.ts";
 import { cpuSeconds } from "./process-usage.ts";
 import { textOf } from "./prompts.ts";
 import type { Session } from "./session.ts";
-import { atLeast, digits, mark, percent } from "./table.ts";
+import { digits, percent } from "./table.ts";
 
 const PAGES = 9;
 /** With what the model is told and the answer, a part of 2,000 characters fits. */
 const CONTEXT = 4_096;
-const SPEED_UP = atLeast(1.5);
 const WAYS = ["one at a time", "together"] as const;
 type Way = (typeof WAYS)[number];
 
@@ -51,9 +50,7 @@ export const research: Bench = {
     const [speedUp, cpuRatio] = [speedUpOf(samples, "seconds"), speedUpOf(samples, "engineCpuSeconds")];
     const cachedShare = median(of(samples, "together").map(shareOf));
     session.print(`${samplesTable(samples)}\n`);
-    session.print(
-      `speed-up, together / one at a time: ${digits(speedUp, 2)}  ${fit(mark(speedUp, SPEED_UP))}`,
-    );
+    session.print(`speed-up, one at a time / together: ${digits(speedUp, 2)}`);
     session.print(`the engine's CPU time, one at a time / together: ${digits(cpuRatio, 2)}`);
     session.print(`share of the prompt tokens that were cached, together: ${percent(cachedShare)}`);
     return { machine: machine(), model: modelFile(model), ...plan, samples, speedUp, cpuRatio, cachedShare };

@@ -105,7 +105,7 @@ test.skipIf(!existsSync("/proc/self/environ"))(
       name,
       `${name.endsWith("_URL") ? "https://" : ""}${canary}-${name}`,
     ]);
-    const engine = start(["engine"], Object.fromEntries(secrets));
+    const engine = start(["engine"], { KAMADO_SEARCH: "brave", ...Object.fromEntries(secrets) });
     await firstLine(engine);
     const seen = (pid: number | string, what: string) => readFileSync(`/proc/${pid}/${what}`, "utf8");
     const [pid] = seen(engine.pid!, `task/${engine.pid}/children`).split(" ");

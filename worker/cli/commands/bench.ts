@@ -15,7 +15,7 @@ export function benchCommand(): Command {
   return examples(new BenchCommand("bench"), ["bench", "bench engine --help"])
     .argument(
       "[name]",
-      "engine, identity, concurrency, end-to-end, memory, prefix-files, utilisation, idle, soak, batches, neighbours, pages, articles, fairness or scale; " +
+      "engine, identity, concurrency, end-to-end, memory, prefix-files, utilisation, idle, soak, batches, neighbours, pages, articles, research, fairness or scale; " +
         "without it, what each measures and its flags",
     )
     .argument(
