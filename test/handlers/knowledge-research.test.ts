@@ -145,6 +145,7 @@ describe("what no source says does not stand in the report", () => {
   const evidence = "About 5,200 people came to the fair on its first day.";
 
   test.each([
+    ["whose quote is one word that stands anywhere", { evidence: "the", claim: "The fair was a failure." }],
     ["whose quote was invented", { evidence: "Nine thousand came.", claim: "9,000 people came." }],
     ["with a number that the text does not have", { evidence, claim: "5,300 people came." }],
     ["that is empty", { evidence, claim: " " }],
@@ -425,6 +426,53 @@ describe("a run that is interrupted", () => {
     });
     expect(said).toContain("Asking 3 parts: 3 done, 3 of them by an earlier run");
     expect(output.markdown).toContain("An earlier run had done 3 searches");
+  });
+
+  test("at any question, search or page: the next run has the same report, and nothing is answered twice", async () => {
+    const same: Script = { decide: () => ({ same: 0.9 }) };
+    const { output: whole } = await research(same);
+    const reportOf = ({ claims, answer, sources }: typeof whole) => ({ claims, answer, sources });
+    let isKilled = true;
+    for (let at = 1; isKilled; at += 1) {
+      const answered: string[] = [];
+      const checkpoints = new Map<string, unknown>();
+      let left = at;
+      const counted =
+        <A extends unknown[], R>(work: (...args: A) => R, keyOf: (...args: A) => string) =>
+        (...args: A): R => {
+          left -= 1;
+          if (left <= 0) throw new Error("killed");
+          answered.push(keyOf(...args));
+          return work(...args);
+        };
+      const all = script(same);
+      const run = () =>
+        research({
+          checkpoints,
+          ask: counted(all.ask!, ({ content }) => content),
+          decide: counted(all.decide!, ({ content }) => content),
+          read: counted(all.read!, (url) => url),
+          search: counted(all.search!, (query) => `search ${query}`),
+        });
+      isKilled = await run().then(
+        () => false,
+        () => true,
+      );
+      left = Number.POSITIVE_INFINITY;
+      expect(reportOf((await run()).output)).toEqual(reportOf(whole));
+      expect(answered.toSorted()).toEqual([...new Set(answered)].toSorted());
+    }
+  });
+
+  test("after keywords of no use, says so again", async () => {
+    const checkpoints = new Map<string, unknown>();
+    const ask: Script["ask"] = (question) => {
+      if (isKeywords(question.content)) throw new KamadoError("answer_invalid", "No JSON.");
+      return script().ask!(question);
+    };
+    const [first, second] = [await research({ checkpoints, ask }), await research({ checkpoints, ask })];
+    expect(first.output.failures).toMatchObject([{ step: "keywords" }]);
+    expect(second.output.failures).toEqual(first.output.failures);
   });
 
   test.each([

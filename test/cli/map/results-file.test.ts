@@ -68,6 +68,14 @@ test("a second command does not write the same file, and changes nothing in it",
   expect(readdirSync(folder).filter((name) => name.startsWith("."))).toEqual([]);
 });
 
+test("the zeros that a power cut leaves are cut away", async () => {
+  const path = await written(line(0, "a"));
+  const whole = readFileSync(path);
+  appendFileSync(path, "\0".repeat(4_096));
+  await (await ResultsFile.open(path, { resume: true })).close();
+  expect(readFileSync(path)).toEqual(whole);
+});
+
 test("whatever a kill tore off is cut away, at every byte", async () => {
   const path = await written(line(0, "a"), line(1, "b"));
   const whole = readFileSync(path);

@@ -225,7 +225,8 @@ async function readLines(
       rest = rest.subarray(end + 1);
     }
   }
-  const tail = rest.toString("latin1", 0, BEGINS.length);
+  // Some file systems leave zeros where a power cut came first.
+  const tail = rest.toString("latin1", 0, BEGINS.length).replace(/^\0+$/, "");
   if (!BEGINS.startsWith(tail)) throw notOurs(path, "its last line is none");
   return { earlier, size: start };
 }
