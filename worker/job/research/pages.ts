@@ -7,6 +7,7 @@ import { addressKey, hostOf, isSameText, sharedBy, shinglesOf } from "./sources.
 
 /** Of a page; what is behind it is not read. Characters. */
 const MAX_PAGE = 400_000;
+const MAX_HEADING = 200;
 /** Of the time that is left, for reading; the rest is for the model. */
 const READING_SHARE = 0.4;
 const MAX_READ_MS = 90_000;
@@ -106,7 +107,13 @@ async function readPage({ context, input }: Run, address: string, signal: AbortS
     ...{ url: url ?? address, canonicalUrl, title, site, published, language, format },
     ...(note !== undefined && { note }),
     ...(isBlocked && { blocked: OBSTACLES[obstacle] }),
-    parts: chunks.map(({ text, path }) => ({ text: plainOf(text), path })).filter(({ text }) => text !== ""),
+    parts: chunks
+      .map(({ text, path }) => ({
+        text: plainOf(text),
+        // It stands before each part that the model gets.
+        path: path.map((heading) => heading.slice(0, MAX_HEADING).toWellFormed()),
+      }))
+      .filter(({ text }) => text !== ""),
   };
 }
 
