@@ -383,6 +383,22 @@ describe("one source", () => {
   });
 });
 
+test("a page with lines without end does not fill the report or what the model gets", async () => {
+  const long = "fair ".repeat(40_000);
+  const page = { title: long, site: long, canonicalUrl: `https://a.example/${"x".repeat(50_000)}` };
+  const chunks: Script["chunks"] = () => [
+    { text: "About 5,200 people came to the fair.", path: [long, long], at: 0 } as never,
+  ];
+  const { output, asked } = await research(
+    { chunks },
+    {},
+    { "https://a.example/": { ...page, text: "About 5,200 people came to the fair." } },
+  );
+  expect(output.claims).toHaveLength(1);
+  expect(output.markdown.length).toBeLessThan(5_000);
+  for (const { content } of asked) expect(content.length).toBeLessThan(2_000);
+});
+
 describe("claims of several sources", () => {
   test("that say the same are one, with the quote of each", async () => {
     const { output } = await research(

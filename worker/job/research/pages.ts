@@ -7,7 +7,9 @@ import { addressKey, hostOf, isSameText, sharedBy, shinglesOf } from "./sources.
 
 /** Of a page; what is behind it is not read. Characters. */
 const MAX_PAGE = 400_000;
-const MAX_HEADING = 200;
+/** Of a heading, a title or a name; a page can have one of megabytes, and each stands in the report more than once. Characters. */
+const MAX_LINE = 300;
+const MAX_ADDRESS = 4_000;
 /** Of the time that is left, for reading; the rest is for the model. */
 const READING_SHARE = 0.4;
 const MAX_READ_MS = 90_000;
@@ -91,6 +93,9 @@ const OBSTACLES = {
   error: "The page is an error page.",
 } as const;
 
+const shown = <T extends string | null>(line: T) =>
+  (line === null || line.length <= MAX_LINE ? line : `${line.slice(0, MAX_LINE - 1).toWellFormed()}…`) as T;
+
 async function readPage({ context, input }: Run, address: string, signal: AbortSignal): Promise<Kept> {
   const isFound = !input.urls.includes(address);
   const page = await context.pages.read(address, { signal, isFound });
@@ -104,14 +109,16 @@ async function readPage({ context, input }: Run, address: string, signal: AbortS
         ? `only its first ${MAX_PAGE} characters were read`
         : undefined;
   return {
-    ...{ url: url ?? address, canonicalUrl, title, site, published, language, format },
+    ...{ url: url ?? address, language, format },
+    canonicalUrl: (canonicalUrl?.length ?? 0) > MAX_ADDRESS ? null : canonicalUrl,
+    ...{ title: shown(title), site: shown(site), published: shown(published) },
     ...(note !== undefined && { note }),
     ...(isBlocked && { blocked: OBSTACLES[obstacle] }),
     parts: chunks
       .map(({ text, path }) => ({
         text: plainOf(text),
         // It stands before each part that the model gets.
-        path: path.map((heading) => heading.slice(0, MAX_HEADING).toWellFormed()),
+        path: path.map(shown),
       }))
       .filter(({ text }) => text !== ""),
   };
