@@ -1,7 +1,8 @@
 // The pages of a research: read at the same time, each within its time, with another one in place of each that fails; pages that are one
 // source are put together. How a page is read is the worker's (Context.pages).
 import { z } from "zod";
-import { plainOf } from "../plain-markdown.ts";
+import { isBlocked, obstacleWords } from "../handler.ts";
+import { proseOf } from "../prose.ts";
 import { coded, DONE, MAX_TIMER_MS, type Run, within } from "./run.ts";
 import { addressKey, hostOf, isSameText, sharedBy, shinglesOf } from "./sources.ts";
 
@@ -87,12 +88,6 @@ async function readOne(run: Run, url: string, ms: number): Promise<Kept | null> 
   }
 }
 
-const OBSTACLES = {
-  javascript: "The page shows its text only to browsers that run its scripts.",
-  consent: "The page asks for consent before it shows its text.",
-  error: "The page is an error page.",
-} as const;
-
 const shown = <T extends string | null>(line: T) =>
   (line === null || line.length <= MAX_LINE ? line : `${line.slice(0, MAX_LINE - 1).toWellFormed()}…`) as T;
 
@@ -100,7 +95,6 @@ async function readPage({ context, input }: Run, address: string, signal: AbortS
   const isFound = !input.urls.includes(address);
   const page = await context.pages.read(address, { signal, isFound });
   const { obstacle, markdown, url, canonicalUrl, title, site, published, language, format } = page;
-  const isBlocked = obstacle !== null && obstacle !== "paywall";
   const chunks = await context.pages.chunks({ title, markdown: markdown.slice(0, MAX_PAGE) });
   const note =
     obstacle === "paywall"
@@ -113,10 +107,10 @@ async function readPage({ context, input }: Run, address: string, signal: AbortS
     canonicalUrl: (canonicalUrl?.length ?? 0) > MAX_ADDRESS ? null : canonicalUrl,
     ...{ title: shown(title), site: shown(site), published: shown(published) },
     ...(note !== undefined && { note }),
-    ...(isBlocked && { blocked: OBSTACLES[obstacle] }),
+    ...(isBlocked(page) && { blocked: `It cannot be read: ${obstacleWords(page.obstacle)}.` }),
     parts: chunks
       .map(({ text, path }) => ({
-        text: plainOf(text),
+        text: proseOf(text),
         // It stands before each part that the model gets.
         path: path.map(shown),
       }))
