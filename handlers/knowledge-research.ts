@@ -74,20 +74,20 @@ async function chooseKeywords(run: Run): Promise<string[]> {
   context.progress(0, "Choosing what to search for");
   const content = keywordsContent(question, count);
   const instructions = KEYWORDS_INSTRUCTIONS;
-  const found = await steps.once(
-    "keywords",
-    [content, instructions, modelName],
-    z.array(z.string()),
-    async () => {
+  const of = [content, instructions, modelName];
+  // An answer that is of no use is none that is kept, so that another run says so too.
+  const answer = await told(run, () =>
+    steps.once("keywords", of, z.array(z.string()), async () => {
       const maxTokens = KEYWORD_TOKENS * (count + 1);
-      const ask = () => context.model.ask({ instructions, content, schema: Keywords, maxTokens });
-      const answer = await told(run, ask);
-      if ("value" in answer) return usableKeywords(answer.value.keywords, count);
-      const { code, message } = answer.error;
-      run.failures.push({ step: "keywords", what: "", code, reason: message });
-      return [];
-    },
+      const { keywords } = await context.model.ask({ instructions, content, schema: Keywords, maxTokens });
+      return usableKeywords(keywords, count);
+    }),
   );
+  if ("error" in answer) {
+    const { code, message } = answer.error;
+    run.failures.push({ step: "keywords", what: "", code, reason: message });
+  }
+  const found = "value" in answer ? answer.value : [];
   return found.length > 0 ? found : [oneLine(question)];
 }
 

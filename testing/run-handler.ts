@@ -49,7 +49,7 @@ export type Script = {
   /** The parts of a page; by default the worker's own. */
   chunks?(page: Pick<Page, "title" | "markdown">): Chunk[];
   /** The page at an address. What is left out is `null`, and `markdown` the text. To fail as an address does, throw. */
-  read?(url: string): KnownPage | Promise<KnownPage>;
+  read?(url: string, options?: Parameters<Pages["read"]>[1]): KnownPage | Promise<KnownPage>;
   /** What a search of the web finds. To fail as a search service does, throw. */
   search?(query: string, options?: SearchOptions): SearchHit[] | Promise<SearchHit[]>;
   /** What an earlier run of the job has put, by name; what this one puts is added. */
@@ -136,7 +136,7 @@ function pagesOf({ article, chunks, read = unexpected("read") }: Script): Pages 
     ...pages,
     ...(article && { article: async (html: string) => pageOf(article(html)) }),
     ...(chunks && { chunks: async (page) => chunks(page) }),
-    read: async (url) => pageOf({ url, ...(await read(url)) }),
+    read: async (url, options) => pageOf({ url, ...(await read(url, options)) }),
   };
 }
 

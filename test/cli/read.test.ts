@@ -85,6 +85,12 @@ describe("a file", () => {
     expect((await read([at("plain.txt")], { ...real, format: "text" })).out).toBe("<b> is a tag.\n");
   });
 
+  test("has no mark of Markdown or HTML in a title that only its head has", async () => {
+    const document = async () => pageOf({ text: "a", title: "<script>x</script> *b* [c](d)", url: null });
+    const { out } = await read([at("plain.txt")], { document });
+    expect(out).toBe("# \\<script>x\\</script> \\*b\\* [c\\](d)\n\na\n");
+  });
+
   test("gives the very text that a handler gets of its HTML", async () => {
     const { text, markdown } = await pages.article(ARTICLE);
     const json = linesOf(await read([at("article.html")], { ...real, format: "json" }));

@@ -106,6 +106,20 @@ test("a question becomes an answer whose claims are quoted from their sources", 
   );
 });
 
+test("a page that a search has named is told from one that the sender gave", async () => {
+  const asked: [string, boolean | undefined][] = [];
+  const read: Script["read"] = (url, how) => {
+    asked.push([url, how?.isFound]);
+    return PAGES[url]!;
+  };
+  await research({ read }, { urls: ["https://shop.example/"], search: true });
+  expect(asked.toSorted()).toEqual([
+    ["https://blog.example/day", true],
+    ["https://news.example/fair", true],
+    ["https://shop.example/", false],
+  ]);
+});
+
 test("the model gets the forms on which the demo model is trained", async () => {
   const { asked } = await research();
   expect(asked.map(({ content }) => content)).toEqual(
@@ -132,6 +146,7 @@ describe("what no source says does not stand in the report", () => {
   const evidence = "About 5,200 people came to the fair on its first day.";
 
   test.each([
+    ["whose quote is one word that stands anywhere", { evidence: "the", claim: "The fair was a failure." }],
     ["whose quote was invented", { evidence: "Nine thousand came.", claim: "9,000 people came." }],
     ["with a number that the text does not have", { evidence, claim: "5,300 people came." }],
     ["that is empty", { evidence, claim: " " }],
@@ -336,6 +351,53 @@ describe("one source", () => {
     ]);
     expect(output.claims[0]!.sources).toHaveLength(1);
   });
+
+  test("that another page names as its own address keeps its place, whichever was read first", async () => {
+    const pages = {
+      "https://copy.example/x": {
+        canonicalUrl: "https://news.example/fair",
+        text: "Nobody at all came: 12 people came to the fair.",
+      },
+      "https://news.example/fair": PAGES["https://news.example/fair"]!,
+    };
+    const { output } = await research({}, {}, pages);
+    expect(output.sources).toMatchObject([
+      { url: "https://news.example/fair", title: "The fair", alsoAt: ["https://copy.example/x"] },
+    ]);
+    expect(output.claims.map(({ claim }) => claim)).toEqual(["5,200 people came to the fair."]);
+  });
+
+  test("is not lost where its site names one address on all its pages", async () => {
+    const canonicalUrl = "https://news.example/all";
+    const { output } = await research(
+      {},
+      {},
+      {
+        "https://news.example/1": { canonicalUrl, text },
+        "https://news.example/2": { canonicalUrl, text: PAGES["https://blog.example/day"]!.text },
+      },
+    );
+    expect(output.sources.map(({ url }) => url)).toEqual([
+      "https://news.example/1",
+      "https://news.example/2",
+    ]);
+  });
+});
+
+test("a page with lines without end does not fill the report or what the model gets", async () => {
+  const long = "fair ".repeat(40_000);
+  const page = { title: long, site: long, canonicalUrl: `https://a.example/${"x".repeat(50_000)}` };
+  const chunks: Script["chunks"] = () => [
+    { text: "About 5,200 people came to the fair.", path: [long, long], at: 0 } as never,
+  ];
+  const { output, asked } = await research(
+    { chunks },
+    {},
+    { "https://a.example/": { ...page, text: "About 5,200 people came to the fair." } },
+  );
+  expect(output.claims).toHaveLength(1);
+  expect(output.markdown.length).toBeLessThan(5_000);
+  for (const { content } of asked) expect(content.length).toBeLessThan(2_000);
 });
 
 describe("claims of several sources", () => {
@@ -381,6 +443,53 @@ describe("a run that is interrupted", () => {
     });
     expect(said).toContain("Asking 3 parts: 3 done, 3 of them by an earlier run");
     expect(output.markdown).toContain("An earlier run had done 3 searches");
+  });
+
+  test("at any question, search or page: the next run has the same report, and nothing is answered twice", async () => {
+    const same: Script = { decide: () => ({ same: 0.9 }) };
+    const { output: whole } = await research(same);
+    const reportOf = ({ claims, answer, sources }: typeof whole) => ({ claims, answer, sources });
+    let isKilled = true;
+    for (let at = 1; isKilled; at += 1) {
+      const answered: string[] = [];
+      const checkpoints = new Map<string, unknown>();
+      let left = at;
+      const counted =
+        <A extends unknown[], R>(work: (...args: A) => R, keyOf: (...args: A) => string) =>
+        (...args: A): R => {
+          left -= 1;
+          if (left <= 0) throw new Error("killed");
+          answered.push(keyOf(...args));
+          return work(...args);
+        };
+      const all = script(same);
+      const run = () =>
+        research({
+          checkpoints,
+          ask: counted(all.ask!, ({ content }) => content),
+          decide: counted(all.decide!, ({ content }) => content),
+          read: counted(all.read!, (url) => url),
+          search: counted(all.search!, (query) => `search ${query}`),
+        });
+      isKilled = await run().then(
+        () => false,
+        () => true,
+      );
+      left = Number.POSITIVE_INFINITY;
+      expect(reportOf((await run()).output)).toEqual(reportOf(whole));
+      expect(answered.toSorted()).toEqual([...new Set(answered)].toSorted());
+    }
+  });
+
+  test("after keywords of no use, says so again", async () => {
+    const checkpoints = new Map<string, unknown>();
+    const ask: Script["ask"] = (question) => {
+      if (isKeywords(question.content)) throw new KamadoError("answer_invalid", "No JSON.");
+      return script().ask!(question);
+    };
+    const [first, second] = [await research({ checkpoints, ask }), await research({ checkpoints, ask })];
+    expect(first.output.failures).toMatchObject([{ step: "keywords" }]);
+    expect(second.output.failures).toEqual(first.output.failures);
   });
 
   test.each([

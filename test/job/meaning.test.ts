@@ -195,6 +195,15 @@ describe("by what the model says", () => {
     expect((await grouped(["7 loaves", "7,000 loaves"], { model, question })).groups).toHaveLength(2);
   });
 
+  test.each([
+    ["5,200 people came to the fair.", "The fair had about 4,100 visitors.", 2],
+    ["The shop is open on Mondays.", "The shop is not open on Mondays.", 2],
+    ["5,200 people came to the fair on 4 July.", "The fair had 5,200 visitors.", 1],
+  ])("it can make one of %s and %s only where their facts allow it", async (one, other, count) => {
+    const model = { decide: async () => ({ choice: "same", probabilities: { same: 0.9 } }) as never };
+    expect((await grouped([one, other], { model, question })).groups).toHaveLength(count);
+  });
+
   test("different numbers do not meet in one group by way of a third text", async () => {
     const { model } = judge((one, other) => (/few/.test(one) || /few/.test(other) ? "same" : "different"));
     const { groups } = await grouped(["7 loaves", "a few loaves", "9 rolls"], { model, question });

@@ -31,6 +31,8 @@ describe("the same in another way of writing", () => {
     ["7,000 yen", "¥7,000", "￥7000", "7000円", "七千円"],
     ["$5 million", "5 million dollars", "USD 5,000,000"],
     ["1,500 m", "1500 metres", "1,500 meters", "1500メートル"],
+    ["$7.5", "$7.50", "7.50 dollars"],
+    ["7–9", "7-9", "7 – 9"],
     ["third", "the third", "3rd"],
     ["40個", "四十個", "４０個"],
     ["It isn't open.", "it is not open"],
@@ -67,6 +69,14 @@ test.each([
   ["千葉", "1000葉"],
   ["大阪府", "大阪市"],
   ["twenty three", "twenty, thirty"],
+  ["It was –5 °C.", "It was 5 °C."],
+  ["version 1.10", "version 1.1"],
+  ["192.168.1.1", "192.168.1.10"],
+  ["1.500 kg", "1.5 kg"],
+  ["10²", "102"],
+  ["3½", "31/2"],
+  ["2/3 of them", "2–3 of them"],
+  ["Peters won", "Peter won"],
 ])("what means another thing stays another: %s and %s", (one, other) => {
   expect(form(one)).not.toBe(form(other));
 });
@@ -82,6 +92,7 @@ test("the numbers of a text are those of its words, its dates and its times", ()
     "7.5",
     "15:00",
   ]);
+  expect(numbers("4.7.2024")).toEqual(["4", "7", "2024"]);
   expect(numbers("No number, and b52 is none.")).toEqual([]);
 });
 

@@ -279,6 +279,13 @@ describe("a page that is made to harm its reader", () => {
     expect(text).not.toContain("hacked");
   });
 
+  test("one that cannot be read at all is refused with a code, and ends nothing else", async () => {
+    const hurried = createPages({ timeoutMs: 1, bareTimeoutMs: 1 });
+    const markdown = PARAGRAPH.repeat(1_000);
+    const ways = [() => hurried.article(PAGE), () => hurried.chunks({ title: null, markdown })];
+    for (const read of ways) await expect(read()).rejects.toMatchObject({ code: "document_unreadable" });
+  });
+
   test.for([
     ["nested without end", `${"<div>".repeat(50_000)}deep`, "deep"],
     ["of more tags than anyone reads", `${"<b>".repeat(50_000)}many`, "many"],

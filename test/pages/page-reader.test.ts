@@ -397,6 +397,15 @@ describe("where an answer leads", () => {
     expect(pathsOf(one)).toEqual(["/robots.txt", "/", "/a"]);
   });
 
+  test("an address that somebody else has named is not in the owner's network, unless the owner lists who named it", async () => {
+    const [home, search] = [await site({ "/": "secret" }), await site({})];
+    const read = (sites: { url: string }[]) =>
+      reader(sites).read(home.url, { ledBy: `${search.url}/search?q=x` });
+    expect((await errorOf(read([home]))).code).toBe("address_refused");
+    expect(home.received).toEqual([]);
+    expect((await read([home, search])).text).toBe("secret");
+  });
+
   test("from elsewhere into the owner's network leads nowhere", async () => {
     const home = await site({ "/": "secret" });
     const destinations = [known(home.url)];

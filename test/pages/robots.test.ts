@@ -56,6 +56,14 @@ test.each([
   );
 });
 
+test("a file that is made to take long is matched with less of an address", async () => {
+  const long = `/${"a".repeat(1_500)}`;
+  const rule = `User-agent: *\nDisallow: ${long}\n`;
+  const isAllowedBy = (text: string) => robotsSaying(() => text).isAllowed(`https://example.org${long}b`);
+  expect(await isAllowedBy(rule)).toBe(false);
+  expect(await isAllowedBy(rule + "Disallow: /*x*x*x*x*y\n".repeat(20_000))).toBe(true);
+});
+
 test("may not forbid itself", async () => {
   const { isAllowed } = robotsSaying(() => "User-agent: *\nDisallow: /");
   expect(await isAllowed("https://example.org/robots.txt")).toBe(true);

@@ -276,6 +276,11 @@ describe("a page that is made to harm its reader", () => {
     expect(markdown(`<table>${`<tr>${cell.repeat(20)}`.repeat(20)}</table>`).length).toBeLessThan(1_000_000);
   });
 
+  test("nor does one of code with rows of spaces without end take long", () => {
+    const html = `<pre>a${" ".repeat(100_000)}b\n  c</pre>`;
+    expect(markdown(html)).toBe(`\`\`\`\na${" ".repeat(1_000)}b\n  c\n\`\`\``);
+  });
+
   test.for([
     "<p>a",
     "a<br>",

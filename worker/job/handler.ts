@@ -133,8 +133,12 @@ export interface Pages {
   /**
    * Reads an address: a page, a PDF, a feed or a text. Throws `robots_refused`, `page_without_text`, `document_unreadable`, and what the
    * safe client throws (`fetch_failed`, `fetch_rejected`, `address_refused`, `unsupported_address`, `input_too_large`).
+   * `isFound`: a search named the address, and not the sender: it is not read in the owner's network, nor with the owner's credentials.
    */
-  read(url: string, options?: { signal?: AbortSignal | undefined }): Promise<Page>;
+  read(
+    url: string,
+    options?: { signal?: AbortSignal | undefined; isFound?: boolean | undefined },
+  ): Promise<Page>;
   /** A page's Markdown in parts of at most `size` characters. [2,000] */
   chunks(page: Pick<Page, "title" | "markdown">, size?: number): Promise<Chunk[]>;
 }
@@ -163,6 +167,8 @@ export type SearchOptions = {
 export interface Search {
   /** `null` where the owner has set up none: then `web` throws `search_not_set_up`. */
   readonly provider: string | null;
+  /** Where it is. */
+  readonly url?: string | undefined;
   /**
    * Searches the web. Waits as the provider's quota demands. Throws `search_failed`, which may pass, and `search_rejected`, which will
    * not; the message says why.

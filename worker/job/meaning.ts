@@ -65,7 +65,7 @@ function formsOf<T extends Said>(said: readonly T[], answersOneQuestion: boolean
 
 /** Words that change what the number beside them means, or make it one of something else. */
 const CHANGES =
-  /^(?:not|no|never|none|without|except|only|than|more|less|most|least|over|under|above|below|before|after|until|till|since|almost|nearly|about|around|roughly|approximately|circa|ca|up|per|half|double|twice|times?|or|and|of|%|yen|dollar|euro|pound|k|[<>≤≥±~≈°+=])$|[以未超約]|ほど|ほぼ|まで|から|より|前|後|弱|強|ない|ません|円|倍|割|半/;
+  /^(?:not|no|never|none|without|except|only|than|more|less|most|least|over|under|above|below|before|after|until|till|since|almost|nearly|about|around|roughly|approximately|circa|ca|up|per|half|double|twice|times?|or|and|of|%|yen|dollar|euro|pound|k|s|[<>≤≥±~≈°+=^/\u2044])$|[以未超約]|ほど|ほぼ|まで|から|より|前|後|弱|強|ない|ません|円|倍|割|半|度/;
 
 /**
  * As answers to one question, "40" is the same as "40 loaves" where no other answer has the same number of something else.
@@ -185,8 +185,8 @@ async function compare<T extends Said>(
       options: VERDICTS,
     });
     if (choice !== "same" && choice !== "contradiction") return [];
-    // Whatever a model says: 7 is not 7,000.
-    if (choice === "same" && differOnlyInNumbers(one, other)) return [];
+    // Whatever a model says: 7 is not 7,000, and open is not "not open".
+    if (choice === "same" && (haveOtherNumbers(one, other) || differOnlyInNegation(one, other))) return [];
     return [{ ...pair, is: choice, probability: probabilities[choice] }];
   } catch (thrown) {
     if (whyUnusable(thrown) === undefined) throw thrown;
@@ -195,15 +195,27 @@ async function compare<T extends Said>(
 }
 
 const differ = (one: Set<string>, other: Set<string>) =>
-  one.size > 0 &&
-  other.size > 0 &&
-  (one.size !== other.size || [...one].some((number) => !other.has(number)));
+  one.size > 0 && other.size > 0 && (one.size !== other.size || hasMore(one, other));
 
-const wordsWithoutNumbers = ({ words }: Form<unknown>) =>
-  words.filter((word) => numbersIn([word]).size === 0).join(" ");
+/** Each has a number that the other lacks, or they differ in nothing else. */
+function haveOtherNumbers(one: Form<unknown>, other: Form<unknown>): boolean {
+  if (!differ(one.numbers, other.numbers)) return false;
+  const [mine, theirs] = [one, other].map(({ words }) =>
+    without(words, (word) => numbersIn([word]).size > 0),
+  );
+  return mine === theirs || (hasMore(one.numbers, other.numbers) && hasMore(other.numbers, one.numbers));
+}
 
-const differOnlyInNumbers = (one: Form<unknown>, other: Form<unknown>) =>
-  differ(one.numbers, other.numbers) && wordsWithoutNumbers(one) === wordsWithoutNumbers(other);
+const hasMore = (one: Set<string>, other: Set<string>) => [...one].some((number) => !other.has(number));
+
+const without = (words: readonly string[], isLeftOut: (word: string) => boolean) =>
+  words.filter((word) => !isLeftOut(word)).join(" ");
+
+const NEGATION = /^(?:not|no|never|none|without|do|does|did)$/;
+const isNegation = (word: string) => NEGATION.test(word);
+const differOnlyInNegation = (one: Form<unknown>, other: Form<unknown>) =>
+  without(one.words, isNegation) === without(other.words, isNegation) &&
+  one.words.join(" ") !== other.words.join(" ");
 
 /** Joins what is the same, the surest first, unless that brings together what contradicts itself or has other numbers. */
 function joined<T>(forms: readonly Form<T>[], verdicts: readonly Verdict[]): Grouped<T> {

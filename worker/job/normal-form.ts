@@ -5,10 +5,11 @@ import { folded, UNSPACED } from "./text.ts";
 
 /** The words of a text in their normal form. Texts with the same words say the same. Empty for a text without words. */
 export function normalWords(text: string): string[] {
+  const names = namesIn(text);
   const words = withNumbers(plainOf(text).match(WORD) ?? [])
-    .map((word) => UNITS.get(word) ?? singular(word))
+    .map((word) => UNITS.get(word) ?? (names.has(word) ? word : singular(word)))
     .filter((word, at, { length }) => word !== "the" && !(/^an?$/.test(word) && at + 1 < length));
-  return withoutLead(withUnitsBehind(words));
+  return withoutLead(withUnitsBehind(words).map(withoutZeros));
 }
 
 /** The numbers of a text. Those of a date count one by one; a time of the day is one. */
@@ -18,23 +19,33 @@ export function numbersIn(words: readonly string[]): Set<string> {
 
 const partsOfDate = (word: string) => {
   const [, ...parts] = /^(\d{4}|\?)-(\d\d)(?:-(\d\d))?$/.exec(word) ?? [];
-  return parts.length > 0
-    ? parts.filter((part) => part !== undefined && part !== "?").map(decimal)
-    : [decimal(word)];
+  if (parts.length > 0) return parts.filter((part) => part !== undefined && part !== "?").map(decimal);
+  return /\..*\./.test(word) ? word.split(".").map(decimal) : [decimal(word)];
 };
 
+const IS_NUMBER = /^-?\d+(?:\.\d+)?$/;
 /** `007` and `7.50` as 7 and 7.5. */
 const decimal = (digits: string) =>
-  /^-?\d+(?:\.\d+)?$/.test(digits)
-    ? digits
-        .replace(/^(-?)0+(?=\d)/, "$1")
-        .replace(/(?:\.0+|(\.\d*?)0+)$/, (end, kept) => (end.startsWith(".") ? (kept ?? "") : end))
-    : digits;
+  IS_NUMBER.test(digits) ? plainNumber(digits).replace(/(\.\d*?)0+$/, "$1") : digits;
+
+/** `007` and `7.00` as 7. In `1.10`, the 0 counts: it may be a version, a chapter or a time. */
+const plainNumber = (digits: string) =>
+  IS_NUMBER.test(digits) ? digits.replace(/^(-?)0+(?=\d)/, "$1").replace(/\.0+$/, "") : digits;
+
+/** Of something measured, 7.50 is 7.5; but 1.500 may be 1,500, as some write it. */
+function withoutZeros(word: string, at: number, words: readonly string[]): string {
+  const isMeasured = IN_UNITS.has(words[at + 1] ?? "");
+  return isMeasured && /\.\d+$/.test(word) && !/\.\d\d0$/.test(word) ? decimal(word) : word;
+}
 
 // ── The text, before it is cut into words ──
 
 const plainOf = (text: string) =>
-  withTimes(withDates(withDigits(withNegations(folded(text).replaceAll("−", "-")).trim())));
+  withTimes(withDates(withDigits(withNegations(withMinus(folded(text))).trim())));
+
+/** A dash before a number, and not between two or after a word, is a minus. */
+const withMinus = (text: string) =>
+  text.replaceAll("−", "-").replaceAll(/(?<=^|[\s(])(?<!\d\s?)[–‒](?=\d)/g, "-");
 
 const withNegations = (text: string) =>
   text
@@ -149,7 +160,7 @@ function time(hour: string, minute: string, half: string): string {
 
 // A date, a time, a number, a row of letters of a script without spaces, a word, or a sign that changes what is meant.
 const WORD = new RegExp(
-  String.raw`(?:\d{4}|\?)-\d\d(?:-\d\d)?(?!\d)|\d\d:\d\d|(?:(?<![\p{L}\p{N}])-)?\d+(?:\.\d+)?(?:(?:st|nd|rd|th)(?!\p{L}))?|(?:(?=[${UNSPACED}])[\p{L}\p{M}])+|(?:(?![${UNSPACED}])[\p{L}\p{M}\p{N}'+#])+|[%&$¥€£<>≤≥±~≈°+=]`,
+  String.raw`(?:\d{4}|\?)-\d\d(?:-\d\d)?(?!\d)|\d\d:\d\d|(?:(?<![\p{L}\p{N}])-)?\d+(?:\.\d+)*(?:(?:st|nd|rd|th)(?!\p{L}))?|(?:(?=[${UNSPACED}])[\p{L}\p{M}])+|(?:(?![${UNSPACED}])[\p{L}\p{M}\p{N}'+#])+|[%&$¥€£<>≤≥±~≈°+=^]|(?<=\d)[/\u2044](?=\d)`,
   "gu",
 );
 
@@ -181,7 +192,7 @@ function withNumbers(words: readonly string[]): string[] {
   const found: string[] = [];
   for (let at = 0; at < words.length; ) {
     const number = numberAt(words, at);
-    found.push(number?.digits ?? ORDINALS.get(words[at]!) ?? decimal(words[at]!));
+    found.push(number?.digits ?? ORDINALS.get(words[at]!) ?? words[at]!);
     at = number?.end ?? at + 1;
   }
   return found;
@@ -213,7 +224,7 @@ function numberAt(words: readonly string[], from: number): { digits: string; end
   }
   if (end === from) return null;
   const onlyDigits = end === from + 1 && /^-?\d/.test(words[from]!);
-  return { digits: onlyDigits ? decimal(words[from]!) : String(rounded(total + (part || 0))), end };
+  return { digits: onlyDigits ? plainNumber(words[from]!) : String(rounded(total + (part || 0))), end };
 }
 
 /** "a hundred", but "hundreds" and "million" alone are no numbers. */
@@ -238,6 +249,7 @@ const UNITS = new Map(
     pound: "£ gbp ポンド",
   }).flatMap(([unit, written]) => written.split(" ").map((one) => [one, unit] as const)),
 );
+const IN_UNITS = new Set(UNITS.values());
 const MONEY = new Set(["yen", "dollar", "euro", "pound"]);
 
 /** "$ 5" as "5 dollar". */
@@ -250,6 +262,10 @@ function withUnitsBehind(words: readonly string[]): string[] {
     }
   return ordered;
 }
+
+/** Adams is not Adam. A word with a capital may be a name, unless it is counted. */
+const namesIn = (text: string) => new Set((text.match(NAME) ?? []).map((name) => name.toLowerCase()));
+const NAME = /(?<![\p{L}\p{N}])(?<!\p{N}\s)\p{Lu}\p{Ll}+s(?![\p{L}\p{N}])/gu;
 
 const singular = (word: string) => (/^[a-z]{3,}[^s'aiu]s$/.test(word) ? word.slice(0, -1) : courteous(word));
 

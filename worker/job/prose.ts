@@ -8,7 +8,8 @@ const LINK = new RegExp(String.raw`(?<!\\)!?\[${LABEL}\]${TARGET}`, "g");
 const AUTOLINK = /(?<!\\)<((?:https?:\/\/|mailto:)[^<>\s]{1,2000})>/g;
 
 const FENCE = /^\s{0,9}(`{3,}|~{3,})/;
-const TABLE_RULE = /^\s*\|?(?:\s*:?-+:?\s*\|)+\s*(?::?-+:?)?\s*$/;
+// No two parts of it fit the same spaces.
+const TABLE_RULE = /^\s*(?:\|\s*)?(?::?-+:?\s*\|\s*)+(?::?-+:?\s*)?$/;
 const RULE = /^\s{0,3}(?:(?:\*\s*){3,}|(?:-\s*){3,}|(?:_\s*){3,})$/;
 
 export function proseOf(markdown: string): string {
@@ -52,4 +53,4 @@ const withoutEmphasis = (line: string) =>
     .replaceAll(/(?<![\\\p{L}\p{N}])(__?)(?=\S)([^_]{1,1000})(?<=[^\s\\])\1(?![\p{L}\p{N}])/gu, "$2");
 
 const withoutEscapes = (line: string) =>
-  line.replaceAll(/\\([\\`*_{}[\]()#+\-.!|>~<])/g, "$1").replace(/(?:\\| {2,})$/, "");
+  line.replaceAll(/\\([\\`*_{}[\]()#+\-.!|>~<])/g, "$1").replace(/(?:\\|(?<! ) {2,})$/, "");

@@ -108,6 +108,9 @@ export const folded = (text: string): string =>
   text
     .replaceAll(UNSEEN, "")
     .replaceAll(MARKS, "$&\u034f")
+    // "10²" is not 102, and "3½" is not 31/2.
+    .replaceAll(/(?<=\d)[⁰¹²³⁴-⁹₀-₉]/g, "^$&")
+    .replaceAll(/(?<=\d)[¼-¾⅐-⅞]/g, " $&")
     .normalize("NFKC")
     .toLowerCase()
     .replaceAll(THOUSANDS, "");

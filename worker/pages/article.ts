@@ -15,6 +15,7 @@ export type PageLimits = {
   maxTags?: number;
   maxDepth?: number;
   timeoutMs?: number;
+  bareTimeoutMs?: number;
   maxDocumentBytes?: number;
   maxPdfPages?: number;
   pdfTimeoutMs?: number;
@@ -25,6 +26,8 @@ export const PAGE_LIMITS = {
   maxTags: 40_000,
   maxDepth: 250,
   timeoutMs: 10_000,
+  /** The text between the tags takes time in proportion to the page, at most about a second. */
+  bareTimeoutMs: 30_000,
   maxDocumentBytes: 10 * 1024 * 1024,
   maxPdfPages: 1_000,
   pdfTimeoutMs: 60_000,
@@ -42,9 +45,6 @@ export const pageThreads = (): WarmThreads =>
   warmThreads(PAGE_THREAD, { atOnce: AT_ONCE, idleMs: IDLE_MS, maxMemoryMb: MAX_MEMORY_MB });
 /** Characters. A shorter text takes a few milliseconds, less than a thread needs to start. */
 export const MIN_FOR_THREAD = 20_000;
-
-/** The text between the tags takes time in proportion to the page, at most about a second. */
-const BARE_MS = 30_000;
 
 export type Documents = {
   /**
@@ -69,7 +69,7 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
   const read = (work: Work) =>
     run<KnownPage>({ ...work, limits: shape }, all.timeoutMs).catch((thrown: unknown) => {
       if (thrown instanceof KamadoError) throw thrown;
-      return run<KnownPage>(work, BARE_MS);
+      return run<KnownPage>(work, all.bareTimeoutMs).catch(beyondLimits("document"));
     });
   const pdfs = new Semaphore(1);
   return {
@@ -91,7 +91,7 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
     },
     async chunks({ title, markdown }, size = CHUNK_CHARACTERS) {
       if (markdown.length < MIN_FOR_THREAD) return chunkMarkdown(markdown, size, title);
-      return run<Chunk[]>({ markdown, title, size }, BARE_MS);
+      return run<Chunk[]>({ markdown, title, size }, all.bareTimeoutMs).catch(beyondLimits("Markdown"));
     },
   };
 }
@@ -115,18 +115,22 @@ function unlessRefused<T extends Done>(done: T | Refused): T {
   return done as T;
 }
 
+/** It took too long or too much memory. That ends what wanted it, and nothing else. */
+const beyondLimits = (what: string) => (thrown: Error) => {
+  if (thrown instanceof KamadoError) throw thrown;
+  throw new KamadoError(
+    "document_unreadable",
+    `The ${what} cannot be read within its limits: ${thrown.message}`,
+  );
+};
+
 type PdfLimits = Required<Pick<PageLimits, "maxPdfPages" | "pdfTimeoutMs" | "maxPdfMemoryMb">>;
 
 async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<KnownPage> {
   const work: PdfWork = { bytes, maxPages: limits.maxPdfPages };
   const { pdfTimeoutMs: timeoutMs, maxPdfMemoryMb: maxExternalMb } = limits;
   const options = { timeoutMs, maxExternalMb, maxMemoryMb: MAX_MEMORY_MB };
-  const read = await inThread<KnownPage | Refused>(PDF_THREAD, work, options).catch((thrown: Error) => {
-    throw new KamadoError(
-      "document_unreadable",
-      `The PDF cannot be read within its limits: ${thrown.message}`,
-    );
-  });
+  const read = await inThread<KnownPage | Refused>(PDF_THREAD, work, options).catch(beyondLimits("PDF"));
   return unlessRefused(read);
 }
 

@@ -35,6 +35,8 @@ export type ReadOptions = {
   signal?: AbortSignal | undefined;
   /** How long whoever asks can wait. A host that wants a longer pause is an error. [no limit] */
   timeLeftMs?: (() => number) | undefined;
+  /** Who named the address: as with a redirect, the owner's word about a host counts only where it counts for this one too. [the address] */
+  ledBy?: string | undefined;
   /** Sends the requests for the page in place of the reader's own. */
   outbound?: Pick<Outbound, "send"> | undefined;
 };
@@ -65,6 +67,7 @@ const NEVER = new AbortController().signal;
 
 type Reading = {
   first: URL;
+  ledBy: URL;
   signal: AbortSignal;
   patienceMs: () => number;
   outbound: Pick<Outbound, "send">;
@@ -89,7 +92,7 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     const { signal = NEVER } = how;
     signal.throwIfAborted();
     // Requests of `how.outbound` may be held back, which is nothing to those who do without it.
-    const key = how.outbound ? `held ${url.href}` : url.href;
+    const key = `${how.outbound ? "held " : ""}${how.ledBy === undefined ? "" : `by ${how.ledBy} `}${url.href}`;
     const shared = underway.get(key) ?? begin(key, url, how);
     shared.users += 1;
     try {
@@ -100,10 +103,12 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     }
   }
 
-  function begin(key: string, first: URL, { timeLeftMs, outbound = options.outbound }: ReadOptions): Shared {
+  function begin(key: string, first: URL, how: ReadOptions): Shared {
+    const { timeLeftMs, outbound = options.outbound } = how;
+    const ledBy = how.ledBy === undefined ? first : parseUrl(how.ledBy);
     const over = new AbortController();
     const patienceMs = () => Math.min(PATIENCE_MS, (timeLeftMs?.() ?? Number.POSITIVE_INFINITY) / 2);
-    const answer = follow({ first, signal: over.signal, patienceMs, outbound });
+    const answer = follow({ first, ledBy, signal: over.signal, patienceMs, outbound });
     const shared = { answer, users: 0, over };
     underway.set(key, shared);
     const end = () => underway.get(key) === shared && underway.delete(key);
@@ -141,15 +146,15 @@ export function createPageReader(options: PageReaderOptions): PageReader {
 
   /** `null` for a connection that broke and may be opened again. */
   async function askOnce(url: URL, reading: Reading, isAgain: boolean): Promise<Answer | null> {
-    const { signal, first, outbound } = reading;
-    const rules = isExempt(url, first) ? NO_RULES : await robots.rulesFor(url, first, signal);
+    const { signal, ledBy, outbound } = reading;
+    const rules = isExempt(url, ledBy) ? NO_RULES : await robots.rulesFor(url, ledBy, signal);
     if (!rules.isAllowed(url)) throw refusedByRobots(url);
     const turn = { gapMs: rules.gapMs, patienceMs: reading.patienceMs(), signal };
     try {
       const request = {
         method: "GET",
         url: url.href,
-        ledBy: first.href,
+        ledBy: ledBy.href,
         maxBytes,
         timeoutMs,
         signal,

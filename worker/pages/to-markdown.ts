@@ -41,7 +41,11 @@ const RULES: Record<string, Rule["replacement"]> = {
     emphasized(content, node, { STRONG: "**", EM: "*", DEL: "~~" }[node.nodeName]!),
   a: (content, node) => (content.trim() === "" ? "" : `${LINK}[${content}](${node.getAttribute("href")})`),
   img: (_, node) => `![${node.getAttribute("alt")}](${node.getAttribute("src")})`,
-  pre: (_, node) => fence(node.textContent ?? "", node.getAttribute("lang") ?? ""),
+  pre: (_, node) =>
+    fence(
+      (node.textContent ?? "").replaceAll(LONG_GAP, (gap) => gap.slice(0, MAX_GAP)),
+      node.getAttribute("lang") ?? "",
+    ),
   blockquote: (content) => `\n\n${trimmed(content).replaceAll(/^/gm, "> ").replaceAll(/^> $/gm, ">")}\n\n`,
   "ul,ol": (content, node) => (isTight(node.parentNode) ? `\n${content}\n` : `\n\n${content}\n\n`),
   li: (content, node) => {
@@ -58,6 +62,10 @@ const RULES: Record<string, Rule["replacement"]> = {
   },
   td: (content) => ` ${content.trim()} |`,
 };
+
+/** turndown takes quadratic time for each row of white space, which only `pre` keeps. */
+const MAX_GAP = 1_000;
+const LONG_GAP = new RegExp(String.raw`\s{${MAX_GAP},}`, "g");
 
 const trimmed = (content: string) => content.replace(/^\n+/, "").trimEnd();
 const indented = (content: string, by: string) => content.replaceAll(/^(?=.)/gm, by);

@@ -114,6 +114,8 @@ export function createHandlerServices(options: {
   };
 }
 
+/** Whom the destinations file does not list. */
+const NOBODY = "https://search.invalid/";
 const NO_SEARCH: Search = {
   provider: null,
   web: async () => {
@@ -157,6 +159,7 @@ export function contextOf(
         pages.read(url, {
           signal: within(signal, how?.signal),
           timeLeftMs,
+          ledBy: how?.isFound ? (search.url ?? NOBODY) : undefined,
         }),
     },
     texts,

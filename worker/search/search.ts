@@ -108,6 +108,10 @@ class ProviderSearch implements OpenSearch {
     this.#limiter = new Bottleneck({ maxConcurrent: this.#service.atOnce, minTime: this.#gapMs });
   }
 
+  get url(): string {
+    return this.#at.base;
+  }
+
   async web(query: string, options: Parameters<Search["web"]>[1] = {}): Promise<SearchHit[]> {
     const { signal, onWait } = options;
     signal?.throwIfAborted();

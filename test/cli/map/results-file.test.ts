@@ -3,6 +3,7 @@ import {
   appendFileSync,
   existsSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -51,6 +52,28 @@ test("each line is in the file when it was written, and nothing has to be moved 
   await file.write(line(1, "b"));
   expect(await file.finish()).toBe(0);
   expect(read(path).map(({ source }) => source)).toEqual(["a", "b"]);
+});
+
+test("a second command does not write the same file, and changes nothing in it", async () => {
+  const path = await written(line(0, "a"));
+  const first = await ResultsFile.open(path, { resume: true });
+  await expect(ResultsFile.open(path, { resume: true })).rejects.toMatchObject({
+    code: "invalid_input",
+    message: expect.stringContaining("another `kamado map` is writing"),
+  });
+  await first.write(line(1, "b"));
+  await first.close();
+  expect(read(path).map(({ source }) => source)).toEqual(["a", "b"]);
+  await (await ResultsFile.open(path, { resume: true })).close();
+  expect(readdirSync(folder).filter((name) => name.startsWith("."))).toEqual([]);
+});
+
+test("the zeros that a power cut leaves are cut away", async () => {
+  const path = await written(line(0, "a"));
+  const whole = readFileSync(path);
+  appendFileSync(path, "\0".repeat(4_096));
+  await (await ResultsFile.open(path, { resume: true })).close();
+  expect(readFileSync(path)).toEqual(whole);
 });
 
 test("whatever a kill tore off is cut away, at every byte", async () => {

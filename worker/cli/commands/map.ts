@@ -102,7 +102,7 @@ async function map(kind: string, given: readonly string[], flags: Flags): Promis
   const prices = flags.prices === undefined ? undefined : readPrices(String(flags.prices));
   const config = configOf({ KAMADO_ENGINE_PORT: "0", ...toVariables(flags) });
   const known = await loadHandler(kind, config).catch((thrown) => unlessElsewhere(thrown, config.queueUrl));
-  const inputs = new Inputs(await filesIn(given), {
+  const inputs = new Inputs(await filesIn(given, { out: flags.out as string | undefined }), {
     ...{ kind, handler: known?.handler, common: await commonOf(flags) },
     digest: (input) => digestOfInput({ kind, model: undefined, input }),
     as: flags.as as string | undefined,

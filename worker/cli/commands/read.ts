@@ -15,6 +15,7 @@ import { isAtHome } from "../../outbound/addresses.ts";
 import { type Destinations, entryFor, loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound, type Outbound } from "../../outbound/outbound.ts";
 import { createPages, type Documents } from "../../pages/article.ts";
+import { escapeMarkdown } from "../../pages/escape-markdown.ts";
 import { createPageReader, MAX_PAGE_BYTES } from "../../pages/page-reader.ts";
 import { printable, printableJson } from "../../printable.ts";
 import { configOf } from "../configuration.ts";
@@ -241,7 +242,7 @@ function complain({ source, page, error }: Read, { complain: say }: ReadOptions)
   if (error) {
     const code = paint("red", `kamado: ${error.code}`, process.stderr);
     say(
-      `${prose(`${code}: ${name}: ${error.message}`, process.stderr)}\n${prose(error.hint, process.stderr)}\n`,
+      `${prose(`${code}: ${name}: ${printable(error.message)}`, process.stderr)}\n${prose(printable(error.hint), process.stderr)}\n`,
     );
   } else if (page!.obstacle) {
     const what = `${name}: ${obstacleWords(page!.obstacle)}. ${IN_A_BROWSER}`;
@@ -269,7 +270,7 @@ function fieldsOf(page: Page | undefined) {
 /** The title stands in the page too, or only in its head. */
 function withTitle({ title, markdown }: Page): string {
   const isThere = title === null || /^#\s/.test(markdown);
-  return isThere ? markdown : `# ${title}\n\n${markdown}`;
+  return isThere ? markdown : `# ${escapeMarkdown(title)}\n\n${markdown}`;
 }
 
 /** What stands before each of several sources. */

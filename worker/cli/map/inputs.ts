@@ -37,11 +37,18 @@ export type InputOptions = {
 const STDIN = "-";
 const natural = new Intl.Collator("en", { numeric: true });
 
-/** The files that the arguments name, each once: folders with all that is in them, patterns with what fits. */
-export async function filesIn(given: readonly string[], cwd = process.cwd()): Promise<string[]> {
+/**
+ * The files that the arguments name, each once: folders with all that is in them, patterns with what fits. The file of results, which may
+ * be among them when the command is given again, is none of them.
+ */
+export async function filesIn(
+  given: readonly string[],
+  { cwd = process.cwd(), out }: { cwd?: string; out?: string | undefined } = {},
+): Promise<string[]> {
   const all: string[] = [];
   for (const one of given) all.push(...(await filesOf(one, cwd)));
-  return [...new Set(all)];
+  const own = out === undefined ? [] : [out, `${out}.part`].map((path) => resolve(cwd, path));
+  return [...new Set(all)].filter((file) => !own.includes(resolve(cwd, file)));
 }
 
 async function filesOf(given: string, cwd: string): Promise<string[]> {

@@ -1,8 +1,10 @@
 // The file of `kamado map --out`: a line of JSON for each input. Owns that no line is lost, whatever ends the command: each is written whole
 // as soon as it may be, what a kill tore off is cut away, and a file that comes to another order is replaced by one in order only when that
 // one is complete. Of a source that has several lines the last one counts.
-import { constants } from "node:fs";
+import { constants, rmSync } from "node:fs";
 import { type FileHandle, open, realpath, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { KamadoError } from "../../errors.ts";
 import { printableJson } from "../../printable.ts";
 
@@ -33,10 +35,16 @@ export class ResultsFile {
   readonly #earlier: Map<string, Kept>;
   /** Where the line of each input is. */
   readonly #places: { start: number; length: number; isMoved: boolean }[] = [];
+  readonly #unlock: () => void;
   #size: number;
 
-  private constructor(path: string, file: FileHandle, earlier: Map<string, Kept>, size: number) {
+  private constructor(
+    { path, unlock }: { path: string; unlock: () => void },
+    file: FileHandle,
+    { earlier, size }: { earlier: Map<string, Kept>; size: number },
+  ) {
     this.#path = path;
+    this.#unlock = unlock;
     this.#file = file;
     this.#earlier = earlier;
     this.#size = size;
@@ -48,12 +56,16 @@ export class ResultsFile {
     const file = await open(path, flags).catch((thrown) => {
       throw openError(path, thrown);
     });
+    let unlock = () => {};
     try {
-      const { earlier, size } = await readLines(file, path);
-      await file.truncate(size);
       // A link stays one when the file behind it is replaced.
-      return new ResultsFile(await realpath(path), file, earlier, size);
+      const real = await realpath(path);
+      unlock = lockOf(real, path);
+      const lines = await readLines(file, path);
+      await file.truncate(lines.size);
+      return new ResultsFile({ path: real, unlock }, file, lines);
     } catch (thrown) {
+      unlock();
       await file.close();
       throw thrown;
     }
@@ -97,6 +109,7 @@ export class ResultsFile {
     await this.#file.sync().catch(() => {});
     await this.#file.close();
     if (this.#size === 0) await rm(this.#path, { force: true });
+    this.#unlock();
   }
 
   /** All inputs have their lines: puts them in order. Lines of inputs that are not there any more stay behind them: says how many. */
@@ -105,6 +118,7 @@ export class ResultsFile {
     if (!this.#isInOrder(left)) await this.#rewrite(left);
     await this.#file.sync().catch(() => {});
     await this.#file.close();
+    this.#unlock();
     return left.length;
   }
 
@@ -152,6 +166,35 @@ export class ResultsFile {
   }
 }
 
+/**
+ * Keeps a second command off the file: two would write over each other's lines. The lock is an open SQLite transaction, which the
+ * operating system ends with the process, however that ends. Where no such file can be made, there is none.
+ */
+function lockOf(real: string, path: string): () => void {
+  const name = join(dirname(real), `.${basename(real)}.lock`);
+  let lock: DatabaseSync | undefined;
+  try {
+    lock = new DatabaseSync(name, { timeout: 0 });
+    lock.exec("BEGIN EXCLUSIVE");
+  } catch (thrown) {
+    lock?.close();
+    if ((thrown as { errcode?: number }).errcode === SQLITE_BUSY) throw inUse(path, thrown);
+    return () => {};
+  }
+  return () => {
+    if (!lock.isOpen) return;
+    rmSync(name, { force: true });
+    lock.close();
+  };
+}
+const SQLITE_BUSY = 5;
+
+const inUse = (path: string, cause: unknown) =>
+  new KamadoError("invalid_input", `--out ${path}: another \`kamado map\` is writing this file.`, {
+    cause,
+    hint: "Nothing in it was changed. Wait until it has ended, or give another file to --out.",
+  });
+
 async function writeAll(file: FileHandle, bytes: Buffer, at: number): Promise<void> {
   for (let done = 0; done < bytes.length; )
     done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
@@ -182,7 +225,8 @@ async function readLines(
       rest = rest.subarray(end + 1);
     }
   }
-  const tail = rest.toString("latin1", 0, BEGINS.length);
+  // Some file systems leave zeros where a power cut came first.
+  const tail = rest.toString("latin1", 0, BEGINS.length).replace(/^\0+$/, "");
   if (!BEGINS.startsWith(tail)) throw notOurs(path, "its last line is none");
   return { earlier, size: start };
 }

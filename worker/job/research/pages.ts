@@ -4,10 +4,13 @@ import { z } from "zod";
 import { isBlocked, obstacleWords } from "../handler.ts";
 import { proseOf } from "../prose.ts";
 import { coded, DONE, MAX_TIMER_MS, type Run, within } from "./run.ts";
-import { addressKey, isSameText, shinglesOf } from "./sources.ts";
+import { addressKey, hostOf, isSameText, sharedBy, shinglesOf } from "./sources.ts";
 
 /** Of a page; what is behind it is not read. Characters. */
 const MAX_PAGE = 400_000;
+/** Of a heading, a title or a name; a page can have one of megabytes, and each stands in the report more than once. Characters. */
+const MAX_LINE = 300;
+const MAX_ADDRESS = 4_000;
 /** Of the time that is left, for reading; the rest is for the model. */
 const READING_SHARE = 0.4;
 const MAX_READ_MS = 90_000;
@@ -85,8 +88,12 @@ async function readOne(run: Run, url: string, ms: number): Promise<Kept | null> 
   }
 }
 
-async function readPage({ context }: Run, address: string, signal: AbortSignal): Promise<Kept> {
-  const page = await context.pages.read(address, { signal });
+const shown = <T extends string | null>(line: T) =>
+  (line === null || line.length <= MAX_LINE ? line : `${line.slice(0, MAX_LINE - 1).toWellFormed()}…`) as T;
+
+async function readPage({ context, input }: Run, address: string, signal: AbortSignal): Promise<Kept> {
+  const isFound = !input.urls.includes(address);
+  const page = await context.pages.read(address, { signal, isFound });
   const { obstacle, markdown, url, canonicalUrl, title, site, published, language, format } = page;
   const chunks = await context.pages.chunks({ title, markdown: markdown.slice(0, MAX_PAGE) });
   const note =
@@ -96,10 +103,18 @@ async function readPage({ context }: Run, address: string, signal: AbortSignal):
         ? `only its first ${MAX_PAGE} characters were read`
         : undefined;
   return {
-    ...{ url: url ?? address, canonicalUrl, title, site, published, language, format },
+    ...{ url: url ?? address, language, format },
+    canonicalUrl: (canonicalUrl?.length ?? 0) > MAX_ADDRESS ? null : canonicalUrl,
+    ...{ title: shown(title), site: shown(site), published: shown(published) },
     ...(note !== undefined && { note }),
     ...(isBlocked(page) && { blocked: `It cannot be read: ${obstacleWords(page.obstacle)}.` }),
-    parts: chunks.map(({ text, path }) => ({ text: proseOf(text), path })).filter(({ text }) => text !== ""),
+    parts: chunks
+      .map(({ text, path }) => ({
+        text: proseOf(text),
+        // It stands before each part that the model gets.
+        path: path.map(shown),
+      }))
+      .filter(({ text }) => text !== ""),
   };
 }
 
@@ -107,19 +122,38 @@ async function readPage({ context }: Run, address: string, signal: AbortSignal):
 function sourcesOf(pages: readonly Kept[]): Source[] {
   const sources: (Source & { keys: Set<string>; shingles: ReadonlySet<string> })[] = [];
   for (const page of pages) {
-    const addresses = [page.url, ...(page.canonicalUrl === null ? [] : [page.canonicalUrl])];
+    const keys = keysOf(page);
     const shingles = shinglesOf(page.parts.map(({ text }) => text).join("\n"));
-    const keys = new Set(addresses.map(addressKey));
     const same = sources.find(
       (one) =>
-        addresses.some((address) => one.keys.has(addressKey(address))) || isSameText(shingles, one.shingles),
+        one.keys.has(addressKey(page.url)) ||
+        isSameText(shingles, one.shingles) ||
+        (keys.some((key) => one.keys.has(key)) && !isOtherArticle(page, shingles, one)),
     );
     if (!same) {
-      sources.push({ ...page, alsoAt: [], keys, shingles });
+      sources.push({ ...page, alsoAt: [], keys: new Set(keys), shingles });
       continue;
     }
     if (addressKey(page.url) !== addressKey(same.url)) same.alsoAt.push(page.url);
     for (const key of keys) same.keys.add(key);
+    // Anybody can name somebody else's address as that of their own page: it must not take the place of the page that stands there.
+    if (isOfItsSite(page) && !isOfItsSite(same)) {
+      const alsoAt = [same.url, ...same.alsoAt].filter((url) => url !== page.url);
+      Object.assign(same, { note: undefined, ...page, alsoAt, shingles });
+    }
   }
   return sources.map(({ keys: _, shingles: __, ...source }) => source);
 }
+
+const keysOf = ({ url, canonicalUrl }: Kept) => [url, canonicalUrl ?? url].map(addressKey);
+
+const isOfItsSite = ({ url, canonicalUrl }: Kept) =>
+  canonicalUrl === null || hostOf(canonicalUrl) === hostOf(url);
+
+/** Some sites name one address on all their pages. What has next to nothing in common is not one page. */
+const isOtherArticle = (
+  page: Kept,
+  shingles: ReadonlySet<string>,
+  one: Kept & { shingles: ReadonlySet<string> },
+) => hostOf(page.url) === hostOf(one.url) && sharedBy(shingles, one.shingles) < LITTLE;
+const LITTLE = 0.2;

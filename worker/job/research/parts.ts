@@ -175,9 +175,16 @@ function grounded(known: string, text: string, claims: z.output<typeof Claims>["
   const numbers = numbersIn(normalWords(known));
   return claims.flatMap(({ claim: said, evidence }) => {
     const [claim, quote] = [oneLine(withoutMarks(said)), find(evidence)];
-    if (quote === null || claim === "" || !hasNumbersOf(claim, numbers)) return [];
+    if (quote === null || claim === "" || !saysMuch(evidence, quote) || !hasNumbersOf(claim, numbers))
+      return [];
     return [{ claim, evidence: oneLine(quote) }];
   });
+}
+
+/** A short word stands in any text: as a quote it supports nothing, unless it is a number or all that the sentence says. */
+function saysMuch(evidence: string, sentence: string): boolean {
+  const [own, all] = [evidence, sentence].map(normalWords);
+  return own!.length >= Math.min(2, all!.length) || own!.join("").length >= 8 || numbersIn(own!).size > 0;
 }
 
 /** Whether all numbers of a text are among these. "One of them" and "first" are no figures. */

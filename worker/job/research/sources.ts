@@ -96,8 +96,13 @@ const [SHARED, LONGER] = [0.8, 2];
 /** Whether two texts are one text with small changes, such as another headline or menu. */
 export function isSameText(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
   const [short, long] = one.size <= other.size ? [one, other] : [other, one];
-  if (long.size > LONGER * short.size) return false;
+  return long.size <= LONGER * short.size && sharedBy(short, long) >= SHARED;
+}
+
+/** How much of the shorter text stands in the other. */
+export function sharedBy(one: ReadonlySet<string>, other: ReadonlySet<string>): number {
+  const [short, long] = one.size <= other.size ? [one, other] : [other, one];
   let shared = 0;
   for (const shingle of short) if (long.has(shingle)) shared += 1;
-  return shared >= SHARED * short.size;
+  return shared / Math.max(1, short.size);
 }
