@@ -24,12 +24,13 @@ test("plain: the time grows with the length, whatever it repeats", () => {
 describe("a text of others", () => {
   test.each([
     ["[x](javascript:1)", "\\[x\\](javascript:1)"],
-    ["![p](https://e.example/p)", "\\!\\[p\\](https\\://e.example/p)"],
+    ["![p](https://e.example/p)", "!\\[p\\](https\\://e.example/p)"],
     ["<script>a</script> &lt;", "\\<script\\>a\\</script\\> \\&lt;"],
     ["www.evil.example or a@b.example", "www\\.evil.example or a\\@b.example"],
     ["`code` | cell\n\n# Heading", "\\`code\\` \\| cell \\# Heading"],
     ["- item", "\\- item"],
     ["12. item", "12\\. item"],
+    ["127.0.0.1 answered 404. Stop!", "127.0.0.1 answered 404. Stop!"],
     ["=== line", "\\=== line"],
     ["right\u202eto left\u0000", "right to left"],
   ])("%j", (text, markdown) => {
@@ -44,5 +45,9 @@ describe("a text of others", () => {
     ["https://e.example/a b>(c)\\", "[x](<https://e.example/a%20b%3E(c)/>)"],
   ])("a link to %j", (address, markdown) => {
     expect(linkTo(address, "x")).toBe(markdown);
+  });
+
+  test("an address by itself stands there once", () => {
+    expect(linkTo("https://e.example/a?b=1", "https://e.example/a?b=1")).toBe("<https://e.example/a?b=1>");
   });
 });

@@ -53,7 +53,8 @@ const LINK = /\[((?:[^[\]\\]|\\.)*)\]\(<([^>]*)>\)/g;
 /** The Markdown of a report as text to read: links with their addresses behind them, and no backslashes. */
 export const asText = (markdown: string): string =>
   markdown
-    .replaceAll(LINK, (_, text, address) => (unescaped(text) === address ? address : `${text} <${address}>`))
+    .replaceAll(/(?<!\()<(https?:[^\s<>]+)>/g, "$1")
+    .replaceAll(LINK, "$1 <$2>")
     .replaceAll(/\*\*(.+?)\*\*/g, "$1")
     .split("\n")
     .map(unescaped)

@@ -89,6 +89,8 @@ async function research(question: string, flags: Flags): Promise<number> {
   try {
     const result = await (isAlone ? alone(asked, here) : throughService(asked, here));
     if (result.status === "succeeded") steps.end();
+    // Before anything else is printed, which the next drawing would erase.
+    steps.stop();
     return report(result, flags);
   } finally {
     steps.stop();
@@ -138,6 +140,8 @@ async function alone({ input, flags, steps, interrupted }: Asked, here: Here): P
   const { config } = here;
   // With more time or another budget, it is the same research.
   const { question, urls } = input;
+  if ((input.search === true || urls.length === 0) && config.webSearch === undefined)
+    throw new KamadoError("search_not_set_up", "No search service is set up.", { hint: HOW_TO_SEARCH });
   const kept = checkpointFiles(join(config.dataDir, "research"), idOf({ question, urls }));
   const before = kept.count();
   if (before > 0)
@@ -162,17 +166,21 @@ async function alone({ input, flags, steps, interrupted }: Asked, here: Here): P
       checkpoints: kept,
       destinations: allowed(urls),
     });
+    if (result.status === "canceled") throw stopped();
     if (result.status === "succeeded" && !isPartial(result)) kept.remove();
     return result;
   } catch (thrown) {
     if (!(thrown instanceof KamadoError)) throw thrown;
-    throw thrown.code === "canceled"
-      ? new KamadoError("canceled", "Interrupted.", { hint: `What was found is kept: ${AGAIN}` })
-      : withHint(thrown);
+    throw thrown.code === "canceled" ? stopped() : withHint(thrown);
   }
 }
 
-const AGAIN = "run the same command again, and it goes on where it was.";
+const stopped = () =>
+  new KamadoError("canceled", "Interrupted.", {
+    hint: "What was found is kept: run the same command again, and it goes on where it was.",
+  });
+const HOW_TO_SEARCH =
+  "Choose a service and set KAMADO_SEARCH (docs/research.md), or name the pages with --url.";
 const isPartial = ({ output }: Result) => ((output as { partial?: unknown[] })?.partial ?? []).length > 0;
 const idOf = (input: unknown) => `research-${jobHash({ kind: KIND, input }).slice(0, 24)}`;
 

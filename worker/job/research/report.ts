@@ -122,7 +122,7 @@ function answerOf({ answer, claims, sources, contradictions }: Omit<Report, "mar
       .map(({ text, claims: own }) => {
         const opposed = [...new Set(own.flatMap(against))].filter((number) => !own.includes(number));
         const but = opposed.length > 0 ? `; contradicted by ${opposed.join(", ")}` : "";
-        return `${escaped(text)} \\[${own.join(", ")}${but}\\]`;
+        return `${escaped(text)} [${own.join(", ")}${but}]`;
       })
       .join(" ");
   if (claims.length > 0) return "There is no summary; the claims below are what the sources say.";
