@@ -165,7 +165,9 @@ export function summaryWords(summary: Summary): string {
 function speedWords(speed: number, inferenceMs: number): string {
   const took = inferenceMs < 10_000 ? `${(inferenceMs / 1_000).toFixed(1)} s` : lengthWords(inferenceMs);
   const together = `the jobs' own inference took ${took} together`;
-  return speed < 1 ? `none: ${together}.` : `at most ${speed.toFixed(1)}x: ${together}. Each alone is faster.`;
+  return speed < 1
+    ? `none: ${together}.`
+    : `at most ${speed.toFixed(1)}x: ${together}. Each alone is faster.`;
 }
 
 function costLines({ cost }: Summary): string[] {
