@@ -5,6 +5,8 @@ import { LiveBlock, paint } from "../../logging/terminal.ts";
 export class Steps {
   readonly #stream: NodeJS.WriteStream;
   readonly #block: LiveBlock;
+  /** Looked at now and then: the figures at the end of a step may not have been seen. */
+  isSampled = false;
   #step = "";
   #latest = "";
 
@@ -34,8 +36,9 @@ export class Steps {
   /** The step that was shown is done. */
   end(): void {
     this.#block.draw([]);
+    const done = this.#latest.replace(this.isSampled ? /: \d.*$/ : /, about \d+ s left$/, "");
     if (this.#step !== "")
-      this.#block.log(`${paint("green", "✓", this.#stream)} ${paint([], this.#latest, this.#stream)}`);
+      this.#block.log(`${paint("green", "✓", this.#stream)} ${paint([], done, this.#stream)}`);
     [this.#step, this.#latest] = ["", ""];
   }
 

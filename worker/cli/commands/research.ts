@@ -212,6 +212,7 @@ async function throughService(asked: Asked, here: Here): Promise<Result> {
       await client.enqueue(KIND, input, { id, policy });
       steps.note(`Given to the Kamado that runs here, as ${id}.`);
     }
+    steps.isSampled = true;
     const trouble = tellTrouble(here);
     const onPoll = async () => {
       await trouble();
@@ -242,8 +243,16 @@ async function unfinished(id: string, isOver: (id: string) => Promise<boolean>):
 async function progressOf(config: Config, id: string) {
   const job = (await askService(config, `/jobs/${id}`).catch(() => null)) as {
     progress?: { done: number; what?: string } | null;
+    endedAt?: unknown;
   } | null;
-  return job && { isThere: true, done: job.progress?.done ?? 0, what: job.progress?.what };
+  // One that has ended, and whose result is gone from the bucket, would be followed for ever.
+  return (
+    job && {
+      isThere: (job.endedAt ?? null) === null,
+      done: job.progress?.done ?? 0,
+      what: job.progress?.what,
+    }
+  );
 }
 
 // ── The report ──
