@@ -285,6 +285,13 @@ describe("what cannot be used is listed and costs itself", () => {
     await expect(research({ search })).rejects.toMatchObject({ code: "search_not_set_up" });
   });
 
+  test("without a search service the model is not asked what to search for", async () => {
+    const ask = () => {
+      throw new Error("It was asked.");
+    };
+    await expect(research({ search: undefined, ask } as never)).rejects.toThrow("search");
+  });
+
   test("pages without anything about the question give a clear result", async () => {
     const { output } = await research({}, {}, { "https://shop.example/": PAGES["https://shop.example/"]! });
     expect([output.found, output.answer]).toEqual([false, []]);
