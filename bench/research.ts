@@ -10,6 +10,7 @@ import type { Report } from "../worker/job/research/report.ts";
 import type { Receipt } from "../worker/job/result.ts";
 import { silentLog } from "../worker/logging/log.ts";
 import { type Column, table } from "../worker/logging/terminal.ts";
+import { entryFor } from "../worker/outbound/destinations.ts";
 import { type Bench, fileOf, oneOf, whole } from "./arguments.ts";
 import { startOurEngine } from "./engine-process.ts";
 import { interleave, median } from "./figures.ts";
@@ -102,13 +103,6 @@ async function researchOnce(
   );
   const urls = Array.from({ length: PAGES }, (_, page) => `${siteUrl}/${run}/${page}`);
   const input = { question: `What does page ${run} say?`, urls, maxTokens: 1_000_000 };
-  const home = {
-    secrets: [],
-    headers: {},
-    allowPrivate: true,
-    maxPerSecond: undefined,
-    maxConcurrent: undefined,
-  };
   const { output, receipt, error } = await runAlone(
     Job.parse({ id: `bench-${run}`, kind: "knowledge.research", input }),
     {
@@ -117,7 +111,7 @@ async function researchOnce(
       log: silentLog,
       signal,
       watch: () => {},
-      destinations: [{ match: `${siteUrl}/`, ...home }],
+      destinations: [entryFor(siteUrl, { allowPrivate: true })],
     },
   );
   if (error) throw new Error(`The research failed: ${error.code}: ${error.message}`);

@@ -17,7 +17,7 @@ import {
   wordsField,
 } from "../worker/job/parts.ts";
 import { withoutMarks } from "../worker/job/template-marks.ts";
-import { sentenceFinder } from "../worker/job/text.ts";
+import { oneLine, sentenceFinder } from "../worker/job/text.ts";
 import { tokensIn } from "../worker/job/tokens.ts";
 
 const MAX_CHARACTERS = 400_000;
@@ -41,8 +41,6 @@ const Answer = z.strictObject({ evidence: Evidence.nullable(), answer: Short.nul
 const Facts = z.strictObject({ facts: z.array(z.strictObject({ evidence: Evidence, fact: Short })) });
 
 const Question = z.string().trim().min(1).max(1_000);
-
-const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
 /** What the model gets to answer a question about a part of an article. The part comes first: it is the shared prefix. */
 export function questionContent(part: string, question: string, line = oneLine(part)): string {

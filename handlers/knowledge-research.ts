@@ -22,7 +22,6 @@ import {
   Input,
   inLanguage,
   NEVER_ORDERS,
-  oneLine,
   type Run,
   TOO_LONG,
   told,
@@ -30,6 +29,7 @@ import {
 } from "../worker/job/research/run.ts";
 import { choosePages } from "../worker/job/research/sources.ts";
 import { withoutMarks } from "../worker/job/template-marks.ts";
+import { oneLine } from "../worker/job/text.ts";
 
 export { claimsContent } from "../worker/job/research/parts.ts";
 

@@ -24,7 +24,7 @@ import {
   wordsField,
 } from "../worker/job/parts.ts";
 import { withoutMarks } from "../worker/job/template-marks.ts";
-import { sentences as sentencesOf } from "../worker/job/text.ts";
+import { oneLine, sentences as sentencesOf } from "../worker/job/text.ts";
 import { tokensIn } from "../worker/job/tokens.ts";
 
 const MAX_CHARACTERS = 5_000_000;
@@ -41,8 +41,6 @@ const REDUCE_TOKENS = 1_200;
 // Small models that are told to summarise write about the text ("The text is a news article"); told to rewrite it, they do not.
 const INSTRUCTIONS = `Rewrite the text after "Text:" shorter: in as many whole sentences as the number after "Summary:" says. Keep what matters most, with names, numbers and dates as they stand in the text, and add nothing. If the text is a numbered list, it has the summaries of several texts: put together what they say, without the numbers of the list, and say nothing twice.
 Answer with these sentences and nothing else.`;
-
-const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
 /** What the model gets to summarise a text, or the numbered summaries of several. */
 export function summaryContent(part: string, sentences: number): string {

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { LeftOut, usableEntries } from "../worker/job/entries.ts";
 import { defineHandler, refuse } from "../worker/job/handler.ts";
+import { oneLine } from "../worker/job/text.ts";
 
 const Id = z
   .union([
@@ -49,8 +50,6 @@ Decide which todo the sentence means, whatever its wording or language: it may r
 Answer with the number of that todo and nothing else. If the sentence means none of them, answer: new`;
 
 const TITLE = `Somebody wrote the sentence after "Text:". Write the title of a new todo for it: a few words that say what is to be done, in the sentence's language. Answer with the title and nothing else.`;
-
-const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
 /** What the model gets to match a sentence: one numbered line for each todo, then the sentence. */
 export function matchContent(text: string, todos: readonly Pick<Todo, "title" | "category">[]): string {

@@ -17,6 +17,7 @@ import type {
 } from "../worker/job/handler.ts";
 import { createPages, pageOf } from "../worker/pages/article.ts";
 import { createTexts } from "../worker/pages/chunks.ts";
+import type { KnownPage } from "../worker/pages/document.ts";
 
 /** A question to the model, as the handler asked it. */
 export type Asked = Question & {
@@ -26,8 +27,6 @@ export type Asked = Question & {
   threshold?: number;
   jsonSchema?: Record<string, unknown>;
 };
-
-export type KnownPage = Partial<Page> & Pick<Page, "text">;
 
 export type Script = {
   /** The answer to a question, or a promise of it; with a schema it must fit. To fail as a model does, throw. */
@@ -100,7 +99,7 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   const context = {
     model,
     pages: pagesOf(script),
-    texts: createTexts(),
+    texts,
     search: {
       provider: script.search ? "script" : null,
       web: async (query: string, options?: SearchOptions) => search(query, options),
@@ -129,10 +128,12 @@ export async function runHandler<I extends z.ZodType, O extends z.ZodType, R ext
   return { output, asked, progress, said, request, todo };
 }
 
+/** Shared by all runs, so that their threads start once. */
+const [pages, texts] = [createPages(), createTexts()];
+
 function pagesOf({ article, chunks, read = unexpected("read") }: Script): Pages {
-  const own = createPages();
   return {
-    ...own,
+    ...pages,
     ...(article && { article: async (html: string) => pageOf(article(html)) }),
     ...(chunks && { chunks: async (page) => chunks(page) }),
     read: async (url) => pageOf({ url, ...(await read(url)) }),

@@ -82,8 +82,8 @@ async function pictureJobs({
 }
 
 function articleJobs({ webhookUrl }: Places): DemoJob[] {
-  return [0, 4, 2, 3].map((seed, index) => {
-    const { text, question, expected } = articleCase(HELD_OUT + 5_000 + seed);
+  return [0, 1, 2, 3].map((index) => {
+    const { text, question, expected } = articleCase(HELD_OUT + 5_000 + index);
     return {
       id: `article-${index + 1}`,
       kind: "article.extract",

@@ -142,7 +142,7 @@ const largePicture: Task = {
 
 const keywords: Task = {
   name: "research keywords",
-  target: 0.8,
+  target: 0.95,
   of(seed) {
     const { question, count, expected } = keywordsCase(seed);
     return {
@@ -174,7 +174,7 @@ function claims(name: string, wants: (found: ClaimsCase) => boolean, target?: nu
 
 const compare: Task = {
   name: "research compare",
-  target: 0.85,
+  target: 0.9,
   of(seed) {
     const { one, other, question, expected } = compareCase(seed);
     return {
@@ -188,7 +188,7 @@ const compare: Task = {
 
 const sentences: Task = {
   name: "research answer",
-  target: 0.7,
+  target: 0.85,
   of(seed) {
     const { question, claims, expected } = answerCase(seed);
     return {
@@ -213,7 +213,7 @@ export const TASKS: readonly Task[] = [
   question("article evidence", () => true, "evidence"),
   facts,
   keywords,
-  claims("research claims", () => true, 0.8),
+  claims("research claims", () => true, 0.9),
   claims("research claims, some in the text", hasClaims),
   claims("research claims, none in the text", (found) => !hasClaims(found)),
   compare,

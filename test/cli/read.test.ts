@@ -76,7 +76,8 @@ async function site(pages: Record<string, string | Respond>) {
 const MARKDOWN = "# A quiet town\n\nThe mill is [old](/mill).\n\nThe river is long.\n";
 
 describe("a file", () => {
-  const real = { document: createPages().document };
+  const pages = createPages();
+  const real = { document: pages.document };
 
   test("is Markdown with its title, of whatever format it is", async () => {
     expect(await read([at("packed.html.gz")], real)).toEqual({ code: 0, out: MARKDOWN, errors: "" });
@@ -85,7 +86,7 @@ describe("a file", () => {
   });
 
   test("gives the very text that a handler gets of its HTML", async () => {
-    const { text, markdown } = await createPages().article(ARTICLE);
+    const { text, markdown } = await pages.article(ARTICLE);
     const json = linesOf(await read([at("article.html")], { ...real, format: "json" }));
     expect(json).toMatchObject([{ text, markdown }]);
   });

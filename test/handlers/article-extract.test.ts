@@ -7,8 +7,9 @@ import { createPages } from "../../worker/pages/article.ts";
 
 /** How pages are read is not what these tests are about. */
 const article = (html: string) => ({ title: null, text: html.replaceAll(/<[^>]*>/g, "") });
+const reader = createPages();
 const documentOf = (text: string, contentType: string | null = null) =>
-  createPages().document({ bytes: Buffer.from(text), contentType, url: null });
+  reader.document({ bytes: Buffer.from(text), contentType, url: null });
 const TEXT = "The bakery opened in 1977. It sells 40 loaves a day. Its owner is Dr. Sato.";
 
 /** Answers every question with `answer`, every wish for facts with `facts`. */

@@ -5,9 +5,10 @@ import knowledgeResearch, {
   claimsContent,
   keywordsContent,
 } from "../../handlers/knowledge-research.ts";
-import { type KnownPage, runHandler, type Script } from "../../testing/run-handler.ts";
+import { runHandler, type Script } from "../../testing/run-handler.ts";
 import { KamadoError } from "../../worker/errors.ts";
 import type { SearchHit } from "../../worker/job/handler.ts";
+import type { KnownPage } from "../../worker/pages/document.ts";
 
 const QUESTION = "How many people came to the town fair?";
 const hit = (url: string): SearchHit => ({ url, title: url, snippet: "", published: null });

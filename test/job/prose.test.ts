@@ -12,6 +12,7 @@ test.for([
   ["```js\nconst a = **b**;\n# no\n```\nThen.", "const a = **b**;\n# no\nThen."],
   ["Call `run_it()` and ``a`b``.", "Call run_it() and ``a`b``."],
   ["2 \\* 3 \\* 4 = 24, snake_case_name, a * b * c", "2 * 3 * 4 = 24, snake_case_name, a * b * c"],
+  ["[a \\[b\\]](https://x.example) in read_one_page", "a [b] in read_one_page"],
   ["1\\. Not a list \\[x\\](y)", "1. Not a list [x](y)"],
   ["**東京**は~~小さい~~大きい。", "東京は小さい大きい。"],
   ["one\n\n---\n\n* * *\n\ntwo", "one\ntwo"],

@@ -1,8 +1,10 @@
 // Text as it is cut for a model, and quotes as they are found again.
 import { describe, expect, test } from "vitest";
-import { chunkText, findSentence, sentenceFinder, sentences } from "../../worker/job/text.ts";
+import { chunkText, sentenceFinder, sentences } from "../../worker/job/text.ts";
 import fc from "../properties.ts";
 import { growthOf, stepsOf } from "../steps.ts";
+
+const findSentence = (text: string, quote: string) => sentenceFinder(text)(quote);
 
 describe("sentences", () => {
   test.for([

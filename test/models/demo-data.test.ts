@@ -14,7 +14,7 @@ import { answerCase, compareCase, keywordsCase } from "../../models/demo/data/re
 import { lockSession, TRAINING, textSession } from "../../models/demo/data/sessions.ts";
 import { titleCase, todoCase } from "../../models/demo/data/todos.ts";
 import { compareContent } from "../../worker/job/meaning.ts";
-import { findSentence } from "../../worker/job/text.ts";
+import { sentenceFinder } from "../../worker/job/text.ts";
 
 const SEEDS = Array.from({ length: 200 }, (_, index) => HELD_OUT + index);
 
@@ -61,7 +61,7 @@ describe("a case", () => {
       }
       expect(expected.evidence).toContain(expected.answer);
       // Contains, because a sentence that begins with a number is taken together with the one before it.
-      expect(findSentence(text, expected.evidence)).toContain(expected.evidence);
+      expect(sentenceFinder(text)(expected.evidence)).toContain(expected.evidence);
     }
   });
 

@@ -1,7 +1,7 @@
 // Which addresses may be reached: the rules by themselves, then every trick that has been tried on servers that fetch what they
 // are told, through the real client. Each must be refused before anything connects.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { isReachable, ruleOn } from "../../worker/outbound/addresses.ts";
+import { isAtHome, isReachable, ruleOn } from "../../worker/outbound/addresses.ts";
 import { createOutbound } from "../../worker/outbound/outbound.ts";
 import { known } from "../fakes/known.ts";
 import { type Receiver, startReceiver } from "../fakes/receiver.ts";
@@ -208,4 +208,17 @@ describe("a name that resolves to another address", () => {
     "metadata.google.internal",
     "bücher.example",
   ])("asked for as %s", (name) => refusedAs(name, "127.0.0.1"));
+});
+
+test.each([
+  ["http://mini/", true],
+  ["http://mini.local:8080/", true],
+  ["https://nas.home.arpa/", true],
+  ["http://192.168.0.7/", true],
+  ["http://[::1]/", true],
+  ["https://example.org/", false],
+  ["https://1.1.1.1/", false],
+  ["http://169.254.169.254/", false],
+])("%s is at home: %s", (url, isHome) => {
+  expect(isAtHome(new URL(url))).toBe(isHome);
 });

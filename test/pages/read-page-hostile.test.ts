@@ -10,7 +10,7 @@ import { readPage } from "../../worker/pages/read-page.ts";
 import fc from "../properties.ts";
 
 const { HOSTILE_PAGES: asked } = process.env;
-const PAGES = Number(asked ?? 200);
+const PAGES = Number(asked ?? 100);
 const LIMIT_MS = asked ? 3_600_000 : 120_000;
 /** Of one core. */
 const MAX_CPU_MS = 3_000;
@@ -264,6 +264,6 @@ test("in the thread, a damaged page is read or refused with a code", async () =>
         });
       if (page) expect(page.text).not.toBe("");
     }),
-    { numRuns: Math.min(60, PAGES), endOnFailure: true },
+    { numRuns: Math.min(20, PAGES), endOnFailure: true },
   );
 });

@@ -14,6 +14,12 @@ export const numberFrom =
     throw new InvalidArgumentError(`It must be a ${whole ? "whole " : ""}number from ${min} to ${max}.`);
   };
 
+/** Reads a flag's address of the web. */
+export function webAddress(text: string): string {
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? "")) return text;
+  throw new InvalidArgumentError("It must be an address that begins with https:// or http://.");
+}
+
 /** Of a command that runs a worker. */
 export const WATCH =
   "load handlers again when their files change; running jobs end on the code that they began with";

@@ -246,15 +246,26 @@ export function whyUnreadable(thrown: unknown): Unread | undefined {
     : undefined;
 }
 
-const OBSTACLES: Record<Exclude<Obstacle, "paywall">, string> = {
+const OBSTACLES: Record<Obstacle, string> = {
+  paywall: "only the part is shown that needs no subscription",
   javascript: "it shows its text only to a browser that runs its scripts",
   consent: "a question about consent, as to cookies, stands in its place",
   error: "what was sent is a page about an error",
 };
 
-/** Throws `page_blocked` for a page in whose place something else stands. Of one behind a paywall, a part can be read. */
-export function refuseBlocked({ obstacle, text }: Pick<Page, "obstacle" | "text">): void {
-  if (obstacle === null || obstacle === "paywall") return;
+/** What stands between a page and its text, as the end of a sentence about the page. */
+export const obstacleWords = (obstacle: Obstacle): string => OBSTACLES[obstacle];
+
+/** Whether something else stands in the place of a page. Of one behind a paywall, a part can be read. */
+export const isBlocked = <P extends Pick<Page, "obstacle">>(
+  page: P,
+): page is P & { obstacle: Exclude<Obstacle, "paywall"> } =>
+  page.obstacle !== null && page.obstacle !== "paywall";
+
+/** Throws `page_blocked` for a page in whose place something else stands. */
+export function refuseBlocked(page: Pick<Page, "obstacle" | "text">): void {
+  if (!isBlocked(page)) return;
+  const { obstacle, text } = page;
   const begins = text.replaceAll(/\s+/g, " ").trim().slice(0, 100);
   const shown = begins === "" ? "" : ` It begins: ${begins}`;
   throw new KamadoError("page_blocked", `The page cannot be read: ${OBSTACLES[obstacle]}.${shown}`);

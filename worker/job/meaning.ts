@@ -3,7 +3,7 @@
 // are worth it the model is asked, within a limit. Where it is not sure, two texts are different: one too many is better than one lost.
 import { type Model, whyUnusable } from "./handler.ts";
 import { normalWords, numbersIn } from "./normal-form.ts";
-import { UNSPACED } from "./text.ts";
+import { oneLine, UNSPACED } from "./text.ts";
 
 export type Said = { text: string; evidence: string };
 
@@ -28,8 +28,6 @@ Answer "contradiction" if both are about the same thing and cannot both be true.
 Otherwise answer "different". Different numbers, dates, names or units are never the same.`;
 
 const VERDICTS = ["same", "different", "contradiction"] as const;
-
-const oneLine = (text: string) => text.replaceAll(/\s+/g, " ").trim();
 
 /** What the model gets to compare two texts. */
 export function compareContent(one: string, other: string, question?: string): string {

@@ -56,6 +56,5 @@ export class SavedSteps {
 
 const AWAY: readonly string[] = ["storage_unavailable", "object_forbidden", "permission_missing"];
 
-/** Pure. */
-export const stepName = (kind: string, of: readonly unknown[]): string =>
+const stepName = (kind: string, of: readonly unknown[]): string =>
   `${kind}-${createHash("sha256").update(JSON.stringify(of)).digest("hex").slice(0, NAME_CHARACTERS)}`;

@@ -1,5 +1,8 @@
 // Plain text for models, in English and Japanese: splits it into sentences and chunks, and finds a quoted sentence in it.
 
+/** What stands on several lines on one. */
+export const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim();
+
 const segmenter = new Intl.Segmenter("en", { granularity: "sentence" });
 
 /** The sentences of a text, trimmed. A sentence ends at a line end, or after . ! ? or their Japanese forms. */
@@ -119,12 +122,10 @@ function words(text: string): string {
 const MAX_QUOTED_SENTENCES = 5;
 
 /**
- * The sentence of `text` that contains `quote`, or the few sentences over which it extends; `null` when the text does not contain
- * it. It compares whole words (7 is not in 1977) and ignores case, white space and punctuation, because models change these.
+ * Finds the sentence of `text` that contains a quote, or the few sentences over which it extends; `null` when the text does not contain
+ * it. It compares whole words (7 is not in 1977) and ignores case, white space and punctuation, because models change these. The text is
+ * cut up once for all quotes.
  */
-export const findSentence = (text: string, quote: string): string | null => sentenceFinder(text)(quote);
-
-/** `findSentence` for several quotes of one text, which is cut up once. */
 export function sentenceFinder(text: string): (quote: string) => string | null {
   const all = sentences(text);
   const worded = all.map(words);

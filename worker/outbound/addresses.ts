@@ -99,6 +99,13 @@ export function ruleOn(address: string): Ruling {
   return version === 6 ? ruleOnV6(plain) : "reserved";
 }
 
+/** Whether the host is on this machine or in the home network, as its name or address says. */
+export function isAtHome({ hostname }: URL): boolean {
+  const host = hostname.replace(/^\[|\]$/g, "");
+  if (isIP(host) > 0) return ruleOn(host) === "private";
+  return !host.includes(".") || /\.(localhost|local|lan|home|internal|home\.arpa)$/.test(host);
+}
+
 /** Whether an address may be reached. `allowPrivate` opens the home network, never link-local or metadata addresses. */
 export function isReachable(ruling: Ruling, allowPrivate: boolean): boolean {
   return ruling === "public" || (ruling === "private" && allowPrivate);

@@ -25,6 +25,19 @@ export type KnownDestination = Readonly<{
 }>;
 export type Destinations = readonly KnownDestination[];
 
+/** All of one host, without anything that the owner's file may say of it. */
+export const entryFor = (
+  origin: string,
+  { allowPrivate }: Pick<KnownDestination, "allowPrivate">,
+): KnownDestination => ({
+  match: `${origin}/`,
+  secrets: [],
+  headers: {},
+  allowPrivate,
+  maxPerSecond: undefined,
+  maxConcurrent: undefined,
+});
+
 // The Standard Webhooks form: 24 to 64 random bytes in base64.
 const SigningSecret = z.string().refine((text) => {
   const bytes = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1];

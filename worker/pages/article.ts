@@ -2,12 +2,12 @@
 // the files that page-thread.ts names. It runs in a thread, because some documents are made to keep their reader busy for ever.
 import { Semaphore } from "../async/semaphore.ts";
 import { inThread } from "../async/thread.ts";
-import { warmThreads } from "../async/warm-threads.ts";
+import { type WarmThreads, warmThreads } from "../async/warm-threads.ts";
 import { KamadoError } from "../errors.ts";
 import type { Chunk, Page, Pages } from "../job/handler.ts";
 import { chunkMarkdown } from "./chunk-markdown.ts";
-import { type DocumentBytes, isPdf } from "./document.ts";
-import type { Done, Read, Refused, Work } from "./page-thread.ts";
+import { type DocumentBytes, isPdf, type KnownPage } from "./document.ts";
+import type { Done, Refused, Work } from "./page-thread.ts";
 import type { PdfWork } from "./pdf-thread.ts";
 
 export type PageLimits = {
@@ -37,6 +37,12 @@ const AT_ONCE = 2;
 const IDLE_MS = 10_000;
 const PAGE_THREAD = new URL("./page-thread.ts", import.meta.url);
 const PDF_THREAD = new URL("./pdf-thread.ts", import.meta.url);
+/** For pages, and for texts that are cut up or ranked. */
+export const pageThreads = (): WarmThreads =>
+  warmThreads(PAGE_THREAD, { atOnce: AT_ONCE, idleMs: IDLE_MS, maxMemoryMb: MAX_MEMORY_MB });
+/** Characters. A shorter text takes a few milliseconds, less than a thread needs to start. */
+export const MIN_FOR_THREAD = 20_000;
+
 /** The text between the tags takes time in proportion to the page, at most about a second. */
 const BARE_MS = 30_000;
 
@@ -56,14 +62,14 @@ export type Documents = {
 export function createPages(limits: PageLimits = {}): Pages & Documents {
   const all = { ...PAGE_LIMITS, ...limits };
   const shape = { maxTags: all.maxTags, maxDepth: all.maxDepth };
-  const threads = warmThreads(PAGE_THREAD, { atOnce: AT_ONCE, idleMs: IDLE_MS, maxMemoryMb: MAX_MEMORY_MB });
+  const threads = pageThreads();
   const run = async <T extends Done>(work: Work, timeoutMs: number) =>
     unlessRefused(await threads.run<T | Refused>(work, timeoutMs));
   /** What cannot be parsed within its limits is read without them, tag by tag. */
   const read = (work: Work) =>
-    run<Read>({ ...work, limits: shape }, all.timeoutMs).catch((thrown: unknown) => {
+    run<KnownPage>({ ...work, limits: shape }, all.timeoutMs).catch((thrown: unknown) => {
       if (thrown instanceof KamadoError) throw thrown;
-      return run<Read>(work, BARE_MS);
+      return run<KnownPage>(work, BARE_MS);
     });
   const pdfs = new Semaphore(1);
   return {
@@ -91,15 +97,13 @@ export function createPages(limits: PageLimits = {}): Pages & Documents {
 }
 
 const CHUNK_CHARACTERS = 2_000;
-/** Characters. A shorter Markdown takes a few milliseconds, less than a thread needs to start. */
-const MIN_FOR_THREAD = 20_000;
 
 function checkSize(bytes: number, limit: number, what: "page" | "document"): void {
   if (bytes > limit)
     throw new KamadoError("input_too_large", `The ${what} has ${bytes} bytes; the limit is ${limit}.`);
 }
 
-function withText(known: Read, what: "page" | "document", bytes: number): Page {
+function withText(known: KnownPage, what: "page" | "document", bytes: number): Page {
   const why = known.obstacle === "javascript" ? ": it needs JavaScript to show any" : "";
   if (known.text === "")
     throw new KamadoError("page_without_text", `The ${what}, of ${bytes} bytes, has no text${why}.`);
@@ -113,11 +117,11 @@ function unlessRefused<T extends Done>(done: T | Refused): T {
 
 type PdfLimits = Required<Pick<PageLimits, "maxPdfPages" | "pdfTimeoutMs" | "maxPdfMemoryMb">>;
 
-async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<Read> {
+async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<KnownPage> {
   const work: PdfWork = { bytes, maxPages: limits.maxPdfPages };
   const { pdfTimeoutMs: timeoutMs, maxPdfMemoryMb: maxExternalMb } = limits;
   const options = { timeoutMs, maxExternalMb, maxMemoryMb: MAX_MEMORY_MB };
-  const read = await inThread<Read | Refused>(PDF_THREAD, work, options).catch((thrown: Error) => {
+  const read = await inThread<KnownPage | Refused>(PDF_THREAD, work, options).catch((thrown: Error) => {
     throw new KamadoError(
       "document_unreadable",
       `The PDF cannot be read within its limits: ${thrown.message}`,
@@ -127,7 +131,7 @@ async function readPdf(bytes: Uint8Array, limits: PdfLimits): Promise<Read> {
 }
 
 /** A page of which only this is known. */
-export const pageOf = (known: Partial<Page> & Pick<Page, "text">): Page => ({
+export const pageOf = (known: KnownPage): Page => ({
   url: null,
   canonicalUrl: known.url ?? null,
   title: null,

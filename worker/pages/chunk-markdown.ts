@@ -2,6 +2,7 @@
 // long. Every character is in one of the parts. What belongs together is decided in markdown-blocks.ts. Pure, and in time in
 // proportion to the text.
 import type { Chunk } from "../job/handler.ts";
+import { proseOf } from "../job/prose.ts";
 import { blocksOf, type Piece, piecesOf, sentencePieces } from "./markdown-blocks.ts";
 import { isTitle } from "./page-title.ts";
 
@@ -116,10 +117,4 @@ class Headings {
 }
 
 const plainHeading = (heading: string): string =>
-  heading
-    .trim()
-    .replace(/^#{1,6}\s+|\n[^\S\n]*(?:=+|-+)\s*$/g, "")
-    .replaceAll(/!?\[([^[\]]*)\]\([^()\s]*\)/g, "$1")
-    .replaceAll(/(?<!\\)[*`]/g, "")
-    .replaceAll(/\\([!-/:-@[-`{-~])/g, "$1")
-    .trim();
+  proseOf(heading.replace(/\n[^\S\n]*(?:=+|-+)\s*$/, "")).trim();

@@ -1,24 +1,15 @@
 // Cuts long texts up, and ranks many, in a thread, so that the event loop stays free for leases and health checks. How a text is cut is
 // decided in job/text.ts, and how texts are ranked in rank.ts.
-import { warmThreads } from "../async/warm-threads.ts";
 import type { Texts } from "../job/handler.ts";
 import { chunkText } from "../job/text.ts";
+import { MIN_FOR_THREAD, pageThreads } from "./article.ts";
 import type { Work } from "./page-thread.ts";
 
-/** A shorter text takes a few milliseconds, less than a thread needs to start. Characters. */
-const MIN_FOR_THREAD = 20_000;
 /** A text of 5 MB takes about a second. */
 const TIMEOUT_MS = 30_000;
-const MAX_MEMORY_MB = 512;
-const AT_ONCE = 2;
-const IDLE_MS = 10_000;
 
 export function createTexts(): Texts {
-  const threads = warmThreads(new URL("./page-thread.ts", import.meta.url), {
-    atOnce: AT_ONCE,
-    idleMs: IDLE_MS,
-    maxMemoryMb: MAX_MEMORY_MB,
-  });
+  const threads = pageThreads();
   const run = <T>(work: Work) => threads.run<T>(work, TIMEOUT_MS);
   return {
     async chunks(text, size) {

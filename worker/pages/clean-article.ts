@@ -1,7 +1,7 @@
 // The article in a page, without what stands around and between its paragraphs. Owns which part that is and what is dropped from it, each
 // by a rule of its own. What of it becomes text or Markdown, and pages that are no articles, are left to others. Pure.
 import { Readability } from "@mozilla/readability";
-import { oneLine } from "./structured-data.ts";
+import { lineOrNull } from "./structured-data.ts";
 
 export type Found = { content: Element; title: string | null; byline: string | null; site: string | null };
 
@@ -13,7 +13,7 @@ export function articleIn(document: Document): Found | null {
   if (!found?.content) return null;
   const { title, byline, siteName } = found;
   const content = withoutClutter(found.content as Element, bodies);
-  return { content, title: oneLine(title), byline: oneLine(byline), site: oneLine(siteName) };
+  return { content, title: lineOrNull(title), byline: lineOrNull(byline), site: lineOrNull(siteName) };
 }
 
 /** The order counts: what is dropped before Readability has chosen changes what it chooses. */

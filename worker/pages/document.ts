@@ -1,6 +1,7 @@
 // What bytes from outside are: a page, a feed, Markdown or a text, or, before anything else is looked at, a PDF. Owns that decision, by the bytes first, because servers send
 // PDF as octet-stream and pages as text/plain; and the words for what cannot be read. Pure.
 import { decodeText } from "../http/text-encoding.ts";
+import type { Page } from "../job/handler.ts";
 import { isFeed } from "./feed.ts";
 
 export type DocumentBytes = {
@@ -8,6 +9,8 @@ export type DocumentBytes = {
   contentType?: string | null | undefined;
   url?: string | null | undefined;
 };
+/** What is read of one. */
+export type KnownPage = Partial<Page> & Pick<Page, "text">;
 export type Format =
   | { format: "html" | "feed" | "jsonfeed" | "markdown" | "text"; text: string }
   | { unreadable: string };

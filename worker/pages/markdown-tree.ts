@@ -3,9 +3,19 @@
 // proportion to the content.
 import { escapeMarkdown } from "./escape-markdown.ts";
 import { type Footnotes, footnotesIn } from "./footnotes.ts";
-import { isFormula, texOf } from "./formulas.ts";
-import { codeOf, isCodeTable, languageOf } from "./page-code.ts";
-import { addressOf, pictureOf } from "./page-links.ts";
+import {
+  addressOf,
+  codeOf,
+  headingLevel,
+  isCodeTable,
+  isFormula,
+  languageOf,
+  numbering,
+  pictureOf,
+  raisedText,
+  termsIn,
+  texOf,
+} from "./page-elements.ts";
 import { type Grid, gridOf } from "./page-table.ts";
 import { isTitle } from "./page-title.ts";
 import { lineTest, SILENT, UNSEEN } from "./plain-text.ts";
@@ -463,44 +473,4 @@ class TreeBuilder {
     this.#block = null;
     this.#isLineStart = true;
   }
-}
-
-function headingLevel(element: Element, name: string): number | null {
-  if (/^H[1-6]$/.test(name)) return Number(name[1]);
-  if (element.getAttribute("role") !== "heading") return null;
-  const level = Number(element.getAttribute("aria-level") ?? 2);
-  return level >= 1 && level <= 6 ? level : 2;
-}
-
-const RAISED: Record<"SUP" | "SUB", string> = { SUP: "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", SUB: "₀₁₂₃₄₅₆₇₈₉₊₋ₙ" };
-const RAISABLE = "0123456789+-n";
-
-function raisedText(text: string, name: "SUP" | "SUB"): string | null {
-  if (!/^[+-]?\d{1,3}[+-]?$|^n$/.test(text.replaceAll("−", "-"))) return null;
-  return [...text.replaceAll("−", "-")].map((one) => RAISED[name][RAISABLE.indexOf(one)]).join("");
-}
-
-function numbering(list: Element): { next: number; step: number } {
-  const start = list.getAttribute("start") ?? "";
-  const isReversed = list.hasAttribute("reversed");
-  const first = /^\s*\d{1,9}\s*$/.test(start) ? Number(start) : isReversed ? list.children.length : 1;
-  return { next: first, step: isReversed ? -1 : 1 };
-}
-
-type Terms = { terms: Element[]; details: Element[] };
-
-/** Terms and what they mean, also where they stand in a `div` together. */
-function termsIn(list: Element): Terms[] {
-  const groups: Terms[] = [];
-  const parts = [...list.children].flatMap((child) =>
-    child.nodeName === "DIV" ? [...child.children] : child,
-  );
-  for (const part of parts) {
-    const last = groups.at(-1);
-    const isTerm = part.nodeName === "DT";
-    const group = last && !(isTerm && last.details.length > 0) ? last : { terms: [], details: [] };
-    if (group !== last) groups.push(group);
-    (isTerm ? group.terms : group.details).push(part);
-  }
-  return groups;
 }

@@ -1,7 +1,7 @@
 // What a page says about itself: title, author, site, date, language and its own address. Owns where each is looked for, the most
 // trustworthy place first, and the form it is given in. Pure.
 import type { Page } from "../job/handler.ts";
-import { type Item, isOf, oneLine, textIn } from "./structured-data.ts";
+import { type Item, isOf, lineOrNull, textIn } from "./structured-data.ts";
 
 export type Metadata = Pick<Page, "canonicalUrl" | "title" | "byline" | "site" | "published" | "language">;
 
@@ -43,7 +43,7 @@ type Known = { document: Document; meta: Meta; items: readonly Item[]; item: Ite
 function metaOf(document: Document): Meta {
   const contents = new Map<string, string>();
   for (const element of document.querySelectorAll("meta")) {
-    const content = oneLine(element.getAttribute("content"));
+    const content = lineOrNull(element.getAttribute("content"));
     if (content === null) continue;
     for (const attribute of ["property", "name", "itemprop", "http-equiv"])
       for (const name of (element.getAttribute(attribute) ?? "").toLowerCase().split(/\s+/))
@@ -59,7 +59,9 @@ type Titles = { said: string | null; shown: string | null };
 
 function titlesOf({ document, meta, item }: Known): Titles {
   const said = textIn(item.headline) ?? meta("og:title", "twitter:title", "dc.title", "dcterms.title");
-  const [title, heading] = ["title", "h1"].map((name) => oneLine(document.querySelector(name)?.textContent));
+  const [title, heading] = ["title", "h1"].map((name) =>
+    lineOrNull(document.querySelector(name)?.textContent),
+  );
   return { said, shown: title ?? heading ?? null };
 }
 
@@ -103,7 +105,7 @@ const bylineOf = ({ said, shown }: Names, guess: string | null): string | null =
 
 function nameIn(text: string | null | undefined): string | null {
   const name =
-    oneLine(text)
+    lineOrNull(text)
       ?.replace(DATE_BEHIND, "")
       .replace(BY, "")
       .replaceAll(/^[\s,;|·•-]+|[\s,;|·•-]+$/g, "") ?? "";
@@ -215,7 +217,7 @@ const FIRST_YEAR = 1900;
 /** As ISO 8601: a date, or a date and time with the zone that was said. `null` for what is no date, or none of this world. */
 export function isoDate(text: string | null | undefined): string | null {
   const plain =
-    oneLine(text)?.replace(/^(?:published|posted|updated|on|公開日?|更新日?|配信)[\s:：]*/i, "") ?? "";
+    lineOrNull(text)?.replace(/^(?:published|posted|updated|on|公開日?|更新日?|配信)[\s:：]*/i, "") ?? "";
   if (/^\d{10}(?:\d{3})?$/.test(plain)) return plausible(new Date(Number(plain.padEnd(13, "0"))));
   const iso = ISO.exec(plain) ?? SLASHES.exec(plain);
   if (iso !== null) return fromParts(iso.slice(1));

@@ -1,7 +1,7 @@
 // Pages that do not show what they are about: they need JavaScript, ask for consent or money first, or say that something went wrong with
 // status 200. Owns how each is told from a page that only writes about such things. Pure.
 import type { Obstacle } from "../job/handler.ts";
-import { type Item, oneLine } from "./structured-data.ts";
+import { type Item, lineOrNull } from "./structured-data.ts";
 
 export type Page = {
   makeDocument: () => Document;
@@ -35,13 +35,13 @@ const has = (document: Document, selectors: string) => document.querySelector(se
 const ERROR_TITLES = new RegExp(
   `^(?:${[
     String.raw`(?:http )?(?:error|fehler|erreur|エラー)?\s*[45]\d\d(?:\s*[:.!-]?\s*(?:error|not found|page not found|forbidden|bad gateway|service (?:temporarily )?unavailable|internal server error|gateway time-?out|unauthorized|too many requests|gone))?`,
-    String.raw`(?:error|oops|sorry|whoops)[,.!:…]*(?: .{0,30}(?:not found|wrong|exist|unavailable|error))?`,
-    String.raw`(?:the |this )?(?:page|file|article|url|content|resource)(?: you .{0,40})? (?:(?:was |is |could )?not (?:be )?(?:found|available)|(?:does not|doesn't|doesn’t|no longer) exists?|is missing|unavailable)`,
-    String.raw`(?:page )?not found|access (?:to this page has been )?denied|(?:request )?(?:blocked|forbidden|rejected)|service unavailable|temporarily unavailable|bad gateway|internal server error|too many requests`,
-    String.raw`just a moment|attention required!?|one moment,? please|checking your browser.*|please wait|ddos-guard|security (?:check|checkpoint|verification).*|vercel security checkpoint`,
-    String.raw`(?:are you (?:a )?(?:robot|human)|robot check|bot (?:check|detection|verification)|human verification|verify(?:ing)? (?:that )?you are (?:a )?human|captcha(?: .{0,20})?|pardon our interruption|you have been blocked|sorry, you have been blocked|unusual traffic.*|client challenge)`,
-    String.raw`(?:指定された|お探しの)?ページ(?:が|は)(?:見つかりません|ございません|存在しません|削除).*|アクセス(?:が|は)?(?:拒否|制限|集中).*|ただいま.*(?:混み合|メンテナンス).*|見つかりません(?:でした)?`,
-    String.raw`(?:diese )?seite (?:wurde )?nicht gefunden|zugriff verweigert|page (?:introuvable|non trouvée)|accès refusé|página no encontrada|acceso denegado|pagina non trovata|página não encontrada|pagina niet gevonden|страница не найдена`,
+    `(?:error|oops|sorry|whoops)[,.!:…]*(?: .{0,30}(?:not found|wrong|exist|unavailable|error))?`,
+    `(?:the |this )?(?:page|file|article|url|content|resource)(?: you .{0,40})? (?:(?:was |is |could )?not (?:be )?(?:found|available)|(?:does not|doesn't|doesn’t|no longer) exists?|is missing|unavailable)`,
+    `(?:page )?not found|access (?:to this page has been )?denied|(?:request )?(?:blocked|forbidden|rejected)|service unavailable|temporarily unavailable|bad gateway|internal server error|too many requests`,
+    `just a moment|attention required!?|one moment,? please|checking your browser.*|please wait|ddos-guard|security (?:check|checkpoint|verification).*|vercel security checkpoint`,
+    `(?:are you (?:a )?(?:robot|human)|robot check|bot (?:check|detection|verification)|human verification|verify(?:ing)? (?:that )?you are (?:a )?human|captcha(?: .{0,20})?|pardon our interruption|you have been blocked|sorry, you have been blocked|unusual traffic.*|client challenge)`,
+    `(?:指定された|お探しの)?ページ(?:が|は)(?:見つかりません|ございません|存在しません|削除).*|アクセス(?:が|は)?(?:拒否|制限|集中).*|ただいま.*(?:混み合|メンテナンス).*|見つかりません(?:でした)?`,
+    `(?:diese )?seite (?:wurde )?nicht gefunden|zugriff verweigert|page (?:introuvable|non trouvée)|accès refusé|página no encontrada|acceso denegado|pagina non trovata|página não encontrada|pagina niet gevonden|страница не найдена`,
   ].join("|")})[.!?…。\\s]*$`,
   "iu",
 );
@@ -53,8 +53,8 @@ function isError({ document, title, text }: Shown): boolean {
   if (has(document, ERROR_MARKS)) return true;
   const headings = [...document.querySelectorAll("h1, h2")]
     .slice(0, 2)
-    .map(({ textContent }) => oneLine(textContent));
-  const own = oneLine(document.querySelector("title")?.textContent);
+    .map(({ textContent }) => lineOrNull(textContent));
+  const own = lineOrNull(document.querySelector("title")?.textContent);
   return [own, title, ...headings, text.split("\n", 1)[0]!].some(
     (one) => one !== null && one !== undefined && isErrorTitle(one),
   );
@@ -92,7 +92,7 @@ const MIN_CONTENT = 400;
 
 /** How much of the text stands in paragraphs that do not ask. */
 function withoutConsent(document: Document, text: string): number {
-  const asking = consentPlaces(document).map(({ textContent }) => oneLine(textContent) ?? "");
+  const asking = consentPlaces(document).map(({ textContent }) => lineOrNull(textContent) ?? "");
   const others = text
     .split("\n")
     .filter((line) => !CONSENT_ABOUT.test(line) && !asking.some((place) => place.includes(line)));
@@ -117,7 +117,7 @@ const isConsentPlace = (element: Element): boolean =>
 
 /** Where the page shows something besides, the question is in nobody's way, but long enough to be taken for the text. */
 export function dropConsent(document: Document): void {
-  const lengthOf = ({ textContent }: Element) => oneLine(textContent)?.length ?? 0;
+  const lengthOf = ({ textContent }: Element) => lineOrNull(textContent)?.length ?? 0;
   const places = consentPlaces(document);
   if (places.length === 0) return;
   const all = lengthOf(document.body);
@@ -130,7 +130,7 @@ const MAX_ASKING = 20_000;
 
 const hasButton = (document: Document) =>
   [...document.querySelectorAll("button, a, input[type=submit], input[type=button], [role=button]")].some(
-    (button) => AGREE.test(oneLine(button.textContent) ?? oneLine(button.getAttribute("value")) ?? ""),
+    (button) => AGREE.test(lineOrNull(button.textContent) ?? lineOrNull(button.getAttribute("value")) ?? ""),
   );
 
 // --- JavaScript
@@ -154,7 +154,7 @@ function needsScript({ document, text }: Shown): boolean {
   const said = [...document.querySelectorAll("noscript")].some(({ textContent }) =>
     NEEDS_SCRIPT.test(textContent ?? ""),
   );
-  const isEmpty = [...document.querySelectorAll(ROOTS)].some((root) => oneLine(root.textContent) === null);
+  const isEmpty = [...document.querySelectorAll(ROOTS)].some((root) => lineOrNull(root.textContent) === null);
   return isEmpty || (said && text.length < MAX_SHELL / 2 && has(document, "script[src]"));
 }
 
@@ -170,7 +170,7 @@ function isPaywall(shown: Shown): boolean {
   const { document, items, text } = shown;
   if (showsPaidPart(document, items)) return false;
   const isPaid = items.some((item) => /^(?:false|no)$/i.test(String(item["isAccessibleForFree"])));
-  const asks = ASKS.test(oneLine(document.body.textContent) ?? "");
+  const asks = ASKS.test(lineOrNull(document.body.textContent) ?? "");
   const hasWall = has(document, PAYWALLS);
   if (isMuchShorter(shown)) return isPaid || asks || hasWall;
   return (isPaid && (asks || hasWall || isCut(text))) || (asks && hasWall);
@@ -195,7 +195,7 @@ function showsPaidPart(document: Document, items: readonly Item[]): boolean {
   return selectors.some((selector) => {
     try {
       const parts = [...document.querySelectorAll(selector)];
-      return parts.reduce((sum, part) => sum + (oneLine(part.textContent) ?? "").length, 0) > MIN_PAID;
+      return parts.reduce((sum, part) => sum + (lineOrNull(part.textContent) ?? "").length, 0) > MIN_PAID;
     } catch {
       return false;
     }

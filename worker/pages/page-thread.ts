@@ -1,9 +1,9 @@
 // The thread in which article.ts reads pages and documents, and chunks.ts cuts texts up and ranks them.
 import { answerWork } from "../async/warm-threads.ts";
 import { type ErrorCode, KamadoError } from "../errors.ts";
-import type { Chunk, Page } from "../job/handler.ts";
+import type { Chunk } from "../job/handler.ts";
 import { chunkText } from "../job/text.ts";
-import { type DocumentBytes, formatOf } from "./document.ts";
+import { type DocumentBytes, formatOf, type KnownPage } from "./document.ts";
 import { paragraphsAsMarkdown } from "./escape-markdown.ts";
 import { feedAsPage, jsonFeedAsPage } from "./feed.ts";
 import { bareText, isIntricate, type PageShape } from "./plain-text.ts";
@@ -16,11 +16,9 @@ export type Work =
   | { texts: readonly string[]; queries: readonly string[] }
   | { markdown: string; title: string | null; size: number };
 
-/** What is known of a page. */
-export type Read = Partial<Page> & Pick<Page, "text">;
 /** An error that was thrown would end the thread. */
 export type Refused = { refused: { code: ErrorCode; message: string } };
-export type Done = Read | string[] | number[] | Chunk[] | Refused;
+export type Done = KnownPage | string[] | number[] | Chunk[] | Refused;
 
 async function done(work: Work): Promise<Done> {
   if ("chunk" in work) return chunkText(work.chunk, work.size);
@@ -37,26 +35,26 @@ async function done(work: Work): Promise<Done> {
 
 type HtmlOptions = { url?: string | null | undefined; limits?: PageShape };
 
-async function readHtml(html: string, options: HtmlOptions): Promise<Read> {
+async function readHtml(html: string, options: HtmlOptions): Promise<KnownPage> {
   const feed = feedAsPage(html);
   return feed === null ? readTags(html, options) : readFeed(feed, options);
 }
 
-async function readTags(html: string, { url, limits }: HtmlOptions): Promise<Read> {
+async function readTags(html: string, { url, limits }: HtmlOptions): Promise<KnownPage> {
   if (limits === undefined || isIntricate(html, limits)) return { ...bare(html), url: url ?? null };
   // The parser takes longer to load than the bare text needs.
   const { readPage } = await import("./read-page.ts");
   return readPage(html, url ? { url } : {});
 }
 
-async function readFeed(feed: string, { url, limits }: HtmlOptions): Promise<Read> {
+async function readFeed(feed: string, { url, limits }: HtmlOptions): Promise<KnownPage> {
   if (limits === undefined || isIntricate(feed, limits))
     return { ...bare(feed), url: url ?? null, format: "feed" };
   const { readWholePage } = await import("./read-page.ts");
   return { ...readWholePage(feed, url ? { url } : {}), url: url ?? null, format: "feed" };
 }
 
-function bare(html: string): Read {
+function bare(html: string): KnownPage {
   const text = bareText(html);
   return { text, markdown: paragraphsAsMarkdown(text) };
 }
@@ -64,7 +62,7 @@ function bare(html: string): Read {
 async function readDocument(
   document: DocumentBytes,
   { limits }: Extract<Work, { document: DocumentBytes }>,
-): Promise<Read> {
+): Promise<KnownPage> {
   const options: HtmlOptions = { url: document.url, ...(limits && { limits }) };
   const found = formatOf(document);
   if (!("text" in found))

@@ -4,17 +4,17 @@ import { fileURLToPath } from "node:url";
 import { getDocument } from "unpdf/pdfjs";
 import { KamadoError } from "../errors.ts";
 import type { Page } from "../job/handler.ts";
+import type { KnownPage } from "./document.ts";
 import { escapeMarkdown } from "./escape-markdown.ts";
 import { isTitle } from "./page-title.ts";
 import { linesOf, type Paragraph, paragraphsOf, type TextPiece } from "./pdf-paragraphs.ts";
 
-type Read = Partial<Page> & Pick<Page, "text">;
 type Pdf = Awaited<ReturnType<typeof getDocument>["promise"]>;
 
 const unreadable = (why: string) =>
   new KamadoError("document_unreadable", `The document cannot be read: ${why}.`);
 
-export async function readPdf(bytes: Uint8Array, { maxPages }: { maxPages: number }): Promise<Read> {
+export async function readPdf(bytes: Uint8Array, { maxPages }: { maxPages: number }): Promise<KnownPage> {
   const pdf = await opened(bytes);
   if (pdf.numPages > maxPages)
     throw new KamadoError("input_too_large", `The PDF has ${pdf.numPages} pages; the limit is ${maxPages}.`);

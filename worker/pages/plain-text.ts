@@ -1,6 +1,6 @@
 // The text of a page with one paragraph on each line: of a parsed document, or, where the page must not be parsed, of the
 // characters between its tags. Also tells which pages must not be parsed. Pure. Takes time in proportion to the page's length, whatever it contains.
-import { defaultTreeAdapter, html as htmlNames, parseFragment } from "parse5";
+import { withoutReferences } from "../http/character-references.ts";
 
 const BLOCK =
   /^(ADDRESS|ARTICLE|ASIDE|BLOCKQUOTE|BODY|BR|CAPTION|CENTER|DD|DETAILS|DIALOG|DIR|DIV|DL|DT|FIELDSET|FIGCAPTION|FIGURE|FOOTER|FORM|H[1-6]|HEADER|HGROUP|HR|LEGEND|LI|MAIN|MENU|NAV|OL|OPTION|P|PRE|SEARCH|SECTION|SUMMARY|TABLE|TBODY|TEXTAREA|TFOOT|THEAD|TR|UL)$/;
@@ -114,14 +114,6 @@ export function bareText(html: string): string {
   const margin = (_: string, name = "") => (INLINE.test(name) ? "" : LINE);
   const text = withoutSilentElements(html.replaceAll("\0", "").replaceAll(LINE, "")).replaceAll(TAG, margin);
   return tidyLines(withoutReferences(text));
-}
-
-/** `&amp;` and the like are read as in a title, which holds no tags. */
-export function withoutReferences(text: string): string {
-  if (!text.includes("&")) return text;
-  const title = defaultTreeAdapter.createElement("title", htmlNames.NS.HTML, []);
-  const { childNodes } = parseFragment(title, text.replaceAll("<", "&lt;"), {});
-  return childNodes.map((node) => ("value" in node ? node.value : "")).join("");
 }
 
 function withoutSilentElements(html: string): string {

@@ -8,7 +8,7 @@ import { baseOf, metadataOf } from "./metadata.ts";
 import { dropConsent, obstacleOf } from "./obstacle.ts";
 import { parsedPage, parsePage } from "./parse-page.ts";
 import { textAtLast, textOf, textWithoutCaptions } from "./plain-text.ts";
-import { type Item, itemsIn, oneLine } from "./structured-data.ts";
+import { type Item, itemsIn, lineOrNull } from "./structured-data.ts";
 import { markdownOf } from "./to-markdown.ts";
 
 /** The rest of the page is as for a page of which nothing else is known. */
@@ -67,6 +67,6 @@ const articleInData = (items: readonly Item[]): string =>
 /** Title and text of a page of which everything counts. */
 export function readWholePage(html: string, { url }: ReadOptions = {}): Article {
   const document = parsePage(html);
-  const title = oneLine(document.querySelector("title")?.textContent);
+  const title = lineOrNull(document.querySelector("title")?.textContent);
   return { title, text: textOf(document.body), markdown: markdownOf(document.body, { url, title }) };
 }

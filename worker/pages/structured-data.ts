@@ -1,6 +1,6 @@
 // What a page says of itself for machines: the items of its JSON-LD, and the schema.org types of its microdata. Reads what is damaged as
 // far as it goes. What is made of them is left to others. Pure.
-import { withoutReferences } from "./plain-text.ts";
+import { withoutReferences } from "../http/character-references.ts";
 
 export type Item = Readonly<Record<string, unknown>>;
 
@@ -54,7 +54,7 @@ export const elementTypes = (document: Document): string[] =>
 
 /** A text, or the name of whoever or whatever the value stands for; several joined. */
 export function textIn(value: unknown): string | null {
-  if (typeof value === "string") return oneLine(withoutReferences(value));
+  if (typeof value === "string") return lineOrNull(withoutReferences(value));
   if (Array.isArray(value))
     return (
       value
@@ -67,5 +67,5 @@ export function textIn(value: unknown): string | null {
   return textIn(name ?? literal);
 }
 
-export const oneLine = (text: string | null | undefined): string | null =>
+export const lineOrNull = (text: string | null | undefined): string | null =>
   text?.replaceAll(/\s+/g, " ").trim() || null;

@@ -1,13 +1,11 @@
 // Documents that are text already: Markdown with its front matter, and plain text. Pure, and in time in proportion to the text.
-import type { Page } from "../job/handler.ts";
+import type { KnownPage } from "./document.ts";
 import { escapeMarkdown } from "./escape-markdown.ts";
-
-type Read = Partial<Page> & Pick<Page, "text">;
 
 const tidy = (text: string) => text.replace(/^\ufeff/, "").replaceAll(/\r\n?|\f/g, "\n");
 
 /** Its lines stay as they are. Empty ones part its paragraphs. */
-export function readText(given: string): Read {
+export function readText(given: string): KnownPage {
   const lines = tidy(given)
     .split("\n")
     .map((line) => line.trimEnd());
@@ -24,7 +22,7 @@ export function readText(given: string): Read {
 
 const FRONT_MATTER = /^(---|\+\+\+)[^\S\n]*\n([\s\S]*?)\n\1[^\S\n]*(?:\n|$)/;
 
-export function readMarkdown(given: string): Read {
+export function readMarkdown(given: string): KnownPage {
   const whole = tidy(given);
   const matter = FRONT_MATTER.exec(whole);
   const markdown = whole.slice(matter?.[0].length ?? 0).trim();

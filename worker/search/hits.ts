@@ -1,6 +1,6 @@
 // From what a search service calls a result to a hit: an absolute address, words without markup, a date. Owns which results count:
 // no adverts, nothing that is not on the web, no address twice. Pure.
-import { defaultTreeAdapter, parseFragment } from "parse5";
+import { withoutReferences } from "../http/character-references.ts";
 import type { SearchHit } from "../job/handler.ts";
 
 /** Of any type: services leave fields out, or have null there. */
@@ -60,20 +60,11 @@ function plain(value: unknown, max: number): string {
   const marked = text
     .slice(0, 4 * max)
     .replaceAll(MARKUP, (tag) => (/^<\/?(?:br|hr|li|p)\b/i.test(tag) ? " " : ""));
-  const line = decoded(marked)
+  const line = withoutReferences(marked)
     .toWellFormed()
     .replaceAll(/[\s\p{Cc}]+/gu, " ")
     .trim();
   return line.length <= max ? line : `${line.slice(0, max - 1).replace(/[\ud800-\udbff]$/, "")}…`;
-}
-
-/** Entities as their characters; what begins a tag is no tag here. */
-function decoded(text: string): string {
-  if (!text.includes("&")) return text;
-  const { childNodes } = parseFragment(text.replaceAll("<", "&lt;"));
-  return childNodes
-    .map((node) => (defaultTreeAdapter.isTextNode(node) ? defaultTreeAdapter.getTextNodeContent(node) : ""))
-    .join("");
 }
 
 const MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split(" ");

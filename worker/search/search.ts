@@ -13,7 +13,7 @@ import type { SearchOptions as JobSearchOptions, Search, SearchHit } from "../jo
 import { parseJson } from "../job/json.ts";
 import { excessOf } from "../job/structure.ts";
 import { isPassing, redirectOf, unpackAnswer } from "../outbound/answer.ts";
-import { type Destinations, destinationFor } from "../outbound/destinations.ts";
+import { type Destinations, destinationFor, entryFor } from "../outbound/destinations.ts";
 import { createOutbound, type Outbound } from "../outbound/outbound.ts";
 import { brave } from "./brave.ts";
 import { cleanHits, type RawHit } from "./hits.ts";
@@ -341,8 +341,8 @@ function trusted(url: string | undefined, destinations: Destinations): Destinati
   if (url === undefined || !URL.canParse(url)) return [];
   const { origin } = new URL(url);
   const known = destinationFor(destinations, url);
-  const own = { secrets: [], headers: {}, maxPerSecond: undefined, maxConcurrent: undefined };
-  return [{ ...own, ...known, match: `${origin}/`, allowPrivate: true }];
+  const own = entryFor(origin, { allowPrivate: true });
+  return [{ ...own, ...known, match: own.match, allowPrivate: true }];
 }
 
 /** `ja-JP` and `ja_JP` as `ja-jp`; undefined for what is no language. */

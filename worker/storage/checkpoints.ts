@@ -10,7 +10,7 @@ import { jobHash } from "../job/job-hash.ts";
 import type { Bucket } from "./bucket.ts";
 import { readStored } from "./stored-json.ts";
 
-export const CHECKPOINTS = "checkpoints/";
+const CHECKPOINTS = "checkpoints/";
 /** No job sees an older one, and none stays in the bucket for longer while a worker runs. */
 export const CHECKPOINT_DAYS = 7;
 const MAX_AGE_MS = CHECKPOINT_DAYS * 86_400_000;

@@ -3,10 +3,8 @@
 import { Command, Option } from "commander";
 import { type AnyKinds, createClient, type Mapped } from "../../../client/client.ts";
 import { inOrder } from "../../../client/in-order.ts";
-import { digestOfInput, type Inputs as MapInputs } from "../../../client/map.ts";
+import { again, digestOfInput, type Inputs as MapInputs } from "../../../client/map.ts";
 import { plural } from "../../amounts.ts";
-import { backoffMs } from "../../async/backoff.ts";
-import { systemClock } from "../../async/clock.ts";
 import { makeAwsClients } from "../../aws/clients.ts";
 import { KamadoError, toKamadoError } from "../../errors.ts";
 import { Job } from "../../job/envelope.ts";
@@ -30,7 +28,6 @@ import { asksForOwnEngine, loadHandler, openAlone, withEngineOf } from "./run.ts
 const MAX_CONCURRENCY = 1_000;
 /** Seconds, as in the policy of a job. */
 const MAX_TIMEOUT = 39_600;
-const RETRY = { baseMs: 500, maxMs: 30_000 };
 
 const EXAMPLES = [
   `map prompt notes/*.txt --input '{"system": "Summarise the text in one sentence."}' --out summaries.jsonl`,
@@ -392,14 +389,15 @@ async function* alone(inputs: AsyncGenerator<Todo>, options: AloneOptions): Asyn
 type Tried<T> = { result: T; reused: false } | { error: KamadoError; result?: never };
 
 async function tried<T>(work: () => Promise<T>, retries: number, signal: AbortSignal): Promise<Tried<T>> {
-  for (let tries = 1; ; tries++)
-    try {
-      return { result: await work(), reused: false };
-    } catch (thrown) {
-      const error = toKamadoError(thrown, "handler_failed");
-      if (tries > retries || !error.retry || signal.aborted) return { error };
-      await systemClock.sleep(backoffMs(tries, RETRY), signal);
-    }
+  const coded = () =>
+    work().catch((thrown) => {
+      throw toKamadoError(thrown, "handler_failed");
+    });
+  try {
+    return { result: await again(retries, signal, coded), reused: false };
+  } catch (thrown) {
+    return { error: toKamadoError(thrown, "handler_failed") };
+  }
 }
 
 async function withDataUris(value: unknown): Promise<unknown> {

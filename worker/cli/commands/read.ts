@@ -1,26 +1,25 @@
 // `kamado read URL|FILE…`: what can be read of pages, PDFs and texts, as Markdown, plain text or JSON lines. Needs no queue, no engine and no
 // worker. Owns what a person may name, the order of the output and what counts as failed; reading itself is left to pages/.
 import { open } from "node:fs/promises";
-import { isIP } from "node:net";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { Semaphore } from "../../async/semaphore.ts";
 import { decodeDataUri, isDataUri } from "../../data-uri.ts";
 import { type ErrorCode, KamadoError, toKamadoError } from "../../errors.ts";
 import { readWhole } from "../../http/bounded-body.ts";
 import { unpackByContent } from "../../http/content-encoding.ts";
-import type { Obstacle, Page } from "../../job/handler.ts";
+import { isBlocked, obstacleWords, type Page } from "../../job/handler.ts";
 import { EXIT, paint, prose } from "../../logging/terminal.ts";
-import { ruleOn } from "../../outbound/addresses.ts";
-import { type Destinations, type KnownDestination, loadDestinations } from "../../outbound/destinations.ts";
+import { isAtHome } from "../../outbound/addresses.ts";
+import { type Destinations, entryFor, loadDestinations } from "../../outbound/destinations.ts";
 import { createOutbound, type Outbound } from "../../outbound/outbound.ts";
 import { createPages, type Documents } from "../../pages/article.ts";
 import { createPageReader, MAX_PAGE_BYTES } from "../../pages/page-reader.ts";
 import { printable, printableJson } from "../../printable.ts";
 import { configOf } from "../configuration.ts";
 import { examples, notes } from "../examples.ts";
-import { type Flags, flagsOf } from "../flags.ts";
+import { type Flags, flagsOf, webAddress } from "../flags.ts";
 
 const FORMATS = ["markdown", "text", "json"] as const;
 type Format = (typeof FORMATS)[number];
@@ -34,7 +33,7 @@ export function readCommand(): Command {
   ])
     .argument("<source...>", "addresses and files: a page, a PDF, Markdown or text; - for standard input")
     .description("read pages, PDFs and texts, and print what they say")
-    .option("--base-url <url>", "where a file came from: makes its links absolute", addressFrom)
+    .option("--base-url <url>", "where a file came from: makes its links absolute", webAddress)
     .addOption(
       new Option("--format <format>", "json is one line for each source")
         .choices(FORMATS)
@@ -56,11 +55,6 @@ export function readCommand(): Command {
     "An address is read as its site's robots.txt allows, one request at a time for each host. It may be in your own network.\n" +
       "Exit codes: 0 everything was read, 1 something was not, 2 the command is wrong.",
   );
-}
-
-function addressFrom(text: string): string {
-  if (/^https?:$/.test(URL.parse(text)?.protocol ?? "")) return text;
-  throw new InvalidArgumentError("It must be an address that begins with https:// or http://.");
 }
 
 export type ReadOptions = {
@@ -121,7 +115,11 @@ function readerOf(
   const { document } = { ...createPages(), ...options };
   const outbound = outboundFor(destinations, stack);
   const named = sources.filter(isAddress).map((source) => URL.parse(source)!.origin);
-  const known = [...destinations, ...named.map((origin) => entryFor(origin, isAtHome(origin)))];
+  // Servers at home need no pauses.
+  const known = [
+    ...destinations,
+    ...named.map((origin) => entryFor(origin, { allowPrivate: isAtHome(new URL(origin)) })),
+  ];
   const pages = createPageReader({ outbound, destinations: known, document, userAgent });
   return async (source) => {
     if (isAddress(source)) return pages.read(source);
@@ -149,29 +147,16 @@ function outboundFor(destinations: Destinations, stack: AsyncDisposableStack): P
     send(request) {
       const { origin } = new URL(request.ledBy ?? request.url);
       const own = destinations.filter(({ match }) => new URL(match).origin === origin);
-      const trusted = [...own.map((entry) => ({ ...entry, allowPrivate: true })), entryFor(origin, true)];
+      const trusted = [
+        ...own.map((entry) => ({ ...entry, allowPrivate: true })),
+        entryFor(origin, { allowPrivate: true }),
+      ];
       const client = clients.get(origin) ?? createOutbound({ destinations: trusted });
       if (!clients.has(origin)) stack.defer(() => client.close());
       clients.set(origin, client);
       return client.send(request);
     },
   };
-}
-
-const entryFor = (origin: string, allowPrivate: boolean): KnownDestination => ({
-  match: `${origin}/`,
-  secrets: [],
-  headers: {},
-  allowPrivate,
-  maxPerSecond: undefined,
-  maxConcurrent: undefined,
-});
-
-/** Its servers need no pauses. */
-function isAtHome(origin: string): boolean {
-  const host = new URL(origin).hostname.replaceAll(/[[\]]/g, "");
-  if (isIP(host) > 0) return ruleOn(host) === "private";
-  return !host.includes(".") || /\.(localhost|local|lan|home|internal|home\.arpa)$/.test(host);
 }
 
 const isAddress = (source: string) => /^https?:$/.test(URL.parse(source)?.protocol ?? "");
@@ -227,20 +212,14 @@ const typeOfData = (uri: string) =>
     .split(",")[0]!
     .replace(/^\s*data:/i, "");
 
-const OBSTACLES: Record<Obstacle, string> = {
-  javascript: "the page needs a browser that runs its scripts",
-  consent: "a question about cookies stands in the place of the page",
-  paywall: "only the part is shown that needs no subscription",
-  error: "the page is an error, or a check whether a person asks",
-};
 const IN_A_BROWSER =
   "Open it in a browser, save it there as HTML, and give the file with --base-url and the address.";
 
-/** What is shown of a page behind a paywall is of use. */
-function blockedBy({ obstacle }: Page): KamadoError | undefined {
-  if (obstacle === null || obstacle === "paywall") return undefined;
+function blockedBy(page: Page): KamadoError | undefined {
+  if (!isBlocked(page)) return undefined;
+  const { obstacle } = page;
   const hint = obstacle === "error" ? "Check the address in a browser." : IN_A_BROWSER;
-  return new KamadoError("page_blocked", `${capital(OBSTACLES[obstacle])}.`, { hint });
+  return new KamadoError("page_blocked", `It cannot be read: ${obstacleWords(obstacle)}.`, { hint });
 }
 
 /** Nothing tries again here, and nobody needs a destinations file for one page. */
@@ -266,12 +245,10 @@ function complain({ source, page, error }: Read, { complain: say }: ReadOptions)
       `${prose(`${code}: ${name}: ${error.message}`, process.stderr)}\n${prose(error.hint, process.stderr)}\n`,
     );
   } else if (page!.obstacle) {
-    const what = `${name}: ${OBSTACLES[page!.obstacle]}. ${IN_A_BROWSER}`;
+    const what = `${name}: ${obstacleWords(page!.obstacle)}. ${IN_A_BROWSER}`;
     say(`${paint("yellow", "kamado", process.stderr)}: ${prose(what, process.stderr)}\n`);
   }
 }
-
-const capital = (text: string) => text[0]!.toUpperCase() + text.slice(1);
 
 /** `null` where there is nothing to print. */
 function viewOf({ source, page, error }: Read, format: Format): string | null {

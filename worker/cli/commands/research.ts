@@ -3,7 +3,7 @@
 // itself is the kind knowledge.research.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { type AnyKinds, createClient } from "../../../client/client.ts";
 import { makeAwsClients } from "../../aws/clients.ts";
 import type { Config } from "../../config/config.ts";
@@ -12,8 +12,8 @@ import { Job } from "../../job/envelope.ts";
 import { jobHash } from "../../job/job-hash.ts";
 import { createLog } from "../../logging/log.ts";
 import { EXIT, LiveBlock, paint, prose } from "../../logging/terminal.ts";
-import { ruleOn } from "../../outbound/addresses.ts";
-import type { Destinations } from "../../outbound/destinations.ts";
+import { isAtHome } from "../../outbound/addresses.ts";
+import { type Destinations, entryFor } from "../../outbound/destinations.ts";
 import { printable, printableJson } from "../../printable.ts";
 import { checkpointFiles } from "../../storage/checkpoint-files.ts";
 import { createResults } from "../../storage/results.ts";
@@ -21,11 +21,11 @@ import { s3Bucket } from "../../storage/s3.ts";
 import { cloudHere, type Here } from "../cloud.ts";
 import { configOf } from "../configuration.ts";
 import { examples, notes } from "../examples.ts";
-import { type Flags, flagsOf, modelFlags, numberFrom, toVariables } from "../flags.ts";
+import { type Flags, flagsOf, modelFlags, numberFrom, toVariables, webAddress } from "../flags.ts";
 import { askService, engineErrorOf } from "../running-service.ts";
 import { tellTrouble } from "./enqueue.ts";
 import { asText, Steps } from "./research-view.ts";
-import { OWN_ENGINE, runAlone, withEngineOf, withHint } from "./run.ts";
+import { asksForOwnEngine, runAlone, withEngineOf, withHint } from "./run.ts";
 
 const KIND = "knowledge.research";
 
@@ -46,7 +46,7 @@ export function researchCommand(): Command {
       .option(
         "--url <url...>",
         "a page to read; nothing is searched then, unless --search is given",
-        addressesFrom,
+        (text: string, before: string[] = []) => [...before, webAddress(text)],
       )
       .option("--search", "search the web besides the pages of --url")
       .option("--pages <n>", "how many pages to read at most [9]", numberFrom(1, 50, { whole: true }))
@@ -67,11 +67,6 @@ export function researchCommand(): Command {
   );
 }
 
-function addressesFrom(text: string, before: string[] = []): string[] {
-  if (/^https?:$/.test(URL.parse(text)?.protocol ?? "")) return [...before, text];
-  throw new InvalidArgumentError("It must be an address that begins with https:// or http://.");
-}
-
 type Input = { question: string; urls: string[] } & Record<string, unknown>;
 type Result = { status: string; output?: unknown; error?: unknown };
 type Asked = { input: Input; flags: Flags; steps: Steps; interrupted: AbortSignal };
@@ -84,8 +79,8 @@ async function research(question: string, flags: Flags): Promise<number> {
   const here = await cloudHere(configOf({ KAMADO_ENGINE_PORT: "0", ...toVariables(flags) }));
   const isAlone =
     here.found.is !== "running" ||
-    OWN_ENGINE.some((flag) => flags[flag] !== undefined) ||
-    asked.input.urls.some(isOwn);
+    asksForOwnEngine(flags) ||
+    asked.input.urls.map((url) => new URL(url)).some(isOwn);
   try {
     const result = await (isAlone ? alone(asked, here) : throughService(asked, here));
     if (result.status === "succeeded") steps.end();
@@ -109,27 +104,13 @@ function inputOf(question: string, { url, search, pages, language, maxTokens, ma
   };
 }
 
-/** An address of this machine or the home network. Whoever types it may read it; a job that comes from somewhere may not. */
-function isOwn(address: string): boolean {
-  const { hostname, protocol } = new URL(address);
-  const literal = hostname.replace(/^\[|\]$/g, "");
-  return (
-    protocol === "http:" ||
-    !literal.includes(".") ||
-    /\.(?:local|localhost|lan|home|internal|home\.arpa)$/.test(literal) ||
-    (/^[\d.]+$|:/.test(literal) && ruleOn(literal) !== "public")
-  );
-}
+/** Whoever types such an address may read it; a job that comes from somewhere may not. */
+const isOwn = (url: URL): boolean => url.protocol === "http:" || isAtHome(url);
 
 const allowed = (urls: readonly string[]): Destinations =>
-  [...new Set(urls.map((url) => new URL(url).origin))].map((origin) => ({
-    match: `${origin}/`,
-    secrets: [],
-    headers: {},
-    allowPrivate: true,
-    maxPerSecond: undefined,
-    maxConcurrent: undefined,
-  }));
+  [...new Set(urls.map((url) => new URL(url).origin))].map((origin) =>
+    entryFor(origin, { allowPrivate: true }),
+  );
 
 // ── In this process ──
 

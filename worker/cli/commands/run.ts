@@ -131,7 +131,7 @@ async function run(kind: string, flags: Flags, about: About): Promise<Result> {
 }
 
 /** An engine that does not answer as one may be another program, which is what its user needs to know. */
-export async function sayingWhatListens(thrown: unknown, url: string | undefined): Promise<unknown> {
+async function sayingWhatListens(thrown: unknown, url: string | undefined): Promise<unknown> {
   if (url === undefined || !(thrown instanceof KamadoError) || thrown.code !== "engine_unavailable")
     return thrown;
   const { is, words } = await whoListens(new URL(url).origin);
@@ -145,7 +145,7 @@ export async function sayingWhatListens(thrown: unknown, url: string | undefined
 }
 
 /** These ask for an engine of the command's own. */
-export const OWN_ENGINE = ["model", "mmproj", "engineUrl", "slots", "memoryLimit"];
+const OWN_ENGINE = ["model", "mmproj", "engineUrl", "slots", "memoryLimit"];
 const NAMES_A_MODEL = ["KAMADO_MODEL", "KAMADO_BACKEND", "KAMADO_SCRIPT"];
 
 export const asksForOwnEngine = (flags: Flags): boolean =>

@@ -1,7 +1,8 @@
 // The pages of a research: read at the same time, each within its time, with another one in place of each that fails; pages that are one
 // source are put together. How a page is read is the worker's (Context.pages).
 import { z } from "zod";
-import { plainOf } from "../plain-markdown.ts";
+import { isBlocked, obstacleWords } from "../handler.ts";
+import { proseOf } from "../prose.ts";
 import { coded, DONE, MAX_TIMER_MS, type Run, within } from "./run.ts";
 import { addressKey, isSameText, shinglesOf } from "./sources.ts";
 
@@ -84,16 +85,9 @@ async function readOne(run: Run, url: string, ms: number): Promise<Kept | null> 
   }
 }
 
-const OBSTACLES = {
-  javascript: "The page shows its text only to browsers that run its scripts.",
-  consent: "The page asks for consent before it shows its text.",
-  error: "The page is an error page.",
-} as const;
-
 async function readPage({ context }: Run, address: string, signal: AbortSignal): Promise<Kept> {
   const page = await context.pages.read(address, { signal });
   const { obstacle, markdown, url, canonicalUrl, title, site, published, language, format } = page;
-  const isBlocked = obstacle !== null && obstacle !== "paywall";
   const chunks = await context.pages.chunks({ title, markdown: markdown.slice(0, MAX_PAGE) });
   const note =
     obstacle === "paywall"
@@ -104,8 +98,8 @@ async function readPage({ context }: Run, address: string, signal: AbortSignal):
   return {
     ...{ url: url ?? address, canonicalUrl, title, site, published, language, format },
     ...(note !== undefined && { note }),
-    ...(isBlocked && { blocked: OBSTACLES[obstacle] }),
-    parts: chunks.map(({ text, path }) => ({ text: plainOf(text), path })).filter(({ text }) => text !== ""),
+    ...(isBlocked(page) && { blocked: `It cannot be read: ${obstacleWords(page.obstacle)}.` }),
+    parts: chunks.map(({ text, path }) => ({ text: proseOf(text), path })).filter(({ text }) => text !== ""),
   };
 }
 

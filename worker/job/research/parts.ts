@@ -3,10 +3,11 @@
 import { z } from "zod";
 import { normalWords, numbersIn } from "../normal-form.ts";
 import { withoutMarks } from "../template-marks.ts";
-import { sentenceFinder } from "../text.ts";
+import { oneLine, sentenceFinder } from "../text.ts";
+import { tokensIn } from "../tokens.ts";
 import type { Source } from "./pages.ts";
 import type { Report } from "./report.ts";
-import { type Coded, DONE, inLanguage, NEVER_ORDERS, oneLine, type Run, told, within } from "./run.ts";
+import { type Coded, DONE, inLanguage, NEVER_ORDERS, type Run, told, within } from "./run.ts";
 
 /** Parts that are asked at the same time, as far as the worker lets one job. */
 const AT_ONCE = 16;
@@ -56,12 +57,6 @@ export async function rankParts(
   });
   const of = (first: boolean) => ranked.filter((_, at) => isFirst[at] === first).map(({ part }) => part);
   return [...of(true), ...of(false)];
-}
-
-/** A rough count: a letter of a script without spaces is a token, of others three letters are. */
-function tokensIn(text: string): number {
-  const single = text.match(/[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Hang}\p{scx=Thai}]/gu)?.length ?? 0;
-  return single + Math.ceil((text.length - single) / 3);
 }
 
 const whereOf = ({ path }: Pick<Part, "path">) =>

@@ -1,25 +1,24 @@
 // What a research found, as data and as Markdown. Owns the form of the report. Everything in it that comes from pages or from the model is
 // escaped, and links lead to http(s) only. How it is found out is in handlers/knowledge-research.ts. Pure.
 import { z } from "zod";
-import { escaped, linkTo } from "../plain-markdown.ts";
 
 const Count = z.int().min(0);
-const Number1 = z.int().min(1);
+const FromOne = z.int().min(1);
 
 const Cited = z.strictObject({
-  source: Number1.describe("The number of the source."),
+  source: FromOne.describe("The number of the source."),
   quote: z.string().describe("A sentence that stands in the source, word for word."),
   heading: z.string().optional().describe("The headings above it."),
 });
 
 const Claim = z.strictObject({
-  number: Number1,
+  number: FromOne,
   claim: z.string(),
   sources: z.array(Cited).describe("Each source that says so, with its quote."),
 });
 
 const Source = z.strictObject({
-  number: Number1,
+  number: FromOne,
   url: z.string(),
   alsoAt: z.array(z.string()).describe("Other addresses at which the same text stands."),
   title: z.string().nullable(),
@@ -27,7 +26,7 @@ const Source = z.strictObject({
   published: z.string().nullable(),
   language: z.string().nullable(),
   format: z.string(),
-  claims: z.array(Number1).describe("The claims that it supports."),
+  claims: z.array(FromOne).describe("The claims that it supports."),
   chunks: z
     .strictObject({ total: Count, asked: Count })
     .describe("Its parts, and how many the model was asked about."),
@@ -45,10 +44,10 @@ export const Report = z.strictObject({
   question: z.string(),
   found: z.boolean().describe("Whether any claim about the question was found."),
   answer: z
-    .array(z.strictObject({ text: z.string(), claims: z.array(Number1) }))
+    .array(z.strictObject({ text: z.string(), claims: z.array(FromOne) }))
     .describe("The answer's sentences, each with the claims that it rests on."),
   claims: z.array(Claim),
-  contradictions: z.array(z.tuple([Number1, Number1])).describe("Pairs of claims that cannot both be true."),
+  contradictions: z.array(z.tuple([FromOne, FromOne])).describe("Pairs of claims that cannot both be true."),
   sources: z.array(Source),
   searches: z.array(z.strictObject({ query: z.string(), found: Count, note: z.string().optional() })),
   failures: z.array(Failure).describe("What could not be searched, read or asked, and why."),
@@ -214,4 +213,31 @@ function madeOf({
       `An earlier run had done ${counted(resumed.searches, "search")}, read ${counted(resumed.pages, "page")} and asked ${counted(resumed.chunks, "part")}.`,
     );
   return lines;
+}
+
+// ── Texts of others ──
+
+/** What begins something in Markdown: emphasis, links, HTML, headings, tables, entities. A picture begins with a bracket too. */
+const SPECIAL = /[\\`*_{}[\]<>#|~&$]/g;
+/** What is made a link without any mark around it. */
+const AUTOLINK = /(?<=\b(?:https?|ftp|mailto|xmpp))(?=:)|(?<=\bwww)(?=\.)|(?=@)/gi;
+/** At the start of a line: a list, a number of a list, a line under a heading. */
+const LEADING = /^([-+=]|\d+(?=[.)](?:\s|$)))/;
+/** Control characters, and those that turn the order of what follows. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are meant
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+/g;
+
+/** A text of somebody else as one line of Markdown that shows it and does nothing else. */
+export function escaped(text: string): string {
+  const line = text.replaceAll(UNSEEN, " ").replaceAll(/\s+/g, " ").trim();
+  const marked = line.replaceAll(SPECIAL, String.raw`\$&`).replaceAll(AUTOLINK, "\\");
+  return marked.replace(LEADING, (start) => (/\d/.test(start) ? `${start}\\` : `\\${start}`));
+}
+
+/** A link to an address of the web; of any other address, only its text. */
+export function linkTo(address: string | null, text: string): string {
+  const url = address !== null && URL.canParse(address) ? new URL(address) : null;
+  if (!url || !/^https?:$/.test(url.protocol)) return escaped(text);
+  const target = url.href.replaceAll(/[<>\\\s]/g, (one) => encodeURIComponent(one));
+  return text === address ? `<${target}>` : `[${escaped(text)}](<${target}>)`;
 }
