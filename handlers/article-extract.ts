@@ -8,9 +8,11 @@ import { type Grouped, groupByMeaning } from "../worker/job/meaning.ts";
 import {
   AboutPage,
   aboutPage,
+  ObjectAddress,
   PageAddress,
   partsOf,
   refuseMime,
+  TextItself,
   type TextPart,
   wordsField,
 } from "../worker/job/parts.ts";
@@ -239,20 +241,16 @@ export default defineHandler({
   summary: "Answers questions about an article and lists its facts, each with the sentence that proves it.",
   input: z
     .strictObject({
-      text: z.string().min(1).max(MAX_CHARACTERS).optional().describe("The article as plain text."),
-      html: z
-        .string()
-        .min(1)
+      text: TextItself.min(1).max(MAX_CHARACTERS).optional().describe("The article as plain text."),
+      html: TextItself.min(1)
         .max(5_000_000)
         .optional()
         .describe("The article as a page; its body is found by itself."),
-      s3: z
-        .string()
-        .startsWith("s3://")
-        .optional()
-        .describe("The article as an object in the bucket: HTML, a PDF, a feed, Markdown or plain text."),
+      s3: ObjectAddress.optional().describe(
+        "The article as an object in the bucket: HTML, a PDF, a feed, Markdown or plain text.",
+      ),
       url: PageAddress.optional().describe(
-        "The article's address, https://… or a data: URI: a page, a PDF, a feed or plain text.",
+        "The article's address, https://…, s3://… or a data: URI: a page, a PDF, a feed or plain text.",
       ),
       questions: z
         .array(z.union([Question, z.unknown()]))

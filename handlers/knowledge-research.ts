@@ -325,6 +325,9 @@ async function research(input: Input, context: Context): Promise<Report> {
   const began = performance.now();
   const run = await begin(input, context);
   const wantsSearch = input.search ?? input.urls.length === 0;
+  // Its own error says how to set one up; before the model is asked for words that nobody can search for.
+  if (wantsSearch && context.search.provider === null && input.urls.length === 0)
+    await context.search.web(input.question);
   const keywords = wantsSearch ? await chooseKeywords(run) : [];
   const searched = wantsSearch ? await searchFor(run, keywords) : [];
   const wanted = choosePages({

@@ -13,7 +13,16 @@ import {
   whyUnusable,
 } from "../worker/job/handler.ts";
 import { normalWords, numbersIn } from "../worker/job/normal-form.ts";
-import { AboutPage, aboutPage, PageAddress, partsOf, refuseMime, wordsField } from "../worker/job/parts.ts";
+import {
+  AboutPage,
+  aboutPage,
+  ObjectAddress,
+  PageAddress,
+  partsOf,
+  refuseMime,
+  TextItself,
+  wordsField,
+} from "../worker/job/parts.ts";
 import { withoutMarks } from "../worker/job/template-marks.ts";
 import { oneLine, sentences as sentencesOf } from "../worker/job/text.ts";
 import { tokensIn } from "../worker/job/tokens.ts";
@@ -224,8 +233,11 @@ async function read(
   }
 }
 
-/** A data: URI is as long as what is in it. */
 const MAX_SOURCE = 2_000;
+
+/** A data: URI is as long as what is in it, and names nothing: its field does. */
+const nameOf = (field: string, address: string) =>
+  /^data:/i.test(address) ? field : address.slice(0, MAX_SOURCE);
 
 function readAll(
   input: Input,
@@ -243,7 +255,7 @@ function readAll(
   return addressesIn(input).map(([field, address]) => {
     const page = () =>
       isWeb(address) ? context.pages.read(address, { signal: context.signal }) : fetched[field]!;
-    return read(address.slice(0, MAX_SOURCE), page, context);
+    return read(nameOf(field, address), page, context);
   });
 }
 
@@ -286,7 +298,7 @@ const Dropped = z
 
 type Summarised = z.input<typeof Summarised>;
 const Summarised = z.strictObject({
-  source: z.string().describe("`text`, `texts.0`, or the address."),
+  source: z.string().describe("`text`, `texts.0`, the address, or for a data: URI its field."),
   title: z.string().nullable(),
   summary: z.string().nullable(),
   page: AboutPage.optional().describe("What is known of the page."),
@@ -390,7 +402,7 @@ export default defineHandler({
   summary: "Summarises one text or many: a summary of each, and one of all.",
   input: z
     .strictObject({
-      text: z.string().min(1).max(MAX_CHARACTERS).optional().describe("The text."),
+      text: TextItself.min(1).max(MAX_CHARACTERS).optional().describe("The text."),
       texts: z
         .array(
           z.union([z.string(), z.object({ title: z.string().optional(), text: z.string() }), z.unknown()]),
@@ -402,11 +414,13 @@ export default defineHandler({
       url: PageAddress.optional().describe("The address of a page, a PDF, a feed or a text."),
       urls: z.array(PageAddress).min(1).max(50).optional().describe("Several addresses."),
       s3: z
-        .union([z.string().startsWith("s3://"), z.array(z.string().startsWith("s3://")).min(1).max(100)])
+        .union([ObjectAddress, z.array(ObjectAddress).min(1).max(100)])
         .optional()
         .describe("One object in the bucket, or several: HTML, PDF, feeds, Markdown or plain text."),
       length: z
-        .union([z.enum(["short", "medium", "long"]), z.int().min(1).max(MAX_SENTENCES)])
+        .union([z.enum(["short", "medium", "long"]), z.int().min(1).max(MAX_SENTENCES)], {
+          error: `expected short, medium, long, or a whole number from 1 to ${MAX_SENTENCES}`,
+        })
         .default("medium")
         .describe("Of each summary: short (1 sentence), medium (3), long (8), or the most sentences."),
       language: wordsField("a language's name or tag", 40)

@@ -62,12 +62,14 @@ export const isPerfect = ({ jobs, right, delivered, lost }: Tally) =>
   right === jobs && delivered === jobs && lost === 0;
 
 /** What a research found: its claims, the sentences of the pages that prove them, and the pages that could not be read. */
-export function researchLines({ claims, contradictions, sources, failures }: Report): string[] {
+export function researchLines({ question, claims, contradictions, sources, failures }: Report): string[] {
   const titleOf = (number: number) => {
     const { title, site, url } = sources.find((source) => source.number === number)!;
     return site ?? title ?? url;
   };
   return [
+    question,
+    ...(claims.length > 0 ? [] : ["nothing was found"]),
     ...claims.flatMap(({ number, claim, sources: cited }) => {
       const against = contradictions.flatMap(([one, other]) => (other === number ? [one] : []));
       const but = against.length > 0 ? ` (contradicts ${against.join(", ")})` : "";

@@ -26,6 +26,22 @@ test("in a pipe each step has a line when it begins and one when it is done", as
   ]);
 });
 
+test("of a step that was seen only now and then, no figures are given that it has passed", async () => {
+  const stream = new PassThrough();
+  const steps = new Steps(stream as unknown as NodeJS.WriteStream);
+  steps.show(0.5, "Asking 6 parts: 2 done, about 4 s left");
+  steps.end();
+  steps.isSampled = true;
+  steps.show(0.5, "Searching: town fair, fair 2026");
+  steps.show(0.5, "Asking 6 parts: 0 done, about 4 s left");
+  steps.end();
+  expect((await text(stream.end())).split("\n").filter((line) => line.startsWith("✓"))).toEqual([
+    "✓ Asking 6 parts: 2 done",
+    "✓ Searching: town fair, fair 2026",
+    "✓ Asking 6 parts",
+  ]);
+});
+
 test("on a terminal the line of a step changes, and stays when it is done", async () => {
   const stream = Object.assign(new PassThrough(), { isTTY: true, columns: 100 });
   const steps = new Steps(stream as unknown as NodeJS.WriteStream);
@@ -40,9 +56,7 @@ test("on a terminal the line of a step changes, and stays when it is done", asyn
 });
 
 test("a report on a terminal has addresses behind its links, and no backslashes", () => {
-  expect(
-    asText(
-      "1\\. [The \\[fair\\]](<https://a.example/>) **But** [https\\://b.example/](<https://b.example/>)",
-    ),
-  ).toBe("1. The [fair] <https://a.example/> But https://b.example/");
+  expect(asText("1\\. [The \\[fair\\]](<https://a.example/>) **But** <https://b.example/>")).toBe(
+    "1. The [fair] <https://a.example/> But https://b.example/",
+  );
 });

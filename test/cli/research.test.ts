@@ -197,6 +197,29 @@ test("killed in the middle and called again, it asks nothing twice, and its repo
   });
 }, 120_000);
 
+test("interrupted it says that what was found is kept, and without a search service it says so before anything is loaded", async () => {
+  const child = research([{ when: "\nClaims:", do: "hang" }], "--url", stub.pageUrl("fair.html"));
+  const [errors, exited] = [text(child.stderr!), once(child, "exit")];
+  const begun = lines().length;
+  await vi.waitFor(() => expect(partsIn(lines().slice(begun), "begun")).toHaveLength(1), {
+    timeout: 60_000,
+    interval: 50,
+  });
+  process.kill(-child.pid!, "SIGINT");
+  const [code] = await exited;
+  expect([code, await errors]).toEqual([130, expect.stringContaining("it goes on where it was")]);
+
+  const { KAMADO_SEARCH_URL: _, ...withoutSearch } = environment;
+  const refused = await runKamado(["research", QUESTION], {
+    ...withoutSearch,
+    KAMADO_SCRIPT: "no such file",
+  });
+  expect([refused.code, refused.errors]).toEqual([
+    2,
+    expect.stringMatching(/^kamado: search_not_set_up: .*\n.*KAMADO_SEARCH.* --url/),
+  ]);
+}, 120_000);
+
 test("with the demo model the Kamado that runs here gives the right answers with sources, and says what failed", async () => {
   let [busy, hangs] = [true, true];
   await using festival = await startSearchStub({

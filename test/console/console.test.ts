@@ -278,6 +278,18 @@ describe("a job", () => {
     expect(text).not.toContain("token=hidden");
   });
 
+  test("whose output has a report shows it as one, and answers as rows", async () => {
+    const page = async (output: unknown) =>
+      (await get({ ...emptyConsole(), jobs: new FakeJobs([jobOf({ id: "a", output })]) }, "/console/jobs/a"))
+        .text;
+    expect(await page({ found: true, markdown: "# Fair\n\n1. 5,200 came.\n" })).toMatch(
+      /<h3>Fair<\/h3><ol><li>5,200 came\.<\/li><\/ol>[\s\S]*<summary>JSON/,
+    );
+    expect(await page({ answers: [{ question: "When?", answer: null }] })).toMatch(
+      /<li><dl class="facts"><div><dt>question<\/dt><dd>When\?<\/dd>/,
+    );
+  });
+
   test("that found no picture shows its address and no broken picture", async () => {
     for (const code of ["object_not_found", "image_undecodable"]) {
       const error = { code, message: "image: there is no such object." };

@@ -2,7 +2,9 @@
 import { z } from "zod";
 import articleExtract from "../../handlers/article-extract.ts";
 import imageCheck from "../../handlers/image-check.ts";
+import knowledgeResearch from "../../handlers/knowledge-research.ts";
 import prompt from "../../handlers/prompt.ts";
+import textSummarize from "../../handlers/text-summarize.ts";
 import todoMatch from "../../handlers/todo-match.ts";
 import type {
   Change,
@@ -26,7 +28,7 @@ export const PICTURE = Buffer.from(
   "base64",
 );
 
-const HANDLERS = [imageCheck, prompt, todoMatch, articleExtract];
+const HANDLERS = [imageCheck, prompt, todoMatch, articleExtract, textSummarize, knowledgeResearch];
 export const KINDS = HANDLERS.map(({ kind, summary, input, output }) => ({
   kind,
   summary,

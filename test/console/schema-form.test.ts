@@ -69,6 +69,28 @@ describe("every kind that comes with Kamado", () => {
     expect(form).toMatch(/<input type="text" id="input.image"/);
   });
 
+  test("every form can be sent with the values that stand in it, and a text needs no quotation marks", () => {
+    for (const { input } of KINDS) {
+      const wrong = new Map<string, string>();
+      const defaults = Object.entries(
+        (input as { properties: Record<string, { default?: unknown }> }).properties,
+      )
+        .filter(([, one]) => ["string", "number"].includes(typeof one.default))
+        .map(([name, one]) => [`input.${name}`, String(one.default)] as const);
+      read(input, Object.fromEntries(defaults), wrong);
+      expect([...wrong]).toEqual([]);
+    }
+    const summarize = schemaOf("text.summarize");
+    expect(read(summarize, { "input.length": "short", "input.s3": "s3://b/k" })).toEqual({
+      length: "short",
+      s3: "s3://b/k",
+    });
+    expect(read(summarize, { "input.length": "5", "input.s3": '["s3://b/k"]' })).toEqual({
+      length: 5,
+      s3: ["s3://b/k"],
+    });
+  });
+
   test("what was left empty is left out, and what was written is read as its type", () => {
     expect(
       read(schemaOf("image.check"), {

@@ -56,7 +56,16 @@ export function aboutPage({ title, url, canonicalUrl, byline, site, published, l
 }
 
 /** For a handler's input. */
-export const PageAddress = z.string().regex(/^(?:https?:\/\/|data:)/i, "expected https://… or a data: URI");
+export const PageAddress = z
+  .string()
+  .regex(/^(?:https?:\/\/|s3:\/\/|data:)/i, "expected https://…, s3://bucket/key or a data: URI");
+export const ObjectAddress = z
+  .string()
+  .startsWith("s3://", "expected s3://bucket/key; other addresses and files go into url");
+/** A file that a command puts in place of file:… is one. Of its letters nobody wants a summary. */
+export const TextItself = z
+  .string()
+  .regex(/^(?!data:[^,]{0,200};base64,)/i, "expected the text itself; a file or a data: URI goes into url");
 
 // The language becomes part of a handler's instructions, so it must not contain a line end or a chat template's mark.
 const LANGUAGE = /^[\p{L}\p{M}\p{N} '’.,()/_-]+$/u;

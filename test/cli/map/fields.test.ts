@@ -38,10 +38,27 @@ test.each([
   ["todo.match", "text", [], { field: "text", upload: false }],
   ["article.extract", "text", [], { field: "text", upload: false }],
   ["article.extract", "html", [], { field: "html", upload: false }],
-  ["article.extract", "pdf", [], { field: "s3", upload: true }],
+  ["article.extract", "pdf", [], { field: "url", upload: true }],
+  ["text.summarize", "pdf", [], { field: "url", upload: true }],
+  ["text.summarize", "html", [], { field: "url", upload: true }],
+  ["text.summarize", "text", [], { field: "text", upload: false }],
 ] as const)("%s: a %s, with %j given, fills %j", (name, type, given, expected) => {
   expect(place(name, type, [...given])).toEqual(expected);
 });
+
+test.each(["article.extract", "text.summarize"])(
+  "%s takes a file where `map` puts it, uploaded or not",
+  (name) => {
+    for (const type of ["pdf", "html"] as const) {
+      const { field, upload } = place(name, type);
+      const { input } = registry.get(name)!;
+      for (const address of upload
+        ? ["s3://kamado/in/file", "data:application/pdf;base64,JVBERg=="]
+        : ["<p>Hello.</p>"])
+        expect(input.safeParse({ [field]: address })).toMatchObject({ success: true });
+    }
+  },
+);
 
 test("a field that is said is taken: uploaded where the worker fetches it, else as text", () => {
   expect(place("article.extract", "text", [], "s3")).toEqual({ field: "s3", upload: true });

@@ -155,17 +155,19 @@ export function summaryWords(summary: Summary): string {
           ],
         ]
       : []),
-    ...(speed === null
-      ? []
-      : [
-          [
-            "speed-up",
-            `at most ${speed.toFixed(1)}x: the jobs' own inference took ${lengthWords(inferenceMs)} together. Each alone is faster.`,
-          ],
-        ]),
+    ...(speed === null ? [] : [["speed-up", speedWords(speed, inferenceMs)]]),
   ] as const;
   const lines = rows.map(([name, value]) => `${paint("dim", name!.padEnd(11), stderr)}${value}`);
   return [...lines, ...costLines(summary)].join("\n");
+}
+
+/** Below one the jobs, or what is around them, were too few or too short to be at work together. */
+function speedWords(speed: number, inferenceMs: number): string {
+  const took = inferenceMs < 10_000 ? `${(inferenceMs / 1_000).toFixed(1)} s` : lengthWords(inferenceMs);
+  const together = `the jobs' own inference took ${took} together`;
+  return speed < 1
+    ? `none: ${together}.`
+    : `at most ${speed.toFixed(1)}x: ${together}. Each alone is faster.`;
 }
 
 function costLines({ cost }: Summary): string[] {

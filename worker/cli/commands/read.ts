@@ -126,6 +126,7 @@ function readerOf(
     if (isAddress(source)) return pages.read(source);
     if (isDataUri(source))
       return document({ bytes: decodeDataUri(source, MAX_PAGE_BYTES), contentType: typeOfData(source), url });
+    if (source === "") throw unreadable("a source is empty; perhaps a variable of the shell is", HOW);
     refuseOtherScheme(source);
     const path = pathOf(source);
     const bytes = await unpackByContent(source === "-" ? await bytesOf(stdin) : await fileAt(path), {

@@ -5,6 +5,8 @@ import { LiveBlock, paint } from "../../logging/terminal.ts";
 export class Steps {
   readonly #stream: NodeJS.WriteStream;
   readonly #block: LiveBlock;
+  /** Looked at now and then: the figures at the end of a step may not have been seen. */
+  isSampled = false;
   #step = "";
   #latest = "";
 
@@ -34,8 +36,9 @@ export class Steps {
   /** The step that was shown is done. */
   end(): void {
     this.#block.draw([]);
+    const done = this.#latest.replace(this.isSampled ? /: \d.*$/ : /, about \d+ s left$/, "");
     if (this.#step !== "")
-      this.#block.log(`${paint("green", "✓", this.#stream)} ${paint([], this.#latest, this.#stream)}`);
+      this.#block.log(`${paint("green", "✓", this.#stream)} ${paint([], done, this.#stream)}`);
     [this.#step, this.#latest] = ["", ""];
   }
 
@@ -53,7 +56,8 @@ const LINK = /\[((?:[^[\]\\]|\\.)*)\]\(<([^>]*)>\)/g;
 /** The Markdown of a report as text to read: links with their addresses behind them, and no backslashes. */
 export const asText = (markdown: string): string =>
   markdown
-    .replaceAll(LINK, (_, text, address) => (unescaped(text) === address ? address : `${text} <${address}>`))
+    .replaceAll(/(?<!\()<(https?:[^\s<>]+)>/g, "$1")
+    .replaceAll(LINK, "$1 <$2>")
     .replaceAll(/\*\*(.+?)\*\*/g, "$1")
     .split("\n")
     .map(unescaped)

@@ -84,6 +84,8 @@ async function research(question: string, flags: Flags): Promise<number> {
   try {
     const result = await (isAlone ? alone(asked, here) : throughService(asked, here));
     if (result.status === "succeeded") steps.end();
+    // Before anything else is printed, which the next drawing would erase.
+    steps.stop();
     return report(result, flags);
   } finally {
     steps.stop();
@@ -119,6 +121,8 @@ async function alone({ input, flags, steps, interrupted }: Asked, here: Here): P
   const { config } = here;
   // With more time or another budget, it is the same research.
   const { question, urls } = input;
+  if ((input.search === true || urls.length === 0) && config.webSearch === undefined)
+    throw new KamadoError("search_not_set_up", "No search service is set up.", { hint: HOW_TO_SEARCH });
   const kept = checkpointFiles(join(config.dataDir, "research"), idOf({ question, urls }));
   const before = kept.count();
   if (before > 0)
@@ -143,17 +147,21 @@ async function alone({ input, flags, steps, interrupted }: Asked, here: Here): P
       checkpoints: kept,
       destinations: allowed(urls),
     });
+    if (result.status === "canceled") throw stopped();
     if (result.status === "succeeded" && !isPartial(result)) kept.remove();
     return result;
   } catch (thrown) {
     if (!(thrown instanceof KamadoError)) throw thrown;
-    throw thrown.code === "canceled"
-      ? new KamadoError("canceled", "Interrupted.", { hint: `What was found is kept: ${AGAIN}` })
-      : withHint(thrown);
+    throw thrown.code === "canceled" ? stopped() : withHint(thrown);
   }
 }
 
-const AGAIN = "run the same command again, and it goes on where it was.";
+const stopped = () =>
+  new KamadoError("canceled", "Interrupted.", {
+    hint: "What was found is kept: run the same command again, and it goes on where it was.",
+  });
+const HOW_TO_SEARCH =
+  "Choose a service and set KAMADO_SEARCH (docs/research.md), or name the pages with --url.";
 const isPartial = ({ output }: Result) => ((output as { partial?: unknown[] })?.partial ?? []).length > 0;
 const idOf = (input: unknown) => `research-${jobHash({ kind: KIND, input }).slice(0, 24)}`;
 
@@ -185,6 +193,7 @@ async function throughService(asked: Asked, here: Here): Promise<Result> {
       await client.enqueue(KIND, input, { id, policy });
       steps.note(`Given to the Kamado that runs here, as ${id}.`);
     }
+    steps.isSampled = true;
     const trouble = tellTrouble(here);
     const onPoll = async () => {
       await trouble();
@@ -215,8 +224,16 @@ async function unfinished(id: string, isOver: (id: string) => Promise<boolean>):
 async function progressOf(config: Config, id: string) {
   const job = (await askService(config, `/jobs/${id}`).catch(() => null)) as {
     progress?: { done: number; what?: string } | null;
+    endedAt?: unknown;
   } | null;
-  return job && { isThere: true, done: job.progress?.done ?? 0, what: job.progress?.what };
+  // One that has ended, and whose result is gone from the bucket, would be followed for ever.
+  return (
+    job && {
+      isThere: (job.endedAt ?? null) === null,
+      done: job.progress?.done ?? 0,
+      what: job.progress?.what,
+    }
+  );
 }
 
 // ── The report ──

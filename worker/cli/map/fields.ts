@@ -32,7 +32,7 @@ type Schema = { properties?: Record<string, { type?: unknown; enum?: unknown }>;
 export function fieldsOf(kind: string, handler: Handler | undefined): KindFields {
   if (!handler) return { kind, names: null, required: new Set(), texts: [], fetched: new Map() };
   const { properties, required = [] } = jsonSchemaOf(handler.input, "input") as Schema;
-  const fetched = fetchedIn(handler);
+  const fetched = fetchedIn(handler, Object.keys(properties ?? {}));
   const isText = ([name, { type, enum: options }]: [string, { type?: unknown; enum?: unknown }]) =>
     type === "string" && options === undefined && !fetched.has(name);
   return {
@@ -46,15 +46,17 @@ export function fieldsOf(kind: string, handler: Handler | undefined): KindFields
   };
 }
 
-/** The handler is asked with an input whose fields are their own names. */
-function fetchedIn({ inputs }: Handler): ReadonlyMap<string, InputRef["as"]> {
-  const named = new Proxy({}, { get: (_, name) => name });
-  try {
-    const refs = Object.values(inputs?.(named) ?? {});
-    return new Map(refs.flatMap((ref) => (ref ? [[ref.from, ref.as] as const] : [])));
-  } catch {
-    return new Map();
-  }
+/** The handler is asked with inputs whose fields are their own names: with all of them, and with each alone, where only one may be given. */
+function fetchedIn({ inputs }: Handler, names: readonly string[]): ReadonlyMap<string, InputRef["as"]> {
+  const all = new Proxy({}, { get: (_, name) => name });
+  const refs = [all, ...names.map((name) => ({ [name]: name }))].flatMap((named) => {
+    try {
+      return Object.values(inputs?.(named) ?? {});
+    } catch {
+      return [];
+    }
+  });
+  return new Map(refs.flatMap((ref) => (ref ? [[ref.from, ref.as] as const] : [])));
 }
 
 /** `upload`: the field gets the address of the file; otherwise its text. */
@@ -107,11 +109,13 @@ function candidatesFor(type: FileType, { texts, required }: Left, addresses: Add
     best(
       addresses.filter(([, one]) => as.includes(one)).map(([name]) => name),
       required,
-      ["pdf", "file", "document", "s3"],
+      ["pdf", "file", "document", "url", "s3"],
     ).map((field) => ({ field, upload: true }));
   if (type === "picture") return uploads("image");
   if (type === "pdf") return uploads("page", "text");
   if (type === "html" && texts.includes("html")) return [{ field: "html", upload: false }];
+  // In a field of text its marks would be read as text.
+  if (type === "html" && uploads("page").length > 0) return uploads("page");
   const found = best(texts, required, ["text", "prompt", "content"]);
   return found.length > 0 ? found.map((field) => ({ field, upload: false })) : uploads("page", "text");
 }

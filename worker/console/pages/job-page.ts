@@ -3,6 +3,7 @@ import { html } from "hono/html";
 import type { JobDetail, Station } from "../../api/services.ts";
 import { jobAddress, tookOf } from "./jobs-page.ts";
 import { heading } from "./layout.ts";
+import { markdownView } from "./markdown-view.ts";
 import {
   bar,
   errorNote,
@@ -95,7 +96,10 @@ export function outputOf(view: View, output: unknown): Html {
   const { t } = view;
   if (!isRecord(output))
     return typeof output === "string" ? html`<p class="text answer">${lines(output)}</p>` : json(output);
-  const { answer, choice, text } = output;
+  const { answer, choice, text, markdown } = output;
+  // It says for people what the other fields say.
+  if (typeof markdown === "string" && markdown !== "")
+    return html`${markdownView(markdown)}<details class="as-json"><summary>JSON</summary>${json(output)}</details>`;
   const said = [answer, choice].find((one) => typeof one === "string") as string | undefined;
   const head =
     said === undefined
@@ -129,8 +133,14 @@ function shownValue(view: View, value: unknown): Html | string {
   if (typeof value === "boolean" || value === null) return String(value);
   if (Array.isArray(value) && value.length > 0 && value.every((one) => typeof one !== "object"))
     return html`<ul>${value.slice(0, 100).map((one) => html`<li>${line(one, 1_000)}</li>`)}</ul>`;
+  if (Array.isArray(value) && value.length > 0 && value.every(isFlat))
+    return html`<ol>${value.slice(0, 100).map((one) => html`<li>${fields(view, one)}</li>`)}</ol>`;
   return json(value);
 }
+
+/** Such as an answer with its question and its evidence. */
+const isFlat = (value: unknown): value is Record<string, unknown> =>
+  isRecord(value) && Object.values(value).every((one) => typeof one !== "object" || one === null);
 
 const SHOWABLE = /^data:image\/(png|jpeg|webp|gif|avif);base64,[A-Za-z0-9+/=]+$/;
 const PICTURE_NAME = /image|picture|photo|frame/i;

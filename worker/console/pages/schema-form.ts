@@ -154,7 +154,8 @@ function control(view: View, at: At): Html {
   if (is === "picture") return picture(view, at, value);
   if (is === "json" || is === "list") {
     const text = is === "list" ? listText(at) : value === "" ? "" : value;
-    return html`<p class="help">${view.t(is === "list" ? "one_a_line" : "as_json")}</p><textarea${attributes(at)}${is === "json" ? html` class="mono" spellcheck="false"` : ""}>${text}</textarea>`;
+    const how = is === "list" ? "one_a_line" : takesText(schema) ? undefined : "as_json";
+    return html`${how === undefined ? NONE : html`<p class="help">${view.t(how)}</p>`}<textarea${attributes(at)}${is === "json" ? html` class="mono" spellcheck="false"` : ""}>${text}</textarea>`;
   }
   return isLong(schema)
     ? html`<textarea${attributes(at)}>${value}</textarea>`
@@ -259,10 +260,17 @@ function simpleOf({ schema, is }: Field, text: string, fail: () => void): unknow
     fail();
     return undefined;
   } catch {
+    if (takesText(schema)) return text.trim();
     fail();
     return undefined;
   }
 }
+
+/** Of several forms one is a text: `short`, or a number. It needs no quotation marks. */
+const takesText = ({ type, enum: values, anyOf, oneOf }: Schema): boolean =>
+  type === "string" ||
+  values?.some((one) => typeof one === "string") === true ||
+  (anyOf ?? oneOf ?? []).some(takesText);
 
 /** What is no number is left for the kind's schema to refuse. */
 function numberOf(text: string): unknown {

@@ -142,7 +142,7 @@ export async function askParts(run: Run, { parts, estimate }: Plan, endingMs: nu
       say();
     }
   };
-  say();
+  if (parts.length > 0) say();
   await within(Promise.all(Array.from({ length: AT_ONCE }, askInTurn)), Math.max(0, leftMs()));
   isOver = true;
   // When nothing is of use, the model or the engine is the reason, and the job has failed.

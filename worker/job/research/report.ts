@@ -121,7 +121,7 @@ function answerOf({ answer, claims, sources, contradictions }: Omit<Report, "mar
       .map(({ text, claims: own }) => {
         const opposed = [...new Set(own.flatMap(against))].filter((number) => !own.includes(number));
         const but = opposed.length > 0 ? `; contradicted by ${opposed.join(", ")}` : "";
-        return `${escaped(text)} \\[${own.join(", ")}${but}\\]`;
+        return `${escaped(text)} [${own.join(", ")}${but}]`;
       })
       .join(" ");
   if (claims.length > 0) return "There is no summary; the claims below are what the sources say.";
@@ -217,12 +217,12 @@ function madeOf({
 
 // ── Texts of others ──
 
-/** What begins something in Markdown: emphasis, links, HTML, headings, tables, entities. */
-const SPECIAL = /[\\`*_{}[\]<>#|~&!$]/g;
+/** What begins something in Markdown: emphasis, links, HTML, headings, tables, entities. A picture begins with a bracket too. */
+const SPECIAL = /[\\`*_{}[\]<>#|~&$]/g;
 /** What is made a link without any mark around it. */
 const AUTOLINK = /(?<=\b(?:https?|ftp|mailto|xmpp))(?=:)|(?<=\bwww)(?=\.)|(?=@)/gi;
 /** At the start of a line: a list, a number of a list, a line under a heading. */
-const LEADING = /^([-+=]|\d+(?=[.)]))/;
+const LEADING = /^([-+=]|\d+(?=[.)](?:\s|$)))/;
 /** Control characters, and those that turn the order of what follows. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are meant
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+/g;
@@ -239,5 +239,5 @@ export function linkTo(address: string | null, text: string): string {
   const url = address !== null && URL.canParse(address) ? new URL(address) : null;
   if (!url || !/^https?:$/.test(url.protocol)) return escaped(text);
   const target = url.href.replaceAll(/[<>\\\s]/g, (one) => encodeURIComponent(one));
-  return `[${escaped(text)}](<${target}>)`;
+  return text === address ? `<${target}>` : `[${escaped(text)}](<${target}>)`;
 }
