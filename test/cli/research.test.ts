@@ -269,6 +269,10 @@ test("with the demo model the Kamado that runs here gives the right answers with
   const again = await ask("--out", file);
   expect(again.errors).toMatch(/as research-[0-9a-f]{24}-2\./);
   expect([again.out, readFileSync(file, "utf8")]).toEqual(["", expect.stringContaining("8400 people")]);
+
+  // Without any page there is a report, but no success.
+  const nothing = await ask("--url", festival.pageUrl("havelo-today.html"));
+  expect([nothing.code, nothing.out]).toEqual([1, expect.stringContaining("no page could be read")]);
   service.child.kill("SIGINT");
   await service.exited;
 }, 180_000);

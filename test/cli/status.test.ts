@@ -107,8 +107,10 @@ test("kinds lists every kind in 80 columns, and shows what one takes and gives",
   expect(lines.map(({ kind }) => kind)).toEqual([
     "article.extract",
     "image.check",
+    "knowledge.research",
     "openai.request",
     "prompt",
+    "text.summarize",
     "todo.match",
   ]);
   for (const one of lines)

@@ -36,7 +36,7 @@ const EXAMPLES = [
 ];
 const NOTES =
   "Needs a search service (KAMADO_SEARCH), unless --url names the pages. Interrupted, the same command goes on where it was. " +
-  "Exit codes: 0 there is a report, 1 the job failed, 2 wrong usage, 3 something it needs is not available, 130 interrupted.";
+  "Exit codes: 0 there is a report, 1 the job failed or no page could be read, 2 wrong usage, 3 something it needs is not available, 130 interrupted.";
 
 export function researchCommand(): Command {
   return modelFlags(
@@ -253,7 +253,7 @@ function report(result: Result, { json, out }: Flags): number {
     );
     return EXIT.failed;
   }
-  const { markdown } = output as { markdown: string };
+  const { markdown, sources } = output as { markdown: string; sources: unknown[] };
   if (typeof out === "string") {
     writeFileSync(out, json === true || out.endsWith(".json") ? `${printableJson(output, 2)}\n` : markdown);
     process.stderr.write(`${paint("dim", `The report is in ${out}`, process.stderr)}\n`);
@@ -263,5 +263,6 @@ function report(result: Result, { json, out }: Flags): number {
         ? printable(prose(asText(markdown)), { lines: true, max: Number.POSITIVE_INFINITY })
         : markdown,
     );
-  return EXIT.ok;
+  // A report of what failed is no report about the question.
+  return sources.length === 0 ? EXIT.failed : EXIT.ok;
 }
