@@ -14,7 +14,7 @@ export type Kinds = {
       html?: string | undefined;
       /** The article as an object in the bucket: HTML, a PDF, a feed, Markdown or plain text. */
       s3?: Address | undefined;
-      /** The article's address, https://… or a data: URI: a page, a PDF, a feed or plain text. */
+      /** The article's address, https://…, s3://… or a data: URI: a page, a PDF, a feed or plain text. */
       url?: string | undefined;
       /** What you want to know. An entry that is no question is left out. */
       questions?: string[] | undefined;
@@ -274,7 +274,7 @@ export type Kinds = {
       summary: string;
       /** One for each text, in the order of the input. */
       summaries: {
-        /** `text`, `texts.0`, or the address. */
+        /** `text`, `texts.0`, the address, or for a data: URI its field. */
         source: string;
         title: string | null;
         summary: string | null;

@@ -54,10 +54,11 @@ describe.each(["node-llama-cpp", "llama-node", "llama-server"] as const)(
     it(`an answer in Japanese with log probabilities is whole, and so are its bytes${skipped}`, async () => {
       const { status, body } = await ask(bodyOf("01-logprobs"));
       if (refusesLogprobs(status, body)) return;
-      expect(body.choices[0].message.content.trim()).toBe("牛乳");
+      const { content } = body.choices[0].message;
+      expect(content.trim()).toMatch(/^牛乳/);
       const tokens = body.choices[0].logprobs.content as Token[];
       const bytes = Buffer.from(tokens.flatMap(({ token, bytes }) => bytes ?? [...Buffer.from(token)]));
-      expect(bytes.toString().trim()).toBe("牛乳");
+      expect(bytes.toString()).toBe(content);
     });
 
     it(`a schema with keys and values in Japanese is followed, with log probabilities${skipped}`, async () => {

@@ -1,5 +1,6 @@
 // The text in bytes from outside. Owns which character set they are in: the byte order mark says it, or the header, or the page itself;
 // what the bytes themselves show corrects a declaration that cannot be true. Never puts U+FFFD in place of what it cannot read.
+/// <reference path="./html-encoding-sniffer.d.ts" />
 import { createRequire } from "node:module";
 import type Chardet from "chardet";
 import type Sniff from "html-encoding-sniffer";

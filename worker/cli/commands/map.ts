@@ -30,9 +30,10 @@ const MAX_CONCURRENCY = 1_000;
 const MAX_TIMEOUT = 39_600;
 
 const EXAMPLES = [
-  `map prompt notes/*.txt --input '{"system": "Summarise the text in one sentence."}' --out summaries.jsonl`,
-  `map image.check doors --input '{"question": "Is the door locked?"}' --out doors.jsonl --resume`,
-  "map todo.match sentences.csv --out todos.jsonl --prices examples/prices.json",
+  `map prompt notes/*.txt --input '{"system": "Summarise it."}'`,
+  "map text.summarize reports --out summaries.jsonl",
+  "map text.summarize reports --out summaries.jsonl --resume",
+  "map todo.match sentences.csv --out todos.jsonl",
 ];
 const EXIT_CODES =
   "Exit codes: 0 all succeeded, 1 some failed, 2 wrong usage, 3 something it needs is not available, 130 interrupted.";

@@ -31,8 +31,8 @@ const KIND = "knowledge.research";
 
 const EXAMPLES = [
   'research "How many people came to the town fair in 2026?"',
-  'research "What changed in the rules?" --url https://example.org/rules',
-  'research "Which heat pumps are quiet?" --pages 15 --max-minutes 10 --out report.md',
+  'research "What changed?" --url https://example.org/rules',
+  'research "Which heat pumps are quiet?" --pages 15 --out report.md',
 ];
 const NOTES =
   "Needs a search service (KAMADO_SEARCH), unless --url names the pages. Interrupted, the same command goes on where it was. " +
