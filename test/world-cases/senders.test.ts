@@ -273,7 +273,9 @@ describe("a served Kamado with the demo model", { timeout: 120_000 }, () => {
   });
 
   test("a prompt that was cut inside an emoji is answered", async () => {
-    await send(JSON.stringify(job("case-half", { input: { prompt: "Text: there is no milk left \ud83d\nTitle:" } })));
+    await send(
+      JSON.stringify(job("case-half", { input: { prompt: "Text: there is no milk left \ud83d\nTitle:" } })),
+    );
     expect(await said("case-half")).not.toMatch(/\p{Cs}/u);
   });
 
