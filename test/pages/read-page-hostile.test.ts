@@ -246,7 +246,7 @@ test(
     fc.assert(fc.property(damagedPages, look), { numRuns: PAGES, endOnFailure: true });
     if (asked) console.log(JSON.stringify({ ...counts, longestMs: Math.round(longest) }));
     expect(longest).toBeLessThan(MAX_CPU_MS);
-    expect(counts["read"]).toBeGreaterThan(PAGES / 3);
+    expect(counts.read).toBeGreaterThan(PAGES / 3);
   },
   LIMIT_MS,
 );

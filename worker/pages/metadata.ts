@@ -93,7 +93,7 @@ type Names = { said: (string | null)[]; shown: (string | null)[] };
 
 const namesOf = ({ document, meta, item }: Known): Names => ({
   said: [
-    textIn(item["author"]),
+    textIn(item.author),
     meta("author", "article:author", "parsely-author", "dc.creator", "dcterms.creator", "sailthru.author"),
     meta("citation_author", "byl"),
   ],
@@ -116,8 +116,8 @@ function nameIn(text: string | null | undefined): string | null {
 
 function siteOf({ meta, items, item }: Known): string | null {
   const named = meta("og:site_name", "application-name", "apple-mobile-web-app-title");
-  const site = items.find((one) => isOf(one, SITE) && textIn(one["name"]) !== null);
-  const name = named ?? textIn(item["publisher"]) ?? (site ? textIn(site["name"]) : null);
+  const site = items.find((one) => isOf(one, SITE) && textIn(one.name) !== null);
+  const name = named ?? textIn(item.publisher) ?? (site ? textIn(site.name) : null);
   // Some give their address as their name.
   return name !== null && /^https?:\/\//.test(name) ? (URL.parse(name)?.hostname ?? null) : name;
 }
@@ -191,7 +191,7 @@ const DATE_LINES =
   ".date, .published, .publish-date, .post-date, .entry-date, .article-date, .pubdate, .posted-on, .submitted, .dateline, .timestamp, .post-meta, .entry-meta, .article-meta, .byline";
 
 function publishedOf({ document, meta, item }: Known, url: string | undefined): string | null {
-  const said = [item["datePublished"], item["uploadDate"], item["dateCreated"]].map(textIn);
+  const said = [item.datePublished, item.uploadDate, item.dateCreated].map(textIn);
   const path = URL.parse(url ?? "")?.pathname ?? "";
   return (
     firstDate([...said, ...DATES.map((names) => meta(...names))]) ??
@@ -279,7 +279,7 @@ function languageOf({ document, meta, item }: Known): string | null {
   const candidates = [
     ...said,
     meta("content-language", "language", "dc.language"),
-    textIn(item["inLanguage"]),
+    textIn(item.inLanguage),
     meta("og:locale"),
   ];
   return candidates.map(languageTag).find((tag) => tag !== null) ?? null;

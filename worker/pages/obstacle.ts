@@ -169,7 +169,7 @@ const ASKS =
 function isPaywall(shown: Shown): boolean {
   const { document, items, text } = shown;
   if (showsPaidPart(document, items)) return false;
-  const isPaid = items.some((item) => /^(?:false|no)$/i.test(String(item["isAccessibleForFree"])));
+  const isPaid = items.some((item) => /^(?:false|no)$/i.test(String(item.isAccessibleForFree)));
   const asks = ASKS.test(lineOrNull(document.body.textContent) ?? "");
   const hasWall = has(document, PAYWALLS);
   if (isMuchShorter(shown)) return isPaid || asks || hasWall;
@@ -181,7 +181,7 @@ const isCut = (text: string) => text.length < MAX_TEASER / 2 || /(?:…|\.\.\.|\
 /** The page says how many words it has. */
 const isMuchShorter = ({ items, text }: Pick<Page, "items" | "text">): boolean =>
   items.some((item) => {
-    const words = Number(item["wordCount"]);
+    const words = Number(item.wordCount);
     return words > 100 && /\s/.test(text) && text.split(/\s+/).length < words / 2;
   });
 
