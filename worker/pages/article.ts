@@ -6,8 +6,8 @@ import { type WarmThreads, warmThreads } from "../async/warm-threads.ts";
 import { KamadoError } from "../errors.ts";
 import type { Chunk, Page, Pages } from "../job/handler.ts";
 import { chunkMarkdown } from "./chunk-markdown.ts";
-import { type DocumentBytes, isPdf, type KnownPage } from "./document.ts";
-import type { Done, Refused, Work } from "./page-thread.ts";
+import { type DocumentBytes, isPdf, type KnownPage, type Refused } from "./document.ts";
+import type { Done, Work } from "./page-thread.ts";
 import type { PdfWork } from "./pdf-thread.ts";
 
 export type PageLimits = {

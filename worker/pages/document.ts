@@ -1,5 +1,7 @@
-// What bytes from outside are: a page, a feed, Markdown or a text, or, before anything else is looked at, a PDF. Owns that decision, by the bytes first, because servers send
-// PDF as octet-stream and pages as text/plain; and the words for what cannot be read. Pure.
+// What bytes from outside are: a page, a feed, Markdown or a text, or, before anything else is looked at, a PDF. Owns that decision, by
+// the bytes first, because servers send PDF as octet-stream and pages as text/plain; and the words for what cannot be read. Pure.
+
+import { type ErrorCode, KamadoError } from "../errors.ts";
 import { decodeText } from "../http/text-encoding.ts";
 import type { Page } from "../job/handler.ts";
 import { isFeed } from "./feed.ts";
@@ -11,6 +13,14 @@ export type DocumentBytes = {
 };
 /** What is read of one. */
 export type KnownPage = Partial<Page> & Pick<Page, "text">;
+
+/** How a thread says that a document cannot be read. An error that was thrown would end the thread. */
+export type Refused = { refused: { code: ErrorCode; message: string } };
+export const refused = (thrown: unknown): Refused => {
+  if (!(thrown instanceof KamadoError)) throw thrown;
+  return { refused: { code: thrown.code, message: thrown.message } };
+};
+
 export type Format =
   | { format: "html" | "feed" | "jsonfeed" | "markdown" | "text"; text: string }
   | { unreadable: string };

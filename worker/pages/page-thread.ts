@@ -1,9 +1,9 @@
 // The thread in which article.ts reads pages and documents, and chunks.ts cuts texts up and ranks them.
 import { answerWork } from "../async/warm-threads.ts";
-import { type ErrorCode, KamadoError } from "../errors.ts";
+import { KamadoError } from "../errors.ts";
 import type { Chunk } from "../job/handler.ts";
 import { chunkText } from "../job/text.ts";
-import { type DocumentBytes, formatOf, type KnownPage } from "./document.ts";
+import { type DocumentBytes, formatOf, type KnownPage, type Refused, refused } from "./document.ts";
 import { paragraphsAsMarkdown } from "./escape-markdown.ts";
 import { feedAsPage, jsonFeedAsPage } from "./feed.ts";
 import { bareText, isIntricate, type PageShape } from "./plain-text.ts";
@@ -16,8 +16,6 @@ export type Work =
   | { texts: readonly string[]; queries: readonly string[] }
   | { markdown: string; title: string | null; size: number };
 
-/** An error that was thrown would end the thread. */
-export type Refused = { refused: { code: ErrorCode; message: string } };
 export type Done = KnownPage | string[] | number[] | Chunk[] | Refused;
 
 async function done(work: Work): Promise<Done> {
@@ -76,10 +74,5 @@ async function readDocument(
     ...(found.format === "markdown" ? readMarkdown : readText)(found.text),
   };
 }
-
-const refused = (thrown: unknown): Refused => {
-  if (!(thrown instanceof KamadoError)) throw thrown;
-  return { refused: { code: thrown.code, message: thrown.message } };
-};
 
 answerWork((work: Work) => done(work).catch(refused));
